@@ -1,0 +1,123 @@
+//! The one error type: what went wrong, told outward.
+//!
+//! An `Error` is a chain of sentences, innermost first, each added by `context` at a call site that
+//! knew more ("mount overlay on /x"), with the errno at its root where the kernel gave one, and the
+//! exit status that the command must end with. The user sees the chain on one line; `--debug` sees
+//! a line for each link.
+
+use std::fmt;
+
+use rustix::io::Errno;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Exit status of the engine's own failures (Docker's convention).
+pub const EXIT_ENGINE: u8 = 125;
+/// Exit status when the command was found but can't be executed.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// Exit status when the command was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;
+
+pub struct Error {
+    /// Innermost first.
+    chain: Vec<String>,
+    errno: Option<Errno>,
+    exit_code: u8,
+}
+
+impl Error {
+    pub fn new(message: impl Into<String>) -> Self {
+        Error { chain: vec![message.into()], errno: None, exit_code: EXIT_ENGINE }
+    }
+
+    /// The same error, to end the command with `code` instead of 125.
+    pub fn exit_with(mut self, code: u8) -> Self {
+        self.exit_code = code;
+        self
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The kernel's error number, where the failure began with one.
+    pub fn errno(&self) -> Option<Errno> {
+        self.errno
+    }
+
+    /// The links of the chain, outermost first.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.chain.iter().rev().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, link) in self.links().enumerate() {
+            if i > 0 {
+                f.write_str(": ")?;
+            }
+            f.write_str(link)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        // std's text without its " (os error N)" tail, which tells a user nothing.
+        let text = std::io::Error::from(errno).to_string();
+        let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+        Error { chain: vec![text], errno: Some(errno), exit_code: EXIT_ENGINE }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(raw) => Errno::from_raw_os_error(raw).into(),
+            None => Error::new(error.to_string()),
+        }
+    }
+}
+
+/// Adds what was being done to whatever error comes back.
+pub trait Context<T> {
+    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| {
+            let mut error = error.into();
+            error.chain.push(doing().into());
+            error
+        })
+    }
+}
+
+/// `return Err(Error::new(format!(…)))`, shortened: it is the most frequent line of a parser.
+macro_rules! fail {
+    ($($arg:tt)*) => { return Err($crate::error::Error::new(format!($($arg)*))) };
+}
+pub(crate) use fail;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_reads_outside_in() {
+        let inner: Result<()> = Err(Errno::NOENT.into());
+        let outer = inner.context(|| "open /x").context(|| "start c1").unwrap_err();
+        assert_eq!(outer.to_string(), "start c1: open /x: No such file or directory");
+        assert_eq!(outer.errno(), Some(Errno::NOENT));
+        assert_eq!(outer.exit_code(), EXIT_ENGINE);
+    }
+}
