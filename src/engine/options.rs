@@ -1,0 +1,157 @@
+//! What the command line asks of the engine, resolved as far as flags alone allow.
+
+use std::path::PathBuf;
+
+pub use crate::runtime::spec::{Device, Resources, Rlimit};
+
+/// `create` and `run`.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// Name, id or id prefix of the image; empty with `rootfs`.
+    pub image: String,
+    /// A plain directory to run from instead of an image.
+    pub rootfs: Option<PathBuf>,
+    pub command: Vec<String>,
+    pub name: Option<String>,
+    /// `--rm`
+    pub remove: bool,
+    pub interactive: bool,
+    pub tty: bool,
+    /// `NAME=value`, in order, env files first.
+    pub env: Vec<String>,
+    pub mounts: Vec<MountOption>,
+    pub workdir: Option<String>,
+    pub user: Option<String>,
+    pub hostname: Option<String>,
+    /// One word, as Docker has it; empty clears the image's.
+    pub entrypoint: Option<String>,
+    pub read_only: bool,
+    pub init: bool,
+    pub privileged: bool,
+    /// As given: a name or a number; checked.
+    pub stop_signal: Option<String>,
+    /// Seconds; -1 waits for ever.
+    pub stop_timeout: Option<i64>,
+    pub labels: Vec<(String, String)>,
+    pub cidfile: Option<PathBuf>,
+    pub rlimits: Vec<Rlimit>,
+    pub sysctls: Vec<(String, String)>,
+    /// Bytes.
+    pub shm_size: Option<u64>,
+    /// (host name, address)
+    pub add_hosts: Vec<(String, String)>,
+    pub dns: Vec<String>,
+    /// `none`, `host`, `container:NAME`; empty is the default.
+    pub networks: Vec<String>,
+    /// `-p` as given.
+    pub publish: Vec<String>,
+    pub pid: NamespaceOption,
+    pub ipc: NamespaceOption,
+    pub uts: NamespaceOption,
+    pub cgroup_parent: Option<String>,
+    pub resources: Resources,
+    pub oom_score_adj: Option<i32>,
+    pub devices: Vec<Device>,
+    pub log: LogOptions,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NamespaceOption {
+    #[default]
+    Private,
+    Host,
+    /// `container:NAME`
+    Container(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    pub kind: MountKind,
+    /// Bind: an absolute host path. Volume: its name, empty for an anonymous one. Tmpfs: empty.
+    pub source: String,
+    /// Absolute.
+    pub target: String,
+    pub read_only: bool,
+    /// Tmpfs: options as mount(8) writes them.
+    pub tmpfs_options: String,
+    /// Volume: do not fill an empty one from the image.
+    pub no_copy: bool,
+    /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
+    pub make_source: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountKind {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+/// `--log-opt`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Bytes after which a log file is rotated.
+    pub max_size: u64,
+    /// Files kept, the one in use among them.
+    pub max_file: u32,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions { max_size: 10_000_000, max_file: 3 }
+    }
+}
+
+/// How `run`, `start -a` and `attach` are tied to the terminal they were called from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachOptions {
+    pub stdin: bool,
+    /// Forward the signals that reach us (`--sig-proxy`), when there is no tty.
+    pub sig_proxy: bool,
+    /// Key sequence that detaches, as bytes.
+    pub detach_keys: Vec<u8>,
+}
+
+impl Default for AttachOptions {
+    fn default() -> Self {
+        // ctrl-p ctrl-q
+        AttachOptions { stdin: true, sig_proxy: true, detach_keys: vec![0x10, 0x11] }
+    }
+}
+
+/// `exec`
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    pub container: String,
+    pub command: Vec<String>,
+    pub detach: bool,
+    pub interactive: bool,
+    pub tty: bool,
+    pub privileged: bool,
+    pub env: Vec<String>,
+    pub workdir: Option<String>,
+    pub user: Option<String>,
+    pub detach_keys: Vec<u8>,
+}
+
+/// `logs`
+#[derive(Clone, Debug, Default)]
+pub struct LogsOptions {
+    pub follow: bool,
+    pub timestamps: bool,
+    /// The last so many lines; all if `None`.
+    pub tail: Option<u64>,
+    pub since: Option<crate::time::Instant>,
+    pub until: Option<crate::time::Instant>,
+}
+
+/// `ps`: one `--filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    Id(String),
+    Name(String),
+    Status(String),
+    /// `key` or `key=value`
+    Label(String),
+    Ancestor(String),
+}

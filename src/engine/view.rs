@@ -1,0 +1,56 @@
+//! What the engine answers with: facts for the command line to print, not yet text.
+
+use crate::time::Instant;
+
+/// A container as `ps` tells of it.
+#[derive(Clone, Debug)]
+pub struct ContainerView {
+    pub id: String,
+    pub name: String,
+    /// As it was named when the container was made.
+    pub image: String,
+    pub image_id: String,
+    pub args: Vec<String>,
+    pub created: Instant,
+    pub status: Status,
+    /// As `-p` published them.
+    pub ports: Vec<String>,
+    pub labels: Vec<(String, String)>,
+    pub mounts: Vec<String>,
+    pub networks: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Created,
+    Running {
+        pid: i32,
+        started: Instant,
+    },
+    Paused {
+        pid: i32,
+        started: Instant,
+    },
+    Exited {
+        code: u8,
+        finished: Instant,
+        oom_killed: bool,
+    },
+    /// Its record can't be read, or its removal was cut short: the reason.
+    Dead {
+        reason: String,
+    },
+}
+
+/// A line of `images`.
+#[derive(Clone, Debug)]
+pub struct ImageView {
+    /// `None` is printed as `<none>`.
+    pub repository: Option<String>,
+    pub tag: Option<String>,
+    /// `sha256:…`
+    pub id: String,
+    pub created: Option<Instant>,
+    /// Bytes of all layers, unpacked.
+    pub size: u64,
+}

@@ -1,0 +1,142 @@
+//! What a container is to be, as plain data: the only thing that crosses into the core.
+//!
+//! Both faces end here: the engine makes a `Spec` from a container's record, the OCI face from a
+//! bundle's config.json. Nothing in it is checked again below.
+
+use std::path::PathBuf;
+
+use miniserde::{Deserialize, Serialize};
+
+/// Everything that the core needs to make one container's first process.
+pub struct Spec {
+    /// Names the cgroup directory.
+    pub id: String,
+    pub root: Root,
+    pub root_read_only: bool,
+    /// Scratch directory of this container on the host where the root is mounted in the making.
+    pub mount_point: PathBuf,
+    pub process: Process,
+    pub hostname: Option<String>,
+    pub namespaces: Namespaces,
+    /// Mounted in this order, after /proc, /sys and /dev.
+    pub mounts: Vec<Mount>,
+    /// Device nodes beside the standard ones.
+    pub devices: Vec<Device>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: u64,
+    pub cgroup: Cgroup,
+    pub sysctls: Vec<(String, String)>,
+    /// A reaping, signal-forwarding PID 1 of ours stands before the command.
+    pub init: bool,
+    /// All capabilities and devices, nothing masked, no seccomp filter.
+    pub privileged: bool,
+}
+
+/// Where the root file system comes from.
+pub enum Root {
+    /// overlayfs: `lower` is base first.
+    Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, volatile: bool },
+    /// A plain directory, used as it is.
+    Directory(PathBuf),
+}
+
+#[derive(Clone)]
+pub struct Process {
+    pub args: Vec<String>,
+    /// `NAME=value`
+    pub env: Vec<String>,
+    pub cwd: String,
+    /// `user[:group]`, names or numbers, looked up inside the container; empty is root.
+    pub user: String,
+    pub terminal: bool,
+    /// A pipe for the standard input rather than /dev/null (with a terminal: the terminal's own).
+    pub open_stdin: bool,
+    /// One bit for each CAP_ number, as capabilities(7) counts them.
+    pub capabilities: u64,
+    pub rlimits: Vec<Rlimit>,
+    pub oom_score_adj: Option<i32>,
+}
+
+pub struct Namespaces {
+    pub pid: Namespace,
+    pub ipc: Namespace,
+    pub uts: Namespace,
+    pub network: Namespace,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Namespace {
+    /// A new one.
+    Private,
+    /// The host's.
+    Host,
+    /// That of a running process (a container's first).
+    Of { pid: i32 },
+}
+
+pub struct Mount {
+    pub source: MountSource,
+    /// Absolute, inside the container.
+    pub target: PathBuf,
+    pub read_only: bool,
+    /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does.
+    pub copy_up: bool,
+}
+
+pub enum MountSource {
+    /// A host directory or file, with what is mounted below it.
+    Bind(PathBuf),
+    /// `options` as mount(8) writes them: `size=64m,mode=1777`.
+    Tmpfs { options: String },
+}
+
+/// A `setrlimit` of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// As prlimit(1) spells it: `nofile`, `nproc`, …
+    pub name: String,
+    /// `u64::MAX` is no limit.
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// A device node from the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    pub source: String,
+    pub target: String,
+    /// Some of `rwm`.
+    pub access: String,
+}
+
+pub struct Cgroup {
+    /// The directory below each hierarchy's root under which the container's own is made.
+    pub parent: String,
+    pub resources: Resources,
+}
+
+/// Limits, as asked; `None` is no limit of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; -1 is no limit.
+    pub memory_swap: Option<i64>,
+    /// Bytes.
+    pub memory_reservation: Option<u64>,
+    /// Billionths of a CPU (`--cpus 1.5` is 1,500,000,000).
+    pub nano_cpus: Option<u64>,
+    /// v1 scale, 2 to 262,144.
+    pub cpu_shares: Option<u64>,
+    /// Microseconds in each period; -1 is no limit.
+    pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// As cpuset(7)'s list format: `0-3,7`.
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    /// Processes and threads; -1 is no limit.
+    pub pids: Option<i64>,
+    /// 10 to 1000.
+    pub blkio_weight: Option<u16>,
+}

@@ -1,0 +1,156 @@
+//! Crash-safe flat files: one fact, one file, no index over them.
+//!
+//! A file is replaced by writing a temporary one beside it and renaming it over the old: a reader
+//! sees the old fact or the new one, never a torn one (rename(2)). What must survive a power cut is
+//! fsynced before the rename and its directory after it; what need not is only renamed, since flash
+//! is slow and wears out. Exclusion between processes is flock(2) on a `.lock` file: it ends with
+//! its holder, however that died.
+
+mod lock;
+mod roots;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use miniserde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+
+pub use lock::{Lock, LockMode};
+pub use roots::Roots;
+
+/// Whether a change must outlive a power cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// fsync the file and its directory.
+    Synced,
+    /// Rename only: atomic for every reader, but a power cut may bring the old content back.
+    Lazy,
+}
+
+/// The longest state file that is read; ours stay far below it, a foreign one is refused.
+const MAX_STATE_FILE: u64 = 8 << 20;
+
+/// Replaces `path` with `bytes`, mode 0600. If this dies midway the old content stands and at most
+/// a `.NAME.PID.tmp` is left beside it, which the next replacement or sweep removes.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let written = (|| -> Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        if durability == Durability::Synced {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, path)?;
+        Ok(())
+    })();
+    if written.is_err() {
+        // The failure to write is what the user must hear of; the leftover is swept later.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.context(|| format!("write {}", path.display()))?;
+    if durability == Durability::Synced {
+        sync_parent(path)?;
+    }
+    Ok(())
+}
+
+/// Replaces `path` with the JSON of `value`.
+pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
+    replace(path, miniserde::json::to_string(value).as_bytes(), durability)
+}
+
+/// Reads a JSON state file; `None` if it isn't there. A file that is empty, truncated or not ours
+/// is an error that names it.
+pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes).ok();
+    match text.and_then(|text| miniserde::json::from_str(text).ok()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::new(format!(
+            "{} is {}; it isn't a state file of this version",
+            path.display(),
+            if bytes.is_empty() { "empty" } else { "truncated or foreign" },
+        ))),
+    }
+}
+
+/// Reads a whole small file; `None` if it isn't there.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("open {}", path.display())),
+    };
+    let mut bytes = Vec::with_capacity(4096);
+    let read = file.take(MAX_STATE_FILE + 1).read_to_end(&mut bytes);
+    read.context(|| format!("read {}", path.display()))?;
+    if bytes.len() as u64 > MAX_STATE_FILE {
+        return Err(Error::new(format!("{} is larger than any state file", path.display())));
+    }
+    Ok(Some(bytes))
+}
+
+/// Makes a directory, and those above it, root's alone (0700); one that exists is left as it is.
+pub fn make_dir(path: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.context(|| format!("make directory {}", path.display()))
+}
+
+/// Makes the renames in `path`'s directory durable.
+pub fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|dir| dir.sync_all());
+    synced.context(|| format!("sync {}", parent.display()))
+}
+
+/// Removes a file; that it is already gone is what was wanted.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a tree, never following a link out of it; that it is already gone is what was wanted.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names in a directory, those of temporary files left out; none if it isn't there.
+pub fn list(dir: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).context(|| format!("read directory {}", dir.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.context(|| format!("read directory {}", dir.display()))?;
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn temporary_beside(path: &Path) -> std::path::PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}

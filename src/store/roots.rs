@@ -1,0 +1,67 @@
+//! Where the state lives: the durable root and the volatile one.
+
+use std::path::{Path, PathBuf};
+
+use super::make_dir;
+use crate::error::{Error, Result};
+
+/// The durable root's default place.
+pub const DEFAULT_ROOT: &str = "/var/lib/mydocker";
+/// The volatile root's default place.
+pub const DEFAULT_RUN_ROOT: &str = "/run/mydocker";
+
+/// The two directories that hold all state. Both are root's alone (0700).
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// Durable: images, layers, containers, networks, volumes.
+    pub state: PathBuf,
+    /// Volatile: what is running now. A power cut wipes it, so a dead host can't claim a running
+    /// container.
+    pub run: PathBuf,
+}
+
+impl Roots {
+    /// Both roots as given (absolute), or their defaults.
+    pub fn new(state: Option<PathBuf>, run: Option<PathBuf>) -> Result<Roots> {
+        let absolute = |path: PathBuf| {
+            std::path::absolute(&path)
+                .map_err(|_| Error::new(format!("bad state directory '{}'", path.display())))
+        };
+        Ok(Roots {
+            state: absolute(state.unwrap_or_else(|| DEFAULT_ROOT.into()))?,
+            run: absolute(run.unwrap_or_else(|| DEFAULT_RUN_ROOT.into()))?,
+        })
+    }
+
+    pub fn images(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    pub fn layers(&self) -> PathBuf {
+        self.state.join("layers")
+    }
+
+    pub fn volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    /// One directory for each container, by full id.
+    pub fn containers(&self) -> PathBuf {
+        self.state.join("containers")
+    }
+
+    /// The directory of one container's volatile state.
+    pub fn run_dir(&self, id: &str) -> PathBuf {
+        self.run.join(id)
+    }
+
+    /// Makes both roots if they aren't there.
+    pub fn prepare(&self) -> Result<()> {
+        for dir in [self.containers().join("names").as_path(), self.run.as_path()] {
+            if !Path::is_dir(dir) {
+                make_dir(dir)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Paths inside a container's or an image's tree, resolved by the kernel so that nothing in the
+//! tree can lead outside of it: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
+//! for absolute names, `..` and symbolic links alike, and with RESOLVE_NO_MAGICLINKS refuses the
+//! links of /proc. What is found is used by descriptor, never by name again.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+
+/// How often a resolution is tried again when a rename somewhere made the kernel unsure (EAGAIN).
+const MAX_TRIES: u32 = 128;
+
+/// Opens `path` as a process with `root` as its root directory would, never leaving `root`.
+pub fn open(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// As [`open`], and no component of `path` may be a symbolic link.
+pub fn open_without_links(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
+}
+
+fn open_resolving(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    // The kernel takes "" as an error; the tree's own root is meant.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    for _ in 0..MAX_TRIES {
+        match openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// A handle (O_PATH) to what `path` names.
+pub fn handle(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    open(root, path, OFlags::PATH, Mode::empty())
+}
+
+/// A handle to the directory `path`, making it and its missing parents with `mode`. Symbolic links
+/// on the way are followed inside `root`; one that dangles is an error, not a place to make.
+pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    match open(root, path, directory, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    let mut so_far = std::path::PathBuf::new();
+    let mut current = open(root, Path::new("."), directory, Mode::empty())?;
+    for component in path.components() {
+        let Component::Normal(name) = component else {
+            if component == Component::ParentDir {
+                so_far.push("..");
+                current = open(root, &so_far, directory, Mode::empty())?;
+            }
+            continue;
+        };
+        so_far.push(name);
+        current = match open(root, &so_far, directory, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                match mkdirat(current.as_fd(), name, mode) {
+                    // EEXIST: made meanwhile, or a dangling link, which the open below tells.
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error),
+                }
+                open(root, &so_far, directory, Mode::empty())?
+            }
+            result => result?,
+        };
+    }
+    Ok(current)
+}
+
+/// A handle to the file `path` for something to be mounted on, made empty if it isn't there, its
+/// parents too.
+pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
+    match handle(root, path) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::ISDIR);
+    };
+    let parent = make_dirs(root, parent, Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(&parent, name, flags, mode) {
+        Ok(_) | Err(Errno::EXIST) => handle(root, path),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    struct Tree(std::path::PathBuf, OwnedFd);
+
+    impl Tree {
+        fn new(name: &str) -> Tree {
+            let dir = std::env::temp_dir().join(format!("beneath-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(dir.join("root")).unwrap();
+            let fd = rustix::fs::open(dir.join("root"), OFlags::PATH, Mode::empty()).unwrap();
+            Tree(dir, fd)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let tree = Tree::new("links");
+        symlink("/etc", tree.0.join("root/abs")).unwrap();
+        symlink("../../..", tree.0.join("root/up")).unwrap();
+        assert_eq!(handle(tree.1.as_fd(), Path::new("abs")).unwrap_err(), Errno::NOENT);
+        make_dirs(tree.1.as_fd(), Path::new("/up/made"), Mode::from_raw_mode(0o755)).unwrap();
+        assert!(tree.0.join("root/made").is_dir());
+    }
+
+    #[test]
+    fn makes_missing_parents_and_refuses_a_dangling_link() {
+        let tree = Tree::new("parents");
+        let mode = Mode::from_raw_mode(0o755);
+        make_file(tree.1.as_fd(), Path::new("/a/b/c"), mode).unwrap();
+        assert!(tree.0.join("root/a/b/c").is_file());
+        symlink("/nowhere/else", tree.0.join("root/dangling")).unwrap();
+        assert!(make_dirs(tree.1.as_fd(), Path::new("/dangling/x"), mode).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! The fence: the only place of `unsafe`, and of syscalls that need a story told about them.
+//!
+//! Each file is one kernel interface; functions are a few lines, take and give owned or borrowed
+//! descriptors, and say in `// SAFETY:` why each unsafe block is sound. Calls that rustix already
+//! makes safe are called from where they are needed, not wrapped again here.
+
+pub mod beneath;
