@@ -11,8 +11,10 @@ mod container;
 mod engine;
 mod error;
 mod image;
+#[allow(unused)]
 mod runtime;
 mod store;
+#[allow(unused)]
 mod sys;
 mod time;
 mod volume;

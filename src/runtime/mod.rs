@@ -1,3 +1,114 @@
 //! Turns a `Spec` into a running process, and knows nothing of images, names or Docker.
+//!
+//! `start` clones a child straight into its namespaces. The child (`init`) builds its root while
+//! the parent makes the cgroup and whatever the caller adds (a network); one byte joins the two.
+//! What goes wrong in the child comes back over the same socket as one sentence and an exit code;
+//! the socket's close-on-exec end is the sign that the user's program has begun.
 
+pub mod capabilities;
+pub mod cgroup;
+mod copy_up;
+mod devices;
+pub mod exec;
+mod init;
+mod mounts;
+mod namespaces;
+mod pid1;
+mod process;
+mod report;
+mod rootfs;
 pub mod spec;
+mod terminal;
+pub mod user;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitStatus, waitid};
+
+use crate::error::{Context, Error, Result};
+use crate::sys;
+use cgroup::Cgroup;
+use spec::Spec;
+
+/// What the first process's descriptors 0, 1 and 2 are to be.
+pub enum Stdio {
+    Given([OwnedFd; 3]),
+    /// The slave of a new pseudo-terminal of the container's own.
+    Terminal,
+}
+
+/// A container whose program has begun.
+pub struct Running {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub cgroup: Cgroup,
+    /// The pseudo-terminal's master, if it has one.
+    pub console: Option<OwnedFd>,
+}
+
+/// Makes the container of `spec` and begins its program. `prepare` is called with the child's PID
+/// as soon as its namespaces exist, while it builds its root: the place to wire up a network. On
+/// an error nothing is left: no process, no cgroup, no mount.
+pub fn start(
+    spec: &Spec,
+    stdio: Stdio,
+    prepare: &mut dyn FnMut(Pid) -> Result<()>,
+) -> Result<Running> {
+    let joined = namespaces::Joined::open(&spec.namespaces)?;
+    let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
+    let mut cgroup = Cgroup::plan(spec)?;
+    let cloned =
+        cgroup.make_birthplace(spec).and_then(|()| joined.enter_pid_namespace()).and_then(|()| {
+            let flags = namespaces::clone_flags(&spec.namespaces);
+            sys::clone::clone3(flags, cgroup.birthplace())
+                .context(|| "clone a process into new namespaces")
+        });
+    let child = match cloned {
+        Ok(sys::clone::Fork::Child) => {
+            drop(ours);
+            init::main(spec, stdio, joined, &cgroup, theirs)
+        }
+        Ok(sys::clone::Fork::Parent(child)) => child,
+        Err(error) => return Err(discard(&cgroup, error)),
+    };
+    drop((theirs, stdio));
+    let begun = (|| {
+        cgroup.enter(child.pid, spec)?;
+        prepare(child.pid)?;
+        report::go(ours.as_fd());
+        report::await_exec(ours.as_fd())
+    })();
+    match begun {
+        Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
+        Err(error) => {
+            end(child.pidfd.as_fd());
+            Err(discard(&cgroup, error))
+        }
+    }
+}
+
+/// Removes the cgroups of a container that didn't come to be; `error`, the reason, comes first in
+/// what the user hears.
+fn discard(cgroup: &Cgroup, error: Error) -> Error {
+    match cgroup::remove(&cgroup.paths()) {
+        Ok(()) => error,
+        Err(leftover) => Error::new(format!("{error}; {leftover}")).exit_with(error.exit_code()),
+    }
+}
+
+/// The exit status that a shell would give: the program's own, or 128 + the signal that ended it.
+pub fn exit_code(status: WaitStatus) -> u8 {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code as u8,
+        (None, Some(signal)) => 128 + signal as u8,
+        // Stopped or continued: never asked for.
+        (None, None) => crate::error::EXIT_ENGINE,
+    }
+}
+
+/// Kills and reaps a child.
+fn end(pidfd: BorrowedFd<'_>) {
+    // It may have ended by itself, which is what is wanted here.
+    let _ = sys::process::send_signal(pidfd, sys::signal::Signal::KILL);
+    let _ = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED);
+}

@@ -53,6 +53,8 @@ pub struct Process {
     pub open_stdin: bool,
     /// One bit for each CAP_ number, as capabilities(7) counts them.
     pub capabilities: u64,
+    /// Put the default seccomp filter over it.
+    pub seccomp: bool,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
 }

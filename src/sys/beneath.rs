@@ -3,14 +3,18 @@
 //! for absolute names, `..` and symbolic links alike, and with RESOLVE_NO_MAGICLINKS refuses the
 //! links of /proc. What is found is used by descriptor, never by name again.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
 /// How often a resolution is tried again when a rename somewhere made the kernel unsure (EAGAIN).
 const MAX_TRIES: u32 = 128;
+/// As many links as the kernel itself follows in a path (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
 
 /// Opens `path` as a process with `root` as its root directory would, never leaving `root`.
 pub fn open(
@@ -90,21 +94,30 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
 }
 
 /// A handle to the file `path` for something to be mounted on, made empty if it isn't there, its
-/// parents too.
+/// parents too. Where the name is a dangling link (a Debian image's /etc/resolv.conf), the file is
+/// made where the link points, still inside `root`.
 pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
-    match handle(root, path) {
-        Err(Errno::NOENT) => {}
-        result => return result,
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match handle(root, &path) {
+            Err(Errno::NOENT) => {}
+            result => return result,
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::ISDIR);
+        };
+        let directory = make_dirs(root, parent, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        match openat(&directory, name, flags, mode) {
+            Ok(_) => return handle(root, &path),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        let link = readlinkat(&directory, name, Vec::new())?;
+        // An absolute link replaces the whole path; the kernel resolves what `..` is left in it.
+        path = parent.join(OsStr::from_bytes(link.as_bytes()));
     }
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Errno::ISDIR);
-    };
-    let parent = make_dirs(root, parent, Mode::from_raw_mode(0o755))?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(&parent, name, flags, mode) {
-        Ok(_) | Err(Errno::EXIST) => handle(root, path),
-        Err(error) => Err(error),
-    }
+    Err(Errno::LOOP)
 }
 
 #[cfg(test)]
@@ -140,12 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn makes_missing_parents_and_refuses_a_dangling_link() {
+    fn makes_missing_parents_and_what_a_dangling_link_names() {
         let tree = Tree::new("parents");
         let mode = Mode::from_raw_mode(0o755);
         make_file(tree.1.as_fd(), Path::new("/a/b/c"), mode).unwrap();
         assert!(tree.0.join("root/a/b/c").is_file());
         symlink("/nowhere/else", tree.0.join("root/dangling")).unwrap();
         assert!(make_dirs(tree.1.as_fd(), Path::new("/dangling/x"), mode).is_err());
+        make_file(tree.1.as_fd(), Path::new("/dangling"), mode).unwrap();
+        assert!(tree.0.join("root/nowhere/else").is_file());
     }
 }

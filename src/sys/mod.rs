@@ -4,4 +4,15 @@
 //! descriptors, and say in `// SAFETY:` why each unsafe block is sound. Calls that rustix already
 //! makes safe are called from where they are needed, not wrapped again here.
 
+#![allow(unsafe_code)]
+
 pub mod beneath;
+pub mod clone;
+pub mod exec;
+pub mod fds;
+pub mod keyring;
+pub mod loopback;
+pub mod mount;
+pub mod packet;
+pub mod process;
+pub mod signal;

@@ -1,0 +1,111 @@
+//! Where this host keeps its controllers: cgroup v1 hierarchies, the v2 one, or some in each
+//! (hybrid). Found per controller in /proc/self/mountinfo (cgroups(7), proc_pid_mountinfo(5)).
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+
+/// The v1 controllers that a limit or a default of ours needs.
+pub const CONTROLLERS: [&str; 9] =
+    ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "freezer", "hugetlb"];
+
+#[derive(Debug, Default)]
+pub struct Layout {
+    pub v1: Vec<Hierarchy>,
+    pub v2: Option<Unified>,
+}
+
+/// A v1 hierarchy and the controllers mounted together in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    pub mount: PathBuf,
+    pub controllers: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unified {
+    pub mount: PathBuf,
+    /// What `cgroup.controllers` at its root offers.
+    pub controllers: Vec<String>,
+}
+
+impl Layout {
+    pub fn detect() -> Result<Layout> {
+        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")
+            .context(|| "read /proc/self/mountinfo")?;
+        let mut layout = parse(&mountinfo);
+        if let Some(unified) = &mut layout.v2 {
+            let path = unified.mount.join("cgroup.controllers");
+            let names =
+                std::fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+            unified.controllers = names.split_whitespace().map(str::to_owned).collect();
+        }
+        Ok(layout)
+    }
+
+    /// The v1 hierarchy that holds `controller`.
+    pub fn v1_with(&self, controller: &str) -> Option<&Hierarchy> {
+        self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+    }
+
+    pub fn v2_has(&self, controller: &str) -> bool {
+        let unified = self.v2.as_ref();
+        unified.is_some_and(|unified| unified.controllers.iter().any(|name| name == controller))
+    }
+
+    /// Whether v2 is the only version here.
+    pub fn is_unified(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_some()
+    }
+}
+
+fn parse(mountinfo: &str) -> Layout {
+    let mut layout = Layout::default();
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let mut right = right.split(' ');
+        let (kind, options) = (right.next().unwrap_or(""), right.nth(1).unwrap_or(""));
+        if kind != "cgroup" && kind != "cgroup2" {
+            continue;
+        }
+        let Some(mount) = left.split(' ').nth(4) else { continue };
+        let mount = Path::new(mount).to_owned();
+        if kind == "cgroup2" {
+            layout.v2.get_or_insert(Unified { mount, controllers: Vec::new() });
+            continue;
+        }
+        let controllers: Vec<String> = options
+            .split(',')
+            .filter(|option| CONTROLLERS.contains(option))
+            .map(str::to_owned)
+            .collect();
+        // The first mount of each is the host's own; a later one is somebody's second view.
+        if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
+            layout.v1.push(Hierarchy { mount, controllers });
+        }
+    }
+    layout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_hybrid_and_joint_mounts() {
+        let layout = parse(
+            "25 20 0:22 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n\
+             26 25 0:23 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n\
+             27 25 0:24 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+             28 25 0:25 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+             29 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             90 25 0:26 /x /mnt/memory rw - cgroup cgroup rw,memory\n",
+        );
+        assert_eq!(layout.v1.len(), 2);
+        assert_eq!(layout.v1_with("cpuacct").unwrap().controllers, ["cpu", "cpuacct"]);
+        assert_eq!(layout.v1_with("memory").unwrap().mount, Path::new("/sys/fs/cgroup/memory"));
+        assert!(!layout.is_unified());
+        let unified = parse("30 20 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+        assert!(unified.is_unified());
+    }
+}

@@ -1,0 +1,341 @@
+//! A container's cgroups: a directory of its own in each hierarchy that its limits or our defaults
+//! need, written to by hand (cgroups(7)).
+//!
+//! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
+//! if none can: a limit is never silently dropped. `make` creates the directories and writes the
+//! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
+//! parent does it while the child builds its root. `remove` kills what is left and removes them.
+
+mod layout;
+mod v1;
+mod v2;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, major, minor, openat};
+use rustix::process::Pid;
+
+use super::spec::{Device, Resources, Spec};
+use crate::error::{Context, Result, fail};
+use crate::sys;
+pub use layout::Layout;
+
+/// Where the containers' directories are made unless `--cgroup-parent` says else.
+pub const DEFAULT_PARENT: &str = "/mydocker";
+
+/// Made even without a limit: memory tells of OOM kills, pids and devices keep the host safe.
+const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
+
+/// How long processes may take to leave a cgroup after SIGKILL before it is given up.
+const MAX_REMOVAL: Duration = Duration::from_secs(10);
+
+/// One value to write.
+#[derive(Debug)]
+struct Setting {
+    controller: &'static str,
+    file: &'static str,
+    value: String,
+    /// The flag to name when it can't be had.
+    flag: &'static str,
+    /// A default that goes with another limit: left out where the kernel lacks the file.
+    optional: bool,
+}
+
+/// A container's directories, planned or made.
+pub struct Cgroup {
+    /// v1 first.
+    directories: Vec<Directory>,
+    /// The v2 directory, once made: the clone's birthplace.
+    unified: Option<OwnedFd>,
+}
+
+struct Directory {
+    path: PathBuf,
+    /// `None` is the v2 hierarchy.
+    hierarchy: Option<layout::Hierarchy>,
+    mount: PathBuf,
+    /// v2: the controllers to hand down.
+    controllers: Vec<&'static str>,
+    settings: Vec<Setting>,
+}
+
+impl Cgroup {
+    /// Finds a place for each limit; nothing is made yet.
+    pub fn plan(spec: &Spec) -> Result<Cgroup> {
+        let layout = Layout::detect()?;
+        let name = Path::new(spec.cgroup.parent.trim_matches('/')).join(&spec.id);
+        let mut directories: Vec<Directory> = Vec::new();
+        let mut place = |controller: &'static str, is_v2: bool| -> Option<usize> {
+            let (hierarchy, mount) = match is_v2 {
+                true => (None, layout.v2.as_ref()?.mount.clone()),
+                false => {
+                    let found = layout.v1_with(controller)?;
+                    let controllers = found.controllers.clone();
+                    let hierarchy = layout::Hierarchy { mount: found.mount.clone(), controllers };
+                    (Some(hierarchy), found.mount.clone())
+                }
+            };
+            let path = mount.join(&name);
+            let at = directories.iter().position(|known| known.path == path).unwrap_or_else(|| {
+                let (controllers, settings) = (Vec::new(), Vec::new());
+                directories.push(Directory { path, hierarchy, mount, controllers, settings });
+                directories.len() - 1
+            });
+            if is_v2 && !directories[at].controllers.contains(&controller) {
+                directories[at].controllers.push(controller);
+            }
+            Some(at)
+        };
+        for controller in ALWAYS {
+            if place(controller, false).is_none() && layout.v2_has(controller) {
+                place(controller, true);
+            }
+        }
+        let mut placed = Vec::new();
+        for setting in v1::settings(&spec.cgroup.resources) {
+            if let Some(at) = place(setting.controller, false) {
+                placed.push((at, setting));
+            }
+        }
+        for setting in v2::settings(&spec.cgroup.resources) {
+            let v1_name = if setting.controller == "io" { "blkio" } else { setting.controller };
+            if layout.v1_with(v1_name).is_some() {
+                continue;
+            }
+            if !layout.v2_has(setting.controller) {
+                fail!(
+                    "{} can't be applied: this host has no cgroup controller '{}'",
+                    setting.flag,
+                    setting.controller
+                );
+            }
+            let at = place(setting.controller, true);
+            placed.extend(at.map(|at| (at, setting)));
+        }
+        for (at, setting) in placed {
+            directories[at].settings.push(setting);
+        }
+        Ok(Cgroup { directories, unified: None })
+    }
+
+    /// Makes the v2 directory, in which the process is to be born.
+    pub fn make_birthplace(&mut self, spec: &Spec) -> Result<()> {
+        for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
+            directory.make(spec)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = openat(CWD, &directory.path, flags, Mode::empty());
+            self.unified = Some(opened.context(|| format!("open {}", directory.path.display()))?);
+        }
+        Ok(())
+    }
+
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes the v1 directories and moves the process into them.
+    pub fn enter(&self, pid: Pid, spec: &Spec) -> Result<()> {
+        for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_some()) {
+            directory.make(spec)?;
+            join(&directory.path, &pid.as_raw_nonzero().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What the container sees below /sys/fs/cgroup: the v1 hierarchies by their controllers'
+    /// names, or `[""]` for a v2 host.
+    pub fn hierarchies(&self) -> Vec<String> {
+        let v1: Vec<String> = self
+            .directories
+            .iter()
+            .filter_map(|directory| directory.hierarchy.as_ref())
+            .map(|hierarchy| hierarchy.controllers.join(","))
+            .collect();
+        if v1.is_empty() && !self.directories.is_empty() { vec![String::new()] } else { v1 }
+    }
+
+    pub fn paths(&self) -> Vec<String> {
+        self.directories.iter().map(|directory| directory.path.display().to_string()).collect()
+    }
+}
+
+impl Directory {
+    fn make(&self, spec: &Spec) -> Result<()> {
+        match &self.hierarchy {
+            Some(hierarchy) => {
+                v1::make(hierarchy, &self.path)?;
+                if !spec.privileged && hierarchy.controllers.iter().any(|name| name == "devices") {
+                    v1::restrict_devices(&self.path, &spec.devices)?;
+                }
+            }
+            None => v2::make(&self.mount, &self.path, &self.controllers)?,
+        }
+        for setting in &self.settings {
+            self.apply(setting)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, setting: &Setting) -> Result<()> {
+        let path = self.path.join(setting.file);
+        match fs::OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if setting.optional {
+                    return Ok(());
+                }
+                fail!("{} can't be applied: this kernel has no {}", setting.flag, setting.file)
+            }
+            Err(error) => Err(error).context(|| format!("open {}", path.display())),
+            Ok(file) => {
+                let written = rustix::io::write(&file, setting.value.as_bytes());
+                written.map(drop).context(|| {
+                    format!("{}: write '{}' to {}", setting.flag, setting.value, path.display())
+                })
+            }
+        }
+    }
+}
+
+/// Moves a process (`0` is the caller) into a cgroup.
+pub fn join(directory: &Path, pid: &str) -> Result<()> {
+    fs::write(directory.join("cgroup.procs"), pid)
+        .context(|| format!("move process {pid} into cgroup {}", directory.display()))
+}
+
+/// Whether the kernel's OOM killer has struck in one of these cgroups.
+pub fn oom_killed(paths: &[String]) -> bool {
+    paths.iter().any(|path| {
+        let files = ["memory.events", "memory.oom_control"];
+        let text =
+            files.iter().find_map(|file| fs::read_to_string(Path::new(path).join(file)).ok());
+        let kills = text.as_deref().unwrap_or_default().lines().find_map(|line| {
+            line.strip_prefix("oom_kill ").and_then(|count| count.trim().parse::<u64>().ok())
+        });
+        kills.is_some_and(|kills| kills > 0)
+    })
+}
+
+/// Removes these cgroups, with what is below them, killing every process that is still inside.
+pub fn remove(paths: &[String]) -> Result<()> {
+    paths.iter().try_for_each(|path| remove_one(Path::new(path)))
+}
+
+fn remove_one(path: &Path) -> Result<()> {
+    let deadline = std::time::Instant::now() + MAX_REMOVAL;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::ResourceBusy => {
+                return Err(error).context(|| format!("remove cgroup {}", path.display()));
+            }
+            Err(_) => {}
+        }
+        kill_all(path);
+        for child in fs::read_dir(path).into_iter().flatten().flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_one(&child.path())?;
+            }
+        }
+        if std::time::Instant::now() > deadline {
+            fail!("cgroup {} can't be removed: its processes don't end", path.display());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// SIGKILL to every process in a cgroup: at once where the kernel can (cgroup.kill, Linux 5.14).
+fn kill_all(path: &Path) {
+    if fs::write(path.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
+        let flags = rustix::process::PidfdFlags::empty();
+        let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { continue };
+        // Asked again with the descriptor held: the number may have passed to another process.
+        let still = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        let number = pid.as_raw_nonzero().to_string();
+        if still.lines().any(|line| line == number) {
+            // It may have ended by itself meanwhile.
+            let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
+        }
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+    .context(|| format!("make cgroup {}", path.display()))
+}
+
+/// (quota, period) in microseconds.
+fn cpu_bandwidth(resources: &Resources) -> Option<(i64, u64)> {
+    const DEFAULT_PERIOD_US: u64 = 100_000;
+    let period = resources.cpu_period.unwrap_or(DEFAULT_PERIOD_US);
+    match (resources.nano_cpus, resources.cpu_quota) {
+        (Some(nano), _) => Some(((nano * (period / 1000) / 1_000_000) as i64, period)),
+        (None, Some(quota)) => Some((quota, period)),
+        (None, None) => resources.cpu_period.map(|period| (-1, period)),
+    }
+}
+
+/// Bytes of memory and swap together, -1 for no limit: Docker's default is as much swap as memory.
+fn memory_and_swap(resources: &Resources) -> Option<i64> {
+    match (resources.memory_swap, resources.memory) {
+        (Some(total), _) => Some(total),
+        (None, Some(memory)) => i64::try_from(memory).ok().map(|memory| memory.saturating_mul(2)),
+        (None, None) => None,
+    }
+}
+
+fn or_max(value: i64) -> String {
+    if value < 0 { "max".to_owned() } else { value.to_string() }
+}
+
+/// `--device` as a line for devices.allow; `None` if it isn't a device.
+fn device_rule(device: &Device) -> Result<Option<String>> {
+    let stat = rustix::fs::stat(&device.source).context(|| format!("device {}", device.source))?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice => 'c',
+        FileType::BlockDevice => 'b',
+        _ => return Ok(None),
+    };
+    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+    Ok(Some(format!("{kind} {major}:{minor} {}", device.access)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_become_quota_and_period() {
+        let mut resources = Resources { nano_cpus: Some(1_500_000_000), ..Resources::default() };
+        assert_eq!(cpu_bandwidth(&resources), Some((150_000, 100_000)));
+        resources.cpu_period = Some(50_000);
+        assert_eq!(cpu_bandwidth(&resources), Some((75_000, 50_000)));
+        resources.nano_cpus = None;
+        assert_eq!(cpu_bandwidth(&resources), Some((-1, 50_000)));
+        resources.cpu_quota = Some(20_000);
+        assert_eq!(cpu_bandwidth(&resources), Some((20_000, 50_000)));
+    }
+
+    #[test]
+    fn swap_defaults_to_as_much_as_memory() {
+        let mut resources = Resources { memory: Some(64), ..Resources::default() };
+        assert_eq!(memory_and_swap(&resources), Some(128));
+        resources.memory_swap = Some(-1);
+        assert_eq!(memory_and_swap(&resources), Some(-1));
+        assert_eq!(memory_and_swap(&Resources::default()), None);
+    }
+}

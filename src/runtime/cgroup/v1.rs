@@ -1,0 +1,111 @@
+//! Limits as cgroup v1 writes them (Documentation/admin-guide/cgroup-v1), and the directory tree.
+
+use std::fs;
+use std::path::Path;
+
+use super::Setting;
+use super::layout::Hierarchy;
+use crate::error::{Context, Result};
+use crate::runtime::spec::{Device, Resources};
+
+/// One line for each limit: controller, file, value, and the flag that asked for it.
+pub fn settings(resources: &Resources) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut set = |controller, file: &'static str, value: String, flag| {
+        settings.push(Setting { controller, file, value, flag, optional: false });
+    };
+    if let Some(bytes) = resources.memory {
+        set("memory", "memory.limit_in_bytes", bytes.to_string(), "--memory");
+    }
+    if let Some(bytes) = resources.memory_reservation {
+        set("memory", "memory.soft_limit_in_bytes", bytes.to_string(), "--memory-reservation");
+    }
+    if let Some(shares) = resources.cpu_shares {
+        set("cpu", "cpu.shares", shares.to_string(), "--cpu-shares");
+    }
+    if let Some((quota, period)) = super::cpu_bandwidth(resources) {
+        set("cpu", "cpu.cfs_period_us", period.to_string(), "--cpus");
+        set("cpu", "cpu.cfs_quota_us", quota.to_string(), "--cpus");
+    }
+    if let Some(cpus) = &resources.cpuset_cpus {
+        set("cpuset", "cpuset.cpus", cpus.clone(), "--cpuset-cpus");
+    }
+    if let Some(mems) = &resources.cpuset_mems {
+        set("cpuset", "cpuset.mems", mems.clone(), "--cpuset-mems");
+    }
+    if let Some(pids) = resources.pids {
+        set("pids", "pids.max", super::or_max(pids), "--pids-limit");
+    }
+    if let Some(weight) = resources.blkio_weight {
+        set("blkio", "blkio.bfq.weight", weight.to_string(), "--blkio-weight");
+    }
+    // After the memory limit, which it must not be below; a kernel without swap accounting has no
+    // such file, which only matters if the user asked.
+    if let Some(bytes) = super::memory_and_swap(resources) {
+        settings.push(Setting {
+            controller: "memory",
+            file: "memory.memsw.limit_in_bytes",
+            value: bytes.to_string(),
+            flag: "--memory-swap",
+            optional: resources.memory_swap.is_none(),
+        });
+    }
+    settings
+}
+
+/// Docker's rules for devices.allow: every node may be made, only the standard ones opened.
+const DEVICES: [&str; 10] = [
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
+
+/// Denies every device but the standard ones and `devices`.
+pub fn restrict_devices(directory: &Path, devices: &[Device]) -> Result<()> {
+    let write = |file: &str, rule: &str| {
+        fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
+    };
+    write("devices.deny", "a")?;
+    for rule in DEVICES {
+        write("devices.allow", rule)?;
+    }
+    for device in devices {
+        if let Some(rule) = super::device_rule(device)? {
+            write("devices.allow", &rule)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `directory` below the hierarchy's root and whatever is missing above it. A new cpuset is
+/// empty and takes no process until it has its parent's CPUs and memory nodes (cpuset(7)).
+pub fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
+    let inherits = hierarchy.controllers.iter().any(|name| name == "cpuset");
+    if !inherits {
+        return super::make_directory(directory);
+    }
+    let below = directory.strip_prefix(&hierarchy.mount).unwrap_or(directory);
+    let mut current = hierarchy.mount.clone();
+    for component in below.components() {
+        let parent = current.clone();
+        current.push(component);
+        super::make_directory(&current)?;
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let own = fs::read_to_string(current.join(file)).unwrap_or_default();
+            if own.trim().is_empty() {
+                let inherited = fs::read(parent.join(file));
+                inherited
+                    .and_then(|value| fs::write(current.join(file), value))
+                    .context(|| format!("inherit {}", current.join(file).display()))?;
+            }
+        }
+    }
+    Ok(())
+}

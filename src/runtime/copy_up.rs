@@ -1,0 +1,154 @@
+//! Fills an empty volume with what the image has at its mount point, as Docker does.
+//!
+//! The copy is made beside the volume's directory and renamed over it: a volume is empty or whole,
+//! never half filled, wherever this is killed. Both sides are walked by descriptor, no link is
+//! followed.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid,
+    XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, linkat,
+    mkdirat, mknodat, openat, readlinkat, statat, symlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use crate::error::{Context, Result};
+use crate::sys::beneath;
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Copies `target` of the image into the volume directory `volume` if that is empty.
+pub fn fill(root: BorrowedFd<'_>, target: &Path, volume: &Path) -> Result<()> {
+    let source =
+        match beneath::open(root, target, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(source) => source,
+            // Nothing there to copy.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(error) => return Err(error).context(|| format!("open {}", target.display())),
+        };
+    if !is_empty(volume).context(|| format!("read volume {}", volume.display()))? {
+        return Ok(());
+    }
+    let mut beside = volume.as_os_str().to_owned();
+    beside.push(".filling");
+    let beside = PathBuf::from(beside);
+    // Left by a copy that was killed.
+    crate::store::remove_tree(&beside)?;
+    let copied = (|| -> Result<()> {
+        crate::store::make_dir(&beside)?;
+        let copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
+        copy_tree(source.as_fd(), copy.as_fd(), &mut HashMap::new())?;
+        copy_attributes(source.as_fd(), copy.as_fd(), &fstat(&source)?)?;
+        match rustix::fs::rename(&beside, volume) {
+            // Another container filled it meanwhile: theirs stands.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => crate::store::remove_tree(&beside),
+            result => Ok(result?),
+        }
+    })();
+    copied.context(|| format!("fill volume {} from {}", volume.display(), target.display()))
+}
+
+fn is_empty(directory: &Path) -> Result<bool, Errno> {
+    let directory = rustix::fs::open(directory, DIRECTORY, Mode::empty())?;
+    for entry in Dir::read_from(&directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Where a file with several names was put first: its device and inode, and the copy.
+type Links = HashMap<(u64, u64), OwnedFd>;
+
+fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, links: &mut Links) -> Result<(), Errno> {
+    for entry in Dir::read_from(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let key = (stat.st_dev, stat.st_ino);
+        if let Some(first) = links.get(&key) {
+            linkat(first, c"", to, name, AtFlags::EMPTY_PATH)?;
+            continue;
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                mkdirat(to, name, Mode::from_raw_mode(0o700))?;
+                let source = openat(from, name, DIRECTORY, Mode::empty())?;
+                let copy = openat(to, name, DIRECTORY, Mode::empty())?;
+                copy_tree(source.as_fd(), copy.as_fd(), links)?;
+                copy_attributes(source.as_fd(), copy.as_fd(), &stat)?;
+            }
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let source = openat(from, name, flags, Mode::empty())?;
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let copy = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
+                copy_bytes(&source, &copy)?;
+                copy_attributes(source.as_fd(), copy.as_fd(), &stat)?;
+                if stat.st_nlink > 1 {
+                    links.insert(key, copy);
+                }
+            }
+            FileType::Symlink => {
+                symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name)?;
+                chown_link(to, name, &stat)?;
+            }
+            kind => {
+                let mode = Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777);
+                mknodat(to, name, kind, mode, stat.st_rdev)?;
+                chown_link(to, name, &stat)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chown_link(to: BorrowedFd<'_>, name: &std::ffi::CStr, stat: &Stat) -> Result<(), Errno> {
+    let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+    chownat(to, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Owner first, then mode and xattrs: a change of owner clears set-user-ID and file capabilities.
+fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
+    fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchmod(to, Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777))?;
+    let mut names = [0u8; 4096];
+    let length = match flistxattr(from, &mut names) {
+        Err(Errno::OPNOTSUPP) => 0,
+        result => result?,
+    };
+    for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        // overlayfs's own bookkeeping belongs to the layer it was made in.
+        if name.starts_with(b"trusted.overlay.") {
+            continue;
+        }
+        let mut value = vec![0u8; 64 << 10];
+        let length = fgetxattr(from, name, &mut value)?;
+        fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
+    }
+    futimens(to, &times(stat))
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    let timespec = |seconds, ns| Timespec { tv_sec: seconds as _, tv_nsec: ns as _ };
+    Timestamps {
+        last_access: timespec(stat.st_atime, stat.st_atime_nsec),
+        last_modification: timespec(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}
+
+fn copy_bytes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+    // sendfile(2) moves at most this many bytes a call.
+    const CHUNK: usize = 0x7fff_f000;
+    while rustix::fs::sendfile(to, from, None, CHUNK)? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The device nodes of a container's /dev (null(4), random(4), pts(4)).
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, major, makedev, minor, mkdirat,
+    mknodat, openat, stat, symlinkat,
+};
+
+use super::spec::{Device, Spec};
+use crate::error::{Context, Result, fail};
+use crate::sys::beneath;
+
+/// Name, major and minor number of the nodes that every container has.
+const STANDARD: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+const LINKS: [(&str, &str); 6] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("/proc/kcore", "core"),
+    ("pts/ptmx", "ptmx"),
+];
+
+/// Makes nodes, links and mount points in the still detached file system `dev`.
+pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    for (name, major, minor) in STANDARD {
+        node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
+    }
+    // Without a terminal what is written to the console goes nowhere; with one it is mounted here.
+    node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
+    for (target, name) in LINKS {
+        symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        mkdirat(dev, name, Mode::from_raw_mode(0o755))
+            .context(|| format!("make directory /dev/{name}"))?;
+    }
+    if spec.privileged {
+        return host_devices(dev);
+    }
+    for device in &spec.devices {
+        host_device(dev, device)?;
+    }
+    Ok(())
+}
+
+fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64) -> Result<()> {
+    let made = mknodat(dev, name, kind, Mode::from_raw_mode(mode), number);
+    made.context(|| format!("make device node /dev/{name}"))
+}
+
+/// `--device`: a node below /dev with the host's numbers, owner and mode.
+fn host_device(dev: BorrowedFd<'_>, device: &Device) -> Result<()> {
+    let found = stat(&device.source).context(|| format!("device {}", device.source))?;
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+        fail!("{} is not a device", device.source);
+    }
+    let Some(name) = device.target.strip_prefix("/dev/") else {
+        fail!("device target '{}' must lie in /dev", device.target)
+    };
+    let path = Path::new(name);
+    let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
+        fail!("device target '{}' names no file", device.target)
+    };
+    let parent = beneath::make_dirs(dev, parent, Mode::from_raw_mode(0o755))
+        .context(|| format!("make the directory of {}", device.target))?;
+    let mode = Mode::from_raw_mode(found.st_mode & 0o777);
+    // A standard node gives way to the one asked for.
+    let _ = rustix::fs::unlinkat(&parent, file, AtFlags::empty());
+    mknodat(&parent, file, kind, mode, makedev(major(found.st_rdev), minor(found.st_rdev)))
+        .and_then(|()| {
+            let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
+            chownat(&parent, file, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        })
+        .context(|| format!("make device node {}", device.target))
+}
+
+/// `--privileged`: a node for each device of the host's /dev.
+fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
+    let mut pending = vec![std::path::PathBuf::from("/dev")];
+    while let Some(directory) = pending.pop() {
+        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Ok(kind) = entry.file_type() else { continue };
+            let separate = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
+            if kind.is_dir() && !separate.iter().any(|skip| path == Path::new(skip)) {
+                pending.push(path);
+                continue;
+            }
+            use std::os::unix::fs::FileTypeExt;
+            let standard = STANDARD.iter().any(|(name, ..)| path == Path::new("/dev").join(name));
+            if !(kind.is_char_device() || kind.is_block_device())
+                || standard
+                || ["/dev/console", "/dev/ptmx"].iter().any(|skip| path == Path::new(skip))
+            {
+                continue;
+            }
+            let text = path.to_string_lossy().into_owned();
+            host_device(dev, &Device { source: text.clone(), target: text, access: "rwm".into() })?;
+        }
+    }
+    Ok(())
+}
+
+/// The container's /dev/null, made sure to be the real one: it covers what must not be read, and a
+/// file swapped in its place would be mounted instead (CVE-2025-31133).
+pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OFlags::PATH;
+    let null = beneath::open_without_links(root, Path::new("dev/null"), flags, Mode::empty())
+        .context(|| "open the container's /dev/null")?;
+    let stat = fstat(&null).context(|| "stat the container's /dev/null")?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+        || stat.st_rdev != makedev(1, 3)
+    {
+        fail!("the container's /dev/null is not the null device");
+    }
+    Ok(null)
+}
+
+/// The host's /dev/null.
+pub fn host_null(flags: OFlags) -> Result<OwnedFd> {
+    openat(rustix::fs::CWD, "/dev/null", flags | OFlags::CLOEXEC, Mode::empty())
+        .context(|| "open /dev/null")
+}

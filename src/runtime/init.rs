@@ -1,0 +1,86 @@
+//! The container's first process, from its birth by clone3 to execve of the user's command.
+//!
+//! It begins in new namespaces but still sees the host's files and has the host's root's powers;
+//! each step takes something of that away, and their order is what keeps it safe.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{setsid, umask};
+use rustix::thread::UnshareFlags;
+
+use super::cgroup::Cgroup;
+use super::namespaces::Joined;
+use super::spec::{Namespace, Spec};
+use super::{Stdio, mounts, process, report, rootfs, terminal};
+use crate::error::{Context, Result};
+use crate::sys;
+
+/// Becomes the user's command, or tells `parent` why not and ends.
+pub fn main(spec: &Spec, stdio: Stdio, joined: Joined, cgroup: &Cgroup, parent: OwnedFd) -> ! {
+    let Err(error) = run(spec, stdio, &joined, cgroup, &parent);
+    report::send_failure(parent.as_fd(), &error);
+    sys::exec::exit_now(error.exit_code())
+}
+
+fn run(
+    spec: &Spec,
+    stdio: Stdio,
+    joined: &Joined,
+    cgroup: &Cgroup,
+    parent: &OwnedFd,
+) -> Result<Infallible> {
+    // 1. Before anything of the container can run beside us: not to be traced or looked into.
+    process::hide()?;
+    // The modes that we make files with are the modes they get.
+    umask(Mode::empty());
+    setsid().context(|| "begin a new session")?;
+    joined.enter()?;
+
+    // 2. The root and all that is mounted in it, while the host's /proc and paths are still here.
+    let root = rootfs::assemble(spec)?;
+    mounts::mount_all(root.as_fd(), spec, joined)?;
+
+    // 3. What belongs to the new network and host name.
+    if spec.namespaces.network == Namespace::Private {
+        sys::loopback::bring_up().context(|| "bring the loopback interface up")?;
+    }
+    if spec.namespaces.uts == Namespace::Private
+        && let Some(name) = &spec.hostname
+    {
+        rustix::system::sethostname(name.as_bytes())
+            .context(|| format!("set the host name to '{name}'"))?;
+    }
+
+    // 4. The parent has put us into our cgroup by now: it becomes the root of our cgroup view.
+    report::await_go(parent.as_fd())?;
+    sys::exec::unshare(UnshareFlags::NEWCGROUP).context(|| "unshare the cgroup namespace")?;
+    mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
+
+    // 5. From here on no path leads to the host.
+    rootfs::make_root(root.as_fd())?;
+    drop(root);
+    standard_streams(stdio, parent.as_fd())?;
+
+    // 6. User, capabilities, filter, execve.
+    let entry = process::Entry { make_cwd: true, init: spec.init, die_with_parent: true };
+    process::enter(&spec.process, &entry, parent)
+}
+
+fn standard_streams(stdio: Stdio, parent: BorrowedFd<'_>) -> Result<()> {
+    match stdio {
+        Stdio::Given([stdin, stdout, stderr]) => {
+            sys::fds::become_stdio([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+                .context(|| "set up the standard streams")
+        }
+        Stdio::Terminal => {
+            let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .context(|| "open the container's /")?;
+            let pty = terminal::open(root.as_fd())?;
+            terminal::mount_console(root.as_fd(), pty.slave.as_fd())?;
+            report::send_console(parent, pty.master.as_fd())?;
+            terminal::adopt(pty.slave.as_fd()).context(|| "adopt the terminal")
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Everything that is mounted inside the root, in order: /proc, /sys, /dev and its children, the
+//! user's mounts, then what is hidden or made read-only.
+//!
+//! Every target is resolved inside the root by descriptor (`sys::beneath`), every file system is
+//! made detached and attached by descriptor (`sys::mount`): an image or a running container that
+//! swaps a directory for a link finds no moment in which that leads outside (CVE-2021-30465,
+//! CVE-2025-31133, CVE-2025-52565).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::namespaces::Joined;
+use super::spec::{Mount, MountSource, Namespace, Spec};
+use super::{copy_up, devices};
+use crate::error::{Context, Result, fail};
+use crate::sys::{self, beneath};
+
+const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+
+/// Hidden: they tell of the host, or act on it.
+const MASKED: [&str; 14] = [
+    "proc/acpi",
+    "proc/asound",
+    "proc/interrupts",
+    "proc/kcore",
+    "proc/keys",
+    "proc/latency_stats",
+    "proc/sched_debug",
+    "proc/scsi",
+    "proc/timer_list",
+    "proc/timer_stats",
+    "sys/devices/virtual/powercap",
+    "sys/firmware",
+    "sys/fs/selinux",
+    "sys/devices/system/cpu/cpu0/thermal_throttle",
+];
+
+/// Readable, but nothing that a container may set.
+const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+
+/// The directory modes of mount points that an image lacks.
+const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
+
+/// Mounts all that needs no cgroup: `root` is the handle of the assembled root.
+pub fn mount_all(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
+    let flags = NOSUID | NODEV | NOEXEC;
+    kernel_filesystem(root, "proc", c"proc", &[], flags)?;
+    write_sysctls(root, spec)?;
+    let sysfs_flags = if spec.privileged { flags } else { flags | RDONLY };
+    kernel_filesystem(root, "sys", c"sysfs", &[], sysfs_flags)?;
+    dev(root, spec, joined)?;
+    for mount in &spec.mounts {
+        user_mount(root, mount)
+            .context(|| format!("mount on {} in the container", mount.target.display()))?;
+    }
+    if !spec.privileged {
+        hide(root)?;
+    }
+    if spec.root_read_only {
+        sys::mount::add_attributes(root, RDONLY, false)
+            .context(|| "make the container's root read-only")?;
+    }
+    Ok(())
+}
+
+/// A fresh kernel file system on a directory that must be no link: an image whose /proc leads
+/// elsewhere is refused (CVE-2019-16884 and kin).
+fn kernel_filesystem(
+    root: BorrowedFd<'_>,
+    target: &str,
+    kind: &std::ffi::CStr,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd> {
+    let tree = sys::mount::filesystem(kind, options, attributes)
+        .context(|| format!("make a {} file system", kind.to_string_lossy()))?;
+    attach_plainly(root, target, tree.as_fd())?;
+    Ok(tree)
+}
+
+/// Attaches `tree` to the directory `target`, made if missing; no link may stand in its path.
+fn attach_plainly(root: BorrowedFd<'_>, target: &str, tree: BorrowedFd<'_>) -> Result<()> {
+    let path = Path::new(target);
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let directory = match beneath::open_without_links(root, path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => beneath::make_dirs(root, path, DIRECTORY)
+            .and_then(|_| beneath::open_without_links(root, path, flags, Mode::empty())),
+        Err(Errno::LOOP) => fail!("the image's /{target} is a symbolic link; refused"),
+        result => result,
+    };
+    let directory = directory.context(|| format!("open /{target} in the container"))?;
+    sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount /{target}"))
+}
+
+/// /dev and what stands on it. The nodes are made while the file system is still detached, where
+/// no process but this one can reach it.
+fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
+    let options = [("mode", "755"), ("size", "65536k")];
+    let dev = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NOEXEC)
+        .context(|| "make the file system for /dev")?;
+    devices::populate(dev.as_fd(), spec)?;
+    attach_plainly(root, "dev", dev.as_fd())?;
+    let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", "5")];
+    kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
+    match spec.namespaces.ipc {
+        Namespace::Private => {
+            let size = spec.shm_size.to_string();
+            let options = [("mode", "1777"), ("size", size.as_str())];
+            kernel_filesystem(root, "dev/shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
+        }
+        Namespace::Host | Namespace::Of { .. } => {
+            let shm = shared_memory_of(joined).context(|| "open the other /dev/shm")?;
+            attach_plainly(root, "dev/shm", shm.as_fd())?;
+        }
+    }
+    // It shows the queues of the IPC namespace that this process is in.
+    match kernel_filesystem(root, "dev/mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
+        // A kernel without POSIX message queues has none to show.
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// A copy of the /dev/shm that belongs to the joined IPC namespace: a mount can only be copied from
+/// inside its own mount namespace, which this process enters for that moment.
+fn shared_memory_of(joined: &Joined) -> Result<OwnedFd> {
+    let copy = || -> Result<OwnedFd> {
+        let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let shm = beneath::handle(root.as_fd(), Path::new("/dev/shm"))?;
+        Ok(sys::mount::copy_tree(shm.as_fd(), false)?)
+    };
+    let Some(theirs) = &joined.ipc_mounts else { return copy() };
+    let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    let copied = copy();
+    move_into_link_name_space(ours.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    copied
+}
+
+fn user_mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
+    let (tree, is_directory) = match &mount.source {
+        MountSource::Tmpfs { options } => (tmpfs(options)?, true),
+        MountSource::Bind(source) => {
+            if mount.copy_up {
+                copy_up::fill(root, &mount.target, source)?;
+            }
+            let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .context(|| format!("open {}", source.display()))?;
+            let kind = FileType::from_raw_mode(
+                fstat(&handle).context(|| format!("stat {}", source.display()))?.st_mode,
+            );
+            let tree = sys::mount::copy_tree(handle.as_fd(), true)
+                .context(|| format!("copy the mount of {}", source.display()))?;
+            (tree, kind == FileType::Directory)
+        }
+    };
+    let target = if is_directory {
+        beneath::make_dirs(root, &mount.target, DIRECTORY)
+    } else {
+        beneath::make_file(root, &mount.target, Mode::from_raw_mode(0o644))
+    };
+    let target = target.context(|| "make the mount point")?;
+    refuse_kernel_filesystem(target.as_fd(), &mount.target)?;
+    match sys::mount::attach(tree.as_fd(), target.as_fd()) {
+        Err(Errno::NOTDIR) => fail!("one is a directory, the other a file"),
+        result => result?,
+    }
+    if mount.read_only {
+        sys::mount::add_attributes(tree.as_fd(), RDONLY, true).context(|| "make it read-only")?;
+    }
+    Ok(())
+}
+
+/// Nothing may be mounted over /proc or inside it, by whatever name: a file of the user's there
+/// would be taken for the kernel's word (CVE-2019-16884, CVE-2023-27561).
+fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;
+    if stat.f_type as u64 == PROC_SUPER_MAGIC {
+        fail!("{} lies in /proc, where nothing may be mounted", path.display());
+    }
+    Ok(())
+}
+
+fn tmpfs(options: &str) -> Result<OwnedFd> {
+    let mut attributes = NOSUID | NODEV | NOEXEC;
+    let mut parameters = Vec::new();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => attributes |= RDONLY,
+            "exec" => attributes -= NOEXEC,
+            "suid" => attributes -= NOSUID,
+            "dev" => attributes -= NODEV,
+            "rw" | "noexec" | "nosuid" | "nodev" => {}
+            option => parameters.push(option.split_once('=').unwrap_or((option, ""))),
+        }
+    }
+    sys::mount::filesystem(c"tmpfs", &parameters, attributes)
+        .context(|| format!("make a tmpfs with options '{options}'"))
+}
+
+/// Masks and read-only paths. All lie in file systems that were mounted fresh above, and no link
+/// is followed on the way to them.
+fn hide(root: BorrowedFd<'_>) -> Result<()> {
+    let null = devices::open_null(root)?;
+    let mut empty: Option<OwnedFd> = None;
+    for path in MASKED {
+        let Some(target) = existing(root, path)? else { continue };
+        let stat = fstat(&target).context(|| format!("stat /{path}"))?;
+        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            match &empty {
+                Some(empty) => sys::mount::copy_tree(empty.as_fd(), false),
+                None => sys::mount::filesystem(c"tmpfs", &[("size", "0")], RDONLY | NOSUID | NODEV),
+            }
+        } else {
+            sys::mount::copy_tree(null.as_fd(), false)
+        };
+        let cover = cover.context(|| format!("make a cover for /{path}"))?;
+        sys::mount::attach(cover.as_fd(), target.as_fd()).context(|| format!("mask /{path}"))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && empty.is_none() {
+            empty = Some(cover);
+        }
+    }
+    for path in READ_ONLY {
+        let Some(target) = existing(root, path)? else { continue };
+        let tree = sys::mount::copy_tree(target.as_fd(), true)
+            .context(|| format!("copy the mount of /{path}"))?;
+        sys::mount::attach(tree.as_fd(), target.as_fd())
+            .context(|| format!("mount /{path} over itself"))?;
+        sys::mount::add_attributes(tree.as_fd(), RDONLY | NOSUID | NODEV | NOEXEC, true)
+            .context(|| format!("make /{path} read-only"))?;
+    }
+    Ok(())
+}
+
+fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
+    match beneath::open_without_links(root, Path::new(path), OFlags::PATH, Mode::empty()) {
+        Ok(handle) => Ok(Some(handle)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error).context(|| format!("open /{path} in the container")),
+    }
+}
+
+/// Through the container's own /proc, before that is made read-only. The keys were checked to lie
+/// in namespaced trees; that the file is the kernel's own is checked here (CVE-2025-52881).
+fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    for (key, value) in &spec.sysctls {
+        let path = format!("proc/sys/{}", key.replace('.', "/"));
+        let written = beneath::open_without_links(
+            root,
+            Path::new(&path),
+            OFlags::WRONLY | OFlags::TRUNC,
+            Mode::empty(),
+        )
+        .and_then(|file| rustix::io::write(&file, value.as_bytes()));
+        written.context(|| format!("set sysctl {key}={value}"))?;
+    }
+    Ok(())
+}
+
+/// The container's own cgroups, read-only, once this process is in its cgroup namespace: what a
+/// JVM or a Go program sizes itself by.
+pub fn mount_cgroups(root: BorrowedFd<'_>, hierarchies: &[String], privileged: bool) -> Result<()> {
+    let mut flags = NOSUID | NODEV | NOEXEC;
+    if !privileged {
+        flags |= RDONLY;
+    }
+    let target = "sys/fs/cgroup";
+    if existing(root, target)?.is_none() {
+        return Ok(());
+    }
+    match hierarchies {
+        [] => Ok(()),
+        [unified] if unified.is_empty() => {
+            kernel_filesystem(root, target, c"cgroup2", &[], flags).map(drop)
+        }
+        hierarchies => {
+            let options = [("mode", "755"), ("size", "64k")];
+            let base = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)
+                .context(|| "make the file system for /sys/fs/cgroup")?;
+            for controllers in hierarchies {
+                rustix::fs::mkdirat(&base, controllers.as_str(), DIRECTORY)
+                    .context(|| format!("make /{target}/{controllers}"))?;
+            }
+            attach_plainly(root, target, base.as_fd())?;
+            for controllers in hierarchies {
+                let options: Vec<_> = controllers.split(',').map(|name| (name, "")).collect();
+                kernel_filesystem(
+                    root,
+                    &format!("{target}/{controllers}"),
+                    c"cgroup",
+                    &options,
+                    flags,
+                )?;
+            }
+            sys::mount::add_attributes(base.as_fd(), RDONLY, false)
+                .context(|| format!("make /{target} read-only"))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which namespaces a container is born into, and which it joins (namespaces(7), setns(2)).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::spec::{Namespace, Namespaces};
+use crate::error::{Context, Error, Result};
+use crate::sys::clone::Flags;
+
+/// A mount namespace always; the others as asked. The cgroup namespace comes later, by unshare,
+/// since its root is the cgroup that its maker is in.
+pub fn clone_flags(namespaces: &Namespaces) -> Flags {
+    [
+        (namespaces.pid, Flags::PID),
+        (namespaces.ipc, Flags::IPC),
+        (namespaces.uts, Flags::UTS),
+        (namespaces.network, Flags::NETWORK),
+    ]
+    .into_iter()
+    .filter(|(namespace, _)| *namespace == Namespace::Private)
+    .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
+}
+
+/// Namespaces of other containers, opened while they are known to run.
+pub struct Joined {
+    pid: Option<OwnedFd>,
+    ipc: Option<OwnedFd>,
+    uts: Option<OwnedFd>,
+    network: Option<OwnedFd>,
+    /// The mount namespace of the container whose IPC namespace is joined: its /dev/shm goes along.
+    pub ipc_mounts: Option<OwnedFd>,
+}
+
+impl Joined {
+    pub fn open(namespaces: &Namespaces) -> Result<Joined> {
+        Ok(Joined {
+            pid: open(namespaces.pid, "pid")?,
+            ipc: open(namespaces.ipc, "ipc")?,
+            uts: open(namespaces.uts, "uts")?,
+            network: open(namespaces.network, "net")?,
+            ipc_mounts: open(namespaces.ipc, "mnt")?,
+        })
+    }
+
+    /// Makes the caller's next child a member of the joined PID namespace; the caller stays where
+    /// it is (pid_namespaces(7)).
+    pub fn enter_pid_namespace(&self) -> Result<()> {
+        enter(&self.pid, LinkNameSpaceType::ProcessID)
+    }
+
+    /// Joins the others.
+    pub fn enter(&self) -> Result<()> {
+        enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
+        enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
+        enter(&self.network, LinkNameSpaceType::Network)
+    }
+}
+
+fn open(namespace: Namespace, name: &str) -> Result<Option<OwnedFd>> {
+    let Namespace::Of { pid } = namespace else { return Ok(None) };
+    let path = format!("/proc/{pid}/ns/{name}");
+    match openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) => Err(error).context(|| format!("open namespace {path}")),
+    }
+}
+
+fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
+    let Some(fd) = namespace else { return Ok(()) };
+    move_into_link_name_space(fd.as_fd(), Some(kind))
+        .map_err(|error| Error::from(error))
+        .context(|| format!("join a namespace ({kind:?})"))
+}

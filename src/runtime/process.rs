@@ -1,0 +1,233 @@
+//! The last steps of every process that enters a container, by `start` or by `exec`: from root of
+//! the host to the user, capabilities and filter asked for, then execve.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
+use rustix::io::Errno;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, fchdir, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, umask,
+};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::spec::Process;
+use super::{capabilities, pid1, report, user};
+use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::sys::{self, beneath};
+
+/// Where commands are looked for when the environment doesn't say (Docker's default).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What differs between a container's first process and one that joins it.
+pub struct Entry {
+    /// Make the working directory if it isn't there (Docker does for the image's WORKDIR).
+    pub make_cwd: bool,
+    /// Put our own reaping PID 1 before the program.
+    pub init: bool,
+    /// Die with the parent.
+    pub die_with_parent: bool,
+}
+
+/// Hides this process from the container it is in or about to enter: not dumpable, its /proc
+/// entries can't be opened nor can it be traced from inside, so neither its descriptors nor its
+/// executable can be taken (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable again.
+pub fn hide() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
+}
+
+/// Becomes the program. This process is in all its namespaces, its root is `/`, its standard
+/// descriptors are in place.
+pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infallible> {
+    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context(|| "open the container's /")?;
+    let user = user::look_up(root.as_fd(), &process.user)?;
+    let vectors = vectors(process, &user.home)?;
+    let path = search_path(process);
+    if entry.make_cwd {
+        make_working_directory(root.as_fd(), &process.cwd)?;
+    }
+    own_stdio(user.uid)?;
+    set_oom_score(process)?;
+    set_rlimits(process)?;
+    // A keyring of the caller's session would be readable inside.
+    sys::keyring::join_new_session().context(|| "join a new session keyring")?;
+    // CAP_SETPCAP is needed for this, so it comes before the sets are cut.
+    capabilities::limit_bounding(process.capabilities)?;
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    set_thread_groups(&groups).context(|| "set the supplementary groups")?;
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
+    // @@SECCOMP@@
+    // Leaving UID 0 empties effective and permitted; staying cuts them to the set asked for.
+    set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
+    capabilities::limit(process.capabilities)?;
+    // As the user, so that a directory closed to it can't be a way in.
+    change_directory(root.as_fd(), &process.cwd)?;
+    drop(root);
+    umask(Mode::from_raw_mode(0o022));
+    sys::signal::reset_all();
+    if entry.die_with_parent {
+        die_with_parent(parent.as_fd())?;
+    }
+    // Whatever a caller left open must not reach the program (CVE-2024-21626). Close-on-exec
+    // rather than closed: `parent` carries the failure of execve.
+    sys::fds::cloexec_all().context(|| "mark descriptors close-on-exec")?;
+    if entry.init {
+        pid1::become_init()?;
+    }
+    exec(&process.args, &path, &vectors)
+}
+
+/// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). The parent may have died just
+/// before, without a signal; its socket tells.
+fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
+    set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context(|| "ask to die with the monitor")?;
+    if report::parent_is_gone(parent) {
+        fail!("the monitor is gone");
+    }
+    Ok(())
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(format!("'{text}' holds a zero byte")))
+}
+
+fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
+    let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
+    let mut env = process.env.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
+    let has = |name: &str| {
+        process.env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, _)| key == name))
+    };
+    if !has("PATH") {
+        env.push(c_string(&format!("PATH={DEFAULT_PATH}"))?);
+    }
+    if !has("HOME") {
+        env.push(c_string(&format!("HOME={home}"))?);
+    }
+    if process.terminal && !has("TERM") {
+        env.push(c_string("TERM=xterm")?);
+    }
+    Ok(sys::exec::Vectors::new(args, env))
+}
+
+fn search_path(process: &Process) -> String {
+    let path = process.env.iter().rev().find_map(|pair| pair.strip_prefix("PATH="));
+    path.unwrap_or(DEFAULT_PATH).to_owned()
+}
+
+/// Gives descriptors 0 to 2 to the user, so that it can open /dev/stdout again; shared devices
+/// keep their owner.
+fn own_stdio(uid: u32) -> Result<()> {
+    if uid == 0 {
+        return Ok(());
+    }
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let stat = fstat(fd).context(|| "stat the standard streams")?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let terminal = rustix::termios::isatty(fd);
+        if kind == FileType::Fifo || terminal {
+            fchown(fd, Some(Uid::from_raw(uid)), None)
+                .context(|| "give the standard streams to the user")?;
+        }
+    }
+    Ok(())
+}
+
+fn set_oom_score(process: &Process) -> Result<()> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+        .context(|| format!("set the OOM score adjustment to {score}"))
+}
+
+fn set_rlimits(process: &Process) -> Result<()> {
+    for limit in &process.rlimits {
+        let Some(resource) = resource(&limit.name) else {
+            fail!("no resource limit is called '{}'", limit.name)
+        };
+        let value = |value: u64| (value != u64::MAX).then_some(value);
+        setrlimit(resource, Rlimit { current: value(limit.soft), maximum: value(limit.hard) })
+            .context(|| format!("set ulimit {}={}:{}", limit.name, limit.soft, limit.hard))?;
+    }
+    Ok(())
+}
+
+fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
+        "as" => Resource::As,
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        "stack" => Resource::Stack,
+        _ => return None,
+    })
+}
+
+fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
+    match beneath::make_dirs(root, Path::new(cwd), Mode::from_raw_mode(0o755)) {
+        // A read-only root can't have one made; changing to it says the rest.
+        Ok(_) | Err(Errno::ROFS) => Ok(()),
+        Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
+    }
+    .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
+}
+
+/// No magic link is followed: `/proc/self/fd/N` as working directory would lead to what N is
+/// (CVE-2024-21626).
+fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    beneath::open(root, Path::new(cwd), flags, Mode::empty())
+        .and_then(fchdir)
+        .context(|| format!("change to working directory {cwd}"))
+        .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
+}
+
+/// execve, with PATH searched for a name without a slash as execvp(3) does.
+fn exec(args: &[String], path: &str, vectors: &sys::exec::Vectors) -> Result<Infallible> {
+    let Some(program) = args.first() else { fail!("no command to run") };
+    if program.contains('/') {
+        let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
+        return Err(exec_failure(program, errno));
+    }
+    let mut denied = None;
+    for directory in path.split(':').filter(|_| !program.is_empty()) {
+        let directory = if directory.is_empty() { "." } else { directory };
+        match sys::exec::execve(&c_string(&format!("{directory}/{program}"))?, vectors) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::ACCESS) => denied = Some(Errno::ACCESS),
+            Err(errno) => return Err(exec_failure(program, errno)),
+        }
+    }
+    match denied {
+        Some(errno) => Err(exec_failure(program, errno)),
+        None => {
+            let message = format!("exec: '{program}' not found in the container's PATH ({path})");
+            Err(Error::new(message).exit_with(EXIT_NOT_FOUND))
+        }
+    }
+}
+
+fn exec_failure(program: &str, errno: Errno) -> Error {
+    let code = match errno {
+        Errno::NOENT | Errno::NOTDIR => EXIT_NOT_FOUND,
+        _ => EXIT_NOT_EXECUTABLE,
+    };
+    let failed: Result<()> = Err(errno).context(|| format!("exec '{program}' in the container"));
+    // Just made as an error.
+    failed.unwrap_err().exit_with(code)
+}

@@ -1,0 +1,71 @@
+//! What parent and child say to each other while a container begins: packets over a socket pair.
+//!
+//! Parent to child: one byte, "cgroup and network are ready". Child to parent: the console's
+//! descriptor, or a failure as exit code and sentence. The child's end closes on exec: that is the
+//! word that all went well.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags};
+
+use crate::error::{Context, Error, Result};
+use crate::sys::packet;
+
+const GO: &[u8] = b"g";
+const CONSOLE: u8 = b'c';
+const FAILED: u8 = b'f';
+/// The longest failure that is carried.
+const MAX_MESSAGE: usize = 4096;
+
+/// Tells the child to go on. If it is gone already, its failure is read next.
+pub fn go(child: BorrowedFd<'_>) {
+    let _ = packet::send(child, &[GO], None, SendFlags::empty());
+}
+
+/// Waits for the parent's word; an error if the parent is gone.
+pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
+    let mut buffer = [0; 1];
+    match packet::receive(parent, &mut buffer, RecvFlags::empty()) {
+        Ok((1, _)) => Ok(()),
+        Ok(_) => Err(Error::new("the monitor is gone")),
+        Err(error) => Err(error).context(|| "wait for the monitor"),
+    }
+}
+
+/// Whether the parent has gone meanwhile.
+pub fn parent_is_gone(parent: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&parent, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<()> {
+    let sent = packet::send(parent, &[&[CONSOLE]], Some(console), SendFlags::empty());
+    sent.context(|| "send the console to the monitor")
+}
+
+pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
+    let text = error.to_string();
+    let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
+    // Nobody is left to hear of a failure to send.
+    let _ = packet::send(parent, &[&[FAILED, error.exit_code()], text], None, SendFlags::empty());
+}
+
+/// Waits until the child has executed the program; gives its console if it has one.
+pub fn await_exec(child: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    let mut console = None;
+    let mut buffer = [0; MAX_MESSAGE + 2];
+    loop {
+        let received = packet::receive(child.as_fd(), &mut buffer, RecvFlags::empty());
+        let (length, fd) = received.context(|| "hear from the container's first process")?;
+        match &buffer[..length] {
+            [] => return Ok(console),
+            [CONSOLE] => console = fd,
+            [FAILED, code, text @ ..] => {
+                return Err(Error::new(String::from_utf8_lossy(text)).exit_with(*code));
+            }
+            _ => return Err(Error::new("the container's first process sent nonsense")),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The root file system: assembled on a mount point of the container's own, then made `/`.
+//!
+//! overlayfs takes its layers as paths in one page of options (mount(2)), too short for a hundred
+//! full paths. So each layer is opened, the working directory is set to /proc/self/fd, and the
+//! layers are named by number: some four bytes each, on every kernel that has overlayfs.
+//! See Documentation/filesystems/overlayfs.rst.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::{chdir, chroot, fchdir, pivot_root};
+
+use super::spec::{Root, Spec};
+use crate::error::{Context, Result};
+use crate::sys;
+
+/// overlayfs stacks no more (its OVL_MAX_STACK).
+const MAX_LAYERS: usize = 500;
+
+/// Mounts the root on `spec.mount_point` and gives a handle to it. The mount lives in this
+/// process's namespace alone and ends with it.
+pub fn assemble(spec: &Spec) -> Result<OwnedFd> {
+    // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .context(|| "make the mounts of this namespace our own")?;
+    match &spec.root {
+        Root::Overlay { lower, upper, work, volatile } => {
+            overlay(lower, upper, work, *volatile, &spec.mount_point)?;
+        }
+        Root::Directory(directory) => {
+            let tree = open_directory(directory)
+                .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), true))
+                .context(|| format!("open root directory {}", directory.display()))?;
+            let target = open_directory(&spec.mount_point)
+                .context(|| format!("open {}", spec.mount_point.display()))?;
+            sys::mount::attach(tree.as_fd(), target.as_fd())
+                .context(|| format!("mount root directory {}", directory.display()))?;
+        }
+    }
+    open_directory(&spec.mount_point).context(|| "open the new root")
+}
+
+fn overlay(
+    lower: &[std::path::PathBuf],
+    upper: &Path,
+    work: &Path,
+    volatile: bool,
+    target: &Path,
+) -> Result<()> {
+    if lower.len() > MAX_LAYERS {
+        crate::error::fail!("the image has {} layers; overlayfs takes {MAX_LAYERS}", lower.len());
+    }
+    let open = |path: &Path| {
+        open_directory(path).context(|| format!("open layer directory {}", path.display()))
+    };
+    let (upper, work) = (open(upper)?, open(work)?);
+    // The topmost layer comes first in the option, and last in an image.
+    let layers = lower.iter().rev().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
+    let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}{}",
+        numbers.join(":"),
+        upper.as_raw_fd(),
+        work.as_raw_fd(),
+        if volatile { ",volatile" } else { "" },
+    );
+    // Digits, commas and colons: no zero byte.
+    let options = CString::new(options).unwrap_or_default();
+    chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;
+    let mounted = mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str());
+    chdir("/").context(|| "go to /")?;
+    match mounted {
+        Err(Errno::INVAL) if volatile => {
+            // Linux before 5.10 knows no volatile mounts.
+            crate::error::fail!(
+                "mount overlay on {}: refused; the state directory's file system can't hold an \
+                 overlay's upper directory (it needs xattrs and d_type)",
+                target.display()
+            )
+        }
+        result => result.context(|| format!("mount overlay on {}", target.display())),
+    }
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Makes `root` this process's `/` and lets go of the host's.
+pub fn make_root(root: BorrowedFd<'_>) -> Result<()> {
+    fchdir(root).context(|| "go to the new root")?;
+    // With both arguments "." the old root ends up stacked on the new one and is unmounted from
+    // there: no directory for it is needed inside (pivot_root(2), NOTES).
+    match pivot_root(".", ".") {
+        Ok(()) => {
+            unmount(".", UnmountFlags::DETACH).context(|| "unmount the host's root")?;
+        }
+        // The initial ramfs can't be pivoted away from: the new root is moved over it instead.
+        Err(Errno::INVAL) => {
+            rustix::mount::mount_move(".", "/").context(|| "move the new root over the old")?;
+            chroot(".").context(|| "chroot into the new root")?;
+        }
+        Err(error) => return Err(error).context(|| "pivot_root"),
+    }
+    chdir("/").context(|| "go to /")?;
+    // From now on nothing that the host mounts or unmounts shows here.
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .context(|| "make the container's mounts private")
+}

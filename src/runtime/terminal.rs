@@ -1,0 +1,53 @@
+//! A pseudo-terminal of the container's own devpts (pts(4), ioctl_tty(2)).
+//!
+//! Its slave is opened from the master (TIOCGPTPEER), never by the name /dev/pts/N, which a process
+//! in the container could have put something else under (CVE-2025-52565).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fstatfs};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+
+use crate::error::{Context, Result, fail};
+use crate::sys::{self, beneath};
+
+/// The two sides of a new terminal.
+pub struct Pty {
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+/// A new terminal from the devpts at /dev/pts below `root`.
+pub fn open(root: BorrowedFd<'_>) -> Result<Pty> {
+    const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let master = beneath::open_without_links(root, Path::new("dev/pts/ptmx"), flags, Mode::empty())
+        .context(|| "open the container's /dev/pts/ptmx")?;
+    let filesystem = fstatfs(&master).context(|| "look at the container's /dev/pts/ptmx")?;
+    if filesystem.f_type as u64 != DEVPTS_SUPER_MAGIC {
+        fail!("the container's /dev/pts is not a devpts");
+    }
+    unlockpt(&master).context(|| "unlock the terminal")?;
+    let slave =
+        ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .context(|| "open the terminal's other side")?;
+    Ok(Pty { master, slave })
+}
+
+/// Shows the terminal as /dev/console too.
+pub fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<()> {
+    let console =
+        beneath::open_without_links(root, Path::new("dev/console"), OFlags::PATH, Mode::empty());
+    let tree = sys::mount::copy_tree(slave, false);
+    console
+        .and_then(|console| sys::mount::attach(tree?.as_fd(), console.as_fd()))
+        .context(|| "mount the terminal on /dev/console")
+}
+
+/// Makes `slave` the controlling terminal of this session and its descriptors 0, 1 and 2.
+pub fn adopt(slave: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::process::ioctl_tiocsctty(slave)?;
+    sys::fds::become_stdio([slave, slave, slave])
+}

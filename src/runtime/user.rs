@@ -1,0 +1,218 @@
+//! Which user and groups `-u` means, looked up in the container's own /etc/passwd and /etc/group.
+//!
+//! Both files are foreign: they are opened inside the root, must be regular, and are read line by
+//! line under a bound, so that neither a device nor a gigabyte in their place hurts
+//! (CVE-2026-47262). A number that doesn't fit a UID is an error, never cut to one (CVE-2024-40635).
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::Errno;
+
+use crate::error::{Context, Result, fail};
+use crate::sys::beneath;
+
+/// The most that is read of a passwd or group file, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+/// The longest line that is understood, in bytes; a longer one is passed over.
+const MAX_LINE: usize = 64 << 10;
+/// The kernel's NGROUPS_MAX is 65,536; no image needs a thousandth of it.
+const MAX_GROUPS: usize = 1024;
+/// The greatest UID or GID: -1 is "unchanged" to the kernel, and runc and Docker stop at 2^31-1.
+const MAX_ID: u32 = i32::MAX as u32;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    /// Home directory, for HOME.
+    pub home: String,
+}
+
+/// Looks up `user[:group]` (names or numbers; empty is root) below `root`.
+pub fn look_up(root: BorrowedFd<'_>, text: &str) -> Result<User> {
+    let (name, group) = match text.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (text, None),
+    };
+    let name = if name.is_empty() { "0" } else { name };
+    let number = parse_id(name)?;
+    // A name wins over a number, so that a user called "1000" is that user.
+    let entry = find(root, "etc/passwd", |fields| fields[0] == name && fields.len() >= 4)?;
+    let entry = match (entry, number) {
+        (None, Some(uid)) => {
+            find(root, "etc/passwd", |fields| fields.len() >= 4 && fields[2].parse() == Ok(uid))?
+        }
+        (entry, _) => entry,
+    };
+    let (uid, mut gid, user_name, home) = match (&entry, number) {
+        (Some(fields), _) => {
+            let (uid, gid) = (fields[2].parse::<u32>(), fields[3].parse::<u32>());
+            let (Ok(uid @ ..=MAX_ID), Ok(gid @ ..=MAX_ID)) = (uid, gid) else {
+                fail!("the container's /etc/passwd has no valid UID and GID for user '{name}'")
+            };
+            (uid, gid, Some(fields[0].as_str()), fields.get(5).map_or("/", String::as_str))
+        }
+        (None, Some(uid)) => (uid, 0, None, "/"),
+        (None, None) => fail!("no user '{name}' in the container's /etc/passwd"),
+    };
+    let mut groups = Vec::new();
+    match group {
+        Some(group) => gid = group_id(root, group)?,
+        None => {
+            if let Some(user_name) = user_name {
+                groups = memberships(root, user_name)?;
+            }
+        }
+    }
+    let home = if home.is_empty() { "/".to_owned() } else { home.to_owned() };
+    Ok(User { uid, gid, groups, home })
+}
+
+/// `None` if it isn't a number; an error if it is one that no user can have.
+fn parse_id(text: &str) -> Result<Option<u32>> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(id @ ..=MAX_ID) => Ok(Some(id)),
+        _ => fail!("user or group number {text} is out of range (0 to {MAX_ID})"),
+    }
+}
+
+fn group_id(root: BorrowedFd<'_>, group: &str) -> Result<u32> {
+    if group.is_empty() {
+        fail!("the group after ':' is missing; give a name or a number");
+    }
+    let number = parse_id(group)?;
+    let entry = find(root, "etc/group", |fields| fields[0] == group && fields.len() >= 3)?;
+    match (entry, number) {
+        (Some(fields), _) => match fields[2].parse::<u32>() {
+            Ok(gid @ ..=MAX_ID) => Ok(gid),
+            _ => fail!("the container's /etc/group has no valid GID for group '{group}'"),
+        },
+        (None, Some(gid)) => Ok(gid),
+        (None, None) => fail!("no group '{group}' in the container's /etc/group"),
+    }
+}
+
+/// The groups that list `user` as a member.
+fn memberships(root: BorrowedFd<'_>, user: &str) -> Result<Vec<u32>> {
+    let mut groups = Vec::new();
+    for_each_line(root, "etc/group", |fields| {
+        if let [_, _, gid, members, ..] = fields
+            && members.split(',').any(|member| member == user)
+            && let Ok(gid @ ..=MAX_ID) = gid.parse::<u32>()
+            && groups.len() < MAX_GROUPS
+        {
+            groups.push(gid);
+        }
+        true
+    })?;
+    Ok(groups)
+}
+
+fn find(
+    root: BorrowedFd<'_>,
+    path: &str,
+    mut wanted: impl FnMut(&[&str]) -> bool,
+) -> Result<Option<Vec<String>>> {
+    let mut found = None;
+    for_each_line(root, path, |fields| {
+        if wanted(fields) {
+            found = Some(fields.iter().map(|field| (*field).to_owned()).collect());
+        }
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with the fields of each line until it says false. A file that isn't there has none.
+fn for_each_line(
+    root: BorrowedFd<'_>,
+    path: &str,
+    mut each: impl FnMut(&[&str]) -> bool,
+) -> Result<()> {
+    // Non-blocking, so that a FIFO in the file's place can't hold us.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match beneath::open(root, Path::new(path), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("open the container's /{path}")),
+    };
+    let stat = fstat(&file).context(|| format!("stat the container's /{path}"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        fail!("the container's /{path} is not a regular file");
+    }
+    let mut reader = BufReader::new(std::fs::File::from(file).take(MAX_FILE));
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let limit = MAX_LINE as u64;
+        let read = reader.by_ref().take(limit).read_until(b'\n', &mut line);
+        if read.context(|| format!("read the container's /{path}"))? == 0 {
+            return Ok(());
+        }
+        if line.len() == MAX_LINE && line.last() != Some(&b'\n') {
+            let skipped = reader.skip_until(b'\n');
+            skipped.context(|| format!("read the container's /{path}"))?;
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&line) else { continue };
+        let fields: Vec<&str> = text.trim_end_matches('\n').split(':').collect();
+        if !each(&fields) {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    fn root(name: &str, passwd: &str, group: &str) -> (std::path::PathBuf, OwnedFd) {
+        let dir = std::env::temp_dir().join(format!("user-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("etc")).unwrap();
+        std::fs::write(dir.join("etc/passwd"), passwd).unwrap();
+        std::fs::write(dir.join("etc/group"), group).unwrap();
+        let fd = rustix::fs::open(&dir, OFlags::PATH, Mode::empty()).unwrap();
+        (dir, fd)
+    }
+
+    #[test]
+    fn names_numbers_and_groups() {
+        let (dir, fd) = root(
+            "names",
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/var/www:\n1000:x:7:8::/odd:\n",
+            "root:x:0:\nweb:x:33:\nlog:x:44:web,x\nadm:x:4:web\n",
+        );
+        let user = |text| look_up(fd.as_fd(), text);
+        let web = user("web").unwrap();
+        assert_eq!((web.uid, web.gid, web.home.as_str()), (33, 33, "/var/www"));
+        assert_eq!(web.groups, [44, 4]);
+        assert_eq!(user("33").unwrap(), web);
+        assert_eq!(user("web:log").unwrap().gid, 44);
+        assert_eq!(user("1000").unwrap().uid, 7, "a name wins over a number");
+        assert_eq!(user("1").unwrap().uid, 1);
+        assert_eq!(user("4711:9").unwrap().gid, 9);
+        assert_eq!(user("").unwrap().home, "/root");
+        for bad in
+            ["nobody", "2147483648", "4294967296", "-1", "web:nogroup", "web:", "0:4294967296"]
+        {
+            assert!(user(bad).is_err(), "{bad}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_giant_line_is_passed_over() {
+        let giant = "x".repeat(MAX_LINE * 3) + "\nweb:x:33:33::/:\n";
+        let (dir, fd) = root("giant", &giant, "");
+        assert_eq!(look_up(fd.as_fd(), "web").unwrap().uid, 33);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,90 @@
+//! New processes: clone3(2) into new namespaces, and plain fork(2).
+//!
+//! mydocker is single-threaded until its last process is made, so a child may allocate, lock and
+//! panic as any process may; nothing here is limited to async-signal-safe work.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+/// Namespaces that a child can be born into (`CLONE_NEW…`).
+#[derive(Clone, Copy, Default)]
+pub struct Flags(u64);
+
+impl Flags {
+    pub const PID: Flags = Flags(libc::CLONE_NEWPID as u64);
+    pub const MOUNT: Flags = Flags(libc::CLONE_NEWNS as u64);
+    pub const UTS: Flags = Flags(libc::CLONE_NEWUTS as u64);
+    pub const IPC: Flags = Flags(libc::CLONE_NEWIPC as u64);
+    pub const NETWORK: Flags = Flags(libc::CLONE_NEWNET as u64);
+
+    pub fn with(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+/// Which side of a fork this is.
+pub enum Fork<T> {
+    Parent(T),
+    Child,
+}
+
+/// A child and the descriptor that stands for it, whatever its number is used for later.
+pub struct Child {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+/// linux/sched.h; libc lacks it on musl.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
+/// Linux 5.7), born into it. SIGCHLD tells of its end.
+pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes is the documented empty value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags.0 | libc::CLONE_PIDFD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM the child has its own copy of memory and no stack is given, so this
+    // is fork(2) with namespaces; the caller is single-threaded, so no lock is held in the copy.
+    // args outlives the call and its size is passed.
+    let pid = unsafe {
+        libc::syscall(libc::SYS_clone3, &raw mut args, std::mem::size_of::<libc::clone_args>())
+    };
+    match pid {
+        -1 => Err(last_errno()),
+        0 => Ok(Fork::Child),
+        // SAFETY: the kernel stored a new descriptor that nobody else owns.
+        _ => Ok(Fork::Parent(Child {
+            pid: pid_of(pid)?,
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
+    }
+}
+
+/// fork(2)
+pub fn fork() -> Result<Fork<Pid>, Errno> {
+    // SAFETY: the caller is single-threaded (see the head of this file).
+    match unsafe { libc::fork() } {
+        -1 => Err(last_errno()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid_of(pid.into())?)),
+    }
+}
+
+fn pid_of(raw: libc::c_long) -> Result<Pid, Errno> {
+    Pid::from_raw(raw as i32).ok_or(Errno::INVAL)
+}
+
+pub(super) fn last_errno() -> Errno {
+    // SAFETY: __errno_location gives this thread's errno, always valid to read.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}

@@ -1,0 +1,49 @@
+//! execve(2) and the calls around it that rustix has not.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString, c_char};
+
+use rustix::io::Errno;
+use rustix::thread::UnshareFlags;
+
+use super::clone::last_errno;
+
+/// Argument and environment vectors, laid out for the kernel beforehand.
+pub struct Vectors {
+    _strings: Vec<CString>,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+}
+
+impl Vectors {
+    pub fn new(args: Vec<CString>, env: Vec<CString>) -> Vectors {
+        let pointers = |strings: &[CString]| {
+            let pointers = strings.iter().map(|string| string.as_ptr());
+            pointers.chain([std::ptr::null()]).collect::<Vec<_>>()
+        };
+        let (argv, envp) = (pointers(&args), pointers(&env));
+        // A CString's bytes stay where they are when the CString itself moves.
+        let strings = args.into_iter().chain(env).collect();
+        Vectors { _strings: strings, argv, envp }
+    }
+}
+
+/// Replaces this process by the program at `path`; comes back only with the reason why not.
+pub fn execve(path: &CStr, vectors: &Vectors) -> Result<Infallible, Errno> {
+    // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns.
+    unsafe { libc::execve(path.as_ptr(), vectors.argv.as_ptr(), vectors.envp.as_ptr()) };
+    Err(last_errno())
+}
+
+/// Ends this process now: no destructor, no atexit handler of the process it was forked from.
+pub fn exit_now(status: u8) -> ! {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// unshare(2) of a namespace.
+pub fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES));
+    // SAFETY: unsafe only for CLONE_FILES, by which descriptors could dangle; that isn't asked.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}

@@ -1,0 +1,24 @@
+//! The loopback interface of a new network namespace, which the kernel makes but leaves down
+//! (netdevice(7)).
+
+use std::os::fd::AsRawFd;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use super::clone::last_errno;
+
+/// Sets `lo` up; the kernel gives it 127.0.0.1/8 and ::1 by itself.
+pub fn bring_up() -> Result<(), Errno> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: ifreq is plain integers, for which zeroes are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as _;
+    request.ifr_name[1] = b'o' as _;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}

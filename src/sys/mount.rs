@@ -1,0 +1,102 @@
+//! The mount API by descriptors (Linux 5.2): a file system or a piece of tree is made detached,
+//! given its attributes, and only then attached, by descriptor, to a target that was resolved
+//! inside the root. Nothing is ever mounted on a name that a container could swap.
+//! See fsopen(2), open_tree(2), move_mount(2), mount_setattr(2).
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    open_tree,
+};
+
+use super::clone::last_errno;
+
+/// A new detached file system of `kind`; an option without `=` is a flag.
+pub fn filesystem(
+    kind: &CStr,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, Errno> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        match *value {
+            "" => fsconfig_set_flag(context.as_fd(), *key)?,
+            value => fsconfig_set_string(context.as_fd(), *key, value)?,
+        }
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// A detached copy of the mount at what `at` is a handle to, with all that is mounted below it.
+pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(at, c"", flags)
+}
+
+/// Attaches a detached tree on top of what `target` is a handle to.
+pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, c"", target, c"", flags)
+}
+
+/// mount_setattr(2), Linux 5.12: adds attributes to the attached mount that `tree` is the root of,
+/// and with `recursive` to all below it. Before 5.12 the mount itself is remounted through /proc,
+/// which must be the host's still, and those below it stay as they are.
+pub fn add_attributes(
+    tree: BorrowedFd<'_>,
+    attributes: MountAttrFlags,
+    recursive: bool,
+) -> Result<(), Errno> {
+    #[repr(C)]
+    struct MountAttr {
+        attr_set: u64,
+        attr_clr: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr =
+        MountAttr { attr_set: attributes.bits().into(), attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is an empty C string, attr is the kernel's version-0 layout and its size is
+    // passed; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            std::mem::size_of::<MountAttr>(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => match last_errno() {
+            Errno::NOSYS => remount(tree, attributes),
+            error => Err(error),
+        },
+    }
+}
+
+fn remount(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errno> {
+    let flags = [
+        (MountAttrFlags::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+        (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        (MountAttrFlags::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+    ]
+    .into_iter()
+    .filter(|(attribute, _)| attributes.contains(*attribute))
+    .fold(MountFlags::BIND, |flags, (_, flag)| flags | flag);
+    rustix::mount::mount_remount(format!("/proc/self/fd/{}", tree.as_raw_fd()), flags, c"")
+}

@@ -1,0 +1,174 @@
+//! Signals: their names (signal(7)), and receiving them as bytes from a descriptor (signalfd(2))
+//! rather than in a handler.
+
+use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::clone::last_errno;
+
+/// A signal's number, from 1 to 64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signal(i32);
+
+const LAST: i32 = 64;
+
+const NAMES: [(&str, i32); 33] = [
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("IOT", libc::SIGIOT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", libc::SIGSTKFLT),
+    ("CHLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("POLL", libc::SIGPOLL),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
+impl Signal {
+    pub const INT: Signal = Signal(libc::SIGINT);
+    pub const KILL: Signal = Signal(libc::SIGKILL);
+    pub const TERM: Signal = Signal(libc::SIGTERM);
+    pub const CHLD: Signal = Signal(libc::SIGCHLD);
+    pub const WINCH: Signal = Signal(libc::SIGWINCH);
+    pub const CONT: Signal = Signal(libc::SIGCONT);
+
+    pub fn from_number(number: i32) -> Option<Signal> {
+        (1..=LAST).contains(&number).then_some(Signal(number))
+    }
+
+    /// `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`.
+    pub fn parse(text: &str) -> Option<Signal> {
+        if let Ok(number) = text.parse() {
+            return Signal::from_number(number);
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Some(Signal(*number));
+        }
+        // musl and glibc keep the first real-time signals to themselves: RTMIN is 34 to programs.
+        let real_time = |base: i32, rest: &str| match rest {
+            "" => Some(base),
+            rest => Some(base + rest.parse::<i32>().ok()?),
+        };
+        let number = match name.split_at_checked(5)? {
+            ("RTMIN", rest) if !rest.starts_with('-') => real_time(34, rest)?,
+            ("RTMAX", rest) if !rest.starts_with('+') => real_time(LAST, rest)?,
+            _ => return None,
+        };
+        (34..=LAST).contains(&number).then_some(Signal(number))
+    }
+
+    pub fn number(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(_, number)| *number == self.0) {
+            Some((name, _)) => write!(f, "SIG{name}"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Blocks `signals` in this process and gives the descriptor (non-blocking) that they are read from.
+pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
+    // SAFETY: sigset_t is plain integers and sigemptyset makes it valid; numbers are in 1..=64.
+    let set = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal.0);
+        }
+        set
+    };
+    // SAFETY: set is initialised; the old mask isn't wanted.
+    if unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } != 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: -1 asks for a new descriptor, which nobody else owns.
+    unsafe {
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(last_errno()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// The next signal that has come in, if any.
+pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
+    // SAFETY: signalfd_siginfo is plain integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = std::mem::size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the buffer is as large as the size given, and any bytes are a valid siginfo.
+    let read = unsafe { libc::read(signalfd.as_raw_fd(), (&raw mut info).cast(), size) };
+    (read == size as isize).then(|| Signal::from_number(info.ssi_signo as i32)).flatten()
+}
+
+/// Default action and no blocking for every signal: what a program expects to start with, whatever
+/// was ignored by our caller (nohup) or by Rust's start-up (SIGPIPE).
+pub fn reset_all() {
+    for number in 1..=LAST {
+        // SAFETY: SIG_DFL is a valid disposition for each; the kernel refuses KILL, STOP and libc
+        // its own two, which is as wanted.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    // SAFETY: an empty set is made before it is used.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Restores the default action of SIGPIPE, which Rust's start-up ignores: a closed pipe then ends
+/// the command quietly, as it ends every other.
+pub fn die_on_closed_pipe() {
+    // SAFETY: SIG_DFL is a valid disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_names_and_numbers() {
+        for text in ["TERM", "SIGTERM", "sigterm", "15"] {
+            assert_eq!(Signal::parse(text), Some(Signal::TERM), "{text}");
+        }
+        assert_eq!(Signal::parse("RTMIN+3"), Signal::from_number(37));
+        assert_eq!(Signal::parse("SIGRTMAX-1"), Signal::from_number(63));
+        for bad in ["", "0", "65", "-9", "FOO", "RTMIN+31", "SIG", "RTMAX+1"] {
+            assert_eq!(Signal::parse(bad), None, "{bad}");
+        }
+    }
+}
