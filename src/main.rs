@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unused)]
 mod container;
 #[allow(unused)]
 mod engine;
@@ -13,6 +14,7 @@ mod error;
 mod image;
 #[allow(unused)]
 mod runtime;
+#[allow(unused)]
 mod store;
 #[allow(unused)]
 mod sys;

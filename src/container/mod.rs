@@ -1,1 +1,14 @@
+//! One container's life outside its namespaces: what it is (`record`), how it goes (`state`), who
+//! watches over it (`monitor`), who talks to it (`protocol`, `client`, `relay`) and what it said
+//! (`logs`). Knows nothing of images, networks or volumes.
 
+pub mod client;
+pub mod detach;
+pub mod logs;
+pub mod monitor;
+pub mod names;
+pub mod protocol;
+pub mod record;
+pub mod relay;
+pub mod state;
+pub mod tty;

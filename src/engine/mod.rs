@@ -1,4 +1,57 @@
-//! What each command means: the place where images, volumes and containers meet.
+//! What each command means: the place where images, volumes, networks and containers meet. One file
+//! for each family of verbs, each an `impl Engine`.
 
 pub mod options;
 pub mod view;
+
+mod attach;
+mod create;
+mod exec;
+mod hello;
+mod images;
+mod info;
+mod inspect;
+mod list;
+mod logs;
+mod remove;
+mod spec;
+mod start;
+mod stop;
+mod volumes;
+
+use crate::container::record::Record;
+use crate::container::state::{Condition, State};
+use crate::container::{names, state};
+use crate::error::{Result, fail};
+use crate::store::Roots;
+
+pub use inspect::InspectKind;
+
+pub struct Engine {
+    roots: Roots,
+}
+
+impl Engine {
+    /// Needs root: namespaces, mounts and cgroups do.
+    pub fn new(roots: Roots) -> Result<Engine> {
+        if !rustix::process::geteuid().is_root() {
+            fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
+        }
+        roots.prepare()?;
+        Ok(Engine { roots })
+    }
+
+    /// The record of the container that `name` means.
+    fn record(&self, name: &str) -> Result<Record> {
+        Record::read(&self.roots, &names::resolve(&self.roots, name)?)
+    }
+
+    /// The record and state of a running container.
+    fn running(&self, name: &str) -> Result<(Record, State)> {
+        let record = self.record(name)?;
+        match state::condition(&self.roots, &record)? {
+            Condition::Running(state) => Ok((record, state)),
+            _ => fail!("container {name} is not running"),
+        }
+    }
+}

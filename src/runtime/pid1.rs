@@ -32,7 +32,8 @@ pub fn become_init() -> Result<()> {
         }
         sys::clone::Fork::Parent(child) => {
             // Blocked before anything can come in; the descriptor is made after the others close.
-            let signals = sys::fds::close_all().and_then(|()| sys::signal::receive(all_signals()));
+            let signals =
+                sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {
                 Ok(signals) => supervise(child, signals),
                 Err(_) => sys::exec::exit_now(crate::error::EXIT_ENGINE),

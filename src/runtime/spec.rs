@@ -49,8 +49,6 @@ pub struct Process {
     /// `user[:group]`, names or numbers, looked up inside the container; empty is root.
     pub user: String,
     pub terminal: bool,
-    /// A pipe for the standard input rather than /dev/null (with a terminal: the terminal's own).
-    pub open_stdin: bool,
     /// One bit for each CAP_ number, as capabilities(7) counts them.
     pub capabilities: u64,
     /// Put the default seccomp filter over it.

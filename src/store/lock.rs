@@ -1,7 +1,7 @@
 //! Exclusion between processes by flock(2): held by an open file, so a killed holder lets go.
 
 use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,7 +18,13 @@ pub enum LockMode {
 
 /// A held lock; dropping it lets go.
 pub struct Lock {
-    _file: OwnedFd,
+    file: OwnedFd,
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Lock {
@@ -35,15 +41,25 @@ impl Lock {
                 result => break result.context(|| format!("lock {}", path.display()))?,
             }
         }
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     /// Takes the lock if nobody holds it; `None` if somebody does.
     pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error).context(|| format!("lock {}", path.display())),
+        }
+    }
+
+    /// Whether somebody holds the lock exclusively. Doesn't disturb others who ask the same.
+    pub fn is_held(path: &Path) -> Result<bool> {
+        let file = open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
             Err(error) => Err(error).context(|| format!("lock {}", path.display())),
         }
     }

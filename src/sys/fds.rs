@@ -1,36 +1,29 @@
 //! The descriptor table as a whole: what a process that will run foreign code may keep open.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
 use super::clone::last_errno;
 
-/// Closes every descriptor from 3 on save `keep`, which comes back under a number of its own.
-/// close_range(2), Linux 5.9.
-pub fn close_all_but(keep: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    const FIRST: i32 = 3;
-    if keep.as_raw_fd() != FIRST {
-        // SAFETY: both are valid descriptor numbers; 3 is closed first if it was open, and whoever
-        // owned it never touches it again: this process is about to become another program.
-        if unsafe { libc::dup3(keep.as_raw_fd(), FIRST, libc::O_CLOEXEC) } < 0 {
-            return Err(last_errno());
+/// Closes every descriptor from 3 on, save those of `keep`.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept {
+        if number > first {
+            close_range(first, number - 1)?;
         }
+        first = first.max(number + 1);
     }
-    close_range(FIRST as u32 + 1)?;
-    // SAFETY: 3 is open and every former owner of it is gone, as said above.
-    Ok(unsafe { OwnedFd::from_raw_fd(FIRST) })
+    close_range(first, u32::MAX)
 }
 
-/// Closes every descriptor from 3 on.
-pub fn close_all() -> Result<(), Errno> {
-    close_range(3)
-}
-
-fn close_range(first: u32) -> Result<(), Errno> {
-    // SAFETY: the owners of these descriptors are never dropped or used again: the process is
-    // forked, single-threaded, and on its way to execve or to a loop that uses none of them.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: for a process that was just forked off and never goes back to the code that owns
+    // these descriptors: no owner is dropped or used again. close_range(2), Linux 5.9.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }

@@ -99,27 +99,41 @@ impl fmt::Display for Signal {
     }
 }
 
+/// Blocks `signals` in this process.
+pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
+    block_set(&set_of(signals))
+}
+
 /// Blocks `signals` in this process and gives the descriptor (non-blocking) that they are read from.
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
-    // SAFETY: sigset_t is plain integers and sigemptyset makes it valid; numbers are in 1..=64.
-    let set = unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        for signal in signals {
-            libc::sigaddset(&raw mut set, signal.0);
-        }
-        set
-    };
-    // SAFETY: set is initialised; the old mask isn't wanted.
-    if unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } != 0 {
-        return Err(last_errno());
-    }
+    let set = set_of(signals);
+    block_set(&set)?;
     // SAFETY: -1 asks for a new descriptor, which nobody else owns.
     unsafe {
         match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(last_errno()),
             fd => Ok(OwnedFd::from_raw_fd(fd)),
         }
+    }
+}
+
+fn set_of(signals: impl IntoIterator<Item = Signal>) -> libc::sigset_t {
+    // SAFETY: sigset_t is plain integers and sigemptyset makes it valid; numbers are in 1..=64.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal.0);
+        }
+        set
+    }
+}
+
+fn block_set(set: &libc::sigset_t) -> Result<(), Errno> {
+    // SAFETY: set is initialised; the old mask isn't wanted.
+    match unsafe { libc::sigprocmask(libc::SIG_BLOCK, set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
     }
 }
 

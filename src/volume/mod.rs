@@ -1,1 +1,99 @@
+//! Named volumes: `volumes/<name>/config.json` and `volumes/<name>/_data`, which is what containers
+//! see. A volume is made beside its place and renamed into it: it is whole or not there.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use miniserde::{Deserialize, Serialize};
+
+use crate::error::{Context, Result, fail};
+use crate::store::{self, Durability, Roots};
+use crate::time::Instant;
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Volume {
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    pub labels: Vec<(String, String)>,
+    /// Made for one container, without a name of the user's.
+    pub anonymous: bool,
+}
+
+/// The directory that containers see.
+pub fn data(roots: &Roots, name: &str) -> PathBuf {
+    roots.volumes().join(name).join("_data")
+}
+
+/// Docker's grammar, the same as a container's name's: it becomes one file name.
+pub fn is_valid_name(name: &str) -> bool {
+    const MAX: usize = 255;
+    name.len() <= MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Makes `volume` unless it exists, which is as good.
+pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
+    let name = &volume.name;
+    if !is_valid_name(name) {
+        fail!("bad volume name '{name}': use letters, digits, '_', '.' and '-'");
+    }
+    let place = roots.volumes().join(name);
+    if place.join("config.json").exists() {
+        return Ok(());
+    }
+    let make = || -> Result<()> {
+        store::make_dir(&roots.volumes())?;
+        let beside = roots.volumes().join(format!(".{name}.{}.new", std::process::id()));
+        store::remove_tree(&beside)?;
+        // Open to all, as Docker has it: what may be done inside is for the files to say.
+        fs::DirBuilder::new().mode(0o700).create(&beside)?;
+        fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
+        store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
+        match fs::rename(&beside, &place) {
+            Ok(()) => store::sync_parent(&place),
+            // Made by another command meanwhile.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) =>
+            {
+                store::remove_tree(&beside)
+            }
+            Err(error) => Err(error.into()),
+        }
+    };
+    make().context(|| format!("make volume '{name}'"))
+}
+
+/// A volume for one container: its name is as random as `id`.
+pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<()> {
+    let (name, created) = (id.to_owned(), Instant::now().0);
+    ensure(roots, &Volume { name, created, labels: Vec::new(), anonymous: true })
+}
+
+pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
+    let volume = match is_valid_name(name) {
+        true => store::read_json(&roots.volumes().join(name).join("config.json"))?,
+        false => None,
+    };
+    match volume {
+        Some(volume) => Ok(volume),
+        None => fail!("no such volume: {name}"),
+    }
+}
+
+/// All volumes by name. One whose file can't be read is left out here and told of by `inspect`.
+pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
+    let mut names = store::list(&roots.volumes())?;
+    names.sort_unstable();
+    Ok(names.iter().filter_map(|name| read(roots, name).ok()).collect())
+}
+
+/// Removes a volume and its data. Out of sight first, so that a half-removed one is never used.
+pub fn remove(roots: &Roots, name: &str) -> Result<()> {
+    let doomed = roots.volumes().join(format!(".{name}.{}.removing", std::process::id()));
+    fs::rename(roots.volumes().join(name), &doomed).context(|| format!("remove volume '{name}'"))?;
+    store::remove_tree(&doomed)
+}

@@ -219,6 +219,15 @@ pub fn oom_killed(paths: &[String]) -> bool {
     })
 }
 
+/// Everywhere on this host where a container's cgroup may be, whatever its limits were.
+pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
+    let layout = Layout::detect()?;
+    let name = Path::new(parent.trim_matches('/')).join(id);
+    let mounts = layout.v1.iter().map(|hierarchy| &hierarchy.mount);
+    let mounts = mounts.chain(layout.v2.as_ref().map(|unified| &unified.mount));
+    Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
+}
+
 /// Removes these cgroups, with what is below them, killing every process that is still inside.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| remove_one(Path::new(path)))

@@ -1,0 +1,274 @@
+//! The user's side of a container: `run` in the foreground, `start -a` and `attach`.
+//!
+//! Ties this process's standard streams, signals and window size to a monitor's socket. It never
+//! blocks on the socket while it has output to take, so that the two sides can't wait for each
+//! other; it does block on its own standard output, which is how a slow reader slows the program.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::stdio::{stderr, stdin, stdout};
+
+use super::detach::Detector;
+use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request};
+use super::tty;
+use crate::error::{Context, Error, Result};
+use crate::sys;
+use crate::sys::signal::Signal;
+
+/// How the connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The container ended with this status and is cleaned up.
+    Exited(u8),
+    /// The user typed the detach keys.
+    Detached,
+    /// Our own standard output was closed.
+    Unread,
+    /// A signal to us that is not passed on.
+    Signalled(Signal),
+    /// The monitor is gone without a word.
+    Lost,
+}
+
+pub struct Ties<'a> {
+    /// Pass our standard input on.
+    pub stdin: bool,
+    pub terminal: bool,
+    /// Pass signals on (there being no terminal that does).
+    pub sig_proxy: bool,
+    pub detach_keys: &'a [u8],
+}
+
+/// Waits for the monitor's first word: the program's PID and start time, or why it could not begin.
+pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
+    let mut buffer = [0; 4200];
+    let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
+        .context(|| "hear from the monitor")?;
+    match Reply::parse(&buffer[..length]) {
+        Some(Reply::Started { pid, start_time }) => Ok((pid, start_time)),
+        Some(Reply::Failed { code, message }) => Err(Error::new(message).exit_with(code)),
+        _ => Err(Error::new("the monitor died before the container began")),
+    }
+}
+
+/// Waits for the container's end without its output.
+pub fn await_end(socket: &OwnedFd) -> Result<End> {
+    let mut buffer = [0; 64];
+    loop {
+        let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
+            .context(|| "hear from the monitor")?;
+        match Reply::parse(&buffer[..length]) {
+            Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
+            _ if length == 0 => return Ok(End::Lost),
+            _ => {}
+        }
+    }
+}
+
+/// The signals that a client takes: with a proxy nearly all, else those that would end it with the
+/// terminal still raw.
+pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
+    const NEVER: [i32; 10] = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGCHLD,
+        libc::SIGPIPE,
+        libc::SIGURG,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGABRT,
+    ];
+    const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    let numbers = 1..=64;
+    numbers
+        .filter(|number| match (terminal, sig_proxy) {
+            (false, true) => !NEVER.contains(number),
+            (true, _) => ENDING.contains(number) || *number == libc::SIGWINCH,
+            (false, false) => false,
+        })
+        .filter_map(Signal::from_number)
+        .collect()
+}
+
+/// Ties this process to the container until one of them lets go. `program` is who signals go to.
+pub fn tie(socket: &OwnedFd, program: Option<(i32, u64)>, ties: &Ties<'_>) -> Result<End> {
+    let signals = sys::signal::receive(taken_signals(ties.terminal, ties.sig_proxy))
+        .context(|| "receive signals")?;
+    let raw = if ties.terminal && ties.stdin { tty::Raw::enter()? } else { None };
+    let mut client = Client {
+        socket,
+        signals,
+        program,
+        ties,
+        detector: Detector::new(if ties.terminal { ties.detach_keys } else { &[] }),
+        reading: ties.stdin,
+        typed: Vec::new(),
+        end_typed: false,
+        resized: ties.terminal,
+    };
+    let end = client.run();
+    drop(raw);
+    end
+}
+
+struct Client<'a> {
+    socket: &'a OwnedFd,
+    signals: OwnedFd,
+    program: Option<(i32, u64)>,
+    ties: &'a Ties<'a>,
+    detector: Detector,
+    /// Standard input is still open.
+    reading: bool,
+    /// Read from standard input and not yet sent.
+    typed: Vec<u8>,
+    /// The end of the input is still to be sent.
+    end_typed: bool,
+    /// A new window size is still to be sent.
+    resized: bool,
+}
+
+impl Client<'_> {
+    fn run(&mut self) -> Result<End> {
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            self.send_pending()?;
+            let sending = !self.typed.is_empty() || self.end_typed || self.resized;
+            let mut events = PollFlags::IN;
+            if sending {
+                events |= PollFlags::OUT;
+            }
+            let input = stdin();
+            let mut fds =
+                vec![PollFd::new(self.socket, events), PollFd::new(&self.signals, PollFlags::IN)];
+            if self.reading && !sending {
+                fds.push(PollFd::new(&input, PollFlags::IN));
+            }
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context(|| "wait for the container"),
+            }
+            let ready: Vec<PollFlags> = fds.iter().map(|fd| fd.revents()).collect();
+            drop(fds);
+            if !ready[1].is_empty()
+                && let Some(end) = self.take_signals()
+            {
+                return Ok(end);
+            }
+            if ready[0].intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+                && let Some(end) = self.take_reply(&mut buffer)?
+            {
+                return Ok(end);
+            }
+            if ready.get(2).is_some_and(|ready| !ready.is_empty())
+                && self.take_input(&mut buffer)?
+            {
+                return Ok(End::Detached);
+            }
+        }
+    }
+
+    /// Sends what can be sent without waiting.
+    fn send_pending(&mut self) -> Result<()> {
+        let flags = SendFlags::DONTWAIT;
+        let mut send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            // The monitor has gone: its last words are still to be read.
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(true),
+            Err(error) => Err(error).context(|| "send to the monitor"),
+        };
+        if self.resized
+            && let Some((rows, columns)) = tty::size()
+            && !send(Request::Resize { rows, columns })?
+        {
+            return Ok(());
+        }
+        self.resized = false;
+        if !self.typed.is_empty() && send(Request::Stdin(&self.typed))? {
+            self.typed.clear();
+        }
+        if self.typed.is_empty() && self.end_typed && send(Request::StdinEnd)? {
+            self.end_typed = false;
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self) -> Option<End> {
+        while let Some(signal) = sys::signal::next(self.signals.as_fd()) {
+            if self.ties.terminal {
+                if signal == Signal::WINCH {
+                    self.resized = true;
+                    continue;
+                }
+                // A terminal's keys don't come as signals: this one is for us.
+                return Some(End::Signalled(signal));
+            }
+            let program = self.program.and_then(|(pid, start)| sys::process::open(pid, start));
+            if let Some(program) = program {
+                // It may have ended just now.
+                let _ = sys::process::send_signal(program.as_fd(), signal);
+            }
+        }
+        None
+    }
+
+    fn take_reply(&mut self, buffer: &mut [u8]) -> Result<Option<End>> {
+        let received = protocol::receive(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT);
+        let length = match received {
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::CONNRESET) | Ok(0) => return Ok(Some(End::Lost)),
+            result => result.context(|| "hear from the monitor")?,
+        };
+        let written = match Reply::parse(&buffer[..length]) {
+            Some(Reply::Stdout(data)) => write_all(stdout(), data),
+            Some(Reply::Stderr(data)) => write_all(stderr(), data),
+            Some(Reply::Exited { code }) => return Ok(Some(End::Exited(code))),
+            Some(Reply::Started { pid, start_time }) => {
+                self.program = Some((pid, start_time));
+                Ok(())
+            }
+            _ => return Ok(Some(End::Lost)),
+        };
+        match written {
+            Ok(()) => Ok(None),
+            Err(Errno::PIPE) => Ok(Some(End::Unread)),
+            Err(error) => Err(error).context(|| "write the container's output"),
+        }
+    }
+
+    /// True if the user typed the detach keys.
+    fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
+        match rustix::io::read(stdin(), &mut buffer[..MAX_DATA]) {
+            Err(Errno::INTR | Errno::AGAIN) => Ok(false),
+            // A terminal that hung up is an end of input too.
+            Ok(0) | Err(Errno::IO) => {
+                self.reading = false;
+                self.end_typed = true;
+                Ok(false)
+            }
+            Err(error) => Err(error).context(|| "read the standard input"),
+            Ok(length) => Ok(self.detector.pass(&buffer[..length], &mut self.typed)),
+        }
+    }
+}
+
+/// Writes all of `data`, waiting where the other side does.
+pub fn write_all(to: std::os::fd::BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match rustix::io::write(to, data) {
+            Ok(written) => data = &data[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                // Somebody made our output non-blocking: wait for it like any other.
+                let _ = poll(&mut [PollFd::new(&to, PollFlags::OUT)], None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

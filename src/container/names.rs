@@ -1,0 +1,139 @@
+//! Names: `containers/names/<name>` is a symbolic link to `../<id>`. Making a link is atomic, whole
+//! and exclusive in one call, so that it is the name's uniqueness.
+//!
+//! A link whose container has no config.json and whose maker no longer holds its lock was left by a
+//! killed `create`; whoever wants the name next takes it over.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::record::{Files, all_ids, is_id, new_id, short};
+use crate::error::{Context, Error, Result, fail};
+use crate::store::{self, Lock, Roots};
+
+fn link_of(roots: &Roots, name: &str) -> PathBuf {
+    roots.containers().join("names").join(name)
+}
+
+/// The id that `name` stands for.
+pub fn look_up(roots: &Roots, name: &str) -> Result<Option<String>> {
+    match fs::read_link(link_of(roots, name)) {
+        Ok(target) => {
+            let id = target.file_name().and_then(|id| id.to_str()).unwrap_or_default();
+            if !is_id(id) {
+                fail!("{} points to no container", link_of(roots, name).display());
+            }
+            Ok(Some(id.to_owned()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(|| format!("look up container name '{name}'")),
+    }
+}
+
+/// Makes `name` stand for `id`, or says who has it.
+pub fn claim(roots: &Roots, name: &str, id: &str) -> Result<()> {
+    const MAX_TRIES: u32 = 16;
+    for _ in 0..MAX_TRIES {
+        let target = format!("../{id}");
+        match std::os::unix::fs::symlink(target, link_of(roots, name)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).context(|| format!("claim name '{name}'")),
+        }
+        let Some(owner) = look_up(roots, name)? else { continue };
+        if !is_abandoned(roots, &owner)? {
+            fail!(
+                "the name '{name}' is in use by container {}; remove or rename that one, or choose \
+                 another name",
+                short(&owner)
+            );
+        }
+        // Only one of several takers removes it; the others find it changed and look again.
+        release(roots, name, &owner)?;
+    }
+    Err(Error::new(format!("the name '{name}' changes hands too quickly")))
+}
+
+/// Whether the container behind a name was never finished and nobody is about to.
+fn is_abandoned(roots: &Roots, id: &str) -> Result<bool> {
+    let files = Files::new(roots, id);
+    if files.config().exists() {
+        return Ok(false);
+    }
+    if !files.run.exists() {
+        return Ok(true);
+    }
+    Ok(Lock::try_exclusive(&files.monitor_lock())?.is_some() && !files.config().exists())
+}
+
+/// Gives `name` up if it still stands for `id`.
+pub fn release(roots: &Roots, name: &str, id: &str) -> Result<()> {
+    if look_up(roots, name)?.as_deref() == Some(id) {
+        store::remove_file(&link_of(roots, name))?;
+    }
+    Ok(())
+}
+
+/// A free name such as `quiet_heron`.
+pub fn invent(roots: &Roots) -> Result<String> {
+    const FIRST: [&str; 32] = [
+        "able", "bold", "brave", "bright", "calm", "clever", "deft", "eager", "fair", "gentle",
+        "glad", "grand", "happy", "jolly", "keen", "kind", "lively", "lucky", "merry", "mild",
+        "neat", "noble", "proud", "quick", "quiet", "sharp", "sunny", "swift", "tidy", "warm",
+        "wise", "witty",
+    ];
+    const SECOND: [&str; 32] = [
+        "badger", "beaver", "bison", "crane", "dolphin", "eagle", "falcon", "ferret", "finch",
+        "gecko", "heron", "ibis", "jackal", "kestrel", "koala", "lark", "lemur", "lynx", "magpie",
+        "marten", "newt", "orca", "osprey", "otter", "panda", "puffin", "raven", "robin", "seal",
+        "stork", "walrus", "wren",
+    ];
+    let random = new_id()?;
+    // Hexadecimal digits, as just made.
+    let number = |at: usize| usize::from_str_radix(&random[at..at + 4], 16).unwrap_or(0);
+    let name = format!("{}_{}", FIRST[number(0) % 32], SECOND[number(4) % 32]);
+    match look_up(roots, &name)? {
+        None => Ok(name),
+        Some(_) => Ok(format!("{name}{}", number(8))),
+    }
+}
+
+/// The id of the container that `text` means: full id, name, or unique prefix of an id.
+pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
+    if is_id(text) && roots.containers().join(text).is_dir() {
+        return Ok(text.to_owned());
+    }
+    // A name can't hold a slash or be a dot, so that no path is built from one that does.
+    if is_valid(text)
+        && let Some(id) = look_up(roots, text)?
+        && roots.containers().join(&id).is_dir()
+    {
+        return Ok(id);
+    }
+    let hexadecimal = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut candidates = Vec::new();
+    if hexadecimal {
+        candidates = all_ids(roots)?;
+        candidates.retain(|id| id.starts_with(text));
+    }
+    match candidates.as_slice() {
+        [] => fail!("no such container: {text}"),
+        [id] => Ok(id.clone()),
+        several => {
+            let mut several: Vec<&str> = several.iter().map(|id| short(id)).collect();
+            several.sort_unstable();
+            fail!("'{text}' is ambiguous: it may be any of {}", several.join(", "))
+        }
+    }
+}
+
+/// Docker's grammar: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
+pub fn is_valid(name: &str) -> bool {
+    const MAX: usize = 128;
+    name.len() <= MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}

@@ -1,0 +1,218 @@
+//! What a client and a monitor say to each other: one packet (unix(7), SOCK_SEQPACKET) is one
+//! message, its first byte the kind.
+//!
+//! The client that began the container holds one end of a socket pair; later ones connect to
+//! `attach.sock` in the run directory, which is root's alone, and say first whether they want the
+//! output (`attach`) or only the end (`wait`).
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
+    listen, socket_with,
+};
+
+use crate::error::{Context, Error, Result};
+use crate::sys::packet;
+
+/// The most that one message carries.
+pub const MAX_DATA: usize = 64 << 10;
+/// A buffer that takes any message.
+pub const MAX_PACKET: usize = MAX_DATA + 16;
+
+/// Client to monitor.
+pub enum Request<'a> {
+    /// The first message on a connection: whether the output is wanted.
+    Hello {
+        output: bool,
+    },
+    Stdin(&'a [u8]),
+    StdinEnd,
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
+}
+
+/// Monitor to client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// The program has begun, as this process.
+    Started {
+        pid: i32,
+        start_time: u64,
+    },
+    Stdout(&'a [u8]),
+    Stderr(&'a [u8]),
+    /// It ended and is cleaned up.
+    Exited {
+        code: u8,
+    },
+    /// It could not begin.
+    Failed {
+        code: u8,
+        message: &'a str,
+    },
+}
+
+/// Which of its two outputs the program wrote to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stream {
+    Stdout = 1,
+    Stderr = 2,
+}
+
+impl Request<'_> {
+    pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
+        match self {
+            Request::Hello { output } => send(socket, b'h', &[u8::from(*output)], flags),
+            Request::Stdin(data) => send(socket, b'i', data, flags),
+            Request::StdinEnd => send(socket, b'e', &[], flags),
+            Request::Resize { rows, columns } => {
+                let [a, b] = rows.to_le_bytes();
+                let [c, d] = columns.to_le_bytes();
+                send(socket, b'w', &[a, b, c, d], flags)
+            }
+        }
+    }
+
+    /// `None` is a message that no client of ours sends.
+    pub fn parse(packet: &[u8]) -> Option<Request<'_>> {
+        match packet {
+            [b'h', output] => Some(Request::Hello { output: *output != 0 }),
+            [b'i', data @ ..] => Some(Request::Stdin(data)),
+            [b'e'] => Some(Request::StdinEnd),
+            [b'w', a, b, c, d] => Some(Request::Resize {
+                rows: u16::from_le_bytes([*a, *b]),
+                columns: u16::from_le_bytes([*c, *d]),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Reply<'_> {
+    pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
+        match self {
+            Reply::Started { pid, start_time } => {
+                let mut payload = [0; 12];
+                payload[..4].copy_from_slice(&pid.to_le_bytes());
+                payload[4..].copy_from_slice(&start_time.to_le_bytes());
+                send(socket, b's', &payload, flags)
+            }
+            Reply::Stdout(data) => send(socket, b'o', data, flags),
+            Reply::Stderr(data) => send(socket, b'r', data, flags),
+            Reply::Exited { code } => send(socket, b'x', &[*code], flags),
+            Reply::Failed { code, message } => {
+                let bytes = message.as_bytes();
+                packet::send(
+                    socket,
+                    &[b"f", &[*code], &bytes[..bytes.len().min(4096)]],
+                    None,
+                    flags,
+                )
+            }
+        }
+    }
+
+    pub fn parse(packet: &[u8]) -> Option<Reply<'_>> {
+        match packet {
+            [b's', rest @ ..] => {
+                let (pid, start_time) = rest.split_at_checked(4)?;
+                Some(Reply::Started {
+                    pid: i32::from_le_bytes(pid.try_into().ok()?),
+                    start_time: u64::from_le_bytes(start_time.try_into().ok()?),
+                })
+            }
+            [b'o', data @ ..] => Some(Reply::Stdout(data)),
+            [b'r', data @ ..] => Some(Reply::Stderr(data)),
+            [b'x', code] => Some(Reply::Exited { code: *code }),
+            [b'f', code, text @ ..] => {
+                Some(Reply::Failed { code: *code, message: std::str::from_utf8(text).ok()? })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, kind: u8, data: &[u8], flags: SendFlags) -> Result<(), Errno> {
+    packet::send(socket, &[&[kind], data], None, flags)
+}
+
+/// Receives one packet; 0 bytes is the other side's close.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<usize, Errno> {
+    packet::receive(socket, buffer, flags).map(|(length, _)| length)
+}
+
+const NAME: &str = "attach.sock";
+
+/// A socket address holds 107 bytes of path, fewer than a state directory may have: the directory
+/// is named by its descriptor instead.
+fn address(directory: &OwnedFd) -> Result<SocketAddrUnix, Errno> {
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens the socket that clients connect to.
+pub fn serve(run: &Path) -> Result<OwnedFd> {
+    let make = || -> Result<OwnedFd, Errno> {
+        let directory = open_directory(run)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        bind(&socket, &address(&directory)?)?;
+        listen(&socket, 16)?;
+        Ok(socket)
+    };
+    make().context(|| format!("open {}", run.join(NAME).display()))
+}
+
+/// Connects to a running container's monitor; `None` if it has none.
+pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
+    let make = || -> Result<OwnedFd, Errno> {
+        let directory = open_directory(run)?;
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        connect(&socket, &address(&directory)?)?;
+        Request::Hello { output }.send(socket.as_fd(), SendFlags::empty())?;
+        Ok(socket)
+    };
+    match make() {
+        Ok(socket) => Ok(Some(socket)),
+        Err(Errno::NOENT | Errno::CONNREFUSED | Errno::PIPE | Errno::CONNRESET) => Ok(None),
+        Err(error) => Err(Error::from(error)).context(|| format!("connect to {}", run.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_survive_the_socket() {
+        let (ours, theirs) = packet::pair().unwrap();
+        let mut buffer = [0; MAX_PACKET];
+        for reply in [
+            Reply::Started { pid: 77, start_time: u64::MAX - 1 },
+            Reply::Stdout(b"hello"),
+            Reply::Stderr(b""),
+            Reply::Exited { code: 137 },
+            Reply::Failed { code: 127, message: "no" },
+        ] {
+            reply.send(ours.as_fd(), SendFlags::empty()).unwrap();
+            let length = receive(theirs.as_fd(), &mut buffer, RecvFlags::empty()).unwrap();
+            assert_eq!(Reply::parse(&buffer[..length]).unwrap(), reply);
+        }
+        assert_eq!(Reply::parse(b"s12"), None);
+        assert!(Request::parse(b"w12").is_none());
+    }
+}

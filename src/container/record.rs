@@ -1,0 +1,208 @@
+//! `containers/<id>/config.json`: what a container is, as it was asked for and resolved when it was
+//! made. Written once by `create` (and by `rename`), read by everything else.
+
+use std::path::{Path, PathBuf};
+
+use miniserde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result, fail};
+use crate::runtime::spec::{Device, Resources, Rlimit};
+use crate::store::{self, Durability, Roots};
+
+/// Bumped when a field changes its meaning.
+pub const VERSION: u32 = 1;
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub version: u32,
+    pub id: String,
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    /// Made by `run`, which starts at once: one that never ended was cut off.
+    pub run: bool,
+    /// `--rm`
+    pub remove: bool,
+    /// As given on the command line.
+    pub image: String,
+    /// `sha256:…`; empty with `--rootfs`.
+    pub image_id: String,
+    /// The image's layer directories, base first.
+    pub layers: Vec<String>,
+    /// `--rootfs`
+    pub rootfs: Option<String>,
+    /// The image's or the user's entrypoint, and the command after it.
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub user: String,
+    pub hostname: String,
+    pub tty: bool,
+    pub interactive: bool,
+    pub read_only: bool,
+    pub init: bool,
+    pub privileged: bool,
+    pub stop_signal: String,
+    /// Seconds; -1 is for ever; `None` is the default.
+    pub stop_timeout: Option<i64>,
+    pub labels: Vec<(String, String)>,
+    pub rlimits: Vec<Rlimit>,
+    pub sysctls: Vec<(String, String)>,
+    pub shm_size: u64,
+    pub add_hosts: Vec<(String, String)>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    /// `none`, `host` or `container:<id>`.
+    pub network: String,
+    /// `private`, `host` or `container:<id>`.
+    pub pid: String,
+    pub ipc: String,
+    pub uts: String,
+    pub cgroup_parent: String,
+    pub resources: Resources,
+    pub oom_score_adj: Option<i32>,
+    pub devices: Vec<Device>,
+    pub mounts: Vec<MountRecord>,
+    /// `8080:80/tcp` and the like, as given.
+    pub publish: Vec<String>,
+    pub exposed: Vec<String>,
+    pub log_max_size: u64,
+    pub log_max_file: u32,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MountRecord {
+    pub kind: MountKind,
+    /// The volume's name, if it is one.
+    pub volume: Option<String>,
+    /// Anonymous volumes are removed with the container by `rm -v` and `--rm`.
+    pub anonymous: bool,
+    /// On the host; empty for a tmpfs.
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+    /// Fill an empty volume from the image.
+    pub copy_up: bool,
+    pub tmpfs_options: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+impl Record {
+    /// The first process's whole argument vector.
+    pub fn args(&self) -> Vec<String> {
+        self.entrypoint.iter().chain(&self.command).cloned().collect()
+    }
+
+    /// Losing a container that is removed at its end anyway needs no guarding against.
+    pub fn durability(&self) -> Durability {
+        if self.remove { Durability::Lazy } else { Durability::Synced }
+    }
+
+    pub fn write(&self, roots: &Roots) -> Result<()> {
+        let files = Files::new(roots, &self.id);
+        store::replace_json(&files.config(), self, self.durability())
+    }
+
+    pub fn read(roots: &Roots, id: &str) -> Result<Record> {
+        let path = Files::new(roots, id).config();
+        let record: Record = store::read_json(&path)?.ok_or_else(|| {
+            Error::new(format!("container {} is only half made; `rm` removes it", short(id)))
+        })?;
+        if record.version != VERSION {
+            fail!("{} is of version {}, not {VERSION}", path.display(), record.version);
+        }
+        Ok(record)
+    }
+}
+
+/// The first twelve digits, as Docker shows ids.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// A new id: 64 random hexadecimal digits.
+pub fn new_id() -> Result<String> {
+    let mut bytes = [0u8; 32];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    if filled.context(|| "get random bytes")? != bytes.len() {
+        fail!("the kernel gave too few random bytes");
+    }
+    let mut id = String::with_capacity(64);
+    for byte in bytes {
+        id.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+        id.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+    }
+    Ok(id)
+}
+
+/// Where one container's files lie.
+pub struct Files {
+    pub dir: PathBuf,
+    pub run: PathBuf,
+}
+
+impl Files {
+    pub fn new(roots: &Roots, id: &str) -> Files {
+        Files { dir: roots.containers().join(id), run: roots.run_dir(id) }
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// How the last run went (`state::Outcome`).
+    pub fn outcome(&self) -> PathBuf {
+        self.dir.join("outcome.json")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub fn upper(&self) -> PathBuf {
+        self.dir.join("upper")
+    }
+
+    pub fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    /// Serialises changes: start, rename, removal, reclaim.
+    pub fn change_lock(&self) -> PathBuf {
+        self.dir.join(".lock")
+    }
+
+    /// Held by the monitor for as long as it lives.
+    pub fn monitor_lock(&self) -> PathBuf {
+        self.run.join("monitor.lock")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.run.join("state.json")
+    }
+
+    /// The mount point on which the root is assembled.
+    pub fn root(&self) -> PathBuf {
+        self.run.join("root")
+    }
+}
+
+/// Whether `path` is a plain name below the containers' directory: 64 hexadecimal digits.
+pub fn is_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// All containers' ids, in no order.
+pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
+    let mut ids = store::list(Path::new(&roots.containers()))?;
+    ids.retain(|name| is_id(name));
+    Ok(ids)
+}

@@ -1,0 +1,43 @@
+//! The user's own terminal while a container's is shown on it: raw, so that every key reaches the
+//! program, and put back as it was whatever happens (termios(3)).
+
+use std::os::fd::BorrowedFd;
+
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::error::{Context, Result};
+
+/// The terminal is raw until this is dropped.
+pub struct Raw {
+    before: Termios,
+}
+
+impl Raw {
+    /// Makes the terminal that is standard input raw; `None` if it is no terminal.
+    pub fn enter() -> Result<Option<Raw>> {
+        if !isatty(stdin()) {
+            return Ok(None);
+        }
+        let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stdin(), OptionalActions::Now, &raw).context(|| "make the terminal raw")?;
+        Ok(Some(Raw { before }))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that has gone away can't be put back.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// Rows and columns of the user's terminal, if there is one.
+pub fn size() -> Option<(u16, u16)> {
+    let streams: [BorrowedFd<'_>; 3] = [stdout(), stdin(), stderr()];
+    let terminal = streams.into_iter().find(|stream| isatty(stream))?;
+    let size = tcgetwinsize(terminal).ok()?;
+    (size.ws_row != 0).then_some((size.ws_row, size.ws_col))
+}

@@ -1,0 +1,30 @@
+//! `attach`, and what a client's end means as an exit status.
+
+use super::Engine;
+use super::options::AttachOptions;
+use crate::container::client::End;
+use crate::container::protocol;
+use crate::container::record::Files;
+use crate::error::{Result, fail};
+
+impl Engine {
+    /// Ties this terminal to a running container; gives its exit status if it ends meanwhile.
+    pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
+        let (record, state) = self.running(name)?;
+        let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, true)? else {
+            fail!("container {name} is not running")
+        };
+        self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
+    }
+}
+
+pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
+    match end {
+        End::Exited(code) => Ok(code),
+        End::Detached => Ok(0),
+        // As if the signal had ended us, which is what it was sent for.
+        End::Signalled(signal) => Ok(128 + signal.number() as u8),
+        End::Unread => Ok(128 + libc::SIGPIPE as u8),
+        End::Lost => fail!("the monitor of container {name} was killed, and the container with it"),
+    }
+}

@@ -1,0 +1,502 @@
+//! `create`: from what was asked to a container's directory and record.
+//!
+//! Order on disk: run directory with its lock (held by us: nobody takes this for an abandoned
+//! container), container directory, name, volumes, config.json. Killed before config.json, what is
+//! there is a name that the next taker takes over and a directory that `system check` sweeps; after
+//! it, the container is there.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Engine;
+use super::options::{CreateOptions, MountKind, MountOption, NamespaceOption};
+use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id, short};
+use crate::container::{names, state};
+use crate::error::{Context, Result, fail};
+use crate::image::{ContainerConfig, Image, ImageStore};
+use crate::runtime::cgroup::DEFAULT_PARENT;
+use crate::store::{self, Durability, Lock, LockMode};
+use crate::time::Instant;
+use crate::volume;
+
+const DEFAULT_SHM_SIZE: u64 = 64 << 20;
+const DEFAULT_STOP_SIGNAL: &str = "SIGTERM";
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Below this a container's first process can't even set itself up.
+const MIN_MEMORY: u64 = 6 << 20;
+
+/// A container that was just made, its monitor lock still ours.
+pub(super) struct Created {
+    pub record: Record,
+    pub lock: Lock,
+}
+
+impl Engine {
+    /// Makes a container; gives its id.
+    pub fn create(&self, options: &CreateOptions) -> Result<String> {
+        let created = self.make(options, false)?;
+        // Not running: the run directory goes, and with it the lock.
+        store::remove_tree(&Files::new(&self.roots, &created.record.id).run)?;
+        Ok(created.record.id)
+    }
+
+    pub(super) fn make(&self, options: &CreateOptions, run: bool) -> Result<Created> {
+        check(options)?;
+        if let Some(cidfile) = &options.cidfile
+            && cidfile.exists()
+        {
+            fail!(
+                "--cidfile {}: the file exists; remove it if its container is gone",
+                cidfile.display()
+            );
+        }
+        let source = self.source(options)?;
+        let id = new_id()?;
+        let name = match &options.name {
+            Some(name) if !names::is_valid(name) => fail!(
+                "bad container name '{name}': it must begin with a letter or digit and go on with \
+                 letters, digits, '_', '.' and '-'"
+            ),
+            Some(name) => name.clone(),
+            None => names::invent(&self.roots)?,
+        };
+        let files = Files::new(&self.roots, &id);
+        store::make_dir(&files.run)?;
+        let lock = Lock::wait(&files.monitor_lock(), LockMode::Exclusive)?;
+        let undo = Undo { engine: self, id: &id, name: &name, done: false };
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&files.dir)
+            .context(|| format!("make {}", files.dir.display()))?;
+        names::claim(&self.roots, &name, &id)?;
+        if let Source::Image(image) = &source {
+            make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
+        }
+        let mounts = self.mounts(options, source.config())?;
+        let record = self.describe(options, &source, id.clone(), name.clone(), mounts, run)?;
+        record.write(&self.roots)?;
+        if record.durability() == Durability::Synced {
+            // The directory's own entry, and the name's.
+            store::sync_parent(&files.dir)?;
+            store::sync_parent(&self.roots.containers().join("names").join(&name))?;
+        }
+        if let Some(cidfile) = &options.cidfile {
+            write_cidfile(cidfile, &id)?;
+        }
+        undo.keep();
+        // `source` held the image until here: from now on the record does.
+        Ok(Created { record, lock })
+    }
+
+    fn source(&self, options: &CreateOptions) -> Result<Source> {
+        if let Some(directory) = &options.rootfs {
+            let path = fs::canonicalize(directory)
+                .context(|| format!("--rootfs {}", directory.display()))?;
+            if !path.is_dir() {
+                fail!("--rootfs {}: not a directory", directory.display());
+            }
+            return Ok(Source::Directory(path, ContainerConfig::default()));
+        }
+        let images = ImageStore::open(&self.roots)?;
+        let found = match images.hold(&options.image)? {
+            None if options.image == super::hello::NAME => {
+                super::hello::make(&images)?;
+                images.hold(&options.image)?
+            }
+            found => found,
+        };
+        match found {
+            Some(image) => Ok(Source::Image(image)),
+            None => fail!(
+                "no such image: '{}'; `mydocker images` lists those that are here, `import` and \
+                 `load` bring others",
+                options.image
+            ),
+        }
+    }
+
+    fn describe(
+        &self,
+        options: &CreateOptions,
+        source: &Source,
+        id: String,
+        name: String,
+        mounts: Vec<MountRecord>,
+        run: bool,
+    ) -> Result<Record> {
+        let config = source.config();
+        let (entrypoint, command) = command_line(options, config);
+        if entrypoint.is_empty() && command.is_empty() {
+            fail!("no command given, and image '{}' names none", options.image);
+        }
+        let network = self.network(options)?;
+        let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
+            (Some(_), true) => fail!("--hostname can't be set with --uts host"),
+            (Some(hostname), _) => hostname.clone(),
+            (None, false) if network != "host" => short(&id).to_owned(),
+            (None, _) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        check_sysctls(options, &network)?;
+        let mut labels = config.labels.clone();
+        for (key, value) in &options.labels {
+            labels.retain(|(known, _)| known != key);
+            labels.push((key.clone(), value.clone()));
+        }
+        Ok(Record {
+            version: VERSION,
+            env: environment(options, config, &hostname),
+            id,
+            name,
+            created: Instant::now().0,
+            run,
+            remove: options.remove,
+            image: options.image.clone(),
+            image_id: source.image_id(),
+            layers: source.layers(),
+            rootfs: source.directory(),
+            entrypoint,
+            command,
+            cwd: working_directory(options, config)?,
+            user: options.user.clone().or_else(|| config.user.clone()).unwrap_or_default(),
+            hostname,
+            tty: options.tty,
+            interactive: options.interactive,
+            read_only: options.read_only,
+            init: options.init,
+            privileged: options.privileged,
+            stop_signal: options
+                .stop_signal
+                .clone()
+                .or_else(|| config.stop_signal.clone())
+                .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
+            stop_timeout: options.stop_timeout,
+            labels,
+            rlimits: options.rlimits.clone(),
+            sysctls: options.sysctls.clone(),
+            shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
+            add_hosts: options.add_hosts.clone(),
+            dns: options.dns.clone(),
+            dns_search: options.dns_search.clone(),
+            network,
+            pid: self.namespace(&options.pid)?,
+            ipc: self.namespace(&options.ipc)?,
+            uts: self.namespace(&options.uts)?,
+            cgroup_parent: cgroup_parent(options)?,
+            resources: options.resources.clone(),
+            oom_score_adj: options.oom_score_adj,
+            devices: options.devices.clone(),
+            mounts,
+            publish: options.publish.clone(),
+            exposed: config.exposed_ports.clone(),
+            log_max_size: options.log.max_size,
+            log_max_file: options.log.max_file,
+        })
+    }
+
+    /// `private`, `host` or `container:<id>`.
+    fn namespace(&self, option: &NamespaceOption) -> Result<String> {
+        Ok(match option {
+            NamespaceOption::Private => "private".to_owned(),
+            NamespaceOption::Host => "host".to_owned(),
+            NamespaceOption::Container(name) => format!("container:{}", self.record(name)?.id),
+        })
+    }
+
+    fn network(&self, options: &CreateOptions) -> Result<String> {
+        let network = match options.networks.as_slice() {
+            [] => "none",
+            [one] => one.as_str(),
+            _ => fail!("several networks were given; this version joins one"),
+        };
+        match network.split_once(':') {
+            Some(("container", name)) => Ok(format!("container:{}", self.record(name)?.id)),
+            None if matches!(network, "none" | "host") => Ok(network.to_owned()),
+            _ => fail!("no such network: '{network}'; there are none, host and container:NAME"),
+        }
+    }
+
+    /// The user's mounts and the image's volumes, outermost first; makes what must be made.
+    fn mounts(&self, options: &CreateOptions, config: &ContainerConfig) -> Result<Vec<MountRecord>> {
+        let mut mounts = Vec::new();
+        for mount in &options.mounts {
+            mounts.push(self.mount(mount)?);
+        }
+        for target in &config.volumes {
+            let target = normalize(target);
+            let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
+            if !taken && target != "/" && target.starts_with('/') {
+                mounts.push(self.anonymous_volume(&target)?);
+            }
+        }
+        // Stable: of two at one depth the order given counts.
+        mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+        Ok(mounts)
+    }
+
+    fn mount(&self, mount: &MountOption) -> Result<MountRecord> {
+        let record = |kind, source: String| MountRecord {
+            kind,
+            volume: None,
+            anonymous: false,
+            source,
+            target: mount.target.clone(),
+            read_only: mount.read_only,
+            copy_up: false,
+            tmpfs_options: mount.tmpfs_options.clone(),
+        };
+        match mount.kind {
+            MountKind::Tmpfs => Ok(record(record::MountKind::Tmpfs, String::new())),
+            MountKind::Bind => {
+                let source = Path::new(&mount.source);
+                if !source.exists() {
+                    if !mount.make_source {
+                        fail!("bind source {} does not exist", mount.source);
+                    }
+                    fs::create_dir_all(source)
+                        .context(|| format!("make bind source {}", mount.source))?;
+                }
+                Ok(record(record::MountKind::Bind, mount.source.clone()))
+            }
+            MountKind::Volume if mount.source.is_empty() => {
+                let mut made = self.anonymous_volume(&mount.target)?;
+                (made.read_only, made.copy_up) = (mount.read_only, !mount.no_copy);
+                Ok(made)
+            }
+            MountKind::Volume => {
+                let (name, created) = (mount.source.clone(), Instant::now().0);
+                let labels = Vec::new();
+                volume::ensure(
+                    &self.roots,
+                    &volume::Volume { name, created, labels, anonymous: false },
+                )?;
+                let data = volume::data(&self.roots, &mount.source);
+                Ok(MountRecord {
+                    volume: Some(mount.source.clone()),
+                    copy_up: !mount.no_copy,
+                    ..record(record::MountKind::Volume, data.display().to_string())
+                })
+            }
+        }
+    }
+
+    fn anonymous_volume(&self, target: &str) -> Result<MountRecord> {
+        let id = new_id()?;
+        volume::ensure_anonymous(&self.roots, &id)?;
+        Ok(MountRecord {
+            kind: record::MountKind::Volume,
+            source: volume::data(&self.roots, &id).display().to_string(),
+            volume: Some(id),
+            anonymous: true,
+            target: target.to_owned(),
+            read_only: false,
+            copy_up: true,
+            tmpfs_options: String::new(),
+        })
+    }
+}
+
+/// Where the root file system comes from.
+enum Source {
+    /// Held: it can't be removed before the record names it.
+    Image(Image),
+    Directory(PathBuf, ContainerConfig),
+}
+
+impl Source {
+    fn config(&self) -> &ContainerConfig {
+        match self {
+            Source::Image(image) => &image.config.config,
+            Source::Directory(_, config) => config,
+        }
+    }
+
+    fn image_id(&self) -> String {
+        match self {
+            Source::Image(image) => image.id.to_string(),
+            Source::Directory(..) => String::new(),
+        }
+    }
+
+    fn layers(&self) -> Vec<String> {
+        match self {
+            Source::Image(image) => {
+                image.layers.iter().map(|layer| layer.display().to_string()).collect()
+            }
+            Source::Directory(..) => Vec::new(),
+        }
+    }
+
+    fn directory(&self) -> Option<String> {
+        match self {
+            Source::Image(_) => None,
+            Source::Directory(path, _) => Some(path.display().to_string()),
+        }
+    }
+}
+
+/// Takes back a half-made container unless it is kept.
+struct Undo<'a> {
+    engine: &'a Engine,
+    id: &'a str,
+    name: &'a str,
+    done: bool,
+}
+
+impl Undo<'_> {
+    fn keep(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // The failure that led here is what the user must hear of.
+            let _ = state::erase(&self.engine.roots, self.id, self.name);
+        }
+    }
+}
+
+/// The overlay's upper directory looks like the image's topmost root: the merged root takes owner
+/// and mode from it.
+fn make_upper(files: &Files, topmost: Option<&Path>) -> Result<()> {
+    let (upper, work) = (files.upper(), files.work());
+    let make = || -> std::io::Result<()> {
+        fs::DirBuilder::new().mode(0o755).create(&upper)?;
+        fs::DirBuilder::new().mode(0o700).create(&work)?;
+        if let Some(topmost) = topmost {
+            let like = fs::metadata(topmost)?;
+            if (like.uid(), like.gid()) != (0, 0) {
+                std::os::unix::fs::chown(&upper, Some(like.uid()), Some(like.gid()))?;
+            }
+            if like.mode() & 0o7777 != 0o755 {
+                fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode() & 0o7777))?;
+            }
+        }
+        Ok(())
+    };
+    make().context(|| format!("make {}", upper.display()))
+}
+
+/// What flags alone can't tell.
+fn check(options: &CreateOptions) -> Result<()> {
+    let resources = &options.resources;
+    if let Some(memory) = resources.memory
+        && memory < MIN_MEMORY
+    {
+        fail!("--memory {memory} is too little for any container; the least is 6m");
+    }
+    match (resources.memory, resources.memory_swap) {
+        (None, Some(0..)) => fail!("--memory-swap needs --memory too: it counts both together"),
+        (Some(memory), Some(swap)) if swap >= 0 && (swap as u64) < memory => {
+            fail!("--memory-swap {swap} is less than --memory {memory}; it counts both together")
+        }
+        _ => {}
+    }
+    if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
+        && reservation > memory
+    {
+        fail!("--memory-reservation {reservation} is more than --memory {memory}");
+    }
+    if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
+        fail!("--cpus and --cpu-quota say the same thing; give one of them");
+    }
+    Ok(())
+}
+
+/// A sysctl of a namespace that isn't the container's own would be the host's.
+fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
+    for (key, _) in &options.sysctls {
+        if key.starts_with("net.") && network == "host" {
+            fail!("--sysctl {key} would change the host: the container uses its network");
+        }
+        if !key.starts_with("net.") && options.ipc != NamespaceOption::Private {
+            fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
+        }
+    }
+    Ok(())
+}
+
+/// Docker's rule: an entrypoint of the user's drops the image's command; words after the image
+/// replace it.
+fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
+    let entrypoint = match &options.entrypoint {
+        Some(word) if word.is_empty() => Vec::new(),
+        Some(word) => vec![word.clone()],
+        None => config.entrypoint.clone(),
+    };
+    let command = if !options.command.is_empty() {
+        options.command.clone()
+    } else if options.entrypoint.is_none() {
+        config.cmd.clone()
+    } else {
+        Vec::new()
+    };
+    (entrypoint, command)
+}
+
+/// The image's, then ours, then the user's; of two with one name the later counts.
+fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
+    let mut env: Vec<String> = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    if options.tty {
+        env.push("TERM=xterm".to_owned());
+    }
+    for pair in config.env.iter().chain(&options.env) {
+        set_env(&mut env, pair);
+    }
+    env
+}
+
+/// Adds `NAME=value`, or puts it in the place of the one with that name.
+pub(super) fn set_env(env: &mut Vec<String>, pair: &str) {
+    let name = pair.split('=').next();
+    match env.iter_mut().find(|known| known.split('=').next() == name) {
+        Some(known) => *known = pair.to_owned(),
+        None => env.push(pair.to_owned()),
+    }
+}
+
+fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {
+    let cwd = options.workdir.as_deref().or(config.working_dir.as_deref()).unwrap_or("/");
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    if !cwd.starts_with('/') {
+        fail!("working directory '{cwd}' must be absolute");
+    }
+    Ok(cwd.to_owned())
+}
+
+fn cgroup_parent(options: &CreateOptions) -> Result<String> {
+    let Some(parent) = &options.cgroup_parent else { return Ok(DEFAULT_PARENT.to_owned()) };
+    let plain = |part: &str| !matches!(part, "." | "..") && !part.contains('\0');
+    let parts: Vec<&str> = parent.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() || !parts.iter().all(|part| plain(part)) {
+        fail!("--cgroup-parent '{parent}' is no path below the cgroup root");
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// Without `.`, `..` and doubled slashes.
+fn normalize(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn write_cidfile(path: &Path, id: &str) -> Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    let written = opened.and_then(|mut file| file.write_all(id.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fail!("--cidfile {}: the file exists", path.display())
+        }
+        result => result.context(|| format!("write --cidfile {}", path.display())),
+    }
+}

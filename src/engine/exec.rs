@@ -1,0 +1,90 @@
+//! `exec`: a further process in a running container.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Engine;
+use super::options::ExecOptions;
+use crate::container::relay::{self, Streams};
+use crate::error::{Context, Result, fail};
+use crate::runtime::spec::Process;
+use crate::runtime::{Stdio, capabilities, exec};
+
+impl Engine {
+    /// Gives the command's exit status, or 0 once it has begun with `detach`.
+    pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
+        let (record, state) = self.running(&options.container)?;
+        if options.command.is_empty() {
+            fail!("no command given");
+        }
+        let defaults = super::spec::process(&record);
+        let terminal = options.tty && !options.detach;
+        let privileged = options.privileged || record.privileged;
+        let mut env = defaults.env.clone();
+        if terminal {
+            super::create::set_env(&mut env, "TERM=xterm");
+        }
+        for pair in &options.env {
+            super::create::set_env(&mut env, pair);
+        }
+        let process = Process {
+            args: options.command.clone(),
+            env,
+            cwd: options.workdir.clone().unwrap_or(defaults.cwd),
+            user: options.user.clone().unwrap_or(defaults.user),
+            terminal,
+            capabilities: if privileged { capabilities::all() } else { defaults.capabilities },
+            seccomp: !privileged,
+            ..defaults
+        };
+        let target = exec::Target {
+            pid: state.pid,
+            start_time: state.start_time,
+            cgroups: &state.cgroups,
+        };
+        if options.detach {
+            let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+            let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
+            let streams = streams().context(|| "open /dev/null")?;
+            exec::exec(&target, &process, Stdio::Given(streams))?;
+            return Ok(0);
+        }
+        let (theirs, ours) = streams(options.interactive, terminal)
+            .context(|| "make the process's standard streams")?;
+        let (child, console) = exec::exec(&target, &process, theirs)?;
+        let ours = match (ours, console) {
+            (Some(ours), _) => ours,
+            (None, Some(console)) => Streams {
+                stdin: match options.interactive {
+                    true => Some(console.try_clone().context(|| "duplicate the console")?),
+                    false => None,
+                },
+                stdout: console,
+                stderr: None,
+            },
+            (None, None) => fail!("the process gave no terminal"),
+        };
+        let end = relay::run(&child, ours, terminal, &options.detach_keys)?;
+        super::attach::exit_status(end, &options.container)
+    }
+}
+
+/// The process's streams and our ends of them; a terminal's end comes from the container.
+fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>), Errno> {
+    if terminal {
+        return Ok((Stdio::Terminal, None));
+    }
+    let (stdin_theirs, stdin): (OwnedFd, _) = if interactive {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        (read, Some(write))
+    } else {
+        (openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
+    };
+    let (stdout, stdout_theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, stderr_theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    let ours = Streams { stdin, stdout, stderr: Some(stderr) };
+    Ok((Stdio::Given([stdin_theirs, stdout_theirs, stderr_theirs]), Some(ours)))
+}

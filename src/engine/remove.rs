@@ -1,0 +1,80 @@
+//! `rm` and `rename`.
+
+use super::Engine;
+use crate::container::record::{Files, Record};
+use crate::container::state::{self, Condition, condition};
+use crate::container::{monitor, names};
+use crate::error::{Result, fail};
+use crate::store::{Lock, LockMode};
+use crate::sys::signal::Signal;
+
+impl Engine {
+    /// Removes a container; a running one only with `force`; its anonymous volumes with `volumes`.
+    pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
+        let id = names::resolve(&self.roots, name)?;
+        let files = Files::new(&self.roots, &id);
+        let record = match Record::read(&self.roots, &id) {
+            Ok(record) => record,
+            // A record that can't be read: what can be found by id alone goes.
+            Err(_) if force || !files.config().exists() => {
+                let parent = crate::runtime::cgroup::DEFAULT_PARENT;
+                state::kill_leftovers(&id, parent, None)?;
+                self.release_names(&id)?;
+                return state::erase(&self.roots, &id, name);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Condition::Running(state) = condition(&self.roots, &record)? {
+            if !force {
+                fail!("container {name} is running; stop it first, or remove it with -f");
+            }
+            self.signal(&state, Signal::KILL)?;
+            self.await_cleanup(&record)?;
+        }
+        if !files.dir.exists() {
+            // An --rm container: its monitor has removed it.
+            return Ok(());
+        }
+        let _change = Lock::wait(&files.change_lock(), LockMode::Exclusive)?;
+        if state::is_watched(&files)? {
+            fail!("container {name} was started meanwhile; stop it first, or remove it with -f");
+        }
+        if volumes || record.remove {
+            monitor::remove_anonymous_volumes(&self.roots, &record);
+        }
+        state::erase(&self.roots, &id, &record.name)
+    }
+
+    /// Every name that stands for `id`: when its record can't say which it has.
+    fn release_names(&self, id: &str) -> Result<()> {
+        for name in crate::store::list(&self.roots.containers().join("names"))? {
+            names::release(&self.roots, &name, id)?;
+        }
+        Ok(())
+    }
+
+    /// The new name first, then the record, then the old name goes: killed between, the container
+    /// answers to both, and its record says which it is.
+    pub fn rename(&self, old: &str, new: &str) -> Result<()> {
+        if !names::is_valid(new) {
+            fail!(
+                "bad container name '{new}': it must begin with a letter or digit and go on with \
+                 letters, digits, '_', '.' and '-'"
+            );
+        }
+        let id = names::resolve(&self.roots, old)?;
+        let _change =
+            Lock::wait(&Files::new(&self.roots, &id).change_lock(), LockMode::Exclusive)?;
+        let mut record = Record::read(&self.roots, &id)?;
+        if record.name == new {
+            fail!("container {old} is called '{new}' already");
+        }
+        names::claim(&self.roots, new, &id)?;
+        let before = std::mem::replace(&mut record.name, new.to_owned());
+        if let Err(error) = record.write(&self.roots) {
+            names::release(&self.roots, new, &id)?;
+            return Err(error);
+        }
+        names::release(&self.roots, &before, &id)
+    }
+}

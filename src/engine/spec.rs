@@ -1,0 +1,126 @@
+//! From a container's record to the `Spec` that the core understands.
+
+use std::path::PathBuf;
+
+use super::Engine;
+use crate::container::record::{Files, MountKind, MountRecord, Record};
+use crate::container::state::{Condition, condition};
+use crate::error::{Result, fail};
+use crate::network::names::{self, NameFiles, Names};
+use crate::runtime::capabilities;
+use crate::runtime::spec::{
+    Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
+};
+
+impl Engine {
+    /// What the container of `record` is to be, now that it starts: writes its name files and finds
+    /// the processes whose namespaces it joins.
+    pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
+        let files = Files::new(&self.roots, &record.id);
+        let network = self.joined("network", &record.network)?;
+        let name_files = match record.network.strip_prefix("container:") {
+            // One network, one set of names.
+            Some(other) => NameFiles::below(&Files::new(&self.roots, other).dir),
+            None => {
+                let names = Names {
+                    hostname: &record.hostname,
+                    addresses: &[],
+                    add_hosts: &record.add_hosts,
+                    dns: &record.dns,
+                    dns_search: &record.dns_search,
+                    host_network: record.network == "host",
+                };
+                names::write(&files.dir, &names)?;
+                NameFiles::below(&files.dir)
+            }
+        };
+        let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
+        for (path, target) in [
+            (name_files.hosts, "/etc/hosts"),
+            (name_files.resolv_conf, "/etc/resolv.conf"),
+            (name_files.hostname, "/etc/hostname"),
+        ] {
+            if !record.mounts.iter().any(|mount| mount.target == target) {
+                let source = MountSource::Bind(path);
+                let target = PathBuf::from(target);
+                mounts.push(Mount { source, target, read_only: false, copy_up: false });
+            }
+        }
+        mounts.extend(record.mounts.iter().map(mount));
+        let root = match &record.rootfs {
+            Some(directory) => Root::Directory(directory.into()),
+            None => Root::Overlay {
+                lower: record.layers.iter().map(PathBuf::from).collect(),
+                upper: files.upper(),
+                work: files.work(),
+                // A container that goes with its end needs no syncing to disk.
+                volatile: record.remove && record.run,
+            },
+        };
+        Ok(Spec {
+            id: record.id.clone(),
+            root,
+            root_read_only: record.read_only,
+            mount_point: files.root(),
+            process: process(record),
+            hostname: Some(record.hostname.clone()),
+            namespaces: Namespaces {
+                pid: self.joined("PID", &record.pid)?,
+                ipc: self.joined("IPC", &record.ipc)?,
+                uts: self.joined("UTS", &record.uts)?,
+                network,
+            },
+            mounts,
+            devices: record.devices.clone(),
+            shm_size: record.shm_size,
+            cgroup: Cgroup {
+                parent: record.cgroup_parent.clone(),
+                resources: record.resources.clone(),
+            },
+            sysctls: record.sysctls.clone(),
+            init: record.init,
+            privileged: record.privileged,
+        })
+    }
+
+    fn joined(&self, kind: &str, mode: &str) -> Result<Namespace> {
+        match mode {
+            "host" => Ok(Namespace::Host),
+            _ => match mode.strip_prefix("container:") {
+                None => Ok(Namespace::Private),
+                Some(id) => match condition(&self.roots, &Record::read(&self.roots, id)?)? {
+                    Condition::Running(state) => Ok(Namespace::Of { pid: state.pid }),
+                    _ => fail!("container {id}, whose {kind} namespace is to be joined, is not running"),
+                },
+            },
+        }
+    }
+}
+
+/// The first process, which `exec` takes its defaults from too.
+pub(super) fn process(record: &Record) -> Process {
+    Process {
+        args: record.args(),
+        env: record.env.clone(),
+        cwd: record.cwd.clone(),
+        user: record.user.clone(),
+        terminal: record.tty,
+        capabilities: if record.privileged { capabilities::all() } else { capabilities::DEFAULT },
+        seccomp: !record.privileged,
+        rlimits: record.rlimits.clone(),
+        oom_score_adj: record.oom_score_adj,
+    }
+}
+
+fn mount(mount: &MountRecord) -> Mount {
+    let source = match mount.kind {
+        MountKind::Bind | MountKind::Volume => MountSource::Bind(mount.source.clone().into()),
+        MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },
+    };
+    Mount {
+        source,
+        target: mount.target.clone().into(),
+        read_only: mount.read_only,
+        copy_up: mount.copy_up,
+    }
+}

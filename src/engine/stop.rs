@@ -1,0 +1,112 @@
+//! `stop`, `kill`, `wait`.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::Engine;
+use crate::container::client::{self, End};
+use crate::container::record::{Files, Record};
+use crate::container::state::{Condition, State, await_monitor, condition};
+use crate::container::protocol;
+use crate::error::{Context, Result, fail};
+use crate::sys;
+use crate::sys::signal::Signal;
+
+/// Seconds between the stop signal and SIGKILL (Docker's default).
+const DEFAULT_TIMEOUT: i64 = 10;
+
+impl Engine {
+    /// Asks the container to end and, after the timeout (seconds; -1 is for ever), kills it. One
+    /// that isn't running is stopped already.
+    pub fn stop(&self, name: &str, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
+        let record = self.record(name)?;
+        let Condition::Running(state) = condition(&self.roots, &record)? else { return Ok(()) };
+        let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
+        let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+        if let Some(process) = sys::process::open(state.pid, state.start_time) {
+            send(&process, signal)?;
+            if !ends_within(&process, timeout)? {
+                send(&process, Signal::KILL)?;
+            }
+        }
+        self.await_cleanup(&record)
+    }
+
+    /// Sends a signal to the container's first process.
+    pub fn kill(&self, name: &str, signal: &str) -> Result<()> {
+        let signal = parse_signal(signal)?;
+        let (record, state) = self.running(name)?;
+        self.signal(&state, signal)?;
+        if signal == Signal::KILL {
+            // So that a `start` or `rm` right after it finds the container ended.
+            self.await_cleanup(&record)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn signal(&self, state: &State, signal: Signal) -> Result<()> {
+        match sys::process::open(state.pid, state.start_time) {
+            Some(process) => send(&process, signal),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the monitor has written down and cleaned up. If it was killed, that is done here.
+    pub(super) fn await_cleanup(&self, record: &Record) -> Result<()> {
+        await_monitor(&Files::new(&self.roots, &record.id))?;
+        if Files::new(&self.roots, &record.id).config().exists() {
+            condition(&self.roots, record)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the container's end; gives its exit status. One that isn't running has ended
+    /// already.
+    pub fn wait(&self, name: &str) -> Result<u8> {
+        let record = self.record(name)?;
+        if let Condition::Running(_) = condition(&self.roots, &record)?
+            && let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
+            && let End::Exited(code) = client::await_end(&socket)?
+        {
+            return Ok(code);
+        }
+        await_monitor(&Files::new(&self.roots, &record.id))?;
+        match condition(&self.roots, &record)? {
+            Condition::Exited(outcome) => Ok(outcome.exit_code),
+            Condition::Created => Ok(0),
+            _ => fail!("how container {name} ended was not seen"),
+        }
+    }
+}
+
+fn parse_signal(text: &str) -> Result<Signal> {
+    match Signal::parse(text) {
+        Some(signal) => Ok(signal),
+        None => fail!("'{text}' is no signal; give a name such as TERM or a number from 1 to 64"),
+    }
+}
+
+fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
+    match sys::process::send_signal(process.as_fd(), signal) {
+        // It ended just now.
+        Err(Errno::SRCH) => Ok(()),
+        result => result.context(|| format!("send {signal}")),
+    }
+}
+
+fn ends_within(process: &OwnedFd, seconds: i64) -> Result<bool> {
+    let deadline = (seconds >= 0)
+        .then(|| std::time::Instant::now() + std::time::Duration::from_secs(seconds as u64));
+    loop {
+        let left = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ }
+        });
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result.context(|| "wait for the container's end")? > 0),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! A container's network: for now its names.
+
+pub mod names;
