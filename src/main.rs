@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod cli;
 mod container;
 #[allow(unused)]
 mod engine;
@@ -15,6 +16,9 @@ mod runtime;
 mod store;
 mod sys;
 mod time;
+mod units;
 mod volume;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os())
+}
