@@ -118,7 +118,10 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
 fn begin(spec: &Spec, finish: &mut Finish<'_>) -> Result<(Monitor, Pid)> {
     let record = finish.record;
     let files = Files::new(finish.roots, &record.id);
-    let log = logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file)?;
+    let log = match record.log_disabled {
+        true => None,
+        false => Some(logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file)?),
+    };
     let listener = protocol::serve(&files.run)?;
     let streams = Streams::new(record)?;
     let surroundings = &mut *finish.surroundings;
@@ -285,7 +288,8 @@ struct Monitor {
     chunk_stream: Stream,
     /// Received from a client and not yet taken by the program.
     typed: Vec<u8>,
-    log: logs::Writer,
+    /// `None` with `--log-driver none`.
+    log: Option<logs::Writer>,
     cgroups: Vec<String>,
     start_time: u64,
 }
@@ -404,10 +408,16 @@ impl Monitor {
             Ok(0) | Err(_) => drop(self.outputs.remove(at)),
             Ok(length) => {
                 let stream = *stream;
-                // A full disk costs log lines, not the container.
-                let _ = self.log.append(stream, &buffer[..length]);
+                self.keep(stream, &buffer[..length]);
                 self.offer(stream, &buffer[..length]);
             }
+        }
+    }
+
+    fn keep(&mut self, stream: Stream, data: &[u8]) {
+        if let Some(log) = &mut self.log {
+            // A full disk costs log lines, not the container.
+            let _ = log.append(stream, data);
         }
     }
 
@@ -509,11 +519,10 @@ impl Monitor {
             rest.push((self.chunk_stream, std::mem::take(&mut self.chunk)));
         }
         let mut buffer = vec![0; MAX_DATA];
-        for (stream, fd) in &self.outputs {
-            while let Ok(length @ 1..) = rustix::io::read(fd, &mut buffer) {
-                // As above.
-                let _ = self.log.append(*stream, &buffer[..length]);
-                rest.push((*stream, buffer[..length].to_vec()));
+        for (stream, fd) in std::mem::take(&mut self.outputs) {
+            while let Ok(length @ 1..) = rustix::io::read(&fd, &mut buffer) {
+                self.keep(stream, &buffer[..length]);
+                rest.push((stream, buffer[..length].to_vec()));
             }
         }
         rest

@@ -67,6 +67,8 @@ pub struct Record {
     /// `8080:80/tcp` and the like, as given.
     pub publish: Vec<String>,
     pub exposed: Vec<String>,
+    /// `--log-driver none`
+    pub log_disabled: bool,
     pub log_max_size: u64,
     pub log_max_file: u32,
 }

@@ -159,7 +159,7 @@ impl Engine {
             entrypoint,
             command,
             cwd: working_directory(options, config)?,
-            user: options.user.clone().or_else(|| config.user.clone()).unwrap_or_default(),
+            user: options.user.clone().unwrap_or_else(|| config.user.clone()),
             hostname,
             tty: options.tty,
             interactive: options.interactive,
@@ -190,6 +190,7 @@ impl Engine {
             mounts,
             publish: options.publish.clone(),
             exposed: config.exposed_ports.clone(),
+            log_disabled: options.log.disabled,
             log_max_size: options.log.max_size,
             log_max_file: options.log.max_file,
         })
@@ -218,7 +219,11 @@ impl Engine {
     }
 
     /// The user's mounts and the image's volumes, outermost first; makes what must be made.
-    fn mounts(&self, options: &CreateOptions, config: &ContainerConfig) -> Result<Vec<MountRecord>> {
+    fn mounts(
+        &self,
+        options: &CreateOptions,
+        config: &ContainerConfig,
+    ) -> Result<Vec<MountRecord>> {
         let mut mounts = Vec::new();
         for mount in &options.mounts {
             mounts.push(self.mount(mount)?);
@@ -425,12 +430,12 @@ fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<Strin
     let entrypoint = match &options.entrypoint {
         Some(word) if word.is_empty() => Vec::new(),
         Some(word) => vec![word.clone()],
-        None => config.entrypoint.clone(),
+        None => config.entrypoint.clone().unwrap_or_default(),
     };
     let command = if !options.command.is_empty() {
         options.command.clone()
     } else if options.entrypoint.is_none() {
-        config.cmd.clone()
+        config.cmd.clone().unwrap_or_default()
     } else {
         Vec::new()
     };
@@ -459,7 +464,7 @@ pub(super) fn set_env(env: &mut Vec<String>, pair: &str) {
 }
 
 fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {
-    let cwd = options.workdir.as_deref().or(config.working_dir.as_deref()).unwrap_or("/");
+    let cwd = options.workdir.as_deref().unwrap_or(&config.working_dir);
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     if !cwd.starts_with('/') {
         fail!("working directory '{cwd}' must be absolute");

@@ -40,11 +40,8 @@ impl Engine {
             seccomp: !privileged,
             ..defaults
         };
-        let target = exec::Target {
-            pid: state.pid,
-            start_time: state.start_time,
-            cgroups: &state.cgroups,
-        };
+        let target =
+            exec::Target { pid: state.pid, start_time: state.start_time, cgroups: &state.cgroups };
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };

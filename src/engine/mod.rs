@@ -25,8 +25,6 @@ use crate::container::{names, state};
 use crate::error::{Result, fail};
 use crate::store::Roots;
 
-pub use inspect::InspectKind;
-
 pub struct Engine {
     roots: Roots,
 }

@@ -15,6 +15,8 @@ pub struct CreateOptions {
     pub name: Option<String>,
     /// `--rm`
     pub remove: bool,
+    /// Say nothing of an image being unpacked.
+    pub quiet: bool,
     pub interactive: bool,
     pub tty: bool,
     /// `NAME=value`, in order, env files first.
@@ -41,6 +43,7 @@ pub struct CreateOptions {
     /// (host name, address)
     pub add_hosts: Vec<(String, String)>,
     pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
     /// `none`, `host`, `container:NAME`; empty is the default.
     pub networks: Vec<String>,
     /// `-p` as given.
@@ -90,6 +93,8 @@ pub enum MountKind {
 /// `--log-opt`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
+    /// `--log-driver none`: nothing is kept.
+    pub disabled: bool,
     /// Bytes after which a log file is rotated.
     pub max_size: u64,
     /// Files kept, the one in use among them.
@@ -98,7 +103,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        LogOptions { max_size: 10_000_000, max_file: 3 }
+        LogOptions { disabled: false, max_size: 10_000_000, max_file: 3 }
     }
 }
 
@@ -154,4 +159,12 @@ pub enum Filter {
     /// `key` or `key=value`
     Label(String),
     Ancestor(String),
+}
+
+/// `inspect --type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InspectKind {
+    Container,
+    Image,
+    Volume,
 }

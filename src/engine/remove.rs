@@ -63,8 +63,7 @@ impl Engine {
             );
         }
         let id = names::resolve(&self.roots, old)?;
-        let _change =
-            Lock::wait(&Files::new(&self.roots, &id).change_lock(), LockMode::Exclusive)?;
+        let _change = Lock::wait(&Files::new(&self.roots, &id).change_lock(), LockMode::Exclusive)?;
         let mut record = Record::read(&self.roots, &id)?;
         if record.name == new {
             fail!("container {old} is called '{new}' already");

@@ -90,7 +90,9 @@ impl Engine {
                 None => Ok(Namespace::Private),
                 Some(id) => match condition(&self.roots, &Record::read(&self.roots, id)?)? {
                     Condition::Running(state) => Ok(Namespace::Of { pid: state.pid }),
-                    _ => fail!("container {id}, whose {kind} namespace is to be joined, is not running"),
+                    _ => fail!(
+                        "container {id}, whose {kind} namespace is to be joined, is not running"
+                    ),
                 },
             },
         }

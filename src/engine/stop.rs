@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::Engine;
 use crate::container::client::{self, End};
+use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, await_monitor, condition};
-use crate::container::protocol;
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::signal::Signal;

@@ -54,3 +54,25 @@ pub struct ImageView {
     /// Bytes of all layers, unpacked.
     pub size: u64,
 }
+
+/// A line of `volume ls`.
+#[derive(Clone, Debug)]
+pub struct VolumeView {
+    pub name: String,
+    /// Where its files are on the host.
+    pub mountpoint: String,
+    pub labels: Vec<(String, String)>,
+}
+
+impl Status {
+    /// Docker's word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Running { .. } => "running",
+            Status::Paused { .. } => "paused",
+            Status::Exited { .. } => "exited",
+            Status::Dead { .. } => "dead",
+        }
+    }
+}

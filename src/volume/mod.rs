@@ -57,7 +57,10 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
             Ok(()) => store::sync_parent(&place),
             // Made by another command meanwhile.
             Err(error)
-                if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty
+                ) =>
             {
                 store::remove_tree(&beside)
             }
@@ -94,6 +97,7 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 /// Removes a volume and its data. Out of sight first, so that a half-removed one is never used.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     let doomed = roots.volumes().join(format!(".{name}.{}.removing", std::process::id()));
-    fs::rename(roots.volumes().join(name), &doomed).context(|| format!("remove volume '{name}'"))?;
+    fs::rename(roots.volumes().join(name), &doomed)
+        .context(|| format!("remove volume '{name}'"))?;
     store::remove_tree(&doomed)
 }

@@ -1,0 +1,125 @@
+//! `exec`: a further process in a running container.
+
+use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
+use super::value::env::{parse_env, read_env_file};
+use super::value::process::{parse_detach_keys, parse_workdir};
+use super::{Invocation, Outcome};
+use crate::engine::options::{AttachOptions, ExecOptions};
+
+#[derive(Default)]
+struct ExecArgs {
+    /// Its `env` holds the env files' variables until the command is known.
+    options: ExecOptions,
+    env: Vec<String>,
+    detach_keys: Option<Vec<u8>>,
+}
+
+static FLAGS: &[Flag<ExecArgs>] = &[
+    Flag::<ExecArgs>::switch("interactive", "Keep the standard input open", |a, on| {
+        a.options.interactive = on;
+    })
+    .short('i'),
+    Flag::<ExecArgs>::switch("tty", "Give it a terminal", |a, on| a.options.tty = on).short('t'),
+    Flag::<ExecArgs>::switch("detach", "Run it in the background", |a, on| {
+        a.options.detach = on;
+    })
+    .short('d')
+    .also(&["--d"]),
+    Flag::<ExecArgs>::value(
+        "env",
+        "NAME[=VALUE]",
+        "Set a variable, or pass on the caller's",
+        |a, v| {
+            a.env.extend(parse_env(v)?);
+            Ok(())
+        },
+    )
+    .short('e')
+    .also(&["--e"]),
+    Flag::<ExecArgs>::value(
+        "env-file",
+        "FILE",
+        "Set the variables of FILE, one NAME=VALUE a line",
+        |a, v| {
+            a.options.env.extend(read_env_file(v)?);
+            Ok(())
+        },
+    ),
+    Flag::<ExecArgs>::value("workdir", "DIR", "Start in DIR of the container", |a, v| {
+        a.options.workdir = Some(parse_workdir(v)?);
+        Ok(())
+    })
+    .short('w'),
+    Flag::<ExecArgs>::value("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
+        a.options.user = Some(v.to_owned());
+        Ok(())
+    })
+    .short('u'),
+    Flag::<ExecArgs>::switch("privileged", "All capabilities", |a, on| a.options.privileged = on),
+    Flag::<ExecArgs>::value(
+        "detach-keys",
+        "KEYS",
+        "Keys that detach (default ctrl-p,ctrl-q)",
+        |a, v| {
+            a.detach_keys = Some(parse_detach_keys(v)?);
+            Ok(())
+        },
+    ),
+    Flag::<ExecArgs>::switch("it", "As -i -t", |a, on| {
+        a.options.interactive = on;
+        a.options.tty = on;
+    })
+    .also(&["--ti"])
+    .under(Category::Tutorial),
+];
+
+pub static EXEC: Command = Command {
+    name: "exec",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER COMMAND [ARG…]",
+    summary: "Run a further command in a running container",
+    examples: &["mydocker exec -it web sh", "mydocker exec -e DEBUG=1 -w /srv web ls -l"],
+    operand: Operand::Container,
+    operands: (2, MANY),
+    trailing: true,
+    flags: || specs(FLAGS),
+    run: exec,
+};
+
+fn exec(call: &Invocation) -> Outcome {
+    let (args, operands) = call.parse(FLAGS)?;
+    let options = resolve(args, operands);
+    Ok(call.engine()?.exec(&options)?)
+}
+
+fn resolve(args: ExecArgs, operands: Vec<String>) -> ExecOptions {
+    let mut options = args.options;
+    let mut operands = operands.into_iter();
+    options.container = operands.next().unwrap_or_default();
+    options.command = operands.collect();
+    options.env.extend(args.env);
+    options.detach_keys = args.detach_keys.unwrap_or(AttachOptions::default().detach_keys);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    #[test]
+    fn flags_end_at_the_container() {
+        let words: Vec<String> = "-it -e A=1 -w /x -u root --privileged web ls -l"
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        let mut args = ExecArgs::default();
+        let operands = parse(&EXEC, FLAGS, &mut args, &words).ok().unwrap();
+        let options = resolve(args, operands);
+        assert!(options.interactive && options.tty && options.privileged && !options.detach);
+        assert_eq!(options.container, "web");
+        assert_eq!(options.command, ["ls", "-l"]);
+        assert_eq!(options.env, ["A=1"]);
+        assert_eq!(options.detach_keys, [0x10, 0x11]);
+    }
+}

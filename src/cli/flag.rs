@@ -1,0 +1,173 @@
+//! Flags and commands as data: what the parser, the help, the completions and the man page share.
+//!
+//! A command owns one static table of `Flag`s over its own arguments struct; a flag says how it is
+//! spelled, what it is for, and how one typed value updates the arguments. `FlagSpec` is its part
+//! that knows nothing of the arguments, so that help and its like can hold all commands in one list.
+
+use super::{Invocation, Outcome};
+use crate::error::Result;
+
+/// How a flag is spelled and told of.
+pub struct FlagSpec {
+    /// Without its dashes.
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// Further spellings, each a whole token with its dashes: `--network`, `-net`.
+    pub also: &'static [&'static str],
+    /// What its value is called in the help; `None` for a switch.
+    pub value: Option<&'static str>,
+    pub doc: &'static str,
+    pub category: Category,
+}
+
+/// The headings of a command's help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    General,
+    Process,
+    Files,
+    Network,
+    Limits,
+    Isolation,
+    Logging,
+    /// Spellings of the tutorial engines, kept working.
+    Tutorial,
+}
+
+impl Category {
+    /// In the order in which the help shows them.
+    pub const ALL: [Category; 8] = [
+        Category::General,
+        Category::Process,
+        Category::Files,
+        Category::Network,
+        Category::Limits,
+        Category::Isolation,
+        Category::Logging,
+        Category::Tutorial,
+    ];
+
+    pub fn heading(self) -> &'static str {
+        match self {
+            Category::General => "Flags",
+            Category::Process => "The process",
+            Category::Files => "Files and volumes",
+            Category::Network => "Network and names",
+            Category::Limits => "Limits",
+            Category::Isolation => "Isolation",
+            Category::Logging => "Logs",
+            Category::Tutorial => "Spellings of the tutorial engines",
+        }
+    }
+}
+
+/// How one occurrence of a flag changes the arguments.
+pub enum Update<A> {
+    Switch(fn(&mut A, bool)),
+    Value(fn(&mut A, &str) -> Result<()>),
+}
+
+pub struct Flag<A: 'static> {
+    pub spec: FlagSpec,
+    pub update: Update<A>,
+}
+
+impl<A> Flag<A> {
+    /// A flag without a value; `--long=false` takes it back.
+    pub const fn switch(long: &'static str, doc: &'static str, update: fn(&mut A, bool)) -> Self {
+        Flag { spec: FlagSpec::new(long, None, doc), update: Update::Switch(update) }
+    }
+
+    /// A flag that takes a value.
+    pub const fn value(
+        long: &'static str,
+        value: &'static str,
+        doc: &'static str,
+        update: fn(&mut A, &str) -> Result<()>,
+    ) -> Self {
+        Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
+    }
+
+    pub const fn short(mut self, short: char) -> Self {
+        self.spec.short = Some(short);
+        self
+    }
+
+    pub const fn also(mut self, spellings: &'static [&'static str]) -> Self {
+        self.spec.also = spellings;
+        self
+    }
+
+    pub const fn under(mut self, category: Category) -> Self {
+        self.spec.category = category;
+        self
+    }
+}
+
+impl FlagSpec {
+    const fn new(long: &'static str, value: Option<&'static str>, doc: &'static str) -> Self {
+        FlagSpec { long, short: None, also: &[], value, doc, category: Category::General }
+    }
+}
+
+/// The specs of a table, for whoever doesn't need its updates.
+pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
+    flags.iter().map(|flag| &flag.spec).collect()
+}
+
+/// The headings of `mydocker help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Run,
+    Watch,
+    Images,
+    Volumes,
+    Engine,
+}
+
+impl Group {
+    pub const ALL: [Group; 5] =
+        [Group::Run, Group::Watch, Group::Images, Group::Volumes, Group::Engine];
+
+    pub fn heading(self) -> &'static str {
+        match self {
+            Group::Run => "Run containers",
+            Group::Watch => "See what they do",
+            Group::Images => "Images",
+            Group::Volumes => "Volumes",
+            Group::Engine => "mydocker itself",
+        }
+    }
+}
+
+/// What a command's operands name, for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    Nothing,
+    Container,
+    Image,
+    Volume,
+    File,
+    Command,
+}
+
+/// One command of the command line.
+pub struct Command {
+    /// One word, or two for `volume create` and its kin.
+    pub name: &'static str,
+    pub group: Group,
+    /// What follows the name: `[FLAGS] IMAGE [COMMAND [ARG…]]`.
+    pub usage: &'static str,
+    pub summary: &'static str,
+    pub examples: &'static [&'static str],
+    pub operand: Operand,
+    /// How many operands at least and at most.
+    pub operands: (usize, usize),
+    /// Flags end at the first operand; what follows is another program's.
+    pub trailing: bool,
+    pub flags: fn() -> Vec<&'static FlagSpec>,
+    pub run: fn(&Invocation) -> Outcome,
+}
+
+/// No upper bound on operands.
+pub const MANY: usize = usize::MAX;

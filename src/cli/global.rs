@@ -1,0 +1,83 @@
+//! Flags before the command: where the state lives, and how much is told of an error.
+
+use std::path::PathBuf;
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use crate::error::Result;
+use crate::store::Roots;
+
+#[derive(Default)]
+pub struct GlobalArgs {
+    root: Option<PathBuf>,
+    run_root: Option<PathBuf>,
+    pub debug: bool,
+    pub version: bool,
+}
+
+pub static FLAGS: &[Flag<GlobalArgs>] = &[
+    Flag::<GlobalArgs>::value(
+        "root",
+        "DIR",
+        "Keep images, containers and volumes in DIR (MYDOCKER_ROOT)",
+        |a, v| {
+            a.root = Some(v.into());
+            Ok(())
+        },
+    ),
+    Flag::<GlobalArgs>::value(
+        "run-root",
+        "DIR",
+        "Keep the state of what runs in DIR (MYDOCKER_RUN_ROOT)",
+        |a, v| {
+            a.run_root = Some(v.into());
+            Ok(())
+        },
+    ),
+    Flag::<GlobalArgs>::switch("debug", "Tell of an error step by step", |a, on| a.debug = on)
+        .short('D'),
+    Flag::<GlobalArgs>::switch("version", "Print the version", |a, on| a.version = on).short('v'),
+];
+
+/// The program itself, as far as its flags go.
+pub static MYDOCKER: Command = Command {
+    name: "",
+    group: Group::Engine,
+    usage: "[FLAGS] COMMAND [ARG…]",
+    summary: "",
+    examples: &[],
+    operand: Operand::Command,
+    operands: (0, super::flag::MANY),
+    trailing: true,
+    flags: || specs(FLAGS),
+    run: |_| Ok(0),
+};
+
+impl GlobalArgs {
+    /// The roots by flag, else by environment, else the defaults.
+    pub fn roots(&self) -> Result<Roots> {
+        let from = |flag: &Option<PathBuf>, variable: &str| {
+            let set = || std::env::var_os(variable).filter(|value| !value.is_empty());
+            flag.clone().or_else(|| set().map(PathBuf::from))
+        };
+        Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::split;
+    use super::*;
+
+    #[test]
+    fn flags_before_the_command_only() {
+        let words = ["--root=/a", "--run-root", "/b", "--debug", "run", "--root", "x"];
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let mut args = GlobalArgs::default();
+        let rest = split(&MYDOCKER, FLAGS, &mut args, &words).ok().unwrap();
+        assert_eq!(rest, ["run", "--root", "x"]);
+        let roots = args.roots().unwrap();
+        assert_eq!(roots.state, PathBuf::from("/a"));
+        assert_eq!(roots.run, PathBuf::from("/b"));
+        assert!(args.debug);
+    }
+}

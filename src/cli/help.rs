@@ -1,0 +1,152 @@
+//! Help, written from the tables: the overview, and each command's own.
+
+use super::COMMANDS;
+use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, specs};
+use super::global;
+use super::lifecycle::NO_FLAGS;
+use super::output::print;
+use super::{Invocation, Outcome, find};
+use crate::error::Result;
+
+pub static HELP: Command = Command {
+    name: "help",
+    group: Group::Engine,
+    usage: "[COMMAND]",
+    summary: "Show this page, or what there is to know of a command",
+    examples: &[],
+    operand: Operand::Command,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call: &Invocation| {
+        let (_, words) = call.parse(NO_FLAGS)?;
+        match words.as_slice() {
+            [] => print_overview(),
+            [management] if super::MANAGEMENT.contains(&management.as_str()) => {
+                print_management(management, &super::subcommands(management))?;
+                Ok(0)
+            }
+            words => print_command(find(words)?.0),
+        }
+    },
+};
+
+/// `mydocker help`.
+pub fn print_overview() -> Outcome {
+    print(&overview())?;
+    Ok(0)
+}
+
+fn overview() -> String {
+    let mut out = String::from(
+        "mydocker runs containers: one binary, no daemon.\n\n\
+         Usage: mydocker [FLAGS] COMMAND [ARG…]\n\n\
+         Try it:\n  \
+         mydocker run hello                                    a first container, built in\n  \
+         mydocker import rootfs.tar.gz base                    any root file system is an image\n  \
+         mydocker run --rm -it base sh                         a shell in it, gone when you leave\n  \
+         mydocker run -d --name web -m 256m base httpd -f      in the background, with a limit\n  \
+         mydocker exec -it web sh                              look around inside\n",
+    );
+    let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
+    for group in Group::ALL {
+        out.push_str(&format!("\n{}:\n", group.heading()));
+        for command in COMMANDS.iter().filter(|command| command.group == group) {
+            out.push_str(&format!("  {:width$}  {}\n", command.name, command.summary));
+        }
+    }
+    out.push_str("\nFlags before the command:\n");
+    push_flags(&mut out, &specs(global::FLAGS));
+    out.push_str(
+        "\nmydocker COMMAND --help tells more. Docker's own spellings (container ls, image rm …) work\n\
+         too. 'mydocker completion bash' completes all this, 'mydocker man' is the manual page.\n",
+    );
+    out
+}
+
+/// `mydocker volume --help`: what may follow the word.
+pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
+    print(&format!("Usage: mydocker {word} COMMAND\n\nCommands: {}\n", subcommands.join(", ")))
+}
+
+/// `mydocker COMMAND --help`.
+pub fn print_command(command: &Command) -> Outcome {
+    print(&page(command))?;
+    Ok(0)
+}
+
+fn page(command: &Command) -> String {
+    let usage = format!("Usage: mydocker {} {}", command.name, command.usage);
+    let mut out = format!("{}\n\n{}\n", usage.trim_end(), command.summary);
+    if !command.examples.is_empty() {
+        out.push_str("\nExamples:\n");
+        for example in command.examples {
+            out.push_str(&format!("  {example}\n"));
+        }
+    }
+    let flags = (command.flags)();
+    for category in Category::ALL {
+        let of_it: Vec<&FlagSpec> =
+            flags.iter().copied().filter(|flag| flag.category == category).collect();
+        if !of_it.is_empty() {
+            out.push_str(&format!("\n{}:\n", category.heading()));
+            push_flags(&mut out, &of_it);
+        }
+    }
+    out
+}
+
+/// One line for each flag: spellings, then what it does.
+fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
+    let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
+    let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
+    for (head, flag) in heads.iter().zip(flags) {
+        let also = match flag.also {
+            [] => String::new(),
+            also => format!(" (also {})", also.join(" ")),
+        };
+        out.push_str(&format!("  {head:width$}  {}{also}\n", flag.doc));
+    }
+}
+
+/// `-m, --memory SIZE`
+fn head(flag: &FlagSpec) -> String {
+    let short = match flag.short {
+        Some(short) => format!("-{short}, "),
+        None => "    ".to_owned(),
+    };
+    match flag.value {
+        Some(value) => format!("{short}--{} {value}", flag.long),
+        None => format!("{short}--{}", flag.long),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_names_every_command_once() {
+        let text = overview();
+        for command in COMMANDS {
+            let line = format!("\n  {} ", command.name);
+            assert_eq!(text.matches(&line).count(), 1, "{}", command.name);
+        }
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_page_names_every_flag_and_fits() {
+        for command in COMMANDS {
+            let text = page(command);
+            for flag in (command.flags)() {
+                assert!(text.contains(&head(flag)), "{} --{}", command.name, flag.long);
+            }
+            for line in text.lines() {
+                assert!(line.chars().count() <= 110, "{}: {line}", command.name);
+            }
+        }
+    }
+}

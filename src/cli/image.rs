@@ -1,0 +1,303 @@
+//! Images: images, import, load, tag, rmi.
+
+use std::path::{Path, PathBuf};
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::format::{Field, Format, Show, push_ago, push_go_time, push_id};
+use super::lifecycle::NO_FLAGS;
+use super::output::{print, print_line};
+use super::{Invocation, Outcome};
+use crate::engine::view::ImageView;
+use crate::time::Instant;
+use crate::units::push_human_size;
+
+#[derive(Default)]
+struct ImagesArgs {
+    quiet: bool,
+    no_trunc: bool,
+    format: String,
+}
+
+static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
+    Flag::<ImagesArgs>::switch("all", "Nothing is hidden, so this changes nothing", |_, _| {})
+        .short('a'),
+    Flag::<ImagesArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
+    Flag::<ImagesArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
+    Flag::<ImagesArgs>::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.Repository}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
+];
+
+pub static IMAGES: Command = Command {
+    name: "images",
+    group: Group::Images,
+    usage: "[FLAGS] [REPOSITORY[:TAG]]",
+    summary: "List images",
+    examples: &[],
+    operand: Operand::Image,
+    operands: (0, 1),
+    trailing: false,
+    flags: || specs(IMAGES_FLAGS),
+    run: images,
+};
+
+fn images(call: &Invocation) -> Outcome {
+    let (args, names) = call.parse(IMAGES_FLAGS)?;
+    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+        Ok(format) => format,
+        Err(error) => return call.refuse(format!("--format: {error}")),
+    };
+    let mut images = call.engine()?.images()?;
+    if let Some(name) = names.first() {
+        images.retain(|image| is_called(image, name));
+    }
+    let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
+    let text = match args.quiet {
+        true => ids(&images, &show),
+        false => format.render(&images, FIELDS, &show),
+    };
+    print(&text)?;
+    Ok(0)
+}
+
+/// The id of each image on a line, once even if it has several names.
+fn ids(images: &[ImageView], show: &Show) -> String {
+    let mut text = String::new();
+    for (at, image) in images.iter().enumerate() {
+        if images[..at].iter().all(|earlier| earlier.id != image.id) {
+            push_id(&mut text, &image.id, show);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Whether `name` is the image's repository, with or without its tag.
+fn is_called(image: &ImageView, name: &str) -> bool {
+    let Some(repository) = image.repository.as_deref() else { return false };
+    match name.strip_prefix(repository) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|tag| image.tag.as_deref() == Some(tag)),
+        None => false,
+    }
+}
+
+static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
+
+/// In the alphabetical order of Docker's JSON.
+static FIELDS: &[Field<ImageView>] = &[
+    Field {
+        name: "CreatedAt",
+        header: "CREATED AT",
+        write: |image, _, out| match image.created {
+            Some(created) => push_go_time(out, created),
+            None => out.push_str("N/A"),
+        },
+    },
+    Field {
+        name: "CreatedSince",
+        header: "CREATED",
+        write: |image, show, out| match image.created {
+            Some(created) => push_ago(out, created, show.now),
+            None => out.push_str("N/A"),
+        },
+    },
+    Field {
+        name: "ID",
+        header: "IMAGE ID",
+        write: |image, show, out| push_id(out, &image.id, show),
+    },
+    Field {
+        name: "Repository",
+        header: "REPOSITORY",
+        write: |image, _, out| out.push_str(image.repository.as_deref().unwrap_or("<none>")),
+    },
+    Field { name: "Size", header: "SIZE", write: |image, _, out| push_human_size(out, image.size) },
+    Field {
+        name: "Tag",
+        header: "TAG",
+        write: |image, _, out| out.push_str(image.tag.as_deref().unwrap_or("<none>")),
+    },
+];
+
+#[derive(Default)]
+struct ImportArgs {
+    changes: Vec<String>,
+    message: Option<String>,
+}
+
+static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
+    Flag::<ImportArgs>::value(
+        "change",
+        "INSTRUCTION",
+        "Set CMD, ENV, USER … as a Dockerfile does",
+        |a, v| {
+            a.changes.push(v.to_owned());
+            Ok(())
+        },
+    )
+    .short('c'),
+    Flag::<ImportArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
+        a.message = Some(v.to_owned());
+        Ok(())
+    })
+    .short('m'),
+];
+
+pub static IMPORT: Command = Command {
+    name: "import",
+    group: Group::Images,
+    usage: "[FLAGS] FILE|- [NAME[:TAG]]",
+    summary: "Make an image from a root file system in a tar archive",
+    examples: &[
+        "mydocker import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz base:1",
+        "tar -C rootfs -c . | mydocker import - base",
+    ],
+    operand: Operand::File,
+    operands: (1, 2),
+    trailing: false,
+    flags: || specs(IMPORT_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(IMPORT_FLAGS)?;
+        let file = Some(Path::new(&names[0])).filter(|path| *path != Path::new("-"));
+        let reference = names.get(1).map(String::as_str);
+        let engine = call.engine()?;
+        print_line(&engine.import(file, reference, &args.changes, args.message.as_deref())?)?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct LoadArgs {
+    input: Option<PathBuf>,
+    quiet: bool,
+}
+
+static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
+    Flag::<LoadArgs>::value("input", "FILE", "Read FILE instead of the standard input", |a, v| {
+        a.input = Some(v.into());
+        Ok(())
+    })
+    .short('i'),
+    Flag::<LoadArgs>::switch("quiet", "Don't print what was loaded", |a, on| a.quiet = on)
+        .short('q'),
+];
+
+pub static LOAD: Command = Command {
+    name: "load",
+    group: Group::Images,
+    usage: "[FLAGS]",
+    summary: "Load images from an archive that docker save wrote",
+    examples: &["mydocker load -i images.tar", "docker save nginx | mydocker load"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(LOAD_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(LOAD_FLAGS)?;
+        for line in call.engine()?.load(args.input.as_deref())? {
+            if !args.quiet {
+                print_line(&line)?;
+            }
+        }
+        Ok(0)
+    },
+};
+
+pub static TAG: Command = Command {
+    name: "tag",
+    group: Group::Images,
+    usage: "IMAGE NAME[:TAG]",
+    summary: "Give an image a further name",
+    examples: &[],
+    operand: Operand::Image,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        call.engine()?.tag(&names[0], &names[1])?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct RmiArgs {
+    force: bool,
+}
+
+static RMI_FLAGS: &[Flag<RmiArgs>] =
+    &[Flag::<RmiArgs>::switch("force", "Untag it even if a container uses it", |a, on| {
+        a.force = on;
+    })
+    .short('f')];
+
+pub static RMI: Command = Command {
+    name: "rmi",
+    group: Group::Images,
+    usage: "[FLAGS] IMAGE [IMAGE…]",
+    summary: "Remove images",
+    examples: &[],
+    operand: Operand::Image,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(RMI_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(RMI_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            for line in engine.remove_image(name, args.force)? {
+                print_line(&line)?;
+            }
+            Ok(())
+        })
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(repository: Option<&str>, tag: Option<&str>) -> ImageView {
+        ImageView {
+            repository: repository.map(str::to_owned),
+            tag: tag.map(str::to_owned),
+            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            created: repository.map(|_| Instant(0)),
+            size: 7_380_000,
+        }
+    }
+
+    #[test]
+    fn the_table_reads_as_dockers() {
+        let rows = [image(Some("busybox"), Some("latest")), image(None, None)];
+        let show = Show { no_trunc: false, now: Instant(3_600_000_000_000) };
+        assert_eq!(
+            Format::Columns(COLUMNS).render(&rows, FIELDS, &show),
+            "REPOSITORY   TAG       IMAGE ID       CREATED             SIZE\n\
+             busybox      latest    0123456789ab   About an hour ago   7.38MB\n\
+             <none>       <none>    0123456789ab   N/A                 7.38MB\n"
+        );
+        assert_eq!(ids(&rows, &show), "0123456789ab\n");
+    }
+
+    #[test]
+    fn names_with_and_without_tag() {
+        let image = image(Some("host:5000/a/b"), Some("1"));
+        for (name, called) in [
+            ("host:5000/a/b", true),
+            ("host:5000/a/b:1", true),
+            ("host:5000/a/b:2", false),
+            ("host:5000/a", false),
+            ("host", false),
+        ] {
+            assert_eq!(is_called(&image, name), called, "{name}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `inspect`: everything on record of containers, images and volumes, as JSON.
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::format::{Piece, parse_template};
+use super::json::{lookup, push_plain, push_pretty};
+use super::output::print;
+use super::{Invocation, Outcome};
+use crate::engine::options::InspectKind;
+use crate::error::{Result, fail};
+
+#[derive(Default)]
+struct InspectArgs {
+    format: Option<Vec<Piece>>,
+    kind: Option<InspectKind>,
+}
+
+static FLAGS: &[Flag<InspectArgs>] = &[
+    Flag::<InspectArgs>::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.State.Pid}}'",
+        |a, v| {
+            a.format = Some(parse_format(v)?);
+            Ok(())
+        },
+    )
+    .short('f'),
+    Flag::<InspectArgs>::value("type", "KIND", "container, image or volume", |a, v| {
+        a.kind = Some(match v {
+            "container" => InspectKind::Container,
+            "image" => InspectKind::Image,
+            "volume" => InspectKind::Volume,
+            _ => fail!("unknown kind '{v}'; known: container image volume"),
+        });
+        Ok(())
+    }),
+];
+
+pub static INSPECT: Command = Command {
+    name: "inspect",
+    group: Group::Watch,
+    usage: "[FLAGS] NAME [NAME…]",
+    summary: "Show all that is known of containers, images and volumes",
+    examples: &["mydocker inspect -f '{{.State.Pid}}' web"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(FLAGS)?;
+        inspect(call, &names, args.kind, args.format.as_deref())
+    },
+};
+
+/// `json` or a template.
+pub fn parse_format(text: &str) -> Result<Vec<Piece>> {
+    parse_template(if text == "json" { "{{json .}}" } else { text })
+}
+
+/// Prints what the engine knows of `names`: one array, or a line each by `format`.
+pub fn inspect(
+    call: &Invocation,
+    names: &[String],
+    kind: Option<InspectKind>,
+    format: Option<&[Piece]>,
+) -> Outcome {
+    let engine = call.engine()?;
+    let mut out = String::new();
+    let mut found = Vec::new();
+    let status = call.each(names, |name| {
+        let object = engine.inspect(name, kind)?;
+        match format {
+            Some(format) => push_line(&mut out, format, &object),
+            None => {
+                found.push(object);
+                Ok(())
+            }
+        }
+    })?;
+    if format.is_none() {
+        push_array(&mut out, &found);
+    }
+    print(&out)?;
+    Ok(status)
+}
+
+/// Prints one object: pretty, or by `format`.
+pub fn push_line(out: &mut String, format: &[Piece], object: &str) -> Result<()> {
+    let start = out.len();
+    for piece in format {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Value { path, json } => match (lookup(object, path), json) {
+                (Some(value), true) => out.push_str(value),
+                (Some(value), false) => push_plain(out, value),
+                (None, _) => {
+                    out.truncate(start);
+                    fail!("there is no field '.{}'", path.join("."));
+                }
+            },
+        }
+    }
+    out.push('\n');
+    Ok(())
+}
+
+fn push_array(out: &mut String, objects: &[String]) {
+    out.push('[');
+    for (at, object) in objects.iter().enumerate() {
+        out.push_str(if at > 0 { ",\n    " } else { "\n    " });
+        push_pretty(out, object, 1);
+    }
+    out.push_str(if objects.is_empty() { "]\n" } else { "\n]\n" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_walk_into_the_object() {
+        let object = r#"{"Name":"web","State":{"Pid":7}}"#;
+        let line = |format: &str| {
+            let mut out = String::new();
+            push_line(&mut out, &parse_format(format).unwrap(), object).map(|()| out)
+        };
+        assert_eq!(line("{{.Name}} {{.State.Pid}}").unwrap(), "web 7\n");
+        assert_eq!(line("{{json .State}}").unwrap(), "{\"Pid\":7}\n");
+        assert_eq!(line("json").unwrap(), format!("{object}\n"));
+        assert_eq!(
+            line("{{.State.Nope}}").unwrap_err().to_string(),
+            "there is no field '.State.Nope'"
+        );
+    }
+
+    #[test]
+    fn arrays_are_laid_out_as_dockers() {
+        let mut out = String::new();
+        push_array(&mut out, &[r#"{"A":1}"#.to_owned(), "{}".to_owned()]);
+        assert_eq!(out, "[\n    {\n        \"A\": 1\n    },\n    {}\n]\n");
+        out.clear();
+        push_array(&mut out, &[]);
+        assert_eq!(out, "[]\n");
+    }
+}

@@ -1,0 +1,334 @@
+//! Commands that change what a container does: start, stop, restart, kill, attach, wait, rename, rm.
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::output::print_line;
+use super::value::process::parse_detach_keys;
+use super::{Invocation, Outcome};
+use crate::engine::options::AttachOptions;
+use crate::error::{Error, Result};
+use crate::units::parse_signal;
+
+#[derive(Default)]
+struct StartArgs {
+    attach: bool,
+    interactive: bool,
+    detach_keys: Option<Vec<u8>>,
+    no_sig_proxy: bool,
+}
+
+static START_FLAGS: &[Flag<StartArgs>] = &[
+    Flag::<StartArgs>::switch("attach", "Show its output and wait for its end", |a, on| {
+        a.attach = on;
+    })
+    .short('a'),
+    Flag::<StartArgs>::switch("interactive", "Pass on the standard input", |a, on| {
+        a.interactive = on;
+    })
+    .short('i'),
+    Flag::<StartArgs>::value(
+        "detach-keys",
+        "KEYS",
+        "Keys that detach (default ctrl-p,ctrl-q)",
+        |a, v| {
+            a.detach_keys = Some(parse_detach_keys(v)?);
+            Ok(())
+        },
+    ),
+    Flag::<StartArgs>::switch(
+        "sig-proxy",
+        "Pass signals on to the process (default true)",
+        |a, on| {
+            a.no_sig_proxy = !on;
+        },
+    ),
+];
+
+pub static START: Command = Command {
+    name: "start",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
+    summary: "Start containers that were made or have ended",
+    examples: &["mydocker start -ai shell"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(START_FLAGS),
+    run: start,
+};
+
+fn start(call: &Invocation) -> Outcome {
+    let (args, names) = call.parse(START_FLAGS)?;
+    let engine = call.engine()?;
+    if !args.attach && !args.interactive {
+        return call.each(&names, |name| {
+            engine.start(name)?;
+            print_line(name)
+        });
+    }
+    let [name] = names.as_slice() else {
+        return call
+            .refuse("only one container can be attached to; start the others without -a and -i");
+    };
+    let options = attach_options(args.interactive, !args.no_sig_proxy, args.detach_keys);
+    Ok(engine.start_attached(name, &options)?)
+}
+
+/// How the terminal is tied, with the default keys if none are given.
+pub fn attach_options(stdin: bool, sig_proxy: bool, keys: Option<Vec<u8>>) -> AttachOptions {
+    let default = AttachOptions::default();
+    AttachOptions { stdin, sig_proxy, detach_keys: keys.unwrap_or(default.detach_keys) }
+}
+
+#[derive(Default)]
+struct AttachArgs {
+    no_stdin: bool,
+    no_sig_proxy: bool,
+    detach_keys: Option<Vec<u8>>,
+}
+
+static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
+    Flag::<AttachArgs>::switch("no-stdin", "Leave the standard input alone", |a, on| {
+        a.no_stdin = on
+    }),
+    Flag::<AttachArgs>::switch(
+        "sig-proxy",
+        "Pass signals on to the process (default true)",
+        |a, on| {
+            a.no_sig_proxy = !on;
+        },
+    ),
+    Flag::<AttachArgs>::value(
+        "detach-keys",
+        "KEYS",
+        "Keys that detach (default ctrl-p,ctrl-q)",
+        |a, v| {
+            a.detach_keys = Some(parse_detach_keys(v)?);
+            Ok(())
+        },
+    ),
+];
+
+pub static ATTACH: Command = Command {
+    name: "attach",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER",
+    summary: "Tie this terminal to a running container",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(ATTACH_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(ATTACH_FLAGS)?;
+        let options = attach_options(!args.no_stdin, !args.no_sig_proxy, args.detach_keys);
+        Ok(call.engine()?.attach(&names[0], &options)?)
+    },
+};
+
+#[derive(Default)]
+struct StopArgs {
+    timeout: Option<i64>,
+    signal: Option<String>,
+}
+
+fn set_timeout(args: &mut StopArgs, value: &str) -> Result<()> {
+    args.timeout = Some(parse_timeout(value)?);
+    Ok(())
+}
+
+/// Seconds to wait before SIGKILL; -1 is for ever.
+pub fn parse_timeout(value: &str) -> Result<i64> {
+    let seconds = value.parse().ok().filter(|seconds| (-1..=i64::from(i32::MAX)).contains(seconds));
+    seconds.ok_or_else(|| {
+        Error::new(format!(
+            "bad number of seconds '{value}': write 0 or more, or -1 to wait for ever"
+        ))
+    })
+}
+
+static STOP_FLAGS: &[Flag<StopArgs>] = &[
+    Flag::<StopArgs>::value(
+        "timeout",
+        "SECONDS",
+        "Kill it after so long (default 10, -1 never)",
+        set_timeout,
+    )
+    .short('t')
+    .also(&["--time"]),
+    Flag::<StopArgs>::value("signal", "SIGNAL", "The signal that asks it to end", |a, v| {
+        parse_signal(v)?;
+        a.signal = Some(v.to_owned());
+        Ok(())
+    })
+    .short('s'),
+];
+
+pub static STOP: Command = Command {
+    name: "stop",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
+    summary: "Ask containers to end, then kill them",
+    examples: &["mydocker stop -t 3 web"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(STOP_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(STOP_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.stop(name, args.timeout, args.signal.as_deref())?;
+            print_line(name)
+        })
+    },
+};
+
+static RESTART_FLAGS: &[Flag<StopArgs>] = &[Flag::<StopArgs>::value(
+    "timeout",
+    "SECONDS",
+    "Kill it after so long (default 10, -1 never)",
+    set_timeout,
+)
+.short('t')
+.also(&["--time"])];
+
+pub static RESTART: Command = Command {
+    name: "restart",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
+    summary: "Stop containers and start them again",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(RESTART_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(RESTART_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.restart(name, args.timeout)?;
+            print_line(name)
+        })
+    },
+};
+
+#[derive(Default)]
+struct KillArgs {
+    signal: Option<String>,
+}
+
+static KILL_FLAGS: &[Flag<KillArgs>] =
+    &[Flag::<KillArgs>::value("signal", "SIGNAL", "The signal to send (default KILL)", |a, v| {
+        parse_signal(v)?;
+        a.signal = Some(v.to_owned());
+        Ok(())
+    })
+    .short('s')];
+
+pub static KILL: Command = Command {
+    name: "kill",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
+    summary: "Send containers a signal, SIGKILL if none is named",
+    examples: &["mydocker kill -s HUP web"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(KILL_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(KILL_FLAGS)?;
+        let engine = call.engine()?;
+        let signal = args.signal.as_deref().unwrap_or("KILL");
+        call.each(&names, |name| {
+            engine.kill(name, signal)?;
+            print_line(name)
+        })
+    },
+};
+
+/// For commands without a flag.
+#[derive(Default)]
+pub struct NoArgs;
+
+pub static NO_FLAGS: &[Flag<NoArgs>] = &[];
+
+pub static WAIT: Command = Command {
+    name: "wait",
+    group: Group::Run,
+    usage: "CONTAINER [CONTAINER…]",
+    summary: "Wait for containers to end and print their exit statuses",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| print_line(&engine.wait(name)?.to_string()))
+    },
+};
+
+pub static RENAME: Command = Command {
+    name: "rename",
+    group: Group::Run,
+    usage: "CONTAINER NEW_NAME",
+    summary: "Give a container another name",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        super::value::name::check_container_name(&names[1])?;
+        call.engine()?.rename(&names[0], &names[1])?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct RmArgs {
+    force: bool,
+    volumes: bool,
+}
+
+static RM_FLAGS: &[Flag<RmArgs>] = &[
+    Flag::<RmArgs>::switch("force", "Kill it first if it runs", |a, on| a.force = on).short('f'),
+    Flag::<RmArgs>::switch("volumes", "Remove its anonymous volumes too", |a, on| a.volumes = on)
+        .short('v'),
+];
+
+pub static RM: Command = Command {
+    name: "rm",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
+    summary: "Remove containers and all that was written in them",
+    examples: &["mydocker rm -f $(mydocker ps -aq)"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(RM_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(RM_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.remove(name, args.force, args.volumes)?;
+            print_line(name)
+        })
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(parse_timeout("-1").unwrap(), -1);
+        assert_eq!(parse_timeout("30").unwrap(), 30);
+        for bad in ["", "-2", "1.5", "10s", "99999999999"] {
+            assert!(parse_timeout(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `logs`: what a container has written.
+
+use std::io;
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::output::Watched;
+use super::{Invocation, Outcome};
+use crate::engine::options::LogsOptions;
+use crate::error::Error;
+use crate::time::Instant;
+use crate::units::parse_moment;
+
+static FLAGS: &[Flag<LogsOptions>] = &[
+    Flag::<LogsOptions>::switch("follow", "Go on as more is written", |a, on| a.follow = on)
+        .short('f'),
+    Flag::<LogsOptions>::value("tail", "LINES", "Only the last LINES, or all", |a, v| {
+        a.tail = match v {
+            "all" | "-1" => None,
+            _ => Some(v.parse().map_err(|_| {
+                Error::new(format!("bad number of lines '{v}': write a number or all"))
+            })?),
+        };
+        Ok(())
+    })
+    .short('n'),
+    Flag::<LogsOptions>::value(
+        "since",
+        "TIME",
+        "Only what is newer (10m, 2026-01-31T12:00:00Z)",
+        |a, v| {
+            a.since = Some(parse_moment(v, Instant::now())?);
+            Ok(())
+        },
+    ),
+    Flag::<LogsOptions>::value("until", "TIME", "Only what is older", |a, v| {
+        a.until = Some(parse_moment(v, Instant::now())?);
+        Ok(())
+    }),
+    Flag::<LogsOptions>::switch("timestamps", "Put the time before each line", |a, on| {
+        a.timestamps = on;
+    })
+    .short('t'),
+];
+
+pub static LOGS: Command = Command {
+    name: "logs",
+    group: Group::Watch,
+    usage: "[FLAGS] CONTAINER",
+    summary: "Show what a container has written",
+    examples: &["mydocker logs -f --tail 20 web", "mydocker logs --since 10m web"],
+    operand: Operand::Container,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: logs,
+};
+
+fn logs(call: &Invocation) -> Outcome {
+    let (options, names) = call.parse(FLAGS)?;
+    let mut out = Watched::new(io::stdout().lock());
+    let mut err = Watched::new(io::stderr().lock());
+    let shown = call.engine()?.logs(&names[0], &options, &mut out, &mut err);
+    match shown {
+        // The reader went away: `mydocker logs web | head`.
+        Err(_) if out.closed || err.closed => Ok(0),
+        shown => shown.map(|()| 0).map_err(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    #[test]
+    fn flags_may_follow_the_name() {
+        let words: Vec<String> =
+            "-ft web -n 5 --since 1970-01-01".split(' ').map(str::to_owned).collect();
+        let mut options = LogsOptions::default();
+        let operands = parse(&LOGS, FLAGS, &mut options, &words).ok().unwrap();
+        assert_eq!(operands, ["web"]);
+        assert!(options.follow && options.timestamps);
+        assert_eq!((options.tail, options.since), (Some(5), Some(Instant(0))));
+    }
+}

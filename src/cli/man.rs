@@ -1,0 +1,129 @@
+//! `man`: the manual page in man(7)'s roff, written from the tables.
+
+use super::COMMANDS;
+use super::flag::{Category, Command, FlagSpec, Group, Operand, specs};
+use super::global;
+use super::lifecycle::NO_FLAGS;
+use super::output::print;
+use super::version::VERSION_TEXT;
+
+pub static MAN: Command = Command {
+    name: "man",
+    group: Group::Engine,
+    usage: "",
+    summary: "Print the manual page (mydocker man | man -l -)",
+    examples: &["mydocker man > /usr/local/share/man/man1/mydocker.1"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        call.parse(NO_FLAGS)?;
+        print(&page())?;
+        Ok(0)
+    },
+};
+
+/// Text as roff takes it literally: hyphens are hyphens, a leading dot is no request.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\e"),
+            '-' => out.push_str("\\-"),
+            '…' => out.push_str("..."),
+            '\'' => out.push_str("\\(aq"),
+            '.' if out.is_empty() => out.push_str("\\&."),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn page() -> String {
+    let mut out = format!(".TH MYDOCKER 1 \"\" \"mydocker {VERSION_TEXT}\"\n");
+    out.push_str(".SH NAME\nmydocker \\- run containers without a daemon\n");
+    out.push_str(".SH SYNOPSIS\n.B mydocker\n[FLAGS] COMMAND [ARG...]\n");
+    out.push_str(
+        ".SH DESCRIPTION\nmydocker makes, runs and looks after containers as docker(1) does, with one \
+         program and no daemon: each container has a small monitor of its own, and all state is in \
+         plain files.\n",
+    );
+    out.push_str(".SH FLAGS BEFORE THE COMMAND\n");
+    push_flags(&mut out, &specs(global::FLAGS));
+    out.push_str(".SH COMMANDS\n");
+    for group in Group::ALL {
+        for command in COMMANDS.iter().filter(|command| command.group == group) {
+            let head = format!("mydocker {} {}", command.name, command.usage);
+            out.push_str(&format!(
+                ".SS {}\n{}.\n",
+                escape(head.trim_end()),
+                escape(command.summary)
+            ));
+            let flags = (command.flags)();
+            for category in Category::ALL {
+                let of_it: Vec<&FlagSpec> =
+                    flags.iter().copied().filter(|flag| flag.category == category).collect();
+                push_flags(&mut out, &of_it);
+            }
+            for example in command.examples {
+                out.push_str(&format!(".PP\n.EX\n{}\n.EE\n", escape(example)));
+            }
+        }
+    }
+    out.push_str(
+        ".SH EXIT STATUS\nThe command's own; 128 and the signal's number if a signal ended it; 125 for a \
+         failure of mydocker itself or a mistake in its call; 126 if the command can't be executed; 127 if \
+         it isn't there. Commands on several containers end with 1 if any of them failed.\n",
+    );
+    out.push_str(
+        ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nAs \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nAs \\-\\-run\\-root.\n",
+    );
+    out.push_str(
+        ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers and volumes.\n.TP\n.I /run/mydocker\n\
+         The state of what runs.\n",
+    );
+    out.push_str(".SH SEE ALSO\n.BR namespaces (7),\n.BR cgroups (7),\n.BR capabilities (7)\n");
+    out
+}
+
+fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
+    for flag in flags {
+        let mut names = Vec::new();
+        names.extend(flag.short.map(|short| format!("\\-{short}")));
+        names.push(escape(&format!("--{}", flag.long)));
+        names.extend(flag.also.iter().map(|spelling| escape(spelling)));
+        let value = flag.value.map_or(String::new(), |value| format!(" \\fI{}\\fR", escape(value)));
+        out.push_str(&format!(
+            ".TP\n\\fB{}\\fR{value}\n{}.\n",
+            names.join("\\fR, \\fB"),
+            escape(flag.doc)
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_holds_every_command_and_flag() {
+        let text = page();
+        for command in COMMANDS {
+            assert!(
+                text.contains(&format!(".SS {}", escape(&format!("mydocker {}", command.name))))
+            );
+            for flag in (command.flags)() {
+                assert!(text.contains(&escape(&format!("--{}", flag.long))), "--{}", flag.long);
+            }
+        }
+        // A line of text that begins with a dot would be lost as an unknown request.
+        for line in text.lines().filter(|line| line.starts_with(['.', '\''])) {
+            let request = line[1..].split(' ').next().unwrap_or("");
+            assert!(
+                ["TH", "SH", "SS", "TP", "PP", "EX", "EE", "B", "BR", "I"].contains(&request),
+                "{line}"
+            );
+        }
+    }
+}

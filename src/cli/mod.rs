@@ -1,0 +1,428 @@
+//! Docker's face: argv in; tables, JSON and exit statuses out.
+//!
+//! `COMMANDS` lists every command; each owns a static table of flags (`flag.rs`) by which its
+//! arguments are parsed, told of in the help, completed by the shell and written into the man page.
+//! A command's file turns its arguments into the engine's plain types, calls the engine and prints
+//! what comes back. Nothing here makes a syscall but to print, or knows a file format; only the
+//! table of the command that was called is looked at.
+
+mod completion;
+mod exec;
+mod flag;
+mod format;
+mod global;
+mod help;
+mod image;
+mod inspect;
+mod json;
+mod lifecycle;
+mod logs;
+mod man;
+mod output;
+mod parse;
+mod ps;
+mod run;
+mod suggest;
+mod table;
+mod value;
+mod version;
+mod volume;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::engine::Engine;
+use crate::error::{EXIT_ENGINE, Error, Result};
+
+use flag::{Command, Flag};
+use global::GlobalArgs;
+
+/// Every command, in the order in which the help shows them.
+static COMMANDS: &[&Command] = &[
+    &run::RUN,
+    &run::CREATE,
+    &lifecycle::START,
+    &lifecycle::STOP,
+    &lifecycle::RESTART,
+    &lifecycle::KILL,
+    &exec::EXEC,
+    &lifecycle::ATTACH,
+    &lifecycle::WAIT,
+    &lifecycle::RENAME,
+    &lifecycle::RM,
+    &ps::PS,
+    &logs::LOGS,
+    &inspect::INSPECT,
+    &image::IMAGES,
+    &image::IMPORT,
+    &image::LOAD,
+    &image::TAG,
+    &image::RMI,
+    &volume::CREATE,
+    &volume::LS,
+    &volume::INSPECT,
+    &volume::RM,
+    &volume::PRUNE,
+    &version::VERSION,
+    &version::INFO,
+    &help::HELP,
+    &completion::COMPLETION,
+    &man::MAN,
+];
+
+/// Docker's management spellings and short names: what is typed, the command, arguments put first.
+static ALIASES: &[(&str, &str, &[&str])] = &[
+    ("container ls", "ps", &[]),
+    ("container list", "ps", &[]),
+    ("container ps", "ps", &[]),
+    ("container inspect", "inspect", &["--type=container"]),
+    ("container remove", "rm", &[]),
+    ("image ls", "images", &[]),
+    ("image list", "images", &[]),
+    ("image rm", "rmi", &[]),
+    ("image remove", "rmi", &[]),
+    ("image import", "import", &[]),
+    ("image load", "load", &[]),
+    ("image tag", "tag", &[]),
+    ("image inspect", "inspect", &["--type=image"]),
+    ("volume list", "volume ls", &[]),
+    ("volume remove", "volume rm", &[]),
+    ("system info", "info", &[]),
+];
+
+/// Words that stand before another command's name.
+const MANAGEMENT: [&str; 4] = ["container", "image", "volume", "system"];
+
+/// Why a command ended early.
+pub enum Failure {
+    /// The command line was wrong: told under the command's name.
+    Usage(Error),
+    Engine(Error),
+    /// `--help` was among the flags.
+    Help,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Engine(error)
+    }
+}
+
+/// The exit status, or why there is none.
+pub type Outcome = Result<u8, Failure>;
+
+/// One call of one command.
+pub struct Invocation {
+    pub command: &'static Command,
+    global: GlobalArgs,
+    argv: Vec<String>,
+}
+
+impl Invocation {
+    /// The command's arguments and operands.
+    pub fn parse<A: Default>(
+        &self,
+        flags: &'static [Flag<A>],
+    ) -> Result<(A, Vec<String>), Failure> {
+        let mut args = A::default();
+        let operands = parse::parse(self.command, flags, &mut args, &self.argv)?;
+        Ok((args, operands))
+    }
+
+    pub fn engine(&self) -> Result<Engine> {
+        Engine::new(self.global.roots()?)
+    }
+
+    /// Does `act` to each of `names`; a failure is told on its own line and the rest still done.
+    pub fn each(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
+        let mut status = 0;
+        for name in names {
+            if let Err(error) = act(name) {
+                self.complain(&error);
+                status = 1;
+            }
+        }
+        Ok(status)
+    }
+
+    /// Tells of an error under the command's name.
+    pub fn complain(&self, error: &Error) {
+        complain(Some(self.command.name), error, self.global.debug);
+    }
+
+    /// Ends the command as a mistake in its call.
+    pub fn refuse<T>(&self, message: impl Into<String>) -> Result<T, Failure> {
+        Err(Failure::Usage(Error::new(message)))
+    }
+}
+
+/// The whole command line: `argv` begins with the program's name.
+pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut global = GlobalArgs::default();
+    let status = match text_arguments(argv.skip(1)) {
+        Ok(words) => dispatch(&mut global, &words),
+        Err(error) => Err(Failure::Engine(error)),
+    };
+    let status = status.unwrap_or_else(|failure| match failure {
+        Failure::Usage(error) | Failure::Engine(error) => {
+            complain(None, &error, global.debug);
+            error.exit_code()
+        }
+        Failure::Help => 0,
+    });
+    ExitCode::from(status)
+}
+
+/// Arguments as text; what isn't UTF-8 can't be kept in a container's record and is refused.
+fn text_arguments(argv: impl Iterator<Item = OsString>) -> Result<Vec<String>> {
+    let mut words = Vec::with_capacity(argv.size_hint().0);
+    for argument in argv {
+        match argument.into_string() {
+            Ok(word) => words.push(word),
+            Err(raw) => crate::error::fail!(
+                "argument {} is not UTF-8: '{}'",
+                words.len() + 1,
+                raw.to_string_lossy()
+            ),
+        }
+    }
+    Ok(words)
+}
+
+fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
+    let rest = match parse::split(&global::MYDOCKER, global::FLAGS, global, words) {
+        Err(Failure::Help) => return help::print_overview(),
+        other => other?,
+    };
+    if global.version {
+        return version::print_line();
+    }
+    if rest.is_empty() {
+        return help::print_overview();
+    }
+    let (command, argv) = find(&rest)?;
+    let invocation = Invocation { command, global: std::mem::take(global), argv };
+    let outcome = (command.run)(&invocation);
+    let outcome = match outcome {
+        Err(Failure::Help) => help::print_command(command),
+        Err(Failure::Usage(error)) => {
+            invocation.complain(&error);
+            Ok(error.exit_code())
+        }
+        other => other,
+    };
+    *global = invocation.global;
+    outcome
+}
+
+/// The command that `words` begin with, and its own arguments.
+fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
+    let by_name = |name: &str| COMMANDS.iter().copied().find(|command| command.name == name);
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Failure::Help);
+    };
+    if !MANAGEMENT.contains(&first.as_str()) {
+        return match by_name(first) {
+            Some(command) => Ok((command, rest.to_vec())),
+            None => Err(unknown_command("", first)),
+        };
+    }
+    let Some((second, rest)) = rest.split_first() else {
+        return Err(Failure::Engine(Error::new(format!(
+            "missing command after '{first}': {}",
+            subcommands(first).join(", ")
+        ))));
+    };
+    if second == "--help" || second == "-h" {
+        help::print_management(first, &subcommands(first))?;
+        return Err(Failure::Help);
+    }
+    let full = format!("{first} {second}");
+    if let Some((_, name, before)) = ALIASES.iter().find(|(typed, ..)| *typed == full) {
+        if let Some(command) = by_name(name) {
+            let before = before.iter().map(|&word| word.to_owned());
+            return Ok((command, before.chain(rest.iter().cloned()).collect()));
+        }
+    }
+    if let Some(command) = by_name(&full) {
+        return Ok((command, rest.to_vec()));
+    }
+    match by_name(second) {
+        Some(command) if first == "container" && is_container_command(command) => {
+            Ok((command, rest.to_vec()))
+        }
+        _ => Err(unknown_command(first, second)),
+    }
+}
+
+fn is_container_command(command: &Command) -> bool {
+    matches!(command.group, flag::Group::Run | flag::Group::Watch)
+}
+
+/// The second words that may follow a management word.
+fn subcommands(management: &str) -> Vec<&'static str> {
+    let second = |name: &'static str| {
+        let (first, second) = name.split_once(' ')?;
+        (first == management).then_some(second)
+    };
+    let mut words: Vec<&str> = COMMANDS.iter().filter_map(|command| second(command.name)).collect();
+    words.extend(ALIASES.iter().filter_map(|(typed, ..)| second(typed)));
+    if management == "container" {
+        let own = COMMANDS.iter().filter(|command| is_container_command(command));
+        words.extend(own.map(|command| command.name));
+    }
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+fn unknown_command(management: &str, word: &str) -> Failure {
+    let candidates: Vec<&str> = match management {
+        "" => COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT).collect(),
+        _ => subcommands(management),
+    };
+    let prefix = if management.is_empty() { String::new() } else { format!("{management}: ") };
+    Failure::Engine(Error::new(match suggest::nearest(word, candidates) {
+        Some(near) => format!("{prefix}unknown command '{word}'; did you mean '{near}'?"),
+        None => format!("{prefix}unknown command '{word}'; see mydocker help"),
+    }))
+}
+
+/// One line on the standard error, or with `--debug` a line for each link of the chain.
+fn complain(command: Option<&str>, error: &Error, debug: bool) {
+    let mut text = String::from("mydocker");
+    if let Some(command) = command {
+        text.push(' ');
+        text.push_str(command);
+    }
+    if debug {
+        text.push_str(":\n");
+        for link in error.links() {
+            text.push_str("  ");
+            text.push_str(link);
+            text.push('\n');
+        }
+    } else {
+        // A message with a newline in it (from a file, a name) still is one line.
+        text.push_str(": ");
+        text.extend(error.to_string().chars().map(|c| if c == '\n' { ' ' } else { c }));
+        text.push('\n');
+    }
+    output::print_error(&text);
+}
+
+// The exit status of a usage error is the engine's own.
+const _: () = assert!(EXIT_ENGINE == 125);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> (String, Vec<String>) {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match find(&words) {
+            Ok((command, argv)) => (command.name.to_owned(), argv),
+            Err(Failure::Usage(error) | Failure::Engine(error)) => (error.to_string(), vec![]),
+            Err(Failure::Help) => ("help".to_owned(), vec![]),
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_first_release_is_there() {
+        for name in [
+            "run",
+            "create",
+            "start",
+            "stop",
+            "restart",
+            "kill",
+            "rm",
+            "wait",
+            "ps",
+            "logs",
+            "exec",
+            "attach",
+            "inspect",
+            "rename",
+            "images",
+            "rmi",
+            "tag",
+            "import",
+            "load",
+            "version",
+            "info",
+            "help",
+            "completion",
+            "man",
+            "volume create",
+            "volume ls",
+            "volume rm",
+            "volume inspect",
+            "volume prune",
+        ] {
+            assert_eq!(found(name).0, name);
+        }
+    }
+
+    #[test]
+    fn management_spellings_are_the_same_commands() {
+        for (typed, name) in [
+            ("container run", "run"),
+            ("container ls", "ps"),
+            ("container rm", "rm"),
+            ("container exec", "exec"),
+            ("image ls", "images"),
+            ("image rm", "rmi"),
+            ("image load", "load"),
+            ("volume ls", "volume ls"),
+            ("volume list", "volume ls"),
+            ("system info", "info"),
+        ] {
+            assert_eq!(found(typed).0, name, "{typed}");
+        }
+        assert_eq!(found("image inspect x").1, ["--type=image", "x"]);
+    }
+
+    #[test]
+    fn aliases_lead_to_commands() {
+        for (typed, name, _) in ALIASES {
+            assert!(COMMANDS.iter().any(|command| command.name == *name), "{typed}");
+        }
+    }
+
+    #[test]
+    fn unknown_commands_get_the_nearest() {
+        assert_eq!(found("rnu").0, "unknown command 'rnu'; did you mean 'run'?");
+        assert_eq!(found("frobnicate").0, "unknown command 'frobnicate'; see mydocker help");
+        assert_eq!(
+            found("volume creat").0,
+            "volume: unknown command 'creat'; did you mean 'create'?"
+        );
+        assert_eq!(
+            found("container images").0,
+            "container: unknown command 'images'; see mydocker help"
+        );
+    }
+
+    #[test]
+    fn flags_are_spelled_once_in_each_command() {
+        for command in COMMANDS {
+            let mut seen = std::collections::HashSet::new();
+            for spec in (command.flags)() {
+                assert!(
+                    seen.insert(format!("--{}", spec.long)),
+                    "{} --{}",
+                    command.name,
+                    spec.long
+                );
+                for &spelling in spec.also {
+                    assert!(seen.insert(spelling.to_owned()), "{} {spelling}", command.name);
+                }
+                if let Some(short) = spec.short {
+                    assert!(seen.insert(format!("-{short}")), "{} -{short}", command.name);
+                }
+                assert!(!spec.doc.is_empty() && !spec.doc.ends_with('.'), "--{}", spec.long);
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The standard streams: whole texts, one write each; a reader who went away ends us quietly.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::error::{Context, Result};
+
+/// Prints `text` as it is.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `mydocker ps | head -1`: nobody wants the rest.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context(|| "write to the standard output"),
+    }
+}
+
+/// Prints `text` and a newline.
+pub fn print_line(text: &str) -> Result<()> {
+    print(&format!("{text}\n"))
+}
+
+/// Prints `text` on the standard error, with nobody left to tell if that fails.
+pub fn print_error(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// A stream that remembers that its reader went away, so that the failure it then gives to the
+/// engine can be told from a real one.
+pub struct Watched<W> {
+    inner: W,
+    pub closed: bool,
+}
+
+impl<W: Write> Watched<W> {
+    pub fn new(inner: W) -> Self {
+        Watched { inner, closed: false }
+    }
+
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.closed |= error.kind() == ErrorKind::BrokenPipe;
+        }
+        result
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.inner.write(bytes);
+        self.note(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.note(result)
+    }
+}

@@ -1,0 +1,299 @@
+//! Turns argv into a command's arguments and its operands, by its table of flags.
+//!
+//! The rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`, bundled switches `-itd`,
+//! `--rm=false`; a flag that takes a value takes the next argument whatever it looks like; `--` ends
+//! the flags. Whole-token spellings of the tutorial engines (`-name`, `--it`) are matched before a
+//! single dash is read as a bundle. After the first operand of `run`, `create` and `exec` nothing is
+//! looked at any more.
+
+use super::Failure;
+use super::flag::{Command, Flag, FlagSpec, Update};
+use super::suggest::nearest;
+use crate::error::{Context, Error, Result, fail};
+
+/// Parses `argv` into `args` and returns the operands.
+pub fn parse<A>(
+    command: &Command,
+    flags: &'static [Flag<A>],
+    args: &mut A,
+    argv: &[String],
+) -> Result<Vec<String>, Failure> {
+    let operands = split(command, flags, args, argv)?;
+    let (least, most) = command.operands;
+    let count = operands.len();
+    if count < least {
+        return Err(Failure::Usage(missing(command, count)));
+    }
+    if count > most {
+        let extra = &operands[most];
+        return Err(usage(format!("unexpected argument '{extra}'"), command));
+    }
+    Ok(operands)
+}
+
+/// Flags alone: the operands aren't counted.
+pub fn split<A>(
+    command: &Command,
+    flags: &'static [Flag<A>],
+    args: &mut A,
+    argv: &[String],
+) -> Result<Vec<String>, Failure> {
+    let mut operands = Vec::new();
+    let mut rest = argv.iter();
+    while let Some(token) = rest.next() {
+        if token == "--" {
+            operands.extend(rest.by_ref().cloned());
+        } else if token.len() < 2 || !token.starts_with('-') {
+            operands.push(token.clone());
+            if command.trailing {
+                operands.extend(rest.by_ref().cloned());
+            }
+        } else {
+            one_token(flags, args, token, &mut rest)?;
+        }
+    }
+    Ok(operands)
+}
+
+/// The error of too few operands, naming the first that lacks.
+pub fn missing(command: &Command, count: usize) -> Error {
+    let name = command
+        .usage
+        .split(' ')
+        .filter(|word| !word.starts_with('[') && !word.ends_with(']'))
+        .nth(count)
+        .unwrap_or("argument");
+    Error::new(format!(
+        "missing {}; usage: mydocker {} {}",
+        name.trim_end_matches('…'),
+        command.name,
+        command.usage
+    ))
+}
+
+fn usage(message: String, command: &Command) -> Failure {
+    let line = format!("{message}; usage: mydocker {} {}", command.name, command.usage);
+    Failure::Usage(Error::new(line.trim_end().to_owned()))
+}
+
+/// Handles the flags of one token, taking its value from `rest` if it must.
+fn one_token<'a, A>(
+    flags: &'static [Flag<A>],
+    args: &mut A,
+    token: &str,
+    rest: &mut impl Iterator<Item = &'a String>,
+) -> Result<(), Failure> {
+    let (head, value) = match token.split_once('=') {
+        Some((head, value)) => (head, Some(value)),
+        None => (token, None),
+    };
+    if let Some(flag) = flags.iter().find(|flag| flag.spec.is_spelled(head)) {
+        return apply(flag, args, head, value, rest).map_err(Failure::Usage);
+    }
+    let short_help = head == "-h" && !flags.iter().any(|flag| flag.spec.short == Some('h'));
+    if head == "--help" || short_help {
+        return Err(Failure::Help);
+    }
+    if head.starts_with("--") {
+        return Err(Failure::Usage(unknown(flags, head)));
+    }
+    bundle(flags, args, token, rest).map_err(Failure::Usage)
+}
+
+/// `-itd`, `-eK=V`, `-t=false`: shorts one after the other, the last of which may have a value.
+fn bundle<'a, A>(
+    flags: &'static [Flag<A>],
+    args: &mut A,
+    token: &str,
+    rest: &mut impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    for (at, letter) in token.char_indices().skip(1) {
+        let Some(flag) = flags.iter().find(|flag| flag.spec.short == Some(letter)) else {
+            let head = token.split('=').next().unwrap_or(token);
+            if at == 1 {
+                return Err(unknown(flags, head));
+            }
+            fail!("unknown flag '-{letter}' in '{head}'");
+        };
+        let name = format!("-{letter}");
+        let tail = &token[at + letter.len_utf8()..];
+        if let Some(value) = tail.strip_prefix('=') {
+            return apply(flag, args, &name, Some(value), rest);
+        }
+        match flag.update {
+            Update::Switch(update) => update(args, true),
+            Update::Value(_) => {
+                let value = Some(tail).filter(|tail| !tail.is_empty());
+                return apply(flag, args, &name, value, rest);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn apply<'a, A>(
+    flag: &Flag<A>,
+    args: &mut A,
+    name: &str,
+    value: Option<&str>,
+    rest: &mut impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    match flag.update {
+        Update::Switch(update) => {
+            update(args, value.map_or(Ok(true), |value| parse_bool(name, value))?);
+            Ok(())
+        }
+        Update::Value(update) => {
+            let value = match value {
+                Some(value) => value,
+                None => match rest.next() {
+                    Some(next) => next,
+                    None => fail!(
+                        "flag '{name}' needs a value: {name} {}",
+                        flag.spec.value.unwrap_or("VALUE")
+                    ),
+                },
+            };
+            update(args, value).context(|| name)
+        }
+    }
+}
+
+fn parse_bool(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        _ => fail!("{name}: '{value}' is neither true nor false"),
+    }
+}
+
+fn unknown<A>(flags: &'static [Flag<A>], head: &str) -> Error {
+    let mut known: Vec<String> = Vec::new();
+    for Flag { spec, .. } in flags {
+        known.push(format!("--{}", spec.long));
+        known.extend(spec.also.iter().map(|&spelling| spelling.to_owned()));
+    }
+    // `-rm` is `--rm` with a dash forgotten, whatever else is near it.
+    let doubled = format!("-{head}");
+    let near = match known.iter().find(|&name| *name == doubled) {
+        Some(name) => Some(name.as_str()),
+        None => nearest(head, known.iter().map(String::as_str)),
+    };
+    match near {
+        Some(near) => Error::new(format!("unknown flag '{head}'; did you mean '{near}'?")),
+        None => Error::new(format!("unknown flag '{head}'; see --help")),
+    }
+}
+
+impl FlagSpec {
+    /// Whether `head` is this flag, written out.
+    fn is_spelled(&self, head: &str) -> bool {
+        head.strip_prefix("--") == Some(self.long) || self.also.contains(&head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flag::{Group, MANY, Operand, specs};
+    use super::*;
+
+    #[derive(Default, Debug, PartialEq)]
+    struct Args {
+        interactive: bool,
+        tty: bool,
+        remove: bool,
+        name: String,
+        env: Vec<String>,
+    }
+
+    static FLAGS: &[Flag<Args>] = &[
+        Flag::switch("interactive", "", |a, on| a.interactive = on).short('i'),
+        Flag::switch("tty", "", |a, on| a.tty = on).short('t'),
+        Flag::switch("rm", "", |a, on| a.remove = on),
+        Flag::value("name", "NAME", "", |a: &mut Args, v| {
+            a.name = v.to_owned();
+            Ok(())
+        })
+        .also(&["-name"]),
+        Flag::value("env", "K=V", "", |a: &mut Args, v| {
+            a.env.push(v.to_owned());
+            Ok(())
+        })
+        .short('e'),
+    ];
+
+    static RUN: Command = Command {
+        name: "run",
+        group: Group::Run,
+        usage: "[FLAGS] IMAGE [COMMAND…]",
+        summary: "",
+        examples: &[],
+        operand: Operand::Image,
+        operands: (1, MANY),
+        trailing: true,
+        flags: || specs(FLAGS),
+        run: |_| Ok(0),
+    };
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    fn run(line: &str) -> Result<(Args, Vec<String>), String> {
+        let mut args = Args::default();
+        match parse(&RUN, FLAGS, &mut args, &words(line)) {
+            Ok(operands) => Ok((args, operands)),
+            Err(Failure::Usage(error) | Failure::Engine(error)) => Err(error.to_string()),
+            Err(Failure::Help) => Err("help".to_owned()),
+        }
+    }
+
+    #[test]
+    fn every_way_to_give_a_value() {
+        for line in ["--name x img", "--name=x img", "-name x img", "-name=x img"] {
+            assert_eq!(run(line).unwrap().0.name, "x", "{line}");
+        }
+        for line in ["-e A=1 img", "-eA=1 img", "-e=A=1 img", "--env A=1 img", "--env=A=1 img"] {
+            assert_eq!(run(line).unwrap().0.env, ["A=1"], "{line}");
+        }
+        assert_eq!(run("--name -1 img").unwrap().0.name, "-1");
+        assert_eq!(run("--name= img").unwrap().0.name, "");
+    }
+
+    #[test]
+    fn switches_bundle_in_any_order() {
+        for line in ["-it img", "-ti img", "-i -t img", "-t=true --interactive=1 img"] {
+            let args = run(line).unwrap().0;
+            assert!(args.interactive && args.tty, "{line}");
+        }
+        let args = run("-iteA=1 img").unwrap().0;
+        assert!(args.interactive && args.tty && args.env == ["A=1"]);
+        assert!(!run("--rm --rm=false img").unwrap().0.remove);
+        assert!(run("--rm=maybe img").unwrap_err().contains("neither true nor false"));
+    }
+
+    #[test]
+    fn flags_end_at_the_image() {
+        let (args, operands) = run("-i img -t --name x -- y").unwrap();
+        assert!(!args.tty);
+        assert_eq!(operands, ["img", "-t", "--name", "x", "--", "y"]);
+        assert_eq!(run("-- -odd x").unwrap().1, ["-odd", "x"]);
+        assert_eq!(run("- x").unwrap().1, ["-", "x"]);
+    }
+
+    #[test]
+    fn mistakes_get_one_clear_line() {
+        for (line, message) in [
+            ("--nmae x img", "unknown flag '--nmae'; did you mean '--name'?"),
+            ("-rm img", "unknown flag '-rm'; did you mean '--rm'?"),
+            ("--frobnicate img", "unknown flag '--frobnicate'; see --help"),
+            ("-itx img", "unknown flag '-x' in '-itx'"),
+            ("--name", "flag '--name' needs a value: --name NAME"),
+            ("-it", "missing IMAGE; usage: mydocker run [FLAGS] IMAGE [COMMAND…]"),
+            ("--help", "help"),
+            ("-h", "help"),
+        ] {
+            assert_eq!(run(line).unwrap_err(), message, "{line}");
+        }
+    }
+}

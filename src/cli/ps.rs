@@ -1,0 +1,315 @@
+//! `ps`: containers, in Docker's columns.
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_go_time, push_id};
+use super::output::print;
+use super::{Invocation, Outcome};
+use crate::engine::options::Filter;
+use crate::engine::view::{ContainerView, Status};
+use crate::error::{Error, Result, fail};
+use crate::time::Instant;
+use crate::units::push_human_span;
+
+#[derive(Default)]
+struct PsArgs {
+    all: bool,
+    quiet: bool,
+    no_trunc: bool,
+    last: Option<usize>,
+    filters: Vec<Filter>,
+    format: String,
+}
+
+static FLAGS: &[Flag<PsArgs>] = &[
+    Flag::<PsArgs>::switch("all", "Those that have ended too", |a, on| a.all = on).short('a'),
+    Flag::<PsArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
+    Flag::<PsArgs>::switch("latest", "Only the newest, running or not", |a, on| {
+        a.last = on.then_some(1);
+    })
+    .short('l'),
+    Flag::<PsArgs>::value("last", "NUMBER", "Only the newest few, running or not", |a, v| {
+        a.last = match v {
+            "-1" => None,
+            _ => Some(v.parse().map_err(|_| Error::new(format!("bad number '{v}'")))?),
+        };
+        Ok(())
+    })
+    .short('n'),
+    Flag::<PsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
+    Flag::<PsArgs>::value("filter", "KEY=VALUE", "id, name, status, label or ancestor", |a, v| {
+        a.filters.push(parse_filter(v)?);
+        Ok(())
+    })
+    .short('f'),
+    Flag::<PsArgs>::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.ID}} {{.Names}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
+];
+
+pub static PS: Command = Command {
+    name: "ps",
+    group: Group::Watch,
+    usage: "[FLAGS]",
+    summary: "List containers",
+    examples: &[
+        "mydocker ps -a --filter status=exited",
+        "mydocker ps --format '{{.Names}} {{.Status}}'",
+    ],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: ps,
+};
+
+const STATES: [&str; 5] = ["created", "running", "paused", "exited", "dead"];
+
+fn parse_filter(text: &str) -> Result<Filter> {
+    let Some((key, value)) = text.split_once('=') else {
+        fail!("bad filter '{text}': write KEY=VALUE, as in status=exited");
+    };
+    let value = value.to_owned();
+    Ok(match key {
+        "id" => Filter::Id(value),
+        "name" => Filter::Name(value),
+        "label" => Filter::Label(value),
+        "ancestor" => Filter::Ancestor(value),
+        "status" if STATES.contains(&value.as_str()) => Filter::Status(value),
+        "status" => fail!("unknown status '{value}'; known: {}", STATES.join(" ")),
+        _ => fail!("unknown filter '{key}'; known: id name status label ancestor"),
+    })
+}
+
+fn ps(call: &Invocation) -> Outcome {
+    let (args, _) = call.parse(FLAGS)?;
+    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+        Ok(format) => format,
+        Err(error) => return call.refuse(format!("--format: {error}")),
+    };
+    // As in Docker, who asks for a status or for the newest means the ended ones as well.
+    let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
+    let all = args.all || args.last.is_some() || by_status;
+    let mut containers = call.engine()?.containers(all, &args.filters)?;
+    if let Some(last) = args.last {
+        containers.truncate(last);
+    }
+    let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
+    let text = if args.quiet {
+        let mut text = String::with_capacity(containers.len() * 13);
+        for container in &containers {
+            push_id(&mut text, &container.id, &show);
+            text.push('\n');
+        }
+        text
+    } else {
+        format.render(&containers, FIELDS, &show)
+    };
+    print(&text)?;
+    Ok(0)
+}
+
+static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+
+/// In the alphabetical order of Docker's JSON.
+static FIELDS: &[Field<ContainerView>] = &[
+    Field { name: "Command", header: "COMMAND", write: push_command },
+    Field {
+        name: "CreatedAt",
+        header: "CREATED AT",
+        write: |c, _, out| push_go_time(out, c.created),
+    },
+    Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
+    Field { name: "Image", header: "IMAGE", write: push_image },
+    Field { name: "Labels", header: "LABELS", write: push_labels },
+    Field { name: "Mounts", header: "MOUNTS", write: push_mounts },
+    Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
+    Field {
+        name: "Networks",
+        header: "NETWORKS",
+        write: |c, _, out| push_list(out, &c.networks, ","),
+    },
+    Field { name: "Ports", header: "PORTS", write: |c, _, out| push_list(out, &c.ports, ", ") },
+    Field {
+        name: "RunningFor",
+        header: "CREATED",
+        write: |c, show, out| push_ago(out, c.created, show.now),
+    },
+    Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(state(&c.status)) },
+    Field {
+        name: "Status",
+        header: "STATUS",
+        write: |c, show, out| push_status(out, &c.status, show.now),
+    },
+];
+
+fn push_list(out: &mut String, items: &[String], separator: &str) {
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push_str(separator);
+        }
+        out.push_str(item);
+    }
+}
+
+fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
+    match container.image.starts_with("sha256:") {
+        true => push_id(out, &container.image, show),
+        false => out.push_str(&container.image),
+    }
+}
+
+fn push_labels(container: &ContainerView, _: &Show, out: &mut String) {
+    for (at, (key, value)) in container.labels.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(key);
+        out.push('=');
+        out.push_str(value);
+    }
+}
+
+fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
+    for (at, mount) in container.mounts.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push_ellipsis(out, mount, if show.no_trunc { usize::MAX } else { 15 });
+    }
+}
+
+/// In quotes, cut to twenty characters; arguments with a space in single quotes, as Docker's.
+fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
+    let mut line = String::new();
+    for (at, argument) in container.args.iter().enumerate() {
+        if at > 0 {
+            line.push(' ');
+        }
+        match at > 0 && argument.contains(' ') {
+            true => line.extend(["'", argument, "'"]),
+            false => line.push_str(argument),
+        }
+        // A long command is not worth joining when only its beginning is shown.
+        if !show.no_trunc && line.len() > 4 * 20 {
+            break;
+        }
+    }
+    let mut shown = String::new();
+    push_ellipsis(&mut shown, &line, if show.no_trunc { usize::MAX } else { 20 });
+    out.push('"');
+    for c in shown.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            // Control characters of a command must not reach the terminal.
+            c if c == '\\' || c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn state(status: &Status) -> &'static str {
+    match status {
+        Status::Created => "created",
+        Status::Running { .. } => "running",
+        Status::Paused { .. } => "paused",
+        Status::Exited { .. } => "exited",
+        Status::Dead { .. } => "dead",
+    }
+}
+
+fn push_status(out: &mut String, status: &Status, now: Instant) {
+    match status {
+        Status::Created => out.push_str("Created"),
+        Status::Running { started, .. } | Status::Paused { started, .. } => {
+            out.push_str("Up ");
+            push_human_span(out, now.seconds() - started.seconds());
+            if matches!(status, Status::Paused { .. }) {
+                out.push_str(" (Paused)");
+            }
+        }
+        Status::Exited { code, finished, .. } => {
+            out.push_str("Exited (");
+            out.push_str(&code.to_string());
+            out.push_str(") ");
+            push_ago(out, *finished, now);
+        }
+        Status::Dead { .. } => out.push_str("Dead"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(args: &[&str], status: Status) -> ContainerView {
+        ContainerView {
+            id: "0123456789abcdef".repeat(4),
+            name: "web".into(),
+            image: "busybox".into(),
+            image_id: String::new(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            created: Instant(0),
+            status,
+            ports: vec!["80/tcp".into(), "443/tcp".into()],
+            labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
+            mounts: vec!["/a/long/path/to/data".into()],
+            networks: vec!["none".into()],
+        }
+    }
+
+    const SHOW: Show = Show { no_trunc: false, now: Instant(100 * 1_000_000_000) };
+
+    #[test]
+    fn the_table_reads_as_dockers() {
+        let exited = Status::Exited { code: 3, finished: Instant(0), oom_killed: false };
+        let rows = [container(&["sh", "-c", "echo hi there, world"], exited)];
+        let text = Format::Columns(COLUMNS).render(&rows, FIELDS, &SHOW);
+        assert_eq!(
+            text,
+            "CONTAINER ID   IMAGE     COMMAND                  CREATED              STATUS                          PORTS             NAMES\n\
+             0123456789ab   busybox   \"sh -c 'echo hi ther…\"   About a minute ago   Exited (3) About a minute ago   80/tcp, 443/tcp   web\n"
+        );
+    }
+
+    #[test]
+    fn json_has_dockers_names() {
+        let started = Instant(95 * 1_000_000_000);
+        let rows = [container(&["top"], Status::Running { pid: 1, started })];
+        let text = Format::Json.render(&rows, FIELDS, &SHOW);
+        assert_eq!(
+            text,
+            "{\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
+        );
+    }
+
+    #[test]
+    fn commands_are_quoted_and_tame() {
+        let shown = |args: &[&str], no_trunc| {
+            let mut out = String::new();
+            let show = Show { no_trunc, now: Instant(0) };
+            push_command(&container(args, Status::Created), &show, &mut out);
+            out
+        };
+        assert_eq!(shown(&["a b", "c d"], false), "\"a b 'c d'\"");
+        assert_eq!(shown(&["x\u{1b}[2J", "\"\n"], false), "\"x\\u{1b}[2J \\\"\\n\"");
+        assert_eq!(shown(&[&"y".repeat(30)], false), format!("\"{}…\"", "y".repeat(19)));
+        assert_eq!(shown(&[&"y".repeat(30)], true), format!("\"{}\"", "y".repeat(30)));
+        assert_eq!(shown(&[], false), "\"\"");
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(parse_filter("name=web").unwrap(), Filter::Name("web".into()));
+        assert_eq!(parse_filter("label=a=b").unwrap(), Filter::Label("a=b".into()));
+        for bad in ["name", "nmae=x", "status=done", ""] {
+            assert!(parse_filter(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The flags of `run` and `create`: one table, in the order in which the help shows them.
+
+use super::RunArgs;
+use crate::cli::flag::{Category, Flag};
+use crate::cli::lifecycle::parse_timeout;
+use crate::cli::value::env::{parse_env, read_env_file};
+use crate::cli::value::limit::{
+    parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
+};
+use crate::cli::value::mount::{parse_mount, parse_tmpfs, parse_volume};
+use crate::cli::value::name::{
+    check_container_name, check_hostname, parse_address, parse_host, parse_label,
+};
+use crate::cli::value::process::{
+    check_network, parse_detach_keys, parse_namespace, parse_workdir,
+};
+use crate::error::{Result, fail};
+use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus, parse_signal};
+
+/// How many of the last flags are `run`'s alone.
+pub const RUN_ONLY: usize = 3;
+
+/// Names the arguments once, so that no closure has to.
+type F = Flag<RunArgs>;
+
+/// All flags of `run`; `create` has them but for the last `RUN_ONLY`.
+pub static FLAGS: &[F] = &[
+    // General.
+    F::value("name", "NAME", "Call the container so", |a, v| {
+        check_container_name(v)?;
+        a.options.name = Some(v.to_owned());
+        Ok(())
+    })
+    .also(&["-name"]),
+    F::switch("rm", "Remove the container when it ends", |a, on| {
+        a.options.remove = on;
+    }),
+    F::value("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
+        a.options.cidfile = Some(v.into());
+        Ok(())
+    }),
+    F::value("label", "KEY=VALUE", "Attach a label", |a, v| {
+        a.options.labels.push(parse_label(v)?);
+        Ok(())
+    })
+    .short('l'),
+    F::switch("quiet", "Say nothing of an image being fetched or unpacked", |a, on| {
+        a.quiet = on;
+    })
+    .short('q'),
+    // The process.
+    F::switch("interactive", "Keep the standard input open", |a, on| {
+        a.options.interactive = on;
+    })
+    .short('i')
+    .under(Category::Process),
+    F::switch("tty", "Give it a terminal", |a, on| a.options.tty = on)
+        .short('t')
+        .under(Category::Process),
+    F::value("env", "NAME[=VALUE]", "Set a variable, or pass on the caller's", |a, v| {
+        a.env.extend(parse_env(v)?);
+        Ok(())
+    })
+    .short('e')
+    .also(&["--e"])
+    .under(Category::Process),
+    F::value("env-file", "FILE", "Set the variables of FILE, one NAME=VALUE a line", |a, v| {
+        a.options.env.extend(read_env_file(v)?);
+        Ok(())
+    })
+    .under(Category::Process),
+    F::value("workdir", "DIR", "Start in DIR of the container", |a, v| {
+        a.options.workdir = Some(parse_workdir(v)?);
+        Ok(())
+    })
+    .short('w')
+    .under(Category::Process),
+    F::value("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
+        a.options.user = Some(v.to_owned());
+        Ok(())
+    })
+    .short('u')
+    .under(Category::Process),
+    F::value("entrypoint", "PROGRAM", "Run PROGRAM instead of the image's", |a, v| {
+        a.options.entrypoint = Some(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Process),
+    F::switch("init", "Put a process 1 before it that reaps and forwards signals", |a, on| {
+        a.options.init = on;
+    })
+    .under(Category::Process),
+    F::value("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
+        parse_signal(v)?;
+        a.options.stop_signal = Some(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Process),
+    F::value("stop-timeout", "SECONDS", "How long `stop` waits before it kills", |a, v| {
+        a.options.stop_timeout = Some(parse_timeout(v)?);
+        Ok(())
+    })
+    .under(Category::Process),
+    // Files and volumes.
+    F::value("volume", "[SRC:]DST[:ro]", "Mount a host path or a volume", |a, v| {
+        a.options.mounts.push(parse_volume(v)?);
+        Ok(())
+    })
+    .short('v')
+    .also(&["--v"])
+    .under(Category::Files),
+    F::value("mount", "KEY=VALUE,…", "Mount by type=, src=, dst=, readonly and more", |a, v| {
+        a.options.mounts.push(parse_mount(v)?);
+        Ok(())
+    })
+    .under(Category::Files),
+    F::value("tmpfs", "DST[:OPTIONS]", "Mount a file system in memory", |a, v| {
+        a.options.mounts.push(parse_tmpfs(v)?);
+        Ok(())
+    })
+    .under(Category::Files),
+    F::switch("read-only", "Mount the root file system read-only", |a, on| {
+        a.options.read_only = on;
+    })
+    .under(Category::Files),
+    F::value("rootfs", "DIR", "Run from a plain directory, without an image", |a, v| {
+        if v.is_empty() {
+            fail!("the directory's name is empty");
+        }
+        a.options.rootfs = Some(v.into());
+        Ok(())
+    })
+    .under(Category::Files),
+    F::value("device", "SRC[:DST[:rwm]]", "Give it a device of the host", |a, v| {
+        a.options.devices.push(parse_device(v)?);
+        Ok(())
+    })
+    .under(Category::Files),
+    F::value("shm-size", "SIZE", "Size of /dev/shm (default 64m)", |a, v| {
+        a.options.shm_size = Some(at_least_one(ByteSize::parse(v)?)?);
+        Ok(())
+    })
+    .under(Category::Files),
+    // Network and names.
+    F::value("net", "NETWORK", "none, host, container:NAME or a network", |a, v| {
+        check_network(v)?;
+        a.options.networks.push(v.to_owned());
+        Ok(())
+    })
+    .also(&["--network", "-net"])
+    .under(Category::Network),
+    F::value("publish", "[HOST:]PORT", "Publish a port of the container", |a, v| {
+        a.options.publish.push(v.to_owned());
+        Ok(())
+    })
+    .short('p')
+    .also(&["--p"])
+    .under(Category::Network),
+    F::value("hostname", "NAME", "Its host name (default its id)", |a, v| {
+        check_hostname(v)?;
+        a.options.hostname = Some(v.to_owned());
+        Ok(())
+    })
+    .short('h')
+    .under(Category::Network),
+    F::value("add-host", "NAME:IP", "Add a line to /etc/hosts", |a, v| {
+        a.options.add_hosts.push(parse_host(v)?);
+        Ok(())
+    })
+    .under(Category::Network),
+    F::value("dns", "IP", "Ask this name server", |a, v| {
+        a.options.dns.push(parse_address(v)?);
+        Ok(())
+    })
+    .under(Category::Network),
+    F::value("dns-search", "DOMAIN", "Look names up in DOMAIN", |a, v| {
+        // A lone dot is resolv.conf(5)'s empty list.
+        if v != "." {
+            check_hostname(v)?;
+        }
+        a.options.dns_search.push(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Network),
+    // Limits.
+    F::value("memory", "SIZE", "Most memory (512m, 1.5g)", |a, v| {
+        a.options.resources.memory = unless_zero(ByteSize::parse(v)?.0);
+        Ok(())
+    })
+    .short('m')
+    .under(Category::Limits),
+    F::value("memory-swap", "SIZE", "Most memory and swap together; -1 is no limit", |a, v| {
+        a.options.resources.memory_swap = match v {
+            "-1" => Some(-1),
+            _ => unless_zero(ByteSize::parse(v)?.0 as i64),
+        };
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("memory-reservation", "SIZE", "Memory to shrink to when the host runs low", |a, v| {
+        a.options.resources.memory_reservation = unless_zero(ByteSize::parse(v)?.0);
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("cpus", "NUMBER", "Most CPU time, in CPUs (1.5)", |a, v| {
+        a.options.resources.nano_cpus = unless_zero(parse_nano_cpus(v)?);
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("cpu-shares", "WEIGHT", "Share of busy CPUs, 2 to 262144 (default 1024)", |a, v| {
+        a.options.resources.cpu_shares = match v {
+            "0" => None,
+            _ => Some(parse_number(v, 2, 262_144)?),
+        };
+        Ok(())
+    })
+    .short('c')
+    .also(&["-cpushare", "--cpushare"])
+    .under(Category::Limits),
+    F::value("cpu-quota", "MICROSECONDS", "CPU time in each period", |a, v| {
+        a.options.resources.cpu_quota = match v {
+            "0" => None,
+            "-1" => Some(-1),
+            _ => Some(parse_number(v, 1_000, i64::MAX / 1_000)?),
+        };
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("cpu-period", "MICROSECONDS", "Length of the period (default 100000)", |a, v| {
+        a.options.resources.cpu_period = match v {
+            "0" => None,
+            _ => Some(parse_number(v, 1_000, 1_000_000)?),
+        };
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
+        check_cpu_list(v)?;
+        a.options.resources.cpuset_cpus = Some(v.to_owned());
+        Ok(())
+    })
+    .also(&["-cpuset", "--cpuset"])
+    .under(Category::Limits),
+    F::value("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
+        check_cpu_list(v)?;
+        a.options.resources.cpuset_mems = Some(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("pids-limit", "NUMBER", "Most processes and threads; -1 is no limit", |a, v| {
+        a.options.resources.pids = match v {
+            "0" | "-1" => Some(-1),
+            // The kernel's PID_MAX_LIMIT.
+            _ => Some(parse_number(v, 1, 4_194_304)?),
+        };
+        Ok(())
+    })
+    .also(&["--pids", "-pids"])
+    .under(Category::Limits),
+    F::value("blkio-weight", "WEIGHT", "Share of busy disks, 10 to 1000", |a, v| {
+        a.options.resources.blkio_weight = match v {
+            "0" => None,
+            _ => Some(parse_number(v, 10, 1000)?),
+        };
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("oom-score-adj", "NUMBER", "Who is killed first, -1000 to 1000", |a, v| {
+        a.options.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("ulimit", "NAME=SOFT[:HARD]", "A limit of setrlimit(2) (nofile=1024)", |a, v| {
+        let limit = parse_ulimit(v)?;
+        a.options.rlimits.retain(|other| other.name != limit.name);
+        a.options.rlimits.push(limit);
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::value("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
+        a.options.cgroup_parent = Some(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Limits),
+    // Isolation.
+    F::value("pid", "NAMESPACE", "host or container:NAME", |a, v| {
+        a.options.pid = parse_namespace(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::value("ipc", "NAMESPACE", "host or container:NAME", |a, v| {
+        // Ours can always be shared.
+        a.options.ipc = parse_namespace(if v == "shareable" { "private" } else { v })?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::value("uts", "NAMESPACE", "host or container:NAME", |a, v| {
+        a.options.uts = parse_namespace(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::switch("privileged", "All capabilities and devices: no safer than the host", |a, on| {
+        a.options.privileged = on;
+    })
+    .under(Category::Isolation),
+    F::value("sysctl", "KEY=VALUE", "Set a kernel setting of its namespaces", |a, v| {
+        let (key, value) = parse_sysctl(v)?;
+        a.options.sysctls.retain(|(other, _)| *other != key);
+        a.options.sysctls.push((key, value));
+        Ok(())
+    })
+    .under(Category::Isolation),
+    // Logs.
+    F::value("log-driver", "DRIVER", "json-file, local (both are ours) or none", |a, v| {
+        a.options.log.disabled = match v {
+            "json-file" | "local" => false,
+            "none" => true,
+            _ => fail!("unknown log driver '{v}'; known: json-file local none"),
+        };
+        Ok(())
+    })
+    .under(Category::Logging),
+    F::value("log-opt", "KEY=VALUE", "max-size=10m, max-file=3", |a, v| {
+        set_log_option(&mut a.options.log, v)
+    })
+    .under(Category::Logging),
+    // Spellings of the tutorial engines with a meaning of their own.
+    F::value("mem", "MEGABYTES", "As --memory, a bare number in megabytes", |a, v| {
+        a.options.resources.memory = unless_zero(ByteSize::parse_megabytes(v)?.0);
+        Ok(())
+    })
+    .also(&["-mem"])
+    .under(Category::Tutorial),
+    F::value("swap", "MEGABYTES", "Swap on top of the memory", |a, v| {
+        a.swap = Some(ByteSize::parse_megabytes(v)?.0);
+        Ok(())
+    })
+    .also(&["-swap"])
+    .under(Category::Tutorial),
+    F::value("cpu", "PERCENT", "Most CPU time, in hundredths of a CPU", |a, v| {
+        let percent: u64 = parse_number(v.strip_suffix('%').unwrap_or(v), 0, 819_200)?;
+        a.options.resources.nano_cpus = unless_zero(percent * 10_000_000);
+        Ok(())
+    })
+    .also(&["-cpu"])
+    .under(Category::Tutorial),
+    F::switch("it", "As -i -t", |a, on| {
+        a.options.interactive = on;
+        a.options.tty = on;
+    })
+    .also(&["--ti"])
+    .under(Category::Tutorial),
+    // `run` alone: RUN_ONLY counts these.
+    F::switch("detach", "Run in the background and print the id", |a, on| {
+        a.detach = on;
+    })
+    .short('d')
+    .also(&["--d"])
+    .under(Category::Process),
+    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
+        a.no_sig_proxy = !on;
+    })
+    .under(Category::Process),
+    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
+        a.detach_keys = Some(parse_detach_keys(v)?);
+        Ok(())
+    })
+    .under(Category::Process),
+];
+
+/// Docker's zero: no limit.
+fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
+    (number != N::default()).then_some(number)
+}
+
+fn at_least_one(size: ByteSize) -> Result<u64> {
+    match size.0 {
+        0 => fail!("the size can't be 0"),
+        bytes => Ok(bytes),
+    }
+}

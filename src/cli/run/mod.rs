@@ -1,0 +1,304 @@
+//! `run` and `create`: the flags as typed, what they mean together, and the two commands.
+
+mod flags;
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::lifecycle::attach_options;
+use super::output::print_line;
+use super::parse::missing;
+use super::value::mount::check_distinct;
+use super::{Failure, Invocation, Outcome};
+use crate::engine::options::CreateOptions;
+use crate::error::{Result, fail};
+
+use flags::{FLAGS, RUN_ONLY};
+
+/// The flags as typed.
+#[derive(Default)]
+pub struct RunArgs {
+    /// What each flag sets by itself; its `env` holds the env files' variables until `lower`.
+    options: CreateOptions,
+    /// `-e`, which overrides every env file wherever it stands.
+    env: Vec<String>,
+    /// `--swap`: bytes on top of the memory.
+    swap: Option<u64>,
+    quiet: bool,
+    detach: bool,
+    no_sig_proxy: bool,
+    detach_keys: Option<Vec<u8>>,
+}
+
+static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(FLAGS.len() - RUN_ONLY).0;
+
+pub static RUN: Command = Command {
+    name: "run",
+    group: Group::Run,
+    usage: "[FLAGS] IMAGE [COMMAND [ARG…]]",
+    summary: "Make a container from an image and run a command in it",
+    examples: &[
+        "mydocker run hello",
+        "mydocker run --rm -it busybox sh",
+        "mydocker run -d --name web -m 256m --cpus 0.5 -v ./site:/srv:ro nginx",
+        "mydocker run --rm --rootfs ./rootfs /bin/ls /",
+    ],
+    operand: Operand::Image,
+    operands: (0, MANY),
+    trailing: true,
+    flags: || specs(FLAGS),
+    run,
+};
+
+pub static CREATE: Command = Command {
+    name: "create",
+    group: Group::Run,
+    usage: "[FLAGS] IMAGE [COMMAND [ARG…]]",
+    summary: "Make a container without starting it",
+    examples: &["mydocker start -a $(mydocker create busybox date)"],
+    operand: Operand::Image,
+    operands: (0, MANY),
+    trailing: true,
+    flags: || specs(CREATE_FLAGS),
+    run: create,
+};
+
+fn run(call: &Invocation) -> Outcome {
+    let (args, operands) = call.parse(FLAGS)?;
+    let (detach, no_sig_proxy) = (args.detach, args.no_sig_proxy);
+    let keys = args.detach_keys.clone();
+    let options = lower(call, args, operands)?;
+    let engine = call.engine()?;
+    if detach {
+        let id = engine.run_detached(&options)?;
+        print_line(&id)?;
+        return Ok(0);
+    }
+    let attach = attach_options(options.interactive, !no_sig_proxy, keys);
+    Ok(engine.run_attached(&options, &attach)?)
+}
+
+fn create(call: &Invocation) -> Outcome {
+    let (args, operands) = call.parse(CREATE_FLAGS)?;
+    let options = lower(call, args, operands)?;
+    print_line(&call.engine()?.create(&options)?)?;
+    Ok(0)
+}
+
+fn lower(
+    call: &Invocation,
+    args: RunArgs,
+    operands: Vec<String>,
+) -> Result<CreateOptions, Failure> {
+    if operands.is_empty() && args.options.rootfs.is_none() {
+        return Err(Failure::Usage(missing(call.command, 0)));
+    }
+    resolve(args, operands).map_err(Failure::Usage)
+}
+
+/// From what was typed to what is meant: everything that more than one flag has a say in.
+fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
+    let mut options = args.options;
+    let mut operands = operands.into_iter();
+    if options.rootfs.is_none() {
+        options.image = operands.next().unwrap_or_default();
+        if options.image.is_empty() {
+            fail!("the image's name is empty");
+        }
+    }
+    options.command = operands.collect();
+    options.env.extend(args.env);
+    options.quiet = args.quiet;
+    check_distinct(&options.mounts)?;
+
+    let resources = &mut options.resources;
+    if let Some(swap) = args.swap {
+        let Some(memory) = resources.memory else {
+            fail!("--swap needs --mem: it is swap on top of the memory");
+        };
+        let both = i64::try_from(memory).ok().and_then(|memory| memory.checked_add_unsigned(swap));
+        let Some(both) = both else {
+            fail!("--swap and the memory together are too large");
+        };
+        resources.memory_swap = Some(both);
+    }
+    match (resources.memory, resources.memory_swap) {
+        (None, Some(swap)) if swap >= 0 => fail!("--memory-swap needs --memory"),
+        (Some(memory), Some(swap)) if swap >= 0 && (swap as u64) < memory => {
+            fail!("--memory-swap is memory and swap together: it can't be below --memory")
+        }
+        _ => {}
+    }
+    if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
+        && reservation > memory
+    {
+        fail!("--memory-reservation can't be above --memory");
+    }
+    if resources.nano_cpus.is_some()
+        && (resources.cpu_quota.is_some() || resources.cpu_period.is_some())
+    {
+        fail!("--cpus can't go with --cpu-quota or --cpu-period: it sets both");
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+    use crate::engine::options::{MountKind, NamespaceOption};
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn typed(line: &str) -> Result<(RunArgs, Vec<String>), String> {
+        let mut args = RunArgs::default();
+        match parse(&RUN, FLAGS, &mut args, &words(line)) {
+            Ok(operands) => Ok((args, operands)),
+            Err(Failure::Usage(error) | Failure::Engine(error)) => Err(error.to_string()),
+            Err(Failure::Help) => Err("help".to_owned()),
+        }
+    }
+
+    fn options(line: &str) -> Result<CreateOptions, String> {
+        let (args, operands) = typed(line)?;
+        resolve(args, operands).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_flag_of_the_first_release_is_there() {
+        let flags = specs(FLAGS);
+        for long in "interactive tty detach name rm env env-file volume mount tmpfs workdir user \
+            hostname entrypoint read-only init stop-signal stop-timeout label cidfile ulimit sysctl \
+            shm-size add-host dns dns-search net pid ipc uts cgroup-parent memory memory-swap \
+            memory-reservation cpus cpu-shares cpu-quota cpu-period cpuset-cpus cpuset-mems \
+            pids-limit blkio-weight oom-score-adj device rootfs log-driver log-opt privileged \
+            sig-proxy detach-keys publish quiet mem swap it"
+            .split_whitespace()
+        {
+            assert!(flags.iter().any(|flag| flag.long == long), "--{long}");
+        }
+        for also in "--network -net -name -mem -cpu -cpushare -cpuset --pids --v --p --ti --d --e"
+            .split_whitespace()
+        {
+            assert!(flags.iter().any(|flag| flag.also.contains(&also)), "{also}");
+        }
+    }
+
+    #[test]
+    fn create_has_no_flags_of_the_foreground() {
+        let longs: Vec<&str> = specs(CREATE_FLAGS).iter().map(|flag| flag.long).collect();
+        for long in ["detach", "sig-proxy", "detach-keys"] {
+            assert!(!longs.contains(&long), "{long}");
+        }
+        assert!(longs.contains(&"it"));
+    }
+
+    #[test]
+    fn switches_and_short_letters() {
+        let (args, operands) = typed("-dit --name web -h box -w /x -u 1:2 img sh -c x").unwrap();
+        assert!(args.detach && args.options.interactive && args.options.tty);
+        assert_eq!(args.options.hostname.as_deref(), Some("box"));
+        assert_eq!(operands, ["img", "sh", "-c", "x"]);
+        let (args, _) = typed("--d --ti img").unwrap();
+        assert!(args.detach && args.options.interactive && args.options.tty);
+        assert!(
+            !typed("--it --sig-proxy=false img").unwrap().0.options.command.contains(&"x".into())
+        );
+        assert!(typed("--sig-proxy=false img").unwrap().0.no_sig_proxy);
+    }
+
+    #[test]
+    fn the_tutorial_engines_spellings() {
+        let o =
+            options("-net none -name web -mem 100m -cpu 50 -cpushare 512 -cpuset 0 img").unwrap();
+        assert_eq!(o.networks, ["none"]);
+        assert_eq!(o.name.as_deref(), Some("web"));
+        assert_eq!(o.resources.memory, Some(100 << 20));
+        assert_eq!(o.resources.nano_cpus, Some(500_000_000));
+        assert_eq!(o.resources.cpu_shares, Some(512));
+        assert_eq!(o.resources.cpuset_cpus.as_deref(), Some("0"));
+        let o = options("--mem=64 --swap=32 --pids=20 --cpus=0.5 --v /a:/b --e A=1 --p 80:80 img")
+            .unwrap();
+        assert_eq!(o.resources.memory, Some(64 << 20));
+        assert_eq!(o.resources.memory_swap, Some(96 << 20));
+        assert_eq!(o.resources.pids, Some(20));
+        assert_eq!(o.mounts.len(), 1);
+        assert_eq!((o.env, o.publish), (vec!["A=1".to_owned()], vec!["80:80".to_owned()]));
+        assert_eq!(options("-m 100 img").unwrap().resources.memory, Some(100));
+    }
+
+    #[test]
+    fn limits() {
+        let o = options(
+            "-m 64m --memory-swap -1 --memory-reservation 32m --cpu-quota 50000 --cpu-period 100000 \
+             --cpuset-mems 0 --pids-limit -1 --blkio-weight 500 --oom-score-adj -5 --shm-size 1g img",
+        )
+        .unwrap();
+        assert_eq!(o.resources.memory_swap, Some(-1));
+        assert_eq!(o.resources.memory_reservation, Some(32 << 20));
+        assert_eq!((o.resources.cpu_quota, o.resources.cpu_period), (Some(50_000), Some(100_000)));
+        assert_eq!((o.resources.pids, o.resources.blkio_weight), (Some(-1), Some(500)));
+        assert_eq!((o.oom_score_adj, o.shm_size), (Some(-5), Some(1 << 30)));
+        assert_eq!(
+            options("-m 0 --cpus 0 --cpu-shares 0 img").unwrap().resources,
+            Default::default()
+        );
+    }
+
+    #[test]
+    fn limits_that_contradict_each_other() {
+        for (line, part) in [
+            ("--memory-swap 1g img", "needs --memory"),
+            ("-m 1g --memory-swap 512m img", "can't be below"),
+            ("-m 1g --memory-reservation 2g img", "can't be above"),
+            ("--cpus 1 --cpu-quota 5000 img", "can't go with"),
+            ("--swap 10 img", "needs --mem"),
+            ("-v /a:/x --tmpfs /x img", "two mounts on '/x'"),
+            ("--cpuset-cpus 0-4294967295 img", "--cpuset-cpus: bad list"),
+            ("-m 1x img", "-m: bad size '1x'"),
+            ("--oom-score-adj 2000 img", "from -1000 to 1000"),
+            ("--blkio-weight 5 img", "from 10 to 1000"),
+            ("--name a img", "--name: bad container name 'a'"),
+            ("--log-driver syslog img", "unknown log driver"),
+        ] {
+            let error = options(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn variables_override_env_files_wherever_they_stand() {
+        let file = std::env::temp_dir().join(format!("mydocker-env-{}", std::process::id()));
+        std::fs::write(&file, "A=file\nB=file\n").unwrap();
+        let o = options(&format!("-e A=flag --env-file {} img", file.display())).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(o.env, ["A=file", "B=file", "A=flag"]);
+        assert!(options("--env-file /no/such/file img").unwrap_err().contains("/no/such/file"));
+    }
+
+    #[test]
+    fn the_rest_lands_where_it_belongs() {
+        let o = options(
+            "--rm --init --read-only --privileged --entrypoint /x --stop-signal HUP --stop-timeout 3 \
+             -l a=b --cidfile /tmp/c --ulimit nofile=1 --ulimit nofile=2 --sysctl net.a=1 \
+             --add-host db:1.2.3.4 --dns 1.1.1.1 --dns-search lan --network host --pid host \
+             --ipc container:x --uts host --cgroup-parent /p --device /dev/fuse --log-opt max-file=2 \
+             --mount type=bind,src=/a,dst=/b --user= img",
+        )
+        .unwrap();
+        assert!(o.remove && o.init && o.read_only && o.privileged);
+        assert_eq!((o.entrypoint.as_deref(), o.stop_signal.as_deref()), (Some("/x"), Some("HUP")));
+        assert_eq!((o.stop_timeout, o.rlimits.len(), o.rlimits[0].soft), (Some(3), 1, 2));
+        assert_eq!((o.pid, o.uts), (NamespaceOption::Host, NamespaceOption::Host));
+        assert_eq!(o.ipc, NamespaceOption::Container("x".into()));
+        assert_eq!((o.networks, o.dns_search), (vec!["host".into()], vec!["lan".into()]));
+        assert_eq!((o.mounts[0].kind, o.log.max_file), (MountKind::Bind, 2));
+    }
+
+    #[test]
+    fn a_root_directory_needs_no_image() {
+        let o = options("--rootfs /r ls -l").unwrap();
+        assert_eq!((o.image.as_str(), o.command), ("", words("ls -l")));
+        assert!(options("--rootfs /r").unwrap().command.is_empty());
+    }
+}

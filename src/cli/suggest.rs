@@ -1,0 +1,57 @@
+//! The nearest known word to a mistyped one.
+//!
+//! Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours
+//! cost one each. A word further than a third of its length is no suggestion but a distraction.
+
+/// The longest word that is looked at; a longer one is no slip of the finger.
+const MAX_WORD: usize = 40;
+
+/// The candidate nearest to `word`, if any is near enough.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.chars().count() > MAX_WORD {
+        return None;
+    }
+    let bar = word.trim_start_matches('-').chars().count().div_ceil(3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= bar)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let same = a[i - 1] == b[j - 1];
+            let mut best =
+                (previous[j - 1] + usize::from(!same)).min(previous[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut previous, row);
+    }
+    previous[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_not_strangers() {
+        let names = ["--name", "--net", "--env", "--env-file"];
+        assert_eq!(nearest("--nmae", names), Some("--name"));
+        assert_eq!(nearest("--evn-file", names), Some("--env-file"));
+        assert_eq!(nearest("--nam", names), Some("--name"));
+        assert_eq!(nearest("--privileged", names), None);
+        assert_eq!(nearest("", names), None);
+        assert_eq!(nearest("pz", ["ps", "rm"]), Some("ps"));
+    }
+}

@@ -1,0 +1,99 @@
+//! Environment variables as `-e` and `--env-file` give them.
+//!
+//! Docker's file grammar: one `NAME=value` a line, taken literally (no quoting, no expansion); blank
+//! lines and lines beginning with `#` are skipped; a name alone takes the caller's value.
+
+use std::path::Path;
+
+use crate::error::{Context, Result, fail};
+
+/// The longest env file that is read.
+const MAX_ENV_FILE: u64 = 1 << 20;
+
+/// `NAME=value`; a `NAME` alone takes the caller's value, or is dropped if there is none.
+pub fn parse_env(text: &str) -> Result<Option<String>> {
+    let name = text.split_once('=').map_or(text, |(name, _)| name);
+    if name.is_empty() {
+        fail!("bad variable '{text}': its name is empty");
+    }
+    if text.contains('\0') {
+        fail!("bad variable '{name}': it holds a NUL byte");
+    }
+    if name.len() < text.len() {
+        return Ok(Some(text.to_owned()));
+    }
+    match std::env::var_os(name).map(std::ffi::OsString::into_string) {
+        Some(Ok(value)) => Ok(Some(format!("{name}={value}"))),
+        Some(Err(_)) => fail!("the value of {name} here is not UTF-8"),
+        None => Ok(None),
+    }
+}
+
+/// All variables of an env file.
+pub fn read_env_file(path: &str) -> Result<Vec<String>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(Path::new(path))
+        .and_then(|file| file.take(MAX_ENV_FILE + 1).read_to_end(&mut bytes))
+        .context(|| format!("read env file {path}"))?;
+    if bytes.len() as u64 > MAX_ENV_FILE {
+        fail!("env file {path} is larger than {MAX_ENV_FILE} bytes");
+    }
+    parse_env_file(path, &bytes)
+}
+
+fn parse_env_file(path: &str, bytes: &[u8]) -> Result<Vec<String>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut variables = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        let place = || format!("{path}:{}", index + 1);
+        let Ok(line) = std::str::from_utf8(line) else {
+            fail!("{}: not UTF-8", place());
+        };
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = line.split_once('=').map_or(line, |(name, _)| name);
+        if name.contains(char::is_whitespace) {
+            fail!("{}: bad variable name '{name}': it has white space in it", place());
+        }
+        variables.extend(parse_env(line).context(place)?);
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_alone_take_the_callers_value() {
+        assert_eq!(parse_env("A=1=2").unwrap().unwrap(), "A=1=2");
+        assert_eq!(parse_env("A=").unwrap().unwrap(), "A=");
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(parse_env("PATH").unwrap().unwrap(), format!("PATH={path}"));
+        assert_eq!(parse_env("MYDOCKER_NO_SUCH_VARIABLE").unwrap(), None);
+        assert!(parse_env("=1").is_err());
+        assert!(parse_env("").is_err());
+    }
+
+    #[test]
+    fn env_files_are_taken_literally() {
+        let text = b"\xef\xbb\xbf# comment\n\nA=1\n  B='two words' # kept\r\nMYDOCKER_NO_SUCH_VARIABLE\nC=\n";
+        let variables = parse_env_file("f", text).unwrap();
+        assert_eq!(variables, ["A=1", "B='two words' # kept", "C="]);
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (text, message) in [
+            (&b"A=1\nbad name=2\n"[..], "f:2: bad variable name 'bad name'"),
+            (b"=x", "f:1: bad variable '=x'"),
+            (b"A=\xff", "f:1: not UTF-8"),
+        ] {
+            let error = parse_env_file("f", text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

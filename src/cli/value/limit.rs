@@ -1,0 +1,218 @@
+//! Limits and tunables: `--ulimit`, `--sysctl`, `--device`, `--log-opt` and the bounds of plain numbers.
+
+use std::str::FromStr;
+
+use crate::engine::options::{Device, LogOptions, Rlimit};
+use crate::error::{Error, Result, fail};
+use crate::units::ByteSize;
+
+/// Resource names that setrlimit(2) knows on Linux.
+const RLIMITS: [&str; 16] = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+/// `nofile=1024:2048`, `nofile=1024`, `core=unlimited`.
+pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
+    let Some((name, limits)) = text.split_once('=') else {
+        fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
+    };
+    if !RLIMITS.contains(&name) {
+        fail!("unknown limit '{name}'; known: {}", RLIMITS.join(" "));
+    }
+    let number = |digits: &str| match digits {
+        "-1" | "unlimited" => Ok(u64::MAX),
+        _ if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| ()),
+        _ => Err(()),
+    };
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (Ok(soft), Ok(hard)) = (number(soft), number(hard)) else {
+        fail!("bad limit '{text}': SOFT and HARD are numbers, -1 or unlimited");
+    };
+    if soft > hard {
+        fail!("bad limit '{text}': the soft limit is above the hard one");
+    }
+    Ok(Rlimit { name: name.to_owned(), soft, hard })
+}
+
+/// Kernel settings that an IPC namespace has of its own.
+const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+/// `key=value` of a setting that a namespace has of its own: any other would change the host.
+pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
+    let Some((key, value)) = text.split_once('=') else {
+        fail!("bad setting '{text}': write KEY=VALUE, as in net.core.somaxconn=1024");
+    };
+    // The key becomes a path below /proc/sys, and other tools have been tricked into taking one
+    // setting for two by '+' and newlines in it (CVE-2022-0811).
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !key.chars().all(plain) || key.contains("..") || key.ends_with('.') {
+        fail!("bad setting '{key}': only letters, digits, '_', '-' and single dots make a key");
+    }
+    let tree = |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    if !IPC_SYSCTLS.contains(&key) && !tree("fs.mqueue.") && !tree("net.") {
+        fail!(
+            "setting '{key}' is the whole host's; a container has only net.*, fs.mqueue.* and kernel.shm*, kernel.msg*, kernel.sem of its own"
+        );
+    }
+    if value.contains(['\n', '\0']) {
+        fail!("bad setting '{key}': its value holds a newline or NUL");
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// `SRC[:DST][:ACCESS]`, ACCESS some of `rwm`.
+pub fn parse_device(text: &str) -> Result<Device> {
+    let is_access = |part: &str| {
+        let letters = part.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'));
+        let once = |letter| part.matches(letter).count() <= 1;
+        !part.is_empty() && letters && once('r') && once('w') && once('m')
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, access) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, access] if is_access(access) => (source, source, access),
+        [source, target] => (source, target, "rwm"),
+        [source, target, access] if is_access(access) => (source, target, access),
+        [_, _, access] => fail!("bad device '{text}': access '{access}' is not some of rwm"),
+        _ => fail!("bad device '{text}': write SOURCE[:TARGET][:rwm]"),
+    };
+    if !source.starts_with('/') || !target.starts_with('/') {
+        fail!("bad device '{text}': its paths are absolute, as in /dev/fuse");
+    }
+    let target = super::mount::clean(target);
+    if target == "/" {
+        fail!("bad device '{text}': its target can't be /");
+    }
+    Ok(Device { source: super::mount::clean(source), target, access: access.to_owned() })
+}
+
+/// Most rotated files that are kept.
+const MAX_LOG_FILES: u32 = 1000;
+
+/// `max-size=10m` or `max-file=3`.
+pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
+    match text.split_once('=') {
+        Some(("max-size", "-1")) => log.max_size = u64::MAX,
+        Some(("max-size", size)) => match ByteSize::parse(size)?.0 {
+            0 => fail!("max-size can't be 0; -1 is no limit"),
+            size => log.max_size = size,
+        },
+        Some(("max-file", count)) => {
+            log.max_file = parse_number(count, 1, MAX_LOG_FILES)?;
+        }
+        Some((key, _)) => fail!("unknown log option '{key}'; known: max-size max-file"),
+        None => fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m"),
+    }
+    Ok(())
+}
+
+/// A number between two bounds.
+pub fn parse_number<N: FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    least: N,
+    most: N,
+) -> Result<N> {
+    match text.parse::<N>() {
+        Ok(number) if least <= number && number <= most => Ok(number),
+        _ => Err(Error::new(format!("bad number '{text}': from {least} to {most}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ulimits() {
+        let limit = parse_ulimit("nofile=1024:2048").unwrap();
+        assert_eq!((limit.name.as_str(), limit.soft, limit.hard), ("nofile", 1024, 2048));
+        assert_eq!(parse_ulimit("nproc=5").unwrap().hard, 5);
+        assert_eq!(parse_ulimit("core=-1").unwrap().soft, u64::MAX);
+        assert_eq!(parse_ulimit("core=0:unlimited").unwrap().hard, u64::MAX);
+        for bad in
+            ["nofile", "nofile=", "files=1", "nofile=2:1", "nofile=1:2:3", "nofile=-2", "nofile=+1"]
+        {
+            assert!(parse_ulimit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sysctls_of_namespaces_only() {
+        for good in [
+            "kernel.shmmax=1",
+            "fs.mqueue.msg_max=2",
+            "net.ipv4.ip_local_port_range=1 2",
+            "kernel.sem=1 2 3 4",
+        ] {
+            assert!(parse_sysctl(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "kernel.panic=1",
+            "vm.swappiness=1",
+            "kernel.shm",
+            "net.=1",
+            "net..ipv4=1",
+            "net/ipv4=1",
+            "net.ipv4/../../kernel/panic=1",
+            "kernel.shm_rmid_forced+kernel.core_pattern=|/x",
+            "net.a\nkernel.panic=1",
+            "net.a=1\n2",
+            "kernel.shmmax.=1",
+        ] {
+            assert!(parse_sysctl(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn devices() {
+        let parsed = |text| {
+            let device = parse_device(text).unwrap();
+            (device.source, device.target, device.access)
+        };
+        let of = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        assert_eq!(parsed("/dev/fuse"), of("/dev/fuse", "/dev/fuse", "rwm"));
+        assert_eq!(parsed("/dev/sda:r"), of("/dev/sda", "/dev/sda", "r"));
+        assert_eq!(parsed("/dev/sda:/dev/x"), of("/dev/sda", "/dev/x", "rwm"));
+        assert_eq!(parsed("/dev/sda:/dev/../dev/x:rw"), of("/dev/sda", "/dev/x", "rw"));
+        for bad in
+            ["", "fuse", "/dev/a:b", "/dev/a:/dev/b:x", "/dev/a:/dev/b:rr", "/a:/b:r:w", "/dev/a:/"]
+        {
+            assert!(parse_device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn log_options() {
+        let mut log = LogOptions::default();
+        set_log_option(&mut log, "max-size=1m").unwrap();
+        set_log_option(&mut log, "max-file=5").unwrap();
+        assert_eq!((log.max_size, log.max_file), (1 << 20, 5));
+        for bad in ["max-size", "max-size=x", "max-size=0", "max-file=0", "max-file=-1", "tag=x"] {
+            assert!(set_log_option(&mut log, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What is mounted: `-v [SRC:]DST[:OPTIONS]`, `--mount type=…,…` and `--tmpfs DST[:OPTIONS]`.
+//!
+//! A source that begins with a slash or a dot is a host path, any other the name of a volume, and
+//! none at all an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
+//! inside the container is resolved there, by file descriptor.
+
+use super::name::check_volume_name;
+use crate::engine::options::{MountKind, MountOption};
+use crate::error::{Context, Result, fail};
+use crate::units::ByteSize;
+
+/// An absolute path without `.`, `..` and doubled slashes.
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn parse_target(text: &str) -> Result<String> {
+    if !text.starts_with('/') {
+        fail!("the place in the container, '{text}', must be an absolute path");
+    }
+    match clean(text).as_str() {
+        "/" => fail!("nothing can be mounted on / itself"),
+        target => Ok(target.to_owned()),
+    }
+}
+
+/// A host path, relative ones taken from the working directory.
+fn parse_host_path(text: &str) -> Result<String> {
+    let path = std::path::absolute(text).context(|| format!("find '{text}' from here"))?;
+    match path.to_str() {
+        Some(path) => Ok(clean(path)),
+        None => fail!("the path of '{text}' is not UTF-8"),
+    }
+}
+
+fn empty(kind: MountKind, target: String) -> MountOption {
+    MountOption {
+        kind,
+        source: String::new(),
+        target,
+        read_only: false,
+        tmpfs_options: String::new(),
+        no_copy: false,
+        make_source: false,
+    }
+}
+
+/// `-v`.
+pub fn parse_volume(text: &str) -> Result<MountOption> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => fail!("bad volume '{text}': write [SOURCE:]TARGET[:OPTIONS]"),
+    };
+    let mut mount =
+        empty(MountKind::Volume, parse_target(target).context(|| format!("bad volume '{text}'"))?);
+    match source {
+        None => {}
+        Some("") => fail!("bad volume '{text}': its source is empty"),
+        Some(path) if path.starts_with(['/', '.']) => {
+            mount.kind = MountKind::Bind;
+            mount.source = parse_host_path(path)?;
+            mount.make_source = true;
+        }
+        Some(name) if name.contains('/') => {
+            fail!("bad volume '{text}': for a host directory write /{name} or ./{name}")
+        }
+        Some(name) => {
+            check_volume_name(name)?;
+            mount.source = name.to_owned();
+        }
+    }
+    let mut writable = false;
+    for option in options.split(',').filter(|_| parts.len() == 3) {
+        match option {
+            "ro" | "readonly" => mount.read_only = true,
+            "rw" => writable = true,
+            "nocopy" if mount.kind == MountKind::Volume => mount.no_copy = true,
+            "nocopy" => fail!("bad volume '{text}': nocopy is for volumes, not host paths"),
+            // SELinux relabelling, and the consistency hints of Docker on a Mac: nothing to do.
+            "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate" => {}
+            "private" | "shared" | "rshared" | "slave" | "rslave" => {
+                fail!("bad volume '{text}': propagation '{option}' is not supported, only rprivate")
+            }
+            _ => fail!("bad volume '{text}': unknown option '{option}'; known: ro rw nocopy z Z"),
+        }
+    }
+    if mount.read_only && writable {
+        fail!("bad volume '{text}': both ro and rw");
+    }
+    Ok(mount)
+}
+
+/// `--tmpfs`.
+pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    let mut mount =
+        empty(MountKind::Tmpfs, parse_target(target).context(|| format!("bad tmpfs '{text}'"))?);
+    let mut kept: Vec<String> = Vec::new();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value))) {
+            ("ro", None) => mount.read_only = true,
+            ("rw", None) => mount.read_only = false,
+            ("exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev", None) => {
+                kept.push(option.to_owned());
+            }
+            ("size", Some(size)) => kept.push(format!("size={}", tmpfs_size(size)?)),
+            ("mode", Some(mode)) => kept.push(format!("mode={:o}", tmpfs_mode(mode)?)),
+            ("uid" | "gid" | "nr_inodes" | "nr_blocks", Some(number))
+                if number.parse::<u32>().is_ok() =>
+            {
+                kept.push(option.to_owned());
+            }
+            _ => fail!(
+                "bad tmpfs '{text}': unknown option '{option}'; known: size= mode= uid= gid= nr_inodes= ro rw exec noexec suid nosuid dev nodev"
+            ),
+        }
+    }
+    mount.tmpfs_options = kept.join(",");
+    Ok(mount)
+}
+
+/// Bytes, or a percentage of the memory.
+fn tmpfs_size(text: &str) -> Result<String> {
+    match text.strip_suffix('%') {
+        Some(percent) if matches!(percent.parse::<u8>(), Ok(1..=100)) => Ok(text.to_owned()),
+        _ => Ok(ByteSize::parse(text)?.0.to_string()),
+    }
+}
+
+fn tmpfs_mode(text: &str) -> Result<u32> {
+    let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if digits && mode <= 0o7777 => Ok(mode),
+        _ => fail!("bad mode '{text}': an octal number such as 1777"),
+    }
+}
+
+/// `--mount`.
+pub fn parse_mount(text: &str) -> Result<MountOption> {
+    let bad = || format!("bad mount '{text}'");
+    let fields = split_csv(text).context(bad)?;
+    let pairs: Vec<(String, Option<&str>)> = fields
+        .iter()
+        .map(|field| match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+            None => (field.to_ascii_lowercase(), None),
+        })
+        .collect();
+    let kind = match pairs.iter().find(|(key, _)| key == "type").and_then(|(_, value)| *value) {
+        None | Some("volume") => MountKind::Volume,
+        Some("bind") => MountKind::Bind,
+        Some("tmpfs") => MountKind::Tmpfs,
+        Some(other) => {
+            fail!("bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs")
+        }
+    };
+    let mut mount = empty(kind, String::new());
+    let mut tmpfs: Vec<String> = Vec::new();
+    for (key, value) in &pairs {
+        set_mount_key(&mut mount, &mut tmpfs, key, *value).context(bad)?;
+    }
+    mount.tmpfs_options = tmpfs.join(",");
+    if mount.target.is_empty() {
+        fail!("bad mount '{text}': target=PATH is missing");
+    }
+    if mount.kind == MountKind::Bind && mount.source.is_empty() {
+        fail!("bad mount '{text}': source=PATH is missing");
+    }
+    Ok(mount)
+}
+
+fn set_mount_key(
+    mount: &mut MountOption,
+    tmpfs: &mut Vec<String>,
+    key: &str,
+    value: Option<&str>,
+) -> Result<()> {
+    let kind = mount.kind;
+    let value = match (key, value) {
+        // These alone may stand without a value.
+        ("readonly" | "ro" | "volume-nocopy", None) => "true",
+        (_, Some(value)) => value,
+        (_, None) => fail!("'{key}' needs a value"),
+    };
+    match (key, kind) {
+        ("type", _) => {}
+        ("target" | "dst" | "destination", _) => mount.target = parse_target(value)?,
+        ("readonly" | "ro", _) => mount.read_only = parse_switch(key, value)?,
+        ("source" | "src", MountKind::Bind) => {
+            if !value.starts_with(['/', '.']) {
+                fail!("the source of a bind, '{value}', must be an absolute path or begin with ./");
+            }
+            mount.source = parse_host_path(value)?;
+        }
+        ("source" | "src", MountKind::Volume) => {
+            check_volume_name(value)?;
+            mount.source = value.to_owned();
+        }
+        ("source" | "src", MountKind::Tmpfs) => fail!("a tmpfs has no source"),
+        ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_switch(key, value)?,
+        ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
+        ("tmpfs-mode", MountKind::Tmpfs) => tmpfs.push(format!("mode={:o}", tmpfs_mode(value)?)),
+        ("bind-propagation", MountKind::Bind) if value == "rprivate" => {}
+        ("bind-propagation", MountKind::Bind) => {
+            fail!("propagation '{value}' is not supported, only rprivate")
+        }
+        // A hint of Docker on a Mac: nothing to do.
+        ("consistency", _) => {}
+        ("volume-nocopy" | "tmpfs-size" | "tmpfs-mode" | "bind-propagation", _) => {
+            fail!("'{key}' does not go with this type")
+        }
+        _ => fail!(
+            "unknown key '{key}'; known: type source target readonly tmpfs-size tmpfs-mode volume-nocopy bind-propagation"
+        ),
+    }
+    Ok(())
+}
+
+fn parse_switch(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => fail!("{key}: '{value}' is neither true nor false"),
+    }
+}
+
+/// One record of comma-separated values; a field may stand in double quotes, a quote in it doubled.
+fn split_csv(text: &str) -> Result<Vec<String>> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let at = fields.len() - 1;
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                fields[at].push('"');
+            }
+            '"' if quoted || fields[at].is_empty() => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            c => fields[at].push(c),
+        }
+    }
+    if quoted {
+        fail!("a quote is not closed");
+    }
+    Ok(fields)
+}
+
+/// Refuses two mounts on one place.
+pub fn check_distinct(mounts: &[MountOption]) -> Result<()> {
+    let mut targets: Vec<&str> = mounts.iter().map(|mount| mount.target.as_str()).collect();
+    targets.sort_unstable();
+    match targets.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => fail!("two mounts on '{}'", pair[0]),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_binds_and_anonymous_ones() {
+        let bind = parse_volume("/a/../b:/c/./d/:ro,z").unwrap();
+        assert_eq!(
+            (bind.kind, bind.source.as_str(), bind.target.as_str()),
+            (MountKind::Bind, "/b", "/c/d")
+        );
+        assert!(bind.read_only && bind.make_source);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(parse_volume("./x:/y").unwrap().source, format!("{}/x", here.display()));
+        assert_eq!(parse_volume(".:/y").unwrap().source, here.to_str().unwrap());
+        let volume = parse_volume("data:/var/../srv:nocopy").unwrap();
+        assert_eq!(
+            (volume.kind, volume.source.as_str(), volume.target.as_str()),
+            (MountKind::Volume, "data", "/srv")
+        );
+        assert!(volume.no_copy && !volume.make_source);
+        let anonymous = parse_volume("/data").unwrap();
+        assert_eq!((anonymous.kind, anonymous.source.as_str()), (MountKind::Volume, ""));
+    }
+
+    #[test]
+    fn bad_volumes() {
+        for (text, part) in [
+            ("", "absolute"),
+            ("data", "absolute"),
+            ("data:rel", "absolute"),
+            ("data:/", "on / itself"),
+            ("data:/a/..", "on / itself"),
+            (":/x", "source is empty"),
+            ("a/b:/x", "write /a/b or ./a/b"),
+            ("d:/x", "volume name"),
+            ("_d:/x", "volume name"),
+            ("/a:/b:rx", "unknown option 'rx'"),
+            ("/a:/b:", "unknown option ''"),
+            ("/a:/b:ro,rw", "both ro and rw"),
+            ("/a:/b:rshared", "propagation 'rshared'"),
+            ("/a:/b:ro:x", "write [SOURCE:]TARGET"),
+            ("/a:ro", "absolute"),
+            ("/a:/b:nocopy", "nocopy is for volumes"),
+        ] {
+            let error = parse_volume(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn tmpfs_with_and_without_options() {
+        assert_eq!(parse_tmpfs("/x").unwrap().tmpfs_options, "");
+        let tmpfs = parse_tmpfs("/x:size=64m,mode=0755,noexec,ro").unwrap();
+        assert_eq!(tmpfs.tmpfs_options, "size=67108864,mode=755,noexec");
+        assert!(tmpfs.read_only);
+        assert_eq!(parse_tmpfs("/x:size=50%").unwrap().tmpfs_options, "size=50%");
+        for bad in ["x", "/", "/x:size=x", "/x:mode=9", "/x:foo", "/x:size=0%", "/x:uid=a"] {
+            assert!(parse_tmpfs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mounts_by_key() {
+        let bind = parse_mount("type=bind,src=/a,dst=/b,readonly").unwrap();
+        assert!(bind.kind == MountKind::Bind && bind.read_only && !bind.make_source);
+        assert!(!parse_mount("type=bind,source=/a,target=/b,ro=false").unwrap().read_only);
+        let volume = parse_mount("source=data,destination=/b,volume-nocopy=true").unwrap();
+        assert!(volume.kind == MountKind::Volume && volume.no_copy && volume.source == "data");
+        let tmpfs = parse_mount("dst=/t,tmpfs-size=1m,tmpfs-mode=1777,type=tmpfs").unwrap();
+        assert_eq!(tmpfs.tmpfs_options, "size=1048576,mode=1777");
+        assert_eq!(parse_mount("type=bind,\"src=/a,b\",dst=/c").unwrap().source, "/a,b");
+    }
+
+    #[test]
+    fn bad_mounts() {
+        for (text, part) in [
+            ("", "'' needs a value"),
+            ("type=bind,dst=/b", "source=PATH is missing"),
+            ("type=bind,src=/a", "target=PATH is missing"),
+            ("type=bind,src=a,dst=/b", "absolute"),
+            ("type=npipe,src=a,dst=/b", "unknown type 'npipe'"),
+            ("type=volume,dst=/b,speed=9", "unknown key 'speed'"),
+            ("type=volume,dst=/b,tmpfs-size=1m", "does not go with this type"),
+            ("type=bind,src=/a,dst=/b,bind-propagation=rshared", "only rprivate"),
+            ("type=tmpfs,src=/a,dst=/b", "no source"),
+            ("type=tmpfs,dst=/b,ro=maybe", "neither true nor false"),
+            ("type=tmpfs,\"dst=/b", "quote"),
+        ] {
+            let error = parse_mount(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_mount_a_place() {
+        let mounts = [parse_volume("/a:/x").unwrap(), parse_tmpfs("/x/").unwrap()];
+        assert_eq!(check_distinct(&mounts).unwrap_err().to_string(), "two mounts on '/x'");
+        assert!(check_distinct(&mounts[..1]).is_ok());
+    }
+}

@@ -1,0 +1,125 @@
+//! Names: of containers, volumes and hosts; labels; `--add-host` lines.
+
+use std::net::IpAddr;
+
+use crate::error::{Result, fail};
+
+/// The longest container or volume name: it is one component of a path, with room to spare.
+const MAX_NAME: usize = 128;
+/// utsname(2)'s field less its NUL.
+const MAX_HOSTNAME: usize = 64;
+
+/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, Docker's grammar of names.
+fn is_name(text: &str) -> bool {
+    let (first, rest) = text.as_bytes().split_first().unwrap_or((&b'-', &[]));
+    let tail = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    first.is_ascii_alphanumeric() && !rest.is_empty() && rest.iter().all(tail)
+}
+
+pub fn check_container_name(text: &str) -> Result<()> {
+    check_name("container", text)
+}
+
+pub fn check_volume_name(text: &str) -> Result<()> {
+    check_name("volume", text)
+}
+
+fn check_name(what: &str, text: &str) -> Result<()> {
+    if text.len() > MAX_NAME {
+        fail!("bad {what} name: {} characters are more than {MAX_NAME}", text.len());
+    }
+    if !is_name(text) {
+        fail!(
+            "bad {what} name '{text}': two or more letters, digits, '_', '.', '-', the first a letter or digit"
+        );
+    }
+    Ok(())
+}
+
+pub fn check_hostname(text: &str) -> Result<()> {
+    if text.is_empty() || text.len() > MAX_HOSTNAME {
+        fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if !text.bytes().all(plain) || text.starts_with(['-', '.']) {
+        fail!(
+            "bad host name '{text}': letters, digits, '-', '_' and dots, the first a letter or digit"
+        );
+    }
+    Ok(())
+}
+
+/// `key=value`, or `key` alone for an empty value.
+pub fn parse_label(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.trim().is_empty() {
+        fail!("bad label '{text}': its key is empty");
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets.
+pub fn parse_host(text: &str) -> Result<(String, String)> {
+    let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
+        fail!("bad host '{text}': write NAME:ADDRESS");
+    };
+    check_hostname(name)?;
+    if address == "host-gateway" {
+        fail!("host-gateway is not there yet: write the address itself");
+    }
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bare.unwrap_or(address).parse::<IpAddr>() {
+        Ok(ip) => Ok((name.to_owned(), ip.to_string())),
+        Err(_) => fail!("bad host '{text}': '{address}' is no IP address"),
+    }
+}
+
+/// An address of a name server.
+pub fn parse_address(text: &str) -> Result<String> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => fail!("'{text}' is no IP address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn container_names() {
+        for good in ["web", "a1", "A_b.c-d", &"x".repeat(128)] {
+            assert!(check_container_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "-a", ".a", "a/b", "a b", "é1", "..", &"x".repeat(129)] {
+            assert!(check_container_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hostnames() {
+        for good in ["h", "web.example.org", &"x".repeat(64)] {
+            assert!(check_hostname(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-h", "a b", "a\nb", "a/b", &"x".repeat(65)] {
+            assert!(check_hostname(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_both_families() {
+        assert_eq!(parse_host("db:10.0.0.1").unwrap(), ("db".into(), "10.0.0.1".into()));
+        assert_eq!(parse_host("db:::1").unwrap(), ("db".into(), "::1".into()));
+        assert_eq!(parse_host("db=[fe80::1]").unwrap(), ("db".into(), "fe80::1".into()));
+        for bad in ["db", "db:", ":1.2.3.4", "db:1.2.3", "db:host-gateway", "a\nb:1.2.3.4"] {
+            assert!(parse_host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn labels() {
+        assert_eq!(parse_label("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(parse_label("a").unwrap(), ("a".into(), String::new()));
+        assert!(parse_label("=x").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! What concerns the first process and its terminal: namespaces, working directory, detach keys.
+
+use crate::engine::options::NamespaceOption;
+use crate::error::{Result, fail};
+
+/// `host`, `container:NAME`, `private` or nothing.
+pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
+    match text {
+        "" | "private" => Ok(NamespaceOption::Private),
+        "host" => Ok(NamespaceOption::Host),
+        _ => match text.strip_prefix("container:") {
+            Some(name) if !name.is_empty() => Ok(NamespaceOption::Container(name.to_owned())),
+            _ => fail!("bad namespace '{text}': write host, private or container:NAME"),
+        },
+    }
+}
+
+/// `none`, `host`, `container:NAME` or a network's name.
+pub fn check_network(text: &str) -> Result<()> {
+    let name = match text.split_once(':') {
+        Some(("container", name)) if !name.is_empty() => name,
+        Some(_) => {
+            fail!("bad network '{text}': write none, host, container:NAME or a network's name")
+        }
+        None => text,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
+        fail!("bad network '{text}': write none, host, container:NAME or a network's name");
+    }
+    Ok(())
+}
+
+/// An absolute directory inside the container, cleaned of `.` and `..`.
+pub fn parse_workdir(text: &str) -> Result<String> {
+    if !text.starts_with('/') {
+        fail!("bad working directory '{text}': it must be absolute");
+    }
+    Ok(super::mount::clean(text))
+}
+
+/// The longest detach sequence.
+const MAX_KEYS: usize = 16;
+
+/// A key sequence, `ctrl-p,ctrl-q` or `a,b`, as the bytes that a terminal sends.
+pub fn parse_detach_keys(text: &str) -> Result<Vec<u8>> {
+    let mut keys = Vec::new();
+    for key in text.split(',') {
+        let byte = match (key.strip_prefix("ctrl-").map(str::as_bytes), key.as_bytes()) {
+            (Some(&[letter @ (b'a'..=b'z' | b'A'..=b'Z' | b'@' | b'['..=b'_')]), _) => {
+                letter.to_ascii_uppercase() & 0x1f
+            }
+            (None, &[byte]) if byte.is_ascii_graphic() => byte,
+            _ => fail!(
+                "bad detach key '{key}': write a character or ctrl- and a letter, @, [, \\, ], ^, _"
+            ),
+        };
+        keys.push(byte);
+    }
+    if keys.len() > MAX_KEYS {
+        fail!("bad detach keys: {} are more than {MAX_KEYS}", keys.len());
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detach_keys_are_what_a_terminal_sends() {
+        assert_eq!(parse_detach_keys("ctrl-p,ctrl-q").unwrap(), [0x10, 0x11]);
+        assert_eq!(parse_detach_keys("ctrl-@,ctrl-[,a").unwrap(), [0, 0x1b, b'a']);
+        for bad in ["", "ctrl-", "ctrl-1", "ab", "a,", "alt-x"] {
+            assert!(parse_detach_keys(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn namespaces_and_networks() {
+        assert_eq!(parse_namespace("host").unwrap(), NamespaceOption::Host);
+        assert_eq!(
+            parse_namespace("container:web").unwrap(),
+            NamespaceOption::Container("web".into())
+        );
+        for bad in ["hots", "container:", "none"] {
+            assert!(parse_namespace(bad).is_err(), "{bad}");
+        }
+        for good in ["none", "host", "container:web", "my_net"] {
+            assert!(check_network(good).is_ok(), "{good}");
+        }
+        for bad in ["", "container:", "a b", "x:y", "../x", "a/b"] {
+            assert!(check_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn workdirs_are_absolute() {
+        assert_eq!(parse_workdir("/a/../b/./c/").unwrap(), "/b/c");
+        assert!(parse_workdir("a").is_err());
+        assert!(parse_workdir("").is_err());
+    }
+}

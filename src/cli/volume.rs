@@ -1,0 +1,302 @@
+//! Volumes: create, ls, inspect, rm, prune.
+
+use std::io::BufRead;
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::format::{Field, Format, Piece, Show};
+use super::inspect::{inspect, parse_format};
+use super::output::{print, print_line};
+use super::value::name::{check_volume_name, parse_label};
+use super::{Invocation, Outcome};
+use crate::engine::options::InspectKind;
+use crate::engine::view::VolumeView;
+use crate::error::{Result, fail};
+use crate::time::Instant;
+
+#[derive(Default)]
+struct CreateArgs {
+    labels: Vec<(String, String)>,
+}
+
+static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
+    Flag::<CreateArgs>::value("label", "KEY=VALUE", "Attach a label", |a, v| {
+        a.labels.push(parse_label(v)?);
+        Ok(())
+    }),
+    Flag::<CreateArgs>::value("driver", "DRIVER", "local, the only one", |_, v| match v {
+        "local" => Ok(()),
+        _ => fail!("unknown volume driver '{v}'; known: local"),
+    })
+    .short('d'),
+];
+
+pub static CREATE: Command = Command {
+    name: "volume create",
+    group: Group::Volumes,
+    usage: "[FLAGS] [VOLUME]",
+    summary: "Make a volume",
+    examples: &["mydocker volume create data"],
+    operand: Operand::Nothing,
+    operands: (0, 1),
+    trailing: false,
+    flags: || specs(CREATE_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(CREATE_FLAGS)?;
+        let name = names.first().map(String::as_str);
+        if let Some(name) = name {
+            check_volume_name(name)?;
+        }
+        print_line(&call.engine()?.volume_create(name, &args.labels)?)?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct LsArgs {
+    quiet: bool,
+    filters: Vec<VolumeFilter>,
+    format: String,
+}
+
+enum VolumeFilter {
+    Name(String),
+    /// `key` or `key=value`
+    Label(String),
+}
+
+static LS_FLAGS: &[Flag<LsArgs>] = &[
+    Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
+    Flag::<LsArgs>::value("filter", "KEY=VALUE", "name or label", |a, v| {
+        a.filters.push(match v.split_once('=') {
+            Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
+            Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
+            Some((key, _)) => fail!("unknown filter '{key}'; known: name label"),
+            None => fail!("bad filter '{v}': write KEY=VALUE, as in name=data"),
+        });
+        Ok(())
+    })
+    .short('f'),
+    Flag::<LsArgs>::value("format", "FORMAT", "json, or a template such as '{{.Name}}'", |a, v| {
+        a.format = v.to_owned();
+        Ok(())
+    }),
+];
+
+pub static LS: Command = Command {
+    name: "volume ls",
+    group: Group::Volumes,
+    usage: "[FLAGS]",
+    summary: "List volumes",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(LS_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(LS_FLAGS)?;
+        let format = match (args.quiet, args.format.as_str()) {
+            (true, "") => "{{.Name}}",
+            (_, format) => format,
+        };
+        let format = match Format::parse(format, FIELDS, COLUMNS) {
+            Ok(format) => format,
+            Err(error) => return call.refuse(format!("--format: {error}")),
+        };
+        let mut volumes = call.engine()?.volumes()?;
+        volumes.retain(|volume| passes(volume, &args.filters));
+        let show = Show { no_trunc: true, now: Instant(0) };
+        print(&format.render(&volumes, FIELDS, &show))?;
+        Ok(0)
+    },
+};
+
+/// Filters of one key are alternatives, those of different keys add up.
+fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
+    let has_label = |wanted: &str| {
+        volume.labels.iter().any(|(key, value)| match wanted.split_once('=') {
+            Some((wanted, content)) => key == wanted && value == content,
+            None => key == wanted,
+        })
+    };
+    let (mut names, mut labels) = ((false, false), (false, false));
+    for filter in filters {
+        match filter {
+            VolumeFilter::Name(part) => names = (true, names.1 || volume.name.contains(part)),
+            VolumeFilter::Label(label) => labels = (true, labels.1 || has_label(label)),
+        }
+    }
+    (!names.0 || names.1) && (!labels.0 || labels.1)
+}
+
+static COLUMNS: &[&str] = &["Driver", "Name"];
+
+static FIELDS: &[Field<VolumeView>] = &[
+    Field { name: "Driver", header: "DRIVER", write: |_, _, out| out.push_str("local") },
+    Field {
+        name: "Labels",
+        header: "LABELS",
+        write: |volume, _, out| {
+            for (at, (key, value)) in volume.labels.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                out.extend([key, "=", value]);
+            }
+        },
+    },
+    Field {
+        name: "Mountpoint",
+        header: "MOUNTPOINT",
+        write: |volume, _, out| out.push_str(&volume.mountpoint),
+    },
+    Field {
+        name: "Name",
+        header: "VOLUME NAME",
+        write: |volume, _, out| out.push_str(&volume.name),
+    },
+    Field { name: "Scope", header: "SCOPE", write: |_, _, out| out.push_str("local") },
+];
+
+#[derive(Default)]
+struct InspectArgs {
+    format: Option<Vec<Piece>>,
+}
+
+static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::value(
+    "format",
+    "FORMAT",
+    "json, or a template such as '{{.Mountpoint}}'",
+    |a, v| {
+        a.format = Some(parse_format(v)?);
+        Ok(())
+    },
+)
+.short('f')];
+
+pub static INSPECT: Command = Command {
+    name: "volume inspect",
+    group: Group::Volumes,
+    usage: "[FLAGS] VOLUME [VOLUME…]",
+    summary: "Show all that is known of volumes",
+    examples: &[],
+    operand: Operand::Volume,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(INSPECT_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(INSPECT_FLAGS)?;
+        inspect(call, &names, Some(InspectKind::Volume), args.format.as_deref())
+    },
+};
+
+#[derive(Default)]
+struct RmArgs {
+    force: bool,
+}
+
+static RM_FLAGS: &[Flag<RmArgs>] =
+    &[Flag::<RmArgs>::switch("force", "A volume that isn't there is no error", |a, on| {
+        a.force = on;
+    })
+    .short('f')];
+
+pub static RM: Command = Command {
+    name: "volume rm",
+    group: Group::Volumes,
+    usage: "[FLAGS] VOLUME [VOLUME…]",
+    summary: "Remove volumes and all that is in them",
+    examples: &[],
+    operand: Operand::Volume,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(RM_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(RM_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.volume_remove(name, args.force)?;
+            print_line(name)
+        })
+    },
+};
+
+#[derive(Default)]
+struct PruneArgs {
+    all: bool,
+    force: bool,
+}
+
+static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
+    Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f'),
+];
+
+pub static PRUNE: Command = Command {
+    name: "volume prune",
+    group: Group::Volumes,
+    usage: "[FLAGS]",
+    summary: "Remove volumes that no container uses",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(PRUNE_FLAGS),
+    run: prune,
+};
+
+fn prune(call: &Invocation) -> Outcome {
+    let (args, _) = call.parse(PRUNE_FLAGS)?;
+    if !args.force && !confirmed(args.all)? {
+        return Ok(0);
+    }
+    let removed = call.engine()?.volume_prune(args.all)?;
+    let mut text = String::new();
+    if !removed.is_empty() {
+        text.push_str("Deleted Volumes:\n");
+    }
+    for name in &removed {
+        text.push_str(name);
+        text.push('\n');
+    }
+    print(&text)?;
+    Ok(0)
+}
+
+/// Asks; anything but a yes is a no.
+fn confirmed(all: bool) -> Result<bool> {
+    let which = if all { "all" } else { "all anonymous" };
+    print(&format!("This removes {which} volumes that no container uses. Go on? [y/N] "))?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(name: &str) -> VolumeView {
+        VolumeView {
+            name: name.into(),
+            mountpoint: format!("/v/{name}/_data"),
+            labels: vec![("a".into(), "1".into())],
+        }
+    }
+
+    #[test]
+    fn the_table_reads_as_dockers() {
+        let show = Show { no_trunc: true, now: Instant(0) };
+        let text = Format::Columns(COLUMNS).render(&[volume("data")], FIELDS, &show);
+        assert_eq!(text, "DRIVER    VOLUME NAME\nlocal     data\n");
+    }
+
+    #[test]
+    fn filters_of_one_key_are_alternatives() {
+        let name = |part: &str| VolumeFilter::Name(part.into());
+        let label = |label: &str| VolumeFilter::Label(label.into());
+        let volume = volume("data");
+        assert!(passes(&volume, &[]));
+        assert!(passes(&volume, &[name("x"), name("at")]));
+        assert!(passes(&volume, &[name("at"), label("a=1"), label("b")]));
+        assert!(!passes(&volume, &[name("at"), label("a=2")]));
+        assert!(!passes(&volume, &[name("x"), label("a")]));
+    }
+}

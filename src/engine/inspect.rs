@@ -1,0 +1,332 @@
+//! `inspect`: all that is on record, under Docker's field names.
+
+use miniserde::json::{Array, Number, Object, Value, to_string};
+
+use super::Engine;
+use super::options::InspectKind;
+use crate::container::names;
+use crate::container::record::{Files, MountKind, MountRecord, Record};
+use crate::container::state::{Condition, condition};
+use crate::error::{Result, fail};
+use crate::image::{Image, ImageStore};
+use crate::time::Instant;
+use crate::volume;
+
+/// What Docker prints for "not yet".
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+impl Engine {
+    /// A JSON object for the container, image or volume of that name, looked for in this order.
+    pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
+        if matches!(kind, None | Some(InspectKind::Container)) {
+            match names::resolve(&self.roots, name) {
+                Ok(id) => return self.container(&id),
+                Err(error) if kind.is_some() || error.to_string().contains("ambiguous") => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        if matches!(kind, None | Some(InspectKind::Image)) {
+            if let Some(image) = ImageStore::open(&self.roots)?.resolve(name)? {
+                return self.image(&image);
+            }
+            if kind.is_some() {
+                fail!("no such image: {name}");
+            }
+        }
+        match volume::read(&self.roots, name) {
+            Ok(volume) => Ok(self.volume(&volume)),
+            Err(error) if kind.is_some() => Err(error),
+            Err(_) => fail!("no such container, image or volume: {name}"),
+        }
+    }
+
+    fn container(&self, id: &str) -> Result<String> {
+        let record = Record::read(&self.roots, id)?;
+        let files = Files::new(&self.roots, id);
+        let condition = condition(&self.roots, &record)?;
+        let mut args = record.args().into_iter();
+        let graph = object([
+            ("LowerDir", text(reversed(&record.layers).join(":"))),
+            ("UpperDir", text(files.upper().display())),
+            ("WorkDir", text(files.work().display())),
+        ]);
+        Ok(to_string(&object([
+            ("Id", text(id)),
+            ("Created", instant(record.created)),
+            ("Path", text(args.next().unwrap_or_default())),
+            ("Args", strings(args)),
+            ("State", state(&condition)),
+            ("Image", text(&record.image_id)),
+            ("ResolvConfPath", text(files.dir.join("resolv.conf").display())),
+            ("HostnamePath", text(files.dir.join("hostname").display())),
+            ("HostsPath", text(files.dir.join("hosts").display())),
+            ("LogPath", text(files.log().display())),
+            // Docker puts a slash before it, a leftover of links that no script needs.
+            ("Name", text(format!("/{}", record.name))),
+            ("RestartCount", number(0)),
+            ("Driver", text("overlay")),
+            ("Platform", text("linux")),
+            ("MountLabel", text("")),
+            ("ProcessLabel", text("")),
+            ("AppArmorProfile", text("")),
+            ("HostConfig", host_config(&record)),
+            ("GraphDriver", object([("Name", text("overlay")), ("Data", graph)])),
+            ("Mounts", array(record.mounts.iter().map(mount))),
+            ("Config", config(&record)),
+            ("NetworkSettings", network_settings(&record)),
+        ])))
+    }
+
+    fn image(&self, image: &Image) -> Result<String> {
+        let config = &image.config;
+        let defaults = &config.config;
+        let found = ImageStore::open(&self.roots)?.list()?;
+        let id = image.id.to_string();
+        let tags = found.iter().filter(|view| view.id == id).filter_map(|view| {
+            Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
+        });
+        let size = found.iter().find(|view| view.id == id).map_or(0, |view| view.size);
+        let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
+        Ok(to_string(&object([
+            ("Id", text(&id)),
+            ("RepoTags", strings(tags)),
+            ("RepoDigests", array([])),
+            ("Created", text(created)),
+            ("Architecture", text(&config.architecture)),
+            ("Os", text(&config.os)),
+            ("Size", number(size)),
+            (
+                "Config",
+                object([
+                    ("User", text(&defaults.user)),
+                    ("ExposedPorts", set(&defaults.exposed_ports)),
+                    ("Env", strings(&defaults.env)),
+                    ("Cmd", defaults.cmd.as_ref().map_or(Value::Null, strings)),
+                    ("Volumes", set(&defaults.volumes)),
+                    ("WorkingDir", text(&defaults.working_dir)),
+                    ("Entrypoint", defaults.entrypoint.as_ref().map_or(Value::Null, strings)),
+                    ("Labels", map(&defaults.labels)),
+                    ("StopSignal", text(defaults.stop_signal.as_deref().unwrap_or_default())),
+                ]),
+            ),
+            (
+                "RootFS",
+                object([
+                    ("Type", text("layers")),
+                    ("Layers", strings(config.diff_ids.iter().map(ToString::to_string))),
+                ]),
+            ),
+        ])))
+    }
+
+    fn volume(&self, volume: &volume::Volume) -> String {
+        to_string(&object([
+            ("CreatedAt", instant(volume.created)),
+            ("Driver", text("local")),
+            ("Labels", map(&volume.labels)),
+            ("Mountpoint", text(volume::data(&self.roots, &volume.name).display())),
+            ("Name", text(&volume.name)),
+            ("Options", object([])),
+            ("Scope", text("local")),
+        ]))
+    }
+}
+
+fn state(condition: &Condition) -> Value {
+    let (status, pid, started, outcome) = match condition {
+        Condition::Created => ("created", 0, 0, None),
+        Condition::Running(state) => ("running", state.pid, state.started, None),
+        Condition::Exited(outcome) => ("exited", 0, outcome.started, Some(outcome)),
+        Condition::Leftover => ("dead", 0, 0, None),
+    };
+    object([
+        ("Status", text(status)),
+        ("Running", Value::Bool(status == "running")),
+        ("Paused", Value::Bool(false)),
+        ("Restarting", Value::Bool(false)),
+        ("OOMKilled", Value::Bool(outcome.is_some_and(|outcome| outcome.oom_killed))),
+        ("Dead", Value::Bool(status == "dead")),
+        ("Pid", number(pid as u64)),
+        ("ExitCode", number(outcome.map_or(0, |outcome| outcome.exit_code.into()))),
+        ("Error", text(outcome.map_or("", |outcome| &outcome.error))),
+        ("StartedAt", instant(started)),
+        ("FinishedAt", instant(outcome.map_or(0, |outcome| outcome.finished))),
+    ])
+}
+
+fn host_config(record: &Record) -> Value {
+    let resources = &record.resources;
+    let binds = record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(|mount| {
+        let source = mount.volume.as_ref().unwrap_or(&mount.source);
+        format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
+    });
+    let devices = record.devices.iter().map(|device| {
+        object([
+            ("PathOnHost", text(&device.source)),
+            ("PathInContainer", text(&device.target)),
+            ("CgroupPermissions", text(&device.access)),
+        ])
+    });
+    let ulimits = record.rlimits.iter().map(|limit| {
+        object([
+            ("Name", text(&limit.name)),
+            ("Hard", signed(limit.hard as i64)),
+            ("Soft", signed(limit.soft as i64)),
+        ])
+    });
+    let log_options = [
+        ("max-size".to_owned(), record.log_max_size.to_string()),
+        ("max-file".to_owned(), record.log_max_file.to_string()),
+    ];
+    let tmpfs: Vec<(String, String)> = record
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == MountKind::Tmpfs)
+        .map(|mount| (mount.target.clone(), mount.tmpfs_options.clone()))
+        .collect();
+    let log_type = if record.log_disabled { "none" } else { "local" };
+    object([
+        ("Binds", strings(binds)),
+        ("LogConfig", object([("Type", text(log_type)), ("Config", map(&log_options))])),
+        ("NetworkMode", text(&record.network)),
+        ("AutoRemove", Value::Bool(record.remove)),
+        ("Privileged", Value::Bool(record.privileged)),
+        ("ReadonlyRootfs", Value::Bool(record.read_only)),
+        ("Init", Value::Bool(record.init)),
+        ("PidMode", text(&record.pid)),
+        ("IpcMode", text(&record.ipc)),
+        ("UTSMode", text(&record.uts)),
+        ("CgroupParent", text(&record.cgroup_parent)),
+        ("ShmSize", number(record.shm_size)),
+        ("Tmpfs", map(&tmpfs)),
+        ("Dns", strings(&record.dns)),
+        ("DnsSearch", strings(&record.dns_search)),
+        (
+            "ExtraHosts",
+            strings(record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}"))),
+        ),
+        ("Sysctls", map(&record.sysctls)),
+        ("Ulimits", array(ulimits)),
+        ("Devices", array(devices)),
+        ("OomScoreAdj", signed(record.oom_score_adj.unwrap_or(0).into())),
+        ("Memory", number(resources.memory.unwrap_or(0))),
+        ("MemorySwap", signed(resources.memory_swap.unwrap_or(0))),
+        ("MemoryReservation", number(resources.memory_reservation.unwrap_or(0))),
+        ("NanoCpus", number(resources.nano_cpus.unwrap_or(0))),
+        ("CpuShares", number(resources.cpu_shares.unwrap_or(0))),
+        ("CpuQuota", signed(resources.cpu_quota.unwrap_or(0))),
+        ("CpuPeriod", number(resources.cpu_period.unwrap_or(0))),
+        ("CpusetCpus", text(resources.cpuset_cpus.as_deref().unwrap_or(""))),
+        ("CpusetMems", text(resources.cpuset_mems.as_deref().unwrap_or(""))),
+        ("PidsLimit", resources.pids.map_or(Value::Null, signed)),
+        ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
+    ])
+}
+
+fn mount(mount: &MountRecord) -> Value {
+    let kind = match mount.kind {
+        MountKind::Bind => "bind",
+        MountKind::Volume => "volume",
+        MountKind::Tmpfs => "tmpfs",
+    };
+    object([
+        ("Type", text(kind)),
+        ("Name", text(mount.volume.as_deref().unwrap_or(""))),
+        ("Source", text(&mount.source)),
+        ("Destination", text(&mount.target)),
+        ("Mode", text(if mount.read_only { "ro" } else { "" })),
+        ("RW", Value::Bool(!mount.read_only)),
+        ("Propagation", text(if mount.kind == MountKind::Bind { "rprivate" } else { "" })),
+    ])
+}
+
+fn config(record: &Record) -> Value {
+    let or_null = |words: &[String]| if words.is_empty() { Value::Null } else { strings(words) };
+    let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+    object([
+        ("Hostname", text(&record.hostname)),
+        ("User", text(&record.user)),
+        ("Tty", Value::Bool(record.tty)),
+        ("OpenStdin", Value::Bool(record.interactive)),
+        ("Env", strings(&record.env)),
+        ("Cmd", or_null(&record.command)),
+        ("Image", text(&record.image)),
+        ("Volumes", set(volumes.map(|mount| &mount.target))),
+        ("WorkingDir", text(&record.cwd)),
+        ("Entrypoint", or_null(&record.entrypoint)),
+        ("Labels", map(&record.labels)),
+        ("ExposedPorts", set(&record.exposed)),
+        ("StopSignal", text(&record.stop_signal)),
+        ("StopTimeout", record.stop_timeout.map_or(Value::Null, signed)),
+    ])
+}
+
+fn network_settings(record: &Record) -> Value {
+    let network =
+        object([("IPAddress", text("")), ("Gateway", text("")), ("MacAddress", text(""))]);
+    let mut networks = Object::new();
+    networks.insert(record.network.clone(), network);
+    object([
+        ("IPAddress", text("")),
+        ("Gateway", text("")),
+        ("MacAddress", text("")),
+        ("Ports", object([])),
+        ("Networks", Value::Object(networks)),
+    ])
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let mut object = Object::new();
+    for (key, value) in fields {
+        object.insert(key.to_owned(), value);
+    }
+    Value::Object(object)
+}
+
+fn array(values: impl IntoIterator<Item = Value>) -> Value {
+    Value::Array(values.into_iter().collect::<Array>())
+}
+
+fn strings<S: ToString>(values: impl IntoIterator<Item = S>) -> Value {
+    array(values.into_iter().map(|value| Value::String(value.to_string())))
+}
+
+/// Go's way to write a set: `{"80/tcp": {}}`.
+fn set<S: ToString>(keys: impl IntoIterator<Item = S>) -> Value {
+    let mut object = Object::new();
+    for key in keys {
+        object.insert(key.to_string(), Value::Object(Object::new()));
+    }
+    Value::Object(object)
+}
+
+fn map(pairs: &[(String, String)]) -> Value {
+    let mut object = Object::new();
+    for (key, value) in pairs {
+        object.insert(key.clone(), text(value));
+    }
+    Value::Object(object)
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn number(value: u64) -> Value {
+    Value::Number(Number::U64(value))
+}
+
+fn signed(value: i64) -> Value {
+    Value::Number(Number::I64(value))
+}
+
+/// Nanoseconds since 1970; zero is never.
+fn instant(ns: i64) -> Value {
+    if ns == 0 { text(NEVER) } else { text(Instant(ns).to_rfc3339()) }
+}
+
+fn reversed(layers: &[String]) -> Vec<String> {
+    layers.iter().rev().cloned().collect()
+}

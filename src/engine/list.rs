@@ -1,0 +1,132 @@
+//! `ps`: every container as it truly is now.
+
+use super::Engine;
+use super::options::Filter;
+use super::view::{ContainerView, Status};
+use crate::container::record::{Record, all_ids};
+use crate::container::state::{Condition, condition};
+use crate::error::Result;
+use crate::time::Instant;
+
+impl Engine {
+    /// Newest first. A container whose files can't be read is listed as dead, with the reason; what
+    /// an interrupted `--rm` left is removed rather than listed.
+    pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
+        let mut views = Vec::new();
+        for id in all_ids(&self.roots)? {
+            let Some(view) = self.view(&id) else { continue };
+            let shown =
+                all || matches!(view.status, Status::Running { .. } | Status::Paused { .. });
+            if shown && matches(&view, filters) {
+                views.push(view);
+            }
+        }
+        views.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        Ok(views)
+    }
+
+    fn view(&self, id: &str) -> Option<ContainerView> {
+        let record = match Record::read(&self.roots, id) {
+            Ok(record) => record,
+            // Made or removed at this very moment, or a `create` was killed: no container yet.
+            Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
+                return None;
+            }
+            Err(error) => return Some(dead(id, error.to_string())),
+        };
+        let status = match condition(&self.roots, &record) {
+            Ok(Condition::Created) => Status::Created,
+            Ok(Condition::Running(state)) => {
+                Status::Running { pid: state.pid, started: Instant(state.started) }
+            }
+            Ok(Condition::Exited(outcome)) => Status::Exited {
+                code: outcome.exit_code,
+                finished: Instant(outcome.finished),
+                oom_killed: outcome.oom_killed,
+            },
+            Ok(Condition::Leftover) => {
+                self.sweep(&record);
+                return None;
+            }
+            Err(error) => Status::Dead { reason: error.to_string() },
+        };
+        let mounts = record.mounts.iter();
+        Some(ContainerView {
+            args: record.args(),
+            mounts: mounts
+                .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
+                .filter(|name| !name.is_empty())
+                .collect(),
+            networks: vec![record.network.clone()],
+            id: record.id,
+            name: record.name,
+            image: record.image,
+            image_id: record.image_id,
+            created: Instant(record.created),
+            status,
+            ports: record.publish,
+            labels: record.labels,
+        })
+    }
+
+    /// Removes an `--rm` container whose own removal was cut short, unless its monitor is at it.
+    fn sweep(&self, record: &Record) {
+        // Tried again by the next command that lists containers.
+        let _ = self.remove(&record.id, false, true);
+    }
+}
+
+fn dead(id: &str, reason: String) -> ContainerView {
+    ContainerView {
+        id: id.to_owned(),
+        name: String::new(),
+        image: String::new(),
+        image_id: String::new(),
+        args: Vec::new(),
+        created: Instant(0),
+        status: Status::Dead { reason },
+        ports: Vec::new(),
+        labels: Vec::new(),
+        mounts: Vec::new(),
+        networks: Vec::new(),
+    }
+}
+
+/// Filters of one kind are alternatives, those of different kinds all hold; labels all hold.
+fn matches(view: &ContainerView, filters: &[Filter]) -> bool {
+    let any_of = |is_kind: fn(&Filter) -> bool| {
+        let mut of_kind = filters.iter().filter(|filter| is_kind(filter)).peekable();
+        of_kind.peek().is_none() || of_kind.any(|filter| holds(view, filter))
+    };
+    any_of(|filter| matches!(filter, Filter::Id(_)))
+        && any_of(|filter| matches!(filter, Filter::Name(_)))
+        && any_of(|filter| matches!(filter, Filter::Status(_)))
+        && any_of(|filter| matches!(filter, Filter::Ancestor(_)))
+        && filters
+            .iter()
+            .filter(|filter| matches!(filter, Filter::Label(_)))
+            .all(|filter| holds(view, filter))
+}
+
+fn holds(view: &ContainerView, filter: &Filter) -> bool {
+    match filter {
+        Filter::Id(prefix) => view.id.starts_with(prefix.as_str()),
+        Filter::Name(part) => view.name.contains(part.as_str()),
+        Filter::Status(name) => view.status.name() == name,
+        Filter::Label(wanted) => {
+            view.labels.iter().any(|(key, value)| match wanted.split_once('=') {
+                Some((wanted_key, wanted_value)) => key == wanted_key && value == wanted_value,
+                None => key == wanted,
+            })
+        }
+        Filter::Ancestor(image) => {
+            let untagged = view.image.strip_suffix(":latest").unwrap_or(&view.image);
+            let digits = image.strip_prefix("sha256:").unwrap_or(image);
+            let id = view.image_id.strip_prefix("sha256:").unwrap_or(&view.image_id);
+            let is_id = digits.len() >= 6 && id.starts_with(digits);
+            *image == view.image
+                || image.strip_suffix(":latest").unwrap_or(image) == untagged
+                || is_id
+        }
+    }
+}

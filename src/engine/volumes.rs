@@ -1,0 +1,73 @@
+//! `volume create`, `ls`, `rm`, `prune`.
+
+use super::Engine;
+use super::view::VolumeView;
+use crate::container::record::{Record, all_ids, new_id};
+use crate::error::{Result, fail};
+use crate::time::Instant;
+use crate::volume;
+
+impl Engine {
+    /// Makes a volume, or finds it there; gives its name.
+    pub fn volume_create(&self, name: Option<&str>, labels: &[(String, String)]) -> Result<String> {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => new_id()?,
+        };
+        let (created, labels) = (Instant::now().0, labels.to_vec());
+        let made = volume::Volume { name: name.clone(), created, labels, anonymous: false };
+        volume::ensure(&self.roots, &made)?;
+        Ok(name)
+    }
+
+    pub fn volumes(&self) -> Result<Vec<VolumeView>> {
+        let view = |found: volume::Volume| VolumeView {
+            mountpoint: volume::data(&self.roots, &found.name).display().to_string(),
+            name: found.name,
+            labels: found.labels,
+        };
+        Ok(volume::list(&self.roots)?.into_iter().map(view).collect())
+    }
+
+    /// A volume that a container uses stays; one that isn't there is an error without `force`.
+    pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
+        match volume::read(&self.roots, name) {
+            Ok(_) => {}
+            Err(_) if force => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        if let Some(user) = self.volume_user(name)? {
+            fail!("volume {name} is in use by container {user}; remove that first");
+        }
+        volume::remove(&self.roots, name)
+    }
+
+    /// Removes what no container uses: the volumes without a name, or `all`. Gives their names.
+    pub fn volume_prune(&self, all: bool) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for found in volume::list(&self.roots)? {
+            if (all || found.anonymous) && self.volume_user(&found.name)?.is_none() {
+                volume::remove(&self.roots, &found.name)?;
+                removed.push(found.name);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The name of a container that has the volume. A container that can't be read may have it.
+    fn volume_user(&self, name: &str) -> Result<Option<String>> {
+        for id in all_ids(&self.roots)? {
+            match Record::read(&self.roots, &id) {
+                Ok(record) => {
+                    let mut volumes =
+                        record.mounts.iter().filter_map(|mount| mount.volume.as_deref());
+                    if volumes.any(|volume| volume == name) {
+                        return Ok(Some(record.name));
+                    }
+                }
+                Err(_) => return Ok(Some(id)),
+            }
+        }
+        Ok(None)
+    }
+}
