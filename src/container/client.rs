@@ -37,6 +37,8 @@ pub struct Ties<'a> {
     /// Pass our standard input on.
     pub stdin: bool,
     pub terminal: bool,
+    /// Make the program draw its screen anew: it was drawn for somebody else.
+    pub redraw: bool,
     /// Pass signals on (there being no terminal that does).
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
@@ -111,6 +113,13 @@ pub fn tie(socket: &OwnedFd, program: Option<(i32, u64)>, ties: &Ties<'_>) -> Re
         end_typed: false,
         resized: ties.terminal,
     };
+    if ties.redraw
+        && let Some((rows, columns)) = tty::size()
+    {
+        // A size that isn't the right one, corrected at once: each is a SIGWINCH.
+        let wrong = Request::Resize { rows: rows + 1, columns };
+        wrong.send(socket.as_fd(), SendFlags::empty()).context(|| "send to the monitor")?;
+    }
     let end = client.run();
     drop(raw);
     end

@@ -9,6 +9,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::Engine;
 use super::options::ExecOptions;
 use crate::container::relay::{self, Streams};
+use crate::container::tty;
 use crate::error::{Context, Result, fail};
 use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, exec};
@@ -36,6 +37,7 @@ impl Engine {
             cwd: options.workdir.clone().unwrap_or(defaults.cwd),
             user: options.user.clone().unwrap_or(defaults.user),
             terminal,
+            window: if terminal { tty::size() } else { None },
             capabilities: if privileged { capabilities::all() } else { defaults.capabilities },
             seccomp: !privileged,
             ..defaults

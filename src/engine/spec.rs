@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Engine;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::state::{Condition, condition};
+use crate::container::tty;
 use crate::error::{Result, fail};
 use crate::network::names::{self, NameFiles, Names};
 use crate::runtime::capabilities;
@@ -107,6 +108,7 @@ pub(super) fn process(record: &Record) -> Process {
         cwd: record.cwd.clone(),
         user: record.user.clone(),
         terminal: record.tty,
+        window: if record.tty { tty::size() } else { None },
         capabilities: if record.privileged { capabilities::all() } else { capabilities::DEFAULT },
         seccomp: !record.privileged,
         rlimits: record.rlimits.clone(),

@@ -98,15 +98,16 @@ impl Engine {
         record: &Record,
         attach: &AttachOptions,
     ) -> Result<u8> {
-        let program = match program {
-            Some(program) => program,
-            None => client::await_start(socket)?,
-        };
         let ties = client::Ties {
             stdin: attach.stdin && record.interactive,
             terminal: record.tty,
+            redraw: record.tty && program.is_some(),
             sig_proxy: attach.sig_proxy,
             detach_keys: &attach.detach_keys,
+        };
+        let program = match program {
+            Some(program) => program,
+            None => client::await_start(socket)?,
         };
         let end = client::tie(socket, Some(program), &ties)?;
         super::attach::exit_status(end, &record.name)

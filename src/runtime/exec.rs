@@ -87,6 +87,7 @@ fn run(
     pidfd: BorrowedFd<'_>,
     parent: &OwnedFd,
 ) -> Result<Infallible> {
+    sys::title::replace(process::TITLE);
     setsid().context(|| "begin a new session")?;
     // By the host's paths, so before the mount namespace changes.
     for directory in target.cgroups {
@@ -108,7 +109,7 @@ fn run(
         Stdio::Terminal => {
             let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .context(|| "open the container's /")?;
-            let pty = terminal::open(root.as_fd())?;
+            let pty = terminal::open(root.as_fd(), process.window)?;
             report::send_console(parent.as_fd(), pty.master.as_fd())?;
             terminal::adopt(pty.slave.as_fd()).context(|| "adopt the terminal")?;
         }

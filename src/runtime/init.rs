@@ -33,6 +33,7 @@ fn run(
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
     process::hide()?;
+    sys::title::replace(process::TITLE);
     // The modes that we make files with are the modes they get.
     umask(Mode::empty());
     setsid().context(|| "begin a new session")?;
@@ -61,14 +62,18 @@ fn run(
     // 5. From here on no path leads to the host.
     rootfs::make_root(root.as_fd())?;
     drop(root);
-    standard_streams(stdio, parent.as_fd())?;
+    standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
     // 6. User, capabilities, filter, execve.
     let entry = process::Entry { make_cwd: true, init: spec.init, die_with_parent: true };
     process::enter(&spec.process, &entry, parent)
 }
 
-fn standard_streams(stdio: Stdio, parent: BorrowedFd<'_>) -> Result<()> {
+fn standard_streams(
+    stdio: Stdio,
+    window: Option<(u16, u16)>,
+    parent: BorrowedFd<'_>,
+) -> Result<()> {
     match stdio {
         Stdio::Given([stdin, stdout, stderr]) => {
             sys::fds::become_stdio([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
@@ -77,7 +82,7 @@ fn standard_streams(stdio: Stdio, parent: BorrowedFd<'_>) -> Result<()> {
         Stdio::Terminal => {
             let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .context(|| "open the container's /")?;
-            let pty = terminal::open(root.as_fd())?;
+            let pty = terminal::open(root.as_fd(), window)?;
             terminal::mount_console(root.as_fd(), pty.slave.as_fd())?;
             report::send_console(parent, pty.master.as_fd())?;
             terminal::adopt(pty.slave.as_fd()).context(|| "adopt the terminal")

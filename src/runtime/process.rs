@@ -22,6 +22,9 @@ use crate::sys::{self, beneath};
 /// Where commands are looked for when the environment doesn't say (Docker's default).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a process of ours is called inside a container.
+pub const TITLE: &[u8] = b"mydocker-init";
+
 /// What differs between a container's first process and one that joins it.
 pub struct Entry {
     /// Make the working directory if it isn't there (Docker does for the image's WORKDIR).

@@ -49,6 +49,8 @@ pub struct Process {
     /// `user[:group]`, names or numbers, looked up inside the container; empty is root.
     pub user: String,
     pub terminal: bool,
+    /// Rows and columns of the terminal at first.
+    pub window: Option<(u16, u16)>,
     /// One bit for each CAP_ number, as capabilities(7) counts them.
     pub capabilities: u64,
     /// Put the default seccomp filter over it.

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, fstatfs};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
@@ -19,8 +20,9 @@ pub struct Pty {
     pub slave: OwnedFd,
 }
 
-/// A new terminal from the devpts at /dev/pts below `root`.
-pub fn open(root: BorrowedFd<'_>) -> Result<Pty> {
+/// A new terminal from the devpts at /dev/pts below `root`; `window` is its first size, so that the
+/// program never sees another.
+pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = beneath::open_without_links(root, Path::new("dev/pts/ptmx"), flags, Mode::empty())
@@ -33,6 +35,10 @@ pub fn open(root: BorrowedFd<'_>) -> Result<Pty> {
     let slave =
         ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
             .context(|| "open the terminal's other side")?;
+    if let Some((ws_row, ws_col)) = window {
+        let size = Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&slave, size).context(|| "set the terminal's size")?;
+    }
     Ok(Pty { master, slave })
 }
 

@@ -16,3 +16,4 @@ pub mod mount;
 pub mod packet;
 pub mod process;
 pub mod signal;
+pub mod title;

@@ -22,6 +22,8 @@ pub fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What the first column of `mount` shows.
+    fsconfig_set_string(context.as_fd(), "source", kind)?;
     for (key, value) in options {
         match *value {
             "" => fsconfig_set_flag(context.as_fd(), *key)?,

@@ -9,11 +9,12 @@ const MAX_NAME: usize = 128;
 /// utsname(2)'s field less its NUL.
 const MAX_HOSTNAME: usize = 64;
 
-/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, Docker's grammar of names.
+/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]*`: Docker's grammar of names, and one letter
+/// too.
 fn is_name(text: &str) -> bool {
     let (first, rest) = text.as_bytes().split_first().unwrap_or((&b'-', &[]));
     let tail = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    first.is_ascii_alphanumeric() && !rest.is_empty() && rest.iter().all(tail)
+    first.is_ascii_alphanumeric() && rest.iter().all(tail)
 }
 
 pub fn check_container_name(text: &str) -> Result<()> {
@@ -30,7 +31,7 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     }
     if !is_name(text) {
         fail!(
-            "bad {what} name '{text}': two or more letters, digits, '_', '.', '-', the first a letter or digit"
+            "bad {what} name '{text}': letters, digits, '_', '.', '-', the first a letter or digit"
         );
     }
     Ok(())
