@@ -115,6 +115,9 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     let bad = || Error::new(format!("bad number of CPUs '{text}': write one such as 0.5 or 2"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if text.is_empty() {
+        return Err(bad());
+    }
     let whole = if whole.is_empty() { "0" } else { whole };
     if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return Err(bad());

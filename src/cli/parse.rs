@@ -206,16 +206,18 @@ mod tests {
         env: Vec<String>,
     }
 
-    static FLAGS: &[Flag<Args>] = &[
-        Flag::switch("interactive", "", |a, on| a.interactive = on).short('i'),
-        Flag::switch("tty", "", |a, on| a.tty = on).short('t'),
-        Flag::switch("rm", "", |a, on| a.remove = on),
-        Flag::value("name", "NAME", "", |a: &mut Args, v| {
+    type F = Flag<Args>;
+
+    static FLAGS: &[F] = &[
+        F::switch("interactive", "", |a, on| a.interactive = on).short('i'),
+        F::switch("tty", "", |a, on| a.tty = on).short('t'),
+        F::switch("rm", "", |a, on| a.remove = on),
+        F::value("name", "NAME", "", |a, v| {
             a.name = v.to_owned();
             Ok(())
         })
         .also(&["-name"]),
-        Flag::value("env", "K=V", "", |a: &mut Args, v| {
+        F::value("env", "K=V", "", |a, v| {
             a.env.push(v.to_owned());
             Ok(())
         })

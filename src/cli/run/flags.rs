@@ -17,14 +17,30 @@ use crate::cli::value::process::{
 use crate::error::{Result, fail};
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus, parse_signal};
 
-/// How many of the last flags are `run`'s alone.
+/// How many of the first flags are `run`'s alone.
 pub const RUN_ONLY: usize = 3;
 
 /// Names the arguments once, so that no closure has to.
 type F = Flag<RunArgs>;
 
-/// All flags of `run`; `create` has them but for the last `RUN_ONLY`.
+/// All flags of `run`; `create` has them but for the first `RUN_ONLY`.
 pub static FLAGS: &[F] = &[
+    // `run` alone: RUN_ONLY counts these, `create` begins after them.
+    F::switch("detach", "Run in the background and print the id", |a, on| {
+        a.detach = on;
+    })
+    .short('d')
+    .also(&["--d"])
+    .under(Category::Process),
+    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
+        a.no_sig_proxy = !on;
+    })
+    .under(Category::Process),
+    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
+        a.detach_keys = Some(parse_detach_keys(v)?);
+        Ok(())
+    })
+    .under(Category::Process),
     // General.
     F::value("name", "NAME", "Call the container so", |a, v| {
         check_container_name(v)?;
@@ -350,22 +366,6 @@ pub static FLAGS: &[F] = &[
     })
     .also(&["--ti"])
     .under(Category::Tutorial),
-    // `run` alone: RUN_ONLY counts these.
-    F::switch("detach", "Run in the background and print the id", |a, on| {
-        a.detach = on;
-    })
-    .short('d')
-    .also(&["--d"])
-    .under(Category::Process),
-    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
-        a.no_sig_proxy = !on;
-    })
-    .under(Category::Process),
-    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
-        a.detach_keys = Some(parse_detach_keys(v)?);
-        Ok(())
-    })
-    .under(Category::Process),
 ];
 
 /// Docker's zero: no limit.
