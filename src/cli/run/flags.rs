@@ -5,9 +5,9 @@ use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file};
 use crate::cli::value::limit::{
-    parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
+    parse_cgroup_parent, parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
 };
-use crate::cli::value::mount::{parse_mount, parse_tmpfs, parse_volume};
+use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
 use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_label,
 };
@@ -143,7 +143,8 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() {
             fail!("the directory's name is empty");
         }
-        a.options.rootfs = Some(v.into());
+        // The container can be started again from elsewhere.
+        a.options.rootfs = Some(parse_host_path(v)?.into());
         Ok(())
     })
     .under(Category::Files),
@@ -294,7 +295,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Limits),
     F::value("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
-        a.options.cgroup_parent = Some(v.to_owned());
+        a.options.cgroup_parent = Some(parse_cgroup_parent(v)?);
         Ok(())
     })
     .under(Category::Limits),
