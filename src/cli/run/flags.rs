@@ -12,10 +12,10 @@ use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, parse_detach_keys, parse_namespace, parse_workdir,
+    check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
 };
 use crate::error::{Result, fail};
-use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus, parse_signal};
+use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
 /// How many of the first flags are `run`'s alone.
 pub const RUN_ONLY: usize = 3;
@@ -107,7 +107,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Process),
     F::value("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
-        parse_signal(v)?;
+        check_signal(v)?;
         a.options.stop_signal = Some(v.to_owned());
         Ok(())
     })
