@@ -1,9 +1,9 @@
-//! Quantities as people type and read them: byte sizes, CPU counts and lists, spans of time, signals.
+//! Quantities as people type and read them: byte sizes, CPU counts and lists, spans of time.
 //!
 //! Each is parsed here once, into a number that can't be wrong, with one sentence saying what is bad
 //! about a text that isn't one. The other way round, sizes and spans are written as Docker writes
 //! them (its go-units package): decimal sizes of three digits, `About an hour`.
-//! Signal names are signal(7)'s; CPU lists are cpuset(7)'s "list format".
+//! CPU lists are cpuset(7)'s "list format".
 
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
@@ -115,6 +115,9 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     let bad = || Error::new(format!("bad number of CPUs '{text}': write one such as 0.5 or 2"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if text.is_empty() {
+        return Err(bad());
+    }
     let whole = if whole.is_empty() { "0" } else { whole };
     if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return Err(bad());
@@ -220,46 +223,6 @@ pub fn push_human_span(out: &mut String, seconds: i64) {
     };
     // Writing to a String can't fail.
     let _ = write!(out, "{number} {unit}");
-}
-
-/// Names of signals 1 to 31 as Linux numbers them on x86_64 and aarch64 alike.
-const SIGNALS: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
-    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-];
-const SIGRTMIN: i32 = 34;
-const SIGRTMAX: i32 = 64;
-
-/// The number of a signal given as `TERM`, `SIGTERM`, `15` or `RTMIN+3`.
-pub fn parse_signal(text: &str) -> Result<i32> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = |offset: &str, sign: i32, base: i32| -> Option<i32> {
-        let number = base + sign * offset.parse::<u8>().ok().map(i32::from)?;
-        (SIGRTMIN..=SIGRTMAX).contains(&number).then_some(number)
-    };
-    let number = match name {
-        "RTMIN" => Some(SIGRTMIN),
-        "RTMAX" => Some(SIGRTMAX),
-        "CLD" => Some(17),
-        "POLL" => Some(29),
-        "IOT" => Some(6),
-        _ => {
-            if let Some(offset) = name.strip_prefix("RTMIN+") {
-                real_time(offset, 1, SIGRTMIN)
-            } else if let Some(offset) = name.strip_prefix("RTMAX-") {
-                real_time(offset, -1, SIGRTMAX)
-            } else if let Some(at) = SIGNALS.iter().position(|&signal| signal == name) {
-                Some(at as i32 + 1)
-            } else {
-                text.parse().ok().filter(|number| (1..=SIGRTMAX).contains(number))
-            }
-        }
-    };
-    number.ok_or_else(|| {
-        Error::new(format!("unknown signal '{text}': write a name (TERM, SIGHUP) or 1 to 64"))
-    })
 }
 
 #[cfg(test)]
@@ -378,26 +341,6 @@ mod tests {
             let mut out = String::new();
             push_human_span(&mut out, seconds);
             assert_eq!(out, text, "{seconds}");
-        }
-    }
-
-    #[test]
-    fn signals_by_name_and_number() {
-        for (text, number) in [
-            ("TERM", 15),
-            ("sigterm", 15),
-            ("SIGKILL", 9),
-            ("9", 9),
-            ("WINCH", 28),
-            ("SYS", 31),
-            ("RTMIN+3", 37),
-            ("SIGRTMAX-1", 63),
-            ("64", 64),
-        ] {
-            assert_eq!(parse_signal(text).unwrap(), number, "{text}");
-        }
-        for bad in ["", "0", "65", "-1", "SIG", "FOO", "RTMIN+31", "SIG9"] {
-            assert!(parse_signal(bad).is_err(), "{bad}");
         }
     }
 }

@@ -47,6 +47,7 @@ impl Category {
         Category::Tutorial,
     ];
 
+    /// As the help shows it.
     pub fn heading(self) -> &'static str {
         match self {
             Category::General => "Flags",
@@ -88,16 +89,19 @@ impl<A> Flag<A> {
         Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
     }
 
+    /// Adds the one-letter spelling.
     pub const fn short(mut self, short: char) -> Self {
         self.spec.short = Some(short);
         self
     }
 
+    /// Adds whole-token spellings.
     pub const fn also(mut self, spellings: &'static [&'static str]) -> Self {
         self.spec.also = spellings;
         self
     }
 
+    /// Puts it under a heading of the help.
     pub const fn under(mut self, category: Category) -> Self {
         self.spec.category = category;
         self
@@ -126,9 +130,11 @@ pub enum Group {
 }
 
 impl Group {
+    /// In the order in which the help shows them.
     pub const ALL: [Group; 5] =
         [Group::Run, Group::Watch, Group::Images, Group::Volumes, Group::Engine];
 
+    /// As the help shows it.
     pub fn heading(self) -> &'static str {
         match self {
             Group::Run => "Run containers",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_go_time, push_id};
 use super::lifecycle::NO_FLAGS;
-use super::output::{print, print_line};
+use super::output::{print, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
 use crate::time::Instant;
@@ -166,6 +166,9 @@ pub static IMPORT: Command = Command {
     run: |call| {
         let (args, names) = call.parse(IMPORT_FLAGS)?;
         let file = Some(Path::new(&names[0])).filter(|path| *path != Path::new("-"));
+        if file.is_none() {
+            refuse_terminal("name a file, or pipe the archive in")?;
+        }
         let reference = names.get(1).map(String::as_str);
         let engine = call.engine()?;
         print_line(&engine.import(file, reference, &args.changes, args.message.as_deref())?)?;
@@ -201,6 +204,9 @@ pub static LOAD: Command = Command {
     flags: || specs(LOAD_FLAGS),
     run: |call| {
         let (args, _) = call.parse(LOAD_FLAGS)?;
+        if args.input.is_none() {
+            refuse_terminal("name a file with -i, or pipe the archive in")?;
+        }
         for line in call.engine()?.load(args.input.as_deref())? {
             if !args.quiet {
                 print_line(&line)?;

@@ -2,11 +2,10 @@
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
-use super::value::process::parse_detach_keys;
+use super::value::process::{check_signal, parse_detach_keys};
 use super::{Invocation, Outcome};
 use crate::engine::options::AttachOptions;
 use crate::error::{Error, Result};
-use crate::units::parse_signal;
 
 #[derive(Default)]
 struct StartArgs {
@@ -156,7 +155,7 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
     .short('t')
     .also(&["--time"]),
     Flag::<StopArgs>::value("signal", "SIGNAL", "The signal that asks it to end", |a, v| {
-        parse_signal(v)?;
+        check_signal(v)?;
         a.signal = Some(v.to_owned());
         Ok(())
     })
@@ -219,7 +218,7 @@ struct KillArgs {
 
 static KILL_FLAGS: &[Flag<KillArgs>] =
     &[Flag::<KillArgs>::value("signal", "SIGNAL", "The signal to send (default KILL)", |a, v| {
-        parse_signal(v)?;
+        check_signal(v)?;
         a.signal = Some(v.to_owned());
         Ok(())
     })

@@ -238,11 +238,11 @@ fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
         return Err(Failure::Help);
     }
     let full = format!("{first} {second}");
-    if let Some((_, name, before)) = ALIASES.iter().find(|(typed, ..)| *typed == full) {
-        if let Some(command) = by_name(name) {
-            let before = before.iter().map(|&word| word.to_owned());
-            return Ok((command, before.chain(rest.iter().cloned()).collect()));
-        }
+    if let Some((_, name, before)) = ALIASES.iter().find(|(typed, ..)| *typed == full)
+        && let Some(command) = by_name(name)
+    {
+        let before = before.iter().map(|&word| word.to_owned());
+        return Ok((command, before.chain(rest.iter().cloned()).collect()));
     }
     if let Some(command) = by_name(&full) {
         return Ok((command, rest.to_vec()));

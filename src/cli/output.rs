@@ -1,8 +1,8 @@
 //! The standard streams: whole texts, one write each; a reader who went away ends us quietly.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, fail};
 
 /// Prints `text` as it is.
 pub fn print(text: &str) -> Result<()> {
@@ -24,14 +24,24 @@ pub fn print_error(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+/// Refuses to read an archive from a terminal, where nobody could type one.
+pub fn refuse_terminal(hint: &str) -> Result<()> {
+    if io::stdin().is_terminal() {
+        fail!("the standard input is a terminal: {hint}");
+    }
+    Ok(())
+}
+
 /// A stream that remembers that its reader went away, so that the failure it then gives to the
 /// engine can be told from a real one.
 pub struct Watched<W> {
     inner: W,
+    /// Whether a write failed because nobody reads any more.
     pub closed: bool,
 }
 
 impl<W: Write> Watched<W> {
+    /// Watches `inner`.
     pub fn new(inner: W) -> Self {
         Watched { inner, closed: false }
     }

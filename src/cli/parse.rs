@@ -7,9 +7,23 @@
 //! looked at any more.
 
 use super::Failure;
-use super::flag::{Command, Flag, FlagSpec, Update};
+use super::flag::{Command, Flag, FlagSpec, Update, specs};
 use super::suggest::nearest;
 use crate::error::{Context, Error, Result, fail};
+
+/// One flag as it was typed.
+struct Occurrence<'a> {
+    /// Its place in the table.
+    flag: usize,
+    /// Its spelling, for messages.
+    name: String,
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Switch(bool),
+    Text(&'a str),
+}
 
 /// Parses `argv` into `args` and returns the operands.
 pub fn parse<A>(
@@ -19,15 +33,7 @@ pub fn parse<A>(
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
     let operands = split(command, flags, args, argv)?;
-    let (least, most) = command.operands;
-    let count = operands.len();
-    if count < least {
-        return Err(Failure::Usage(missing(command, count)));
-    }
-    if count > most {
-        let extra = &operands[most];
-        return Err(usage(format!("unexpected argument '{extra}'"), command));
-    }
+    check_count(command, &operands)?;
     Ok(operands)
 }
 
@@ -38,21 +44,54 @@ pub fn split<A>(
     args: &mut A,
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
-    let mut operands = Vec::new();
+    // Only this loop is compiled for each command's arguments: all else knows specs alone.
+    let (occurrences, operands) = scan(&specs(flags), command.trailing, argv)?;
+    for Occurrence { flag, name, value } in occurrences {
+        match (&flags[flag].update, value) {
+            (Update::Switch(update), Value::Switch(on)) => update(args, on),
+            (Update::Value(update), Value::Text(text)) => {
+                update(args, text).context(|| name).map_err(Failure::Usage)?;
+            }
+            (Update::Switch(_), Value::Text(_)) | (Update::Value(_), Value::Switch(_)) => {
+                unreachable!("a flag's spec says what its update takes")
+            }
+        }
+    }
+    Ok(operands)
+}
+
+fn check_count(command: &Command, operands: &[String]) -> Result<(), Failure> {
+    let (least, most) = command.operands;
+    if operands.len() < least {
+        return Err(Failure::Usage(missing(command, operands.len())));
+    }
+    if let Some(extra) = operands.get(most) {
+        return Err(usage(format!("unexpected argument '{extra}'"), command));
+    }
+    Ok(())
+}
+
+/// What was typed: flags in order, and operands.
+fn scan<'a>(
+    specs: &[&'static FlagSpec],
+    trailing: bool,
+    argv: &'a [String],
+) -> Result<(Vec<Occurrence<'a>>, Vec<String>), Failure> {
+    let (mut occurrences, mut operands) = (Vec::new(), Vec::new());
     let mut rest = argv.iter();
     while let Some(token) = rest.next() {
         if token == "--" {
             operands.extend(rest.by_ref().cloned());
         } else if token.len() < 2 || !token.starts_with('-') {
             operands.push(token.clone());
-            if command.trailing {
+            if trailing {
                 operands.extend(rest.by_ref().cloned());
             }
         } else {
-            one_token(flags, args, token, &mut rest)?;
+            scan_token(specs, token, &mut rest, &mut occurrences)?;
         }
     }
-    Ok(operands)
+    Ok((occurrences, operands))
 }
 
 /// The error of too few operands, naming the first that lacks.
@@ -76,86 +115,79 @@ fn usage(message: String, command: &Command) -> Failure {
     Failure::Usage(Error::new(line.trim_end().to_owned()))
 }
 
-/// Handles the flags of one token, taking its value from `rest` if it must.
-fn one_token<'a, A>(
-    flags: &'static [Flag<A>],
-    args: &mut A,
-    token: &str,
-    rest: &mut impl Iterator<Item = &'a String>,
+/// The flags of one token, a value taken from `rest` if it must be.
+fn scan_token<'a>(
+    specs: &[&'static FlagSpec],
+    token: &'a str,
+    rest: &mut std::slice::Iter<'a, String>,
+    occurrences: &mut Vec<Occurrence<'a>>,
 ) -> Result<(), Failure> {
     let (head, value) = match token.split_once('=') {
         Some((head, value)) => (head, Some(value)),
         None => (token, None),
     };
-    if let Some(flag) = flags.iter().find(|flag| flag.spec.is_spelled(head)) {
-        return apply(flag, args, head, value, rest).map_err(Failure::Usage);
+    if let Some(flag) = specs.iter().position(|spec| spec.is_spelled(head)) {
+        let value = read_value(specs[flag], head, value, rest).map_err(Failure::Usage)?;
+        occurrences.push(Occurrence { flag, name: head.to_owned(), value });
+        return Ok(());
     }
-    let short_help = head == "-h" && !flags.iter().any(|flag| flag.spec.short == Some('h'));
+    let short_help = head == "-h" && !specs.iter().any(|spec| spec.short == Some('h'));
     if head == "--help" || short_help {
         return Err(Failure::Help);
     }
     if head.starts_with("--") {
-        return Err(Failure::Usage(unknown(flags, head)));
+        return Err(Failure::Usage(unknown(specs, head)));
     }
-    bundle(flags, args, token, rest).map_err(Failure::Usage)
+    scan_bundle(specs, token, rest, occurrences).map_err(Failure::Usage)
 }
 
 /// `-itd`, `-eK=V`, `-t=false`: shorts one after the other, the last of which may have a value.
-fn bundle<'a, A>(
-    flags: &'static [Flag<A>],
-    args: &mut A,
-    token: &str,
-    rest: &mut impl Iterator<Item = &'a String>,
+fn scan_bundle<'a>(
+    specs: &[&'static FlagSpec],
+    token: &'a str,
+    rest: &mut std::slice::Iter<'a, String>,
+    occurrences: &mut Vec<Occurrence<'a>>,
 ) -> Result<()> {
     for (at, letter) in token.char_indices().skip(1) {
-        let Some(flag) = flags.iter().find(|flag| flag.spec.short == Some(letter)) else {
+        let Some(flag) = specs.iter().position(|spec| spec.short == Some(letter)) else {
             let head = token.split('=').next().unwrap_or(token);
             if at == 1 {
-                return Err(unknown(flags, head));
+                return Err(unknown(specs, head));
             }
             fail!("unknown flag '-{letter}' in '{head}'");
         };
         let name = format!("-{letter}");
         let tail = &token[at + letter.len_utf8()..];
-        if let Some(value) = tail.strip_prefix('=') {
-            return apply(flag, args, &name, Some(value), rest);
-        }
-        match flag.update {
-            Update::Switch(update) => update(args, true),
-            Update::Value(_) => {
-                let value = Some(tail).filter(|tail| !tail.is_empty());
-                return apply(flag, args, &name, value, rest);
+        let value = match tail.strip_prefix('=') {
+            Some(value) => Some(value),
+            None if specs[flag].value.is_some() => Some(tail).filter(|tail| !tail.is_empty()),
+            None => {
+                occurrences.push(Occurrence { flag, name, value: Value::Switch(true) });
+                continue;
             }
-        }
+        };
+        let value = read_value(specs[flag], &name, value, rest)?;
+        occurrences.push(Occurrence { flag, name, value });
+        return Ok(());
     }
     Ok(())
 }
 
-fn apply<'a, A>(
-    flag: &Flag<A>,
-    args: &mut A,
+/// The value as it stands in the token, else the next argument.
+fn read_value<'a>(
+    spec: &FlagSpec,
     name: &str,
-    value: Option<&str>,
-    rest: &mut impl Iterator<Item = &'a String>,
-) -> Result<()> {
-    match flag.update {
-        Update::Switch(update) => {
-            update(args, value.map_or(Ok(true), |value| parse_bool(name, value))?);
-            Ok(())
-        }
-        Update::Value(update) => {
-            let value = match value {
-                Some(value) => value,
-                None => match rest.next() {
-                    Some(next) => next,
-                    None => fail!(
-                        "flag '{name}' needs a value: {name} {}",
-                        flag.spec.value.unwrap_or("VALUE")
-                    ),
-                },
-            };
-            update(args, value).context(|| name)
-        }
+    value: Option<&'a str>,
+    rest: &mut std::slice::Iter<'a, String>,
+) -> Result<Value<'a>> {
+    match (spec.value, value) {
+        (None, None) => Ok(Value::Switch(true)),
+        (None, Some(value)) => Ok(Value::Switch(parse_bool(name, value)?)),
+        (Some(_), Some(value)) => Ok(Value::Text(value)),
+        (Some(what), None) => match rest.next() {
+            Some(next) => Ok(Value::Text(next)),
+            None => fail!("flag '{name}' needs a value: {name} {what}"),
+        },
     }
 }
 
@@ -167,9 +199,9 @@ fn parse_bool(name: &str, value: &str) -> Result<bool> {
     }
 }
 
-fn unknown<A>(flags: &'static [Flag<A>], head: &str) -> Error {
+fn unknown(specs: &[&'static FlagSpec], head: &str) -> Error {
     let mut known: Vec<String> = Vec::new();
-    for Flag { spec, .. } in flags {
+    for spec in specs {
         known.push(format!("--{}", spec.long));
         known.extend(spec.also.iter().map(|&spelling| spelling.to_owned()));
     }
@@ -194,7 +226,7 @@ impl FlagSpec {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flag::{Group, MANY, Operand, specs};
+    use super::super::flag::{Group, MANY, Operand};
     use super::*;
 
     #[derive(Default, Debug, PartialEq)]
@@ -206,16 +238,21 @@ mod tests {
         env: Vec<String>,
     }
 
-    static FLAGS: &[Flag<Args>] = &[
-        Flag::switch("interactive", "", |a, on| a.interactive = on).short('i'),
-        Flag::switch("tty", "", |a, on| a.tty = on).short('t'),
-        Flag::switch("rm", "", |a, on| a.remove = on),
-        Flag::value("name", "NAME", "", |a: &mut Args, v| {
+    type F = Flag<Args>;
+
+    static FLAGS: &[F] = &[
+        F::switch("interactive", "", |a, on| a.interactive = on).short('i'),
+        F::switch("tty", "", |a, on| a.tty = on).short('t'),
+        F::switch("rm", "", |a, on| a.remove = on),
+        F::value("name", "NAME", "", |a, v| {
             a.name = v.to_owned();
             Ok(())
         })
         .also(&["-name"]),
-        Flag::value("env", "K=V", "", |a: &mut Args, v| {
+        F::value("env", "K=V", "", |a, v| {
+            if v.starts_with('=') {
+                fail!("no name");
+            }
             a.env.push(v.to_owned());
             Ok(())
         })
@@ -290,6 +327,7 @@ mod tests {
             ("-itx img", "unknown flag '-x' in '-itx'"),
             ("--name", "flag '--name' needs a value: --name NAME"),
             ("-it", "missing IMAGE; usage: mydocker run [FLAGS] IMAGE [COMMAND…]"),
+            ("-ite =1 img", "-e: no name"),
             ("--help", "help"),
             ("-h", "help"),
         ] {

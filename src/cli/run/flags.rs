@@ -5,26 +5,42 @@ use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file};
 use crate::cli::value::limit::{
-    parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
+    parse_cgroup_parent, parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
 };
-use crate::cli::value::mount::{parse_mount, parse_tmpfs, parse_volume};
+use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
 use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, parse_detach_keys, parse_namespace, parse_workdir,
+    check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
 };
 use crate::error::{Result, fail};
-use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus, parse_signal};
+use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
-/// How many of the last flags are `run`'s alone.
+/// How many of the first flags are `run`'s alone.
 pub const RUN_ONLY: usize = 3;
 
 /// Names the arguments once, so that no closure has to.
 type F = Flag<RunArgs>;
 
-/// All flags of `run`; `create` has them but for the last `RUN_ONLY`.
+/// All flags of `run`; `create` has them but for the first `RUN_ONLY`.
 pub static FLAGS: &[F] = &[
+    // `run` alone: RUN_ONLY counts these, `create` begins after them.
+    F::switch("detach", "Run in the background and print the id", |a, on| {
+        a.detach = on;
+    })
+    .short('d')
+    .also(&["--d"])
+    .under(Category::Process),
+    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
+        a.no_sig_proxy = !on;
+    })
+    .under(Category::Process),
+    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
+        a.detach_keys = Some(parse_detach_keys(v)?);
+        Ok(())
+    })
+    .under(Category::Process),
     // General.
     F::value("name", "NAME", "Call the container so", |a, v| {
         check_container_name(v)?;
@@ -91,7 +107,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Process),
     F::value("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
-        parse_signal(v)?;
+        check_signal(v)?;
         a.options.stop_signal = Some(v.to_owned());
         Ok(())
     })
@@ -127,7 +143,8 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() {
             fail!("the directory's name is empty");
         }
-        a.options.rootfs = Some(v.into());
+        // The container can be started again from elsewhere.
+        a.options.rootfs = Some(parse_host_path(v)?.into());
         Ok(())
     })
     .under(Category::Files),
@@ -278,7 +295,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Limits),
     F::value("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
-        a.options.cgroup_parent = Some(v.to_owned());
+        a.options.cgroup_parent = Some(parse_cgroup_parent(v)?);
         Ok(())
     })
     .under(Category::Limits),
@@ -350,22 +367,6 @@ pub static FLAGS: &[F] = &[
     })
     .also(&["--ti"])
     .under(Category::Tutorial),
-    // `run` alone: RUN_ONLY counts these.
-    F::switch("detach", "Run in the background and print the id", |a, on| {
-        a.detach = on;
-    })
-    .short('d')
-    .also(&["--d"])
-    .under(Category::Process),
-    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
-        a.no_sig_proxy = !on;
-    })
-    .under(Category::Process),
-    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
-        a.detach_keys = Some(parse_detach_keys(v)?);
-        Ok(())
-    })
-    .under(Category::Process),
 ];
 
 /// Docker's zero: no limit.

@@ -28,7 +28,7 @@ pub struct RunArgs {
     detach_keys: Option<Vec<u8>>,
 }
 
-static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(FLAGS.len() - RUN_ONLY).0;
+static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(RUN_ONLY).1;
 
 pub static RUN: Command = Command {
     name: "run",

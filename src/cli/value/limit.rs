@@ -130,6 +130,15 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// A cgroup's path: below each hierarchy's root, and never out of it.
+pub fn parse_cgroup_parent(text: &str) -> Result<String> {
+    let climbs = text.split('/').any(|part| part == "..");
+    if text.is_empty() || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
+        fail!("bad cgroup '{text}': write a path such as /limits/web, without '..'");
+    }
+    Ok(super::mount::clean(text))
+}
+
 /// A number between two bounds.
 pub fn parse_number<N: FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
@@ -202,6 +211,15 @@ mod tests {
             ["", "fuse", "/dev/a:b", "/dev/a:/dev/b:x", "/dev/a:/dev/b:rr", "/a:/b:r:w", "/dev/a:/"]
         {
             assert!(parse_device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cgroup_parents_stay_below_the_root() {
+        assert_eq!(parse_cgroup_parent("a//b/").unwrap(), "/a/b");
+        assert_eq!(parse_cgroup_parent("/").unwrap(), "/");
+        for bad in ["", "..", "/a/../../b", "a\nb", "cpu:/x"] {
+            assert!(parse_cgroup_parent(bad).is_err(), "{bad}");
         }
     }
 

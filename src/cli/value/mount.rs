@@ -35,7 +35,7 @@ fn parse_target(text: &str) -> Result<String> {
 }
 
 /// A host path, relative ones taken from the working directory.
-fn parse_host_path(text: &str) -> Result<String> {
+pub fn parse_host_path(text: &str) -> Result<String> {
     let path = std::path::absolute(text).context(|| format!("find '{text}' from here"))?;
     match path.to_str() {
         Some(path) => Ok(clean(path)),

@@ -17,10 +17,12 @@ fn is_name(text: &str) -> bool {
     first.is_ascii_alphanumeric() && rest.iter().all(tail)
 }
 
+/// Refuses what can't name a container.
 pub fn check_container_name(text: &str) -> Result<()> {
     check_name("container", text)
 }
 
+/// Refuses what can't name a volume.
 pub fn check_volume_name(text: &str) -> Result<()> {
     check_name("volume", text)
 }
@@ -37,6 +39,7 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what can't be a host name or a search domain.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");

@@ -2,6 +2,7 @@
 
 use crate::engine::options::NamespaceOption;
 use crate::error::{Result, fail};
+use crate::sys::signal::Signal;
 
 /// `host`, `container:NAME`, `private` or nothing.
 pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
@@ -37,6 +38,14 @@ pub fn parse_workdir(text: &str) -> Result<String> {
         fail!("bad working directory '{text}': it must be absolute");
     }
     Ok(super::mount::clean(text))
+}
+
+/// Refuses what is no signal; the text itself is kept on record, as Docker does.
+pub fn check_signal(text: &str) -> Result<()> {
+    match Signal::parse(text) {
+        Some(_) => Ok(()),
+        None => fail!("unknown signal '{text}': write a name (TERM, SIGHUP) or 1 to 64"),
+    }
 }
 
 /// The longest detach sequence.
@@ -91,6 +100,16 @@ mod tests {
         }
         for bad in ["", "container:", "a b", "x:y", "../x", "a/b"] {
             assert!(check_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signals_by_name_and_number() {
+        for good in ["TERM", "SIGKILL", "sighup", "9", "RTMIN+3"] {
+            assert!(check_signal(good).is_ok(), "{good}");
+        }
+        for bad in ["", "0", "65", "-1", "SIG", "FOO"] {
+            assert!(check_signal(bad).is_err(), "{bad}");
         }
     }
 
