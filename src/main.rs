@@ -10,6 +10,7 @@ mod container;
 #[allow(unused)]
 mod engine;
 mod error;
+#[allow(unused)]
 mod image;
 mod runtime;
 mod store;

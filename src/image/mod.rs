@@ -1,1 +1,27 @@
+//! Images: their names, their configs, their layers unpacked once and shared by all containers.
+//!
+//! Bytes come in as an archive (`load`, `import`, the drop folder), are inflated, hashed and
+//! unpacked in one pass, and become visible by renames when everything is right: layers first,
+//! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
+//! it.
 
+mod compression;
+pub mod config;
+pub mod digest;
+mod import;
+mod json;
+mod layers;
+mod load;
+pub mod reference;
+mod store;
+mod stream;
+mod tar;
+#[cfg(test)]
+mod testing;
+mod unpack;
+
+pub use config::{ContainerConfig, History, ImageConfig};
+pub use digest::{Digest, ImageId};
+pub use load::Loaded;
+pub use reference::Reference;
+pub use store::{Image, ImageHold, ImageStore, ListedImage};

@@ -1,0 +1,312 @@
+//! The image config: what runs by default and which layers it runs on. OCI image spec, config.md;
+//! Docker's own is the same document with more fields, which are kept in the stored bytes but not
+//! read.
+
+use miniserde::json::{self, Array, Object, Value};
+
+use super::digest::Digest;
+use super::json::{Node, parse};
+use crate::error::{Error, Result, fail};
+use crate::time::Instant;
+
+/// The longest config or manifest that is read.
+pub const MAX_DOCUMENT: u64 = 8 << 20;
+/// overlayfs stacks no more (OVL_MAX_STACK).
+pub const MAX_LAYERS: usize = 500;
+/// Of environment variables, labels, arguments, … each.
+const MAX_ITEMS: usize = 1 << 16;
+
+/// What an image says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// As Go names it: `amd64`, `arm64`, …
+    pub architecture: String,
+    pub os: String,
+    pub created: Option<Instant>,
+    pub config: ContainerConfig,
+    /// Digests of the uncompressed layer tars, base first.
+    pub diff_ids: Vec<Digest>,
+    pub history: Vec<History>,
+}
+
+/// The defaults for a container of the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerConfig {
+    /// `NAME=value`
+    pub env: Vec<String>,
+    pub cmd: Option<Vec<String>>,
+    pub entrypoint: Option<Vec<String>>,
+    /// Empty is `/`.
+    pub working_dir: String,
+    /// `user[:group]`; empty is root.
+    pub user: String,
+    pub stop_signal: Option<String>,
+    /// Mount points.
+    pub volumes: Vec<String>,
+    pub labels: Vec<(String, String)>,
+    /// `80/tcp`
+    pub exposed_ports: Vec<String>,
+}
+
+/// One step of how the image came to be; `history` prints these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    pub created: Option<Instant>,
+    pub created_by: String,
+    pub comment: String,
+    pub empty_layer: bool,
+}
+
+/// This machine's architecture as image configs name it.
+pub fn native_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+
+impl ImageConfig {
+    /// Parses a config; errors call it `document`.
+    pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
+        let value = parse(document, bytes)?;
+        let root = Node::root(document, &value);
+        let rootfs = root.need("rootfs")?;
+        let diff_id = |node: &Node<'_>| {
+            Digest::parse(&node.string()?).map_err(|_| node.wrong("a sha256 digest"))
+        };
+        let config = match root.get("config")? {
+            Some(node) => ContainerConfig::parse(&node)?,
+            None => ContainerConfig::default(),
+        };
+        let history = match root.get("history")? {
+            Some(node) => node.each(MAX_ITEMS, History::parse)?,
+            None => Vec::new(),
+        };
+        let diff_ids = rootfs.get("diff_ids")?;
+        let diff_ids = diff_ids.map(|node| node.each(MAX_LAYERS, diff_id)).transpose()?;
+        Ok(ImageConfig {
+            architecture: root.text("architecture")?,
+            os: root.text("os")?,
+            created: instant(&root, "created")?,
+            config,
+            diff_ids: diff_ids.unwrap_or_default(),
+            history,
+        })
+    }
+
+    /// The document; its digest is the image's id.
+    pub fn to_json(&self) -> String {
+        let mut root = Object::new();
+        root.insert("architecture".into(), text(&self.architecture));
+        root.insert("os".into(), text(&self.os));
+        insert_instant(&mut root, self.created);
+        root.insert("config".into(), self.config.to_value());
+        let mut rootfs = Object::new();
+        rootfs.insert("type".into(), text("layers"));
+        let diff_ids = self.diff_ids.iter().map(|digest| Value::String(digest.to_string()));
+        rootfs.insert("diff_ids".into(), Value::Array(diff_ids.collect()));
+        root.insert("rootfs".into(), Value::Object(rootfs));
+        let history = self.history.iter().map(History::to_value);
+        root.insert("history".into(), Value::Array(history.collect()));
+        json::to_string(&Value::Object(root))
+    }
+}
+
+impl ContainerConfig {
+    fn parse(node: &Node<'_>) -> Result<ContainerConfig> {
+        let keys = |key: &str| -> Result<Vec<String>> {
+            let node = node.get(key)?;
+            let keys = node.map(|node| node.fields(MAX_ITEMS, |key, _| Ok(key.to_owned())));
+            Ok(keys.transpose()?.unwrap_or_default())
+        };
+        let label = |key: &str, node: &Node<'_>| Ok((key.to_owned(), node.string()?));
+        let labels = node.get("Labels")?;
+        let labels = labels.map(|node| node.fields(MAX_ITEMS, label)).transpose()?;
+        Ok(ContainerConfig {
+            env: node.texts("Env", MAX_ITEMS)?.unwrap_or_default(),
+            cmd: node.texts("Cmd", MAX_ITEMS)?,
+            entrypoint: node.texts("Entrypoint", MAX_ITEMS)?,
+            working_dir: node.text("WorkingDir")?,
+            user: node.text("User")?,
+            stop_signal: Some(node.text("StopSignal")?).filter(|signal| !signal.is_empty()),
+            volumes: keys("Volumes")?,
+            labels: labels.unwrap_or_default(),
+            exposed_ports: keys("ExposedPorts")?,
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                object.insert(key.into(), value);
+            }
+        };
+        let some_text = |value: &str| (!value.is_empty()).then(|| text(value));
+        let set = |keys: &[String]| {
+            let empty = |key: &String| (key.clone(), Value::Object(Object::new()));
+            (!keys.is_empty()).then(|| Value::Object(keys.iter().map(empty).collect()))
+        };
+        put("Env", (!self.env.is_empty()).then(|| texts(&self.env)));
+        put("Cmd", self.cmd.as_deref().map(texts));
+        put("Entrypoint", self.entrypoint.as_deref().map(texts));
+        put("WorkingDir", some_text(&self.working_dir));
+        put("User", some_text(&self.user));
+        put("StopSignal", self.stop_signal.as_deref().map(text));
+        put("Volumes", set(&self.volumes));
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), text(value)));
+        put("Labels", (!self.labels.is_empty()).then(|| Value::Object(labels.collect())));
+        put("ExposedPorts", set(&self.exposed_ports));
+        Value::Object(object)
+    }
+}
+
+impl History {
+    fn parse(node: &Node<'_>) -> Result<History> {
+        let empty_layer = node.get("empty_layer")?.map(|node| node.boolean()).transpose()?;
+        Ok(History {
+            created: instant(node, "created")?,
+            created_by: node.text("created_by")?,
+            comment: node.text("comment")?,
+            empty_layer: empty_layer.unwrap_or(false),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        insert_instant(&mut object, self.created);
+        for (key, value) in [("created_by", &self.created_by), ("comment", &self.comment)] {
+            if !value.is_empty() {
+                object.insert(key.into(), text(value));
+            }
+        }
+        if self.empty_layer {
+            object.insert("empty_layer".into(), Value::Bool(true));
+        }
+        Value::Object(object)
+    }
+}
+
+/// One image of a docker-archive's `manifest.json`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArchivedImage {
+    /// Member that holds the config.
+    pub config: String,
+    pub repo_tags: Vec<String>,
+    /// Members that hold the layers, base first.
+    pub layers: Vec<String>,
+}
+
+/// Parses a docker-archive's `manifest.json`.
+pub fn parse_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>> {
+    let value = parse("manifest.json", bytes)?;
+    let root = Node::root("manifest.json", &value);
+    let images = root.each(MAX_ITEMS, |node| {
+        Ok(ArchivedImage {
+            config: node.need("Config")?.string()?,
+            repo_tags: node.texts("RepoTags", MAX_ITEMS)?.unwrap_or_default(),
+            layers: node.texts("Layers", MAX_LAYERS)?.unwrap_or_default(),
+        })
+    })?;
+    if images.is_empty() {
+        fail!("manifest.json: the archive holds no image");
+    }
+    Ok(images)
+}
+
+fn instant(node: &Node<'_>, key: &str) -> Result<Option<Instant>> {
+    let Some(node) = node.get(key)? else { return Ok(None) };
+    let text = node.string()?;
+    // Go's zero time: the builder wanted no date.
+    if text.is_empty() || text.starts_with("0001-") {
+        return Ok(None);
+    }
+    let bad = || -> Error { node.wrong("a date as in RFC 3339") };
+    Instant::parse_rfc3339(&text).ok_or_else(bad).map(Some)
+}
+
+fn insert_instant(object: &mut Object, created: Option<Instant>) {
+    if let Some(created) = created {
+        object.insert("created".into(), Value::String(created.to_rfc3339()));
+    }
+}
+
+fn text(value: &str) -> Value {
+    Value::String(value.to_owned())
+}
+
+fn texts(values: &[String]) -> Value {
+    Value::Array(values.iter().map(|value| text(value)).collect::<Array>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> ImageConfig {
+        ImageConfig {
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            created: Instant::parse_rfc3339("2026-01-31T12:00:00Z"),
+            config: ContainerConfig {
+                env: vec!["PATH=/bin".into()],
+                cmd: Some(vec!["sh".into(), "-c".into(), "echo \"hi\"".into()]),
+                entrypoint: None,
+                working_dir: "/srv".into(),
+                user: "nobody".into(),
+                stop_signal: Some("SIGQUIT".into()),
+                volumes: vec!["/data".into()],
+                labels: vec![("a".into(), "b".into())],
+                exposed_ports: vec!["80/tcp".into()],
+            },
+            diff_ids: vec![Digest::of(b"x")],
+            history: vec![History { created_by: "RUN x".into(), ..History::default() }],
+        }
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let written = sample().to_json();
+        assert_eq!(ImageConfig::parse("config", written.as_bytes()).unwrap(), sample());
+    }
+
+    #[test]
+    fn reads_dockers_nulls_and_extras() {
+        let document = br#"{"architecture":"amd64","config":{"Hostname":"","Env":null,"Cmd":null,
+            "Volumes":null,"Labels":null,"Entrypoint":["/x"],"OnBuild":null},"container":"abc",
+            "created":"0001-01-01T00:00:00Z","docker_version":"20.10","os":"linux",
+            "rootfs":{"type":"layers","diff_ids":null},"history":[{"empty_layer":true}]}"#;
+        let config = ImageConfig::parse("c", document).unwrap();
+        assert_eq!(config.config.cmd, None);
+        assert_eq!(config.config.entrypoint, Some(vec!["/x".to_owned()]));
+        assert_eq!(config.created, None);
+        assert!(config.history[0].empty_layer && config.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        for (document, message) in [
+            (r#"{}"#, "c: has no field 'rootfs'"),
+            (r#"{"rootfs":{"diff_ids":["md5:1"]}}"#, "c: rootfs.diff_ids[0] should be a sha256"),
+            (r#"{"rootfs":{},"config":{"Labels":{"a":1}}}"#, "c: config.Labels.a should be"),
+            (r#"{"rootfs":{},"created":"today"}"#, "c: created should be a date"),
+            (r#"[]"#, "c: should be an object"),
+        ] {
+            let error = ImageConfig::parse("c", document.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn reads_an_archive_manifest() {
+        let images = parse_archive_manifest(
+            br#"[{"Config":"c.json","RepoTags":null,"Layers":["a/layer.tar"]}]"#,
+        )
+        .unwrap();
+        assert_eq!(images[0].layers, ["a/layer.tar"]);
+        assert!(parse_archive_manifest(b"[]").is_err());
+        assert!(parse_archive_manifest(br#"[{"Layers":[]}]"#).is_err());
+    }
+}

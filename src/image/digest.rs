@@ -1,0 +1,115 @@
+//! Content addresses: `sha256:` and 64 lower-case hexadecimal digits, as the OCI image spec's
+//! descriptors write them. An image's id is the digest of its config, a layer's diff_id that of its
+//! uncompressed tar.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Result, fail};
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// The digest of an image's config.
+pub type ImageId = Digest;
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest::finish(Sha256::new_with_prefix(bytes))
+    }
+
+    /// The digest of all that `hasher` has seen.
+    pub fn finish(hasher: Sha256) -> Digest {
+        Digest(hasher.finalize().into())
+    }
+
+    /// Parses `sha256:HEX`.
+    pub fn parse(text: &str) -> Result<Digest> {
+        let Some(hex) = text.strip_prefix("sha256:") else {
+            fail!("bad digest '{text}': it should be sha256: and 64 hexadecimal digits")
+        };
+        match Digest::parse_hex(hex) {
+            Some(digest) => Ok(digest),
+            None => fail!("bad digest '{text}': 64 lower-case hexadecimal digits should follow"),
+        }
+    }
+
+    /// Parses 64 lower-case hexadecimal digits.
+    pub fn parse_hex(hex: &str) -> Option<Digest> {
+        let digits = hex.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = hex_value(pair[0])? << 4 | hex_value(pair[1])?;
+        }
+        Some(Digest(bytes))
+    }
+
+    /// The 64 digits alone: the name of its file or directory.
+    pub fn hex(&self) -> String {
+        let mut hex = String::with_capacity(64);
+        for byte in self.0 {
+            for nibble in [byte >> 4, byte & 15] {
+                hex.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+            }
+        }
+        hex
+    }
+
+    /// The first 12 digits, as tables show an id.
+    pub fn short(&self) -> String {
+        let mut hex = self.hex();
+        hex.truncate(12);
+        hex
+    }
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_what_it_prints() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(
+            digest.to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(Digest::parse(&digest.to_string()).unwrap(), digest);
+        assert_eq!(digest.short(), "ba7816bf8f01");
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_digest() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for bad in ["", "sha256:", "sha256:../../x", hex, &format!("sha256:{}", &hex[1..])] {
+            assert!(Digest::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Digest::parse(&format!("sha256:{}", hex.to_uppercase())).is_err());
+    }
+}

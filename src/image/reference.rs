@@ -1,0 +1,248 @@
+//! Names of images: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar of Docker's reference
+//! package (distribution/reference).
+//!
+//! The first component is a host only if it holds a dot or a colon, or is `localhost`, or has an
+//! upper-case letter; otherwise the host is docker.io, where a path of one component belongs to
+//! `library`. A parsed name is safe to make a file name of: no empty component, none that begins
+//! with a dot.
+
+use std::fmt;
+
+use super::digest::Digest;
+use crate::error::{Result, fail};
+
+/// Longest host and path together (Docker's limit, and NAME_MAX for the file that stands for it).
+const MAX_NAME: usize = 255;
+const MAX_TAG: usize = 128;
+
+const DEFAULT_HOST: &str = "docker.io";
+const DEFAULT_TAG: &str = "latest";
+
+/// A parsed image name with all defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// `docker.io`, `localhost:5000`, …
+    pub host: String,
+    /// `library/alpine`
+    pub path: String,
+    /// `latest` if neither tag nor digest was given; `None` if only a digest was.
+    pub tag: Option<String>,
+    pub digest: Option<Digest>,
+}
+
+impl Reference {
+    /// Parses a name as a user types it.
+    pub fn parse(text: &str) -> Result<Reference> {
+        if text.is_empty() {
+            fail!("the image name is empty");
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
+            None => (text, None),
+        };
+        // A colon before the last slash is a port's.
+        let (name, tag) = match rest.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (rest, None),
+        };
+        if let Some(tag) = tag {
+            check_tag(text, tag)?;
+        }
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if is_host(host) => (host, path),
+            _ => (DEFAULT_HOST, name),
+        };
+        check_host(text, host)?;
+        check_path(text, path)?;
+        let host = if host == "index.docker.io" { DEFAULT_HOST } else { host };
+        let path = match host == DEFAULT_HOST && !path.contains('/') {
+            true => format!("library/{path}"),
+            false => path.to_owned(),
+        };
+        if Digest::parse_hex(name).is_some() {
+            fail!("bad image name '{text}': 64 hexadecimal digits are an image's id, not a name");
+        }
+        if host.len() + 1 + path.len() > MAX_NAME {
+            fail!("the image name '{text}' is too long: at most {MAX_NAME} bytes before the tag");
+        }
+        let default_tag = digest.is_none().then_some(DEFAULT_TAG);
+        let tag = tag.or(default_tag).map(str::to_owned);
+        Ok(Reference { host: host.to_owned(), path, tag, digest })
+    }
+
+    /// `docker.io/library/alpine`
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.host, self.path)
+    }
+
+    /// The name as users know it: without docker.io and library.
+    pub fn familiar_name(&self) -> String {
+        if self.host != DEFAULT_HOST {
+            return self.name();
+        }
+        self.path.strip_prefix("library/").unwrap_or(&self.path).to_owned()
+    }
+
+    /// The whole as users know it: `alpine:latest`.
+    pub fn familiar(&self) -> String {
+        format!("{}{}", self.familiar_name(), self.suffix())
+    }
+
+    fn suffix(&self) -> String {
+        let mut suffix = String::new();
+        if let Some(tag) = &self.tag {
+            suffix = format!(":{tag}");
+        }
+        if let Some(digest) = &self.digest {
+            suffix += &format!("@{digest}");
+        }
+        suffix
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{}", self.host, self.path, self.suffix())
+    }
+}
+
+fn is_host(component: &str) -> bool {
+    component.contains(['.', ':'])
+        || component == "localhost"
+        || component.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+fn check_host(text: &str, host: &str) -> Result<()> {
+    let (name, port) = match host.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if !name.split('.').all(label) {
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) && !name.contains('.') {
+            fail!("bad image name '{text}': it must be lower case");
+        }
+        fail!("bad image name '{text}': '{host}' is not a host name");
+    }
+    if let Some(port) = port
+        && !(1..=5).contains(&port.len()) | !port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        fail!("bad image name '{text}': '{port}' is not a port");
+    }
+    Ok(())
+}
+
+/// Components of `[a-z0-9]+`, joined inside by one `.`, one or two `_`, or any number of `-`.
+fn check_path(text: &str, path: &str) -> Result<()> {
+    for component in path.split('/') {
+        if component.is_empty() {
+            fail!("bad image name '{text}': a part of it is empty");
+        }
+        for character in component.chars() {
+            match character {
+                'a'..='z' | '0'..='9' | '.' | '_' | '-' => {}
+                'A'..='Z' => fail!("bad image name '{text}': it must be lower case"),
+                other => {
+                    fail!("bad image name '{text}': the character '{}'", other.escape_default())
+                }
+            }
+        }
+        let separators = component.split(|c: char| c.is_ascii_alphanumeric());
+        let good = separators
+            .into_iter()
+            .all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-'));
+        let ends = component.starts_with(['.', '_', '-']) || component.ends_with(['.', '_', '-']);
+        if !good || ends {
+            fail!("bad image name '{text}': misplaced '.', '_' or '-' in '{component}'");
+        }
+    }
+    Ok(())
+}
+
+fn check_tag(text: &str, tag: &str) -> Result<()> {
+    if tag.is_empty() {
+        fail!("bad image name '{text}': the tag is empty");
+    }
+    if tag.len() > MAX_TAG {
+        fail!("bad image name '{text}': the tag is longer than {MAX_TAG} characters");
+    }
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let good = tag.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'));
+    if !good || !word(tag.as_bytes()[0]) {
+        fail!("bad image name '{text}': '{tag}' is not a tag (letters, digits, '_', '.', '-')");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_in_what_is_left_out() {
+        let hex = "a".repeat(64);
+        for (typed, whole, familiar) in [
+            ("alpine", "docker.io/library/alpine:latest", "alpine:latest"),
+            ("alpine:3.20", "docker.io/library/alpine:3.20", "alpine:3.20"),
+            ("me/app", "docker.io/me/app:latest", "me/app:latest"),
+            ("docker.io/alpine", "docker.io/library/alpine:latest", "alpine:latest"),
+            ("index.docker.io/alpine", "docker.io/library/alpine:latest", "alpine:latest"),
+            ("localhost/x", "localhost/x:latest", "localhost/x:latest"),
+            ("localhost:5000/x", "localhost:5000/x:latest", "localhost:5000/x:latest"),
+            ("ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1"),
+            ("a__b/c-----d.e", "docker.io/a__b/c-----d.e:latest", "a__b/c-----d.e:latest"),
+            ("x:_T.-1", "docker.io/library/x:_T.-1", "x:_T.-1"),
+            (
+                &format!("x@sha256:{hex}"),
+                &format!("docker.io/library/x@sha256:{hex}"),
+                &format!("x@sha256:{hex}"),
+            ),
+            (
+                &format!("x:1@sha256:{hex}"),
+                &format!("docker.io/library/x:1@sha256:{hex}"),
+                &format!("x:1@sha256:{hex}"),
+            ),
+        ] {
+            let reference = Reference::parse(typed).unwrap();
+            assert_eq!(reference.to_string(), whole);
+            assert_eq!(reference.familiar(), familiar);
+            assert_eq!(Reference::parse(whole).unwrap(), reference);
+        }
+    }
+
+    #[test]
+    fn says_plainly_what_is_wrong() {
+        for (typed, reason) in [
+            ("", "empty"),
+            ("Alpine", "lower case"),
+            ("me/App", "lower case"),
+            ("a b", "character ' '"),
+            ("../etc/passwd", "host name"),
+            ("./x", "host name"),
+            ("a/../b", "misplaced"),
+            ("a//b", "empty"),
+            ("/a", "empty"),
+            ("a/", "empty"),
+            ("a:", "tag is empty"),
+            ("a:.x", "not a tag"),
+            ("a:x\u{e9}", "not a tag"),
+            ("a___b", "misplaced"),
+            ("a..b/c", "host name"),
+            ("-a", "misplaced"),
+            ("a\nb", "character '\\n'"),
+            ("localhost:port/x", "not a port"),
+            ("x@sha256:12", "bad digest"),
+            (&"a".repeat(256), "too long"),
+            (&format!("x:{}", "a".repeat(129)), "longer than 128"),
+            (&"a".repeat(64), "id, not a name"),
+        ] {
+            let error = Reference::parse(typed).unwrap_err().to_string();
+            assert!(error.contains(reason), "{typed}: {error}");
+        }
+    }
+}
