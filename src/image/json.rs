@@ -100,7 +100,7 @@ impl<'a> Node<'a> {
 
     /// The field `key` as a list of texts.
     pub fn texts(&self, key: &str, limit: usize) -> Result<Option<Vec<String>>> {
-        self.get(key)?.map(|node| node.each(limit, |n| n.string())).transpose()
+        self.get(key)?.map(|node| node.each(limit, |text| text.string())).transpose()
     }
 
     /// An error about this value: `config.Env[3] should be a string`.

@@ -1,29 +1,27 @@
-//! stub
+//! Images: their names, their configs, their layers unpacked once and shared by all containers.
+//!
+//! Bytes come in as an archive (`load`, `import`, the drop folder), are inflated, hashed and
+//! unpacked in one pass, and become visible by renames when everything is right: layers first,
+//! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
+//! it.
+
+mod compression;
 pub mod config;
 pub mod digest;
-pub mod json;
+mod import;
+mod json;
+mod layers;
+mod load;
 pub mod reference;
-use crate::error::Result;
-use crate::store::Roots;
-pub use config::{ContainerConfig, ImageConfig};
-pub use digest::Digest;
-pub struct Image {
-    pub id: Digest,
-    pub config: ImageConfig,
-    pub layers: Vec<std::path::PathBuf>,
-}
-pub struct ImageStore;
-impl ImageStore {
-    pub fn open(_: &Roots) -> Result<ImageStore> {
-        Ok(ImageStore)
-    }
-    pub fn hold(&self, _: &str) -> Result<Option<Image>> {
-        Ok(None)
-    }
-    pub fn resolve(&self, _: &str) -> Result<Option<Image>> {
-        Ok(None)
-    }
-    pub fn list(&self) -> Result<Vec<crate::engine::view::ImageView>> {
-        Ok(vec![])
-    }
-}
+mod store;
+mod stream;
+mod tar;
+#[cfg(test)]
+mod testing;
+mod unpack;
+
+pub use config::{ContainerConfig, History, ImageConfig};
+pub use digest::{Digest, ImageId};
+pub use load::Loaded;
+pub use reference::Reference;
+pub use store::{Image, ImageHold, ImageStore, ListedImage};

@@ -1,0 +1,222 @@
+//! The layer store: `layers/<hex diff_id>/fs`, unpacked once, read by every container that needs it.
+//!
+//! A layer is unpacked in `.unpack-…` beside, a directory that its maker holds by flock(2), synced
+//! by one syncfs(2) for all layers of an image, and renamed into place only when the image that
+//! needs it is committed, under the lock of the images. So a layer in place is always whole, and
+//! one that no image owns can only be what a kill left: [`Layers::sweep`] removes both kinds.
+//! Two processes that unpack the same layer at once each make their own; the second rename finds
+//! the first's and its copy is dropped.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use miniserde::{Deserialize, Serialize};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, open, renameat_with, statat,
+};
+use rustix::io::Errno;
+
+use super::digest::Digest;
+use super::stream::with_plain;
+use super::unpack::unpack;
+use crate::error::{Context, Error, Result, fail};
+use crate::store::{self, Durability, make_dir, remove_tree};
+
+const UNPACKING: &str = ".unpack-";
+const TRASH: &str = ".trash-";
+
+/// The directory of all layers.
+pub struct Layers {
+    dir: PathBuf,
+}
+
+/// A layer unpacked but not in place yet; dropped, it is removed.
+pub struct Staged {
+    pub diff_id: Digest,
+    /// Whether the archive's end mark was met.
+    pub ended: bool,
+    dir: PathBuf,
+    /// flock tells the sweep that the maker lives.
+    _lock: OwnedFd,
+    placed: bool,
+}
+
+/// `layer.json`
+#[derive(Serialize, Deserialize)]
+struct LayerRecord {
+    /// Bytes of all its files.
+    size: u64,
+}
+
+impl Layers {
+    pub fn new(dir: PathBuf) -> Layers {
+        Layers { dir }
+    }
+
+    /// The layer's root directory, an overlayfs lowerdir.
+    pub fn fs(&self, diff_id: &Digest) -> PathBuf {
+        self.home(diff_id).join("fs")
+    }
+
+    fn home(&self, diff_id: &Digest) -> PathBuf {
+        self.dir.join(diff_id.hex())
+    }
+
+    pub fn exists(&self, diff_id: &Digest) -> bool {
+        self.home(diff_id).is_dir()
+    }
+
+    /// Bytes of the layer's files.
+    pub fn size(&self, diff_id: &Digest) -> Result<u64> {
+        let record: Option<LayerRecord> = store::read_json(&self.home(diff_id).join("layer.json"))?;
+        Ok(record.map_or(0, |record| record.size))
+    }
+
+    /// Unpacks a layer from its tar, compressed or not, and tells its diff_id. Not yet synced.
+    pub fn stage(&self, input: &mut (dyn Read + Send)) -> Result<Staged> {
+        make_dir(&self.dir)?;
+        let (dir, lock) = self.locked_dir()?;
+        let diff_id = Digest::of(b"");
+        let mut staged = Staged { diff_id, ended: false, dir, _lock: lock, placed: false };
+        let fs = staged.dir.join("fs");
+        make_dir(&fs)?;
+        let root = open(&fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))?;
+        let unpacked = with_plain(input, |plain| {
+            let unpacked = unpack(plain, root.as_fd())?;
+            staged.diff_id = plain.finish()?;
+            Ok(unpacked)
+        })?;
+        staged.ended = unpacked.ended;
+        let record = LayerRecord { size: unpacked.size };
+        store::replace_json(&staged.dir.join("layer.json"), &record, Durability::Lazy)?;
+        Ok(staged)
+    }
+
+    /// Makes all that was staged durable.
+    pub fn sync(&self) -> Result<()> {
+        let dir = File::open(&self.dir)?;
+        rustix::fs::syncfs(&dir).context(|| format!("sync {}", self.dir.display()))
+    }
+
+    /// Puts a staged layer in place, or drops it if it is there by now. The caller holds the lock
+    /// of the images and syncs the directory once it placed all.
+    pub fn place(&self, mut staged: Staged) -> Result<()> {
+        let home = self.home(&staged.diff_id);
+        match renameat_with(CWD, &staged.dir, CWD, &home, RenameFlags::NOREPLACE) {
+            Ok(()) => staged.placed = true,
+            Err(Errno::EXIST) => {}
+            // Not every file system knows the flag; the lock makes the check good enough.
+            Err(Errno::INVAL) if !self.exists(&staged.diff_id) => {
+                fs::rename(&staged.dir, &home).context(|| format!("make {}", home.display()))?;
+                staged.placed = true;
+            }
+            Err(Errno::INVAL) => {}
+            Err(error) => return Err(error).context(|| format!("make {}", home.display())),
+        }
+        Ok(())
+    }
+
+    /// Makes the renames of [`Layers::place`] durable.
+    pub fn sync_dir(&self) -> Result<()> {
+        store::sync_parent(&self.dir.join("x"))
+    }
+
+    /// Takes a layer out of its place; what it returns is for [`remove_tree`], once no lock is
+    /// held. The caller holds the lock of the images. If this dies, the sweep removes the rest.
+    pub fn take_out(&self, diff_id: &Digest) -> Result<Option<PathBuf>> {
+        let trash = self.dir.join(format!("{TRASH}{}", random_name()?));
+        match fs::rename(self.home(diff_id), &trash) {
+            Ok(()) => Ok(Some(trash)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context(|| format!("remove layer {diff_id}")),
+        }
+    }
+
+    /// All layers in place; names that are none of ours are left alone.
+    pub fn list(&self) -> Result<Vec<Digest>> {
+        Ok(store::list(&self.dir)?.iter().filter_map(|name| Digest::parse_hex(name)).collect())
+    }
+
+    /// Removes what dead processes left: half-unpacked layers and those on their way out. Returns
+    /// their paths; with `dry_run` it only tells.
+    pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
+        let mut swept = Vec::new();
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(swept),
+            Err(error) => return Err(error).context(|| format!("read {}", self.dir.display())),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Held until the directory is gone, so that its maker can't begin meanwhile.
+            let _held = match name.starts_with(UNPACKING) {
+                true => match lock_dir(&path)? {
+                    Some(lock) => Some(lock),
+                    None => continue,
+                },
+                false if name.starts_with(TRASH) => None,
+                false => continue,
+            };
+            if !dry_run {
+                remove_tree(&path)?;
+            }
+            swept.push(path);
+        }
+        Ok(swept)
+    }
+
+    /// A fresh directory to unpack into, held.
+    fn locked_dir(&self) -> Result<(PathBuf, OwnedFd)> {
+        loop {
+            let dir = self.dir.join(format!("{UNPACKING}{}", random_name()?));
+            make_dir(&dir)?;
+            // `None`: a sweep came between the two calls and takes it for a leftover.
+            if let Some(lock) = lock_dir(&dir)? {
+                return Ok((dir, lock));
+            }
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.placed {
+            // What can't be removed now the sweep removes later.
+            let _ = remove_tree(&self.dir);
+        }
+    }
+}
+
+/// Locks a directory if nobody holds it and it is still there.
+fn lock_dir(dir: &Path) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let context = || format!("lock {}", dir.display());
+    let held = match open(dir, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        result => result.context(context)?,
+    };
+    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        result => result.context(context)?,
+    }
+    let there = statat(CWD, dir, AtFlags::SYMLINK_NOFOLLOW);
+    let same = there
+        .is_ok_and(|there| rustix::fs::fstat(&held).is_ok_and(|held| held.st_ino == there.st_ino));
+    Ok(same.then_some(held))
+}
+
+/// 16 hexadecimal digits by chance.
+pub fn random_name() -> Result<String> {
+    let mut bytes = [0; 8];
+    let count = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context(|| "get random bytes")?;
+    if count != bytes.len() {
+        fail!("get random bytes: too few");
+    }
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,383 @@
+//! `load`: images from a docker-archive, as `docker save` writes it.
+//!
+//! The archive is a tar with `manifest.json`, and for each image a config and layer tars: in the old
+//! layout as `<id>/layer.tar`, where a layer that two images share may be a link, in the new one as
+//! `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so everything must be in reach
+//! before anything can be done: a plain archive in a file is read in place, anything else is first
+//! spooled to a file without a name. Nothing is visible before every layer of every image has the
+//! digest that its config states.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Read, Seek, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use super::compression::is_plain;
+use super::config::{ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest};
+use super::digest::{Digest, ImageId};
+use super::layers::{Staged, random_name};
+use super::reference::Reference;
+use super::store::{ImageStore, NewImage};
+use super::stream::with_plain;
+use super::tar::{BLOCK, Kind, Reader};
+use crate::error::{Context, Error, Result, fail};
+use crate::store::make_dir;
+
+/// Most members of an archive; an image has at most 500 layers, of three members each.
+const MAX_MEMBERS: usize = 100_000;
+/// Longest chain of links to a layer.
+const MAX_LINKS: usize = 8;
+/// How often the layers that a removal took away meanwhile are unpacked again.
+const MAX_TRIES: usize = 5;
+
+/// An image that was loaded.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub id: ImageId,
+    pub references: Vec<Reference>,
+}
+
+/// A docker-archive whose members can be read in any order.
+struct Archive {
+    file: File,
+    members: HashMap<String, Member>,
+}
+
+enum Member {
+    File { offset: u64, size: u64 },
+    Link(String),
+}
+
+/// A part of a file, to read by position.
+struct Section<'a> {
+    file: &'a File,
+    offset: u64,
+    end: u64,
+}
+
+impl ImageStore {
+    /// Loads all images of a docker-archive: all of them, or none when anything is wrong.
+    pub fn load(&self, input: File) -> Result<Vec<Loaded>> {
+        let (file, start) = self.seekable(input)?;
+        let archive = Archive::index(file, start)?;
+        let Some(manifest) = archive.document("manifest.json")? else {
+            fail!("no manifest.json: not an archive of images (for a root file system: import)");
+        };
+        let mut images = Vec::new();
+        // Where each layer is to be had from.
+        let mut sources: Vec<(Digest, String)> = Vec::new();
+        for archived in parse_archive_manifest(&manifest)? {
+            images.push(archive.image(&archived, &mut sources)?);
+        }
+        let mut staged = Vec::new();
+        let mut wanted: Vec<Digest> = sources.iter().map(|(diff_id, _)| *diff_id).collect();
+        wanted.retain(|diff_id| !self.layers.exists(diff_id));
+        for _ in 0..MAX_TRIES {
+            for (diff_id, member) in sources.iter().filter(|(id, _)| wanted.contains(id)) {
+                staged.push(self.stage_member(&archive, diff_id, member)?);
+            }
+            match self.commit(&mut staged, &images)? {
+                Ok(()) => {
+                    let loaded = |image: NewImage| Loaded {
+                        id: Digest::of(&image.config),
+                        references: image.references,
+                    };
+                    return Ok(images.into_iter().map(loaded).collect());
+                }
+                Err(missing) => wanted = missing,
+            }
+        }
+        fail!("the image's layers are being removed as fast as they are loaded")
+    }
+
+    fn stage_member(&self, archive: &Archive, diff_id: &Digest, member: &str) -> Result<Staged> {
+        let layer = self.layers.stage(&mut archive.section(member)?);
+        let layer = layer.context(|| format!("layer {member}"))?;
+        if layer.diff_id != *diff_id {
+            let found = layer.diff_id;
+            fail!("layer {member} is corrupt: its digest is {found}, the config says {diff_id}");
+        }
+        Ok(layer)
+    }
+
+    /// A file to read in any order, and where the plain tar in it begins.
+    fn seekable(&self, mut input: File) -> Result<(File, u64)> {
+        if input.metadata()?.is_file() {
+            let start = input.stream_position()?;
+            let mut magic = [0; 6];
+            let count = input.read_at(&mut magic, start)?;
+            if count < magic.len() || is_plain(&magic) {
+                return Ok((input, start));
+            }
+        }
+        let mut spool = self.spool_file()?;
+        with_plain(&mut input, |plain| {
+            std::io::copy(plain, &mut spool).context(|| "spool the archive").map(|_| ())
+        })?;
+        Ok((spool, 0))
+    }
+
+    /// A file that vanishes with its descriptor.
+    fn spool_file(&self) -> Result<File> {
+        make_dir(self.dir())?;
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        if let Ok(file) = open(self.dir(), flags, Mode::from_raw_mode(0o600)) {
+            return Ok(file.into());
+        }
+        // A file system without O_TMPFILE: a name for an instant.
+        let path = self.dir().join(format!(".spool-{}", random_name()?));
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).context(|| format!("make {}", path.display()))?;
+        crate::store::remove_file(&path)?;
+        Ok(file)
+    }
+}
+
+impl Archive {
+    /// Finds all members by their headers alone.
+    fn index(file: File, start: u64) -> Result<Archive> {
+        let end = file.metadata()?.len();
+        let mut archive = Archive { file, members: HashMap::new() };
+        let mut position = start;
+        loop {
+            // Anew for each header, since the data between is skipped without being read.
+            let section = Section { file: &archive.file, offset: position, end };
+            let mut reader = Reader::new(BufReader::with_capacity(8 * BLOCK, section));
+            let Some(entry) = reader.next()? else { break };
+            let offset = position + reader.position();
+            let past = offset.checked_add(reader.data_left()).filter(|&past| past <= end);
+            let Some(past) = past else { fail!("the archive is truncated") };
+            position = start + (past - start).next_multiple_of(BLOCK as u64);
+            let name = member_name(b"", &entry.path);
+            let member = match entry.kind {
+                Kind::File if entry.sparse.is_none() => {
+                    Member::File { offset, size: past - offset }
+                }
+                Kind::Symlink => {
+                    let above = entry.path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                    Member::Link(member_name(&entry.path[..above], &entry.link))
+                }
+                Kind::Hardlink => Member::Link(member_name(b"", &entry.link)),
+                _ => continue,
+            };
+            archive.members.insert(name, member);
+            if archive.members.len() > MAX_MEMBERS {
+                fail!("the archive has more than {MAX_MEMBERS} members");
+            }
+        }
+        Ok(archive)
+    }
+
+    /// Checks one image of the manifest, and adds its layers to `sources`.
+    fn image(
+        &self,
+        archived: &ArchivedImage,
+        sources: &mut Vec<(Digest, String)>,
+    ) -> Result<NewImage> {
+        let name = &archived.config;
+        let Some(config) = self.document(name)? else {
+            fail!("the config {name} is missing from the archive");
+        };
+        let leaf = name.rsplit('/').next().unwrap_or_default();
+        let stated = Digest::parse_hex(leaf.strip_suffix(".json").unwrap_or(leaf));
+        if let Some(stated) = stated
+            && stated != Digest::of(&config)
+        {
+            fail!("the config {name} is corrupt: its digest is {}", Digest::of(&config));
+        }
+        let diff_ids = ImageConfig::parse(name, &config)?.diff_ids;
+        if diff_ids.len() != archived.layers.len() {
+            let (listed, stated) = (archived.layers.len(), diff_ids.len());
+            fail!("manifest.json lists {listed} layers for {name}, which states {stated}");
+        }
+        for (diff_id, member) in diff_ids.iter().zip(&archived.layers) {
+            self.section(member)?;
+            if !sources.iter().any(|(known, _)| known == diff_id) {
+                sources.push((*diff_id, member.clone()));
+            }
+        }
+        let references = archived.repo_tags.iter().map(|tag| Reference::parse(tag));
+        Ok(NewImage { config, diff_ids, references: references.collect::<Result<_>>()? })
+    }
+
+    /// A small member as a whole; `None` if there is none of that name.
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        if !self.members.contains_key(&member_name(b"", name.as_bytes())) {
+            return Ok(None);
+        }
+        let mut section = self.section(name)?;
+        if section.end - section.offset > MAX_DOCUMENT {
+            fail!("{name} is larger than {MAX_DOCUMENT} bytes");
+        }
+        let mut bytes = Vec::new();
+        section.read_to_end(&mut bytes).context(|| format!("read {name}"))?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of a member, links followed.
+    fn section(&self, name: &str) -> Result<Section<'_>> {
+        let mut target = member_name(b"", name.as_bytes());
+        for _ in 0..MAX_LINKS {
+            match self.members.get(&target) {
+                Some(&Member::File { offset, size }) => {
+                    return Ok(Section { file: &self.file, offset, end: offset + size });
+                }
+                Some(Member::Link(next)) => target = next.clone(),
+                None => fail!("{name} is missing from the archive"),
+            }
+        }
+        fail!("{name} is a link that leads to links only")
+    }
+}
+
+/// A member's name as a path without `.` and `..`; these never leave the archive, for the name is
+/// only a key.
+fn member_name(above: &[u8], path: &[u8]) -> String {
+    let whole = [String::from_utf8_lossy(above), String::from_utf8_lossy(path)].join("/");
+    let mut components = Vec::new();
+    for component in whole.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(components.pop()),
+            name => components.push(name),
+        }
+    }
+    components.join("/")
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        let count = self.file.read_at(&mut buffer[..length], self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::compression::testing::gzip;
+    use super::super::tar::testing::Writer;
+    use super::super::testing::{Scratch, archive, config, layer};
+    use super::*;
+
+    fn load(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>> {
+        let path = scratch.file("archive.tar", bytes);
+        scratch.store().load(File::open(path).unwrap())
+    }
+
+    #[test]
+    fn the_old_layout_in_place_and_compressed_and_from_a_pipe() {
+        let (base, top) = (layer("a", b"1"), layer("b", b"2"));
+        let bytes = archive("me/app:2", &[&base, &top]);
+        for (name, bytes) in [("plain", bytes.clone()), ("gzip", gzip(&bytes))] {
+            let scratch = Scratch::new(&format!("load-{name}"));
+            let loaded = load(&scratch, &bytes).unwrap();
+            assert_eq!(loaded[0].references[0].familiar(), "me/app:2");
+            let image = scratch.store().resolve("me/app:2").unwrap().unwrap();
+            assert_eq!(image.id, Digest::of(&config(&[&base, &top])));
+            assert_eq!(fs::read(image.layers[0].join("a")).unwrap(), b"1");
+            assert_eq!(fs::read(image.layers[1].join("b")).unwrap(), b"2");
+        }
+        let scratch = Scratch::new("load-pipe");
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let thread = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
+        scratch.store().load(File::from(std::os::fd::OwnedFd::from(reader))).unwrap();
+        thread.join().unwrap();
+        assert!(scratch.store().resolve("me/app:2").unwrap().is_some());
+    }
+
+    #[test]
+    fn the_new_layout_with_several_images_and_packed_layers() {
+        let scratch = Scratch::new("load-oci");
+        let (base, top) = (layer("a", b"1"), layer("b", b"2"));
+        let blob = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+        let (one, two) = (config(&[&base]), config(&[&base, &top, &top]));
+        let packed = gzip(&top);
+        let mut tar = Writer::default();
+        for bytes in [&base, &packed, &one, &two] {
+            tar.file(&blob(bytes), bytes);
+        }
+        let manifest = format!(
+            r#"[{{"Config":"{}","RepoTags":["one:1","uno:1"],"Layers":["{}"]}},
+            {{"Config":"{}","RepoTags":null,"Layers":["{}","{}","{}"]}}]"#,
+            blob(&one),
+            blob(&base),
+            blob(&two),
+            blob(&base),
+            blob(&packed),
+            blob(&packed),
+        );
+        tar.file("index.json", b"{}").file("manifest.json", manifest.as_bytes());
+        let loaded = load(&scratch, &tar.finish()).unwrap();
+        assert_eq!(loaded.len(), 2);
+        let store = scratch.store();
+        assert_eq!(store.resolve("uno:1").unwrap(), store.resolve("one:1").unwrap());
+        let dangling = store.resolve(&loaded[1].id.short()).unwrap().unwrap();
+        assert_eq!(dangling.layers.len(), 3);
+        assert_eq!(dangling.layers[1], dangling.layers[2]);
+        assert_eq!(store.layers.list().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_layer_that_is_a_link_to_another() {
+        let scratch = Scratch::new("load-link");
+        let base = layer("a", b"1");
+        let config = config(&[&base]);
+        let mut tar = Writer::default();
+        tar.file("aa/layer.tar", &base).link(b'2', "bb/layer.tar", "../aa/layer.tar");
+        tar.link(b'1', "cc/layer.tar", "bb/layer.tar").file("config", &config);
+        tar.file(
+            "manifest.json",
+            br#"[{"Config":"config","RepoTags":["x"],"Layers":["cc/layer.tar"]}]"#,
+        );
+        load(&scratch, &tar.finish()).unwrap();
+        let image = scratch.store().resolve("x").unwrap().unwrap();
+        assert!(image.layers[0].join("a").is_file());
+    }
+
+    #[test]
+    fn nothing_is_visible_when_anything_is_wrong() {
+        let scratch = Scratch::new("load-bad");
+        let (base, top) = (layer("a", b"1"), layer("b", &[2; 3000]));
+        let good = archive("x", &[&base, &top]);
+        let at = good.windows(3000).position(|bytes| bytes == [2; 3000]).unwrap();
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        let mut wrong_config = good.clone();
+        let created = wrong_config.windows(4).position(|bytes| bytes == b"2026").unwrap();
+        wrong_config[created] = b'3';
+        let missing = {
+            let mut tar = Writer::default();
+            tar.file("c", &config(&[&base]));
+            tar.file("manifest.json", br#"[{"Config":"c","Layers":["gone"]}]"#).finish()
+        };
+        let loop_of_links = {
+            let mut tar = Writer::default();
+            tar.file("c", &config(&[&base])).link(b'2', "l", "l");
+            tar.file("manifest.json", br#"[{"Config":"c","Layers":["l"]}]"#).finish()
+        };
+        for (bytes, reason) in [
+            (&good[..at], "truncated"),
+            (&good[..at - 100], "truncated"),
+            (&gzip(&good)[..500], "archive"),
+            (&flipped, "is corrupt: its digest is"),
+            (&wrong_config, "is corrupt: its digest is"),
+            (&missing, "gone is missing"),
+            (&loop_of_links, "links only"),
+            (&layer("f", b""), "no manifest.json"),
+            (&[][..], "no manifest.json"),
+            (&archive("Bad:Name", &[&base]), "lower case"),
+        ] {
+            let error = load(&scratch, bytes).unwrap_err().to_string();
+            assert!(error.contains(reason), "{reason}: {error}");
+            assert_eq!(scratch.left(), [""; 0], "{reason}");
+        }
+    }
+}

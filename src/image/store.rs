@@ -1,0 +1,404 @@
+//! The image store on disk, and how images are found in it.
+//!
+//! ```text
+//! images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
+//! images/blobs/sha256/<hex>              image configs, by digest
+//! images/.lock                           held for the instant in which an image comes or goes
+//! ```
+//!
+//! An image is there when its config is. A commit writes layers, config and names in this order and
+//! a removal takes them away in the opposite one, so that a kill between two steps leaves at worst
+//! an image without a name or a layer without an image, never an image that lacks a part.
+//! `images/.lock` makes the coming and the going of layers one after the other; it is never held
+//! while anything is unpacked or downloaded. A process that makes a container of an image holds the
+//! config by a shared flock until its own record is written; removal takes the exclusive one.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::config::ImageConfig;
+use super::digest::{Digest, ImageId};
+use super::layers::{Layers, Staged};
+use super::reference::Reference;
+use crate::error::{Context, Error, Result, fail};
+use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
+use crate::time::Instant;
+
+/// Fewest digits of an id's prefix that name an image.
+const MIN_PREFIX: usize = 1;
+
+/// The images of one state directory.
+pub struct ImageStore {
+    dir: PathBuf,
+    pub(super) layers: Layers,
+}
+
+/// An image, ready to run from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub id: ImageId,
+    pub config: ImageConfig,
+    /// Root directories of its layers, base first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// Keeps an image from being removed while it lives.
+pub struct ImageHold {
+    _config: File,
+}
+
+/// A line of `images`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedImage {
+    /// As users know it; `None` for an image without a name.
+    pub repository: Option<String>,
+    pub tag: Option<String>,
+    pub id: ImageId,
+    pub created: Option<Instant>,
+    /// Bytes of all layers, unpacked.
+    pub size: u64,
+}
+
+/// An image about to be committed.
+pub(super) struct NewImage {
+    pub config: Vec<u8>,
+    pub diff_ids: Vec<Digest>,
+    pub references: Vec<Reference>,
+}
+
+impl ImageStore {
+    /// The image store below `roots`; nothing is read or made yet.
+    pub fn open(roots: &Roots) -> ImageStore {
+        ImageStore { dir: roots.images(), layers: Layers::new(roots.layers()) }
+    }
+
+    /// The image that `name` stands for: a name in the drop folder or among the references, a full
+    /// id with or without `sha256:`, or the beginning of one.
+    pub fn resolve(&self, name: &str) -> Result<Option<Image>> {
+        match self.find(name)? {
+            Some(id) => self.get(&id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`ImageStore::resolve`], the id alone.
+    pub fn find(&self, name: &str) -> Result<Option<ImageId>> {
+        let bare = name.strip_prefix("sha256:").unwrap_or(name);
+        if let Some(id) = Digest::parse_hex(bare) {
+            return Ok(self.blob(&id).is_file().then_some(id));
+        }
+        let parsed = match name.starts_with("sha256:") {
+            true => Err(Error::new(format!("bad image id '{name}'"))),
+            false => Reference::parse(name),
+        };
+        if let Ok(reference) = &parsed {
+            if let Some(id) = self.find_reference(reference)? {
+                return Ok(Some(id));
+            }
+        }
+        if let Some(id) = self.find_prefix(bare)? {
+            return Ok(Some(id));
+        }
+        parsed.map(|_| None)
+    }
+
+    fn find_reference(&self, reference: &Reference) -> Result<Option<ImageId>> {
+        if let Some(id) = self.find_dropped(reference)? {
+            return Ok(Some(id));
+        }
+        self.read_reference(reference)
+    }
+
+    /// The id that a reference file holds.
+    pub(super) fn read_reference(&self, reference: &Reference) -> Result<Option<ImageId>> {
+        let path = self.reference_path(reference);
+        let Some(bytes) = store::read(&path)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        match Digest::parse(text.trim_end()) {
+            Ok(id) => Ok(Some(id)),
+            Err(_) if bytes.is_empty() => {
+                fail!("{} is empty; remove it, or tag the image again", path.display())
+            }
+            Err(_) => fail!("{} holds no image id; remove it", path.display()),
+        }
+    }
+
+    /// The one image whose id begins so.
+    fn find_prefix(&self, prefix: &str) -> Result<Option<ImageId>> {
+        let hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !hex || !(MIN_PREFIX..64).contains(&prefix.len()) {
+            return Ok(None);
+        }
+        let mut matching = self.ids()?;
+        matching.retain(|id| id.hex().starts_with(prefix));
+        match matching[..] {
+            [] => Ok(None),
+            [id] => Ok(Some(id)),
+            _ => {
+                let ids: Vec<String> = matching.iter().map(Digest::short).collect();
+                fail!("the image id '{prefix}' is ambiguous: {}", ids.join(", "))
+            }
+        }
+    }
+
+    /// The image with this id.
+    pub fn get(&self, id: &ImageId) -> Result<Image> {
+        let Some(config) = self.read_config(id)? else {
+            fail!("the image {} is gone", id.short());
+        };
+        let layers = config.diff_ids.iter().map(|diff_id| self.layers.fs(diff_id)).collect();
+        Ok(Image { id: *id, config, layers })
+    }
+
+    /// The stored bytes of an image's config, as its id is the digest of.
+    pub fn config_bytes(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
+        store::read(&self.blob(id))
+    }
+
+    fn read_config(&self, id: &ImageId) -> Result<Option<ImageConfig>> {
+        let Some(bytes) = self.config_bytes(id)? else { return Ok(None) };
+        let document = format!("config of image {}", id.short());
+        ImageConfig::parse(&document, &bytes).map(Some)
+    }
+
+    /// Keeps the image from being removed until the guard is dropped: for the instant between
+    /// choosing an image and having a container's record that says so. An error if it is gone.
+    pub fn hold(&self, id: &ImageId) -> Result<ImageHold> {
+        match self.lock_config(id, FlockOperation::LockShared)? {
+            Some(config) => Ok(ImageHold { _config: config }),
+            None => fail!("the image {} is gone", id.short()),
+        }
+    }
+
+    /// Locks an image's config; `None` if it isn't there (any more).
+    pub(super) fn lock_config(
+        &self,
+        id: &ImageId,
+        operation: FlockOperation,
+    ) -> Result<Option<File>> {
+        let context = || format!("lock the image {}", id.short());
+        let config = match File::open(self.blob(id)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            result => result.context(context)?,
+        };
+        loop {
+            match flock(&config, operation) {
+                Err(Errno::INTR) => continue,
+                result => break result.context(context)?,
+            }
+        }
+        let still_there = config.metadata().context(context)?.nlink() > 0;
+        Ok(still_there.then_some(config))
+    }
+
+    /// The bytes of an image's layers, unpacked.
+    pub fn size(&self, config: &ImageConfig) -> Result<u64> {
+        config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
+    }
+
+    /// All images with all their names; those that can't be read are left out here and found by
+    /// the check.
+    pub fn list(&self) -> Result<Vec<ListedImage>> {
+        let references = self.references()?;
+        let mut listed = Vec::new();
+        for id in self.ids()? {
+            let Ok(Some(config)) = self.read_config(&id) else { continue };
+            let unnamed = ListedImage {
+                repository: None,
+                tag: None,
+                id,
+                created: config.created,
+                size: self.size(&config).unwrap_or(0),
+            };
+            let before = listed.len();
+            for (reference, _) in references.iter().filter(|(_, named)| *named == id) {
+                let repository = Some(reference.familiar_name());
+                listed.push(ListedImage { repository, tag: reference.tag.clone(), ..unnamed });
+            }
+            if listed.len() == before {
+                listed.push(unnamed);
+            }
+        }
+        // Newest first, as Docker lists them.
+        listed.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.tag.cmp(&b.tag)));
+        Ok(listed)
+    }
+
+    /// Lets `reference` stand for the image that `source` names.
+    pub fn tag(&self, source: &str, reference: &Reference) -> Result<()> {
+        let Some(id) = self.find(source)? else { fail!("no such image: {source}") };
+        let _lock = self.lock()?;
+        if !self.blob(&id).is_file() {
+            fail!("no such image: {source}");
+        }
+        self.write_reference(reference, &id)
+    }
+
+    /// The names of one image.
+    pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
+        let mut references = self.references()?;
+        references.retain(|(_, named)| named == id);
+        Ok(references.into_iter().map(|(reference, _)| reference).collect())
+    }
+
+    /// All names and what they stand for, sorted; unreadable ones are left out here and found by
+    /// the check.
+    pub(super) fn references(&self) -> Result<Vec<(Reference, ImageId)>> {
+        let refs = self.dir.join("refs");
+        let mut references = Vec::new();
+        for name in store::list(&refs)? {
+            for tag in store::list(&refs.join(&name))? {
+                let Some(reference) = parse_reference_path(&name, &tag) else { continue };
+                if let Ok(Some(id)) = self.read_reference(&reference) {
+                    references.push((reference, id));
+                }
+            }
+        }
+        references.sort();
+        Ok(references)
+    }
+
+    /// The ids of all images.
+    pub(super) fn ids(&self) -> Result<Vec<ImageId>> {
+        let names = store::list(&self.dir.join("blobs/sha256"))?;
+        Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
+    }
+
+    /// Makes new images visible, all of them or, when something is wrong, none. `Err(missing)` if
+    /// layers that were there when the work began have been removed since: stage them and try
+    /// again. Dying inside leaves layers without an image, or images without a name.
+    pub(super) fn commit(
+        &self,
+        staged: &mut Vec<Staged>,
+        images: &[NewImage],
+    ) -> Result<Result<(), Vec<Digest>>> {
+        if !staged.is_empty() {
+            self.layers.sync()?;
+        }
+        let _lock = self.lock()?;
+        let needed: Vec<Digest> = images.iter().flat_map(|image| image.diff_ids.clone()).collect();
+        let coming: Vec<Digest> = staged.iter().map(|layer| layer.diff_id).collect();
+        let mut missing = needed.clone();
+        missing.retain(|id| !coming.contains(id) && !self.layers.exists(id));
+        if !missing.is_empty() {
+            return Ok(Err(missing));
+        }
+        let written = self.commit_locked(std::mem::take(staged), images);
+        if written.is_err() {
+            // The first error is the one to tell; the sweep finds what this can't take away.
+            let _ = self.take_out_unowned(&needed);
+        }
+        written.map(Ok)
+    }
+
+    fn commit_locked(&self, staged: Vec<Staged>, images: &[NewImage]) -> Result<()> {
+        if !staged.is_empty() {
+            for layer in staged {
+                self.layers.place(layer)?;
+            }
+            self.layers.sync_dir()?;
+        }
+        for image in images {
+            self.write_blob(&image.config)?;
+        }
+        for image in images {
+            let id = Digest::of(&image.config);
+            for reference in &image.references {
+                self.write_reference(reference, &id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes those of `diff_ids` out of their place that no image uses; returns them with what is
+    /// left to remove. The caller holds the lock.
+    pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
+        let mut owned = Vec::new();
+        for id in self.ids()? {
+            // An image that can't be read might own any of them: an error ends it all.
+            owned.extend(self.read_config(&id)?.map(|config| config.diff_ids).unwrap_or_default());
+        }
+        let mut taken = Vec::new();
+        for diff_id in diff_ids.iter().filter(|diff_id| !owned.contains(diff_id)) {
+            if let Some(trash) = self.layers.take_out(diff_id)? {
+                taken.push((*diff_id, trash));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The lock under which images and layers come and go.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        make_dir(&self.dir)?;
+        Lock::wait(&self.dir.join(".lock"), LockMode::Exclusive)
+    }
+
+    /// Writes a config. One that is there is left as it is, for its lock is on the file.
+    fn write_blob(&self, bytes: &[u8]) -> Result<()> {
+        let path = self.blob(&Digest::of(bytes));
+        if store::read(&path)?.as_deref() == Some(bytes) {
+            return Ok(());
+        }
+        make_dir(&self.dir.join("blobs/sha256"))?;
+        store::replace(&path, bytes, Durability::Synced)
+    }
+
+    fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {
+        if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
+            return Ok(());
+        }
+        let path = self.reference_path(reference);
+        let home = path.parent().unwrap_or(&self.dir);
+        if !home.is_dir() {
+            make_dir(home)?;
+            store::sync_parent(home)?;
+        }
+        store::replace(&path, id.to_string().as_bytes(), Durability::Synced)
+    }
+
+    /// Removes a name. The caller holds the lock.
+    pub(super) fn remove_reference(&self, reference: &Reference) -> Result<()> {
+        let path = self.reference_path(reference);
+        store::remove_file(&path)?;
+        let home = path.parent().unwrap_or(&self.dir);
+        // Other tags keep the directory; a leftover temporary file too, until the sweep.
+        let _ = fs::remove_dir(home);
+        match home.is_dir() {
+            true => store::sync_parent(&path),
+            false => store::sync_parent(home),
+        }
+    }
+
+    pub(super) fn blob(&self, id: &Digest) -> PathBuf {
+        self.dir.join("blobs/sha256").join(id.hex())
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `refs/docker.io+library+alpine/latest`: a parsed name has no `+`, and no component of it
+    /// begins with a dot. A name by digest alone is `@sha256+…`, which no tag can be.
+    fn reference_path(&self, reference: &Reference) -> PathBuf {
+        let name = reference.name().replace('/', "+");
+        let leaf = match (&reference.digest, &reference.tag) {
+            (Some(digest), _) => format!("@sha256+{}", digest.hex()),
+            (None, Some(tag)) => tag.clone(),
+            (None, None) => "latest".to_owned(),
+        };
+        self.dir.join("refs").join(name).join(leaf)
+    }
+}
+
+fn parse_reference_path(name: &str, leaf: &str) -> Option<Reference> {
+    let name = name.replace('+', "/");
+    let text = match leaf.strip_prefix("@sha256+") {
+        Some(hex) => format!("{name}@sha256:{hex}"),
+        None => format!("{name}:{leaf}"),
+    };
+    Reference::parse(&text).ok()
+}

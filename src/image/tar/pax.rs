@@ -1,0 +1,172 @@
+//! PAX extended headers: records `LENGTH KEY=VALUE\n` that override the header they precede.
+//! POSIX.1-2024, pax, "pax Extended Header"; `SCHILY.xattr.*` is star's, `GNU.sparse.*` GNU tar's.
+
+use super::sparse::{Extent, PaxSparse};
+use crate::error::{Error, Result, fail};
+
+/// What one extended header says, of the keys that matter here.
+#[derive(Default)]
+pub struct Records {
+    pub path: Option<Vec<u8>>,
+    pub link: Option<Vec<u8>>,
+    pub size: Option<u64>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub mtime: Option<(i64, u32)>,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub sparse: PaxSparse,
+    any: bool,
+}
+
+impl Records {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        !self.any
+    }
+
+    pub fn parse(mut bytes: &[u8]) -> Result<Records> {
+        let mut records = Records { any: true, ..Records::default() };
+        // The value of an offset record, until its length comes.
+        let mut offset = None;
+        while !bytes.is_empty() && bytes[0] != 0 {
+            let (record, rest) = split_record(bytes)?;
+            bytes = rest;
+            let Some(equals) = record.iter().position(|&byte| byte == b'=') else {
+                fail!("a PAX record without '='");
+            };
+            let (key, value) = (&record[..equals], &record[equals + 1..]);
+            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                if name.is_empty() || name.contains(&0) {
+                    fail!("bad name of an extended attribute");
+                }
+                records.xattrs.push((name.to_vec(), value.to_vec()));
+                continue;
+            }
+            let given = !value.is_empty();
+            match key {
+                b"path" => records.path = given.then(|| value.to_vec()),
+                b"linkpath" => records.link = given.then(|| value.to_vec()),
+                b"size" if given => records.size = Some(decimal(key, value)?),
+                b"uid" if given => records.uid = Some(id(key, value)?),
+                b"gid" if given => records.gid = Some(id(key, value)?),
+                b"mtime" if given => records.mtime = Some(instant(value)?),
+                b"GNU.sparse.name" => records.sparse.name = given.then(|| value.to_vec()),
+                b"GNU.sparse.size" | b"GNU.sparse.realsize" => {
+                    records.sparse.real_size = Some(decimal(key, value)?);
+                }
+                b"GNU.sparse.major" => records.sparse.in_data = value == b"1",
+                b"GNU.sparse.offset" => offset = Some(decimal(key, value)?),
+                b"GNU.sparse.numbytes" => {
+                    let Some(offset) = offset.take() else {
+                        fail!("PAX sparse map: a length without an offset");
+                    };
+                    records.sparse.map.push(Extent { offset, length: decimal(key, value)? });
+                }
+                b"GNU.sparse.map" => {
+                    let numbers = value.split(|&byte| byte == b',');
+                    let numbers: Vec<u64> =
+                        numbers.map(|number| decimal(key, number)).collect::<Result<_>>()?;
+                    if numbers.len() % 2 != 0 {
+                        fail!("PAX sparse map: a length without an offset");
+                    }
+                    let extent = |pair: &[u64]| Extent { offset: pair[0], length: pair[1] };
+                    records.sparse.map = numbers.chunks_exact(2).map(extent).collect();
+                }
+                _ => {}
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// Splits off the first record, without its length, blank and newline.
+fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+    let bad = || Error::new("a PAX record with a bad length");
+    let blank = bytes.iter().take(20).position(|&byte| byte == b' ').ok_or_else(bad)?;
+    let length = decimal(b"length", &bytes[..blank]).map_err(|_| bad())?;
+    let length = usize::try_from(length).map_err(|_| bad())?;
+    if length > bytes.len() || length < blank + 2 || bytes[length - 1] != b'\n' {
+        return Err(bad());
+    }
+    Ok((&bytes[blank + 1..length - 1], &bytes[length..]))
+}
+
+/// Decimal digits of a PAX record or sparse map.
+pub fn decimal(key: &[u8], value: &[u8]) -> Result<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(value).ok().filter(|_| digits);
+    let bad =
+        || Error::new(format!("PAX {}: bad number '{}'", key.escape_ascii(), value.escape_ascii()));
+    text.and_then(|text| text.parse().ok()).ok_or_else(bad)
+}
+
+fn id(key: &[u8], value: &[u8]) -> Result<u32> {
+    let wide = decimal(key, value)?;
+    let range = |_| Error::new(format!("PAX {}: {wide} is out of range", key.escape_ascii()));
+    u32::try_from(wide).map_err(range)
+}
+
+/// `[-]SECONDS[.FRACTION]`; the fraction counts away from zero.
+fn instant(value: &[u8]) -> Result<(i64, u32)> {
+    let (negative, value) = match value.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, value),
+    };
+    let mut parts = value.splitn(2, |&byte| byte == b'.');
+    let seconds = decimal(b"mtime", parts.next().unwrap_or_default())?;
+    let fraction = parts.next().unwrap_or_default();
+    let mut ns = 0;
+    for at in 0..9 {
+        let digit = fraction.get(at).copied().unwrap_or(b'0');
+        if !digit.is_ascii_digit() {
+            fail!("PAX mtime: bad number '{}'", value.escape_ascii());
+        }
+        ns = ns * 10 + u32::from(digit - b'0');
+    }
+    let range = |_| Error::new("PAX mtime: out of range");
+    let seconds = i64::try_from(seconds).map_err(range)?;
+    Ok(match (negative, ns) {
+        (false, ns) => (seconds, ns),
+        (true, 0) => (-seconds, 0),
+        (true, ns) => (-seconds - 1, 1_000_000_000 - ns),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::pax_record;
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_anything() {
+        let record = pax_record("SCHILY.xattr.user.x", b"a\n=\0\xff");
+        let records = Records::parse(&record).unwrap();
+        assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"a\n=\0\xff".to_vec())]);
+    }
+
+    #[test]
+    fn bad_records_are_refused() {
+        for bad in [
+            &b"5 a=b"[..],
+            b"99 a=b\n",
+            b"6 a=b\nx",
+            b"2 a=b\n",
+            b"a=b\n",
+            b"99999999999999999999 a=b\n",
+            b"7 abcd\n",
+            b"11 size=-1\n",
+            b"18 uid=4294967296\n",
+        ] {
+            assert!(Records::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn times_before_1970_count_backwards() {
+        assert_eq!(instant(b"1.000000001").unwrap(), (1, 1));
+        assert_eq!(instant(b"-0.25").unwrap(), (-1, 750_000_000));
+        assert_eq!(instant(b"-3").unwrap(), (-3, 0));
+        assert_eq!(instant(b"1.1234567899").unwrap(), (1, 123_456_789));
+        assert!(instant(b"1.x").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Files with holes. GNU tar has four ways to tell where the data goes: the old one in the header
+//! and blocks behind it, PAX 0.0 and 0.1 in records, PAX 1.0 as decimal lines before the data.
+//! tar.info, "Storing Sparse Files".
+
+use std::io::BufRead;
+
+use super::header::{OldSparse, old_sparse_extents};
+use super::pax::decimal;
+use super::{BLOCK, Reader, truncated};
+use crate::error::{Result, fail};
+
+/// Most extents of one file.
+const MAX_EXTENTS: usize = 1 << 20;
+/// Longest decimal line of a PAX 1.0 map.
+const MAX_LINE: usize = 20;
+
+/// A run of data in a file with holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// What PAX records say of a sparse file.
+#[derive(Default)]
+pub struct PaxSparse {
+    pub name: Option<Vec<u8>>,
+    pub real_size: Option<u64>,
+    pub map: Vec<Extent>,
+    /// Format 1.0: the map stands before the data.
+    pub in_data: bool,
+}
+
+/// Refuses a map that is out of order, overlaps, leaves the file or doesn't use up the data.
+pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
+    let (mut end, mut total) = (0u64, 0u64);
+    for extent in map {
+        let past = extent.offset.checked_add(extent.length);
+        let Some(past) = past.filter(|&past| extent.offset >= end && past <= size) else {
+            fail!("bad map of a sparse file");
+        };
+        end = past;
+        total += extent.length;
+    }
+    if total != stored {
+        fail!("the map of a sparse file tells of {total} bytes, the archive has {stored}");
+    }
+    Ok(())
+}
+
+impl<R: BufRead> Reader<R> {
+    /// The rest of an old GNU map: blocks of 21 extents while each says that another follows.
+    pub(super) fn gnu_sparse_map(&mut self, first: OldSparse) -> Result<(Vec<Extent>, u64)> {
+        let OldSparse { mut map, real_size, mut continues } = first;
+        while continues {
+            let block = self.block()?.ok_or_else(truncated)?;
+            map.extend(old_sparse_extents(&block[..504])?);
+            continues = block[504] != 0;
+            if map.len() > MAX_EXTENTS {
+                fail!("a sparse file of more than {MAX_EXTENTS} pieces");
+            }
+        }
+        Ok((map, real_size))
+    }
+
+    /// A PAX 1.0 map: the count, then offset and length by turns, a line each, padded to a block.
+    pub(super) fn sparse_map_in_data(&mut self) -> Result<Vec<Extent>> {
+        let start = self.position();
+        let count = self.map_number()?;
+        if count > MAX_EXTENTS as u64 {
+            fail!("a sparse file of more than {MAX_EXTENTS} pieces");
+        }
+        let mut map = Vec::new();
+        for _ in 0..count {
+            map.push(Extent { offset: self.map_number()?, length: self.map_number()? });
+        }
+        let mut padding = (start.wrapping_sub(self.position()) % BLOCK as u64) as usize;
+        while padding > 0 {
+            let piece = self.data()?.len().min(padding);
+            if piece == 0 {
+                return Err(truncated());
+            }
+            self.consume(piece);
+            padding -= piece;
+        }
+        Ok(map)
+    }
+
+    fn map_number(&mut self) -> Result<u64> {
+        let mut line = Vec::new();
+        loop {
+            let Some(&byte) = self.data()?.first() else {
+                fail!("the map of a sparse file is cut short");
+            };
+            self.consume(1);
+            if byte == b'\n' {
+                return decimal(b"sparse map", &line);
+            }
+            if line.len() == MAX_LINE {
+                fail!("bad map of a sparse file");
+            }
+            line.push(byte);
+        }
+    }
+}

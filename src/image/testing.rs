@@ -1,0 +1,89 @@
+//! A scratch image store for tests, and archives to fill it with.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::digest::Digest;
+use super::store::ImageStore;
+use super::tar::testing::Writer;
+use crate::store::Roots;
+
+/// A directory of its own, gone with the value.
+pub struct Scratch {
+    pub dir: PathBuf,
+}
+
+impl Scratch {
+    pub fn new(name: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("image-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        Scratch { dir }
+    }
+
+    pub fn store(&self) -> ImageStore {
+        let roots = Roots::new(Some(self.dir.join("root")), Some(self.dir.join("run"))).unwrap();
+        ImageStore::open(&roots)
+    }
+
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+        path
+    }
+
+    /// All names in `layers/` and `images/`, to see that nothing is left.
+    pub fn left(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for dir in ["root/layers", "root/images", "root/images/refs", "root/images/blobs/sha256"] {
+            let Ok(entries) = fs::read_dir(self.dir.join(dir)) else { continue };
+            let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.extend(entries.filter(|name| !matches!(&name[..], ".lock" | "refs" | "blobs")));
+        }
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A layer of one file.
+pub fn layer(path: &str, data: &[u8]) -> Vec<u8> {
+    Writer::default().file(path, data).finish()
+}
+
+/// An image config on these plain layer tars.
+pub fn config(layers: &[&[u8]]) -> Vec<u8> {
+    let ids: Vec<String> = layers.iter().map(|tar| format!("\"{}\"", Digest::of(tar))).collect();
+    format!(
+        r#"{{"architecture":"amd64","os":"linux","created":"2026-01-31T12:00:00Z",
+        "config":{{"Cmd":["sh"]}},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        ids.join(",")
+    )
+    .into_bytes()
+}
+
+/// A docker-archive of one image in the old layout.
+pub fn archive(tag: &str, layers: &[&[u8]]) -> Vec<u8> {
+    let config = config(layers);
+    let config_name = format!("{}.json", Digest::of(&config).hex());
+    let mut tar = Writer::default();
+    let mut names = Vec::new();
+    for (i, layer) in layers.iter().enumerate() {
+        let directory = format!("{i:064}");
+        tar.directory(&format!("{directory}/")).file(&format!("{directory}/VERSION"), b"1.0");
+        tar.file(&format!("{directory}/layer.tar"), layer);
+        names.push(format!("\"{directory}/layer.tar\""));
+    }
+    tar.file(&config_name, &config);
+    let manifest = format!(
+        r#"[{{"Config":"{config_name}","RepoTags":["{tag}"],"Layers":[{}]}}]"#,
+        names.join(",")
+    );
+    tar.file("manifest.json", manifest.as_bytes()).finish()
+}

@@ -1,0 +1,492 @@
+//! Applies one layer's tar to a directory that becomes an overlayfs lowerdir.
+//!
+//! Nothing is written outside of that directory, whatever the archive says: names are cut to plain
+//! components first (`..` above the top is refused), the parent is then resolved by the kernel with
+//! openat2(RESOLVE_IN_ROOT), so that links inside the archive lead nowhere but inside, and the last
+//! component is only ever used with *at calls that don't follow it. A later entry replaces an
+//! earlier one of the same name, as tar does.
+//!
+//! Whiteouts (OCI image spec, layer.md) become overlayfs's own: a character device 0:0 for
+//! `.wh.NAME`, the xattr trusted.overlay.opaque=y for `.wh..wh..opq` (kernel,
+//! filesystems/overlayfs.rst).
+
+use std::ffi::OsStr;
+use std::io::BufRead;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chownat,
+    fchmod, fchown, fsetxattr, ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat,
+    setxattr, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::{Errno, pwrite, write};
+use rustix::process::{Gid, Uid};
+
+use super::tar::{Entry, Kind, Reader};
+use crate::error::{Context, Error, Result, fail};
+use crate::sys::beneath;
+
+/// Most entries of one layer; bounds the directory times kept until the end.
+const MAX_ENTRIES: u64 = 20_000_000;
+/// Most bytes that one layer may unpack to, holes counted.
+const MAX_BYTES: u64 = 4 << 40;
+/// Deepest tree of an earlier entry that a later one replaces.
+const MAX_DEPTH: u32 = 4096;
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// What old storage drivers kept for themselves: at the top of a layer, and of no use to others.
+const WHITEOUT_META: &[u8] = b".wh..wh.";
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// What unpacking found.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// Bytes of all files.
+    pub size: u64,
+    /// The archive's end mark was there; without it a cut between two entries goes unseen.
+    pub ended: bool,
+}
+
+/// Unpacks the tar `input` into the empty directory `root`.
+pub fn unpack(input: &mut dyn BufRead, root: BorrowedFd<'_>) -> Result<Unpacked> {
+    let mut reader = Reader::new(input);
+    let mut layer = Layer { root, parent: None, directory_times: Vec::new(), size: 0 };
+    let mut entries = 0;
+    while let Some(entry) = reader.next()? {
+        entries += 1;
+        if entries > MAX_ENTRIES {
+            fail!("the archive has more than {MAX_ENTRIES} entries");
+        }
+        let applied = layer.apply(&entry, &mut reader);
+        applied.context(|| format!("unpack '{}'", entry.path.escape_ascii()))?;
+    }
+    layer.set_directory_times()?;
+    Ok(Unpacked { size: layer.size, ended: reader.ended() })
+}
+
+struct Layer<'a> {
+    root: BorrowedFd<'a>,
+    /// The last entry's parent: most entries share it with the one before. Forgotten whenever
+    /// something is replaced, since its path may lead elsewhere from then on.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    /// Set at the very end: what is put into a directory changes its time.
+    directory_times: Vec<(Vec<u8>, Timestamps)>,
+    size: u64,
+}
+
+impl Layer<'_> {
+    fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        let path = normalize(&entry.path)?;
+        let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
+        else {
+            return self.top(entry);
+        };
+        if path.starts_with(WHITEOUT_META) && path != OPAQUE {
+            return Ok(());
+        }
+        let parent_path = &path[..path.len().saturating_sub(name.len() + 1)];
+        let parent = self.take_parent(parent_path)?;
+        let result = match name.strip_prefix(WHITEOUT) {
+            Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
+            Some(hidden) => self.whiteout(parent.as_fd(), hidden),
+            None => self.entry(parent.as_fd(), &path, name, entry, reader),
+        };
+        match result? {
+            Change::Added => self.parent = Some((parent_path.to_vec(), parent)),
+            Change::Replaced => {}
+        }
+        Ok(())
+    }
+
+    /// `./`: the layer's own directory.
+    fn top(&mut self, entry: &Entry) -> Result<()> {
+        if entry.kind != Kind::Directory {
+            fail!("the archive's top is not a directory");
+        }
+        let top = beneath::open(self.root, Path::new("."), DIRECTORY, Mode::empty())?;
+        set_attributes(top.as_fd(), entry)?;
+        self.directory_times.push((Vec::new(), times(entry)));
+        Ok(())
+    }
+
+    fn entry<R: BufRead>(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        path: &[u8],
+        name: &[u8],
+        entry: &Entry,
+        reader: &mut Reader<R>,
+    ) -> Result<Change> {
+        let name = OsStr::from_bytes(name);
+        let change = match entry.kind {
+            Kind::Directory => self.directory(parent, path, name, entry)?,
+            Kind::File => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let (file, change) = replacing(parent, name, || {
+                    openat(parent, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))
+                })?;
+                self.size += entry.size;
+                if self.size > MAX_BYTES {
+                    fail!("the layer is larger than {} TiB", MAX_BYTES >> 40);
+                }
+                write_data(file.as_fd(), entry, reader)?;
+                set_attributes(file.as_fd(), entry)?;
+                futimens(&file, &times(entry))?;
+                change
+            }
+            Kind::Hardlink => return self.hardlink(parent, name, entry),
+            Kind::Symlink => {
+                if entry.link.contains(&0) || entry.link.is_empty() {
+                    fail!("a symbolic link to '{}'", entry.link.escape_ascii());
+                }
+                let target = OsStr::from_bytes(&entry.link);
+                let ((), change) = replacing(parent, name, || symlinkat(target, parent, name))?;
+                set_attributes_by_name(parent, name, entry)?;
+                change
+            }
+            Kind::Character | Kind::Block | Kind::Fifo => {
+                let (file_type, device) = match (entry.kind, entry.device) {
+                    (Kind::Character, (major, minor)) => {
+                        (FileType::CharacterDevice, makedev(major, minor))
+                    }
+                    (Kind::Block, (major, minor)) => (FileType::BlockDevice, makedev(major, minor)),
+                    _ => (FileType::Fifo, 0),
+                };
+                let mode = Mode::from_raw_mode(0o600);
+                let ((), change) =
+                    replacing(parent, name, || mknodat(parent, name, file_type, mode, device))?;
+                set_attributes_by_name(parent, name, entry)?;
+                change
+            }
+        };
+        Ok(change)
+    }
+
+    fn directory(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        path: &[u8],
+        name: &OsStr,
+        entry: &Entry,
+    ) -> Result<Change> {
+        let make = || mkdirat(parent, name, Mode::from_raw_mode(0o700));
+        let mut hides_lower = false;
+        let change = match make() {
+            Err(Errno::EXIST) => {
+                let old = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if FileType::from_raw_mode(old.st_mode) == FileType::Directory {
+                    Change::Added
+                } else {
+                    hides_lower = is_whiteout(&old);
+                    replacing(parent, name, make)?.1
+                }
+            }
+            result => result.map(|()| Change::Added)?,
+        };
+        let directory = openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        if hides_lower {
+            set_opaque(directory.as_fd())?;
+        }
+        set_attributes(directory.as_fd(), entry)?;
+        self.directory_times.push((path.to_vec(), times(entry)));
+        Ok(change)
+    }
+
+    fn hardlink(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<Change> {
+        let target = normalize(&entry.link)?;
+        let missing = || {
+            let target = target.escape_ascii();
+            Error::new(format!("a hard link to '{target}', which this layer doesn't hold"))
+        };
+        let target_name = target.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let above = &target[..target.len().saturating_sub(target_name.len() + 1)];
+        let above = Path::new(OsStr::from_bytes(above));
+        let target_name = OsStr::from_bytes(target_name);
+        // Only the parent is resolved; linkat doesn't follow the name itself.
+        let above = match beneath::open(self.root, above, DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
+            result => result?,
+        };
+        let there = match statat(&above, target_name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Err(missing()),
+            result => result?,
+        };
+        if FileType::from_raw_mode(there.st_mode) == FileType::Directory {
+            fail!("a hard link to the directory '{}'", target.escape_ascii());
+        }
+        if let Ok(old) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+            && (old.st_dev, old.st_ino) == (there.st_dev, there.st_ino)
+        {
+            // Its own name, or the same link again: replacing it would lose the file.
+            return Ok(Change::Added);
+        }
+        let link = || linkat(&above, target_name, parent, name, AtFlags::empty());
+        match replacing(parent, name, link) {
+            Ok(((), change)) => Ok(change),
+            // The old entry that had to go held the target.
+            Err(error) if error.errno() == Some(Errno::NOENT) => Err(missing()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hides `hidden` of the layers below.
+    fn whiteout(&mut self, parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
+        if matches!(hidden, b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
+            fail!("a whiteout of '{}'", hidden.escape_ascii());
+        }
+        let name = OsStr::from_bytes(hidden);
+        let mode = Mode::from_raw_mode(0);
+        match mknodat(parent, name, FileType::CharacterDevice, mode, makedev(0, 0)) {
+            Ok(()) => Ok(Change::Added),
+            // The layer's own entry of that name stays; it hides those below, a directory once it
+            // is opaque.
+            Err(Errno::EXIST) => {
+                match openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+                    Ok(directory) => set_opaque(directory.as_fd()),
+                    Err(Errno::NOTDIR | Errno::LOOP) => Ok(Change::Added),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Err(error) => Err(error).context(|| "make a whiteout"),
+        }
+    }
+
+    /// The directory `path`, made with what is missing above it.
+    fn take_parent(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        if let Some((cached, parent)) = self.parent.take()
+            && cached == path
+        {
+            return Ok(parent);
+        }
+        let whole = Path::new(OsStr::from_bytes(path));
+        match beneath::open(self.root, whole, DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            result => return result.context(|| "open its directory"),
+        }
+        let mut current = beneath::open(self.root, Path::new("."), DIRECTORY, Mode::empty())?;
+        let ends = (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/');
+        let mut start = 0;
+        for end in ends {
+            let name = OsStr::from_bytes(&path[start..end]);
+            let so_far = Path::new(OsStr::from_bytes(&path[..end]));
+            start = end + 1;
+            current = match beneath::open(self.root, so_far, DIRECTORY, Mode::empty()) {
+                Err(Errno::NOENT | Errno::NOTDIR) => make_parent(current.as_fd(), name)?,
+                result => result.context(|| "open its directory")?,
+            };
+        }
+        Ok(current)
+    }
+
+    fn set_directory_times(&mut self) -> Result<()> {
+        for (path, times) in std::mem::take(&mut self.directory_times) {
+            let path = Path::new(OsStr::from_bytes(&path));
+            match beneath::open(self.root, path, DIRECTORY, Mode::empty()) {
+                Ok(directory) => futimens(&directory, &times)?,
+                // A later entry took its place.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(error).context(|| format!("open {}", path.display())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether what was there before is still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Added,
+    Replaced,
+}
+
+/// The path's plain components joined by `/`: no leading one, no `.`, no `..`; empty for the top.
+fn normalize(path: &[u8]) -> Result<Vec<u8>> {
+    if path.contains(&0) {
+        fail!("a name with a NUL in it");
+    }
+    let mut components: Vec<&[u8]> = Vec::new();
+    for component in path.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => {
+                if components.pop().is_none() {
+                    fail!("'{}' leads outside of the archive", path.escape_ascii());
+                }
+            }
+            name => components.push(name),
+        }
+    }
+    Ok(components.join(&b'/'))
+}
+
+/// Makes the missing parent `name`, root's with mode 0755; a whiteout there becomes a directory
+/// that hides what the whiteout hid.
+fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+    let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
+    let mut hides_lower = false;
+    match make() {
+        Err(Errno::EXIST) => {
+            let old = statat(above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if !is_whiteout(&old) {
+                fail!("'{}' above it is not a directory", name.display());
+            }
+            hides_lower = true;
+            unlinkat(above, name, AtFlags::empty())?;
+            make()?;
+        }
+        result => result?,
+    }
+    let directory = openat(above, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+    fchown(&directory, Some(Uid::ROOT), Some(Gid::ROOT))?;
+    fchmod(&directory, Mode::from_raw_mode(0o755))?;
+    if hides_lower {
+        set_opaque(directory.as_fd())?;
+    }
+    Ok(directory)
+}
+
+/// Does `make`, after removing what has the name already.
+fn replacing<T>(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    make: impl Fn() -> Result<T, Errno>,
+) -> Result<(T, Change)> {
+    match make() {
+        Err(Errno::EXIST) => {
+            remove(parent, name, MAX_DEPTH)?;
+            Ok((make()?, Change::Replaced))
+        }
+        result => Ok((result?, Change::Added)),
+    }
+}
+
+/// Removes a file or a whole tree.
+fn remove(parent: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        result => return Ok(result?),
+    }
+    if depth == 0 {
+        fail!("directories too deep to replace");
+    }
+    let directory = openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+    for inner in rustix::fs::Dir::read_from(&directory)? {
+        let inner = inner?;
+        let inner = OsStr::from_bytes(inner.file_name().to_bytes());
+        if inner != "." && inner != ".." {
+            remove(directory.as_fd(), inner, depth - 1)?;
+        }
+    }
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
+    let set = fsetxattr(directory, "trusted.overlay.opaque", b"y", XattrFlags::empty());
+    set.context(|| "set trusted.overlay.opaque")?;
+    Ok(Change::Added)
+}
+
+/// Writes the entry's data, leaving its holes.
+fn write_data<R: BufRead>(
+    file: BorrowedFd<'_>,
+    entry: &Entry,
+    reader: &mut Reader<R>,
+) -> Result<()> {
+    let Some(map) = &entry.sparse else {
+        loop {
+            let piece = reader.data()?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let count = write(file, piece)?;
+            reader.consume(count);
+        }
+    };
+    ftruncate(file, entry.size)?;
+    for extent in map {
+        let (mut offset, mut left) = (extent.offset, extent.length);
+        while left > 0 {
+            let piece = reader.data()?;
+            let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            let count = pwrite(file, piece, offset)?;
+            reader.consume(count);
+            offset += count as u64;
+            left -= count as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Owner, then xattrs, then mode: chown takes setuid, setgid and file capabilities away.
+fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
+    let (uid, gid) = owner(entry)?;
+    fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;
+    for (name, value) in kept_xattrs(entry) {
+        kept(name, fsetxattr(file, name, value, XattrFlags::empty()))?;
+    }
+    Ok(fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")?)
+}
+
+/// The same for what can't or mustn't be opened, by the name that was just made; and its time.
+fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
+    let (uid, gid) = owner(entry)?;
+    let no_follow = AtFlags::SYMLINK_NOFOLLOW;
+    chownat(parent, name, Some(uid), Some(gid), no_follow).context(|| "set the owner")?;
+    let mut xattrs = kept_xattrs(entry).peekable();
+    if xattrs.peek().is_some() {
+        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = openat(parent, name, handle, Mode::empty())?;
+        // A magic link leads to the very inode, be it a symbolic link, and no further.
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        for (name, value) in xattrs {
+            kept(name, setxattr(&path, name, value, XattrFlags::empty()))?;
+        }
+    }
+    if entry.kind != Kind::Symlink {
+        // The name is a device or fifo that was made exclusively a moment ago, never a link.
+        let mode = Mode::from_raw_mode(entry.mode);
+        rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context(|| "set the mode")?;
+    }
+    Ok(utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")?)
+}
+
+fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
+    // -1 means "leave it" to chown(2).
+    if entry.uid == u32::MAX || entry.gid == u32::MAX {
+        fail!("owner {}:{} is out of range", entry.uid, entry.gid);
+    }
+    Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
+}
+
+/// overlayfs's own attributes are ours to set: a redirect from an image could show it what another
+/// path of a lower layer holds.
+fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
+    let ours =
+        |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    let kept = entry.xattrs.iter().filter(move |(name, _)| !ours(name));
+    kept.map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))
+}
+
+/// A file system that can't keep an attribute (ramfs, a missing SELinux) doesn't stop the image.
+fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
+    match set {
+        Err(Errno::NOTSUP) => Ok(()),
+        result => result.context(|| format!("set the attribute {}", name.display())),
+    }
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let (seconds, nanoseconds) = entry.mtime;
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() },
+    }
+}
