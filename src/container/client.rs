@@ -184,7 +184,7 @@ impl Client<'_> {
     /// Sends what can be sent without waiting.
     fn send_pending(&mut self) -> Result<()> {
         let flags = SendFlags::DONTWAIT;
-        let mut send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {
+        let send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {
             Ok(()) => Ok(true),
             Err(Errno::AGAIN) => Ok(false),
             // The monitor has gone: its last words are still to be read.

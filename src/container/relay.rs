@@ -33,10 +33,9 @@ pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) 
     let signals =
         sys::signal::receive(taken_signals(terminal, false)).context(|| "receive signals")?;
     let raw = if terminal && streams.stdin.is_some() { tty::Raw::enter()? } else { None };
-    for fd in [Some(&streams.stdout), streams.stderr.as_ref(), streams.stdin.as_ref()] {
-        if let Some(fd) = fd {
-            rustix::io::ioctl_fionbio(fd, true).context(|| "make a stream non-blocking")?;
-        }
+    let all = [Some(&streams.stdout), streams.stderr.as_ref(), streams.stdin.as_ref()];
+    for fd in all.into_iter().flatten() {
+        rustix::io::ioctl_fionbio(fd, true).context(|| "make a stream non-blocking")?;
     }
     let mut relay = Relay {
         child,

@@ -15,7 +15,7 @@ use super::options::{CreateOptions, MountKind, MountOption, NamespaceOption};
 use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id, short};
 use crate::container::{names, state};
 use crate::error::{Context, Result, fail};
-use crate::image::{ContainerConfig, Image, ImageStore};
+use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
@@ -71,7 +71,7 @@ impl Engine {
             .create(&files.dir)
             .context(|| format!("make {}", files.dir.display()))?;
         names::claim(&self.roots, &name, &id)?;
-        if let Source::Image(image) = &source {
+        if let Source::Image { image, .. } = &source {
             make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
         }
         let mounts = self.mounts(options, source.config())?;
@@ -99,22 +99,18 @@ impl Engine {
             }
             return Ok(Source::Directory(path, ContainerConfig::default()));
         }
-        let images = ImageStore::open(&self.roots)?;
-        let found = match images.hold(&options.image)? {
-            None if options.image == super::hello::NAME => {
-                super::hello::make(&images)?;
-                images.hold(&options.image)?
-            }
-            found => found,
-        };
-        match found {
-            Some(image) => Ok(Source::Image(image)),
+        let images = ImageStore::open(&self.roots);
+        let id = match images.find(&options.image)? {
+            None if options.image == super::hello::NAME => super::hello::make(&images)?,
+            Some(id) => id,
             None => fail!(
                 "no such image: '{}'; `mydocker images` lists those that are here, `import` and \
                  `load` bring others",
                 options.image
             ),
-        }
+        };
+        let hold = images.hold(&id)?;
+        Ok(Source::Image { image: images.get(&id)?, _hold: hold })
     }
 
     fn describe(
@@ -305,28 +301,31 @@ impl Engine {
 /// Where the root file system comes from.
 enum Source {
     /// Held: it can't be removed before the record names it.
-    Image(Image),
+    Image {
+        image: Image,
+        _hold: ImageHold,
+    },
     Directory(PathBuf, ContainerConfig),
 }
 
 impl Source {
     fn config(&self) -> &ContainerConfig {
         match self {
-            Source::Image(image) => &image.config.config,
+            Source::Image { image, .. } => &image.config.config,
             Source::Directory(_, config) => config,
         }
     }
 
     fn image_id(&self) -> String {
         match self {
-            Source::Image(image) => image.id.to_string(),
+            Source::Image { image, .. } => image.id.to_string(),
             Source::Directory(..) => String::new(),
         }
     }
 
     fn layers(&self) -> Vec<String> {
         match self {
-            Source::Image(image) => {
+            Source::Image { image, .. } => {
                 image.layers.iter().map(|layer| layer.display().to_string()).collect()
             }
             Source::Directory(..) => Vec::new(),
@@ -335,7 +334,7 @@ impl Source {
 
     fn directory(&self) -> Option<String> {
         match self {
-            Source::Image(_) => None,
+            Source::Image { .. } => None,
             Source::Directory(path, _) => Some(path.display().to_string()),
         }
     }

@@ -1,27 +1,106 @@
+//! `images`, `import`, `load`, `tag`, `rmi`.
+
+use std::fs::File;
+use std::path::Path;
+
 use super::Engine;
 use super::view::ImageView;
-use crate::error::{Result, fail};
-use std::path::Path;
+use crate::container::record::{Record, all_ids};
+use crate::error::{Context, Result, fail};
+use crate::image::{ContainerConfig, ImageId, ImageStore, Reference};
+
 impl Engine {
     pub fn images(&self) -> Result<Vec<ImageView>> {
-        Ok(vec![])
+        let listed = ImageStore::open(&self.roots).list()?;
+        let view = |image: crate::image::ListedImage| ImageView {
+            repository: image.repository,
+            tag: image.tag,
+            id: image.id.to_string(),
+            created: image.created,
+            size: image.size,
+        };
+        Ok(listed.into_iter().map(view).collect())
     }
-    pub fn tag(&self, _source: &str, _target: &str) -> Result<()> {
-        fail!("x")
+
+    pub fn tag(&self, source: &str, target: &str) -> Result<()> {
+        ImageStore::open(&self.roots).tag(source, &Reference::parse(target)?)
     }
-    pub fn remove_image(&self, _name: &str, _force: bool) -> Result<Vec<String>> {
-        fail!("x")
+
+    /// Gives Docker's lines: `Untagged: …`, `Deleted: …`.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<String>> {
+        let images = ImageStore::open(&self.roots);
+        let removed = images.remove(name, force, &|id| self.users_of(id))?;
+        let untagged = removed.untagged.iter().map(|name| format!("Untagged: {}", name.familiar()));
+        let ids = removed.image.iter().chain(&removed.layers);
+        Ok(untagged.chain(ids.map(|id| format!("Deleted: {id}"))).collect())
     }
+
+    /// The names of the containers made of an image. One whose record can't be read might be: it
+    /// is an error.
+    fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
+        let id = id.to_string();
+        let mut users = Vec::new();
+        for container in all_ids(&self.roots)? {
+            // One that is only half made holds the image by its lock instead.
+            if !self.roots.containers().join(&container).join("config.json").exists() {
+                continue;
+            }
+            let record = Record::read(&self.roots, &container)?;
+            if record.image_id == id {
+                users.push(record.name);
+            }
+        }
+        Ok(users)
+    }
+
+    /// Makes an image of a root file system's tar, read from `file` or the standard input; gives
+    /// its id.
     pub fn import(
         &self,
-        _file: Option<&Path>,
-        _reference: Option<&str>,
-        _changes: &[String],
-        _message: Option<&str>,
+        file: Option<&Path>,
+        reference: Option<&str>,
+        changes: &[String],
+        message: Option<&str>,
     ) -> Result<String> {
-        fail!("x")
+        if let Some(change) = changes.first() {
+            fail!("--change '{change}': not supported by this version");
+        }
+        let reference = reference.map(Reference::parse).transpose()?;
+        let comment =
+            message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
+        let config = ContainerConfig::default();
+        let images = ImageStore::open(&self.roots);
+        let id = images
+            .import(&mut open(file)?, reference.as_ref(), config, &comment)
+            .context(|| format!("import {}", name(file)))?;
+        Ok(id.to_string())
     }
-    pub fn load(&self, _file: Option<&Path>) -> Result<Vec<String>> {
-        fail!("x")
+
+    /// Loads the images of an archive; gives a line for each name, as Docker does.
+    pub fn load(&self, file: Option<&Path>) -> Result<Vec<String>> {
+        let loaded = ImageStore::open(&self.roots).load(open(file)?);
+        let mut lines = Vec::new();
+        for image in loaded.context(|| format!("load {}", name(file)))? {
+            if image.references.is_empty() {
+                lines.push(format!("Loaded image ID: {}", image.id));
+            }
+            let names = image.references.iter();
+            lines.extend(names.map(|name| format!("Loaded image: {}", name.familiar())));
+        }
+        Ok(lines)
+    }
+}
+
+fn name(file: Option<&Path>) -> String {
+    file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
+}
+
+fn open(file: Option<&Path>) -> Result<File> {
+    match file {
+        Some(file) => File::open(file).context(|| format!("open {}", file.display())),
+        None => {
+            let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+            Ok(stdin.context(|| "duplicate the standard input")?.into())
+        }
     }
 }

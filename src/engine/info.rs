@@ -13,7 +13,7 @@ impl Engine {
         let count = |is: fn(&Status) -> bool| {
             containers.iter().filter(|container| is(&container.status)).count().to_string()
         };
-        let images = ImageStore::open(&self.roots)?.list()?;
+        let images = ImageStore::open(&self.roots).list()?;
         let layout = Layout::detect()?;
         let host = rustix::system::uname();
         let memory = rustix::system::sysinfo();

@@ -28,7 +28,7 @@ impl Engine {
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {
-            if let Some(image) = ImageStore::open(&self.roots)?.resolve(name)? {
+            if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
                 return self.image(&image);
             }
             if kind.is_some() {
@@ -82,12 +82,12 @@ impl Engine {
     fn image(&self, image: &Image) -> Result<String> {
         let config = &image.config;
         let defaults = &config.config;
-        let found = ImageStore::open(&self.roots)?.list()?;
+        let found = ImageStore::open(&self.roots).list()?;
         let id = image.id.to_string();
-        let tags = found.iter().filter(|view| view.id == id).filter_map(|view| {
+        let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
         });
-        let size = found.iter().find(|view| view.id == id).map_or(0, |view| view.size);
+        let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
         let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
         Ok(to_string(&object([
             ("Id", text(&id)),

@@ -10,7 +10,6 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use rustix::io::Errno;
 use super::digest::Digest;
 use super::stream::with_plain;
 use super::unpack::unpack;
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 
 const UNPACKING: &str = ".unpack-";

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read, Seek, Write};
+use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -22,7 +22,7 @@ use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::store::make_dir;
 
 /// Most members of an archive; an image has at most 500 layers, of three members each.
@@ -261,6 +261,7 @@ impl Read for Section<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
 
     use super::super::compression::testing::gzip;
     use super::super::tar::testing::Writer;

@@ -13,6 +13,7 @@ mod json;
 mod layers;
 mod load;
 pub mod reference;
+mod remove;
 mod store;
 mod stream;
 mod tar;
@@ -20,8 +21,7 @@ mod tar;
 mod testing;
 mod unpack;
 
-pub use config::{ContainerConfig, History, ImageConfig};
-pub use digest::{Digest, ImageId};
-pub use load::Loaded;
+pub use config::ContainerConfig;
+pub use digest::ImageId;
 pub use reference::Reference;
 pub use store::{Image, ImageHold, ImageStore, ListedImage};

@@ -95,10 +95,10 @@ impl ImageStore {
             true => Err(Error::new(format!("bad image id '{name}'"))),
             false => Reference::parse(name),
         };
-        if let Ok(reference) = &parsed {
-            if let Some(id) = self.find_reference(reference)? {
-                return Ok(Some(id));
-            }
+        if let Ok(reference) = &parsed
+            && let Some(id) = self.find_reference(reference)?
+        {
+            return Ok(Some(id));
         }
         if let Some(id) = self.find_prefix(bare)? {
             return Ok(Some(id));

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn bytes_and_digest_are_those_of_the_plain_stream() {
-        let plain: Vec<u8> = (0..3 * BUFFER + 17).map(|i| (i * i >> 5) as u8).collect();
+        let plain: Vec<u8> = (0..3 * BUFFER + 17).map(|i| ((i * i) >> 5) as u8).collect();
         let packed = gzip(&plain);
         for mut input in [&plain[..], &packed[..]] {
             let (start, digest) = with_plain(&mut input, |stream| {

@@ -432,7 +432,7 @@ fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     for (name, value) in kept_xattrs(entry) {
         kept(name, fsetxattr(file, name, value, XattrFlags::empty()))?;
     }
-    Ok(fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")?)
+    fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
 }
 
 /// The same for what can't or mustn't be opened, by the name that was just made; and its time.
@@ -455,7 +455,7 @@ fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -
         let mode = Mode::from_raw_mode(entry.mode);
         rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context(|| "set the mode")?;
     }
-    Ok(utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")?)
+    utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")
 }
 
 fn owner(entry: &Entry) -> Result<(Uid, Gid)> {

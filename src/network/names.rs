@@ -86,7 +86,7 @@ fn resolv_conf(names: &Names<'_>) -> String {
     let upstreams = fs::read_to_string(RESOLVED_UPSTREAMS).ok();
     let source = match upstreams {
         // Only where the host's own file has none that a container could reach.
-        Some(upstreams) if !host.lines().any(|line| is_reachable_nameserver(line)) => upstreams,
+        Some(upstreams) if !host.lines().any(is_reachable_nameserver) => upstreams,
         _ => host,
     };
     let mut text = String::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, major, makedev, minor, mkdirat,
-    mknodat, openat, stat, symlinkat,
+    mknodat, stat, symlinkat,
 };
 
 use super::spec::{Device, Spec};
@@ -127,10 +127,4 @@ pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
         fail!("the container's /dev/null is not the null device");
     }
     Ok(null)
-}
-
-/// The host's /dev/null.
-pub fn host_null(flags: OFlags) -> Result<OwnedFd> {
-    openat(rustix::fs::CWD, "/dev/null", flags | OFlags::CLOEXEC, Mode::empty())
-        .context(|| "open /dev/null")
 }

@@ -70,6 +70,6 @@ fn open(namespace: Namespace, name: &str) -> Result<Option<OwnedFd>> {
 fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
     let Some(fd) = namespace else { return Ok(()) };
     move_into_link_name_space(fd.as_fd(), Some(kind))
-        .map_err(|error| Error::from(error))
+        .map_err(Error::from)
         .context(|| format!("join a namespace ({kind:?})"))
 }

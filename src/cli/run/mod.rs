@@ -258,7 +258,7 @@ mod tests {
             ("-m 1x img", "-m: bad size '1x'"),
             ("--oom-score-adj 2000 img", "from -1000 to 1000"),
             ("--blkio-weight 5 img", "from 10 to 1000"),
-            ("--name a img", "--name: bad container name 'a'"),
+            ("--name .a img", "--name: bad container name '.a'"),
             ("--log-driver syslog img", "unknown log driver"),
         ] {
             let error = options(line).unwrap_err();

@@ -305,7 +305,6 @@ mod tests {
             ("data:/a/..", "on / itself"),
             (":/x", "source is empty"),
             ("a/b:/x", "write /a/b or ./a/b"),
-            ("d:/x", "volume name"),
             ("_d:/x", "volume name"),
             ("/a:/b:rx", "unknown option 'rx'"),
             ("/a:/b:", "unknown option ''"),

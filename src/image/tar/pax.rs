@@ -66,7 +66,7 @@ impl Records {
                     let numbers = value.split(|&byte| byte == b',');
                     let numbers: Vec<u64> =
                         numbers.map(|number| decimal(key, number)).collect::<Result<_>>()?;
-                    if numbers.len() % 2 != 0 {
+                    if !numbers.len().is_multiple_of(2) {
                         fail!("PAX sparse map: a length without an offset");
                     }
                     let extent = |pair: &[u64]| Extent { offset: pair[0], length: pair[1] };

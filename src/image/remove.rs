@@ -1,0 +1,137 @@
+//! Taking images away: names first, then the config, then the layers that no other image needs.
+//!
+//! The config is locked exclusively while this decides, so that nobody makes a container of the
+//! image meanwhile. Killed between two steps, an image without a name or layers without an image
+//! are left: the first can be removed again, the second are found by [`ImageStore::sweep`].
+
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+
+use super::digest::{Digest, ImageId};
+use super::reference::Reference;
+use super::store::ImageStore;
+use crate::error::{Result, fail};
+use crate::store::{remove_file, remove_tree};
+
+/// What a removal took away.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub untagged: Vec<Reference>,
+    pub image: Option<ImageId>,
+    pub layers: Vec<Digest>,
+}
+
+impl ImageStore {
+    /// Removes the name `name`, and the image with its last name. By id, an image goes with its
+    /// only name; with several, or while `users` (the containers made of it) is not empty, only
+    /// with `force`, and then one in use just loses its names.
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        users: &dyn Fn(&ImageId) -> Result<Vec<String>>,
+    ) -> Result<Removed> {
+        let Some(id) = self.find(name)? else { fail!("no such image: {name}") };
+        // Waits for those who are making a container of it this moment.
+        let Some(_held) = self.lock_config(&id, FlockOperation::LockExclusive)? else {
+            fail!("no such image: {name}")
+        };
+        let names = self.names(&id)?;
+        let asked = Reference::parse(name).ok().filter(|asked| names.contains(asked));
+        if let Some(asked) = &asked
+            && names.len() > 1
+        {
+            let _lock = self.lock()?;
+            self.remove_reference(asked)?;
+            return Ok(Removed { untagged: vec![asked.clone()], ..Removed::default() });
+        }
+        if names.len() > 1 && !force {
+            let names: Vec<String> = names.iter().map(Reference::familiar).collect();
+            fail!("image {} has several names ({}); use -f", id.short(), names.join(", "));
+        }
+        let users = users(&id)?;
+        if !users.is_empty() && !force {
+            fail!(
+                "image {name} is used by container {}; remove the container first, or untag the \
+                 image with -f",
+                users.join(", ")
+            );
+        }
+        let mut trash = Vec::new();
+        let mut removed = Removed { untagged: names, ..Removed::default() };
+        {
+            let _lock = self.lock()?;
+            for reference in &removed.untagged {
+                self.remove_reference(reference)?;
+            }
+            if users.is_empty() {
+                let diff_ids = self.get(&id)?.config.diff_ids;
+                remove_file(&self.blob(&id))?;
+                removed.image = Some(id);
+                for (layer, path) in self.take_out_unowned(&diff_ids)? {
+                    removed.layers.push(layer);
+                    trash.push(path);
+                }
+            }
+        }
+        // The layers' files, without anybody waiting for it.
+        trash.iter().try_for_each(|path| remove_tree(path))?;
+        Ok(removed)
+    }
+
+    /// Removes what dead processes left: half-unpacked layers, layers that no image owns. Returns
+    /// their paths; with `dry_run` it only tells.
+    pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
+        let mut swept = self.layers.sweep(dry_run)?;
+        let _lock = self.lock()?;
+        let mut orphans = self.layers.list()?;
+        for id in self.ids()? {
+            let owned = self.get(&id)?.config.diff_ids;
+            orphans.retain(|layer| !owned.contains(layer));
+        }
+        for layer in &orphans {
+            let home = self.layers.fs(layer);
+            swept.push(home.parent().unwrap_or(&home).to_owned());
+        }
+        if !dry_run {
+            for (_, path) in self.take_out_unowned(&orphans)? {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::ContainerConfig;
+    use super::super::testing::{Scratch, layer};
+    use super::*;
+
+    fn nobody(_: &ImageId) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    #[test]
+    fn names_go_first_and_the_image_with_the_last() {
+        let scratch = Scratch::new("remove");
+        let store = scratch.store();
+        let one = Reference::parse("one").unwrap();
+        let tar = layer("f", b"1");
+        let id = store.import(&mut &tar[..], Some(&one), ContainerConfig::default(), "").unwrap();
+        store.tag("one", &Reference::parse("two:2").unwrap()).unwrap();
+        let error = store.remove(&id.hex(), false, &nobody).unwrap_err().to_string();
+        assert!(error.contains("several names (one:latest, two:2)"), "{error}");
+        assert_eq!(store.remove("one", false, &nobody).unwrap().untagged, [one]);
+        let used = |_: &ImageId| Ok(vec!["box".to_owned()]);
+        let error = store.remove("two:2", false, &used).unwrap_err().to_string();
+        assert!(error.contains("used by container box"), "{error}");
+        let untagged = store.remove("two:2", true, &used).unwrap();
+        assert_eq!((untagged.untagged.len(), untagged.image), (1, None));
+        let removed = store.remove(&id.short(), false, &nobody).unwrap();
+        assert_eq!((removed.image, removed.layers.len()), (Some(id), 1));
+        assert_eq!(scratch.left(), [""; 0]);
+        assert!(store.remove("one", false, &nobody).is_err());
+    }
+}
