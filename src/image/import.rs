@@ -55,6 +55,7 @@ impl ImageStore {
             config: config.to_json().into_bytes(),
             diff_ids: config.diff_ids,
             references: reference.cloned().into_iter().collect(),
+            manifest: None,
         };
         let id = Digest::of(&image.config);
         // The only layer comes with it, so none can be missing.

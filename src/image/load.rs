@@ -200,7 +200,8 @@ impl Archive {
             }
         }
         let references = archived.repo_tags.iter().map(|tag| Reference::parse(tag));
-        Ok(NewImage { config, diff_ids, references: references.collect::<Result<_>>()? })
+        let references = references.collect::<Result<_>>()?;
+        Ok(NewImage { config, diff_ids, references, manifest: None })
     }
 
     /// A small member as a whole; `None` if there is none of that name.

@@ -88,6 +88,11 @@ impl Reference {
         format!("{}{}", self.familiar_name(), self.suffix())
     }
 
+    /// Whether both are of one repository.
+    pub fn is_of(&self, other: &Reference) -> bool {
+        (&self.host, &self.path) == (&other.host, &other.path)
+    }
+
     fn suffix(&self) -> String {
         let mut suffix = String::new();
         if let Some(tag) = &self.tag {

@@ -12,7 +12,7 @@ use super::digest::{Digest, ImageId};
 use super::reference::Reference;
 use super::store::ImageStore;
 use crate::error::{Result, fail};
-use crate::store::{remove_file, remove_tree};
+use crate::store::{self, remove_file, remove_tree};
 
 /// What a removal took away.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Removed {
 
 impl ImageStore {
     /// Removes the name `name`, and the image with its last name. By id, an image goes with its
-    /// only name; with several, or while `users` (the containers made of it) is not empty, only
+    /// only tag; with several, or while `users` (the containers made of it) is not empty, only
     /// with `force`, and then one in use just loses its names.
     pub fn remove(
         &self,
@@ -38,17 +38,17 @@ impl ImageStore {
             fail!("no such image: {name}")
         };
         let names = self.names(&id)?;
-        let asked = Reference::parse(name).ok().filter(|asked| names.contains(asked));
-        if let Some(asked) = &asked
-            && names.len() > 1
+        if let Some(going) = going_with(name, &names)
+            && going.len() < names.len()
         {
             let _lock = self.lock()?;
-            self.remove_reference(asked)?;
-            return Ok(Removed { untagged: vec![asked.clone()], ..Removed::default() });
+            going.iter().try_for_each(|name| self.remove_reference(name))?;
+            return Ok(Removed { untagged: going, ..Removed::default() });
         }
-        if names.len() > 1 && !force {
-            let names: Vec<String> = names.iter().map(Reference::familiar).collect();
-            fail!("image {} has several names ({}); use -f", id.short(), names.join(", "));
+        let tags = names.iter().filter(|name| name.digest.is_none());
+        let tags: Vec<String> = tags.map(Reference::familiar).collect();
+        if tags.len() > 1 && !force {
+            fail!("image {} has several names ({}); use -f", id.short(), tags.join(", "));
         }
         let users = users(&id)?;
         if !users.is_empty() && !force {
@@ -68,6 +68,7 @@ impl ImageStore {
             if users.is_empty() {
                 let diff_ids = self.get(&id)?.config.diff_ids;
                 remove_file(&self.blob(&id))?;
+                remove_file(&self.manifest_path(&id))?;
                 removed.image = Some(id);
                 for (layer, path) in self.take_out_unowned(&diff_ids)? {
                     removed.layers.push(layer);
@@ -80,7 +81,7 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes what dead processes left: half-unpacked layers, layers that no image owns. Returns
+    /// Removes what dead processes left: half-unpacked layers, what no image owns. Returns
     /// their paths; with `dry_run` it only tells.
     pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut swept = self.layers.sweep(dry_run)?;
@@ -89,6 +90,15 @@ impl ImageStore {
         for id in self.ids()? {
             let owned = self.get(&id)?.config.diff_ids;
             orphans.retain(|layer| !owned.contains(layer));
+        }
+        for name in store::list(&self.dir().join("manifests"))? {
+            let Some(id) = Digest::parse_hex(&name) else { continue };
+            if !self.blob(&id).exists() {
+                swept.push(self.manifest_path(&id));
+                if !dry_run {
+                    remove_file(&self.manifest_path(&id))?;
+                }
+            }
         }
         for layer in &orphans {
             let home = self.layers.fs(layer);
@@ -103,10 +113,25 @@ impl ImageStore {
     }
 }
 
+/// The names that go when an image is removed by `asked`, if that is one of its names: with the
+/// last tag of a repository go the digests by which it has the image.
+fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
+    let mut asked = Reference::parse(asked).ok()?;
+    // A digest says it all: the tag beside it isn't stored.
+    asked.tag = asked.tag.filter(|_| asked.digest.is_none());
+    let mut going = vec![names.iter().find(|name| **name == asked)?.clone()];
+    let mut others = names.iter().filter(|name| name.is_of(&asked) && **name != going[0]);
+    if others.all(|other| other.digest.is_some()) && going[0].digest.is_none() {
+        going = names.iter().filter(|name| name.is_of(&asked)).cloned().collect();
+    }
+    Some(going)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::config::ContainerConfig;
-    use super::super::testing::{Scratch, layer};
+    use super::super::store::NewImage;
+    use super::super::testing::{Scratch, config, layer};
     use super::*;
 
     fn nobody(_: &ImageId) -> Result<Vec<String>> {
@@ -133,5 +158,33 @@ mod tests {
         assert_eq!((removed.image, removed.layers.len()), (Some(id), 1));
         assert_eq!(scratch.left(), [""; 0]);
         assert!(store.remove("one", false, &nobody).is_err());
+    }
+
+    #[test]
+    fn digests_and_the_manifest_go_with_the_last_tag_of_their_repository() {
+        let scratch = Scratch::new("remove-digests");
+        let store = scratch.store();
+        let tar = layer("f", b"1");
+        let manifest = b"{}".to_vec();
+        let by_digest = format!("one@{}", Digest::of(&manifest));
+        let references = ["one:1", "one:2", "two:1", &by_digest].map(Reference::parse);
+        let image = NewImage {
+            config: config(&[&tar]),
+            diff_ids: vec![Digest::of(&tar)],
+            references: references.into_iter().collect::<Result<_>>().unwrap(),
+            manifest: Some(manifest.clone()),
+        };
+        let mut staged = vec![store.layers.stage(&mut &tar[..]).unwrap()];
+        assert_eq!(store.commit(&mut staged, &[image]).unwrap(), Ok(()));
+        let id = store.find(&by_digest).unwrap().unwrap();
+        assert_eq!(store.manifest(&id).unwrap(), Some(manifest));
+        let listed = store.list().unwrap();
+        assert_eq!(listed.iter().filter(|image| image.digest.is_some()).count(), 2);
+        assert_eq!(listed.len(), 3);
+        assert_eq!(store.remove("one:1", false, &nobody).unwrap().untagged.len(), 1);
+        assert_eq!(store.remove("one:2", false, &nobody).unwrap().untagged.len(), 2);
+        assert!(store.find(&by_digest).unwrap().is_none());
+        assert_eq!(store.remove("two:1", false, &nobody).unwrap().image, Some(id));
+        assert_eq!(scratch.left(), [""; 0]);
     }
 }

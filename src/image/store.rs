@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
+//! images/refs/<name>/@sha256+<hex>       likewise, by the digest of a manifest: a RepoDigest
 //! images/blobs/sha256/<hex>              image configs, by digest
+//! images/manifests/<hex>                 the manifest that the image <hex> is known by in a registry
 //! images/.lock                           held for the instant in which an image comes or goes
 //! ```
 //!
-//! An image is there when its config is. A commit writes layers, config and names in this order and
-//! a removal takes them away in the opposite one, so that a kill between two steps leaves at worst
-//! an image without a name or a layer without an image, never an image that lacks a part.
+//! An image is there when its config is. A commit writes layers, manifest, config and names in this
+//! order and a removal takes them away in the opposite one, so that a kill between two steps leaves
+//! at worst an image without a name, or a layer or manifest without an image, never an image that
+//! lacks a part. The manifest tells which compressed blobs the layers came as; it is kept only to
+//! save work when the image is pushed.
 //! `images/.lock` makes the coming and the going of layers one after the other; it is never held
 //! while anything is unpacked or downloaded. A process that makes a container of an image holds the
 //! config by a shared flock until its own record is written; removal takes the exclusive one.
@@ -57,6 +61,8 @@ pub struct ListedImage {
     /// As users know it; `None` for an image without a name.
     pub repository: Option<String>,
     pub tag: Option<String>,
+    /// Of the manifest by which the repository has it, as far as is known.
+    pub digest: Option<Digest>,
     pub id: ImageId,
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
@@ -67,7 +73,9 @@ pub struct ListedImage {
 pub(super) struct NewImage {
     pub config: Vec<u8>,
     pub diff_ids: Vec<Digest>,
+    /// Tags, and digests where it came from a registry.
     pub references: Vec<Reference>,
+    pub manifest: Option<Vec<u8>>,
 }
 
 impl ImageStore {
@@ -210,14 +218,25 @@ impl ImageStore {
             let unnamed = ListedImage {
                 repository: None,
                 tag: None,
+                digest: None,
                 id,
                 created: config.created,
                 size: self.size(&config).unwrap_or(0),
             };
             let before = listed.len();
-            for (reference, _) in references.iter().filter(|(_, named)| *named == id) {
-                let repository = Some(reference.familiar_name());
-                listed.push(ListedImage { repository, tag: reference.tag.clone(), ..unnamed });
+            let names = references.iter().filter(|(_, named)| *named == id).map(|(name, _)| name);
+            let (tags, digests): (Vec<_>, Vec<_>) = names.partition(|name| name.digest.is_none());
+            let mut list = |name: &Reference, digest: Option<Digest>| {
+                let repository = Some(name.familiar_name());
+                listed.push(ListedImage { repository, tag: name.tag.clone(), digest, ..unnamed });
+            };
+            for &tag in &tags {
+                let known = digests.iter().find(|digest| digest.is_of(tag));
+                list(tag, known.and_then(|known| known.digest));
+            }
+            for digest in digests.iter().filter(|digest| !tags.iter().any(|tag| digest.is_of(tag)))
+            {
+                list(digest, digest.digest);
             }
             if listed.len() == before {
                 listed.push(unnamed);
@@ -238,10 +257,11 @@ impl ImageStore {
         self.write_reference(reference, &id)
     }
 
-    /// The names of one image.
+    /// The names of one image: tags, then what it is called by digest.
     pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
         let mut references = self.references()?;
         references.retain(|(_, named)| named == id);
+        references.sort_by_key(|(reference, _)| reference.digest.is_some());
         Ok(references.into_iter().map(|(reference, _)| reference).collect())
     }
 
@@ -303,6 +323,9 @@ impl ImageStore {
             self.layers.sync_dir()?;
         }
         for image in images {
+            if let Some(manifest) = &image.manifest {
+                self.write_manifest(&Digest::of(&image.config), manifest)?;
+            }
             self.write_blob(&image.config)?;
         }
         for image in images {
@@ -345,6 +368,24 @@ impl ImageStore {
         }
         make_dir(&self.dir.join("blobs/sha256"))?;
         store::replace(&path, bytes, Durability::Synced)
+    }
+
+    /// The manifest by which a registry has the image: digests and sizes of its compressed layers.
+    pub fn manifest(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
+        store::read(&self.manifest_path(id))
+    }
+
+    fn write_manifest(&self, id: &ImageId, manifest: &[u8]) -> Result<()> {
+        let path = self.manifest_path(id);
+        if store::read(&path)?.as_deref() == Some(manifest) {
+            return Ok(());
+        }
+        make_dir(&self.dir.join("manifests"))?;
+        store::replace(&path, manifest, Durability::Synced)
+    }
+
+    pub(super) fn manifest_path(&self, id: &ImageId) -> PathBuf {
+        self.dir.join("manifests").join(id.hex())
     }
 
     fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {

@@ -37,10 +37,11 @@ impl Scratch {
     /// All names in `layers/` and `images/`, to see that nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for dir in ["root/layers", "root/images", "root/images/refs", "root/images/blobs/sha256"] {
-            let Ok(entries) = fs::read_dir(self.dir.join(dir)) else { continue };
+        let ours = [".lock", "refs", "blobs", "manifests"];
+        for dir in ["layers", "images", "images/refs", "images/blobs/sha256", "images/manifests"] {
+            let Ok(entries) = fs::read_dir(self.dir.join("root").join(dir)) else { continue };
             let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            names.extend(entries.filter(|name| !matches!(&name[..], ".lock" | "refs" | "blobs")));
+            names.extend(entries.filter(|name| !ours.contains(&&name[..])));
         }
         names
     }
