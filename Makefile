@@ -1,0 +1,72 @@
+# mydocker: one static binary. On a fresh Debian each target first installs what it needs, and says so.
+#
+#   make          the static binary, target/$(TARGET)/release/mydocker
+#   make demo     build it, then show it: nginx from a Debian root file system, ps, logs, exec
+#   make test     unit and integration tests, as root on this kernel
+#   make check    formatting and lints
+#   make install  into $(DESTDIR)$(PREFIX)
+#
+# make TARGET=aarch64-unknown-linux-musl builds for 64-bit Arm by rust's own linker.
+
+SHELL := /bin/bash
+TARGET ?= $(shell uname -m)-unknown-linux-musl
+PREFIX ?= /usr/local
+binary := target/$(TARGET)/release/mydocker
+export PATH := $(PATH):$(HOME)/.cargo/bin
+sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+# What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
+test_packages := busybox-static debootstrap file iptables qemu-user-static util-linux
+demo_packages := debootstrap
+
+.PHONY: all check test demo install clean toolchain
+
+all: toolchain
+	cargo build --release --target $(TARGET)
+	@ls -l $(binary)
+
+check: toolchain
+	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || \
+	    rustup -q component add clippy rustfmt
+	cargo fmt --check
+	cargo clippy --all-targets --target $(TARGET) -- -D warnings
+
+# As root by the runner, so that what is built belongs to who builds it.
+test: packages := $(test_packages)
+test: toolchain packages
+	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
+	    cargo test --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
+
+demo: packages := $(demo_packages)
+demo: all packages
+	$(sudo) tests/demo $(binary)
+
+install: all
+	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(binary) man >$(DESTDIR)$(PREFIX)/share/man/man1/mydocker.1
+	$(binary) completion bash \
+	    >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mydocker
+
+clean:
+	cargo clean
+
+# Rust by its own installer where there is none, and the target's standard library.
+toolchain:
+	@command -v rustup >/dev/null || { \
+	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" ] || { \
+	    echo "make: adding rust's target $(TARGET)"; rustup -q target add $(TARGET); }
+
+# Those of $(packages) that aren't installed.
+.PHONY: packages
+packages:
+	@missing=$$(comm -23 <(printf '%s\n' $(packages) | sort) \
+	    <(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(packages) 2>/dev/null | \
+	      sed -n 's/^installed //p' | sort)); \
+	[ -z "$$missing" ] || { echo "make: installing" $$missing; \
+	    command -v apt-get >/dev/null || { \
+	        echo "make: this is no Debian: install these by hand"; exit 1; }; \
+	    $(sudo) apt-get -qq update && $(sudo) env DEBIAN_FRONTEND=noninteractive \
+	        apt-get -qq install --no-install-recommends $$missing >/dev/null; }

@@ -1,0 +1,254 @@
+//! One call of the binary: run to its end (`Done`), or left running (`Background`).
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+
+/// A call that has ended. Its status is checked, when nothing else did, as it is dropped.
+pub struct Done {
+    line: String,
+    status: i32,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    is_checked: bool,
+}
+
+pub fn run(command: Command, input: Option<Vec<u8>>) -> Done {
+    let mut background = Background::spawn(command);
+    if let Some(input) = input {
+        background.type_in(input);
+    }
+    background.close_stdin();
+    background.wait()
+}
+
+impl Done {
+    /// The call ended with `status`; a signal is 128 and its number.
+    #[track_caller]
+    pub fn exits(mut self, status: i32) -> Done {
+        self.is_checked = true;
+        assert!(self.status == status, "should exit with {status}: {}", self.story());
+        self
+    }
+
+    /// All of the standard output.
+    #[track_caller]
+    pub fn stdout(mut self, expected: &str) -> Done {
+        self.check();
+        assert!(self.out() == expected, "should write {expected:?}: {}", self.story());
+        self
+    }
+
+    /// All of the standard error.
+    #[track_caller]
+    pub fn stderr(mut self, expected: &str) -> Done {
+        self.check();
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        assert!(stderr == expected, "should complain {expected:?}: {}", self.story());
+        self
+    }
+
+    /// A part of the standard output.
+    #[track_caller]
+    pub fn stdout_has(mut self, part: &str) -> Done {
+        self.check();
+        assert!(self.out().contains(part), "should write …{part:?}…: {}", self.story());
+        self
+    }
+
+    #[track_caller]
+    pub fn stdout_lacks(mut self, part: &str) -> Done {
+        self.check();
+        assert!(!self.out().contains(part), "should not write …{part:?}…: {}", self.story());
+        self
+    }
+
+    /// A part of the standard error.
+    #[track_caller]
+    pub fn stderr_has(mut self, part: &str) -> Done {
+        self.check();
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        assert!(stderr.contains(part), "should complain …{part:?}…: {}", self.story());
+        self
+    }
+
+    /// Refused by mydocker itself, with one line that has `part` in it.
+    #[track_caller]
+    pub fn refused(self, part: &str) -> Done {
+        self.exits(125).stdout("").complains(part)
+    }
+
+    /// One line of complaint with `part` in it, under mydocker's name.
+    #[track_caller]
+    pub fn complains(self, part: &str) -> Done {
+        let stderr = String::from_utf8_lossy(&self.stderr).into_owned();
+        assert!(stderr.starts_with("mydocker"), "not under our name: {}", self.story());
+        assert!(stderr.lines().count() == 1, "should be one line: {}", self.story());
+        self.stderr_has(part)
+    }
+
+    /// The standard output without the white space around it.
+    #[track_caller]
+    pub fn text(mut self) -> String {
+        self.check();
+        self.out().trim().to_owned()
+    }
+
+    /// The standard output's bytes.
+    #[track_caller]
+    pub fn bytes(mut self) -> Vec<u8> {
+        self.check();
+        std::mem::take(&mut self.stdout)
+    }
+
+    /// The lines of the standard output.
+    #[track_caller]
+    pub fn lines(self) -> Vec<String> {
+        self.text().lines().map(str::to_owned).collect()
+    }
+
+    /// How it ended, for a test to judge.
+    pub fn status(mut self) -> i32 {
+        self.is_checked = true;
+        self.status
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    #[track_caller]
+    fn check(&mut self) {
+        if !std::mem::replace(&mut self.is_checked, true) {
+            assert!(self.status == 0, "should succeed: {}", self.story());
+        }
+    }
+
+    fn story(&self) -> String {
+        const MOST: usize = 4000;
+        let mut story = format!("{}\n  status {}", self.line, self.status);
+        for (name, bytes) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned();
+            let _ = write!(story, "\n  {name} ({} bytes): {shown:?}", bytes.len());
+        }
+        story
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check();
+        }
+    }
+}
+
+/// A call that runs on, its standard streams piped. Killed when it is dropped before its end.
+pub struct Background {
+    line: String,
+    child: Child,
+    chunks: Receiver<(usize, Vec<u8>)>,
+    /// What it has written to its standard output and error.
+    seen: [Vec<u8>; 2],
+}
+
+impl Background {
+    pub fn spawn(mut command: Command) -> Background {
+        let line = format!("{command:?}");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (sender, chunks) = channel();
+        collect(child.stdout.take().unwrap(), 0, sender.clone());
+        collect(child.stderr.take().unwrap(), 1, sender);
+        Background { line, child, chunks, seen: [Vec::new(), Vec::new()] }
+    }
+
+    /// Writes to its standard input, however long it takes to be read.
+    pub fn type_in(&mut self, input: impl Into<Vec<u8>>) {
+        let mut stdin = self.child.stdin.take().unwrap();
+        let input = input.into();
+        if input.len() <= 4096 {
+            // Sure to fit the pipe, and the input stays open.
+            let _ = stdin.write_all(&input);
+            self.child.stdin = Some(stdin);
+        } else {
+            // A program that doesn't read to the end is its own business.
+            std::thread::spawn(move || drop(stdin.write_all(&input)));
+        }
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.child.stdin = None;
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has written `part` to its standard output.
+    #[track_caller]
+    pub fn expect(&mut self, part: &str) {
+        let begun = Instant::now();
+        while !String::from_utf8_lossy(&self.seen[0]).contains(part) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match self.chunks.recv_timeout(left) {
+                Ok((stream, chunk)) => self.seen[stream].extend(chunk),
+                Err(_) => panic!("never wrote {part:?}: {}\n{:?}", self.line, self.seen),
+            }
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> Done {
+        let begun = Instant::now();
+        // The streams end when it does: were one held open by a process it left, this would hang.
+        loop {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match self.chunks.recv_timeout(left) {
+                Ok((stream, chunk)) => self.seen[stream].extend(chunk),
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(_) => panic!("hangs: {}\n{:?}", self.line, self.seen),
+            }
+        }
+        let status = self.child.wait().unwrap();
+        let [stdout, stderr] = std::mem::take(&mut self.seen);
+        Done {
+            line: self.line.clone(),
+            status: status.code().unwrap_or_else(|| 128 + status.signal().unwrap()),
+            stdout,
+            stderr,
+            is_checked: false,
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Has ended, mostly.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, stream: usize, to: Sender<(usize, Vec<u8>)>) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if to.send((stream, buffer[..length].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+}

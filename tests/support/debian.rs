@@ -1,0 +1,25 @@
+//! Real root file systems: Debian's minimal system with further packages, made by debootstrap and
+//! packed as a tar. Packages are fetched once for all such images.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{cache, cached};
+
+/// Makes the image at most once for each machine; the first time it takes a minute or two.
+pub fn archive(packages: &[&str]) -> PathBuf {
+    let name = match packages {
+        [] => "debian.tar".to_owned(),
+        _ => format!("debian-{}.tar", packages.join("-")),
+    };
+    cached(&name, |partial| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/debian-image");
+        let made = Command::new(script)
+            .env("CACHE", cache())
+            .arg(partial)
+            .args(packages)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{script}: {}", String::from_utf8_lossy(&made.stderr));
+    })
+}

@@ -1,0 +1,272 @@
+//! What the integration tests stand on. They need root and a real kernel, run the real binary, and
+//! read like the README:
+//!
+//! ```
+//! let host = Host::with_busybox();
+//! host.mydocker(["run", "--rm", "bb", "echo", "hi"]).stdout("hi\n");
+//! host.mydocker(["rm", "nobody"]).exits(1).stderr_has("no such container");
+//! ```
+//!
+//! A `Host` is a mydocker of its own: a state root and a run root below a fresh directory, so that
+//! tests run beside each other. When it is dropped its containers and networks are removed, and the
+//! test fails if a mount or a process of theirs is left. A call must succeed unless `exits` says
+//! how it ends. There are no time limits but `PATIENCE`, after which something has surely hung.
+//!
+//! Images: `bb` is Debian's static busybox (`Host::with_busybox`); `Host::debian` is a Debian root
+//! file system with packages of your choice, made once for each machine below `target/images`. A
+//! test that can't run here says so by `skip!`, which is an error in CI.
+
+#![allow(dead_code)] // Each test file uses its own part of this.
+
+mod busybox;
+mod call;
+mod debian;
+mod terminal;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+#[allow(unused_imports)]
+pub use call::{Background, Done};
+#[allow(unused_imports)]
+pub use terminal::Terminal;
+
+/// The binary under test.
+pub const MYDOCKER: &str = env!("CARGO_BIN_EXE_mydocker");
+/// After so long something hangs.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Leaves the test, loudly; in CI, where everything must run, it fails.
+#[macro_export]
+macro_rules! skip {
+    ($($reason:tt)*) => {{
+        $crate::support::skipped(&format!($($reason)*));
+        return;
+    }};
+}
+
+pub fn skipped(reason: &str) {
+    assert!(std::env::var_os("CI").is_none(), "would be skipped, which CI doesn't allow: {reason}");
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    // Not by eprintln, which cargo hides for a test that passes.
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("\n*** SKIPPED {test}: {reason}\n").as_bytes(),
+    );
+}
+
+/// A mydocker with state of its own.
+pub struct Host {
+    dir: PathBuf,
+}
+
+impl Host {
+    /// Without any image but `hello`.
+    pub fn new() -> Host {
+        // A socket's path is at most 107 bytes: not below the target directory.
+        let dir = std::env::temp_dir().join(unique("mydocker-"));
+        std::fs::create_dir(&dir).unwrap();
+        Host { dir }
+    }
+
+    /// With the image `bb`.
+    pub fn with_busybox() -> Host {
+        let host = Host::new();
+        host.mydocker([OsStr::new("import"), busybox::archive().as_os_str(), OsStr::new("bb")]);
+        host
+    }
+
+    /// With the image `name`, a Debian root file system with `packages`.
+    pub fn debian(&self, name: &str, packages: &[&str]) {
+        let archive = debian_image(packages);
+        self.mydocker([OsStr::new("import"), archive.as_os_str(), OsStr::new(name)]);
+    }
+
+    /// A place for the test's own files, gone with the host.
+    pub fn scratch(&self) -> PathBuf {
+        let scratch = self.dir.join("scratch");
+        std::fs::create_dir_all(&scratch).unwrap();
+        scratch
+    }
+
+    /// A file of the test's own.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.scratch().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn state_root(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    pub fn run_root(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// The command line `mydocker ARGS` for this host, to be altered before it is run.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(MYDOCKER);
+        command.args(self.global_flags()).args(args);
+        command.env_remove("MYDOCKER_ROOT").env_remove("MYDOCKER_RUN_ROOT");
+        command
+    }
+
+    fn global_flags(&self) -> [OsString; 4] {
+        ["--root".into(), self.state_root().into(), "--run-root".into(), self.run_root().into()]
+    }
+
+    /// Runs `mydocker ARGS` with nothing to read, to its end.
+    pub fn mydocker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Done {
+        call::run(self.command(args), None)
+    }
+
+    /// Runs `mydocker ARGS` with `input` to read, to its end.
+    pub fn feed<A: AsRef<OsStr>>(
+        &self,
+        input: impl Into<Vec<u8>>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Done {
+        call::run(self.command(args), Some(input.into()))
+    }
+
+    /// Starts `mydocker ARGS`, its standard streams piped.
+    pub fn background<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Background {
+        Background::spawn(self.command(args))
+    }
+
+    /// Starts `mydocker ARGS` on a terminal of its own.
+    pub fn terminal<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Terminal {
+        Terminal::spawn(&self.command(args))
+    }
+
+    /// What `inspect --format` tells of a container.
+    pub fn inspect(&self, name: &str, format: &str) -> String {
+        self.mydocker(["inspect", "--format", format, name]).text()
+    }
+
+    /// The process id, on the host, of a container's first process.
+    pub fn pid(&self, name: &str) -> i32 {
+        self.inspect(name, "{{.State.Pid}}").parse().unwrap()
+    }
+
+    /// Whether the container runs.
+    pub fn is_running(&self, name: &str) -> bool {
+        self.inspect(name, "{{.State.Running}}") == "true"
+    }
+
+    fn remove_everything(&self) {
+        let list = |args: &[&str]| -> Vec<String> {
+            let listed = self.command(args).output().unwrap();
+            String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+        };
+        for container in list(&["ps", "-aq", "--no-trunc"]) {
+            let _ = self.command(["rm", "-f", "-v", &container]).output();
+        }
+        for network in list(&["network", "ls", "-q"]) {
+            let _ = self.command(["network", "rm", &network]).output();
+        }
+    }
+
+    /// The mounts and processes that would outlive the host's directory.
+    fn leftovers(&self) -> Vec<String> {
+        let dir = self.dir.to_str().unwrap();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned);
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let command = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            command.contains(dir).then(|| format!("{:?}: {command:?}", entry.file_name()))
+        });
+        mounts.chain(processes).collect()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.remove_everything();
+        // The last monitor may be on its way out.
+        let clean = is_soon(|| self.leftovers().is_empty());
+        let leftovers = self.leftovers();
+        for mount in &leftovers {
+            if let Some(path) = mount.split(' ').nth(4) {
+                let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
+            }
+        }
+        let removed = std::fs::remove_dir_all(&self.dir);
+        if !std::thread::panicking() {
+            assert!(clean, "left behind: {leftovers:#?}");
+            removed.unwrap();
+        }
+    }
+}
+
+/// The archive of a Debian root file system with `packages`; see `debian.rs`.
+pub fn debian_image(packages: &[&str]) -> PathBuf {
+    debian::archive(packages)
+}
+
+/// A name that no other test on this machine uses now, at most six characters longer than
+/// `prefix`: a network interface's name has no more than 15.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // A process id has 22 bits, which leaves a test file eight for its own.
+    let count = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(count < 256, "more than 256 unique names in one test file");
+    let mut number = std::process::id() << 8 | count;
+    let mut name = prefix.to_owned();
+    for _ in 0..6 {
+        name.push(char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize]));
+        number /= 36;
+    }
+    name
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits a little for `condition`, which may hold or not.
+fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
+    for _ in 0..200 {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Where images are kept between runs of the tests.
+fn cache() -> PathBuf {
+    // Cargo's directory for integration tests is target/<triple>/tmp or target/tmp.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .ancestors()
+        .find(|dir| dir.ends_with("target"))
+        .unwrap_or(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let cache = target.join("images");
+    std::fs::create_dir_all(&cache).unwrap();
+    cache
+}
+
+/// The file `name` of the cache, made by `make` if it isn't there: once, though many tests may want
+/// it at one time.
+fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let path = cache().join(name);
+    let lock = std::fs::File::create(cache().join(format!(".{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    if !path.exists() {
+        let partial = cache().join(format!(".{name}.partial"));
+        make(&partial);
+        std::fs::rename(&partial, &path).unwrap();
+    }
+    path
+}
