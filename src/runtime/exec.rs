@@ -43,7 +43,9 @@ pub fn exec(
     process::hide()?;
     let joined = move_into_thread_name_spaces(pidfd.as_fd(), ThreadNameSpaceType::PROCESS_ID);
     joined.map_err(not_running)?;
-    let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
+    let birthplace = cgroup::birthplace(target.cgroups)?;
+    let birthplace = birthplace.as_ref().map(AsFd::as_fd);
+    let child = match sys::clone::clone3(sys::clone::Flags::default(), birthplace) {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
             main(target, process, stdio, pidfd, theirs)
@@ -89,9 +91,11 @@ fn run(
 ) -> Result<Infallible> {
     sys::title::replace(process::TITLE);
     setsid().context(|| "begin a new session")?;
-    // By the host's paths, so before the mount namespace changes.
-    for directory in target.cgroups {
-        cgroup::join(Path::new(directory), "0")?;
+    // By the host's paths, so before the mount namespace changes. That of v2 is our birthplace.
+    for directory in target.cgroups.iter().map(Path::new) {
+        if directory.join("tasks").exists() {
+            cgroup::enter(directory)?;
+        }
     }
     let namespaces = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::CONTROL_GROUP

@@ -54,8 +54,9 @@ fn run(
             .context(|| format!("set the host name to '{name}'"))?;
     }
 
-    // 4. The parent has put us into our cgroup by now: it becomes the root of our cgroup view.
+    // 4. The parent has made our cgroups by now; they become the root of our cgroup view.
     report::await_go(parent.as_fd())?;
+    cgroup.enter()?;
     sys::exec::unshare(UnshareFlags::NEWCGROUP).context(|| "unshare the cgroup namespace")?;
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 

@@ -73,7 +73,7 @@ pub fn start(
     };
     drop((theirs, stdio));
     let begun = (|| {
-        cgroup.enter(child.pid, spec)?;
+        cgroup.make(spec)?;
         prepare(child.pid)?;
         report::go(ours.as_fd());
         report::await_exec(ours.as_fd())

@@ -4,7 +4,7 @@
 //! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
 //! if none can: a limit is never silently dropped. `make` creates the directories and writes the
 //! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
-//! parent does it while the child builds its root. `remove` kills what is left and removes them.
+//! parent does it while the child builds its root, and the child enters by itself. `remove` kills what is left and removes them.
 
 mod layout;
 mod v1;
@@ -137,13 +137,18 @@ impl Cgroup {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes the v1 directories and moves the process into them.
-    pub fn enter(&self, pid: Pid, spec: &Spec) -> Result<()> {
-        for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_some()) {
-            directory.make(spec)?;
-            join(&directory.path, &pid.as_raw_nonzero().to_string())?;
-        }
-        Ok(())
+    /// Makes the v1 directories.
+    pub fn make(&self, spec: &Spec) -> Result<()> {
+        self.v1().try_for_each(|directory| directory.make(spec))
+    }
+
+    /// Moves the calling thread into the v1 directories.
+    pub fn enter(&self) -> Result<()> {
+        self.v1().try_for_each(|directory| enter(&directory.path))
+    }
+
+    fn v1(&self) -> impl Iterator<Item = &Directory> {
+        self.directories.iter().filter(|directory| directory.hierarchy.is_some())
     }
 
     /// What the container sees below /sys/fs/cgroup: the v1 hierarchies by their controllers'
@@ -200,10 +205,23 @@ impl Directory {
     }
 }
 
-/// Moves a process (`0` is the caller) into a cgroup.
-pub fn join(directory: &Path, pid: &str) -> Result<()> {
-    fs::write(directory.join("cgroup.procs"), pid)
-        .context(|| format!("move process {pid} into cgroup {}", directory.display()))
+/// Moves the calling thread, a process's only one, into a v1 cgroup. Into `tasks` and by itself: to
+/// move another, or by `cgroup.procs`, the kernel waits until no process on the host is in the midst
+/// of a fork or an exit, which takes some 10 ms each time.
+pub fn enter(directory: &Path) -> Result<()> {
+    let path = directory.join("tasks");
+    openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| rustix::io::write(&file, b"0"))
+        .map(drop)
+        .context(|| format!("enter cgroup {}", directory.display()))
+}
+
+/// Of a container's cgroups, the one of v2, in which a further process of it is to be born.
+pub fn birthplace(paths: &[String]) -> Result<Option<OwnedFd>> {
+    let is_v2 = |path: &&String| !Path::new(path.as_str()).join("tasks").exists();
+    let Some(path) = paths.iter().find(is_v2) else { return Ok(None) };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).map(Some).context(|| format!("open cgroup {path}"))
 }
 
 /// Whether the kernel's OOM killer has struck in one of these cgroups.
