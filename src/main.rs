@@ -24,6 +24,9 @@ mod volume;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static HEAP: sys::heap::Heap = sys::heap::Heap::new();
+
 fn main() -> ExitCode {
     // Only the built-in image has the binary under this name.
     if std::env::args_os().next().is_some_and(|name| name == "/hello") {

@@ -10,6 +10,7 @@ pub mod beneath;
 pub mod clone;
 pub mod exec;
 pub mod fds;
+pub mod heap;
 pub mod keyring;
 pub mod loopback;
 pub mod mount;
