@@ -3,6 +3,7 @@
 #   make          the static binary, target/$(TARGET)/release/mydocker
 #   make demo     build it, then show it: nginx from a Debian root file system, ps, logs, exec
 #   make test     unit and integration tests, as root on this kernel
+#   make bench    mydocker, crun, runc and podman side by side, against the budgets
 #   make check    formatting and lints
 #   make install  into $(DESTDIR)$(PREFIX)
 #
@@ -18,8 +19,10 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 test_packages := busybox-static debootstrap file iptables qemu-user-static util-linux
 demo_packages := debootstrap
+# The peers, and what they are measured with.
+bench_packages := busybox-static crun podman runc
 
-.PHONY: all check test demo install clean toolchain
+.PHONY: all bench check test demo install clean toolchain
 
 all: toolchain
 	cargo build --release --target $(TARGET)
@@ -40,6 +43,12 @@ test: toolchain packages
 demo: packages := $(demo_packages)
 demo: all packages
 	$(sudo) tests/demo $(binary)
+
+# By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
+bench: packages := $(bench_packages)
+bench: toolchain packages
+	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
+	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
 
 install: all
 	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker

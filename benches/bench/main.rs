@@ -1,0 +1,63 @@
+//! `make bench`: mydocker and its peers side by side.
+//!
+//! Each topic measures one thing for all of them turn by turn (A B C D, A B C D, …), so that
+//! whatever else the machine does falls on all alike. Medians and ratios are printed in one table
+//! against the budgets; every single figure is kept as CSV under target/bench/. Peers that are not
+//! installed are left out, and said so.
+//!
+//! `cargo bench -- run exec` measures these topics alone; MYDOCKER_BENCH_ROUNDS is the number of
+//! turns (100).
+
+mod exec;
+mod floor;
+mod images;
+mod many;
+mod memory;
+mod output;
+mod peers;
+mod run;
+mod size;
+mod table;
+mod turns;
+
+/// The product's own calls, by which the floor does what the product does.
+#[path = "../../src/sys"]
+#[allow(dead_code)]
+mod sys {
+    pub mod clone;
+    pub mod exec;
+}
+
+use peers::Bench;
+use table::Table;
+
+type Topic = (&'static str, fn(&Bench, &mut Table));
+
+const TOPICS: [Topic; 7] = [
+    ("run", run::measure),
+    ("exec", exec::measure),
+    ("memory", memory::measure),
+    ("many", many::measure),
+    ("output", output::measure),
+    ("images", images::measure),
+    ("size", size::measure),
+];
+
+fn main() {
+    // Cargo adds `--bench`.
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let Some(unknown) = chosen.iter().find(|arg| TOPICS.iter().all(|(name, _)| arg != name)) {
+        let names: Vec<_> = TOPICS.iter().map(|(name, _)| *name).collect();
+        eprintln!("bench: no topic '{unknown}'; there are {}", names.join(", "));
+        std::process::exit(2);
+    }
+    let bench = Bench::set_up();
+    let mut table = Table::default();
+    for (name, measure) in TOPICS {
+        if chosen.is_empty() || chosen.iter().any(|arg| arg == name) {
+            eprintln!("bench: {name} …");
+            measure(&bench, &mut table);
+        }
+    }
+    table.print();
+}

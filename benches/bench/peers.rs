@@ -1,0 +1,157 @@
+//! Those who are compared, each with a state directory of its own below one that goes at the end:
+//! mydocker, crun, runc and podman, all with the same root of busybox.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::turns::output;
+
+pub const US: &str = "mydocker";
+pub const CRUN: &str = "crun";
+pub const RUNC: &str = "runc";
+pub const PODMAN: &str = "podman";
+
+/// busybox's applets that the measurements call.
+const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
+
+/// The file of lines in the root file system, for the measurements of output.
+pub const LINES: &str = "/lines";
+pub const LINES_BYTES: usize = 8 << 20;
+
+pub struct Bench {
+    pub dir: PathBuf,
+    pub rounds: usize,
+    installed: Vec<&'static str>,
+}
+
+impl Bench {
+    pub fn set_up() -> Bench {
+        let rounds = std::env::var("MYDOCKER_BENCH_ROUNDS").ok();
+        let rounds = rounds.and_then(|text| text.parse().ok()).unwrap_or(100);
+        // Not below /tmp: there it may be a tmpfs, whose figures would be too good.
+        let dir = PathBuf::from(format!("/var/tmp/mydocker-bench.{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("make the state directory");
+        let has = |name: &str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).any(|dir| dir.join(name).exists())
+        };
+        let installed: Vec<_> = [CRUN, RUNC, PODMAN].into_iter().filter(|name| has(name)).collect();
+        for name in [CRUN, RUNC, PODMAN].iter().filter(|name| !installed.contains(name)) {
+            eprintln!("bench: {name} is not installed; left out");
+        }
+        let bench = Bench { dir, rounds, installed };
+        make_root(&bench.root());
+        let archive = bench.archive();
+        output(Command::new("tar").arg("-C").arg(bench.root()).arg("-cf").arg(&archive).arg("."));
+        output(bench.us().arg("import").arg(&archive).arg("bb"));
+        if bench.has(PODMAN) {
+            output(bench.podman().arg("import").arg("-q").arg(&archive).arg("bb"));
+        }
+        if bench.has(CRUN) {
+            claim_controllers();
+        }
+        bench
+    }
+
+    pub fn has(&self, peer: &str) -> bool {
+        self.installed.contains(&peer)
+    }
+
+    /// The root directory that every contender's container has.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    pub fn archive(&self) -> PathBuf {
+        self.dir.join("bb.tar")
+    }
+
+    /// mydocker, before its command.
+    pub fn us(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
+        command.arg("--root").arg(self.dir.join("us"));
+        command.arg("--run-root").arg(self.dir.join("us-run"));
+        command
+    }
+
+    pub fn podman(&self) -> Command {
+        let mut command = Command::new(PODMAN);
+        command.arg("--root").arg(self.dir.join("podman"));
+        command.arg("--runroot").arg(self.dir.join("podman-run"));
+        command
+    }
+
+    /// `podman run`, with limits that a shell with few privileges can give.
+    pub fn podman_run(&self) -> Command {
+        let mut command = self.podman();
+        command.args(["run", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]);
+        command
+    }
+
+    /// crun or runc, before its command.
+    pub fn runtime(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.arg("--root").arg(self.dir.join(name));
+        command
+    }
+
+    /// A bundle that runs `args`.
+    pub fn bundle(&self, name: &str, args: &[&str]) -> PathBuf {
+        let bundle = self.dir.join(format!("bundle-{name}"));
+        fs::create_dir_all(&bundle).expect("make the bundle");
+        let file = bundle.join("config.json");
+        if !file.exists() {
+            output(Command::new(RUNC).arg("spec").current_dir(&bundle));
+        }
+        let config = fs::read_to_string(&file).expect("read config.json");
+        let quoted: Vec<_> = args.iter().map(|arg| format!("\"{arg}\"")).collect();
+        let config = config
+            .replace("\"terminal\": true", "\"terminal\": false")
+            .replace("\"sh\"", &quoted.join(", "))
+            .replace("\"path\": \"rootfs\"", &format!("\"path\": \"{}\"", self.root().display()));
+        fs::write(&file, config).expect("write config.json");
+        bundle
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // Whatever a measurement that failed has left.
+        let ids = output(self.us().args(["ps", "-aq"]));
+        if !ids.is_empty() {
+            output(self.us().args(["rm", "-f"]).args(ids.lines()));
+        }
+        if self.has(PODMAN) {
+            output(self.podman().args(["rm", "-af", "-t", "0"]));
+            // Its store is not removed by hand alone: it may be mounted.
+            let _ = self.podman().args(["system", "reset", "-f"]).output();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn make_root(root: &Path) {
+    for directory in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        fs::create_dir_all(root.join(directory)).expect("make the root file system");
+    }
+    let busybox = root.join("bin/busybox");
+    fs::copy("/bin/busybox", &busybox).expect("copy /bin/busybox (package busybox-static)");
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet)).expect("link an applet");
+    }
+    let line = format!("{:063}\n", 7);
+    fs::write(root.join(&LINES[1..]), line.repeat(LINES_BYTES / line.len())).expect("write lines");
+}
+
+/// crun wants every controller of a hybrid host in version 1, and this host's kernel may still hold
+/// some in version 2.
+fn claim_controllers() {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let is_hybrid = mounts.contains("- cgroup cgroup") && mounts.contains("- cgroup2 ");
+    let directory = "/sys/fs/cgroup/hugetlb";
+    if is_hybrid && !mounts.contains(directory) && fs::create_dir_all(directory).is_ok() {
+        output(Command::new("mount").args(["-t", "cgroup", "-o", "hugetlb", "cgroup", directory]));
+    }
+}

@@ -1,0 +1,102 @@
+//! The one table at the end: what was measured, for us and for each peer, and the budget.
+
+use std::fmt::{self, Display};
+
+/// A measured value with its unit.
+#[derive(Clone, Copy)]
+pub enum Value {
+    Milliseconds(f64),
+    KiB(f64),
+    MBPerSecond(f64),
+}
+
+impl Value {
+    fn number(self) -> f64 {
+        match self {
+            Value::Milliseconds(n) | Value::KiB(n) | Value::MBPerSecond(n) => n,
+        }
+    }
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match *self {
+            Value::Milliseconds(n) if n < 1000.0 => format!("{n:.2} ms"),
+            Value::Milliseconds(n) => format!("{:.2} s", n / 1000.0),
+            Value::KiB(n) => format!("{n:.0} KiB"),
+            Value::MBPerSecond(n) => format!("{n:.0} MB/s"),
+        };
+        f.pad(&text)
+    }
+}
+
+/// What a ratio or a value may be.
+#[derive(Clone, Copy)]
+pub enum Budget {
+    /// Ours over theirs, at most.
+    AtMost(f64),
+    /// Ours over theirs, at least.
+    AtLeast(f64),
+    /// Ours alone, at most.
+    Absolute(Value),
+    None,
+}
+
+#[derive(Default)]
+pub struct Table {
+    lines: Vec<String>,
+    missed: usize,
+}
+
+impl Table {
+    /// A line with nothing to compare with.
+    pub fn alone(&mut self, what: &str, ours: Value, budget: Budget) {
+        self.line(what, ours, None, budget);
+    }
+
+    pub fn against(&mut self, what: &str, ours: Value, peer: &str, theirs: Value, budget: Budget) {
+        self.line(what, ours, Some((peer, theirs)), budget);
+    }
+
+    fn line(&mut self, what: &str, ours: Value, peer: Option<(&str, Value)>, budget: Budget) {
+        let ratio = peer.map(|(_, theirs)| ours.number() / theirs.number());
+        let (limit, met) = match (budget, ratio) {
+            (Budget::AtMost(most), Some(ratio)) => (format!("≤ {most:.3} ×"), Some(ratio <= most)),
+            (Budget::AtLeast(least), Some(ratio)) => {
+                (format!("≥ {least:.2} ×"), Some(ratio >= least))
+            }
+            (Budget::Absolute(most), _) => {
+                (format!("≤ {most}"), Some(ours.number() <= most.number()))
+            }
+            _ => (String::new(), None),
+        };
+        let verdict = match met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        self.missed += usize::from(met == Some(false));
+        let (peer, theirs) = match peer {
+            Some((peer, theirs)) => (peer, theirs.to_string()),
+            None => ("", String::new()),
+        };
+        let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
+        self.lines.push(format!(
+            "{what:<40} {ours:>11}  {peer:<11} {theirs:>11} {ratio:>9}  {limit:>12}  {verdict}"
+        ));
+    }
+
+    pub fn print(&self) {
+        println!(
+            "{:<40} {:>11}  {:<11} {:>11} {:>9}  {:>12}",
+            "", "mydocker", "against", "", "ratio", "budget"
+        );
+        for line in &self.lines {
+            println!("{}", line.trim_end());
+        }
+        match self.missed {
+            0 => println!("Every budget is met."),
+            missed => println!("{missed} budgets are missed."),
+        }
+    }
+}
