@@ -19,11 +19,14 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::digest::Digest;
+use super::recipe::Recorder;
 use super::stream::with_plain;
 use super::unpack::unpack;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 
+/// In a layer's directory: how its tar is put together again.
+pub const RECIPE: &str = "recipe";
 const UNPACKING: &str = ".unpack-";
 const TRASH: &str = ".trash-";
 
@@ -48,6 +51,8 @@ pub struct Staged {
 struct LayerRecord {
     /// Bytes of all its files.
     size: u64,
+    /// Bytes of its tar, if there is a recipe for it.
+    tar_size: Option<u64>,
 }
 
 impl Layers {
@@ -60,7 +65,7 @@ impl Layers {
         self.home(diff_id).join("fs")
     }
 
-    fn home(&self, diff_id: &Digest) -> PathBuf {
+    pub fn home(&self, diff_id: &Digest) -> PathBuf {
         self.dir.join(diff_id.hex())
     }
 
@@ -70,8 +75,16 @@ impl Layers {
 
     /// Bytes of the layer's files.
     pub fn size(&self, diff_id: &Digest) -> Result<u64> {
-        let record: Option<LayerRecord> = store::read_json(&self.home(diff_id).join("layer.json"))?;
-        Ok(record.map_or(0, |record| record.size))
+        Ok(self.record(diff_id)?.map_or(0, |record| record.size))
+    }
+
+    /// Bytes of the layer's tar, if there is a recipe for it.
+    pub fn tar_size(&self, diff_id: &Digest) -> Result<Option<u64>> {
+        Ok(self.record(diff_id)?.and_then(|record| record.tar_size))
+    }
+
+    fn record(&self, diff_id: &Digest) -> Result<Option<LayerRecord>> {
+        store::read_json(&self.home(diff_id).join("layer.json"))
     }
 
     /// Unpacks a layer from its tar, compressed or not, and tells its diff_id. Not yet synced.
@@ -84,13 +97,19 @@ impl Layers {
         make_dir(&fs)?;
         let root = open(&fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))?;
-        let unpacked = with_plain(input, |plain| {
-            let unpacked = unpack(plain, root.as_fd())?;
+        let recipe = staged.dir.join(RECIPE);
+        let (unpacked, tar_size) = with_plain(input, |plain| {
+            let mut recorder = Recorder::new(plain, Some(File::create(&recipe)?));
+            let unpacked = unpack(&mut recorder, root.as_fd())?;
+            let tar_size = recorder.finish()?;
             staged.diff_id = plain.finish()?;
-            Ok(unpacked)
+            Ok((unpacked, tar_size))
         })?;
+        if tar_size.is_none() {
+            store::remove_file(&recipe)?;
+        }
         staged.ended = unpacked.ended;
-        let record = LayerRecord { size: unpacked.size };
+        let record = LayerRecord { size: unpacked.size, tar_size };
         store::replace_json(&staged.dir.join("layer.json"), &record, Durability::Lazy)?;
         Ok(staged)
     }

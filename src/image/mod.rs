@@ -5,13 +5,16 @@
 //! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
 //! it.
 
+mod attributes;
 mod compression;
 pub mod config;
 pub mod digest;
 mod import;
 mod json;
+mod layer_tar;
 mod layers;
 mod load;
+mod recipe;
 pub mod reference;
 mod remove;
 mod store;
@@ -19,6 +22,7 @@ mod stream;
 mod tar;
 #[cfg(test)]
 mod testing;
+mod tree;
 mod unpack;
 
 pub use config::ContainerConfig;

@@ -11,19 +11,19 @@
 //! filesystems/overlayfs.rst).
 
 use std::ffi::OsStr;
-use std::io::BufRead;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chownat,
-    fchmod, fchown, fsetxattr, ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat,
-    setxattr, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, Timestamps, XattrFlags, fchmod, fchown, fsetxattr,
+    ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
 };
 use rustix::io::{Errno, pwrite, write};
 use rustix::process::{Gid, Uid};
 
+use super::attributes::{set_attributes, set_attributes_by_name, times};
+use super::recipe::Recorder;
 use super::tar::{Entry, Kind, Reader};
 use crate::error::{Context, Error, Result, fail};
 use crate::sys::beneath;
@@ -51,8 +51,11 @@ pub struct Unpacked {
     pub ended: bool,
 }
 
+/// A layer's tar as it is read.
+type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
+
 /// Unpacks the tar `input` into the empty directory `root`.
-pub fn unpack(input: &mut dyn BufRead, root: BorrowedFd<'_>) -> Result<Unpacked> {
+pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>) -> Result<Unpacked> {
     let mut reader = Reader::new(input);
     let mut layer = Layer { root, parent: None, directory_times: Vec::new(), size: 0 };
     let mut entries = 0;
@@ -79,7 +82,7 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
         let path = normalize(&entry.path)?;
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
         else {
@@ -97,7 +100,8 @@ impl Layer<'_> {
         };
         match result? {
             Change::Added => self.parent = Some((parent_path.to_vec(), parent)),
-            Change::Replaced => {}
+            Change::Uncovered => {}
+            Change::Replaced => reader.input().give_up(),
         }
         Ok(())
     }
@@ -113,13 +117,13 @@ impl Layer<'_> {
         Ok(())
     }
 
-    fn entry<R: BufRead>(
+    fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
         path: &[u8],
         name: &[u8],
         entry: &Entry,
-        reader: &mut Reader<R>,
+        reader: &mut Input<'_, '_>,
     ) -> Result<Change> {
         let name = OsStr::from_bytes(name);
         let change = match entry.kind {
@@ -133,7 +137,7 @@ impl Layer<'_> {
                 if self.size > MAX_BYTES {
                     fail!("the layer is larger than {} TiB", MAX_BYTES >> 40);
                 }
-                write_data(file.as_fd(), entry, reader)?;
+                write_data(file.as_fd(), path, entry, reader)?;
                 set_attributes(file.as_fd(), entry)?;
                 futimens(&file, &times(entry))?;
                 change
@@ -300,6 +304,9 @@ impl Layer<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Added,
+    /// A whiteout of this layer went.
+    Uncovered,
+    /// Another entry of this layer went.
     Replaced,
 }
 
@@ -357,8 +364,9 @@ fn replacing<T>(
 ) -> Result<(T, Change)> {
     match make() {
         Err(Errno::EXIST) => {
+            let covered = is_whiteout(&statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?);
             remove(parent, name, MAX_DEPTH)?;
-            Ok((make()?, Change::Replaced))
+            Ok((make()?, if covered { Change::Uncovered } else { Change::Replaced }))
         }
         result => Ok((result?, Change::Added)),
     }
@@ -395,12 +403,14 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
 }
 
 /// Writes the entry's data, leaving its holes.
-fn write_data<R: BufRead>(
+fn write_data(
     file: BorrowedFd<'_>,
+    path: &[u8],
     entry: &Entry,
-    reader: &mut Reader<R>,
+    reader: &mut Input<'_, '_>,
 ) -> Result<()> {
     let Some(map) = &entry.sparse else {
+        reader.input().copied(path, 0, entry.size);
         loop {
             let piece = reader.data()?;
             if piece.is_empty() {
@@ -413,6 +423,7 @@ fn write_data<R: BufRead>(
     ftruncate(file, entry.size)?;
     for extent in map {
         let (mut offset, mut left) = (extent.offset, extent.length);
+        reader.input().copied(path, offset, left);
         while left > 0 {
             let piece = reader.data()?;
             let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
@@ -423,70 +434,4 @@ fn write_data<R: BufRead>(
         }
     }
     Ok(())
-}
-
-/// Owner, then xattrs, then mode: chown takes setuid, setgid and file capabilities away.
-fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
-    let (uid, gid) = owner(entry)?;
-    fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;
-    for (name, value) in kept_xattrs(entry) {
-        kept(name, fsetxattr(file, name, value, XattrFlags::empty()))?;
-    }
-    fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
-}
-
-/// The same for what can't or mustn't be opened, by the name that was just made; and its time.
-fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
-    let (uid, gid) = owner(entry)?;
-    let no_follow = AtFlags::SYMLINK_NOFOLLOW;
-    chownat(parent, name, Some(uid), Some(gid), no_follow).context(|| "set the owner")?;
-    let mut xattrs = kept_xattrs(entry).peekable();
-    if xattrs.peek().is_some() {
-        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = openat(parent, name, handle, Mode::empty())?;
-        // A magic link leads to the very inode, be it a symbolic link, and no further.
-        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        for (name, value) in xattrs {
-            kept(name, setxattr(&path, name, value, XattrFlags::empty()))?;
-        }
-    }
-    if entry.kind != Kind::Symlink {
-        // The name is a device or fifo that was made exclusively a moment ago, never a link.
-        let mode = Mode::from_raw_mode(entry.mode);
-        rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context(|| "set the mode")?;
-    }
-    utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")
-}
-
-fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
-    // -1 means "leave it" to chown(2).
-    if entry.uid == u32::MAX || entry.gid == u32::MAX {
-        fail!("owner {}:{} is out of range", entry.uid, entry.gid);
-    }
-    Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
-}
-
-/// overlayfs's own attributes are ours to set: a redirect from an image could show it what another
-/// path of a lower layer holds.
-fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
-    let ours =
-        |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
-    let kept = entry.xattrs.iter().filter(move |(name, _)| !ours(name));
-    kept.map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))
-}
-
-/// A file system that can't keep an attribute (ramfs, a missing SELinux) doesn't stop the image.
-fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
-    match set {
-        Err(Errno::NOTSUP) => Ok(()),
-        result => result.context(|| format!("set the attribute {}", name.display())),
-    }
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let (seconds, nanoseconds) = entry.mtime;
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() },
-    }
 }

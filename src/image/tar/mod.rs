@@ -1,5 +1,5 @@
-//! A streaming reader of tar archives: names, metadata and data in the order of the archive, and
-//! nothing of the file system.
+//! A streaming reader of tar archives, and a writer (`writer`): names, metadata and data in the order
+//! of the archive, and nothing of the file system.
 //!
 //! Read are ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all four
 //! sparse formats (tar.info, "Tar Internals"), as bytes: names need not be UTF-8. Where dialects
@@ -11,6 +11,7 @@ mod pax;
 mod sparse;
 #[cfg(test)]
 pub mod testing;
+mod writer;
 
 use std::io::{BufRead, ErrorKind};
 
@@ -18,6 +19,7 @@ use crate::error::{Context, Error, Result, fail};
 use header::Header;
 use pax::Records;
 pub use sparse::Extent;
+pub use writer::{Writer, check_name};
 
 pub const BLOCK: usize = 512;
 /// Longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
@@ -142,6 +144,11 @@ impl<R: BufRead> Reader<R> {
     /// Bytes of the current entry's data in the archive that are still to come.
     pub fn data_left(&self) -> u64 {
         self.left
+    }
+
+    /// What is read from.
+    pub fn input(&mut self) -> &mut R {
+        &mut self.input
     }
 
     /// Whether the archive's end mark was met, rather than just the end of the input.

@@ -91,6 +91,19 @@ fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     Ok((&bytes[blank + 1..length - 1], &bytes[length..]))
 }
 
+/// Appends a record. Its length counts its own digits too.
+pub fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let body = key.len() + value.len() + 3;
+    let digits = |length: usize| length.to_string().len();
+    // One digit more may make the length one digit longer, but not twice.
+    let mut length = body + digits(body);
+    length = body + digits(length);
+    out.extend_from_slice(format!("{length} ").as_bytes());
+    for part in [key, b"=", value, b"\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Decimal digits of a PAX record or sparse map.
 pub fn decimal(key: &[u8], value: &[u8]) -> Result<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -142,6 +155,16 @@ mod tests {
         let record = pax_record("SCHILY.xattr.user.x", b"a\n=\0\xff");
         let records = Records::parse(&record).unwrap();
         assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"a\n=\0\xff".to_vec())]);
+    }
+
+    #[test]
+    fn a_length_counts_its_own_digits() {
+        for length in (0..120).chain(970..1020) {
+            let (value, mut record) = (vec![b'v'; length], Vec::new());
+            push_record(&mut record, b"path", &value);
+            assert_eq!(Records::parse(&record).unwrap().path.unwrap_or_default(), value);
+            assert_eq!(record, pax_record("path", &value));
+        }
     }
 
     #[test]

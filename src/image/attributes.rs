@@ -1,0 +1,85 @@
+//! What an entry says of a file beside its data: owner, mode, extended attributes, time. Always set
+//! by descriptor, or by a name that was made a moment ago and is never followed.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chownat, fchmod, fchown,
+    fsetxattr, openat, setxattr, utimensat,
+};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+
+use super::tar::{Entry, Kind};
+use crate::error::{Context, Result, fail};
+
+/// Owner, then xattrs, then mode: chown takes setuid, setgid and file capabilities away.
+pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
+    let (uid, gid) = owner(entry)?;
+    fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;
+    for (name, value) in kept_xattrs(entry) {
+        kept(name, fsetxattr(file, name, value, XattrFlags::empty()))?;
+    }
+    fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
+}
+
+/// The same for what can't or mustn't be opened, by the name that was just made; and its time.
+pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
+    let (uid, gid) = owner(entry)?;
+    let no_follow = AtFlags::SYMLINK_NOFOLLOW;
+    chownat(parent, name, Some(uid), Some(gid), no_follow).context(|| "set the owner")?;
+    let mut xattrs = kept_xattrs(entry).peekable();
+    if xattrs.peek().is_some() {
+        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = openat(parent, name, handle, Mode::empty())?;
+        // A magic link leads to the very inode, be it a symbolic link, and no further.
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        for (name, value) in xattrs {
+            kept(name, setxattr(&path, name, value, XattrFlags::empty()))?;
+        }
+    }
+    if entry.kind != Kind::Symlink {
+        // The name is a device or fifo that was made exclusively a moment ago, never a link.
+        let mode = Mode::from_raw_mode(entry.mode);
+        rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context(|| "set the mode")?;
+    }
+    utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")
+}
+
+fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
+    // -1 means "leave it" to chown(2).
+    if entry.uid == u32::MAX || entry.gid == u32::MAX {
+        fail!("owner {}:{} is out of range", entry.uid, entry.gid);
+    }
+    Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
+}
+
+/// overlayfs's own attributes are ours to set: a redirect from an image could show it what another
+/// path of a lower layer holds.
+fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
+    let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlays(name));
+    kept.map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))
+}
+
+/// Whether overlayfs keeps its own notes in the attribute.
+pub fn is_overlays(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+}
+
+/// A file system that can't keep an attribute (ramfs, a missing SELinux) doesn't stop the image.
+fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
+    match set {
+        Err(Errno::NOTSUP) => Ok(()),
+        result => result.context(|| format!("set the attribute {}", name.display())),
+    }
+}
+
+pub fn times(entry: &Entry) -> Timestamps {
+    let (seconds, nanoseconds) = entry.mtime;
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() },
+    }
+}

@@ -1,0 +1,238 @@
+//! How a layer's tar is put together again from its files, bit for bit.
+//!
+//! Layers are kept unpacked only, yet `save` and `push` must give out the very tar whose digest the
+//! image's config states; no writer could guess how another one padded, ordered or spelled it. So
+//! while a layer is unpacked everything of its tar that doesn't become file contents (headers,
+//! padding, whiteouts, the end) is kept word for word, with a note of which file's bytes go where in
+//! between. Deflated this comes to some 30 bytes an entry, a quarter of a percent of a
+//! distribution's base; keeping the tar itself would cost the whole layer once more, and writing a
+//! tar of our own would give every image another id on its way through.
+//!
+//! The file is a deflate stream (RFC 1951) of records, numbers in LEB128:
+//! ```text
+//! length, so many bytes as they are; length of a path, path [, offset, length: bytes of that file]
+//! ```
+//! An archive that names a file twice can't be noted so, since only the last one's bytes are kept:
+//! it has no recipe, and [`super::layer_tar`] makes a new tar of it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::bufread::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{Context, Result, fail};
+use crate::sys::beneath;
+
+/// Bytes kept as they are are written out in pieces of about this size.
+const PIECE: usize = 64 << 10;
+/// Most bytes kept as they are; an archive with more has no recipe.
+const MAX_LITERAL: u64 = 4 << 30;
+const MAX_PATH: u64 = 1 << 20;
+const COPY_BUFFER: usize = 256 << 10;
+
+/// A layer's plain tar on its way to the unpacker, noted down as it passes.
+pub struct Recorder<'a> {
+    input: &'a mut dyn BufRead,
+    /// `None`: no recipe is wanted, or none can be made.
+    recipe: Option<DeflateEncoder<BufWriter<File>>>,
+    /// What wasn't written out yet.
+    literal: Vec<u8>,
+    /// How many of the next bytes stand in a file.
+    copied: u64,
+    literal_total: u64,
+    total: u64,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Passes `input` on, and writes the recipe of it to `recipe`.
+    pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
+        Recorder {
+            input,
+            recipe: recipe
+                .map(|file| DeflateEncoder::new(BufWriter::new(file), Compression::new(3))),
+            literal: Vec::new(),
+            copied: 0,
+            literal_total: 0,
+            total: 0,
+            failed: None,
+        }
+    }
+
+    /// The next `length` bytes of the input are those of the file `path` from `offset` on.
+    pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
+        if length > 0 && self.recipe.is_some() {
+            self.write_record(path, offset, length);
+            self.copied = length;
+        }
+    }
+
+    /// Something that was noted is no longer there.
+    pub fn give_up(&mut self) {
+        self.recipe = None;
+        self.literal = Vec::new();
+    }
+
+    /// Reads what is left of the input. Gives the size of the tar if there is a recipe for it.
+    pub fn finish(mut self) -> Result<Option<u64>> {
+        loop {
+            let count = self.fill_buf().context(|| "read the archive")?.len();
+            if count == 0 {
+                break;
+            }
+            self.consume(count);
+        }
+        self.write_record(b"", 0, 0);
+        if let Some(error) = self.failed {
+            return Err(error).context(|| "write the layer's recipe");
+        }
+        let Some(encoder) = self.recipe else { return Ok(None) };
+        let flushed = encoder.finish().and_then(|mut file| file.flush());
+        flushed.context(|| "write the layer's recipe")?;
+        Ok(Some(self.total))
+    }
+
+    fn write_record(&mut self, path: &[u8], offset: u64, length: u64) {
+        let Some(encoder) = &mut self.recipe else { return };
+        let mut record = Vec::with_capacity(self.literal.len() + path.len() + 40);
+        push_number(&mut record, self.literal.len() as u64);
+        record.append(&mut self.literal);
+        push_number(&mut record, path.len() as u64);
+        if !path.is_empty() {
+            record.extend_from_slice(path);
+            push_number(&mut record, offset);
+            push_number(&mut record, length);
+        }
+        if let Err(error) = encoder.write_all(&record) {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl BufRead for Recorder<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.total += count as u64;
+        let copied = count.min(usize::try_from(self.copied).unwrap_or(usize::MAX));
+        self.copied -= copied as u64;
+        if copied < count && self.recipe.is_some() {
+            // It is in the buffer already: nothing is read and nothing can fail.
+            if let Ok(buffered) = self.input.fill_buf() {
+                self.literal.extend_from_slice(&buffered[copied..count]);
+            }
+            self.literal_total += (count - copied) as u64;
+            if self.literal_total > MAX_LITERAL {
+                self.give_up();
+            } else if self.literal.len() > PIECE {
+                self.write_record(b"", 0, 0);
+            }
+        }
+        self.input.consume(count);
+    }
+}
+
+impl Read for Recorder<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut piece = self.fill_buf()?;
+        let count = piece.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Writes the tar that `recipe` was made of, file contents taken from below `fs`.
+pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
+    let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
+    let mut buffer = vec![0; COPY_BUFFER];
+    while !recipe.fill_buf().context(|| "read the layer's recipe")?.is_empty() {
+        let literal = read_number(&mut recipe)?;
+        let copied = io::copy(&mut (&mut recipe).take(literal), output);
+        if copied.context(|| "write the layer's tar")? != literal {
+            fail!("the layer's recipe is cut short");
+        }
+        let length = read_number(&mut recipe)?;
+        if length == 0 {
+            continue;
+        }
+        if length > MAX_PATH {
+            fail!("the layer's recipe is damaged");
+        }
+        let mut path = vec![0; length as usize];
+        recipe.read_exact(&mut path).context(|| "read the layer's recipe")?;
+        let (offset, length) = (read_number(&mut recipe)?, read_number(&mut recipe)?);
+        copy(fs, &path, offset, length, &mut buffer, output)
+            .context(|| format!("file '{}' of the layer", path.escape_ascii()))?;
+    }
+    Ok(())
+}
+
+fn copy(
+    fs: BorrowedFd<'_>,
+    path: &[u8],
+    mut offset: u64,
+    mut left: u64,
+    buffer: &mut [u8],
+    output: &mut dyn Write,
+) -> Result<()> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(beneath::open(fs, path, flags, Mode::empty())?);
+    while left > 0 {
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = file.read_at(&mut buffer[..wanted], offset)?;
+        if count == 0 {
+            fail!("it is shorter than it was");
+        }
+        output.write_all(&buffer[..count])?;
+        offset += count as u64;
+        left -= count as u64;
+    }
+    Ok(())
+}
+
+fn push_number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn read_number(input: &mut impl Read) -> Result<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        input.read_exact(&mut byte).context(|| "read the layer's recipe")?;
+        value |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    fail!("the layer's recipe is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            push_number(&mut bytes, value);
+            assert_eq!(read_number(&mut &bytes[..]).unwrap(), value);
+        }
+        assert!(read_number(&mut &[0x80; 11][..]).is_err());
+        assert!(read_number(&mut &[][..]).is_err());
+    }
+}

@@ -1,0 +1,379 @@
+//! Writes a tree of files as a tar: a container's changes for `commit`, a whole root for `export`,
+//! whatever `cp` copies.
+//!
+//! Names are in the order of their bytes, so that the same tree gives the same archive. Every
+//! directory is opened from the one above by descriptor and no link is followed: a container that
+//! renames and relinks meanwhile can spoil its own archive but not lead it outside. Of a file with
+//! several names the first carries the data and the others are hard links to it. Sockets are left
+//! out: no tar holds them, and nobody could connect to one in an image.
+
+use std::collections::HashMap;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, fstat, getxattr,
+    listxattr, major, minor, openat, readlinkat, seek, statat,
+};
+use rustix::io::Errno;
+
+use super::attributes::is_overlays;
+use super::tar::{Entry, Extent, Kind, Writer, check_name};
+use crate::error::{Context, Result, fail};
+
+/// Deepest directory; each level holds a descriptor.
+const MAX_DEPTH: usize = 900;
+const BUFFER: usize = 256 << 10;
+/// Shorter holes are written as zeroes: a map costs a kilobyte.
+const MIN_HOLE: u64 = 64 << 10;
+/// An attribute's value and the list of their names are at most this long (xattr(7)).
+const MAX_XATTR: usize = 64 << 10;
+
+/// What overlayfs's notes in the tree mean for the archive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A plain tree.
+    Plain,
+    /// An overlay's upper or lower directory: whiteouts and opaque directories become the layer
+    /// format's `.wh.NAME` and `.wh..wh..opq`.
+    Layer,
+}
+
+/// Writes trees to one archive.
+pub struct TreeWriter<'a, W> {
+    writer: &'a mut Writer<W>,
+    form: Form,
+    /// The first name of each file that has several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a, W: Write> TreeWriter<'a, W> {
+    pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
+        TreeWriter { writer, form, links: HashMap::new(), buffer: vec![0; BUFFER] }
+    }
+
+    /// All that is in the directory `top`, its own entry left out.
+    pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
+        self.directory(top, &mut Vec::new(), 0)
+    }
+
+    /// The file or tree `name` in `parent`, called `path` in the archive.
+    pub fn named(&mut self, parent: BorrowedFd<'_>, name: &OsStr, path: &[u8]) -> Result<()> {
+        self.entry(parent, name, &mut path.to_vec(), 0)
+    }
+
+    /// The open directory itself under the name `path`, and all that is in it.
+    pub fn opened(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
+        let stat = fstat(directory)?;
+        self.write_directory(directory, &stat, &mut path.to_vec(), 0)
+    }
+
+    fn directory(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        path: &mut Vec<u8>,
+        depth: usize,
+    ) -> Result<()> {
+        if depth == MAX_DEPTH {
+            fail!("'{}' is deeper than {MAX_DEPTH} directories", path.escape_ascii());
+        }
+        let mut names: Vec<CString> = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let entry = entry.context(|| format!("read directory '{}'", path.escape_ascii()))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        names.sort_unstable();
+        for name in names {
+            let length = path.len();
+            path.extend_from_slice(name.to_bytes());
+            self.entry(directory, OsStr::from_bytes(name.to_bytes()), path, depth)?;
+            path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &mut Vec<u8>,
+        depth: usize,
+    ) -> Result<()> {
+        let doing = String::from_utf8_lossy(path).into_owned();
+        match self.entry_of_kind(parent, name, path, depth) {
+            // Removed since the directory was read.
+            Err(error) if error.errno() == Some(Errno::NOENT) && depth > 0 => Ok(()),
+            result => result.context(|| format!("archive '{doing}'")),
+        }
+    }
+
+    fn entry_of_kind(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &mut Vec<u8>,
+        depth: usize,
+    ) -> Result<()> {
+        check_name(path)?;
+        let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Symlink,
+            FileType::CharacterDevice => Kind::Character,
+            FileType::BlockDevice => Kind::Block,
+            FileType::Fifo => Kind::Fifo,
+            _ => return Ok(()),
+        };
+        if self.form == Form::Layer {
+            if name.as_bytes().starts_with(b".wh.") {
+                fail!("a name that begins with .wh. stands for a deletion in a layer");
+            }
+            if kind == Kind::Character && stat.st_rdev == 0 {
+                let at = path.len() - name.len();
+                let whiteout = [&path[..at], b".wh.", name.as_bytes()].concat();
+                return self.writer.begin(&Entry { path: whiteout, ..empty_file() });
+            }
+        }
+        let mut entry = entry(&stat, kind, path);
+        if kind != Kind::Directory && stat.st_nlink > 1 {
+            let first = self.links.entry((stat.st_dev, stat.st_ino));
+            match first {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    let link = first.get().clone();
+                    return self.writer.begin(&Entry {
+                        kind: Kind::Hardlink,
+                        link,
+                        size: 0,
+                        ..entry
+                    });
+                }
+                std::collections::hash_map::Entry::Vacant(vacant) => {
+                    vacant.insert(path.clone());
+                }
+            }
+        }
+        match kind {
+            Kind::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let directory = openat(parent, name, flags, Mode::empty())?;
+                self.write_directory(directory.as_fd(), &stat, path, depth)
+            }
+            Kind::File => {
+                // Not blocking: it may be a fifo by now.
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let file = openat(parent, name, flags, Mode::empty())?;
+                self.file(file, path)
+            }
+            _ => {
+                let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let handle = openat(parent, name, handle, Mode::empty())?;
+                if kind == Kind::Symlink {
+                    entry.link = readlinkat(&handle, "", Vec::new())?.into_bytes();
+                }
+                entry.xattrs = self.xattrs_of_handle(handle.as_fd())?;
+                self.writer.begin(&entry)
+            }
+        }
+    }
+
+    fn write_directory(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        stat: &Stat,
+        path: &mut Vec<u8>,
+        depth: usize,
+    ) -> Result<()> {
+        if !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        let mut entry = entry(stat, Kind::Directory, path);
+        let xattrs = all_xattrs(directory)?;
+        let opaque = xattrs.iter().any(|(name, value)| {
+            name == b"trusted.overlay.opaque" && value == b"y" && self.form == Form::Layer
+        });
+        entry.xattrs = without_overlays(xattrs);
+        self.writer.begin(&entry)?;
+        if opaque {
+            let path = [path.as_slice(), b".wh..wh..opq"].concat();
+            self.writer.begin(&Entry { path, ..empty_file() })?;
+        }
+        self.directory(directory, path, depth + 1)
+    }
+
+    fn file(&mut self, file: OwnedFd, path: &[u8]) -> Result<()> {
+        let stat = fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            fail!("it changed its kind meanwhile");
+        }
+        let mut entry = entry(&stat, Kind::File, path);
+        entry.xattrs = without_overlays(all_xattrs(file.as_fd())?);
+        // Only a file of fewer blocks than its size can have holes.
+        if (stat.st_blocks as u64) * 512 < entry.size {
+            entry.sparse = extents(file.as_fd(), entry.size)?;
+        }
+        self.writer.begin(&entry)?;
+        let file = File::from(file);
+        match &entry.sparse {
+            None => self.copy(&file, 0, entry.size),
+            Some(extents) => {
+                extents.iter().try_for_each(|at| self.copy(&file, at.offset, at.length))
+            }
+        }
+    }
+
+    fn copy(&mut self, mut file: &File, offset: u64, length: u64) -> Result<()> {
+        let mut done = 0;
+        while done < length {
+            let wanted = BUFFER.min(usize::try_from(length - done).unwrap_or(usize::MAX));
+            let buffer = &mut self.buffer[..wanted];
+            // Files of /proc and their like can't be read by position, only onwards.
+            let count = match offset {
+                0 => file.read(buffer)?,
+                _ => file.read_at(buffer, offset + done)?,
+            };
+            if count == 0 {
+                // It shrank: the archive gets zeroes for the rest of this piece.
+                self.buffer[..wanted].fill(0);
+                self.writer.data(&self.buffer[..wanted])?;
+                done += wanted as u64;
+                continue;
+            }
+            self.writer.data(&self.buffer[..count])?;
+            done += count as u64;
+        }
+        Ok(())
+    }
+
+    /// By the magic link of a handle, which leads to the very inode and no further.
+    fn xattrs_of_handle(&mut self, handle: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let list = |buffer: &mut [u8]| listxattr(&path, buffer);
+        let get = |name: &OsStr, buffer: &mut [u8]| getxattr(&path, name, buffer);
+        xattrs(list, get).map(without_overlays)
+    }
+}
+
+fn entry(stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
+    Entry {
+        path: path.to_vec(),
+        link: Vec::new(),
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: (stat.st_mtime, 0),
+        size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
+        device: match kind {
+            Kind::Character | Kind::Block => (major(stat.st_rdev), minor(stat.st_rdev)),
+            _ => (0, 0),
+        },
+        xattrs: Vec::new(),
+        sparse: None,
+    }
+}
+
+/// What whiteouts are made of.
+fn empty_file() -> Entry {
+    Entry {
+        path: Vec::new(),
+        link: Vec::new(),
+        kind: Kind::File,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: (0, 0),
+        size: 0,
+        device: (0, 0),
+        xattrs: Vec::new(),
+        sparse: None,
+    }
+}
+
+fn all_xattrs(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    xattrs(|buffer| flistxattr(file, buffer), |name, buffer| fgetxattr(file, name, buffer))
+}
+
+/// All extended attributes, in the order of their names. SELinux's labels are the host's own.
+fn xattrs(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&OsStr, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut names = [0; 1024];
+    let (mut large, names) = match list(&mut names) {
+        // Nothing to list on most files, or on file systems without attributes.
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(length) => (Vec::new(), names[..length].to_vec()),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0; MAX_XATTR];
+            let length = list(&mut large)?;
+            let names = large[..length].to_vec();
+            (large, names)
+        }
+        Err(error) => return Err(error).context(|| "list the attributes"),
+    };
+    large.resize(MAX_XATTR, 0);
+    let mut xattrs = Vec::new();
+    for name in names.split(|&byte| byte == 0) {
+        if name.is_empty() || name == b"security.selinux" {
+            continue;
+        }
+        match get(OsStr::from_bytes(name), &mut large) {
+            Ok(length) => xattrs.push((name.to_vec(), large[..length].to_vec())),
+            // Removed meanwhile.
+            Err(Errno::NODATA) => {}
+            Err(error) => {
+                return Err(error).context(|| format!("attribute {}", name.escape_ascii()));
+            }
+        }
+    }
+    xattrs.sort();
+    Ok(xattrs)
+}
+
+fn without_overlays(mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    xattrs.retain(|(name, _)| !is_overlays(name));
+    xattrs
+}
+
+/// Where the file's data lies (lseek(2), SEEK_DATA); `None` if its holes aren't worth a map.
+fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
+    let mut extents: Vec<Extent> = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => break,
+            // A file system that doesn't know.
+            Err(Errno::INVAL | Errno::NOTSUP) => return rewound(file, None),
+            result => result?,
+        };
+        let end = seek(file, SeekFrom::Hole(start))?.min(size);
+        match extents.last_mut() {
+            Some(last) if start < last.offset + last.length + MIN_HOLE => {
+                last.length = end - last.offset;
+            }
+            _ if end > start => extents.push(Extent { offset: start, length: end - start }),
+            _ => {}
+        }
+        at = end.max(at + 1);
+    }
+    // GNU tar ends a map at the file's end, though nothing be there.
+    if extents.last().is_none_or(|last| last.offset + last.length < size) {
+        extents.push(Extent { offset: size, length: 0 });
+    }
+    let data: u64 = extents.iter().map(|extent| extent.length).sum();
+    rewound(file, (size - data >= MIN_HOLE).then_some(extents))
+}
+
+fn rewound<T>(file: BorrowedFd<'_>, value: T) -> Result<T> {
+    seek(file, SeekFrom::Start(0))?;
+    Ok(value)
+}
