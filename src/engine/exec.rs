@@ -11,6 +11,7 @@ use super::options::ExecOptions;
 use crate::container::relay::{self, Streams};
 use crate::container::tty;
 use crate::error::{Context, Result, fail};
+use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, exec};
 
@@ -39,7 +40,7 @@ impl Engine {
             terminal,
             window: if terminal { tty::size() } else { None },
             capabilities: if privileged { capabilities::all() } else { defaults.capabilities },
-            seccomp: !privileged,
+            seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
         };
         let target =

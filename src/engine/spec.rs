@@ -9,6 +9,7 @@ use crate::container::tty;
 use crate::error::{Result, fail};
 use crate::network::names::{self, NameFiles, Names};
 use crate::runtime::capabilities;
+use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{
     Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
 };
@@ -110,7 +111,8 @@ pub(super) fn process(record: &Record) -> Process {
         terminal: record.tty,
         window: if record.tty { tty::size() } else { None },
         capabilities: if record.privileged { capabilities::all() } else { capabilities::DEFAULT },
-        seccomp: !record.privileged,
+        seccomp: if record.privileged { Seccomp::Unconfined } else { Seccomp::Default },
+        no_new_privileges: false,
         rlimits: record.rlimits.clone(),
         oom_score_adj: record.oom_score_adj,
     }

@@ -17,6 +17,7 @@ mod pid1;
 mod process;
 mod report;
 mod rootfs;
+pub mod seccomp;
 pub mod spec;
 mod terminal;
 pub mod user;

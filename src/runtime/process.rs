@@ -12,7 +12,10 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, fchdir, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, umask,
 };
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{
+    CapabilitySet, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
 
 use super::spec::Process;
 use super::{capabilities, pid1, report, user};
@@ -64,10 +67,16 @@ pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infal
     set_thread_groups(&groups).context(|| "set the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
-    // @@SECCOMP@@
-    // Leaving UID 0 empties effective and permitted; staying cuts them to the set asked for.
+    let filter = process.seccomp.program(process.capabilities);
+    // Without no_new_privs only CAP_SYS_ADMIN may set a filter: kept, out of effect, until then.
+    let spare = match filter.is_some() && !process.no_new_privileges {
+        true => CapabilitySet::SYS_ADMIN.bits(),
+        false => 0,
+    };
+    set_keep_capabilities(spare != 0).context(|| "keep capabilities over a change of user")?;
+    // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
-    capabilities::limit(process.capabilities)?;
+    capabilities::limit(process.capabilities, spare)?;
     // As the user, so that a directory closed to it can't be a way in.
     change_directory(root.as_fd(), &process.cwd)?;
     drop(root);
@@ -79,7 +88,19 @@ pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infal
     // Whatever a caller left open must not reach the program (CVE-2024-21626). Close-on-exec
     // rather than closed: `parent` carries the failure of execve.
     sys::fds::cloexec_all().context(|| "mark descriptors close-on-exec")?;
+    if process.no_new_privileges {
+        set_no_new_privs(true).context(|| "set no_new_privs")?;
+    }
+    // Last, so that a profile need not allow what the steps above do, but for capset below.
+    if let Some(program) = filter {
+        if spare != 0 {
+            capabilities::raise(spare)?;
+        }
+        sys::seccomp::install(&program).context(|| "install the seccomp filter")?;
+    }
     if entry.init {
+        // No execve will cut the capabilities of the process that stays.
+        capabilities::limit(process.capabilities, 0)?;
         pid1::become_init()?;
     }
     exec(&process.args, &path, &vectors)

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
 
+use super::seccomp::Seccomp;
+
 /// Everything that the core needs to make one container's first process.
 pub struct Spec {
     /// Names the cgroup directory.
@@ -53,8 +55,9 @@ pub struct Process {
     pub window: Option<(u16, u16)>,
     /// One bit for each CAP_ number, as capabilities(7) counts them.
     pub capabilities: u64,
-    /// Put the default seccomp filter over it.
-    pub seccomp: bool,
+    pub seccomp: Seccomp,
+    /// No program that it executes may raise its privileges (PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: bool,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
 }

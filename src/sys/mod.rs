@@ -16,5 +16,6 @@ pub mod loopback;
 pub mod mount;
 pub mod packet;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod title;

@@ -1,5 +1,7 @@
 //! Capability sets of a container's processes (capabilities(7)).
 
+pub mod names;
+
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{Context, Result};
@@ -47,13 +49,23 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
 }
 
 /// Cuts effective and permitted down to `keep`; inheritable is empty, as Docker has it since
-/// CVE-2022-24769. A process that left UID 0 has lost its capabilities already: none are added.
-pub fn limit(keep: u64) -> Result<()> {
+/// CVE-2022-24769. A process that left UID 0 has an empty effective set already: none are added.
+/// `spare` stays permitted beside them, out of effect until `raise` or, at the latest, execve,
+/// which takes away whatever the bounding set lacks.
+pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
-    let sets = CapabilitySets {
-        effective: now.effective & CapabilitySet::from_bits_retain(keep),
-        permitted: now.permitted & CapabilitySet::from_bits_retain(keep),
-        inheritable: CapabilitySet::empty(),
-    };
+    let effective = now.effective & CapabilitySet::from_bits_retain(keep);
+    let spare = now.permitted & CapabilitySet::from_bits_retain(spare);
+    set(effective, effective | spare)
+}
+
+/// Puts permitted capabilities into effect.
+pub fn raise(capabilities: u64) -> Result<()> {
+    let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
+    set(now.effective | CapabilitySet::from_bits_retain(capabilities), now.permitted)
+}
+
+fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<()> {
+    let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }

@@ -1,0 +1,43 @@
+//! Compiles the default seccomp profile to BPF for the target's architecture, so that a start
+//! spends no time on it.
+
+#[path = "src/runtime/seccomp/bpf.rs"]
+#[allow(dead_code)]
+mod bpf;
+#[path = "src/runtime/capabilities/names.rs"]
+mod names;
+#[path = "src/runtime/seccomp/profile.rs"]
+mod profile;
+#[path = "src/runtime/seccomp/syscalls.rs"]
+mod syscalls;
+
+use std::fmt::Write;
+use std::path::Path;
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/runtime/seccomp");
+    println!("cargo::rerun-if-changed=src/runtime/capabilities/names.rs");
+    // Cargo sets both for every build script.
+    let native = std::env::var("CARGO_CFG_TARGET_ARCH").expect("the target's architecture");
+    let directory = std::env::var("OUT_DIR").expect("the output directory");
+    let family = syscalls::Arch::family(&native);
+    assert!(!family.is_empty(), "no system call numbers for {native}");
+    let groups = match profile::parse(profile::TEXT, names::bit) {
+        Ok(groups) => groups,
+        Err(error) => panic!("default.profile: {error}"),
+    };
+    let code = bpf::compile(&profile::tables(&groups, family));
+    assert!(code.instructions.len() <= bpf::MAX_INSTRUCTIONS, "the default profile is too long");
+    let mut text = format!("pub static PROGRAM: [Instruction; {}] = [", code.instructions.len());
+    for bpf::Instruction { code, jt, jf, k } in &code.instructions {
+        // Writing to a String can't fail.
+        let _ = write!(text, "Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},");
+    }
+    let _ = write!(text, "];\npub static GUARDS: [(usize, u64); {}] = [", code.guards.len());
+    for (at, capabilities) in &code.guards {
+        let _ = write!(text, "({at}, {capabilities}),");
+    }
+    text.push_str("];\n");
+    let path = Path::new(&directory).join("seccomp.rs");
+    std::fs::write(&path, text).expect("the output directory is writable");
+}

@@ -1,0 +1,312 @@
+//! From verdicts on system calls to a classic BPF program (seccomp(2), linux/filter.h). Compiled
+//! into build.rs too, so it imports nothing but its neighbour.
+//!
+//! A program first asks for the architecture, then finds the call's number in a binary tree over
+//! ranges of numbers with one verdict. A verdict is a list of rules, and the first that fits
+//! decides. A rule that depends on a capability begins with a jump over itself, its guard; when
+//! the container has the capability, the guard is made a jump to the next instruction. So one
+//! program, compiled once, is the filter of every set of capabilities.
+//!
+//! A verdict without conditions on arguments reads only architecture and number: the kernel
+//! (Linux 5.11) then works it out once, when the filter is installed, and no longer asks for it.
+
+use super::syscalls::Arch;
+
+/// `struct sock_filter`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
+}
+
+/// Loads, jumps, arithmetic and return as linux/bpf_common.h composes them.
+pub const LOAD: u16 = 0x20;
+pub const AND: u16 = 0x54;
+pub const JUMP: u16 = 0x05;
+pub const JUMP_EQUAL: u16 = 0x15;
+pub const JUMP_GREATER: u16 = 0x25;
+pub const JUMP_AT_LEAST: u16 = 0x35;
+pub const RETURN: u16 = 0x06;
+
+/// What a filter returns (linux/seccomp.h).
+pub const ALLOW: u32 = 0x7fff_0000;
+pub const ERRNO: u32 = 0x0005_0000;
+pub const KILL_PROCESS: u32 = 0x8000_0000;
+
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+/// The kernel takes no more (BPF_MAXINSNS).
+pub const MAX_INSTRUCTIONS: usize = 4096;
+
+/// A comparison with an argument's bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Is {
+    Equal,
+    NotEqual,
+    Greater,
+    AtLeast,
+    Less,
+    AtMost,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// 0 to 5.
+    pub argument: u8,
+    pub mask: u64,
+    pub is: Is,
+    /// One of these.
+    pub values: Vec<u64>,
+    /// Look at the low 32 bits only.
+    pub low: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// It counts only for a container that has one of these; 0 is for all.
+    pub capabilities: u64,
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    pub action: u32,
+}
+
+impl Rule {
+    pub fn always(action: u32) -> Rule {
+        Rule { capabilities: 0, conditions: Vec::new(), action }
+    }
+}
+
+/// The last rule is without conditions.
+pub type Verdict = Vec<Rule>;
+
+/// What one architecture's programs may do.
+pub struct Table {
+    pub arch: Arch,
+    /// By number, in order.
+    pub calls: Vec<(u32, Verdict)>,
+    /// For every number that isn't there.
+    pub unknown: Verdict,
+}
+
+/// A program, or a part of one.
+#[derive(Default)]
+pub struct Code {
+    pub instructions: Vec<Instruction>,
+    /// Where a guard stands and which capabilities open it.
+    pub guards: Vec<(usize, u64)>,
+}
+
+/// The filter of these architectures, native first; programs of others are killed.
+pub fn compile(tables: &[Table]) -> Code {
+    let mut code = Code::default();
+    code.emit(KILL_PROCESS_OTHERS);
+    let mut audits: Vec<u32> = Vec::new();
+    for table in tables {
+        if !audits.contains(&table.arch.audit()) {
+            audits.push(table.arch.audit());
+        }
+    }
+    for audit in audits.into_iter().rev() {
+        // x86_64 and x32 share one tree: x32's bit puts its numbers above all others.
+        let sharing = tables.iter().filter(|table| table.arch.audit() == audit);
+        let mut tree = Code::default();
+        tree.emit(load(NUMBER));
+        tree.append(search(&ranges(sharing)));
+        code = branch(JUMP_EQUAL, audit, tree, code, Next::Yes);
+    }
+    let mut program = Code::default();
+    program.emit(load(ARCH));
+    program.append(code);
+    program
+}
+
+const KILL_PROCESS_OTHERS: Instruction =
+    Instruction { code: RETURN, jt: 0, jf: 0, k: KILL_PROCESS };
+
+fn load(offset: u32) -> Instruction {
+    Instruction { code: LOAD, jt: 0, jf: 0, k: offset }
+}
+
+fn jump(k: u32) -> Instruction {
+    Instruction { code: JUMP, jt: 0, jf: 0, k }
+}
+
+/// First numbers of the ranges that have one verdict, in order; the first is 0.
+fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)> {
+    let mut ranges: Vec<(u32, &Verdict)> = Vec::new();
+    let mut next = 0;
+    for table in tables {
+        for (number, verdict) in &table.calls {
+            if *number > next {
+                extend(&mut ranges, next, &table.unknown);
+            }
+            extend(&mut ranges, *number, verdict);
+            next = number + 1;
+        }
+        extend(&mut ranges, next, &table.unknown);
+    }
+    ranges
+}
+
+/// Begins a range at `number`, unless the last one has the same verdict.
+fn extend<'a>(ranges: &mut Vec<(u32, &'a Verdict)>, number: u32, verdict: &'a Verdict) {
+    match ranges.last_mut() {
+        Some((_, last)) if *last == verdict => {}
+        // Nothing lay between the end of one architecture's numbers and this one.
+        Some((first, last)) if *first == number => *last = verdict,
+        _ => ranges.push((number, verdict)),
+    }
+}
+
+fn search(ranges: &[(u32, &Verdict)]) -> Code {
+    if let [(_, verdict)] = ranges {
+        return decide(verdict);
+    }
+    let (below, above) = ranges.split_at(ranges.len() / 2);
+    branch(JUMP_AT_LEAST, above[0].0, search(above), search(below), Next::No)
+}
+
+/// Which of a branch's sides follows it at once; the other may need a second jump, since a
+/// conditional one reaches 255 instructions.
+enum Next {
+    Yes,
+    No,
+}
+
+fn branch(test: u16, k: u32, yes: Code, no: Code, next: Next) -> Code {
+    let (near, far) = match next {
+        Next::Yes => (yes, no),
+        Next::No => (no, yes),
+    };
+    let length = near.instructions.len();
+    let mut code = Code::default();
+    let to_far = if length <= 255 { length as u8 } else { 0 };
+    let to_near = if length <= 255 { 0 } else { 1 };
+    let (jt, jf) = match next {
+        Next::Yes => (to_near, to_far),
+        Next::No => (to_far, to_near),
+    };
+    code.emit(Instruction { code: test, jt, jf, k });
+    if length > 255 {
+        code.emit(jump(length as u32));
+    }
+    code.append(near);
+    code.append(far);
+    code
+}
+
+fn decide(verdict: &Verdict) -> Code {
+    let mut code = Code::default();
+    for rule in verdict {
+        let mut body = Code::default();
+        for (done, condition) in rule.conditions.iter().enumerate() {
+            // From the end of this condition over the rest of the rule.
+            let rest: usize = rule.conditions[done + 1..].iter().map(length).sum();
+            check(&mut body, condition, rest + 1);
+        }
+        body.emit(Instruction { code: RETURN, jt: 0, jf: 0, k: rule.action });
+        if rule.capabilities != 0 {
+            code.guards.push((code.instructions.len(), rule.capabilities));
+            code.emit(jump(body.instructions.len() as u32));
+        }
+        code.append(body);
+    }
+    code
+}
+
+/// How many instructions `check` emits.
+fn length(condition: &Condition) -> usize {
+    let mut code = Code::default();
+    check(&mut code, condition, 0);
+    code.instructions.len()
+}
+
+/// Falls through at its end if the condition holds, else skips `rest` instructions more.
+fn check(code: &mut Code, condition: &Condition, rest: usize) {
+    let mut words = Vec::new();
+    if !condition.low {
+        words.push(32);
+    }
+    words.push(0);
+    // The steps of each value: a load, perhaps a mask, a jump for each word.
+    let masked = |shift: u32| (condition.mask >> shift) as u32 != u32::MAX;
+    let per_value: usize = words.iter().map(|shift| 2 + usize::from(masked(*shift))).sum();
+    // A comparison of order looks at the upper word twice: above, or equal and on to the lower.
+    let ordered = !matches!(condition.is, Is::Equal | Is::NotEqual);
+    let per_value = per_value + usize::from(ordered && words.len() == 2);
+    for (at, value) in condition.values.iter().enumerate() {
+        let after = (condition.values.len() - at - 1) * per_value;
+        // Distances from the end of this value's steps.
+        let (holds, fails) = match condition.is {
+            // Of several values it must differ from each.
+            Is::NotEqual => (0, after + rest),
+            _ if after > 0 => (after, 0),
+            _ => (0, rest),
+        };
+        let end = code.instructions.len() + per_value;
+        for shift in &words {
+            let offset = ARGUMENTS + u32::from(condition.argument) * 8 + (shift / 8);
+            code.emit(load(offset));
+            if masked(*shift) {
+                let k = (condition.mask >> shift) as u32;
+                code.emit(Instruction { code: AND, jt: 0, jf: 0, k });
+            }
+            let k = (value >> shift) as u32;
+            let upper = *shift == 32;
+            let to = |code: &Code, target: usize| -> u8 {
+                // Six conditions of five values, the most that a rule has, are fewer than 255.
+                u8::try_from(end + target - code.instructions.len() - 1).expect("a short rule")
+            };
+            let (yes, no) = (to(code, holds), to(code, fails));
+            let (test, jt, jf) = match (condition.is, upper) {
+                (Is::Equal, true) => (JUMP_EQUAL, 0, no),
+                (Is::Equal, false) => (JUMP_EQUAL, yes, no),
+                (Is::NotEqual, true) => (JUMP_EQUAL, 0, yes),
+                (Is::NotEqual, false) => (JUMP_EQUAL, no, yes),
+                (Is::Greater | Is::AtLeast, true) => (JUMP_GREATER, yes, 0),
+                (Is::Less | Is::AtMost, true) => (JUMP_GREATER, no, 0),
+                (Is::Greater, false) => (JUMP_GREATER, yes, no),
+                (Is::AtLeast, false) => (JUMP_AT_LEAST, yes, no),
+                (Is::Less, false) => (JUMP_AT_LEAST, no, yes),
+                (Is::AtMost, false) => (JUMP_GREATER, no, yes),
+            };
+            code.emit(Instruction { code: test, jt, jf, k });
+            if ordered && upper {
+                // Not above: equal goes on to the lower word, below decides.
+                let (yes, no) = (to(code, holds), to(code, fails));
+                let jf = match condition.is {
+                    Is::Greater | Is::AtLeast => no,
+                    _ => yes,
+                };
+                code.emit(Instruction { code: JUMP_EQUAL, jt: 0, jf, k });
+            }
+        }
+    }
+}
+
+impl Code {
+    fn emit(&mut self, instruction: Instruction) {
+        self.instructions.push(instruction);
+    }
+
+    fn append(&mut self, other: Code) {
+        let offset = self.instructions.len();
+        self.instructions.extend(other.instructions);
+        self.guards.extend(other.guards.into_iter().map(|(at, bits)| (at + offset, bits)));
+    }
+}
+
+/// Opens the guards of a program that these capabilities have the key to.
+pub fn open_guards(program: &mut [Instruction], guards: &[(usize, u64)], capabilities: u64) {
+    for (at, bits) in guards {
+        if capabilities & bits != 0 {
+            program[*at] = jump(0);
+        }
+    }
+}

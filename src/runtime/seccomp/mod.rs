@@ -1,0 +1,219 @@
+//! What system calls a container's processes may make (seccomp(2)).
+//!
+//! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
+//! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
+//! open the guards of the capabilities that the container has (`bpf`).
+
+mod bpf;
+#[cfg(test)]
+mod profile;
+#[cfg(test)]
+mod simulator;
+mod syscalls;
+
+use crate::sys::seccomp::Instruction;
+
+mod compiled {
+    use super::bpf::Instruction;
+    include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
+}
+
+/// Which filter a process gets.
+#[derive(Clone)]
+pub enum Seccomp {
+    Unconfined,
+    Default,
+}
+
+impl Seccomp {
+    /// The filter of a process with these capabilities.
+    pub fn program(&self, capabilities: u64) -> Option<Vec<Instruction>> {
+        match self {
+            Seccomp::Unconfined => None,
+            Seccomp::Default => {
+                let mut program = compiled::PROGRAM.to_vec();
+                bpf::open_guards(&mut program, &compiled::GUARDS, capabilities);
+                Some(program.into_iter().map(instruction).collect())
+            }
+        }
+    }
+}
+
+fn instruction(bpf::Instruction { code, jt, jf, k }: bpf::Instruction) -> Instruction {
+    Instruction { code, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::bpf::{Code, Condition, ERRNO, Is};
+    use super::simulator::{Call, run};
+    use super::syscalls::Arch;
+    use super::{bpf, profile};
+    use crate::runtime::capabilities;
+
+    const ENOSYS: u32 = ERRNO | 38;
+    const EPERM: u32 = ERRNO | 1;
+    const EINVAL: u32 = ERRNO | 22;
+
+    fn groups() -> Vec<profile::Group> {
+        profile::parse(profile::TEXT, capabilities::names::bit).unwrap()
+    }
+
+    fn compile(family: &[Arch], held: u64) -> Code {
+        let mut code = bpf::compile(&profile::tables(&groups(), family));
+        bpf::open_guards(&mut code.instructions, &code.guards, held);
+        code
+    }
+
+    fn bit(name: &str) -> u64 {
+        capabilities::names::bit(name).unwrap()
+    }
+
+    /// The groups that name each call of an architecture, in the profile's order.
+    fn groups_by_number(
+        groups: &[profile::Group],
+        arch: Arch,
+    ) -> HashMap<u32, Vec<&profile::Group>> {
+        let naming =
+            |name| groups.iter().filter(move |group| group.names.iter().any(|n| n == name));
+        arch.calls().map(|(number, name)| (number, naming(name).collect())).collect()
+    }
+
+    /// The profile read from top to bottom, without tree, ranges or guards.
+    fn read_linearly(groups: Option<&Vec<&profile::Group>>, call: &Call, held: u64) -> u32 {
+        let Some(groups) = groups else { return ENOSYS };
+        let holds = |condition: &Condition| {
+            let value = call.arguments[usize::from(condition.argument)] & condition.mask;
+            assert!(condition.low && condition.is == Is::Equal);
+            condition.values.contains(&(value & 0xffff_ffff))
+        };
+        let fits = |group: &&&profile::Group| {
+            (group.rule.capabilities == 0 || group.rule.capabilities & held != 0)
+                && group.rule.conditions.iter().all(holds)
+        };
+        groups.iter().find(fits).map_or(EPERM, |group| group.rule.action)
+    }
+
+    #[test]
+    fn the_tree_says_what_the_profile_says() {
+        let sets = [
+            0,
+            capabilities::DEFAULT,
+            bit("SYS_ADMIN"),
+            bit("BPF") | bit("SYS_PTRACE"),
+            bit("AUDIT_WRITE") | bit("SYS_TIME"),
+            u64::MAX,
+        ];
+        // Each is looked for by some condition, or sits beside one that is.
+        let words = [0, 1, 2, 8, 9, 16, 38, 39, 40, 0x20000, 0x20008, 0x1000_0000, 0xffff_ffff];
+        let groups = groups();
+        for family in [Arch::family("x86_64"), Arch::family("aarch64")] {
+            for held in sets {
+                let program = compile(family, held).instructions;
+                for arch in family {
+                    let by_number = groups_by_number(&groups, *arch);
+                    let base = if *arch == Arch::X32 { 0x4000_0000 } else { 0 };
+                    let private = [0xf_0000u32, 0xf_0005, u32::MAX - base];
+                    for number in (0..1024).chain(private) {
+                        let checked = [number, 0].map(|other| u64::from(other % 50));
+                        for word in words.into_iter().chain(checked) {
+                            // The upper half is dropped by the kernel: it must change nothing.
+                            let first = word | 0x5_0000_0000;
+                            let arguments = [first, 0, 9, 0, 0, 0];
+                            let number = base + number;
+                            let call = Call { arch: arch.audit(), number, arguments };
+                            let expected = read_linearly(by_number.get(&number), &call, held);
+                            let (verdict, _) = run(&program, &call);
+                            assert_eq!(verdict, expected, "{arch:?} {number} {word:#x} {held:#x}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_program_in_the_binary_is_this_profile() {
+        let code = compile(Arch::family(std::env::consts::ARCH), 0);
+        assert_eq!(super::compiled::PROGRAM.to_vec(), code.instructions);
+        assert_eq!(super::compiled::GUARDS.to_vec(), code.guards);
+    }
+
+    fn ask(arch: Arch, name: &str, arguments: [u64; 6], held: u64) -> u32 {
+        let (number, _) = arch.calls().find(|(_, known)| *known == name).unwrap();
+        let family = if arch == Arch::Arm { "aarch64" } else { "x86_64" };
+        let program = compile(Arch::family(family), held).instructions;
+        run(&program, &Call { arch: arch.audit(), number, arguments }).0
+    }
+
+    #[test]
+    fn the_doors_of_past_escapes_are_closed() {
+        let plain = [0; 6];
+        let first = |value| [value, 0, 0, 0, 0, 0];
+        for arch in [Arch::X86_64, Arch::I386, Arch::Arm] {
+            let default = |name, arguments| ask(arch, name, arguments, capabilities::DEFAULT);
+            for name in [
+                "mount",
+                "unshare",
+                "setns",
+                "fsconfig",
+                "bpf",
+                "keyctl",
+                "add_key",
+                "io_uring_setup",
+                "perf_event_open",
+                "userfaultfd",
+                "open_by_handle_at",
+                "init_module",
+                "kexec_load",
+            ] {
+                assert_eq!(default(name, plain), EPERM, "{arch:?} {name}");
+            }
+            assert_eq!(default("clone3", plain), ENOSYS);
+            assert_eq!(default("clone", first(0x11)), bpf::ALLOW);
+            // Each of the CLONE_NEW flags.
+            for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000] {
+                assert_eq!(default("clone", first(flag | 0x11)), EPERM, "{flag:#x}");
+            }
+            for (family, verdict) in [(2, bpf::ALLOW), (38, EPERM), (39, bpf::ALLOW), (40, EPERM)] {
+                assert_eq!(default("socket", first(family)), verdict, "{family}");
+                assert_eq!(default("socket", first(1 << 32 | family)), verdict, "{family}");
+            }
+            assert_eq!(default("personality", first(0x40000)), EPERM);
+            assert_eq!(default("ptrace", plain), bpf::ALLOW);
+            assert_eq!(default("chroot", plain), bpf::ALLOW);
+            assert_eq!(ask(arch, "chroot", plain, 0), EPERM);
+            assert_eq!(ask(arch, "socket", [16, 3, 9, 0, 0, 0], 0), EINVAL);
+            assert_eq!(ask(arch, "mount", plain, bit("SYS_ADMIN")), bpf::ALLOW);
+            assert_eq!(ask(arch, "clone3", plain, bit("SYS_ADMIN")), bpf::ALLOW);
+        }
+        assert_eq!(ask(Arch::I386, "socketcall", first(1), u64::MAX), ENOSYS);
+    }
+
+    #[test]
+    fn programs_of_other_architectures_are_killed() {
+        let program = compile(Arch::family("x86_64"), u64::MAX).instructions;
+        let call = Call { arch: Arch::Arm.audit(), number: 1, arguments: [0; 6] };
+        assert_eq!(run(&program, &call).0, bpf::KILL_PROCESS);
+    }
+
+    #[test]
+    fn a_verdict_takes_few_instructions() {
+        let program = compile(Arch::family("x86_64"), capabilities::DEFAULT).instructions;
+        let steps = |number| {
+            let call = Call { arch: Arch::X86_64.audit(), number, arguments: [0; 6] };
+            run(&program, &call).1
+        };
+        let most = (0..512).map(steps).max().unwrap();
+        let total: usize = (0..384).map(steps).sum();
+        println!(
+            "{} instructions; getppid {} of them; on average {:.1}, at most {most}",
+            program.len(),
+            steps(110),
+            total as f64 / 384.0
+        );
+        assert!(most <= 24 && program.len() <= 1024);
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads `default.profile`, whose head describes it. Compiled into build.rs, and into the unit
+//! tests, which check the program against it; at run time nothing of it is left.
+
+use super::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
+use super::syscalls::{self, Arch};
+
+pub const TEXT: &str = include_str!("default.profile");
+
+const EPERM: u32 = 1;
+const EINVAL: u32 = 22;
+const ENOSYS: u32 = 38;
+
+/// A rule and the calls that it is for.
+pub struct Group {
+    pub rule: Rule,
+    pub names: Vec<String>,
+}
+
+/// `capability` gives the bit of a capability's name.
+pub fn parse(text: &str, capability: fn(&str) -> Option<u64>) -> Result<Vec<Group>, String> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let wrong = |what: &str| format!("line {}: {what}: {line}", at + 1);
+        let content = line.split('#').next().unwrap_or_default();
+        if content.trim().is_empty() {
+            continue;
+        }
+        if !content.starts_with(' ') {
+            let rule = rule(content, capability).map_err(|error| wrong(&error))?;
+            groups.push(Group { rule, names: Vec::new() });
+            continue;
+        }
+        let group = groups.last_mut().ok_or_else(|| wrong("names without an action"))?;
+        for name in content.split_whitespace() {
+            if !syscalls::exists(name) {
+                return Err(wrong(&format!("no system call is named '{name}'")));
+            }
+            group.names.push(name.to_owned());
+        }
+    }
+    Ok(groups)
+}
+
+fn rule(line: &str, capability: fn(&str) -> Option<u64>) -> Result<Rule, String> {
+    let (head, conditions) = line.split_once(" if ").unwrap_or((line, ""));
+    let (action, with) = head.split_once(" with ").unwrap_or((head, ""));
+    let action = match action.trim() {
+        "allow" => ALLOW,
+        "EPERM" => ERRNO | EPERM,
+        "EINVAL" => ERRNO | EINVAL,
+        "ENOSYS" => ERRNO | ENOSYS,
+        other => return Err(format!("unknown action '{other}'")),
+    };
+    let mut capabilities = 0;
+    for name in with.split_whitespace() {
+        let bit = capability(name).ok_or_else(|| format!("unknown capability '{name}'"))?;
+        capabilities |= bit;
+    }
+    let conditions = conditions.split(" and ").filter(|text| !text.trim().is_empty());
+    let conditions = conditions.map(condition).collect::<Result<_, _>>()?;
+    Ok(Rule { capabilities, conditions, action })
+}
+
+/// `ARG is N [N…]` or `ARG & MASK is N`
+fn condition(text: &str) -> Result<Condition, String> {
+    let wrong = || format!("bad condition '{}'", text.trim());
+    let (left, values) = text.split_once(" is ").ok_or_else(wrong)?;
+    let (argument, mask) = match left.split_once('&') {
+        Some((argument, mask)) => (argument, number(mask).ok_or_else(wrong)?),
+        None => (left, u64::from(u32::MAX)),
+    };
+    let argument = argument.trim().strip_prefix("arg").and_then(|digit| digit.parse().ok());
+    let argument = argument.filter(|argument| *argument < 6).ok_or_else(wrong)?;
+    let values: Option<Vec<u64>> = values.split_whitespace().map(number).collect();
+    let values = values.filter(|values| (1..=5).contains(&values.len())).ok_or_else(wrong)?;
+    Ok(Condition { argument, mask, is: Is::Equal, values, low: true })
+}
+
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok().map(u64::from),
+        None => text.parse::<u32>().ok().map(u64::from),
+    }
+}
+
+/// The verdict on each call of each architecture.
+pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
+    let table = |arch: &Arch| {
+        let mut calls: Vec<(u32, Verdict)> =
+            arch.calls().map(|(number, name)| (number, verdict(groups, name))).collect();
+        calls.sort_by_key(|(number, _)| *number);
+        Table { arch: *arch, calls, unknown: vec![Rule::always(ERRNO | ENOSYS)] }
+    };
+    family.iter().map(table).collect()
+}
+
+/// The rules for one call, up to the one that leaves nothing open.
+fn verdict(groups: &[Group], name: &str) -> Verdict {
+    let mut verdict = Verdict::new();
+    for group in groups.iter().filter(|group| group.names.iter().any(|known| known == name)) {
+        let rule = group.rule.clone();
+        let last = rule.capabilities == 0 && rule.conditions.is_empty();
+        verdict.push(rule);
+        if last {
+            return verdict;
+        }
+    }
+    verdict.push(Rule::always(ERRNO | EPERM));
+    verdict
+}

@@ -1,0 +1,55 @@
+//! Runs a filter as the kernel would, for the tests.
+
+use super::bpf::{
+    AND, Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD, MAX_INSTRUCTIONS, RETURN,
+};
+
+/// `struct seccomp_data`, without the instruction pointer.
+pub struct Call {
+    pub arch: u32,
+    pub number: u32,
+    pub arguments: [u64; 6],
+}
+
+/// The verdict, and how many instructions it took.
+pub fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
+    assert!(program.len() <= MAX_INSTRUCTIONS);
+    let (mut at, mut accumulator) = (0, 0);
+    for steps in 1.. {
+        let Instruction { code, jt, jf, k } = program[at];
+        at += 1;
+        let test = match code {
+            LOAD => {
+                accumulator = word(call, k);
+                continue;
+            }
+            AND => {
+                accumulator &= k;
+                continue;
+            }
+            JUMP => {
+                at += k as usize;
+                continue;
+            }
+            RETURN => return (k, steps),
+            JUMP_EQUAL => accumulator == k,
+            JUMP_GREATER => accumulator > k,
+            JUMP_AT_LEAST => accumulator >= k,
+            other => panic!("instruction {other:#x} is none that we emit"),
+        };
+        at += usize::from(if test { jt } else { jf });
+    }
+    unreachable!("jumps only lead forward")
+}
+
+fn word(call: &Call, offset: u32) -> u32 {
+    match offset {
+        0 => call.number,
+        4 => call.arch,
+        16..64 if offset.is_multiple_of(4) => {
+            let argument = call.arguments[(offset as usize - 16) / 8];
+            (argument >> (offset % 8 * 8)) as u32
+        }
+        _ => panic!("load from {offset}"),
+    }
+}
