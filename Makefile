@@ -1,11 +1,12 @@
 # mydocker: one static binary. On a fresh Debian each target first installs what it needs, and says so.
 #
-#   make          the static binary, target/$(TARGET)/release/mydocker
-#   make demo     build it, then show it: nginx from a Debian root file system, ps, logs, exec
-#   make test     unit and integration tests, as root on this kernel
-#   make bench    mydocker, crun, runc and podman side by side, against the budgets
-#   make check    formatting and lints
-#   make install  into $(DESTDIR)$(PREFIX)
+#   make             the static binary, target/$(TARGET)/release/mydocker
+#   make demo        build it, then show it: nginx from a Debian root file system, ps, logs, exec
+#   make test        unit and integration tests, as root on this kernel
+#   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
+#   make bench       mydocker, crun, runc and podman side by side, against the budgets
+#   make check       formatting and lints
+#   make install     into $(DESTDIR)$(PREFIX)
 #
 # make TARGET=aarch64-unknown-linux-musl builds for 64-bit Arm by rust's own linker.
 
@@ -18,11 +19,14 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 test_packages := busybox-static debootstrap file iptables qemu-user-static util-linux
+# Virtual machines in software, and the tools that make their disks.
+host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \
+    squashfs-tools
 demo_packages := debootstrap
 # The peers, and what they are measured with.
 bench_packages := busybox-static crun podman runc
 
-.PHONY: all bench check test demo install clean toolchain
+.PHONY: all bench check test test-hosts demo install clean toolchain
 
 all: toolchain
 	cargo build --release --target $(TARGET)
@@ -39,6 +43,13 @@ test: packages := $(test_packages)
 test: toolchain packages
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
 	    cargo test --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
+
+# Debian's kernels come from its archive and stay below target/hosts. HOSTS chooses.
+test-hosts: packages := $(host_packages)
+test-hosts: toolchain packages
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
+	    rustup -q target add aarch64-unknown-linux-musl
+	cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
 
 demo: packages := $(demo_packages)
 demo: all packages

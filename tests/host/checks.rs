@@ -1,0 +1,158 @@
+//! Checks that more than one host goes through.
+
+use crate::host::Check;
+
+/// A check whose script has no one to type to it.
+pub const fn check(name: &'static str, script: &'static str, expect: &'static str) -> Check {
+    Check { name, script, expect, typed: &[] }
+}
+
+/// The life of a container, as every host must give it.
+pub fn basics() -> Vec<Check> {
+    vec![
+        check("import", "mydocker import /share/bb.tar bb", "*"),
+        check(
+            "run",
+            "mydocker run --rm --net none bb echo hello
+             mydocker run --rm --net none bb sh -c 'exit 7'; echo $?
+             mydocker run --rm --net none bb nothing; echo $?
+             mydocker run --rm --net none hello >/dev/null; echo $?
+             echo typed | mydocker run --rm -i --net none bb cat",
+            "hello
+             7
+             *'nothing' not found*
+             127
+             0
+             typed",
+        ),
+        check(
+            "namespaces",
+            "mydocker run --rm --net none -h inside bb sh -c '
+                 hostname; echo $$; ls -d /proc/[0-9]* | wc -l; ls /sys/class/net'
+             hostname | grep -c inside
+             test $? = 1",
+            "inside
+             1
+             3
+             lo
+             0",
+        ),
+        Check {
+            name: "terminal",
+            script: "mydocker run --rm -it --net none bb sh; echo $?",
+            typed: &[("# ", "tty; echo a$((40+2))b; exit 5\n")],
+            expect: "...
+                     /dev/pts/0
+                     a42b
+                     5",
+        },
+        check(
+            "detached, logs, exec, stop, rm",
+            "mydocker run -d --net none --name c bb sh -c 'echo out; sleep 1; echo err >&2; sleep 1000' >/dev/null
+             sleep 2
+             mydocker exec c sh -c 'echo inside; exit 3'; echo $?
+             mydocker logs c
+             mydocker ps | grep -c 'Up .* c$'
+             mydocker stop -t 1 c
+             mydocker ps -a | grep -c 'Exited (137)'
+             mydocker rm c; mydocker ps -aq",
+            "inside
+             3
+             out
+             err
+             1
+             c
+             1
+             c",
+        ),
+        check(
+            "files of a container",
+            "mydocker run --net none --name f bb sh -c '
+                 rm -r /tmp && mkdir /tmp && echo kept >/tmp/new && rm /etc/group && ls -A /tmp'
+             mydocker start -a f; echo $?
+             mydocker rm f
+             mydocker run --rm --net none bb sh -c 'ls -d /etc/group /tmp; ls /tmp'
+             mydocker run --rm --net none -v data:/data bb sh -c 'echo stays >/data/file'
+             mydocker run --rm --net none -v data:/data bb cat /data/file
+             mydocker volume rm data",
+            "new
+             rm: can't remove '/etc/group': No such file or directory
+             1
+             f
+             /etc/group
+             /tmp
+             stays
+             data",
+        ),
+        check(
+            "no way out by chroot",
+            "mydocker run --rm --net none -v /share/escape:/escape bb /escape
+             mydocker run --rm --net none --privileged -v /share/escape:/escape bb /escape",
+            "inside
+             inside",
+        ),
+    ]
+}
+
+/// Limits, on a host whose controllers are cgroup v2's.
+pub fn limits() -> Vec<Check> {
+    vec![
+        check(
+            "limits of v2",
+            "mydocker run --rm --net none -m 32m --memory-reservation 16m --cpus 0.5 --cpuset-cpus 0 \
+                 --pids-limit 17 -c 512 bb sh -c '
+                 cd /sys/fs/cgroup
+                 head -n 1 memory.max memory.low cpu.max cpuset.cpus pids.max cpu.weight'",
+            "==> memory.max <==
+             33554432
+             ...
+             16777216
+             ...
+             50000 100000
+             ...
+             0
+             ...
+             17
+             ...
+             20",
+        ),
+        check(
+            "memory limit kills",
+            "mydocker run --net none -m 16m --memory-swap 16m --name hog bb sh -c '
+                 dd if=/dev/zero of=/dev/null bs=64M count=1'; echo $?
+             mydocker inspect hog | grep -c '\"OOMKilled\": true'
+             mydocker rm hog",
+            "137
+             1
+             hog",
+        ),
+        check(
+            "pids limit",
+            "mydocker run --rm --net none --pids-limit 5 bb sh -c '
+                 for n in 1 2 3 4 5 6 7 8; do sleep 1 & done' 2>&1 | grep -c fork",
+            "1",
+        ),
+        check(
+            "devices of v2",
+            "mydocker run --rm --net none bb sh -c '
+                 mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk >/dev/null; echo $?
+                 head -c 4 /dev/zero | wc -c; echo x >/dev/null; head -c 4 /dev/urandom | wc -c'
+             mydocker run --rm --net none --device /dev/vda:/dev/vda:r bb sh -c '
+                 head -c 512 /dev/vda | wc -c; echo x >/dev/vda'
+             mydocker run --rm --net none --privileged bb sh -c '
+                 mknod /tmp/disk b 254 0; head -c 512 /tmp/disk | wc -c'",
+            "head: /tmp/disk: Operation not permitted
+             1
+             4
+             4
+             512
+             sh: can't create /dev/vda: Operation not permitted
+             512",
+        ),
+        check(
+            "no cgroup is left",
+            "ls -d /sys/fs/cgroup/mydocker/*/ 2>/dev/null; true",
+            "",
+        ),
+    ]
+}

@@ -1,0 +1,271 @@
+//! What a host is, and how a description becomes a running guest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::debian::{BOOKWORM, Suite};
+use crate::guest::{Guest, Machine, disk};
+use crate::run;
+use crate::tree::{Tree, blank};
+
+/// A small host, and what is to hold there.
+pub struct Host {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Where its kernel and busybox come from.
+    pub suite: Suite,
+    pub memory_megabytes: u32,
+    pub root: Root,
+    pub command_line: &'static str,
+    /// /dev/vda and so on, after the root's where that is a disk.
+    pub disks: &'static [Disk],
+    /// Runs once, before the checks: mounts and the like.
+    pub set_up: &'static str,
+    pub checks: Vec<Check>,
+}
+
+pub enum Root {
+    /// The initramfs itself: `/` is the kernel's rootfs, a tmpfs, or with `rootfstype=ramfs` a
+    /// ramfs.
+    Initramfs,
+    Ext4 {
+        megabytes: u64,
+    },
+    Squashfs,
+}
+
+/// An empty file system.
+pub struct Disk {
+    /// The host's tool that makes it, with its options.
+    pub make: &'static [&'static str],
+    pub megabytes: u64,
+}
+
+/// A script that the guest runs, and what it must say.
+#[derive(Clone)]
+pub struct Check {
+    pub name: &'static str,
+    pub script: &'static str,
+    /// Line by line; `*` stands for anything within a line, a line `...` for any number of lines.
+    pub expect: &'static str,
+    /// Prompts to wait for and what is typed then: the script has the serial line as its input.
+    pub typed: &'static [(&'static str, &'static str)],
+}
+
+/// What every guest can load if its kernel has it.
+const MODULES: [&str; 32] = [
+    "virtio_pci",
+    "virtio_blk",
+    "9p",
+    "9pnet_virtio",
+    "crc32c_generic",
+    "crc32_generic",
+    "ext4",
+    "f2fs",
+    "squashfs",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_iso8859_1",
+    "loop",
+    "overlay",
+    "veth",
+    "bridge",
+    "br_netfilter",
+    "bfq",
+    "nf_tables",
+    "nf_conntrack",
+    "nf_nat",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_redir",
+    "nft_ct",
+    "nft_fib",
+    "nft_fib_ipv4",
+    "nft_fib_inet",
+    "nft_reject",
+    "nft_compat",
+];
+
+/// The directories that a root needs for what is mounted there.
+const MOUNT_POINTS: [&str; 12] =
+    ["bin", "dev", "etc", "modules", "mnt", "proc", "root", "run", "share", "sys", "tmp", "var"];
+
+impl Host {
+    pub fn boot(&self, work: &Path, binary: &Path) -> Guest {
+        let directory = work.join("run").join(self.name);
+        fs::create_dir_all(&directory).unwrap();
+        let kernel = self.suite.kernel(work);
+        let disks = self.disks(work, &directory, binary);
+        let share = self.share(work, &directory);
+        let initramfs = directory.join("initramfs");
+        fs::write(&initramfs, self.initramfs(work, binary)).unwrap();
+        let machine = Machine {
+            architecture: self.suite.architecture,
+            kernel: &kernel.image,
+            initramfs: &initramfs,
+            share: &share,
+            memory_megabytes: self.memory_megabytes,
+            command_line: self.command_line,
+            disks: disks.iter().map(|image| disk(image)).collect(),
+        };
+        machine.boot()
+    }
+
+    pub fn disks(&self, work: &Path, directory: &Path, binary: &Path) -> Vec<PathBuf> {
+        let mut disks = Vec::new();
+        let image = directory.join("root.img");
+        let _ = fs::remove_file(&image);
+        match self.root {
+            Root::Initramfs => {}
+            Root::Ext4 { megabytes } => self.tree(work, binary).ext4(&image, megabytes),
+            Root::Squashfs => self.tree(work, binary).squashfs(&image),
+        }
+        if image.exists() {
+            disks.push(image);
+        }
+        for (number, disk) in self.disks.iter().enumerate() {
+            let image = directory.join(format!("disk{number}.img"));
+            blank(&image, disk.megabytes);
+            run(Command::new(disk.make[0]).args(&disk.make[1..]).arg(&image));
+            disks.push(image);
+        }
+        disks
+    }
+
+    /// busybox, mydocker and the harness's agent; nothing else.
+    fn tree(&self, work: &Path, binary: &Path) -> Tree {
+        let mut tree = Tree::default();
+        for name in MOUNT_POINTS {
+            tree.directory(name);
+        }
+        tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
+        // Its applets are the same for each architecture; this one can run here.
+        for applet in run(Command::new(BOOKWORM.busybox(work)).arg("--list")).lines() {
+            if applet != "busybox" {
+                tree.link(&format!("bin/{applet}"), "/bin/busybox");
+            }
+        }
+        tree.program("bin/mydocker", fs::read(binary).unwrap());
+        tree.program("bin/agent", include_str!("guest/agent"));
+        let console = if self.suite.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" };
+        tree.file("etc/inittab", format!("{console}::respawn:/bin/agent\n"));
+        tree
+    }
+
+    fn initramfs(&self, work: &Path, binary: &Path) -> Vec<u8> {
+        // A root on disk brings its own binary; memory is scarce.
+        let mut tree = match self.root {
+            Root::Initramfs => self.tree(work, binary),
+            _ => {
+                let mut tree = Tree::default();
+                for name in ["bin", "dev", "modules"] {
+                    tree.directory(name);
+                }
+                tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
+                tree
+            }
+        };
+        tree.program("init", include_str!("guest/init"));
+        tree.character_device("dev/console", 5, 1);
+        let mut order = String::new();
+        for module in self.suite.kernel(work).modules(&MODULES) {
+            let name = module.file_name().unwrap().to_str().unwrap();
+            tree.file(&format!("modules/{name}"), fs::read(&module).unwrap());
+            order.push_str(name);
+            order.push('\n');
+        }
+        tree.file("modules/order", order);
+        tree.cpio()
+    }
+
+    /// What the guest sees as /share: its scripts, and an image to import.
+    fn share(&self, work: &Path, directory: &Path) -> PathBuf {
+        let share = directory.join("share");
+        let _ = fs::remove_dir_all(&share);
+        fs::create_dir_all(share.join("scripts")).unwrap();
+        let root = match self.root {
+            Root::Initramfs => "initramfs",
+            Root::Ext4 { .. } => "'-t ext4 /dev/vda'",
+            Root::Squashfs => "'-t squashfs -o ro /dev/vda'",
+        };
+        fs::write(share.join("root"), format!("root={root}\n")).unwrap();
+        fs::write(share.join("setup"), self.set_up).unwrap();
+        for check in &self.checks {
+            fs::write(share.join("scripts").join(check.file()), check.script).unwrap();
+        }
+        if self.suite.architecture == "amd64" {
+            fs::copy(std::env::current_exe().unwrap(), share.join("escape")).unwrap();
+        }
+        busybox_image(&self.suite.busybox(work), &share.join("bb.tar"));
+        share
+    }
+}
+
+impl Check {
+    pub fn file(&self) -> String {
+        let kind = if self.typed.is_empty() { "check" } else { "typed" };
+        format!("{kind}-{}", self.name.replace(' ', "-"))
+    }
+
+    /// What is wrong with what the guest said, if anything.
+    pub fn judge(&self, output: &str, status: &str) -> Result<(), String> {
+        let got: Vec<&str> = output.lines().collect();
+        let wanted: Vec<&str> = self.expect.lines().map(str::trim).collect();
+        match status == "0" && matches(&got, &wanted) {
+            true => Ok(()),
+            false => Err(format!("status {status}, said:\n{output}")),
+        }
+    }
+}
+
+fn matches(got: &[&str], wanted: &[&str]) -> bool {
+    match (got, wanted) {
+        ([], []) => true,
+        (_, ["...", rest @ ..]) => (0..=got.len()).any(|skipped| matches(&got[skipped..], rest)),
+        ([line, got @ ..], [pattern, wanted @ ..]) => {
+            matches_line(line, pattern) && matches(got, wanted)
+        }
+        _ => false,
+    }
+}
+
+fn matches_line(line: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => line == pattern,
+        Some((head, tail)) => line.strip_prefix(head).is_some_and(|rest| {
+            rest.char_indices()
+                .map(|(at, _)| at)
+                .chain([rest.len()])
+                .any(|at| matches_line(&rest[at..], tail))
+        }),
+    }
+}
+
+/// A root file system of busybox alone, as a tar archive.
+fn busybox_image(busybox: &Path, archive: &Path) {
+    let directory = archive.with_extension("tree");
+    let mut tree = Tree::default();
+    for name in ["bin", "etc", "tmp", "root"] {
+        tree.directory(name);
+    }
+    tree.program("bin/busybox", fs::read(busybox).unwrap());
+    let applets = "sh cat echo ls id env sleep true false hostname mount stat ping ip wget nc dd \
+                   tty stty ps mknod chroot head wc seq touch mkdir rm rmdir ln test grep od nproc \
+                   httpd kill chmod df free sync";
+    for applet in applets.split_whitespace() {
+        tree.link(&format!("bin/{applet}"), "busybox");
+    }
+    tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n");
+    tree.file("etc/group", "root:x:0:\nuser:x:1000:\n");
+    tree.write(&directory);
+    run(Command::new("tar")
+        .arg("-C")
+        .arg(&directory)
+        .args(["--owner=0", "--group=0", "-cf"])
+        .arg(archive)
+        .arg("."));
+    fs::remove_dir_all(directory).unwrap();
+}

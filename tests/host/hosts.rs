@@ -1,0 +1,198 @@
+//! The hosts, and what is checked on each.
+
+use crate::checks::{basics, check, limits};
+use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
+use crate::host::{Disk, Host, Root};
+
+const EXT4: &[&str] = &["mke2fs", "-q", "-F", "-t", "ext4"];
+const F2FS: &[&str] = &["mkfs.f2fs", "-q", "-f"];
+const VFAT: &[&str] = &["mkfs.vfat"];
+
+/// A volatile /run and cgroup v2 alone, where systemd and others put them.
+const USUAL: &str = "mount -t tmpfs -o mode=755 run /run
+                     mount -t cgroup2 cgroup2 /sys/fs/cgroup\n";
+
+pub fn all() -> Vec<Host> {
+    vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest()]
+}
+
+/// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
+/// /sys and /dev.
+fn initramfs() -> Host {
+    Host {
+        name: "a",
+        about: "initramfs, rootfs on tmpfs, nothing mounted",
+        suite: BOOKWORM,
+        memory_megabytes: 256,
+        root: Root::Initramfs,
+        command_line: "",
+        disks: &[],
+        set_up: "",
+        checks: basics(),
+    }
+}
+
+fn ramfs() -> Host {
+    Host {
+        name: "ar",
+        about: "initramfs, rootfs on ramfs, nothing mounted",
+        command_line: "rootfstype=ramfs",
+        ..initramfs()
+    }
+}
+
+/// A server.
+fn disk() -> Host {
+    Host {
+        name: "b",
+        about: "ext4 disk, pure cgroup v2",
+        suite: BOOKWORM,
+        memory_megabytes: 256,
+        root: Root::Ext4 { megabytes: 256 },
+        command_line: "",
+        disks: &[],
+        set_up: USUAL,
+        checks: [basics(), limits()].concat(),
+    }
+}
+
+/// An appliance.
+fn read_only() -> Host {
+    Host {
+        name: "c",
+        about: "read-only squashfs root, state on ext4, f2fs, vfat",
+        suite: BOOKWORM,
+        memory_megabytes: 256,
+        root: Root::Squashfs,
+        command_line: "",
+        disks: &[
+            Disk { make: EXT4, megabytes: 64 },
+            Disk { make: F2FS, megabytes: 64 },
+            Disk { make: VFAT, megabytes: 32 },
+        ],
+        set_up: "mount -t tmpfs -o mode=755 run /run
+                 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+                 mount -t tmpfs mnt /mnt
+                 mkdir /mnt/ext4 /mnt/f2fs /mnt/vfat
+                 mount -t ext4 /dev/vdb /mnt/ext4
+                 mount -t f2fs /dev/vdc /mnt/f2fs
+                 mount -t vfat /dev/vdd /mnt/vfat
+                 export MYDOCKER_ROOT=/mnt/ext4/mydocker\n",
+        checks: [
+            basics(),
+            vec![
+                check(
+                    "state on f2fs",
+                    "export MYDOCKER_ROOT=/mnt/f2fs/mydocker
+                     mydocker import /share/bb.tar bb >/dev/null
+                     mydocker run --net none --name c bb sh -c 'rm -r /tmp; mkdir /tmp; echo hi'
+                     mydocker start -a c; mydocker rm c",
+                    "hi
+                     hi
+                     c",
+                ),
+                check(
+                    "state on vfat refused",
+                    "mydocker --root /mnt/vfat/mydocker run --rm hello; echo $?
+                     ls /mnt/vfat",
+                    "mydocker: /mnt/vfat/mydocker: *vfat*
+                     125",
+                ),
+                check(
+                    "no writable state",
+                    "mydocker --root /var/lib/mydocker run --rm hello; echo $?",
+                    "mydocker: *Read-only file system*
+                     125",
+                ),
+            ],
+        ]
+        .concat(),
+    }
+}
+
+/// A board with little memory.
+fn small() -> Host {
+    Host {
+        name: "d",
+        about: "64 MB of memory",
+        suite: BOOKWORM,
+        memory_megabytes: 64,
+        root: Root::Ext4 { megabytes: 128 },
+        command_line: "",
+        disks: &[],
+        set_up: USUAL,
+        checks: basics(),
+    }
+}
+
+/// A board without a clock: it wakes up in 1970.
+fn clock() -> Host {
+    Host {
+        name: "e",
+        about: "clock at 1970",
+        suite: BOOKWORM,
+        memory_megabytes: 256,
+        root: Root::Ext4 { megabytes: 128 },
+        command_line: "",
+        disks: &[],
+        set_up: "mount -t tmpfs -o mode=755 run /run
+                 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+                 date -s @3 >/dev/null\n",
+        checks: [
+            basics(),
+            vec![check(
+                "ages and times",
+                "mydocker run -d --net none --name old bb sh -c 'echo hi; sleep 1000' >/dev/null
+                 mydocker ps | grep -c 'ago *Up .* second'
+                 mydocker logs -t old
+                 # The network has brought the time meanwhile.
+                 date -s 2026-11-21 >/dev/null
+                 mydocker ps | grep -o '5. years ago *Up .* years'
+                 mydocker logs --since 1h old
+                 mydocker stop -t 0 old
+                 # And it is lost again: what was made is yet to be made.
+                 date -s @30 >/dev/null
+                 mydocker run --net none --name early bb true
+                 date -s @10 >/dev/null
+                 mydocker ps -a | grep -c early
+                 mydocker rm old early",
+                "1
+                 1970-01-01T00:*Z hi
+                 5* years ago*Up 5* years
+                 old
+                 1
+                 old
+                 early",
+            )],
+        ]
+        .concat(),
+    }
+}
+
+fn arm() -> Host {
+    Host {
+        name: "f",
+        about: "aarch64, initramfs, cgroup v2",
+        suite: BOOKWORM_ARM,
+        memory_megabytes: 256,
+        root: Root::Initramfs,
+        command_line: "",
+        disks: &[],
+        set_up: USUAL,
+        checks: basics(),
+    }
+}
+
+fn oldest() -> Host {
+    Host {
+        name: "g",
+        about: "Linux 5.10, ext4 disk, cgroup v2",
+        suite: BULLSEYE,
+        memory_megabytes: 256,
+        root: Root::Ext4 { megabytes: 256 },
+        command_line: "",
+        disks: &[],
+        set_up: USUAL,
+        checks: [basics(), limits()].concat(),
+    }
+}

@@ -1,0 +1,130 @@
+//! mydocker on small hosts: virtual machines that boot in seconds, with a kernel, busybox, our one
+//! binary, and nothing else.
+//!
+//! `cargo test --test hosts` boots each host of `hosts`, runs its checks over the serial line and
+//! prints a table host × check. Arguments after `--` choose: names of hosts; `power` for pulled
+//! plugs (`power`); `--rounds N`, `--seed N`; `--binary PATH` to test another build; `--verbose` to
+//! see what the guests say. Kernels come from Debian's archive (`debian`) and stay below
+//! target/hosts, so that a second run needs no network.
+
+mod checks;
+mod debian;
+mod escape;
+mod guest;
+mod host;
+mod hosts;
+mod table;
+mod tree;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use host::Host;
+use table::Outcome;
+
+struct Arguments {
+    hosts: Vec<String>,
+    binary: PathBuf,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    if std::env::args().next().is_some_and(|name| name.ends_with("/escape")) {
+        escape::main();
+        return ExitCode::SUCCESS;
+    }
+    let arguments = arguments();
+    let work = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hosts");
+    let hosts = hosts::all();
+    let chosen = |host: &&Host| {
+        arguments.hosts.is_empty() || arguments.hosts.iter().any(|name| name == host.name)
+    };
+    let results: Vec<Outcome> =
+        hosts.iter().filter(chosen).map(|host| test(host, &work, &arguments)).collect();
+    table::print(&results);
+    match results.iter().all(|result| result.failures() == 0) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn arguments() -> Arguments {
+    let mut chosen = Arguments {
+        hosts: Vec::new(),
+        binary: env!("CARGO_BIN_EXE_mydocker").into(),
+        verbose: false,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--binary" => chosen.binary = arguments.next().expect("--binary PATH").into(),
+            "--verbose" => chosen.verbose = true,
+            name => chosen.hosts.push(name.to_owned()),
+        }
+    }
+    chosen
+}
+
+fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
+    println!("{}: {}", host.name, host.about);
+    let begun = Instant::now();
+    let mut outcome = Outcome {
+        host: host.name,
+        about: host.about,
+        boot_seconds: 0.0,
+        seconds: 0.0,
+        checks: Vec::new(),
+    };
+    let mut guest = host.boot(work, &binary_for(host, &arguments.binary));
+    match guest.expect("@@ready\n") {
+        Ok(said) if said.trim().is_empty() => {}
+        Ok(said) => println!("    at boot: {}", said.trim()),
+        Err(reason) => {
+            outcome.checks.push(("boot", Err(reason)));
+            return outcome;
+        }
+    }
+    outcome.boot_seconds = begun.elapsed().as_secs_f64();
+    for check in &host.checks {
+        let at = Instant::now();
+        let verdict = guest.run(&check.file(), check.typed).and_then(|(output, status)| {
+            if arguments.verbose {
+                print!("{output}");
+            }
+            check.judge(&output, &status)
+        });
+        let word = if verdict.is_ok() { "ok" } else { "FAILED" };
+        println!("  {:<34} {word:<7} {:5.1} s", check.name, at.elapsed().as_secs_f64());
+        if let Err(reason) = &verdict {
+            println!("    {}", reason.trim_end().replace('\n', "\n    "));
+        }
+        outcome.checks.push((check.name, verdict));
+    }
+    outcome.seconds = begun.elapsed().as_secs_f64();
+    outcome
+}
+
+/// The binary under test, built for the architecture of `host`: cargo has built this one's only.
+fn binary_for(host: &Host, binary: &Path) -> PathBuf {
+    let target = host.suite.target();
+    let built_for = env!("CARGO_BIN_EXE_mydocker");
+    if binary != Path::new(built_for) || built_for.contains(target) {
+        return binary.to_owned();
+    }
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--target", target]);
+    if built_for.contains("/release/") {
+        build.arg("--release");
+    }
+    run(build.current_dir(env!("CARGO_MANIFEST_DIR")));
+    built_for.replace(debian::BOOKWORM.target(), target).into()
+}
+
+/// Runs a tool of the host's; gives its output.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
