@@ -90,6 +90,9 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("system info", "info", &[]),
 ];
 
+/// Commands whose processes enter containers.
+const ENTERING: [&str; 5] = ["run", "start", "restart", "exec", "boot"];
+
 /// Words that stand before another command's name.
 const MANAGEMENT: [&str; 4] = ["container", "image", "volume", "system"];
 
@@ -201,6 +204,9 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
         return help::print_overview();
     }
     let (command, argv) = find(&rest)?;
+    if ENTERING.contains(&command.name) {
+        Engine::shield();
+    }
     let invocation = Invocation { command, global: std::mem::take(global), argv };
     let outcome = (command.run)(&invocation);
     let outcome = match outcome {

@@ -39,6 +39,11 @@ impl Engine {
         Ok(Engine { roots })
     }
 
+    /// For a command whose processes enter containers, before it does anything: see `sys::binary`.
+    pub fn shield() {
+        crate::sys::binary::run_read_only();
+    }
+
     /// The record of the container that `name` means.
     fn record(&self, name: &str) -> Result<Record> {
         Record::read(&self.roots, &names::resolve(&self.roots, name)?)

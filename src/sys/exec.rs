@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
@@ -32,6 +33,18 @@ impl Vectors {
 pub fn execve(path: &CStr, vectors: &Vectors) -> Result<Infallible, Errno> {
     // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns.
     unsafe { libc::execve(path.as_ptr(), vectors.argv.as_ptr(), vectors.envp.as_ptr()) };
+    Err(last_errno())
+}
+
+/// As [`execve`], of the file that `file` stands for (execveat(2), AT_EMPTY_PATH).
+pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infallible, Errno> {
+    let (argv, envp) = (vectors.argv.as_ptr(), vectors.envp.as_ptr());
+    // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns, the path
+    // is an empty C string.
+    unsafe {
+        let (file, empty) = (file.as_raw_fd(), c"".as_ptr());
+        libc::syscall(libc::SYS_execveat, file, empty, argv, envp, libc::AT_EMPTY_PATH);
+    }
     Err(last_errno())
 }
 

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 pub mod beneath;
+pub mod binary;
 pub mod clone;
 pub mod exec;
 pub mod fds;

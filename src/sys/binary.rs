@@ -1,0 +1,60 @@
+//! This program's own file, as a container could come to see it.
+//!
+//! An image whose command is `#!/proc/self/exe` makes a process of ours execute itself inside: the
+//! binary then runs as the container's program, and whoever opens its /proc/PID/exe holds the host's
+//! file (CVE-2019-5736). The kernel refuses to write to it as long as a monitor runs (ETXTBSY), but
+//! mode, owner and attributes could be changed. So a command that enters containers first executes
+//! itself again through a read-only clone of its mount, attached nowhere: whatever way leads from
+//! inside to the file, there it ends (EROFS). Where the mount is read-only already, as a firmware's
+//! root is, nothing is to be done.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{CWD, StatVfsMountFlags, fstatvfs, statvfs};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+
+use super::exec::{Vectors, execve_descriptor};
+use super::mount::add_attributes;
+
+const SELF: &str = "/proc/self/exe";
+
+/// Comes back in a process whose executable can't be changed through /proc. To be called before
+/// anything is done, for the process begins anew. Where it can't be had (Linux before 5.12, no
+/// /proc), it comes back as it went: ETXTBSY is left then.
+pub fn run_read_only() {
+    let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
+    let Ok(now) = statvfs(SELF) else { return };
+    if !is_read_only(now.f_flag) {
+        let Err(_) = execute_read_only(is_read_only);
+    } else {
+        // Executed by descriptor it would be called by its number.
+        let _ = rustix::thread::set_name(c"mydocker");
+    }
+}
+
+fn execute_read_only(
+    is_read_only: impl Fn(StatVfsMountFlags) -> bool,
+) -> Result<Infallible, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let clone = open_tree(CWD, SELF, flags)?;
+    add_attributes(clone.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+    // Else this would go on for ever.
+    if !is_read_only(fstatvfs(&clone)?.f_flag) {
+        return Err(Errno::INVAL);
+    }
+    let strings = |strings: &mut dyn Iterator<Item = OsString>| -> Result<Vec<CString>, Errno> {
+        // They came from the kernel as C strings.
+        strings.map(|s| CString::new(s.into_vec()).map_err(|_| Errno::INVAL)).collect()
+    };
+    let args = strings(&mut std::env::args_os())?;
+    let env = strings(&mut std::env::vars_os().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        name
+    }))?;
+    execve_descriptor(clone.as_fd(), &Vectors::new(args, env))
+}
