@@ -20,3 +20,5 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod title;
+#[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
+mod unwind;
