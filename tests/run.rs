@@ -2,18 +2,14 @@
 
 mod support;
 
-use support::Host;
+use rustix::process::Signal;
+use support::{Host, eventually};
 
 #[test]
 fn the_readmes_first_line() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--rm", "bb", "echo", "hi"]).stdout("hi\n").stderr("");
-}
-
-#[test]
-fn hello_needs_no_image() {
-    let host = Host::new();
-    host.mydocker(["run", "--rm", "hello"]).stdout_has("I am PID        1\n");
+    host.mydocker(["ps", "-aq"]).stdout("");
 }
 
 #[test]
@@ -24,4 +20,249 @@ fn the_commands_own_status_comes_back() {
     }
     // Process 1 of a PID namespace is deaf to its own SIGKILL; behind --init it is no process 1.
     host.mydocker(["run", "--rm", "--init", "bb", "sh", "-c", "kill -9 $$"]).exits(137);
+}
+
+#[test]
+fn what_cannot_be_executed_is_126_and_what_is_not_there_127() {
+    let host = Host::with_busybox();
+    for (command, status, part) in [
+        ("/bin/nothing", 127, "/bin/nothing"),
+        ("nothing", 127, "nothing"),
+        ("/etc/passwd", 126, "/etc/passwd"),
+        ("/etc", 126, "/etc"),
+    ] {
+        host.mydocker(["run", "--rm", "bb", command]).exits(status).stdout("").complains(part);
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn output_and_error_stay_apart() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--rm", "bb", "sh", "-c", "echo out; echo err >&2"])
+        .stdout("out\n")
+        .stderr("err\n");
+}
+
+#[test]
+fn input_is_passed_only_when_asked_for() {
+    let host = Host::with_busybox();
+    host.feed("heard\n", ["run", "--rm", "bb", "cat"]).stdout("");
+    host.feed("heard\n", ["run", "--rm", "-i", "bb", "cat"]).stdout("heard\n");
+    // Its end is passed on too, and no earlier.
+    let mut cat = host.background(["run", "--rm", "-i", "bb", "cat"]);
+    cat.type_in("one\n");
+    cat.expect("one\n");
+    cat.type_in("two\n");
+    cat.expect("two\n");
+    cat.close_stdin();
+    cat.wait().stdout("one\ntwo\n");
+}
+
+#[test]
+fn a_hundred_megabytes_pass_both_ways_unharmed() {
+    let host = Host::with_busybox();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let data: Vec<u8> = (0..100 << 17)
+        .flat_map(|_| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed.to_le_bytes()
+        })
+        .collect();
+    let run = ["run", "--rm", "-i", "--log-driver", "none", "bb", "cat"];
+    let back = host.feed(data.clone(), run).bytes();
+    assert!(back == data, "{} bytes came back of {}", back.len(), data.len());
+}
+
+#[test]
+fn the_last_words_are_never_lost() {
+    let host = Host::with_busybox();
+    let script = "head -c 200000 /dev/zero | tr '\\0' x; echo end >&2; exit 7";
+    let done = host.mydocker(["run", "--rm", "bb", "sh", "-c", script]).exits(7).stderr("end\n");
+    assert_eq!(done.bytes().len(), 200_000);
+}
+
+#[test]
+fn a_closed_output_ends_the_client_quietly() {
+    let host = Host::with_busybox();
+    let run = "\"$0\" \"$@\" run --rm bb yes 2>&1 | head -n 1";
+    let mut command = host.command([""; 0]);
+    let flags: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = std::process::Command::new("sh");
+    command.args(["-c", run, support::MYDOCKER]).args(flags);
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n");
+    // The container lives on, as Docker's does; its output goes to its log alone.
+    assert_eq!(host.mydocker(["ps", "-q"]).lines().len(), 1);
+}
+
+#[test]
+fn in_the_background_it_prints_its_id() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["run", "-d", "--name", "bg", "bb", "sleep", "1000"]).text();
+    assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    host.mydocker(["ps", "-q", "--no-trunc"]).stdout(&format!("{id}\n"));
+    host.mydocker(["rm", "-f", "bg"]).stdout("bg\n");
+}
+
+#[test]
+fn top_in_the_background_needs_no_input() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "top", "bb", "top"]);
+    host.mydocker(["run", "-d", "--name", "toptty", "-t", "bb", "top"]);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(host.is_running("top") && host.is_running("toptty"));
+    eventually("top has drawn", || !host.mydocker(["logs", "top"]).text().is_empty());
+}
+
+#[test]
+fn a_shell_with_input_waits_in_the_background() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-di", "--name", "waits", "bb", "sh"]);
+    host.mydocker(["run", "-d", "--name", "ends", "bb", "sh"]);
+    host.mydocker(["wait", "ends"]).stdout("0\n");
+    assert!(host.is_running("waits"));
+    let mut attached = host.background(["attach", "waits"]);
+    attached.type_in("echo back $((6 * 7)); exit 5\n");
+    attached.wait().exits(5).stdout("back 42\n");
+}
+
+#[test]
+fn removed_at_its_end_whatever_that_is() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--rm", "--name", "gone", "bb", "sleep", "1000"]);
+    host.mydocker(["kill", "gone"]);
+    eventually("it is removed", || host.mydocker(["ps", "-aq"]).text().is_empty());
+    let left = std::fs::read_dir(host.state_root().join("containers")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["names"]);
+    assert_eq!(std::fs::read_dir(host.run_root()).unwrap().count(), 0);
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let host = Host::with_busybox();
+    let script = "trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.05; done";
+    for signal in [Signal::USR1] {
+        let mut run = host.background(["run", "--rm", "bb", "sh", "-c", script]);
+        run.expect("ready");
+        run.signal(signal);
+        run.wait().exits(9).stdout("ready\ncaught\n");
+    }
+    // Without the proxy the signal is the client's alone, and the container stays.
+    let args = ["run", "--sig-proxy=false", "--name", "stays", "bb", "sh", "-c", script];
+    let mut run = host.background(args);
+    run.expect("ready");
+    run.signal(Signal::TERM);
+    run.wait().exits(143);
+    assert!(host.is_running("stays"));
+}
+
+#[test]
+fn a_killed_client_leaves_the_container_alone() {
+    let host = Host::with_busybox();
+    let script = "echo ready; while :; do echo tick; sleep 0.05; done";
+    let mut run = host.background(["run", "--name", "lives", "bb", "sh", "-c", script]);
+    run.expect("ready");
+    run.signal(Signal::KILL);
+    run.wait().exits(137);
+    assert!(host.is_running("lives"));
+    let before = host.mydocker(["logs", "lives"]).lines().len();
+    eventually("it goes on", || host.mydocker(["logs", "lives"]).lines().len() > before + 2);
+}
+
+#[test]
+fn a_killed_client_leaves_the_monitor_idle() {
+    let host = Host::with_busybox();
+    // The program never reads: its input is full when its client dies.
+    let mut run = host.background(["run", "-i", "--name", "deaf", "bb", "sleep", "1000"]);
+    run.type_in(vec![b'x'; 4 << 20]);
+    eventually("it runs", || host.mydocker(["ps", "-q"]).text() != "");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    run.signal(Signal::KILL);
+    run.wait().exits(137);
+    let parent = status_field(host.pid("deaf"), "PPid");
+    let ticks = || -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = ticks();
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    assert!(ticks() - before < 10, "the monitor spins: {} ticks", ticks() - before);
+}
+
+fn status_field(pid: i32, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn names_are_unique() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["create", "--name", "one", "bb", "true"]).text();
+    host.mydocker(["run", "--name", "one", "bb", "true"]).refused("one").stderr_has(&id[..12]);
+    host.mydocker(["rm", "one"]);
+    host.mydocker(["run", "--name", "one", "bb", "true"]);
+    assert_eq!(host.mydocker(["ps", "-aq"]).lines().len(), 1);
+}
+
+#[test]
+fn cidfile_holds_the_id_and_is_never_overwritten() {
+    let host = Host::with_busybox();
+    let file = host.scratch().join("cid");
+    let path = file.to_str().unwrap();
+    let id = host.mydocker(["run", "-d", "--cidfile", path, "bb", "true"]).text();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), id);
+    host.mydocker(["run", "--cidfile", path, "bb", "true"]).refused("exists");
+}
+
+#[test]
+fn labels_are_kept_and_override_the_images() {
+    let host = Host::with_busybox();
+    let run = ["create", "-l", "a=1", "--label", "b", "--label=c=x=y", "--name", "l", "bb", "true"];
+    host.mydocker(run);
+    assert_eq!(host.inspect("l", "{{json .Config.Labels}}"), r#"{"a":"1","b":"","c":"x=y"}"#);
+    host.mydocker(["ps", "-a", "--filter", "label=a=1", "--format", "{{.Names}}"]).stdout("l\n");
+    host.mydocker(["ps", "-a", "--filter", "label=a=2", "--format", "{{.Names}}"]).stdout("");
+}
+
+#[test]
+fn flags_end_at_the_image_and_quoting_is_kept() {
+    let host = Host::with_busybox();
+    let words = ["--rm", "-d", "a  b", "", "*", "$HOME", "'q'", "\"d\"", "\\", "new\nline", "ü"];
+    let mut args = vec!["run", "--rm", "bb", "printf", "<%s>"];
+    args.extend(words);
+    let expected: String = words.iter().map(|word| format!("<{word}>")).collect();
+    host.mydocker(args).stdout(&expected);
+    host.mydocker(["run", "--rm", "--", "bb", "echo", "--", "-x"]).stdout("-- -x\n");
+}
+
+#[test]
+fn hello_needs_nothing() {
+    let host = Host::new();
+    let hello = host.mydocker(["run", "--rm", "--memory", "64m", "-h", "box", "hello"]);
+    hello
+        .stdout_has("I am PID        1\n")
+        .stdout_has("on host         box\n")
+        .stdout_has("64")
+        .stdout_has("/proc ");
+    host.mydocker(["run", "hello"]);
+    host.mydocker(["images", "-q"]).stdout_has("");
+    host.mydocker(["ps", "-a", "--format", "{{.Image}} {{.State}}"]).stdout("hello exited\n");
+}
+
+#[test]
+fn many_at_once() {
+    let host = Host::with_busybox();
+    let runs: Vec<_> = (0..50)
+        .map(|number| host.background(["run", "--rm", "bb", "echo", &number.to_string()]))
+        .collect();
+    for (number, run) in runs.into_iter().enumerate() {
+        run.wait().stdout(&format!("{number}\n"));
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
 }

@@ -60,8 +60,12 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 64];
     loop {
-        let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
-            .context(|| "hear from the monitor")?;
+        let received = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty());
+        let length = match received {
+            // Gone before it took our call.
+            Err(Errno::CONNRESET) => return Ok(End::Lost),
+            result => result.context(|| "hear from the monitor")?,
+        };
         match Reply::parse(&buffer[..length]) {
             Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
             _ if length == 0 => return Ok(End::Lost),

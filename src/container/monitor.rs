@@ -364,7 +364,8 @@ impl Monitor {
             fds.push(PollFd::new(stdin, PollFlags::OUT));
         }
         let clients_at = fds.len();
-        for client in &self.clients {
+        let mut polled = Vec::with_capacity(self.clients.len());
+        for (at, client) in self.clients.iter().enumerate() {
             let mut events = PollFlags::empty();
             // What a client types while the program isn't reading stays in the client's socket.
             if self.typed.is_empty() {
@@ -373,7 +374,12 @@ impl Monitor {
             if client.waiting {
                 events |= PollFlags::OUT;
             }
-            fds.push(PollFd::new(&client.socket, events));
+            // One of whom nothing is wanted is left out: poll would tell at once, and again and
+            // again, that it has hung up.
+            if !events.is_empty() {
+                polled.push(at);
+                fds.push(PollFd::new(&client.socket, events));
+            }
         }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
@@ -385,8 +391,9 @@ impl Monitor {
             ready.outputs[at - outputs_at] = is_ready(at);
         }
         ready.stdin = (stdin_at..clients_at).any(is_ready);
+        let clients = polled.into_iter().enumerate();
         ready.clients =
-            (clients_at..fds.len()).filter(|&at| is_ready(at)).map(|at| at - clients_at).collect();
+            clients.filter(|(at, _)| is_ready(clients_at + at)).map(|(_, client)| client).collect();
         Some(ready)
     }
 

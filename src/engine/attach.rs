@@ -4,7 +4,8 @@ use super::Engine;
 use super::options::AttachOptions;
 use crate::container::client::End;
 use crate::container::protocol;
-use crate::container::record::Files;
+use crate::container::record::{Files, Record};
+use crate::container::state::{Condition, condition};
 use crate::error::{Result, fail};
 
 impl Engine {
@@ -15,6 +16,16 @@ impl Engine {
             fail!("container {name} is not running")
         };
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
+    }
+
+    /// The exit status of a container whose monitor hung up without a word: it had said it all
+    /// before we called, or it was killed.
+    pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
+        self.await_cleanup(record)?;
+        match condition(&self.roots, record)? {
+            Condition::Exited(outcome) if outcome.error.is_empty() => Ok(outcome.exit_code),
+            _ => exit_status(End::Lost, &record.name),
+        }
     }
 }
 

@@ -109,8 +109,10 @@ impl Engine {
             Some(program) => program,
             None => client::await_start(socket)?,
         };
-        let end = client::tie(socket, Some(program), &ties)?;
-        super::attach::exit_status(end, &record.name)
+        match client::tie(socket, Some(program), &ties)? {
+            client::End::Lost => self.status_of_lost(record),
+            end => super::attach::exit_status(end, &record.name),
+        }
     }
 
     pub fn restart(&self, name: &str, timeout: Option<i64>) -> Result<()> {

@@ -40,14 +40,15 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str) -> Result<User> {
     };
     let name = if name.is_empty() { "0" } else { name };
     let number = parse_id(name)?;
-    // A name wins over a number, so that a user called "1000" is that user.
-    let entry = find(root, "etc/passwd", |fields| fields[0] == name && fields.len() >= 4)?;
-    let entry = match (entry, number) {
-        (None, Some(uid)) => {
-            find(root, "etc/passwd", |fields| fields.len() >= 4 && fields[2].parse() == Ok(uid))?
-        }
-        (entry, _) => entry,
-    };
+    // A number is never taken for a name: an image's user called "1000" may well be root
+    // (CVE-2016-3697).
+    let entry = find(root, "etc/passwd", |fields| {
+        fields.len() >= 4
+            && match number {
+                Some(uid) => fields[2].parse() == Ok(uid),
+                None => fields[0] == name,
+            }
+    })?;
     let (uid, mut gid, user_name, home) = match (&entry, number) {
         (Some(fields), _) => {
             let (uid, gid) = (fields[2].parse::<u32>(), fields[3].parse::<u32>());
@@ -87,15 +88,15 @@ fn group_id(root: BorrowedFd<'_>, group: &str) -> Result<u32> {
     if group.is_empty() {
         fail!("the group after ':' is missing; give a name or a number");
     }
-    let number = parse_id(group)?;
-    let entry = find(root, "etc/group", |fields| fields[0] == group && fields.len() >= 3)?;
-    match (entry, number) {
-        (Some(fields), _) => match fields[2].parse::<u32>() {
+    if let Some(gid) = parse_id(group)? {
+        return Ok(gid);
+    }
+    match find(root, "etc/group", |fields| fields[0] == group && fields.len() >= 3)? {
+        Some(fields) => match fields[2].parse::<u32>() {
             Ok(gid @ ..=MAX_ID) => Ok(gid),
             _ => fail!("the container's /etc/group has no valid GID for group '{group}'"),
         },
-        (None, Some(gid)) => Ok(gid),
-        (None, None) => fail!("no group '{group}' in the container's /etc/group"),
+        None => fail!("no group '{group}' in the container's /etc/group"),
     }
 }
 
@@ -196,7 +197,8 @@ mod tests {
         assert_eq!(web.groups, [44, 4]);
         assert_eq!(user("33").unwrap(), web);
         assert_eq!(user("web:log").unwrap().gid, 44);
-        assert_eq!(user("1000").unwrap().uid, 7, "a name wins over a number");
+        assert_eq!(user("1000").unwrap().uid, 1000, "a number is never a name");
+        assert_eq!(user("web:33").unwrap().gid, 33);
         assert_eq!(user("1").unwrap().uid, 1);
         assert_eq!(user("4711:9").unwrap().gid, 9);
         assert_eq!(user("").unwrap().home, "/root");

@@ -148,12 +148,18 @@ pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
 }
 
 /// Default action and no blocking for every signal: what a program expects to start with, whatever
-/// was ignored by our caller (nohup) or by Rust's start-up (SIGPIPE).
+/// was ignored by our caller (nohup; musl's posix_spawn, which leaves 32 to 34 ignored) or by Rust's
+/// start-up (SIGPIPE).
 pub fn reset_all() {
+    // rt_sigaction(2)'s handler, flags, restorer and mask: SIG_DFL is zero.
+    let default = [0u64; 4];
     for number in 1..=LAST {
-        // SAFETY: SIG_DFL is a valid disposition for each; the kernel refuses KILL, STOP and libc
-        // its own two, which is as wanted.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
+        // SAFETY: the kernel reads one struct sigaction from `default` and refuses KILL and STOP,
+        // which is as wanted. Not by libc, which refuses its own signals too.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, old, mask_size)
+        };
     }
     // SAFETY: an empty set is made before it is used.
     unsafe {

@@ -1,0 +1,180 @@
+//! What a container sees of the host, and shares with others when asked to.
+
+mod support;
+
+use support::Host;
+
+fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
+    let mut args = vec!["run", "--rm"];
+    args.extend(flags);
+    args.extend(["bb", "sh", "-c", script]);
+    host.mydocker(args)
+}
+
+fn host_namespace(kind: &str) -> String {
+    std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string() + "\n"
+}
+
+#[test]
+fn every_namespace_is_its_own() {
+    let host = Host::with_busybox();
+    for kind in ["pid", "mnt", "uts", "ipc", "net", "cgroup"] {
+        let own =
+            shell(&host, &["--net", "none"], &format!("readlink /proc/self/ns/{kind}")).text();
+        assert!(own.starts_with(kind));
+        assert_ne!(own + "\n", host_namespace(kind), "{kind}");
+    }
+    shell(&host, &[], "echo $$; ps -o pid | wc -l").stdout_has("1\n");
+}
+
+#[test]
+fn the_hosts_namespaces_when_asked_for() {
+    let host = Host::with_busybox();
+    for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
+        shell(&host, &[flag, "host"], &format!("readlink /proc/self/ns/{kind}"))
+            .stdout(&host_namespace(kind));
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    shell(&host, &["--uts", "host"], "hostname").stdout(&format!("{name}\n"));
+    shell(&host, &["--net", "host"], "hostname").stdout(&format!("{name}\n"));
+    shell(&host, &["--uts", "host", "-h", "x"], "hostname").refused("--hostname");
+    // The host's processes are seen, and this test's among them.
+    let test = std::process::id();
+    shell(&host, &["--pid", "host"], &format!("test -d /proc/{test} && echo seen"))
+        .stdout("seen\n");
+}
+
+#[test]
+fn anothers_namespaces() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "one", "-h", "uno", "bb", "sleep", "1000"]);
+    for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
+        let script = format!("readlink /proc/self/ns/{kind}");
+        let theirs = host.mydocker(["exec", "one", "sh", "-c", &script]).text();
+        shell(&host, &[flag, "container:one"], &script).stdout(&format!("{theirs}\n"));
+    }
+    shell(&host, &["--uts", "container:one"], "hostname").stdout("uno\n");
+    shell(&host, &["--pid", "container:one"], "ps -o args").stdout_has("sleep 1000");
+    shell(&host, &["--pid", "container:nobody"], "true").refused("nobody");
+    host.mydocker(["stop", "-t", "0", "one"]);
+    shell(&host, &["--net", "container:one"], "true").refused("not running");
+    host.mydocker(["ps", "-aq"]).stdout_has("");
+    assert_eq!(host.mydocker(["ps", "-aq"]).lines().len(), 1);
+}
+
+#[test]
+fn hostname_and_hosts_and_resolv_conf() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["create", "--name", "c", "bb", "hostname"]).text();
+    host.mydocker(["start", "-a", "c"]).stdout(&format!("{}\n", &id[..12]));
+    let flags = [
+        "--net",
+        "none",
+        "-h",
+        "box",
+        "--add-host",
+        "db:10.9.8.7",
+        "--add-host",
+        "six:fd00::1",
+        "--dns",
+        "10.0.0.53",
+        "--dns-search",
+        "lan",
+    ];
+    shell(&host, &flags, "hostname; cat /etc/hostname").stdout("box\nbox\n");
+    shell(&host, &flags, "cat /etc/hosts")
+        .stdout_has("127.0.0.1\tlocalhost\n")
+        .stdout_has("10.9.8.7\tdb\n")
+        .stdout_has("fd00::1\tsix\n");
+    shell(&host, &flags, "cat /etc/resolv.conf")
+        .stdout_has("nameserver 10.0.0.53\n")
+        .stdout_has("search lan\n");
+    // The container may change its own, and only its own.
+    shell(&host, &[], "echo 1.2.3.4 x >>/etc/hosts && grep -c 1.2.3.4 /etc/hosts").stdout("1\n");
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
+    assert!(!hosts.contains("1.2.3.4 x"));
+}
+
+#[test]
+fn without_a_network_there_is_loopback() {
+    let host = Host::with_busybox();
+    shell(&host, &["--net", "none"], "ip -o link | wc -l; ip -o addr show lo")
+        .stdout_has("1\n")
+        .stdout_has("127.0.0.1/8");
+    shell(&host, &["--net", "none"], "ping -c 1 -W 5 127.0.0.1 >/dev/null && echo up")
+        .stdout("up\n");
+}
+
+#[test]
+fn the_standard_devices_and_links() {
+    let host = Host::with_busybox();
+    let script = "cd /dev; for d in null zero full random urandom tty ptmx; do \
+        test -c $d && echo $d; done; for l in fd stdin stdout stderr; do readlink $l; done; ls -d pts shm mqueue";
+    shell(&host, &[], script).stdout(
+        "null\nzero\nfull\nrandom\nurandom\ntty\nptmx\n/proc/self/fd\n/proc/self/fd/0\n\
+         /proc/self/fd/1\n/proc/self/fd/2\nmqueue\npts\nshm\n",
+    );
+    shell(&host, &["-t"], "test -c /dev/console && tty").stdout("/dev/pts/0\r\n");
+    shell(&host, &[], "echo x >/dev/full").exits(1);
+    shell(&host, &[], "head -c 3 /dev/zero | wc -c; echo x >/dev/null").stdout("3\n");
+    shell(&host, &[], "echo out >/dev/stdout; echo err >/dev/stderr")
+        .stdout("out\n")
+        .stderr("err\n");
+    shell(&host, &["-u", "app"], "echo out >/dev/stdout; echo err >/dev/stderr")
+        .stdout("out\n")
+        .stderr("err\n");
+}
+
+#[test]
+fn file_systems_of_the_kernel() {
+    let host = Host::with_busybox();
+    let script = "for m in /proc /sys /dev /dev/pts /dev/shm /dev/mqueue; do \
+        grep \" $m \" /proc/mounts | cut -d' ' -f2,3; done";
+    shell(&host, &[], script).stdout(
+        "/proc proc\n/sys sysfs\n/dev tmpfs\n/dev/pts devpts\n/dev/shm tmpfs\n/dev/mqueue mqueue\n",
+    );
+    shell(&host, &[], "touch /sys/x 2>&1").exits(1).stdout_has("Read-only");
+    shell(&host, &[], "echo 1 >/proc/sys/kernel/panic").exits(1);
+    shell(&host, &["--shm-size", "2m"], "df -k /dev/shm | tail -n 1 | awk '{print $2}'")
+        .stdout("2048\n");
+    shell(&host, &[], "df -k /dev/shm | tail -n 1 | awk '{print $2}'").stdout("65536\n");
+}
+
+#[test]
+fn the_cgroup_tree_begins_at_its_own() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["create", "--name", "c", "bb", "cat", "/proc/self/cgroup"]).text();
+    host.mydocker(["start", "-a", "c"]).stdout_lacks(&id).stdout_lacks("mydocker");
+}
+
+#[test]
+fn settings_of_its_namespaces() {
+    let host = Host::with_busybox();
+    let flags =
+        ["--net", "none", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=9000"];
+    shell(&host, &flags, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax")
+        .stdout("1\n9000\n");
+    shell(&host, &["--sysctl", "kernel.panic=1"], "true").refused("kernel.panic");
+    shell(&host, &["--net", "host", "--sysctl", "net.ipv4.ip_forward=1"], "true")
+        .refused("--sysctl");
+    shell(&host, &["--net", "none", "--sysctl", "net.no.such=1"], "true").refused("net.no.such");
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn a_device_of_the_host() {
+    let host = Host::with_busybox();
+    shell(&host, &["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
+        .stdout("ok\n");
+    // Of a kind that no container has by default.
+    let disk = host.scratch().join("loop");
+    let disk = disk.to_str().unwrap();
+    let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();
+    assert!(made.unwrap().success());
+    let flag = format!("{disk}:/dev/disk:r");
+    shell(&host, &["--device", &flag], "test -b /dev/disk && : </dev/disk && echo ok")
+        .stdout("ok\n");
+    shell(&host, &["--device", &flag], ": >/dev/disk").exits(1).stderr_has("not permitted");
+    shell(&host, &[], "mknod /disk b 7 0 && : </disk").exits(1).stderr_has("not permitted");
+    shell(&host, &["--device", "/dev/nosuch"], "true").refused("/dev/nosuch");
+}

@@ -1,0 +1,321 @@
+//! From `create` to `rm`: what a container is at each moment, and that every command says so truly.
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Host, eventually};
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+fn monitor_of(host: &Host, name: &str) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid(name))).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
+    line.parse().unwrap()
+}
+
+fn cgroups_of(id: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_name().to_string_lossy().contains(id) {
+                    found.push(entry.path());
+                }
+                dirs.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn created_started_stopped_started_again_removed() {
+    let host = Host::with_busybox();
+    let script =
+        "echo run >>/count; wc -l </count; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let id = host.mydocker(["create", "--name", "c", "bb", "sh", "-c", script]).text();
+    let state = || host.mydocker(["ps", "-a", "--format", "{{.State}}"]).text();
+    assert_eq!(state(), "created");
+    host.mydocker(["start", "c"]).stdout("c\n");
+    assert_eq!(state(), "running");
+    eventually("it has begun", || host.mydocker(["logs", "c"]).text() == "1");
+    host.mydocker(["start", "c"]).stdout("c\n");
+    host.mydocker(["stop", &id[..8]]).stdout(&format!("{}\n", &id[..8]));
+    assert_eq!(state(), "exited");
+    host.mydocker(["stop", "c"]).stdout("c\n");
+    host.mydocker(["start", &id]);
+    eventually("its files are still there", || host.mydocker(["logs", "c"]).text() == "1\n2");
+    host.mydocker(["restart", "-t", "5", "c"]).stdout("c\n");
+    eventually("it runs anew", || host.mydocker(["logs", "c"]).text() == "1\n2\n3");
+    assert!(!cgroups_of(&id).is_empty());
+    host.mydocker(["rm", "c"]).exits(1).complains("running");
+    host.mydocker(["rm", "-f", "c"]).stdout("c\n");
+    host.mydocker(["ps", "-aq"]).stdout("");
+    assert_eq!(cgroups_of(&id), Vec::<std::path::PathBuf>::new());
+    host.mydocker(["rm", "c"]).exits(1).complains("no such container");
+}
+
+#[test]
+fn start_attached_gives_status_and_output() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "sh", "-c", "echo out; exit 6"]);
+    host.mydocker(["start", "-a", "c"]).exits(6).stdout("out\n");
+    host.mydocker(["start", "--attach", "c"]).exits(6).stdout("out\n");
+    host.mydocker(["create", "-i", "--name", "i", "bb", "cat"]);
+    host.feed("typed\n", ["start", "-ai", "i"]).stdout("typed\n");
+}
+
+#[test]
+fn wait_prints_the_statuses() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "a", "bb", "sh", "-c", "sleep 0.3; exit 4"]);
+    host.mydocker(["run", "-d", "--name", "b", "bb", "sh", "-c", "exit 5"]);
+    host.mydocker(["wait", "a", "b"]).stdout("4\n5\n");
+    host.mydocker(["wait", "a"]).stdout("4\n");
+    host.mydocker(["wait", "nobody"]).exits(1).complains("no such container");
+}
+
+#[test]
+fn stop_asks_then_kills() {
+    let host = Host::with_busybox();
+    let asks = "trap 'exit 3' TERM; echo r; while :; do sleep 0.05; done";
+    let deaf = "trap '' TERM; echo r; while :; do sleep 0.05; done";
+    for (name, script) in [("asks", asks), ("deaf", deaf)] {
+        host.mydocker(["run", "-d", "--name", name, "bb", "sh", "-c", script]);
+        eventually("its trap is set", || host.mydocker(["logs", name]).text() == "r");
+    }
+    host.mydocker(["stop", "-t", "60", "asks"]);
+    host.mydocker(["stop", "--time", "1", "deaf"]);
+    let code = |name: &str| host.inspect(name, "{{.State.ExitCode}}");
+    assert_eq!((code("asks"), code("deaf")), ("3".into(), "137".into()));
+}
+
+#[test]
+fn kill_sends_any_signal() {
+    let host = Host::with_busybox();
+    let script = "trap 'echo usr1' USR1; trap 'echo hup' HUP; echo r; while :; do sleep 0.05; done";
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
+    let logged = |text: &str| eventually(text, || host.mydocker(["logs", "c"]).text() == text);
+    logged("r");
+    host.mydocker(["kill", "-s", "USR1", "c"]).stdout("c\n");
+    logged("r\nusr1");
+    host.mydocker(["kill", "--signal", "1", "c"]);
+    logged("r\nusr1\nhup");
+    host.mydocker(["kill", "-s", "NOSUCH", "c"]).refused("NOSUCH");
+    host.mydocker(["kill", "c"]);
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "137");
+    host.mydocker(["kill", "c"]).exits(1).complains("not running");
+}
+
+#[test]
+fn named_by_id_prefix_and_name() {
+    let host = Host::with_busybox();
+    let ids: Vec<String> = (0..17)
+        .map(|number| {
+            host.mydocker(["create", "--name", &format!("n{number}"), "bb", "true"]).text()
+        })
+        .collect();
+    // Of seventeen, two begin with the same digit.
+    let first = |id: &String| id[..1].to_owned();
+    let shared = ids
+        .iter()
+        .map(first)
+        .find(|digit| ids.iter().filter(|id| id.starts_with(digit.as_str())).count() > 1);
+    let shared = shared.unwrap();
+    let ambiguous = host.mydocker(["inspect", &shared]).exits(1);
+    let mut ambiguous = ambiguous;
+    for id in ids.iter().filter(|id| id.starts_with(&shared)) {
+        ambiguous = ambiguous.complains(&id[..12]);
+    }
+    drop(ambiguous);
+    for id in &ids {
+        assert_eq!(host.inspect(&id[..12], "{{.Id}}"), *id);
+        assert_eq!(host.inspect(id, "{{.Id}}"), *id);
+    }
+    assert_eq!(host.inspect("n3", "{{.Name}}"), "/n3");
+    let mut all = vec!["rm".to_owned()];
+    all.extend(ids);
+    host.mydocker(all);
+}
+
+#[test]
+fn several_at_once_and_each_failure_told() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "a", "bb", "true"]);
+    host.mydocker(["create", "--name", "b", "bb", "true"]);
+    host.mydocker(["rm", "a", "nobody", "b"]).exits(1).stdout("a\nb\n").complains("nobody");
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn rename_moves_the_name() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "old", "bb", "true"]);
+    host.mydocker(["create", "--name", "taken", "bb", "true"]);
+    host.mydocker(["rename", "old", "taken"]).exits(125).complains("taken");
+    host.mydocker(["rename", "old", "bad/name"]).exits(125).complains("bad/name");
+    host.mydocker(["rename", "old", "new"]).stdout("");
+    host.mydocker(["inspect", "old"]).exits(1);
+    assert_eq!(host.inspect("new", "{{.Name}}"), "/new");
+    host.mydocker(["create", "--name", "old", "bb", "true"]);
+    host.mydocker(["ps", "-a", "--format", "{{.Names}}"]).stdout("old\ntaken\nnew\n");
+}
+
+#[test]
+fn ps_shows_dockers_columns() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["run", "-d", "--name", "up", "bb", "sleep", "1000"]).text();
+    host.mydocker(["run", "--name", "over", "bb", "sh", "-c", "exit 2"]).exits(2);
+    let table = host.mydocker(["ps", "-a"]).lines();
+    let heads: Vec<_> =
+        table[0].split("  ").map(str::trim).filter(|head| !head.is_empty()).collect();
+    let expected = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+    assert_eq!(heads, expected);
+    assert!(
+        table[1].contains("Exited (2) ") && table[1].contains(" ago") && table[1].ends_with("over")
+    );
+    assert!(
+        table[2].starts_with(&id[..12]) && table[2].contains(" Up ") && table[2].ends_with("up")
+    );
+    assert!(table[2].contains("\"sleep 1000\""));
+    let list = |args: &[&str]| {
+        let mut all = vec!["ps", "--format", "{{.Names}}"];
+        all.extend(args);
+        host.mydocker(all).lines().join(",")
+    };
+    assert_eq!(list(&[]), "up");
+    assert_eq!(list(&["-a"]), "over,up");
+    assert_eq!(list(&["-l"]), "over");
+    assert_eq!(list(&["-n", "2"]), "over,up");
+    assert_eq!(list(&["-n", "1"]), "over");
+    assert_eq!(list(&["-a", "--filter", "status=exited"]), "over");
+    assert_eq!(list(&["--filter", "status=exited"]), "over");
+    assert_eq!(list(&["-a", "-f", "name=u"]), "up");
+    assert_eq!(list(&["-a", "--filter", &format!("id={}", &id[..6])]), "up");
+    assert_eq!(list(&["-a", "--filter", "ancestor=bb"]), "over,up");
+    assert_eq!(list(&["-a", "--filter", "ancestor=other"]), "");
+    host.mydocker(["ps", "--filter", "colour=red"]).exits(125).complains("colour");
+    host.mydocker(["ps", "-q", "--no-trunc"]).stdout(&format!("{id}\n"));
+    host.mydocker(["ps", "--format", "json"])
+        .stdout_has(r#""Names":"up""#)
+        .stdout_has(r#""State":"running""#);
+}
+
+#[test]
+fn inspect_speaks_docker() {
+    let host = Host::with_busybox();
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "-e",
+        "A=1",
+        "-m",
+        "64m",
+        "-w",
+        "/tmp",
+        "-u",
+        "app",
+        "-l",
+        "k=v",
+        "-h",
+        "box",
+        "-v",
+        "/tmp:/host:ro",
+        "bb",
+        "sleep",
+        "1000",
+    ];
+    let id = host.mydocker(run).text();
+    for (format, value) in [
+        ("{{.Id}}", id.as_str()),
+        ("{{.Name}}", "/c"),
+        ("{{.State.Status}}", "running"),
+        ("{{.State.Running}}", "true"),
+        ("{{.State.OOMKilled}}", "false"),
+        ("{{.Path}}", "sleep"),
+        ("{{json .Args}}", r#"["1000"]"#),
+        ("{{.Config.Hostname}}", "box"),
+        ("{{.Config.User}}", "app"),
+        ("{{.Config.WorkingDir}}", "/tmp"),
+        ("{{.Config.Image}}", "bb"),
+        ("{{json .Config.Cmd}}", r#"["sleep","1000"]"#),
+        ("{{.HostConfig.Memory}}", "67108864"),
+    ] {
+        assert_eq!(host.inspect("c", format), value, "{format}");
+    }
+    let mounts = host.inspect("c", "{{json .Mounts}}");
+    assert!(mounts.contains(r#""Destination":"/host""#) && mounts.contains(r#""RW":false"#));
+    let pid = host.pid("c");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert_eq!(status, "sleep\x001000\0");
+    host.mydocker(["inspect", "nobody"]).exits(1);
+}
+
+#[test]
+fn a_killed_monitor_takes_its_container_with_it() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
+    let pid = host.pid("c");
+    kill(monitor_of(&host, "c"));
+    eventually("the next ps tells the truth", || host.mydocker(["ps", "-q"]).text().is_empty());
+    eventually("its process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    host.mydocker(["ps", "-a", "--format", "{{.Status}}"]).stdout_has("Exited (137)");
+    assert_eq!(cgroups_of(&id), Vec::<std::path::PathBuf>::new());
+    host.mydocker(["start", "c"]);
+    assert!(host.is_running("c"));
+}
+
+#[test]
+fn a_container_that_dies_by_itself_is_shown_so() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
+    kill(host.pid("c"));
+    host.mydocker(["wait", "c"]).stdout("137\n");
+    assert_eq!(host.inspect("c", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    assert_eq!(cgroups_of(&id), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn after_a_power_cut_nothing_is_said_to_run() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
+    // The volatile root is lost, and every process.
+    let (pid, monitor) = (host.pid("c"), monitor_of(&host, "c"));
+    kill(monitor);
+    eventually("all are gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    std::fs::remove_dir_all(host.run_root()).unwrap();
+    host.mydocker(["ps", "-q"]).stdout("");
+    host.mydocker(["ps", "-a", "--format", "{{.State}}"]).stdout("exited\n");
+    host.mydocker(["start", "c"]);
+    assert!(host.is_running("c"));
+}
+
+#[test]
+fn a_failed_start_leaves_a_container_that_can_be_mended() {
+    let host = Host::with_busybox();
+    let dir = host.scratch().join("d");
+    std::fs::create_dir(&dir).unwrap();
+    let flag = format!("type=bind,src={},dst=/d", dir.display());
+    host.mydocker(["create", "--name", "c", "--mount", &flag, "bb", "true"]);
+    std::fs::remove_dir(&dir).unwrap();
+    host.mydocker(["start", "c"]).exits(1).complains(dir.to_str().unwrap());
+    host.mydocker(["ps", "-a", "--format", "{{.State}}"]).stdout("created\n");
+    std::fs::create_dir(&dir).unwrap();
+    host.mydocker(["start", "-a", "c"]);
+}
+
+#[test]
+fn the_engine_tells_about_itself() {
+    let host = Host::with_busybox();
+    host.mydocker(["version"]).stdout_has(env!("CARGO_PKG_VERSION"));
+    host.mydocker(["--version"]).stdout_has(env!("CARGO_PKG_VERSION"));
+    host.mydocker(["info"]).stdout_has("Containers: 0").stdout_has("Images: 1");
+    host.mydocker(["help"]).stdout_has("run").stdout_has("exec");
+    host.mydocker(["help", "run"]).stdout_has("--memory");
+    host.mydocker(["run", "--help"]).stdout_has("--memory");
+}

@@ -1,0 +1,239 @@
+//! `-v`, `--mount`, `--tmpfs`, `--read-only`: files of the host and of others in a container.
+
+mod support;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use support::Host;
+
+fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
+    let mut args = vec!["run", "--rm"];
+    args.extend(flags);
+    args.extend(["bb", "sh", "-c", script]);
+    host.mydocker(args)
+}
+
+#[test]
+fn a_directory_of_the_host() {
+    let host = Host::with_busybox();
+    let dir = host.scratch().join("data");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("in"), "from host\n").unwrap();
+    let flag = format!("{}:/data", dir.display());
+    shell(&host, &["-v", &flag], "cat /data/in; echo from container >/data/out")
+        .stdout("from host\n");
+    assert_eq!(std::fs::read_to_string(dir.join("out")).unwrap(), "from container\n");
+    let read_only = format!("{flag}:ro");
+    shell(&host, &["-v", &read_only], "echo x >/data/in").exits(1).stderr_has("Read-only");
+    shell(&host, &["-v", &format!("{flag}:rw")], "echo x >/data/x");
+    shell(&host, &["-v", &format!("{flag}:bogus")], "true").refused("bogus");
+}
+
+#[test]
+fn a_missing_directory_is_made_and_a_file_can_be_bound() {
+    let host = Host::with_busybox();
+    let missing = host.scratch().join("not/yet/there");
+    shell(&host, &["-v", &format!("{}:/new/place", missing.display())], "touch /new/place/x");
+    assert!(missing.join("x").exists());
+    let file = host.file("file", "content\n");
+    let flag = format!("{}:/etc/app/conf", file.display());
+    shell(&host, &["-v", &flag], "cat /etc/app/conf; echo more >>/etc/app/conf")
+        .stdout("content\n");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "content\nmore\n");
+    // Over a file of the image.
+    let flag = format!("{}:/etc/passwd:ro", file.display());
+    shell(&host, &["-v", &flag], "head -n 1 /etc/passwd").stdout("content\n");
+}
+
+#[test]
+fn relative_to_the_current_directory() {
+    let host = Host::with_busybox();
+    host.file("near", "near\n");
+    for source in [".", "./"] {
+        let mut command =
+            host.command(["run", "--rm", "-v", &format!("{source}:/d"), "bb", "cat", "/d/near"]);
+        let output = command.current_dir(host.scratch()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "near\n");
+    }
+}
+
+#[test]
+fn many_and_one_inside_another() {
+    let host = Host::with_busybox();
+    let dir = host.scratch();
+    for name in ["a", "b", "c"] {
+        std::fs::create_dir(dir.join(name)).unwrap();
+        std::fs::write(dir.join(name).join("name"), format!("{name}\n")).unwrap();
+    }
+    let flag = |name: &str, to: &str| format!("{}:{to}", dir.join(name).display());
+    // The inner one first: the order given must not matter.
+    let flags = [&flag("b", "/m/inner"), &flag("a", "/m"), &flag("c", "/other")];
+    shell(
+        &host,
+        &["-v", flags[0], "-v", flags[1], "-v", flags[2]],
+        "cat /m/name /m/inner/name /other/name",
+    )
+    .stdout("a\nb\nc\n");
+    shell(&host, &["-v", flags[1], "-v", &flag("b", "/m")], "true").refused("/m");
+}
+
+#[test]
+fn a_named_volume_outlives_its_containers() {
+    let host = Host::with_busybox();
+    shell(&host, &["-v", "data:/data"], "echo kept >/data/file");
+    shell(&host, &["-v", "data:/elsewhere"], "cat /elsewhere/file").stdout("kept\n");
+    shell(&host, &["--mount", "type=volume,src=data,dst=/d,readonly"], "echo x >/d/file")
+        .exits(1)
+        .stderr_has("Read-only");
+    host.mydocker(["volume", "ls", "-q"]).stdout("data\n");
+    host.mydocker(["create", "--name", "user", "-v", "data:/d", "bb", "true"]);
+    host.mydocker(["volume", "rm", "data"]).exits(1).complains("user");
+    host.mydocker(["rm", "user"]);
+    host.mydocker(["volume", "rm", "data"]).stdout("data\n");
+}
+
+#[test]
+fn an_empty_volume_is_filled_from_the_image() {
+    let host = Host::with_busybox();
+    shell(&host, &["-v", "etc:/etc"], "grep -c app /etc/passwd; touch /etc/mine").stdout("1\n");
+    shell(&host, &["-v", "etc:/e"], "ls /e/mine /e/passwd").stdout("/e/mine\n/e/passwd\n");
+    shell(&host, &["--mount", "type=volume,src=bare,dst=/etc,volume-nocopy"], "ls /etc/passwd")
+        .exits(1);
+    // Owner and mode of the directory come along.
+    shell(&host, &["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
+}
+
+#[test]
+fn anonymous_volumes_go_with_their_container() {
+    let host = Host::with_busybox();
+    let volumes = || host.mydocker(["volume", "ls", "-q"]).lines().len();
+    shell(&host, &["-v", "/data"], "touch /data/x");
+    assert_eq!(volumes(), 0);
+    host.mydocker(["run", "--name", "keeps", "-v", "/data", "bb", "touch", "/data/x"]);
+    host.mydocker(["rm", "keeps"]);
+    assert_eq!(volumes(), 1);
+    host.mydocker(["run", "--name", "takes", "-v", "/data", "bb", "touch", "/data/x"]);
+    assert_eq!(volumes(), 2);
+    host.mydocker(["rm", "-v", "takes"]);
+    assert_eq!(volumes(), 1);
+}
+
+#[test]
+fn mount_says_it_in_words() {
+    let host = Host::with_busybox();
+    let dir = host.scratch();
+    host.file("x", "x\n");
+    let bind = format!("type=bind,source={},target=/d", dir.display());
+    shell(&host, &["--mount", &bind], "cat /d/x").stdout("x\n");
+    for read_only in ["readonly", "ro", "readonly=true"] {
+        shell(&host, &["--mount", &format!("{bind},{read_only}")], "touch /d/y").exits(1);
+    }
+    let missing = format!("type=bind,src={}/missing,dst=/d", dir.display());
+    shell(&host, &["--mount", &missing], "true").refused("missing");
+    shell(
+        &host,
+        &["--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700"],
+        "stat -c %a /t; df -k /t | tail -n 1 | awk '{print $2}'",
+    )
+    .stdout("700\n1024\n");
+    for (bad, part) in [
+        ("type=nfs,dst=/d", "nfs"),
+        ("type=bind,dst=/d", "source"),
+        ("type=bind,src=/tmp", "target"),
+        ("type=bind,src=/tmp,dst=/d,colour=red", "colour"),
+        ("type=bind,src=relative,dst=/d", "'relative'"),
+        ("type=bind,src=/tmp,dst=d", "'d'"),
+    ] {
+        shell(&host, &["--mount", bad], "true").refused(part);
+    }
+}
+
+#[test]
+fn tmpfs_is_empty_and_in_memory() {
+    let host = Host::with_busybox();
+    shell(
+        &host,
+        &["--tmpfs", "/etc"],
+        "ls /etc | grep -vE 'hosts|hostname|resolv.conf'; \
+        grep ' /etc ' /proc/mounts | cut -d' ' -f3",
+    )
+    .stdout("tmpfs\n");
+    shell(
+        &host,
+        &["--tmpfs", "/t:size=2m,mode=1777"],
+        "stat -c %a /t; dd if=/dev/zero of=/t/x bs=1M count=3 2>&1",
+    )
+    .exits(1)
+    .stdout_has("1777")
+    .stdout_has("No space left");
+    // Docker's defaults.
+    shell(&host, &["--tmpfs", "/t"], "grep ' /t ' /proc/mounts").stdout_has("nosuid,nodev,noexec");
+    shell(&host, &["--tmpfs", "/t:exec"], "cp /bin/busybox /t/echo && /t/echo ran").stdout("ran\n");
+    shell(&host, &["--tmpfs", "/t:bogus=1"], "true").refused("bogus");
+}
+
+#[test]
+fn a_read_only_root_with_writable_holes() {
+    let host = Host::with_busybox();
+    shell(&host, &["--read-only"], "touch /x").exits(1).stderr_has("Read-only");
+    shell(&host, &["--read-only"], "echo x >/dev/null; touch /dev/shm/x && echo ok").stdout("ok\n");
+    shell(
+        &host,
+        &["--read-only", "--tmpfs", "/run", "-v", "data:/data"],
+        "touch /run/x /data/x && echo ok",
+    )
+    .stdout("ok\n");
+    shell(&host, &["--read-only", "-w", "/made"], "pwd").exits(126);
+}
+
+#[test]
+fn what_is_written_stays_in_the_container() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "w", "bb", "sh", "-c", "echo mine >/file; rm /etc/group"]);
+    shell(&host, &[], "ls /file /etc/group 2>/dev/null").exits(1).stdout("/etc/group\n");
+    host.mydocker(["start", "-a", "w"]).exits(1).stderr_has("/etc/group");
+    host.mydocker(["rm", "w"]);
+}
+
+#[test]
+fn a_mount_point_through_a_link_stays_inside() {
+    let host = Host::with_busybox();
+    let outside = host.scratch().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let rootfs = host.scratch().join("rootfs");
+    std::fs::create_dir_all(rootfs.join("bin")).unwrap();
+    std::fs::copy("/bin/busybox", rootfs.join("bin/busybox")).unwrap();
+    // The same path inside, or the mount would be refused.
+    std::fs::create_dir_all(rootfs.join(outside.strip_prefix("/").unwrap())).unwrap();
+    std::os::unix::fs::symlink(&outside, rootfs.join("absolute")).unwrap();
+    std::os::unix::fs::symlink("../../../../../..", rootfs.join("up")).unwrap();
+    let data = host.file("data", "data\n");
+    let root = rootfs.to_str().unwrap();
+    for target in ["/absolute/x", "/up/x"] {
+        let flag = format!("{}:{target}", data.display());
+        host.mydocker([
+            "run",
+            "--rm",
+            "-v",
+            &flag,
+            "--rootfs",
+            root,
+            "/bin/busybox",
+            "cat",
+            target,
+        ])
+        .stdout("data\n");
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(!std::path::Path::new("/x").exists());
+}
+
+#[test]
+fn host_files_keep_their_owners() {
+    let host = Host::with_busybox();
+    let dir = host.scratch().join("d");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+    shell(&host, &["-u", "app", "-v", &format!("{}:/d", dir.display())], "touch /d/x");
+    assert_eq!(std::fs::metadata(dir.join("x")).unwrap().uid(), 1234);
+}
