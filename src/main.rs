@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod hello;
 mod image;
+mod json;
 mod network;
 mod runtime;
 mod store;

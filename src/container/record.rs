@@ -43,6 +43,7 @@ pub struct Record {
     pub read_only: bool,
     pub init: bool,
     pub privileged: bool,
+    pub confinement: ConfinementRecord,
     pub stop_signal: String,
     /// Seconds; -1 is for ever; `None` is the default.
     pub stop_timeout: Option<i64>,
@@ -71,6 +72,22 @@ pub struct Record {
     pub log_disabled: bool,
     pub log_max_size: u64,
     pub log_max_file: u32,
+}
+
+/// `--cap-add`, `--cap-drop`, `--security-opt`
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ConfinementRecord {
+    /// `CAP_NET_ADMIN` or `ALL`.
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    /// Empty is the default; else `unconfined`, or a profile's JSON itself.
+    pub seccomp: String,
+    pub no_new_privileges: bool,
+    /// The name of a profile, or `unconfined`; `None` is the default.
+    pub apparmor: Option<String>,
+    /// `user:…`, `role:…`, `type:…`, `level:…`
+    pub selinux: Vec<String>,
+    pub system_paths_unconfined: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -162,6 +162,7 @@ impl Engine {
             read_only: options.read_only,
             init: options.init,
             privileged: options.privileged,
+            confinement: super::confine::describe(&options.confinement)?,
             stop_signal: options
                 .stop_signal
                 .clone()

@@ -5,6 +5,7 @@ pub mod options;
 pub mod view;
 
 mod attach;
+mod confine;
 mod create;
 mod exec;
 mod hello;

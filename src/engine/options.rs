@@ -30,6 +30,7 @@ pub struct CreateOptions {
     pub read_only: bool,
     pub init: bool,
     pub privileged: bool,
+    pub confinement: Confinement,
     /// As given: a name or a number; checked.
     pub stop_signal: Option<String>,
     /// Seconds; -1 waits for ever.
@@ -81,6 +82,31 @@ pub struct MountOption {
     pub no_copy: bool,
     /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
     pub make_source: bool,
+}
+
+/// `--cap-add`, `--cap-drop`, `--security-opt`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// `CAP_NET_ADMIN` or `ALL`.
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub no_new_privileges: bool,
+    pub seccomp: SeccompOption,
+    /// The name of a profile, or `unconfined`.
+    pub apparmor: Option<String>,
+    /// `disable`, or `user:…`, `role:…`, `type:…`, `level:…`.
+    pub selinux: Vec<String>,
+    /// Nothing in /proc and /sys is hidden or made read-only.
+    pub system_paths_unconfined: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SeccompOption {
+    #[default]
+    Default,
+    Unconfined,
+    /// A profile in Docker's JSON format.
+    File(PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

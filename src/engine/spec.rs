@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::Engine;
+use super::{Engine, confine};
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::state::{Condition, condition};
 use crate::container::tty;
 use crate::error::{Result, fail};
 use crate::network::names::{self, NameFiles, Names};
-use crate::runtime::capabilities;
-use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{
     Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
 };
@@ -82,6 +80,7 @@ impl Engine {
             sysctls: record.sysctls.clone(),
             init: record.init,
             privileged: record.privileged,
+            hidden_paths: !record.privileged && !record.confinement.system_paths_unconfined,
         })
     }
 
@@ -110,9 +109,10 @@ pub(super) fn process(record: &Record) -> Process {
         user: record.user.clone(),
         terminal: record.tty,
         window: if record.tty { tty::size() } else { None },
-        capabilities: if record.privileged { capabilities::all() } else { capabilities::DEFAULT },
-        seccomp: if record.privileged { Seccomp::Unconfined } else { Seccomp::Default },
-        no_new_privileges: false,
+        capabilities: confine::capabilities(record),
+        seccomp: confine::seccomp(record),
+        no_new_privileges: record.confinement.no_new_privileges,
+        label: confine::label(record),
         rlimits: record.rlimits.clone(),
         oom_score_adj: record.oom_score_adj,
     }

@@ -5,8 +5,8 @@
 use miniserde::json::{self, Array, Object, Value};
 
 use super::digest::Digest;
-use super::json::{Node, parse};
 use crate::error::{Error, Result, fail};
+use crate::json::{Node, parse};
 use crate::time::Instant;
 
 /// The longest config or manifest that is read.

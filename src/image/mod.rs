@@ -10,7 +10,6 @@ mod compression;
 pub mod config;
 pub mod digest;
 mod import;
-mod json;
 mod layer_tar;
 mod layers;
 mod load;

@@ -11,6 +11,7 @@ mod copy_up;
 mod devices;
 pub mod exec;
 mod init;
+pub mod label;
 mod mounts;
 mod namespaces;
 mod pid1;

@@ -61,7 +61,7 @@ pub fn mount_all(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<(
         user_mount(root, mount)
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
-    if !spec.privileged {
+    if spec.hidden_paths {
         hide(root)?;
     }
     if spec.root_read_only {

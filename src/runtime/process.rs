@@ -18,7 +18,7 @@ use rustix::thread::{
 };
 
 use super::spec::Process;
-use super::{capabilities, pid1, report, user};
+use super::{capabilities, label, pid1, report, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -58,6 +58,9 @@ pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infal
     }
     own_stdio(user.uid)?;
     set_oom_score(process)?;
+    if let Some(label) = &process.label {
+        label.set_for_exec()?;
+    }
     set_rlimits(process)?;
     // A keyring of the caller's session would be readable inside.
     sys::keyring::join_new_session().context(|| "join a new session keyring")?;
@@ -67,7 +70,7 @@ pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infal
     set_thread_groups(&groups).context(|| "set the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
-    let filter = process.seccomp.program(process.capabilities);
+    let filter = process.seccomp.program(process.capabilities)?;
     // Without no_new_privs only CAP_SYS_ADMIN may set a filter: kept, out of effect, until then.
     let spare = match filter.is_some() && !process.no_new_privileges {
         true => CapabilitySet::SYS_ADMIN.bits(),
@@ -164,7 +167,11 @@ fn own_stdio(uid: u32) -> Result<()> {
 
 fn set_oom_score(process: &Process) -> Result<()> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
-    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+    let proc = label::private_proc()?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    openat(&proc, "self/oom_score_adj", flags, Mode::empty())
+        .and_then(|file| rustix::io::write(&file, score.to_string().as_bytes()))
+        .map(drop)
         .context(|| format!("set the OOM score adjustment to {score}"))
 }
 

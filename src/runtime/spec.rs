@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
 
+use super::label::Label;
 use super::seccomp::Seccomp;
 
 /// Everything that the core needs to make one container's first process.
@@ -30,8 +31,10 @@ pub struct Spec {
     pub sysctls: Vec<(String, String)>,
     /// A reaping, signal-forwarding PID 1 of ours stands before the command.
     pub init: bool,
-    /// All capabilities and devices, nothing masked, no seccomp filter.
+    /// All devices, and a /sys and cgroups that can be written to.
     pub privileged: bool,
+    /// What tells of the host or acts on it in /proc and /sys is hidden or read-only.
+    pub hidden_paths: bool,
 }
 
 /// Where the root file system comes from.
@@ -58,6 +61,7 @@ pub struct Process {
     pub seccomp: Seccomp,
     /// No program that it executes may raise its privileges (PR_SET_NO_NEW_PRIVS).
     pub no_new_privileges: bool,
+    pub label: Option<Label>,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
 }

@@ -14,6 +14,7 @@ use crate::cli::value::name::{
 use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
 };
+use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::error::{Result, fail};
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
@@ -318,6 +319,20 @@ pub static FLAGS: &[F] = &[
     .under(Category::Isolation),
     F::switch("privileged", "All capabilities and devices: no safer than the host", |a, on| {
         a.options.privileged = on;
+    })
+    .under(Category::Isolation),
+    F::value("cap-add", "CAPABILITY", "Give it a capability more, or ALL", |a, v| {
+        a.options.confinement.cap_add.push(parse_capability(v)?);
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::value("cap-drop", "CAPABILITY", "Take a capability away, or ALL", |a, v| {
+        a.options.confinement.cap_drop.push(parse_capability(v)?);
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::value("security-opt", "OPTION", "no-new-privileges, seccomp=FILE and more", |a, v| {
+        set_security_option(&mut a.options.confinement, v)
     })
     .under(Category::Isolation),
     F::value("sysctl", "KEY=VALUE", "Set a kernel setting of its namespaces", |a, v| {

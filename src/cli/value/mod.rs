@@ -5,3 +5,4 @@ pub mod limit;
 pub mod mount;
 pub mod name;
 pub mod process;
+pub mod security;

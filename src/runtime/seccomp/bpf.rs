@@ -140,8 +140,10 @@ fn jump(k: u32) -> Instruction {
 /// First numbers of the ranges that have one verdict, in order; the first is 0.
 fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)> {
     let mut ranges: Vec<(u32, &Verdict)> = Vec::new();
-    let mut next = 0;
     for table in tables {
+        // Below a further table's first call lies what the one before it doesn't know.
+        let first = table.calls.first().map_or(0, |(number, _)| *number);
+        let mut next = if ranges.is_empty() { 0 } else { first };
         for (number, verdict) in &table.calls {
             if *number > next {
                 extend(&mut ranges, next, &table.unknown);

@@ -2,15 +2,18 @@
 //!
 //! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
 //! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
-//! open the guards of the capabilities that the container has (`bpf`).
+//! open the guards of the capabilities that the container has (`bpf`). A profile of the user's is
+//! compiled by the same means when the container starts (`docker`).
 
 mod bpf;
+pub mod docker;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]
 mod simulator;
 mod syscalls;
 
+use crate::error::Result;
 use crate::sys::seccomp::Instruction;
 
 mod compiled {
@@ -23,19 +26,23 @@ mod compiled {
 pub enum Seccomp {
     Unconfined,
     Default,
+    /// In Docker's JSON format.
+    Profile(String),
 }
 
 impl Seccomp {
     /// The filter of a process with these capabilities.
-    pub fn program(&self, capabilities: u64) -> Option<Vec<Instruction>> {
-        match self {
-            Seccomp::Unconfined => None,
+    pub fn program(&self, capabilities: u64) -> Result<Option<Vec<Instruction>>> {
+        let program = match self {
+            Seccomp::Unconfined => return Ok(None),
             Seccomp::Default => {
                 let mut program = compiled::PROGRAM.to_vec();
                 bpf::open_guards(&mut program, &compiled::GUARDS, capabilities);
-                Some(program.into_iter().map(instruction).collect())
+                program
             }
-        }
+            Seccomp::Profile(text) => docker::compile(text, capabilities)?,
+        };
+        Ok(Some(program.into_iter().map(instruction).collect()))
     }
 }
 

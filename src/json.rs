@@ -1,9 +1,9 @@
-//! Foreign JSON, walked with the path kept, so that an error names the field: image configs and
-//! manifests come from anyone. `null` and a missing field are the same, as Go's encoder has it.
+//! Foreign JSON, walked with the path kept, so that an error names the field: image configs,
+//! manifests and seccomp profiles come from anyone. `null` and a missing field are the same, as Go's encoder has it.
 
 use std::fmt::Write;
 
-use miniserde::json::{self, Value};
+use miniserde::json::{self, Number, Value};
 
 use crate::error::{Error, Result};
 
@@ -59,6 +59,14 @@ impl<'a> Node<'a> {
         match self.value {
             Value::Bool(truth) => Ok(*truth),
             _ => Err(self.wrong("true or false")),
+        }
+    }
+
+    /// A number that is whole and not negative.
+    pub fn unsigned(&self) -> Result<u64> {
+        match self.value {
+            Value::Number(Number::U64(number)) => Ok(*number),
+            _ => Err(self.wrong("a whole number")),
         }
     }
 

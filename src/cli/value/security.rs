@@ -1,0 +1,96 @@
+//! `--cap-add`, `--cap-drop` and `--security-opt`.
+
+use crate::engine::options::{Confinement, SeccompOption};
+use crate::error::{Result, fail};
+use crate::runtime::capabilities::names;
+
+use super::mount::parse_host_path;
+
+/// `NET_ADMIN`, `cap_net_admin` or `ALL`, as `CAP_NET_ADMIN` or `ALL`.
+pub fn parse_capability(text: &str) -> Result<String> {
+    if text.eq_ignore_ascii_case("ALL") || text.eq_ignore_ascii_case("CAP_ALL") {
+        return Ok("ALL".to_owned());
+    }
+    match names::bit(text) {
+        Some(bit) => Ok(format!("CAP_{}", names::NAMES[bit.trailing_zeros() as usize])),
+        None => fail!("unknown capability '{text}'; capabilities(7) names them, as in NET_ADMIN"),
+    }
+}
+
+/// `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…`, `systempaths=unconfined`.
+pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
+    // Docker's older spelling has a colon; a file's name may hold either.
+    let (key, value) = match text.find(['=', ':']) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    match (key, value) {
+        ("no-new-privileges", None | Some("true")) => confinement.no_new_privileges = true,
+        ("no-new-privileges", Some("false")) => confinement.no_new_privileges = false,
+        ("seccomp", Some("unconfined")) => confinement.seccomp = SeccompOption::Unconfined,
+        ("seccomp", Some("builtin" | "default")) => confinement.seccomp = SeccompOption::Default,
+        ("seccomp", Some(file)) if !file.is_empty() => {
+            confinement.seccomp = SeccompOption::File(parse_host_path(file)?.into());
+        }
+        ("apparmor", Some(profile)) if !profile.is_empty() => {
+            confinement.apparmor = Some(profile.to_owned());
+        }
+        ("label", Some("disable")) => confinement.selinux = vec!["disable".to_owned()],
+        ("label", Some(part)) => match part.split_once(':') {
+            Some(("user" | "role" | "type" | "level", value)) if !value.is_empty() => {
+                confinement.selinux.push(part.to_owned());
+            }
+            _ => fail!(
+                "bad label '{part}': write disable or user:, role:, type:, level: and a value"
+            ),
+        },
+        ("systempaths", Some("unconfined")) => confinement.system_paths_unconfined = true,
+        _ => fail!(
+            "bad security option '{text}'; known: no-new-privileges seccomp=FILE \
+             seccomp=unconfined apparmor=PROFILE label=… systempaths=unconfined"
+        ),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_in_any_spelling() {
+        for text in ["NET_ADMIN", "net_admin", "CAP_NET_ADMIN", "cap_net_admin"] {
+            assert_eq!(parse_capability(text).unwrap(), "CAP_NET_ADMIN");
+        }
+        assert_eq!(parse_capability("all").unwrap(), "ALL");
+        for bad in ["", "NET", "CAP_", "NET_ADMIN "] {
+            assert!(parse_capability(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn security_options_in_both_spellings() {
+        let mut all = Confinement::default();
+        for text in [
+            "no-new-privileges",
+            "seccomp:unconfined",
+            "apparmor=my-profile",
+            "label=type:spc_t",
+            "label:level:s0:c1,c2",
+            "systempaths=unconfined",
+        ] {
+            set_security_option(&mut all, text).unwrap();
+        }
+        assert!(all.no_new_privileges && all.system_paths_unconfined);
+        assert_eq!(all.seccomp, SeccompOption::Unconfined);
+        assert_eq!(all.apparmor.as_deref(), Some("my-profile"));
+        assert_eq!(all.selinux, ["type:spc_t", "level:s0:c1,c2"]);
+        set_security_option(&mut all, "seccomp=/etc/a:b=c.json").unwrap();
+        assert_eq!(all.seccomp, SeccompOption::File("/etc/a:b=c.json".into()));
+        set_security_option(&mut all, "no-new-privileges=false").unwrap();
+        assert!(!all.no_new_privileges);
+        for bad in ["", "seccomp", "seccomp=", "label=x", "systempaths=x", "no-new-privileges=x"] {
+            assert!(set_security_option(&mut all, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux: which one a program is
+//! to run under is written to a file of /proc just before execve.
+//!
+//! That /proc is one of our own, mounted for nobody else to see: a container that laid a file of its
+//! own in the way would else take the write, and run without a label (CVE-2019-16884, CVE-2025-52881).
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use rustix::mount::MountAttrFlags;
+
+use crate::error::{Context, Result, fail};
+use crate::sys;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The name of a profile that the kernel has loaded.
+    AppArmor(String),
+    /// `user:role:type:level`
+    Selinux(String),
+}
+
+impl Label {
+    /// Makes it the label of what this process executes next.
+    pub fn set_for_exec(&self) -> Result<()> {
+        let proc = private_proc()?;
+        let (files, text) = match self {
+            // The second is what Linux before 5.8 has.
+            Label::AppArmor(profile) => (
+                ["thread-self/attr/apparmor/exec", "thread-self/attr/exec"],
+                format!("exec {profile}"),
+            ),
+            Label::Selinux(context) => (["thread-self/attr/exec"; 2], context.clone()),
+        };
+        let open = |file| openat(&proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = open(files[0]).or_else(|_| open(files[1]));
+        file.and_then(|file| rustix::io::write(&file, text.as_bytes()))
+            .map(drop)
+            .context(|| format!("label the program '{text}'"))
+    }
+}
+
+/// A fresh procfs of this process's PID namespace that nothing can be mounted on.
+pub fn private_proc() -> Result<OwnedFd> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let proc =
+        sys::mount::filesystem(c"proc", &[], attributes).context(|| "make a /proc of our own")?;
+    let stat = fstatfs(proc.as_fd()).context(|| "look at our own /proc")?;
+    if stat.f_type as u64 != PROC_SUPER_MAGIC {
+        fail!("our own /proc is none");
+    }
+    Ok(proc)
+}
+
+pub fn apparmor_is_on() -> bool {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    enabled.is_ok_and(|enabled| enabled.trim() == "Y")
+}
+
+pub fn selinux_is_on() -> bool {
+    openat(CWD, "/sys/fs/selinux/enforce", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
+}
+
+/// Docker's profile, if AppArmor is on and Docker or the administrator has loaded it.
+pub fn default_apparmor() -> Option<Label> {
+    const DEFAULT: &str = "docker-default";
+    if !apparmor_is_on() {
+        return None;
+    }
+    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").ok()?;
+    let mut names = profiles.lines().filter_map(|line| line.split(' ').next());
+    names.any(|name| name == DEFAULT).then(|| Label::AppArmor(DEFAULT.to_owned()))
+}
