@@ -73,7 +73,10 @@ impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         // std's text without its " (os error N)" tail, which tells a user nothing.
         let text = std::io::Error::from(errno).to_string();
-        let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+        let mut text = text.split(" (os error").next().unwrap_or_default().to_owned();
+        if errno == Errno::NOSYS {
+            text.push_str(" (mydocker needs Linux 5.10 or later)");
+        }
         Error { chain: vec![text], errno: Some(errno), exit_code: EXIT_ENGINE }
     }
 }

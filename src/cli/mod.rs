@@ -133,7 +133,9 @@ impl Invocation {
     }
 
     pub fn engine(&self) -> Result<Engine> {
-        Engine::new(self.global.roots()?)
+        Engine::new(self.global.roots()?, |note| {
+            output::print_error(&format!("mydocker: {note}\n"))
+        })
     }
 
     /// Does `act` to each of `names`; a failure is told on its own line and the rest still done.

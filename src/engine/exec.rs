@@ -39,7 +39,11 @@ impl Engine {
             user: options.user.clone().unwrap_or(defaults.user),
             terminal,
             window: if terminal { tty::size() } else { None },
-            capabilities: if privileged { capabilities::all() } else { defaults.capabilities },
+            capabilities: match privileged {
+                true => capabilities::all(),
+                // Its first process may have been denied more than was asked for.
+                false => defaults.capabilities & capabilities::bounding_set(state.pid),
+            },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
         };

@@ -28,16 +28,20 @@ use crate::store::Roots;
 
 pub struct Engine {
     roots: Roots,
+    /// Tells the user what needs to be known but fails nothing.
+    tell: fn(&str),
 }
 
 impl Engine {
     /// Needs root: namespaces, mounts and cgroups do.
-    pub fn new(roots: Roots) -> Result<Engine> {
+    pub fn new(roots: Roots, tell: fn(&str)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
-        roots.prepare()?;
-        Ok(Engine { roots })
+        if let Some(note) = roots.prepare()? {
+            tell(&note);
+        }
+        Ok(Engine { roots, tell })
     }
 
     /// For a command whose processes enter containers, before it does anything: see `sys::binary`.

@@ -11,7 +11,8 @@ use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, Outcome, condition, is_watched};
 use crate::container::{client, names};
 use crate::error::{Context, Result, fail};
-use crate::store::{self, Lock, LockMode};
+use crate::runtime::cgroup;
+use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
 impl Engine {
@@ -73,6 +74,7 @@ impl Engine {
     /// Forks the monitor. Comes back before the command has begun: the socket tells when.
     fn launch(&self, record: &Record, lock: Lock, attached: bool) -> Result<OwnedFd> {
         let files = Files::new(&self.roots, &record.id);
+        self.find_cgroups()?;
         let launch = || {
             let root = files.root();
             std::fs::create_dir(&root).context(|| format!("make {}", root.display()))?;
@@ -88,6 +90,18 @@ impl Engine {
                 false => store::remove_tree(&files.run),
             };
         })
+    }
+
+    /// Sees to it that there are cgroups, on a host that didn't mount them. Without any, containers
+    /// run unlimited, which is said once each boot; a limit that was asked for is refused later.
+    fn find_cgroups(&self) -> Result<()> {
+        let Err(reason) = cgroup::mount_missing() else { return Ok(()) };
+        let told = self.roots.run.join(".without-cgroups");
+        if !told.exists() {
+            (self.tell)(&format!("containers run without limits: {reason}"));
+            store::replace(&told, b"", Durability::Lazy)?;
+        }
+        Ok(())
     }
 
     /// Stays tied to a container until it ends or lets us go.

@@ -100,12 +100,15 @@ fn go_between(
     let keep = [Some(&pidfd), Some(parent), birthplace.as_ref()];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
-    let namespaces = ThreadNameSpaceType::PROCESS_ID
+    let mut namespaces = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::CONTROL_GROUP
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
+    // A kernel may have no cgroups.
+    if !target.cgroups.is_empty() {
+        namespaces |= ThreadNameSpaceType::CONTROL_GROUP;
+    }
     move_into_thread_name_spaces(pidfd.as_fd(), namespaces)
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;

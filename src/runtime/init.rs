@@ -7,8 +7,10 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
 use rustix::process::{setsid, umask};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::cgroup::Cgroup;
 use super::namespaces::Joined;
@@ -40,8 +42,13 @@ fn run(
     joined.enter()?;
 
     // 2. The root and all that is mounted in it, while the host's /proc and paths are still here.
+    let open_devices = spec.privileged || cgroup.restricts_devices();
     let root = rootfs::assemble(spec)?;
-    mounts::mount_all(root.as_fd(), spec, joined)?;
+    if !open_devices {
+        sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
+            .context(|| "keep the image's device nodes shut")?;
+    }
+    mounts::mount_all(root.as_fd(), spec, joined, open_devices)?;
 
     // 3. What belongs to the new network and host name.
     if spec.namespaces.network == Namespace::Private {
@@ -57,7 +64,11 @@ fn run(
     // 4. The parent has made our cgroups by now; they become the root of our cgroup view.
     report::await_go(parent.as_fd())?;
     cgroup.enter()?;
-    sys::exec::unshare(UnshareFlags::NEWCGROUP).context(|| "unshare the cgroup namespace")?;
+    match sys::exec::unshare(UnshareFlags::NEWCGROUP) {
+        // A kernel without cgroups has no view of them to hide.
+        Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
+        result => result.context(|| "unshare the cgroup namespace")?,
+    }
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 
     // 5. From here on no path leads to the host.
@@ -67,7 +78,11 @@ fn run(
 
     // 6. User, capabilities, filter, execve.
     let entry = process::Entry { make_cwd: true, init: spec.init, die_with_parent: true };
-    process::enter(&spec.process, &entry, parent)
+    let mut process = spec.process.clone();
+    if !open_devices {
+        process.capabilities &= !CapabilitySet::MKNOD.bits();
+    }
+    process::enter(&process, &entry, parent)
 }
 
 fn standard_streams(

@@ -25,9 +25,10 @@ pub mod user;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitStatus, waitid};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use cgroup::Cgroup;
 use spec::Spec;
@@ -62,8 +63,13 @@ pub fn start(
     let cloned =
         cgroup.make_birthplace(spec).and_then(|()| joined.enter_pid_namespace()).and_then(|()| {
             let flags = namespaces::clone_flags(&spec.namespaces);
-            sys::clone::clone3(flags, cgroup.birthplace())
-                .context(|| "clone a process into new namespaces")
+            match sys::clone::clone3(flags, cgroup.birthplace()) {
+                Err(Errno::INVAL) if !namespaces::missing().is_empty() => fail!(
+                    "this kernel was built without {}: no container can be kept apart on it",
+                    namespaces::missing().join(", ")
+                ),
+                result => result.context(|| "clone a process into new namespaces"),
+            }
         });
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {

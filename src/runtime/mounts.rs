@@ -49,8 +49,14 @@ const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "pr
 /// The directory modes of mount points that an image lacks.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
-/// Mounts all that needs no cgroup: `root` is the handle of the assembled root.
-pub fn mount_all(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
+/// Mounts all that needs no cgroup: `root` is the handle of the assembled root. Device nodes in what
+/// the user mounts work only with `open_devices`.
+pub fn mount_all(
+    root: BorrowedFd<'_>,
+    spec: &Spec,
+    joined: &Joined,
+    open_devices: bool,
+) -> Result<()> {
     let flags = NOSUID | NODEV | NOEXEC;
     kernel_filesystem(root, "proc", c"proc", &[], flags)?;
     write_sysctls(root, spec)?;
@@ -58,7 +64,7 @@ pub fn mount_all(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<(
     kernel_filesystem(root, "sys", c"sysfs", &[], sysfs_flags)?;
     dev(root, spec, joined)?;
     for mount in &spec.mounts {
-        user_mount(root, mount)
+        user_mount(root, mount, open_devices)
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
     if spec.hidden_paths {
@@ -145,7 +151,7 @@ fn shared_memory_of(joined: &Joined) -> Result<OwnedFd> {
     copied
 }
 
-fn user_mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
+fn user_mount(root: BorrowedFd<'_>, mount: &Mount, open_devices: bool) -> Result<()> {
     let (tree, is_directory) = match &mount.source {
         MountSource::Tmpfs { options } => (tmpfs(options)?, true),
         MountSource::Bind(source) => {
@@ -175,6 +181,9 @@ fn user_mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
     }
     if mount.read_only {
         sys::mount::add_attributes(tree.as_fd(), RDONLY, true).context(|| "make it read-only")?;
+    }
+    if !open_devices {
+        sys::mount::add_attributes(tree.as_fd(), NODEV, true).context(|| "shut its devices")?;
     }
     Ok(())
 }

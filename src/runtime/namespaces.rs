@@ -1,6 +1,7 @@
 //! Which namespaces a container is born into, and which it joins (namespaces(7), setns(2)).
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -21,6 +22,20 @@ pub fn clone_flags(namespaces: &Namespaces) -> Flags {
     .into_iter()
     .filter(|(namespace, _)| *namespace == Namespace::Private)
     .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
+}
+
+/// What a clone that failed with EINVAL lacked: the kinds of namespace that this kernel was built
+/// without.
+pub fn missing() -> Vec<&'static str> {
+    let kinds = [
+        ("mnt", "CONFIG_NAMESPACES"),
+        ("pid", "CONFIG_PID_NS"),
+        ("ipc", "CONFIG_IPC_NS"),
+        ("uts", "CONFIG_UTS_NS"),
+        ("net", "CONFIG_NET_NS"),
+    ];
+    let lacks = |name: &str| !Path::new("/proc/self/ns").join(name).exists();
+    kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
 /// Namespaces of other containers, opened while they are known to run.

@@ -76,6 +76,10 @@ fn overlay(
     let mounted = mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str());
     chdir("/").context(|| "go to /")?;
     match mounted {
+        Err(Errno::NODEV) => crate::error::fail!(
+            "this kernel has no overlayfs, which images need (CONFIG_OVERLAY_FS; as a module, try \
+             `modprobe overlay`)"
+        ),
         Err(Errno::INVAL) if volatile => {
             // Linux before 5.10 knows no volatile mounts.
             crate::error::fail!(

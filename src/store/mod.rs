@@ -6,6 +6,7 @@
 //! is slow and wears out. Exclusion between processes is flock(2) on a `.lock` file: it ends with
 //! its holder, however that died.
 
+mod ground;
 mod lock;
 mod roots;
 

@@ -1,8 +1,8 @@
 //! Where the state lives: the durable root and the volatile one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::make_dir;
+use super::{Lock, LockMode, ground, make_dir};
 use crate::error::{Error, Result};
 
 /// The durable root's default place.
@@ -55,13 +55,25 @@ impl Roots {
         self.run.join(id)
     }
 
-    /// Makes both roots if they aren't there.
-    pub fn prepare(&self) -> Result<()> {
-        for dir in [self.containers().join("names").as_path(), self.run.as_path()] {
-            if !Path::is_dir(dir) {
-                make_dir(dir)?;
-            }
+    /// Makes both roots if they aren't there. Gives what the user should know of the file system
+    /// below them: once, since a root is only made once, and one in memory once each boot.
+    pub fn prepare(&self) -> Result<Option<String>> {
+        if !self.run.is_dir() {
+            make_dir(&self.run)?;
         }
-        Ok(())
+        let names = self.containers().join("names");
+        if names.is_dir() {
+            return Ok(None);
+        }
+        ground::refuse_unfit(&self.state)?;
+        make_dir(&self.containers())?;
+        // Of two that come first at once, one mounts.
+        let _lock = Lock::wait(&self.state.join(".lock"), LockMode::Exclusive)?;
+        if names.is_dir() {
+            return Ok(None);
+        }
+        let note = ground::prepare_uppers(&self.containers())?;
+        make_dir(&names)?;
+        Ok(note)
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod beneath;
 pub mod binary;
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fds;

@@ -134,20 +134,32 @@ pub fn limits() -> Vec<Check> {
         ),
         check(
             "devices of v2",
-            "mydocker run --rm --net none bb sh -c '
-                 mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk >/dev/null; echo $?
+            "head -c 4096 /dev/zero >/tmp/blocks && losetup /dev/loop0 /tmp/blocks
+             mydocker run --rm --net none bb sh -c '
+                 mknod /tmp/disk b 7 0 && head -c 1 /tmp/disk; echo $?
                  head -c 4 /dev/zero | wc -c; echo x >/dev/null; head -c 4 /dev/urandom | wc -c'
-             mydocker run --rm --net none --device /dev/vda:/dev/vda:r bb sh -c '
-                 head -c 512 /dev/vda | wc -c; echo x >/dev/vda'
+             mydocker run --rm --net none --device /dev/loop0:/dev/disk:r bb sh -c '
+                 head -c 512 /dev/disk | wc -c; echo x >/dev/disk'
              mydocker run --rm --net none --privileged bb sh -c '
-                 mknod /tmp/disk b 254 0; head -c 512 /tmp/disk | wc -c'",
+                 mknod /tmp/disk b 7 0; head -c 512 /tmp/disk | wc -c'",
             "head: /tmp/disk: Operation not permitted
              1
              4
              4
              512
-             sh: can't create /dev/vda: Operation not permitted
+             sh: can't create /dev/disk: Operation not permitted
              512",
+        ),
+        check(
+            "many containers",
+            "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+                 mydocker run -d --net none bb sleep 1000
+             done | wc -l
+             mydocker ps -q | wc -l
+             mydocker rm -f $(mydocker ps -q) | wc -l",
+            "20
+             20
+             20",
         ),
         check(
             "no cgroup is left",

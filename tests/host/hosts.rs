@@ -28,15 +28,75 @@ fn initramfs() -> Host {
         command_line: "",
         disks: &[],
         set_up: "",
-        checks: basics(),
+        checks: [
+            basics(),
+            vec![
+                check(
+                    "cgroups get mounted",
+                    "grep -c ' /sys/fs/cgroup cgroup2 ' /proc/mounts",
+                    "1",
+                ),
+                check(
+                    "no overlayfs",
+                    "rmmod overlay
+                     mydocker run --rm --net none bb true; echo $?
+                     insmod /modules/overlay.ko
+                     mydocker run --rm --net none bb true; echo $?",
+                    "mydocker: *this kernel has no overlayfs*
+                     125
+                     0",
+                ),
+            ],
+            limits(),
+        ]
+        .concat(),
     }
 }
 
+/// The same, and no cgroups at all.
 fn ramfs() -> Host {
     Host {
         name: "ar",
-        about: "initramfs, rootfs on ramfs, nothing mounted",
+        about: "initramfs, rootfs on ramfs, no cgroups",
         command_line: "rootfstype=ramfs",
+        // Nowhere to mount them.
+        set_up: "mount -t tmpfs -o mode=555 none /sys/fs
+                 mydocker images >/mydocker.said 2>&1
+                 mydocker run --rm hello >>/mydocker.said 2>&1\n",
+        checks: [
+            vec![check(
+                "what is missing is said once",
+                "grep ^mydocker: /mydocker.said; mydocker run --rm hello 2>&1 | grep -c ^mydocker:
+                 test $? = 1",
+                "mydocker: /var/lib/mydocker/containers is on a ramfs, *in memory*
+                 mydocker: containers run without limits: *no /sys/fs/cgroup
+                 0",
+            )],
+            basics(),
+            vec![
+                check(
+                    "a limit is refused",
+                    "mydocker run --rm --net none -m 32m bb true; echo $?",
+                    "mydocker: *--memory can't be applied*
+                     125",
+                ),
+                check(
+                    "devices without cgroups",
+                    "mydocker run --rm --net none bb mknod /tmp/disk b 254 0; echo $?
+                     mydocker run --rm --net none bb head -c 4 /dev/zero | wc -c
+                     mydocker run --net none -d --name c bb sleep 1000 >/dev/null
+                     mydocker exec c mknod /tmp/disk b 254 0; echo $?
+                     mydocker rm -f c",
+                    "mknod: /tmp/disk: Operation not permitted
+                     1
+                     4
+                     mknod: /tmp/disk: Operation not permitted
+                     1
+                     c",
+                ),
+            ],
+        ]
+        .concat(),
         ..initramfs()
     }
 }

@@ -36,6 +36,14 @@ pub fn all() -> u64 {
         .fold(0, |all, bit| all | bit)
 }
 
+/// What a running process and all that it begets can never go beyond (proc_pid_status(5)); nothing
+/// for one that has ended.
+pub fn bounding_set(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// Takes everything outside `keep` from the bounding set, so that no program with file
 /// capabilities can bring it back. Needs CAP_SETPCAP: done before the sets are cut down.
 pub fn limit_bounding(keep: u64) -> Result<()> {

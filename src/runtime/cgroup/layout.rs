@@ -3,7 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Result};
+use rustix::fs::statfs;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+
+use crate::error::{Context, Result, fail};
+
+/// linux/magic.h
+const CGROUP2: u64 = 0x6367_7270;
+/// Below v1's hierarchies.
+const TMPFS: u64 = 0x0102_1994;
 
 /// The v1 controllers that a limit or a default of ours needs.
 pub const CONTROLLERS: [&str; 9] =
@@ -56,6 +65,27 @@ impl Layout {
     /// Whether v2 is the only version here.
     pub fn is_unified(&self) -> bool {
         self.v1.is_empty() && self.v2.is_some()
+    }
+}
+
+/// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
+pub fn mount_missing() -> Result<()> {
+    const PLACE: &str = "/sys/fs/cgroup";
+    // Nearly always all is mounted: one call tells.
+    let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);
+    if [CGROUP2, TMPFS].contains(&magic) {
+        return Ok(());
+    }
+    let layout = Layout::detect()?;
+    if !layout.v1.is_empty() || layout.v2.is_some() {
+        return Ok(());
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match mount("cgroup2", PLACE, "cgroup2", flags, c"") {
+        Ok(()) => Ok(()),
+        Err(Errno::NODEV) => fail!("this kernel has no cgroups (CONFIG_CGROUPS)"),
+        Err(Errno::NOENT) => fail!("cgroups are not mounted and there is no {PLACE}"),
+        Err(error) => Err(error).context(|| format!("mount cgroup2 on {PLACE}")),
     }
 }
 

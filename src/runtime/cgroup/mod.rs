@@ -6,6 +6,7 @@
 //! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
 //! parent does it while the child builds its root, and the child enters by itself. `remove` kills what is left and removes them.
 
+mod devices;
 mod layout;
 mod v1;
 mod v2;
@@ -16,13 +17,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, major, minor, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 
-use super::spec::{Device, Resources, Spec};
+use super::spec::{Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
-pub use layout::Layout;
+pub use layout::{Layout, mount_missing};
 
 /// Where the containers' directories are made unless `--cgroup-parent` says else.
 pub const DEFAULT_PARENT: &str = "/mydocker";
@@ -51,6 +52,8 @@ pub struct Cgroup {
     directories: Vec<Directory>,
     /// The v2 directory, once made: the clone's birthplace.
     unified: Option<OwnedFd>,
+    /// Whether devices but those given can't be opened in it.
+    restricts_devices: bool,
 }
 
 struct Directory {
@@ -85,13 +88,16 @@ impl Cgroup {
                 directories.push(Directory { path, hierarchy, mount, controllers, settings });
                 directories.len() - 1
             });
-            if is_v2 && !directories[at].controllers.contains(&controller) {
+            let missing = !directories[at].controllers.contains(&controller);
+            if is_v2 && missing && layout.v2_has(controller) {
                 directories[at].controllers.push(controller);
             }
             Some(at)
         };
         for controller in ALWAYS {
-            if place(controller, false).is_none() && layout.v2_has(controller) {
+            // v2 has no controller for devices, but a directory there can have a program for it.
+            let v2_can = layout.v2_has(controller) || controller == "devices";
+            if place(controller, false).is_none() && v2_can {
                 place(controller, true);
             }
         }
@@ -119,7 +125,8 @@ impl Cgroup {
         for (at, setting) in placed {
             directories[at].settings.push(setting);
         }
-        Ok(Cgroup { directories, unified: None })
+        let restricts_devices = layout.v1_with("devices").is_some();
+        Ok(Cgroup { directories, unified: None, restricts_devices })
     }
 
     /// Makes the v2 directory, in which the process is to be born.
@@ -127,10 +134,20 @@ impl Cgroup {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let opened = openat(CWD, &directory.path, flags, Mode::empty());
-            self.unified = Some(opened.context(|| format!("open {}", directory.path.display()))?);
+            let opened = openat(CWD, &directory.path, flags, Mode::empty())
+                .context(|| format!("open {}", directory.path.display()))?;
+            if !spec.privileged && !self.restricts_devices {
+                self.restricts_devices = devices::restrict_v2(opened.as_fd(), &spec.devices)?;
+            }
+            self.unified = Some(opened);
         }
         Ok(())
+    }
+
+    /// Where this says no, the devices of the host must be kept from the container by other means:
+    /// no node of its own making, none in an image or a volume.
+    pub fn restricts_devices(&self) -> bool {
+        self.restricts_devices
     }
 
     pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
@@ -174,7 +191,7 @@ impl Directory {
             Some(hierarchy) => {
                 v1::make(hierarchy, &self.path)?;
                 if !spec.privileged && hierarchy.controllers.iter().any(|name| name == "devices") {
-                    v1::restrict_devices(&self.path, &spec.devices)?;
+                    devices::restrict_v1(&self.path, &spec.devices)?;
                 }
             }
             None => v2::make(&self.mount, &self.path, &self.controllers)?,
@@ -327,18 +344,6 @@ fn memory_and_swap(resources: &Resources) -> Option<i64> {
 
 fn or_max(value: i64) -> String {
     if value < 0 { "max".to_owned() } else { value.to_string() }
-}
-
-/// `--device` as a line for devices.allow; `None` if it isn't a device.
-fn device_rule(device: &Device) -> Result<Option<String>> {
-    let stat = rustix::fs::stat(&device.source).context(|| format!("device {}", device.source))?;
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::CharacterDevice => 'c',
-        FileType::BlockDevice => 'b',
-        _ => return Ok(None),
-    };
-    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
-    Ok(Some(format!("{kind} {major}:{minor} {}", device.access)))
 }
 
 #[cfg(test)]

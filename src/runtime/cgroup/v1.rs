@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Setting;
 use super::layout::Hierarchy;
 use crate::error::{Context, Result};
-use crate::runtime::spec::{Device, Resources};
+use crate::runtime::spec::Resources;
 
 /// One line for each limit: controller, file, value, and the flag that asked for it.
 pub fn settings(resources: &Resources) -> Vec<Setting> {
@@ -51,37 +51,6 @@ pub fn settings(resources: &Resources) -> Vec<Setting> {
         });
     }
     settings
-}
-
-/// Docker's rules for devices.allow: every node may be made, only the standard ones opened.
-const DEVICES: [&str; 10] = [
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
-];
-
-/// Denies every device but the standard ones and `devices`.
-pub fn restrict_devices(directory: &Path, devices: &[Device]) -> Result<()> {
-    let write = |file: &str, rule: &str| {
-        fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
-    };
-    write("devices.deny", "a")?;
-    for rule in DEVICES {
-        write("devices.allow", rule)?;
-    }
-    for device in devices {
-        if let Some(rule) = super::device_rule(device)? {
-            write("devices.allow", &rule)?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes `directory` below the hierarchy's root and whatever is missing above it. A new cpuset is

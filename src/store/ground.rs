@@ -1,0 +1,73 @@
+//! The file system under the durable root: not each can hold what a container engine keeps.
+//!
+//! Images need owners, modes and links. A container's own files are an overlay's upper directory,
+//! which needs trusted extended attributes (without them a directory that was removed and made
+//! again is an I/O error) and can't lie on another overlay: ramfs, the root of many initramfs, has
+//! none, and live systems run from an overlay. There the containers, though not the images, are
+//! kept on a tmpfs.
+
+use std::path::Path;
+
+use rustix::fs::{XattrFlags, removexattr, setxattr, statfs};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+
+use crate::error::{Context, Result, fail};
+
+/// linux/magic.h
+const OVERLAYFS: u64 = 0x794c_7630;
+const RAMFS: u64 = 0x8584_58f6;
+const WITHOUT_OWNERS: [(u64, &str); 3] =
+    [(0x4d44, "vfat"), (0x2011_bab0, "exfat"), (0x7366_746e, "ntfs")];
+
+/// Refuses a state directory, made or yet to be made, that can hold no images.
+pub fn refuse_unfit(state: &Path) -> Result<()> {
+    let existing = state.ancestors().find(|path| path.exists()).unwrap_or(state);
+    let magic = magic(existing)?;
+    if let Some((_, name)) = WITHOUT_OWNERS.iter().find(|(unfit, _)| *unfit == magic) {
+        fail!(
+            "{}: a {name} file system can't hold images, which need owners, modes and links; \
+             give --root a directory on another",
+            state.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes `containers` able to hold an overlay's upper directories; says so if that takes a tmpfs.
+/// To be called while it is empty.
+pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
+    let name = match magic(containers)? {
+        OVERLAYFS => "an overlay",
+        RAMFS => "a ramfs",
+        _ if takes_attributes(containers)? => return Ok(None),
+        _ => "a file system without trusted attributes",
+    };
+    mount("mydocker", containers, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0700")
+        .context(|| format!("mount a tmpfs on {}", containers.display()))?;
+    Ok(Some(format!(
+        "{} is on {name}, which can't be an overlay's upper directory: containers are kept in \
+         memory, until the next boot",
+        containers.display()
+    )))
+}
+
+fn magic(path: &Path) -> Result<u64> {
+    let found =
+        statfs(path).context(|| format!("look at the file system of {}", path.display()))?;
+    Ok(found.f_type as u64 & 0xffff_ffff)
+}
+
+fn takes_attributes(directory: &Path) -> Result<bool> {
+    const PROBE: &str = "trusted.mydocker";
+    match setxattr(directory, PROBE, b"", XattrFlags::empty()) {
+        Ok(()) => {
+            removexattr(directory, PROBE).context(|| "remove a trusted attribute")?;
+            Ok(true)
+        }
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => {
+            Err(error).context(|| format!("set a trusted attribute on {}", directory.display()))
+        }
+    }
+}
