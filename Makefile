@@ -26,6 +26,9 @@ demo_packages := debootstrap
 # The peers, and what they are measured with.
 bench_packages := busybox-static crun podman runc
 
+# What compiles the C of the TLS library for the target; a build without it needs none.
+c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
+
 .PHONY: all bench check test test-hosts demo install clean toolchain
 
 all: toolchain
@@ -72,8 +75,10 @@ install: all
 clean:
 	cargo clean
 
-# Rust by its own installer where there is none, and the target's standard library.
+# Rust by its own installer where there is none, the target's standard library, a C compiler.
 toolchain:
+	@command -v $(if $(filter aarch64-%,$(TARGET)),aarch64-linux-gnu-gcc,musl-gcc) \
+	    >/dev/null || $(MAKE) --no-print-directory packages packages="$(c_compiler)"
 	@command -v rustup >/dev/null || { \
 	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" ] || { \

@@ -20,7 +20,9 @@ mod logs;
 mod man;
 mod output;
 mod parse;
+mod progress;
 mod ps;
+mod registry;
 mod run;
 mod suggest;
 mod table;
@@ -53,6 +55,7 @@ static COMMANDS: &[&Command] = &[
     &ps::PS,
     &logs::LOGS,
     &inspect::INSPECT,
+    &registry::PULL,
     &image::IMAGES,
     &image::IMPORT,
     &image::LOAD,
@@ -82,6 +85,7 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("image rm", "rmi", &[]),
     ("image remove", "rmi", &[]),
     ("image import", "import", &[]),
+    ("image pull", "pull", &[]),
     ("image load", "load", &[]),
     ("image tag", "tag", &[]),
     ("image inspect", "inspect", &["--type=image"]),

@@ -2,6 +2,7 @@
 //! for each family of verbs, each an `impl Engine`.
 
 pub mod options;
+pub mod registry;
 pub mod view;
 
 mod attach;

@@ -6,6 +6,10 @@
 //! one that no image owns can only be what a kill left: [`Layers::sweep`] removes both kinds.
 //! Two processes that unpack the same layer at once each make their own; the second rename finds
 //! the first's and its copy is dropped.
+//!
+//! A layer that was pulled waits for its image as `.ready-<boot>-<diff_id>`, where whoever needs it
+//! too finds it: another pull at the same time, or the next one after a kill. Not after a reboot,
+//! since it isn't synced yet.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -24,10 +28,12 @@ use super::stream::with_plain;
 use super::unpack::unpack;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
+use crate::sys;
 
 /// In a layer's directory: how its tar is put together again.
 pub const RECIPE: &str = "recipe";
 const UNPACKING: &str = ".unpack-";
+const READY: &str = ".ready-";
 const TRASH: &str = ".trash-";
 
 /// The directory of all layers.
@@ -42,8 +48,9 @@ pub struct Staged {
     pub ended: bool,
     dir: PathBuf,
     /// flock tells the sweep that the maker lives.
-    _lock: OwnedFd,
-    placed: bool,
+    lock: OwnedFd,
+    /// It isn't this process's to remove: in place, or ready for others too.
+    kept: bool,
 }
 
 /// `layer.json`
@@ -92,7 +99,7 @@ impl Layers {
         make_dir(&self.dir)?;
         let (dir, lock) = self.locked_dir()?;
         let diff_id = Digest::of(b"");
-        let mut staged = Staged { diff_id, ended: false, dir, _lock: lock, placed: false };
+        let mut staged = Staged { diff_id, ended: false, dir, lock, kept: false };
         let fs = staged.dir.join("fs");
         make_dir(&fs)?;
         let root = open(&fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -114,6 +121,32 @@ impl Layers {
         Ok(staged)
     }
 
+    /// Leaves a staged layer, whole and right, for others to find by [`Layers::ready`].
+    pub fn make_ready(&self, staged: &mut Staged) -> Result<()> {
+        let ready = self.ready_dir(&staged.diff_id);
+        match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            // Another has it ready, or the file system can't tell: it stays this process's own.
+            Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
+            Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
+        }
+        (staged.dir, staged.kept) = (ready, true);
+        // Now others may hold it too. Nobody else has it open yet but a sweep, that gives way.
+        flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
+    }
+
+    /// The layer, if a pull left it ready.
+    pub fn ready(&self, diff_id: &Digest) -> Result<Option<Staged>> {
+        let dir = self.ready_dir(diff_id);
+        let lock = lock_dir(&dir, FlockOperation::NonBlockingLockShared)?;
+        let diff_id = *diff_id;
+        Ok(lock.map(|lock| Staged { diff_id, ended: true, dir, lock, kept: true }))
+    }
+
+    fn ready_dir(&self, diff_id: &Digest) -> PathBuf {
+        self.dir.join(format!("{READY}{}-{}", sys::process::boot_id(), diff_id.hex()))
+    }
+
     /// Makes all that was staged durable.
     pub fn sync(&self) -> Result<()> {
         let dir = File::open(&self.dir)?;
@@ -125,14 +158,14 @@ impl Layers {
     pub fn place(&self, mut staged: Staged) -> Result<()> {
         let home = self.home(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &home, RenameFlags::NOREPLACE) {
-            Ok(()) => staged.placed = true,
-            Err(Errno::EXIST) => {}
+            Ok(()) => staged.kept = true,
+            Err(Errno::EXIST) => staged.kept = false,
             // Not every file system knows the flag; the lock makes the check good enough.
             Err(Errno::INVAL) if !self.exists(&staged.diff_id) => {
                 fs::rename(&staged.dir, &home).context(|| format!("make {}", home.display()))?;
-                staged.placed = true;
+                staged.kept = true;
             }
-            Err(Errno::INVAL) => {}
+            Err(Errno::INVAL) => staged.kept = false,
             Err(error) => return Err(error).context(|| format!("make {}", home.display())),
         }
         Ok(())
@@ -172,8 +205,8 @@ impl Layers {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // Held until the directory is gone, so that its maker can't begin meanwhile.
-            let _held = match name.starts_with(UNPACKING) {
-                true => match lock_dir(&path)? {
+            let _held = match name.starts_with(UNPACKING) || name.starts_with(READY) {
+                true => match lock_dir(&path, FlockOperation::NonBlockingLockExclusive)? {
                     Some(lock) => Some(lock),
                     None => continue,
                 },
@@ -194,31 +227,38 @@ impl Layers {
             let dir = self.dir.join(format!("{UNPACKING}{}", random_name()?));
             make_dir(&dir)?;
             // `None`: a sweep came between the two calls and takes it for a leftover.
-            if let Some(lock) = lock_dir(&dir)? {
+            if let Some(lock) = lock_dir(&dir, FlockOperation::NonBlockingLockExclusive)? {
                 return Ok((dir, lock));
             }
         }
     }
 }
 
+impl Staged {
+    /// Whether it is still there: another pull may have put it in place.
+    pub fn is_there(&self) -> bool {
+        self.dir.is_dir()
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.placed {
+        if !self.kept {
             // What can't be removed now the sweep removes later.
             let _ = remove_tree(&self.dir);
         }
     }
 }
 
-/// Locks a directory if nobody holds it and it is still there.
-fn lock_dir(dir: &Path) -> Result<Option<OwnedFd>> {
+/// Locks a directory if nobody's lock is in the way and it is still there.
+fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let context = || format!("lock {}", dir.display());
     let held = match open(dir, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         result => result.context(context)?,
     };
-    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+    match flock(&held, operation) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         result => result.context(context)?,
     }

@@ -93,7 +93,8 @@ impl Reference {
         (&self.host, &self.path) == (&other.host, &other.path)
     }
 
-    fn suffix(&self) -> String {
+    /// `:TAG`, `@DIGEST` or both.
+    pub fn suffix(&self) -> String {
         let mut suffix = String::new();
         if let Some(tag) = &self.tag {
             suffix = format!(":{tag}");

@@ -12,7 +12,7 @@ use super::digest::{Digest, ImageId};
 use super::reference::Reference;
 use super::store::ImageStore;
 use crate::error::{Result, fail};
-use crate::store::{self, remove_file, remove_tree};
+use crate::store::{self, Lock, remove_file, remove_tree};
 
 /// What a removal took away.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,7 @@ impl ImageStore {
     /// their paths; with `dry_run` it only tells.
     pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut swept = self.layers.sweep(dry_run)?;
+        swept.extend(self.sweep_partials(dry_run)?);
         let _lock = self.lock()?;
         let mut orphans = self.layers.list()?;
         for id in self.ids()? {
@@ -125,6 +126,23 @@ fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
         going = names.iter().filter(|name| name.is_of(&asked)).cloned().collect();
     }
     Some(going)
+}
+
+impl ImageStore {
+    /// Removes what broken downloads left, but for those that are going on.
+    fn sweep_partials(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
+        let mut swept = Vec::new();
+        for name in store::list(&self.partials())? {
+            let path = self.partials().join(name);
+            // Held until it is gone, so that no download can begin in it meanwhile.
+            let Some(_held) = Lock::try_exclusive(&path)? else { continue };
+            if !dry_run {
+                remove_file(&path)?;
+            }
+            swept.push(path);
+        }
+        Ok(swept)
+    }
 }
 
 #[cfg(test)]

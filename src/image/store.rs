@@ -5,6 +5,7 @@
 //! images/refs/<name>/@sha256+<hex>       likewise, by the digest of a manifest: a RepoDigest
 //! images/blobs/sha256/<hex>              image configs, by digest
 //! images/manifests/<hex>                 the manifest that the image <hex> is known by in a registry
+//! images/partial/<hex>                   what arrived of a blob that is being downloaded
 //! images/.lock                           held for the instant in which an image comes or goes
 //! ```
 //!
@@ -301,6 +302,7 @@ impl ImageStore {
         }
         let _lock = self.lock()?;
         let needed: Vec<Digest> = images.iter().flat_map(|image| image.diff_ids.clone()).collect();
+        staged.retain(Staged::is_there);
         let coming: Vec<Digest> = staged.iter().map(|layer| layer.diff_id).collect();
         let mut missing = needed.clone();
         missing.retain(|id| !coming.contains(id) && !self.layers.exists(id));
@@ -382,6 +384,11 @@ impl ImageStore {
         }
         make_dir(&self.dir.join("manifests"))?;
         store::replace(&path, manifest, Durability::Synced)
+    }
+
+    /// Where downloads keep what arrived.
+    pub(super) fn partials(&self) -> PathBuf {
+        self.dir.join("partial")
     }
 
     pub(super) fn manifest_path(&self, id: &ImageId) -> PathBuf {

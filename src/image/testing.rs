@@ -37,8 +37,15 @@ impl Scratch {
     /// All names in `layers/` and `images/`, to see that nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let ours = [".lock", "refs", "blobs", "manifests"];
-        for dir in ["layers", "images", "images/refs", "images/blobs/sha256", "images/manifests"] {
+        let ours = [".lock", "refs", "blobs", "manifests", "partial"];
+        for dir in [
+            "layers",
+            "images",
+            "images/refs",
+            "images/blobs/sha256",
+            "images/manifests",
+            "images/partial",
+        ] {
             let Ok(entries) = fs::read_dir(self.dir.join("root").join(dir)) else { continue };
             let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
             names.extend(entries.filter(|name| !ours.contains(&&name[..])));

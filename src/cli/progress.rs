@@ -1,0 +1,129 @@
+//! How a pull or push goes on: a line for each step where nobody watches, on a terminal a bar for
+//! each layer that is on its way, below those that are through.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::view::{TransferEvent, TransferStep};
+use crate::units::push_human_size;
+
+const REDRAW: Duration = Duration::from_millis(100);
+const BAR: u64 = 40;
+
+/// Where a transfer is told of.
+pub struct Progress {
+    quiet: bool,
+    on_stderr: bool,
+    terminal: bool,
+    drawing: Mutex<Drawing>,
+}
+
+#[derive(Default)]
+struct Drawing {
+    /// Those begun and not yet done: name, bytes, of how many.
+    active: Vec<(String, u64, u64)>,
+    /// Lines of bars that stand on the terminal.
+    drawn: usize,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    /// On the standard output, or nowhere.
+    pub fn on_stdout(quiet: bool) -> Progress {
+        let terminal = io::stdout().is_terminal();
+        Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
+    }
+
+    /// On the standard error, for a command whose output is another's.
+    pub fn on_stderr(quiet: bool) -> Progress {
+        let terminal = io::stderr().is_terminal();
+        Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
+    }
+
+    /// Takes note of what happened; any thread may call it.
+    pub fn note(&self, event: TransferEvent) {
+        let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (layer, step) = match event {
+            TransferEvent::Warning(text) => {
+                return super::output::print_error(&format!("warning: {text}\n"));
+            }
+            TransferEvent::Line(text) => return self.through(&mut drawing, &text),
+            TransferEvent::Layer(layer, step) => (layer.short(), step),
+        };
+        let word = match step {
+            TransferStep::Moved { bytes, of } => return self.moved(&mut drawing, layer, bytes, of),
+            TransferStep::Waiting if self.terminal => return,
+            TransferStep::Waiting => "Pulling fs layer",
+            TransferStep::Exists => "Already exists",
+            TransferStep::Pulled => "Pull complete",
+            TransferStep::Pushed => "Pushed",
+            TransferStep::Mounted => "Mounted from another repository",
+        };
+        drawing.active.retain(|(active, ..)| *active != layer);
+        self.through(&mut drawing, &format!("{layer}: {word}"));
+    }
+
+    fn moved(&self, drawing: &mut Drawing, layer: String, bytes: u64, of: u64) {
+        if !self.terminal || self.quiet {
+            return;
+        }
+        match drawing.active.iter_mut().find(|(active, ..)| *active == layer) {
+            Some(known) => known.1 = bytes,
+            None => drawing.active.push((layer, bytes, of)),
+        }
+        if drawing.last.is_none_or(|last| last.elapsed() >= REDRAW) {
+            self.draw(drawing, "");
+        }
+    }
+
+    /// Prints a line for good, above the bars.
+    fn through(&self, drawing: &mut Drawing, line: &str) {
+        if !self.quiet {
+            self.draw(drawing, &format!("{line}\n"));
+        }
+    }
+
+    fn draw(&self, drawing: &mut Drawing, line: &str) {
+        let mut text = String::new();
+        if drawing.drawn > 0 {
+            // Up to the first bar, and away with all of them.
+            text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
+        }
+        text += line;
+        for (layer, bytes, of) in &drawing.active {
+            push_bar(&mut text, layer, *bytes, *of);
+        }
+        (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
+        // Nobody is left to tell if the terminal went away; the work goes on.
+        let _ = match self.on_stderr {
+            true => io::stderr().write_all(text.as_bytes()),
+            false => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
+        };
+    }
+}
+
+fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64) {
+    let filled = (bytes * BAR).checked_div(of).unwrap_or(BAR).min(BAR) as usize;
+    let (bar, rest) = ("=".repeat(filled), " ".repeat(BAR as usize - filled));
+    *text += &format!("{layer}: [{bar}>{rest}] ");
+    push_human_size(text, bytes);
+    text.push('/');
+    push_human_size(text, of);
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fills_up_to_its_end() {
+        for (bytes, of, filled) in [(0, 10, 0), (5, 10, 20), (10, 10, 40), (0, 0, 40)] {
+            let mut text = String::new();
+            push_bar(&mut text, "0123456789ab", bytes, of);
+            assert_eq!(text.matches('=').count(), filled);
+            assert!(text.len() < 80 && text.ends_with('\n'), "{text}");
+        }
+    }
+}

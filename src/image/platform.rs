@@ -1,0 +1,157 @@
+//! Which of an index's images fits: `os/architecture[/variant]`, as Go and the OCI index name them.
+//!
+//! 32-bit Arm has variants that run each other's programs downwards (v7 runs v6 and v5); a 64-bit
+//! Arm runs arm64 and, as a last resort, 32-bit Arm if the kernel does; amd64 has v1 to v4.
+
+use std::fmt;
+
+use super::config::native_architecture;
+use crate::error::{Result, fail};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Platform {
+    pub os: String,
+    pub architecture: String,
+    pub variant: String,
+}
+
+impl Platform {
+    /// This machine's.
+    pub fn native() -> Platform {
+        let architecture = native_architecture().to_owned();
+        Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
+    }
+
+    /// Parses `os/architecture[/variant]`, or the architecture alone.
+    pub fn parse(text: &str) -> Result<Platform> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts[..] {
+            [architecture] => ("linux", architecture, ""),
+            [os, architecture] => (os, architecture, ""),
+            [os, architecture, variant] => (os, architecture, variant),
+            _ => fail!("bad platform '{text}': it should be OS/ARCHITECTURE[/VARIANT]"),
+        };
+        let plain = |part: &str| {
+            part.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        };
+        if os.is_empty() || architecture.is_empty() || !parts.iter().all(|part| plain(part)) {
+            fail!("bad platform '{text}': it should be OS/ARCHITECTURE[/VARIANT]");
+        }
+        if os != "linux" {
+            fail!("bad platform '{text}': only linux runs here");
+        }
+        // As uname and GNU call them.
+        let architecture = match architecture {
+            "x86_64" | "x86-64" => "amd64",
+            "aarch64" => "arm64",
+            "i386" | "i686" => "386",
+            "armhf" => "arm",
+            other => other,
+        };
+        let (architecture, variant) = (architecture.to_owned(), variant.to_lowercase());
+        Ok(Platform { os: os.to_owned(), architecture, variant })
+    }
+
+    /// How well an image of `offered` runs on this platform: 0 is best, `None` not at all.
+    pub fn rank(&self, offered: &Platform) -> Option<u32> {
+        if offered.os != self.os || offered.architecture != self.architecture {
+            return None;
+        }
+        let (wanted, offered) = (self.level(), offered.level());
+        wanted.checked_sub(offered)
+    }
+
+    /// The index of the image that fits best, the first of equals.
+    pub fn choose<'a>(&self, offered: impl Iterator<Item = &'a Platform>) -> Option<usize> {
+        let ranked = offered.enumerate().filter_map(|(at, offer)| Some((self.rank(offer)?, at)));
+        ranked.min().map(|(_, at)| at)
+    }
+
+    /// The variant as a number; what isn't given is the architecture's usual one.
+    fn level(&self) -> u32 {
+        let usual = match self.architecture.as_str() {
+            "arm" => 7,
+            "arm64" => 8,
+            _ => 1,
+        };
+        let digits = self.variant.trim_start_matches('v').split('.').next().unwrap_or_default();
+        digits.parse().unwrap_or(usual)
+    }
+}
+
+fn native_variant() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let v3 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("fma");
+        let v4 = v3
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl");
+        match (v4, v3, is_x86_feature_detected!("sse4.2")) {
+            (true, _, _) => "v4",
+            (_, true, _) => "v3",
+            (_, _, true) => "v2",
+            _ => "",
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        "v8"
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        ""
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match self.variant.as_str() {
+            "" => Ok(()),
+            variant => write!(f, "/{variant}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(wanted: &str, offered: &[&str]) -> Option<usize> {
+        let offered: Vec<Platform> = offered.iter().map(|p| Platform::parse(p).unwrap()).collect();
+        Platform::parse(wanted).unwrap().choose(offered.iter())
+    }
+
+    #[test]
+    fn the_best_variant_that_runs() {
+        assert_eq!(
+            chosen("linux/arm/v7", &["linux/amd64", "linux/arm/v6", "linux/arm/v7"]),
+            Some(2)
+        );
+        assert_eq!(
+            chosen("linux/arm/v6", &["linux/arm/v7", "linux/arm/v5", "linux/arm/v6"]),
+            Some(2)
+        );
+        assert_eq!(chosen("linux/arm/v5", &["linux/arm/v7", "linux/arm/v6"]), None);
+        assert_eq!(chosen("linux/arm64", &["linux/arm/v7", "linux/arm64/v8"]), Some(1));
+        assert_eq!(
+            chosen("linux/amd64/v3", &["linux/amd64", "linux/amd64/v4", "linux/amd64/v2"]),
+            Some(2)
+        );
+        assert_eq!(chosen("x86_64", &["linux/amd64/v2", "linux/amd64"]), Some(1));
+        assert_eq!(chosen("amd64", &["linux/s390x", "linux/amd64", "linux/amd64"]), Some(1));
+        assert_eq!(chosen("amd64", &["linux/unknown"]), None);
+    }
+
+    #[test]
+    fn bad_platforms_are_told_of() {
+        for bad in ["", "linux/", "/amd64", "windows/amd64", "a/b/c/d", "linux/am d64"] {
+            assert!(Platform::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Platform::native().rank(&Platform::native()), Some(0));
+    }
+}

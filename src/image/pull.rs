@@ -1,0 +1,367 @@
+//! `pull`: an image from a registry.
+//!
+//! The manifest and the config first, as they say what is needed; then the layers that aren't here,
+//! a few at a time, each downloaded, hashed, inflated and unpacked in one pass; then the commit,
+//! which makes image and name visible at once. A layer is believed when the digest of its
+//! compressed bytes is the manifest's and that of its tar the config's.
+//!
+//! Killed or cut off at any point, a pull leaves layers that are ready, and the part that arrived
+//! of others; the next one goes on from there. The old image keeps the name until the commit.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::config::{ImageConfig, MAX_DOCUMENT};
+use super::digest::{Digest, ImageId};
+use super::layers::Staged;
+use super::platform::Platform;
+use super::reference::Reference;
+use super::registry::endpoint::Endpoint;
+use super::registry::fetch::{Fetch, Partial};
+use super::registry::http::Payload;
+use super::registry::manifest::{
+    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
+};
+use super::registry::url::Url;
+use super::registry::{self, Access, Event, Step, Watch};
+use super::store::{ImageStore, NewImage};
+use crate::error::{Context, Result, fail};
+use crate::json::{Node, parse};
+
+/// Layers downloaded at once.
+const PARALLEL: usize = 3;
+/// How often the layers that a removal took away meanwhile are downloaded again.
+const MAX_TRIES: usize = 5;
+/// How often wrong bytes are asked for again.
+const MAX_WRONG: usize = 2;
+/// Most tags of a repository that are pulled.
+const MAX_TAGS: usize = 10_000;
+/// The largest page of a list of tags.
+const MAX_TAG_PAGE: u64 = 8 << 20;
+
+pub struct PullOptions {
+    /// `None` is this machine's.
+    pub platform: Option<Platform>,
+    pub access: Access,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    pub id: ImageId,
+    /// Of what the registry has under the name: a manifest or an index.
+    pub digest: Digest,
+    /// Whether the name stood for another image before, or for none.
+    pub newer: bool,
+}
+
+/// What the registry has under a name.
+struct Found {
+    /// Of the manifest or of the index that led to it.
+    digest: Digest,
+    manifest: Manifest,
+    bytes: Vec<u8>,
+}
+
+/// A layer to be had.
+struct Wanted<'a> {
+    blob: &'a Descriptor,
+    diff_id: Digest,
+}
+
+impl ImageStore {
+    /// Pulls the image that `reference` names.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        watch: Watch<'_>,
+    ) -> Result<Pulled> {
+        let scope = format!("repository:{}:pull", reference.path);
+        let mut endpoints =
+            registry::open_mirrors(&reference.host, std::slice::from_ref(&scope), &options.access)?;
+        let platform = options.platform.clone().unwrap_or_else(Platform::native);
+        // Only a mirror that has the image serves it; the registry itself is asked last.
+        endpoints.retain(|mirror| find(mirror, reference, &platform).is_ok());
+        if endpoints.is_empty() {
+            endpoints.push(registry::open(&reference.host, vec![scope], &options.access)?);
+        }
+        let endpoints: Vec<&Endpoint> = endpoints.iter().collect();
+        let found = find(endpoints[0], reference, &platform)?;
+        let config = self.pull_config(endpoints[0], reference, &found.manifest.config)?;
+        let document = format!("config of {}", reference.familiar());
+        let parsed = ImageConfig::parse(&document, &config)?;
+        check_platform(&parsed, options, &platform, reference, watch)?;
+        let blobs = &found.manifest.layers;
+        if parsed.diff_ids.len() != blobs.len() {
+            let (listed, stated) = (blobs.len(), parsed.diff_ids.len());
+            fail!("the manifest lists {listed} layers, the config {stated}");
+        }
+        let id = Digest::of(&config);
+        let by_digest = Reference { tag: None, digest: Some(found.digest), ..reference.clone() };
+        let mut references = vec![by_digest];
+        if reference.digest.is_none() {
+            references.push(reference.clone());
+        }
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        for (blob, &diff_id) in blobs.iter().zip(&parsed.diff_ids) {
+            if !wanted.iter().any(|known| known.diff_id == diff_id) {
+                wanted.push(Wanted { blob, diff_id });
+            }
+        }
+        let before = references.last().map(|name| self.read_reference(name)).transpose();
+        let newer = before.ok().flatten().flatten() != Some(id);
+        let image =
+            NewImage { config, diff_ids: parsed.diff_ids, references, manifest: Some(found.bytes) };
+        let images = [image];
+        let mut staged = Vec::new();
+        for _ in 0..MAX_TRIES {
+            staged.extend(self.pull_layers(&endpoints, reference, &wanted, watch)?);
+            match self.commit(&mut staged, &images)? {
+                Ok(()) => return Ok(Pulled { id, digest: found.digest, newer }),
+                // A removal took them away: all are looked for again.
+                Err(_missing) => staged.clear(),
+            }
+        }
+        fail!("the image's layers are being removed as fast as they are pulled")
+    }
+
+    /// The names of all tags of the repository.
+    pub fn remote_tags(&self, reference: &Reference, access: &Access) -> Result<Vec<String>> {
+        let scope = format!("repository:{}:pull", reference.path);
+        let endpoint = registry::open(&reference.host, vec![scope], access)?;
+        let mut tags = Vec::new();
+        let mut next = Some(endpoint.url(&format!("{}/tags/list", reference.path)));
+        while let Some(url) = next {
+            let (head, bytes) =
+                endpoint.document("GET", &url, &[], Payload::Empty, MAX_TAG_PAGE)?;
+            let value = parse("list of tags", &bytes)?;
+            let page = Node::root("list of tags", &value).texts("tags", MAX_TAGS)?;
+            let page = page.unwrap_or_default();
+            next = next_page(&url, head.header("link")).filter(|_| !page.is_empty());
+            tags.extend(page);
+            if tags.len() > MAX_TAGS {
+                fail!("{} has more than {MAX_TAGS} tags", reference.familiar_name());
+            }
+        }
+        Ok(tags)
+    }
+
+    fn pull_config(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>> {
+        if let Some(bytes) = self.config_bytes(&blob.digest)?
+            && Digest::of(&bytes) == blob.digest
+        {
+            return Ok(bytes);
+        }
+        if blob.size > MAX_DOCUMENT {
+            fail!("the image's config is larger than {MAX_DOCUMENT} bytes");
+        }
+        let url = endpoint.url(&format!("{}/blobs/{}", reference.path, blob.digest));
+        let (_, bytes) = endpoint.document("GET", &url, &[], Payload::Empty, MAX_DOCUMENT)?;
+        match Digest::of(&bytes) {
+            digest if digest == blob.digest => Ok(bytes),
+            digest => fail!(
+                "{} sends a config with the digest {digest}, not {}",
+                endpoint.host,
+                blob.digest
+            ),
+        }
+    }
+
+    /// Has all of `wanted` staged that isn't in place.
+    fn pull_layers(
+        &self,
+        endpoints: &[&Endpoint],
+        reference: &Reference,
+        wanted: &[Wanted<'_>],
+        watch: Watch<'_>,
+    ) -> Result<Vec<Staged>> {
+        for layer in wanted {
+            watch(Event::Layer(layer.blob.digest, Step::Waiting));
+        }
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let staged = Mutex::new(Vec::new());
+        let failed = Mutex::new(None);
+        let work = || {
+            while let Some(layer) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match self.pull_layer(endpoints, &reference.path, layer, &stop, watch) {
+                    Ok(layer) => staged.lock().unwrap_or_else(|e| e.into_inner()).extend(layer),
+                    Err(error) => {
+                        // The first error is the one to tell: it is what stops the others.
+                        let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
+                        failed.get_or_insert((layer.blob.digest, error));
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..PARALLEL.min(wanted.len()) {
+                let spawned = std::thread::Builder::new().name("layer".into());
+                // With fewer threads it only takes longer.
+                drop(spawned.spawn_scoped(scope, work));
+            }
+            work();
+        });
+        match failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            Some((digest, error)) => Err(error).context(|| format!("layer {}", digest.short())),
+            None => Ok(staged.into_inner().unwrap_or_else(|e| e.into_inner())),
+        }
+    }
+
+    /// Has one layer staged; `None` if it is in place.
+    fn pull_layer(
+        &self,
+        endpoints: &[&Endpoint],
+        path: &str,
+        layer: &Wanted<'_>,
+        stop: &AtomicBool,
+        watch: Watch<'_>,
+    ) -> Result<Option<Staged>> {
+        let Wanted { blob, diff_id } = layer;
+        let tell = |step| watch(Event::Layer(blob.digest, step));
+        let arrived = |bytes| tell(Step::Moved { bytes, of: blob.size });
+        for _ in 0..MAX_WRONG {
+            if stop.load(Ordering::Relaxed) {
+                fail!("stopped");
+            }
+            if let Some(here) = self.layer_here(diff_id)? {
+                tell(Step::Exists);
+                return Ok(here);
+            }
+            let partial = Partial::hold(&self.partials(), &blob.digest)?;
+            // Whoever held it may have brought the layer meanwhile.
+            if let Some(here) = self.layer_here(diff_id)? {
+                partial.discard()?;
+                tell(Step::Exists);
+                return Ok(here);
+            }
+            let mut fetch = Fetch::new(endpoints, path, blob, &partial, stop, &arrived)?;
+            let staged = self.layers.stage(&mut fetch);
+            if let Some(failure) = fetch.take_failure() {
+                return Err(failure);
+            }
+            if let Err(error) = &staged
+                && error.errno().is_some_and(is_ours)
+            {
+                return staged.map(Some);
+            }
+            // Only the digest tells whether the registry or the image is to blame.
+            if !fetch.finish()? {
+                partial.discard()?;
+                continue;
+            }
+            let mut staged = match staged {
+                Ok(staged) if staged.diff_id == *diff_id => staged,
+                Ok(staged) => {
+                    partial.discard()?;
+                    fail!("its tar has the digest {}, the config says {diff_id}", staged.diff_id);
+                }
+                Err(error) => {
+                    partial.discard()?;
+                    return Err(error);
+                }
+            };
+            self.layers.make_ready(&mut staged)?;
+            partial.discard()?;
+            tell(Step::Pulled);
+            return Ok(Some(staged));
+        }
+        fail!("{} sends bytes of another digest, again and again", endpoints[0].host)
+    }
+
+    /// `Some(None)` if the layer is in place, `Some(Some(…))` if another pull has it ready.
+    fn layer_here(&self, diff_id: &Digest) -> Result<Option<Option<Staged>>> {
+        if self.layers.exists(diff_id) {
+            return Ok(Some(None));
+        }
+        Ok(self.layers.ready(diff_id)?.map(Some))
+    }
+}
+
+/// What the registry has under the name, an index resolved to the image that fits best.
+fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Result<Found> {
+    let asked = match (&reference.digest, &reference.tag) {
+        (Some(digest), _) => digest.to_string(),
+        (None, Some(tag)) => tag.clone(),
+        (None, None) => "latest".to_owned(),
+    };
+    let (media_type, bytes) = manifest(endpoint, reference, &asked)?;
+    let digest = Digest::of(&bytes);
+    let document = format!("manifest of {}", reference.familiar());
+    let images = match Document::parse(&document, &media_type, &bytes)? {
+        Document::Manifest(manifest) => return Ok(Found { digest, manifest, bytes }),
+        Document::Index(images) => images,
+    };
+    let Some(chosen) = platform.choose(images.iter().map(|(platform, _)| platform)) else {
+        let there: Vec<String> = images.iter().map(|(platform, _)| platform.to_string()).collect();
+        fail!(
+            "{} is not there for {platform}, only for {}",
+            reference.familiar(),
+            there.join(", ")
+        );
+    };
+    let chosen = images[chosen].1.digest.to_string();
+    let (media_type, bytes) = manifest(endpoint, reference, &chosen)?;
+    match Document::parse(&document, &media_type, &bytes)? {
+        Document::Manifest(manifest) => Ok(Found { digest, manifest, bytes }),
+        Document::Index(_) => fail!("{document} is an index within an index"),
+    }
+}
+
+/// A manifest's media type and bytes, the digest checked if it was asked for by digest.
+fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Result<(String, Vec<u8>)> {
+    let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
+    let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].join(", ");
+    let headers = [("Accept", kinds)];
+    let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);
+    let (head, bytes) = answer.context(|| format!("pull {}", reference.familiar()))?;
+    if let Ok(digest) = Digest::parse(asked)
+        && digest != Digest::of(&bytes)
+    {
+        let found = Digest::of(&bytes);
+        fail!("{} sends a manifest with the digest {found}, not {digest}", endpoint.host);
+    }
+    let media_type = head.header("content-type").unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    Ok((media_type.to_owned(), bytes))
+}
+
+fn check_platform(
+    config: &ImageConfig,
+    options: &PullOptions,
+    platform: &Platform,
+    reference: &Reference,
+    watch: Watch<'_>,
+) -> Result<()> {
+    let (os, architecture) = (config.os.clone(), config.architecture.clone());
+    let offered = Platform { os, architecture, variant: String::new() };
+    let fits = offered.os == platform.os && offered.architecture == platform.architecture;
+    // Images made from scratch often don't say.
+    if fits || offered.architecture.is_empty() {
+        return Ok(());
+    }
+    let told = format!("{} is for {offered}, not for {platform}", reference.familiar());
+    match options.platform {
+        Some(_) => fail!("{told}"),
+        None => watch(Event::Warning(told)),
+    }
+    Ok(())
+}
+
+/// Whether an error number is of this machine's disk, whatever the bytes were.
+fn is_ours(errno: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS | Errno::NOMEM)
+}
+
+/// Where `Link: <URL>; rel="next"` leads, within the registry.
+fn next_page(url: &Url, link: Option<&str>) -> Option<Url> {
+    let (target, rest) = link?.trim_start().strip_prefix('<')?.split_once('>')?;
+    let next = url.join(target).ok()?;
+    (rest.contains("next") && next.origin == url.origin && next != *url).then_some(next)
+}

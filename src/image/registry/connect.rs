@@ -1,0 +1,187 @@
+//! Connections to registries: straight or through a proxy, plain or TLS, kept for the next request.
+
+use std::io::{self, Read};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::http::{
+    Attempt, Body, Connection, Failure, Head, Payload, Request, Stream, connection, exchange,
+};
+use super::proxy::{Proxies, Proxy};
+use super::tls::{self, Trust};
+use super::url::{Origin, Url};
+use crate::error::{Context, Error};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Most addresses of a host that are tried.
+const MAX_ADDRESSES: usize = 8;
+/// Most connections kept; more than the layers that are downloaded at once.
+const MAX_IDLE: usize = 8;
+
+/// Sends requests to any origin.
+pub struct Connector {
+    trust: Trust,
+    proxies: Proxies,
+    /// How long a read or write may stand still.
+    stall: Duration,
+    idle: Mutex<Vec<(Origin, Connection)>>,
+}
+
+impl Connector {
+    pub fn new(trust: Trust, proxies: Proxies, stall: Duration) -> Connector {
+        Connector { trust, proxies, stall, idle: Mutex::default() }
+    }
+
+    /// Sends one request, on a kept connection if there is one.
+    pub fn send(
+        &self,
+        method: &'static str,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        payload: Payload<'_>,
+    ) -> Attempt<(Head, Body)> {
+        let through = self.proxies.of(&url.origin).filter(|_| !url.origin.tls);
+        let mut headers = headers.to_vec();
+        if let Some(authorization) = through.and_then(|proxy| proxy.authorization.clone()) {
+            headers.push(("Proxy-Authorization", authorization));
+        }
+        let absolute = through.is_some();
+        let request = Request { method, url, headers: &headers, absolute };
+        if let Some(kept) = self.take_idle(&url.origin) {
+            // A stream can't be sent twice, and the other side may have closed by now.
+            if let Some(again) = payload.again()
+                && let Ok(answer) = exchange(kept, &request, again)
+            {
+                return Ok(answer);
+            }
+        }
+        let connection = self.connect(&url.origin)?;
+        exchange(connection, &request, payload).map_err(|error| self.failure(&url.origin, error))
+    }
+
+    /// Sends one request and reads the answer whole, at most `limit` bytes.
+    pub fn document(
+        &self,
+        method: &'static str,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        payload: Payload<'_>,
+        limit: u64,
+    ) -> Attempt<(Head, Vec<u8>)> {
+        let (head, body) = self.send(method, url, headers, payload)?;
+        let bytes = self.read_whole(&url.origin, body, limit)?;
+        Ok((head, bytes))
+    }
+
+    pub fn read_whole(&self, origin: &Origin, mut body: Body, limit: u64) -> Attempt<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|error| self.failure(origin, error))?;
+        if bytes.len() as u64 > limit {
+            let host = origin.host_and_port();
+            return Err(Error::new(format!("{host} answers with more than {limit} bytes")).into());
+        }
+        self.recycle(origin, body);
+        Ok(bytes)
+    }
+
+    /// Keeps the connection of a body that is read, or nearly so.
+    pub fn recycle(&self, origin: &Origin, body: Body) {
+        if let Some(connection) = body.recycle() {
+            let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if idle.len() < MAX_IDLE {
+                idle.push((origin.clone(), connection));
+            }
+        }
+    }
+
+    fn take_idle(&self, origin: &Origin) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let at = idle.iter().position(|(of, _)| of == origin)?;
+        Some(idle.swap_remove(at).1)
+    }
+
+    /// What a failed read or write on the connection to `origin` means.
+    pub fn failure(&self, origin: &Origin, error: io::Error) -> Failure {
+        if let Some(failure) = tls::explain(origin, &error) {
+            return failure;
+        }
+        let host = origin.host_and_port();
+        let told = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Error::new(format!("nothing came from {host} for {} s", self.stall.as_secs()))
+            }
+            io::ErrorKind::UnexpectedEof => Error::new(format!("the connection to {host} was cut")),
+            _ => Err::<(), _>(error).context(|| host).unwrap_err(),
+        };
+        Failure::passing(told)
+    }
+
+    fn connect(&self, origin: &Origin) -> Attempt<Connection> {
+        let stream = match self.proxies.of(origin) {
+            None => self.dial(origin)?,
+            Some(proxy) => {
+                let context = || format!("connect to the proxy {}", proxy.origin.host_and_port());
+                let mut stream =
+                    self.dial(&proxy.origin).map_err(|error| error.context(context))?;
+                if proxy.origin.tls {
+                    stream = self.trust.wrap(&proxy.origin, stream)?;
+                }
+                match origin.tls {
+                    true => self.tunnel(proxy, stream, origin)?,
+                    false => stream,
+                }
+            }
+        };
+        let stream = if origin.tls { self.trust.wrap(origin, stream)? } else { stream };
+        Ok(connection(stream))
+    }
+
+    fn dial(&self, origin: &Origin) -> Attempt<Box<dyn Stream>> {
+        let host = origin.host_and_port();
+        let unreachable = |error: Error| Failure { unreachable: true, ..Failure::lasting(error) };
+        let addresses = (origin.host.as_str(), origin.port).to_socket_addrs();
+        let addresses = addresses.context(|| format!("find the address of {}", origin.host));
+        let mut last = Error::new(format!("{} has no address", origin.host));
+        for address in addresses.map_err(unreachable)?.take(MAX_ADDRESSES) {
+            let dialled = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
+            let dialled = dialled.and_then(|stream| {
+                stream.set_read_timeout(Some(self.stall))?;
+                stream.set_write_timeout(Some(self.stall))?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            });
+            match dialled.context(|| format!("connect to {host}")) {
+                Ok(stream) => return Ok(Box::new(stream)),
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    /// Asks a proxy for a connection to `origin`.
+    fn tunnel(
+        &self,
+        proxy: &Proxy,
+        stream: Box<dyn Stream>,
+        origin: &Origin,
+    ) -> Attempt<Box<dyn Stream>> {
+        let url = Url { origin: origin.clone(), target: origin.host_and_port() };
+        let authorization = proxy.authorization.clone();
+        let headers: Vec<_> =
+            authorization.map(|value| ("Proxy-Authorization", value)).into_iter().collect();
+        let request = Request { method: "CONNECT", url: &url, headers: &headers, absolute: false };
+        let answer = exchange(connection(stream), &request, Payload::Tunnel);
+        let (head, body) = answer.map_err(|error| self.failure(&proxy.origin, error))?;
+        let name = proxy.origin.host_and_port();
+        let refused = |status| {
+            Error::new(format!("the proxy {name} answers {status} to CONNECT {}", url.target))
+        };
+        match head.status {
+            200..300 => body.into_stream().ok_or_else(|| refused(head.status).into()),
+            502..=504 => Err(Failure::passing(refused(head.status))),
+            status => Err(refused(status).into()),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Who we are to a registry: `~/.docker/config.json`, shared with every other tool that reads it.
+//!
+//! `credHelpers` and `credsStore` name programs `docker-credential-NAME`, found on the PATH of this
+//! host, that are asked over their standard input (docker/docker-credential-helpers); else `auths`
+//! holds `user:password` in base64. Keys that we don't know are kept as they are.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use miniserde::json::{self, Object, Value};
+
+use super::base64;
+use crate::error::{Context, Result, fail};
+use crate::json::{Node, parse};
+use crate::store::{self, Durability, make_dir};
+
+/// The longest answer of a helper: a password or token with its user.
+const MAX_ANSWER: u64 = 256 << 10;
+/// The key of Docker Hub, for reasons of history.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    Password {
+        user: String,
+        password: String,
+    },
+    /// A refresh token, to have access tokens made of.
+    Identity(String),
+}
+
+/// Where credentials are kept.
+pub struct CredentialFile {
+    path: PathBuf,
+}
+
+impl CredentialFile {
+    /// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+    pub fn open() -> CredentialFile {
+        let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+        let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+        let directory = directory.unwrap_or_else(|| home().join(".docker"));
+        let path = directory.join("config.json");
+        // A link to a file kept elsewhere stays a link.
+        CredentialFile { path: fs::canonicalize(&path).unwrap_or(path) }
+    }
+
+    fn read(&self) -> Result<Value> {
+        let Some(bytes) = store::read(&self.path)? else {
+            return Ok(Value::Object(Object::new()));
+        };
+        match bytes.iter().all(u8::is_ascii_whitespace) {
+            true => Ok(Value::Object(Object::new())),
+            false => parse(&self.path.display().to_string(), &bytes),
+        }
+    }
+
+    /// What to show to the registry `host`; nothing is anonymous.
+    pub fn find(&self, host: &str) -> Result<Option<Credentials>> {
+        let document = self.path.display().to_string();
+        let value = self.read()?;
+        let root = Node::root(&document, &value);
+        if let Some(helper) = helper_for(&root, host)? {
+            return ask_helper(&helper, host);
+        }
+        let Some(auths) = root.get("auths")? else { return Ok(None) };
+        let entries = auths.fields(usize::MAX, |key, entry| {
+            Ok(if same_registry(key, host) {
+                Some((key == key_of(host), read_entry(entry)?))
+            } else {
+                None
+            })
+        })?;
+        // The registry's own key before other spellings of it.
+        let mut entries: Vec<_> = entries.into_iter().flatten().collect();
+        entries.sort_by_key(|(own, _)| !own);
+        Ok(entries.into_iter().find_map(|(_, credentials)| credentials))
+    }
+
+    /// Keeps `credentials` for `host`; tells where.
+    pub fn keep(&self, host: &str, credentials: &Credentials) -> Result<String> {
+        let document = self.path.display().to_string();
+        let mut value = self.read()?;
+        if let Some(helper) = helper_for(&Node::root(&document, &value), host)? {
+            let (user, secret) = match credentials {
+                Credentials::Password { user, password } => (user.as_str(), password),
+                Credentials::Identity(token) => ("<token>", token),
+            };
+            let mut entry = Object::new();
+            for (key, text) in [("ServerURL", key_of(host)), ("Username", user), ("Secret", secret)]
+            {
+                entry.insert(key.into(), Value::String(text.to_owned()));
+            }
+            run_helper(&helper, "store", &json::to_string(&Value::Object(entry)))?;
+            return Ok(format!("docker-credential-{helper}"));
+        }
+        let mut entry = Object::new();
+        match credentials {
+            Credentials::Password { user, password } => {
+                let both = base64::encode(format!("{user}:{password}").as_bytes());
+                entry.insert("auth".into(), Value::String(both));
+            }
+            Credentials::Identity(token) => {
+                entry.insert("identitytoken".into(), Value::String(token.clone()));
+            }
+        }
+        let auths = object_in(&mut value, "auths");
+        let Some(auths) = auths else { fail!("{document}: auths should be an object") };
+        auths.retain(|key, _| !same_registry(key, host));
+        auths.insert(key_of(host).to_owned(), Value::Object(entry));
+        self.write(&value)?;
+        Ok(document)
+    }
+
+    /// Forgets what is kept for `host`; false if nothing was.
+    pub fn forget(&self, host: &str) -> Result<bool> {
+        let document = self.path.display().to_string();
+        let mut value = self.read()?;
+        let helper = helper_for(&Node::root(&document, &value), host)?;
+        let mut forgot = false;
+        if let Some(helper) = helper
+            && ask_helper(&helper, host)?.is_some()
+        {
+            run_helper(&helper, "erase", key_of(host))?;
+            forgot = true;
+        }
+        if let Value::Object(root) = &mut value
+            && let Some(Value::Object(auths)) = root.get_mut("auths")
+        {
+            let before = auths.len();
+            auths.retain(|key, _| !same_registry(key, host));
+            if auths.len() < before {
+                self.write(&value)?;
+                forgot = true;
+            }
+        }
+        Ok(forgot)
+    }
+
+    fn write(&self, value: &Value) -> Result<()> {
+        if let Some(directory) = self.path.parent() {
+            make_dir(directory)?;
+        }
+        let text = json::to_string(value) + "\n";
+        store::replace(&self.path, text.as_bytes(), Durability::Synced)
+    }
+}
+
+fn key_of(host: &str) -> &str {
+    if host == "docker.io" { HUB_KEY } else { host }
+}
+
+/// Whether a key of `auths` or `credHelpers` means `host`: older tools wrote it as a URL.
+fn same_registry(key: &str, host: &str) -> bool {
+    let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
+    let bare = bare.split('/').next().unwrap_or_default();
+    match bare {
+        "index.docker.io" | "registry-1.docker.io" | "docker.io" => host == "docker.io",
+        other => other == host,
+    }
+}
+
+/// An entry of `auths`: empty where a helper holds the secret.
+fn read_entry(entry: &Node<'_>) -> Result<Option<Credentials>> {
+    let token = entry.text("identitytoken")?;
+    if !token.is_empty() {
+        return Ok(Some(Credentials::Identity(token)));
+    }
+    let encoded = entry.text("auth")?;
+    if encoded.is_empty() {
+        let (user, password) = (entry.text("username")?, entry.text("password")?);
+        let given = !user.is_empty();
+        return Ok(given.then_some(Credentials::Password { user, password }));
+    }
+    let plain = base64::decode(encoded.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
+    match plain.as_deref().and_then(|plain| plain.split_once(':')) {
+        Some((user, password)) => {
+            // Some tools pad the password with NULs.
+            let password = password.trim_matches('\0').to_owned();
+            Ok(Some(Credentials::Password { user: user.to_owned(), password }))
+        }
+        None => Err(entry.wrong("an entry whose auth is USER:PASSWORD in base64")),
+    }
+}
+
+fn helper_for(root: &Node<'_>, host: &str) -> Result<Option<String>> {
+    if let Some(helpers) = root.get("credHelpers")? {
+        let named = helpers.fields(usize::MAX, |key, helper| {
+            Ok(if same_registry(key, host) { Some(helper.string()?) } else { None })
+        })?;
+        if let Some(helper) = named.into_iter().flatten().next() {
+            return Ok(Some(helper));
+        }
+    }
+    Ok(Some(root.text("credsStore")?).filter(|helper| !helper.is_empty()))
+}
+
+fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
+    let answer = match run_helper(helper, "get", key_of(host)) {
+        Ok(answer) => answer,
+        Err(error) if error.to_string().contains("not found in native keychain") => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let document = format!("docker-credential-{helper}");
+    let value = parse(&document, answer.as_bytes())?;
+    let root = Node::root(&document, &value);
+    let (user, secret) = (root.text("Username")?, root.text("Secret")?);
+    Ok(match user.as_str() {
+        "" if secret.is_empty() => None,
+        "<token>" => Some(Credentials::Identity(secret)),
+        _ => Some(Credentials::Password { user, password: secret }),
+    })
+}
+
+fn run_helper(helper: &str, action: &str, input: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !helper.bytes().all(plain) {
+        fail!("bad name of a credential helper: '{}'", helper.escape_debug());
+    }
+    let program = format!("docker-credential-{helper}");
+    let (stdin, stdout) = (Stdio::piped(), Stdio::piped());
+    let child = Command::new(&program).arg(action).stdin(stdin).stdout(stdout).spawn();
+    let mut child = child.context(|| format!("run {program}"))?;
+    let mut answer = String::new();
+    let talked = (|| {
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        match &mut child.stdout {
+            Some(stdout) => stdout.take(MAX_ANSWER).read_to_string(&mut answer).map(|_| ()),
+            None => Ok(()),
+        }
+    })();
+    drop(child.stdout.take());
+    let status = child.wait().context(|| format!("wait for {program}"))?;
+    if !status.success() {
+        fail!("{program} {action}: {}", answer.trim().escape_debug());
+    }
+    talked.context(|| format!("talk to {program}"))?;
+    Ok(answer)
+}
+
+fn object_in<'a>(value: &'a mut Value, key: &str) -> Option<&'a mut Object> {
+    let Value::Object(root) = value else { return None };
+    if !matches!(root.get(key), Some(Value::Object(_))) {
+        root.insert(key.to_owned(), Value::Object(Object::new()));
+    }
+    match root.get_mut(key) {
+        Some(Value::Object(object)) => Some(object),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::Scratch;
+    use super::*;
+
+    fn password(user: &str, password: &str) -> Credentials {
+        Credentials::Password { user: user.into(), password: password.into() }
+    }
+
+    #[test]
+    fn keeps_what_others_wrote() {
+        let scratch = Scratch::new("credentials");
+        let path = scratch.file(
+            "config.json",
+            br#"{"auths":{"https://reg.example/v1/":{"auth":"b2xkOm9sZA=="},"other":{}},
+                "psFormat":"x","plugins":{"a":{"n":1}}}"#,
+        );
+        let file = CredentialFile { path: path.clone() };
+        assert!(file.find("reg.example").unwrap() == Some(password("old", "old")));
+        file.keep("reg.example", &password("me", "a:b")).unwrap();
+        file.keep("docker.io", &Credentials::Identity("t".into())).unwrap();
+        assert!(file.find("reg.example").unwrap() == Some(password("me", "a:b")));
+        assert!(file.find("docker.io").unwrap() == Some(Credentials::Identity("t".into())));
+        assert!(file.find("other").unwrap().is_none());
+        assert!(file.forget("reg.example").unwrap());
+        assert!(!file.forget("reg.example").unwrap());
+        assert_eq!(
+            fs::read_to_string(path).unwrap(),
+            "{\"auths\":{\"https://index.docker.io/v1/\":{\"identitytoken\":\"t\"},\"other\":{}},\
+             \"plugins\":{\"a\":{\"n\":1}},\"psFormat\":\"x\"}\n"
+        );
+    }
+
+    #[test]
+    fn bad_files_are_told_of() {
+        let scratch = Scratch::new("credentials-bad");
+        for (text, reason) in [
+            ("{", "not valid JSON"),
+            (r#"{"auths":[]}"#, "auths should be an object"),
+            (r#"{"auths":{"h":{"auth":"!"}}}"#, "auths.h should be an entry"),
+            (r#"{"credsStore":"../x"}"#, "bad name of a credential helper"),
+        ] {
+            let file = CredentialFile { path: scratch.file("c.json", text.as_bytes()) };
+            let error = file.find("h").err().unwrap().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let missing = CredentialFile { path: scratch.dir.join("none.json") };
+        assert!(missing.find("h").unwrap().is_none());
+    }
+}

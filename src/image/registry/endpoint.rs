@@ -1,0 +1,351 @@
+//! One registry, or a mirror of it, as one repository is asked for: the API under `/v2/`
+//! (OCI distribution spec), with who we are, where it redirects to, and what it says when it
+//! refuses.
+//!
+//! Credentials go to the registry's own origin and the token server it names, never to where a
+//! redirect leads; a challenge from there isn't answered (CVE-2020-15157), nor is one that names a
+//! token server without TLS when the registry has it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::auth::{Challenge, Token, basic, fetch_token};
+use super::connect::Connector;
+use super::credentials::Credentials;
+use super::http::{Attempt, Body, Failure, Head, Payload};
+use super::url::{Origin, Url};
+use crate::error::{Error, Result};
+use crate::json::{Node, parse};
+
+const MAX_REDIRECTS: usize = 10;
+/// The longest text of a refusal that is read.
+const MAX_REFUSAL: u64 = 64 << 10;
+/// The longest text of a refusal that is shown.
+const MAX_SHOWN: usize = 300;
+/// How often a request is sent before it is given up, and the waits between.
+pub const MAX_TRIES: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+pub struct Endpoint {
+    pub connector: Connector,
+    /// What stands before `/v2/`.
+    base: Url,
+    /// As users call it: for messages and credentials.
+    pub host: String,
+    scopes: Vec<String>,
+    credentials: Option<Credentials>,
+    authorization: Mutex<Authorization>,
+}
+
+#[derive(Default)]
+struct Authorization {
+    /// The value of the header.
+    header: Option<String>,
+    /// What the token server gave to keep, when it was asked to.
+    refresh: Option<String>,
+}
+
+/// A response, and who gave it.
+pub struct Answer {
+    pub head: Head,
+    pub body: Body,
+    pub origin: Origin,
+}
+
+impl Endpoint {
+    /// Finds out how `base` is to be spoken to: with `may_be_plain`, falls back to plain HTTP where
+    /// there is no TLS.
+    pub fn open(
+        connector: Connector,
+        base: &Url,
+        may_be_plain: bool,
+        host: &str,
+        scopes: Vec<String>,
+        credentials: Option<Credentials>,
+    ) -> Result<Endpoint> {
+        let mut endpoint = Endpoint {
+            connector,
+            base: base.clone(),
+            host: host.to_owned(),
+            scopes,
+            credentials,
+            authorization: Mutex::default(),
+        };
+        let first = patiently(|| endpoint.ping());
+        match first {
+            Err(failure) if may_be_plain && (failure.plain || failure.unreachable) => {
+                let origin = &mut endpoint.base.origin;
+                if origin.port == 443 {
+                    origin.port = 80;
+                }
+                origin.tls = false;
+                // A host that isn't there at all is told of by the first failure.
+                let unreachable = failure.unreachable;
+                let second = patiently(|| endpoint.ping());
+                second.map_err(|second| if unreachable { failure.error } else { second.error })?;
+            }
+            result => result.map_err(|failure| failure.error)?,
+        }
+        Ok(endpoint)
+    }
+
+    /// Asks for `/v2/`, and learns by it who wants to know who we are.
+    fn ping(&self) -> Attempt<()> {
+        let url = self.url("");
+        let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;
+        self.connector.recycle(&url.origin, body);
+        match head.status {
+            401 => match Challenge::of(&head) {
+                Some(Challenge::Basic) if self.credentials.is_none() => Ok(()),
+                Some(challenge) => self.authorize(&challenge, None),
+                None => Ok(()),
+            },
+            429 | 500.. => Err(self.refusal(&head, &[])),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the credentials are good: a request for `/v2/` is answered with anything but a
+    /// refusal. Gives the refresh token if the token server gave one.
+    pub fn check_login(&self) -> Result<Option<String>> {
+        self.document("GET", &self.url(""), &[], Payload::Empty, MAX_REFUSAL)?;
+        Ok(self.locked().refresh.clone())
+    }
+
+    /// `BASE/v2/PATH`
+    pub fn url(&self, path: &str) -> Url {
+        let prefix = self.base.target.trim_end_matches('/');
+        self.base.with_target(format!("{prefix}/v2/{path}"))
+    }
+
+    /// Sends a request and reads the answer whole, patiently. A refusal is an error.
+    pub fn document(
+        &self,
+        method: &'static str,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        payload: Payload<'_>,
+        limit: u64,
+    ) -> Result<(Head, Vec<u8>)> {
+        let answered = patiently(|| {
+            // Only streams can't be sent again, and they are no payload of documents.
+            let payload = payload.again().unwrap_or(Payload::Empty);
+            let answer = self.ask(method, url, headers, payload)?;
+            let bytes = self.connector.read_whole(&answer.origin, answer.body, limit)?;
+            Ok((answer.head, bytes))
+        });
+        answered.map_err(|failure| failure.error)
+    }
+
+    /// Sends a request once: authorized, redirects followed. A refusal is a failure.
+    pub fn ask(
+        &self,
+        method: &'static str,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        mut payload: Payload<'_>,
+    ) -> Attempt<Answer> {
+        let used = self.locked().header.clone();
+        let first = self.follow(method, url, headers, used.as_deref(), &mut payload)?;
+        if first.head.status < 400 {
+            return Ok(first);
+        }
+        let challenge = Challenge::of(&first.head).filter(|_| first.head.status == 401);
+        let ours = first.origin == self.base.origin;
+        let Some(challenge) = challenge.filter(|_| ours) else { return Err(self.refused(first)) };
+        self.connector.recycle(&first.origin, first.body);
+        self.authorize(&challenge, used.as_deref())?;
+        if payload.again().is_none() {
+            let told = format!("{} wants another token midway", self.host);
+            return Err(Failure::passing(Error::new(told)));
+        }
+        let now = self.locked().header.clone();
+        let second = self.follow(method, url, headers, now.as_deref(), &mut payload)?;
+        match second.head.status < 400 {
+            true => Ok(second),
+            false => Err(self.refused(second)),
+        }
+    }
+
+    fn follow(
+        &self,
+        method: &'static str,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        authorization: Option<&str>,
+        payload: &mut Payload<'_>,
+    ) -> Attempt<Answer> {
+        let mut url = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut headers = headers.to_vec();
+            if let Some(value) = authorization
+                && url.origin == self.base.origin
+            {
+                headers.push(("Authorization", value.to_owned()));
+            }
+            let (again, sent) = match &mut *payload {
+                Payload::Stream(stream) => (false, Payload::Stream(&mut **stream)),
+                other => (true, other.again().unwrap_or(Payload::Empty)),
+            };
+            let (head, body) = self.connector.send(method, &url, &headers, sent)?;
+            let redirect = matches!(head.status, 307 | 308)
+                || matches!(head.status, 301..=303) && matches!(method, "GET" | "HEAD");
+            let location = head.header("location").filter(|_| redirect && again);
+            let Some(location) = location else {
+                return Ok(Answer { head, body, origin: url.origin });
+            };
+            let next = url.join(location)?;
+            if url.origin.tls && !next.origin.tls {
+                let to = next.origin.host_and_port();
+                let told = format!("{} redirects from TLS to plain HTTP at {to}", self.host);
+                return Err(Error::new(told).into());
+            }
+            self.connector.recycle(&url.origin, body);
+            url = next;
+        }
+        let told = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
+        Err(Error::new(told).into())
+    }
+
+    /// Does what the challenge asks, unless another thread did since `used` was sent.
+    fn authorize(&self, challenge: &Challenge, used: Option<&str>) -> Attempt<()> {
+        let mut authorization = self.locked();
+        if authorization.header.as_deref() != used {
+            return Ok(());
+        }
+        match challenge {
+            Challenge::Basic => match &self.credentials {
+                Some(Credentials::Password { user, password }) if used.is_none() => {
+                    authorization.header = Some(basic(user, password));
+                }
+                Some(Credentials::Password { .. }) => {
+                    let told = format!("{} refuses: wrong user or password", self.host);
+                    return Err(Error::new(told).into());
+                }
+                _ => return Err(self.log_in_first()),
+            },
+            Challenge::Bearer { realm, service, scope } => {
+                let realm = self.base.join(realm)?;
+                if self.base.origin.tls && !realm.origin.tls {
+                    let told = format!("{} names a token server without TLS: {realm}", self.host);
+                    return Err(Error::new(told).into());
+                }
+                let mut scopes = self.scopes.clone();
+                if !scope.is_empty() && !scopes.iter().any(|known| covers(known, scope)) {
+                    scopes.push(scope.clone());
+                }
+                let Token { access, refresh } = fetch_token(
+                    &self.connector,
+                    &realm,
+                    service,
+                    &scopes,
+                    self.credentials.as_ref(),
+                    self.scopes.is_empty(),
+                )?;
+                authorization.header = Some(format!("Bearer {access}"));
+                authorization.refresh = refresh;
+            }
+        }
+        Ok(())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Authorization> {
+        self.authorization.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn log_in_first(&self) -> Failure {
+        let host = &self.host;
+        Error::new(format!("{host} wants to know who asks: mydocker login {host}")).into()
+    }
+
+    fn refused(&self, answer: Answer) -> Failure {
+        let Answer { head, body, origin } = answer;
+        // The status alone says enough if the text can't be had.
+        let text = self.connector.read_whole(&origin, body, MAX_REFUSAL).unwrap_or_default();
+        let mut failure = self.refusal(&head, &text);
+        if head.status == 401 && origin == self.base.origin && self.credentials.is_none() {
+            failure = self.log_in_first().context(|| failure.error.to_string());
+        }
+        failure
+    }
+
+    /// What a status of 400 and above means.
+    fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
+        let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
+        let told = Error::new(format!("{} answers {}{reason}", self.host, head.status));
+        match head.status {
+            408 | 425 | 429 | 500.. => {
+                Failure { after: head.retry_after(), ..Failure::passing(told) }
+            }
+            404 => Failure { missing: true, ..Failure::lasting(told) },
+            _ => Failure::lasting(told),
+        }
+    }
+}
+
+/// Whether a scope `repository:a:pull,push` grants all that `repository:a:pull` asks.
+fn covers(known: &str, asked: &str) -> bool {
+    let (Some((known, grants)), Some((asked, wants))) =
+        (known.rsplit_once(':'), asked.rsplit_once(':'))
+    else {
+        return known == asked;
+    };
+    known == asked && wants.split(',').all(|want| grants.split(',').any(|grant| grant == want))
+}
+
+/// The message in `{"errors":[{"code":…,"message":…}]}`.
+fn reason(text: &[u8]) -> Option<String> {
+    let value = parse("", text).ok()?;
+    let root = Node::root("", &value);
+    let errors = root.get("errors").ok()??;
+    let messages = errors.each(100, |error| {
+        let message = error.text("message")?;
+        Ok(if message.is_empty() { error.text("code")? } else { message })
+    });
+    let mut reason = messages.ok()?.into_iter().find(|message| !message.is_empty())?;
+    let end = reason.char_indices().nth(MAX_SHOWN).map_or(reason.len(), |(at, _)| at);
+    reason.truncate(end);
+    Some(reason.escape_debug().to_string())
+}
+
+/// Tries until it is done, can't be done, or was tried too often.
+pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
+    let mut tries = 1;
+    loop {
+        match attempt() {
+            Err(failure) if failure.passing && tries < MAX_TRIES => wait(&failure, tries),
+            result => return result,
+        }
+        tries += 1;
+    }
+}
+
+/// Waits before the next try: as long as asked, or twice as long as the last time.
+pub fn wait(failure: &Failure, tries: u32) {
+    let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
+    std::thread::sleep(failure.after.unwrap_or(doubled).min(MAX_WAIT));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_refusal_is_bounded_and_harmless() {
+        let text =
+            br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown\u001b[2J"}]}"#;
+        assert_eq!(reason(text).unwrap(), "manifest unknown\\u{1b}[2J");
+        let long = format!(r#"{{"errors":[{{"message":"{}"}}]}}"#, "é".repeat(5000));
+        assert_eq!(reason(long.as_bytes()).unwrap().chars().count(), MAX_SHOWN);
+        assert_eq!(reason(b"<html>"), None);
+        assert_eq!(reason(br#"{"errors":[{"code":"DENIED"}]}"#).unwrap(), "DENIED");
+    }
+
+    #[test]
+    fn scopes_that_are_granted_already() {
+        assert!(covers("repository:a/b:pull,push", "repository:a/b:pull"));
+        assert!(!covers("repository:a/b:pull", "repository:a/b:pull,push"));
+        assert!(!covers("repository:a/b:pull", "repository:a:pull"));
+    }
+}

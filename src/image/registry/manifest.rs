@@ -1,0 +1,203 @@
+//! Manifests and indexes: OCI image spec (manifest.md, image-index.md) and Docker's schema 2, which
+//! differ in their media types only. Schema 1 is refused by name.
+
+use miniserde::json::Value;
+
+use super::super::config::MAX_LAYERS;
+use super::super::digest::Digest;
+use super::super::platform::Platform;
+use crate::error::{Result, fail};
+use crate::json::{Node, parse};
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const OCI_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// Most images of an index.
+const MAX_IMAGES: usize = 1000;
+/// The largest blob that is taken.
+pub const MAX_BLOB: u64 = 1 << 40;
+
+/// What a manifest says of a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    pub config: Descriptor,
+    /// Base first.
+    pub layers: Vec<Descriptor>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Document {
+    Manifest(Manifest),
+    /// Images by platform, in their order.
+    Index(Vec<(Platform, Descriptor)>),
+}
+
+impl Document {
+    /// Parses a manifest or an index; `media_type` is what the registry called it.
+    pub fn parse(document: &str, media_type: &str, bytes: &[u8]) -> Result<Document> {
+        let value = parse(document, bytes)?;
+        let root = Node::root(document, &value);
+        if root.get("schemaVersion")?.map(|version| version.unsigned()).transpose()? == Some(1) {
+            fail!("{document} is of Docker's schema 1, which is out of use: push the image anew");
+        }
+        let stated = root.text("mediaType")?;
+        let media_type = if stated.is_empty() { media_type } else { &stated };
+        let (config, images) = (root.get("config")?.is_some(), root.get("manifests")?.is_some());
+        // What could be read as either is told apart differently by others (CVE-2021-41190).
+        if config && images {
+            fail!("{document} is a manifest and an index at once");
+        }
+        match media_type {
+            OCI_INDEX | DOCKER_LIST => parse_index(&root).map(Document::Index),
+            OCI_MANIFEST | DOCKER_MANIFEST => parse_manifest(&root).map(Document::Manifest),
+            _ if images => parse_index(&root).map(Document::Index),
+            _ if config => parse_manifest(&root).map(Document::Manifest),
+            other => fail!("{document} is of the unknown kind '{}'", other.escape_debug()),
+        }
+    }
+}
+
+impl Manifest {
+    /// Parses a manifest that was kept.
+    pub fn parse(document: &str, bytes: &[u8]) -> Result<Manifest> {
+        match Document::parse(document, "", bytes)? {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(_) => fail!("{document} is an index, not a manifest"),
+        }
+    }
+
+    /// The OCI document.
+    pub fn to_json(&self) -> String {
+        let layers: Vec<String> = self.layers.iter().map(Descriptor::to_json).collect();
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{},"layers":[{}]}}"#,
+            self.config.to_json(),
+            layers.join(",")
+        )
+    }
+}
+
+impl Descriptor {
+    fn parse(node: &Node<'_>) -> Result<Descriptor> {
+        let digest = node.need("digest")?;
+        let size = node.need("size")?.unsigned()?;
+        if size > MAX_BLOB {
+            return Err(node.wrong(&format!("at most {MAX_BLOB} bytes")));
+        }
+        Ok(Descriptor {
+            media_type: node.text("mediaType")?,
+            digest: Digest::parse(&digest.string()?)
+                .map_err(|_| digest.wrong("a sha256 digest"))?,
+            size,
+        })
+    }
+
+    fn to_json(&self) -> String {
+        let media_type = miniserde::json::to_string(&Value::String(self.media_type.clone()));
+        let Descriptor { digest, size, .. } = self;
+        format!(r#"{{"mediaType":{media_type},"digest":"{digest}","size":{size}}}"#)
+    }
+}
+
+fn parse_manifest(root: &Node<'_>) -> Result<Manifest> {
+    let config = Descriptor::parse(&root.need("config")?)?;
+    let layers = root.need("layers")?.each(MAX_LAYERS, |layer| {
+        let descriptor = Descriptor::parse(layer)?;
+        // Foreign layers lie outside of the registry: none are made any more.
+        let media_type = &descriptor.media_type;
+        if !media_type.contains("tar") || media_type.contains("foreign") {
+            return Err(
+                layer.wrong(&format!("a layer of an image, not '{}'", media_type.escape_debug()))
+            );
+        }
+        Ok(descriptor)
+    })?;
+    Ok(Manifest { config, layers })
+}
+
+fn parse_index(root: &Node<'_>) -> Result<Vec<(Platform, Descriptor)>> {
+    let images = root.need("manifests")?.each(MAX_IMAGES, |node| {
+        let descriptor = Descriptor::parse(node)?;
+        let platform = match node.get("platform")? {
+            Some(platform) => Platform {
+                os: platform.text("os")?,
+                architecture: platform.text("architecture")?,
+                variant: platform.text("variant")?,
+            },
+            None => Platform::default(),
+        };
+        Ok((platform, descriptor))
+    })?;
+    Ok(images)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(media_type: &str, text: &str) -> Result<Document> {
+        Document::parse("m", media_type, text.as_bytes())
+    }
+
+    #[test]
+    fn manifests_and_indexes_of_both_kinds() {
+        let digest = Digest::of(b"x");
+        let layer = format!(r#"{{"mediaType":"{OCI_GZIP_LAYER}","digest":"{digest}","size":1}}"#);
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{digest}","size":2}},"layers":[{layer}]}}"#
+        );
+        for media_type in [OCI_MANIFEST, DOCKER_MANIFEST, "", "text/plain"] {
+            let Document::Manifest(manifest) = parsed(media_type, &manifest).unwrap() else {
+                panic!("an index")
+            };
+            assert_eq!((manifest.layers.len(), manifest.config.size), (1, 2));
+            assert_eq!(Manifest::parse("m", manifest.to_json().as_bytes()).unwrap(), manifest);
+        }
+        let index = format!(
+            r#"{{"manifests":[{{"digest":"{digest}","size":1,"mediaType":"{OCI_MANIFEST}",
+            "platform":{{"os":"linux","architecture":"arm","variant":"v7"}}}}]}}"#
+        );
+        for media_type in [OCI_INDEX, DOCKER_LIST, ""] {
+            let Document::Index(images) = parsed(media_type, &index).unwrap() else {
+                panic!("a manifest")
+            };
+            assert_eq!(images[0].0.to_string(), "linux/arm/v7");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let digest = Digest::of(b"x");
+        for (text, reason) in [
+            (r#"{"schemaVersion":1}"#.to_owned(), "schema 1"),
+            ("{}".to_owned(), "unknown kind"),
+            (r#"{"manifests":[],"config":{}}"#.to_owned(), "at once"),
+            (
+                r#"{"config":{"digest":"md5:x","size":1},"layers":[]}"#.to_owned(),
+                "m: config.digest",
+            ),
+            (format!(r#"{{"config":{{"digest":"{digest}","size":-1}}}}"#), "m: config.size"),
+            (
+                format!(
+                    r#"{{"config":{{"digest":"{digest}","size":1}},"layers":[{{"digest":"{digest}",
+                    "size":1,"mediaType":"application/vnd.cncf.helm.chart"}}]}}"#
+                ),
+                "m: layers[0] should be a layer",
+            ),
+        ] {
+            let error = parsed("", &text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

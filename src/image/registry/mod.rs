@@ -1,0 +1,125 @@
+//! Registries (OCI distribution spec), spoken to by a small blocking client of our own.
+//!
+//! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` for who we
+//! are; `fetch` is a blob's bytes through cuts and stalls; `connect` makes connections, with
+//! `proxy`, `tls` and `http` below it. `manifest` is what registries hold, `settings` what the
+//! administrator says of them.
+
+mod auth;
+mod base64;
+mod connect;
+pub mod credentials;
+pub mod endpoint;
+pub mod fetch;
+pub mod http;
+pub mod manifest;
+mod proxy;
+mod settings;
+#[cfg(feature = "pull")]
+mod tls;
+#[cfg(not(feature = "pull"))]
+#[path = "no_tls.rs"]
+mod tls;
+pub mod url;
+
+use std::path::PathBuf;
+
+use connect::Connector;
+use credentials::{CredentialFile, Credentials};
+use endpoint::Endpoint;
+use proxy::Proxies;
+use settings::Settings;
+use tls::Trust;
+use url::{Origin, Url};
+
+use super::digest::Digest;
+use crate::error::Result;
+
+/// The host that serves docker.io.
+const HUB: &str = "registry-1.docker.io";
+
+/// What happens to a layer on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Not begun, or another process downloads it.
+    Waiting,
+    /// It was there before.
+    Exists,
+    /// So many of its bytes have arrived.
+    Moved {
+        bytes: u64,
+        of: u64,
+    },
+    Pulled,
+    Pushed,
+    /// The registry has it in another repository.
+    Mounted,
+}
+
+/// What whoever watches a pull or push hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Which layer, and what of it.
+    Layer(Digest, Step),
+    /// To be told as it is.
+    Line(String),
+    Warning(String),
+}
+
+pub type Watch<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// How the user wants a registry to be spoken to.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// False: plain HTTP will do, and any certificate. `None` leaves it to the settings.
+    pub tls_verify: Option<bool>,
+    /// Authorities to trust besides the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Instead of what is kept.
+    pub credentials: Option<Credentials>,
+}
+
+/// Opens the registry `host` for `scopes`.
+pub fn open(host: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
+    let settings = Settings::read()?;
+    open_at(&settings, host, None, scopes, access)
+}
+
+/// The mirrors of `host` that can be spoken to, then what opens the registry itself. A mirror that
+/// can't be is left out: that is what mirrors are for.
+pub fn open_mirrors(host: &str, scopes: &[String], access: &Access) -> Result<Vec<Endpoint>> {
+    let settings = Settings::read()?;
+    let mirrors = settings.mirrors_of(host).iter();
+    let opened = mirrors.map(|base| open_at(&settings, host, Some(base), scopes.to_vec(), access));
+    Ok(opened.filter_map(Result::ok).collect())
+}
+
+fn open_at(
+    settings: &Settings,
+    host: &str,
+    mirror: Option<&Url>,
+    scopes: Vec<String>,
+    access: &Access,
+) -> Result<Endpoint> {
+    let (base, name) = match mirror {
+        Some(base) => (base.clone(), base.origin.authority()),
+        None => {
+            let served_by = if host == "docker.io" { HUB } else { host };
+            let origin = Origin::parse(true, served_by)?;
+            (Url { origin, target: "/".to_owned() }, host.to_owned())
+        }
+    };
+    let verified = access.tls_verify.unwrap_or_else(|| !settings.is_insecure(&name));
+    let may_be_plain = base.origin.tls && (!verified || base.origin.is_loopback());
+    let unverified = (!verified).then(|| base.origin.host.clone());
+    let trust = Trust::new(settings.certs.clone(), access.ca_cert.clone(), unverified);
+    let connector = Connector::new(trust, Proxies::from_environment()?, settings.stall);
+    // What is given on the command line is for the registry, not for its mirrors.
+    let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
+        None => CredentialFile::open().find(&name)?,
+        given => given,
+    };
+    // The user's --tls-verify=true is stronger than loopback.
+    let may_be_plain = may_be_plain && access.tls_verify != Some(true);
+    Endpoint::open(connector, &base, may_be_plain, &name, scopes, credentials)
+}

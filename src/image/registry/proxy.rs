@@ -1,0 +1,177 @@
+//! Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either
+//! case, as Go's programs read them. This machine itself is never asked for through a proxy.
+
+use std::net::IpAddr;
+
+use super::base64;
+use super::url::{Origin, Url};
+use crate::error::{Result, fail};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    pub origin: Origin,
+    /// Value of `Proxy-Authorization`.
+    pub authorization: Option<String>,
+}
+
+/// The proxies of the environment.
+#[derive(Debug, Default)]
+pub struct Proxies {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    except: Vec<String>,
+}
+
+impl Proxies {
+    pub fn from_environment() -> Result<Proxies> {
+        Proxies::read(&|name| {
+            let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
+            value.ok().filter(|value| !value.is_empty())
+        })
+    }
+
+    fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Proxies> {
+        let proxy = |name| match variable(name).or_else(|| variable("ALL_PROXY")) {
+            Some(text) => Proxy::parse(name, &text).map(Some),
+            None => Ok(None),
+        };
+        let except = variable("NO_PROXY").unwrap_or_default();
+        let except = except.split(',').map(|entry| entry.trim().to_ascii_lowercase());
+        Ok(Proxies {
+            http: proxy("HTTP_PROXY")?,
+            https: proxy("HTTPS_PROXY")?,
+            except: except.filter(|entry| !entry.is_empty()).collect(),
+        })
+    }
+
+    /// The proxy for requests to `origin`.
+    pub fn of(&self, origin: &Origin) -> Option<&Proxy> {
+        let proxy = if origin.tls { &self.https } else { &self.http };
+        let direct = origin.is_loopback() || self.except.iter().any(|entry| matches(entry, origin));
+        proxy.as_ref().filter(|_| !direct)
+    }
+}
+
+/// Whether an entry of NO_PROXY (`*`, a domain, an address, a range; with a port or not) means
+/// `origin`.
+fn matches(entry: &str, origin: &Origin) -> bool {
+    if entry == "*" || entry == origin.host {
+        return true;
+    }
+    if let Ok(address) = origin.host.parse::<IpAddr>()
+        && let Some((network, bits)) = entry.split_once('/')
+    {
+        return in_range(address, network, bits);
+    }
+    let name = match entry.rsplit_once(':') {
+        Some((name, port)) if port.parse() == Ok(origin.port) => name,
+        Some((_, port)) if port.parse::<u16>().is_ok() && !entry.contains("::") => return false,
+        _ => entry,
+    };
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    let domain = name.strip_prefix('.').unwrap_or(name);
+    let below = origin.host.strip_suffix(domain).is_some_and(|left| left.ends_with('.'));
+    origin.host == name || !domain.is_empty() && below
+}
+
+fn in_range(address: IpAddr, network: &str, bits: &str) -> bool {
+    let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
+        return false;
+    };
+    match (address, network) {
+        (IpAddr::V4(address), IpAddr::V4(network)) => {
+            let shift = 32u32.saturating_sub(bits);
+            let shifted = |address: std::net::Ipv4Addr| u64::from(address.to_bits()) >> shift;
+            shifted(address) == shifted(network)
+        }
+        (IpAddr::V6(address), IpAddr::V6(network)) => {
+            let shift = 128u32.saturating_sub(bits);
+            let shifted = |address: std::net::Ipv6Addr| {
+                address.to_bits().checked_shr(shift).unwrap_or_default()
+            };
+            shifted(address) == shifted(network)
+        }
+        _ => false,
+    }
+}
+
+impl Proxy {
+    /// Parses `[http[s]://][USER[:PASSWORD]@]HOST[:PORT]`.
+    fn parse(name: &str, text: &str) -> Result<Proxy> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let rest = rest.trim_end_matches('/');
+        if !matches!(scheme, "http" | "https") {
+            fail!("{name}: a proxy of the kind '{scheme}' is not supported, only http and https");
+        }
+        let (user, authority) = match rest.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, rest),
+        };
+        // The value isn't repeated: it may hold a password.
+        let Ok(url) = Url::parse(&format!("{scheme}://{authority}")) else {
+            fail!("{name} is not the URL of a proxy");
+        };
+        let authorization =
+            user.map(|user| format!("Basic {}", base64::encode(&percent_decode(user))));
+        Ok(Proxy { origin: url.origin, authorization })
+    }
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, escaped) {
+            (b'%', Some(escaped)) => {
+                bytes.push(escaped);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        Url::parse(text).unwrap().origin
+    }
+
+    #[test]
+    fn the_environment_as_go_reads_it() {
+        let proxies = Proxies::read(&|name| match name {
+            "HTTPS_PROXY" => Some("http://me:p%40ss@proxy.example:3128/".into()),
+            "NO_PROXY" => Some("inner.example, .dot.example,10.0.0.0/8,reg.example:5000".into()),
+            _ => None,
+        })
+        .unwrap();
+        let proxy = proxies.of(&origin("https://reg.example")).unwrap();
+        assert_eq!(proxy.origin.host_and_port(), "proxy.example:3128");
+        assert_eq!(proxy.authorization.as_deref(), Some("Basic bWU6cEBzcw=="));
+        for direct in [
+            "http://reg.example",
+            "https://localhost:5000",
+            "https://127.0.0.1:5000",
+            "https://inner.example",
+            "https://a.inner.example",
+            "https://a.dot.example",
+            "https://10.1.2.3",
+            "https://reg.example:5000",
+        ] {
+            assert_eq!(proxies.of(&origin(direct)), None, "{direct}");
+        }
+        for through in ["https://11.1.2.3", "https://notinner.example", "https://dot.example"] {
+            assert!(proxies.of(&origin(through)).is_some(), "{through}");
+        }
+        let bad = Proxies::read(&|_| Some("socks5://x".into())).unwrap_err().to_string();
+        assert!(bad.contains("socks5"), "{bad}");
+    }
+}

@@ -1,0 +1,257 @@
+//! Whom TLS trusts: the system's certificates, or Mozilla's where the host has none, and what
+//! certs.d or the command line adds for one registry.
+//!
+//! `certs.d/HOST[:PORT]/` is Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` is a
+//! certificate of our own to show.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme, StreamOwned,
+};
+
+use super::http::{Attempt, Failure, Stream};
+use super::url::Origin;
+use crate::error::{Context, Error, Result, fail};
+use crate::time::Instant;
+
+/// Where systems keep the authorities that they trust, in one file.
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/var/lib/ca-certificates/ca-bundle.pem",
+];
+/// Most certificates and keys of one registry.
+const MAX_FILES: usize = 100;
+
+/// What is trusted, and the TLS settings made of it, by registry.
+pub struct Trust {
+    /// `certs.d` directories, the first that knows a host counts.
+    certs: Vec<PathBuf>,
+    /// Of the command line: for every host that this command speaks to.
+    ca_cert: Option<PathBuf>,
+    /// The host whose certificate isn't looked at.
+    unverified: Option<String>,
+    roots: OnceLock<RootCertStore>,
+    configs: Mutex<HashMap<Origin, Arc<ClientConfig>>>,
+}
+
+impl Trust {
+    pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
+        let (roots, configs) = (OnceLock::new(), Mutex::default());
+        Trust { certs, ca_cert, unverified, roots, configs }
+    }
+
+    /// Speaks TLS over `stream`; the handshake is done with the first byte.
+    pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
+        let name = ServerName::try_from(origin.host.clone());
+        let name = name.map_err(|_| Error::new(format!("bad host name '{}'", origin.host)))?;
+        let session = ClientConnection::new(self.config(origin)?, name);
+        let session = session.map_err(|error| Error::new(error.to_string()))?;
+        Ok(Box::new(StreamOwned::new(session, stream)))
+    }
+
+    fn config(&self, origin: &Origin) -> Result<Arc<ClientConfig>> {
+        // A poisoned lock is a thread's panic, which ends the process.
+        let mut configs = self.configs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(config) = configs.get(origin) {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.make_config(origin)?);
+        configs.insert(origin.clone(), Arc::clone(&config));
+        Ok(config)
+    }
+
+    fn make_config(&self, origin: &Origin) -> Result<ClientConfig> {
+        let mut roots = self.roots.get_or_init(system_roots).clone();
+        if let Some(file) = &self.ca_cert {
+            add_roots(&mut roots, file)?;
+        }
+        let mut identity = None;
+        for file in self.files_for(origin)? {
+            match file.extension().and_then(|extension| extension.to_str()) {
+                Some("crt") => add_roots(&mut roots, &file)?,
+                Some("cert") => identity = Some(read_identity(&file)?),
+                _ => {}
+            }
+        }
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| Error::new(error.to_string()))?;
+        let builder = match self.unverified.as_deref() == Some(origin.host.as_str()) {
+            true => {
+                let anyone = Arc::new(Anyone(provider));
+                builder.dangerous().with_custom_certificate_verifier(anyone)
+            }
+            false => builder.with_root_certificates(roots),
+        };
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| Error::new(format!("client certificate: {error}")))?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// What certs.d holds for this host.
+    fn files_for(&self, origin: &Origin) -> Result<Vec<PathBuf>> {
+        for certs in &self.certs {
+            for name in [origin.host_and_port(), origin.authority()] {
+                let Ok(entries) = std::fs::read_dir(certs.join(name)) else { continue };
+                let mut files = Vec::new();
+                for entry in entries.take(MAX_FILES) {
+                    files.push(entry.context(|| format!("read {}", certs.display()))?.path());
+                }
+                files.sort();
+                return Ok(files);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The system's authorities; Mozilla's as of this build if it has none.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    for bundle in named.into_iter().chain(BUNDLES.map(PathBuf::from)) {
+        let Ok(certificates) = CertificateDer::pem_file_iter(&bundle) else { continue };
+        // Some bundles hold a few that are too old to be parsed: the others count.
+        roots.add_parsable_certificates(certificates.filter_map(|certificate| certificate.ok()));
+        if !roots.is_empty() {
+            return roots;
+        }
+    }
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
+}
+
+fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<()> {
+    let bad = |reason: String| Error::new(format!("certificates of {}: {reason}", file.display()));
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|e| bad(e.to_string()))?;
+    let before = roots.len();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.len() == before {
+        fail!("{} holds no certificate in PEM", file.display());
+    }
+    Ok(())
+}
+
+fn read_identity(file: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let key = file.with_extension("key");
+    let bad = |file: &Path, error: rustls::pki_types::pem::Error| {
+        Error::new(format!("{}: {error}", file.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(file).map_err(|error| bad(file, error))?;
+    let chain: std::result::Result<_, _> = chain.collect();
+    let key_der = PrivateKeyDer::from_pem_file(&key).map_err(|error| bad(&key, error))?;
+    Ok((chain.map_err(|error| bad(file, error))?, key_der))
+}
+
+/// What TLS has to say about a failed read or write, if it was that which failed.
+pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let host = origin.host_and_port();
+    let mut plain = false;
+    let told = match error {
+        rustls::Error::InvalidMessage(_) => {
+            plain = true;
+            format!("{host} doesn't speak TLS; for plain HTTP use --tls-verify=false")
+        }
+        rustls::Error::InvalidCertificate(reason) => explain_certificate(&host, reason),
+        rustls::Error::AlertReceived(alert) => format!("{host} ended TLS with the alert {alert:?}"),
+        other => format!("TLS with {host}: {other}"),
+    };
+    Some(Failure { plain, ..Failure::lasting(Error::new(told)) })
+}
+
+fn explain_certificate(host: &str, reason: &CertificateError) -> String {
+    let date = |time: &UnixTime| {
+        let mut text = Instant(time.as_secs().min(1 << 33) as i64 * 1_000_000_000).to_rfc3339();
+        text.truncate("1970-01-01T00:00:00".len());
+        text.replace('T', " ")
+    };
+    let certificate = format!("the certificate of {host}");
+    match reason {
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "{certificate} is not yet valid: it begins {}, and this machine's clock says {}; set \
+             the clock",
+            date(not_before),
+            date(time)
+        ),
+        CertificateError::NotValidYet => {
+            format!("{certificate} is not yet valid; is this machine's clock right?")
+        }
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "{certificate} has expired: it ended {}, and this machine's clock says {}",
+            date(not_after),
+            date(time)
+        ),
+        CertificateError::UnknownIssuer => format!(
+            "{certificate} is of no authority known here; name it with --cacert FILE, or put it \
+             into certs.d/{host}/ca.crt"
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("{certificate} is for another name")
+        }
+        other => format!("{certificate}: {other}"),
+    }
+}
+
+/// Takes any certificate, as `--tls-verify=false` asks.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
