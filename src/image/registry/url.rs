@@ -107,14 +107,18 @@ impl Url {
 impl Origin {
     /// Parses `HOST[:PORT]`.
     pub fn parse(tls: bool, authority: &str) -> Result<Origin> {
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port),
-            _ => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+            _ => {
+                let (host, port) =
+                    authority.split_at(authority.find(':').unwrap_or(authority.len()));
+                if host.is_empty() || !host.bytes().all(named) {
+                    fail!("bad host '{}' in a URL", authority.escape_debug());
+                }
+                (host, port)
+            }
         };
-        let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if host.is_empty() || !(host.bytes().all(named) || authority.starts_with('[')) {
-            fail!("bad host '{}' in a URL", authority.escape_debug());
-        }
         let port = match port.strip_prefix(':').unwrap_or(port) {
             "" => {
                 if tls {
