@@ -60,12 +60,8 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 64];
     loop {
-        let received = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty());
-        let length = match received {
-            // Gone before it took our call.
-            Err(Errno::CONNRESET) => return Ok(End::Lost),
-            result => result.context(|| "hear from the monitor")?,
-        };
+        let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
+            .context(|| "hear from the monitor")?;
         match Reply::parse(&buffer[..length]) {
             Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
             _ if length == 0 => return Ok(End::Lost),
@@ -234,7 +230,7 @@ impl Client<'_> {
         let received = protocol::receive(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT);
         let length = match received {
             Err(Errno::AGAIN) => return Ok(None),
-            Err(Errno::CONNRESET) | Ok(0) => return Ok(Some(End::Lost)),
+            Ok(0) => return Ok(Some(End::Lost)),
             result => result.context(|| "hear from the monitor")?,
         };
         let written = match Reply::parse(&buffer[..length]) {

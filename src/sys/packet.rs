@@ -53,7 +53,9 @@ pub fn receive(
     let mut slices = [std::io::IoSliceMut::new(buffer)];
     let bytes = loop {
         match recvmsg(socket, &mut slices, &mut control, flags | RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => continue,
+            // A peer that closed before it had read all that we sent: the kernel tells so once, and
+            // what the peer said last only after it.
+            Err(Errno::INTR | Errno::CONNRESET) => continue,
             result => break result?.bytes,
         }
     };

@@ -131,7 +131,8 @@ impl Done {
         }
     }
 
-    fn story(&self) -> String {
+    /// What was called and how it ended, for a failure's message.
+    pub fn story(&self) -> String {
         const MOST: usize = 4000;
         let mut story = format!("{}\n  status {}", self.line, self.status);
         for (name, bytes) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {

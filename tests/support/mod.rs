@@ -203,6 +203,11 @@ impl Drop for Host {
     }
 }
 
+/// The archive that the image `bb` is made of.
+pub fn busybox_archive() -> PathBuf {
+    busybox::archive()
+}
+
 /// The archive of a Debian root file system with `packages`; see `debian.rs`.
 pub fn debian_image(packages: &[&str]) -> PathBuf {
     debian::archive(packages)

@@ -1,0 +1,134 @@
+//! Processes that enter a running container, looked at from inside while they do.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::support::Host;
+use super::{CANARY, attack, canary, must_be_inside, with_attack};
+
+/// CVE-2016-9962: a process entering by exec could be traced, and its descriptors and root reached,
+/// before it was set up. The attacker is as strong as any: it may trace every process it sees.
+#[test]
+fn a_process_that_enters_shows_nothing_of_the_host() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "box", "--privileged", "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("entering::look_into_those_that_enter")));
+    let secret = canary.join("secret");
+    for _ in 0..200 {
+        // Everything of the caller's leads to the canary: a descriptor, the working directory, the
+        // environment, the command line.
+        let mut command = host.command(["exec", "-e", "A=b", "box", "true"]);
+        command.current_dir(&canary).env("CANARY", CANARY).stdin(File::open(&secret).unwrap());
+        if !command.status().unwrap().success() {
+            // The attack has found something, and ended.
+            break;
+        }
+    }
+    let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
+    let status = host.mydocker(["wait", "box"]).text();
+    let log = super::call(host.command(["logs", "box"]));
+    assert_eq!(status, "0", "{}", log.story());
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn look_into_those_that_enter() {
+    must_be_inside();
+    let own_root = fs::metadata("/").map(|root| (root.dev(), root.ino())).unwrap();
+    let own_pid = std::process::id();
+    let mut seen = 0;
+    while !Path::new("/stop").exists() {
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let name = entry.file_name();
+            let Ok(pid) = name.to_string_lossy().parse::<u32>() else { continue };
+            if pid == 1 || pid == own_pid {
+                continue;
+            }
+            let proc = entry.path();
+            let title = fs::read(proc.join("cmdline")).unwrap_or_default();
+            if title.starts_with(b"mydocker-init") {
+                seen += 1;
+            }
+            for text in [title, fs::read(proc.join("environ")).unwrap_or_default()] {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                assert!(!text.contains(CANARY) && !text.contains("--run-root"), "{text}");
+            }
+            for way in ["root", "cwd"] {
+                if let Ok(there) = fs::metadata(proc.join(way)) {
+                    let inside = (there.dev(), there.ino()) == own_root;
+                    assert!(inside, "the {way} of a process that enters is the host's");
+                }
+            }
+            for fd in fs::read_dir(proc.join("fd")).into_iter().flatten().flatten() {
+                let target = fs::read_link(fd.path()).unwrap_or_default();
+                let Ok(mut file) = File::open(fd.path()) else { continue };
+                let kind = file.metadata().unwrap();
+                let own = (kind.dev(), kind.ino()) == own_root;
+                assert!(!kind.is_dir() || own, "a descriptor of {}", target.display());
+                if kind.is_file() {
+                    let mut text = String::new();
+                    let _ = file.read_to_string(&mut text);
+                    assert!(!text.contains(CANARY), "a descriptor of the host's file");
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "never saw a process entering: the attack proves nothing");
+}
+
+/// CVE-2024-21626: a descriptor that the runtime had left open served as working directory, by
+/// `-w /proc/self/fd/N`: a way to the host's files. Guards: descriptors are closed or close-on-exec,
+/// and no magic link is followed to the working directory.
+#[test]
+fn no_descriptor_is_a_working_directory() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let leaked = File::open(&canary).unwrap();
+    host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
+    for number in 3..64 {
+        let cwd = format!("/proc/self/fd/{number}");
+        for command in [
+            vec!["run", "--rm", "-w", &cwd, "bb", "ls"],
+            vec!["exec", "-w", &cwd, "box", "ls"],
+            vec!["run", "--rm", "-w", "/proc/1/cwd", "bb", "ls"],
+        ] {
+            let done = super::call(leaking(host.command(command), &leaked));
+            let status = done.status();
+            assert!(status == 125 || status == 126, "{cwd}: {status}");
+        }
+    }
+}
+
+/// The same, from the other side: a program sees no descriptor but its three.
+#[test]
+fn no_descriptor_of_the_callers_is_inherited() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let leaked = File::open(&canary).unwrap();
+    host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
+    let list = "cd /proc/self/fd; for fd in *; do if [ -e $fd ]; then echo $fd; fi; done";
+    for command in [
+        vec!["run", "--rm", "bb", "sh", "-c", list],
+        vec!["exec", "box", "sh", "-c", list],
+        vec!["run", "--rm", "--init", "bb", "sh", "-c", list],
+    ] {
+        super::call(leaking(host.command(command), &leaked)).stdout("0\n1\n2\n");
+    }
+}
+
+/// Lets `command` inherit `leaked`.
+fn leaking(mut command: std::process::Command, leaked: &File) -> std::process::Command {
+    // The shell copies it to descriptors that survive its exec.
+    let fd = leaked.as_raw_fd();
+    let mut shell = std::process::Command::new("bash");
+    rustix::io::fcntl_setfd(leaked, rustix::io::FdFlags::empty()).unwrap();
+    let script = format!("exec 5<&{fd} 6<&{fd} 7<&{fd}; exec \"$@\"");
+    shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+    command.env_clear();
+    shell
+}

@@ -1,0 +1,167 @@
+//! Mounts and their targets: links, races, and files that pretend to be the kernel's.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::support::Host;
+use super::{CANARY, attack, canary, must_be_inside, with_attack};
+
+/// How often two containers race. Each round is a start.
+const ROUNDS: usize = 150;
+
+/// A root directory of the user's with busybox in it, for `--rootfs`.
+fn root(host: &Host, name: &str) -> std::path::PathBuf {
+    let root = host.scratch().join(name);
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    root
+}
+
+/// CVE-2019-16884, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-52881, CVE-2025-62596:
+/// a volume, or a link, over /proc made the runtime write its security labels and sysctls into files
+/// of the attacker's, or anywhere.
+#[test]
+fn nothing_stands_in_for_proc() {
+    let host = Host::with_busybox();
+    let fake = host.scratch().join("fake");
+    fs::create_dir_all(fake.join("self/attr")).unwrap();
+    fs::create_dir_all(fake.join("sys/net/ipv4")).unwrap();
+    fs::write(fake.join("self/attr/exec"), "").unwrap();
+    let source = fake.display();
+    for target in ["/proc", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/../proc/sys/net"] {
+        let volume = format!("{source}:{target}");
+        host.mydocker(["run", "--rm", "-v", &volume, "bb", "true"]).refused("/proc");
+        let tmpfs = format!("type=tmpfs,dst={target}");
+        host.mydocker(["run", "--rm", "--mount", &tmpfs, "bb", "true"]).refused("/proc");
+    }
+    // By another name, that the image leads there.
+    let root_dir = root(&host, "link-to-proc");
+    fs::create_dir_all(root_dir.join("proc")).unwrap();
+    symlink("/proc/sys", root_dir.join("x")).unwrap();
+    symlink("proc", root_dir.join("y")).unwrap();
+    let path = root_dir.to_str().unwrap();
+    for target in ["/x", "/y", "/y/self", "/x/net"] {
+        let volume = format!("{source}:{target}");
+        let args = ["run", "--rm", "-v", &volume, "--rootfs", path, "/bin/busybox", "true"];
+        host.mydocker(args).refused("/proc");
+    }
+}
+
+/// CVE-2026-41579, CVE-2026-47766 and kin: the image's /dev, /proc or /sys is a link, and what is
+/// made there is made on the host.
+#[test]
+fn an_image_whose_kernel_directories_are_links_is_refused() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    for name in ["dev", "proc", "sys"] {
+        for (kind, target) in [("absolute", canary.clone()), ("up", "../../../../tmp".into())] {
+            let root = root(&host, &format!("{name}-{kind}"));
+            symlink(&target, root.join(name)).unwrap();
+            let path = root.to_str().unwrap();
+            let args = ["run", "--rm", "--rootfs", path, "/bin/busybox", "true"];
+            host.mydocker(args).refused(&format!("/{name}"));
+        }
+    }
+    let left: Vec<_> = fs::read_dir(&canary).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, ["secret"]);
+}
+
+/// CVE-2025-31133, CVE-2025-62161: /dev/null was swapped for a link before it was mounted over what
+/// is to be hidden, which then was shown instead.
+#[test]
+fn what_masks_is_the_null_device() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    for kind in ["link", "file", "other device"] {
+        let dev = host.scratch().join(format!("dev {kind}"));
+        fs::create_dir_all(&dev).unwrap();
+        match kind {
+            "link" => symlink(canary.join("secret"), dev.join("null")).unwrap(),
+            "file" => fs::write(dev.join("null"), "x").unwrap(),
+            _ => rustix::fs::mknodat(
+                CWD,
+                dev.join("null"),
+                rustix::fs::FileType::CharacterDevice,
+                rustix::fs::Mode::from_raw_mode(0o666),
+                rustix::fs::makedev(1, 5),
+            )
+            .unwrap(),
+        }
+        let volume = format!("{}:/dev", dev.display());
+        host.mydocker(["run", "--rm", "-v", &volume, "bb", "true"]).refused("/dev/null");
+    }
+}
+
+/// CVE-2025-52565: /dev/pts/N was swapped for a link before it was mounted on the console, so that
+/// anything could be made writable there.
+#[test]
+fn the_console_is_a_terminal_of_the_containers_own() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let pts = host.scratch().join("pts");
+    fs::create_dir_all(&pts).unwrap();
+    symlink(canary.join("secret"), pts.join("ptmx")).unwrap();
+    symlink(canary.join("secret"), pts.join("0")).unwrap();
+    let volume = format!("{}:/dev/pts", pts.display());
+    host.mydocker(["run", "--rm", "-t", "-v", &volume, "bb", "true"]).refused("/dev/pts");
+    fs::remove_file(pts.join("ptmx")).unwrap();
+    fs::write(pts.join("ptmx"), "").unwrap();
+    host.mydocker(["run", "--rm", "-t", "-v", &volume, "bb", "true"]).refused("/dev/pts");
+    assert_eq!(fs::read_to_string(canary.join("secret")).unwrap(), CANARY);
+}
+
+/// CVE-2021-30465: one container swaps a directory of a shared volume for a link while another is
+/// started whose mount target goes through it; the mount then lands on the host. CVE-2024-45310: the
+/// same race made directories on the host. Guard: targets are resolved by the kernel inside the
+/// root, and used by descriptor.
+#[test]
+fn a_mount_target_that_is_swapped_stays_inside() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let volume = host.scratch().join("shared");
+    fs::create_dir_all(volume.join("a/inner")).unwrap();
+    // Where the links lead: the host's canary, by its own path and by way of `..`.
+    symlink(&canary, volume.join("b")).unwrap();
+    let shared = format!("{}:/shared", volume.display());
+    let attack_here = with_attack();
+    let swapper = ["run", "-d", "--name", "swapper", "-v", &shared, "-v", &attack_here, "bb"];
+    host.mydocker(swapper.iter().copied().chain(attack("mounts::swap_for_ever")));
+    let source = host.scratch().join("source");
+    fs::create_dir_all(&source).unwrap();
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    let through = format!("{}:/shared/a/inner/deep", source.display());
+    let (mut started, mut refused) = (0, 0);
+    for round in 0..ROUNDS {
+        let made = format!("/shared/a/new{round}/x");
+        let check = "stat -f -c %T /proc && test ! -e /shared/a/secret && ls /";
+        let args = ["run", "--rm", "-v", &shared, "-v", &through, "--tmpfs", &made, "bb"];
+        let done = host.mydocker(args.iter().copied().chain(["sh", "-c", check]));
+        match done.status() {
+            0 => started += 1,
+            125 => refused += 1,
+            // The canary can't be there: its path leads nowhere inside.
+            other => panic!("round {round}: status {other}"),
+        }
+    }
+    host.mydocker(["rm", "-f", "swapper"]);
+    assert!(started > 0, "the race was never run: {refused} refused");
+    let left: Vec<_> = fs::read_dir(&canary).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, ["secret"], "made on the host");
+    let dir = host.scratch();
+    let ours = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!ours.contains(dir.to_str().unwrap()), "mounted on the host: {} mounts", mounts());
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn swap_for_ever() {
+    must_be_inside();
+    let (a, b) = (Path::new("/shared/a"), Path::new("/shared/b"));
+    loop {
+        // `a` is the directory, then the link, then the directory again.
+        let _ = renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE);
+    }
+}

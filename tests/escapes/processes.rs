@@ -1,0 +1,68 @@
+//! Limits, sockets and what else a container's processes could reach the engine by.
+
+use super::call;
+use super::support::Host;
+
+/// CVE-2018-20699: `--cpuset-cpus 0-4294967295` was written out CPU by CPU and ate the engine's
+/// memory.
+#[test]
+fn a_giant_cpuset_is_refused_at_once() {
+    let host = Host::with_busybox();
+    for flag in ["--cpuset-cpus", "--cpuset-mems"] {
+        let like = host.command(["run", "--rm", flag, "0-4294967295", "bb", "true"]);
+        let mut command = std::process::Command::new("prlimit");
+        command.arg("--as=33554432").arg(like.get_program()).args(like.get_args());
+        call(command).refused(flag);
+    }
+}
+
+/// CVE-2022-0811 and kin: a sysctl's value or name smuggled in another one.
+#[test]
+fn sysctls_are_one_key_and_one_value_of_the_containers_own() {
+    let host = Host::with_busybox();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let before = read("/proc/sys/kernel/core_pattern");
+    for bad in [
+        "kernel.core_pattern=|/evil",
+        "kernel.shm_rmid_forced=1+kernel.core_pattern=|/evil",
+        "kernel/core_pattern=x",
+        "net.ipv4.ip_forward=1\nkernel.core_pattern=x",
+        "net.ipv4.ip_forward",
+        "=1",
+        "net/../kernel/core_pattern=x",
+        "net.ipv4...kernel.core_pattern=x",
+        "vm.overcommit_memory=1",
+        "fs.file-max=1",
+    ] {
+        host.mydocker(["run", "--rm", "--sysctl", bad, "bb", "true"]).refused("sysctl");
+    }
+    let args = ["run", "--rm", "--net", "host", "--sysctl", "net.ipv4.ip_forward=1", "bb", "true"];
+    host.mydocker(args).refused("sysctl");
+    assert_eq!(read("/proc/sys/kernel/core_pattern"), before);
+}
+
+/// CVE-2020-15257: the control socket was an abstract one, open to every container on the host's
+/// network.
+#[test]
+fn no_control_socket_is_in_reach() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "box", "--net", "host", "bb", "sleep", "1000"]);
+    let sockets = host.mydocker(["exec", "box", "cat", "/proc/net/unix"]).text();
+    let run_root = host.run_root().display().to_string();
+    for line in sockets.lines() {
+        let abstract_one = line.split_whitespace().nth(7).is_some_and(|path| path.starts_with('@'));
+        assert!(!(abstract_one && line.contains("mydocker")), "an abstract socket: {line}");
+    }
+    // As another user of the host: neither the socket nor anything beside it.
+    let id = host.inspect("box", "{{.Id}}");
+    for path in
+        [run_root.clone(), format!("{run_root}/{id}"), format!("{run_root}/{id}/attach.sock")]
+    {
+        let seen = std::process::Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "ls", &path])
+            .output();
+        let seen = seen.unwrap();
+        assert!(!seen.status.success(), "a user can list {path}");
+        assert!(String::from_utf8_lossy(&seen.stderr).contains("Permission denied"), "{path}");
+    }
+}

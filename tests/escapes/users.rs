@@ -1,0 +1,94 @@
+//! Who a container's process becomes.
+
+use super::call;
+use super::support::Host;
+
+/// CVE-2016-3697 (a numeric user was looked up as a name), CVE-2024-40635 and CVE-2026-46680 (a
+/// number beyond 2^31 or 2^32 wrapped around to root), CVE-2026-30892. The image's passwd has an
+/// entry named "1000" with UID 0.
+#[test]
+fn a_numeric_user_is_that_user_or_an_error() {
+    let host = Host::with_busybox();
+    for (user, uid) in [("1", "1"), ("1000", "1000"), ("2147483647", "2147483647"), ("app", "1234")]
+    {
+        host.mydocker(["run", "--rm", "-u", user, "bb", "id", "-u"]).stdout(&format!("{uid}\n"));
+    }
+    for bad in [
+        "2147483648",
+        "4294967295",
+        "4294967296",
+        "4294967297",
+        "18446744073709551616",
+        "-1",
+        "+0",
+        "0x0",
+        " 0",
+        "1:4294967296",
+        "1:-1",
+        "nosuch",
+        "1:nosuch",
+        "",
+    ] {
+        let done = host.mydocker(["run", "--rm", &format!("--user={bad}"), "bb", "id", "-u"]);
+        match bad {
+            // No user at all is the image's.
+            "" => done.stdout("0\n"),
+            _ => done.refused(bad.trim_start_matches("1:").trim()),
+        };
+        let _ = host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]).status();
+        if !bad.is_empty() {
+            let status = host.mydocker(["exec", &format!("--user={bad}"), "box", "id"]).status();
+            assert!(status == 125 || status == 126, "exec -u {bad:?}: {status}");
+        }
+    }
+}
+
+/// CVE-2022-29162, CVE-2022-36109: supplementary groups were the caller's, or not the image's.
+#[test]
+fn supplementary_groups_are_the_images() {
+    let host = Host::with_busybox();
+    let groups = |flags: &[&str]| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["bb", "id", "-G"]);
+        // The caller has a group that no image knows.
+        let like = host.command(args);
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--groups", "4242"]).arg(like.get_program()).args(like.get_args());
+        let mut groups: Vec<u32> =
+            call(command).text().split(' ').map(|group| group.parse().unwrap()).collect();
+        groups.sort_unstable();
+        groups
+    };
+    assert_eq!(groups(&[]), [0]);
+    assert_eq!(groups(&["-u", "app"]), [29, 50, 1234]);
+    assert_eq!(groups(&["-u", "1234"]), [29, 50, 1234]);
+    assert_eq!(groups(&["-u", "5555"]), [0]);
+    assert_eq!(groups(&["-u", "app:daemon"]), [1]);
+}
+
+/// CVE-2026-47262: a passwd or group file without end filled the engine's memory.
+#[test]
+fn a_giant_passwd_file_is_bounded() {
+    let host = Host::with_busybox();
+    let root = host.scratch().join("root");
+    for dir in ["bin", "etc"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for file in ["passwd", "group"] {
+        // Sparse: zero bytes without a newline, and no room needed.
+        let file = std::fs::File::create(root.join("etc").join(file)).unwrap();
+        file.set_len(1 << 30).unwrap();
+    }
+    for user in ["app", "1234", "1234:staff"] {
+        let root = root.to_str().unwrap();
+        let args = ["run", "--rm", "-u", user, "--rootfs", root, "/bin/busybox", "true"];
+        let like = host.command(args);
+        let mut command = std::process::Command::new("prlimit");
+        // Bytes of address space, for the engine and all that it starts.
+        command.arg("--as=33554432").arg(like.get_program()).args(like.get_args());
+        let status = call(command).status();
+        assert!([0, 125, 126].contains(&status), "-u {user}: {status}");
+    }
+}
