@@ -1,9 +1,10 @@
-//! Images from and to registries: pull.
+//! Images from and to registries: pull, push, login, logout.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
+use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
-use crate::engine::registry::{PullRequest, RegistryOptions};
+use crate::engine::registry::{Login, PullRequest, RegistryOptions, ask, read_secret};
 
 const TLS_VERIFY: &str = "With =false, take any certificate, and plain HTTP too";
 const CACERT: &str = "Trust the authorities in FILE (PEM) too";
@@ -62,6 +63,128 @@ pub static PULL: Command = Command {
         for name in call.engine()?.pull(&request, &|event| progress.note(event))? {
             print_line(&name)?;
         }
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct PushArgs {
+    quiet: bool,
+    registry: RegistryOptions,
+}
+
+static PUSH_FLAGS: &[Flag<PushArgs>] = &[
+    Flag::<PushArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
+    Flag::<PushArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
+    Flag::<PushArgs>::value("cacert", "FILE", CACERT, |a, v| {
+        a.registry.ca_cert = Some(v.into());
+        Ok(())
+    }),
+];
+
+pub static PUSH: Command = Command {
+    name: "push",
+    group: Group::Images,
+    usage: "[FLAGS] NAME[:TAG]",
+    summary: "Push an image to a registry",
+    examples: &[
+        "mydocker tag app registry.lan:5000/app:1 && mydocker push registry.lan:5000/app:1",
+    ],
+    operand: Operand::Image,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(PUSH_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(PUSH_FLAGS)?;
+        let progress = Progress::on_stdout(args.quiet);
+        let engine = call.engine()?;
+        let last = engine.push(&names[0], &args.registry, &|event| progress.note(event))?;
+        print_line(if args.quiet { &names[0] } else { &last })?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct LoginArgs {
+    user: Option<String>,
+    password: Option<String>,
+    password_stdin: bool,
+    registry: RegistryOptions,
+}
+
+static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
+    Flag::<LoginArgs>::value("username", "USER", "Instead of asking for it", |a, v| {
+        a.user = Some(v.to_owned());
+        Ok(())
+    })
+    .short('u'),
+    Flag::<LoginArgs>::value(
+        "password",
+        "PASSWORD",
+        "Instead of asking for it; others on this host can see it",
+        |a, v| {
+            a.password = Some(v.to_owned());
+            Ok(())
+        },
+    )
+    .short('p'),
+    Flag::<LoginArgs>::switch("password-stdin", "Read it from the standard input", |a, on| {
+        a.password_stdin = on;
+    }),
+    Flag::<LoginArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
+    Flag::<LoginArgs>::value("cacert", "FILE", CACERT, |a, v| {
+        a.registry.ca_cert = Some(v.into());
+        Ok(())
+    }),
+];
+
+pub static LOGIN: Command = Command {
+    name: "login",
+    group: Group::Images,
+    usage: "[FLAGS] [REGISTRY]",
+    summary: "Check user and password with a registry and keep them",
+    examples: &["mydocker login -u me --password-stdin registry.lan:5000 <password"],
+    operand: Operand::Nothing,
+    operands: (0, 1),
+    trailing: false,
+    flags: || specs(LOGIN_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(LOGIN_FLAGS)?;
+        if args.password_stdin && (args.password.is_some() || args.user.is_none()) {
+            return call.refuse("--password-stdin needs --username, and no --password");
+        }
+        let user = args.user.map_or_else(|| ask("Username", false), Ok)?;
+        let password = match args.password {
+            Some(password) => password,
+            None if args.password_stdin => read_secret()?,
+            None => ask("Password", true)?,
+        };
+        let server = names.first().cloned().unwrap_or_default();
+        let login = Login { server, user, password };
+        let kept = call.engine()?.login(&login, &args.registry)?;
+        print_line(&format!("Login Succeeded (kept in {kept})"))?;
+        Ok(0)
+    },
+};
+
+pub static LOGOUT: Command = Command {
+    name: "logout",
+    group: Group::Images,
+    usage: "[REGISTRY]",
+    summary: "Forget user and password of a registry",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 1),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let server = names.first().map_or("docker.io", String::as_str);
+        let told = match call.engine()?.logout(server)? {
+            true => format!("Removed what was kept for {server}"),
+            false => format!("Nothing was kept for {server}"),
+        };
+        print_line(&told)?;
         Ok(0)
     },
 };

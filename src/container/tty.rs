@@ -4,7 +4,9 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::stdio::{stderr, stdin, stdout};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 use crate::error::{Context, Result};
 
@@ -28,6 +30,30 @@ impl Raw {
 }
 
 impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that has gone away can't be put back.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// What is typed isn't shown until this is dropped.
+pub struct NoEcho {
+    before: Termios,
+}
+
+impl NoEcho {
+    /// For the terminal that is standard input.
+    pub fn enter() -> Result<NoEcho> {
+        let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        let set = tcsetattr(stdin(), OptionalActions::Now, &unseen);
+        set.context(|| "hide what is typed")?;
+        Ok(NoEcho { before })
+    }
+}
+
+impl Drop for NoEcho {
     fn drop(&mut self) {
         // A terminal that has gone away can't be put back.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);

@@ -104,8 +104,8 @@ impl Engine {
             None if options.image == super::hello::NAME => super::hello::make(&images)?,
             Some(id) => id,
             None => fail!(
-                "no such image: '{}'; `mydocker images` lists those that are here, `import` and \
-                 `load` bring others",
+                "no such image: '{}'; `mydocker images` lists those that are here, `pull`, \
+                 `load` and `import` bring others",
                 options.image
             ),
         };

@@ -5,6 +5,7 @@
 //! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
 //! it.
 
+mod at_once;
 mod attributes;
 mod compression;
 pub mod config;
@@ -15,6 +16,7 @@ mod layers;
 mod load;
 pub mod platform;
 pub mod pull;
+pub mod push;
 mod recipe;
 pub mod reference;
 pub mod registry;

@@ -8,9 +8,9 @@
 //! Killed or cut off at any point, a pull leaves layers that are ready, and the part that arrived
 //! of others; the next one goes on from there. The old image keeps the name until the commit.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::at_once::at_once;
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layers::Staged;
@@ -28,8 +28,6 @@ use super::store::{ImageStore, NewImage};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 
-/// Layers downloaded at once.
-const PARALLEL: usize = 3;
 /// How often the layers that a removal took away meanwhile are downloaded again.
 const MAX_TRIES: usize = 5;
 /// How often wrong bytes are asked for again.
@@ -183,34 +181,11 @@ impl ImageStore {
         for layer in wanted {
             watch(Event::Layer(layer.blob.digest, Step::Waiting));
         }
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let staged = Mutex::new(Vec::new());
-        let failed = Mutex::new(None);
-        let work = || {
-            while let Some(layer) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.pull_layer(endpoints, &reference.path, layer, &stop, watch) {
-                    Ok(layer) => staged.lock().unwrap_or_else(|e| e.into_inner()).extend(layer),
-                    Err(error) => {
-                        // The first error is the one to tell: it is what stops the others.
-                        let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
-                        failed.get_or_insert((layer.blob.digest, error));
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..PARALLEL.min(wanted.len()) {
-                let spawned = std::thread::Builder::new().name("layer".into());
-                // With fewer threads it only takes longer.
-                drop(spawned.spawn_scoped(scope, work));
-            }
-            work();
-        });
-        match failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
-            Some((digest, error)) => Err(error).context(|| format!("layer {}", digest.short())),
-            None => Ok(staged.into_inner().unwrap_or_else(|e| e.into_inner())),
-        }
+        let staged = at_once(wanted, |layer, stop| {
+            let pulled = self.pull_layer(endpoints, &reference.path, layer, stop, watch);
+            pulled.context(|| format!("layer {}", layer.blob.digest.short()))
+        })?;
+        Ok(staged.into_iter().flatten().collect())
     }
 
     /// Has one layer staged; `None` if it is in place.

@@ -377,6 +377,16 @@ impl ImageStore {
         store::read(&self.manifest_path(id))
     }
 
+    /// Notes that a registry has the image by this manifest, unless it is gone by now.
+    pub(super) fn remember(&self, id: &ImageId, name: &Reference, manifest: &[u8]) -> Result<()> {
+        let _lock = self.lock()?;
+        if !self.blob(id).is_file() {
+            return Ok(());
+        }
+        self.write_manifest(id, manifest)?;
+        self.write_reference(name, id)
+    }
+
     fn write_manifest(&self, id: &ImageId, manifest: &[u8]) -> Result<()> {
         let path = self.manifest_path(id);
         if store::read(&path)?.as_deref() == Some(manifest) {

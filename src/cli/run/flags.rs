@@ -1,6 +1,6 @@
 //! The flags of `run` and `create`: one table, in the order in which the help shows them.
 
-use super::RunArgs;
+use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file};
@@ -65,6 +65,19 @@ pub static FLAGS: &[F] = &[
         a.quiet = on;
     })
     .short('q'),
+    F::value("pull", "WHEN", "Pull the image: always, missing (default) or never", |a, v| {
+        a.pull = match v {
+            "always" => Pull::Always,
+            "missing" => Pull::Missing,
+            "never" => Pull::Never,
+            _ => fail!("should be always, missing or never, not '{v}'"),
+        };
+        Ok(())
+    }),
+    F::value("platform", "OS/ARCH[/VARIANT]", "Pull the image for that platform", |a, v| {
+        a.platform = Some(v.to_owned());
+        Ok(())
+    }),
     // The process.
     F::switch("interactive", "Keep the standard input open", |a, on| {
         a.options.interactive = on;

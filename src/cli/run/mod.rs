@@ -4,14 +4,26 @@ mod flags;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::attach_options;
-use super::output::print_line;
+use super::output::{print_error, print_line};
 use super::parse::missing;
+use super::progress::Progress;
 use super::value::mount::check_distinct;
 use super::{Failure, Invocation, Outcome};
+use crate::engine::Engine;
 use crate::engine::options::CreateOptions;
+use crate::engine::registry::PullRequest;
 use crate::error::{Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
+
+/// When the image is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pull {
+    Always,
+    #[default]
+    Missing,
+    Never,
+}
 
 /// The flags as typed.
 #[derive(Default)]
@@ -23,6 +35,8 @@ pub struct RunArgs {
     /// `--swap`: bytes on top of the memory.
     swap: Option<u64>,
     quiet: bool,
+    pull: Pull,
+    platform: Option<String>,
     detach: bool,
     no_sig_proxy: bool,
     detach_keys: Option<Vec<u8>>,
@@ -65,8 +79,10 @@ fn run(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(FLAGS)?;
     let (detach, no_sig_proxy) = (args.detach, args.no_sig_proxy);
     let keys = args.detach_keys.clone();
+    let (pull, platform) = (args.pull, args.platform.clone());
     let options = lower(call, args, operands)?;
     let engine = call.engine()?;
+    bring_image(&engine, &options, pull, platform)?;
     if detach {
         let id = engine.run_detached(&options)?;
         print_line(&id)?;
@@ -78,9 +94,36 @@ fn run(call: &Invocation) -> Outcome {
 
 fn create(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(CREATE_FLAGS)?;
+    let (pull, platform) = (args.pull, args.platform.clone());
     let options = lower(call, args, operands)?;
-    print_line(&call.engine()?.create(&options)?)?;
+    let engine = call.engine()?;
+    bring_image(&engine, &options, pull, platform)?;
+    print_line(&engine.create(&options)?)?;
     Ok(0)
+}
+
+/// Pulls the image if that is wanted; what is told of it goes to the standard error.
+fn bring_image(
+    engine: &Engine,
+    options: &CreateOptions,
+    pull: Pull,
+    platform: Option<String>,
+) -> Result<()> {
+    let name = &options.image;
+    let wanted = match pull {
+        Pull::Always => true,
+        Pull::Missing => !engine.has_image(name)?,
+        Pull::Never => false,
+    };
+    if !wanted || options.rootfs.is_some() {
+        return Ok(());
+    }
+    if pull == Pull::Missing && !options.quiet {
+        print_error(&format!("Unable to find image '{name}' locally\n"));
+    }
+    let progress = Progress::on_stderr(options.quiet);
+    let request = PullRequest { name: name.clone(), platform, ..PullRequest::default() };
+    engine.pull(&request, &|event| progress.note(event)).map(drop)
 }
 
 fn lower(

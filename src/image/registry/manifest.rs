@@ -68,7 +68,21 @@ impl Document {
     }
 }
 
+/// What a kept manifest is to be called: what it says itself, which OCI's need not.
+pub fn media_type_of(bytes: &[u8]) -> String {
+    let stated = parse("manifest", bytes).and_then(|value| {
+        let root = Node::root("manifest", &value);
+        root.text("mediaType")
+    });
+    stated.ok().filter(|stated| !stated.is_empty()).unwrap_or_else(|| OCI_MANIFEST.to_owned())
+}
+
 impl Manifest {
+    /// The digests of all its blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.config).chain(&self.layers).map(|blob| &blob.digest)
+    }
+
     /// Parses a manifest that was kept.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Manifest> {
         match Document::parse(document, "", bytes)? {
@@ -101,6 +115,16 @@ impl Descriptor {
                 .map_err(|_| digest.wrong("a sha256 digest"))?,
             size,
         })
+    }
+
+    /// The same layer under OCI's names, which an OCI manifest needs.
+    pub fn into_oci(mut self) -> Descriptor {
+        self.media_type = match &self.media_type {
+            kind if kind.contains("zstd") => "application/vnd.oci.image.layer.v1.tar+zstd".into(),
+            kind if kind.contains("gzip") => OCI_GZIP_LAYER.to_owned(),
+            _ => "application/vnd.oci.image.layer.v1.tar".into(),
+        };
+        self
     }
 
     fn to_json(&self) -> String {

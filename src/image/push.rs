@@ -1,0 +1,343 @@
+//! `push`: an image to a registry.
+//!
+//! Layers are kept unpacked, so a push makes their tars again, bit for bit, and compresses them on
+//! the way out; nothing is spooled. Before that it asks whether the registry has the blob that the
+//! layer once came as, or can take it over from another of its repositories. The manifest goes
+//! last: nobody sees a name whose parts aren't there.
+
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::at_once::at_once;
+use super::config::{ImageConfig, MAX_DOCUMENT};
+use super::digest::{Digest, ImageId};
+use super::layer_tar::{Hashing, LayerTar};
+use super::reference::Reference;
+use super::registry::endpoint::{Endpoint, patiently};
+use super::registry::http::{Attempt, Failure, Head, Payload};
+use super::registry::manifest::{
+    Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
+};
+use super::registry::url::Url;
+use super::registry::{self, Access, Event, Step, Watch};
+use super::store::ImageStore;
+use crate::error::{Context, Error, Result, fail};
+
+/// Compressed pieces on their way from the compressor to the connection.
+const PIECES: usize = 8;
+const PIECE: usize = 128 << 10;
+/// The longest answer to an upload.
+const MAX_ANSWER: u64 = 64 << 10;
+/// Most blobs that a layer is looked for as, and repositories that are asked for them.
+const MAX_KNOWN: usize = 4;
+const MAX_SOURCES: usize = 4;
+
+/// A layer to be brought there.
+struct Outgoing {
+    tar: LayerTar,
+    /// Blobs that it came as.
+    known: Vec<Descriptor>,
+}
+
+/// The repository that is pushed to.
+struct Target<'a> {
+    endpoint: &'a Endpoint,
+    path: &'a str,
+    /// Repositories of the same registry that may have the blobs.
+    sources: &'a [String],
+    watch: Watch<'a>,
+}
+
+impl ImageStore {
+    /// Pushes the image that `reference` names; gives digest and size of its manifest. The image is
+    /// known by that digest from then on, as if it had been pulled from there.
+    pub fn push(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        watch: Watch<'_>,
+    ) -> Result<(Digest, u64)> {
+        let Some(tag) = reference.tag.as_deref().filter(|_| reference.digest.is_none()) else {
+            fail!("can't push by digest: name a tag");
+        };
+        let Some(id) = self.read_reference(reference)? else {
+            fail!("no such image: {}", reference.familiar());
+        };
+        let _hold = self.hold(&id)?;
+        let image = self.get(&id)?;
+        let config = self.config_bytes(&id)?.unwrap_or_default();
+        let mut tars = Vec::new();
+        for diff_id in &image.config.diff_ids {
+            let tar = self.layers.tar(diff_id)?;
+            if tar.digest != *diff_id {
+                fail!("layer {} can't be made again as it came", diff_id.short());
+            }
+            tars.push(tar);
+        }
+        let (outgoing, sources) = self.look_for_blobs(tars, reference)?;
+        let mut scopes = vec![format!("repository:{}:pull,push", reference.path)];
+        scopes.extend(sources.iter().map(|path| format!("repository:{path}:pull")));
+        let endpoint = registry::open(&reference.host, scopes, access)?;
+        let (path, sources) = (reference.path.as_str(), sources.as_slice());
+        let target = Target { endpoint: &endpoint, path, sources, watch };
+
+        let layers = at_once(&outgoing, |layer, _| {
+            let pushed = target.push_layer(layer);
+            pushed.context(|| format!("push layer {}", layer.tar.digest.short()))
+        })?;
+        let (digest, size) = (Digest::of(&config), config.len() as u64);
+        let config_blob = Descriptor { media_type: OCI_CONFIG.to_owned(), digest, size };
+        if !target.has(&digest)? {
+            target.upload_bytes(&digest, &config)?;
+        }
+        let manifest = Manifest { config: config_blob, layers };
+        let (media_type, manifest) = self.document_of(&id, &manifest)?;
+        let url = endpoint.url(&format!("{path}/manifests/{tag}"));
+        let headers = [("Content-Type", media_type)];
+        endpoint.document("PUT", &url, &headers, Payload::Bytes(&manifest), MAX_ANSWER)?;
+        let (digest, size) = (Digest::of(&manifest), manifest.len() as u64);
+        if Digest::of(&config) == id {
+            let by_digest = Reference { tag: None, digest: Some(digest), ..reference.clone() };
+            self.remember(&id, &by_digest, &manifest)?;
+        }
+        Ok((digest, size))
+    }
+
+    /// The manifest as it goes out: the very one that the image was pulled by if it says the same,
+    /// so that its digest stays.
+    fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
+        if let Some(kept) = self.manifest(id)?
+            && let Ok(parsed) = Manifest::parse("manifest", &kept)
+            && parsed.blobs().eq(manifest.blobs())
+        {
+            return Ok((media_type_of(&kept), kept));
+        }
+        Ok((OCI_MANIFEST.to_owned(), manifest.to_json().into_bytes()))
+    }
+
+    /// What blobs the layers are known as, in images that came from registries, and which other
+    /// repositories of this registry have them.
+    fn look_for_blobs(
+        &self,
+        tars: Vec<LayerTar>,
+        reference: &Reference,
+    ) -> Result<(Vec<Outgoing>, Vec<String>)> {
+        let outgoing = |tar| Outgoing { tar, known: Vec::new() };
+        let mut layers: Vec<Outgoing> = tars.into_iter().map(outgoing).collect();
+        let mut sources = Vec::new();
+        for id in self.ids()? {
+            let Some(manifest) = self.manifest(&id)? else { continue };
+            let Some(config) = self.config_bytes(&id)? else { continue };
+            // What can't be read any more is of no help, and no harm.
+            let (Ok(manifest), Ok(config)) =
+                (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
+            else {
+                continue;
+            };
+            let mut helps = false;
+            for (blob, diff_id) in manifest.layers.iter().zip(&config.diff_ids) {
+                for layer in layers.iter_mut().filter(|layer| layer.tar.digest == *diff_id) {
+                    helps = true;
+                    if layer.known.len() < MAX_KNOWN && !layer.known.contains(blob) {
+                        layer.known.push(blob.clone());
+                    }
+                }
+            }
+            for name in self.names(&id)?.iter().filter(|_| helps) {
+                let there = name.host == reference.host && name.path != reference.path;
+                if there && sources.len() < MAX_SOURCES && !sources.contains(&name.path) {
+                    sources.push(name.path.clone());
+                }
+            }
+        }
+        Ok((layers, sources))
+    }
+}
+
+impl Target<'_> {
+    /// Sees to it that the registry has the layer; gives the blob that it has it as.
+    fn push_layer(&self, layer: &Outgoing) -> Result<Descriptor> {
+        let name = layer.tar.digest;
+        for blob in &layer.known {
+            if self.has(&blob.digest)? {
+                (self.watch)(Event::Layer(name, Step::Exists));
+                return Ok(blob.clone().into_oci());
+            }
+        }
+        for blob in &layer.known {
+            for source in self.sources {
+                if self.mount(&blob.digest, source)? {
+                    (self.watch)(Event::Layer(name, Step::Mounted));
+                    return Ok(blob.clone().into_oci());
+                }
+            }
+        }
+        let uploaded = patiently(|| self.upload_layer(&layer.tar));
+        let (digest, size) = uploaded.map_err(|failure| failure.error)?;
+        (self.watch)(Event::Layer(name, Step::Pushed));
+        Ok(Descriptor { media_type: OCI_GZIP_LAYER.to_owned(), digest, size })
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
+        match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
+            Ok(answer) => {
+                self.endpoint.connector.recycle(&answer.origin, answer.body);
+                Ok(true)
+            }
+            Err(failure) if failure.missing => Ok(false),
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    /// Asks for a blob to be taken over from the repository `source`; false if the registry won't.
+    fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
+        let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
+        let url = url.and_query("mount", &digest.to_string()).and_query("from", source);
+        let Ok((head, _)) = self.endpoint.document("POST", &url, &[], Payload::Empty, MAX_ANSWER)
+        else {
+            return Ok(false);
+        };
+        if head.status != 201
+            && let Ok(upload) = self.location(&url, &head)
+        {
+            // It began an upload instead, which nobody will go on with; registries forget those.
+            let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
+        }
+        Ok(head.status == 201)
+    }
+
+    /// Begins an upload; gives where to.
+    fn begin(&self) -> Attempt<Url> {
+        let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
+        let answer = self.endpoint.ask("POST", &url, &[], Payload::Empty)?;
+        let upload = self.location(&url, &answer.head)?;
+        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        Ok(upload)
+    }
+
+    fn location(&self, url: &Url, head: &Head) -> Result<Url> {
+        match head.header("location") {
+            Some(location) => url.join(location),
+            None => fail!("{} doesn't say where to upload to", self.endpoint.host),
+        }
+    }
+
+    fn upload_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        debug_assert!(bytes.len() as u64 <= MAX_DOCUMENT);
+        let uploaded = patiently(|| {
+            let url = self.begin()?.and_query("digest", &digest.to_string());
+            let headers = [("Content-Type", "application/octet-stream".to_owned())];
+            self.endpoint.ask("PUT", &url, &headers, Payload::Bytes(bytes)).map(drop)
+        });
+        uploaded.map_err(|failure| failure.error)
+    }
+
+    /// Sends the layer's tar compressed, as it is made; gives digest and size of what was sent.
+    fn upload_layer(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
+        let upload = self.begin()?;
+        let (sender, receiver) = sync_channel(PIECES);
+        std::thread::scope(|scope| {
+            let compressor = std::thread::Builder::new().name("compress".into());
+            let compressing = compressor.spawn_scoped(scope, move || compress(tar, sender));
+            let compressing = compressing.context(|| "start a thread")?;
+            let told = |bytes| {
+                let step = Step::Moved { bytes, of: tar.size };
+                (self.watch)(Event::Layer(tar.digest, step));
+            };
+            let mut pieces = Pieces { receiver, piece: Vec::new(), used: 0, total: 0, told: &told };
+            let headers = [("Content-Type", "application/octet-stream".to_owned())];
+            let sent = self.endpoint.ask("PATCH", &upload, &headers, Payload::Stream(&mut pieces));
+            // Whoever still compresses must not wait for this end.
+            drop(pieces);
+            let compressed = compressing.join().unwrap_or_else(|_| Err(Error::new("panicked")));
+            // A layer that can't be read is why the sending failed, not the other way round.
+            let answer = match (sent, compressed) {
+                (Ok(answer), Ok(compressed)) => (answer, compressed),
+                (Err(failure), Ok(_)) => return Err(failure),
+                (Err(failure), Err(error)) if is_broken_pipe(&error) => return Err(failure),
+                (_, Err(error)) => return Err(Failure::lasting(error)),
+            };
+            let (answer, (digest, size)) = answer;
+            let url = self.location(&upload, &answer.head)?;
+            self.endpoint.connector.recycle(&answer.origin, answer.body);
+            let url = url.and_query("digest", &digest.to_string());
+            self.endpoint.ask("PUT", &url, &[], Payload::Empty)?;
+            Ok((digest, size))
+        })
+    }
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    error.errno() == Some(rustix::io::Errno::PIPE)
+}
+
+/// Writes the layer's tar through gzip into the channel.
+fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(Digest, u64)> {
+    let told = sender.clone();
+    let mut hashing = Hashing::new(Sending { sender, piece: Vec::with_capacity(PIECE) });
+    let written = (|| -> Result<()> {
+        let mut encoder = GzEncoder::new(&mut hashing, Compression::default());
+        tar.write(&mut encoder)?;
+        encoder.finish()?.flush()?;
+        Ok(())
+    })();
+    if let Err(error) = &written {
+        // Without it the other side would take the cut for the end.
+        let _ = told.send(Err(io::Error::other(error.to_string())));
+    }
+    written?;
+    Ok((Digest::finish(hashing.hasher), hashing.size))
+}
+
+/// The compressor's end of the channel.
+struct Sending {
+    sender: SyncSender<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+}
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        let sent = piece.is_empty() || self.sender.send(Ok(piece)).is_ok();
+        // As if it were a pipe, with its errno.
+        let closed = || io::Error::from_raw_os_error(rustix::io::Errno::PIPE.raw_os_error());
+        if sent { Ok(()) } else { Err(closed()) }
+    }
+}
+
+/// The connection's end of the channel.
+struct Pieces<'a> {
+    receiver: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    used: usize,
+    total: u64,
+    told: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.piece.len() {
+            // The other side is gone: it has sent all.
+            let Ok(piece) = self.receiver.recv() else { return Ok(0) };
+            (self.piece, self.used) = (piece?, 0);
+            self.total += self.piece.len() as u64;
+            (self.told)(self.total);
+        }
+        let count = buffer.len().min(self.piece.len() - self.used);
+        buffer[..count].copy_from_slice(&self.piece[self.used..self.used + count]);
+        self.used += count;
+        Ok(count)
+    }
+}
