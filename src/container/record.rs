@@ -165,6 +165,7 @@ pub fn new_id() -> Result<String> {
 /// Where one container's files lie.
 pub struct Files {
     pub dir: PathBuf,
+    /// Also the mount point on which the root is assembled: seen by its first process alone.
     pub run: PathBuf,
 }
 
@@ -206,11 +207,6 @@ impl Files {
 
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
-    }
-
-    /// The mount point on which the root is assembled.
-    pub fn root(&self) -> PathBuf {
-        self.run.join("root")
     }
 }
 

@@ -15,11 +15,15 @@ mod info;
 mod inspect;
 mod list;
 mod logs;
+mod placeholders;
 mod remove;
 mod spec;
 mod start;
 mod stop;
 mod volumes;
+
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::container::record::Record;
 use crate::container::state::{Condition, State};
@@ -39,6 +43,8 @@ impl Engine {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
+        // What containers see of what is made here has the modes that are asked for.
+        umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {
             tell(&note);
         }

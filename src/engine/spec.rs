@@ -50,7 +50,10 @@ impl Engine {
         let root = match &record.rootfs {
             Some(directory) => Root::Directory(directory.into()),
             None => Root::Overlay {
-                lower: record.layers.iter().map(PathBuf::from).collect(),
+                lower: {
+                    let image = record.layers.iter().map(PathBuf::from);
+                    image.chain(self.placeholders(&record.layers)?).collect()
+                },
                 upper: files.upper(),
                 work: files.work(),
                 // A container that goes with its end needs no syncing to disk.
@@ -61,7 +64,7 @@ impl Engine {
             id: record.id.clone(),
             root,
             root_read_only: record.read_only,
-            mount_point: files.root(),
+            mount_point: files.run,
             process: process(record),
             hostname: Some(record.hostname.clone()),
             namespaces: Namespaces {

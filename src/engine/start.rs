@@ -10,7 +10,7 @@ use crate::container::monitor::{Surroundings, Watch, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, Outcome, condition, is_watched};
 use crate::container::{client, names};
-use crate::error::{Context, Result, fail};
+use crate::error::{Result, fail};
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
@@ -76,8 +76,6 @@ impl Engine {
         let files = Files::new(&self.roots, &record.id);
         self.find_cgroups()?;
         let launch = || {
-            let root = files.root();
-            std::fs::create_dir(&root).context(|| format!("make {}", root.display()))?;
             let spec = self.spec(record)?;
             let surroundings = &mut NoNetwork;
             let roots = &self.roots;

@@ -41,6 +41,11 @@ impl Roots {
         self.state.join("layers")
     }
 
+    /// The layer of empty files on which every container's name files are mounted.
+    pub fn placeholders(&self) -> PathBuf {
+        self.state.join("placeholders")
+    }
+
     pub fn volumes(&self) -> PathBuf {
         self.state.join("volumes")
     }

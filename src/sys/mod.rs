@@ -15,6 +15,7 @@ pub mod fds;
 pub mod heap;
 pub mod keyring;
 pub mod loopback;
+pub mod memory;
 pub mod mount;
 pub mod packet;
 pub mod process;

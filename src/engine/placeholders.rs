@@ -1,0 +1,57 @@
+//! A layer shared by all containers, on top of their images': empty files for /etc/hosts,
+//! /etc/resolv.conf and /etc/hostname to be mounted on.
+//!
+//! Images as a rule lack them. Made in each container anew, they cost a copy of /etc and three
+//! files in its upper directory, made and removed: a fifth of a short run on ext4. It also keeps
+//! them out of what a commit takes for the container's own. An image whose /etc isn't a plain
+//! directory of root's, which this one's would stand in for, gets them as any missing target.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Engine;
+use crate::error::{Context, Result};
+use crate::store;
+
+const DIRECTORY: &str = "etc";
+/// The last one tells that all are there.
+const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+
+impl Engine {
+    /// The layer's directory, made if it isn't there; `None` if it doesn't suit an image of these
+    /// layers (base first).
+    pub(super) fn placeholders(&self, layers: &[String]) -> Result<Option<PathBuf>> {
+        if !layers
+            .iter()
+            .rev()
+            .find_map(|layer| is_plain(&Path::new(layer).join(DIRECTORY)))
+            .unwrap_or(false)
+        {
+            return Ok(None);
+        }
+        let layer = self.roots.placeholders();
+        let etc = layer.join(DIRECTORY);
+        if !FILES.last().is_some_and(|last| etc.join(last).exists()) {
+            make(&layer, &etc).context(|| format!("make {}", layer.display()))?;
+        }
+        Ok(Some(layer))
+    }
+}
+
+/// Whether a directory that looks as ours does can stand for the one at `path`; `None` if nothing
+/// is there.
+fn is_plain(path: &Path) -> Option<bool> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(found.is_dir() && (found.uid(), found.gid(), found.mode() & 0o7777) == (0, 0, 0o755))
+}
+
+/// Another command may be at it too: each step takes what is there.
+fn make(layer: &Path, etc: &Path) -> Result<()> {
+    store::make_dir(layer)?;
+    DirBuilder::new().recursive(true).mode(0o755).create(etc)?;
+    for file in FILES {
+        OpenOptions::new().append(true).create(true).mode(0o644).open(etc.join(file))?;
+    }
+    Ok(())
+}
