@@ -408,6 +408,9 @@ fn check(options: &CreateOptions) -> Result<()> {
     if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
         fail!("--cpus and --cpu-quota say the same thing; give one of them");
     }
+    for device in &options.devices {
+        fs::metadata(&device.source).context(|| format!("--device {}", device.source))?;
+    }
     Ok(())
 }
 

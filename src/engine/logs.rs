@@ -2,17 +2,20 @@
 
 use std::io::Write;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 
 use super::Engine;
 use super::options::LogsOptions;
 use crate::container::logs::{Printer, Reader, Selection};
+use crate::container::protocol;
 use crate::container::record::Files;
-use crate::container::state::is_watched;
 use crate::error::{Context, Result};
+use crate::time::Instant;
 
 impl Engine {
     /// Standard output and standard error each to its own.
@@ -31,49 +34,67 @@ impl Engine {
             since: options.since,
             until: options.until,
         };
+        if !options.follow {
+            let mut printer = Printer::new(&files.log(), selection)?;
+            return Reader::open(&files.log())?.print(&mut printer, out, err);
+        }
         // Watched before the first reading: nothing written in between is missed.
-        let watch = match options.follow {
-            true => Some(watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?),
-            false => None,
-        };
+        let growth = watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?;
+        // The monitor's socket hangs up however it ends, after it has logged the last.
+        let monitor = protocol::dial(&files.run, false)?;
         let mut printer = Printer::new(&files.log(), selection)?;
         let mut reader = Reader::open(&files.log())?;
-        let Some(watch) = watch else { return reader.print(&mut printer, out, err) };
-        let past_until = || options.until.is_some_and(|until| crate::time::Instant::now() > until);
         loop {
             // Asked before reading: what it wrote until it ended is read below.
-            let running = is_watched(&files)?;
+            let over = match &monitor {
+                Some(monitor) => is_ready(monitor)?,
+                None => true,
+            };
             reader.print(&mut printer, out, err)?;
-            if !running || past_until() {
+            let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
+            let Some(monitor) = monitor.as_ref().filter(|_| !over && left.is_none_or(|ns| ns >= 0))
+            else {
                 return Ok(());
-            }
-            await_change(&watch)?;
+            };
+            await_change(&growth, monitor, left)?;
         }
     }
 }
 
-/// Appending, rotating, the outcome's appearance and the directory's end all wake it.
-fn watch(directory: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
+fn is_ready(socket: &OwnedFd) -> Result<bool> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&now));
+    Ok(ready.context(|| "look for the monitor")? > 0)
+}
+
+/// Appending and rotating wake it.
+fn watch(directory: &Path) -> Result<OwnedFd, Errno> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::CLOEXEC)?;
-    let events = WatchFlags::MODIFY
-        | WatchFlags::CREATE
-        | WatchFlags::MOVED_TO
-        | WatchFlags::DELETE
-        | WatchFlags::MOVE_SELF
-        | WatchFlags::DELETE_SELF;
+    let events = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
     inotify::add_watch(&watch, directory, events)?;
     Ok(watch)
 }
 
-fn await_change(watch: &rustix::fd::OwnedFd) -> Result<()> {
+/// Waits for the log to grow, the container to end, or so many nanoseconds.
+fn await_change(growth: &OwnedFd, monitor: &OwnedFd, left_ns: Option<i64>) -> Result<()> {
+    const SECOND: i64 = 1_000_000_000;
+    let timeout = left_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
+    let mut fds = [PollFd::new(growth, PollFlags::IN), PollFd::new(monitor, PollFlags::IN)];
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error).context(|| "wait for the log to grow"),
+    }
+    if fds[0].revents().is_empty() {
+        return Ok(());
+    }
     let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(watch, &mut buffer);
+    let mut events = inotify::Reader::new(growth, &mut buffer);
     loop {
-        match reader.next().map(drop) {
+        match events.next().map(drop) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for the log to grow"),
-            Ok(()) if reader.is_buffer_empty() => return Ok(()),
+            Ok(()) if events.is_buffer_empty() => return Ok(()),
             Ok(()) => {}
         }
     }

@@ -120,6 +120,11 @@ impl Done {
         self.status
     }
 
+    /// Whether it exited with 0, for a test that can go on either way.
+    pub fn succeeded(&self) -> bool {
+        self.status == 0
+    }
+
     fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }

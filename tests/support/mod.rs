@@ -13,7 +13,7 @@
 //! how it ends. There are no time limits but `PATIENCE`, after which something has surely hung.
 //!
 //! Images: `bb` is Debian's static busybox (`Host::with_busybox`); `Host::debian` is a Debian root
-//! file system with packages of your choice, made once for each machine below `target/images`. A
+//! file system with packages of your choice, made once for each machine below `target/rootfs`. A
 //! test that can't run here says so by `skip!`, which is an error in CI.
 
 #![allow(dead_code)] // Each test file uses its own part of this.
@@ -257,7 +257,7 @@ fn cache() -> PathBuf {
         .ancestors()
         .find(|dir| dir.ends_with("target"))
         .unwrap_or(Path::new(env!("CARGO_TARGET_TMPDIR")));
-    let cache = target.join("images");
+    let cache = target.join("rootfs");
     std::fs::create_dir_all(&cache).unwrap();
     cache
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::engine::options::{Device, LogOptions, Rlimit};
-use crate::error::{Error, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::units::ByteSize;
 
 /// Resource names that setrlimit(2) knows on Linux.
@@ -117,12 +117,12 @@ const MAX_LOG_FILES: u32 = 1000;
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     match text.split_once('=') {
         Some(("max-size", "-1")) => log.max_size = u64::MAX,
-        Some(("max-size", size)) => match ByteSize::parse(size)?.0 {
+        Some(("max-size", size)) => match ByteSize::parse(size).context(|| "max-size")?.0 {
             0 => fail!("max-size can't be 0; -1 is no limit"),
             size => log.max_size = size,
         },
         Some(("max-file", count)) => {
-            log.max_file = parse_number(count, 1, MAX_LOG_FILES)?;
+            log.max_file = parse_number(count, 1, MAX_LOG_FILES).context(|| "max-file")?;
         }
         Some((key, _)) => fail!("unknown log option '{key}'; known: max-size max-file"),
         None => fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m"),

@@ -1,0 +1,159 @@
+//! What is wrong in a call is said in one line that names it, with exit status 125.
+
+mod support;
+
+use support::Host;
+
+#[test]
+fn wrong_calls_of_run() {
+    let host = Host::with_busybox();
+    for (line, part) in [
+        ("run", "IMAGE"),
+        ("run nosuchimage true", "no such image: 'nosuchimage'"),
+        ("run --nosuch bb true", "--nosuch"),
+        ("run --memroy 1g bb true", "--memory"),
+        ("run -Z bb true", "-Z"),
+        ("run -m bb", "-m"),
+        ("run -m lots bb true", "'lots'"),
+        ("run -m -1 bb true", "-m"),
+        ("run --memory=1z bb true", "'1z'"),
+        ("run --cpus two bb true", "'two'"),
+        ("run --cpus -1 bb true", "'-1'"),
+        ("run --pids-limit x bb true", "'x'"),
+        ("run --cpuset-cpus 0-4294967295 bb true", "--cpuset-cpus"),
+        ("run --cpu-shares 1 bb true", "--cpu-shares"),
+        ("run -v relative/path:/x:ro:z:q bb true", "relative/path:/x:ro:z:q"),
+        ("run -v /a:relative bb true", "'relative'"),
+        ("run -v : bb true", "':'"),
+        ("run --mount nonsense bb true", "nonsense"),
+        ("run --tmpfs relative bb true", "'relative'"),
+        ("run --net nosuchnet bb true", "nosuchnet"),
+        ("run --net container:nobody bb true", "nobody"),
+        ("run --name a/b bb true", "'a/b'"),
+        ("run -e =x bb true", "=x"),
+        ("run --env-file /no/such/file bb true", "/no/such/file"),
+        ("run --ulimit nofile bb true", "nofile"),
+        ("run --sysctl novalue bb true", "novalue"),
+        ("run --add-host nocolon bb true", "nocolon"),
+        ("run --dns notanaddress bb true", "notanaddress"),
+        ("run --device /no/such bb true", "/no/such"),
+        ("run --shm-size 0 bb true", "--shm-size"),
+        ("run --blkio-weight 5 bb true", "5"),
+        ("run --oom-score-adj 5000 bb true", "5000"),
+        ("run --stop-timeout soon bb true", "'soon'"),
+        ("run --rootfs /no/such/dir true", "/no/such/dir"),
+        ("run --rootfs /etc/passwd true", "/etc/passwd"),
+        ("run -h bad_host! bb true", "bad_host!"),
+        ("run --detach=maybe bb true", "maybe"),
+        ("run --detach-keys nokey bb true", "nokey"),
+        ("create --bogus bb", "--bogus"),
+        ("run UPPER/Case true", "UPPER/Case"),
+        ("run bb:no:tag true", "bb:no:tag"),
+    ] {
+        host.mydocker(line.split(' ')).refused(part);
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+    assert_eq!(std::fs::read_dir(host.state_root().join("containers")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_nearest_word_is_suggested() {
+    let host = Host::new();
+    host.mydocker(["rnu", "x"]).refused("'run'");
+    host.mydocker(["imagse"]).refused("'images'");
+    host.mydocker(["run", "--memroy", "1g", "x"]).refused("--memory");
+    host.mydocker(["ps", "--fliter", "x"]).refused("--filter");
+    host.mydocker(["frobnicate"]).refused("mydocker help");
+    host.mydocker(["--rot", "/x", "ps"]).refused("--root");
+}
+
+#[test]
+fn wrong_calls_of_the_others() {
+    let host = Host::with_busybox();
+    for (line, status, part) in [
+        ("start", 125, "CONTAINER"),
+        ("start nobody", 1, "nobody"),
+        ("stop nobody", 1, "nobody"),
+        ("kill nobody", 1, "nobody"),
+        ("rm nobody", 1, "nobody"),
+        ("wait nobody", 1, "nobody"),
+        ("logs nobody", 125, "nobody"),
+        ("logs a b", 125, "b"),
+        ("attach nobody", 125, "nobody"),
+        ("exec c", 125, "COMMAND"),
+        ("rename one", 125, "NEW_NAME"),
+        ("stop -t x nobody", 125, "'x'"),
+        ("ps extra", 125, "extra"),
+        ("ps -n x", 125, "x"),
+        ("ps --filter nonsense", 125, "nonsense"),
+        ("ps --filter status=asleep", 125, "asleep"),
+        ("ps --format {{.Nonsense}}", 125, "Nonsense"),
+        ("inspect", 125, "inspect"),
+        ("rmi nosuch", 1, "nosuch"),
+        ("tag nosuch other", 125, "nosuch"),
+        ("import /no/such/file x", 125, "/no/such/file"),
+        ("load -i /no/such/file", 125, "/no/such/file"),
+        ("help nosuch", 125, "nosuch"),
+        ("volume", 125, "volume"),
+        ("volume rm nosuch", 1, "nosuch"),
+    ] {
+        host.mydocker(line.split(' ')).exits(status).complains(part);
+    }
+}
+
+#[test]
+fn it_says_so_when_it_is_not_root() {
+    let host = Host::with_busybox();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--clear-groups", support::MYDOCKER, "ps"]);
+    // The binary may lie where others can't reach it.
+    let reachable = host.scratch().join("mydocker");
+    std::fs::copy(support::MYDOCKER, &reachable).unwrap();
+    let mut dir = Some(reachable.as_path());
+    while let Some(path) = dir {
+        if path == std::env::temp_dir() {
+            break;
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).unwrap();
+        dir = path.parent();
+    }
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--clear-groups"]).arg(&reachable).arg("ps");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("root") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn debug_tells_the_whole_chain() {
+    let host = Host::with_busybox();
+    let told = host.mydocker(["--debug", "run", "--rm", "bb", "/no/such"]).exits(127);
+    told.stderr_has("/no/such").stderr_has("\n");
+}
+
+#[test]
+fn arguments_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host::with_busybox();
+    let args = ["run", "bb", "echo"].map(std::ffi::OsStr::new);
+    let bad = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    host.mydocker(args.into_iter().chain([bad])).refused("UTF-8");
+}
+
+#[test]
+fn a_broken_record_hides_no_other_container() {
+    let host = Host::with_busybox();
+    let good = host.mydocker(["create", "--name", "good", "bb", "true"]).text();
+    for (name, content) in [("empty", ""), ("torn", "{\"version\":1,"), ("foreign", "[1,2]")] {
+        let id = host.mydocker(["create", "--name", name, "bb", "true"]).text();
+        let config = host.state_root().join("containers").join(&id).join("config.json");
+        std::fs::write(&config, content).unwrap();
+        host.mydocker(["ps", "-aq", "--no-trunc"]).stdout_has(&good).stdout_has(&id);
+        host.mydocker(["start", &id]).exits(1).complains("config.json");
+        host.mydocker(["rm", "-f", &id]);
+    }
+    host.mydocker(["ps", "-aq", "--no-trunc"]).stdout(&format!("{good}\n"));
+    host.mydocker(["create", "--name", "torn", "bb", "true"]);
+}

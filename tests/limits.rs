@@ -1,0 +1,330 @@
+//! Limits hold on the real kernel: each is met, and what can't be limited is refused.
+
+mod support;
+
+use std::path::PathBuf;
+
+use support::{Host, eventually};
+
+/// The container's cgroup directory with `controller`'s files, on v1 or v2.
+fn cgroup(host: &Host, name: &str, controller: &str) -> PathBuf {
+    let lines = std::fs::read_to_string(format!("/proc/{}/cgroup", host.pid(name))).unwrap();
+    for line in lines.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap(), fields.next().unwrap());
+        if controllers.split(',').any(|name| name == controller) {
+            return PathBuf::from(format!("/sys/fs/cgroup/{controllers}{path}"));
+        }
+    }
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+    PathBuf::from(format!("/sys/fs/cgroup{path}"))
+}
+
+/// The content of the first of these files that is there: v1's name and v2's.
+fn setting(host: &Host, name: &str, controller: &str, files: [&str; 2]) -> String {
+    let dir = cgroup(host, name, controller);
+    let found = files.iter().find_map(|file| std::fs::read_to_string(dir.join(file)).ok());
+    found.unwrap_or_else(|| panic!("no {files:?} in {}", dir.display())).trim().to_owned()
+}
+
+fn is_v2() -> bool {
+    std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+#[test]
+fn every_limit_reaches_the_kernel() {
+    let host = Host::with_busybox();
+    let flags = [
+        "-m",
+        "64m",
+        "--memory-swap",
+        "96m",
+        "--memory-reservation",
+        "32m",
+        "--cpus",
+        "0.5",
+        "--cpu-shares",
+        "512",
+        "--cpuset-cpus",
+        "0",
+        "--cpuset-mems",
+        "0",
+        "--pids-limit",
+        "20",
+    ];
+    let mut args = vec!["run", "-d", "--name", "c"];
+    args.extend(flags);
+    args.extend(["bb", "sleep", "1000"]);
+    host.mydocker(args);
+    let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
+        let expected = if is_v2() { v2 } else { v1 };
+        assert_eq!(setting(&host, "c", controller, files), expected, "{files:?}");
+    };
+    is("memory", ["memory.limit_in_bytes", "memory.max"], "67108864", "67108864");
+    is("memory", ["memory.memsw.limit_in_bytes", "memory.swap.max"], "100663296", "33554432");
+    is("memory", ["memory.soft_limit_in_bytes", "memory.low"], "33554432", "33554432");
+    is("cpu", ["cpu.cfs_quota_us", "cpu.max"], "50000", "50000 100000");
+    is("cpu", ["cpu.shares", "cpu.weight"], "512", "20");
+    is("cpuset", ["cpuset.cpus", "cpuset.cpus"], "0", "0");
+    is("cpuset", ["cpuset.mems", "cpuset.mems"], "0", "0");
+    is("pids", ["pids.max", "pids.max"], "20", "20");
+    for (field, value) in [
+        ("Memory", "67108864"),
+        ("MemorySwap", "100663296"),
+        ("NanoCpus", "500000000"),
+        ("CpuShares", "512"),
+        ("PidsLimit", "20"),
+    ] {
+        assert_eq!(host.inspect("c", &format!("{{{{.HostConfig.{field}}}}}")), value, "{field}");
+    }
+}
+
+#[test]
+fn quota_and_period() {
+    let host = Host::with_busybox();
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "--cpu-quota",
+        "20000",
+        "--cpu-period",
+        "50000",
+        "bb",
+        "sleep",
+        "1000",
+    ]);
+    let quota = setting(&host, "c", "cpu", ["cpu.cfs_quota_us", "cpu.max"]);
+    assert!(quota == "20000" || quota == "20000 50000", "{quota}");
+    host.mydocker(["run", "--cpus", "1", "--cpu-quota", "1000", "bb", "true"]).refused("--cpus");
+}
+
+#[test]
+fn out_of_memory_is_137_and_said_so() {
+    let host = Host::with_busybox();
+    let eat = "tail /dev/zero";
+    host.mydocker(["run", "--name", "o", "-m", "16m", "bb", "sh", "-c", &format!("exec {eat}")])
+        .exits(137);
+    assert_eq!(host.inspect("o", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "true 137");
+    host.mydocker(["run", "--name", "k", "bb", "sh", "-c", "exit 137"]).exits(137);
+    assert_eq!(host.inspect("k", "{{.State.OOMKilled}}"), "false");
+    // The limit is the container's, not the process's: an exec is in it too.
+    host.mydocker(["run", "-d", "--name", "e", "-m", "16m", "bb", "sleep", "1000"]);
+    host.mydocker(["exec", "e", "sh", "-c", &format!("exec {eat}")]).exits(137);
+}
+
+#[test]
+fn stress_meets_the_memory_limit() {
+    let host = Host::new();
+    host.debian("stress", &["stress-ng"]);
+    let stress = |flags: &[&str], args: &[&str]| {
+        let mut all = vec!["run", "--rm"];
+        all.extend(flags);
+        all.extend(["stress", "stress-ng", "--quiet", "--timeout", "2s"]);
+        all.extend(args);
+        host.mydocker(all)
+    };
+    let vm = ["--vm", "1", "--vm-bytes", "96m", "--oomable"];
+    stress(&["-m", "256m"], &vm).exits(0);
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "m",
+        "-m",
+        "64m",
+        "--memory-swap",
+        "64m",
+        "stress",
+        "stress-ng",
+        "--quiet",
+        "--vm",
+        "1",
+        "--vm-bytes",
+        "256m",
+        "--vm-populate",
+    ]);
+    let most = || -> u64 {
+        let files = ["memory.max_usage_in_bytes", "memory.peak"];
+        setting(&host, "m", "memory", files).parse().unwrap()
+    };
+    eventually("it is at its limit", || most() > 60 << 20);
+    assert!(most() <= 64 << 20);
+    let killed = || {
+        let dir = cgroup(&host, "m", "memory");
+        let files = ["memory.oom_control", "memory.events"];
+        let text = files.iter().find_map(|file| std::fs::read_to_string(dir.join(file)).ok());
+        let text = text.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).unwrap().to_owned();
+        line.parse::<u64>().unwrap() > 0
+    };
+    eventually("its children are killed", killed);
+    host.mydocker(["rm", "-f", "m"]);
+}
+
+#[test]
+fn stress_meets_the_cpu_limit() {
+    let host = Host::new();
+    host.debian("stress", &["stress-ng"]);
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "--cpus",
+        "0.25",
+        "stress",
+        "stress-ng",
+        "--quiet",
+        "--cpu",
+        "2",
+    ]);
+    let throttled = || {
+        let text = std::fs::read_to_string(cgroup(&host, "c", "cpu").join("cpu.stat")).unwrap();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("nr_throttled ")).unwrap().to_owned();
+        line.parse::<u64>().unwrap()
+    };
+    eventually("it is throttled", || throttled() > 5);
+    // The limit itself, over some seconds: its processes' CPU time against wall time.
+    let ticks = || -> u64 {
+        let procs =
+            std::fs::read_to_string(cgroup(&host, "c", "cpu").join("cgroup.procs")).unwrap();
+        let stats = procs
+            .lines()
+            .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+        let used = |stat: String| -> u64 {
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+            fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        };
+        stats.map(used).sum()
+    };
+    let (before, begun) = (ticks(), std::time::Instant::now());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let share = (ticks() - before) as f64 / 100.0 / begun.elapsed().as_secs_f64();
+    assert!(share < 0.32, "used {share} of a CPU");
+}
+
+#[test]
+fn forks_stop_at_the_pids_limit() {
+    let host = Host::with_busybox();
+    let script = "for i in $(seq 40); do sleep 5 & done; echo no";
+    host.mydocker(["run", "--rm", "--pids-limit", "10", "bb", "sh", "-c", script])
+        .exits(2)
+        .stderr_has("can't fork");
+    let host = Host::new();
+    host.debian("stress", &["stress-ng"]);
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "p",
+        "--pids-limit",
+        "30",
+        "stress",
+        "stress-ng",
+        "--quiet",
+        "--fork",
+        "4",
+        "--fork-max",
+        "64",
+    ]);
+    let hits = || {
+        let text = setting(&host, "p", "pids", ["pids.events", "pids.events"]);
+        text.strip_prefix("max ").unwrap().parse::<u64>().unwrap()
+    };
+    eventually("it meets the limit", || hits() > 10);
+    let now: u64 = setting(&host, "p", "pids", ["pids.current", "pids.current"]).parse().unwrap();
+    assert!(now <= 30, "{now} processes");
+}
+
+#[test]
+fn a_cpuset_is_seen_inside() {
+    let host = Host::with_busybox();
+    let script = "grep Cpus_allowed_list /proc/self/status; nproc";
+    host.mydocker(["run", "--rm", "--cpuset-cpus", "0", "bb", "sh", "-c", script])
+        .stdout("Cpus_allowed_list:\t0\n1\n");
+}
+
+#[test]
+fn a_cgroup_parent_of_ones_own() {
+    let host = Host::with_busybox();
+    let parent = support::unique("mydockertest");
+    let flag = format!("/{parent}/deep");
+    let id = host
+        .mydocker([
+            "run",
+            "-d",
+            "--name",
+            "c",
+            "--cgroup-parent",
+            &flag,
+            "-m",
+            "32m",
+            "--cpuset-cpus",
+            "0",
+            "bb",
+            "sleep",
+            "1000",
+        ])
+        .text();
+    let dir = cgroup(&host, "c", "memory");
+    assert!(dir.ends_with(format!("{parent}/deep/{id}")), "{}", dir.display());
+    host.mydocker(["rm", "-f", "c"]);
+    assert!(!dir.exists());
+    // The parents were asked for by name and stay; they are this test's to remove.
+    remove_cgroups(&parent);
+    for bad in ["../..", "/..", "a/../../b"] {
+        host.mydocker(["run", "--cgroup-parent", bad, "bb", "true"]).refused("--cgroup-parent");
+    }
+}
+
+fn remove_cgroups(parent: &str) {
+    let roots = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+    for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        for dir in [root.join(parent).join("deep"), root.join(parent)] {
+            if dir.exists() {
+                std::fs::remove_dir(dir).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_limited_is_refused() {
+    let host = Host::with_busybox();
+    for (flags, part) in [
+        (["--cpuset-cpus", "4095"], "4095"),
+        (["--cpuset-mems", "63"], "63"),
+        (["--cpus", "100000"], "cpus"),
+        (["-m", "1k"], "6m"),
+    ] {
+        host.mydocker(["run", "--rm", flags[0], flags[1], "bb", "true"]).refused(part);
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn the_weight_of_disks_is_set_or_refused() {
+    let host = Host::with_busybox();
+    let run = ["run", "-d", "--name", "c", "--blkio-weight", "500", "bb", "sleep", "1000"];
+    let done = host.mydocker(run);
+    // Kernels without BFQ have no such weight.
+    if std::fs::exists("/sys/module/bfq").unwrap() || done.succeeded() {
+        drop(done.exits(0));
+        let weight = setting(&host, "c", "blkio", ["blkio.bfq.weight", "io.weight"]);
+        assert!(weight == "500" || weight == "default 4950", "{weight}");
+    } else {
+        done.refused("--blkio-weight");
+    }
+}
+
+#[test]
+fn a_container_without_limits_has_none() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
+    let pids = setting(&host, "c", "pids", ["pids.max", "pids.max"]);
+    assert_eq!(pids, "max");
+    assert_eq!(host.inspect("c", "{{.HostConfig.Memory}}"), "0");
+}

@@ -1,0 +1,65 @@
+//! Real root file systems: a plain directory, and Debian with a server in it.
+
+mod support;
+
+use support::{Host, eventually};
+
+fn plain_root(host: &Host) -> std::path::PathBuf {
+    let root = host.scratch().join("root");
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    root
+}
+
+#[test]
+fn a_plain_directory() {
+    let host = Host::new();
+    let root = plain_root(&host);
+    let dir = root.to_str().unwrap();
+    host.mydocker(["run", "--rm", "--rootfs", dir, "/bin/busybox", "touch", "/made"]);
+    assert!(root.join("made").exists());
+    host.mydocker(["run", "--rm", "--rootfs", dir, "--read-only", "/bin/busybox", "touch", "/x"])
+        .exits(1);
+    // Relative to where the caller is, and started again from elsewhere.
+    let mut command =
+        host.command(["create", "--name", "c", "--rootfs", "root", "/bin/busybox", "ls"]);
+    assert!(command.current_dir(host.scratch()).status().unwrap().success());
+    host.mydocker(["start", "-a", "c"]).stdout_has("made\n");
+    host.mydocker(["rm", "c"]);
+    assert!(root.join("made").exists());
+    // Nothing of the engine's mounts is left in it.
+    assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
+}
+
+#[test]
+fn debian_is_itself() {
+    let host = Host::new();
+    host.debian("debian", &[]);
+    host.mydocker(["run", "--rm", "debian", "cat", "/etc/os-release"]).stdout_has("ID=debian");
+    host.mydocker(["run", "--rm", "debian", "bash", "-c", "dpkg --version | head -n 1"])
+        .stdout_has("dpkg");
+    host.mydocker(["run", "--rm", "-u", "nobody", "debian", "id"]).stdout_has("uid=65534(nobody)");
+    let owner = "apt-get --version >/dev/null && su nobody -s /bin/sh -c 'echo I am $(id -un)'";
+    host.mydocker(["run", "--rm", "debian", "bash", "-c", owner]).stdout("I am nobody\n");
+}
+
+#[test]
+fn nginx_serves_a_page() {
+    let host = Host::new();
+    host.debian("nginx", &["nginx-light"]);
+    let index = host.file("index.html", "served from a container\n");
+    let volume = format!("{}:/var/www/html/index.html:ro", index.display());
+    let flags = "run -d --name web --net none -m 128m --cpus 0.5 --pids-limit 64 -v";
+    let command = ["nginx", "nginx", "-g", "daemon off; error_log stderr info;"];
+    host.mydocker(flags.split(' ').chain([volume.as_str()]).chain(command));
+    let fetch = r#"exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3"#;
+    let get = || host.mydocker(["exec", "web", "bash", "-c", fetch]);
+    eventually("it answers", || {
+        host.mydocker(["exec", "web", "bash", "-c", ": </dev/tcp/127.0.0.1/80"]).status() == 0
+    });
+    get().stdout_has("200 OK").stdout_has("served from a container\n");
+    host.mydocker(["exec", "web", "cat", "/var/log/nginx/access.log"]).stdout_has("GET / HTTP/1.0");
+    host.mydocker(["logs", "web"]).stderr_has("start worker process");
+    host.mydocker(["stop", "web"]);
+    assert_eq!(host.inspect("web", "{{.State.ExitCode}}"), "0");
+}

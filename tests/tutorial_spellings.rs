@@ -1,0 +1,73 @@
+//! The tutorial engines' ways to write a command line work as they did there.
+
+mod support;
+
+use support::Host;
+
+#[test]
+fn bundled_in_any_order() {
+    let host = Host::with_busybox();
+    for spelling in ["-it", "-ti", "--it", "--ti"] {
+        let mut terminal = host.terminal(["run", "--rm", spelling, "bb", "sh"]);
+        terminal.type_in("tty; exit 3\n");
+        terminal.expect("/dev/pts/0");
+        assert_eq!(terminal.wait().0, 3, "{spelling}");
+    }
+    for spelling in ["-dit", "-itd", "-tdi"] {
+        let id = host.mydocker(["run", spelling, "bb", "sh"]).text();
+        assert!(host.is_running(&id), "{spelling}");
+        host.mydocker(["rm", "-f", &id]);
+    }
+}
+
+#[test]
+fn one_dash_and_whole_words() {
+    let host = Host::with_busybox();
+    host.mydocker([
+        "run",
+        "-d",
+        "-name",
+        "old",
+        "-net",
+        "none",
+        "-mem",
+        "64m",
+        "-cpuset",
+        "0",
+        "-cpushare",
+        "512",
+        "bb",
+        "sleep",
+        "1000",
+    ]);
+    assert_eq!(host.inspect("old", "{{.HostConfig.Memory}}"), "67108864");
+    assert_eq!(host.inspect("old", "{{.HostConfig.CpuShares}}"), "512");
+    assert_eq!(host.inspect("old", "{{.HostConfig.CpusetCpus}}"), "0");
+    assert_eq!(host.inspect("old", "{{.HostConfig.NetworkMode}}"), "none");
+    host.mydocker([
+        "run", "--d", "--name", "new", "--mem", "64", "--swap", "32", "--pids", "20", "--cpus",
+        "0.5", "--v", "/tmp:/t", "--e", "A=1", "bb", "sleep", "1000",
+    ]);
+    assert_eq!(host.inspect("new", "{{.HostConfig.Memory}}"), (64 << 20).to_string());
+    assert_eq!(host.inspect("new", "{{.HostConfig.MemorySwap}}"), (96 << 20).to_string());
+    assert_eq!(host.inspect("new", "{{.HostConfig.PidsLimit}}"), "20");
+    host.mydocker(["exec", "new", "sh", "-c", "echo $A; test -d /t"]).stdout("1\n");
+    host.mydocker(["run", "--rm", "-cpu", "50", "bb", "true"]);
+    host.mydocker(["run", "--rm", "-m", "100m", "bb", "true"]);
+}
+
+#[test]
+fn drop_a_root_file_system_in_and_run_it() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "c", "bb", "true"]);
+    let drop = host.state_root().join("images").join("drop");
+    std::fs::create_dir_all(&drop).unwrap();
+    let tar = std::process::Command::new("tar")
+        .args(["-C", "/", "-cf"])
+        .arg(drop.join("dropped.tar"))
+        .arg("--transform=s,bin/busybox,bin/sh,")
+        .arg("bin/busybox")
+        .status();
+    assert!(tar.unwrap().success());
+    host.mydocker(["run", "--rm", "dropped", "sh", "-c", "echo dropped in"]).stdout("dropped in\n");
+}
