@@ -44,6 +44,7 @@ check: toolchain
 # As root by the runner, so that what is built belongs to who builds it.
 test: packages := $(test_packages)
 test: toolchain packages
+	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
 	    cargo test --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
 

@@ -1,0 +1,66 @@
+//! One static binary, here and on 64-bit Arm.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// ELF program headers of the types that make a binary depend on others (elf(5)).
+const PT_DYNAMIC: u32 = 2;
+const PT_INTERP: u32 = 3;
+const DT_NEEDED: u64 = 1;
+
+/// Whether the ELF file asks for a dynamic loader or for shared libraries.
+fn is_dynamic(elf: &[u8]) -> bool {
+    let half = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap());
+    let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
+    let long = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap());
+    assert_eq!(&elf[..5], b"\x7fELF\x02", "no 64-bit ELF file");
+    let (table, size, count) = (long(0x20) as usize, half(0x36) as usize, half(0x38) as usize);
+    (0..count).map(|number| table + number * size).any(|header| match word(header) {
+        PT_INTERP => true,
+        // A position-independent static binary has one too, to relocate itself by.
+        PT_DYNAMIC => {
+            let (offset, length) = (long(header + 8) as usize, long(header + 32) as usize);
+            (offset..offset + length).step_by(16).any(|entry| long(entry) == DT_NEEDED)
+        }
+        _ => false,
+    })
+}
+
+#[test]
+fn the_binary_is_static() {
+    assert!(!is_dynamic(&std::fs::read(support::MYDOCKER).unwrap()));
+    // The check itself sees the difference.
+    assert!(is_dynamic(&std::fs::read("/bin/tar").unwrap()));
+    let told = Command::new("file").arg(support::MYDOCKER).output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stdout).contains("static"), "{told:?}");
+    let told = Command::new("ldd").arg(support::MYDOCKER).output().unwrap();
+    assert!(!String::from_utf8_lossy(&told.stdout).contains("=>"), "{told:?}");
+}
+
+#[test]
+fn it_is_built_for_arm_and_runs_there() {
+    const TARGET: &str = "aarch64-unknown-linux-musl";
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout).unwrap().trim());
+    if !sysroot.join("lib/rustlib").join(TARGET).exists() {
+        skip!("rust's target {TARGET} is missing: rustup target add {TARGET}");
+    }
+    // A directory of its own: the tests' own build holds the lock of the usual one.
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("arm");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--target", TARGET, "--target-dir"])
+        .arg(&target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("CARGO_BUILD_TARGET")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let binary = target.join(TARGET).join("debug/mydocker");
+    assert!(!is_dynamic(&std::fs::read(&binary).unwrap()));
+    let ran = Command::new("qemu-aarch64-static").arg(&binary).arg("version").output().unwrap();
+    let version = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && version.contains(env!("CARGO_PKG_VERSION")), "{ran:?}");
+    assert!(version.contains("aarch64") || version.contains("arm64"), "{version}");
+}
