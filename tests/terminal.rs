@@ -3,7 +3,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::{Host, eventually};
+use support::Host;
 
 #[test]
 fn a_shell_to_talk_to() {
