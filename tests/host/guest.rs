@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A guest that says nothing for so long hangs.
 const MAX_SILENCE: Duration = Duration::from_secs(180);
@@ -22,23 +22,22 @@ pub struct Guest {
 }
 
 /// What a guest is made of.
-pub struct Machine<'a> {
-    pub architecture: &'a str,
-    pub kernel: &'a Path,
-    pub initramfs: &'a Path,
-    pub share: &'a Path,
+pub struct Machine {
+    pub architecture: &'static str,
+    pub kernel: PathBuf,
+    pub initramfs: PathBuf,
+    pub share: PathBuf,
     pub memory_megabytes: u32,
-    pub command_line: &'a str,
-    /// Options of qemu for each disk.
-    pub disks: Vec<Vec<String>>,
+    pub command_line: &'static str,
 }
 
-impl Machine<'_> {
+impl Machine {
     pub fn console(&self) -> &'static str {
         if self.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" }
     }
 
-    pub fn boot(&self) -> Guest {
+    /// With `disks`, each by qemu's options for it.
+    pub fn boot(&self, disks: &[Vec<String>]) -> Guest {
         let mut command = match self.architecture {
             "arm64" => {
                 let mut command = emulator("qemu-system-aarch64");
@@ -55,9 +54,9 @@ impl Machine<'_> {
             .args(["-accel", "tcg", "-nodefaults", "-no-reboot", "-display", "none"])
             .args(["-serial", "stdio", "-m", &self.memory_megabytes.to_string()])
             .arg("-kernel")
-            .arg(self.kernel)
+            .arg(&self.kernel)
             .arg("-initrd")
-            .arg(self.initramfs)
+            .arg(&self.initramfs)
             .arg("-append")
             .arg(format!(
                 "console={} quiet loglevel=1 panic=-1 {}",
@@ -69,7 +68,7 @@ impl Machine<'_> {
                 "local,path={},mount_tag=share,security_model=none,readonly=on",
                 self.share.display()
             ))
-            .args(self.disks.iter().flatten());
+            .args(disks.iter().flatten());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start qemu");
         let keyboard = child.stdin.take().unwrap();
@@ -105,6 +104,17 @@ impl Guest {
         }
     }
 
+    /// The next whole line, or none if the guest has ended or `until` is past.
+    pub fn line(&mut self, until: Instant) -> Option<String> {
+        loop {
+            if let Some(at) = self.pending.find('\n') {
+                let line: String = self.pending.drain(..=at).collect();
+                return Some(line.trim_end().to_owned());
+            }
+            self.receive(until.saturating_duration_since(Instant::now())).ok()?;
+        }
+    }
+
     fn receive(&mut self, patience: Duration) -> Result<(), &'static str> {
         let bytes = self.screen.recv_timeout(patience).map_err(|error| match error {
             RecvTimeoutError::Timeout => "was silent",
@@ -135,6 +145,9 @@ impl Guest {
         let status = self.expect("\n")?;
         Ok((output, status))
     }
+
+    /// Pulls the plug.
+    pub fn kill(self) {}
 }
 
 impl Drop for Guest {
@@ -149,6 +162,24 @@ impl Drop for Guest {
 pub fn disk(image: &Path) -> Vec<String> {
     let path: PathBuf = image.to_owned();
     vec!["-drive".to_owned(), format!("file={},if=virtio,format=raw,cache=unsafe", path.display())]
+}
+
+/// A raw image whose writes are all logged, in the order in which the guest issues them.
+pub fn logged_disk(image: &Path, log: &Path) -> Vec<String> {
+    let file = |name: &str, path: &Path| {
+        format!("driver=file,node-name={name},filename={},cache.no-flush=on", path.display())
+    };
+    let words = [
+        "-blockdev",
+        &file("disk-file", image),
+        "-blockdev",
+        &file("log-file", log),
+        "-blockdev",
+        "driver=blklogwrites,node-name=logged,file=disk-file,log=log-file",
+        "-device",
+        "virtio-blk-pci,drive=logged,write-cache=on",
+    ];
+    words.map(str::to_owned).to_vec()
 }
 
 /// Dies with the harness, however that dies.

@@ -95,26 +95,33 @@ const MOUNT_POINTS: [&str; 12] =
 
 impl Host {
     pub fn boot(&self, work: &Path, binary: &Path) -> Guest {
-        let directory = work.join("run").join(self.name);
-        fs::create_dir_all(&directory).unwrap();
-        let kernel = self.suite.kernel(work);
-        let disks = self.disks(work, &directory, binary);
-        let share = self.share(work, &directory);
-        let initramfs = directory.join("initramfs");
-        fs::write(&initramfs, self.initramfs(work, binary)).unwrap();
-        let machine = Machine {
-            architecture: self.suite.architecture,
-            kernel: &kernel.image,
-            initramfs: &initramfs,
-            share: &share,
-            memory_megabytes: self.memory_megabytes,
-            command_line: self.command_line,
-            disks: disks.iter().map(|image| disk(image)).collect(),
-        };
-        machine.boot()
+        let machine = self.machine(work, binary);
+        let images = self.disks(work, &self.directory(work), binary);
+        machine.boot(&images.iter().map(|image| disk(image)).collect::<Vec<_>>())
     }
 
-    pub fn disks(&self, work: &Path, directory: &Path, binary: &Path) -> Vec<PathBuf> {
+    /// Where this host's files are made.
+    pub fn directory(&self, work: &Path) -> PathBuf {
+        work.join("run").join(self.name)
+    }
+
+    /// All of it but the disks.
+    pub fn machine(&self, work: &Path, binary: &Path) -> Machine {
+        let directory = self.directory(work);
+        fs::create_dir_all(&directory).unwrap();
+        let initramfs = directory.join("initramfs");
+        fs::write(&initramfs, self.initramfs(work, binary)).unwrap();
+        Machine {
+            architecture: self.suite.architecture,
+            kernel: self.suite.kernel(work).image,
+            initramfs,
+            share: self.share(work, &directory),
+            memory_megabytes: self.memory_megabytes,
+            command_line: self.command_line,
+        }
+    }
+
+    fn disks(&self, work: &Path, directory: &Path, binary: &Path) -> Vec<PathBuf> {
         let mut disks = Vec::new();
         let image = directory.join("root.img");
         let _ = fs::remove_file(&image);
@@ -246,6 +253,11 @@ fn matches_line(line: &str, pattern: &str) -> bool {
 
 /// A root file system of busybox alone, as a tar archive.
 fn busybox_image(busybox: &Path, archive: &Path) {
+    image_with(busybox, archive, &[]);
+}
+
+/// The same with further files.
+pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &str)]) {
     let directory = archive.with_extension("tree");
     let mut tree = Tree::default();
     for name in ["bin", "etc", "tmp", "root"] {
@@ -260,6 +272,9 @@ fn busybox_image(busybox: &Path, archive: &Path) {
     }
     tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n");
     tree.file("etc/group", "root:x:0:\nuser:x:1000:\n");
+    for (path, text) in files {
+        tree.file(path, *text);
+    }
     tree.write(&directory);
     run(Command::new("tar")
         .arg("-C")

@@ -7,12 +7,15 @@
 //! see what the guests say. Kernels come from Debian's archive (`debian`) and stay below
 //! target/hosts, so that a second run needs no network.
 
+mod blocklog;
+mod chance;
 mod checks;
 mod debian;
 mod escape;
 mod guest;
 mod host;
 mod hosts;
+mod power;
 mod table;
 mod tree;
 
@@ -27,6 +30,8 @@ struct Arguments {
     hosts: Vec<String>,
     binary: PathBuf,
     verbose: bool,
+    rounds: usize,
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -40,8 +45,12 @@ fn main() -> ExitCode {
     let chosen = |host: &&Host| {
         arguments.hosts.is_empty() || arguments.hosts.iter().any(|name| name == host.name)
     };
-    let results: Vec<Outcome> =
+    let mut results: Vec<Outcome> =
         hosts.iter().filter(chosen).map(|host| test(host, &work, &arguments)).collect();
+    if arguments.hosts.is_empty() || arguments.hosts.iter().any(|name| name == "power") {
+        let Arguments { binary, rounds, seed, .. } = &arguments;
+        results.push(power::test(&work, binary, *rounds, *seed));
+    }
     table::print(&results);
     match results.iter().all(|result| result.failures() == 0) {
         true => ExitCode::SUCCESS,
@@ -54,11 +63,16 @@ fn arguments() -> Arguments {
         hosts: Vec::new(),
         binary: env!("CARGO_BIN_EXE_mydocker").into(),
         verbose: false,
+        rounds: 100,
+        seed: std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs(),
     };
+    let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => chosen.binary = arguments.next().expect("--binary PATH").into(),
+            "--rounds" => chosen.rounds = number(arguments.next()).expect("--rounds N") as usize,
+            "--seed" => chosen.seed = number(arguments.next()).expect("--seed N"),
             "--verbose" => chosen.verbose = true,
             name => chosen.hosts.push(name.to_owned()),
         }
