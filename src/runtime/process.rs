@@ -88,9 +88,9 @@ pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infal
     if entry.die_with_parent {
         die_with_parent(parent.as_fd())?;
     }
-    // Whatever a caller left open must not reach the program (CVE-2024-21626). Close-on-exec
-    // rather than closed: `parent` carries the failure of execve.
-    sys::fds::cloexec_all().context(|| "mark descriptors close-on-exec")?;
+    // Whatever a caller left open must not reach the program (CVE-2024-21626). `parent` carries the
+    // failure of execve; it is close-on-exec, as the rest can't be made at once before Linux 5.11.
+    sys::fds::close_all_but(&[parent.as_fd()]).context(|| "close all other descriptors")?;
     if process.no_new_privileges {
         set_no_new_privs(true).context(|| "set no_new_privs")?;
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::clone::last_errno;
 
-/// Closes every descriptor from 3 on, save those of `keep`.
+/// Closes every descriptor from 3 on, save those of `keep`, whoever left it open.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
     kept.sort_unstable();
@@ -24,17 +24,6 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: for a process that was just forked off and never goes back to the code that owns
     // these descriptors: no owner is dropped or used again. close_range(2), Linux 5.9.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
-        0 => Ok(()),
-        _ => Err(last_errno()),
-    }
-}
-
-/// Marks close-on-exec every descriptor from 3 on, whoever left it open: what our caller forgot
-/// must not reach a container either.
-pub fn cloexec_all() -> Result<(), Errno> {
-    // SAFETY: no descriptor is closed; only flags change.
-    match unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }
-    {
         0 => Ok(()),
         _ => Err(last_errno()),
     }

@@ -198,7 +198,7 @@ fn clock() -> Host {
         disks: &[],
         set_up: "mount -t tmpfs -o mode=755 run /run
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup
-                 date -s @3 >/dev/null\n",
+                 date -s @1000 >/dev/null\n",
         checks: [
             basics(),
             vec![check(
@@ -212,9 +212,9 @@ fn clock() -> Host {
                  mydocker logs --since 1h old
                  mydocker stop -t 0 old
                  # And it is lost again: what was made is yet to be made.
-                 date -s @30 >/dev/null
+                 date -s @9000 >/dev/null
                  mydocker run --net none --name early bb true
-                 date -s @10 >/dev/null
+                 date -s @5000 >/dev/null
                  mydocker ps -a | grep -c early
                  mydocker rm old early",
                 "1
@@ -240,7 +240,8 @@ fn arm() -> Host {
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: basics(),
+        // The harness, whose part that one is, is built for this machine only.
+        checks: basics().into_iter().filter(|check| !check.name.contains("chroot")).collect(),
     }
 }
 
