@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use miniserde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::spec::{Device, Resources, Rlimit};
+use crate::runtime::spec::{Device, DeviceRule, Resources, Rlimit};
 use crate::store::{self, Durability, Roots};
 
 /// Bumped when a field changes its meaning.
@@ -64,6 +64,7 @@ pub struct Record {
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
     pub devices: Vec<Device>,
+    pub device_rules: Vec<DeviceRule>,
     pub mounts: Vec<MountRecord>,
     /// `8080:80/tcp` and the like, as given.
     pub publish: Vec<String>,

@@ -184,6 +184,7 @@ impl Engine {
             resources: options.resources.clone(),
             oom_score_adj: options.oom_score_adj,
             devices: options.devices.clone(),
+            device_rules: options.device_rules.clone(),
             mounts,
             publish: options.publish.clone(),
             exposed: config.exposed_ports.clone(),

@@ -223,7 +223,7 @@ fn host_config(record: &Record) -> Value {
         ("CpuPeriod", number(resources.cpu_period.unwrap_or(0))),
         ("CpusetCpus", text(resources.cpuset_cpus.as_deref().unwrap_or(""))),
         ("CpusetMems", text(resources.cpuset_mems.as_deref().unwrap_or(""))),
-        ("PidsLimit", resources.pids.map_or(Value::Null, signed)),
+        ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
         ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
     ])
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-pub use crate::runtime::spec::{Device, Resources, Rlimit};
+pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Resources, Rlimit};
 
 /// `create` and `run`.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,7 @@ pub struct CreateOptions {
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
     pub devices: Vec<Device>,
+    pub device_rules: Vec<DeviceRule>,
     pub log: LogOptions,
 }
 

@@ -12,6 +12,9 @@ use crate::runtime::spec::{
     Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
 };
 
+/// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
+pub(super) const DEFAULT_PIDS: u32 = 2048;
+
 impl Engine {
     /// What the container of `record` is to be, now that it starts: writes its name files and finds
     /// the processes whose namespaces it joins.
@@ -75,10 +78,12 @@ impl Engine {
             },
             mounts,
             devices: record.devices.clone(),
+            device_rules: record.device_rules.clone(),
             shm_size: record.shm_size,
             cgroup: Cgroup {
                 parent: record.cgroup_parent.clone(),
                 resources: record.resources.clone(),
+                default_pids: Some(DEFAULT_PIDS),
             },
             sysctls: record.sysctls.clone(),
             init: record.init,

@@ -9,7 +9,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -26,7 +26,7 @@ const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
 /// Hidden: they tell of the host, or act on it.
-const MASKED: [&str; 14] = [
+const MASKED: [&str; 13] = [
     "proc/acpi",
     "proc/asound",
     "proc/interrupts",
@@ -40,7 +40,6 @@ const MASKED: [&str; 14] = [
     "sys/devices/virtual/powercap",
     "sys/firmware",
     "sys/fs/selinux",
-    "sys/devices/system/cpu/cpu0/thermal_throttle",
 ];
 
 /// Readable, but nothing that a container may set.
@@ -221,7 +220,8 @@ fn tmpfs(options: &str) -> Result<OwnedFd> {
 fn hide(root: BorrowedFd<'_>) -> Result<()> {
     let null = devices::open_null(root)?;
     let mut empty: Option<OwnedFd> = None;
-    for path in MASKED {
+    let throttles = thermal_throttles(root)?;
+    for path in MASKED.into_iter().chain(throttles.iter().map(String::as_str)) {
         let Some(target) = existing(root, path)? else { continue };
         let stat = fstat(&target).context(|| format!("stat /{path}"))?;
         let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -248,6 +248,29 @@ fn hide(root: BorrowedFd<'_>) -> Result<()> {
             .context(|| format!("make /{path} read-only"))?;
     }
     Ok(())
+}
+
+/// Each CPU's own: how hot it runs tells of the neighbours' work.
+fn thermal_throttles(root: BorrowedFd<'_>) -> Result<Vec<String>> {
+    const CPUS: &str = "sys/devices/system/cpu";
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = || -> Result<Vec<String>, Errno> {
+        let directory = beneath::open_without_links(root, Path::new(CPUS), flags, Mode::empty())?;
+        let mut paths = Vec::new();
+        for entry in Dir::read_from(&directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let number = name.strip_prefix("cpu").unwrap_or_default();
+            if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+                paths.push(format!("{CPUS}/{name}/thermal_throttle"));
+            }
+        }
+        Ok(paths)
+    };
+    match list() {
+        // A kernel without CPUs in its /sys has no such files.
+        Err(Errno::NOENT) => Ok(Vec::new()),
+        result => result.context(|| format!("list /{CPUS}")),
+    }
 }
 
 fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {

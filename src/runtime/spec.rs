@@ -25,6 +25,8 @@ pub struct Spec {
     pub mounts: Vec<Mount>,
     /// Device nodes beside the standard ones.
     pub devices: Vec<Device>,
+    /// Allowed beside them, whether or not there is a node.
+    pub device_rules: Vec<DeviceRule>,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
     pub cgroup: Cgroup,
@@ -118,10 +120,30 @@ pub struct Device {
     pub access: String,
 }
 
+/// `--device-cgroup-rule`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    pub kind: DeviceKind,
+    /// `None` is any.
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
+    /// Some of `rwm`.
+    pub access: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    Any,
+    Block,
+    Character,
+}
+
 pub struct Cgroup {
     /// The directory below each hierarchy's root under which the container's own is made.
     pub parent: String,
     pub resources: Resources,
+    /// Most processes and threads if `resources` doesn't say, where the host can.
+    pub default_pids: Option<u32>,
 }
 
 /// Limits, as asked; `None` is no limit of ours.

@@ -22,6 +22,7 @@ const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const CGROUP_DEVICE: u32 = 6;
+const ALLOW_MULTI: u32 = 2;
 
 /// Loads a program for devices and attaches it to the v2 cgroup that `cgroup` is, for as long as
 /// that lasts.
@@ -49,7 +50,8 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
         target: cgroup.as_raw_fd() as u32,
         program: program.as_raw_fd() as u32,
         attach_type: CGROUP_DEVICE,
-        flags: 0,
+        // Beside what the host's own manager has put on a cgroup above: all must agree.
+        flags: ALLOW_MULTI,
     };
     // SAFETY: the attributes are plain integers laid out as the kernel reads them.
     unsafe { bpf(PROG_ATTACH, &attributes) }.map(drop)

@@ -5,7 +5,8 @@ use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file};
 use crate::cli::value::limit::{
-    parse_cgroup_parent, parse_device, parse_number, parse_sysctl, parse_ulimit, set_log_option,
+    parse_cgroup_parent, parse_device, parse_device_rule, parse_number, parse_sysctl, parse_ulimit,
+    set_log_option,
 };
 use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
 use crate::cli::value::name::{
@@ -167,6 +168,11 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Files),
+    F::value("device-cgroup-rule", "RULE", "Allow devices by number ('c 42:* rmw')", |a, v| {
+        a.options.device_rules.push(parse_device_rule(v)?);
+        Ok(())
+    })
+    .under(Category::Files),
     F::value("shm-size", "SIZE", "Size of /dev/shm (default 64m)", |a, v| {
         a.options.shm_size = Some(at_least_one(ByteSize::parse(v)?)?);
         Ok(())
@@ -278,14 +284,19 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value("pids-limit", "NUMBER", "Most processes and threads; -1 is no limit", |a, v| {
-        a.options.resources.pids = match v {
-            "0" | "-1" => Some(-1),
-            // The kernel's PID_MAX_LIMIT.
-            _ => Some(parse_number(v, 1, 4_194_304)?),
-        };
-        Ok(())
-    })
+    F::value(
+        "pids-limit",
+        "NUMBER",
+        "Most processes and threads (default 2048); -1 is no limit",
+        |a, v| {
+            a.options.resources.pids = match v {
+                "0" | "-1" => Some(-1),
+                // The kernel's PID_MAX_LIMIT.
+                _ => Some(parse_number(v, 1, 4_194_304)?),
+            };
+            Ok(())
+        },
+    )
     .also(&["--pids", "-pids"])
     .under(Category::Limits),
     F::value("blkio-weight", "WEIGHT", "Share of busy disks, 10 to 1000", |a, v| {

@@ -215,7 +215,7 @@ mod tests {
             shm-size add-host dns dns-search net pid ipc uts cgroup-parent memory memory-swap \
             memory-reservation cpus cpu-shares cpu-quota cpu-period cpuset-cpus cpuset-mems \
             pids-limit blkio-weight oom-score-adj device rootfs log-driver log-opt privileged \
-            cap-add cap-drop security-opt \
+            cap-add cap-drop security-opt device-cgroup-rule \
             sig-proxy detach-keys publish quiet mem swap it"
             .split_whitespace()
         {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::engine::options::{Device, LogOptions, Rlimit};
+use crate::engine::options::{Device, DeviceKind, DeviceRule, LogOptions, Rlimit};
 use crate::error::{Context, Error, Result, fail};
 use crate::units::ByteSize;
 
@@ -84,13 +84,43 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Some of `rwm`, each at most once.
+fn is_access(part: &str) -> bool {
+    let letters = part.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'));
+    let once = |letter| part.matches(letter).count() <= 1;
+    !part.is_empty() && letters && once('r') && once('w') && once('m')
+}
+
+/// `KIND MAJOR:MINOR ACCESS`, as cgroup v1's devices.allow has it: `c 42:* rmw`.
+pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
+    let wrong = || {
+        Error::new(format!(
+            "bad device rule '{text}': write a, b or c, MAJOR:MINOR and some of rwm, as in 'c 42:* rmw'"
+        ))
+    };
+    let words: Vec<&str> = text.split(' ').collect();
+    let [kind, numbers, access] = words[..] else { return Err(wrong()) };
+    let kind = match kind {
+        "a" => DeviceKind::Any,
+        "b" => DeviceKind::Block,
+        "c" => DeviceKind::Character,
+        _ => return Err(wrong()),
+    };
+    let number = |text: &str| match text {
+        "*" => Ok(None),
+        // The kernel's device numbers have 12 bits of major and 20 of minor.
+        _ => parse_number(text, 0, (1 << 20) - 1).map(Some).map_err(|_| wrong()),
+    };
+    let (major, minor) = numbers.split_once(':').ok_or_else(wrong)?;
+    if !is_access(access) {
+        return Err(wrong());
+    }
+    let access = access.to_owned();
+    Ok(DeviceRule { kind, major: number(major)?, minor: number(minor)?, access })
+}
+
 /// `SRC[:DST][:ACCESS]`, ACCESS some of `rwm`.
 pub fn parse_device(text: &str) -> Result<Device> {
-    let is_access = |part: &str| {
-        let letters = part.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'));
-        let once = |letter| part.matches(letter).count() <= 1;
-        !part.is_empty() && letters && once('r') && once('w') && once('m')
-    };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, access) = match parts[..] {
         [source] => (source, source, "rwm"),
@@ -154,6 +184,19 @@ pub fn parse_number<N: FromStr + PartialOrd + std::fmt::Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn device_rules() {
+        let rule = parse_device_rule("c 42:* rmw").unwrap();
+        assert_eq!((rule.kind, rule.major, rule.minor), (DeviceKind::Character, Some(42), None));
+        assert_eq!(rule.access, "rmw");
+        assert_eq!(parse_device_rule("a *:* rwm").unwrap().kind, DeviceKind::Any);
+        for bad in
+            ["", "c 1:3", "d 1:3 r", "c 1 r", "c 1:3 x", "c -1:3 r", "c 1:3 rr", "c 1:3\nr w"]
+        {
+            assert!(parse_device_rule(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn ulimits() {

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, major, minor};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
-use crate::runtime::spec::Device;
+use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Spec};
 use crate::sys;
 use crate::sys::bpf::Instruction;
 
@@ -66,9 +66,39 @@ impl fmt::Display for Rule {
     }
 }
 
-/// The standard rules and one for each of `--device`.
-fn rules(devices: &[Device]) -> Result<Vec<Rule>> {
+/// A container's rules: the standard ones, one for each of `--device`, and those it was given.
+fn rules(spec: &Spec) -> Result<Vec<Rule>> {
     let mut rules = STANDARD.to_vec();
+    rules.extend(of_devices(&spec.devices)?);
+    rules.extend(spec.device_rules.iter().flat_map(given));
+    Ok(rules)
+}
+
+/// `--device-cgroup-rule`; any kind of device is one or the other.
+fn given(rule: &DeviceRule) -> impl Iterator<Item = Rule> {
+    let (block, character) = match rule.kind {
+        DeviceKind::Any => (true, true),
+        DeviceKind::Block => (true, false),
+        DeviceKind::Character => (false, true),
+    };
+    let (major, minor, access) = (rule.major, rule.minor, access(&rule.access));
+    [(block, Kind::Block), (character, Kind::Character)]
+        .into_iter()
+        .filter_map(move |(wanted, kind)| wanted.then_some(Rule { kind, major, minor, access }))
+}
+
+/// Some of `rwm`.
+fn access(letters: &str) -> u8 {
+    let bit = |letter: char| match letter {
+        'r' => READ,
+        'w' => WRITE,
+        _ => MKNOD,
+    };
+    letters.chars().map(bit).fold(0, |access, bit| access | bit)
+}
+
+fn of_devices(devices: &[Device]) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
     for device in devices {
         let stat =
             rustix::fs::stat(&device.source).context(|| format!("device {}", device.source))?;
@@ -78,30 +108,25 @@ fn rules(devices: &[Device]) -> Result<Vec<Rule>> {
             // Refused, with its name, where the node is to be made.
             _ => continue,
         };
-        let bit = |letter: char| match letter {
-            'r' => READ,
-            'w' => WRITE,
-            _ => MKNOD,
-        };
-        let access = device.access.chars().map(bit).fold(0, |access, bit| access | bit);
+        let access = access(&device.access);
         let (major, minor) = (Some(major(stat.st_rdev)), Some(minor(stat.st_rdev)));
         rules.push(Rule { kind, major, minor, access });
     }
     Ok(rules)
 }
 
-/// Denies every device but the standard ones and `devices`, in a directory of v1.
-pub fn restrict_v1(directory: &Path, devices: &[Device]) -> Result<()> {
+/// Denies every device but the container's, in a directory of v1.
+pub fn restrict_v1(directory: &Path, spec: &Spec) -> Result<()> {
     let write = |file: &str, rule: &str| {
         fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
     };
     write("devices.deny", "a")?;
-    rules(devices)?.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
+    rules(spec)?.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
 }
 
 /// The same for a directory of v2; false if this kernel has no such programs.
-pub fn restrict_v2(directory: BorrowedFd<'_>, devices: &[Device]) -> Result<bool> {
-    match sys::bpf::restrict_devices(directory, &compile(&rules(devices)?)) {
+pub fn restrict_v2(directory: BorrowedFd<'_>, spec: &Spec) -> Result<bool> {
+    match sys::bpf::restrict_devices(directory, &compile(&rules(spec)?)) {
         Ok(()) => Ok(true),
         // Without CONFIG_BPF_SYSCALL, without CONFIG_CGROUP_BPF.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
@@ -211,11 +236,20 @@ mod tests {
     fn a_device_opens_as_it_was_given() {
         let device =
             Device { source: "/dev/full".into(), target: "/dev/full".into(), access: "r".into() };
-        let rule = rules(&[device]).unwrap().pop().unwrap();
+        let rule = of_devices(&[device]).unwrap().pop().unwrap();
         assert_eq!(rule.to_string(), "c 1:7 r");
         let program = compile(&[rule]);
         assert!(allows(&program, Kind::Character, 1, 7, READ));
         assert!(!allows(&program, Kind::Character, 1, 7, READ | WRITE));
+    }
+
+    #[test]
+    fn rules_as_given() {
+        let rule =
+            |kind, minor| DeviceRule { kind, major: Some(42), minor, access: "mr".to_owned() };
+        let text = |rule: &DeviceRule| given(rule).map(|rule| rule.to_string()).collect::<Vec<_>>();
+        assert_eq!(text(&rule(DeviceKind::Character, None)), ["c 42:* rm"]);
+        assert_eq!(text(&rule(DeviceKind::Any, Some(1))), ["b 42:1 rm", "c 42:1 rm"]);
     }
 
     #[test]

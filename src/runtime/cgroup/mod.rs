@@ -20,7 +20,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 
-use super::spec::{Resources, Spec};
+use super::spec::{self, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 pub use layout::{Layout, mount_missing};
@@ -102,14 +102,17 @@ impl Cgroup {
             }
         }
         let mut placed = Vec::new();
-        for setting in v1::settings(&spec.cgroup.resources) {
+        for setting in v1::settings(&spec.cgroup) {
             if let Some(at) = place(setting.controller, false) {
                 placed.push((at, setting));
             }
         }
-        for setting in v2::settings(&spec.cgroup.resources) {
+        for setting in v2::settings(&spec.cgroup) {
             let v1_name = if setting.controller == "io" { "blkio" } else { setting.controller };
             if layout.v1_with(v1_name).is_some() {
+                continue;
+            }
+            if !layout.v2_has(setting.controller) && setting.optional {
                 continue;
             }
             if !layout.v2_has(setting.controller) {
@@ -137,7 +140,7 @@ impl Cgroup {
             let opened = openat(CWD, &directory.path, flags, Mode::empty())
                 .context(|| format!("open {}", directory.path.display()))?;
             if !spec.privileged && !self.restricts_devices {
-                self.restricts_devices = devices::restrict_v2(opened.as_fd(), &spec.devices)?;
+                self.restricts_devices = devices::restrict_v2(opened.as_fd(), spec)?;
             }
             self.unified = Some(opened);
         }
@@ -191,7 +194,7 @@ impl Directory {
             Some(hierarchy) => {
                 v1::make(hierarchy, &self.path)?;
                 if !spec.privileged && hierarchy.controllers.iter().any(|name| name == "devices") {
-                    devices::restrict_v1(&self.path, &spec.devices)?;
+                    devices::restrict_v1(&self.path, spec)?;
                 }
             }
             None => v2::make(&self.mount, &self.path, &self.controllers)?,
@@ -344,6 +347,13 @@ fn memory_and_swap(resources: &Resources) -> Option<i64> {
 
 fn or_max(value: i64) -> String {
     if value < 0 { "max".to_owned() } else { value.to_string() }
+}
+
+/// The limit of processes that a container has without asking, where the host can.
+fn default_pids(cgroup: &spec::Cgroup) -> Option<Setting> {
+    let value = cgroup.default_pids?.to_string();
+    let (controller, file, flag) = ("pids", "pids.max", "--pids-limit");
+    Some(Setting { controller, file, value, flag, optional: true })
 }
 
 #[cfg(test)]

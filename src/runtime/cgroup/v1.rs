@@ -6,10 +6,11 @@ use std::path::Path;
 use super::Setting;
 use super::layout::Hierarchy;
 use crate::error::{Context, Result};
-use crate::runtime::spec::Resources;
+use crate::runtime::spec::Cgroup;
 
 /// One line for each limit: controller, file, value, and the flag that asked for it.
-pub fn settings(resources: &Resources) -> Vec<Setting> {
+pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
+    let resources = &cgroup.resources;
     let mut settings = Vec::new();
     let mut set = |controller, file: &'static str, value: String, flag| {
         settings.push(Setting { controller, file, value, flag, optional: false });
@@ -49,6 +50,9 @@ pub fn settings(resources: &Resources) -> Vec<Setting> {
             flag: "--memory-swap",
             optional: resources.memory_swap.is_none(),
         });
+    }
+    if resources.pids.is_none() {
+        settings.extend(super::default_pids(cgroup));
     }
     settings
 }

@@ -7,10 +7,11 @@ use rustix::io::Errno;
 
 use super::Setting;
 use crate::error::{Context, Error, Result};
-use crate::runtime::spec::Resources;
+use crate::runtime::spec::Cgroup;
 
 /// One line for each limit: controller, file, value, and the flag that asked for it.
-pub fn settings(resources: &Resources) -> Vec<Setting> {
+pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
+    let resources = &cgroup.resources;
     let mut settings = Vec::new();
     let mut set = |controller, file: &'static str, value: String, flag| {
         settings.push(Setting { controller, file, value, flag, optional: false });
@@ -49,6 +50,9 @@ pub fn settings(resources: &Resources) -> Vec<Setting> {
             flag: "--memory-swap",
             optional: resources.memory_swap.is_none(),
         });
+    }
+    if resources.pids.is_none() {
+        settings.extend(super::default_pids(cgroup));
     }
     settings
 }
@@ -106,6 +110,8 @@ fn delegate(directory: &Path, wanted: &[&str]) -> Result<()> {
 mod tests {
     use super::*;
 
+    use crate::runtime::spec::Resources;
+
     #[test]
     fn weights_span_their_range() {
         assert_eq!((weight_of_shares(2), weight_of_shares(262_144)), (1, 10_000));
@@ -117,7 +123,8 @@ mod tests {
     fn swap_is_what_exceeds_memory() {
         let value = |memory_swap| {
             let resources = Resources { memory: Some(100), memory_swap, ..Resources::default() };
-            let settings = settings(&resources);
+            let cgroup = Cgroup { parent: String::new(), resources, default_pids: None };
+            let settings = settings(&cgroup);
             settings.into_iter().find(|setting| setting.file == "memory.swap.max").unwrap().value
         };
         assert_eq!(value(Some(150)), "50");

@@ -1,0 +1,494 @@
+//! How a container is confined, seen from inside: this very file's binary, static as it is, is
+//! mounted into containers and run there as a probe that lists what it can see and do. The listing
+//! of a default container is held against a table, and against Podman's on the same host: wherever
+//! ours allows more, that is a bug.
+
+#[path = "confinement/probe.rs"]
+mod probe;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::Host;
+
+/// What Docker's default container may do beyond Podman's.
+const DOCKERS: u64 = 1 << 27 | 1 << 13 | 1 << 29;
+
+/// Facts by name; a name may have many.
+type Listing = BTreeMap<String, BTreeSet<String>>;
+
+/// Not a test of its own: what runs inside the containers.
+#[test]
+fn probe_from_inside() {
+    if std::env::var_os(probe::ASKED).is_some() {
+        probe::report();
+    }
+}
+
+const PROBE: [&str; 5] =
+    ["/probe", "probe_from_inside", "--exact", "--nocapture", "--test-threads=1"];
+
+fn mounted_probe() -> String {
+    format!("{}:/probe:ro", std::env::current_exe().unwrap().display())
+}
+
+fn parse(text: &str) -> Listing {
+    let mut listing = Listing::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix(probe::MARK)) {
+        let (name, value) = line.split_once('=').unwrap();
+        listing.entry(name.to_owned()).or_default().insert(value.to_owned());
+    }
+    assert!(listing.contains_key("end"), "the probe was cut short: {text}");
+    listing
+}
+
+/// The listing from inside a container of ours.
+fn ours(host: &Host, flags: &[&str]) -> Listing {
+    let mount = mounted_probe();
+    let mut args = vec!["run", "--rm", "--network", "none", "-v", &mount, "-e", "PROBE=1"];
+    args.extend(flags);
+    args.push("bb");
+    args.extend(PROBE);
+    parse(&host.mydocker(args).text())
+}
+
+/// The listing from inside a default container of Podman's, if it is here.
+fn podmans(host: &Host) -> Option<Listing> {
+    Command::new("podman").arg("--version").output().ok()?;
+    let layers = host.state_root().join("layers");
+    let layer = std::fs::read_dir(layers).unwrap().flatten().find(|e| e.path().join("fs").exists());
+    let rootfs = host.scratch().join("rootfs");
+    let copied = Command::new("cp").arg("-a").arg(layer?.path().join("fs")).arg(&rootfs).status();
+    assert!(copied.unwrap().success());
+    let storage = host.scratch().join("podman");
+    let output = Command::new("podman")
+        .arg("--root")
+        .arg(storage.join("root"))
+        .arg("--runroot")
+        .arg(storage.join("run"))
+        .args(["run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024"])
+        .args(["--ulimit", "nproc=1000:1000", "-e", "PROBE=1", "-v", &mounted_probe(), "--rootfs"])
+        .arg(&rootfs)
+        .args(PROBE)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "podman: {errors}");
+    Some(parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn one<'a>(listing: &'a Listing, name: &str) -> &'a str {
+    let facts = listing.get(name).unwrap_or_else(|| panic!("no {name} in {listing:#?}"));
+    assert_eq!(facts.len(), 1, "{name}");
+    facts.first().unwrap()
+}
+
+fn bits(listing: &Listing, name: &str) -> u64 {
+    u64::from_str_radix(one(listing, name), 16).unwrap()
+}
+
+#[test]
+fn a_default_container_is_no_looser_than_podmans() {
+    let host = Host::with_busybox();
+    let ours = ours(&host, &[]);
+    let Some(theirs) = podmans(&host) else { skip!("podman is not installed") };
+    let mut looser = Vec::new();
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let more = bits(&ours, set) & !bits(&theirs, set);
+        let known = if matches!(set, "CapInh" | "CapAmb") { 0 } else { DOCKERS };
+        if more & !known != 0 {
+            looser.push(format!("{set}: {more:x} more"));
+        }
+    }
+    for fact in ["Seccomp"] {
+        if one(&ours, fact) < one(&theirs, fact) {
+            looser.push(format!("{fact}: {} < {}", one(&ours, fact), one(&theirs, fact)));
+        }
+    }
+    // Each of these is something that a container has; none may be ours alone.
+    for name in ["writable", "unmasked", "device", "usable", "fd", "abstract", "group"] {
+        let none = BTreeSet::new();
+        let theirs = theirs.get(name).unwrap_or(&none);
+        for fact in ours.get(name).unwrap_or(&none).difference(theirs) {
+            looser.push(format!("{name}: {fact}"));
+        }
+    }
+    // A namespace that theirs doesn't share with the host.
+    for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        let key = format!("ns/{name}");
+        let hosts = std::fs::read_link(format!("/proc/self/{key}")).unwrap();
+        let shared = |listing: &Listing| one(listing, &key) == hosts.to_str().unwrap();
+        if shared(&ours) && !shared(&theirs) {
+            looser.push(format!("{key}: the host's"));
+        }
+    }
+    for (name, results) in ours.iter().filter(|(name, _)| name.starts_with("try/")) {
+        if results.contains("ok") && theirs.get(name).is_some_and(|theirs| !theirs.contains("ok")) {
+            looser.push(format!("{name}: allowed"));
+        }
+    }
+    assert!(looser.is_empty(), "looser than Podman: {looser:#?}\nours: {ours:#?}");
+}
+
+#[test]
+fn a_default_container_sees_nothing_of_the_host() {
+    let host = Host::with_busybox();
+    let seen = ours(&host, &[]);
+    assert_eq!(bits(&seen, "CapEff"), 0xa80425fb);
+    assert_eq!(bits(&seen, "CapBnd"), 0xa80425fb);
+    assert_eq!((bits(&seen, "CapInh"), bits(&seen, "CapAmb")), (0, 0));
+    assert_eq!((one(&seen, "Seccomp"), one(&seen, "NoNewPrivs")), ("2", "0"));
+    for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        let hosts = std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        assert_ne!(one(&seen, &format!("ns/{name}")), hosts.to_str().unwrap(), "{name}");
+    }
+    let set = |facts: &[&str]| facts.iter().map(|fact| (*fact).to_owned()).collect();
+    assert_eq!(seen["fd"], set(&["0", "1", "2"]));
+    assert_eq!(seen["env"], set(&["HOME", "HOSTNAME", "PATH", "PROBE"]));
+    assert!(!seen.contains_key("unmasked"), "{:?}", seen["unmasked"]);
+    assert!(!seen.contains_key("abstract"), "{:?}", seen["abstract"]);
+    assert_eq!(seen["device"], set(&["c1:3", "c1:5", "c1:7", "c1:8", "c1:9", "c5:0"]),);
+    // Files of /proc and /sys that a container may change are its own processes' and no others.
+    assert!(!seen.contains_key("writable"), "{:#?}", seen["writable"]);
+    assert_eq!(one(&seen, "umask"), "0022");
+}
+
+#[test]
+fn system_calls_that_have_led_outside_are_refused() {
+    let host = Host::with_busybox();
+    let seen = ours(&host, &[]);
+    for (name, expected) in probe::EXPECTED {
+        assert_eq!(one(&seen, &format!("try/{name}")), *expected, "{name}");
+    }
+    // Without the filter most of them get as far as the kernel's own checks: the table above does
+    // test the filter.
+    let open = ours(&host, &["--security-opt", "seccomp=unconfined"]);
+    assert_eq!(one(&open, "Seccomp"), "0");
+    for name in ["unshare_user", "clone3", "keyctl", "setns", "socket_alg_upper_half", "unknown"] {
+        let expected = probe::EXPECTED.iter().find(|(known, _)| *known == name).unwrap().1;
+        if name != "unknown" && name != "socket_alg_upper_half" {
+            assert_ne!(one(&open, &format!("try/{name}")), expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_user_who_is_not_root_has_no_capabilities() {
+    let host = Host::with_busybox();
+    for flags in [&["-u", "1000:1000"][..], &["-u", "1000:1000", "--init"]] {
+        let seen = ours(&host, flags);
+        assert_eq!((bits(&seen, "CapPrm"), bits(&seen, "CapEff")), (0, 0));
+        assert_eq!((bits(&seen, "CapInh"), bits(&seen, "CapAmb")), (0, 0));
+        assert_eq!(bits(&seen, "CapBnd"), 0xa80425fb);
+        assert_eq!(one(&seen, "Seccomp"), "2");
+        assert!(!seen.contains_key("writable"), "{:#?}", seen["writable"]);
+    }
+    // Unless asked otherwise it may become another by a program that lets it.
+    let mut args = vec!["run", "--rm", "-u", "1000", "bb", "sh", "-c"];
+    args.push("cat /proc/self/status");
+    host.mydocker(&args).stdout_has("NoNewPrivs:\t0");
+    args.splice(1..1, ["--security-opt", "no-new-privileges"]);
+    host.mydocker(&args).stdout_has("NoNewPrivs:\t1").stdout_has("Seccomp:\t2");
+}
+
+#[test]
+fn exec_is_confined_as_the_container_is() {
+    let host = Host::with_busybox();
+    let mount = mounted_probe();
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "--network",
+        "none",
+        "-v",
+        &mount,
+        "bb",
+        "sleep",
+        "600",
+    ]);
+    let inside = |flags: &[&str]| {
+        let mut args = vec!["exec", "-e", "PROBE=1"];
+        args.extend(flags);
+        args.push("c");
+        args.extend(PROBE);
+        parse(&host.mydocker(args).text())
+    };
+    let first = ours(&host, &[]);
+    let joined = inside(&[]);
+    for (name, facts) in &first {
+        if !name.starts_with("ns/") {
+            assert_eq!(joined.get(name), Some(facts), "{name}");
+        }
+    }
+    let user = inside(&["-u", "1000"]);
+    assert_eq!((bits(&user, "CapPrm"), bits(&user, "CapInh"), bits(&user, "CapAmb")), (0, 0, 0));
+    let privileged = inside(&["--privileged"]);
+    assert_eq!(one(&privileged, "Seccomp"), "0");
+    assert!(bits(&privileged, "CapEff") & 1 << 21 != 0);
+}
+
+#[test]
+fn capabilities_as_asked() {
+    let host = Host::with_busybox();
+    let effective = |flags: &[&str]| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["bb", "grep", "CapEff", "/proc/self/status"]);
+        let text = host.mydocker(args).text();
+        u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap()
+    };
+    let all = effective(&["--privileged"]);
+    assert!(all & 1 << 21 != 0 && all.count_ones() >= 38, "{all:x}");
+    assert_eq!(effective(&["--cap-drop", "ALL"]), 0);
+    assert_eq!(effective(&["--cap-drop", "all", "--cap-add", "cap_chown"]), 1);
+    assert_eq!(effective(&["--cap-add", "ALL", "--cap-drop", "SYS_ADMIN"]), all & !(1 << 21));
+    assert_eq!(effective(&["--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD"]), 0xa00435fb);
+    // What a capability is for works once it is there, filter and all.
+    host.mydocker(["run", "--rm", "bb", "mount", "-t", "tmpfs", "x", "/tmp"])
+        .exits(1)
+        .stderr_has("denied");
+    host.mydocker([
+        "run",
+        "--rm",
+        "--cap-add",
+        "SYS_ADMIN",
+        "bb",
+        "mount",
+        "-t",
+        "tmpfs",
+        "x",
+        "/tmp",
+    ]);
+    host.mydocker(["run", "--rm", "--cap-drop", "SYS_CHROOT", "bb", "chroot", "/", "true"])
+        .exits(1)
+        .stderr_has("");
+    host.mydocker(["run", "--cap-add", "NOPE", "bb", "true"]).refused("unknown capability 'NOPE'");
+}
+
+#[test]
+fn privileged_is_no_safer_than_the_host() {
+    let host = Host::with_busybox();
+    let seen = ours(&host, &["--privileged"]);
+    assert_eq!(one(&seen, "Seccomp"), "0");
+    for name in ["unshare_user", "unshare_mount", "mount"] {
+        assert_eq!(one(&seen, &format!("try/{name}")), "ok", "{name}");
+    }
+    // Whether or not the kernel has it.
+    assert_ne!(one(&seen, "try/memory_device"), "EPERM");
+    let script = "cat /proc/sys/vm/swappiness >/proc/sys/vm/swappiness && \
+                  cd /sys/fs/cgroup && { cd memory 2>/dev/null || true; } && \
+                  mkdir below && rmdir below && ! test -c /proc/timer_list";
+    host.mydocker(["run", "--rm", "--privileged", "bb", "sh", "-c", script]);
+}
+
+#[test]
+fn a_profile_of_the_users_own() {
+    let host = Host::with_busybox();
+    let profile = host.file(
+        "profile.json",
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
+                         {"names": ["sethostname"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#,
+    );
+    let option = format!("seccomp={}", profile.display());
+    let run = |flags: &[&str], script: &str| {
+        let mut args = vec!["run", "--rm", "--security-opt", &option];
+        args.extend(flags);
+        args.extend(["bb", "sh", "-c", script]);
+        host.mydocker(args)
+    };
+    run(&[], "mkdir /x").exits(1).stderr_has("Read-only file system");
+    run(&["-u", "1000", "--init"], "mkdir /tmp/x").exits(1).stderr_has("Read-only file system");
+    // SIGSYS
+    run(&[], "hostname x; echo $?").stdout("159\n").stderr_has("");
+    // It is on record: the file may go.
+    host.mydocker(["create", "--name", "c", "--security-opt", &option, "bb", "mkdir", "/x"]);
+    std::fs::remove_file(&profile).unwrap();
+    host.mydocker(["start", "-a", "c"]).exits(1).stderr_has("Read-only file system");
+    host.mydocker(["create", "--security-opt", &option, "bb", "true"]).refused("No such file");
+    let bad = host
+        .file("bad.json", r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"]}]}"#);
+    let option = format!("seccomp={}", bad.display());
+    host.mydocker(["create", "--security-opt", &option, "bb", "true"])
+        .refused("syscalls[0] has no field 'action'");
+}
+
+#[test]
+fn podmans_profile_works_with_every_kind_of_process() {
+    let profile = "/usr/share/containers/seccomp.json";
+    if !std::path::Path::new(profile).exists() {
+        skip!("{profile} is not here");
+    }
+    let host = Host::with_busybox();
+    let option = format!("seccomp={profile}");
+    for flags in [&[][..], &["-u", "1000"], &["--init"], &["--security-opt", "no-new-privileges"]] {
+        let mut args = vec!["run", "--rm", "--security-opt", &option];
+        args.extend(flags);
+        args.extend(["bb", "sh", "-c", "grep Seccomp: /proc/self/status; ls / | head -1"]);
+        host.mydocker(args).stdout("Seccomp:\t2\nbin\n");
+    }
+}
+
+#[test]
+fn labels_are_refused_where_the_host_has_none() {
+    let host = Host::with_busybox();
+    let refuse = |option: &str, part: &str| {
+        host.mydocker(["run", "--security-opt", option, "bb", "true"]).refused(part);
+    };
+    if !std::path::Path::new("/sys/module/apparmor").exists() {
+        refuse("apparmor=some-profile", "this host has no AppArmor");
+    }
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        refuse("label=type:container_t", "this host has no SELinux");
+    }
+    refuse("sekkomp=x", "bad security option");
+    host.mydocker(["run", "--rm", "--security-opt", "apparmor=unconfined", "bb", "true"]);
+    host.mydocker(["run", "--rm", "--security-opt", "label=disable", "bb", "true"]);
+}
+
+#[test]
+fn system_paths_open_on_request() {
+    let host = Host::with_busybox();
+    let script = "test -d /proc/acpi || test -s /proc/kcore; cat /proc/sys/kernel/hostname >/proc/sys/kernel/hostname";
+    let run = |flags: &[&str]| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["bb", "sh", "-c", script]);
+        host.mydocker(args)
+    };
+    run(&[]).exits(1).stderr_has("Read-only file system");
+    run(&["--security-opt", "systempaths=unconfined"]);
+}
+
+#[test]
+fn a_fork_bomb_ends_at_2048_unless_asked_otherwise() {
+    let host = Host::with_busybox();
+    if !std::fs::read_to_string("/proc/cgroups").unwrap().contains("pids") {
+        skip!("this kernel has no pids controller");
+    }
+    let script = "cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max";
+    let limit = |flags: &[&str]| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["bb", "sh", "-c", script]);
+        host.mydocker(args).text()
+    };
+    assert_eq!(limit(&[]), "2048");
+    assert_eq!(limit(&["--pids-limit", "-1"]), "max");
+    assert_eq!(limit(&["--pids-limit", "77"]), "77");
+}
+
+/// Runs a line of shell on a host as it would be with cgroup v2 alone: the same root, with nothing
+/// mounted in it but what a container engine needs.
+fn on_cgroup_v2(host: &Host, line: &str) -> std::process::Output {
+    let root = host.scratch().join("v2");
+    std::fs::create_dir_all(&root).unwrap();
+    let script = format!(
+        "mount --bind / $R && mount -t proc proc $R/proc && mount -t sysfs sysfs $R/sys && \
+         mount -t cgroup2 cgroup2 $R/sys/fs/cgroup && mount --rbind /dev $R/dev && \
+         exec chroot $R sh -c '{line}'"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]).env("R", &root);
+    command.output().unwrap()
+}
+
+#[test]
+fn devices_are_restricted_by_a_program_on_cgroup_v2() {
+    let host = Host::with_busybox();
+    let mydocker = format!(
+        "{} --root {} --run-root {}",
+        support::MYDOCKER,
+        host.state_root().display(),
+        host.run_root().display()
+    );
+    let script = host.file(
+        "script",
+        "for device in 'c 1 1' 'b 7 0' 'c 10 229'; do
+             mknod /n $device && head -c 0 /n 2>&1 | grep -q 'not permitted' && echo no $device
+             rm /n
+         done
+         head -c 1 /dev/zero >/dev/null && echo standard",
+    );
+    let run = |flags: &str| {
+        let mount = format!("{}:/script:ro", script.display());
+        let line = format!("{mydocker} run --rm -v {mount} {flags} bb sh /script");
+        let output = on_cgroup_v2(&host, &line);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Any node can be made; only those of the container's own can be opened.
+    assert_eq!(run(""), "no c 1 1\nno b 7 0\nno c 10 229\nstandard\n");
+    let rule = "--device-cgroup-rule \"c 10:229 rw\" --device-cgroup-rule \"b 7:* r\"";
+    assert_eq!(run(rule), "no c 1 1\nstandard\n");
+    assert_eq!(run("--privileged"), "standard\n");
+}
+
+#[test]
+fn devices_as_asked() {
+    let host = Host::with_busybox();
+    let run = |flags: &[&str], script: &str| {
+        let mut args = vec!["run", "--rm"];
+        args.extend(flags);
+        args.extend(["bb", "sh", "-c", script]);
+        host.mydocker(args)
+    };
+    let open = |flags: &[&str], open: &str| {
+        let script =
+            format!("mknod /n c 10 229; {open} 2>&1 | grep -q 'not permitted' || echo open");
+        run(flags, &script).text() == "open"
+    };
+    assert!(!open(&[], "head -c 0 /n"));
+    assert!(open(&["--device-cgroup-rule", "c 10:* r"], "head -c 0 /n"));
+    assert!(!open(&["--device-cgroup-rule", "c 10:* w"], "head -c 0 /n"));
+    assert!(open(&["--device", "/dev/loop0:/dev/m:r"], "head -c 0 /dev/m"));
+    assert!(!open(&["--device", "/dev/loop0:/dev/m:r"], "sh -c ': >>/dev/m'"));
+    run(&["--device", "/dev/loop0:/dev/deep/m"], "test -b /dev/deep/m");
+    run(&["--device", "/dev/nope"], "true").refused("/dev/nope");
+    host.mydocker(["run", "--device-cgroup-rule", "c 1", "bb", "true"]).refused("bad device rule");
+}
+
+#[test]
+fn a_user_of_the_host_can_read_or_reach_nothing() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "echo secret; exec sleep 600"]);
+    let find = |args: &[&str]| {
+        let mut find = Command::new("find");
+        find.arg(host.state_root()).arg(host.run_root()).args(args);
+        String::from_utf8(find.output().unwrap().stdout).unwrap()
+    };
+    let files: Vec<PathBuf> = find(&[]).lines().map(PathBuf::from).collect();
+    assert!(files.iter().any(|file| file.ends_with("attach.sock")), "{files:#?}");
+    assert!(files.iter().any(|file| file.ends_with("log")), "{files:#?}");
+    let nobody = |program: &str, args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", program])
+            .args(args);
+        command.output().unwrap()
+    };
+    for root in [host.state_root(), host.run_root()] {
+        let listed = nobody("ls", &[root.to_str().unwrap()]);
+        assert!(!listed.status.success(), "{}", root.display());
+    }
+    for file in files {
+        // Not even whether it exists.
+        let read = nobody("stat", &[file.to_str().unwrap()]);
+        let roots = [host.state_root(), host.run_root()];
+        assert!(!read.status.success() || roots.contains(&file), "{}", file.display());
+    }
+    // Asked for anything, mydocker says what it needs.
+    let mut args = vec!["--root".to_owned(), host.state_root().display().to_string()];
+    args.extend(["--run-root".to_owned(), host.run_root().display().to_string()]);
+    args.push("ps".to_owned());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let asked = nobody(support::MYDOCKER, &args);
+    let complaint = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert_eq!(asked.status.code(), Some(125), "{complaint}");
+    assert!(complaint.contains("root"), "{complaint}");
+}
