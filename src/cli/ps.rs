@@ -219,6 +219,7 @@ fn state(status: &Status) -> &'static str {
         Status::Created => "created",
         Status::Running { .. } => "running",
         Status::Paused { .. } => "paused",
+        Status::Restarting { .. } => "restarting",
         Status::Exited { .. } => "exited",
         Status::Dead { .. } => "dead",
     }
@@ -233,6 +234,12 @@ fn push_status(out: &mut String, status: &Status, now: Instant) {
             if matches!(status, Status::Paused { .. }) {
                 out.push_str(" (Paused)");
             }
+        }
+        Status::Restarting { code, finished } => {
+            out.push_str("Restarting (");
+            out.push_str(&code.to_string());
+            out.push_str(") ");
+            push_ago(out, *finished, now);
         }
         Status::Exited { code, finished, .. } => {
             out.push_str("Exited (");

@@ -58,12 +58,15 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
 
 /// Waits for the container's end without its output.
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
-    let mut buffer = [0; 64];
+    let mut buffer = [0; 4200];
     loop {
         let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
             .context(|| "hear from the monitor")?;
         match Reply::parse(&buffer[..length]) {
             Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
+            Some(Reply::Failed { code, message }) => {
+                return Err(Error::new(message).exit_with(code));
+            }
             _ if length == 0 => return Ok(End::Lost),
             _ => {}
         }
@@ -241,7 +244,10 @@ impl Client<'_> {
                 self.program = Some((pid, start_time));
                 Ok(())
             }
-            _ => return Ok(Some(End::Lost)),
+            Some(Reply::Failed { code, message }) => {
+                return Err(Error::new(message).exit_with(code));
+            }
+            None => return Ok(Some(End::Lost)),
         };
         match written {
             Ok(()) => Ok(None),

@@ -2,6 +2,7 @@
 //! watches over it (`monitor`), who talks to it (`protocol`, `client`, `relay`) and what it said
 //! (`logs`). Knows nothing of images, networks or volumes.
 
+mod audience;
 pub mod client;
 pub mod detach;
 pub mod logs;
@@ -10,5 +11,6 @@ pub mod names;
 pub mod protocol;
 pub mod record;
 pub mod relay;
+pub mod restart;
 pub mod state;
 pub mod tty;

@@ -3,13 +3,13 @@
 //!
 //! A plain fork of the command that started it, in a session of its own. It holds the container's
 //! lock, the reading ends of the program's output (or the terminal's master) and the attach socket,
-//! and sleeps in one poll(2). What the program writes goes to the log and to every client; a client
-//! that doesn't read holds the program up, as a slow pipe would, and nothing is ever dropped. When
-//! the program ends it writes down how, removes what the container leaves behind, tells the clients
-//! and goes. One thread, no allocation in the loop but for the buffer, which is given back before
-//! it sleeps.
+//! and sleeps in one poll(2). What the program writes goes to the log and to every client
+//! (`audience`), and nothing is ever dropped. When the program ends the monitor removes what it
+//! leaves behind, begins it anew if the restart policy says so, or else writes down how it ended,
+//! tells the clients and goes. One thread, and when it sleeps it holds no buffer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -19,22 +19,21 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::audience::{Audience, Client, Hold};
 use super::logs;
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record};
-use super::state::{self, Outcome, State};
+use super::restart::Backoff;
+use super::state::{self, Outcome, State, StopMark};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
 use crate::runtime::{self, Stdio, cgroup};
 use crate::store::{self, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet};
-use crate::time::Instant;
-
-/// Clients that may be connected at once; more are turned away.
-const MAX_CLIENTS: usize = 64;
+use crate::time;
 
 /// After so much silence the monitor expects more of it.
-const SHORT_SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const SHORT_SLEEP: Duration = Duration::from_secs(1);
 
 /// What is done on the host for a container beside what `runtime` does: its network.
 pub trait Surroundings {
@@ -71,14 +70,13 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, attached, surroundings } = watch;
-    let mut finish = Finish { roots, record, surroundings, started: 0 };
+    let mut life = Life { roots, record, surroundings, started: 0, restarts: 0 };
     let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
-        .and_then(|()| begin(&spec, &mut finish));
-    drop(spec);
-    let (mut monitor, pid) = match begun {
+        .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
+    let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            let error = finish.failed(error);
+            let error = life.failed(error);
             // Let go before the client hears of it: it may start the container again at once.
             drop(lock);
             let reply = Reply::Failed { code: error.exit_code(), message: &error.to_string() };
@@ -87,19 +85,48 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             return error.exit_code();
         }
     };
-    let reply = Reply::Started { pid: pid.as_raw_nonzero().get(), start_time: monitor.start_time };
-    if reply.send(client.as_fd(), SendFlags::empty()).is_ok() {
-        monitor.clients.push(Client { socket: client, output: attached, waiting: false });
+    // Only a restart needs it again.
+    let spec = (!record.restart.is_no()).then_some(spec);
+    let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
+    if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
+        monitor.audience.admit(Client::first(client, attached));
     }
-    let code = monitor.watch(pid);
-    let rest = monitor.drain();
-    finish.ended(&monitor, code);
+    let mut backoff = Backoff::new();
+    let outcome = loop {
+        let begun = Instant::now();
+        let code = monitor.watch(&mut program);
+        let outcome = life.program_ended(&mut monitor, &mut program, code);
+        let (Some(spec), false) = (&spec, outcome.stopped) else { break outcome };
+        if !life.goes_on(&outcome) {
+            break outcome;
+        }
+        let deadline = Instant::now() + backoff.after(begun.elapsed());
+        if life.rest(&outcome).is_err() {
+            break outcome;
+        }
+        monitor.pause(deadline, &|| life.stop_mark().is_some());
+        if life.stop_mark().is_some() {
+            break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
+        }
+        life.restarts += 1;
+        program = match life.begin(spec) {
+            Ok(program) => program,
+            Err(error) => break life.outcome(error.exit_code(), error.to_string()),
+        };
+        if life.stop_mark().is_some() {
+            // Called off while it was being begun: whoever did may not have seen it yet.
+            sys::process::kill_group(program.pid, sys::signal::Signal::KILL);
+        }
+    };
+    if let Some(log) = &monitor.log {
+        monitor.audience.gather(log);
+    }
+    // What can't be done now is done by the next command that looks: the lock is let go of, so
+    // that it will find it.
+    let _ = life.leave(&outcome);
     drop(lock);
-    for (stream, data) in rest {
-        monitor.deliver(stream, &data);
-    }
-    monitor.say_goodbye(code);
-    code
+    monitor.say_goodbye(outcome.exit_code);
+    outcome.exit_code
 }
 
 /// A session of its own, nothing of the caller's terminal, pipes or locks, and no signal that isn't
@@ -115,58 +142,6 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     // Blocked, never read: a stray SIGTERM to everything must not end the one who cleans up.
     let all = (1..=64).filter_map(sys::signal::Signal::from_number);
     sys::signal::block(all).context(|| "block signals")
-}
-
-/// Makes the program's streams and begins it.
-fn begin(spec: &Spec, finish: &mut Finish<'_>) -> Result<(Monitor, Pid)> {
-    let record = finish.record;
-    let files = Files::new(finish.roots, &record.id);
-    let log = match record.log_disabled {
-        true => None,
-        false => Some(logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file)?),
-    };
-    let listener = protocol::serve(&files.run)?;
-    let streams = Streams::new(record)?;
-    let surroundings = &mut *finish.surroundings;
-    let running = runtime::start(spec, streams.theirs, &mut |pid| surroundings.set_up(pid))?;
-    let state = State {
-        pid: running.pid.as_raw_nonzero().get(),
-        start_time: sys::process::start_time(running.pid).unwrap_or(0),
-        boot_id: sys::process::boot_id(),
-        started: Instant::now().0,
-        cgroups: running.cgroup.paths(),
-    };
-    finish.started = state.started;
-    if let Err(error) = state::write(finish.roots, &record.id, &state) {
-        // Nobody could find it: better none than a lost one.
-        sys::process::kill_group(running.pid, sys::signal::Signal::KILL);
-        let _ = waitpid(Some(running.pid), WaitOptions::empty());
-        return Err(error);
-    }
-    let mut outputs = streams.outputs;
-    let mut stdin = streams.stdin;
-    if let Some(console) = running.console {
-        rustix::io::ioctl_fionbio(&console, true).context(|| "make the console non-blocking")?;
-        if record.interactive {
-            stdin = Some(console.try_clone().context(|| "duplicate the console")?);
-        }
-        outputs.push((Stream::Stdout, console));
-    }
-    let monitor = Monitor {
-        pidfd: running.pidfd,
-        listener,
-        outputs,
-        stdin,
-        terminal: record.tty,
-        clients: Vec::new(),
-        chunk: Vec::new(),
-        chunk_stream: Stream::Stdout,
-        typed: Vec::new(),
-        log,
-        cgroups: state.cgroups,
-        start_time: state.start_time,
-    };
-    Ok((monitor, running.pid))
 }
 
 /// Both ends of the program's streams.
@@ -204,27 +179,56 @@ impl Streams {
     }
 }
 
-/// What is to be done at the end, whatever that is.
-struct Finish<'a> {
+/// One container from its first program's beginning to its last one's end.
+struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
     surroundings: &'a mut dyn Surroundings,
+    /// When the present program began; zero: none has.
     started: i64,
+    restarts: u32,
 }
 
-impl Finish<'_> {
+impl Life<'_> {
+    /// Makes the program's streams and begins it.
+    fn begin(&mut self, spec: &Spec) -> Result<Program> {
+        let streams = Streams::new(self.record)?;
+        let surroundings = &mut *self.surroundings;
+        let running = runtime::start(spec, streams.theirs, &mut |pid| surroundings.set_up(pid))?;
+        let state = State {
+            pid: running.pid.as_raw_nonzero().get(),
+            start_time: sys::process::start_time(running.pid).unwrap_or(0),
+            boot_id: sys::process::boot_id(),
+            started: time::Instant::now().0,
+            cgroups: running.cgroup.paths(),
+            restarts: self.restarts,
+            last: None,
+        };
+        if let Err(error) = state::write(self.roots, &self.record.id, &state) {
+            // Nobody could find it: better none than a lost one.
+            sys::process::kill_group(running.pid, sys::signal::Signal::KILL);
+            let _ = waitpid(Some(running.pid), WaitOptions::empty());
+            let _ = cgroup::remove(&state.cgroups);
+            return Err(error);
+        }
+        self.started = state.started;
+        let mut outputs = streams.outputs;
+        let mut stdin = streams.stdin;
+        if let Some(console) = running.console {
+            rustix::io::ioctl_fionbio(&console, true)
+                .context(|| "make the console non-blocking")?;
+            if self.record.interactive {
+                stdin = Some(console.try_clone().context(|| "duplicate the console")?);
+            }
+            outputs.push((Stream::Stdout, console));
+        }
+        let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
+        Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups })
+    }
+
     /// The container could not begin. Gives the error back, with what went wrong on top of it.
     fn failed(&mut self, error: Error) -> Error {
-        let mut outcome = Outcome {
-            started: self.started,
-            finished: Instant::now().0,
-            exit_code: error.exit_code(),
-            error: error.to_string(),
-            oom_killed: false,
-        };
-        if self.started == 0 {
-            outcome.finished = 0;
-        }
+        let outcome = self.outcome(error.exit_code(), error.to_string());
         match self.leave(&outcome) {
             Ok(()) => error,
             Err(leftover) => {
@@ -233,18 +237,49 @@ impl Finish<'_> {
         }
     }
 
-    fn ended(&mut self, monitor: &Monitor, code: u8) {
-        let outcome = Outcome {
+    fn outcome(&self, exit_code: u8, error: String) -> Outcome {
+        Outcome {
             started: self.started,
-            finished: Instant::now().0,
-            exit_code: code,
-            oom_killed: cgroup::oom_killed(&monitor.cgroups),
-            error: String::new(),
+            finished: if self.started == 0 { 0 } else { time::Instant::now().0 },
+            exit_code,
+            oom_killed: false,
+            stopped: self.stop_mark() == Some(StopMark::User),
+            restarts: self.restarts,
+            error,
+        }
+    }
+
+    fn stop_mark(&self) -> Option<StopMark> {
+        state::stop_mark(&Files::new(self.roots, &self.record.id))
+    }
+
+    /// Ends whatever the program has left running, then takes the last of its output.
+    fn program_ended(&self, monitor: &mut Monitor, program: &mut Program, code: u8) -> Outcome {
+        let oom_killed = cgroup::oom_killed(&program.cgroups);
+        // What can't be removed now is removed by the next command that looks.
+        let _ = cgroup::remove(&program.cgroups);
+        monitor.drain(program);
+        Outcome { oom_killed, ..self.outcome(code, String::new()) }
+    }
+
+    fn goes_on(&self, outcome: &Outcome) -> bool {
+        self.stop_mark().is_none()
+            && self.record.restart.applies(outcome.exit_code, outcome.restarts)
+    }
+
+    /// Between two programs.
+    fn rest(&mut self, outcome: &Outcome) -> Result<()> {
+        self.surroundings.take_down()?;
+        let state = State {
+            pid: 0,
+            start_time: 0,
+            boot_id: sys::process::boot_id(),
+            started: outcome.started,
+            cgroups: Vec::new(),
+            restarts: self.restarts,
+            last: Some(outcome.clone()),
         };
-        // What can't be removed now is removed by the next command that looks: the lock is let go
-        // of, so that it will find it.
-        let _ = cgroup::remove(&monitor.cgroups);
-        let _ = self.leave(&outcome);
+        state::write(self.roots, &self.record.id, &state)
     }
 
     fn leave(&mut self, outcome: &Outcome) -> Result<()> {
@@ -254,8 +289,7 @@ impl Finish<'_> {
             state::erase(self.roots, &self.record.id, &self.record.name)?;
             return taken_down;
         }
-        outcome.write(self.roots, self.record)?;
-        store::remove_tree(&Files::new(self.roots, &self.record.id).run)?;
+        state::settle(self.roots, self.record, outcome)?;
         taken_down
     }
 }
@@ -265,36 +299,31 @@ pub fn remove_anonymous_volumes(roots: &Roots, record: &Record) {
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
         if let Some(name) = &volume.volume {
             // Left behind, it shows in `volume ls` and goes by `volume prune`.
-            let _ = store::remove_tree(&roots.volumes().join(name));
+            let _ = store::vanish(&roots.volumes().join(name));
         }
     }
 }
 
-struct Client {
-    socket: OwnedFd,
-    /// Wants what the program writes.
-    output: bool,
-    /// Has not taken the present chunk yet.
-    waiting: bool,
+/// The program as the monitor has hold of it.
+struct Program {
+    pid: Pid,
+    pidfd: OwnedFd,
+    start_time: u64,
+    outputs: Vec<(Stream, OwnedFd)>,
+    /// Its standard input, as long as it is open.
+    stdin: Option<OwnedFd>,
+    cgroups: Vec<String>,
 }
 
 struct Monitor {
-    pidfd: OwnedFd,
     listener: OwnedFd,
-    outputs: Vec<(Stream, OwnedFd)>,
-    /// The program's standard input, as long as it is open.
-    stdin: Option<OwnedFd>,
-    terminal: bool,
-    clients: Vec<Client>,
-    /// Read from the program, logged, and not yet taken by every client.
-    chunk: Vec<u8>,
-    chunk_stream: Stream,
-    /// Received from a client and not yet taken by the program.
-    typed: Vec<u8>,
+    audience: Audience,
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
-    cgroups: Vec<String>,
-    start_time: u64,
+    terminal: bool,
+    /// Received from a client and not yet taken by the program.
+    typed: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 /// What a turn of the loop found ready.
@@ -308,208 +337,217 @@ struct Ready {
 }
 
 impl Monitor {
+    fn open(roots: &Roots, record: &Record) -> Result<Monitor> {
+        let files = Files::new(roots, &record.id);
+        let open = || logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file);
+        Ok(Monitor {
+            log: if record.log_disabled { None } else { Some(open()?) },
+            listener: protocol::serve(&files.run)?,
+            audience: Audience { clients: Vec::new() },
+            terminal: record.tty,
+            typed: Vec::new(),
+            buffer: Vec::new(),
+        })
+    }
+
     /// Until the program has ended; gives its exit status.
-    fn watch(&mut self, pid: Pid) -> u8 {
-        let mut buffer = Vec::new();
+    fn watch(&mut self, program: &mut Program) -> u8 {
         loop {
-            let ready = match self.ready(Some(SHORT_SLEEP)) {
-                Some(ready) => ready,
-                None => {
-                    // For long now it costs next to nothing: no buffers, and of the program itself
-                    // only what the sleep needs (of 1.1 MB, 0.2 are left).
-                    buffer = Vec::new();
-                    self.chunk.shrink_to_fit();
-                    self.typed.shrink_to_fit();
-                    sys::memory::release_program();
-                    let Some(ready) = self.ready(None) else { continue };
-                    ready
-                }
-            };
-            if buffer.is_empty() {
-                buffer = vec![0; MAX_PACKET];
-            }
-            if ready.stdin {
-                self.pass_on_typed();
-            }
-            // From the back, so that removing one leaves the others' places alone.
-            for &at in ready.clients.iter().rev() {
-                self.serve_client(at, &mut buffer);
-            }
-            for at in (0..self.outputs.len()).rev() {
-                if ready.outputs[at] && self.is_delivered() {
-                    self.read_output(at, &mut buffer);
-                }
-            }
-            if ready.connection {
-                self.accept();
-            }
-            if ready.ended
-                && let Ok(Some((_, status))) = waitpid(Some(pid), WaitOptions::NOHANG)
+            if self.turn(Some(program), None)
+                && let Ok(Some((_, status))) = waitpid(Some(program.pid), WaitOptions::NOHANG)
             {
                 return runtime::exit_code(status);
             }
         }
     }
 
-    fn is_delivered(&self) -> bool {
-        self.clients.iter().all(|client| !client.waiting)
+    /// Serves the clients until `deadline` or until `is_called_off`, which is asked at each wake.
+    fn pause(&mut self, deadline: Instant, is_called_off: &dyn Fn() -> bool) {
+        while !is_called_off() && Instant::now() < deadline {
+            self.turn(None, Some(deadline));
+        }
+    }
+
+    /// Waits for something to do and does it. True if the program has ended.
+    fn turn(&mut self, mut program: Option<&mut Program>, deadline: Option<Instant>) -> bool {
+        let hold = match self.audience.hold(self.log.as_ref()) {
+            Hold::Until(until) => Some(until),
+            _ => None,
+        };
+        let wake = deadline.into_iter().chain(hold).min();
+        let left = || wake.map(|wake| wake.saturating_duration_since(Instant::now()));
+        let short = left().map_or(SHORT_SLEEP, |left| left.min(SHORT_SLEEP));
+        let mut ready = self.ready(program.as_deref(), Some(short));
+        if ready.is_none() && left() != Some(Duration::ZERO) {
+            // For long now it costs next to nothing: no buffers, and of the program itself only
+            // what the sleep needs (of 1.1 MB, 0.2 are left).
+            self.buffer = Vec::new();
+            self.typed.shrink_to_fit();
+            sys::memory::release_program();
+            ready = self.ready(program.as_deref(), left());
+        }
+        let Some(ready) = ready else { return false };
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; MAX_PACKET];
+        }
+        if let Some(program) = program.as_deref_mut() {
+            if ready.stdin {
+                self.pass_on_typed(program);
+            }
+            for at in (0..program.outputs.len()).rev() {
+                if ready.outputs[at] && self.audience.hold(self.log.as_ref()) == Hold::No {
+                    self.read_output(program, at);
+                }
+            }
+        }
+        // From the back, so that removing one leaves the others' places alone. Reading output may
+        // have removed some: then the next turn finds again what there is to do.
+        for &at in ready.clients.iter().rev() {
+            if at < self.audience.clients.len() && !self.serve_client(at, program.as_deref_mut()) {
+                self.audience.clients.remove(at);
+            }
+        }
+        if ready.connection
+            && let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC)
+        {
+            // It says what it wants in its first message.
+            self.audience.admit(Client::new(socket));
+        }
+        ready.ended
     }
 
     /// Waits for something to do; `None` if nothing is within the time.
-    fn ready(&self, timeout: Option<Timespec>) -> Option<Ready> {
-        let mut fds = Vec::with_capacity(5 + self.clients.len());
-        fds.push(PollFd::new(&self.pidfd, PollFlags::IN));
-        let listening =
-            if self.clients.len() < MAX_CLIENTS { PollFlags::IN } else { PollFlags::empty() };
-        fds.push(PollFd::new(&self.listener, listening));
+    fn ready(&self, program: Option<&Program>, timeout: Option<Duration>) -> Option<Ready> {
+        let mut fds = Vec::with_capacity(8);
+        fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        let program_at = fds.len();
+        fds.extend(program.map(|program| PollFd::new(&program.pidfd, PollFlags::IN)));
         let outputs_at = fds.len();
-        if self.is_delivered() {
-            fds.extend(self.outputs.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)));
+        if let Some(program) = program
+            && self.audience.hold(self.log.as_ref()) == Hold::No
+        {
+            fds.extend(program.outputs.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)));
         }
         let stdin_at = fds.len();
-        if let Some(stdin) = self.stdin.as_ref().filter(|_| !self.typed.is_empty()) {
+        let stdin = program.and_then(|program| program.stdin.as_ref());
+        if let Some(stdin) = stdin.filter(|_| !self.typed.is_empty()) {
             fds.push(PollFd::new(stdin, PollFlags::OUT));
         }
         let clients_at = fds.len();
-        let mut polled = Vec::with_capacity(self.clients.len());
-        for (at, client) in self.clients.iter().enumerate() {
+        let mut clients = Vec::new();
+        for (at, client) in self.audience.clients.iter().enumerate() {
             let mut events = PollFlags::empty();
-            // What a client types while the program isn't reading stays in the client's socket.
-            if self.typed.is_empty() {
+            if self.listens_to(client) {
                 events |= PollFlags::IN;
             }
-            if client.waiting {
+            if client.lags() {
                 events |= PollFlags::OUT;
             }
-            // One of whom nothing is wanted is left out: poll would tell at once, and again and
-            // again, that it has hung up.
+            // Left out rather than asked for nothing: a hang-up is told all the same, and would
+            // keep us awake.
             if !events.is_empty() {
-                polled.push(at);
                 fds.push(PollFd::new(&client.socket, events));
+                clients.push(at);
             }
         }
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as _,
+            tv_nsec: timeout.subsec_nanos() as _,
+        });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
             Ok(_) => {}
         }
         let is_ready = |at: usize| !fds[at].revents().is_empty();
-        let mut ready = Ready { ended: is_ready(0), connection: is_ready(1), ..Ready::default() };
+        let mut ready = Ready {
+            connection: is_ready(0),
+            ended: (program_at..outputs_at).any(is_ready),
+            ..Ready::default()
+        };
         for at in outputs_at..stdin_at {
             ready.outputs[at - outputs_at] = is_ready(at);
         }
         ready.stdin = (stdin_at..clients_at).any(is_ready);
-        let clients = polled.into_iter().enumerate();
+        let found = clients.into_iter().enumerate();
         ready.clients =
-            clients.filter(|(at, _)| is_ready(clients_at + at)).map(|(_, client)| client).collect();
+            found.filter(|(nth, _)| is_ready(clients_at + nth)).map(|(_, at)| at).collect();
         Some(ready)
     }
 
-    fn accept(&mut self) {
-        let accepted = accept_with(&self.listener, SocketFlags::CLOEXEC);
-        if let Ok(socket) = accepted
-            && self.clients.len() < MAX_CLIENTS
-        {
-            // It says what it wants in its first message.
-            self.clients.push(Client { socket, output: false, waiting: false });
-        }
+    /// What a client types while the program isn't reading stays in the client's socket.
+    fn listens_to(&self, client: &Client) -> bool {
+        self.typed.is_empty() || !client.greeted
     }
 
-    fn read_output(&mut self, at: usize, buffer: &mut [u8]) {
-        let (stream, fd) = &self.outputs[at];
-        match rustix::io::read(fd, &mut buffer[..MAX_DATA]) {
+    fn read_output(&mut self, program: &mut Program, at: usize) {
+        let (stream, fd) = &program.outputs[at];
+        match rustix::io::read(fd, &mut self.buffer[..MAX_DATA]) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             // EIO: the last process let go of the terminal.
-            Ok(0) | Err(_) => drop(self.outputs.remove(at)),
-            Ok(length) => {
-                let stream = *stream;
-                self.keep(stream, &buffer[..length]);
-                self.offer(stream, &buffer[..length]);
-            }
+            Ok(0) | Err(_) => drop(program.outputs.remove(at)),
+            Ok(length) => self.pass_on(*stream, length),
         }
     }
 
-    fn keep(&mut self, stream: Stream, data: &[u8]) {
-        if let Some(log) = &mut self.log {
+    /// Keeps the first `length` bytes of the buffer and hands them to the clients.
+    fn pass_on(&mut self, stream: Stream, length: usize) {
+        let data = &self.buffer[..length];
+        let mark = self.log.as_mut().and_then(|log| {
+            self.audience.leave_behind(log);
             // A full disk costs log lines, not the container.
-            let _ = log.append(stream, data);
-        }
-    }
-
-    /// Sends a chunk to every client that wants it; keeps it for those whose socket is full.
-    fn offer(&mut self, stream: Stream, data: &[u8]) {
-        self.chunk.clear();
-        self.chunk_stream = stream;
-        self.clients.retain_mut(|client| {
-            if !client.output {
-                return true;
-            }
-            match reply(stream, data).send(client.socket.as_fd(), SendFlags::DONTWAIT) {
-                Ok(()) => true,
-                Err(Errno::AGAIN) => {
-                    client.waiting = true;
-                    true
-                }
-                Err(_) => false,
-            }
+            log.append(stream, data).ok()
         });
-        if !self.is_delivered() {
-            self.chunk.extend_from_slice(data);
-        }
+        self.audience.offer(stream, data, self.log.as_ref(), mark);
     }
 
-    fn serve_client(&mut self, at: usize, buffer: &mut [u8]) {
-        let client = &mut self.clients[at];
-        if client.waiting {
-            let chunk = reply(self.chunk_stream, &self.chunk);
-            match chunk.send(client.socket.as_fd(), SendFlags::DONTWAIT) {
-                Ok(()) => client.waiting = false,
-                Err(Errno::AGAIN) => {}
-                Err(_) => {
-                    self.clients.remove(at);
-                    return;
-                }
-            }
+    /// False if the client is gone, or said what no client of ours says.
+    fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
+        let listens = self.listens_to(&self.audience.clients[at]);
+        let client = &mut self.audience.clients[at];
+        if client.lags() && !client.feed(self.log.as_ref(), &mut self.buffer) {
+            return false;
         }
-        if !self.typed.is_empty() {
-            // Its socket may only have been reported for having hung up.
-            return;
+        if !listens {
+            return true;
         }
-        let client = &mut self.clients[at];
-        let length = match protocol::receive(client.socket.as_fd(), buffer, RecvFlags::DONTWAIT) {
-            Err(Errno::AGAIN) => return,
-            Ok(0) | Err(_) => {
-                // It hung up, or died: the container lives on.
-                self.clients.remove(at);
-                return;
-            }
+        let flags = RecvFlags::DONTWAIT;
+        let length = match protocol::receive(client.socket.as_fd(), &mut self.buffer, flags) {
+            Err(Errno::AGAIN) => return true,
+            // It hung up, or died: the container lives on.
+            Ok(0) | Err(_) => return false,
             Ok(length) => length,
         };
-        match Request::parse(&buffer[..length]) {
-            Some(Request::Hello { output }) => client.output = output,
-            Some(Request::Stdin(data)) => {
-                self.typed.extend_from_slice(data);
-                self.pass_on_typed();
+        match (Request::parse(&self.buffer[..length]), program) {
+            (None, _) => return false,
+            (Some(Request::Hello { output }), _) => {
+                (client.greeted, client.output) = (true, output);
             }
-            Some(Request::StdinEnd) => {
+            // What is typed while there is no program goes nowhere, as at a terminal.
+            (Some(_), None) => {}
+            (Some(Request::Stdin(data)), Some(program)) => {
+                self.typed.extend_from_slice(data);
+                self.pass_on_typed(program);
+            }
+            (Some(Request::StdinEnd), Some(program)) => {
                 // A terminal's end of input is a key; closing it would hang the program up.
                 if !self.terminal {
-                    self.stdin = None;
+                    program.stdin = None;
                 }
             }
-            Some(Request::Resize { rows, columns }) => {
-                if let Some((_, console)) = self.outputs.first().filter(|_| self.terminal) {
+            (Some(Request::Resize { rows, columns }), Some(program)) => {
+                if let Some((_, console)) = program.outputs.first().filter(|_| self.terminal) {
                     let size =
                         Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
                     // A terminal that is just going needs no size.
                     let _ = tcsetwinsize(console, size);
                 }
             }
-            None => drop(self.clients.remove(at)),
         }
+        true
     }
 
-    fn pass_on_typed(&mut self) {
-        let Some(stdin) = &self.stdin else { return self.typed.clear() };
+    fn pass_on_typed(&mut self, program: &mut Program) {
+        let Some(stdin) = &program.stdin else { return self.typed.clear() };
         while !self.typed.is_empty() {
             match rustix::io::write(stdin, &self.typed) {
                 Ok(length) => drop(self.typed.drain(..length)),
@@ -518,73 +556,32 @@ impl Monitor {
                 // The program closed its input.
                 Err(_) => {
                     self.typed.clear();
-                    self.stdin = None;
+                    program.stdin = None;
                     return;
                 }
             }
         }
     }
 
-    /// After the program's end: what is still in its pipes. No more than they hold can come.
-    fn drain(&mut self) -> Vec<(Stream, Vec<u8>)> {
-        let mut rest = Vec::new();
-        if !self.is_delivered() {
-            // Those who took it already are marked so.
-            rest.push((self.chunk_stream, std::mem::take(&mut self.chunk)));
-        }
-        let mut buffer = vec![0; MAX_DATA];
-        for (stream, fd) in std::mem::take(&mut self.outputs) {
-            while let Ok(length @ 1..) = rustix::io::read(&fd, &mut buffer) {
-                self.keep(stream, &buffer[..length]);
-                rest.push((stream, buffer[..length].to_vec()));
-            }
-        }
-        rest
-    }
-
-    /// Sends a chunk to every client, waiting for each as long as it lives.
-    fn deliver(&mut self, stream: Stream, data: &[u8]) {
-        let resumed = !self.is_delivered();
-        for client in &mut self.clients {
-            client.waiting = client.output && (client.waiting || !resumed);
-        }
-        while self.clients.iter().any(|client| client.waiting) {
-            self.clients.retain_mut(|client| {
-                if !client.waiting {
-                    return true;
-                }
-                match reply(stream, data).send(client.socket.as_fd(), SendFlags::DONTWAIT) {
-                    Ok(()) => client.waiting = false,
-                    Err(Errno::AGAIN) => {}
-                    Err(_) => return false,
-                }
-                true
-            });
-            let waiting = self.clients.iter().filter(|client| client.waiting);
-            let mut fds: Vec<_> =
-                waiting.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect();
-            if !fds.is_empty() {
-                // Interrupted or not: tried again above.
-                let _ = poll(&mut fds, None);
+    /// After the end of all who could write: what is still in the pipes. No more than they hold
+    /// can come.
+    fn drain(&mut self, program: &mut Program) {
+        self.typed.clear();
+        self.buffer.resize(MAX_PACKET, 0);
+        for (stream, fd) in std::mem::take(&mut program.outputs) {
+            while let Ok(length @ 1..) = rustix::io::read(&fd, &mut self.buffer[..MAX_DATA]) {
+                self.pass_on(stream, length);
             }
         }
     }
 
-    fn say_goodbye(&mut self, code: u8) {
+    /// The container is over: everyone gets the rest and the exit status.
+    fn say_goodbye(mut self, code: u8) {
         // Connected after the last turn of the loop: waiting for this very word.
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
-            self.clients.push(Client { socket, output: false, waiting: false });
+            self.audience.admit(Client::new(socket));
         }
-        for client in &self.clients {
-            // One that is gone needs no goodbye; one that is full has read too little to wait for.
-            let _ = Reply::Exited { code }.send(client.socket.as_fd(), SendFlags::empty());
-        }
-    }
-}
-
-fn reply(stream: Stream, data: &[u8]) -> Reply<'_> {
-    match stream {
-        Stream::Stdout => Reply::Stdout(data),
-        Stream::Stderr => Reply::Stderr(data),
+        drop(self.buffer);
+        self.audience.see_out(self.log.as_ref(), code);
     }
 }

@@ -1,14 +1,14 @@
 //! Names: `containers/names/<name>` is a symbolic link to `../<id>`. Making a link is atomic, whole
 //! and exclusive in one call, so that it is the name's uniqueness.
 //!
-//! A link whose container has no config.json and whose maker no longer holds its lock was left by a
-//! killed `create`; whoever wants the name next takes it over.
+//! A link whose container has no config.json, or says there that it is called otherwise, was left
+//! by a killed `create` or `rename`; whoever wants the name next takes it over.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::record::{Files, all_ids, is_id, new_id, short};
+use super::record::{Files, Record, all_ids, is_id, new_id, short};
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, Roots};
 
@@ -42,7 +42,11 @@ pub fn claim(roots: &Roots, name: &str, id: &str) -> Result<()> {
             Err(error) => return Err(error).context(|| format!("claim name '{name}'")),
         }
         let Some(owner) = look_up(roots, name)? else { continue };
-        if !is_abandoned(roots, &owner)? {
+        if owner == id {
+            // From a rename of this very container that was cut short.
+            return Ok(());
+        }
+        if !is_abandoned(roots, name, &owner)? {
             fail!(
                 "the name '{name}' is in use by container {}; remove or rename that one, or choose \
                  another name",
@@ -55,16 +59,23 @@ pub fn claim(roots: &Roots, name: &str, id: &str) -> Result<()> {
     Err(Error::new(format!("the name '{name}' changes hands too quickly")))
 }
 
-/// Whether the container behind a name was never finished and nobody is about to.
-fn is_abandoned(roots: &Roots, id: &str) -> Result<bool> {
+/// Whether a name stands for no container: that was never finished, or is called otherwise since a
+/// rename that was cut short, and nobody is at it.
+pub fn is_abandoned(roots: &Roots, name: &str, id: &str) -> Result<bool> {
     let files = Files::new(roots, id);
-    if files.config().exists() {
+    let is_its_name = || match Record::read(roots, id) {
+        Ok(record) => record.name == name,
+        // A record that can't be read may say anything.
+        Err(_) => files.config().exists(),
+    };
+    if is_its_name() {
         return Ok(false);
     }
-    if !files.run.exists() {
-        return Ok(true);
-    }
-    Ok(Lock::try_exclusive(&files.monitor_lock())?.is_some() && !files.config().exists())
+    // Both must be free: `create` holds the one, `rename` the other.
+    let is_free = |path: &Path| -> Result<bool> {
+        Ok(!path.exists() || Lock::try_exclusive(path)?.is_some())
+    };
+    Ok(is_free(&files.monitor_lock())? && is_free(&files.dir)? && !is_its_name())
 }
 
 /// Gives `name` up if it still stands for `id`.

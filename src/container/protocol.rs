@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -20,6 +21,8 @@ use crate::sys::packet;
 
 /// The most that one message carries.
 pub const MAX_DATA: usize = 64 << 10;
+/// The longest reason for a failure.
+const MAX_MESSAGE: usize = 4096;
 /// A buffer that takes any message.
 pub const MAX_PACKET: usize = MAX_DATA + 16;
 
@@ -51,7 +54,7 @@ pub enum Reply<'a> {
     Exited {
         code: u8,
     },
-    /// It could not begin.
+    /// It could not begin, or this client can't be served.
     Failed {
         code: u8,
         message: &'a str,
@@ -107,13 +110,9 @@ impl Reply<'_> {
             Reply::Stderr(data) => send(socket, b'r', data, flags),
             Reply::Exited { code } => send(socket, b'x', &[*code], flags),
             Reply::Failed { code, message } => {
-                let bytes = message.as_bytes();
-                packet::send(
-                    socket,
-                    &[b"f", &[*code], &bytes[..bytes.len().min(4096)]],
-                    None,
-                    flags,
-                )
+                let length = message.floor_char_boundary(MAX_MESSAGE);
+                let parts = [b"f", &[*code][..], &message.as_bytes()[..length]];
+                packet::send(socket, &parts, None, flags)
             }
         }
     }
@@ -148,7 +147,13 @@ pub fn receive(
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<usize, Errno> {
-    packet::receive(socket, buffer, flags).map(|(length, _)| length)
+    let received = match packet::receive(socket, buffer, flags) {
+        // The other side is gone and left something of ours unread. That is told once, before what
+        // it said last.
+        Err(Errno::CONNRESET) => packet::receive(socket, buffer, flags),
+        received => received,
+    };
+    received.map(|(length, _)| length)
 }
 
 const NAME: &str = "attach.sock";
@@ -180,15 +185,29 @@ pub fn serve(run: &Path) -> Result<OwnedFd> {
 pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
-        let flags = SocketFlags::CLOEXEC;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        connect(&socket, &address(&directory)?)?;
-        Request::Hello { output }.send(socket.as_fd(), SendFlags::empty())?;
-        Ok(socket)
+        // A monitor is never busy for long: that it doesn't take calls is waited for this often.
+        for pause_ms in [1, 4, 16, 64, 256, 1024] {
+            match connect(&socket, &address(&directory)?) {
+                Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(pause_ms)),
+                result => {
+                    result?;
+                    break;
+                }
+            }
+        }
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        match (Request::Hello { output }).send(socket.as_fd(), SendFlags::empty()) {
+            // Turned away at once: why is there to be read.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(socket),
+            Err(error) => Err(error),
+        }
     };
     match make() {
         Ok(socket) => Ok(Some(socket)),
-        Err(Errno::NOENT | Errno::CONNREFUSED | Errno::PIPE | Errno::CONNRESET) => Ok(None),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+        Err(Errno::NOTCONN) => Err(Error::new(format!("{}: the monitor is busy", run.display()))),
         Err(error) => Err(Error::from(error)).context(|| format!("connect to {}", run.display())),
     }
 }

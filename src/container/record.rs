@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
+use rustix::io::Errno;
 
+use super::restart::RestartPolicy;
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec::{Device, DeviceRule, Resources, Rlimit};
-use crate::store::{self, Durability, Roots};
+use crate::store::{self, Durability, Lock, LockMode, Roots};
 
 /// Bumped when a field changes its meaning.
 pub const VERSION: u32 = 1;
@@ -23,6 +25,7 @@ pub struct Record {
     pub run: bool,
     /// `--rm`
     pub remove: bool,
+    pub restart: RestartPolicy,
     /// As given on the command line.
     pub image: String,
     /// `sha256:…`; empty with `--rootfs`.
@@ -196,9 +199,25 @@ impl Files {
         self.dir.join("work")
     }
 
-    /// Serialises changes: start, rename, removal, reclaim.
-    pub fn change_lock(&self) -> PathBuf {
-        self.dir.join(".lock")
+    /// Serialises changes: start, rename, removal, reclaim. The directory itself is what is
+    /// locked, which takes no room on a full disk.
+    pub fn lock_changes(&self) -> Result<Option<Lock>> {
+        Lock::wait_existing(&self.dir, LockMode::Exclusive)
+    }
+
+    /// Makes the run directory and takes its lock, which the monitor keeps.
+    pub fn lock_monitor(&self) -> Result<Lock> {
+        const MAX_TRIES: u32 = 16;
+        for _ in 0..MAX_TRIES {
+            store::make_dir(&self.run)?;
+            match Lock::wait(&self.monitor_lock(), LockMode::Exclusive) {
+                Ok(lock) if self.monitor_lock().exists() => return Ok(lock),
+                Err(error) if error.errno() != Some(Errno::NOENT) => return Err(error),
+                // A sweep took the still empty directory for a leftover.
+                _ => {}
+            }
+        }
+        fail!("{} is being removed as fast as it is made", self.run.display())
     }
 
     /// Held by the monitor for as long as it lives.
@@ -208,6 +227,16 @@ impl Files {
 
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
+    }
+
+    /// How it ended, where the disk that `outcome` is on had no room.
+    pub fn parked_outcome(&self) -> PathBuf {
+        self.run.join("outcome.json")
+    }
+
+    /// Says that the container is not to be begun again (`state::StopMark`).
+    pub fn stop_mark(&self) -> PathBuf {
+        self.run.join("stop")
     }
 }
 

@@ -5,13 +5,12 @@
 //! running container. What is left behind by one is taken back by whoever looks next (`reclaim`).
 
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use miniserde::{Deserialize, Serialize};
 
 use super::names;
 use super::record::{Files, Record};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 use crate::sys;
@@ -28,6 +27,10 @@ pub struct State {
     /// Nanoseconds since 1970.
     pub started: i64,
     pub cgroups: Vec<String>,
+    /// How often the restart policy has begun it again.
+    pub restarts: u32,
+    /// Between two programs: how the last one ended.
+    pub last: Option<Outcome>,
 }
 
 /// `containers/<id>/outcome.json`: how the last run went. Written when a run begins (not for
@@ -40,6 +43,9 @@ pub struct Outcome {
     pub finished: i64,
     pub exit_code: u8,
     pub oom_killed: bool,
+    /// The user stopped it.
+    pub stopped: bool,
+    pub restarts: u32,
     /// Why it could not start, or what happened to its monitor.
     pub error: String,
 }
@@ -51,15 +57,25 @@ const LOST: u8 = 255;
 pub enum Condition {
     Created,
     Running(State),
+    /// Ended so, and about to be begun again.
+    Restarting(Outcome),
     Exited(Outcome),
     /// An `--rm` container that is over: its removal was cut short.
     Leftover,
 }
 
 impl Outcome {
+    /// A run that failed before there was a monitor.
+    pub fn not_begun(error: &Error) -> Outcome {
+        let (exit_code, error) = (error.exit_code(), error.to_string());
+        Outcome { exit_code, error, ..Outcome::begun(0) }
+    }
+
     /// A run that began and hasn't ended.
     pub fn begun(started: i64) -> Outcome {
-        Outcome { started, finished: 0, exit_code: 0, oom_killed: false, error: String::new() }
+        let (exit_code, oom_killed, stopped) = (0, false, false);
+        let (restarts, error) = (0, String::new());
+        Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error }
     }
 
     pub fn write(&self, roots: &Roots, record: &Record) -> Result<()> {
@@ -73,13 +89,12 @@ pub fn condition(roots: &Roots, record: &Record) -> Result<Condition> {
     let files = Files::new(roots, &record.id);
     if files.run.exists() {
         if is_watched(&files)? {
-            if let Some(state) = store::read_json::<State>(&files.state())?
-                && state.pid != 0
-            {
-                return Ok(Condition::Running(state));
-            }
-            // Being started or being wound up at this moment.
-            return at_rest(&files, record);
+            return Ok(match store::read_json::<State>(&files.state())? {
+                Some(State { pid: 0, last: Some(last), .. }) => Condition::Restarting(last),
+                Some(state) if state.pid != 0 => Condition::Running(state),
+                // Being started or being wound up at this moment.
+                _ => at_rest(&files, record)?,
+            });
         }
         reclaim(roots, record)?;
     }
@@ -87,7 +102,10 @@ pub fn condition(roots: &Roots, record: &Record) -> Result<Condition> {
 }
 
 fn at_rest(files: &Files, record: &Record) -> Result<Condition> {
-    let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
+    let outcome: Option<Outcome> = match store::read_json(&files.parked_outcome())? {
+        None => store::read_json(&files.outcome())?,
+        parked => parked,
+    };
     let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
     if !has_run {
         return Ok(Condition::Created);
@@ -106,42 +124,81 @@ fn at_rest(files: &Files, record: &Record) -> Result<Condition> {
 
 /// Whether a monitor lives.
 pub fn is_watched(files: &Files) -> Result<bool> {
-    if !files.monitor_lock().exists() {
-        return Ok(false);
-    }
     Lock::is_held(&files.monitor_lock())
 }
 
 /// Waits until the monitor is gone.
 pub fn await_monitor(files: &Files) -> Result<()> {
-    if files.monitor_lock().exists() {
-        drop(Lock::wait(&files.monitor_lock(), LockMode::Shared)?);
-    }
-    Ok(())
+    Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)
 }
 
 /// Takes back what a killed monitor left: processes, cgroups, run directory; writes down how it
-/// ended. Nothing to do if another command is at it already.
+/// ended. Waits for another command that is at it.
 pub fn reclaim(roots: &Roots, record: &Record) -> Result<()> {
     let files = Files::new(roots, &record.id);
-    let Some(_change) = Lock::try_exclusive(&files.change_lock())? else { return Ok(()) };
-    if !files.run.exists() || is_watched(&files)? {
+    match files.lock_changes()? {
+        Some(_change) if !is_watched(&files)? => reclaim_locked(roots, record),
+        _ => Ok(()),
+    }
+}
+
+/// As `reclaim`, for one who holds the lock of changes and has seen that no monitor lives.
+pub fn reclaim_locked(roots: &Roots, record: &Record) -> Result<()> {
+    let files = Files::new(roots, &record.id);
+    if !files.run.exists() {
         return Ok(());
     }
+    if let Some(parked) = store::read_json(&files.parked_outcome())? {
+        return settle(roots, record, &parked);
+    }
+    // One that can't be read says no more than none.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
     kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
         .context(|| format!("take back container {}", record.name))?;
-    if let Some(state) = state {
-        let outcome = Outcome {
-            started: state.started,
-            finished: Instant::now().0,
-            exit_code: 128 + sys::signal::Signal::KILL.number() as u8,
-            oom_killed: false,
-            error: "its monitor was killed".to_owned(),
-        };
-        outcome.write(roots, record)?;
+    let Some(state) = state else { return store::remove_tree(&files.run) };
+    let outcome = state.last.unwrap_or_else(|| Outcome {
+        started: state.started,
+        finished: Instant::now().0,
+        exit_code: 128 + sys::signal::Signal::KILL.number() as u8,
+        oom_killed: false,
+        stopped: stop_mark(&files) == Some(StopMark::User),
+        restarts: state.restarts,
+        error: "its monitor was killed".to_owned(),
+    });
+    settle(roots, record, &outcome)
+}
+
+/// Writes down how a run ended and removes the run directory. Where the disk has no room, the
+/// outcome stays in the run directory, and whoever looks next tries again.
+pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
+    let files = Files::new(roots, &record.id);
+    if outcome.write(roots, record).is_ok() {
+        return store::remove_tree(&files.run);
     }
-    store::remove_tree(&files.run)
+    store::replace_json(&files.parked_outcome(), outcome, Durability::Lazy)?;
+    store::remove_file(&files.state())
+}
+
+/// Who asked for the container's end, so that it isn't begun again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopMark {
+    /// `stop`, `kill`
+    User,
+    /// `halt`: the next `boot` begins it again.
+    Halt,
+}
+
+/// Asks a running container's monitor not to begin it again. Lasts as long as the run directory.
+pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
+    let text: &[u8] = if mark == StopMark::User { b"user" } else { b"halt" };
+    store::replace(&files.stop_mark(), text, Durability::Lazy)
+}
+
+pub fn stop_mark(files: &Files) -> Option<StopMark> {
+    match std::fs::read(files.stop_mark()).ok()?.as_slice() {
+        b"user" => Some(StopMark::User),
+        _ => Some(StopMark::Halt),
+    }
 }
 
 /// Ends the first process if it is still the one that was written down, and removes the cgroups
@@ -164,25 +221,12 @@ pub fn write(roots: &Roots, id: &str, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }
 
-/// Removes everything that a container is. The name goes last but for the directory itself: killed
-/// before that, it is still listed and can be removed again. The caller holds its change lock or is
-/// its monitor.
+/// Removes everything that a container is: run directory, directory, name. Killed after the first
+/// it is still listed and can be removed again; after the second its name is free to be taken.
+/// The caller holds its lock of changes or is its monitor.
 pub fn erase(roots: &Roots, id: &str, name: &str) -> Result<()> {
     let files = Files::new(roots, id);
     store::remove_tree(&files.run)?;
-    // Out of sight in one step, so that a half-removed container is never met under its id.
-    let doomed = roots.containers().join(format!(".removing-{id}"));
-    match std::fs::rename(&files.dir, &doomed) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).context(|| format!("remove {}", files.dir.display()));
-        }
-        _ => {}
-    }
-    names::release(roots, name, id)?;
-    remove_doomed(&doomed)
-}
-
-/// Removes a directory that `erase` renamed away.
-pub fn remove_doomed(path: &Path) -> Result<()> {
-    store::remove_tree(path)
+    store::vanish(&files.dir)?;
+    names::release(roots, name, id)
 }

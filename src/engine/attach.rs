@@ -36,6 +36,9 @@ pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
         // As if the signal had ended us, which is what it was sent for.
         End::Signalled(signal) => Ok(128 + signal.number() as u8),
         End::Unread => Ok(128 + libc::SIGPIPE as u8),
-        End::Lost => fail!("the monitor of container {name} was killed, and the container with it"),
+        End::Lost => fail!(
+            "lost the connection to container {name}: it wrote more than was read, or its monitor \
+             was killed; `logs` and `ps` tell"
+        ),
     }
 }

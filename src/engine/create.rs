@@ -17,7 +17,7 @@ use crate::container::{names, state};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::runtime::cgroup::DEFAULT_PARENT;
-use crate::store::{self, Durability, Lock, LockMode};
+use crate::store::{self, Durability, Lock};
 use crate::time::Instant;
 use crate::volume;
 
@@ -63,9 +63,8 @@ impl Engine {
             None => names::invent(&self.roots)?,
         };
         let files = Files::new(&self.roots, &id);
-        store::make_dir(&files.run)?;
-        let lock = Lock::wait(&files.monitor_lock(), LockMode::Exclusive)?;
-        let undo = Undo { engine: self, id: &id, name: &name, done: false };
+        let lock = files.lock_monitor()?;
+        let mut undo = Undo { engine: self, id: &id, name: &name, volumes: Vec::new() };
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&files.dir)
@@ -74,7 +73,7 @@ impl Engine {
         if let Source::Image { image, .. } = &source {
             make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
         }
-        let mounts = self.mounts(options, source.config())?;
+        let mounts = self.mounts(options, source.config(), &mut undo.volumes)?;
         let record = self.describe(options, &source, id.clone(), name.clone(), mounts, run)?;
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
@@ -148,6 +147,7 @@ impl Engine {
             created: Instant::now().0,
             run,
             remove: options.remove,
+            restart: options.restart,
             image: options.image.clone(),
             image_id: source.image_id(),
             layers: source.layers(),
@@ -221,16 +221,17 @@ impl Engine {
         &self,
         options: &CreateOptions,
         config: &ContainerConfig,
+        made: &mut Vec<String>,
     ) -> Result<Vec<MountRecord>> {
         let mut mounts = Vec::new();
         for mount in &options.mounts {
-            mounts.push(self.mount(mount)?);
+            mounts.push(self.mount(mount, made)?);
         }
         for target in &config.volumes {
             let target = normalize(target);
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
-                mounts.push(self.anonymous_volume(&target)?);
+                mounts.push(self.anonymous_volume(&target, made)?);
             }
         }
         // Stable: of two at one depth the order given counts.
@@ -238,7 +239,7 @@ impl Engine {
         Ok(mounts)
     }
 
-    fn mount(&self, mount: &MountOption) -> Result<MountRecord> {
+    fn mount(&self, mount: &MountOption, made: &mut Vec<String>) -> Result<MountRecord> {
         let record = |kind, source: String| MountRecord {
             kind,
             volume: None,
@@ -263,9 +264,9 @@ impl Engine {
                 Ok(record(record::MountKind::Bind, mount.source.clone()))
             }
             MountKind::Volume if mount.source.is_empty() => {
-                let mut made = self.anonymous_volume(&mount.target)?;
-                (made.read_only, made.copy_up) = (mount.read_only, !mount.no_copy);
-                Ok(made)
+                let mut volume = self.anonymous_volume(&mount.target, made)?;
+                (volume.read_only, volume.copy_up) = (mount.read_only, !mount.no_copy);
+                Ok(volume)
             }
             MountKind::Volume => {
                 let (name, created) = (mount.source.clone(), Instant::now().0);
@@ -284,9 +285,10 @@ impl Engine {
         }
     }
 
-    fn anonymous_volume(&self, target: &str) -> Result<MountRecord> {
+    fn anonymous_volume(&self, target: &str, made: &mut Vec<String>) -> Result<MountRecord> {
         let id = new_id()?;
         volume::ensure_anonymous(&self.roots, &id)?;
+        made.push(id.clone());
         Ok(MountRecord {
             kind: record::MountKind::Volume,
             source: volume::data(&self.roots, &id).display().to_string(),
@@ -347,20 +349,22 @@ struct Undo<'a> {
     engine: &'a Engine,
     id: &'a str,
     name: &'a str,
-    done: bool,
+    /// The anonymous ones.
+    volumes: Vec<String>,
 }
 
 impl Undo<'_> {
-    fn keep(mut self) {
-        self.done = true;
+    fn keep(self) {
+        std::mem::forget(self);
     }
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if !self.done {
-            // The failure that led here is what the user must hear of.
-            let _ = state::erase(&self.engine.roots, self.id, self.name);
+        // The failure that led here is what the user must hear of.
+        let _ = state::erase(&self.engine.roots, self.id, self.name);
+        for volume in &self.volumes {
+            let _ = volume::remove(&self.engine.roots, volume);
         }
     }
 }
@@ -400,6 +404,9 @@ fn check(options: &CreateOptions) -> Result<()> {
             fail!("--memory-swap {swap} is less than --memory {memory}; it counts both together")
         }
         _ => {}
+    }
+    if options.remove && !options.restart.is_no() {
+        fail!("--rm and --restart contradict each other");
     }
     if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
         && reservation > memory

@@ -65,7 +65,7 @@ impl Engine {
             ("LogPath", text(files.log().display())),
             // Docker puts a slash before it, a leftover of links that no script needs.
             ("Name", text(format!("/{}", record.name))),
-            ("RestartCount", number(0)),
+            ("RestartCount", number(restarts(&condition).into())),
             ("Driver", text("overlay")),
             ("Platform", text("linux")),
             ("MountLabel", text("")),
@@ -134,18 +134,27 @@ impl Engine {
     }
 }
 
+fn restarts(condition: &Condition) -> u32 {
+    match condition {
+        Condition::Running(state) => state.restarts,
+        Condition::Restarting(outcome) | Condition::Exited(outcome) => outcome.restarts,
+        Condition::Created | Condition::Leftover => 0,
+    }
+}
+
 fn state(condition: &Condition) -> Value {
     let (status, pid, started, outcome) = match condition {
         Condition::Created => ("created", 0, 0, None),
         Condition::Running(state) => ("running", state.pid, state.started, None),
         Condition::Exited(outcome) => ("exited", 0, outcome.started, Some(outcome)),
+        Condition::Restarting(last) => ("restarting", 0, last.started, Some(last)),
         Condition::Leftover => ("dead", 0, 0, None),
     };
     object([
         ("Status", text(status)),
         ("Running", Value::Bool(status == "running")),
         ("Paused", Value::Bool(false)),
-        ("Restarting", Value::Bool(false)),
+        ("Restarting", Value::Bool(status == "restarting")),
         ("OOMKilled", Value::Bool(outcome.is_some_and(|outcome| outcome.oom_killed))),
         ("Dead", Value::Bool(status == "dead")),
         ("Pid", number(pid as u64)),
@@ -191,6 +200,13 @@ fn host_config(record: &Record) -> Value {
         ("Binds", strings(binds)),
         ("LogConfig", object([("Type", text(log_type)), ("Config", map(&log_options))])),
         ("NetworkMode", text(&record.network)),
+        (
+            "RestartPolicy",
+            object([
+                ("Name", text(record.restart)),
+                ("MaximumRetryCount", number(record.restart.max_retries.into())),
+            ]),
+        ),
         ("AutoRemove", Value::Bool(record.remove)),
         ("Privileged", Value::Bool(record.privileged)),
         ("CapAdd", strings(&record.confinement.cap_add)),

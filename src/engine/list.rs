@@ -15,8 +15,11 @@ impl Engine {
         let mut views = Vec::new();
         for id in all_ids(&self.roots)? {
             let Some(view) = self.view(&id) else { continue };
-            let shown =
-                all || matches!(view.status, Status::Running { .. } | Status::Paused { .. });
+            let shown = all
+                || matches!(
+                    view.status,
+                    Status::Running { .. } | Status::Paused { .. } | Status::Restarting { .. }
+                );
             if shown && matches(&view, filters) {
                 views.push(view);
             }
@@ -38,6 +41,9 @@ impl Engine {
             Ok(Condition::Created) => Status::Created,
             Ok(Condition::Running(state)) => {
                 Status::Running { pid: state.pid, started: Instant(state.started) }
+            }
+            Ok(Condition::Restarting(last)) => {
+                Status::Restarting { code: last.exit_code, finished: Instant(last.finished) }
             }
             Ok(Condition::Exited(outcome)) => Status::Exited {
                 code: outcome.exit_code,

@@ -36,7 +36,9 @@ impl Engine {
         };
         if !options.follow {
             let mut printer = Printer::new(&files.log(), selection)?;
-            return Reader::open(&files.log())?.print(&mut printer, out, err);
+            let mut reader = Reader::open(&files.log())?;
+            reader.print(&mut printer, out, err)?;
+            return reader.check();
         }
         // Watched before the first reading: nothing written in between is missed.
         let growth = watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?;
@@ -54,7 +56,7 @@ impl Engine {
             let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
             let Some(monitor) = monitor.as_ref().filter(|_| !over && left.is_none_or(|ns| ns >= 0))
             else {
-                return Ok(());
+                return reader.check();
             };
             await_change(&growth, monitor, left)?;
         }

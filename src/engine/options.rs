@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use crate::container::restart::RestartPolicy;
 pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Resources, Rlimit};
 
 /// `create` and `run`.
@@ -15,6 +16,7 @@ pub struct CreateOptions {
     pub name: Option<String>,
     /// `--rm`
     pub remove: bool,
+    pub restart: RestartPolicy,
     /// Say nothing of an image being unpacked.
     pub quiet: bool,
     pub interactive: bool,

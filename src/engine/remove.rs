@@ -2,10 +2,10 @@
 
 use super::Engine;
 use crate::container::record::{Files, Record};
-use crate::container::state::{self, Condition, condition};
+use crate::container::state::{self, Condition, StopMark, condition};
 use crate::container::{monitor, names};
 use crate::error::{Result, fail};
-use crate::store::{Lock, LockMode};
+use crate::store::{self, Durability};
 use crate::sys::signal::Signal;
 
 impl Engine {
@@ -24,30 +24,37 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        if let Condition::Running(state) = condition(&self.roots, &record)? {
-            if !force {
-                fail!("container {name} is running; stop it first, or remove it with -f");
+        match condition(&self.roots, &record)? {
+            Condition::Running(_) | Condition::Restarting(_) if !force => {
+                fail!("container {name} is running; stop it first, or remove it with -f")
             }
-            self.signal(&state, Signal::KILL)?;
-            self.await_cleanup(&record)?;
+            Condition::Running(_) | Condition::Restarting(_) => {
+                self.call_off(&record, StopMark::User)?;
+                if let Condition::Running(state) = condition(&self.roots, &record)? {
+                    self.signal(&state, Signal::KILL)?;
+                }
+                self.await_cleanup(&record)?;
+            }
+            _ => {}
         }
-        if !files.dir.exists() {
-            // An --rm container: its monitor has removed it.
-            return Ok(());
-        }
-        let _change = Lock::wait(&files.change_lock(), LockMode::Exclusive)?;
+        // Gone by now: an --rm container by its monitor, any other by another `rm`.
+        let Some(_change) = files.lock_changes()? else { return Ok(()) };
         if state::is_watched(&files)? {
             fail!("container {name} was started meanwhile; stop it first, or remove it with -f");
         }
         if volumes || record.remove {
             monitor::remove_anonymous_volumes(&self.roots, &record);
         }
-        state::erase(&self.roots, &id, &record.name)
+        state::erase(&self.roots, &id, &record.name)?;
+        match record.durability() {
+            Durability::Synced => store::sync_parent(&files.dir),
+            Durability::Lazy => Ok(()),
+        }
     }
 
     /// Every name that stands for `id`: when its record can't say which it has.
     fn release_names(&self, id: &str) -> Result<()> {
-        for name in crate::store::list(&self.roots.containers().join("names"))? {
+        for name in store::list(&self.roots.containers().join("names"))? {
             names::release(&self.roots, &name, id)?;
         }
         Ok(())
@@ -63,7 +70,9 @@ impl Engine {
             );
         }
         let id = names::resolve(&self.roots, old)?;
-        let _change = Lock::wait(&Files::new(&self.roots, &id).change_lock(), LockMode::Exclusive)?;
+        let Some(_change) = Files::new(&self.roots, &id).lock_changes()? else {
+            fail!("no such container: {old}")
+        };
         let mut record = Record::read(&self.roots, &id)?;
         if record.name == new {
             fail!("container {old} is called '{new}' already");

@@ -1,18 +1,22 @@
 //! `run`, `start`, `restart`: bringing a container to life and, in the foreground, staying with it.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
 use super::Engine;
 use super::options::{AttachOptions, CreateOptions};
-use crate::container::monitor::{Surroundings, Watch, spawn};
+use crate::container::monitor::{Surroundings, Watch, remove_anonymous_volumes, spawn};
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, Outcome, condition, is_watched};
+use crate::container::state::{
+    Condition, Outcome, State, condition, erase, is_watched, reclaim_locked, settle,
+};
 use crate::container::{client, names};
 use crate::error::{Result, fail};
 use crate::runtime::cgroup;
-use crate::store::{self, Durability, Lock, LockMode};
+use crate::store::{self, Durability, Lock};
+use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
@@ -50,21 +54,16 @@ impl Engine {
     fn start_again(&self, name: &str, attached: bool) -> Result<Option<(Record, OwnedFd)>> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
-        let _change = Lock::wait(&files.change_lock(), LockMode::Exclusive)?;
+        let Some(_change) = files.lock_changes()? else { fail!("no such container: {name}") };
         let mut record = Record::read(&self.roots, &id)?;
-        if is_watched(&files)? {
+        if is_alive(&files)? {
             return Ok(None);
         }
-        if files.run.exists() {
-            // What a killed monitor left; its lock is free, the change lock is ours.
-            crate::container::state::kill_leftovers(&id, &record.cgroup_parent, None)?;
-            store::remove_tree(&files.run)?;
-        }
+        reclaim_locked(&self.roots, &record)?;
         if let Condition::Leftover = condition(&self.roots, &record)? {
             fail!("container {name} was made with --rm and is over; `rm` removes what is left");
         }
-        store::make_dir(&files.run)?;
-        let lock = Lock::wait(&files.monitor_lock(), LockMode::Exclusive)?;
+        let lock = files.lock_monitor()?;
         Outcome::begun(Instant::now().0).write(&self.roots, &record)?;
         record.run = false;
         let socket = self.launch(&record, lock, attached)?;
@@ -73,19 +72,21 @@ impl Engine {
 
     /// Forks the monitor. Comes back before the command has begun: the socket tells when.
     fn launch(&self, record: &Record, lock: Lock, attached: bool) -> Result<OwnedFd> {
-        let files = Files::new(&self.roots, &record.id);
-        self.find_cgroups()?;
         let launch = || {
+            self.find_cgroups()?;
             let spec = self.spec(record)?;
             let surroundings = &mut NoNetwork;
             let roots = &self.roots;
             spawn(Watch { roots, record, spec, lock, attached, surroundings })
         };
-        launch().inspect_err(|_| {
+        launch().inspect_err(|error| {
             // Nothing runs: what `run --rm` made goes, else only the run directory.
             let _ = match record.remove && record.run {
-                true => crate::container::state::erase(&self.roots, &record.id, &record.name),
-                false => store::remove_tree(&files.run),
+                true => {
+                    remove_anonymous_volumes(&self.roots, record);
+                    erase(&self.roots, &record.id, &record.name)
+                }
+                false => settle(&self.roots, record, &Outcome::not_begun(error)),
             };
         })
     }
@@ -127,10 +128,28 @@ impl Engine {
         }
     }
 
+    /// Stops a container and starts it again.
     pub fn restart(&self, name: &str, timeout: Option<i64>) -> Result<()> {
         self.stop(name, timeout, None)?;
         self.start(name)
     }
+}
+
+/// Whether a container runs or is being brought to life. One whose program has ended is waited for
+/// until its monitor has settled that. Its lock of changes is held: nobody else starts it.
+fn is_alive(files: &Files) -> Result<bool> {
+    let mut pause = Duration::from_millis(1);
+    while is_watched(files)? {
+        match store::read_json::<State>(&files.state())? {
+            Some(State { pid: 0, .. }) => return Ok(true),
+            Some(state) if sys::process::open(state.pid, state.start_time).is_some() => {
+                return Ok(true);
+            }
+            _ => std::thread::sleep(pause),
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    Ok(false)
 }
 
 /// `--net none`, `host` and `container:`: nothing to set up beside what `runtime` does.

@@ -9,7 +9,9 @@ use super::Engine;
 use crate::container::client::{self, End};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, State, await_monitor, condition};
+use crate::container::state::{
+    Condition, State, StopMark, await_monitor, condition, set_stop_mark,
+};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::signal::Signal;
@@ -22,10 +24,16 @@ impl Engine {
     /// that isn't running is stopped already.
     pub fn stop(&self, name: &str, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
         let record = self.record(name)?;
-        let Condition::Running(state) = condition(&self.roots, &record)? else { return Ok(()) };
         let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
         let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
-        if let Some(process) = sys::process::open(state.pid, state.start_time) {
+        match condition(&self.roots, &record)? {
+            Condition::Running(_) | Condition::Restarting(_) => {}
+            _ => return Ok(()),
+        }
+        self.call_off(&record, StopMark::User)?;
+        if let Condition::Running(state) = condition(&self.roots, &record)?
+            && let Some(process) = sys::process::open(state.pid, state.start_time)
+        {
             send(&process, signal)?;
             if !ends_within(&process, timeout)? {
                 send(&process, Signal::KILL)?;
@@ -34,10 +42,29 @@ impl Engine {
         self.await_cleanup(&record)
     }
 
+    /// Sees to it that the restart policy doesn't begin the container again. The state must be
+    /// looked at after this: its monitor may just have done so.
+    pub(super) fn call_off(&self, record: &Record, mark: StopMark) -> Result<()> {
+        if record.restart.is_no() {
+            return Ok(());
+        }
+        let files = Files::new(&self.roots, &record.id);
+        match set_stop_mark(&files, mark) {
+            // Its run directory is gone: it ended just now.
+            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
+            result => result?,
+        }
+        // A call wakes a monitor that waits before the next try.
+        protocol::dial(&files.run, false).map(drop)
+    }
+
     /// Sends a signal to the container's first process.
     pub fn kill(&self, name: &str, signal: &str) -> Result<()> {
         let signal = parse_signal(signal)?;
         let (record, state) = self.running(name)?;
+        if signal == Signal::KILL || Some(signal) == Signal::parse(&record.stop_signal) {
+            self.call_off(&record, StopMark::User)?;
+        }
         self.signal(&state, signal)?;
         if signal == Signal::KILL {
             // So that a `start` or `rm` right after it finds the container ended.
@@ -66,7 +93,7 @@ impl Engine {
     /// already.
     pub fn wait(&self, name: &str) -> Result<u8> {
         let record = self.record(name)?;
-        if let Condition::Running(_) = condition(&self.roots, &record)?
+        if let Condition::Running(_) | Condition::Restarting(_) = condition(&self.roots, &record)?
             && let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
             && let End::Exited(code) = client::await_end(&socket)?
         {

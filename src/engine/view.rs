@@ -32,6 +32,11 @@ pub enum Status {
         pid: i32,
         started: Instant,
     },
+    /// Ended so, and waiting to be begun again.
+    Restarting {
+        code: u8,
+        finished: Instant,
+    },
     Exited {
         code: u8,
         finished: Instant,
@@ -72,6 +77,7 @@ impl Status {
             Status::Created => "created",
             Status::Running { .. } => "running",
             Status::Paused { .. } => "paused",
+            Status::Restarting { .. } => "restarting",
             Status::Exited { .. } => "exited",
             Status::Dead { .. } => "dead",
         }

@@ -132,6 +132,29 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a tree that others may look at: out of sight first, under a name that `list` leaves out
+/// (`.NAME.removing`), so that nobody meets it half removed. If this dies there, `system check`
+/// finds the rest.
+pub fn vanish(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let doomed = path.with_file_name(format!(".{name}{REMOVING}"));
+    match fs::rename(path, &doomed) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // Left by one that was killed.
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            remove_tree(&doomed)?;
+            return vanish(path);
+        }
+        // A new name may need room on a full disk; removal must not.
+        Err(error) if error.kind() == ErrorKind::StorageFull => return remove_tree(path),
+        result => result.context(|| format!("remove {}", path.display()))?,
+    }
+    remove_tree(&doomed)
+}
+
+/// How the hidden names of trees end that are being removed.
+pub const REMOVING: &str = ".removing";
+
 /// The names in a directory, those of temporary files left out; none if it isn't there.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {

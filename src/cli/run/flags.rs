@@ -16,6 +16,7 @@ use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
+use crate::engine::options::RestartPolicy;
 use crate::error::{Result, fail};
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
@@ -53,6 +54,15 @@ pub static FLAGS: &[F] = &[
     F::switch("rm", "Remove the container when it ends", |a, on| {
         a.options.remove = on;
     }),
+    F::value(
+        "restart",
+        "POLICY",
+        "When it ends: no, always, unless-stopped, on-failure[:N]",
+        |a, v| {
+            a.options.restart = RestartPolicy::parse(v)?;
+            Ok(())
+        },
+    ),
     F::value("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
         a.options.cidfile = Some(v.into());
         Ok(())

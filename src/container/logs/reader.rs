@@ -1,183 +1,15 @@
-//! What a container wrote, kept in `log`, `log.1`, … of its directory, the newest in `log`.
-//!
-//! A file is a row of chunks, each as it was read from the program: a header of 12 bytes (stream
-//! and length in four, nanoseconds since 1970 in eight, little-endian) and the bytes. Stdout and
-//! stderr stay apart, nothing is quoted or cut, a chunk costs one writev. A power cut may tear the
-//! last chunk: readers stop before it, the next writer cuts it off.
+//! The reading end of a log: all its files as one row of chunks, also while the writer rotates them,
+//! and the chunks made lines again.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, ErrorKind, IoSlice, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::protocol::{MAX_DATA, Stream};
-use crate::error::{Context, Result};
+use super::{Chunk, Chunks, numbered};
+use crate::container::protocol::Stream;
+use crate::error::{Context, Result, fail};
 use crate::time::Instant;
-
-const HEADER: usize = 12;
-
-/// The writing end, the monitor's.
-pub struct Writer {
-    path: PathBuf,
-    file: File,
-    size: u64,
-    max_size: u64,
-    max_files: u32,
-}
-
-impl Writer {
-    pub fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Writer> {
-        let at = || format!("open log {}", path.display());
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
-        let file = options.open(path).context(at)?;
-        let mut size = file.metadata().context(at)?.len();
-        if size > 0 {
-            let whole = whole_length(&file).context(at)?;
-            if whole < size {
-                file.set_len(whole).context(at)?;
-                size = whole;
-            }
-        }
-        Ok(Writer { path: path.to_owned(), file, size, max_size, max_files })
-    }
-
-    /// Appends one chunk (of at most `MAX_DATA` bytes). A disk without room loses output, never
-    /// the container: the caller goes on.
-    pub fn append(&mut self, stream: Stream, data: &[u8]) -> Result<()> {
-        let length = (HEADER + data.len()) as u64;
-        if self.size > 0 && self.size + length > self.max_size {
-            self.rotate()?;
-        }
-        let mut header = [0; HEADER];
-        let word = (stream as u32) << 24 | data.len() as u32;
-        header[..4].copy_from_slice(&word.to_le_bytes());
-        header[4..].copy_from_slice(&Instant::now().0.to_le_bytes());
-        let slices = [IoSlice::new(&header), IoSlice::new(data)];
-        let written = self.file.write_vectored(&slices).context(|| "write the log");
-        match written {
-            Ok(written) if written as u64 == length => self.size += length,
-            // No room for all of it: half a chunk would hide every later one.
-            failed => {
-                self.file.set_len(self.size).context(|| "cut a torn log chunk off")?;
-                failed?;
-            }
-        }
-        Ok(())
-    }
-
-    fn rotate(&mut self) -> Result<()> {
-        let numbered = |number: u32| numbered(&self.path, number);
-        for number in (1..self.max_files).rev() {
-            match fs::rename(numbered(number - 1), numbered(number)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).context(|| format!("rotate {}", self.path.display()));
-                }
-                _ => {}
-            }
-        }
-        if self.max_files == 1 {
-            crate::store::remove_file(&self.path)?;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
-        let file = options.open(&self.path);
-        self.file = file.context(|| format!("open log {}", self.path.display()))?;
-        self.size = 0;
-        Ok(())
-    }
-}
-
-/// `log`, `log.1`, `log.2`, …
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    match number {
-        0 => path.to_owned(),
-        number => path.with_extension(number.to_string()),
-    }
-}
-
-/// The length of all whole chunks.
-fn whole_length(file: &File) -> std::io::Result<u64> {
-    let mut chunks = Chunks::new(file.try_clone()?)?;
-    let mut whole = 0;
-    while let Some(chunk) = chunks.next()? {
-        whole += (HEADER + chunk.data.len()) as u64;
-    }
-    Ok(whole)
-}
-
-struct Chunk<'a> {
-    stream: Stream,
-    time: Instant,
-    data: &'a [u8],
-}
-
-/// The chunks of one file, in order.
-struct Chunks {
-    reader: BufReader<File>,
-    inode: u64,
-    buffer: Vec<u8>,
-    /// Bytes of `buffer` that hold the beginning of a chunk whose rest wasn't written yet.
-    have: usize,
-}
-
-impl Chunks {
-    fn new(file: File) -> std::io::Result<Chunks> {
-        let inode = file.metadata()?.ino();
-        let reader = BufReader::with_capacity(MAX_DATA, file);
-        Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0 })
-    }
-
-    /// The next whole chunk; `None` at the end for now: more may be appended.
-    fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
-        if !self.fill(HEADER)? {
-            return Ok(None);
-        }
-        let word = u32::from_le_bytes(self.buffer[..4].try_into().unwrap_or_default());
-        let length = (word & 0xff_ffff) as usize;
-        let stream = match word >> 24 {
-            1 => Stream::Stdout,
-            2 => Stream::Stderr,
-            _ => return Err(foreign()),
-        };
-        if length > MAX_DATA {
-            return Err(foreign());
-        }
-        if !self.fill(HEADER + length)? {
-            return Ok(None);
-        }
-        self.have = 0;
-        let time = i64::from_le_bytes(self.buffer[4..HEADER].try_into().unwrap_or_default());
-        let data = &self.buffer[HEADER..HEADER + length];
-        Ok(Some(Chunk { stream, time: Instant(time), data }))
-    }
-
-    fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
-        loop {
-            match self.next().context(|| "read the log")? {
-                Some(chunk) => each(chunk)?,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn fill(&mut self, wanted: usize) -> std::io::Result<bool> {
-        while self.have < wanted {
-            match self.reader.read(&mut self.buffer[self.have..wanted]) {
-                Ok(0) => return Ok(false),
-                Ok(read) => self.have += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-}
-
-fn foreign() -> std::io::Error {
-    std::io::Error::new(ErrorKind::InvalidData, "not a log of this version")
-}
 
 /// What of a log is wanted, and how.
 pub struct Selection {
@@ -192,56 +24,70 @@ pub struct Reader {
     path: PathBuf,
     /// Oldest first; the last is the one being written when it was opened.
     files: Vec<Chunks>,
+    /// A file was met that doesn't go on as a log does.
+    damaged: bool,
 }
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader> {
-        let mut files = Vec::new();
-        for number in 0.. {
-            match File::open(numbered(path, number)) {
-                Ok(file) => files.push(Chunks::new(file).context(|| "open the log")?),
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(error).context(|| format!("open {}", path.display())),
-            }
-        }
+        let mut files = files(path)?;
         files.reverse();
         // A rotation between two opens makes one file appear twice.
         files.dedup_by_key(|file| file.inode);
-        Ok(Reader { path: path.to_owned(), files })
+        Ok(Reader { path: path.to_owned(), files, damaged: false })
     }
 
     /// Hands every chunk up to the present end to `each`.
     fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+        if self.files.is_empty() {
+            *self = Reader::open(&self.path)?;
+        }
         while !self.files.is_empty() {
-            self.files[0].for_each(each)?;
+            self.read_first(each)?;
             if self.files.len() == 1 {
                 let Some(newer) = self.newer(self.files[0].inode)? else { return Ok(()) };
                 self.files.push(newer);
                 // Written between our last look and the rotation.
-                self.files[0].for_each(each)?;
+                self.read_first(each)?;
             }
             self.files.remove(0);
         }
         Ok(())
     }
 
+    fn read_first(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+        loop {
+            match self.files[0].next() {
+                Ok(Some(chunk)) => each(chunk)?,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    self.damaged = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(error).context(|| "read the log"),
+            }
+        }
+    }
+
     /// The file that follows the one with `inode`, if that has been rotated away.
     fn newer(&self, inode: u64) -> Result<Option<Chunks>> {
         let mut newer = None;
-        for number in 0.. {
-            match File::open(numbered(&self.path, number)) {
-                Ok(file) => {
-                    let file = Chunks::new(file).context(|| "open the log")?;
-                    if file.inode == inode {
-                        return Ok(newer);
-                    }
-                    newer = Some(file);
-                }
-                Err(_) => break,
+        for file in files(&self.path)? {
+            if file.inode == inode {
+                return Ok(newer);
             }
+            newer = Some(file);
         }
         // Rotated out altogether: the oldest that is left comes next.
         Ok(newer)
+    }
+
+    /// An error if some of the log could not be read; all the rest was.
+    pub fn check(&self) -> Result<()> {
+        if self.damaged {
+            fail!("{} is damaged: some of what it held is lost", self.path.display());
+        }
+        Ok(())
     }
 
     /// Writes what is selected, up to the present end, to `out` and `err`. Called again it goes on
@@ -255,6 +101,25 @@ impl Reader {
         self.for_each(&mut |chunk| printer.chunk(&chunk, out, err))?;
         out.flush().and_then(|()| err.flush()).context(|| "write the output")
     }
+}
+
+/// The log's files, newest first, as the writer may be moving them: upwards, so that going the same
+/// way may meet one twice but misses none, and one number at a time may be missing.
+fn files(path: &Path) -> Result<Vec<Chunks>> {
+    let mut files = Vec::new();
+    let mut missing = 0;
+    for number in 0.. {
+        match File::open(numbered(path, number)) {
+            Ok(file) => {
+                missing = 0;
+                files.push(Chunks::new(file).context(|| "open the log")?);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && missing == 0 => missing += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error).context(|| format!("open {}", path.display())),
+        }
+    }
+    Ok(files)
 }
 
 /// Makes lines of chunks again, to count, date and choose them.
@@ -343,10 +208,11 @@ fn count_lines(open: &mut HashMap<u8, ()>, chunk: &Chunk<'_>) -> u64 {
     }
     lines
 }
-
 #[cfg(test)]
 mod tests {
+    use super::super::Writer;
     use super::*;
+    use std::fs;
 
     struct Dir(PathBuf);
 

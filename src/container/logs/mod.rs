@@ -1,0 +1,106 @@
+//! What a container wrote, kept in `log`, `log.1`, … of its directory, the newest in `log`.
+//!
+//! A file is a row of chunks, each as it was read from the program: a header of 12 bytes (stream
+//! and length in four, nanoseconds since 1970 in eight, little-endian) and the bytes. Stdout and
+//! stderr stay apart, nothing is quoted or cut, a chunk costs one writev. A power cut may tear the
+//! last chunk or leave zeroes there: readers stop before it, the next writer cuts it off.
+
+mod reader;
+mod writer;
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::protocol::{MAX_DATA, Stream};
+use crate::time::Instant;
+
+pub use reader::{Printer, Reader, Selection};
+pub use writer::{Cursor, Mark, Writer};
+
+const HEADER: usize = 12;
+
+type Header = [u8; HEADER];
+
+fn header(stream: Stream, length: usize) -> Header {
+    let mut header = [0; HEADER];
+    let word = (stream as u32) << 24 | length as u32;
+    header[..4].copy_from_slice(&word.to_le_bytes());
+    header[4..].copy_from_slice(&Instant::now().0.to_le_bytes());
+    header
+}
+
+/// Stream, length and time; `None` is no header of ours.
+fn parse_header(header: &Header) -> Option<(Stream, usize, Instant)> {
+    let (word, time) = header.split_first_chunk()?;
+    let word = u32::from_le_bytes(*word);
+    let length = (word & 0xff_ffff) as usize;
+    let stream = match word >> 24 {
+        1 => Stream::Stdout,
+        2 => Stream::Stderr,
+        _ => return None,
+    };
+    let time = i64::from_le_bytes(time.try_into().ok()?);
+    (length <= MAX_DATA).then_some((stream, length, Instant(time)))
+}
+
+/// `log`, `log.1`, `log.2`, …
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    match number {
+        0 => path.to_owned(),
+        number => path.with_extension(number.to_string()),
+    }
+}
+
+struct Chunk<'a> {
+    stream: Stream,
+    time: Instant,
+    data: &'a [u8],
+}
+
+/// The chunks of one file, in order.
+struct Chunks {
+    reader: BufReader<File>,
+    inode: u64,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that hold the beginning of a chunk whose rest wasn't written yet.
+    have: usize,
+}
+
+impl Chunks {
+    fn new(file: File) -> std::io::Result<Chunks> {
+        let inode = file.metadata()?.ino();
+        let reader = BufReader::with_capacity(MAX_DATA, file);
+        Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0 })
+    }
+
+    /// The next whole chunk; `None` at the end for now: more may be appended. What is no chunk is
+    /// an error (`InvalidData`), and stays one.
+    fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
+        if !self.fill(HEADER)? {
+            return Ok(None);
+        }
+        let header = self.buffer.first_chunk().and_then(parse_header);
+        let Some((stream, length, time)) = header else {
+            return Err(std::io::Error::new(ErrorKind::InvalidData, "damaged"));
+        };
+        if !self.fill(HEADER + length)? {
+            return Ok(None);
+        }
+        self.have = 0;
+        Ok(Some(Chunk { stream, time, data: &self.buffer[HEADER..HEADER + length] }))
+    }
+
+    fn fill(&mut self, wanted: usize) -> std::io::Result<bool> {
+        while self.have < wanted {
+            match self.reader.read(&mut self.buffer[self.have..wanted]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => self.have += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}

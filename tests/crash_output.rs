@@ -1,0 +1,183 @@
+//! What a program writes reaches the log and every client whole, however slow or stuck they are,
+//! and nobody who reads, or doesn't, holds the container up.
+
+mod support;
+
+use std::io::Read;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Host, eventually};
+
+/// `seq 1 LAST`'s output.
+fn numbers(last: u32) -> String {
+    (1..=last).map(|number| format!("{number}\n")).collect()
+}
+
+fn spawn(host: &Host, args: &[&str]) -> Child {
+    host.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn read_all(child: &mut Child) -> String {
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_last_words_are_never_lost() {
+    let host = Host::with_busybox();
+    let expected = numbers(3000);
+    for round in 0..20 {
+        let name = format!("round{round}");
+        host.mydocker(["run", "--name", &name, "bb", "seq", "1", "3000"]).stdout(&expected);
+        host.mydocker(["logs", &name]).stdout(&expected);
+    }
+    // On a terminal too, which is another kind of file.
+    let name = ["run", "-t", "--name", "tty", "bb", "seq", "1", "3000"];
+    host.mydocker(name).stdout(&expected.replace('\n', "\r\n"));
+}
+
+#[test]
+fn input_that_nobody_reads_is_no_loss_of_the_end() {
+    let host = Host::with_busybox();
+    for _ in 0..10 {
+        host.feed(vec![b'y'; 1 << 20], ["run", "--rm", "-i", "bb", "sh", "-c", "echo bye; exit 7"])
+            .exits(7)
+            .stdout("bye\n");
+    }
+}
+
+#[test]
+fn a_stuck_client_gets_it_all_later_and_holds_nobody_up() {
+    let host = Host::with_busybox();
+    // Some 5 MB: far more than any socket holds, and the log rotates meanwhile.
+    let line = ["run", "--name", "talker", "--log-opt", "max-size=2m", "--log-opt", "max-file=5"];
+    let mut first = spawn(&host, &[&line[..], &["bb", "seq", "1", "700000"]].concat());
+    eventually("the program has ended, unread", || {
+        host.command(["wait", "talker"]).output().unwrap().status.success()
+    });
+    let expected = numbers(700_000);
+    host.mydocker(["logs", "talker"]).stdout(&expected);
+    assert!(read_all(&mut first) == expected, "the first client lost some");
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn a_stopped_attacher_holds_nobody_up() {
+    let host = Host::with_busybox();
+    let script = "read go; echo ready; read go; seq 1 200000; read go; echo end";
+    host.mydocker(["run", "-di", "--name", "talker", "bb", "sh", "-c", script]);
+    let mut attached = spawn(&host, &["attach", "--no-stdin", "talker"]);
+    let mut other = host.background(["attach", "talker"]);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    other.type_in("go\n");
+    // Both are attached: only then may one be stopped.
+    let mut ready = [0; 6];
+    attached.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    other.expect("ready\n");
+    let pid = Pid::from_child(&attached);
+    kill_process(pid, Signal::STOP).unwrap();
+    other.type_in("go\n");
+    other.expect("200000\n");
+    other.type_in("go\n");
+    other.wait().exits(0).stdout_has("end\n");
+    kill_process(pid, Signal::CONT).unwrap();
+    let text = read_all(&mut attached);
+    assert!(text.ends_with("200000\nend\n"), "{}", &text[text.len().saturating_sub(100)..]);
+    assert!(attached.wait().unwrap().success());
+}
+
+#[test]
+fn a_pipeline_goes_at_its_readers_pace_and_loses_nothing() {
+    let host = Host::with_busybox();
+    // A log that can hold next to nothing of it.
+    let line = ["run", "--rm", "--log-opt", "max-size=64k", "--log-opt", "max-file=1"];
+    let mut child = spawn(&host, &[&line[..], &["bb", "seq", "1", "500000"]].concat());
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(read_all(&mut child) == numbers(500_000), "the pipeline lost some");
+    assert!(child.wait().unwrap().success());
+    // Without any log likewise.
+    let mut child =
+        spawn(&host, &["run", "--rm", "--log-driver", "none", "bb", "seq", "1", "300000"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(read_all(&mut child) == numbers(300_000), "the pipeline lost some");
+}
+
+#[test]
+fn logs_follow_through_rotation() {
+    let host = Host::with_busybox();
+    let script = "echo up; read go; seq 1 100000";
+    let mut first = host.background([
+        "run",
+        "-i",
+        "--name",
+        "talker",
+        "--log-opt",
+        "max-size=100k",
+        "--log-opt",
+        "max-file=4",
+        "bb",
+        "sh",
+        "-c",
+        script,
+    ]);
+    first.expect("up\n");
+    let followers = [(); 3].map(|()| host.background(["logs", "-f", "talker"]));
+    first.type_in("go\n");
+    let all = first.wait().text();
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!(lines.len(), 100_001);
+    for follower in followers {
+        // One that rotation overtakes misses a stretch, but nothing is doubled or out of order.
+        let followed = follower.wait().text();
+        let mut rest = lines.iter();
+        let mut last = "";
+        for line in followed.lines() {
+            assert!(rest.any(|known| *known == line), "doubled or made up: {line} after {last}");
+            last = line;
+        }
+        assert_eq!(last, "100000");
+    }
+    let files = std::fs::read_dir(host.state_root().join("containers")).unwrap();
+    let logs: u64 = files
+        .flatten()
+        .filter_map(|dir| std::fs::read_dir(dir.path()).ok())
+        .flat_map(|files| files.flatten())
+        .filter(|file| file.file_name().to_string_lossy().starts_with("log"))
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
+    assert!((1..=4 * 100_000).contains(&logs), "{logs} bytes of logs");
+}
+
+#[test]
+fn the_log_is_bounded_by_default() {
+    let host = Host::with_busybox();
+    let script = "dd if=/dev/zero bs=64k count=640 2>/dev/null; echo; echo last";
+    host.mydocker(["run", "-d", "--name", "talker", "bb", "sh", "-c", script]);
+    host.mydocker(["wait", "talker"]).stdout("0\n");
+    let kept = host.mydocker(["logs", "talker"]).bytes();
+    assert!((20_000_000..=30_000_000).contains(&kept.len()), "{} bytes", kept.len());
+    assert!(kept.ends_with(b"last\n"));
+}
+
+#[test]
+fn too_many_attachers_are_turned_away_and_commands_go_on() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "talker", "bb", "sleep", "1000"]);
+    let mut attached: Vec<Child> =
+        (0..80).map(|_| spawn(&host, &["attach", "--no-stdin", "talker"])).collect();
+    let mut refused = 0;
+    eventually("sixteen are turned away", || {
+        refused = attached.iter_mut().filter_map(|child| child.try_wait().unwrap()).count();
+        refused >= 16
+    });
+    assert_eq!(refused, 16);
+    host.mydocker(["exec", "talker", "echo", "hi"]).stdout("hi\n");
+    host.mydocker(["ps"]).stdout_has("talker");
+    host.mydocker(["wait", "talker"]).exits(1).stderr_has("too many");
+    host.mydocker(["rm", "-f", "talker"]).stdout("talker\n");
+    for mut child in attached {
+        child.wait().unwrap();
+    }
+}
