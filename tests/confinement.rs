@@ -492,3 +492,26 @@ fn a_user_of_the_host_can_read_or_reach_nothing() {
     assert_eq!(asked.status.code(), Some(125), "{complaint}");
     assert!(complaint.contains("root"), "{complaint}");
 }
+
+#[test]
+fn info_tells_what_confines_containers_here() {
+    let host = Host::new();
+    let info = host.mydocker(["info"]).text();
+    let options = info.lines().find_map(|line| line.strip_prefix("Security options: ")).unwrap();
+    assert!(options.split(' ').any(|option| option == "seccomp"), "{info}");
+    let has_apparmor = std::path::Path::new("/sys/module/apparmor").exists();
+    assert!(has_apparmor || !options.contains("apparmor"), "{info}");
+    // A host that only shows cgroup v2 here has none of its controllers.
+    let mydocker = format!(
+        "{} --root {} --run-root {} info",
+        support::MYDOCKER,
+        host.state_root().display(),
+        host.run_root().display()
+    );
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
+    if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
+        let output = on_cgroup_v2(&host, &mydocker);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("WARNING: no pids controller"), "{text}");
+    }
+}

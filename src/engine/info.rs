@@ -1,10 +1,13 @@
 //! `info`: what this host offers and how much is on record.
 
+use std::path::Path;
+
 use super::Engine;
 use super::view::Status;
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
+use crate::runtime::label;
 
 impl Engine {
     /// Labels and values, in the order to print them.
@@ -19,7 +22,7 @@ impl Engine {
         let memory = rustix::system::sysinfo();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
         let line = |label: &str, value: String| (label.to_owned(), value);
-        Ok(vec![
+        let mut lines = vec![
             line("Containers", containers.len().to_string()),
             line(" Running", count(|status| matches!(status, Status::Running { .. }))),
             line(" Stopped", count(|status| !matches!(status, Status::Running { .. }))),
@@ -37,8 +40,48 @@ impl Engine {
                 let bytes = memory.totalram as u64 * u64::from(memory.mem_unit);
                 format!("{:.2}GiB", bytes as f64 / f64::from(1 << 30))
             }),
-        ])
+            line("Security options", confinements().join(" ")),
+        ];
+        lines.extend(shortcomings(&layout).into_iter().map(|lack| line("WARNING", lack)));
+        Ok(lines)
     }
+}
+
+fn has_seccomp() -> bool {
+    Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()
+}
+
+/// What a default container is held by here, beside namespaces and capabilities.
+fn confinements() -> Vec<&'static str> {
+    let known = [
+        ("seccomp", has_seccomp()),
+        ("apparmor", label::default_apparmor().is_some()),
+        ("selinux", label::selinux_is_on()),
+        ("cgroupns", Path::new("/proc/self/ns/cgroup").exists()),
+    ];
+    known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
+}
+
+/// What a default container would be held by elsewhere, but not on this host.
+fn shortcomings(layout: &Layout) -> Vec<String> {
+    let mut lacks = Vec::new();
+    let mut unless = |is_there: bool, lack: &str| {
+        if !is_there {
+            lacks.push(lack.to_owned());
+        }
+    };
+    unless(has_seccomp(), "no seccomp: containers may make every system call");
+    let has = |controller: &str| layout.v1_with(controller).is_some() || layout.v2_has(controller);
+    unless(has("pids"), "no pids controller: the number of processes is not limited");
+    unless(has("memory"), "no memory controller: -m can't be applied");
+    unless(has("cpu"), "no cpu controller: --cpus can't be applied");
+    let has_devices = layout.v1_with("devices").is_some() || layout.v2.is_some();
+    unless(has_devices, "no control of devices: files of devices don't open in containers");
+    unless(
+        !label::apparmor_is_on() || label::default_apparmor().is_some(),
+        "AppArmor is on, but its profile docker-default is not loaded: containers run without",
+    );
+    lacks
 }
 
 fn cgroup_version(layout: &Layout) -> &'static str {
