@@ -3,9 +3,13 @@
 //! The target's pidfd is opened and checked against its start time, so that a recycled PID is never
 //! entered. A go-between, not yet visible inside, lets go of everything of the host but the new
 //! process's streams and one socket, joins the cgroups and, by one setns(2) on the pidfd, all
-//! namespaces; only then is the process cloned that the container can see, as our own child
-//! (CLONE_PARENT). It is not dumpable, and even a container that may trace anything finds nothing
-//! of the host in it: no descriptor, no root or working directory (CVE-2016-9962, CVE-2024-21626).
+//! namespaces; only then does it clone the process that the container can see. That one is not
+//! dumpable, and even a container that may trace anything finds nothing of the host in it: no
+//! descriptor, no root or working directory (CVE-2016-9962, CVE-2024-21626).
+//!
+//! The go-between stays, to reap the process and end as it ended, whoever else is gone by then: the
+//! container can't end before all its processes are reaped, and not every host's PID 1 reaps what
+//! it is left.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,12 +17,12 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitOptions, setsid, waitid, waitpid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::spec::Process;
 use super::{Stdio, cgroup, process, report, terminal};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, EXIT_ENGINE, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
@@ -30,7 +34,8 @@ pub struct Target<'a> {
     pub cgroups: &'a [String],
 }
 
-/// Begins `process` in the container; gives the child and, if it has a terminal, its master.
+/// Begins `process` in the container; gives a child of ours that ends when and as it does and, if it
+/// has a terminal, that one's master.
 pub fn exec(
     target: &Target<'_>,
     process: &Process,
@@ -51,15 +56,11 @@ pub fn exec(
         Err(error) => return Err(error).context(|| "clone a process"),
     };
     drop((theirs, stdio, pidfd));
-    let child = report::await_child(ours.as_fd());
-    // It ends as soon as it has said so.
-    let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
-    let child = child?;
-    report::go(ours.as_fd());
     match report::await_exec(ours.as_fd()) {
-        Ok(console) => Ok((child, console)),
+        Ok(console) => Ok((go_between, console)),
         Err(error) => {
-            super::end(child.pidfd.as_fd());
+            // It ends with the process, which has said its last.
+            let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
     }
@@ -76,20 +77,16 @@ fn go_between(
     process::hide()?;
     sys::title::replace(process::TITLE);
     setsid().context(|| "begin a new session")?;
+    let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .context(|| "open /dev/null")?;
     let terminal = matches!(stdio, Stdio::Terminal);
-    let streams = match stdio {
-        Stdio::Given(streams) => streams,
+    let streams = match &stdio {
+        Stdio::Given(streams) => streams.each_ref().map(AsFd::as_fd),
         // Until it has its own; the caller's must not be seen inside.
-        Stdio::Terminal => {
-            let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-            let nulls = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
-            nulls().context(|| "open /dev/null")?
-        }
+        Stdio::Terminal => [null.as_fd(); 3],
     };
-    let [stdin, stdout, stderr] = &streams;
-    sys::fds::become_stdio([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
-        .context(|| "set up the standard streams")?;
-    drop(streams);
+    sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
+    drop(stdio);
     // By the host's paths, so before the mount namespace changes. That of v2 is the birthplace.
     for directory in target.cgroups.iter().map(Path::new) {
         if directory.join("tasks").exists() {
@@ -97,7 +94,7 @@ fn go_between(
         }
     }
     let birthplace = cgroup::birthplace(target.cgroups)?;
-    let keep = [Some(&pidfd), Some(parent), birthplace.as_ref()];
+    let keep = [Some(&pidfd), Some(parent), Some(&null), birthplace.as_ref()];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
     let mut namespaces = ThreadNameSpaceType::PROCESS_ID
@@ -113,17 +110,28 @@ fn go_between(
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;
     drop(pidfd);
-    match clone3(Flags::PARENT, birthplace.as_ref().map(AsFd::as_fd)) {
+    match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
-            drop(birthplace);
+            drop((birthplace, null));
             run(process, terminal, parent)
         }
-        Ok(Fork::Parent(child)) => {
-            // A caller that is gone needs no word.
-            report::send_child(parent.as_fd(), &child);
-            sys::exec::exit_now(0)
-        }
+        Ok(Fork::Parent(child)) => stay(&child, null.as_fd()),
         Err(error) => Err(error).context(|| "clone a process into the container"),
+    }
+}
+
+/// Waits for the process and ends as it did.
+fn stay(child: &Child, null: BorrowedFd<'_>) -> ! {
+    // The streams and the socket are the process's alone from here on: who reads them waits for
+    // their end. Where that fails it comes with ours.
+    let _ = sys::fds::become_stdio([null; 3]);
+    let _ = sys::fds::close_all_but(&[]);
+    loop {
+        match waitpid(Some(child.pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => sys::exec::exit_now(super::exit_code(status)),
+            Err(Errno::INTR) | Ok(None) => {}
+            Err(_) => sys::exec::exit_now(EXIT_ENGINE),
+        }
     }
 }
 
@@ -135,8 +143,6 @@ fn not_running(error: Errno) -> crate::error::Error {
 }
 
 fn run(process: &Process, terminal: bool, parent: &OwnedFd) -> Result<Infallible> {
-    // So that what is said of this process comes before what it says itself.
-    report::await_go(parent.as_fd())?;
     setsid().context(|| "begin a new session")?;
     if terminal {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())

@@ -2,22 +2,18 @@
 //!
 //! Parent to child: one byte, "cgroup and network are ready". Child to parent: the console's
 //! descriptor, or a failure as exit code and sentence. The child's end closes on exec: that is the
-//! word that all went well. A child that another process cloned on the parent's behalf is made known
-//! by that one, over the same pair.
+//! word that all went well.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::process::Pid;
 
 use crate::error::{Context, Error, Result};
-use crate::sys::clone::Child;
 use crate::sys::packet;
 
 const GO: &[u8] = b"g";
 const CONSOLE: u8 = b'c';
-const CHILD: u8 = b'p';
 const FAILED: u8 = b'f';
 /// The longest failure that is carried.
 const MAX_MESSAGE: usize = 4096;
@@ -47,31 +43,6 @@ pub fn parent_is_gone(parent: BorrowedFd<'_>) -> bool {
 pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<()> {
     let sent = packet::send(parent, &[&[CONSOLE]], Some(console), SendFlags::empty());
     sent.context(|| "send the console to the monitor")
-}
-
-/// Tells of a child that was cloned on behalf of who is at the other end.
-pub fn send_child(to: BorrowedFd<'_>, child: &Child) {
-    let pid = child.pid.as_raw_nonzero().get().to_le_bytes();
-    // Nobody is left to hear of a failure to send.
-    let _ = packet::send(to, &[&[CHILD], &pid], Some(child.pidfd.as_fd()), SendFlags::empty());
-}
-
-/// Waits for the child that another process clones for us.
-pub fn await_child(from: BorrowedFd<'_>) -> Result<Child> {
-    let mut buffer = [0; MAX_MESSAGE + 2];
-    let received = packet::receive(from, &mut buffer, RecvFlags::empty());
-    let (length, pidfd) = received.context(|| "hear from the process in between")?;
-    match (&buffer[..length], pidfd) {
-        (&[CHILD, a, b, c, d], Some(pidfd)) => {
-            let pid = Pid::from_raw(i32::from_le_bytes([a, b, c, d]));
-            let pid = pid.ok_or_else(|| Error::new("the process in between sent nonsense"))?;
-            Ok(Child { pid, pidfd })
-        }
-        (&[FAILED, code, ref text @ ..], _) => {
-            Err(Error::new(String::from_utf8_lossy(text)).exit_with(code))
-        }
-        _ => Err(Error::new("the process in between died")),
-    }
 }
 
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {

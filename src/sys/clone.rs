@@ -9,7 +9,7 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// Namespaces that a child can be born into (`CLONE_NEW…`), and whose child it is.
+/// Namespaces that a child can be born into (`CLONE_NEW…`).
 #[derive(Clone, Copy, Default)]
 pub struct Flags(u64);
 
@@ -19,8 +19,6 @@ impl Flags {
     pub const UTS: Flags = Flags(libc::CLONE_NEWUTS as u64);
     pub const IPC: Flags = Flags(libc::CLONE_NEWIPC as u64);
     pub const NETWORK: Flags = Flags(libc::CLONE_NEWNET as u64);
-    /// The child is a child of the caller's parent.
-    pub const PARENT: Flags = Flags(libc::CLONE_PARENT as u64);
 
     pub fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -43,16 +41,14 @@ pub struct Child {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
-/// Linux 5.7), born into it. SIGCHLD tells its parent of its end.
+/// Linux 5.7), born into it. SIGCHLD tells of its end.
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is the documented empty value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags.0 | libc::CLONE_PIDFD as u64;
     args.pidfd = &raw mut pidfd as u64;
-    if flags.0 & Flags::PARENT.0 == 0 {
-        args.exit_signal = libc::SIGCHLD as u64;
-    }
+    args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
