@@ -4,7 +4,7 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
-use crate::engine::registry::{Login, PullRequest, RegistryOptions, ask, read_secret};
+use crate::engine::registry::{self, Login, PullRequest, RegistryOptions, ask, read_secret};
 
 const TLS_VERIFY: &str = "With =false, take any certificate, and plain HTTP too";
 const CACERT: &str = "Trust the authorities in FILE (PEM) too";
@@ -161,7 +161,7 @@ pub static LOGIN: Command = Command {
         };
         let server = names.first().cloned().unwrap_or_default();
         let login = Login { server, user, password };
-        let kept = call.engine()?.login(&login, &args.registry)?;
+        let kept = registry::login(&login, &args.registry)?;
         print_line(&format!("Login Succeeded (kept in {kept})"))?;
         Ok(0)
     },
@@ -180,7 +180,7 @@ pub static LOGOUT: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);
-        let told = match call.engine()?.logout(server)? {
+        let told = match registry::logout(server)? {
             true => format!("Removed what was kept for {server}"),
             false => format!("Nothing was kept for {server}"),
         };

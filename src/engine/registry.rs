@@ -98,23 +98,23 @@ impl Engine {
         let tag = reference.tag.unwrap_or_default();
         Ok(format!("{tag}: digest: {digest} size: {size}"))
     }
+}
 
-    /// Checks user and password with a registry and keeps them; tells where.
-    pub fn login(&self, login: &Login, options: &RegistryOptions) -> Result<String> {
-        let host = host_of(&login.server);
-        let Login { user, password, .. } = login.clone();
-        let given = Credentials::Password { user, password };
-        let access = Access { credentials: Some(given.clone()), ..access(options) };
-        let registry = crate::image::registry::open(&host, Vec::new(), &access)?;
-        // A token that the server gave to keep is better than the password.
-        let kept = registry.check_login()?.map_or(given, Credentials::Identity);
-        CredentialFile::open().keep(&host, &kept)
-    }
+/// Checks user and password with a registry and keeps them; tells where.
+pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
+    let host = host_of(&login.server);
+    let Login { user, password, .. } = login.clone();
+    let given = Credentials::Password { user, password };
+    let access = Access { credentials: Some(given.clone()), ..access(options) };
+    let registry = crate::image::registry::open(&host, Vec::new(), &access)?;
+    // A token that the server gave to keep is better than the password.
+    let kept = registry.check_login()?.map_or(given, Credentials::Identity);
+    CredentialFile::open().keep(&host, &kept)
+}
 
-    /// Forgets user and password of a registry; false if none were kept.
-    pub fn logout(&self, server: &str) -> Result<bool> {
-        CredentialFile::open().forget(&host_of(server))
-    }
+/// Forgets user and password of a registry; false if none were kept.
+pub fn logout(server: &str) -> Result<bool> {
+    CredentialFile::open().forget(&host_of(server))
 }
 
 /// Asks for a line on the terminal, unseen if it is `secret`.

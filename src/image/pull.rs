@@ -254,7 +254,11 @@ impl ImageStore {
         if self.layers.exists(diff_id) {
             return Ok(Some(None));
         }
-        Ok(self.layers.ready(diff_id)?.map(Some))
+        match self.layers.ready(diff_id)? {
+            Some(ready) => Ok(Some(Some(ready))),
+            // It may have gone from ready into place between the two looks.
+            None => Ok(self.layers.exists(diff_id).then_some(None)),
+        }
     }
 }
 

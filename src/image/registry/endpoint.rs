@@ -72,21 +72,24 @@ impl Endpoint {
             credentials,
             authorization: Mutex::default(),
         };
-        let first = patiently(|| endpoint.ping());
-        match first {
-            Err(failure) if may_be_plain && (failure.plain || failure.unreachable) => {
-                let origin = &mut endpoint.base.origin;
-                if origin.port == 443 {
-                    origin.port = 80;
-                }
-                origin.tls = false;
-                // A host that isn't there at all is told of by the first failure.
-                let unreachable = failure.unreachable;
-                let second = patiently(|| endpoint.ping());
-                second.map_err(|second| if unreachable { failure.error } else { second.error })?;
+        if may_be_plain && let Err(first) = endpoint.ping() {
+            // What doesn't know TLS answers a handshake with anything, or nothing.
+            let may_be = first.plain || first.unreachable || first.passing;
+            let tls = endpoint.base.origin.clone();
+            endpoint.base.origin.tls = false;
+            if tls.port == 443 {
+                endpoint.base.origin.port = 80;
             }
-            result => result.map_err(|failure| failure.error)?,
+            match may_be.then(|| patiently(|| endpoint.ping())) {
+                Some(Ok(())) => return Ok(endpoint),
+                Some(Err(second)) if second.is_of_registry() && !first.answered => {
+                    return Err(second.error);
+                }
+                _ if first.passing => endpoint.base.origin = tls,
+                _ => return Err(first.error),
+            }
         }
+        patiently(|| endpoint.ping()).map_err(|failure| failure.error)?;
         Ok(endpoint)
     }
 
@@ -101,7 +104,8 @@ impl Endpoint {
                 Some(challenge) => self.authorize(&challenge, None),
                 None => Ok(()),
             },
-            429 | 500.. => Err(self.refusal(&head, &[])),
+            // 400 is what a TLS server says to plain HTTP.
+            400 | 429 | 500.. => Err(self.refusal(&head, &[])),
             _ => Ok(()),
         }
     }
@@ -274,12 +278,11 @@ impl Endpoint {
     fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
         let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
         let told = Error::new(format!("{} answers {}{reason}", self.host, head.status));
+        let told = Failure { answered: true, ..Failure::lasting(told) };
         match head.status {
-            408 | 425 | 429 | 500.. => {
-                Failure { after: head.retry_after(), ..Failure::passing(told) }
-            }
-            404 => Failure { missing: true, ..Failure::lasting(told) },
-            _ => Failure::lasting(told),
+            408 | 425 | 429 | 500.. => Failure { passing: true, after: head.retry_after(), ..told },
+            404 => Failure { missing: true, ..told },
+            _ => told,
         }
     }
 }

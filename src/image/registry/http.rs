@@ -45,6 +45,8 @@ pub struct Failure {
     pub unreachable: bool,
     /// The other side doesn't speak TLS.
     pub plain: bool,
+    /// It is a status that says so.
+    pub answered: bool,
     /// What was asked for isn't there.
     pub missing: bool,
 }
@@ -58,12 +60,18 @@ impl Failure {
             after: None,
             unreachable: false,
             plain: false,
+            answered: false,
             missing: false,
         }
     }
 
     pub fn passing(error: impl Into<Error>) -> Failure {
         Failure { passing: true, ..Failure::lasting(error) }
+    }
+
+    /// Whether it was a registry that refused, not a connection that came to nothing.
+    pub fn is_of_registry(&self) -> bool {
+        self.answered || !(self.unreachable || self.passing)
     }
 
     /// Adds what was being done.
@@ -168,18 +176,25 @@ pub fn exchange(
     // worth more than the broken pipe.
     let sent = send(connection.get_mut(), request, payload);
     let head = match (sent, &mut connection) {
-        (Err(Unsent::Source(error)), _) => return Err(error),
         (Ok(()), connection) => read_head(connection)?,
-        (Err(Unsent::Broken(error)), connection) => read_head(connection).map_err(|_| error)?,
+        (Err(Unsent::Broken(error)), connection) if is_closed(&error) => {
+            read_head(connection).map_err(|_| error)?
+        }
+        // Nobody will answer.
+        (Err(Unsent::Source(error) | Unsent::Broken(error)), _) => return Err(error),
     };
     let framing = if tunnel { Framing::Close } else { framing(method, &head)? };
     let reusable = !head.has_token("connection", "close") && framing != Framing::Close;
     Ok((head, Body { connection: Some(connection), framing, reusable }))
 }
 
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// Why a request wasn't sent whole.
 enum Unsent {
-    /// Its body couldn't be had: nobody will answer.
+    /// Its body couldn't be had.
     Source(io::Error),
     Broken(io::Error),
 }

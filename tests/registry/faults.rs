@@ -1,0 +1,309 @@
+//! Networks and registries that misbehave: nothing wrong becomes visible, nothing whole is lost.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::cat;
+use crate::proxy::{Fault, Proxy};
+use crate::server::{Packing, Registry, base, layer, noise, sha256, succeeds};
+use crate::support::{Host, eventually};
+
+/// Of the file in the large layer, which hardly compresses.
+const LARGE: usize = 3_000_000;
+const MIB: usize = 1 << 20;
+
+/// A registry with `app:1` in it, whose upper layer is large.
+fn filled(host: &Host) -> Registry {
+    let registry = Registry::plain(host);
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", noise(7, LARGE))], "app:1");
+    registry
+}
+
+fn is_whole(host: &Host, name: &str) {
+    assert_eq!(sha256(&cat(host, name, "/v").bytes()), sha256(&noise(7, LARGE)));
+}
+
+fn partials(host: &Host) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(host.state_root().join("images/partial")) else {
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
+}
+
+/// What layers and images a host has, to see that nothing is visible.
+fn visible(host: &Host) -> usize {
+    let count = |dir: &str| {
+        let entries = fs::read_dir(host.state_root().join(dir));
+        entries.map_or(0, |entries| {
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| !name.starts_with('.')).count()
+        })
+    };
+    count("layers") + count("images/blobs/sha256") + count("images/refs")
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_was() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy =
+        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before < 2 {
+            true => Fault::Cut(MIB + 12345),
+            false => Fault::None,
+        });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+    let ranges = |asked: &crate::proxy::Asked| asked.header("range").map(str::to_owned);
+    let ranges: Vec<String> = proxy.asked().iter().filter_map(ranges).collect();
+    assert!(ranges.contains(&format!("bytes={}-", MIB + 12345)), "{ranges:?}");
+    assert!(ranges.contains(&format!("bytes={}-", 2 * (MIB + 12345))), "{ranges:?}");
+}
+
+#[test]
+fn a_registry_without_ranges_sends_all_again() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy = Proxy::forgetting_ranges(&registry.address, |asked, before| {
+        if asked.is_blob() && before == 0 { Fault::Cut(MIB) } else { Fault::None }
+    });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+}
+
+#[test]
+fn wrong_bytes_are_never_visible_and_asked_for_again() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy =
+        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
+            true => Fault::Corrupt(1000),
+            false => Fault::None,
+        });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+
+    let other = Host::new();
+    let always = Proxy::before(&registry.address, |asked, _| match asked.is_blob() {
+        true => Fault::Corrupt(50_000),
+        false => Fault::None,
+    });
+    other.mydocker(["pull", &always.name("app:1")]).exits(125).stderr_has("of another digest");
+    assert_eq!(visible(&other), 0);
+    other.mydocker(["pull", &registry.name("app:1")]);
+    is_whole(&other, &registry.name("app:1"));
+    assert!(partials(&other).is_empty());
+}
+
+#[test]
+fn a_wrong_manifest_is_refused() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let pulled = host.mydocker(["pull", &registry.name("app:1")]).text();
+    let digest = pulled.lines().find_map(|line| line.strip_prefix("Digest: ")).unwrap().to_owned();
+    let proxy = Proxy::before(&registry.address, |asked, _| {
+        if asked.target.contains("/manifests/") { Fault::Corrupt(20) } else { Fault::None }
+    });
+    let name = proxy.name(&format!("app@{digest}"));
+    host.mydocker(["pull", &name]).exits(125).stderr_has("sends a manifest with the digest");
+}
+
+#[test]
+fn a_stalled_download_is_begun_again() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let settings = host.scratch().join("settings");
+    fs::create_dir_all(&settings).unwrap();
+    fs::write(settings.join("registries.json"), r#"{"stall_seconds":1}"#).unwrap();
+    let proxy =
+        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
+            true => Fault::Stall(10_000, Duration::from_secs(30)),
+            false => Fault::None,
+        });
+    let mut pull = host.command(["pull", &proxy.name("app:1")]);
+    succeeds(pull.env("MYDOCKER_CONFIG_DIR", &settings));
+    is_whole(&host, &proxy.name("app:1"));
+}
+
+#[test]
+fn busy_registries_are_asked_again_and_not_for_ever() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy = Proxy::before(&registry.address, |asked, before| match (asked.is_blob(), before) {
+        (_, 0) => Fault::Answer(503, String::new()),
+        (true, 1) => Fault::Answer(429, "Retry-After: 0\r\n".to_owned()),
+        _ => Fault::None,
+    });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+    let broken = Proxy::before(&registry.address, |_, _| {
+        Fault::Answer(500, "Retry-After: 0\r\n".to_owned())
+    });
+    host.mydocker(["pull", &broken.name("app:1")]).exits(125).stderr_has("answers 500");
+    assert!(broken.asked().len() < 20, "{}", broken.asked().len());
+}
+
+#[test]
+fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let storage = Proxy::before(&registry.address, |_, _| Fault::None);
+    let to = storage.address.clone();
+    let proxy = Proxy::before(&registry.address, move |asked, _| {
+        // As a registry with Basic would: the credentials come after a challenge.
+        if asked.header("authorization").is_none() {
+            return Fault::Answer(401, "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned());
+        }
+        match asked.is_blob() {
+            true => Fault::Answer(307, format!("Location: http://{to}{}\r\n", asked.target)),
+            false => Fault::None,
+        }
+    });
+    let config = host.scratch().join("docker");
+    fs::create_dir_all(&config).unwrap();
+    let text = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, proxy.address);
+    fs::write(config.join("config.json"), text).unwrap();
+    let mut pull = host.command(["pull", &proxy.name("app:1")]);
+    succeeds(pull.env("DOCKER_CONFIG", &config));
+    is_whole(&host, &proxy.name("app:1"));
+    assert!(!storage.asked().is_empty());
+    for asked in storage.asked() {
+        assert_eq!(asked.header("authorization"), None, "{asked:?}");
+    }
+
+    let circle = Proxy::before(&registry.address, |asked, _| {
+        Fault::Answer(307, format!("Location: {}\r\n", asked.target))
+    });
+    host.mydocker(["pull", &circle.name("app:1")]).exits(125).stderr_has("redirects more than");
+}
+
+/// A challenge from where a redirect led would have us send the credentials there (CVE-2020-15157).
+#[test]
+fn a_challenge_of_another_host_is_not_answered() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let thief = Proxy::before(&registry.address, |_, _| {
+        Fault::Answer(401, "WWW-Authenticate: Basic realm=\"give\"\r\n".to_owned())
+    });
+    let to = thief.address.clone();
+    let proxy = Proxy::before(&registry.address, move |asked, _| match asked.is_blob() {
+        true => Fault::Answer(307, format!("Location: http://{to}/x\r\n")),
+        false => Fault::None,
+    });
+    let config = host.scratch().join("docker");
+    fs::create_dir_all(&config).unwrap();
+    let entry = r#"{"auth":"bWU6c2VjcmV0"}"#;
+    let text =
+        format!(r#"{{"auths":{{"{}":{entry},"{}":{entry}}}}}"#, proxy.address, thief.address);
+    fs::write(config.join("config.json"), text).unwrap();
+    let pull = host.command(["pull", &proxy.name("app:1")]).env("DOCKER_CONFIG", &config).output();
+    assert!(!pull.unwrap().status.success());
+    for asked in thief.asked() {
+        assert_eq!(asked.header("authorization"), None, "{asked:?}");
+    }
+}
+
+#[test]
+fn a_killed_pull_goes_on_where_it_was() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let layers = [
+        base(),
+        layer(Packing::Gzip, "w", noise(8, LARGE)),
+        layer(Packing::Gzip, "v", noise(7, LARGE)),
+    ];
+    registry.fill_with(&layers, "app:1");
+    let held = Arc::new(Mutex::new(String::new()));
+    let (slow, patience) = (Arc::clone(&held), Duration::from_secs(60));
+    let proxy = Proxy::before(&registry.address, move |asked, before| {
+        // The first large blob that is asked for hangs midway, until the pull is killed.
+        let mut held = slow.lock().unwrap();
+        let is_config = before > 0 || !asked.is_blob();
+        if !is_config && held.is_empty() && asked.header("accept-encoding").is_some() {
+            *held = asked.target.clone();
+        }
+        match *held == asked.target && before == 0 {
+            true => Fault::Stall(100_000, patience),
+            false => Fault::None,
+        }
+    });
+    let name = proxy.name("app:1");
+    let pull = host.background(["pull", &name]);
+    let ready = |host: &Host| {
+        let entries = fs::read_dir(host.state_root().join("layers"));
+        entries.map_or(0, |entries| {
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with(".ready-")).count()
+        })
+    };
+    eventually("two layers are ready and a part of the third is here", || {
+        ready(&host) == 2 && partials(&host).iter().any(|&length| length >= 100_000)
+    });
+    pull.signal(Signal::KILL);
+    pull.wait().exits(137);
+    host.mydocker(["images", "-q"]).stdout("");
+    let before = proxy.asked().len();
+    host.mydocker(["pull", &name]);
+    is_whole(&host, &name);
+    assert_eq!(sha256(&cat(&host, &name, "/w").bytes()), sha256(&noise(8, LARGE)));
+    let again = proxy.asked().split_off(before);
+    let layers: Vec<_> =
+        again.iter().filter(|a| a.is_blob() && a.header("accept-encoding").is_some()).collect();
+    assert_eq!(layers.len(), 1, "only the layer that was broken off: {layers:?}");
+    assert!(layers[0].header("range").is_some_and(|range| range.starts_with("bytes=1")));
+}
+
+#[test]
+fn two_pulls_at_once_download_a_layer_once() {
+    let host = Host::new();
+    let registry = filled(&host);
+    registry.fill_with(
+        &[base(), layer(Packing::Gzip, "v", noise(7, LARGE)), layer(Packing::Gzip, "w", "w")],
+        "app:2",
+    );
+    let running = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&running);
+    let proxy = Proxy::before(&registry.address, move |asked, _| {
+        if asked.target.contains("/manifests/") {
+            // Both have begun before either goes on.
+            begun.fetch_add(1, Ordering::SeqCst);
+            while begun.load(Ordering::SeqCst) < 2 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Fault::None
+    });
+    let names = [proxy.name("app:1"), proxy.name("app:2")];
+    let pulls = names.clone().map(|name| host.background(["pull".to_owned(), name]));
+    for pull in pulls {
+        drop(pull.wait().exits(0));
+    }
+    for name in &names {
+        is_whole(&host, name);
+    }
+    let asked = proxy.asked();
+    let layers = asked.iter().filter(|a| a.is_blob() && a.header("accept-encoding").is_some());
+    let mut targets: Vec<&String> = layers.map(|asked| &asked.target).collect();
+    targets.sort();
+    let all = targets.len();
+    targets.dedup();
+    assert_eq!((targets.len(), all), (3, 3));
+}
+
+#[test]
+fn garbage_on_disk_is_not_believed() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let dir = host.state_root().join("images/partial");
+    fs::create_dir_all(&dir).unwrap();
+    let blobs = registry.blobs();
+    for digest in &blobs {
+        fs::write(Path::new(&dir).join(digest), noise(99, 5000)).unwrap();
+    }
+    host.mydocker(["pull", &registry.name("app:1")]);
+    is_whole(&host, &registry.name("app:1"));
+}

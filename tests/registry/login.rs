@@ -1,0 +1,247 @@
+//! Who we are: TLS, passwords, tokens, proxies.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::cat;
+use crate::proxy::{Fault, Proxy};
+use crate::server::{Packing, Registry, base, layer, succeeds};
+use crate::support::Host;
+use crate::tls::Certificates;
+use crate::token::{Form, TokenServer};
+
+fn settings(host: &Host) -> PathBuf {
+    let dir = host.scratch().join("settings");
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// `mydocker ARGS` with a `~/.docker` and an `/etc/mydocker` of the test's own.
+fn command(host: &Host, args: &[&str]) -> Command {
+    let mut command = host.command(args);
+    command.env("DOCKER_CONFIG", host.scratch().join("docker"));
+    command.env("MYDOCKER_CONFIG_DIR", settings(host));
+    command
+}
+
+fn fails(mut command: Command, reason: &str) {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains(reason), "{reason}: {told}");
+}
+
+#[test]
+fn certificates_of_an_authority_of_ones_own() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base()], "app:1");
+    let name = registry.name("app:1");
+    let authority = certificates.authority();
+    fails(command(&host, &["pull", &name]), "is of no authority known here");
+    succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
+    succeeds(&mut command(&host, &["pull", "--tls-verify=false", &name]));
+    let certs = settings(&host).join("certs.d").join(&registry.address);
+    fs::create_dir_all(&certs).unwrap();
+    fs::copy(&authority, certs.join("ca.crt")).unwrap();
+    succeeds(&mut command(&host, &["pull", &name]));
+    succeeds(&mut command(&host, &["push", &name]));
+    fs::write(certs.join("ca.crt"), "no certificate").unwrap();
+    fails(command(&host, &["pull", &name]), "holds no certificate");
+}
+
+#[test]
+fn a_certificate_of_the_future_is_told_as_the_clock() {
+    let host = Host::new();
+    let validity = ("20490101000000Z", "20500101000000Z");
+    let certificates = Certificates::make(&host.scratch().join("tls"), Some(validity));
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    let name = registry.name("app:1");
+    let authority = certificates.authority();
+    let pull = || command(&host, &["pull", "--cacert", &authority, &name]);
+    fails(
+        pull(),
+        "is not yet valid: it begins 2049-01-01 00:00:00, and this machine's clock says ",
+    );
+    fails(pull(), "set the clock");
+}
+
+#[test]
+fn a_certificate_of_the_past_has_expired() {
+    let host = Host::new();
+    let validity = ("20010101000000Z", "20020101000000Z");
+    let certificates = Certificates::make(&host.scratch().join("tls"), Some(validity));
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    let authority = certificates.authority();
+    let pull = command(&host, &["pull", "--cacert", &authority, &registry.name("app:1")]);
+    fails(pull, "has expired: it ended 2002-01-01 00:00:00");
+}
+
+#[test]
+fn plain_http_only_where_it_is_allowed() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[base()], "app:1");
+    let name = registry.name("app:1");
+    fails(command(&host, &["pull", "--tls-verify=true", &name]), "doesn't speak TLS");
+    succeeds(&mut command(&host, &["pull", &name]));
+    // Not on loopback, as far as the name tells: reached by a proxy that knows the name.
+    let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
+    let elsewhere = |args: &[&str]| {
+        let mut command = command(&host, args);
+        let proxy = format!("http://{}", proxy.address);
+        command.env("HTTP_PROXY", &proxy).env("HTTPS_PROXY", &proxy);
+        command
+    };
+    fails(elsewhere(&["pull", "registry.test:5000/app:1"]), "doesn't speak TLS");
+    succeeds(&mut elsewhere(&["pull", "--tls-verify=false", "registry.test:5000/app:1"]));
+    fs::write(settings(&host).join("registries.json"), r#"{"insecure":["registry.test:5000"]}"#)
+        .unwrap();
+    succeeds(&mut elsewhere(&["pull", "registry.test:5000/app:1"]));
+}
+
+#[test]
+fn tls_through_a_proxy() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
+    let proxy = Proxy::before(&registry.address, |asked, _| {
+        // me:secret
+        match asked.header("proxy-authorization") {
+            Some("Basic bWU6c2VjcmV0") => Fault::None,
+            _ => Fault::Answer(407, String::new()),
+        }
+    });
+    let name = "registry.test/app:1";
+    let authority = certificates.authority();
+    let pull = |user: &str| {
+        let mut pull = command(&host, &["pull", "--cacert", &authority, name]);
+        pull.env("https_proxy", format!("http://{user}{}", proxy.address));
+        pull
+    };
+    succeeds(&mut pull("me:secret@"));
+    cat(&host, name, "/v").stdout("1");
+    assert_eq!(proxy.asked()[0].target, "registry.test:443");
+    fails(pull(""), "answers 407");
+}
+
+#[test]
+fn a_password_is_checked_kept_and_forgotten() {
+    let host = Host::new();
+    let file = host.scratch().join("htpasswd");
+    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
+    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
+    let registry = Registry::start(&host, "", &more);
+    registry.fill_with_flags(&[base()], "app:1", &["--dest-creds", "me:secret"]);
+    let name = registry.name("app:1");
+    let config = host.scratch().join("docker/config.json");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    fs::write(&config, r#"{"psFormat":"table"}"#).unwrap();
+
+    fails(command(&host, &["pull", &name]), "wants to know who asks: mydocker login");
+    let login =
+        |password: &str| command(&host, &["login", "-u", "me", "-p", password, &registry.address]);
+    fails(login("wrong"), "wrong user or password");
+    assert_eq!(fs::read_to_string(&config).unwrap(), r#"{"psFormat":"table"}"#);
+    succeeds(&mut login("secret"));
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&config).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(fs::read_to_string(&config).unwrap().contains(r#""psFormat":"table""#));
+    succeeds(&mut command(&host, &["pull", &name]));
+    succeeds(&mut command(&host, &["push", &name]));
+    // Another tool reads what we keep.
+    let docker = format!("docker://{name}");
+    succeeds(
+        Command::new("skopeo")
+            .args(["inspect", "--tls-verify=false", "--authfile"])
+            .arg(&config)
+            .arg(&docker),
+    );
+    succeeds(&mut command(&host, &["logout", &registry.address]));
+    fails(command(&host, &["pull", &name]), "wants to know who asks");
+}
+
+#[test]
+fn a_helper_keeps_the_password() {
+    let host = Host::new();
+    let file = host.scratch().join("htpasswd");
+    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
+    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
+    let registry = Registry::start(&host, "", &more);
+    registry.fill_with_flags(&[base()], "app:1", &["--dest-creds", "me:secret"]);
+    let name = registry.name("app:1");
+    let bin = host.scratch().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let kept = host.scratch().join("kept");
+    let helper = format!(
+        "#!/bin/sh\ncase $1 in store) cat >{0};; get) cat {0} 2>/dev/null || \
+         {{ echo 'credentials not found in native keychain'; exit 1; }};; erase) rm {0};; esac\n",
+        kept.display()
+    );
+    fs::write(bin.join("docker-credential-test"), helper).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(bin.join("docker-credential-test"), mode).unwrap();
+    let config = host.scratch().join("docker/config.json");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let text = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address);
+    fs::write(&config, &text).unwrap();
+    let with_helper = |args: &[&str]| {
+        let mut command = command(&host, args);
+        command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+        command
+    };
+    fails(with_helper(&["pull", &name]), "wants to know who asks");
+    succeeds(&mut with_helper(&["login", "-u", "me", "-p", "secret", &registry.address]));
+    assert_eq!(fs::read_to_string(&config).unwrap(), text, "the secret is the helper's");
+    assert!(fs::read_to_string(&kept).unwrap().contains(r#""Secret":"secret""#));
+    succeeds(&mut with_helper(&["pull", &name]));
+    succeeds(&mut with_helper(&["logout", &registry.address]));
+    assert!(!kept.exists());
+}
+
+#[test]
+fn tokens_by_get_and_by_post_and_anew_when_they_expire() {
+    for (form, stale) in [(Form::Get, 0), (Form::PostOnly, 0), (Form::Get, 1)] {
+        let host = Host::new();
+        let tokens = TokenServer::start(&host.scratch().join("tokens"), form, stale);
+        let registry = Registry::start(&host, "", &tokens.settings());
+        let name = registry.name("a/app:1");
+        let config = host.scratch().join("docker/config.json");
+        fs::create_dir_all(config.parent().unwrap()).unwrap();
+        let text = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address);
+        fs::write(&config, text).unwrap();
+        // skopeo doesn't know of servers that only take a POST: we push ourselves.
+        let bb = host.scratch().join("bb.tar");
+        succeeds(Command::new("tar").args(["-C", "/bin", "-cf"]).arg(&bb).arg("busybox"));
+        host.mydocker(["import", bb.to_str().unwrap(), &name]);
+        succeeds(&mut command(&host, &["push", &name]));
+        let other = Host::new();
+        let mut pull = other.command(["pull", &name]);
+        succeeds(pull.env("DOCKER_CONFIG", host.scratch().join("docker")));
+        let asked = tokens.asked();
+        assert!(
+            asked.iter().any(|(_, query)| query.contains("scope=repository%3Aa%2Fapp%3Apull")),
+            "{asked:?}"
+        );
+        assert_eq!(asked.iter().any(|(method, _)| method == "POST"), form == Form::PostOnly);
+        fs::write(&config, "{}").unwrap();
+        let reason = if form == Form::Get { "wrong user or password?" } else { "answers 405" };
+        fails(command(&host, &["pull", &name]), reason);
+    }
+}
+
+#[test]
+fn a_token_to_keep_takes_the_place_of_the_password() {
+    let host = Host::new();
+    let tokens = TokenServer::start(&host.scratch().join("tokens"), Form::Get, 0);
+    let registry = Registry::start(&host, "", &tokens.settings());
+    let mut login = command(&host, &["login", "-u", "me", "-p", "secret", &registry.address]);
+    succeeds(&mut login);
+    let config = fs::read_to_string(host.scratch().join("docker/config.json")).unwrap();
+    assert!(config.contains(r#""identitytoken":"kept""#) && !config.contains("bWU6"), "{config}");
+    fails(command(&host, &["pull", &registry.name("nobody:1")]), "answers 404");
+    let asked = tokens.asked();
+    assert!(asked.last().unwrap().1.contains("refresh_token=kept"), "{asked:?}");
+}

@@ -1,0 +1,21 @@
+//! Images from and to real registries: Debian's docker-registry on loopback, filled by skopeo, with
+//! a proxy before it that does what networks do.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod login;
+mod proxy;
+mod pull;
+mod push;
+mod server;
+mod tls;
+mod token;
+
+use support::{Done, Host};
+
+/// Runs the image's `cat` on `path`.
+fn cat(host: &Host, image: &str, path: &str) -> Done {
+    host.mydocker(["run", "--rm", "--net", "none", "--pull", "never", image, "cat", path])
+}

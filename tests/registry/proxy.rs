@@ -1,0 +1,205 @@
+//! A server between mydocker and the registry that does what networks do: cuts, corrupts, stalls,
+//! refuses, redirects. It keeps a list of what it was asked.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What happens to one request.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    None,
+    /// After so many bytes of the answer's body the connection ends.
+    Cut(usize),
+    /// So many bytes into the body one is another.
+    Corrupt(usize),
+    /// After so many bytes nothing more comes, for so long.
+    Stall(usize, Duration),
+    /// Answered by the proxy itself: a status and headers (each with its line end).
+    Answer(u16, String),
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub method: String,
+    pub target: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn is_blob(&self) -> bool {
+        self.method == "GET" && self.target.contains("/blobs/")
+    }
+}
+
+pub struct Proxy {
+    pub address: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Proxy {
+    /// Before the server at `upstream`; `judge` gets each request and how many of its like (same
+    /// method and target) came before.
+    pub fn before(
+        upstream: &str,
+        judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
+    ) -> Proxy {
+        Proxy::start(upstream, false, judge)
+    }
+
+    /// One that knows no ranges.
+    pub fn forgetting_ranges(
+        upstream: &str,
+        judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
+    ) -> Proxy {
+        Proxy::start(upstream, true, judge)
+    }
+
+    fn start(
+        upstream: &str,
+        forget_ranges: bool,
+        judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
+    ) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let (upstream, seen, judge) = (upstream.to_owned(), Arc::clone(&asked), Arc::new(judge));
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (upstream, seen, judge) =
+                    (upstream.clone(), Arc::clone(&seen), Arc::clone(&judge));
+                std::thread::spawn(move || {
+                    // Either side may be gone.
+                    let _ = serve(client, &upstream, forget_ranges, &seen, &*judge);
+                });
+            }
+        });
+        Proxy { address, asked }
+    }
+
+    pub fn name(&self, name: &str) -> String {
+        format!("{}/{name}", self.address)
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// Reads a request's head.
+pub fn read_request(input: &mut impl BufRead) -> Option<Asked> {
+    let mut line = String::new();
+    input.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line).ok()?;
+        let line = line.trim_end();
+        if line.is_empty() {
+            return Some(Asked { method, target, headers });
+        }
+        let (name, value) = line.split_once(':')?;
+        headers.push((name.to_lowercase(), value.trim().to_owned()));
+    }
+}
+
+fn serve(
+    client: TcpStream,
+    upstream: &str,
+    forget_ranges: bool,
+    seen: &Mutex<Vec<Asked>>,
+    judge: &dyn Fn(&Asked, usize) -> Fault,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut client = client;
+    // One request on a connection is enough here.
+    let Some(asked) = read_request(&mut reader) else { return Ok(()) };
+    let before = {
+        let mut seen = seen.lock().unwrap();
+        let like =
+            |other: &&Asked| (&other.method, &other.target) == (&asked.method, &asked.target);
+        let before = seen.iter().filter(like).count();
+        seen.push(asked.clone());
+        before
+    };
+    let fault = judge(&asked, before);
+    if let Fault::Answer(status, headers) = &fault {
+        let head = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: 0\r\n");
+        return client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
+    }
+    if asked.method == "CONNECT" {
+        return tunnel(client, reader, upstream);
+    }
+    let mut server = TcpStream::connect(upstream)?;
+    let path = match asked.target.split_once("://") {
+        Some((_, rest)) => &rest[rest.find('/').unwrap_or(rest.len())..],
+        None => &asked.target,
+    };
+    let mut head = format!("{} {path} HTTP/1.1\r\nConnection: close\r\n", asked.method);
+    for (name, value) in &asked.headers {
+        let forgotten = name == "connection" || forget_ranges && name == "range";
+        if !forgotten && !name.starts_with("proxy-") {
+            head += &format!("{name}: {value}\r\n");
+        }
+    }
+    server.write_all(format!("{head}\r\n").as_bytes())?;
+    let mut answer = BufReader::new(server);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        answer.read_line(&mut line)?;
+        if !line.to_lowercase().starts_with("connection:") {
+            if line == "\r\n" {
+                client.write_all(b"Connection: close\r\n")?;
+            }
+            client.write_all(line.as_bytes())?;
+        }
+    }
+    match fault {
+        Fault::Cut(after) => {
+            std::io::copy(&mut answer.take(after as u64), &mut client)?;
+        }
+        Fault::Stall(after, pause) => {
+            std::io::copy(&mut answer.by_ref().take(after as u64), &mut client)?;
+            std::thread::sleep(pause);
+        }
+        Fault::Corrupt(at) => {
+            std::io::copy(&mut answer.by_ref().take(at as u64), &mut client)?;
+            let mut byte = [0];
+            if answer.read(&mut byte)? == 1 {
+                client.write_all(&[!byte[0]])?;
+            }
+            std::io::copy(&mut answer, &mut client)?;
+        }
+        Fault::None | Fault::Answer(..) => {
+            std::io::copy(&mut answer, &mut client)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a CONNECT asks for, whatever the name: the name is the proxy's to resolve.
+fn tunnel(
+    mut client: TcpStream,
+    mut reader: BufReader<TcpStream>,
+    upstream: &str,
+) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(upstream)?;
+    client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+    let mut back = (server.try_clone()?, client.try_clone()?);
+    let backward = std::thread::spawn(move || std::io::copy(&mut back.0, &mut back.1));
+    let _ = std::io::copy(&mut reader, &mut server);
+    let _ = server.shutdown(std::net::Shutdown::Write);
+    let _ = backward.join();
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `push`: what arrives is what others read.
+
+use std::process::Command;
+
+use crate::cat;
+use crate::server::{Packing, Registry, base, layer, noise};
+use crate::support::Host;
+
+#[test]
+fn what_was_pushed_is_the_same_image_for_others_and_for_us() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let name = registry.name("me/bb:1");
+    host.mydocker(["tag", "bb", &name]);
+    let id = host.mydocker(["images", "-q", "--no-trunc", "bb"]).text();
+    host.mydocker(["push", &name]).stdout_has("Pushed\n").stdout_has("1: digest: sha256:");
+    let inspected = Command::new("skopeo")
+        .args(["inspect", "--config", "--raw", "--tls-verify=false", &format!("docker://{name}")])
+        .output()
+        .unwrap();
+    assert!(inspected.status.success());
+    assert_eq!(format!("sha256:{}", crate::server::sha256(&inspected.stdout)), id);
+    host.mydocker(["push", &name]).stdout_has("Already exists\n").stdout_lacks("Pushed");
+    let other = Host::new();
+    other.mydocker(["pull", &name]);
+    assert_eq!(other.mydocker(["images", "-q", "--no-trunc", &name]).text(), id);
+    other.mydocker(["run", "--rm", "--net", "none", &name, "echo", "hi"]).stdout("hi\n");
+}
+
+#[test]
+fn a_pulled_image_keeps_its_digest_within_its_registry() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[base(), layer(Packing::Zstd, "v", noise(3, 50_000))], "one:1");
+    let digest = |text: &str| {
+        let at = text.find("sha256:").unwrap();
+        text[at..at + 71].to_owned()
+    };
+    let pulled = host.mydocker(["pull", &registry.name("one:1")]).text();
+    host.mydocker(["tag", &registry.name("one:1"), &registry.name("two:2")]);
+    let pushed = host.mydocker(["push", &registry.name("two:2")]).text();
+    assert!(pushed.contains("Mounted from another repository"), "{pushed}");
+    let line = pushed.lines().last().unwrap();
+    assert_eq!(digest(line), digest(&pulled[pulled.find("Digest:").unwrap()..]));
+    // Elsewhere it is compressed anew, and is the same image.
+    let elsewhere = Registry::plain(&host);
+    host.mydocker(["tag", &registry.name("one:1"), &elsewhere.name("one:1")]);
+    host.mydocker(["push", &elsewhere.name("one:1")]).stdout_has("Pushed");
+    let other = Host::new();
+    other.mydocker(["pull", &elsewhere.name("one:1")]);
+    assert_eq!(cat(&other, &elsewhere.name("one:1"), "/v").bytes(), noise(3, 50_000));
+}
+
+#[test]
+fn what_is_not_here_is_not_pushed() {
+    let host = Host::new();
+    host.mydocker(["push", "127.0.0.1:1/nobody"]).exits(125).stderr_has("no such image");
+}

@@ -1,0 +1,243 @@
+//! Debian's docker-registry on a port of its own, and images to fill it with.
+
+use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::support::{Host, eventually, unique};
+
+/// A registry; ends with the value.
+pub struct Registry {
+    child: Child,
+    dir: PathBuf,
+    /// `127.0.0.1:PORT`
+    pub address: String,
+}
+
+impl Registry {
+    /// Plain HTTP, open to everyone.
+    pub fn plain(host: &Host) -> Registry {
+        Registry::start(host, "", "")
+    }
+
+    /// With more of its settings below `http:` and at the top.
+    pub fn start(host: &Host, http: &str, more: &str) -> Registry {
+        let dir = host.scratch().join(unique("registry"));
+        fs::create_dir_all(dir.join("data")).unwrap();
+        // Another process may take the port before the registry does.
+        for _ in 0..20 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let address = format!("127.0.0.1:{port}");
+            let config = format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
+                 {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: {address}\n  relativeurls: \
+                 true\n{http}{more}",
+                dir.display()
+            );
+            fs::write(dir.join("config.yml"), config).unwrap();
+            let log = fs::File::create(dir.join("log")).unwrap();
+            let mut child = Command::new("docker-registry")
+                .args(["serve", "config.yml"])
+                .current_dir(&dir)
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .expect("docker-registry: apt-get install docker-registry");
+            let mut up = false;
+            eventually("the registry listens or ends", || {
+                up = TcpStream::connect(&address).is_ok();
+                up || child.try_wait().unwrap().is_some()
+            });
+            if up && child.try_wait().unwrap().is_none() {
+                return Registry { child, dir, address };
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        panic!("no registry: {}", fs::read_to_string(dir.join("log")).unwrap());
+    }
+
+    /// `ADDRESS/name`
+    pub fn name(&self, name: &str) -> String {
+        format!("{}/{name}", self.address)
+    }
+
+    /// Pushes what skopeo calls `source` as `name`.
+    pub fn fill(&self, source: &str, name: &str, flags: &[&str]) {
+        let target = format!("docker://{}", self.name(name));
+        succeeds(
+            Command::new("skopeo")
+                .args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false"])
+                .args(flags)
+                .args([source, &target]),
+        );
+    }
+
+    /// Pushes an image of `layers` as `name`, bit for bit.
+    pub fn fill_with(&self, layers: &[Layer], name: &str) {
+        self.fill_with_flags(layers, name, &[]);
+    }
+
+    pub fn fill_with_flags(&self, layers: &[Layer], name: &str, flags: &[&str]) {
+        let layout = self.dir.join(unique("layout"));
+        write_layout(&layout, layers);
+        let flags = [flags, &["--preserve-digests"]].concat();
+        self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
+    }
+
+    /// The digests, in hexadecimal, of all that it holds.
+    pub fn blobs(&self) -> Vec<String> {
+        self.blob_files().into_iter().map(|(digest, _)| digest).collect()
+    }
+
+    /// Makes it lose the blob that has so many bytes, or somewhat more.
+    pub fn lose_blob_of(&self, bytes: u64) {
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        let files = self.blob_files();
+        let lost = files.iter().find(|(_, path)| (bytes..bytes * 2).contains(&size(path)));
+        fs::remove_file(&lost.expect("a blob of that size").1).unwrap();
+    }
+
+    fn blob_files(&self) -> Vec<(String, PathBuf)> {
+        let mut files = Vec::new();
+        let blobs = self.dir.join("data/docker/registry/v2/blobs/sha256");
+        for prefix in fs::read_dir(blobs).unwrap() {
+            for blob in fs::read_dir(prefix.unwrap().path()).unwrap() {
+                let blob = blob.unwrap();
+                files.push((blob.file_name().into_string().unwrap(), blob.path().join("data")));
+            }
+        }
+        files
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Packing {
+    Gzip,
+    Zstd,
+    Plain,
+}
+
+/// A layer: its files and how it is packed.
+pub struct Layer {
+    pub packing: Packing,
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// A static busybox with some of its applets: the base of all images here.
+pub fn base() -> Layer {
+    let busybox = fs::read("/bin/busybox").expect("apt-get install busybox-static");
+    Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)] }
+}
+
+/// A layer of one file.
+pub fn layer(packing: Packing, path: &str, content: impl Into<Vec<u8>>) -> Layer {
+    Layer { packing, files: vec![(path.to_owned(), content.into())] }
+}
+
+/// Bytes that don't compress, the same for each `seed`.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
+}
+
+/// An OCI layout with the one image `t`.
+fn write_layout(dir: &Path, layers: &[Layer]) {
+    fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+    let blob = |kind: &str, bytes: &[u8]| {
+        let digest = sha256(bytes);
+        fs::write(dir.join("blobs/sha256").join(&digest), bytes).unwrap();
+        let kind = format!("application/vnd.oci.image.{kind}");
+        format!(r#"{{"mediaType":"{kind}","digest":"sha256:{digest}","size":{}}}"#, bytes.len())
+    };
+    let (mut diff_ids, mut descriptors) = (Vec::new(), Vec::new());
+    for layer in layers {
+        let tar = tar(dir, &layer.files);
+        diff_ids.push(format!("\"sha256:{}\"", sha256(&tar)));
+        descriptors.push(match layer.packing {
+            Packing::Gzip => blob("layer.v1.tar+gzip", &gzip(&tar)),
+            Packing::Zstd => blob("layer.v1.tar+zstd", &zstd(dir, &tar)),
+            Packing::Plain => blob("layer.v1.tar", &tar),
+        });
+    }
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{"Cmd":["/bin/cat"]}},
+        "rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        diff_ids.join(",")
+    );
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+        "config":{},"layers":[{}]}}"#,
+        blob("config.v1+json", config.as_bytes()),
+        descriptors.join(",")
+    );
+    let manifest = blob("manifest.v1+json", manifest.as_bytes());
+    let tagged = manifest.strip_suffix('}').unwrap();
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{tagged},
+        "annotations":{{"org.opencontainers.image.ref.name":"t"}}}}]}}"#
+    );
+    fs::write(dir.join("index.json"), index).unwrap();
+    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+}
+
+fn tar(dir: &Path, files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let tree = dir.join(unique("tree"));
+    for (path, content) in files {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, mode).unwrap();
+    }
+    let output = Command::new("tar")
+        .arg("-C")
+        .arg(&tree)
+        .args(["--mtime=@0", "--sort=name", "-c", "."])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(dir: &Path, bytes: &[u8]) -> Vec<u8> {
+    let file = dir.join(unique("plain"));
+    fs::write(&file, bytes).unwrap();
+    Command::new("zstd").arg("-qc").arg(&file).output().expect("apt-get install zstd").stdout
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[track_caller]
+pub fn succeeds(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {told}");
+}

@@ -1,0 +1,59 @@
+//! Certificates of a test's own authority, made by openssl.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::server::succeeds;
+
+/// A directory with `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1 and registry.test.
+pub struct Certificates {
+    pub dir: PathBuf,
+}
+
+impl Certificates {
+    /// Valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
+    pub fn make(dir: &Path, validity: Option<(&str, &str)>) -> Certificates {
+        fs::create_dir_all(dir).unwrap();
+        let dir = dir.to_owned();
+        let openssl = |line: &str| {
+            succeeds(Command::new("openssl").args(line.split(' ')).current_dir(&dir));
+        };
+        openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj \
+             /CN=authority -keyout ca.key -out ca.crt",
+        );
+        openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=registry \
+             -keyout server.key -out server.csr",
+        );
+        fs::write(
+            dir.join("ca.cnf"),
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n\
+             default_md=sha256\npolicy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\n\
+             subjectAltName=IP:127.0.0.1,DNS:registry.test\n",
+        )
+        .unwrap();
+        fs::write(dir.join("index"), "").unwrap();
+        fs::write(dir.join("serial"), "01\n").unwrap();
+        let dates = match validity {
+            Some((begin, end)) => format!("-startdate {begin} -enddate {end}"),
+            None => "-days 30".to_owned(),
+        };
+        openssl(&format!(
+            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key {dates} -in server.csr \
+             -out server.crt"
+        ));
+        Certificates { dir }
+    }
+
+    pub fn authority(&self) -> String {
+        self.dir.join("ca.crt").to_str().unwrap().to_owned()
+    }
+
+    /// The registry's settings below `http:`.
+    pub fn settings(&self) -> String {
+        let dir = self.dir.display();
+        format!("  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key}}\n")
+    }
+}
