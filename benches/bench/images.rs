@@ -9,7 +9,7 @@ use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
 
 /// What goes into the archive: many small files, and some large ones.
-const SOURCES: [&str; 3] = ["usr/bin", "usr/share/doc", "etc"];
+const SOURCES: [&str; 3] = ["usr/sbin", "usr/share/doc", "etc"];
 
 pub fn measure(bench: &Bench, table: &mut Table) {
     let plain = bench.dir.join("files.tar");

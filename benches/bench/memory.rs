@@ -2,12 +2,14 @@
 //! pages and its share of those that several have), alone and as one of ten.
 
 use std::fs;
+use std::time::Duration;
 
 use super::peers::{Bench, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Figures, median, output};
 
 const MANY: usize = 10;
+const SETTLED: Duration = Duration::from_secs(2);
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
 pub fn measure(bench: &Bench, table: &mut Table) {
@@ -25,6 +27,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             theirs.push(output(bench.podman().args(format)));
         }
         if number == 0 || number == MANY - 1 {
+            // Idle, not just started.
+            std::thread::sleep(SETTLED);
             let pss = |pids: &[String]| pids.iter().map(|pid| pss(pid)).collect::<Vec<f64>>();
             let (ours, theirs) = (pss(&ours), pss(&theirs));
             let what = match number {

@@ -33,6 +33,10 @@ impl Bench {
         // Not below /tmp: there it may be a tmpfs, whose figures would be too good.
         let dir = PathBuf::from(format!("/var/tmp/mydocker-bench.{}", std::process::id()));
         fs::create_dir_all(&dir).expect("make the state directory");
+        // What is volatile lies in memory for all of them, as below /run on most hosts.
+        let run = dir.join("run");
+        fs::create_dir_all(&run).expect("make the run directory");
+        output(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"]).arg(&run));
         let has = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path).any(|dir| dir.join(name).exists())
@@ -72,14 +76,14 @@ impl Bench {
     pub fn us(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
         command.arg("--root").arg(self.dir.join("us"));
-        command.arg("--run-root").arg(self.dir.join("us-run"));
+        command.arg("--run-root").arg(self.dir.join("run/us"));
         command
     }
 
     pub fn podman(&self) -> Command {
         let mut command = Command::new(PODMAN);
         command.arg("--root").arg(self.dir.join("podman"));
-        command.arg("--runroot").arg(self.dir.join("podman-run"));
+        command.arg("--runroot").arg(self.dir.join("run/podman"));
         command
     }
 
@@ -93,7 +97,7 @@ impl Bench {
     /// crun or runc, before its command.
     pub fn runtime(&self, name: &str) -> Command {
         let mut command = Command::new(name);
-        command.arg("--root").arg(self.dir.join(name));
+        command.arg("--root").arg(self.dir.join("run").join(name));
         command
     }
 
@@ -128,6 +132,7 @@ impl Drop for Bench {
             // Its store is not removed by hand alone: it may be mounted.
             let _ = self.podman().args(["system", "reset", "-f"]).output();
         }
+        output(Command::new("umount").arg("-l").arg(self.dir.join("run")));
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
