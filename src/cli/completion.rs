@@ -48,6 +48,7 @@ fn operand_action(operand: Operand) -> &'static str {
         Operand::Container => "_mydocker_names ps -a --format '{{.Names}}'",
         Operand::Image => "_mydocker_names images --format '{{.Repository}}:{{.Tag}}'",
         Operand::Volume => "_mydocker_names volume ls -q",
+        Operand::Network => "_mydocker_names network ls -q",
         Operand::File => "COMPREPLY=($(compgen -f -- \"$cur\"))",
         Operand::Command => "COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))",
     }

@@ -126,13 +126,14 @@ pub enum Group {
     Watch,
     Images,
     Volumes,
+    Networks,
     Engine,
 }
 
 impl Group {
     /// In the order in which the help shows them.
-    pub const ALL: [Group; 5] =
-        [Group::Run, Group::Watch, Group::Images, Group::Volumes, Group::Engine];
+    pub const ALL: [Group; 6] =
+        [Group::Run, Group::Watch, Group::Images, Group::Volumes, Group::Networks, Group::Engine];
 
     /// As the help shows it.
     pub fn heading(self) -> &'static str {
@@ -141,6 +142,7 @@ impl Group {
             Group::Watch => "See what they do",
             Group::Images => "Images",
             Group::Volumes => "Volumes",
+            Group::Networks => "Networks",
             Group::Engine => "mydocker itself",
         }
     }
@@ -153,6 +155,7 @@ pub enum Operand {
     Container,
     Image,
     Volume,
+    Network,
     File,
     Command,
 }

@@ -1,4 +1,4 @@
-//! `inspect`: everything on record of containers, images and volumes, as JSON.
+//! `inspect`: everything on record of containers, images, volumes and networks, as JSON.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Piece, parse_template};
@@ -25,12 +25,13 @@ static FLAGS: &[Flag<InspectArgs>] = &[
         },
     )
     .short('f'),
-    Flag::<InspectArgs>::value("type", "KIND", "container, image or volume", |a, v| {
+    Flag::<InspectArgs>::value("type", "KIND", "container, image, volume or network", |a, v| {
         a.kind = Some(match v {
             "container" => InspectKind::Container,
             "image" => InspectKind::Image,
             "volume" => InspectKind::Volume,
-            _ => fail!("unknown kind '{v}'; known: container image volume"),
+            "network" => InspectKind::Network,
+            _ => fail!("unknown kind '{v}'; known: container image volume network"),
         });
         Ok(())
     }),
@@ -40,7 +41,7 @@ pub static INSPECT: Command = Command {
     name: "inspect",
     group: Group::Watch,
     usage: "[FLAGS] NAME [NAME…]",
-    summary: "Show all that is known of containers, images and volumes",
+    summary: "Show all that is known of containers, images, volumes and networks",
     examples: &["mydocker inspect -f '{{.State.Pid}}' web"],
     operand: Operand::Container,
     operands: (1, MANY),

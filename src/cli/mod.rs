@@ -18,6 +18,7 @@ mod json;
 mod lifecycle;
 mod logs;
 mod man;
+mod network;
 mod output;
 mod parse;
 mod progress;
@@ -54,6 +55,7 @@ static COMMANDS: &[&Command] = &[
     &lifecycle::RM,
     &ps::PS,
     &logs::LOGS,
+    &network::PORT,
     &inspect::INSPECT,
     &registry::PULL,
     &registry::PUSH,
@@ -69,6 +71,14 @@ static COMMANDS: &[&Command] = &[
     &volume::INSPECT,
     &volume::RM,
     &volume::PRUNE,
+    &network::CREATE,
+    &network::LS,
+    &network::INSPECT,
+    &network::CONNECT,
+    &network::DISCONNECT,
+    &network::RELOAD,
+    &network::RM,
+    &network::PRUNE,
     &version::VERSION,
     &version::INFO,
     &help::HELP,
@@ -95,6 +105,8 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("image inspect", "inspect", &["--type=image"]),
     ("volume list", "volume ls", &[]),
     ("volume remove", "volume rm", &[]),
+    ("network list", "network ls", &[]),
+    ("network remove", "network rm", &[]),
     ("system info", "info", &[]),
 ];
 
@@ -102,7 +114,7 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
 const ENTERING: [&str; 5] = ["run", "start", "restart", "exec", "boot"];
 
 /// Words that stand before another command's name.
-const MANAGEMENT: [&str; 4] = ["container", "image", "volume", "system"];
+const MANAGEMENT: [&str; 5] = ["container", "image", "volume", "network", "system"];
 
 /// Why a command ended early.
 pub enum Failure {

@@ -1,6 +1,6 @@
 //! The standard streams: whole texts, one write each; a reader who went away ends us quietly.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 use crate::error::{Context, Result, fail};
 
@@ -30,6 +30,14 @@ pub fn refuse_terminal(hint: &str) -> Result<()> {
         fail!("the standard input is a terminal: {hint}");
     }
     Ok(())
+}
+
+/// Asks whether to go on with what `warning` says; anything but a yes is a no.
+pub fn confirmed(warning: &str) -> Result<bool> {
+    print(&format!("{warning} Go on? [y/N] "))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A stream that remembers that its reader went away, so that the failure it then gives to the

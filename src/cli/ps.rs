@@ -118,6 +118,11 @@ static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "P
 
 /// In the alphabetical order of Docker's JSON.
 static FIELDS: &[Field<ContainerView>] = &[
+    Field {
+        name: "Addresses",
+        header: "ADDRESSES",
+        write: |c, _, out| push_list(out, &c.addresses, ","),
+    },
     Field { name: "Command", header: "COMMAND", write: push_command },
     Field {
         name: "CreatedAt",
@@ -268,6 +273,7 @@ mod tests {
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
             mounts: vec!["/a/long/path/to/data".into()],
             networks: vec!["none".into()],
+            addresses: vec!["10.0.0.2".into()],
         }
     }
 
@@ -292,7 +298,7 @@ mod tests {
         let text = Format::Json.render(&rows, FIELDS, &SHOW);
         assert_eq!(
             text,
-            "{\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
+            "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
         );
     }
 

@@ -1,16 +1,14 @@
 //! Volumes: create, ls, inspect, rm, prune.
 
-use std::io::BufRead;
-
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Piece, Show};
 use super::inspect::{inspect, parse_format};
-use super::output::{print, print_line};
+use super::output::{confirmed, print, print_line};
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
 use crate::engine::view::VolumeView;
-use crate::error::{Result, fail};
+use crate::error::fail;
 use crate::time::Instant;
 
 #[derive(Default)]
@@ -244,7 +242,9 @@ pub static PRUNE: Command = Command {
 
 fn prune(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(PRUNE_FLAGS)?;
-    if !args.force && !confirmed(args.all)? {
+    let which = if args.all { "all" } else { "all anonymous" };
+    if !args.force && !confirmed(&format!("This removes {which} volumes that no container uses."))?
+    {
         return Ok(0);
     }
     let removed = call.engine()?.volume_prune(args.all)?;
@@ -258,15 +258,6 @@ fn prune(call: &Invocation) -> Outcome {
     }
     print(&text)?;
     Ok(0)
-}
-
-/// Asks; anything but a yes is a no.
-fn confirmed(all: bool) -> Result<bool> {
-    let which = if all { "all" } else { "all anonymous" };
-    print(&format!("This removes {which} volumes that no container uses. Go on? [y/N] "))?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

@@ -57,8 +57,10 @@ pub struct Record {
     pub add_hosts: Vec<(String, String)>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
-    /// `none`, `host` or `container:<id>`.
+    /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
     pub network: String,
+    /// Those it is on, in the order of its interfaces.
+    pub networks: Vec<NetworkRecord>,
     /// `private`, `host` or `container:<id>`.
     pub pid: String,
     pub ipc: String,
@@ -92,6 +94,17 @@ pub struct ConfinementRecord {
     /// `user:…`, `role:…`, `type:…`, `level:…`
     pub selinux: Vec<String>,
     pub system_paths_unconfined: bool,
+}
+
+/// One network that a container is on, as asked for.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    pub name: String,
+    /// `--ip`, one of a family; empty: any.
+    pub addresses: Vec<String>,
+    pub mac: Option<String>,
+    /// Further names there, beside the container's own.
+    pub aliases: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

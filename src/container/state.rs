@@ -53,6 +53,10 @@ pub struct Outcome {
 /// The exit status of a container whose end nobody saw.
 const LOST: u8 = 255;
 
+/// Takes back what else a container has on the host, by its id: its network, which is made above this
+/// layer.
+pub type TakeDown = fn(&Roots, &str) -> Result<()>;
+
 #[derive(Clone)]
 pub enum Condition {
     Created,
@@ -85,7 +89,7 @@ impl Outcome {
 }
 
 /// What the container of `record` is doing now. Takes back what a dead monitor left.
-pub fn condition(roots: &Roots, record: &Record) -> Result<Condition> {
+pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
     let files = Files::new(roots, &record.id);
     if files.run.exists() {
         if is_watched(&files)? {
@@ -96,7 +100,7 @@ pub fn condition(roots: &Roots, record: &Record) -> Result<Condition> {
                 _ => at_rest(&files, record)?,
             });
         }
-        reclaim(roots, record)?;
+        reclaim(roots, record, take_down)?;
     }
     at_rest(&files, record)
 }
@@ -132,18 +136,18 @@ pub fn await_monitor(files: &Files) -> Result<()> {
     Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)
 }
 
-/// Takes back what a killed monitor left: processes, cgroups, run directory; writes down how it
-/// ended. Waits for another command that is at it.
-pub fn reclaim(roots: &Roots, record: &Record) -> Result<()> {
+/// Takes back what a killed monitor left: processes, cgroups, network, run directory; writes down
+/// how it ended. Waits for another command that is at it.
+pub fn reclaim(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
     match files.lock_changes()? {
-        Some(_change) if !is_watched(&files)? => reclaim_locked(roots, record),
+        Some(_change) if !is_watched(&files)? => reclaim_locked(roots, record, take_down),
         _ => Ok(()),
     }
 }
 
 /// As `reclaim`, for one who holds the lock of changes and has seen that no monitor lives.
-pub fn reclaim_locked(roots: &Roots, record: &Record) -> Result<()> {
+pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
     if !files.run.exists() {
         return Ok(());
@@ -154,6 +158,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record) -> Result<()> {
     // One that can't be read says no more than none.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
     kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
+        .and_then(|()| take_down(roots, &record.id))
         .context(|| format!("take back container {}", record.name))?;
     let Some(state) = state else { return store::remove_tree(&files.run) };
     let outcome = state.last.unwrap_or_else(|| Outcome {

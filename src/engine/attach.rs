@@ -5,7 +5,7 @@ use super::options::AttachOptions;
 use crate::container::client::End;
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, condition};
+use crate::container::state::Condition;
 use crate::error::{Result, fail};
 
 impl Engine {
@@ -22,7 +22,7 @@ impl Engine {
     /// before we called, or it was killed.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
         self.await_cleanup(record)?;
-        match condition(&self.roots, record)? {
+        match self.condition(record)? {
             Condition::Exited(outcome) if outcome.error.is_empty() => Ok(outcome.exit_code),
             _ => exit_status(End::Lost, &record.name),
         }

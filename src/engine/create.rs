@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::Engine;
-use super::options::{CreateOptions, MountKind, MountOption, NamespaceOption};
+use super::options::{CreateOptions, MountKind, MountOption, NamespaceOption, Publish};
 use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id, short};
 use crate::container::{names, state};
 use crate::error::{Context, Result, fail};
@@ -126,7 +126,8 @@ impl Engine {
         if entrypoint.is_empty() && command.is_empty() {
             fail!("no command given, and image '{}' names none", options.image);
         }
-        let network = self.network(options)?;
+        let (network, networks) = self.networks(options)?;
+        let exposed = exposed(options, config);
         let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
             (Some(_), true) => fail!("--hostname can't be set with --uts host"),
             (Some(hostname), _) => hostname.clone(),
@@ -177,6 +178,7 @@ impl Engine {
             dns: options.dns.clone(),
             dns_search: options.dns_search.clone(),
             network,
+            networks,
             pid: self.namespace(&options.pid)?,
             ipc: self.namespace(&options.ipc)?,
             uts: self.namespace(&options.uts)?,
@@ -186,8 +188,8 @@ impl Engine {
             devices: options.devices.clone(),
             device_rules: options.device_rules.clone(),
             mounts,
-            publish: options.publish.clone(),
-            exposed: config.exposed_ports.clone(),
+            publish: published(options, &exposed)?,
+            exposed,
             log_disabled: options.log.disabled,
             log_max_size: options.log.max_size,
             log_max_file: options.log.max_file,
@@ -201,19 +203,6 @@ impl Engine {
             NamespaceOption::Host => "host".to_owned(),
             NamespaceOption::Container(name) => format!("container:{}", self.record(name)?.id),
         })
-    }
-
-    fn network(&self, options: &CreateOptions) -> Result<String> {
-        let network = match options.networks.as_slice() {
-            [] => "none",
-            [one] => one.as_str(),
-            _ => fail!("several networks were given; this version joins one"),
-        };
-        match network.split_once(':') {
-            Some(("container", name)) => Ok(format!("container:{}", self.record(name)?.id)),
-            None if matches!(network, "none" | "host") => Ok(network.to_owned()),
-            _ => fail!("no such network: '{network}'; there are none, host and container:NAME"),
-        }
     }
 
     /// The user's mounts and the image's volumes, outermost first; makes what must be made.
@@ -433,6 +422,34 @@ fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The image's ports and `--expose`.
+fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
+    let mut exposed = config.exposed_ports.clone();
+    exposed
+        .extend(options.expose.iter().filter(|port| !config.exposed_ports.contains(port)).cloned());
+    exposed
+}
+
+/// `-p`, and with `-P` a port of the host's choice for each exposed one.
+fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<String>> {
+    let mut publish = options.publish.clone();
+    if options.publish_all {
+        for port in exposed {
+            let port = Publish::exposed(port)?;
+            let is_given = |given: &Publish| {
+                given.container == port.container && given.protocol == port.protocol
+            };
+            if !publish.iter().any(is_given) {
+                publish.push(port);
+            }
+        }
+    }
+    for port in &mut publish {
+        port.address = port.address.or(options.publish_address);
+    }
+    Ok(publish.iter().map(Publish::to_string).collect())
 }
 
 /// Docker's rule: an entrypoint of the user's drops the image's command; words after the image

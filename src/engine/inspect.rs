@@ -3,10 +3,11 @@
 use miniserde::json::{Array, Number, Object, Value, to_string};
 
 use super::Engine;
+use super::network_view::port_bindings;
 use super::options::InspectKind;
 use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
-use crate::container::state::{Condition, condition};
+use crate::container::state::Condition;
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::time::Instant;
@@ -16,7 +17,7 @@ use crate::volume;
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Engine {
-    /// A JSON object for the container, image or volume of that name, looked for in this order.
+    /// A JSON object for the container, image, volume or network of that name, looked for in this order.
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::resolve(&self.roots, name) {
@@ -35,17 +36,25 @@ impl Engine {
                 fail!("no such image: {name}");
             }
         }
-        match volume::read(&self.roots, name) {
-            Ok(volume) => Ok(self.volume(&volume)),
-            Err(error) if kind.is_some() => Err(error),
-            Err(_) => fail!("no such container, image or volume: {name}"),
+        if matches!(kind, None | Some(InspectKind::Volume)) {
+            match volume::read(&self.roots, name) {
+                Ok(volume) => return Ok(self.volume(&volume)),
+                Err(error) if kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        match self.network_inspect(name) {
+            Err(_) if kind.is_none() => {
+                fail!("no such container, image, volume or network: {name}")
+            }
+            result => result,
         }
     }
 
     fn container(&self, id: &str) -> Result<String> {
         let record = Record::read(&self.roots, id)?;
         let files = Files::new(&self.roots, id);
-        let condition = condition(&self.roots, &record)?;
+        let condition = self.condition(&record)?;
         let mut args = record.args().into_iter();
         let graph = object([
             ("LowerDir", text(reversed(&record.layers).join(":"))),
@@ -75,7 +84,7 @@ impl Engine {
             ("GraphDriver", object([("Name", text("overlay")), ("Data", graph)])),
             ("Mounts", array(record.mounts.iter().map(mount))),
             ("Config", config(&record)),
-            ("NetworkSettings", network_settings(&record)),
+            ("NetworkSettings", self.network_settings(&record)?),
         ])))
     }
 
@@ -207,6 +216,7 @@ fn host_config(record: &Record) -> Value {
                 ("MaximumRetryCount", number(record.restart.max_retries.into())),
             ]),
         ),
+        ("PortBindings", port_bindings(record)),
         ("AutoRemove", Value::Bool(record.remove)),
         ("Privileged", Value::Bool(record.privileged)),
         ("CapAdd", strings(&record.confinement.cap_add)),
@@ -282,21 +292,7 @@ fn config(record: &Record) -> Value {
     ])
 }
 
-fn network_settings(record: &Record) -> Value {
-    let network =
-        object([("IPAddress", text("")), ("Gateway", text("")), ("MacAddress", text(""))]);
-    let mut networks = Object::new();
-    networks.insert(record.network.clone(), network);
-    object([
-        ("IPAddress", text("")),
-        ("Gateway", text("")),
-        ("MacAddress", text("")),
-        ("Ports", object([])),
-        ("Networks", Value::Object(networks)),
-    ])
-}
-
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let mut object = Object::new();
     for (key, value) in fields {
         object.insert(key.to_owned(), value);
@@ -304,11 +300,11 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Object(object)
 }
 
-fn array(values: impl IntoIterator<Item = Value>) -> Value {
+pub(super) fn array(values: impl IntoIterator<Item = Value>) -> Value {
     Value::Array(values.into_iter().collect::<Array>())
 }
 
-fn strings<S: ToString>(values: impl IntoIterator<Item = S>) -> Value {
+pub(super) fn strings<S: ToString>(values: impl IntoIterator<Item = S>) -> Value {
     array(values.into_iter().map(|value| Value::String(value.to_string())))
 }
 
@@ -321,7 +317,7 @@ fn set<S: ToString>(keys: impl IntoIterator<Item = S>) -> Value {
     Value::Object(object)
 }
 
-fn map(pairs: &[(String, String)]) -> Value {
+pub(super) fn map(pairs: &[(String, String)]) -> Value {
     let mut object = Object::new();
     for (key, value) in pairs {
         object.insert(key.clone(), text(value));
@@ -329,11 +325,11 @@ fn map(pairs: &[(String, String)]) -> Value {
     Value::Object(object)
 }
 
-fn text(value: impl ToString) -> Value {
+pub(super) fn text(value: impl ToString) -> Value {
     Value::String(value.to_string())
 }
 
-fn number(value: u64) -> Value {
+pub(super) fn number(value: u64) -> Value {
     Value::Number(Number::U64(value))
 }
 
@@ -342,7 +338,7 @@ fn signed(value: i64) -> Value {
 }
 
 /// Nanoseconds since 1970; zero is never.
-fn instant(ns: i64) -> Value {
+pub(super) fn instant(ns: i64) -> Value {
     if ns == 0 { text(NEVER) } else { text(Instant(ns).to_rfc3339()) }
 }
 

@@ -1,10 +1,11 @@
 //! `ps`: every container as it truly is now.
 
 use super::Engine;
+use super::network_view::network_names;
 use super::options::Filter;
 use super::view::{ContainerView, Status};
 use crate::container::record::{Record, all_ids};
-use crate::container::state::{Condition, condition};
+use crate::container::state::Condition;
 use crate::error::Result;
 use crate::time::Instant;
 
@@ -37,7 +38,7 @@ impl Engine {
             }
             Err(error) => return Some(dead(id, error.to_string())),
         };
-        let status = match condition(&self.roots, &record) {
+        let status = match self.condition(&record) {
             Ok(Condition::Created) => Status::Created,
             Ok(Condition::Running(state)) => {
                 Status::Running { pid: state.pid, started: Instant(state.started) }
@@ -56,6 +57,10 @@ impl Engine {
             }
             Err(error) => Status::Dead { reason: error.to_string() },
         };
+        let (ports, addresses) = match status {
+            Status::Running { .. } | Status::Paused { .. } => self.reachable_at(&record),
+            _ => (Vec::new(), Vec::new()),
+        };
         let mounts = record.mounts.iter();
         Some(ContainerView {
             args: record.args(),
@@ -63,14 +68,15 @@ impl Engine {
                 .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
                 .filter(|name| !name.is_empty())
                 .collect(),
-            networks: vec![record.network.clone()],
+            networks: network_names(&record),
+            addresses,
             id: record.id,
             name: record.name,
             image: record.image,
             image_id: record.image_id,
             created: Instant(record.created),
             status,
-            ports: record.publish,
+            ports,
             labels: record.labels,
         })
     }
@@ -95,6 +101,7 @@ fn dead(id: &str, reason: String) -> ContainerView {
         labels: Vec::new(),
         mounts: Vec::new(),
         networks: Vec::new(),
+        addresses: Vec::new(),
     }
 }
 

@@ -15,6 +15,8 @@ mod info;
 mod inspect;
 mod list;
 mod logs;
+mod network;
+mod network_view;
 mod placeholders;
 mod remove;
 mod spec;
@@ -29,6 +31,7 @@ use crate::container::record::Record;
 use crate::container::state::{Condition, State};
 use crate::container::{names, state};
 use crate::error::{Result, fail};
+use crate::network::wiring;
 use crate::store::Roots;
 
 pub struct Engine {
@@ -61,10 +64,15 @@ impl Engine {
         Record::read(&self.roots, &names::resolve(&self.roots, name)?)
     }
 
+    /// What the container of `record` is doing now.
+    fn condition(&self, record: &Record) -> Result<Condition> {
+        state::condition(&self.roots, record, wiring::take_down)
+    }
+
     /// The record and state of a running container.
     fn running(&self, name: &str) -> Result<(Record, State)> {
         let record = self.record(name)?;
-        match state::condition(&self.roots, &record)? {
+        match self.condition(&record)? {
             Condition::Running(state) => Ok((record, state)),
             _ => fail!("container {name} is not running"),
         }

@@ -1,8 +1,13 @@
 //! What the command line asks of the engine, resolved as far as flags alone allow.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use crate::container::restart::RestartPolicy;
+pub use crate::network::config::NetworkOptions;
+pub use crate::network::link::Mac;
+pub use crate::network::ports::Publish;
+pub use crate::network::subnet::Subnet;
 pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Resources, Rlimit};
 
 /// `create` and `run`.
@@ -47,10 +52,21 @@ pub struct CreateOptions {
     pub add_hosts: Vec<(String, String)>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
-    /// `none`, `host`, `container:NAME`; empty is the default.
+    /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.
     pub networks: Vec<String>,
-    /// `-p` as given.
-    pub publish: Vec<String>,
+    /// `--ip`, `--ip6`: on the first of the networks.
+    pub addresses: Vec<IpAddr>,
+    /// On the first of the networks.
+    pub mac: Option<Mac>,
+    /// Further names on every user network.
+    pub aliases: Vec<String>,
+    pub publish: Vec<Publish>,
+    /// `-P`
+    pub publish_all: bool,
+    /// Where a `-p` publishes that says no address.
+    pub publish_address: Option<IpAddr>,
+    /// `--expose`, each `80/tcp`.
+    pub expose: Vec<String>,
     pub pid: NamespaceOption,
     pub ipc: NamespaceOption,
     pub uts: NamespaceOption,
@@ -196,4 +212,5 @@ pub enum InspectKind {
     Container,
     Image,
     Volume,
+    Network,
 }

@@ -2,9 +2,10 @@
 
 use super::Engine;
 use crate::container::record::{Files, Record};
-use crate::container::state::{self, Condition, StopMark, condition};
+use crate::container::state::{self, Condition, StopMark};
 use crate::container::{monitor, names};
 use crate::error::{Result, fail};
+use crate::network::wiring;
 use crate::store::{self, Durability};
 use crate::sys::signal::Signal;
 
@@ -19,18 +20,19 @@ impl Engine {
             Err(_) if force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
+                wiring::take_down(&self.roots, &id)?;
                 self.release_names(&id)?;
                 return state::erase(&self.roots, &id, name);
             }
             Err(error) => return Err(error),
         };
-        match condition(&self.roots, &record)? {
+        match self.condition(&record)? {
             Condition::Running(_) | Condition::Restarting(_) if !force => {
                 fail!("container {name} is running; stop it first, or remove it with -f")
             }
             Condition::Running(_) | Condition::Restarting(_) => {
                 self.call_off(&record, StopMark::User)?;
-                if let Condition::Running(state) = condition(&self.roots, &record)? {
+                if let Condition::Running(state) = self.condition(&record)? {
                     self.signal(&state, Signal::KILL)?;
                 }
                 self.await_cleanup(&record)?;
@@ -83,6 +85,7 @@ impl Engine {
             names::release(&self.roots, new, &id)?;
             return Err(error);
         }
-        names::release(&self.roots, &before, &id)
+        names::release(&self.roots, &before, &id)?;
+        wiring::rename(&self.roots, &id, &before, new)
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use super::{Engine, confine};
 use crate::container::record::{Files, MountKind, MountRecord, Record};
-use crate::container::state::{Condition, condition};
+use crate::container::state::Condition;
 use crate::container::tty;
 use crate::error::{Result, fail};
+use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
 use crate::runtime::spec::{
     Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
@@ -14,6 +15,8 @@ use crate::runtime::spec::{
 
 /// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
+/// What `--add-host` takes for the host's address on the container's network.
+pub(crate) const HOST_GATEWAY: &str = "host-gateway";
 
 impl Engine {
     /// What the container of `record` is to be, now that it starts: writes its name files and finds
@@ -27,8 +30,7 @@ impl Engine {
             None => {
                 let names = Names {
                     hostname: &record.hostname,
-                    addresses: &[],
-                    add_hosts: &record.add_hosts,
+                    add_hosts: &self.added_hosts(record)?,
                     dns: &record.dns,
                     dns_search: &record.dns_search,
                     host_network: record.network == "host",
@@ -92,12 +94,27 @@ impl Engine {
         })
     }
 
+    /// `--add-host`, with the host's own address in the place of `host-gateway`.
+    fn added_hosts(&self, record: &Record) -> Result<Vec<(String, String)>> {
+        let mut hosts = record.add_hosts.clone();
+        for (name, address) in hosts.iter_mut().filter(|(_, address)| address == HOST_GATEWAY) {
+            *address = match record.networks.first() {
+                Some(network) => {
+                    Network::open(&self.roots, &network.name)?.pools[0].gateway.to_string()
+                }
+                None if record.network == "host" => "127.0.0.1".to_owned(),
+                None => fail!("--add-host {name}:{HOST_GATEWAY} needs a network"),
+            };
+        }
+        Ok(hosts)
+    }
+
     fn joined(&self, kind: &str, mode: &str) -> Result<Namespace> {
         match mode {
             "host" => Ok(Namespace::Host),
             _ => match mode.strip_prefix("container:") {
                 None => Ok(Namespace::Private),
-                Some(id) => match condition(&self.roots, &Record::read(&self.roots, id)?)? {
+                Some(id) => match self.condition(&Record::read(&self.roots, id)?)? {
                     Condition::Running(state) => Ok(Namespace::Of { pid: state.pid }),
                     _ => fail!(
                         "container {id}, whose {kind} namespace is to be joined, is not running"

@@ -3,17 +3,17 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::Pid;
-
 use super::Engine;
+use super::network::Networks;
 use super::options::{AttachOptions, CreateOptions};
-use crate::container::monitor::{Surroundings, Watch, remove_anonymous_volumes, spawn};
+use crate::container::monitor::{Watch, remove_anonymous_volumes, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, Outcome, State, condition, erase, is_watched, reclaim_locked, settle,
+    Condition, Outcome, State, erase, is_watched, reclaim_locked, settle,
 };
 use crate::container::{client, names};
 use crate::error::{Result, fail};
+use crate::network::wiring;
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
 use crate::sys;
@@ -59,8 +59,8 @@ impl Engine {
         if is_alive(&files)? {
             return Ok(None);
         }
-        reclaim_locked(&self.roots, &record)?;
-        if let Condition::Leftover = condition(&self.roots, &record)? {
+        reclaim_locked(&self.roots, &record, wiring::take_down)?;
+        if let Condition::Leftover = self.condition(&record)? {
             fail!("container {name} was made with --rm and is over; `rm` removes what is left");
         }
         let lock = files.lock_monitor()?;
@@ -75,7 +75,7 @@ impl Engine {
         let launch = || {
             self.find_cgroups()?;
             let spec = self.spec(record)?;
-            let surroundings = &mut NoNetwork;
+            let surroundings = &mut Networks::new(&self.roots, record);
             let roots = &self.roots;
             spawn(Watch { roots, record, spec, lock, attached, surroundings })
         };
@@ -150,17 +150,4 @@ fn is_alive(files: &Files) -> Result<bool> {
         pause = (pause * 2).min(Duration::from_millis(50));
     }
     Ok(false)
-}
-
-/// `--net none`, `host` and `container:`: nothing to set up beside what `runtime` does.
-struct NoNetwork;
-
-impl Surroundings for NoNetwork {
-    fn set_up(&mut self, _pid: Pid) -> Result<()> {
-        Ok(())
-    }
-
-    fn take_down(&mut self) -> Result<()> {
-        Ok(())
-    }
 }

@@ -9,9 +9,7 @@ use super::Engine;
 use crate::container::client::{self, End};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
-use crate::container::state::{
-    Condition, State, StopMark, await_monitor, condition, set_stop_mark,
-};
+use crate::container::state::{Condition, State, StopMark, await_monitor, set_stop_mark};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::signal::Signal;
@@ -26,12 +24,12 @@ impl Engine {
         let record = self.record(name)?;
         let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
         let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
-        match condition(&self.roots, &record)? {
+        match self.condition(&record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(()),
         }
         self.call_off(&record, StopMark::User)?;
-        if let Condition::Running(state) = condition(&self.roots, &record)?
+        if let Condition::Running(state) = self.condition(&record)?
             && let Some(process) = sys::process::open(state.pid, state.start_time)
         {
             send(&process, signal)?;
@@ -84,7 +82,7 @@ impl Engine {
     pub(super) fn await_cleanup(&self, record: &Record) -> Result<()> {
         await_monitor(&Files::new(&self.roots, &record.id))?;
         if Files::new(&self.roots, &record.id).config().exists() {
-            condition(&self.roots, record)?;
+            self.condition(record)?;
         }
         Ok(())
     }
@@ -93,14 +91,14 @@ impl Engine {
     /// already.
     pub fn wait(&self, name: &str) -> Result<u8> {
         let record = self.record(name)?;
-        if let Condition::Running(_) | Condition::Restarting(_) = condition(&self.roots, &record)?
+        if let Condition::Running(_) | Condition::Restarting(_) = self.condition(&record)?
             && let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
             && let End::Exited(code) = client::await_end(&socket)?
         {
             return Ok(code);
         }
         await_monitor(&Files::new(&self.roots, &record.id))?;
-        match condition(&self.roots, &record)? {
+        match self.condition(&record)? {
             Condition::Exited(outcome) => Ok(outcome.exit_code),
             Condition::Created => Ok(0),
             _ => fail!("how container {name} ended was not seen"),

@@ -19,6 +19,8 @@ pub struct ContainerView {
     pub labels: Vec<(String, String)>,
     pub mounts: Vec<String>,
     pub networks: Vec<String>,
+    /// Those it has now.
+    pub addresses: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,4 +84,19 @@ impl Status {
             Status::Dead { .. } => "dead",
         }
     }
+}
+
+/// A line of `network ls`.
+#[derive(Clone, Debug)]
+pub struct NetworkView {
+    pub id: String,
+    pub name: String,
+    pub driver: &'static str,
+    pub subnets: Vec<String>,
+    pub gateways: Vec<String>,
+    /// How many run on it.
+    pub containers: usize,
+    pub internal: bool,
+    pub ipv6: bool,
+    pub labels: Vec<(String, String)>,
 }

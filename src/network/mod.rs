@@ -1,3 +1,17 @@
-//! A container's network: for now its names.
+//! Networks of containers: bridges on the host, an interface in each container, names, and ports
+//! published by the firewall.
+//!
+//! `config` says what networks there are, `ipam` who has which address, `wiring` what one running
+//! container has of it all. Below them: `bridge` and `endpoint` by rtnetlink (`link`), `firewall`
+//! for the way out and published `ports`, `names` by hosts files.
 
+pub mod bridge;
+pub mod config;
+mod endpoint;
+pub mod firewall;
+pub mod ipam;
+pub mod link;
 pub mod names;
+pub mod ports;
+pub mod subnet;
+pub mod wiring;

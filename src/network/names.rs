@@ -1,11 +1,20 @@
 //! The files by which a container resolves names: hosts(5), resolv.conf(5), hostname(5). They lie
 //! in the container's directory, are written anew at each start and mounted over the image's.
+//!
+//! Instead of a name server, each container's hosts file has a section for every network it is on,
+//! between two comments, with who else is there. It is rewritten in place, under a lock of the file,
+//! whenever somebody comes, goes or is renamed; lines outside of it, the user's own too, stay.
 
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::ipam::Lease;
 use crate::error::{Context, Result};
+use crate::store::{Lock, LockMode, Roots};
 
 /// The three files, below a container's directory.
 pub struct NameFiles {
@@ -27,8 +36,6 @@ impl NameFiles {
 /// What goes into them.
 pub struct Names<'a> {
     pub hostname: &'a str,
-    /// The container's own addresses.
-    pub addresses: &'a [String],
     /// `--add-host`: name, address.
     pub add_hosts: &'a [(String, String)],
     pub dns: &'a [String],
@@ -69,10 +76,78 @@ fn hosts(names: &Names<'_>) -> String {
         // Writing to a String can't fail.
         let _ = writeln!(text, "{address}\t{name}");
     }
-    for address in names.addresses {
-        let _ = writeln!(text, "{address}\t{}", names.hostname);
-    }
     text
+}
+
+/// Puts `leases` into the hosts files of all who hold one: `network` is the section's name. The
+/// caller holds the network's lock.
+pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Result<()> {
+    let mut lines = String::new();
+    for lease in leases {
+        let _ = writeln!(lines, "{}\t{}", lease.address, lease.names.join(" "));
+    }
+    let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    for owner in owners {
+        put_section(roots, owner, network, &lines)?;
+    }
+    Ok(())
+}
+
+/// Puts only the container itself into its hosts file.
+pub fn tell_itself(
+    roots: &Roots,
+    id: &str,
+    network: &str,
+    addresses: &[IpAddr],
+    hostname: &str,
+) -> Result<()> {
+    let mut lines = String::new();
+    for address in addresses {
+        let _ = writeln!(lines, "{address}\t{hostname}");
+    }
+    put_section(roots, id, network, &lines)
+}
+
+/// The most that is read of a hosts file: with room for thousands of names.
+const MAX_HOSTS: u64 = 4 << 20;
+
+/// Replaces the section `network` of a container's hosts file; no lines, no section. Written by one
+/// write and shortened after it, so that no reader ever finds the file empty.
+pub fn put_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
+    let path = NameFiles::below(&roots.containers().join(id)).hosts;
+    let update = || -> Result<()> {
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            // Removed, or with the hosts file of another: nothing to tell it.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let _one_writer = Lock::wait(&path, LockMode::Exclusive)?;
+        let mut before = String::new();
+        (&file).take(MAX_HOSTS).read_to_string(&mut before)?;
+        let after = splice(&before, network, lines);
+        if after != before {
+            file.write_all_at(after.as_bytes(), 0)?;
+            file.set_len(after.len() as u64)?;
+        }
+        Ok(())
+    };
+    update().context(|| format!("write {}", path.display()))
+}
+
+fn splice(text: &str, network: &str, lines: &str) -> String {
+    let (begin, end) = (format!("# network {network}\n"), format!("# end of network {network}\n"));
+    let (before, after) = match text.split_once(&begin) {
+        // Its end was cut off or edited away: what follows is taken for the user's.
+        Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
+        None => (text, ""),
+    };
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    match lines {
+        "" => format!("{before}{after}"),
+        _ => format!("{before}{gap}{begin}{lines}{end}{after}"),
+    }
 }
 
 /// Where systemd-resolved, which puts itself on loopback, writes whom it asks in turn.
@@ -138,15 +213,29 @@ mod tests {
     }
 
     #[test]
-    fn own_name_and_added_hosts_are_listed() {
+    fn sections_are_replaced_and_nothing_else() {
+        let one = splice("127.0.0.1\tlocalhost\n", "web", "10.0.0.2\ta\n");
+        assert_eq!(one, "127.0.0.1\tlocalhost\n# network web\n10.0.0.2\ta\n# end of network web\n");
+        let two = splice(&(one.clone() + "9.9.9.9\tmine\n"), "db", "10.1.0.2\ta\n");
+        let three = splice(&two, "web", "10.0.0.2\ta\n10.0.0.3\tb\n");
+        assert!(three.contains("10.0.0.3\tb\n# end of network web\n9.9.9.9\tmine\n"), "{three}");
+        assert!(three.ends_with("# network db\n10.1.0.2\ta\n# end of network db\n"), "{three}");
+        assert_eq!(
+            splice(&splice(&three, "db", ""), "web", ""),
+            "127.0.0.1\tlocalhost\n9.9.9.9\tmine\n"
+        );
+        assert_eq!(splice("x", "web", "y\n"), "x\n# network web\ny\n# end of network web\n");
+    }
+
+    #[test]
+    fn added_hosts_are_listed() {
         let text = hosts(&Names {
             hostname: "box",
-            addresses: &["10.1.2.3".to_owned()],
             add_hosts: &[("db".to_owned(), "10.9.9.9".to_owned())],
             dns: &[],
             dns_search: &[],
             host_network: false,
         });
-        assert!(text.contains("10.9.9.9\tdb\n") && text.contains("10.1.2.3\tbox\n"), "{text}");
+        assert!(text.contains("10.9.9.9\tdb\n"), "{text}");
     }
 }

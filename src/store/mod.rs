@@ -20,7 +20,7 @@ use miniserde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 
 pub use lock::{Lock, LockMode};
-pub use roots::Roots;
+pub use roots::{DEFAULT_ROOT, Roots};
 
 /// Whether a change must outlive a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -46,6 +46,10 @@ impl Roots {
         self.state.join("placeholders")
     }
 
+    pub fn networks(&self) -> PathBuf {
+        self.state.join("networks")
+    }
+
     pub fn volumes(&self) -> PathBuf {
         self.state.join("volumes")
     }

@@ -17,6 +17,8 @@ pub mod keyring;
 pub mod loopback;
 pub mod memory;
 pub mod mount;
+pub mod netfilter;
+pub mod netlink;
 pub mod packet;
 pub mod process;
 pub mod seccomp;

@@ -166,9 +166,8 @@ impl Host {
         for container in list(&["ps", "-aq", "--no-trunc"]) {
             let _ = self.command(["rm", "-f", "-v", &container]).output();
         }
-        for network in list(&["network", "ls", "-q"]) {
-            let _ = self.command(["network", "rm", &network]).output();
-        }
+        // The default network's bridge with them.
+        let _ = self.command(["network", "prune", "--force"]).output();
     }
 
     /// The mounts and processes that would outlive the host's directory.

@@ -10,7 +10,7 @@ use crate::cli::value::limit::{
 };
 use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
 use crate::cli::value::name::{
-    check_container_name, check_hostname, parse_address, parse_host, parse_label,
+    check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
@@ -18,6 +18,8 @@ use crate::cli::value::process::{
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::RestartPolicy;
 use crate::error::{Result, fail};
+use crate::network::link::parse_mac;
+use crate::network::ports::Publish;
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
 /// How many of the first flags are `run`'s alone.
@@ -189,19 +191,55 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     // Network and names.
-    F::value("net", "NETWORK", "none, host, container:NAME or a network", |a, v| {
-        check_network(v)?;
-        a.options.networks.push(v.to_owned());
+    F::value("net", "NETWORK[,…]", "none, host, container:NAME or networks", |a, v| {
+        for network in v.split(',') {
+            check_network(network)?;
+            a.options.networks.push(network.to_owned());
+        }
         Ok(())
     })
     .also(&["--network", "-net"])
     .under(Category::Network),
-    F::value("publish", "[HOST:]PORT", "Publish a port of the container", |a, v| {
-        a.options.publish.push(v.to_owned());
+    F::value("ip", "IP", "Its address on the first network", |a, v| {
+        a.options.addresses.push(parse_ip(v)?);
+        Ok(())
+    })
+    .also(&["--ip6"])
+    .under(Category::Network),
+    F::value("mac-address", "MAC", "Its hardware address on the first network", |a, v| {
+        a.options.mac = Some(parse_mac(v)?);
+        Ok(())
+    })
+    .under(Category::Network),
+    F::value("network-alias", "NAME", "A further name on its networks", |a, v| {
+        check_hostname(v)?;
+        a.options.aliases.push(v.to_owned());
+        Ok(())
+    })
+    .also(&["--net-alias"])
+    .under(Category::Network),
+    F::value("publish", "[[IP:]HOST:]PORT", "Publish a port (8080:80, 53:53/udp)", |a, v| {
+        a.options.publish.push(Publish::parse(v)?);
         Ok(())
     })
     .short('p')
     .also(&["--p"])
+    .under(Category::Network),
+    F::switch("publish-all", "Publish all exposed ports, on ports that are free", |a, on| {
+        a.options.publish_all = on;
+    })
+    .short('P')
+    .under(Category::Network),
+    F::value("publish-default-ip", "IP", "Where -p publishes that says no address", |a, v| {
+        a.options.publish_address = Some(parse_ip(v)?);
+        Ok(())
+    })
+    .under(Category::Network),
+    F::value("expose", "PORT[/udp]", "A port that -P publishes", |a, v| {
+        let port = Publish::exposed(v)?;
+        a.options.expose.push(port.to_string());
+        Ok(())
+    })
     .under(Category::Network),
     F::value("hostname", "NAME", "Its host name (default its id)", |a, v| {
         check_hostname(v)?;

@@ -187,6 +187,7 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
 mod tests {
     use super::super::parse::parse;
     use super::*;
+    use crate::engine::options::Publish;
     use crate::engine::options::{MountKind, NamespaceOption};
 
     fn words(line: &str) -> Vec<String> {
@@ -267,7 +268,10 @@ mod tests {
         assert_eq!(o.resources.memory_swap, Some(96 << 20));
         assert_eq!(o.resources.pids, Some(20));
         assert_eq!(o.mounts.len(), 1);
-        assert_eq!((o.env, o.publish), (vec!["A=1".to_owned()], vec!["80:80".to_owned()]));
+        assert_eq!(
+            (o.env, o.publish),
+            (vec!["A=1".to_owned()], vec![Publish::parse("80:80").unwrap()])
+        );
         assert_eq!(options("-m 100 img").unwrap().resources.memory, Some(100));
     }
 

@@ -62,14 +62,15 @@ pub fn parse_label(text: &str) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets.
+/// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets, and `host-gateway`
+/// for the host's.
 pub fn parse_host(text: &str) -> Result<(String, String)> {
     let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
         fail!("bad host '{text}': write NAME:ADDRESS");
     };
     check_hostname(name)?;
     if address == "host-gateway" {
-        fail!("host-gateway is not there yet: write the address itself");
+        return Ok((name.to_owned(), address.to_owned()));
     }
     let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bare.unwrap_or(address).parse::<IpAddr>() {
@@ -80,8 +81,13 @@ pub fn parse_host(text: &str) -> Result<(String, String)> {
 
 /// An address of a name server.
 pub fn parse_address(text: &str) -> Result<String> {
-    match text.parse::<IpAddr>() {
-        Ok(ip) => Ok(ip.to_string()),
+    Ok(parse_ip(text)?.to_string())
+}
+
+/// An address of either family.
+pub fn parse_ip(text: &str) -> Result<IpAddr> {
+    match text.parse() {
+        Ok(ip) => Ok(ip),
         Err(_) => fail!("'{text}' is no IP address"),
     }
 }
@@ -115,7 +121,7 @@ mod tests {
         assert_eq!(parse_host("db:10.0.0.1").unwrap(), ("db".into(), "10.0.0.1".into()));
         assert_eq!(parse_host("db:::1").unwrap(), ("db".into(), "::1".into()));
         assert_eq!(parse_host("db=[fe80::1]").unwrap(), ("db".into(), "fe80::1".into()));
-        for bad in ["db", "db:", ":1.2.3.4", "db:1.2.3", "db:host-gateway", "a\nb:1.2.3.4"] {
+        for bad in ["db", "db:", ":1.2.3.4", "db:1.2.3", "db:host", "a\nb:1.2.3.4"] {
             assert!(parse_host(bad).is_err(), "{bad}");
         }
     }

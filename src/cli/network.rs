@@ -1,0 +1,407 @@
+//! Networks: create, ls, inspect, connect, disconnect, reload, rm, prune; and `port`.
+
+use std::net::IpAddr;
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::format::{Field, Format, Piece, Show, push_id};
+use super::inspect::{inspect, parse_format};
+use super::lifecycle::{NO_FLAGS, NoArgs};
+use super::output::{confirmed, print, print_error, print_line};
+use super::value::name::{check_hostname, parse_ip, parse_label};
+use crate::engine::Engine;
+use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
+use crate::engine::view::NetworkView;
+use crate::error::{Result, fail};
+use crate::time::Instant;
+
+static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
+    Flag::<NetworkOptions>::value("driver", "DRIVER", "bridge, the only one", |_, v| match v {
+        "bridge" => Ok(()),
+        _ => fail!("unknown network driver '{v}'; known: bridge"),
+    })
+    .short('d')
+    .also(&["-driver"]),
+    Flag::<NetworkOptions>::value("subnet", "CIDR", "Its subnet (default a free one)", |a, v| {
+        a.subnets.push(Subnet::parse(v)?);
+        Ok(())
+    })
+    .also(&["-subnet"]),
+    Flag::<NetworkOptions>::value("gateway", "IP", "The host's address in it", |a, v| {
+        a.gateways.push(parse_ip(v)?);
+        Ok(())
+    })
+    .also(&["-gateway"]),
+    Flag::<NetworkOptions>::value("ip-range", "CIDR", "Give out addresses of this part", |a, v| {
+        a.ranges.push(Subnet::parse(v)?.0);
+        Ok(())
+    }),
+    Flag::<NetworkOptions>::switch("internal", "No way out of it", |a, on| a.internal = on),
+    Flag::<NetworkOptions>::switch("ipv6", "IPv6 too", |a, on| a.ipv6 = on),
+    Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Attach a label", |a, v| {
+        a.labels.push(parse_label(v)?);
+        Ok(())
+    }),
+    Flag::<NetworkOptions>::value("opt", "KEY=VALUE", "mtu or publish-ip", set_option).short('o'),
+];
+
+pub static CREATE: Command = Command {
+    name: "network create",
+    group: Group::Networks,
+    usage: "[FLAGS] NETWORK",
+    summary: "Make a network",
+    examples: &["mydocker network create --subnet 192.168.99.0/24 web"],
+    operand: Operand::Nothing,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(CREATE_FLAGS),
+    run: |call| {
+        let (mut options, names) = call.parse(CREATE_FLAGS)?;
+        options.name.clone_from(&names[0]);
+        let engine = call.engine()?;
+        print_line(&engine.network_create(&options)?)?;
+        warn(&engine);
+        Ok(0)
+    },
+};
+
+/// Says what the host lacks for networks, once.
+pub fn warn(engine: &Engine) {
+    if let Some(warning) = engine.network_warning() {
+        print_error(&format!("mydocker: {warning}\n"));
+    }
+}
+
+/// Docker's keys are known beside ours.
+fn set_option(options: &mut NetworkOptions, text: &str) -> Result<()> {
+    let Some((key, value)) = text.split_once('=') else {
+        fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450");
+    };
+    match key {
+        "mtu" | "com.docker.network.driver.mtu" => match value.parse() {
+            Ok(mtu @ 1280..=65535) => options.mtu = Some(mtu),
+            _ => fail!("bad MTU '{value}': write a number from 1280 to 65535"),
+        },
+        "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
+            options.publish_address = Some(parse_ip(value)?);
+        }
+        _ => fail!("unknown option '{key}'; known: mtu publish-ip"),
+    }
+    options.options.push((key.to_owned(), value.to_owned()));
+    Ok(())
+}
+
+#[derive(Default)]
+struct LsArgs {
+    quiet: bool,
+    no_trunc: bool,
+    filters: Vec<NetworkFilter>,
+    format: String,
+}
+
+enum NetworkFilter {
+    Name(String),
+    Driver(String),
+    /// `key` or `key=value`
+    Label(String),
+}
+
+static LS_FLAGS: &[Flag<LsArgs>] = &[
+    Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
+    Flag::<LsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
+    Flag::<LsArgs>::value("filter", "KEY=VALUE", "name, driver or label", |a, v| {
+        a.filters.push(match v.split_once('=') {
+            Some(("name", name)) => NetworkFilter::Name(name.to_owned()),
+            Some(("driver", driver)) => NetworkFilter::Driver(driver.to_owned()),
+            Some(("label", label)) => NetworkFilter::Label(label.to_owned()),
+            Some((key, _)) => fail!("unknown filter '{key}'; known: name driver label"),
+            None => fail!("bad filter '{v}': write KEY=VALUE, as in name=web"),
+        });
+        Ok(())
+    })
+    .short('f'),
+    Flag::<LsArgs>::value("format", "FORMAT", "json, or a template such as '{{.Name}}'", |a, v| {
+        a.format = v.to_owned();
+        Ok(())
+    }),
+];
+
+pub static LS: Command = Command {
+    name: "network ls",
+    group: Group::Networks,
+    usage: "[FLAGS]",
+    summary: "List networks",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(LS_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(LS_FLAGS)?;
+        let format = match (args.quiet, args.format.as_str()) {
+            (true, "") => "{{.Name}}",
+            (_, format) => format,
+        };
+        let format = match Format::parse(format, FIELDS, COLUMNS) {
+            Ok(format) => format,
+            Err(error) => return call.refuse(format!("--format: {error}")),
+        };
+        let mut networks = call.engine()?.network_list()?;
+        networks.retain(|network| passes(network, &args.filters));
+        let show = Show { no_trunc: args.no_trunc, now: Instant(0) };
+        print(&format.render(&networks, FIELDS, &show))?;
+        Ok(0)
+    },
+};
+
+/// Filters of one key are alternatives, those of different keys add up; labels all hold.
+fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
+    let (mut names, mut drivers, mut labels) = ((false, false), (false, false), true);
+    for filter in filters {
+        match filter {
+            NetworkFilter::Name(part) => names = (true, names.1 || network.name.contains(part)),
+            NetworkFilter::Driver(name) => drivers = (true, drivers.1 || network.driver == name),
+            NetworkFilter::Label(wanted) => {
+                labels &= network.labels.iter().any(|(key, value)| match wanted.split_once('=') {
+                    Some((wanted, content)) => key == wanted && value == content,
+                    None => key == wanted,
+                });
+            }
+        }
+    }
+    (!names.0 || names.1) && (!drivers.0 || drivers.1) && labels
+}
+
+static COLUMNS: &[&str] = &["Name", "Driver", "Subnet", "Gateway", "Containers"];
+
+static FIELDS: &[Field<NetworkView>] = &[
+    Field {
+        name: "Containers",
+        header: "CONTAINERS",
+        write: |network, _, out| out.push_str(&network.containers.to_string()),
+    },
+    Field {
+        name: "Driver",
+        header: "DRIVER",
+        write: |network, _, out| out.push_str(network.driver),
+    },
+    Field {
+        name: "Gateway",
+        header: "GATEWAY",
+        write: |network, _, out| out.push_str(&network.gateways.join(", ")),
+    },
+    Field {
+        name: "ID",
+        header: "NETWORK ID",
+        write: |network, show, out| push_id(out, &network.id, show),
+    },
+    Field {
+        name: "IPv6",
+        header: "IPV6",
+        write: |network, _, out| out.push_str(if network.ipv6 { "true" } else { "false" }),
+    },
+    Field {
+        name: "Internal",
+        header: "INTERNAL",
+        write: |network, _, out| out.push_str(if network.internal { "true" } else { "false" }),
+    },
+    Field {
+        name: "Labels",
+        header: "LABELS",
+        write: |network, _, out| {
+            for (at, (key, value)) in network.labels.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                out.extend([key, "=", value]);
+            }
+        },
+    },
+    Field { name: "Name", header: "NAME", write: |network, _, out| out.push_str(&network.name) },
+    Field { name: "Scope", header: "SCOPE", write: |_, _, out| out.push_str("local") },
+    Field {
+        name: "Subnet",
+        header: "SUBNET",
+        write: |network, _, out| out.push_str(&network.subnets.join(", ")),
+    },
+];
+
+#[derive(Default)]
+struct InspectArgs {
+    format: Option<Vec<Piece>>,
+}
+
+static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::value(
+    "format",
+    "FORMAT",
+    "json, or a template such as '{{.Driver}}'",
+    |a, v| {
+        a.format = Some(parse_format(v)?);
+        Ok(())
+    },
+)
+.short('f')];
+
+pub static INSPECT: Command = Command {
+    name: "network inspect",
+    group: Group::Networks,
+    usage: "[FLAGS] NETWORK [NETWORK…]",
+    summary: "Show all that is known of networks",
+    examples: &[],
+    operand: Operand::Network,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(INSPECT_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(INSPECT_FLAGS)?;
+        inspect(call, &names, Some(InspectKind::Network), args.format.as_deref())
+    },
+};
+
+#[derive(Default)]
+struct ConnectArgs {
+    addresses: Vec<IpAddr>,
+    aliases: Vec<String>,
+}
+
+static CONNECT_FLAGS: &[Flag<ConnectArgs>] = &[
+    Flag::<ConnectArgs>::value("ip", "IP", "Its address there", |a, v| {
+        a.addresses.push(parse_ip(v)?);
+        Ok(())
+    })
+    .also(&["--ip6"]),
+    Flag::<ConnectArgs>::value("alias", "NAME", "A further name there", |a, v| {
+        check_hostname(v)?;
+        a.aliases.push(v.to_owned());
+        Ok(())
+    }),
+];
+
+pub static CONNECT: Command = Command {
+    name: "network connect",
+    group: Group::Networks,
+    usage: "[FLAGS] NETWORK CONTAINER",
+    summary: "Put a container on one more network",
+    examples: &[],
+    operand: Operand::Network,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(CONNECT_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(CONNECT_FLAGS)?;
+        let engine = call.engine()?;
+        engine.network_connect(&names[0], &names[1], &args.addresses, &args.aliases)?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct DisconnectArgs;
+
+static DISCONNECT_FLAGS: &[Flag<DisconnectArgs>] =
+    &[Flag::<DisconnectArgs>::switch("force", "As without it", |_, _| {}).short('f')];
+
+pub static DISCONNECT: Command = Command {
+    name: "network disconnect",
+    group: Group::Networks,
+    usage: "NETWORK CONTAINER",
+    summary: "Take a container off a network",
+    examples: &[],
+    operand: Operand::Network,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(DISCONNECT_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(DISCONNECT_FLAGS)?;
+        call.engine()?.network_disconnect(&names[0], &names[1])?;
+        Ok(0)
+    },
+};
+
+pub static RELOAD: Command = Command {
+    name: "network reload",
+    group: Group::Networks,
+    usage: "",
+    summary: "Make bridges and firewall rules again that others took away",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (NoArgs, _) = call.parse(NO_FLAGS)?;
+        call.engine()?.network_reload()?;
+        Ok(0)
+    },
+};
+
+pub static PORT: Command = Command {
+    name: "port",
+    group: Group::Watch,
+    usage: "CONTAINER [PORT[/udp]]",
+    summary: "Show where a container's ports are published",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, 2),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (NoArgs, operands) = call.parse(NO_FLAGS)?;
+        let port = operands.get(1).map(String::as_str);
+        let mut text = String::new();
+        for line in call.engine()?.ports(&operands[0], port)? {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        print(&text)?;
+        Ok(0)
+    },
+};
+
+pub static RM: Command = Command {
+    name: "network rm",
+    group: Group::Networks,
+    usage: "NETWORK [NETWORK…]",
+    summary: "Remove networks that no container is on",
+    examples: &[],
+    operand: Operand::Network,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.network_remove(name)?;
+            print_line(name)
+        })
+    },
+};
+
+#[derive(Default)]
+struct PruneArgs {
+    force: bool,
+}
+
+static PRUNE_FLAGS: &[Flag<PruneArgs>] =
+    &[Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f')];
+
+pub static PRUNE: Command = Command {
+    name: "network prune",
+    group: Group::Networks,
+    usage: "[FLAGS]",
+    summary: "Remove networks that no container is on",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(PRUNE_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(PRUNE_FLAGS)?;
+        if !args.force && !confirmed("This removes all networks that no container is on.")? {
+            return Ok(0);
+        }
+        let removed = call.engine()?.network_prune()?;
+        if !removed.is_empty() {
+            print_line(&format!("Deleted Networks:\n{}", removed.join("\n")))?;
+        }
+        Ok(0)
+    },
+};

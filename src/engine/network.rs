@@ -1,0 +1,317 @@
+//! Networks: those of a container as it starts and ends, and the `network` verbs.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::process::Pid;
+
+use super::Engine;
+use super::options::{CreateOptions, NetworkOptions, Publish};
+use super::view::NetworkView;
+use crate::container::monitor::Surroundings;
+use crate::container::names;
+use crate::container::record::{Files, NetworkRecord, Record};
+use crate::container::state::{State, is_watched};
+use crate::error::{Result, fail};
+use crate::network::config::{self, DEFAULT, Network};
+use crate::network::link::{format_mac, parse_mac};
+use crate::network::wiring::Inside;
+use crate::network::wiring::{self, Want, Who};
+use crate::network::{bridge, firewall, ipam};
+use crate::store::{self, Lock, Roots};
+use crate::sys;
+use crate::sys::netlink::Socket;
+
+/// A container's networks, made and unmade by its monitor.
+pub(super) struct Networks<'a> {
+    roots: &'a Roots,
+    record: &'a Record,
+    has_begun: bool,
+    /// Hold the published ports.
+    held: Vec<OwnedFd>,
+}
+
+impl<'a> Networks<'a> {
+    pub fn new(roots: &'a Roots, record: &'a Record) -> Self {
+        Networks { roots, record, has_begun: false, held: Vec::new() }
+    }
+}
+
+impl Surroundings for Networks<'_> {
+    fn set_up(&mut self, pid: Pid) -> Result<()> {
+        // Begun again by its restart policy, it may have been renamed or connected meanwhile.
+        let present = match std::mem::replace(&mut self.has_begun, true) {
+            true => Some(Record::read(self.roots, &self.record.id)?),
+            false => None,
+        };
+        let record = present.as_ref().unwrap_or(self.record);
+        let wants: Result<Vec<Want>> =
+            record.networks.iter().map(|network| want(record, network)).collect();
+        let publish: Result<Vec<Publish>> =
+            record.publish.iter().map(|text| Publish::parse(text)).collect();
+        self.held = wiring::set_up(self.roots, pid, &who(record), &wants?, &publish?)?;
+        Ok(())
+    }
+
+    fn take_down(&mut self) -> Result<()> {
+        // Free before anyone hears that the container is over.
+        self.held.clear();
+        wiring::take_down(self.roots, &self.record.id)
+    }
+}
+
+fn who(record: &Record) -> Who<'_> {
+    Who { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
+}
+
+/// Whether a container runs, or is being started or wound up: its lease is its own.
+fn is_alive(roots: &Roots, id: &str) -> bool {
+    // One that can't be told is left alone.
+    is_watched(&Files::new(roots, id)).unwrap_or(true)
+}
+
+fn want(record: &Record, network: &NetworkRecord) -> Result<Want> {
+    let addresses = network.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok());
+    let mut names = vec![record.name.clone()];
+    names.extend(network.aliases.iter().cloned());
+    if !names.contains(&record.hostname) {
+        names.push(record.hostname.clone());
+    }
+    Ok(Want {
+        network: network.name.clone(),
+        addresses: addresses.collect(),
+        mac: network.mac.as_deref().map(parse_mac).transpose()?,
+        names,
+    })
+}
+
+impl Engine {
+    /// The kind of network and those that a new container is to be on.
+    pub(super) fn networks(&self, options: &CreateOptions) -> Result<(String, Vec<NetworkRecord>)> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in &options.networks {
+            let name = match name.as_str() {
+                "bridge" | "default" => DEFAULT,
+                name => name,
+            };
+            if names.contains(&name) {
+                fail!("--net {name} was given twice");
+            }
+            names.push(name);
+        }
+        if names.is_empty() {
+            names.push(DEFAULT);
+        }
+        let is_special = |name: &&str| matches!(*name, "none" | "host") || name.contains(':');
+        if let Some(special) = names.iter().find(|name| is_special(name)) {
+            if names.len() > 1 {
+                fail!("--net {special} can't go with other networks");
+            }
+            if !options.addresses.is_empty() || options.mac.is_some() || !options.aliases.is_empty()
+            {
+                fail!(
+                    "--ip, --mac-address and --network-alias need a network, not --net {special}"
+                );
+            }
+            if special.contains(':') && (!options.publish.is_empty() || options.publish_all) {
+                fail!("-p can't go with --net {special}: publish the ports of that container");
+            }
+            let kind = match special.split_once(':') {
+                Some(("container", name)) => format!("container:{}", self.record(name)?.id),
+                Some(_) => fail!("no such network: '{special}'"),
+                None => (*special).to_owned(),
+            };
+            return Ok((kind, Vec::new()));
+        }
+        let mut networks = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            let network = Network::open(&self.roots, name)?;
+            let first = at == 0;
+            networks.push(NetworkRecord {
+                name: network.name,
+                addresses: options
+                    .addresses
+                    .iter()
+                    .filter(|_| first)
+                    .map(IpAddr::to_string)
+                    .collect(),
+                mac: options.mac.filter(|_| first).map(format_mac),
+                aliases: options.aliases.clone(),
+            });
+        }
+        Ok((names[0].to_owned(), networks))
+    }
+
+    /// `network create`: gives its id.
+    pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
+        if !config::is_valid(&options.name) {
+            fail!("bad network name '{}'", options.name);
+        }
+        if matches!(options.name.as_str(), "none" | "host" | "bridge" | "default" | "container") {
+            fail!("a network can't be called {}: the name has a meaning of its own", options.name);
+        }
+        let network = config::create(&self.roots, options)?;
+        bridge::ensure(&mut Socket::route()?, &self.roots, &network)?;
+        Ok(network.id)
+    }
+
+    /// `network ls`, the three that always exist among them.
+    pub fn network_list(&self) -> Result<Vec<NetworkView>> {
+        let mut views = Vec::new();
+        for network in Network::all(&self.roots)? {
+            let leases = ipam::leases(&self.roots, &network)?;
+            let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
+            containers.dedup();
+            containers.retain(|owner| is_alive(&self.roots, owner));
+            let text = |of: fn(&config::Pool) -> String| network.pools.iter().map(of).collect();
+            views.push(NetworkView {
+                id: network.id.clone(),
+                driver: "bridge",
+                subnets: text(|pool| pool.subnet.to_string()),
+                gateways: text(|pool| pool.gateway.to_string()),
+                containers: containers.len(),
+                internal: network.internal,
+                ipv6: network.pool(false).is_some(),
+                labels: network.labels.clone(),
+                name: network.name,
+            });
+        }
+        for name in ["host", "none"] {
+            views.push(NetworkView {
+                id: String::new(),
+                name: name.to_owned(),
+                driver: if name == "none" { "null" } else { "host" },
+                subnets: Vec::new(),
+                gateways: Vec::new(),
+                containers: 0,
+                internal: false,
+                ipv6: false,
+                labels: Vec::new(),
+            });
+        }
+        Ok(views)
+    }
+
+    /// `network rm`
+    pub fn network_remove(&self, name: &str) -> Result<()> {
+        if matches!(name, "none" | "host" | DEFAULT) {
+            fail!("network {name} always exists: it can't be removed");
+        }
+        let network = Network::resolve(&self.roots, name)?;
+        config::remove(&self.roots, &network, is_alive)
+    }
+
+    /// `network connect`: a container that runs gets the interface at once, and every one at its
+    /// next start. Killed in between, a running container has an interface that the next start
+    /// forgets.
+    pub fn network_connect(
+        &self,
+        network: &str,
+        container: &str,
+        addresses: &[IpAddr],
+        aliases: &[String],
+    ) -> Result<()> {
+        let network = self.network(network)?;
+        let (mut record, _change) = self.change_networks(container)?;
+        if record.networks.iter().any(|known| known.name == network.name) {
+            fail!("container {container} is on network {} already", network.name);
+        }
+        let wanted = NetworkRecord {
+            name: network.name.clone(),
+            addresses: addresses.iter().map(IpAddr::to_string).collect(),
+            mac: None,
+            aliases: aliases.to_vec(),
+        };
+        if let Some(state) = self.running_state(&record)?
+            && let Some(pid) = Pid::from_raw(state.pid)
+        {
+            let inside = Inside::open(pid)?;
+            // What was entered was this container's only if that process still is who it was.
+            if sys::process::start_time(pid) != Some(state.start_time) {
+                fail!("container {container} ended just now");
+            }
+            wiring::connect(&self.roots, inside, &who(&record), &want(&record, &wanted)?)?;
+        }
+        record.networks.push(wanted);
+        record.network.clone_from(&record.networks[0].name);
+        record.write(&self.roots)
+    }
+
+    /// `network disconnect`
+    pub fn network_disconnect(&self, network: &str, container: &str) -> Result<()> {
+        let network = self.network(network)?;
+        let (mut record, _change) = self.change_networks(container)?;
+        if !record.networks.iter().any(|known| known.name == network.name) {
+            fail!("container {container} is not on network {}", network.name);
+        }
+        if self.running_state(&record)?.is_some() {
+            wiring::disconnect(&self.roots, &record.id, &network.name)?;
+        }
+        record.networks.retain(|known| known.name != network.name);
+        record.network = record.networks.first().map_or("none", |first| &first.name).to_owned();
+        record.write(&self.roots)
+    }
+
+    /// By name, id or Docker's name of the default one.
+    fn network(&self, name: &str) -> Result<Network> {
+        match name {
+            "bridge" | "default" => Network::open(&self.roots, DEFAULT),
+            "none" | "host" => {
+                fail!("network {name} can't be joined or left while a container runs")
+            }
+            name => Network::resolve(&self.roots, name),
+        }
+    }
+
+    /// The record of a container whose networks can be changed, and the lock on it.
+    fn change_networks(&self, container: &str) -> Result<(Record, Lock)> {
+        // What a killed monitor left goes before the lock is taken, which is needed for that too.
+        self.condition(&self.record(container)?)?;
+        let id = names::resolve(&self.roots, container)?;
+        let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {
+            fail!("no such container: {container}")
+        };
+        let record = Record::read(&self.roots, &id)?;
+        if record.network == "host" || record.network.contains(':') {
+            fail!(
+                "container {container} uses the network of {}: it has none of its own",
+                record.network
+            );
+        }
+        Ok((record, change))
+    }
+
+    /// As `condition`, for one who holds the lock of changes.
+    fn running_state(&self, record: &Record) -> Result<Option<State>> {
+        let files = Files::new(&self.roots, &record.id);
+        if !is_watched(&files)? {
+            return Ok(None);
+        }
+        let state = store::read_json::<State>(&files.state())?;
+        Ok(state.filter(|state| sys::process::open(state.pid, state.start_time).is_some()))
+    }
+
+    /// `network reload`: makes again what others took away.
+    pub fn network_reload(&self) -> Result<()> {
+        wiring::reload(&self.roots)
+    }
+
+    /// Told once in a boot on a host without a packet filter of use: what won't work.
+    pub fn network_warning(&self) -> Option<&'static str> {
+        let told = self.roots.run.join("no-iptables");
+        if firewall::is_available() || told.exists() {
+            return None;
+        }
+        // If it can't be noted, it is told again.
+        let _ = std::fs::write(&told, "");
+        Some(
+            "there is no iptables on this host: containers reach the host and each other, but \
+             nothing beyond, and no port can be published",
+        )
+    }
+
+    /// `network prune`: gives the names of those removed.
+    pub fn network_prune(&self) -> Result<Vec<String>> {
+        config::prune(&self.roots, is_alive)
+    }
+}

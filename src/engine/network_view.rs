@@ -1,0 +1,255 @@
+//! What `ps`, `port` and `inspect` tell of networks.
+
+use miniserde::json::{Object, Value, to_string};
+
+use super::Engine;
+use super::inspect::{array, instant, map, number, object, text};
+use crate::container::record::Record;
+use crate::container::state::Condition;
+use crate::error::{Context, Result, fail};
+use crate::network::config::{DEFAULT, Network};
+use crate::network::ipam;
+use crate::network::ports::{PortMap, Publish};
+use crate::network::wiring::{Endpoint, Wiring};
+
+/// Under Docker's names.
+pub(super) fn network_names(record: &Record) -> Vec<String> {
+    match record.networks.as_slice() {
+        [] => vec![record.network.clone()],
+        networks => networks.iter().map(|network| network.name.clone()).collect(),
+    }
+}
+
+/// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
+pub(super) fn port_bindings(record: &Record) -> Value {
+    let mut bindings = Object::new();
+    for publish in record.publish.iter().filter_map(|text| Publish::parse(text).ok()) {
+        let key = format!("{}/{}", publish.container, publish.protocol.name());
+        let host = publish.host.map(|range| range.to_string()).unwrap_or_default();
+        let address = publish.address.map(|address| address.to_string()).unwrap_or_default();
+        push(&mut bindings, key, object([("HostIp", text(address)), ("HostPort", text(host))]));
+    }
+    Value::Object(bindings)
+}
+
+/// Adds to the array under `key`.
+fn push(object: &mut Object, key: String, value: Value) {
+    match object.get_mut(&key) {
+        Some(Value::Array(values)) => values.push(value),
+        _ => drop(object.insert(key, array([value]))),
+    }
+}
+
+impl Engine {
+    /// The ports and addresses of a running container, as `ps` shows them.
+    pub(super) fn reachable_at(&self, record: &Record) -> (Vec<String>, Vec<String>) {
+        if record.networks.is_empty() {
+            return (record.exposed.clone(), Vec::new());
+        }
+        // One that can't be read has nothing to show; `inspect` says why.
+        let Ok(wiring) = Wiring::read(&self.roots, &record.id) else { return Default::default() };
+        let mut ports = published(&wiring.ports);
+        let is_published = |exposed: &&String| {
+            wiring
+                .ports
+                .iter()
+                .any(|map| format!("{}/{}", map.container_port, map.protocol) == **exposed)
+        };
+        ports.extend(record.exposed.iter().filter(|exposed| !is_published(exposed)).cloned());
+        let addresses = wiring.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        (ports, addresses.map(|address| address.address.clone()).collect())
+    }
+
+    /// `port`: lines such as `80/tcp -> 0.0.0.0:8080`, or with a port only what it leads to.
+    pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<String>> {
+        let record = self.record(name)?;
+        let wiring = match self.condition(&record)? {
+            Condition::Running(_) => Wiring::read(&self.roots, &record.id)?,
+            _ => return Ok(Vec::new()),
+        };
+        let Some(port) = port else {
+            let line = |map: &PortMap| {
+                Ok(format!("{}/{} -> {}", map.container_port, map.protocol, map.socket_address()?))
+            };
+            return wiring.ports.iter().map(line).collect();
+        };
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        let wanted =
+            |map: &&PortMap| map.container_port.to_string() == number && map.protocol == protocol;
+        let found: Result<Vec<String>> = wiring
+            .ports
+            .iter()
+            .filter(wanted)
+            .map(|map| Ok(map.socket_address()?.to_string()))
+            .collect();
+        match found?.as_slice() {
+            [] => fail!("container {name} has published no port {number}/{protocol}"),
+            found => Ok(found.to_vec()),
+        }
+    }
+
+    pub(super) fn network_settings(&self, record: &Record) -> Result<Value> {
+        let wiring = Wiring::read(&self.roots, &record.id)
+            .context(|| format!("inspect the networks of container {}", record.name))?;
+        let mut networks = Object::new();
+        for wanted in &record.networks {
+            let endpoint = wiring.endpoints.iter().find(|endpoint| endpoint.network == wanted.name);
+            let aliases = wanted.aliases.iter().map(text);
+            networks.insert(wanted.name.clone(), settings(endpoint, array(aliases)));
+        }
+        if record.networks.is_empty() && !record.network.contains(':') {
+            networks.insert(record.network.clone(), settings(None, array([])));
+        }
+        let mut ports = Object::new();
+        for map in &wiring.ports {
+            let key = format!("{}/{}", map.container_port, map.protocol);
+            let host = text(map.port);
+            push(&mut ports, key, object([("HostIp", text(&map.address)), ("HostPort", host)]));
+        }
+        for exposed in &record.exposed {
+            if ports.get(exposed).is_none() {
+                ports.insert(exposed.clone(), Value::Null);
+            }
+        }
+        let Value::Object(mut all) = settings(wiring.endpoints.first(), array([])) else {
+            fail!("network settings are an object")
+        };
+        all.insert("Ports".to_owned(), Value::Object(ports));
+        all.insert("Networks".to_owned(), Value::Object(networks));
+        Ok(Value::Object(all))
+    }
+
+    /// `network inspect`
+    pub(super) fn network_inspect(&self, name: &str) -> Result<String> {
+        if matches!(name, "none" | "host") {
+            let driver = if name == "none" { "null" } else { "host" };
+            return Ok(to_string(&object([
+                ("Name", text(name)),
+                ("Driver", text(driver)),
+                ("Scope", text("local")),
+            ])));
+        }
+        let network = match name {
+            "bridge" | "default" | DEFAULT => Network::open(&self.roots, DEFAULT)?,
+            name => Network::resolve(&self.roots, name)?,
+        };
+        let pools = network.pools.iter().map(|pool| {
+            object([
+                ("Subnet", text(pool.subnet)),
+                ("Gateway", text(pool.gateway)),
+                ("IPRange", text(pool.range.map(|range| range.to_string()).unwrap_or_default())),
+            ])
+        });
+        let mut containers = Object::new();
+        for lease in ipam::leases(&self.roots, &network)? {
+            let Ok(wiring) = Wiring::read(&self.roots, &lease.owner) else { continue };
+            let endpoint = wiring.endpoints.iter().find(|known| known.network == network.name);
+            if let Some(endpoint) = endpoint {
+                containers.insert(lease.owner, member(&wiring.name, endpoint));
+            }
+        }
+        Ok(to_string(&object([
+            ("Name", text(&network.name)),
+            ("Id", text(&network.id)),
+            ("Created", instant(network.created)),
+            ("Scope", text("local")),
+            ("Driver", text("bridge")),
+            ("EnableIPv6", Value::Bool(network.pool(false).is_some())),
+            ("IPAM", object([("Driver", text("default")), ("Config", array(pools))])),
+            ("Internal", Value::Bool(network.internal)),
+            ("Bridge", text(&network.bridge)),
+            ("Containers", Value::Object(containers)),
+            ("Options", map(&network.options)),
+            ("Labels", map(&network.labels)),
+        ])))
+    }
+}
+
+/// A container in `network inspect`.
+fn member(name: &str, endpoint: &Endpoint) -> Value {
+    let address = |ipv4: bool| {
+        let mut addresses = endpoint.addresses.iter();
+        let address = addresses.find(|address| address.address.contains('.') == ipv4);
+        text(address.map_or(String::new(), |found| format!("{}/{}", found.address, found.prefix)))
+    };
+    object([
+        ("Name", text(name)),
+        ("MacAddress", text(&endpoint.mac)),
+        ("IPv4Address", address(true)),
+        ("IPv6Address", address(false)),
+    ])
+}
+
+/// Docker's fields of one endpoint; empty without one.
+fn settings(endpoint: Option<&Endpoint>, aliases: Value) -> Value {
+    let address = |ipv4: bool| {
+        endpoint.and_then(|endpoint| {
+            endpoint.addresses.iter().find(|address| address.address.contains('.') == ipv4)
+        })
+    };
+    let field = |ipv4: bool, of: fn(&crate::network::wiring::Address) -> &str| {
+        text(address(ipv4).map_or("", of))
+    };
+    let prefix = |ipv4: bool| number(address(ipv4).map_or(0, |address| address.prefix.into()));
+    object([
+        ("Aliases", aliases),
+        ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
+        ("MacAddress", text(endpoint.map_or("", |endpoint| &endpoint.mac))),
+        ("IPAddress", field(true, |address| &address.address)),
+        ("IPPrefixLen", prefix(true)),
+        ("Gateway", field(true, |address| &address.gateway)),
+        ("GlobalIPv6Address", field(false, |address| &address.address)),
+        ("GlobalIPv6PrefixLen", prefix(false)),
+        ("IPv6Gateway", field(false, |address| &address.gateway)),
+    ])
+}
+
+/// `0.0.0.0:8080->80/tcp`, neighbouring ports as ranges.
+fn published(maps: &[PortMap]) -> Vec<String> {
+    let mut runs: Vec<(PortMap, u16)> = Vec::new();
+    let mut sorted: Vec<&PortMap> = maps.iter().collect();
+    sorted.sort_by_key(|map| (&map.address, &map.protocol, map.container_port, map.port));
+    for map in sorted {
+        match runs.last_mut() {
+            Some((first, length))
+                if (&first.address, &first.protocol) == (&map.address, &map.protocol)
+                    && first.port.checked_add(*length) == Some(map.port)
+                    && first.container_port.checked_add(*length) == Some(map.container_port) =>
+            {
+                *length += 1;
+            }
+            _ => runs.push((map.clone(), 1)),
+        }
+    }
+    let line = |(map, length): &(PortMap, u16)| {
+        let range = |first: u16| match length {
+            1 => first.to_string(),
+            _ => format!("{first}-{}", first + (length - 1)),
+        };
+        let address = match map.address.contains(':') {
+            true => format!("[{}]", map.address),
+            false => map.address.clone(),
+        };
+        format!("{address}:{}->{}/{}", range(map.port), range(map.container_port), map.protocol)
+    };
+    runs.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_ports_are_shown_as_ranges() {
+        let map = |port, container_port| PortMap {
+            protocol: "tcp".into(),
+            address: "0.0.0.0".into(),
+            port,
+            container_port,
+        };
+        assert_eq!(
+            published(&[map(8001, 81), map(8000, 80), map(9000, 82)]),
+            ["0.0.0.0:8000-8001->80-81/tcp", "0.0.0.0:9000->82/tcp"]
+        );
+    }
+}

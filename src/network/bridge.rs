@@ -1,0 +1,96 @@
+//! A network's bridge: the host's end of it, with the gateway's address.
+
+use std::net::IpAddr;
+
+use super::config::{Network, hash};
+use super::link::{self, Link};
+use crate::error::{Context, Result, fail};
+use crate::store::Roots;
+use crate::sys::netlink::{Batch, Socket};
+
+/// The MTU where the host has no default route to take one from.
+const DEFAULT_MTU: u32 = 1500;
+/// IPv6 doesn't work below (RFC 8200); nothing else of today does either.
+pub const MIN_MTU: u32 = 1280;
+
+/// The network's bridge; one that isn't there, or isn't ready, is made so. The second value tells
+/// whether that was needed.
+pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
+    if let Some(link) = link::find(socket, &network.bridge)?.filter(|link| link.is_up) {
+        return Ok((link, false));
+    }
+    let _change = network.lock(roots)?;
+    let mtu = match network.mtu {
+        Some(mtu) => mtu,
+        None => host_mtu(socket)?,
+    };
+    if link::find(socket, &network.bridge)?.is_none() {
+        let mut batch = Batch::default();
+        link::add_bridge(&mut batch, &network.bridge, mac(network), mtu);
+        socket.send(batch)?;
+    }
+    let Some(found) = link::find(socket, &network.bridge)? else {
+        fail!("bridge {} is gone just after it was made", network.bridge);
+    };
+    // Up comes last: a bridge that is up is ready.
+    let mut batch = Batch::default();
+    for pool in &network.pools {
+        link::add_address(&mut batch, found.index, pool.gateway, &pool.subnet);
+    }
+    let has_ipv6 = network.pool(false).is_some();
+    link::set_up(&mut batch, &network.bridge, has_ipv6);
+    socket.send(batch).context(|| format!("set up bridge {}", network.bridge))?;
+    forward(network)?;
+    Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
+}
+
+/// Switches forwarding on: without it nothing leaves the bridge but to the host itself.
+pub fn forward(network: &Network) -> Result<()> {
+    set("/proc/sys/net/ipv4/ip_forward", "1")?;
+    if network.pool(false).is_some() {
+        set("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+/// Lets packets of 127.0.0.1 leave by the bridge, to reach a published port. The firewall has the
+/// rule that keeps the containers from reaching the host's loopback in turn (CVE-2020-8558): it
+/// must be there first.
+pub fn route_localnet(network_bridge: &str) -> Result<()> {
+    set(&format!("/proc/sys/net/ipv4/conf/{network_bridge}/route_localnet"), "1")
+}
+
+/// Written only if it isn't so already: the file may be read-only on a host that was prepared.
+fn set(path: &str, value: &str) -> Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|present| present.trim_end() == value) {
+        return Ok(());
+    }
+    std::fs::write(path, value).context(|| format!("write {value} to {path}"))
+}
+
+/// That of the host's default route, as containers can't send larger packets through it.
+fn host_mtu(socket: &mut Socket) -> Result<u32> {
+    let routes = link::routes(socket)?;
+    let Some(default) = routes.iter().find(|route| route.to.is_none()) else {
+        return Ok(DEFAULT_MTU);
+    };
+    let mtu = link::get(socket, default.link)?.map_or(DEFAULT_MTU, |link| link.mtu);
+    Ok(mtu.max(MIN_MTU))
+}
+
+/// A hardware address of the locally administered kind that is always the same for a network.
+fn mac(network: &Network) -> link::Mac {
+    let [a, b, c, d] = hash(network.id.as_bytes()).to_be_bytes();
+    [0x02, 0x42, a, b, c, d]
+}
+
+/// What a container's interface has by default: made from its address, so that whoever knew the
+/// address before it was given again still has the right one.
+pub fn container_mac(addresses: &[IpAddr]) -> link::Mac {
+    let tail = match addresses.first() {
+        Some(IpAddr::V4(address)) => address.octets(),
+        Some(IpAddr::V6(address)) => hash(&address.octets()).to_be_bytes(),
+        None => [0; 4],
+    };
+    [0x02, 0x42, tail[0], tail[1], tail[2], tail[3]]
+}

@@ -1,0 +1,546 @@
+//! Networks on record: `networks/<name>/config.json`, and how a new one gets its subnet.
+//!
+//! The default network is made when it is first needed. A network's bridge has a name of its own,
+//! `mydocker-` and random digits: all bridges of ours can be told from others by one pattern, which
+//! the firewall's rules use, and two state roots don't collide.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use miniserde::{Deserialize, Serialize};
+
+use super::firewall;
+use super::ipam::{self, IsAlive};
+use super::link::{self, Route};
+use super::subnet::Subnet;
+use crate::error::{Context, Error, Result, fail};
+use crate::store::{self, DEFAULT_ROOT, Durability, Lock, LockMode, Roots};
+use crate::sys::netlink::Socket;
+use crate::time::Instant;
+
+/// The network that containers join by default; every state root has its own of that name.
+pub const DEFAULT: &str = "mydocker0";
+/// What every bridge of ours begins with.
+pub const BRIDGE_PREFIX: &str = "mydocker";
+
+const VERSION: u32 = 1;
+
+/// A network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    pub bridge: String,
+    /// One of a family.
+    pub pools: Vec<Pool>,
+    /// No way out, and no published ports.
+    pub internal: bool,
+    /// `None`: that of the host's default route.
+    pub mtu: Option<u32>,
+    /// Where ports are published that say no address.
+    pub publish_address: Option<IpAddr>,
+    pub labels: Vec<(String, String)>,
+    /// As given.
+    pub options: Vec<(String, String)>,
+}
+
+/// A subnet and what of it is given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    pub subnet: Subnet,
+    /// The bridge's address.
+    pub gateway: IpAddr,
+    /// Addresses are taken from here only.
+    pub range: Option<Subnet>,
+}
+
+/// What `network create` asks for.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkOptions {
+    pub name: String,
+    pub internal: bool,
+    pub ipv6: bool,
+    /// Each with the address it was written with.
+    pub subnets: Vec<(Subnet, IpAddr)>,
+    pub gateways: Vec<IpAddr>,
+    pub ranges: Vec<Subnet>,
+    pub mtu: Option<u32>,
+    pub publish_address: Option<IpAddr>,
+    pub labels: Vec<(String, String)>,
+    pub options: Vec<(String, String)>,
+}
+
+/// The file's content.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    name: String,
+    id: String,
+    created: i64,
+    bridge: String,
+    pools: Vec<StoredPool>,
+    internal: bool,
+    mtu: Option<u32>,
+    publish_address: Option<String>,
+    labels: Vec<(String, String)>,
+    options: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPool {
+    subnet: String,
+    gateway: String,
+    range: Option<String>,
+}
+
+impl Network {
+    /// The network of that name; the default one is made if it isn't there yet.
+    pub fn open(roots: &Roots, name: &str) -> Result<Network> {
+        match Network::read(roots, name)? {
+            Some(network) => Ok(network),
+            None if name == DEFAULT => make_default(roots),
+            None => {
+                fail!("no such network: {name}; `mydocker network ls` lists those that are here")
+            }
+        }
+    }
+
+    pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
+        let path = dir(roots, name).join("config.json");
+        let Some(stored) = store::read_json::<Stored>(&path)? else { return Ok(None) };
+        if stored.version != VERSION {
+            fail!("{} is of version {}, not {VERSION}", path.display(), stored.version);
+        }
+        stored.lift().context(|| format!("read {}", path.display())).map(Some)
+    }
+
+    /// All networks, by name, the default one among them.
+    pub fn all(roots: &Roots) -> Result<Vec<Network>> {
+        Network::open(roots, DEFAULT)?;
+        known(roots)
+    }
+
+    /// The one of `name`, or whose id begins so.
+    pub fn resolve(roots: &Roots, name: &str) -> Result<Network> {
+        if is_valid(name)
+            && let Some(network) = Network::read(roots, name)?
+        {
+            return Ok(network);
+        }
+        let mut networks = Network::all(roots)?;
+        networks.retain(|network| network.name == name || network.id.starts_with(name));
+        match (networks.len(), networks.pop()) {
+            (1, Some(network)) => Ok(network),
+            (0, _) | (_, None) => fail!("no such network: {name}"),
+            _ => fail!("'{name}' is ambiguous: several networks' ids begin so"),
+        }
+    }
+
+    /// The pool that `address` is of the family of.
+    pub fn pool(&self, ipv4: bool) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.subnet.is_ipv4() == ipv4)
+    }
+
+    /// Held while addresses are given out and names are told.
+    pub fn lock(&self, roots: &Roots) -> Result<Lock> {
+        let path = dir(roots, &self.name).join(".lock");
+        Lock::wait(&path, LockMode::Exclusive).map_err(|error| match error.errno() {
+            Some(rustix::io::Errno::NOENT) => {
+                Error::new(format!("network {} was removed meanwhile", self.name))
+            }
+            _ => error,
+        })
+    }
+
+    /// Writes the directory and the file: killed between them there is an empty directory, which
+    /// the next `create` of that name takes over.
+    fn write(&self, roots: &Roots) -> Result<()> {
+        let dir = dir(roots, &self.name);
+        store::make_dir(&roots.networks())?;
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made.context(|| format!("make {}", dir.display()))?,
+        }
+        let stored = Stored {
+            version: VERSION,
+            name: self.name.clone(),
+            id: self.id.clone(),
+            created: self.created,
+            bridge: self.bridge.clone(),
+            pools: self
+                .pools
+                .iter()
+                .map(|pool| StoredPool {
+                    subnet: pool.subnet.to_string(),
+                    gateway: pool.gateway.to_string(),
+                    range: pool.range.map(|range| range.to_string()),
+                })
+                .collect(),
+            internal: self.internal,
+            mtu: self.mtu,
+            publish_address: self.publish_address.map(|address| address.to_string()),
+            labels: self.labels.clone(),
+            options: self.options.clone(),
+        };
+        store::replace_json(&dir.join("config.json"), &stored, Durability::Synced)?;
+        store::sync_parent(&dir)
+    }
+}
+
+impl Stored {
+    fn lift(self) -> Result<Network> {
+        let address = |text: &str| -> Result<IpAddr> {
+            text.parse().map_err(|_| Error::new(format!("'{text}' is no IP address")))
+        };
+        let mut pools = Vec::with_capacity(self.pools.len());
+        for pool in &self.pools {
+            pools.push(Pool {
+                subnet: Subnet::parse(&pool.subnet)?.0,
+                gateway: address(&pool.gateway)?,
+                range: match &pool.range {
+                    Some(range) => Some(Subnet::parse(range)?.0),
+                    None => None,
+                },
+            });
+        }
+        if !self.bridge.starts_with(BRIDGE_PREFIX) || self.bridge.len() > link::MAX_NAME {
+            fail!("'{}' is no bridge of ours", self.bridge);
+        }
+        Ok(Network {
+            name: self.name,
+            id: self.id,
+            created: self.created,
+            bridge: self.bridge,
+            pools,
+            internal: self.internal,
+            mtu: self.mtu,
+            publish_address: self.publish_address.as_deref().map(address).transpose()?,
+            labels: self.labels,
+            options: self.options,
+        })
+    }
+}
+
+/// Where a network's files lie.
+pub fn dir(roots: &Roots, name: &str) -> PathBuf {
+    roots.networks().join(name)
+}
+
+/// Whether `name` can be a network's: also one component of a path.
+pub fn is_valid(name: &str) -> bool {
+    name.len() <= 128
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// All networks that are on record.
+pub fn known(roots: &Roots) -> Result<Vec<Network>> {
+    let mut networks = Vec::new();
+    let mut names = store::list(&roots.networks())?;
+    names.sort_unstable();
+    for name in names {
+        networks.extend(Network::read(roots, &name)?);
+    }
+    Ok(networks)
+}
+
+/// One `create` at a time chooses a subnet.
+fn lock_all(roots: &Roots) -> Result<Lock> {
+    store::make_dir(&roots.networks())?;
+    Lock::wait(&roots.networks().join(".lock"), LockMode::Exclusive)
+}
+
+/// Records a new network.
+pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
+    let _choice = lock_all(roots)?;
+    if Network::read(roots, &options.name)?.is_some() || options.name == DEFAULT {
+        fail!("a network called {} is there already", options.name);
+    }
+    let network = describe(roots, options)?;
+    network.write(roots)?;
+    Ok(network)
+}
+
+/// Removes a network that nobody uses: its bridge, then its files. Killed in between, the network is
+/// there and its bridge is made again when it is needed.
+pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
+    let _choice = lock_all(roots)?;
+    let _change = network.lock(roots)?;
+    take_bridge_down(roots, network, is_alive)?;
+    let doomed = roots.networks().join(format!(".removing-{}", network.id));
+    let dir = dir(roots, &network.name);
+    fs::rename(&dir, &doomed).context(|| format!("remove {}", dir.display()))?;
+    store::remove_tree(&doomed)
+}
+
+/// Removes the networks that nobody uses, and tells which. The default one stays on record, without
+/// its bridge.
+pub fn prune(roots: &Roots, is_alive: IsAlive) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for network in known(roots)? {
+        let is_used =
+            ipam::leases(roots, &network)?.iter().any(|lease| is_alive(roots, &lease.owner));
+        match network.name.as_str() {
+            _ if is_used => {}
+            DEFAULT => {
+                let _change = network.lock(roots)?;
+                take_bridge_down(roots, &network, is_alive)?;
+            }
+            _ => {
+                remove(roots, &network, is_alive)?;
+                removed.push(network.name);
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The caller holds the network's lock.
+fn take_bridge_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
+    ipam::reclaim(roots, network, is_alive)?;
+    let leases = ipam::leases(roots, network)?;
+    if let Some(lease) = leases.first() {
+        let name = lease.names.first().map_or("", String::as_str);
+        fail!(
+            "network {} is in use by container {name}{}; stop or disconnect it first",
+            network.name,
+            if leases.len() > 1 { " and others" } else { "" }
+        );
+    }
+    firewall::forget(roots, network)?;
+    link::delete(&mut Socket::route()?, &network.bridge)
+}
+
+fn make_default(roots: &Roots) -> Result<Network> {
+    let _choice = lock_all(roots)?;
+    if let Some(network) = Network::read(roots, DEFAULT)? {
+        return Ok(network);
+    }
+    let options = NetworkOptions { name: DEFAULT.to_owned(), ..NetworkOptions::default() };
+    let mut network = describe(roots, &options)?;
+    if roots.state.as_os_str() == DEFAULT_ROOT {
+        network.bridge = DEFAULT.to_owned();
+    }
+    network.write(roots)?;
+    Ok(network)
+}
+
+fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
+    let mut socket = Socket::route()?;
+    let routes = link::routes(&mut socket)?;
+    let others = known(roots)?;
+    let mut pools = Vec::new();
+    for &(subnet, written) in &options.subnets {
+        if pools.iter().any(|pool: &Pool| pool.subnet.is_ipv4() == subnet.is_ipv4()) {
+            fail!("--subnet {subnet}: a network has one subnet of each family");
+        }
+        if !subnet.is_ipv4() && !options.ipv6 {
+            fail!("--subnet {subnet} is of IPv6: give --ipv6 too");
+        }
+        if let Some(conflict) = conflict(&subnet, &others, &routes) {
+            fail!("--subnet {subnet} overlaps {conflict}; choose another");
+        }
+        pools.push(pool(subnet, written, options)?);
+    }
+    if !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
+        let subnet = choose(roots, ipv4_candidates(), &others, &routes)?;
+        pools.insert(0, pool(subnet, subnet.first(), options)?);
+    }
+    if options.ipv6 && pools.iter().all(|pool| pool.subnet.is_ipv4()) {
+        let subnet = choose(roots, ipv6_candidates()?, &others, &routes)?;
+        pools.push(pool(subnet, subnet.first(), options)?);
+    }
+    for address in options.gateways.iter().copied().chain(options.ranges.iter().map(Subnet::first))
+    {
+        if !pools.iter().any(|pool| pool.subnet.contains(address)) {
+            fail!("{address} lies in no subnet of the network");
+        }
+    }
+    let id = random_digits()?;
+    Ok(Network {
+        name: options.name.clone(),
+        created: Instant::now().0,
+        bridge: bridge_name(&mut socket, &id, &others)?,
+        id,
+        pools,
+        internal: options.internal,
+        mtu: options.mtu,
+        publish_address: options.publish_address,
+        labels: options.labels.clone(),
+        options: options.options.clone(),
+    })
+}
+
+/// A subnet with the gateway and range that were given for it. The gateway is the address that
+/// `--gateway` names, else the one the subnet was written with, else the first.
+fn pool(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<Pool> {
+    let host_bits = if subnet.is_ipv4() { 32 } else { 128 } - subnet.prefix();
+    if host_bits < 2 {
+        fail!("subnet {subnet} is too small: it has no room for a gateway and a container");
+    }
+    let given = options.gateways.iter().copied().find(|&gateway| subnet.contains(gateway));
+    let gateway = match given {
+        Some(gateway) => gateway,
+        None if written != subnet.first() => written,
+        // It has at least four addresses.
+        None => subnet.nth(1).unwrap_or(written),
+    };
+    if gateway == subnet.first() || (subnet.is_ipv4() && gateway == subnet.last()) {
+        fail!("gateway {gateway} is no address that a host of subnet {subnet} can have");
+    }
+    let range = options.ranges.iter().copied().find(|range| range.overlaps(&subnet));
+    if let Some(range) = range
+        && range.prefix() < subnet.prefix()
+    {
+        fail!("--ip-range {range} is larger than its subnet {subnet}");
+    }
+    Ok(Pool { subnet, gateway, range })
+}
+
+fn conflict(subnet: &Subnet, others: &[Network], routes: &[Route]) -> Option<String> {
+    for network in others {
+        if let Some(pool) = network.pools.iter().find(|pool| pool.subnet.overlaps(subnet)) {
+            return Some(format!("network {}, which has {}", network.name, pool.subnet));
+        }
+    }
+    let mut taken = routes.iter().filter_map(|route| route.to);
+    taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
+}
+
+/// Roots other than the default one begin elsewhere in the list: two that choose at the same moment,
+/// when the other's bridge isn't there to be seen, hardly choose the same.
+fn choose(
+    roots: &Roots,
+    candidates: Vec<Subnet>,
+    others: &[Network],
+    routes: &[Route],
+) -> Result<Subnet> {
+    let start = match roots.state.as_os_str() == DEFAULT_ROOT {
+        true => 0,
+        false => hash(roots.state.as_os_str().as_encoded_bytes()) as usize % candidates.len(),
+    };
+    let (before, after) = candidates.split_at(start);
+    let free = after.iter().chain(before).find(|subnet| conflict(subnet, others, routes).is_none());
+    match free {
+        Some(subnet) => Ok(*subnet),
+        None => fail!("no free subnet is left; give one with --subnet"),
+    }
+}
+
+/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, in pieces of 4,094 hosts: clear
+/// of what routers (192.168) and other engines (172.17, 10.88) take first.
+fn ipv4_candidates() -> Vec<Subnet> {
+    let piece = |base: u32| Subnet::around(IpAddr::V4(base.into()), 20);
+    let twelve = (0xac12_0000u32..0xac20_0000).step_by(4096).map(piece);
+    twelve.chain((0x0a80_0000u32..0x0b00_0000).step_by(4096).map(piece)).collect()
+}
+
+/// Random unique local addresses (RFC 4193).
+fn ipv6_candidates() -> Result<Vec<Subnet>> {
+    let random = random_digits()?;
+    let piece = |at: usize| {
+        // Hexadecimal digits, as just made.
+        let bits = u64::from_str_radix(&random[at..at + 12], 16).unwrap_or(0);
+        let base = u128::from(0xfd00_0000_0000_0000 | bits << 8) << 64;
+        Subnet::around(IpAddr::V6(base.into()), 64)
+    };
+    Ok((0..4).map(|at| piece(at * 12)).collect())
+}
+
+/// A bridge name that nobody has.
+fn bridge_name(socket: &mut Socket, id: &str, others: &[Network]) -> Result<String> {
+    for start in (0..60).step_by(6) {
+        let name = format!("{BRIDGE_PREFIX}-{}", &id[start..start + 6]);
+        let is_taken = others.iter().any(|other| other.bridge == name);
+        if !is_taken && link::find(socket, &name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    fail!("no free name for a bridge was found")
+}
+
+/// 64 random hexadecimal digits.
+pub fn random_digits() -> Result<String> {
+    let mut bytes = [0u8; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context(|| "get random bytes")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// FNV-1a: tells state roots apart, nothing more.
+pub fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(subnet: &str, gateway: Option<&str>, range: Option<&str>) -> NetworkOptions {
+        NetworkOptions {
+            subnets: vec![Subnet::parse(subnet).unwrap()],
+            gateways: gateway.map(|text| text.parse().unwrap()).into_iter().collect(),
+            ranges: range.map(|text| Subnet::parse(text).unwrap().0).into_iter().collect(),
+            ..NetworkOptions::default()
+        }
+    }
+
+    fn pool_of(options: &NetworkOptions) -> Result<Pool> {
+        let (subnet, written) = options.subnets[0];
+        pool(subnet, written, options)
+    }
+
+    #[test]
+    fn gateways_are_given_or_written_or_first() {
+        let gateway =
+            |subnet, gateway| pool_of(&options(subnet, gateway, None)).unwrap().gateway.to_string();
+        assert_eq!(gateway("10.1.2.0/24", None), "10.1.2.1");
+        assert_eq!(gateway("10.1.2.7/24", None), "10.1.2.7");
+        assert_eq!(gateway("10.1.2.7/24", Some("10.1.2.9")), "10.1.2.9");
+        assert_eq!(gateway("fd00::/64", None), "fd00::1");
+        assert!(pool_of(&options("10.1.2.0/24", Some("10.1.2.255"), None)).is_err());
+        assert!(pool_of(&options("10.1.2.0/31", None, None)).is_err());
+        assert!(pool_of(&options("10.1.2.0/24", None, Some("10.1.2.0/16"))).is_err());
+    }
+
+    #[test]
+    fn overlaps_are_told_by_name() {
+        let network = Network {
+            name: "web".into(),
+            id: String::new(),
+            created: 0,
+            bridge: String::new(),
+            pools: vec![pool_of(&options("10.1.0.0/16", None, None)).unwrap()],
+            internal: false,
+            mtu: None,
+            publish_address: None,
+            labels: vec![],
+            options: vec![],
+        };
+        let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
+        let routes = [route, Route { to: None, link: 2 }];
+        let told = |subnet: &str| {
+            conflict(&Subnet::parse(subnet).unwrap().0, std::slice::from_ref(&network), &routes)
+        };
+        assert_eq!(told("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");
+        assert_eq!(told("10.0.0.0/8").unwrap(), "network web, which has 10.1.0.0/16");
+        assert_eq!(told("10.9.1.0/24").unwrap(), "the host's route to 10.9.0.0/16");
+        assert_eq!(told("10.2.0.0/16"), None);
+    }
+
+    #[test]
+    fn candidates_are_distinct_subnets() {
+        let candidates = ipv4_candidates();
+        assert_eq!(candidates.len(), 224 + 2048);
+        assert_eq!(candidates[0].to_string(), "172.18.0.0/20");
+        assert_eq!(candidates[224].to_string(), "10.128.0.0/20");
+        let ipv6 = ipv6_candidates().unwrap();
+        assert!(ipv6.iter().all(|subnet| subnet.to_string().starts_with("fd")), "{ipv6:?}");
+    }
+}

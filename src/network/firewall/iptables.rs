@@ -1,0 +1,374 @@
+//! Rules by iptables(8), whichever it is: one `iptables-restore --noflush` for each change, which
+//! the kernel takes as a whole or not at all; `ip6tables-restore` likewise for IPv6.
+//!
+//! Chains, each ending in the state root's tag:
+//!
+//! - `MYDOCKER-FORWARD`, from FORWARD: first to `MYDOCKER-USER`, the host's owner's own, which is
+//!   only ever made; then for each network who may pass.
+//! - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT, for what is addressed to the host itself and for
+//!   nothing else: a container's traffic to another machine's port 80 is never rewritten.
+//! - `MYDOCKER-SNAT`, from POSTROUTING: the way out, and the way back for who reaches a published
+//!   port from where the container would answer directly.
+//! - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
+//!
+//! Naming a chain in the text (`:CHAIN - [0:0]`) makes or empties it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Backend, NetworkRules, PortRule, Rules, all_bridges};
+use crate::error::{Context, Result, fail};
+use crate::sys::netfilter;
+
+const USER: &str = "MYDOCKER-USER";
+const INPUT: &str = "MYDOCKER-INPUT";
+/// Where the tools are if PATH doesn't lead there.
+const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
+
+pub struct Iptables {
+    restore: PathBuf,
+    /// Of the old kind, that doesn't go by nf_tables.
+    is_legacy: bool,
+    forward: String,
+    dnat: String,
+    snat: String,
+}
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Family::V4)
+    }
+}
+
+impl Iptables {
+    /// `None` if the host has none.
+    pub fn find(tag: &str) -> Option<Iptables> {
+        let restore = find("iptables-restore")?;
+        // The links lead to `xtables-nft-multi`, `xtables-legacy-multi`, or, when there was but one
+        // kind, to `xtables-multi`.
+        let target = std::fs::canonicalize(&restore).ok()?;
+        let name = target.file_name()?.to_string_lossy().into_owned();
+        Some(Iptables {
+            restore,
+            is_legacy: !name.contains("nft"),
+            forward: format!("MYDOCKER-FORWARD{tag}"),
+            dnat: format!("MYDOCKER-DNAT{tag}"),
+            snat: format!("MYDOCKER-SNAT{tag}"),
+        })
+    }
+
+    /// The other tools beside `iptables-restore`: of the same kind.
+    fn tool(&self, family: Family, name: &str) -> Result<PathBuf> {
+        let prefix = if family == Family::V4 { "iptables" } else { "ip6tables" };
+        let path = self.restore.with_file_name(format!("{prefix}-{name}"));
+        if !is_executable(&path) {
+            fail!("{} is missing: install the package iptables", path.display());
+        }
+        Ok(path)
+    }
+
+    fn restore(&self, family: Family, text: &str) -> Result<()> {
+        let tool = self.tool(family, "restore")?;
+        // `-w`: wait for others who change rules at this moment.
+        let spawned = Command::new(&tool)
+            .args(["--noflush", "-w"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = spawned.context(|| format!("run {}", tool.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that reads no further says why below.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+        let done = child.wait_with_output().context(|| format!("run {}", tool.display()))?;
+        if !done.status.success() {
+            let words = String::from_utf8_lossy(&done.stderr);
+            let words: Vec<&str> =
+                words.lines().filter(|line| !line.starts_with("# Warning")).collect();
+            fail!("{}: {}", tool.display(), words.join("; "));
+        }
+        Ok(())
+    }
+
+    /// All rules that are there, as text.
+    fn save(&self, family: Family) -> Result<String> {
+        let tool = self.tool(family, "save")?;
+        let done = Command::new(&tool).stdin(Stdio::null()).output();
+        let done = done.context(|| format!("run {}", tool.display()))?;
+        if !done.status.success() {
+            fail!("{}: {}", tool.display(), String::from_utf8_lossy(&done.stderr).trim_end());
+        }
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
+    /// How our chains are reached: table, rule.
+    fn jumps(&self) -> [(&'static str, String); 5] {
+        let local = "-m addrtype --dst-type LOCAL";
+        [
+            ("filter", format!("FORWARD -j {}", self.forward)),
+            ("filter", format!("INPUT -j {INPUT}")),
+            ("nat", format!("PREROUTING {local} -j {}", self.dnat)),
+            ("nat", format!("OUTPUT {local} -j {}", self.dnat)),
+            ("nat", format!("POSTROUTING -j {}", self.snat)),
+        ]
+    }
+
+    /// The text that makes everything anew; `saved` tells which jumps are there.
+    fn everything(&self, family: Family, rules: &Rules, saved: &str) -> String {
+        let mut text = String::from("*filter\n");
+        if !has_chain(saved, USER) {
+            line(&mut text, format_args!(":{USER} - [0:0]"));
+        }
+        line(&mut text, format_args!(":{} - [0:0]", self.forward));
+        line(&mut text, format_args!(":{INPUT} - [0:0]"));
+        self.push_jumps(&mut text, "filter", saved);
+        self.push_input(&mut text, family);
+        line(&mut text, format_args!("-A {} -j {USER}", self.forward));
+        for network in rules.networks.iter().filter(|network| is_of(network, family)) {
+            self.push_forward(&mut text, network);
+        }
+        text.push_str("COMMIT\n*nat\n");
+        line(&mut text, format_args!(":{} - [0:0]", self.dnat));
+        line(&mut text, format_args!(":{} - [0:0]", self.snat));
+        self.push_jumps(&mut text, "nat", saved);
+        if family == Family::V4 {
+            // Nothing that comes in by a bridge is for the host's loopback.
+            let bridges = all_bridges();
+            line(&mut text, format_args!("-A {} -d 127.0.0.0/8 -i {bridges} -j RETURN", self.dnat));
+        }
+        for port in rules.ports.iter().filter(|port| family.has(port.to.ip())) {
+            self.push_port(&mut text, "-A", port);
+        }
+        for network in &rules.networks {
+            self.push_snat(&mut text, family, network);
+        }
+        text.push_str("COMMIT\n");
+        text
+    }
+
+    /// First in their chains: what is ours is decided by our rules, and nothing else is touched.
+    fn push_jumps(&self, text: &mut String, table: &str, saved: &str) {
+        for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
+            if !has_rule(saved, rule) {
+                let (chain, rest) = rule.split_once(' ').unwrap_or((rule, ""));
+                line(text, format_args!("-I {chain} 1 {rest}"));
+            }
+        }
+    }
+
+    /// With `route_localnet` set, a container could send to the host's 127.0.0.1 (CVE-2020-8558).
+    fn push_input(&self, text: &mut String, family: Family) {
+        if family == Family::V4 {
+            line(
+                text,
+                format_args!(
+                    "-A {INPUT} -d 127.0.0.0/8 -i {} -m conntrack ! --ctstate RELATED,ESTABLISHED \
+                     -j DROP",
+                    all_bridges()
+                ),
+            );
+        }
+    }
+
+    fn push_forward(&self, text: &mut String, network: &NetworkRules) {
+        let (chain, bridge, others) = (&self.forward, &network.bridge, all_bridges());
+        let mut rule =
+            |rule: std::fmt::Arguments<'_>| line(text, format_args!("-A {chain} {rule}"));
+        rule(format_args!("-i {bridge} -o {bridge} -j ACCEPT"));
+        if network.internal {
+            rule(format_args!("-i {bridge} -j DROP"));
+            rule(format_args!("-o {bridge} -j DROP"));
+            return;
+        }
+        // Whichever state root the other network is of.
+        rule(format_args!("-i {bridge} -o {others} -j DROP"));
+        rule(format_args!("-i {others} -o {bridge} -j DROP"));
+        // Answers, and what was sent to a published port; nothing else finds its way in.
+        let known = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
+        rule(format_args!("-o {bridge} {known} -j ACCEPT"));
+        rule(format_args!("-o {bridge} -j DROP"));
+        rule(format_args!("-i {bridge} -j ACCEPT"));
+    }
+
+    fn push_port(&self, text: &mut String, action: &str, port: &PortRule) {
+        let (chain, protocol) = (&self.dnat, port.protocol.name());
+        let _ = write!(text, "{action} {chain}");
+        if !port.from.ip().is_unspecified() {
+            let prefix = if port.from.is_ipv4() { 32 } else { 128 };
+            let _ = write!(text, " -d {}/{prefix}", port.from.ip());
+        }
+        line(
+            text,
+            format_args!(
+                " -p {protocol} -m {protocol} --dport {} -m comment --comment {} -j DNAT \
+                 --to-destination {}",
+                port.from.port(),
+                port.owner,
+                destination(port.to)
+            ),
+        );
+    }
+
+    fn push_snat(&self, text: &mut String, family: Family, network: &NetworkRules) {
+        let (chain, bridge) = (&self.snat, &network.bridge);
+        if network.internal {
+            return;
+        }
+        for subnet in network.subnets.iter().filter(|subnet| family.has(subnet.first())) {
+            line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
+            // A neighbour by a published port (hairpin), and the host by its loopback: else the
+            // container would answer them past the rewriting.
+            line(
+                text,
+                format_args!(
+                    "-A {chain} -s {subnet} -o {bridge} -m conntrack --ctstate DNAT -j MASQUERADE"
+                ),
+            );
+        }
+        if family == Family::V4 {
+            line(text, format_args!("-A {chain} -s 127.0.0.0/8 -o {bridge} -j MASQUERADE"));
+        }
+    }
+
+    fn change(&self, action: &str, ports: &[PortRule]) -> Result<()> {
+        for family in [Family::V4, Family::V6] {
+            let mut ports = ports.iter().filter(|port| family.has(port.to.ip())).peekable();
+            if ports.peek().is_none() {
+                continue;
+            }
+            let mut text = String::from("*nat\n");
+            ports.for_each(|port| self.push_port(&mut text, action, port));
+            text.push_str("COMMIT\n");
+            self.restore(family, &text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Iptables {
+    fn stamp(&self, ipv6: bool) -> Option<String> {
+        match self.is_legacy {
+            true => netfilter::legacy_stamp(ipv6),
+            false => netfilter::generation().map(|generation| format!("nft {generation}")),
+        }
+    }
+
+    fn rebuild(&self, rules: &Rules) -> Result<()> {
+        let saved = self.save(Family::V4)?;
+        self.restore(Family::V4, &self.everything(Family::V4, rules, &saved))?;
+        if rules.has_ipv6() {
+            let saved = self.save(Family::V6)?;
+            self.restore(Family::V6, &self.everything(Family::V6, rules, &saved))?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, ports: &[PortRule]) -> Result<()> {
+        self.change("-A", ports)
+    }
+
+    fn remove(&self, ports: &[PortRule]) -> Result<()> {
+        self.change("-D", ports)
+    }
+
+    fn erase(&self) -> Result<()> {
+        for family in [Family::V4, Family::V6] {
+            // Without the tool no rule of ours was ever made.
+            let Ok(saved) = self.save(family) else { continue };
+            let text = self.nothing(&saved);
+            if !text.is_empty() {
+                self.restore(family, &text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iptables {
+    /// The text that removes what `everything` made. The chains that all state roots share stay as
+    /// long as another uses them, and the owner's own as long as there is a rule in it.
+    fn nothing(&self, saved: &str) -> String {
+        let mut text = String::new();
+        let is_shared = saved.lines().any(|rule| {
+            rule.starts_with("-A FORWARD -j MYDOCKER-FORWARD")
+                && rule != format!("-A FORWARD -j {}", self.forward)
+        });
+        let user_is_empty = !saved.lines().any(|rule| rule.starts_with(&format!("-A {USER} ")));
+        for (table, chains) in [
+            ("filter", vec![self.forward.as_str(), INPUT, USER]),
+            ("nat", vec![self.dnat.as_str(), self.snat.as_str()]),
+        ] {
+            let goes = |chain: &str| match chain {
+                INPUT => !is_shared,
+                USER => !is_shared && user_is_empty,
+                _ => true,
+            };
+            let chains: Vec<&str> =
+                chains.into_iter().filter(|chain| has_chain(saved, chain) && goes(chain)).collect();
+            if chains.is_empty() {
+                continue;
+            }
+            line(&mut text, format_args!("*{table}"));
+            for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
+                if has_rule(saved, rule) && chains.iter().any(|chain| rule.ends_with(chain)) {
+                    line(&mut text, format_args!("-D {rule}"));
+                }
+            }
+            for chain in &chains {
+                line(&mut text, format_args!("-F {chain}"));
+            }
+            for chain in &chains {
+                line(&mut text, format_args!("-X {chain}"));
+            }
+            text.push_str("COMMIT\n");
+        }
+        text
+    }
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn is_of(network: &NetworkRules, family: Family) -> bool {
+    network.subnets.iter().any(|subnet| family.has(subnet.first()))
+}
+
+fn has_chain(saved: &str, chain: &str) -> bool {
+    saved
+        .lines()
+        .any(|line| line.strip_prefix(':').and_then(|line| line.split(' ').next()) == Some(chain))
+}
+
+fn has_rule(saved: &str, rule: &str) -> bool {
+    saved.lines().any(|line| line.strip_prefix("-A ") == Some(rule))
+}
+
+fn destination(to: SocketAddr) -> String {
+    to.to_string()
+}
+
+/// The tool of that name, by PATH and then where such tools are.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(DIRECTORIES.iter().map(PathBuf::from));
+    directories.map(|directory| directory.join(name)).find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

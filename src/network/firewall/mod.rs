@@ -1,0 +1,279 @@
+//! The host's packet filter: the way out for containers, published ports, and walls between
+//! networks.
+//!
+//! What the rules are to be follows from what there is: the networks, and the ports of the running
+//! containers. Mostly nothing is to be done when a container starts: a stamp of the packet filter's
+//! state, kept in the run root, says that the rules are as we left them. If it is another (someone
+//! flushed them, the host was booted anew, another program changed its own rules), all rules of this
+//! state root are made again from what there is. A published port adds its own rules and takes them
+//! away. How rules are written is a `Backend`'s affair.
+
+mod iptables;
+
+use std::net::SocketAddr;
+
+use miniserde::{Deserialize, Serialize};
+
+use super::config::{self, BRIDGE_PREFIX, Network};
+use super::ports::Protocol;
+use super::subnet::Subnet;
+use super::wiring::{self, Wiring};
+use crate::error::{Result, fail};
+use crate::store::{self, DEFAULT_ROOT, Durability, Lock, LockMode, Roots};
+
+/// A network, as far as the packet filter is concerned.
+pub struct NetworkRules {
+    pub bridge: String,
+    pub subnets: Vec<Subnet>,
+    pub internal: bool,
+}
+
+/// A published port.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PortRule {
+    /// The container's id: rules are tagged with it.
+    pub owner: String,
+    pub protocol: Protocol,
+    /// On the host; an unspecified address is all of them.
+    pub from: SocketAddr,
+    /// The container's.
+    pub to: SocketAddr,
+}
+
+/// All rules of a state root.
+#[derive(Default)]
+pub struct Rules {
+    pub networks: Vec<NetworkRules>,
+    pub ports: Vec<PortRule>,
+}
+
+impl Rules {
+    fn has_ipv6(&self) -> bool {
+        self.networks.iter().flat_map(|network| &network.subnets).any(|subnet| !subnet.is_ipv4())
+    }
+}
+
+/// How rules get into the kernel.
+trait Backend {
+    /// Something that changes whenever anybody changes the rules; cheap to get.
+    fn stamp(&self, ipv6: bool) -> Option<String>;
+    /// Makes all rules of this state root anew, whatever there is of them.
+    fn rebuild(&self, rules: &Rules) -> Result<()>;
+    /// Adds rules to those that are there. If it fails, nothing is changed.
+    fn add(&self, ports: &[PortRule]) -> Result<()>;
+    /// Takes away exactly what `add` added. If it fails, nothing is changed.
+    fn remove(&self, ports: &[PortRule]) -> Result<()>;
+    /// Leaves nothing of this state root.
+    fn erase(&self) -> Result<()>;
+}
+
+/// `<run>/firewall.json`: what the rules were when we last changed them.
+#[derive(Serialize, Deserialize)]
+struct State {
+    stamp: String,
+    ipv6: bool,
+    /// Ids of the networks that have their rules.
+    networks: Vec<String>,
+    /// Ids of the containers whose ports have theirs.
+    owners: Vec<String>,
+}
+
+/// The packet filter of the host, held against other commands of this state root.
+struct Firewall<'a> {
+    roots: &'a Roots,
+    backend: Box<dyn Backend>,
+    state: Option<State>,
+    _lock: Lock,
+}
+
+impl<'a> Firewall<'a> {
+    /// `None` if the host has no tool for it.
+    fn open(roots: &'a Roots) -> Result<Option<Firewall<'a>>> {
+        let Some(backend) = iptables::Iptables::find(&tag(roots)) else { return Ok(None) };
+        let lock = Lock::wait(&roots.run.join("firewall.lock"), LockMode::Exclusive)?;
+        // One that can't be read is as good as none: all is made anew.
+        let state = store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
+        Ok(Some(Firewall { roots, backend: Box::new(backend), state, _lock: lock }))
+    }
+
+    /// Whether the rules are as we left them.
+    fn is_intact(&self) -> bool {
+        self.state
+            .as_ref()
+            .is_some_and(|state| self.stamp(state.ipv6).is_some_and(|stamp| stamp == state.stamp))
+    }
+
+    fn stamp(&self, ipv6: bool) -> Option<String> {
+        Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.stamp(ipv6)?))
+    }
+
+    fn covers(&self, network: &Network) -> bool {
+        self.state.as_ref().is_some_and(|state| state.networks.contains(&network.id))
+    }
+
+    fn has_ports_of(&self, id: &str) -> bool {
+        self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
+    }
+
+    /// Makes all rules anew: those of `networks`, of networks that had them, and of all containers
+    /// but `except`.
+    fn rebuild(&mut self, networks: &[&Network], except: Option<&str>) -> Result<()> {
+        let had = self.state.take().map(|state| state.networks).unwrap_or_default();
+        let wirings = wirings(self.roots, except)?;
+        let mut rules = Rules::default();
+        let mut covered = Vec::new();
+        for network in config::known(self.roots)? {
+            let is_wanted = networks.iter().any(|wanted| wanted.id == network.id);
+            let is_used = wirings.iter().any(|(_, wiring)| {
+                wiring.endpoints.iter().any(|endpoint| endpoint.network_id == network.id)
+            });
+            if is_wanted || is_used || had.contains(&network.id) {
+                rules.networks.push(NetworkRules {
+                    bridge: network.bridge,
+                    subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
+                    internal: network.internal,
+                });
+                covered.push(network.id);
+            }
+        }
+        let mut owners = Vec::new();
+        for (id, wiring) in &wirings {
+            let ports = wiring.port_rules(id)?;
+            if !ports.is_empty() {
+                rules.ports.extend(ports);
+                owners.push(id.clone());
+            }
+        }
+        self.backend.rebuild(&rules)?;
+        let (ipv6, networks) = (rules.has_ipv6(), covered);
+        self.remember(State { stamp: String::new(), ipv6, networks, owners }, true)
+    }
+
+    /// Writes down what is there now; without `intact`, that it isn't all that should be.
+    fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
+        // One that can't be told is never met again: the next who looks makes all anew.
+        let stamp = if intact { self.stamp(state.ipv6) } else { None };
+        state.stamp = stamp.unwrap_or_default();
+        store::replace_json(&self.roots.run.join("firewall.json"), &state, Durability::Lazy)?;
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// Notes whether the ports of container `id` have their rules.
+    fn note(&mut self, id: &str, has: bool, intact: bool) -> Result<()> {
+        let Some(mut state) = self.state.take() else { return Ok(()) };
+        state.owners.retain(|owner| owner != id);
+        if has {
+            state.owners.push(id.to_owned());
+        }
+        self.remember(state, intact)
+    }
+}
+
+/// Makes sure that `networks` have their rules, and container `id` those of its `ports`. Its wiring
+/// is on record already: who made all rules anew meanwhile has seen to it.
+pub fn set_up(roots: &Roots, networks: &[&Network], id: &str, ports: &[PortRule]) -> Result<()> {
+    let Some(mut firewall) = Firewall::open(roots)? else {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        fail!(
+            "ports can't be published without iptables: no iptables-restore was found in PATH or \
+             /usr/sbin; install the package iptables"
+        );
+    };
+    if !firewall.is_intact() || !networks.iter().all(|network| firewall.covers(network)) {
+        return firewall.rebuild(networks, None);
+    }
+    if ports.is_empty() || firewall.has_ports_of(id) {
+        return Ok(());
+    }
+    match firewall.backend.add(ports) {
+        Ok(()) => firewall.note(id, true, true),
+        // Someone was at it this very moment.
+        Err(_) => firewall.rebuild(networks, None),
+    }
+}
+
+/// Takes the rules of container `id` away; `forget` then strikes them from its wiring, before anyone
+/// can make all rules anew from what is on record.
+pub fn take_down(
+    roots: &Roots,
+    id: &str,
+    ports: &[PortRule],
+    forget: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if ports.is_empty() {
+        return forget();
+    }
+    let Some(mut firewall) = Firewall::open(roots)? else { return forget() };
+    if firewall.has_ports_of(id) {
+        let was_intact = firewall.is_intact();
+        match firewall.backend.remove(ports) {
+            Ok(()) => firewall.note(id, false, was_intact)?,
+            // Flushed meanwhile.
+            Err(_) => firewall.rebuild(&[], Some(id))?,
+        }
+    }
+    forget()
+}
+
+/// Takes the rules of a network away that is about to go.
+pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
+    if !roots.run.join("firewall.json").exists() {
+        return Ok(());
+    }
+    let Some(mut firewall) = Firewall::open(roots)? else { return Ok(()) };
+    let Some(state) = firewall.state.as_mut() else { return Ok(()) };
+    if !state.networks.contains(&network.id) {
+        return Ok(());
+    }
+    state.networks.retain(|id| *id != network.id);
+    if !state.networks.is_empty() {
+        return firewall.rebuild(&[], None);
+    }
+    firewall.backend.erase()?;
+    store::remove_file(&roots.run.join("firewall.json"))
+}
+
+/// Makes all rules anew.
+pub fn reload(roots: &Roots, networks: &[&Network]) -> Result<()> {
+    match Firewall::open(roots)? {
+        Some(mut firewall) => firewall.rebuild(networks, None),
+        None => fail!(
+            "there is no iptables on this host: containers reach the host and each other, nothing \
+             beyond, and no port can be published; install the package iptables"
+        ),
+    }
+}
+
+/// Whether the host has what the firewall needs.
+pub fn is_available() -> bool {
+    iptables::Iptables::find("").is_some()
+}
+
+/// What all running containers have of networks, by id.
+fn wirings(roots: &Roots, except: Option<&str>) -> Result<Vec<(String, Wiring)>> {
+    let mut wirings = Vec::new();
+    for id in wiring::all_ids(roots)? {
+        if except != Some(id.as_str()) {
+            let wiring = Wiring::read(roots, &id)?;
+            wirings.push((id, wiring));
+        }
+    }
+    Ok(wirings)
+}
+
+/// What the chains of a state root end in: nothing for the default one, else digits of its own, so
+/// that two roots on one host don't touch each other's.
+fn tag(roots: &Roots) -> String {
+    match roots.state.as_os_str() == DEFAULT_ROOT {
+        true => String::new(),
+        false => format!("-{:08x}", config::hash(roots.state.as_os_str().as_encoded_bytes())),
+    }
+}
+
+/// A pattern for all bridges of ours, of every state root.
+fn all_bridges() -> String {
+    format!("{BRIDGE_PREFIX}+")
+}

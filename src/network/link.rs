@@ -1,0 +1,361 @@
+//! Links, addresses and routes by rtnetlink(7): what `ip link`, `ip addr` and `ip route` do.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use super::subnet::{Subnet, width};
+use crate::error::{Result, fail};
+use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, u32_at};
+
+/// IFNAMSIZ less the NUL.
+pub const MAX_NAME: usize = 15;
+
+// linux/rtnetlink.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RT_TABLE_MAIN: u8 = 254;
+const RT_TABLE_LOCAL: u8 = 255;
+const RTPROT_BOOT: u8 = 3;
+const RTN_UNICAST: u8 = 1;
+
+// linux/if_link.h
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+const IFLA_BRPORT_STATE: u16 = 1;
+const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_FLUSH: u16 = 24;
+const BR_STATE_DISABLED: u8 = 0;
+/// linux/veth.h
+const VETH_INFO_PEER: u16 = 1;
+
+// linux/if_addr.h
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NODAD: u32 = 2;
+
+const IFF_UP: u32 = 1;
+const AF_UNSPEC: u8 = 0;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// A link, as far as is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    pub index: u32,
+    pub mtu: u32,
+    pub is_up: bool,
+}
+
+/// The link of that name, if there is one.
+pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), format!("look up link {name}"));
+    batch.text(IFLA_IFNAME, name);
+    let answers = match socket.ask(batch) {
+        Err(error) if error.errno() == Some(Errno::NODEV) => return Ok(None),
+        answers => answers?,
+    };
+    Ok(answers.first().and_then(|answer| link_of(&answer.payload)))
+}
+
+/// The link of that index.
+pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETLINK, 0, &link_header(index, 0, 0), format!("look up link {index}"));
+    Ok(socket.ask(batch)?.first().and_then(|answer| link_of(&answer.payload)))
+}
+
+fn link_of(payload: &[u8]) -> Option<Link> {
+    let mtu = attribute(payload.get(16..)?, IFLA_MTU).and_then(|mtu| u32_at(mtu, 0));
+    let is_up = u32_at(payload, 8)? & IFF_UP != 0;
+    Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
+}
+
+/// A bridge, still down and without an address. Its hardware address is given, or it would change
+/// with its ports, and the containers' ARP caches be wrong.
+pub fn add_bridge(batch: &mut Batch, name: &str, mac: Mac, mtu: u32) {
+    batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
+    batch.text(IFLA_IFNAME, name);
+    batch.attribute(IFLA_ADDRESS, &mac);
+    batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "bridge"));
+    // Set apart: given at birth it would not be kept when ports come and go.
+    batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("set the MTU of {name} to {mtu}"));
+    batch.text(IFLA_IFNAME, name);
+    batch.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+}
+
+/// Sets a link up, without or with the link-local address that IPv6 gives by itself.
+pub fn set_up(batch: &mut Batch, name: &str, link_local: bool) {
+    batch.begin(RTM_NEWLINK, 0, &link_header(0, IFF_UP, IFF_UP), format!("set {name} up"));
+    batch.text(IFLA_IFNAME, name);
+    if !link_local {
+        no_link_local(batch);
+    }
+}
+
+/// A pair of links, one of them born in another network namespace. Both are down.
+pub struct Veth<'a> {
+    pub name: &'a str,
+    pub mtu: u32,
+    pub peer: &'a str,
+    pub peer_mac: Mac,
+    pub peer_namespace: BorrowedFd<'a>,
+}
+
+pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
+    let doing = format!("make the pair of links {} and {}", veth.name, veth.peer);
+    batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), doing);
+    let end = |batch: &mut Batch, name| {
+        batch.text(IFLA_IFNAME, name);
+        batch.attribute(IFLA_MTU, &veth.mtu.to_ne_bytes());
+        // By default each end gets a queue for every CPU, which nothing uses here.
+        batch.attribute(IFLA_NUM_TX_QUEUES, &1u32.to_ne_bytes());
+        batch.attribute(IFLA_NUM_RX_QUEUES, &1u32.to_ne_bytes());
+    };
+    end(batch, veth.name);
+    batch.nest(IFLA_LINKINFO, |batch| {
+        batch.text(IFLA_INFO_KIND, "veth");
+        batch.nest(IFLA_INFO_DATA, |batch| {
+            batch.nest(VETH_INFO_PEER, |batch| {
+                batch.raw(&link_header(0, 0, 0));
+                end(batch, veth.peer);
+                batch.attribute(IFLA_ADDRESS, &veth.peer_mac);
+                batch.attribute(IFLA_NET_NS_FD, &veth.peer_namespace.as_raw_fd().to_ne_bytes());
+            });
+        });
+    });
+}
+
+/// Makes a link a port of a bridge and sets it up. A hairpin port gives back what came in by it: a
+/// container's way to its own published port where bridged packets pass the firewall.
+pub fn add_port(batch: &mut Batch, name: &str, bridge: u32) {
+    let header = link_header(0, IFF_UP, IFF_UP);
+    batch.begin(RTM_NEWLINK, 0, &header, format!("make {name} a port of the bridge"));
+    batch.text(IFLA_IFNAME, name);
+    batch.attribute(IFLA_MASTER, &bridge.to_ne_bytes());
+    no_link_local(batch);
+    change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_MODE, &[1]));
+}
+
+/// Silences a port that is about to go, and makes the bridge forget whom it saw there.
+pub fn disable_port(batch: &mut Batch, name: &str) {
+    change_port(batch, name, |batch| {
+        batch.attribute(IFLA_BRPORT_STATE, &[BR_STATE_DISABLED]);
+        batch.attribute(IFLA_BRPORT_FLUSH, &[]);
+    });
+}
+
+fn change_port(batch: &mut Batch, name: &str, change: impl FnOnce(&mut Batch)) {
+    batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("change bridge port {name}"));
+    batch.text(IFLA_IFNAME, name);
+    batch.nest(IFLA_LINKINFO, |batch| {
+        batch.text(IFLA_INFO_SLAVE_KIND, "bridge");
+        batch.nest(IFLA_INFO_SLAVE_DATA, change);
+    });
+}
+
+fn no_link_local(batch: &mut Batch) {
+    batch.nest(IFLA_AF_SPEC, |batch| {
+        batch.nest(AF_INET6.into(), |batch| {
+            batch.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+        });
+    });
+}
+
+/// Removes a link, and its peer with it; that it is already gone is what was wanted.
+pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_DELLINK, 0, &link_header(0, 0, 0), format!("remove link {name}"));
+    batch.text(IFLA_IFNAME, name);
+    match socket.send(batch) {
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
+        result => result,
+    }
+}
+
+/// Gives a link an address, and with it the route to its subnet.
+pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subnet) {
+    let mut header = [0; 8];
+    header[0] = family(address);
+    header[1] = subnet.prefix();
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    let doing = format!("add address {address}/{}", subnet.prefix());
+    batch.begin(RTM_NEWADDR, CREATE | REPLACE, &header, doing);
+    put_address(batch, IFA_LOCAL, address);
+    put_address(batch, IFA_ADDRESS, address);
+    match address {
+        // A /31 has no broadcast (RFC 3021).
+        IpAddr::V4(_) if subnet.prefix() < 31 => put_address(batch, IFA_BROADCAST, subnet.last()),
+        IpAddr::V4(_) => {}
+        // It is ours by lease: asking the others first would hold its use up for a second.
+        IpAddr::V6(_) => batch.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes()),
+    }
+}
+
+/// The route to everywhere else.
+pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
+    let mut header = [0; 12];
+    header[0] = family(gateway);
+    header[4] = RT_TABLE_MAIN;
+    header[5] = RTPROT_BOOT;
+    header[7] = RTN_UNICAST;
+    let doing = format!("add the default route by {gateway}");
+    batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, doing);
+    put_address(batch, RTA_GATEWAY, gateway);
+    batch.attribute(RTA_OIF, &index.to_ne_bytes());
+}
+
+/// A route: where to (everywhere if `None`) and by which link.
+pub struct Route {
+    pub to: Option<Subnet>,
+    pub link: u32,
+}
+
+/// The host's routes to other machines, of both families.
+pub fn routes(socket: &mut Socket) -> Result<Vec<Route>> {
+    let mut routes = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let mut header = [0; 12];
+        header[0] = family;
+        let mut batch = Batch::default();
+        batch.begin(RTM_GETROUTE, DUMP, &header, "list routes");
+        for answer in socket.ask(batch)? {
+            routes.extend(route_of(&answer.payload));
+        }
+    }
+    Ok(routes)
+}
+
+fn route_of(payload: &[u8]) -> Option<Route> {
+    let (prefix, table, kind) = (*payload.get(1)?, *payload.get(4)?, *payload.get(7)?);
+    if kind != RTN_UNICAST || table == RT_TABLE_LOCAL {
+        return None;
+    }
+    let attributes = payload.get(12..)?;
+    let link = attribute(attributes, RTA_OIF).and_then(|index| u32_at(index, 0)).unwrap_or(0);
+    let to = match attribute(attributes, RTA_DST) {
+        Some(to) => Some(Subnet::around(address_of(to)?, prefix)),
+        None => None,
+    };
+    Some(Route { to, link })
+}
+
+/// Whether the link has this very address.
+pub fn has_address(socket: &mut Socket, index: u32, address: IpAddr) -> Result<bool> {
+    let mut header = [0; 8];
+    header[0] = family(address);
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
+    Ok(socket.ask(batch)?.iter().any(|answer| {
+        u32_at(&answer.payload, 4) == Some(index)
+            && answer
+                .payload
+                .get(8..)
+                .and_then(|rest| attribute(rest, IFA_ADDRESS))
+                .and_then(address_of)
+                == Some(address)
+    }))
+}
+
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
+        _ => None,
+    }
+}
+
+fn put_address(batch: &mut Batch, kind: u16, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => batch.attribute(kind, &address.octets()),
+        IpAddr::V6(address) => batch.attribute(kind, &address.octets()),
+    }
+}
+
+fn family(address: IpAddr) -> u8 {
+    if width(address) == 32 { AF_INET } else { AF_INET6 }
+}
+
+/// struct ifinfomsg
+fn link_header(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[0] = AF_UNSPEC;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..16].copy_from_slice(&change.to_ne_bytes());
+    header
+}
+
+/// `02:42:ac:11:00:02`
+pub fn format_mac(mac: Mac) -> String {
+    let parts: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    parts.join(":")
+}
+
+pub fn parse_mac(text: &str) -> Result<Mac> {
+    let mut mac: Mac = [0; 6];
+    let is_digit = |byte: u8| byte.is_ascii_hexdigit();
+    let mut parts = text.split([':', '-']);
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(is_digit));
+        match part.and_then(|part| u8::from_str_radix(part, 16).ok()) {
+            Some(value) => *byte = value,
+            None => fail!("bad hardware address '{text}': write one such as 02:42:ac:11:00:02"),
+        }
+    }
+    if parts.next().is_some() || mac[0] & 1 == 1 || mac == [0; 6] {
+        fail!("bad hardware address '{text}': it must be one interface's, six bytes");
+    }
+    Ok(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses() {
+        for text in ["02:42:ac:11:00:02", "02-42-AC-11-00-02"] {
+            assert_eq!(format_mac(parse_mac(text).unwrap()), "02:42:ac:11:00:02");
+        }
+        for bad in [
+            "",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:02:03",
+            "2:42:ac:11:00:02",
+            "01:00:5e:00:00:01",
+            "00:00:00:00:00:00",
+            "+2:42:ac:11:00:02",
+        ] {
+            assert!(parse_mac(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! IP subnets of both families, as `address/prefix` (RFC 4632, RFC 4291).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::error::{Error, Result, fail};
+
+/// A subnet: its first address and the length of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    base: IpAddr,
+    prefix: u8,
+}
+
+impl Subnet {
+    /// The subnet that `address` lies in.
+    pub fn around(address: IpAddr, prefix: u8) -> Subnet {
+        let bits = bits(address) & mask(address, prefix);
+        Subnet { base: address_of(bits, address.is_ipv4()), prefix }
+    }
+
+    /// Parses `ADDRESS/PREFIX`; the address may have host bits, and is given back beside the
+    /// subnet: the tutorial engines' users mean the gateway by it.
+    pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
+        let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
+        let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix: u8 = prefix.parse().ok().filter(|_| digits).ok_or_else(bad)?;
+        if prefix > width(address) {
+            return Err(bad());
+        }
+        let is_host = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+        if prefix == 0 || is_host {
+            fail!("bad subnet '{text}': no network of containers can have it");
+        }
+        Ok((Subnet::around(address, prefix), address))
+    }
+
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    pub fn is_ipv4(&self) -> bool {
+        self.base.is_ipv4()
+    }
+
+    pub fn first(&self) -> IpAddr {
+        self.base
+    }
+
+    /// The last address: IPv4's broadcast.
+    pub fn last(&self) -> IpAddr {
+        let bits = bits(self.base) | !mask(self.base, self.prefix) & full(self.base);
+        address_of(bits, self.base.is_ipv4())
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.is_ipv4() == address.is_ipv4() && Subnet::around(address, self.prefix) == *self
+    }
+
+    pub fn overlaps(&self, other: &Subnet) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+
+    /// The address `offset` after the first, if the subnet reaches that far.
+    pub fn nth(&self, offset: u128) -> Option<IpAddr> {
+        let bits = bits(self.base).checked_add(offset)?;
+        (bits <= bits_of_last(self)).then(|| address_of(bits, self.is_ipv4()))
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+fn bits_of_last(subnet: &Subnet) -> u128 {
+    bits(subnet.last())
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// `bits` fits the family: it was made from one of its addresses.
+fn address_of(bits: u128, ipv4: bool) -> IpAddr {
+    match ipv4 {
+        true => Ipv4Addr::from_bits(bits as u32).into(),
+        false => Ipv6Addr::from_bits(bits).into(),
+    }
+}
+
+/// Bits of an address of this family.
+pub fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn full(address: IpAddr) -> u128 {
+    if address.is_ipv4() { u32::MAX.into() } else { u128::MAX }
+}
+
+fn mask(address: IpAddr, prefix: u8) -> u128 {
+    let host = width(address) - prefix.min(width(address));
+    full(address) & full(address).checked_shl(host.into()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(text: &str) -> Subnet {
+        Subnet::parse(text).unwrap().0
+    }
+
+    #[test]
+    fn host_bits_are_kept_beside_the_subnet() {
+        let (subnet, address) = Subnet::parse("192.168.10.1/24").unwrap();
+        assert_eq!(
+            (subnet.to_string(), address.to_string()),
+            ("192.168.10.0/24".into(), "192.168.10.1".into())
+        );
+        assert_eq!(Subnet::parse("fd00::1/64").unwrap().0.to_string(), "fd00::/64");
+    }
+
+    #[test]
+    fn what_is_no_subnet() {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "x/8",
+            "::/129",
+            "0.0.0.0/0",
+            "127.0.0.0/8",
+            "224.0.0.0/24",
+        ] {
+            assert!(Subnet::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bounds_and_overlaps() {
+        let small = subnet("10.1.2.0/30");
+        assert_eq!(small.last().to_string(), "10.1.2.3");
+        assert_eq!(small.nth(3).unwrap().to_string(), "10.1.2.3");
+        assert_eq!(small.nth(4), None);
+        assert!(small.overlaps(&subnet("10.0.0.0/8")) && subnet("10.0.0.0/8").overlaps(&small));
+        assert!(!small.overlaps(&subnet("10.1.2.4/30")));
+        assert!(!small.overlaps(&subnet("fd00::/8")));
+        let all = subnet("fd00::/1");
+        assert_eq!(
+            all.last(),
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse::<IpAddr>().unwrap()
+        );
+        assert_eq!(all.nth(u128::MAX), None);
+    }
+}

@@ -1,0 +1,449 @@
+//! What one running container has of networks, from its start to its end.
+//!
+//! `<run>/<id>/network.json` says what there is: written before anything is made on the host, so
+//! that whoever cleans up after the container, however it ended, knows what to take back. In order:
+//! leases and ports, the file, the links, the firewall's rules, the names. The file goes last when
+//! all is undone: killed before that, it is all done again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use miniserde::{Deserialize, Serialize};
+use rustix::process::Pid;
+
+use super::config::{self, Network};
+pub use super::endpoint::Inside;
+use super::endpoint::{self, Plan};
+use super::firewall::PortRule;
+use super::ipam::{self, Applicant, IsAlive, Lease};
+use super::link::{self, Mac, format_mac, parse_mac};
+use super::ports::{self, Claimed, Defaults, PortMap, Publish};
+use super::{bridge, firewall, names};
+use crate::error::{Context, Result, fail};
+use crate::store::{self, Durability, Roots};
+use crate::sys::netlink::Socket;
+
+/// A network that a container is to be on.
+#[derive(Clone, Debug, Default)]
+pub struct Want {
+    pub network: String,
+    /// One of a family at most; the others are chosen.
+    pub addresses: Vec<IpAddr>,
+    pub mac: Option<Mac>,
+    /// What it is called there: its name and aliases.
+    pub names: Vec<String>,
+}
+
+/// Who is wired up.
+pub struct Who<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub hostname: &'a str,
+    pub is_alive: IsAlive,
+}
+
+/// The file's content.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Wiring {
+    /// The container's name.
+    pub name: String,
+    pub endpoints: Vec<Endpoint>,
+    pub ports: Vec<PortMap>,
+}
+
+/// One interface of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub network: String,
+    pub network_id: String,
+    /// Inside the container.
+    pub interface: String,
+    /// The host's end.
+    pub link: String,
+    pub mac: String,
+    pub addresses: Vec<Address>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Address {
+    pub address: String,
+    pub prefix: u8,
+    /// Empty in an internal network.
+    pub gateway: String,
+}
+
+impl Wiring {
+    /// What the container has now; nothing if it isn't on a network.
+    pub fn read(roots: &Roots, id: &str) -> Result<Wiring> {
+        Ok(store::read_json(&path(roots, id))?.unwrap_or_default())
+    }
+
+    /// The rules that the firewall needs for it: ports lead to the first address of their family by
+    /// which the container has a way out.
+    pub fn port_rules(&self, id: &str) -> Result<Vec<PortRule>> {
+        let mut rules = Vec::with_capacity(self.ports.len());
+        for map in &self.ports {
+            let from = map.socket_address()?;
+            if let Some(target) = self.target(from.is_ipv4()) {
+                rules.push(PortRule {
+                    owner: id.to_owned(),
+                    protocol: map.protocol(),
+                    from,
+                    to: SocketAddr::new(target, map.container_port),
+                });
+            }
+        }
+        Ok(rules)
+    }
+
+    fn target(&self, ipv4: bool) -> Option<IpAddr> {
+        let addresses = self.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        let open = addresses.filter(|address| !address.gateway.is_empty());
+        let mut open = open.filter_map(|address| address.address.parse::<IpAddr>().ok());
+        open.find(|address| address.is_ipv4() == ipv4)
+    }
+
+    fn write(&self, roots: &Roots, id: &str) -> Result<()> {
+        store::replace_json(&path(roots, id), self, Durability::Lazy)
+    }
+}
+
+impl Endpoint {
+    pub fn ip_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter_map(|address| address.address.parse().ok())
+    }
+}
+
+/// The ids of all containers that have, or may have, something of networks.
+pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
+    let mut names = store::list(&roots.run)?;
+    // What else lies there is no container's.
+    names.retain(|name| name.len() == 64);
+    Ok(names)
+}
+
+fn path(roots: &Roots, id: &str) -> PathBuf {
+    roots.run_dir(id).join("network.json")
+}
+
+/// Wires a container up whose first process is `pid`; gives the sockets that hold its published
+/// ports. If it fails, `take_down` takes back what was done.
+pub fn set_up(
+    roots: &Roots,
+    pid: Pid,
+    who: &Who<'_>,
+    wants: &[Want],
+    publish: &[Publish],
+) -> Result<Vec<OwnedFd>> {
+    if wants.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (name, endpoints, ports) = (who.name.to_owned(), Vec::new(), Vec::new());
+    let mut wiring = Wiring { name, endpoints, ports };
+    let mut networks = Vec::with_capacity(wants.len());
+    for want in wants {
+        let network = Network::open(roots, &want.network)?;
+        let endpoint = lease(roots, who, want, &network, wiring.endpoints.len());
+        wiring.endpoints.push(endpoint.inspect_err(|_| give_back(roots, who.id, &wiring))?);
+        networks.push(network);
+    }
+    let held = claim(roots, &mut wiring, &networks, publish)
+        .and_then(|held| wiring.write(roots, who.id).map(|()| held))
+        .inspect_err(|_| give_back(roots, who.id, &wiring))?;
+    let mut host = Socket::route()?;
+    let mut inside = Inside::open(pid)?;
+    let default = networks.iter().position(|network| !network.internal);
+    for (at, (network, endpoint)) in networks.iter().zip(&wiring.endpoints).enumerate() {
+        connect_endpoint(roots, &mut host, &mut inside, network, endpoint, default == Some(at))?;
+    }
+    let members: Vec<&Network> = networks.iter().collect();
+    open_ports(roots, &members, &wiring, who.id)?;
+    for (network, endpoint) in networks.iter().zip(&wiring.endpoints) {
+        tell(roots, who, network, endpoint)?;
+    }
+    Ok(held)
+}
+
+/// Claims the host's ports, before anything is made on the host.
+fn claim(
+    roots: &Roots,
+    wiring: &mut Wiring,
+    networks: &[Network],
+    publish: &[Publish],
+) -> Result<Vec<OwnedFd>> {
+    if publish.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(network) = networks.iter().find(|network| !network.internal) else {
+        fail!("ports can't be published: network {} is internal", networks[0].name)
+    };
+    let default = |ipv4: bool| {
+        wiring.target(ipv4).map(|_| match network.publish_address {
+            Some(address) if address.is_ipv4() == ipv4 => address,
+            _ => ports::anywhere(ipv4),
+        })
+    };
+    let mut defaults = Defaults { ipv4: default(true), ipv6: default(false) };
+    // Who narrowed one family down didn't mean the other to be open to all.
+    match network.publish_address {
+        Some(IpAddr::V4(_)) => defaults.ipv6 = None,
+        Some(IpAddr::V6(_)) => defaults.ipv4 = None,
+        None => {}
+    }
+    let Claimed { maps, held } = ports::claim(roots, publish, &defaults)?;
+    if let Some(map) = maps
+        .iter()
+        .find(|map| map.socket_address().is_ok_and(|from| wiring.target(from.is_ipv4()).is_none()))
+    {
+        fail!(
+            "port {} can't be published on {}: the container has no address of its family",
+            map.container_port,
+            map.address
+        );
+    }
+    wiring.ports = maps;
+    Ok(held)
+}
+
+/// Sees to it that the firewall lets the networks and the ports through.
+fn open_ports(roots: &Roots, networks: &[&Network], wiring: &Wiring, id: &str) -> Result<()> {
+    let rules = wiring.port_rules(id)?;
+    firewall::set_up(roots, networks, id, &rules)?;
+    open_loopback(networks, &rules)
+}
+
+/// Lets the host's 127.0.0.1 reach the ports, now that the firewall keeps the containers off it.
+fn open_loopback(networks: &[&Network], rules: &[PortRule]) -> Result<()> {
+    let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
+    let leads =
+        |network: &&&Network| network.pools.iter().any(|pool| pool.subnet.contains(rule.to.ip()));
+    match networks.iter().find(leads) {
+        Some(network) => bridge::route_localnet(&network.bridge),
+        None => Ok(()),
+    }
+}
+
+/// Takes back all that a container has of networks, whoever ended it. What is gone already is no
+/// error; of several failures the first is told, and the rest done.
+pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
+    let wiring = Wiring::read(roots, id)?;
+    if wiring.endpoints.is_empty() {
+        return Ok(());
+    }
+    let mut first = close_ports(roots, id, &wiring);
+    let mut host = Socket::route()?;
+    for endpoint in &wiring.endpoints {
+        let silenced = endpoint::silence(&mut host, &endpoint.link);
+        let left = leave(roots, id, endpoint);
+        first = first.and(silenced).and(left);
+    }
+    first.and_then(|()| store::remove_file(&path(roots, id)))
+}
+
+/// Takes the rules of the container's ports away, and strikes the ports from its wiring.
+fn close_ports(roots: &Roots, id: &str, wiring: &Wiring) -> Result<()> {
+    if wiring.ports.is_empty() {
+        return Ok(());
+    }
+    let without = Wiring { ports: Vec::new(), ..wiring.clone() };
+    firewall::take_down(roots, id, &wiring.port_rules(id)?, || without.write(roots, id))
+}
+
+/// Joins one more network while the container runs.
+pub fn connect(roots: &Roots, mut inside: Inside, who: &Who<'_>, want: &Want) -> Result<()> {
+    let mut wiring = Wiring::read(roots, who.id)?;
+    let network = Network::open(roots, &want.network)?;
+    if wiring.endpoints.iter().any(|endpoint| endpoint.network == network.name) {
+        fail!("the container is on network {} already", network.name);
+    }
+    let number = (0..).find(|number| {
+        !wiring.endpoints.iter().any(|endpoint| endpoint.interface == format!("eth{number}"))
+    });
+    let endpoint = lease(roots, who, want, &network, number.unwrap_or(0))?;
+    wiring.endpoints.push(endpoint.clone());
+    wiring.write(roots, who.id)?;
+    let mut make = || -> Result<()> {
+        let mut host = Socket::route()?;
+        let is_default = wiring.endpoints.len() == 1;
+        connect_endpoint(roots, &mut host, &mut inside, &network, &endpoint, is_default)?;
+        firewall::set_up(roots, &[&network], who.id, &[])?;
+        tell(roots, who, &network, &endpoint)
+    };
+    make().inspect_err(|_| {
+        // The failure to connect is what the user must hear of.
+        let _ = disconnect(roots, who.id, &network.name);
+    })
+}
+
+/// Leaves a network while the container runs.
+pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<()> {
+    let mut wiring = Wiring::read(roots, id)?;
+    let Some(at) = wiring.endpoints.iter().position(|endpoint| endpoint.network == network) else {
+        fail!("the container is not on network {network}");
+    };
+    let endpoint = &wiring.endpoints[at];
+    link::delete(&mut Socket::route()?, &endpoint.link)?;
+    leave(roots, id, endpoint)?;
+    names::put_section(roots, id, network, "")?;
+    // The way that its ports took may have been this one.
+    let before = wiring.port_rules(id)?;
+    let ports = wiring.ports.clone();
+    wiring.endpoints.remove(at);
+    let after = wiring.port_rules(id)?;
+    if before == after {
+        return wiring.write(roots, id);
+    }
+    wiring.ports.clear();
+    firewall::take_down(roots, id, &before, || wiring.write(roots, id))?;
+    wiring.ports = ports;
+    wiring.write(roots, id)?;
+    firewall::set_up(roots, &[], id, &after)
+}
+
+/// Makes again what others took away from running containers: bridges, ports of bridges, forwarding
+/// and the firewall's rules.
+pub fn reload(roots: &Roots) -> Result<()> {
+    let mut host = Socket::route()?;
+    let mut used = Vec::new();
+    for id in all_ids(roots)? {
+        for endpoint in Wiring::read(roots, &id)?.endpoints {
+            let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
+            let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
+            endpoint::plug(&mut host, &endpoint.link, bridge)?;
+            if !used.iter().any(|other: &Network| other.id == network.id) {
+                bridge::forward(&network)?;
+                used.push(network);
+            }
+        }
+    }
+    let used: Vec<&Network> = used.iter().collect();
+    firewall::reload(roots, &used)?;
+    for id in all_ids(roots)? {
+        open_loopback(&used, &Wiring::read(roots, &id)?.port_rules(&id)?)?;
+    }
+    Ok(())
+}
+
+/// Changes what a running container is called: `new` for `old`.
+pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
+    let mut wiring = Wiring::read(roots, id)?;
+    if wiring.endpoints.is_empty() {
+        return Ok(());
+    }
+    wiring.name = new.to_owned();
+    wiring.write(roots, id)?;
+    for endpoint in &wiring.endpoints {
+        let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
+        let _names = network.lock(roots)?;
+        let mut leases = ipam::leases(roots, &network)?;
+        for lease in leases.iter_mut().filter(|lease| lease.owner == id) {
+            for name in lease.names.iter_mut().filter(|name| *name == old) {
+                *name = new.to_owned();
+            }
+            ipam::rename(roots, &network, lease)?;
+        }
+        if knows_names(&network) {
+            names::tell(roots, &network.name, &leases)?;
+        }
+    }
+    Ok(())
+}
+
+/// As in Docker, the default network is too large a company for everyone to know everyone.
+fn knows_names(network: &Network) -> bool {
+    network.name != config::DEFAULT
+}
+
+fn lease(
+    roots: &Roots,
+    who: &Who<'_>,
+    want: &Want,
+    network: &Network,
+    number: usize,
+) -> Result<Endpoint> {
+    for address in &want.addresses {
+        if network.pool(address.is_ipv4()).is_none() {
+            fail!("address {address}: network {} has no subnet of its family", network.name);
+        }
+    }
+    let mut addresses: Vec<Address> = Vec::with_capacity(network.pools.len());
+    let mut taken: Vec<IpAddr> = Vec::with_capacity(network.pools.len());
+    let _giving_out = network.lock(roots)?;
+    for pool in &network.pools {
+        let ipv4 = pool.subnet.is_ipv4();
+        let wanted = want.addresses.iter().copied().find(|address| address.is_ipv4() == ipv4);
+        let applicant = Applicant { id: who.id, names: &want.names, is_alive: who.is_alive };
+        let leased = ipam::lease(roots, network, pool, wanted, &applicant).inspect_err(|_| {
+            for &address in &taken {
+                // The failure is what the user must hear of; a stray lease is reclaimed.
+                let _ = ipam::release(roots, network, address, who.id);
+            }
+        })?;
+        taken.push(leased);
+        let gateway = if network.internal { String::new() } else { pool.gateway.to_string() };
+        let prefix = pool.subnet.prefix();
+        addresses.push(Address { address: leased.to_string(), prefix, gateway });
+    }
+    let mac = want.mac.unwrap_or_else(|| bridge::container_mac(&taken));
+    Ok(Endpoint {
+        network: network.name.clone(),
+        network_id: network.id.clone(),
+        interface: format!("eth{number}"),
+        link: endpoint::invent_name()?,
+        mac: format_mac(mac),
+        addresses,
+    })
+}
+
+fn connect_endpoint(
+    roots: &Roots,
+    host: &mut Socket,
+    inside: &mut Inside,
+    network: &Network,
+    endpoint: &Endpoint,
+    is_default: bool,
+) -> Result<()> {
+    let (bridge, _) = bridge::ensure(host, roots, network)?;
+    let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
+    let plan = Plan {
+        name: &endpoint.link,
+        interface: &endpoint.interface,
+        mac: parse_mac(&endpoint.mac)?,
+        addresses: &addresses,
+        is_default,
+    };
+    endpoint::connect(host, inside, bridge, network, &plan)
+        .context(|| format!("connect to network {}", network.name))
+}
+
+/// Tells the others on the network of the container, and it of them.
+fn tell(roots: &Roots, who: &Who<'_>, network: &Network, endpoint: &Endpoint) -> Result<()> {
+    let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
+    if !knows_names(network) {
+        return names::tell_itself(roots, who.id, &network.name, &addresses, who.hostname);
+    }
+    let _names = network.lock(roots)?;
+    names::tell(roots, &network.name, &ipam::leases(roots, network)?)
+}
+
+/// Gives an endpoint's leases back and tells the others.
+fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<()> {
+    let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(()) };
+    let _change = network.lock(roots)?;
+    for address in endpoint.ip_addresses() {
+        ipam::release(roots, &network, address, id)?;
+    }
+    if knows_names(&network) {
+        let leases: Vec<Lease> = ipam::leases(roots, &network)?;
+        names::tell(roots, &network.name, &leases)?;
+    }
+    Ok(())
+}
+
+fn give_back(roots: &Roots, id: &str, wiring: &Wiring) {
+    for endpoint in &wiring.endpoints {
+        // The failure that led here is what the user must hear of; a stray lease is reclaimed.
+        let _ = leave(roots, id, endpoint);
+    }
+}

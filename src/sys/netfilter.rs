@@ -1,0 +1,74 @@
+//! Whether the packet filter's rules changed: a number that grows with every change for nf_tables,
+//! sizes of the tables for the iptables of old (linux/netfilter_ipv4/ip_tables.h).
+
+use std::fmt::Write;
+use std::os::fd::AsRawFd;
+
+use rustix::net::netlink::NETFILTER;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with};
+
+use super::netlink::{Batch, Socket, attribute};
+
+/// linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN.
+const GET_GENERATION: u16 = 10 << 8 | 16;
+const NFTA_GEN_ID: u16 = 1;
+
+/// The generation of nf_tables' rules in our network namespace; `None` without nf_tables.
+pub fn generation() -> Option<u32> {
+    let mut socket = Socket::new(Some(NETFILTER)).ok()?;
+    let mut batch = Batch::default();
+    // struct nfgenmsg
+    batch.begin(GET_GENERATION, 0, &[0; 4], "ask for nf_tables' generation");
+    let answers = socket.ask(batch).ok()?;
+    let id = attribute(answers.first()?.payload.get(4..)?, NFTA_GEN_ID)?;
+    Some(u32::from_be_bytes(id.try_into().ok()?))
+}
+
+/// struct ipt_getinfo, the same for IPv6.
+#[repr(C)]
+#[derive(Default)]
+struct GetInfo {
+    name: [u8; 32],
+    valid_hooks: u32,
+    hook_entry: [u32; 5],
+    underflow: [u32; 5],
+    num_entries: u32,
+    size: u32,
+}
+
+/// IPT_SO_GET_INFO and IP6T_SO_GET_INFO.
+const SO_GET_INFO: libc::c_int = 64;
+
+/// How many rules the tables have and how large they are.
+pub fn legacy_stamp(ipv6: bool) -> Option<String> {
+    let mut text = String::from("legacy");
+    let ipv4 = (AddressFamily::INET, libc::SOL_IP);
+    let ipv6 = ipv6.then_some((AddressFamily::INET6, libc::SOL_IPV6));
+    for (family, level) in std::iter::once(ipv4).chain(ipv6) {
+        for table in ["filter", "nat"] {
+            let info = table_info(family, level, table)?;
+            let _ = write!(text, " {}:{}", info.num_entries, info.size);
+        }
+    }
+    Some(text)
+}
+
+fn table_info(family: AddressFamily, level: libc::c_int, table: &str) -> Option<GetInfo> {
+    let raw: Protocol = ipproto::RAW;
+    let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(raw)).ok()?;
+    let mut info = GetInfo::default();
+    info.name[..table.len()].copy_from_slice(table.as_bytes());
+    let mut size = std::mem::size_of::<GetInfo>() as libc::socklen_t;
+    // SAFETY: the kernel reads the name and fills the struct, whose size is passed; it is plain
+    // integers in C's layout.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            SO_GET_INFO,
+            (&raw mut info).cast(),
+            &raw mut size,
+        )
+    };
+    (result == 0).then_some(info)
+}

@@ -1,0 +1,387 @@
+//! Netlink (netlink(7), rtnetlink(7)): the kernel's tables of links, addresses, routes and packet
+//! filters, asked and changed by messages.
+//!
+//! A message is a header, a fixed part of its family's, and attributes: type, length, bytes, each
+//! padded to four. All of it is encoded here by hand, lengths checked: they are 16 bits wide, and a
+//! name that overflowed one would be read as further attributes (CVE-2021-43784). Several messages
+//! go in one send; the kernel works through them in order and answers each with an acknowledgement,
+//! which with NETLINK_EXT_ACK also says in words what it didn't like.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+};
+
+use super::clone::last_errno;
+use crate::error::{Context, Error, Result};
+
+/// netlink(7): flags of requests.
+pub const ACK: u16 = 4;
+pub const DUMP: u16 = 0x300;
+pub const REPLACE: u16 = 0x100;
+pub const EXCL: u16 = 0x200;
+pub const CREATE: u16 = 0x400;
+const REQUEST: u16 = 1;
+
+const HEADER: usize = 16;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// Flags of an acknowledgement: the request isn't repeated in it; words follow.
+const CAPPED: u16 = 0x100;
+const ACK_TLVS: u16 = 0x200;
+const ERROR_ATTRIBUTE_TEXT: u16 = 1;
+/// An attribute that holds attributes.
+const NESTED: u16 = 0x8000;
+const TYPE_MASK: u16 = 0x3fff;
+/// The kernel never sends more in one datagram unless asked with a larger buffer.
+const DATAGRAM: usize = 32 << 10;
+
+/// Messages on their way out.
+#[derive(Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// Where each message begins, and what it is for.
+    messages: Vec<(usize, String)>,
+    /// Something didn't fit its length field: nothing of this may be sent.
+    overflow: bool,
+}
+
+impl Batch {
+    /// Begins a message: its type, flags and family header; `doing` tells of it in errors.
+    pub fn begin(&mut self, kind: u16, flags: u16, header: &[u8], doing: impl Into<String>) {
+        self.finish();
+        self.messages.push((self.bytes.len(), doing.into()));
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&(flags | REQUEST).to_ne_bytes());
+        // The sequence number is put in by `send`; the port number is the kernel's affair.
+        self.bytes.extend_from_slice(&[0; 8]);
+        self.bytes.extend_from_slice(header);
+        self.pad();
+    }
+
+    /// Adds an attribute to the message begun last.
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) {
+        let Ok(length) = u16::try_from(value.len() + 4) else {
+            self.overflow = true;
+            return;
+        };
+        self.bytes.extend_from_slice(&length.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(value);
+        self.pad();
+    }
+
+    /// As `attribute`, for a text that the kernel wants ended by a NUL.
+    pub fn text(&mut self, kind: u16, value: &str) {
+        let mut bytes = Vec::with_capacity(value.len() + 1);
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.push(0);
+        self.overflow |= value.contains('\0');
+        self.attribute(kind, &bytes);
+    }
+
+    /// Adds an attribute that holds what `fill` adds.
+    pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Batch)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 2]);
+        self.bytes.extend_from_slice(&(kind | NESTED).to_ne_bytes());
+        fill(self);
+        match u16::try_from(self.bytes.len() - start) {
+            Ok(length) => self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes()),
+            Err(_) => self.overflow = true,
+        }
+    }
+
+    /// Adds bytes as they are: the family header inside some attributes.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    /// Writes the last message's length, now that it is known.
+    fn finish(&mut self) {
+        if let Some(&(start, _)) = self.messages.last() {
+            match u32::try_from(self.bytes.len() - start) {
+                Ok(length) => self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes()),
+                Err(_) => self.overflow = true,
+            }
+        }
+    }
+}
+
+/// A message that came back: its type and what follows the header.
+pub struct Message {
+    pub kind: u16,
+    pub payload: Vec<u8>,
+}
+
+/// A netlink socket; it stays in the network namespace that it was made in.
+pub struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+impl Socket {
+    /// A socket of the routing family.
+    pub fn route() -> Result<Socket> {
+        Socket::new(None)
+    }
+
+    pub fn new(family: Option<Protocol>) -> Result<Socket> {
+        let flags = SocketFlags::CLOEXEC;
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family)
+            .context(|| "make a netlink socket")?;
+        // Without them errors are only less talkative.
+        let _ = set_option(&fd, libc::NETLINK_CAP_ACK);
+        let _ = set_option(&fd, libc::NETLINK_EXT_ACK);
+        Ok(Socket { fd, sequence: 0 })
+    }
+
+    /// Sends all messages and waits until each is acknowledged; the first failure is told. Those
+    /// after a failed one have been carried out nevertheless, if they could be.
+    pub fn send(&mut self, mut batch: Batch) -> Result<()> {
+        let (first, count) = (self.sequence + 1, batch.messages.len());
+        for &(start, _) in &batch.messages {
+            let at = start + 6;
+            let flags = u16::from_ne_bytes([batch.bytes[at], batch.bytes[at + 1]]) | ACK;
+            batch.bytes[at..at + 2].copy_from_slice(&flags.to_ne_bytes());
+        }
+        self.transmit(&mut batch)?;
+        let mut failure = None;
+        let mut acknowledged = 0;
+        while acknowledged < count {
+            self.receive(|header, payload| {
+                if header.kind != ERROR || header.sequence < first {
+                    return;
+                }
+                acknowledged += 1;
+                let index = (header.sequence - first) as usize;
+                if let Err(error) = outcome(header.flags, payload)
+                    && failure.is_none()
+                {
+                    let doing = batch.messages.get(index).map_or("", |(_, doing)| doing);
+                    failure = Some(Err(error).context(|| doing));
+                }
+            })?;
+        }
+        failure.unwrap_or(Ok(()))
+    }
+
+    /// Sends one question and gives what comes back: one message, or all of a dump.
+    pub fn ask(&mut self, mut batch: Batch) -> Result<Vec<Message>> {
+        let is_dump = batch.bytes.get(7).is_some_and(|high| (u16::from(*high) << 8) & DUMP == DUMP);
+        self.transmit(&mut batch)?;
+        let (sequence, doing) = (self.sequence, &batch.messages[0].1);
+        let (mut answers, mut end) = (Vec::new(), None);
+        while end.is_none() {
+            self.receive(|header, payload| {
+                if header.sequence != sequence || end.is_some() {
+                    return;
+                }
+                match header.kind {
+                    DONE => end = Some(Ok(())),
+                    ERROR => end = Some(outcome(header.flags, payload)),
+                    kind => {
+                        answers.push(Message { kind, payload: payload.to_vec() });
+                        if !is_dump {
+                            end = Some(Ok(()));
+                        }
+                    }
+                }
+            })?;
+        }
+        // It ended by one of the above.
+        end.unwrap_or(Ok(())).context(|| doing.as_str())?;
+        Ok(answers)
+    }
+
+    fn transmit(&mut self, batch: &mut Batch) -> Result<()> {
+        batch.finish();
+        if batch.overflow {
+            let doing = batch.messages.first().map_or("", |(_, doing)| doing);
+            return Err(Error::new(format!("{doing}: a name or list is too long for netlink")));
+        }
+        for &(start, _) in &batch.messages {
+            self.sequence += 1;
+            batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
+        }
+        loop {
+            match send(&self.fd, &batch.bytes, SendFlags::empty()) {
+                Err(Errno::INTR) => continue,
+                result => return result.map(drop).context(|| "send netlink messages"),
+            }
+        }
+    }
+
+    /// Hands each message of the next datagram to `each`.
+    fn receive(&mut self, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
+        let mut buffer = vec![0; DATAGRAM];
+        let (_, length) = loop {
+            match recv(&self.fd, &mut buffer[..], RecvFlags::TRUNC) {
+                Err(Errno::INTR) => continue,
+                result => break result.context(|| "receive netlink messages")?,
+            }
+        };
+        if length > buffer.len() {
+            return Err(Error::new(format!("a netlink message of {length} bytes is too long")));
+        }
+        let mut rest = &buffer[..length];
+        while let Some(header) = Header::parse(rest) {
+            each(&header, &rest[HEADER..header.length]);
+            rest = rest.get(header.length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+struct Header {
+    length: usize,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Option<Header> {
+        let length = u32_at(bytes, 0)? as usize;
+        let header = Header {
+            length,
+            kind: u16_at(bytes, 4)?,
+            flags: u16_at(bytes, 6)?,
+            sequence: u32_at(bytes, 8)?,
+        };
+        (HEADER..=bytes.len()).contains(&length).then_some(header)
+    }
+}
+
+/// What an acknowledgement says.
+fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
+    let code = u32_at(payload, 0).unwrap_or(0) as i32;
+    if code == 0 {
+        return Ok(());
+    }
+    let error: Result<()> = Err(Errno::from_raw_os_error(-code).into());
+    let repeated = u32_at(payload, 4).unwrap_or(0) as usize;
+    let words = if flags & CAPPED == 0 { repeated.next_multiple_of(4) } else { HEADER };
+    let words = payload.get(4 + words..).filter(|_| flags & ACK_TLVS != 0).unwrap_or_default();
+    match attributes(words).find(|(kind, _)| *kind == ERROR_ATTRIBUTE_TEXT) {
+        Some((_, text)) => {
+            let text = String::from_utf8_lossy(text);
+            error.context(|| text.trim_end_matches('\0').to_owned())
+        }
+        None => error,
+    }
+}
+
+/// The attributes in `bytes`, in order.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let kind = u16_at(bytes, 2)? & TYPE_MASK;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The value of the attribute `kind` among those in `bytes`.
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
+}
+
+/// A number in the host's byte order.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn set_option(fd: &OwnedFd, option: libc::c_int) -> Result<(), Errno> {
+    let on: libc::c_int = 1;
+    let size = std::mem::size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the option's value is an int, which outlives the call, and its size is passed.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_NETLINK,
+            option,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_attributes_are_padded_and_measured() {
+        let mut batch = Batch::default();
+        batch.begin(16, 0, &[1, 2, 3, 4], "one");
+        batch.text(3, "eth0");
+        batch.nest(18, |batch| batch.attribute(1, &[9]));
+        batch.begin(17, 0, &[], "two");
+        batch.finish();
+        assert_eq!(u32_at(&batch.bytes, 0), Some(16 + 4 + 12 + 12));
+        let (name, rest) = batch.bytes[20..].split_at(12);
+        assert_eq!(name, [9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0]);
+        assert_eq!(rest[..12], [12, 0, 18, 0x80, 5, 0, 1, 0, 9, 0, 0, 0]);
+        assert_eq!(u32_at(&batch.bytes, 44), Some(16));
+    }
+
+    #[test]
+    fn what_overflows_a_length_is_never_sent() {
+        let mut socket = Socket::route().unwrap();
+        for fill in [
+            |batch: &mut Batch| batch.text(3, &"x".repeat(70_000)),
+            |batch: &mut Batch| {
+                batch.nest(18, |b| (0..3).for_each(|_| b.attribute(1, &[0; 30_000])))
+            },
+            |batch: &mut Batch| batch.text(3, "a\0b"),
+        ] {
+            let mut batch = Batch::default();
+            batch.begin(16, 0, &[0; 16], "add link x");
+            fill(&mut batch);
+            let error = socket.send(batch).unwrap_err().to_string();
+            assert!(error.contains("too long for netlink"), "{error}");
+        }
+    }
+
+    #[test]
+    fn attributes_that_lie_about_their_length_end_the_list() {
+        assert_eq!(attributes(&[5, 0, 1, 0, 7]).collect::<Vec<_>>(), [(1, &[7][..])]);
+        assert_eq!(attributes(&[200, 0, 1, 0, 7]).count(), 0);
+        assert_eq!(attributes(&[2, 0, 1, 0, 7]).count(), 0);
+        assert_eq!(attributes(&[4]).count(), 0);
+    }
+
+    #[test]
+    fn the_kernel_answers() {
+        let mut socket = Socket::route().unwrap();
+        let mut batch = Batch::default();
+        // RTM_GETLINK of index 1: the loopback interface.
+        let mut header = [0; 16];
+        header[4] = 1;
+        batch.begin(18, 0, &header, "get link 1");
+        let answer = socket.ask(batch).unwrap();
+        assert_eq!(attribute(&answer[0].payload[16..], 3), Some(&b"lo\0"[..]));
+        let mut batch = Batch::default();
+        batch.begin(18, DUMP, &[0; 16], "list links");
+        assert!(!socket.ask(batch).unwrap().is_empty());
+        let mut batch = Batch::default();
+        header[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
+        batch.begin(18, 0, &header, "get no link");
+        assert_eq!(socket.ask(batch).err().unwrap().errno(), Some(Errno::NODEV));
+    }
+}
