@@ -99,5 +99,6 @@ pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     let doomed = roots.volumes().join(format!(".{name}.{}.removing", std::process::id()));
     fs::rename(roots.volumes().join(name), &doomed)
         .context(|| format!("remove volume '{name}'"))?;
+    store::sync_parent(&doomed)?;
     store::remove_tree(&doomed)
 }

@@ -40,6 +40,8 @@ struct Entry {
 pub struct Log {
     file: File,
     entries: Vec<Entry>,
+    /// Of what can be read of it.
+    length: u64,
 }
 
 impl Log {
@@ -61,7 +63,7 @@ impl Log {
             entries.push(Entry { sector, sectors, flags, data });
             at = data + payload;
         }
-        Log { file, entries }
+        Log { file, entries, length: at }
     }
 
     /// How many writes there are.
@@ -69,8 +71,12 @@ impl Log {
         self.entries.len()
     }
 
-    /// How many of them were in the log when it was `length` bytes long.
+    /// How many of them were in the log when it was `length` bytes long. Several are written at once:
+    /// one that was cut short by the kill hides those after it, so that such a length lies past all.
     pub fn entries_within(&self, length: u64) -> usize {
+        if length > self.length {
+            return self.entries.len() + 1;
+        }
         let end = |entry: &Entry| match entry.flags & DISCARD {
             0 => entry.data + entry.sectors * SECTOR,
             _ => entry.data,
