@@ -18,7 +18,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
-test_packages := apache2-utils busybox-static debootstrap docker-registry file iptables openssl \
+test_packages := apache2-utils busybox-static debootstrap docker-registry file iproute2 \
+    iptables iputils-ping openssl \
     qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \

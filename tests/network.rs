@@ -1,38 +1,298 @@
-//! Networks: bridges, addresses, names. Each test has networks of its own, so that they run beside
-//! each other.
+//! Networks: bridges, addresses and names. Each test has a machine of its own to run on
+//! (`support::machine`), or networks that no other test uses.
 
 mod support;
 
 use support::Host;
+use support::machine::{MACHINE, OUTSIDE, Side};
+use support::{eventually, unique};
 
-/// A network's subnet without its last part: no other test uses it.
-struct Net(&'static str);
+fn address(host: &Host, name: &str) -> String {
+    host.inspect(name, "{{.NetworkSettings.IPAddress}}")
+}
 
-impl Net {
-    fn address(&self, last: u8) -> String {
-        format!("{}.{last}", self.0)
+/// What is left of ours in the machine's network: links and rules.
+fn traces(host: &Host) -> String {
+    let machine = host.machine();
+    let links = machine.run(Side::Here, &["ip", "-o", "link"]);
+    let links = links.lines().filter(|line| line.contains("mydocker") || line.contains("mdv"));
+    let rules = machine.run(Side::Here, &["iptables-save"]);
+    let rules = rules.lines().filter(|line| line.contains("MYDOCKER")).map(str::to_owned);
+    links.map(str::to_owned).chain(rules).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn containers_reach_the_host_each_other_and_beyond() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "talk"]);
+    for name in ["a", "b"] {
+        host.idle(name, &["--net", "talk"]);
     }
+    for target in ["10.1.0.1", "10.1.0.3", "b", MACHINE, OUTSIDE] {
+        host.mydocker(["exec", "a", "ping", "-c1", "-W5", target]);
+    }
+    // `a` was there before `b` came, and is known to it as well.
+    host.mydocker(["exec", "b", "ping", "-c1", "-W5", "a"]);
+    assert!(host.machine().pings(Side::Here, "10.1.0.2"));
+    // The way out is by the machine's own address: others know no way to ours.
+    host.serve(Side::Outside, 80, "outside");
+    assert!(host.fetch_within("a", OUTSIDE, 80).ends_with("outside"));
+}
 
-    fn cidr(&self) -> String {
-        format!("{}.0/24", self.0)
+#[test]
+fn the_default_network_is_there_without_asking() {
+    let host = Host::on_machine();
+    host.idle("a", &[]);
+    host.idle("b", &["--net", "bridge"]);
+    let listed =
+        host.mydocker(["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Containers}}"]);
+    listed.stdout("mydocker0 bridge 2\nhost host 0\nnone null 0\n");
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", &address(&host, "b")]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", OUTSIDE]);
+    // Only user networks know names.
+    host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
+    for name in ["mydocker0", "host", "none"] {
+        host.mydocker(["network", "rm", name]).exits(1).stderr_has("always exists");
     }
 }
 
 #[test]
-fn containers_reach_the_host_and_each_other() {
-    let (host, net) = (Host::with_busybox(), Net("10.97.1"));
-    host.mydocker(["network", "create", "--subnet", &net.cidr(), "talk"]);
-    for name in ["a", "b"] {
-        host.mydocker(["run", "-d", "--name", name, "--net", "talk", "bb", "sleep", "1000"]);
+fn subnets_that_are_taken_are_refused_by_name() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.1/24", "one"]);
+    host.mydocker(["network", "ls", "--filter", "name=one"])
+        .stdout_has("10.1.0.0/24")
+        .stdout_has("10.1.0.1 ");
+    let create = |subnet: &str| host.mydocker(["network", "create", "--subnet", subnet, "two"]);
+    create("10.1.0.128/25").exits(125).stderr_has("overlaps network one, which has 10.1.0.0/24");
+    create("203.0.113.0/25").exits(125).stderr_has("overlaps the host's route to 203.0.113.0/24");
+    create("10.1.1.0/31").exits(125).stderr_has("too small");
+    create("10.1.1/24").exits(125).stderr_has("bad subnet '10.1.1/24'");
+    host.mydocker(["network", "create", "one"]).exits(125).stderr_has("is there already");
+    host.mydocker(["network", "create", "host"]).exits(125).stderr_has("meaning of its own");
+    // A free one is chosen.
+    host.mydocker(["network", "create", "three"]);
+    host.idle("a", &["--net", "three"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", OUTSIDE]);
+}
+
+#[test]
+fn an_interface_is_as_the_network_says() {
+    let host = Host::on_machine();
+    let create = ["network", "create", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.9"];
+    host.mydocker(create.iter().chain(&["--opt", "mtu=1400", "--ip-range", "10.1.0.64/28", "n"]));
+    let mac = "02:00:00:00:00:07";
+    host.idle("a", &["--net", "n", "--ip", "10.1.0.77", "--mac-address", mac]);
+    let shown = host.mydocker(["exec", "a", "ip", "addr", "show", "eth0"]).text();
+    for part in ["inet 10.1.0.77/24", "mtu 1400", mac] {
+        assert!(shown.contains(part), "{part}: {shown}");
     }
-    host.mydocker(["exec", "a", "ping", "-c1", &net.address(1)]);
-    host.mydocker(["exec", "a", "ping", "-c1", &net.address(3)]);
-    host.mydocker(["exec", "a", "ping", "-c1", "b"]);
-    // `a` was there before `b` came, and is known to it as well.
-    host.mydocker(["exec", "b", "ping", "-c1", "a"]);
-    host.mydocker(["network", "rm", "talk"])
-        .exits(1)
-        .stderr_has("in use by container a and others");
-    host.mydocker(["rm", "-f", "a", "b"]);
-    host.mydocker(["network", "rm", "talk"]).stdout("talk\n");
+    let routes = host.mydocker(["exec", "a", "ip", "route"]).text();
+    assert!(routes.contains("default via 10.1.0.9"), "{routes}");
+    host.idle("b", &["--net", "n"]);
+    assert_eq!(address(&host, "b"), "10.1.0.64");
+    host.mydocker(["run", "--rm", "--net", "n", "--ip", "10.1.0.77", "bb", "true"])
+        .exits(125)
+        .stderr_has("10.1.0.77 of network n is in use");
+    host.mydocker(["run", "--rm", "--net", "n", "--ip", "10.2.0.1", "bb", "true"])
+        .exits(125)
+        .stderr_has("outside of network n's subnet");
+    host.mydocker(["exec", "a", "ip", "addr", "show", "lo"]).stdout_has("127.0.0.1/8");
+}
+
+#[test]
+fn a_container_is_on_several_networks_and_changes_them() {
+    let host = Host::on_machine();
+    for (name, subnet) in [("one", "10.1.0.0/24"), ("two", "10.2.0.0/24"), ("three", "10.3.0.0/24")]
+    {
+        host.mydocker(["network", "create", "--subnet", subnet, name]);
+    }
+    host.idle("a", &["--net", "one,two"]);
+    host.idle("b", &["--net", "two", "--network-alias", "bee"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", "bee"]);
+    host.mydocker(["exec", "b", "ping", "-c1", "-W5", "a"]);
+    host.idle("c", &["--net", "three"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "c"]).exits(1);
+    host.mydocker(["network", "connect", "--ip", "10.3.0.33", "--alias", "ay", "three", "a"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", "c"]);
+    host.mydocker(["exec", "c", "ping", "-c1", "-W5", "ay"]).stdout_has("10.3.0.33");
+    host.mydocker(["network", "connect", "three", "a"]).exits(125).stderr_has("already");
+    host.mydocker(["network", "disconnect", "two", "a"]);
+    host.mydocker(["exec", "b", "ping", "-c1", "a"]).exits(1);
+    host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
+    // It lasts.
+    host.mydocker(["restart", "-t0", "a"]);
+    host.mydocker(["exec", "c", "ping", "-c1", "-W5", "a"]).stdout_has("10.3.0.33");
+    host.mydocker(["exec", "b", "ping", "-c1", "a"]).exits(1);
+    host.mydocker(["network", "rm", "three"]).exits(1).stderr_has("in use");
+    host.mydocker(["rm", "-f", "a", "b", "c"]);
+    host.mydocker(["network", "rm", "one", "two", "three"]);
+    eventually("all is gone", || traces(&host).is_empty());
+}
+
+#[test]
+fn names_follow_starts_restarts_and_renames() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "n"]);
+    host.idle("a", &["--net", "n"]);
+    host.idle("b", &["--net", "n"]);
+    let finds = |name: &str| host.succeeds(["exec", "a", "ping", "-c1", "-W5", name]);
+    assert!(finds("b"));
+    host.mydocker(["stop", "-t0", "b"]);
+    assert!(!finds("b"));
+    host.idle("c", &["--net", "n"]);
+    host.mydocker(["start", "b"]);
+    assert!(finds("b") && finds("c"));
+    host.mydocker(["rename", "b", "bb8"]);
+    assert!(finds("bb8") && !finds("b"));
+    host.mydocker(["restart", "-t0", "bb8"]);
+    assert!(finds("bb8"));
+    host.mydocker(["rm", "-f", "c"]);
+    assert!(!finds("c"));
+}
+
+#[test]
+fn networks_are_walled_off_from_each_other() {
+    let host = Host::on_machine();
+    for (name, subnet) in [("one", "10.1.0.0/24"), ("two", "10.2.0.0/24")] {
+        host.mydocker(["network", "create", "--subnet", subnet, name]);
+    }
+    host.web("a", &["--net", "one", "-p", "8080:80"], "a");
+    host.idle("b", &["--net", "two"]);
+    host.mydocker(["exec", "b", "ping", "-c1", "-W1", "10.1.0.2"]).exits(1);
+    assert_eq!(host.fetch_within("b", "10.1.0.2", 80), "");
+    // Nor by the way of the other network's bridge.
+    assert_eq!(host.fetch_within("b", "10.1.0.1", 8080), "");
+    // Nobody comes in from outside but by a published port.
+    host.machine().run(Side::Outside, &["ip", "route", "add", "10.1.0.0/24", "via", MACHINE]);
+    assert!(host.machine().fetch(Side::Outside, "10.1.0.2:80").is_none());
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8080")).is_some());
+}
+
+#[test]
+fn an_internal_network_has_no_way_out() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--internal", "--subnet", "10.1.0.0/24", "in"]);
+    host.idle("a", &["--net", "in"]);
+    host.idle("b", &["--net", "in"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", "b"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W1", OUTSIDE]).exits(1);
+    let routes = host.mydocker(["exec", "a", "ip", "route"]).text();
+    assert!(!routes.contains("default"), "{routes}");
+    // Not even by a route of its own making.
+    let escape = ["run", "--rm", "--cap-add", "NET_ADMIN", "--net", "in", "bb", "sh", "-c"];
+    let script = format!("ip route add default via 10.1.0.1 && ! ping -c1 -W1 {OUTSIDE}");
+    host.mydocker(escape.iter().copied().chain([script.as_str()]));
+    host.mydocker(["run", "--rm", "--net", "in", "-p", "80:80", "bb", "true"])
+        .exits(125)
+        .stderr_has("network in is internal");
+}
+
+#[test]
+fn addresses_come_back_however_a_container_ends() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/29", "n"]);
+    // Six hosts less the gateway.
+    for name in ["a", "b", "c", "d", "e"] {
+        host.idle(name, &["--net", "n"]);
+    }
+    host.mydocker(["run", "--rm", "--net", "n", "bb", "true"])
+        .exits(125)
+        .stderr_has("network n has no free address left in 10.1.0.0/29");
+    // A monitor that is killed gives nothing back itself.
+    let (monitor, lost) = (host.monitor("c"), address(&host, "c"));
+    host.kill(monitor);
+    let given = host.mydocker(["run", "--rm", "--net", "n", "bb", "ip", "addr"]).text();
+    assert!(given.contains(&format!("inet {lost}/29")), "{lost}: {given}");
+    host.mydocker(["stop", "-t0", "a"]);
+    host.mydocker(["kill", "b"]);
+    host.mydocker(["run", "--rm", "--net", "n", "bb", "true"]);
+    host.mydocker(["start", "a", "b", "c"]);
+    let mut given: Vec<String> =
+        ["a", "b", "c", "d", "e"].iter().map(|name| address(&host, name)).collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), 5, "{given:?}");
+    host.mydocker(["rm", "-f", "a", "b", "c", "d", "e"]);
+    let leases = host.state_root().join("networks/n/leases");
+    assert_eq!(std::fs::read_dir(leases).unwrap().count(), 0);
+}
+
+#[test]
+fn many_containers_start_at_once_and_leave_nothing_behind() {
+    const COUNT: usize = 60;
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let host = &host;
+            scope.spawn(move || {
+                for number in (part..COUNT).step_by(4) {
+                    host.idle(&format!("c{number}"), &["--net", "n"]);
+                }
+            });
+        }
+    });
+    let names: Vec<String> = (0..COUNT).map(|number| format!("c{number}")).collect();
+    let script =
+        format!("for n in {}; do ping -qc1 -W5 $n >/dev/null || echo $n; done", names.join(" "));
+    host.mydocker(["exec", "c0", "sh", "-c", &script]).stdout("");
+    host.mydocker(["exec", "c59", "sh", "-c", &script]).stdout("");
+    let remove = ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str));
+    host.mydocker(remove);
+    host.mydocker(["network", "rm", "n"]);
+    eventually("all is gone", || traces(&host).is_empty());
+}
+
+#[test]
+fn ipv6_has_all_that_ipv4_has() {
+    let host = Host::on_machine();
+    let create =
+        ["network", "create", "--ipv6", "--subnet", "fd00:1::/64", "--subnet", "10.1.0.0/24"];
+    host.mydocker(create.iter().copied().chain(["six"]));
+    host.web("a", &["--net", "six", "-p", "8080:80"], "six");
+    host.idle("b", &["--net", "six"]);
+    host.mydocker(["exec", "b", "ping", "-6", "-c1", "-W5", "fd00:1::2"]);
+    host.mydocker(["exec", "b", "ping", "-6", "-c1", "-W5", support::machine::OUTSIDE_6]);
+    let answer = host.machine().fetch(Side::Outside, "[2001:db8::1]:8080").unwrap();
+    assert!(answer.ends_with("six"), "{answer}");
+    let own = host.machine().fetch(Side::Here, "[2001:db8::1]:8080").unwrap();
+    assert!(own.ends_with("six"), "{own}");
+    assert_eq!(host.inspect("b", "{{.NetworkSettings.GlobalIPv6Address}}"), "fd00:1::3");
+    host.mydocker(["network", "create", "--subnet", "fd00:2::/64", "x"])
+        .exits(125)
+        .stderr_has("--ipv6");
+}
+
+#[test]
+fn two_state_roots_share_a_host() {
+    let one = Host::on_machine();
+    let two = one.neighbour();
+    one.web("a", &["-p", "8081:80"], "one");
+    two.idle("b", &["-p", "8082:80"]);
+    // Neither reaches the other, nor does one's end disturb the other.
+    two.mydocker(["exec", "b", "ping", "-c1", "-W1", &address(&one, "a")]).exits(1);
+    two.mydocker(["rm", "-f", "b"]);
+    two.mydocker(["network", "prune", "-f"]);
+    let answer = one.machine().fetch(Side::Outside, &format!("{MACHINE}:8081")).unwrap();
+    assert!(answer.ends_with("one"), "{answer}");
+    one.mydocker(["exec", "a", "ping", "-c1", "-W5", OUTSIDE]);
+}
+
+#[test]
+fn listings_and_prune() {
+    let host = Host::on_machine();
+    let name = unique("net");
+    host.mydocker(["network", "create", "--label", "x=1", "--subnet", "10.7.0.0/24", &name]);
+    host.mydocker(["network", "ls", "-q", "--filter", "label=x=1"]).stdout(&format!("{name}\n"));
+    let json = host.mydocker(["network", "list", "--filter", "driver=bridge", "--format", "json"]);
+    json.stdout_has("\"Subnet\":\"10.7.0.0/24\"");
+    host.idle("a", &["--net", &name]);
+    host.mydocker(["network", "inspect", "--format", "{{json .Containers}}", &name])
+        .stdout_has("\"IPv4Address\":\"10.7.0.2/24\"")
+        .stdout_has("\"Name\":\"a\"");
+    host.mydocker(["network", "prune", "-f"]).stdout("");
+    host.mydocker(["rm", "-f", "a"]);
+    host.mydocker(["network", "prune", "-f"]).stdout(&format!("Deleted Networks:\n{name}\n"));
+    host.mydocker(["network", "inspect", &name]).exits(1).stderr_has("no such network");
 }

@@ -21,16 +21,19 @@
 mod busybox;
 mod call;
 mod debian;
+pub mod machine;
 mod terminal;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports)]
 pub use call::{Background, Done};
+use machine::{Machine, Side};
 #[allow(unused_imports)]
 pub use terminal::Terminal;
 
@@ -61,6 +64,8 @@ pub fn skipped(reason: &str) {
 /// A mydocker with state of its own.
 pub struct Host {
     dir: PathBuf,
+    /// Where it runs, if not on this very machine.
+    machine: Option<Arc<Machine>>,
 }
 
 impl Host {
@@ -69,7 +74,7 @@ impl Host {
         // A socket's path is at most 107 bytes: not below the target directory.
         let dir = std::env::temp_dir().join(unique("mydocker-"));
         std::fs::create_dir(&dir).unwrap();
-        Host { dir }
+        Host { dir, machine: None }
     }
 
     /// With the image `bb`.
@@ -77,6 +82,24 @@ impl Host {
         let host = Host::new();
         host.mydocker([OsStr::new("import"), busybox::archive().as_os_str(), OsStr::new("bb")]);
         host
+    }
+
+    /// With the image `bb`, on a machine of its own as far as networks go.
+    pub fn on_machine() -> Host {
+        let mut host = Host::with_busybox();
+        host.machine = Some(Arc::new(Machine::new()));
+        host
+    }
+
+    /// Another one on the same machine.
+    pub fn neighbour(&self) -> Host {
+        let mut host = Host::with_busybox();
+        host.machine.clone_from(&self.machine);
+        host
+    }
+
+    pub fn machine(&self) -> &Machine {
+        self.machine.as_ref().unwrap()
     }
 
     /// With the image `name`, a Debian root file system with `packages`.
@@ -109,7 +132,10 @@ impl Host {
 
     /// The command line `mydocker ARGS` for this host, to be altered before it is run.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(MYDOCKER);
+        let mut command = match &self.machine {
+            None => Command::new(MYDOCKER),
+            Some(machine) => machine.command(Side::Here, &[MYDOCKER]),
+        };
         command.args(self.global_flags()).args(args);
         command.env_remove("MYDOCKER_ROOT").env_remove("MYDOCKER_RUN_ROOT");
         command
@@ -122,6 +148,11 @@ impl Host {
     /// Runs `mydocker ARGS` with nothing to read, to its end.
     pub fn mydocker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Done {
         call::run(self.command(args), None)
+    }
+
+    /// Runs `mydocker ARGS`, which may fail; tells whether it didn't.
+    pub fn succeeds<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> bool {
+        self.command(args).output().unwrap().status.success()
     }
 
     /// Runs `mydocker ARGS` with `input` to read, to its end.
@@ -151,6 +182,20 @@ impl Host {
     /// The process id, on the host, of a container's first process.
     pub fn pid(&self, name: &str) -> i32 {
         self.inspect(name, "{{.State.Pid}}").parse().unwrap()
+    }
+
+    /// The process id of the monitor of a running container.
+    pub fn monitor(&self, name: &str) -> i32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        parent.unwrap().trim().parse().unwrap()
+    }
+
+    /// Kills a process of the host, and waits until it is gone.
+    pub fn kill(&self, pid: i32) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        eventually("it is gone", || rustix::process::test_kill_process(pid).is_err());
     }
 
     /// Whether the container runs.
@@ -186,6 +231,9 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.remove_everything();
+        if let Some(machine) = &self.machine {
+            machine.stop();
+        }
         // The last monitor may be on its way out.
         let clean = is_soon(|| self.leftovers().is_empty());
         let leftovers = self.leftovers();

@@ -1,0 +1,299 @@
+//! Published ports, from everywhere that they must answer, and the firewall around them. Each test
+//! has a machine of its own (`support::machine`).
+
+mod support;
+
+use std::net::UdpSocket;
+
+use support::Host;
+use support::eventually;
+use support::machine::{MACHINE, OUTSIDE, Side};
+
+/// The rules of ours that mention `what`.
+fn rules(host: &Host, what: &str) -> Vec<String> {
+    let saved = host.machine().run(Side::Here, &["iptables-save"]);
+    let rules = saved.lines().filter(|line| line.contains("MYDOCKER") && line.contains(what));
+    rules.map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn answers(host: &Host, side: Side, address: &str, text: &str) {
+    let answer = host.machine().fetch(side, address);
+    assert!(answer.as_ref().is_some_and(|answer| answer.ends_with(text)), "{address}: {answer:?}");
+}
+
+#[test]
+fn a_port_answers_from_everywhere() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    host.web("web", &["--net", "n", "-p", "8080:80"], "hello");
+    host.idle("neighbour", &["--net", "n"]);
+    for address in [MACHINE, "127.0.0.1", "127.1.2.3", "10.1.0.1"] {
+        answers(&host, Side::Here, &format!("{address}:8080"), "hello");
+    }
+    answers(&host, Side::Here, "10.1.0.2:80", "hello");
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    // By hairpin, from the container itself and from one beside it.
+    for container in ["web", "neighbour"] {
+        for address in [MACHINE, "10.1.0.1"] {
+            let answer = host.fetch_within(container, address, 8080);
+            assert!(answer.ends_with("hello"), "{container} {address}: {answer}");
+        }
+    }
+    host.mydocker(["port", "web"]).stdout("80/tcp -> 0.0.0.0:8080\n");
+    host.mydocker(["port", "web", "80"]).stdout("0.0.0.0:8080\n");
+    host.mydocker(["port", "web", "81"]).exits(125).stderr_has("no port 81/tcp");
+    let ports = host.mydocker(["ps", "--filter", "name=web", "--format", "{{.Ports}}"]);
+    ports.stdout("0.0.0.0:8080->80/tcp\n");
+    host.mydocker(["ps", "-a", "--format", "json"]).stdout_has("\"Addresses\":\"10.1.0.2\"");
+}
+
+#[test]
+fn rules_end_with_the_container_and_come_back_with_it() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "8080:80"], "hello");
+    let id = host.inspect("web", "{{.Id}}");
+    assert_eq!(rules(&host, &id).len(), 1);
+    host.mydocker(["stop", "-t0", "web"]);
+    assert_eq!(rules(&host, &id), [""; 0]);
+    host.mydocker(["start", "web"]);
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    // Whoever looks next takes back what a killed monitor left.
+    host.kill(host.monitor("web"));
+    host.mydocker(["ps"]);
+    assert_eq!(rules(&host, &id), [""; 0]);
+    host.mydocker(["start", "web"]);
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!(rules(&host, &id), [""; 0]);
+}
+
+#[test]
+fn rules_that_were_flushed_are_restored() {
+    let host = Host::on_machine();
+    let flush = || {
+        host.machine().run(Side::Here, &["iptables", "-F"]);
+        host.machine().run(Side::Here, &["iptables", "-t", "nat", "-F"]);
+    };
+    host.web("web", &["-p", "8080:80"], "hello");
+    flush();
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8080")).is_none());
+    host.mydocker(["network", "reload"]);
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    flush();
+    // The next start does it too, though it needs no rule itself.
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    // Once each, whoever made them.
+    assert_eq!(rules(&host, "--dport 8080").len(), 1);
+    assert_eq!(rules(&host, "-A FORWARD ").len(), 1);
+    flush();
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!(rules(&host, "--dport 8080").len(), 0);
+}
+
+#[test]
+fn the_old_iptables_does_as_well() {
+    let host = Host::on_machine();
+    let legacy = host.scratch().join("legacy");
+    std::fs::create_dir_all(&legacy).unwrap();
+    for tool in ["iptables-restore", "iptables-save", "ip6tables-restore", "ip6tables-save"] {
+        std::os::unix::fs::symlink("/usr/sbin/xtables-legacy-multi", legacy.join(tool)).unwrap();
+    }
+    let path = format!("{}:{}", legacy.display(), std::env::var("PATH").unwrap());
+    let mydocker = |args: &[&str]| {
+        let done = host.command(args).env("PATH", &path).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let site = format!("{}:/www", host.site("web", "hello"));
+    let server = ["bb", "httpd", "-f", "-p", "80", "-h", "/www"];
+    let run = ["run", "-d", "--name", "web", "-p", "8080:80", "-v", &site];
+    mydocker(&[&run[..], &server[..]].concat());
+    for side in [Side::Here, Side::Outside] {
+        answers(&host, side, &format!("{MACHINE}:8080"), "hello");
+    }
+    answers(&host, Side::Here, "127.0.0.1:8080", "hello");
+    assert_eq!(rules(&host, ""), [""; 0], "nothing by nf_tables");
+    let saved = || host.machine().run(Side::Here, &["iptables-legacy-save"]);
+    assert!(saved().contains("--dport 8080"));
+    host.machine().run(Side::Here, &["iptables-legacy", "-F"]);
+    host.machine().run(Side::Here, &["iptables-legacy", "-t", "nat", "-F"]);
+    mydocker(&["run", "--rm", "bb", "true"]);
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    mydocker(&["rm", "-f", "web"]);
+    assert!(!saved().contains("--dport"), "{}", saved());
+    mydocker(&["network", "prune", "-f"]);
+    assert!(!saved().contains("MYDOCKER"), "{}", saved());
+}
+
+#[test]
+fn without_iptables_the_rest_works() {
+    let host = Host::on_machine();
+    // A file system in which the tools can't be executed.
+    let hidden = |args: &[&str]| {
+        let hide = "for tool in /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
+        let script = format!("{hide} && exec \"$@\"");
+        let command = host.command(args);
+        let line: Vec<String> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect();
+        let mut unshared = std::process::Command::new("unshare");
+        unshared.args(["-m", "sh", "-c", &script, "sh"]).args(line);
+        let done = unshared.output().unwrap();
+        (done.status.success(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (made, told) = hidden(&["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    assert!(made && told.contains("no iptables on this host"), "{told}");
+    for name in ["a", "b"] {
+        let run = ["run", "-d", "--name", name, "--net", "n", "bb", "sleep", "1000"];
+        assert_eq!(hidden(&run), (true, String::new()));
+    }
+    host.mydocker(["exec", "a", "ping", "-c1", "-W5", "b"]);
+    assert!(host.machine().pings(Side::Here, "10.1.0.2"));
+    let (made, told) = hidden(&["run", "-d", "-p", "8080:80", "bb", "sleep", "1000"]);
+    assert!(!made && told.contains("can't be published without iptables"), "{told}");
+    assert!(hidden(&["rm", "-f", "a", "b"]).0);
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_by_name() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "8080:80"], "hello");
+    let port = |port: &str| host.mydocker(["run", "--rm", "-p", port, "bb", "echo", "ran"]);
+    port("8080:80").exits(125).stdout("").stderr_has("8080/tcp is in use by container web");
+    port("127.0.0.1:8080:80").exits(125).stderr_has("in use by container web");
+    port("8080:80/udp").stdout("ran\n");
+    host.serve(Side::Here, 9090, "busy");
+    port("9090:80").exits(125).stdout("").stderr_has("9090/tcp is in use by process");
+    port("9090:80").exits(125).stderr_has("(busybox)");
+    port("198.51.100.1:81:80").exits(125).stderr_has("none of the host's addresses");
+    // And the host can't take what a container has.
+    let taken = host
+        .machine()
+        .within(Side::Here, || std::net::TcpListener::bind("0.0.0.0:8080").unwrap_err().kind());
+    assert_eq!(taken, std::io::ErrorKind::AddrInUse);
+    // A failed start leaves the name, not the port.
+    host.mydocker(["create", "--name", "late", "-p", "8080:80", "bb", "sleep", "1000"]);
+    host.mydocker(["start", "late"]).exits(1).stderr_has("in use by container web");
+    host.mydocker(["rm", "-f", "web"]);
+    host.mydocker(["start", "late"]);
+}
+
+#[test]
+fn ranges_any_port_and_all_exposed() {
+    let host = Host::on_machine();
+    host.web("range", &["-p", "8000-8002:80-82", "-p", "127.0.0.1:9000:80"], "range");
+    answers(&host, Side::Outside, &format!("{MACHINE}:8000"), "range");
+    answers(&host, Side::Here, "127.0.0.1:9000", "range");
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:9000")).is_none());
+    let ports = host.mydocker(["ps", "--filter", "name=range", "--format", "{{.Ports}}"]).text();
+    assert_eq!(ports, "0.0.0.0:8000-8002->80-82/tcp, 127.0.0.1:9000->80/tcp");
+    // The first of the range that is free.
+    host.web("one-of", &["-p", "8000-8010:80"], "one-of");
+    answers(&host, Side::Outside, &format!("{MACHINE}:8003"), "one-of");
+    host.web("any", &["-P", "--expose", "80"], "any");
+    let any = host.mydocker(["port", "any", "80"]).text();
+    answers(&host, Side::Outside, &any.replace("0.0.0.0", MACHINE), "any");
+    host.web("bound", &["-p", "8888:80", "--publish-default-ip", "127.0.0.1"], "bound");
+    answers(&host, Side::Here, "127.0.0.1:8888", "bound");
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8888")).is_none());
+    host.mydocker(["network", "create", "--opt", "publish-ip=127.0.0.1", "shy"]);
+    host.web("shy", &["--net", "shy", "-p", "8889:80"], "shy");
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8889")).is_none());
+    answers(&host, Side::Here, "127.0.0.1:8889", "shy");
+}
+
+#[test]
+fn others_port_80_is_theirs() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "80:80"], "ours");
+    host.serve(Side::Outside, 80, "theirs");
+    host.idle("a", &[]);
+    for container in ["web", "a"] {
+        let answer = host.fetch_within(container, OUTSIDE, 80);
+        assert!(answer.ends_with("theirs"), "{container}: {answer}");
+    }
+    answers(&host, Side::Here, &format!("{OUTSIDE}:80"), "theirs");
+}
+
+#[test]
+fn the_hosts_owner_filters_first() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "8080:80"], "hello");
+    let port = format!("{MACHINE}:8080");
+    let owner = |action: &str| {
+        let rule = ["MYDOCKER-USER", "-s", OUTSIDE, "-j", "DROP"];
+        host.machine().run(Side::Here, &[&["iptables", action], &rule[..]].concat());
+    };
+    owner("-I");
+    assert!(host.machine().fetch(Side::Outside, &port).is_none());
+    // It outlives what we do.
+    host.mydocker(["network", "reload"]);
+    host.mydocker(["restart", "-t0", "web"]);
+    assert!(host.machine().fetch(Side::Outside, &port).is_none());
+    owner("-D");
+    answers(&host, Side::Outside, &port, "hello");
+}
+
+#[test]
+fn a_host_that_forwards_nothing_still_works() {
+    let host = Host::on_machine();
+    host.machine().run(Side::Here, &["iptables", "-P", "FORWARD", "DROP"]);
+    host.serve(Side::Outside, 80, "outside");
+    host.web("web", &["-p", "8080:80"], "hello");
+    answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    let answer = host.fetch_within("web", OUTSIDE, 80);
+    assert!(answer.ends_with("outside"), "{answer}");
+    assert!(host.fetch_within("web", MACHINE, 8080).ends_with("hello"));
+}
+
+#[test]
+fn containers_cant_reach_the_hosts_loopback() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "8080:80"], "hello");
+    let site = host.site("secret", "secret");
+    host.machine()
+        .start(Side::Here, &["busybox", "httpd", "-f", "-p", "127.0.0.1:7070", "-h", &site]);
+    eventually("it answers", || host.machine().fetch(Side::Here, "127.0.0.1:7070").is_some());
+    // Its own loopback moved away, a container sends 127.0.0.1 by the wire.
+    let steal = "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via GATEWAY; \
+                 echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; \
+                 printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc 127.0.0.1 7070";
+    let gateway = host.inspect("web", "{{.NetworkSettings.Gateway}}");
+    let steal = steal.replace("GATEWAY", &gateway);
+    let stolen = host.command(["run", "--rm", "--privileged", "bb", "sh", "-c", &steal]);
+    let stolen = { stolen }.output().unwrap();
+    assert!(!String::from_utf8_lossy(&stolen.stdout).contains("secret"));
+}
+
+/// Not a test: this very binary, static as it is, answers datagrams inside a container.
+#[test]
+#[ignore = "is the service that `udp_ports_answer_too` runs in its container"]
+fn udp_echo_service() {
+    let socket = UdpSocket::bind("0.0.0.0:53").unwrap();
+    let mut buffer = [0; 512];
+    loop {
+        let (length, peer) = socket.recv_from(&mut buffer).unwrap();
+        let _ = socket.send_to(&buffer[..length], peer);
+    }
+}
+
+#[test]
+fn udp_ports_answer_too() {
+    let host = Host::on_machine();
+    let binary = std::env::current_exe().unwrap();
+    let volume = format!("{}:/echo:ro", binary.display());
+    let run = ["run", "-d", "--name", "echo", "-p", "5353:53/udp", "-v", &volume];
+    let service = ["bb", "/echo", "--ignored", "--exact", "udp_echo_service"];
+    host.mydocker(run.iter().chain(&service));
+    for (side, address) in [
+        (Side::Outside, format!("{MACHINE}:5353")),
+        (Side::Here, format!("{MACHINE}:5353")),
+        (Side::Here, "127.0.0.1:5353".to_owned()),
+    ] {
+        let answer = host.machine().ask(side, &address, "hello");
+        assert_eq!(answer.as_deref(), Some("hello"), "{side:?} {address}");
+    }
+    host.mydocker(["port", "echo"]).stdout("53/udp -> 0.0.0.0:5353\n");
+}

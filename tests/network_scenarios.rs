@@ -1,0 +1,108 @@
+//! Whole stories with the real programs, a second machine looking on.
+
+mod support;
+
+use support::Host;
+use support::eventually;
+use support::machine::{MACHINE, Side};
+
+#[track_caller]
+fn fetch(host: &Host, side: Side, address: &str) -> String {
+    let mut answer = None;
+    eventually("the server answers", || {
+        answer = host.machine().fetch(side, address);
+        answer.is_some()
+    });
+    answer.unwrap()
+}
+
+#[test]
+fn nginx_on_a_network_of_its_own() {
+    let host = Host::on_machine();
+    host.debian("mynginx", &["nginx-light"]);
+    let create = ["network", "create", "--driver", "bridge", "--subnet", "192.168.99.0/24"];
+    host.mydocker(create.iter().chain(&["--gateway", "192.168.99.1", "mynginxbridge"]));
+    host.mydocker(["network", "list"]).stdout_has("mynginxbridge").stdout_has("192.168.99.0/24");
+    let run = ["run", "-d", "--name", "bird", "-net", "mynginxbridge", "-p", "8888:80", "mynginx"];
+    host.mydocker(run.iter().chain(&["nginx", "-g", "daemon off;"]));
+    assert!(host.machine().pings(Side::Here, "192.168.99.2"));
+    for (side, address) in [
+        (Side::Here, "192.168.99.2:80".to_owned()),
+        (Side::Here, format!("{MACHINE}:8888")),
+        (Side::Here, "127.0.0.1:8888".to_owned()),
+        (Side::Outside, format!("{MACHINE}:8888")),
+    ] {
+        let answer = fetch(&host, side, &address);
+        assert!(answer.contains("Welcome to nginx!"), "{side:?} {address}: {answer}");
+    }
+    let pid = host.pid("bird");
+    host.mydocker(["stop", "bird"]);
+    host.mydocker(["rm", "bird"]);
+    host.mydocker(["network", "remove", "mynginxbridge"]);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    eventually("links, addresses and rules are gone", || {
+        let run = |args: &[&str]| host.machine().run(Side::Here, args);
+        let seen = run(&["ip", "addr"]) + &run(&["ip", "route"]) + &run(&["iptables-save"]);
+        !["192.168.99", "mydocker", "MYDOCKER", "mdv"].iter().any(|trace| seen.contains(trace))
+    });
+}
+
+/// Counts visits in Redis, found by name and by address.
+const APP: &str = "
+import os
+from flask import Flask
+from redis import Redis
+app = Flask(__name__)
+
+@app.route('/')
+def by_name():
+    return 'hits %d' % Redis(host='redis').incr('hits')
+
+@app.route('/address')
+def by_address():
+    return 'hits %d' % Redis(host=os.environ['REDIS']).incr('hits')
+
+app.run(host='0.0.0.0', port=5000)
+";
+
+#[test]
+fn flask_counts_in_redis() {
+    let host = Host::on_machine();
+    host.debian("redis", &["redis-server"]);
+    host.debian("flask", &["python3-flask", "python3-redis"]);
+    host.mydocker(["network", "create", "--subnet", "10.5.0.0/24", "app"]);
+    let redis = ["run", "-d", "--name", "redis", "--net", "app", "--ip", "10.5.0.7"];
+    let server = ["-v", "hits:/data", "redis", "redis-server", "--bind", "0.0.0.0"];
+    let keep = ["--protected-mode", "no", "--dir", "/data", "--appendonly", "yes"];
+    host.mydocker(redis.iter().chain(&server).chain(&keep));
+    host.file("app.py", APP);
+    let volume = format!("{}:/app", host.scratch().display());
+    let flask = ["run", "-d", "--name", "web", "--net", "app", "-p", "5000:5000", "-v", &volume];
+    let program = ["-e", "REDIS=10.5.0.7", "flask", "python3", "/app/app.py"];
+    host.mydocker(flask.iter().chain(&program));
+
+    let address = format!("{MACHINE}:5000");
+    fetch(&host, Side::Outside, &address);
+    let count = |path: &str| -> u32 {
+        let answer = host.machine().get(Side::Outside, &address, path).unwrap();
+        answer.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{answer}"))
+    };
+    // Redis may still have been on its way up at the first visit.
+    eventually("the counter works", || {
+        host.machine()
+            .get(Side::Outside, &address, "/")
+            .is_some_and(|answer| answer.contains("hits"))
+    });
+    let before = count("/");
+    for visit in 1..=5 {
+        let path = if visit % 2 == 0 { "/" } else { "/address" };
+        assert_eq!(count(path), before + visit);
+    }
+    host.mydocker(["stop", "redis"]);
+    host.mydocker(["start", "redis"]);
+    eventually("redis is back", || {
+        host.succeeds(["exec", "redis", "redis-cli", "-h", "10.5.0.7", "ping"])
+    });
+    assert_eq!(count("/"), before + 6);
+    assert_eq!(count("/address"), before + 7);
+}

@@ -1,0 +1,228 @@
+//! A machine of its own to test networks on: a network namespace in which mydocker runs, with its
+//! own firewall, routes and `ip_forward`, and a second one that plays the machine next to it. A veth
+//! pair is the wire between them; the neighbour is the default gateway.
+//!
+//! Addresses are the same in every test: nothing of one machine is seen from another.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::{Host, unique};
+
+/// The machine's address on the wire, and its neighbour's.
+pub const MACHINE: &str = "203.0.113.1";
+pub const OUTSIDE: &str = "203.0.113.2";
+pub const MACHINE_6: &str = "2001:db8::1";
+pub const OUTSIDE_6: &str = "2001:db8::2";
+
+/// Two network namespaces, removed when this is dropped.
+pub struct Machine {
+    name: String,
+    /// Programs started on either side.
+    programs: Mutex<Vec<Child>>,
+}
+
+/// Where something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// On the machine that mydocker runs on.
+    Here,
+    /// On the machine next to it.
+    Outside,
+}
+
+impl Machine {
+    pub fn new() -> Machine {
+        let name = unique("md");
+        let machine = Machine { name, programs: Mutex::new(Vec::new()) };
+        for side in [Side::Here, Side::Outside] {
+            run(&["ip", "netns", "add", &machine.namespace(side)]);
+            machine.run(side, &["ip", "link", "set", "lo", "up"]);
+        }
+        let (here, outside) = (machine.namespace(Side::Here), machine.namespace(Side::Outside));
+        run(&[
+            "ip", "link", "add", "wire0", "netns", &here, "type", "veth", "peer", "name", "wire0",
+            "netns", &outside,
+        ]);
+        for (side, ipv4, ipv6) in
+            [(Side::Here, MACHINE, MACHINE_6), (Side::Outside, OUTSIDE, OUTSIDE_6)]
+        {
+            machine.run(side, &["ip", "addr", "add", &format!("{ipv4}/24"), "dev", "wire0"]);
+            let ipv6 = format!("{ipv6}/64");
+            machine.run(side, &["ip", "addr", "add", &ipv6, "dev", "wire0", "nodad"]);
+            machine.run(side, &["ip", "link", "set", "wire0", "up"]);
+        }
+        machine.run(Side::Here, &["ip", "route", "add", "default", "via", OUTSIDE]);
+        machine.run(Side::Here, &["ip", "-6", "route", "add", "default", "via", OUTSIDE_6]);
+        machine
+    }
+
+    fn namespace(&self, side: Side) -> String {
+        let side = if side == Side::Here { "h" } else { "o" };
+        format!("{}-{side}", self.name)
+    }
+
+    /// The namespace's file.
+    pub fn path(&self, side: Side) -> String {
+        format!("/run/netns/{}", self.namespace(side))
+    }
+
+    /// A command line, to be run on that side.
+    pub fn command(&self, side: Side, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path(side))).args(args);
+        command
+    }
+
+    /// Runs a program to its end, which must be a success; gives what it printed.
+    #[track_caller]
+    pub fn run(&self, side: Side, args: &[&str]) -> String {
+        let done = self.command(side, args).output().unwrap();
+        let (out, err) = (done.stdout, done.stderr);
+        let err = String::from_utf8_lossy(&err);
+        assert!(done.status.success(), "{args:?} on {side:?}: {}: {err}", done.status);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Whether a program ends well.
+    pub fn succeeds(&self, side: Side, args: &[&str]) -> bool {
+        self.command(side, args).output().unwrap().status.success()
+    }
+
+    /// Starts a program that runs until `stop`.
+    pub fn start(&self, side: Side, args: &[&str]) {
+        let child = self.command(side, args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        self.programs.lock().unwrap().push(child.unwrap());
+    }
+
+    /// Ends the programs that were started.
+    pub fn stop(&self) {
+        for mut program in self.programs.lock().unwrap().drain(..) {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+
+    /// Whether that side gets an answer to a ping.
+    pub fn pings(&self, side: Side, address: &str) -> bool {
+        self.succeeds(side, &["ping", "-c1", "-W5", address])
+    }
+
+    /// Does something with that side's network; the calling thread stays where it is.
+    pub fn within<T: Send>(&self, side: Side, act: impl FnOnce() -> T + Send) -> T {
+        let namespace = std::fs::File::open(self.path(side)).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+                act()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    /// What a web server answers, headers and all; `None` if nothing can be reached there.
+    pub fn fetch(&self, side: Side, address: &str) -> Option<String> {
+        self.get(side, address, "/")
+    }
+
+    /// As `fetch`, for another page than the first.
+    pub fn get(&self, side: Side, address: &str, path: &str) -> Option<String> {
+        let address: SocketAddr = address.parse().unwrap();
+        self.within(side, || {
+            let mut stream = TcpStream::connect_timeout(&address, REACHABLE).ok()?;
+            stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+            write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            Some(answer)
+        })
+    }
+
+    /// What a datagram service answers to `text`.
+    pub fn ask(&self, side: Side, address: &str, text: &str) -> Option<String> {
+        let address: SocketAddr = address.parse().unwrap();
+        self.within(side, || {
+            let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let socket = UdpSocket::bind(any).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            socket.connect(address).unwrap();
+            let mut buffer = [0; 512];
+            for _ in 0..10 {
+                // Refused while nobody listens yet.
+                let _ = socket.send(text.as_bytes());
+                if let Ok(length) = socket.recv(&mut buffer) {
+                    return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                }
+            }
+            None
+        })
+    }
+}
+
+const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
+
+impl Host {
+    /// Starts a container that does nothing.
+    pub fn idle(&self, name: &str, flags: &[&str]) {
+        self.mydocker([&["run", "-d", "--name", name], flags, &SLEEP].concat());
+    }
+
+    /// Starts a container with a web server that answers `text`.
+    pub fn web(&self, name: &str, flags: &[&str], text: &str) {
+        let site = self.site(name, text);
+        let volume = format!("{site}:/www");
+        let run = ["run", "-d", "--name", name, "-v", &volume];
+        let server = ["bb", "httpd", "-f", "-p", "80", "-h", "/www"];
+        self.mydocker([&run[..], flags, &server].concat());
+    }
+
+    /// Starts a web server on one of the machines.
+    pub fn serve(&self, side: Side, port: u16, text: &str) {
+        let site = self.site(&format!("{side:?}-{port}"), text);
+        let port = port.to_string();
+        self.machine().start(side, &["busybox", "httpd", "-f", "-p", &port, "-h", &site]);
+        let address = if side == Side::Here { MACHINE } else { OUTSIDE };
+        let address = format!("{address}:{port}");
+        super::eventually("the server answers", || self.machine().fetch(side, &address).is_some());
+    }
+
+    /// A directory with a page.
+    pub fn site(&self, name: &str, text: &str) -> String {
+        let dir = self.scratch().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("index.html"), text).unwrap();
+        dir.to_str().unwrap().to_owned()
+    }
+
+    /// What a container gets from a web server; nothing if it can't reach it.
+    pub fn fetch_within(&self, container: &str, address: &str, port: u16) -> String {
+        let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc {address} {port}");
+        let done = self.command(["exec", container, "sh", "-c", &script]).output().unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    }
+}
+
+/// A packet that is dropped gets no answer: after so long there is none.
+const REACHABLE: Duration = Duration::from_secs(4);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop();
+        for side in [Side::Here, Side::Outside] {
+            let _ = Command::new("ip").args(["netns", "del", &self.namespace(side)]).status();
+        }
+    }
+}
+
+#[track_caller]
+fn run(args: &[&str]) {
+    let done = Command::new(args[0]).args(&args[1..]).output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
