@@ -24,7 +24,7 @@ test_packages := apache2-utils busybox-static debootstrap docker-registry file i
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \
     squashfs-tools
-demo_packages := debootstrap
+demo_packages := curl debootstrap iptables iputils-ping
 # The peers, and what they are measured with.
 bench_packages := busybox-static crun podman runc
 
@@ -53,6 +53,35 @@ test: toolchain packages
 # Debian's kernels come from its archive and stay below target/hosts. HOSTS chooses.
 test-hosts: packages := $(host_packages)
 test-hosts: toolchain packages
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
+	    rustup -q target add aarch64-unknown-linux-musl
+	cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
+
+demo: packages := $(demo_packages)
+demo: all packages
+	$(sudo) tests/demo $(binary)
+
+# By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
+bench: packages := $(bench_packages)
+bench: toolchain packages
+	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
+	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
+
+install: all
+	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(binary) man >$(DESTDIR)$(PREFIX)/share/man/man1/mydocker.1
+	$(binary) completion bash \
+	    >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mydocker
+
+clean:
+	cargo clean
+
+# Rust itself is the user's own affair; its standard library for the target is not.
+toolchain:
+	@command -v rustup >/dev/null || { \
+	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
 	    rustup -q target add aarch64-unknown-linux-musl
 	cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
