@@ -18,7 +18,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
-test_packages := apache2-utils busybox-static debootstrap docker-registry file iproute2 \
+test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file iproute2 \
     iptables iputils-ping openssl \
     qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.

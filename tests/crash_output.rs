@@ -66,12 +66,10 @@ fn a_stuck_client_gets_it_all_later_and_holds_nobody_up() {
 #[test]
 fn a_stopped_attacher_holds_nobody_up() {
     let host = Host::with_busybox();
-    let script = "read go; echo ready; read go; seq 1 200000; read go; echo end";
+    let script = "while ! read -t 1 go; do echo ready; done; seq 1 200000; read go; echo end";
     host.mydocker(["run", "-di", "--name", "talker", "bb", "sh", "-c", script]);
     let mut attached = spawn(&host, &["attach", "--no-stdin", "talker"]);
     let mut other = host.background(["attach", "talker"]);
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    other.type_in("go\n");
     // Both are attached: only then may one be stopped.
     let mut ready = [0; 6];
     attached.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();

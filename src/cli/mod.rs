@@ -26,6 +26,7 @@ mod ps;
 mod registry;
 mod run;
 mod suggest;
+mod system;
 mod table;
 mod value;
 mod version;
@@ -79,6 +80,9 @@ static COMMANDS: &[&Command] = &[
     &network::RELOAD,
     &network::RM,
     &network::PRUNE,
+    &system::CHECK,
+    &system::BOOT,
+    &system::HALT,
     &version::VERSION,
     &version::INFO,
     &help::HELP,

@@ -28,7 +28,7 @@ use super::state::{self, Outcome, State, StopMark};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
 use crate::runtime::{self, Stdio, cgroup};
-use crate::store::{self, Lock, Roots};
+use crate::store::{self, Durability, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet};
 use crate::time;
 
@@ -70,7 +70,7 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, attached, surroundings } = watch;
-    let mut life = Life { roots, record, surroundings, started: 0, restarts: 0 };
+    let mut life = Life { roots, record, surroundings, started: 0, restarts: 0, left: Vec::new() };
     let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
         .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
@@ -187,6 +187,8 @@ struct Life<'a> {
     /// When the present program began; zero: none has.
     started: i64,
     restarts: u32,
+    /// The cgroups of the last program that could not be removed.
+    left: Vec<String>,
 }
 
 impl Life<'_> {
@@ -254,10 +256,11 @@ impl Life<'_> {
     }
 
     /// Ends whatever the program has left running, then takes the last of its output.
-    fn program_ended(&self, monitor: &mut Monitor, program: &mut Program, code: u8) -> Outcome {
+    fn program_ended(&mut self, monitor: &mut Monitor, program: &mut Program, code: u8) -> Outcome {
         let oom_killed = cgroup::oom_killed(&program.cgroups);
-        // What can't be removed now is removed by the next command that looks.
-        let _ = cgroup::remove(&program.cgroups);
+        if cgroup::remove(&program.cgroups).is_err() {
+            self.left.append(&mut program.cgroups);
+        }
         monitor.drain(program);
         Outcome { oom_killed, ..self.outcome(code, String::new()) }
     }
@@ -284,9 +287,12 @@ impl Life<'_> {
 
     fn leave(&mut self, outcome: &Outcome) -> Result<()> {
         let taken_down = self.surroundings.take_down();
+        // Where they still can't be removed, the run directory stays, and the next command that
+        // looks takes all of it back.
+        cgroup::remove(&self.left)?;
         if self.record.remove {
             remove_anonymous_volumes(self.roots, self.record);
-            state::erase(self.roots, &self.record.id, &self.record.name)?;
+            state::erase(self.roots, &self.record.id, &self.record.name, Durability::Lazy)?;
             return taken_down;
         }
         state::settle(self.roots, self.record, outcome)?;
@@ -299,7 +305,7 @@ pub fn remove_anonymous_volumes(roots: &Roots, record: &Record) {
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
         if let Some(name) = &volume.volume {
             // Left behind, it shows in `volume ls` and goes by `volume prune`.
-            let _ = store::vanish(&roots.volumes().join(name));
+            let _ = store::vanish(&roots.volumes().join(name), Durability::Lazy);
         }
     }
 }

@@ -229,9 +229,14 @@ pub fn write(roots: &Roots, id: &str, state: &State) -> Result<()> {
 /// Removes everything that a container is: run directory, directory, name. Killed after the first
 /// it is still listed and can be removed again; after the second its name is free to be taken.
 /// The caller holds its lock of changes or is its monitor.
-pub fn erase(roots: &Roots, id: &str, name: &str) -> Result<()> {
+pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<()> {
     let files = Files::new(roots, id);
+    // It may have been renamed since the caller last looked.
+    let name = match names::look_up(roots, name) {
+        Ok(Some(owner)) if owner == id => name.to_owned(),
+        _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),
+    };
     store::remove_tree(&files.run)?;
-    store::vanish(&files.dir)?;
-    names::release(roots, name, id)
+    store::vanish(&files.dir, durability)?;
+    names::release(roots, &name, id)
 }

@@ -351,7 +351,7 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         // The failure that led here is what the user must hear of.
-        let _ = state::erase(&self.engine.roots, self.id, self.name);
+        let _ = state::erase(&self.engine.roots, self.id, self.name, Durability::Lazy);
         for volume in &self.volumes {
             let _ = volume::remove(&self.engine.roots, volume);
         }

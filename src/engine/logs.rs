@@ -35,8 +35,8 @@ impl Engine {
             until: options.until,
         };
         if !options.follow {
-            let mut printer = Printer::new(&files.log(), selection)?;
-            let mut reader = Reader::open(&files.log())?;
+            let mut reader = Reader::open(&files.log(), false)?;
+            let mut printer = Printer::new(&mut reader, selection)?;
             reader.print(&mut printer, out, err)?;
             return reader.check();
         }
@@ -44,8 +44,8 @@ impl Engine {
         let growth = watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?;
         // The monitor's socket hangs up however it ends, after it has logged the last.
         let monitor = protocol::dial(&files.run, false)?;
-        let mut printer = Printer::new(&files.log(), selection)?;
-        let mut reader = Reader::open(&files.log())?;
+        let mut reader = Reader::open(&files.log(), true)?;
+        let mut printer = Printer::new(&mut reader, selection)?;
         loop {
             // Asked before reading: what it wrote until it ended is read below.
             let over = match &monitor {

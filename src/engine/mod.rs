@@ -6,6 +6,8 @@ pub mod registry;
 pub mod view;
 
 mod attach;
+mod boot;
+pub mod check;
 mod confine;
 mod create;
 mod exec;

@@ -22,7 +22,7 @@ impl Engine {
                 state::kill_leftovers(&id, parent, None)?;
                 wiring::take_down(&self.roots, &id)?;
                 self.release_names(&id)?;
-                return state::erase(&self.roots, &id, name);
+                return state::erase(&self.roots, &id, name, Durability::Lazy);
             }
             Err(error) => return Err(error),
         };
@@ -47,11 +47,7 @@ impl Engine {
         if volumes || record.remove {
             monitor::remove_anonymous_volumes(&self.roots, &record);
         }
-        state::erase(&self.roots, &id, &record.name)?;
-        match record.durability() {
-            Durability::Synced => store::sync_parent(&files.dir),
-            Durability::Lazy => Ok(()),
-        }
+        state::erase(&self.roots, &id, &record.name, record.durability())
     }
 
     /// Every name that stands for `id`: when its record can't say which it has.

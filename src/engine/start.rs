@@ -84,7 +84,7 @@ impl Engine {
             let _ = match record.remove && record.run {
                 true => {
                     remove_anonymous_volumes(&self.roots, record);
-                    erase(&self.roots, &record.id, &record.name)
+                    erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                 }
                 false => settle(&self.roots, record, &Outcome::not_begun(error)),
             };

@@ -85,6 +85,9 @@ impl ImageStore {
     /// their paths; with `dry_run` it only tells.
     pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut swept = self.layers.sweep(dry_run)?;
+        if !self.dir().is_dir() {
+            return Ok(swept);
+        }
         swept.extend(self.sweep_partials(dry_run)?);
         let _lock = self.lock()?;
         let mut orphans = self.layers.list()?;

@@ -24,6 +24,7 @@ mod terminal;
 pub mod user;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitStatus, waitid};
@@ -112,6 +113,19 @@ pub fn exit_code(status: WaitStatus) -> u8 {
         // Stopped or continued: never asked for.
         (None, None) => crate::error::EXIT_ENGINE,
     }
+}
+
+/// The mount points below any of `directories` in the caller's mount namespace, innermost first.
+pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
+    let mounts =
+        std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let below = |point: &PathBuf| {
+        directories.iter().any(|directory| point != directory && point.starts_with(directory))
+    };
+    let mut points: Vec<PathBuf> = points.filter(below).collect();
+    points.reverse();
+    Ok(points)
 }
 
 /// Kills and reaps a child.

@@ -13,7 +13,7 @@ mod roots;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
 
@@ -135,7 +135,7 @@ pub fn remove_tree(path: &Path) -> Result<()> {
 /// Removes a tree that others may look at: out of sight first, under a name that `list` leaves out
 /// (`.NAME.removing`), so that nobody meets it half removed. If this dies there, `system check`
 /// finds the rest.
-pub fn vanish(path: &Path) -> Result<()> {
+pub fn vanish(path: &Path, durability: Durability) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let doomed = path.with_file_name(format!(".{name}{REMOVING}"));
     match fs::rename(path, &doomed) {
@@ -143,17 +143,51 @@ pub fn vanish(path: &Path) -> Result<()> {
         // Left by one that was killed.
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
             remove_tree(&doomed)?;
-            return vanish(path);
+            return vanish(path, durability);
         }
         // A new name may need room on a full disk; removal must not.
         Err(error) if error.kind() == ErrorKind::StorageFull => return remove_tree(path),
         result => result.context(|| format!("remove {}", path.display()))?,
     }
+    // Before the first file goes: brought back by a power cut it must be whole.
+    if durability == Durability::Synced {
+        sync_parent(path)?;
+    }
     remove_tree(&doomed)
 }
 
 /// How the hidden names of trees end that are being removed.
-pub const REMOVING: &str = ".removing";
+const REMOVING: &str = ".removing";
+
+/// What removals in `dir` that were cut short have left.
+pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
+    hidden(dir, |name| name.ends_with(REMOVING))
+}
+
+/// Temporary files in `dir` whose makers are gone.
+pub fn stale_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
+    hidden(dir, |name| {
+        let pid = name.strip_suffix(".tmp").and_then(|rest| rest.rsplit_once('.'));
+        pid.and_then(|(_, pid)| pid.parse().ok()).is_some_and(is_gone)
+    })
+}
+
+/// Whether there is no process of this number.
+pub fn is_gone(pid: u32) -> bool {
+    !Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// The entries of `dir` that `list` leaves out and `matches` takes.
+pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context(|| format!("read directory {}", dir.display()))?,
+    };
+    let hidden = entries.flatten().filter(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && matches(name))
+    });
+    Ok(hidden.map(|entry| entry.path()).collect())
+}
 
 /// The names in a directory, those of temporary files left out; none if it isn't there.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
@@ -174,7 +208,7 @@ pub fn list(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn temporary_beside(path: &Path) -> std::path::PathBuf {
+fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }

@@ -96,9 +96,16 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 
 /// Removes a volume and its data. Out of sight first, so that a half-removed one is never used.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
-    let doomed = roots.volumes().join(format!(".{name}.{}.removing", std::process::id()));
-    fs::rename(roots.volumes().join(name), &doomed)
-        .context(|| format!("remove volume '{name}'"))?;
-    store::sync_parent(&doomed)?;
-    store::remove_tree(&doomed)
+    store::vanish(&roots.volumes().join(name), Durability::Synced)
+        .context(|| format!("remove volume '{name}'"))
+}
+
+/// What commands that were killed have left: volumes half made or half removed.
+pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
+    let mut leftovers = store::removals(&roots.volumes())?;
+    leftovers.extend(store::hidden(&roots.volumes(), |name| {
+        let pid = name.strip_suffix(".new").and_then(|rest| rest.rsplit_once('.'));
+        pid.and_then(|(_, pid)| pid.parse().ok()).is_some_and(store::is_gone)
+    })?);
+    Ok(leftovers)
 }

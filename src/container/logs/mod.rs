@@ -9,7 +9,7 @@ mod reader;
 mod writer;
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -66,13 +66,28 @@ struct Chunks {
     buffer: Vec<u8>,
     /// Bytes of `buffer` that hold the beginning of a chunk whose rest wasn't written yet.
     have: usize,
+    /// How much of the file is to be read yet.
+    left: u64,
 }
 
 impl Chunks {
     fn new(file: File) -> std::io::Result<Chunks> {
         let inode = file.metadata()?.ino();
         let reader = BufReader::with_capacity(MAX_DATA, file);
-        Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0 })
+        Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0, left: u64::MAX })
+    }
+
+    /// Goes no further than the file's present end: a program may write faster than we read.
+    fn stop_at_present_end(&mut self) -> std::io::Result<()> {
+        self.left = self.reader.get_ref().metadata()?.len();
+        Ok(())
+    }
+
+    /// Back to the beginning.
+    fn rewind(&mut self) -> std::io::Result<()> {
+        let read = self.reader.stream_position()?;
+        (self.left, self.have) = (self.left.saturating_add(read), 0);
+        self.reader.rewind()
     }
 
     /// The next whole chunk; `None` at the end for now: more may be appended. What is no chunk is
@@ -94,9 +109,13 @@ impl Chunks {
 
     fn fill(&mut self, wanted: usize) -> std::io::Result<bool> {
         while self.have < wanted {
-            match self.reader.read(&mut self.buffer[self.have..wanted]) {
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(wanted - self.have);
+            match self.reader.read(&mut self.buffer[self.have..self.have + most]) {
                 Ok(0) => return Ok(false),
-                Ok(read) => self.have += read,
+                Ok(read) => {
+                    self.have += read;
+                    self.left -= read as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -24,40 +24,65 @@ pub struct Reader {
     path: PathBuf,
     /// Oldest first; the last is the one being written when it was opened.
     files: Vec<Chunks>,
+    /// Read on what is written meanwhile.
+    follow: bool,
     /// A file was met that doesn't go on as a log does.
     damaged: bool,
 }
 
 impl Reader {
-    pub fn open(path: &Path) -> Result<Reader> {
+    /// Without `follow` it ends where the log ends now.
+    pub fn open(path: &Path, follow: bool) -> Result<Reader> {
         let mut files = files(path)?;
         files.reverse();
         // A rotation between two opens makes one file appear twice.
         files.dedup_by_key(|file| file.inode);
-        Ok(Reader { path: path.to_owned(), files, damaged: false })
+        if !follow {
+            for file in &mut files {
+                file.stop_at_present_end().context(|| "read the log")?;
+            }
+        }
+        Ok(Reader { path: path.to_owned(), files, follow, damaged: false })
+    }
+
+    /// Reads all that is there now without moving on.
+    fn look_ahead(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+        for at in 0..self.files.len() {
+            self.files[at].stop_at_present_end().context(|| "read the log")?;
+            self.read_file(at, each)?;
+            self.files[at].rewind().context(|| "read the log")?;
+            if self.follow {
+                self.files[at].left = u64::MAX;
+            }
+        }
+        Ok(())
     }
 
     /// Hands every chunk up to the present end to `each`.
     fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
-        if self.files.is_empty() {
-            *self = Reader::open(&self.path)?;
+        if self.files.is_empty() && self.follow {
+            *self = Reader::open(&self.path, true)?;
         }
         while !self.files.is_empty() {
-            self.read_first(each)?;
-            if self.files.len() == 1 {
+            self.read_file(0, each)?;
+            if self.files.len() == 1 && self.follow {
                 let Some(newer) = self.newer(self.files[0].inode)? else { return Ok(()) };
                 self.files.push(newer);
                 // Written between our last look and the rotation.
-                self.read_first(each)?;
+                self.read_file(0, each)?;
             }
             self.files.remove(0);
         }
         Ok(())
     }
 
-    fn read_first(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+    fn read_file(
+        &mut self,
+        at: usize,
+        each: &mut dyn FnMut(Chunk<'_>) -> Result<()>,
+    ) -> Result<()> {
         loop {
-            match self.files[0].next() {
+            match self.files[at].next() {
                 Ok(Some(chunk)) => each(chunk)?,
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -133,13 +158,13 @@ pub struct Printer {
 
 impl Printer {
     /// Counts the lines beforehand if only the last are wanted.
-    pub fn new(path: &Path, selection: Selection) -> Result<Printer> {
+    pub fn new(reader: &mut Reader, selection: Selection) -> Result<Printer> {
         let mut printer = Printer { selection, skip: 0, open: HashMap::new() };
         if let Some(tail) = printer.selection.tail {
             let mut lines = 0u64;
             let mut open = HashMap::new();
             let selection = &printer.selection;
-            Reader::open(path)?.for_each(&mut |chunk| {
+            reader.look_ahead(&mut |chunk| {
                 if selection.has(chunk.time) {
                     lines += count_lines(&mut open, &chunk);
                 }
@@ -229,8 +254,9 @@ mod tests {
 
         fn print(&self, selection: Selection) -> (String, String) {
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            let mut printer = Printer::new(&self.log(), selection).unwrap();
-            Reader::open(&self.log()).unwrap().print(&mut printer, &mut out, &mut err).unwrap();
+            let mut reader = Reader::open(&self.log(), false).unwrap();
+            let mut printer = Printer::new(&mut reader, selection).unwrap();
+            reader.print(&mut printer, &mut out, &mut err).unwrap();
             (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
         }
     }
@@ -298,8 +324,8 @@ mod tests {
         let dir = Dir::new("follow");
         let mut writer = Writer::open(&dir.log(), 60, 3).unwrap();
         writer.append(Stream::Stdout, b"a\n").unwrap();
-        let mut reader = Reader::open(&dir.log()).unwrap();
-        let mut printer = Printer::new(&dir.log(), all()).unwrap();
+        let mut reader = Reader::open(&dir.log(), true).unwrap();
+        let mut printer = Printer::new(&mut reader, all()).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         for text in ["b\n", "c\n", "d\n", "e\n", "f\n", "g\n"] {
             reader.print(&mut printer, &mut out, &mut err).unwrap();

@@ -1,0 +1,116 @@
+//! `system check`, `boot` and `halt`: for the host rather than for one container.
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::lifecycle::{NO_FLAGS, parse_timeout};
+use super::output::{print, print_line};
+use super::{Invocation, Outcome};
+use crate::error::Result;
+
+#[derive(Default)]
+struct CheckArgs {
+    repair: bool,
+}
+
+static CHECK_FLAGS: &[Flag<CheckArgs>] =
+    &[Flag::<CheckArgs>::switch("repair", "Mend what is found", |a, on| a.repair = on)];
+
+pub static CHECK: Command = Command {
+    name: "system check",
+    group: Group::Engine,
+    usage: "[FLAGS]",
+    summary: "Look for what kills and power cuts left behind",
+    examples: &["mydocker system check --repair"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(CHECK_FLAGS),
+    run: check,
+};
+
+fn check(call: &Invocation) -> Outcome {
+    let (args, _) = call.parse(CHECK_FLAGS)?;
+    let mut text = String::new();
+    let mut status = 0;
+    for finding in call.engine()?.check(args.repair)? {
+        text.push_str(&finding.what);
+        match finding.mended {
+            Some(Ok(())) => text.push_str(": mended"),
+            Some(Err(error)) => {
+                status = 1;
+                text.push_str(&format!(": not mended: {error}"));
+            }
+            None => status = 1,
+        }
+        text.push('\n');
+    }
+    print(&text)?;
+    Ok(status)
+}
+
+pub static BOOT: Command = Command {
+    name: "boot",
+    group: Group::Engine,
+    usage: "",
+    summary: "Start the containers whose restart policy asks for it, after the host's start",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: boot,
+};
+
+fn boot(call: &Invocation) -> Outcome {
+    call.parse(NO_FLAGS)?;
+    let mut status = 0;
+    for (name, started) in call.engine()?.boot()? {
+        match started {
+            Ok(()) => print_line(&name)?,
+            Err(error) => {
+                status = 1;
+                call.complain(&error);
+            }
+        }
+    }
+    Ok(status)
+}
+
+#[derive(Default)]
+struct HaltArgs {
+    timeout: Option<i64>,
+}
+
+/// Seconds that all containers together have to end by themselves.
+const HALT_TIMEOUT: i64 = 10;
+
+static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(
+    "timeout",
+    "SECONDS",
+    "Kill what still runs after so long (default 10)",
+    |a, v| -> Result<()> {
+        a.timeout = Some(parse_timeout(v)?);
+        Ok(())
+    },
+)
+.short('t')];
+
+pub static HALT: Command = Command {
+    name: "halt",
+    group: Group::Engine,
+    usage: "[FLAGS]",
+    summary: "Stop all containers at once, before the host's shutdown",
+    examples: &["mydocker halt -t 5"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(HALT_FLAGS),
+    run: halt,
+};
+
+fn halt(call: &Invocation) -> Outcome {
+    let (args, _) = call.parse(HALT_FLAGS)?;
+    // For ever is as long as a shutdown can wait.
+    let timeout = u64::try_from(args.timeout.unwrap_or(HALT_TIMEOUT)).unwrap_or(u32::MAX.into());
+    call.engine()?.halt(timeout)?;
+    Ok(0)
+}

@@ -1,0 +1,114 @@
+//! `boot` and `halt`: what a host's start and its shutdown call.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::Engine;
+use crate::container::record::{Record, all_ids};
+use crate::container::state::{Condition, StopMark};
+use crate::error::{Context, Error, Result, fail};
+use crate::sys;
+use crate::sys::signal::Signal;
+
+impl Engine {
+    /// Starts every container whose restart policy asks for it and that isn't running: done twice
+    /// it does nothing the second time. Gives the names of those that it started, and why others
+    /// could not be; one failure doesn't keep the others from starting.
+    pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
+        let mut waiting: Vec<Record> = self.records()?;
+        waiting.retain(|record| match self.condition(record) {
+            Ok(Condition::Exited(outcome)) => {
+                record.restart.applies_at_boot(outcome.exit_code, outcome.stopped)
+            }
+            _ => false,
+        });
+        // Those whose namespaces others join come before these; else in the order of their making.
+        let joins = |record: &Record| {
+            [&record.network, &record.pid, &record.ipc, &record.uts]
+                .iter()
+                .any(|mode| mode.starts_with("container:"))
+        };
+        waiting.sort_by_key(|record| (joins(record), record.created));
+        let mut done = Vec::with_capacity(waiting.len());
+        if !waiting.is_empty()
+            && let Err(error) = self.network_reload()
+        {
+            done.push(("networks".to_owned(), Err(error)));
+        }
+        done.extend(waiting.into_iter().map(|record| (record.name, self.start(&record.id))));
+        Ok(done)
+    }
+
+    /// Stops all containers at once, within one common timeout (seconds); what hasn't ended by then
+    /// is killed. The next `boot` starts again those whose policy asks for it.
+    pub fn halt(&self, timeout: u64) -> Result<()> {
+        let mut running = Vec::new();
+        let mut failed = Vec::new();
+        for record in self.records()? {
+            match self.ask_to_halt(&record) {
+                Ok(Some(process)) => running.push((record, process)),
+                Ok(None) => {}
+                Err(error) => failed.push(format!("{}: {error}", record.name)),
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(timeout);
+        await_ends(running.iter().map(|(_, process)| process), deadline)?;
+        for (_, process) in &running {
+            // Those that have ended already are no error.
+            let _ = sys::process::send_signal(process.as_fd(), Signal::KILL);
+        }
+        for (record, _) in &running {
+            if let Err(error) = self.await_cleanup(record) {
+                failed.push(format!("{}: {error}", record.name));
+            }
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => fail!("{}", failed.join("; ")),
+        }
+    }
+
+    /// Sends the stop signal; gives the process to wait for.
+    fn ask_to_halt(&self, record: &Record) -> Result<Option<OwnedFd>> {
+        match self.condition(record)? {
+            Condition::Running(_) | Condition::Restarting(_) => {}
+            _ => return Ok(None),
+        }
+        self.call_off(record, StopMark::Halt)?;
+        let Condition::Running(state) = self.condition(record)? else { return Ok(None) };
+        let Some(process) = sys::process::open(state.pid, state.start_time) else {
+            return Ok(None);
+        };
+        let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
+        match sys::process::send_signal(process.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(Some(process)),
+            Err(error) => Err(Error::from(error)).context(|| format!("send {signal}")),
+        }
+    }
+
+    /// Those that can be read: the others are for `ps` and `system check` to tell of.
+    fn records(&self) -> Result<Vec<Record>> {
+        let ids = all_ids(&self.roots)?;
+        Ok(ids.iter().filter_map(|id| Record::read(&self.roots, id).ok()).collect())
+    }
+}
+
+fn await_ends<'a>(processes: impl Iterator<Item = &'a OwnedFd>, deadline: Instant) -> Result<()> {
+    for process in processes {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ };
+            match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
+                Err(Errno::INTR) => {}
+                result => {
+                    result.context(|| "wait for the containers' end")?;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

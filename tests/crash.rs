@@ -1,0 +1,307 @@
+//! Kills at any moment, of any process of ours, leave nothing that `ps -a` doesn't own, and nothing
+//! that `system check` finds once it has repaired.
+
+mod support;
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Host, eventually};
+
+/// xorshift64*, from a seed that is printed.
+struct Chance(u64);
+
+impl Chance {
+    fn new() -> Chance {
+        let by_clock =
+            || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+        let seed = std::env::var("SEED").map_or_else(|_| by_clock(), |seed| seed.parse().unwrap());
+        println!("SEED={seed}");
+        Chance(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+}
+
+fn kill(pid: i32) {
+    // It may be gone by itself.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+}
+
+fn parent_of(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line.map_or(0, |pid| pid.trim().parse().unwrap())
+}
+
+/// The monitors of this host: processes of the binary that name its state root.
+fn processes(host: &Host) -> Vec<i32> {
+    let root = host.state_root().display().to_string();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            line.is_ok_and(|line| line.contains(&root))
+        })
+        .collect()
+}
+
+fn spawn(host: &Host, args: &[&str]) -> Child {
+    let null = Stdio::null;
+    host.command(args).stdin(null()).stdout(null()).stderr(null()).spawn().unwrap()
+}
+
+/// Nothing is left but what `ps -a` owns, after one repair.
+fn assert_clean(host: &Host) {
+    // What was killed may take its time to die: until then its lock is held.
+    eventually("a repair leaves nothing to find", || {
+        host.mydocker(["system", "check", "--repair"]);
+        host.mydocker(["system", "check"]).status() == 0
+    });
+    let count = |path: std::path::PathBuf| std::fs::read_dir(path).unwrap().count();
+    let by_id = |path: std::path::PathBuf| {
+        let entries = std::fs::read_dir(path).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().len() == 64).count()
+    };
+    let containers = host.state_root().join("containers");
+    // A monitor may be at its last step this very moment.
+    eventually("all is owned", || {
+        let owned = host.mydocker(["ps", "-aq"]).lines().len();
+        count(containers.join("names")) == owned
+            && by_id(containers.clone()) == owned
+            && by_id(host.run_root()) <= owned
+    });
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(host.run_root().to_str().unwrap()));
+}
+
+/// The cgroups of this host's containers, running or not.
+fn cgroups(ids: &[String]) -> Vec<std::path::PathBuf> {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    let parents = hierarchies.map(|entry| entry.path().join("mydocker"));
+    parents
+        .flat_map(|parent| ids.iter().map(move |id| parent.join(id)))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+#[test]
+fn fifty_start_at_once() {
+    let host = Host::with_busybox();
+    let names: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
+    let mut starts: Vec<Child> = names
+        .iter()
+        .map(|name| spawn(&host, &["run", "-d", "--name", name, "bb", "sleep", "1000"]))
+        .collect();
+    for start in &mut starts {
+        assert!(start.wait().unwrap().success());
+    }
+    assert_eq!(host.mydocker(["ps", "-q"]).lines().len(), 50);
+    for name in &names {
+        host.mydocker(["exec", name, "hostname"]);
+    }
+    let mut removals: Vec<Child> =
+        names.iter().map(|name| spawn(&host, &["rm", "-f", name])).collect();
+    for removal in &mut removals {
+        assert!(removal.wait().unwrap().success());
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn a_killed_monitor_is_told_of_truly() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
+    let program = host.pid("c");
+    kill(parent_of(program));
+    eventually("the program goes with its monitor", || {
+        host.mydocker(["ps", "-a"]).text().contains("Exited (137)")
+    });
+    assert!(host.inspect("c", "{{.State.Error}}").contains("monitor was killed"));
+    assert!(cgroups(&[id]).is_empty());
+    let its_files = std::path::PathBuf::from(format!("/proc/{program}"));
+    eventually("the program is reaped", || !its_files.exists());
+    host.mydocker(["start", "c"]);
+    assert!(host.is_running("c"));
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn two_hundred_kills_at_random_moments() {
+    let host = Host::with_busybox();
+    let mut chance = Chance::new();
+    let mut ids = Vec::new();
+    for round in 0..200 {
+        let name = format!("r{}", chance.below(20));
+        let kept = ["run", "-d", "--name", &name, "-v", "/data", "bb", "sleep", "1000"];
+        let foreground = ["run", "--rm", "--name", &name, "bb", "sleep", "0.02"];
+        let (start, remove) = (["start", name.as_str()], ["rm", "-f", name.as_str()]);
+        let other = format!("r{}", chance.below(20));
+        let rename = ["rename", name.as_str(), other.as_str()];
+        let restart = ["run", "-d", "--restart", "always", "--name", &name, "bb", "false"];
+        let line: &[&str] = match chance.below(8) {
+            0..=2 => &kept,
+            3 => &foreground,
+            4 => &start,
+            5 => &remove,
+            6 => &rename,
+            _ => &restart,
+        };
+        let mut command = spawn(&host, line);
+        std::thread::sleep(Duration::from_micros(chance.below(12_000)));
+        let all = processes(&host);
+        match chance.below(3) {
+            // The command itself.
+            0 => kill(command.id() as i32),
+            // Whoever: client or monitor, this round's or an earlier one's.
+            1 if !all.is_empty() => kill(all[chance.below(all.len() as u64) as usize]),
+            _ => all.iter().for_each(|pid| kill(*pid)),
+        }
+        let _ = command.wait();
+        ids.extend(host.mydocker(["ps", "-aq", "--no-trunc"]).lines());
+        if round % 20 == 19 {
+            assert_clean(&host);
+        }
+    }
+    for id in host.mydocker(["ps", "-aq"]).lines() {
+        host.mydocker(["rm", "-fv", &id]);
+    }
+    assert_clean(&host);
+    host.mydocker(["ps", "-aq"]).stdout("");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(cgroups(&ids), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn a_power_cut_wipes_what_ran_and_boot_brings_it_back() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "plain", "bb", "sleep", "1000"]);
+    host.mydocker(["run", "-d", "--name", "gone", "--rm", "bb", "sleep", "1000"]);
+    for (name, policy) in
+        [("always", "always"), ("unless", "unless-stopped"), ("stopped", "unless-stopped")]
+    {
+        host.mydocker(["run", "-d", "--name", name, "--restart", policy, "bb", "sleep", "1000"]);
+    }
+    host.mydocker(["create", "--name", "made", "--restart", "always", "bb", "true"]);
+    host.mydocker(["kill", "stopped"]);
+    for pid in processes(&host) {
+        kill(pid);
+    }
+    eventually("all monitors are gone", || processes(&host).is_empty());
+    std::fs::remove_dir_all(host.run_root()).unwrap();
+    host.mydocker(["ps", "-q"]).stdout("");
+    let status = |name: &str| host.inspect(name, "{{.State.Status}}");
+    assert_eq!(status("plain"), "exited");
+    assert_eq!(host.inspect("plain", "{{.State.ExitCode}}"), "255");
+    host.mydocker(["inspect", "gone"]).exits(1);
+    let mut started = host.mydocker(["boot"]).lines();
+    started.sort();
+    assert_eq!(started, ["always", "unless"]);
+    host.mydocker(["boot"]).stdout("");
+    assert_eq!((status("always"), status("stopped")), ("running".into(), "exited".into()));
+    assert_eq!((status("made"), status("plain")), ("created".into(), "exited".into()));
+    host.mydocker(["halt", "-t", "0"]);
+    host.mydocker(["ps", "-q"]).stdout("");
+    assert_eq!(host.mydocker(["boot"]).lines().len(), 2);
+    // A real power cut takes the cgroups too; this one leaves those of what doesn't run again.
+    host.mydocker(["system", "check", "--repair"]);
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn policies_begin_a_program_again() {
+    let host = Host::with_busybox();
+    let script = "echo x >>/runs; exit 3";
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "three",
+        "--restart",
+        "on-failure:3",
+        "bb",
+        "sh",
+        "-c",
+        script,
+    ]);
+    host.mydocker(["wait", "three"]).stdout("3\n");
+    assert_eq!(host.inspect("three", "{{.RestartCount}}"), "3");
+    host.mydocker(["run", "-d", "--name", "fine", "--restart", "on-failure", "bb", "true"]);
+    host.mydocker(["wait", "fine"]).stdout("0\n");
+    // Stopped while it waits for the next try, and while it runs.
+    host.mydocker(["run", "-d", "--name", "ever", "--restart", "always", "bb", "false"]);
+    eventually("it waits a while", || {
+        host.inspect("ever", "{{.RestartCount}}").parse::<u32>().unwrap() >= 3
+    });
+    host.mydocker(["stop", "ever"]);
+    assert_eq!(host.inspect("ever", "{{.State.Status}}"), "exited");
+    host.mydocker(["start", "ever"]);
+    host.mydocker(["rm", "-f", "ever"]);
+    host.mydocker(["run", "-d", "--name", "up", "--restart", "always", "bb", "sleep", "1000"]);
+    let before = host.pid("up");
+    kill(before);
+    eventually("it is begun again", || host.is_running("up") && host.pid("up") != before);
+    host.mydocker(["stop", "-t", "0", "up"]);
+    assert!(!host.is_running("up"));
+    host.mydocker(["run", "--rm", "--restart", "always", "bb"]).refused("--restart");
+}
+
+#[test]
+fn two_commands_at_once_on_one_container() {
+    let host = Host::with_busybox();
+    for _ in 0..15 {
+        host.mydocker(["create", "--name", "c", "bb", "sleep", "0.01"]);
+        let commands: [&[&str]; 6] = [
+            &["start", "c"],
+            &["rename", "c", "d"],
+            &["start", "c"],
+            &["rm", "-f", "c"],
+            &["rename", "c", "e"],
+            &["rm", "-f", "d"],
+        ];
+        let mut children: Vec<Child> = commands.iter().map(|line| spawn(&host, line)).collect();
+        for child in &mut children {
+            child.wait().unwrap();
+        }
+        for id in host.mydocker(["ps", "-aq"]).lines() {
+            host.mydocker(["rm", "-f", &id]);
+        }
+        host.mydocker(["system", "check"]).stdout("");
+    }
+}
+
+#[test]
+fn the_check_mends_what_it_finds() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["create", "--name", "good", "bb", "true"]).text();
+    let containers = host.state_root().join("containers");
+    let made = "0123456789abcdef".repeat(4);
+    std::fs::create_dir_all(containers.join(&made).join("upper")).unwrap();
+    std::os::unix::fs::symlink(format!("../{made}"), containers.join("names/half")).unwrap();
+    std::fs::create_dir_all(containers.join(format!(".{made}.removing/upper"))).unwrap();
+    std::fs::remove_file(containers.join("names/good")).unwrap();
+    std::fs::write(containers.join(&id).join(".config.json.4194305.tmp"), "{").unwrap();
+    std::fs::create_dir_all(host.run_root().join("fedcba9876543210".repeat(4))).unwrap();
+    std::fs::create_dir_all(host.state_root().join("layers/.unpack-0/fs")).unwrap();
+    std::fs::create_dir_all(host.state_root().join("volumes/.v.4194305.new/_data")).unwrap();
+    let found = host.mydocker(["system", "check"]).exits(1).lines();
+    assert_eq!(found.len(), 8, "{found:#?}");
+    assert_eq!(
+        host.mydocker(["system", "check"]).exits(1).lines(),
+        found,
+        "a look changes nothing"
+    );
+    let mended = host.mydocker(["system", "check", "--repair"]).lines();
+    assert!(mended.iter().all(|line| line.ends_with(": mended")), "{mended:#?}");
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["start", "-a", "good"]);
+}

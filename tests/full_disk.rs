@@ -1,0 +1,184 @@
+//! A disk without room: whatever step meets it fails with a clear line and leaves nothing half
+//! made, what runs goes on, and nothing keeps `stop`, `rm` and the prunes from making room.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::Host;
+
+/// A small ext4 on a loop device, mounted as the host's state root.
+struct SmallDisk {
+    mount: PathBuf,
+}
+
+impl SmallDisk {
+    fn new(host: &Host, megabytes: u64) -> SmallDisk {
+        let image = host.scratch().join("disk");
+        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        let mount = host.state_root();
+        std::fs::create_dir_all(&mount).unwrap();
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
+        run(Command::new("mount").args(["-o", "loop"]).args([&image, &mount]));
+        SmallDisk { mount }
+    }
+
+    /// Fills it but for about so many kilobytes.
+    fn leave(&self, kilobytes: u64) {
+        let filler = self.mount.join("filler");
+        let stat = rustix::fs::statvfs(&self.mount).unwrap();
+        let free = stat.f_bavail * stat.f_frsize;
+        let size = std::fs::metadata(&filler).map_or(0, |metadata| metadata.len());
+        let file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(filler);
+        let size = (size + free).saturating_sub(kilobytes << 10);
+        let file = file.unwrap();
+        // The last blocks may go to the file system's own use.
+        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size.max(1));
+        if kilobytes == 0 {
+            use std::io::{Seek, Write};
+            let mut file = file;
+            file.seek(std::io::SeekFrom::End(0)).unwrap();
+            while file.write_all(&[0; 4096]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        let _ = std::fs::remove_file(self.mount.join("filler"));
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mount).status();
+    }
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+/// Every file and directory below, for the difference that a failed command must not make.
+fn tree(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() && entry.file_name() != "lost+found" {
+            all.extend(tree(&path));
+        }
+        all.push(path);
+    }
+    all
+}
+
+/// The image `bb` on a disk of its own.
+fn small_host() -> (Host, SmallDisk, PathBuf) {
+    let source = Host::with_busybox();
+    drop(source);
+    let host = Host::new();
+    let disk = SmallDisk::new(&host, 16);
+    // As the harness keeps it.
+    let archive = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .ancestors()
+        .map(|dir| dir.join("images/busybox.tar"))
+        .find(|path| path.exists())
+        .unwrap();
+    (host, disk, archive)
+}
+
+#[test]
+fn import_at_every_degree_of_fullness() {
+    let (host, disk, archive) = small_host();
+    let archive = archive.to_str().unwrap();
+    host.mydocker(["ps"]);
+    let mut failures = 0;
+    for kilobytes in (0..4096).step_by(128) {
+        disk.leave(kilobytes);
+        let before = tree(&disk.mount).len();
+        let done = host.mydocker(["import", archive, "bb"]);
+        if done.status() != 0 {
+            failures += 1;
+            host.mydocker(["images", "-q"]).stdout("");
+            let after = tree(&disk.mount).len();
+            // `images` itself and its lock may have come to be.
+            assert!(after <= before + 8, "{kilobytes} KB: {:#?}", tree(&disk.mount));
+            host.mydocker(["system", "check"]).stdout("");
+        } else {
+            host.mydocker(["rmi", "bb"]);
+        }
+    }
+    assert!(failures > 0);
+    disk.make_room();
+    host.mydocker(["import", archive, "bb"]);
+    host.mydocker(["run", "--rm", "bb", "echo", "room"]).stdout("room\n");
+}
+
+#[test]
+fn create_and_start_at_every_degree_of_fullness() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    let mut failures = 0;
+    for kilobytes in (0..80).step_by(4) {
+        disk.leave(kilobytes);
+        let done =
+            host.mydocker(["run", "-d", "--name", "c", "-v", "/data", "bb", "sleep", "1000"]);
+        if done.status() != 0 {
+            failures += 1;
+            // Made, but not begun, is Docker's way; half made is nobody's.
+            let _ = host.mydocker(["rm", "-v", "c"]).status();
+            host.mydocker(["ps", "-aq"]).stdout("");
+            host.mydocker(["volume", "ls", "-q"]).stdout("");
+        } else {
+            disk.leave(0);
+            host.mydocker(["ps", "-q"]).stdout_has("");
+            host.mydocker(["stop", "-t", "0", "c"]);
+            assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "137");
+            host.mydocker(["rm", "-v", "c"]);
+        }
+        host.mydocker(["system", "check"]).stdout("");
+    }
+    assert!(failures > 0);
+    disk.make_room();
+    host.mydocker(["run", "--rm", "bb", "echo", "room"]).stdout("room\n");
+}
+
+#[test]
+fn a_full_disk_costs_log_lines_and_nothing_else() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    let script = "echo before; read x; seq 1 100000; echo during; read x; echo after; exit 4";
+    let mut first = host.background(["run", "-i", "--name", "c", "bb", "sh", "-c", script]);
+    first.expect("before\n");
+    disk.leave(0);
+    first.type_in("go\n");
+    first.expect("during\n");
+    host.mydocker(["ps"]).stdout_has("Up");
+    host.mydocker(["exec", "c", "echo", "in"]).stdout("in\n");
+    disk.make_room();
+    first.type_in("go\n");
+    first.wait().exits(4).stdout_has("99999\n100000\nduring\nafter\n");
+    let logs = host.mydocker(["logs", "c"]).text();
+    assert!(logs.starts_with("before") && logs.ends_with("after"), "{} bytes", logs.len());
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "4");
+}
+
+#[test]
+fn how_it_ended_is_known_even_on_a_full_disk() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    host.mydocker(["run", "-di", "--name", "c", "bb", "sh", "-c", "read x; exit 9"]);
+    host.mydocker(["run", "-d", "--name", "d", "bb", "sleep", "1000"]);
+    disk.leave(0);
+    let mut attached = host.background(["attach", "c"]);
+    attached.type_in("go\n");
+    attached.wait().exits(9);
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "9");
+    host.mydocker(["stop", "-t", "0", "d"]);
+    host.mydocker(["volume", "prune", "-af"]);
+    disk.make_room();
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "9");
+    host.mydocker(["ps", "-a"]);
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["rm", "c", "d"]);
+}
