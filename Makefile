@@ -20,7 +20,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file iproute2 \
     iptables iputils-ping openssl \
-    qemu-user-static skopeo umoci util-linux zstd
+    podman qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \
     squashfs-tools
@@ -78,41 +78,13 @@ install: all
 clean:
 	cargo clean
 
-# Rust itself is the user's own affair; its standard library for the target is not.
+# Rust itself is the user's own affair; its standard library for the target and the C compiler for it
+# are not.
 toolchain:
 	@command -v rustup >/dev/null || { \
 	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
-	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
-	    rustup -q target add aarch64-unknown-linux-musl
-	cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
-
-demo: packages := $(demo_packages)
-demo: all packages
-	$(sudo) tests/demo $(binary)
-
-# By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
-bench: packages := $(bench_packages)
-bench: toolchain packages
-	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
-	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
-
-install: all
-	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	$(binary) man >$(DESTDIR)$(PREFIX)/share/man/man1/mydocker.1
-	$(binary) completion bash \
-	    >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mydocker
-
-clean:
-	cargo clean
-
-# Rust by its own installer where there is none, the target's standard library, a C compiler.
-toolchain:
 	@command -v $(if $(filter aarch64-%,$(TARGET)),aarch64-linux-gnu-gcc,musl-gcc) \
 	    >/dev/null || $(MAKE) --no-print-directory packages packages="$(c_compiler)"
-	@command -v rustup >/dev/null || { \
-	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" ] || { \
 	    echo "make: adding rust's target $(TARGET)"; rustup -q target add $(TARGET); }
 
