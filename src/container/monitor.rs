@@ -386,11 +386,10 @@ impl Monitor {
         let mut ready = self.ready(program.as_deref(), Some(short));
         if ready.is_none() && left() != Some(Duration::ZERO) {
             // For long now it costs next to nothing: no buffers, and of the program itself only
-            // what the sleep needs (of 1.1 MB, 0.2 are left).
+            // what the sleep needs.
             self.buffer = Vec::new();
             self.typed.shrink_to_fit();
-            sys::memory::release_program();
-            ready = self.ready(program.as_deref(), left());
+            ready = self.sleep(program.as_deref(), left(), sys::memory::release_program);
         }
         let Some(ready) = ready else { return false };
         if self.buffer.is_empty() {
@@ -424,6 +423,17 @@ impl Monitor {
 
     /// Waits for something to do; `None` if nothing is within the time.
     fn ready(&self, program: Option<&Program>, timeout: Option<Duration>) -> Option<Ready> {
+        self.sleep(program, timeout, || ())
+    }
+
+    /// As `ready`; `last` is done last, so that what it lets go of isn't needed again before the
+    /// sleep is over.
+    fn sleep(
+        &self,
+        program: Option<&Program>,
+        timeout: Option<Duration>,
+        last: fn(),
+    ) -> Option<Ready> {
         let mut fds = Vec::with_capacity(8);
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         let program_at = fds.len();
@@ -460,6 +470,7 @@ impl Monitor {
             tv_sec: timeout.as_secs() as _,
             tv_nsec: timeout.subsec_nanos() as _,
         });
+        last();
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
             Ok(_) => {}
