@@ -8,6 +8,7 @@ use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
+use crate::error::fail;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
@@ -15,7 +16,17 @@ use crate::units::push_human_size;
 struct ImagesArgs {
     quiet: bool,
     no_trunc: bool,
+    digests: bool,
+    filters: Vec<ImageFilter>,
     format: String,
+}
+
+enum ImageFilter {
+    Dangling(bool),
+    /// A pattern, with or without a tag.
+    Reference(String),
+    /// `key` or `key=value`
+    Label(String),
 }
 
 static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
@@ -23,6 +34,26 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
         .short('a'),
     Flag::<ImagesArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
     Flag::<ImagesArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
+    Flag::<ImagesArgs>::switch(
+        "digests",
+        "Show the digests that registries have them by",
+        |a, on| {
+            a.digests = on;
+        },
+    ),
+    Flag::<ImagesArgs>::value("filter", "KEY=VALUE", "dangling, reference or label", |a, v| {
+        a.filters.push(match v.split_once('=') {
+            Some(("dangling", "true" | "1")) => ImageFilter::Dangling(true),
+            Some(("dangling", "false" | "0")) => ImageFilter::Dangling(false),
+            Some(("dangling", other)) => fail!("bad filter dangling={other}: true or false"),
+            Some(("reference", pattern)) => ImageFilter::Reference(pattern.to_owned()),
+            Some(("label", label)) => ImageFilter::Label(label.to_owned()),
+            Some((key, _)) => fail!("unknown filter '{key}'; known: dangling reference label"),
+            None => fail!("bad filter '{v}': write KEY=VALUE, as in dangling=true"),
+        });
+        Ok(())
+    })
+    .short('f'),
     Flag::<ImagesArgs>::value(
         "format",
         "FORMAT",
@@ -49,7 +80,8 @@ pub static IMAGES: Command = Command {
 
 fn images(call: &Invocation) -> Outcome {
     let (args, names) = call.parse(IMAGES_FLAGS)?;
-    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+    let columns = if args.digests { DIGEST_COLUMNS } else { COLUMNS };
+    let format = match Format::parse(&args.format, FIELDS, columns) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
@@ -57,6 +89,7 @@ fn images(call: &Invocation) -> Outcome {
     if let Some(name) = names.first() {
         images.retain(|image| is_called(image, name));
     }
+    images.retain(|image| passes(image, &args.filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text = match args.quiet {
         true => ids(&images, &show),
@@ -88,7 +121,47 @@ fn is_called(image: &ImageView, name: &str) -> bool {
     }
 }
 
+/// Patterns are alternatives, labels must all be there.
+fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
+    let mut patterns = filters.iter().filter_map(|filter| match filter {
+        ImageFilter::Reference(pattern) => Some(pattern),
+        _ => None,
+    });
+    let mut any = patterns.clone().next().is_none();
+    any |= patterns.any(|pattern| {
+        let repository = image.repository.as_deref().unwrap_or_default();
+        let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
+        matches(pattern.as_bytes(), repository.as_bytes())
+            || matches(pattern.as_bytes(), whole.as_bytes())
+    });
+    any && filters.iter().all(|filter| match filter {
+        ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
+        ImageFilter::Label(wanted) => {
+            image.labels.iter().any(|(key, value)| match wanted.split_once('=') {
+                Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
+                None => key == wanted,
+            })
+        }
+        ImageFilter::Reference(_) => true,
+    })
+}
+
+/// A shell's pattern of `*` and `?`, neither of which stands for a slash.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => {
+            matches(rest, text)
+                || matches!(text, [first, others @ ..] if *first != b'/' && matches(pattern, others))
+        }
+        ([b'?', rest @ ..], [first, others @ ..]) => *first != b'/' && matches(rest, others),
+        ([a, rest @ ..], [b, others @ ..]) => a == b && matches(rest, others),
+        _ => false,
+    }
+}
+
 static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
+static DIGEST_COLUMNS: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 
 /// In the alphabetical order of Docker's JSON.
 static FIELDS: &[Field<ImageView>] = &[
@@ -107,6 +180,11 @@ static FIELDS: &[Field<ImageView>] = &[
             Some(created) => push_ago(out, created, show.now),
             None => out.push_str("N/A"),
         },
+    },
+    Field {
+        name: "Digest",
+        header: "DIGEST",
+        write: |image, _, out| out.push_str(image.digest.as_deref().unwrap_or("<none>")),
     },
     Field {
         name: "ID",
@@ -274,6 +352,8 @@ mod tests {
         ImageView {
             repository: repository.map(str::to_owned),
             tag: tag.map(str::to_owned),
+            digest: None,
+            labels: vec![("a".to_owned(), "1".to_owned())],
             id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             created: repository.map(|_| Instant(0)),
             size: 7_380_000,
@@ -291,6 +371,21 @@ mod tests {
              <none>       <none>    0123456789ab   N/A                 7.38MB\n"
         );
         assert_eq!(ids(&rows, &show), "0123456789ab\n");
+    }
+
+    #[test]
+    fn filters_choose() {
+        let image = image(Some("me/web"), Some("1"));
+        let passes = |filter| passes(&image, &[filter]);
+        let reference = |pattern: &str| ImageFilter::Reference(pattern.to_owned());
+        let label = |label: &str| ImageFilter::Label(label.to_owned());
+        assert!(passes(ImageFilter::Dangling(false)) && !passes(ImageFilter::Dangling(true)));
+        for (pattern, passed) in
+            [("me/*", true), ("*/w?b:1", true), ("*", false), ("me/web:2", false), ("*:*", false)]
+        {
+            assert_eq!(passes(reference(pattern)), passed, "{pattern}");
+        }
+        assert!(passes(label("a")) && passes(label("a=1")) && !passes(label("a=2")));
     }
 
     #[test]

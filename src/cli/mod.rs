@@ -6,12 +6,16 @@
 //! what comes back. Nothing here makes a syscall but to print, or knows a file format; only the
 //! table of the command that was called is looked at.
 
+mod archive;
 mod completion;
+mod cp;
+mod disk;
 mod exec;
 mod flag;
 mod format;
 mod global;
 mod help;
+mod history;
 mod image;
 mod inspect;
 mod json;
@@ -50,23 +54,31 @@ static COMMANDS: &[&Command] = &[
     &lifecycle::RESTART,
     &lifecycle::KILL,
     &exec::EXEC,
+    &cp::CP,
     &lifecycle::ATTACH,
     &lifecycle::WAIT,
     &lifecycle::RENAME,
     &lifecycle::RM,
+    &disk::CONTAINER_PRUNE,
     &ps::PS,
     &logs::LOGS,
     &network::PORT,
     &inspect::INSPECT,
     &registry::PULL,
     &registry::PUSH,
+    &archive::DIFF,
     &image::IMAGES,
+    &history::HISTORY,
     &image::IMPORT,
     &image::LOAD,
+    &archive::SAVE,
     &image::TAG,
     &image::RMI,
     &registry::LOGIN,
     &registry::LOGOUT,
+    &disk::IMAGE_PRUNE,
+    &archive::COMMIT,
+    &archive::EXPORT,
     &volume::CREATE,
     &volume::LS,
     &volume::INSPECT,
@@ -83,6 +95,8 @@ static COMMANDS: &[&Command] = &[
     &system::CHECK,
     &system::BOOT,
     &system::HALT,
+    &disk::DF,
+    &disk::SYSTEM_PRUNE,
     &version::VERSION,
     &version::INFO,
     &help::HELP,
@@ -95,16 +109,20 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("container ls", "ps", &[]),
     ("container list", "ps", &[]),
     ("container ps", "ps", &[]),
+    ("container commit", "commit", &[]),
+    ("container export", "export", &[]),
     ("container inspect", "inspect", &["--type=container"]),
     ("container remove", "rm", &[]),
     ("image ls", "images", &[]),
     ("image list", "images", &[]),
     ("image rm", "rmi", &[]),
     ("image remove", "rmi", &[]),
+    ("image history", "history", &[]),
     ("image import", "import", &[]),
     ("image pull", "pull", &[]),
     ("image push", "push", &[]),
     ("image load", "load", &[]),
+    ("image save", "save", &[]),
     ("image tag", "tag", &[]),
     ("image inspect", "inspect", &["--type=image"]),
     ("volume list", "volume ls", &[]),

@@ -40,6 +40,14 @@ pub fn confirmed(warning: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// Refuses to write an archive to a terminal, where nobody could read it.
+pub fn refuse_terminal_output() -> Result<()> {
+    if io::stdout().is_terminal() {
+        fail!("the standard output is a terminal: name a file with -o, or pipe the archive on");
+    }
+    Ok(())
+}
+
 /// A stream that remembers that its reader went away, so that the failure it then gives to the
 /// engine can be told from a real one.
 pub struct Watched<W> {

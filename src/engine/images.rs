@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Engine;
-use super::view::ImageView;
+use super::view::{HistoryView, ImageView};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
-use crate::image::{ContainerConfig, ImageId, ImageStore, Reference};
+use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
 
 impl Engine {
     pub fn images(&self) -> Result<Vec<ImageView>> {
@@ -15,6 +15,8 @@ impl Engine {
         let view = |image: crate::image::ListedImage| ImageView {
             repository: image.repository,
             tag: image.tag,
+            digest: image.digest.map(|digest| digest.to_string()),
+            labels: image.labels,
             id: image.id.to_string(),
             created: image.created,
             size: image.size,
@@ -35,9 +37,31 @@ impl Engine {
         Ok(untagged.chain(ids.map(|id| format!("Deleted: {id}"))).collect())
     }
 
+    /// How an image came to be, newest step first.
+    pub fn history(&self, name: &str) -> Result<Vec<HistoryView>> {
+        let images = ImageStore::open(&self.roots);
+        let Some(image) = images.resolve(name)? else { fail!("no such image: {name}") };
+        let mut steps: Vec<HistoryView> = images
+            .history(&image.config)?
+            .into_iter()
+            .map(|(step, size)| HistoryView {
+                id: None,
+                created: step.created,
+                created_by: step.created_by,
+                size,
+                comment: step.comment,
+            })
+            .collect();
+        steps.reverse();
+        if let Some(newest) = steps.first_mut() {
+            newest.id = Some(image.id.to_string());
+        }
+        Ok(steps)
+    }
+
     /// The names of the containers made of an image. One whose record can't be read might be: it
     /// is an error.
-    fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
+    pub(super) fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
         let id = id.to_string();
         let mut users = Vec::new();
         for container in all_ids(&self.roots)? {
@@ -62,13 +86,11 @@ impl Engine {
         changes: &[String],
         message: Option<&str>,
     ) -> Result<String> {
-        if let Some(change) = changes.first() {
-            fail!("--change '{change}': not supported by this version");
-        }
         let reference = reference.map(Reference::parse).transpose()?;
         let comment =
             message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
-        let config = ContainerConfig::default();
+        let mut config = ContainerConfig::default();
+        instruction::apply(&mut config, changes)?;
         let images = ImageStore::open(&self.roots);
         let id = images
             .import(&mut open(file)?, reference.as_ref(), config, &comment)

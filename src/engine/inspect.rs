@@ -96,13 +96,19 @@ impl Engine {
         let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
         });
+        let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
+            Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
+        });
+        let digests: std::collections::BTreeSet<String> = digests.collect();
         let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
         let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
         Ok(to_string(&object([
             ("Id", text(&id)),
             ("RepoTags", strings(tags)),
-            ("RepoDigests", array([])),
+            ("RepoDigests", strings(digests)),
             ("Created", text(created)),
+            ("Author", text(&config.author)),
+            ("Comment", text(config.history.last().map_or("", |step| &step.comment))),
             ("Architecture", text(&config.architecture)),
             ("Os", text(&config.os)),
             ("Size", number(size)),

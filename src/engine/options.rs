@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use crate::container::restart::RestartPolicy;
+pub use crate::image::ArchiveFormat;
 pub use crate::network::config::NetworkOptions;
 pub use crate::network::link::Mac;
 pub use crate::network::ports::Publish;
@@ -213,4 +214,42 @@ pub enum InspectKind {
     Image,
     Volume,
     Network,
+}
+
+/// `commit`
+#[derive(Clone, Debug, Default)]
+pub struct CommitOptions {
+    pub container: String,
+    pub image: Option<String>,
+    pub message: String,
+    pub author: String,
+    /// Dockerfile instructions.
+    pub changes: Vec<String>,
+    /// Hold its processes still meanwhile.
+    pub pause: bool,
+    /// Write the flattened root to this file instead of making an image.
+    pub output: Option<PathBuf>,
+}
+
+/// One side of a `cp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Host(String),
+    Container {
+        name: String,
+        path: String,
+    },
+    /// A tar on the standard input or output.
+    Stream,
+}
+
+/// `cp`
+#[derive(Clone, Debug)]
+pub struct CopyOptions {
+    pub from: Place,
+    pub to: Place,
+    /// Keep owners, and what only makes sense with them.
+    pub archive: bool,
+    /// Copy what a link leads to, not the link.
+    pub follow: bool,
 }

@@ -52,19 +52,11 @@ impl Engine {
             }
         }
         mounts.extend(record.mounts.iter().map(mount));
-        let root = match &record.rootfs {
-            Some(directory) => Root::Directory(directory.into()),
-            None => Root::Overlay {
-                lower: {
-                    let image = record.layers.iter().map(PathBuf::from);
-                    image.chain(self.placeholders(&record.layers)?).collect()
-                },
-                upper: files.upper(),
-                work: files.work(),
-                // A container that goes with its end needs no syncing to disk.
-                volatile: record.remove && record.run,
-            },
-        };
+        let mut root = self.root_of(record)?;
+        if let Root::Overlay { volatile, .. } = &mut root {
+            // A container that goes with its end needs no syncing to disk.
+            *volatile = record.remove && record.run;
+        }
         Ok(Spec {
             id: record.id.clone(),
             root,
@@ -143,7 +135,7 @@ pub(super) fn process(record: &Record) -> Process {
     }
 }
 
-fn mount(mount: &MountRecord) -> Mount {
+pub(super) fn mount(mount: &MountRecord) -> Mount {
     let source = match mount.kind {
         MountKind::Bind | MountKind::Volume => MountSource::Bind(mount.source.clone().into()),
         MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },

@@ -56,11 +56,59 @@ pub struct ImageView {
     /// `None` is printed as `<none>`.
     pub repository: Option<String>,
     pub tag: Option<String>,
+    /// Of the manifest by which a registry has it.
+    pub digest: Option<String>,
+    pub labels: Vec<(String, String)>,
     /// `sha256:…`
     pub id: String,
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
+}
+
+/// A line of `history`.
+#[derive(Clone, Debug)]
+pub struct HistoryView {
+    /// Of the image, if this step made it as it is now.
+    pub id: Option<String>,
+    pub created: Option<Instant>,
+    pub created_by: String,
+    pub size: u64,
+    pub comment: String,
+}
+
+/// A line of `system df`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskUse {
+    pub kind: &'static str,
+    pub total: usize,
+    pub active: usize,
+    /// Bytes.
+    pub size: u64,
+    pub reclaimable: u64,
+}
+
+/// What a prune took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub removed: Vec<String>,
+    /// Bytes.
+    pub reclaimed: u64,
+}
+
+/// A line of `diff`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub kind: ChangeKind,
+    /// Absolute, in the container.
+    pub path: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Added,
+    Changed,
+    Deleted,
 }
 
 /// A line of `volume ls`.

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chownat, fchmod, fchown,
-    fsetxattr, openat, setxattr, utimensat,
+    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chmod, chownat,
+    fchmod, fchown, fsetxattr, fstat, openat, setxattr, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -41,9 +41,15 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
         }
     }
     if entry.kind != Kind::Symlink {
-        // The name is a device or fifo that was made exclusively a moment ago, never a link.
-        let mode = Mode::from_raw_mode(entry.mode);
-        rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context(|| "set the mode")?;
+        // Not by the name, which chmod(2) would follow: where a container lives beside us it may be
+        // a link by now.
+        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = openat(parent, name, handle, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&handle)?.st_mode) == FileType::Symlink {
+            fail!("it was replaced by a link meanwhile");
+        }
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        chmod(path, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")?;
     }
     utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")
 }

@@ -23,6 +23,7 @@ pub struct ImageConfig {
     pub architecture: String,
     pub os: String,
     pub created: Option<Instant>,
+    pub author: String,
     pub config: ContainerConfig,
     /// Digests of the uncompressed layer tars, base first.
     pub diff_ids: Vec<Digest>,
@@ -53,6 +54,7 @@ pub struct ContainerConfig {
 pub struct History {
     pub created: Option<Instant>,
     pub created_by: String,
+    pub author: String,
     pub comment: String,
     pub empty_layer: bool,
 }
@@ -90,6 +92,7 @@ impl ImageConfig {
             architecture: root.text("architecture")?,
             os: root.text("os")?,
             created: instant(&root, "created")?,
+            author: root.text("author")?,
             config,
             diff_ids: diff_ids.unwrap_or_default(),
             history,
@@ -98,20 +101,88 @@ impl ImageConfig {
 
     /// The document; its digest is the image's id.
     pub fn to_json(&self) -> String {
+        json::to_string(&Value::Object(self.to_object()))
+    }
+
+    fn to_object(&self) -> Object {
         let mut root = Object::new();
         root.insert("architecture".into(), text(&self.architecture));
         root.insert("os".into(), text(&self.os));
         insert_instant(&mut root, self.created);
+        if !self.author.is_empty() {
+            root.insert("author".into(), text(&self.author));
+        }
         root.insert("config".into(), self.config.to_value());
-        let mut rootfs = Object::new();
-        rootfs.insert("type".into(), text("layers"));
-        let diff_ids = self.diff_ids.iter().map(|digest| Value::String(digest.to_string()));
-        rootfs.insert("diff_ids".into(), Value::Array(diff_ids.collect()));
-        root.insert("rootfs".into(), Value::Object(rootfs));
+        root.insert("rootfs".into(), rootfs(&self.diff_ids));
         let history = self.history.iter().map(History::to_value);
         root.insert("history".into(), Value::Array(history.collect()));
-        json::to_string(&Value::Object(root))
+        root
     }
+}
+
+/// The document of an image made from another: what `base` says beside the fields that are known
+/// here (a health check, a variant, what others add) goes on to hold.
+pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
+    /// These are written anew, or were true of the base alone.
+    const OURS: [&str; 11] = [
+        "architecture",
+        "os",
+        "created",
+        "author",
+        "config",
+        "rootfs",
+        "history",
+        "container",
+        "container_config",
+        "id",
+        "parent",
+    ];
+    const DEFAULTS: [&str; 10] = [
+        "Env",
+        "Cmd",
+        "Entrypoint",
+        "WorkingDir",
+        "User",
+        "StopSignal",
+        "Volumes",
+        "Labels",
+        "ExposedPorts",
+        "Image",
+    ];
+    let mut root = config.to_object();
+    let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
+    let Value::Object(base) = parse("config of the base", base)? else {
+        fail!("config of the base should be an object")
+    };
+    let add = |to: &mut Object, from: &Object, known: &[&str]| {
+        for (key, value) in from.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
+            to.insert(key.clone(), value.clone());
+        }
+    };
+    if let (Some(Value::Object(to)), Some(Value::Object(from))) =
+        (root.get_mut("config"), base.get("config"))
+    {
+        add(to, from, &DEFAULTS);
+    }
+    add(&mut root, &base, &OURS);
+    Ok(json::to_string(&Value::Object(root)))
+}
+
+/// The same config on other layers; every other field stays as it is.
+pub fn with_diff_ids(document: &str, config: &[u8], diff_ids: &[Digest]) -> Result<Vec<u8>> {
+    let Value::Object(mut root) = parse(document, config)? else {
+        fail!("{document} should be an object")
+    };
+    root.insert("rootfs".into(), rootfs(diff_ids));
+    Ok(json::to_string(&Value::Object(root)).into_bytes())
+}
+
+fn rootfs(diff_ids: &[Digest]) -> Value {
+    let mut rootfs = Object::new();
+    rootfs.insert("type".into(), text("layers"));
+    let diff_ids = diff_ids.iter().map(|digest| Value::String(digest.to_string()));
+    rootfs.insert("diff_ids".into(), Value::Array(diff_ids.collect()));
+    Value::Object(rootfs)
 }
 
 impl ContainerConfig {
@@ -169,6 +240,7 @@ impl History {
         Ok(History {
             created: instant(node, "created")?,
             created_by: node.text("created_by")?,
+            author: node.text("author")?,
             comment: node.text("comment")?,
             empty_layer: empty_layer.unwrap_or(false),
         })
@@ -177,7 +249,9 @@ impl History {
     fn to_value(&self) -> Value {
         let mut object = Object::new();
         insert_instant(&mut object, self.created);
-        for (key, value) in [("created_by", &self.created_by), ("comment", &self.comment)] {
+        for (key, value) in
+            [("created_by", &self.created_by), ("author", &self.author), ("comment", &self.comment)]
+        {
             if !value.is_empty() {
                 object.insert(key.into(), text(value));
             }
@@ -250,6 +324,7 @@ mod tests {
             architecture: "amd64".into(),
             os: "linux".into(),
             created: Instant::parse_rfc3339("2026-01-31T12:00:00Z"),
+            author: "me".into(),
             config: ContainerConfig {
                 env: vec!["PATH=/bin".into()],
                 cmd: Some(vec!["sh".into(), "-c".into(), "echo \"hi\"".into()]),
@@ -283,6 +358,16 @@ mod tests {
         assert_eq!(config.config.entrypoint, Some(vec!["/x".to_owned()]));
         assert_eq!(config.created, None);
         assert!(config.history[0].empty_layer && config.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn what_isnt_known_here_is_handed_on() {
+        let base = br#"{"variant":"v7","container":"c","config":{"Healthcheck":{"Test":["x"]},
+            "User":"old"},"rootfs":{}}"#;
+        let written = to_json_over(&sample(), Some(base)).unwrap();
+        assert!(written.contains(r#""variant":"v7""#) && written.contains("Healthcheck"));
+        assert!(!written.contains("container\"") && !written.contains("old"), "{written}");
+        assert_eq!(ImageConfig::parse("config", written.as_bytes()).unwrap(), sample());
     }
 
     #[test]

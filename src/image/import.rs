@@ -47,6 +47,7 @@ impl ImageStore {
             architecture: native_architecture().to_owned(),
             os: "linux".to_owned(),
             created,
+            author: String::new(),
             config,
             diff_ids: vec![layer.diff_id],
             history: vec![history],

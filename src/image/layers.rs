@@ -25,7 +25,7 @@ use rustix::io::Errno;
 use super::digest::Digest;
 use super::recipe::Recorder;
 use super::stream::with_plain;
-use super::unpack::unpack;
+use super::unpack::{Rules, unpack};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;
@@ -107,7 +107,7 @@ impl Layers {
         let recipe = staged.dir.join(RECIPE);
         let (unpacked, tar_size) = with_plain(input, |plain| {
             let mut recorder = Recorder::new(plain, Some(File::create(&recipe)?));
-            let unpacked = unpack(&mut recorder, root.as_fd())?;
+            let unpacked = unpack(&mut recorder, root.as_fd(), &Rules::Layer)?;
             let tar_size = recorder.finish()?;
             staged.diff_id = plain.finish()?;
             Ok((unpacked, tar_size))

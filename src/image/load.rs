@@ -1,18 +1,21 @@
-//! `load`: images from a docker-archive, as `docker save` writes it.
+//! `load`: images from a docker-archive, as `docker save` writes it, or an OCI image layout, packed
+//! or as a directory (`layout`).
 //!
-//! The archive is a tar with `manifest.json`, and for each image a config and layer tars: in the old
-//! layout as `<id>/layer.tar`, where a layer that two images share may be a link, in the new one as
-//! `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so everything must be in reach
-//! before anything can be done: a plain archive in a file is read in place, anything else is first
-//! spooled to a file without a name. Nothing is visible before every layer of every image has the
-//! digest that its config states.
+//! A docker-archive is a tar with `manifest.json`, and for each image a config and layer tars: in
+//! the old form as `<id>/layer.tar`, where a layer that two images share may be a link, in the new
+//! one as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so everything must be in
+//! reach before anything can be done: a plain archive in a file is read in place, anything else is
+//! first spooled to a file without a name. Nothing is visible before every layer of every image has
+//! the digest that its config states.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 
 use super::compression::is_plain;
 use super::config::{ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest};
@@ -24,6 +27,7 @@ use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
 use crate::error::{Context, Result, fail};
 use crate::store::make_dir;
+use crate::sys::beneath;
 
 /// Most members of an archive; an image has at most 500 layers, of three members each.
 const MAX_MEMBERS: usize = 100_000;
@@ -39,20 +43,24 @@ pub struct Loaded {
     pub references: Vec<Reference>,
 }
 
-/// A docker-archive whose members can be read in any order.
-struct Archive {
-    file: File,
-    members: HashMap<String, Member>,
+/// An archive whose members can be read in any order.
+pub(super) enum Archive {
+    Tar {
+        file: File,
+        members: HashMap<String, Member>,
+    },
+    /// A layout that isn't packed.
+    Directory(OwnedFd),
 }
 
-enum Member {
+pub(super) enum Member {
     File { offset: u64, size: u64 },
     Link(String),
 }
 
 /// A part of a file, to read by position.
-struct Section<'a> {
-    file: &'a File,
+pub(super) struct Section {
+    file: File,
     offset: u64,
     end: u64,
 }
@@ -60,16 +68,27 @@ struct Section<'a> {
 impl ImageStore {
     /// Loads all images of a docker-archive: all of them, or none when anything is wrong.
     pub fn load(&self, input: File) -> Result<Vec<Loaded>> {
-        let (file, start) = self.seekable(input)?;
-        let archive = Archive::index(file, start)?;
-        let Some(manifest) = archive.document("manifest.json")? else {
-            fail!("no manifest.json: not an archive of images (for a root file system: import)");
+        let archive = match input.metadata()?.is_dir() {
+            true => Archive::Directory(input.into()),
+            false => {
+                let (file, start) = self.seekable(input)?;
+                Archive::index(file, start)?
+            }
         };
         let mut images = Vec::new();
         // Where each layer is to be had from.
         let mut sources: Vec<(Digest, String)> = Vec::new();
-        for archived in parse_archive_manifest(&manifest)? {
-            images.push(archive.image(&archived, &mut sources)?);
+        if let Some(manifest) = archive.document("manifest.json")? {
+            for archived in parse_archive_manifest(&manifest)? {
+                images.push(archive.image(&archived, &mut sources)?);
+            }
+        } else if let Some(index) = archive.document("index.json")? {
+            images = archive.layout(&index, &mut sources)?;
+        } else {
+            fail!(
+                "neither manifest.json nor index.json: not an archive of images (for a root file \
+                 system: import)"
+            );
         }
         let mut staged = Vec::new();
         let mut wanted: Vec<Digest> = sources.iter().map(|(diff_id, _)| *diff_id).collect();
@@ -140,11 +159,11 @@ impl Archive {
     /// Finds all members by their headers alone.
     fn index(file: File, start: u64) -> Result<Archive> {
         let end = file.metadata()?.len();
-        let mut archive = Archive { file, members: HashMap::new() };
+        let mut members = HashMap::new();
         let mut position = start;
         loop {
             // Anew for each header, since the data between is skipped without being read.
-            let section = Section { file: &archive.file, offset: position, end };
+            let section = Section { file: file.try_clone()?, offset: position, end };
             let mut reader = Reader::new(BufReader::with_capacity(8 * BLOCK, section));
             let Some(entry) = reader.next()? else { break };
             let offset = position + reader.position();
@@ -163,12 +182,12 @@ impl Archive {
                 Kind::Hardlink => Member::Link(member_name(b"", &entry.link)),
                 _ => continue,
             };
-            archive.members.insert(name, member);
-            if archive.members.len() > MAX_MEMBERS {
+            members.insert(name, member);
+            if members.len() > MAX_MEMBERS {
                 fail!("the archive has more than {MAX_MEMBERS} members");
             }
         }
-        Ok(archive)
+        Ok(Archive::Tar { file, members })
     }
 
     /// Checks one image of the manifest, and adds its layers to `sources`.
@@ -205,11 +224,8 @@ impl Archive {
     }
 
     /// A small member as a whole; `None` if there is none of that name.
-    fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        if !self.members.contains_key(&member_name(b"", name.as_bytes())) {
-            return Ok(None);
-        }
-        let mut section = self.section(name)?;
+    pub(super) fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(mut section) = self.find(name)? else { return Ok(None) };
         if section.end - section.offset > MAX_DOCUMENT {
             fail!("{name} is larger than {MAX_DOCUMENT} bytes");
         }
@@ -218,16 +234,41 @@ impl Archive {
         Ok(Some(bytes))
     }
 
-    /// The bytes of a member, links followed.
-    fn section(&self, name: &str) -> Result<Section<'_>> {
+    /// The bytes of a member.
+    pub(super) fn section(&self, name: &str) -> Result<Section> {
+        match self.find(name)? {
+            Some(section) => Ok(section),
+            None => fail!("{name} is missing from the archive"),
+        }
+    }
+
+    /// As [`Archive::section`]; links are followed, in a directory as far as they stay inside.
+    fn find(&self, name: &str) -> Result<Option<Section>> {
         let mut target = member_name(b"", name.as_bytes());
+        let (file, members) = match self {
+            Archive::Tar { file, members } => (file, members),
+            Archive::Directory(directory) => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+                let file =
+                    match beneath::open(directory.as_fd(), target.as_ref(), flags, Mode::empty()) {
+                        Err(Errno::NOENT) => return Ok(None),
+                        result => File::from(result.context(|| format!("open {name}"))?),
+                    };
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    fail!("{name} is not a file");
+                }
+                return Ok(Some(Section { file, offset: 0, end: metadata.len() }));
+            }
+        };
         for _ in 0..MAX_LINKS {
-            match self.members.get(&target) {
+            match members.get(&target) {
                 Some(&Member::File { offset, size }) => {
-                    return Ok(Section { file: &self.file, offset, end: offset + size });
+                    let file = file.try_clone()?;
+                    return Ok(Some(Section { file, offset, end: offset + size }));
                 }
                 Some(Member::Link(next)) => target = next.clone(),
-                None => fail!("{name} is missing from the archive"),
+                None => return Ok(None),
             }
         }
         fail!("{name} is a link that leads to links only")
@@ -249,7 +290,7 @@ fn member_name(above: &[u8], path: &[u8]) -> String {
     components.join("/")
 }
 
-impl Read for Section<'_> {
+impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
@@ -373,8 +414,8 @@ mod tests {
             (&wrong_config, "is corrupt: its digest is"),
             (&missing, "gone is missing"),
             (&loop_of_links, "links only"),
-            (&layer("f", b""), "no manifest.json"),
-            (&[][..], "no manifest.json"),
+            (&layer("f", b""), "neither manifest.json nor"),
+            (&[][..], "neither manifest.json nor"),
             (&archive("Bad:Name", &[&base]), "lower case"),
         ] {
             let error = load(&scratch, bytes).unwrap_err().to_string();

@@ -7,12 +7,16 @@
 
 mod at_once;
 mod attributes;
+mod commit;
 mod compression;
 pub mod config;
+pub mod copy;
 pub mod digest;
 mod import;
+pub mod instruction;
 mod layer_tar;
 mod layers;
+mod layout;
 mod load;
 pub mod platform;
 pub mod pull;
@@ -21,6 +25,7 @@ mod recipe;
 pub mod reference;
 pub mod registry;
 mod remove;
+mod save;
 mod store;
 mod stream;
 mod tar;
@@ -29,7 +34,11 @@ mod testing;
 mod tree;
 mod unpack;
 
+pub use commit::Commit;
 pub use config::ContainerConfig;
 pub use digest::ImageId;
 pub use reference::Reference;
-pub use store::{Image, ImageHold, ImageStore, ListedImage};
+pub use save::ArchiveFormat;
+pub use store::{Image, ImageHold, ImageStore, ListedImage, Usage};
+pub use tree::{Form, archive_tree};
+pub use unpack::CopyRules;

@@ -4,9 +4,9 @@
 //! image's config states; no writer could guess how another one padded, ordered or spelled it. So
 //! while a layer is unpacked everything of its tar that doesn't become file contents (headers,
 //! padding, whiteouts, the end) is kept word for word, with a note of which file's bytes go where in
-//! between. Deflated this comes to some 30 bytes an entry, a quarter of a percent of a
-//! distribution's base; keeping the tar itself would cost the whole layer once more, and writing a
-//! tar of our own would give every image another id on its way through.
+//! between. Deflated this comes to some 40 bytes an entry, 0.3 % of a distribution's base; keeping
+//! the tar itself would cost the whole layer once more, and writing a tar of our own would give
+//! every image another id on its way through.
 //!
 //! The file is a deflate stream (RFC 1951) of records, numbers in LEB128:
 //! ```text

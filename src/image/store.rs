@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::config::ImageConfig;
+use super::config::{History, ImageConfig};
 use super::digest::{Digest, ImageId};
 use super::layers::{Layers, Staged};
 use super::reference::Reference;
@@ -64,10 +64,17 @@ pub struct ListedImage {
     pub tag: Option<String>,
     /// Of the manifest by which the repository has it, as far as is known.
     pub digest: Option<Digest>,
+    pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
+}
+
+/// All images with their layers, and all layers with their bytes.
+pub struct Usage {
+    pub images: Vec<(ImageId, Vec<Digest>)>,
+    pub layers: Vec<(Digest, u64)>,
 }
 
 /// An image about to be committed.
@@ -209,6 +216,34 @@ impl ImageStore {
         config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
     }
 
+    /// What takes how much room; images that can't be read are found by the check.
+    pub fn usage(&self) -> Result<Usage> {
+        let mut images = Vec::new();
+        for id in self.ids()? {
+            let Ok(Some(config)) = self.read_config(&id) else { continue };
+            images.push((id, config.diff_ids));
+        }
+        let layers = self.layers.list()?.into_iter();
+        let sized = |layer: Digest| (layer, self.layers.size(&layer).unwrap_or(0));
+        Ok(Usage { images, layers: layers.map(sized).collect() })
+    }
+
+    /// The steps of an image, oldest first, each with the bytes that it added. Layers of which the
+    /// config tells no step get one without a word.
+    pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
+        let mut layers = config.diff_ids.iter();
+        let mut steps = Vec::new();
+        for step in &config.history {
+            let layer = if step.empty_layer { None } else { layers.next() };
+            let size = layer.map(|layer| self.layers.size(layer)).transpose()?.unwrap_or(0);
+            steps.push((step.clone(), size));
+        }
+        for layer in layers {
+            steps.push((History::default(), self.layers.size(layer)?));
+        }
+        Ok(steps)
+    }
+
     /// All images with all their names; those that can't be read are left out here and found by
     /// the check.
     pub fn list(&self) -> Result<Vec<ListedImage>> {
@@ -220,6 +255,7 @@ impl ImageStore {
                 repository: None,
                 tag: None,
                 digest: None,
+                labels: config.config.labels.clone(),
                 id,
                 created: config.created,
                 size: self.size(&config).unwrap_or(0),
@@ -229,7 +265,12 @@ impl ImageStore {
             let (tags, digests): (Vec<_>, Vec<_>) = names.partition(|name| name.digest.is_none());
             let mut list = |name: &Reference, digest: Option<Digest>| {
                 let repository = Some(name.familiar_name());
-                listed.push(ListedImage { repository, tag: name.tag.clone(), digest, ..unnamed });
+                listed.push(ListedImage {
+                    repository,
+                    tag: name.tag.clone(),
+                    digest,
+                    ..unnamed.clone()
+                });
             };
             for &tag in &tags {
                 let known = digests.iter().find(|digest| digest.is_of(tag));

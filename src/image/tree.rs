@@ -16,8 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, fstat, getxattr,
-    listxattr, major, minor, openat, readlinkat, seek, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, fstat,
+    getxattr, listxattr, major, minor, openat, readlinkat, seek, statat,
 };
 use rustix::io::Errno;
 
@@ -43,10 +43,24 @@ pub enum Form {
     Layer,
 }
 
+/// Whether the file or tree of that path is left out of the archive.
+pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
+
+/// Writes all that is in `root` as one archive.
+pub fn archive_tree(root: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
+    // It may be a mere handle, which can't be read.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(root, ".", flags, Mode::empty())?;
+    let mut writer = Writer::new(output);
+    TreeWriter::new(&mut writer, Form::Plain).contents(root.as_fd())?;
+    writer.finish().map(drop)
+}
+
 /// Writes trees to one archive.
 pub struct TreeWriter<'a, W> {
     writer: &'a mut Writer<W>,
     form: Form,
+    skip: Skip<'a>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
@@ -54,7 +68,13 @@ pub struct TreeWriter<'a, W> {
 
 impl<'a, W: Write> TreeWriter<'a, W> {
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
-        TreeWriter { writer, form, links: HashMap::new(), buffer: vec![0; BUFFER] }
+        let (links, buffer) = (HashMap::new(), vec![0; BUFFER]);
+        TreeWriter { writer, form, skip: &|_| false, links, buffer }
+    }
+
+    pub fn skipping(mut self, skip: Skip<'a>) -> TreeWriter<'a, W> {
+        self.skip = skip;
+        self
     }
 
     /// All that is in the directory `top`, its own entry left out.
@@ -62,15 +82,26 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.directory(top, &mut Vec::new(), 0)
     }
 
-    /// The file or tree `name` in `parent`, called `path` in the archive.
-    pub fn named(&mut self, parent: BorrowedFd<'_>, name: &OsStr, path: &[u8]) -> Result<()> {
-        self.entry(parent, name, &mut path.to_vec(), 0)
-    }
-
-    /// The open directory itself under the name `path`, and all that is in it.
-    pub fn opened(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
-        let stat = fstat(directory)?;
-        self.write_directory(directory, &stat, &mut path.to_vec(), 0)
+    /// What `handle` is open on, called `path` in the archive; a directory with all that is in it.
+    pub fn object(&mut self, handle: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
+        let stat = fstat(handle)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let directory = openat(handle, ".", flags, Mode::empty())?;
+                self.write_directory(directory.as_fd(), &stat, &mut path.to_vec(), 0)
+            }
+            FileType::RegularFile => {
+                // The magic link of a handle leads to the very inode and no further.
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                self.file(openat(CWD, own, flags, Mode::empty())?, path)
+            }
+            file_type => match special(file_type) {
+                Some(kind) => self.special(handle, entry(&stat, kind, path)),
+                None => fail!("a socket can't be copied"),
+            },
+        }
     }
 
     fn directory(
@@ -90,6 +121,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             }
         }
         names.sort_unstable();
+        // Renamed as it was read: a name must not come once as a link and once as a directory.
+        names.dedup();
         for name in names {
             let length = path.len();
             path.extend_from_slice(name.to_bytes());
@@ -122,15 +155,17 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         depth: usize,
     ) -> Result<()> {
         check_name(path)?;
+        if (self.skip)(path) {
+            return Ok(());
+        }
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::Character,
-            FileType::BlockDevice => Kind::Block,
-            FileType::Fifo => Kind::Fifo,
-            _ => return Ok(()),
+            file_type => match special(file_type) {
+                Some(kind) => kind,
+                None => return Ok(()),
+            },
         };
         if self.form == Form::Layer {
             if name.as_bytes().starts_with(b".wh.") {
@@ -139,10 +174,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             if kind == Kind::Character && stat.st_rdev == 0 {
                 let at = path.len() - name.len();
                 let whiteout = [&path[..at], b".wh.", name.as_bytes()].concat();
-                return self.writer.begin(&Entry { path: whiteout, ..empty_file() });
+                return self.writer.begin(&Entry::empty(&whiteout, Kind::File));
             }
         }
-        let mut entry = entry(&stat, kind, path);
+        let entry = entry(&stat, kind, path);
         if kind != Kind::Directory && stat.st_nlink > 1 {
             let first = self.links.entry((stat.st_dev, stat.st_ino));
             match first {
@@ -175,13 +210,18 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             _ => {
                 let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let handle = openat(parent, name, handle, Mode::empty())?;
-                if kind == Kind::Symlink {
-                    entry.link = readlinkat(&handle, "", Vec::new())?.into_bytes();
-                }
-                entry.xattrs = self.xattrs_of_handle(handle.as_fd())?;
-                self.writer.begin(&entry)
+                self.special(handle.as_fd(), entry)
             }
         }
+    }
+
+    /// A link, device or fifo.
+    fn special(&mut self, handle: BorrowedFd<'_>, mut entry: Entry) -> Result<()> {
+        if entry.kind == Kind::Symlink {
+            entry.link = readlinkat(handle, "", Vec::new())?.into_bytes();
+        }
+        entry.xattrs = xattrs_of_handle(handle)?;
+        self.writer.begin(&entry)
     }
 
     fn write_directory(
@@ -203,7 +243,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.writer.begin(&entry)?;
         if opaque {
             let path = [path.as_slice(), b".wh..wh..opq"].concat();
-            self.writer.begin(&Entry { path, ..empty_file() })?;
+            self.writer.begin(&Entry::empty(&path, Kind::File))?;
         }
         self.directory(directory, path, depth + 1)
     }
@@ -251,21 +291,20 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
         Ok(())
     }
+}
 
-    /// By the magic link of a handle, which leads to the very inode and no further.
-    fn xattrs_of_handle(&mut self, handle: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        let list = |buffer: &mut [u8]| listxattr(&path, buffer);
-        let get = |name: &OsStr, buffer: &mut [u8]| getxattr(&path, name, buffer);
-        xattrs(list, get).map(without_overlays)
+fn special(file_type: FileType) -> Option<Kind> {
+    match file_type {
+        FileType::Symlink => Some(Kind::Symlink),
+        FileType::CharacterDevice => Some(Kind::Character),
+        FileType::BlockDevice => Some(Kind::Block),
+        FileType::Fifo => Some(Kind::Fifo),
+        _ => None,
     }
 }
 
 fn entry(stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
     Entry {
-        path: path.to_vec(),
-        link: Vec::new(),
-        kind,
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -275,26 +314,15 @@ fn entry(stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
             Kind::Character | Kind::Block => (major(stat.st_rdev), minor(stat.st_rdev)),
             _ => (0, 0),
         },
-        xattrs: Vec::new(),
-        sparse: None,
+        ..Entry::empty(path, kind)
     }
 }
 
-/// What whiteouts are made of.
-fn empty_file() -> Entry {
-    Entry {
-        path: Vec::new(),
-        link: Vec::new(),
-        kind: Kind::File,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        mtime: (0, 0),
-        size: 0,
-        device: (0, 0),
-        xattrs: Vec::new(),
-        sparse: None,
-    }
+fn xattrs_of_handle(handle: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    let list = |buffer: &mut [u8]| listxattr(&path, buffer);
+    let get = |name: &OsStr, buffer: &mut [u8]| getxattr(&path, name, buffer);
+    xattrs(list, get).map(without_overlays)
 }
 
 fn all_xattrs(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {

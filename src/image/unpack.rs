@@ -54,12 +54,33 @@ pub struct Unpacked {
 /// A layer's tar as it is read.
 type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 
-/// Unpacks the tar `input` into the empty directory `root`.
-pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>) -> Result<Unpacked> {
+/// How an archive is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// A layer: whiteouts hide what is below, a later entry replaces an earlier one of any kind.
+    Layer,
+    /// Files for a tree that is in use.
+    Copy(CopyRules),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyRules {
+    /// Where in the root everything goes.
+    pub into: Vec<u8>,
+    /// Whose everything becomes. What gives powers is left out then: setuid, setgid, file
+    /// capabilities, devices.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Unpacks the tar `input` into the directory `root`, a layer's being empty at first.
+pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     let mut reader = Reader::new(input);
-    let mut layer = Layer { root, parent: None, directory_times: Vec::new(), size: 0 };
+    let mut layer = Layer { root, rules, parent: None, directory_times: Vec::new(), size: 0 };
     let mut entries = 0;
-    while let Some(entry) = reader.next()? {
+    while let Some(mut entry) = reader.next()? {
+        if let Rules::Copy(rules) = rules {
+            rules.alter(&mut entry)?;
+        }
         entries += 1;
         if entries > MAX_ENTRIES {
             fail!("the archive has more than {MAX_ENTRIES} entries");
@@ -71,8 +92,24 @@ pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>) -> Result<Unpacked
     Ok(Unpacked { size: layer.size, ended: reader.ended() })
 }
 
+impl CopyRules {
+    /// What is not to be kept.
+    fn alter(&self, entry: &mut Entry) -> Result<()> {
+        let Some((uid, gid)) = self.owner else { return Ok(()) };
+        if matches!(entry.kind, Kind::Character | Kind::Block) {
+            let path = entry.path.escape_ascii();
+            fail!("'{path}' is a device, which is copied only with its owner (--archive)");
+        }
+        (entry.uid, entry.gid) = (uid, gid);
+        entry.mode &= 0o1777;
+        entry.xattrs.retain(|(name, _)| name != b"security.capability");
+        Ok(())
+    }
+}
+
 struct Layer<'a> {
     root: BorrowedFd<'a>,
+    rules: &'a Rules,
     /// The last entry's parent: most entries share it with the one before. Forgotten whenever
     /// something is replaced, since its path may lead elsewhere from then on.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -83,20 +120,33 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
-        let path = normalize(&entry.path)?;
+        let mut path = normalize(&entry.path)?;
+        if let Rules::Copy(CopyRules { into, .. }) = self.rules {
+            // The directory itself is the user's, and stays as it is.
+            match path.is_empty() {
+                true => return Ok(()),
+                false => path = join(into, &path),
+            }
+        }
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
         else {
             return self.top(entry);
         };
-        if path.starts_with(WHITEOUT_META) && path != OPAQUE {
+        let is_layer = *self.rules == Rules::Layer;
+        if is_layer && path.starts_with(WHITEOUT_META) && path != OPAQUE {
             return Ok(());
         }
         let parent_path = &path[..path.len().saturating_sub(name.len() + 1)];
         let parent = self.take_parent(parent_path)?;
-        let result = match name.strip_prefix(WHITEOUT) {
+        let result = match name.strip_prefix(WHITEOUT).filter(|_| is_layer) {
             Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
             Some(hidden) => self.whiteout(parent.as_fd(), hidden),
-            None => self.entry(parent.as_fd(), &path, name, entry, reader),
+            None => {
+                if !is_layer {
+                    check_kinds(parent.as_fd(), name, entry)?;
+                }
+                self.entry(parent.as_fd(), &path, name, entry, reader)
+            }
         };
         match result? {
             Change::Added => self.parent = Some((parent_path.to_vec(), parent)),
@@ -201,7 +251,10 @@ impl Layer<'_> {
     }
 
     fn hardlink(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<Change> {
-        let target = normalize(&entry.link)?;
+        let mut target = normalize(&entry.link)?;
+        if let Rules::Copy(CopyRules { into, .. }) = self.rules {
+            target = join(into, &target);
+        }
         let missing = || {
             let target = target.escape_ascii();
             Error::new(format!("a hard link to '{target}', which this layer doesn't hold"))
@@ -308,6 +361,27 @@ enum Change {
     Uncovered,
     /// Another entry of this layer went.
     Replaced,
+}
+
+/// A directory never takes the place of a file in use, nor a file that of a directory.
+fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<()> {
+    let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        result => result?,
+    };
+    let is_directory = FileType::from_raw_mode(old.st_mode) == FileType::Directory;
+    match (is_directory, entry.kind == Kind::Directory) {
+        (true, false) => fail!("a directory of that name is there"),
+        (false, true) => fail!("a directory can't replace what is there"),
+        _ => Ok(()),
+    }
+}
+
+fn join(above: &[u8], path: &[u8]) -> Vec<u8> {
+    match above {
+        b"" => path.to_vec(),
+        above => [above, b"/", path].concat(),
+    }
 }
 
 /// The path's plain components joined by `/`: no leading one, no `.`, no `..`; empty for the top.

@@ -43,7 +43,7 @@ fn run(
 
     // 2. The root and all that is mounted in it, while the host's /proc and paths are still here.
     let open_devices = spec.privileged || cgroup.restricts_devices();
-    let root = rootfs::assemble(spec)?;
+    let root = rootfs::assemble(&spec.root, &spec.mount_point)?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
             .context(|| "keep the image's device nodes shut")?;

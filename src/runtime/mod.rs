@@ -22,6 +22,7 @@ pub mod seccomp;
 pub mod spec;
 mod terminal;
 pub mod user;
+pub mod view;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -16,40 +16,51 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
-use super::spec::{Root, Spec};
+use super::spec::Root;
 use crate::error::{Context, Result};
 use crate::sys;
 
 /// overlayfs stacks no more (its OVL_MAX_STACK).
 const MAX_LAYERS: usize = 500;
 
-/// Mounts the root on `spec.mount_point` and gives a handle to it. The mount lives in this
-/// process's namespace alone and ends with it.
-pub fn assemble(spec: &Spec) -> Result<OwnedFd> {
+/// Mounts the root on `mount_point` and gives a handle to it. The mount lives in this process's
+/// namespace, which must be its own, and ends with it.
+pub fn assemble(root: &Root, mount_point: &Path) -> Result<OwnedFd> {
     // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace our own")?;
-    match &spec.root {
+    match root {
         Root::Overlay { lower, upper, work, volatile } => {
-            overlay(lower, upper, work, *volatile, &spec.mount_point)?;
+            overlay(lower, Some((upper, work)), *volatile, mount_point)?;
         }
         Root::Directory(directory) => {
             let tree = open_directory(directory)
                 .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), true))
                 .context(|| format!("open root directory {}", directory.display()))?;
-            let target = open_directory(&spec.mount_point)
-                .context(|| format!("open {}", spec.mount_point.display()))?;
+            let target = open_directory(mount_point)
+                .context(|| format!("open {}", mount_point.display()))?;
             sys::mount::attach(tree.as_fd(), target.as_fd())
                 .context(|| format!("mount root directory {}", directory.display()))?;
         }
     }
-    open_directory(&spec.mount_point).context(|| "open the new root")
+    open_directory(mount_point).context(|| "open the new root")
+}
+
+/// Mounts the layers `lower` on `mount_point`, to read only, and gives a handle to them.
+pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .context(|| "make the mounts of this namespace our own")?;
+    // One layer alone is no stack to overlayfs.
+    if let [only] = lower {
+        return open_directory(only).context(|| format!("open {}", only.display()));
+    }
+    overlay(lower, None, false, mount_point)?;
+    open_directory(mount_point).context(|| "open the layers")
 }
 
 fn overlay(
-    lower: &[std::path::PathBuf],
-    upper: &Path,
-    work: &Path,
+    lower: &[PathBuf],
+    upper: Option<(&PathBuf, &PathBuf)>,
     volatile: bool,
     target: &Path,
 ) -> Result<()> {
@@ -59,17 +70,22 @@ fn overlay(
     let open = |path: &Path| {
         open_directory(path).context(|| format!("open layer directory {}", path.display()))
     };
-    let (upper, work) = (open(upper)?, open(work)?);
+    let upper = match upper {
+        Some((upper, work)) => Some((open(upper)?, open(work)?)),
+        None => None,
+    };
     // The topmost layer comes first in the option, and last in an image.
     let layers = lower.iter().rev().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
     let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}{}",
-        numbers.join(":"),
-        upper.as_raw_fd(),
-        work.as_raw_fd(),
-        if volatile { ",volatile" } else { "" },
-    );
+    // Renamed directories are copied, whatever the host's default: what the upper directory holds
+    // must say all by itself, for `commit` and `diff`.
+    let mut options = format!("lowerdir={},redirect_dir=nofollow,metacopy=off", numbers.join(":"));
+    if let Some((upper, work)) = &upper {
+        options += &format!(",upperdir={},workdir={}", upper.as_raw_fd(), work.as_raw_fd());
+    }
+    if volatile {
+        options += ",volatile";
+    }
     // Digits, commas and colons: no zero byte.
     let options = CString::new(options).unwrap_or_default();
     chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;

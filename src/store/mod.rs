@@ -12,7 +12,7 @@ mod roots;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
@@ -187,6 +187,23 @@ pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>
         entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && matches(name))
     });
     Ok(hidden.map(|entry| entry.path()).collect())
+}
+
+/// Bytes that a tree takes on disk, as far as it can be read; a file of several names counts once.
+pub fn tree_size(path: &Path) -> u64 {
+    fn add(path: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
+        let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+        if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert(metadata.ino()) {
+            return 0;
+        }
+        let mut bytes = metadata.blocks() * 512;
+        if metadata.is_dir() {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            bytes += entries.map(|entry| add(&entry.path(), seen)).sum::<u64>();
+        }
+        bytes
+    }
+    add(path, &mut std::collections::HashSet::new())
 }
 
 /// The names in a directory, those of temporary files left out; none if it isn't there.

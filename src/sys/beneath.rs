@@ -120,6 +120,26 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
     Err(Errno::LOOP)
 }
 
+/// Where `path` leads once the links that its last component may be are followed; what it leads to
+/// needn't be there.
+pub fn resolve_last(root: BorrowedFd<'_>, path: &Path) -> Result<std::path::PathBuf, Errno> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(path);
+        };
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        let directory = open(root, parent, directory, Mode::empty())?;
+        match readlinkat(&directory, name, Vec::new()) {
+            // As in `make_file`.
+            Ok(link) => path = parent.join(OsStr::from_bytes(link.as_bytes())),
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::LOOP)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

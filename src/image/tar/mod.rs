@@ -60,6 +60,25 @@ pub struct Entry {
     pub sparse: Option<Vec<Extent>>,
 }
 
+impl Entry {
+    /// Root's, dated 1970, without a mode or data.
+    pub fn empty(path: &[u8], kind: Kind) -> Entry {
+        Entry {
+            path: path.to_vec(),
+            link: Vec::new(),
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: (0, 0),
+            size: 0,
+            device: (0, 0),
+            xattrs: Vec::new(),
+            sparse: None,
+        }
+    }
+}
+
 /// Reads one archive from `input`.
 pub struct Reader<R> {
     input: R,

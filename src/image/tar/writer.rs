@@ -208,19 +208,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, kind: Kind) -> Entry {
-        Entry {
-            path: path.into(),
-            link: Vec::new(),
-            kind,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            mtime: (1_700_000_000, 0),
-            size: 0,
-            device: (0, 0),
-            xattrs: Vec::new(),
-            sparse: None,
-        }
+        Entry { mode: 0o644, mtime: (1_700_000_000, 0), ..Entry::empty(path.as_bytes(), kind) }
     }
 
     fn round(entry: &Entry, data: &[u8]) -> (Entry, Vec<u8>) {

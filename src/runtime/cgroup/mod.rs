@@ -7,6 +7,7 @@
 //! parent does it while the child builds its root, and the child enters by itself. `remove` kills what is left and removes them.
 
 mod devices;
+pub mod freezer;
 mod layout;
 mod v1;
 mod v2;

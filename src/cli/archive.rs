@@ -1,0 +1,188 @@
+//! Archives and images of what is here: save, export, commit, diff.
+
+use std::path::PathBuf;
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::lifecycle::NO_FLAGS;
+use super::output::{print, print_line, refuse_terminal_output};
+use crate::engine::options::{ArchiveFormat, CommitOptions};
+use crate::engine::view::ChangeKind;
+use crate::error::fail;
+
+#[derive(Default)]
+struct SaveArgs {
+    output: Option<PathBuf>,
+    format: ArchiveFormat,
+}
+
+static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
+    Flag::<SaveArgs>::value("output", "FILE", "Write FILE, not the standard output", |a, v| {
+        a.output = Some(v.into());
+        Ok(())
+    })
+    .short('o'),
+    Flag::<SaveArgs>::value("format", "FORMAT", "docker-archive or oci-archive", |a, v| {
+        a.format = match v {
+            "docker-archive" => ArchiveFormat::Docker,
+            "oci-archive" => ArchiveFormat::Oci,
+            _ => fail!("unknown format '{v}'; known: docker-archive oci-archive"),
+        };
+        Ok(())
+    }),
+];
+
+pub static SAVE: Command = Command {
+    name: "save",
+    group: Group::Images,
+    usage: "[FLAGS] IMAGE [IMAGE…]",
+    summary: "Write images to an archive that load and every other tool reads",
+    examples: &["mydocker save -o web.tar nginx:1", "mydocker save nginx | ssh host mydocker load"],
+    operand: Operand::Image,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(SAVE_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(SAVE_FLAGS)?;
+        if args.output.is_none() {
+            refuse_terminal_output()?;
+        }
+        call.engine()?.save(&names, args.format, args.output.as_deref())?;
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct ExportArgs {
+    output: Option<PathBuf>,
+}
+
+static EXPORT_FLAGS: &[Flag<ExportArgs>] = &[Flag::<ExportArgs>::value(
+    "output",
+    "FILE",
+    "Write FILE, not the standard output",
+    |a, v| {
+        a.output = Some(v.into());
+        Ok(())
+    },
+)
+.short('o')];
+
+pub static EXPORT: Command = Command {
+    name: "export",
+    group: Group::Images,
+    usage: "[FLAGS] CONTAINER",
+    summary: "Write a container's root file system, without its volumes, as a tar",
+    examples: &["mydocker export web | tar -t"],
+    operand: Operand::Container,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(EXPORT_FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(EXPORT_FLAGS)?;
+        if args.output.is_none() {
+            refuse_terminal_output()?;
+        }
+        call.engine()?.export(&names[0], args.output.as_deref())?;
+        Ok(0)
+    },
+};
+
+struct CommitArgs(CommitOptions);
+
+impl Default for CommitArgs {
+    fn default() -> Self {
+        CommitArgs(CommitOptions { pause: true, ..CommitOptions::default() })
+    }
+}
+
+static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
+    Flag::<CommitArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
+        v.clone_into(&mut a.0.message);
+        Ok(())
+    })
+    .short('m'),
+    Flag::<CommitArgs>::value("author", "NAME", "Who made it", |a, v| {
+        v.clone_into(&mut a.0.author);
+        Ok(())
+    })
+    .short('a'),
+    Flag::<CommitArgs>::value(
+        "change",
+        "INSTRUCTION",
+        "Set CMD, ENV, USER … as a Dockerfile does",
+        |a, v| {
+            a.0.changes.push(v.to_owned());
+            Ok(())
+        },
+    )
+    .short('c'),
+    Flag::<CommitArgs>::switch(
+        "pause",
+        "Hold its processes still meanwhile (default true)",
+        |a, on| {
+            a.0.pause = on;
+        },
+    )
+    .short('p'),
+    Flag::<CommitArgs>::value(
+        "output",
+        "FILE",
+        "Write the whole root as a tar to FILE and make no image",
+        |a, v| {
+            a.0.output = Some(v.into());
+            Ok(())
+        },
+    )
+    .short('o'),
+];
+
+pub static COMMIT: Command = Command {
+    name: "commit",
+    group: Group::Images,
+    usage: "[FLAGS] CONTAINER [NAME[:TAG]]",
+    summary: "Make an image of a container's changes",
+    examples: &["mydocker commit -m 'nginx set up' -c 'CMD [\"nginx\"]' web site:2"],
+    operand: Operand::Container,
+    operands: (1, 2),
+    trailing: false,
+    flags: || specs(COMMIT_FLAGS),
+    run: |call| {
+        let (CommitArgs(mut options), mut names) = call.parse(COMMIT_FLAGS)?;
+        options.image = names.get(1).cloned();
+        options.container = names.swap_remove(0);
+        if options.image.is_some() && options.output.is_some() {
+            return call.refuse("with --output no image is made: leave out its name");
+        }
+        if let Some(id) = call.engine()?.commit(&options)? {
+            print_line(&id)?;
+        }
+        Ok(0)
+    },
+};
+
+pub static DIFF: Command = Command {
+    name: "diff",
+    group: Group::Watch,
+    usage: "CONTAINER",
+    summary: "List what a container added (A), changed (C) and deleted (D) in its root",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let mut text = String::new();
+        for change in call.engine()?.diff(&names[0])? {
+            text.push_str(match change.kind {
+                ChangeKind::Added => "A ",
+                ChangeKind::Changed => "C ",
+                ChangeKind::Deleted => "D ",
+            });
+            text.push_str(&String::from_utf8_lossy(&change.path));
+            text.push('\n');
+        }
+        print(&text)?;
+        Ok(0)
+    },
+};

@@ -1,0 +1,81 @@
+//! `cp`: files between the host and a container.
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::output::{refuse_terminal, refuse_terminal_output};
+use crate::engine::options::{CopyOptions, Place};
+
+#[derive(Default)]
+struct CpArgs {
+    archive: bool,
+    follow: bool,
+}
+
+static FLAGS: &[Flag<CpArgs>] = &[
+    Flag::<CpArgs>::switch("archive", "Keep owners, setuid bits and devices", |a, on| {
+        a.archive = on;
+    })
+    .short('a'),
+    Flag::<CpArgs>::switch("follow-link", "Copy what the link SRC leads to", |a, on| a.follow = on)
+        .short('L'),
+    Flag::<CpArgs>::switch("quiet", "Nothing is told anyway, so this changes nothing", |_, _| {})
+        .short('q'),
+];
+
+pub static CP: Command = Command {
+    name: "cp",
+    group: Group::Run,
+    usage: "[FLAGS] CONTAINER:SRC DEST|-  or  SRC|- CONTAINER:DEST",
+    summary: "Copy files out of a container or into one, running or not",
+    examples: &[
+        "mydocker cp web:/var/log/nginx logs",
+        "mydocker cp site/. web:/var/www/html",
+        "mydocker cp web:/etc - | tar -t",
+    ],
+    operand: Operand::Container,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: |call| {
+        let (args, names) = call.parse(FLAGS)?;
+        let (from, to) = (place(&names[0]), place(&names[1]));
+        if from == Place::Stream {
+            refuse_terminal("pipe a tar in")?;
+        }
+        if to == Place::Stream {
+            refuse_terminal_output()?;
+        }
+        let (archive, follow) = (args.archive, args.follow);
+        call.engine()?.cp(&CopyOptions { from, to, archive, follow })?;
+        Ok(0)
+    },
+};
+
+/// `NAME:PATH` is a container's, unless it begins like a path of the host.
+fn place(word: &str) -> Place {
+    match word.split_once(':') {
+        _ if word == "-" => Place::Stream,
+        Some((name, path)) if !word.starts_with(['/', '.']) && !name.contains('/') => {
+            // From the root, whatever the container's working directory is.
+            let path = format!("/{}", path.trim_start_matches('/'));
+            Place::Container { name: name.to_owned(), path }
+        }
+        _ => Place::Host(word.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_as_docker_tells_them_apart() {
+        let host = |path: &str| Place::Host(path.to_owned());
+        assert_eq!(place("-"), Place::Stream);
+        assert_eq!(place("./a:b"), host("./a:b"));
+        assert_eq!(place("/a:b"), host("/a:b"));
+        assert_eq!(place("a/b:c"), host("a/b:c"));
+        assert_eq!(place("plain"), host("plain"));
+        let container = Place::Container { name: "web".to_owned(), path: "/etc/x:y".to_owned() };
+        assert_eq!(place("web:etc/x:y"), container);
+    }
+}

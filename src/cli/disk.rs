@@ -1,0 +1,186 @@
+//! Room on disk: system df, and what removes what nothing uses.
+
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::format::{Field, Format, Show};
+use super::output::{confirmed, print};
+use super::{Invocation, Outcome};
+use crate::engine::Engine;
+use crate::engine::view::{DiskUse, Pruned};
+use crate::error::Result;
+use crate::time::Instant;
+use crate::units::push_human_size;
+
+#[derive(Default)]
+struct DfArgs {
+    format: String,
+}
+
+static DF_FLAGS: &[Flag<DfArgs>] = &[Flag::<DfArgs>::value(
+    "format",
+    "FORMAT",
+    "json, or a template such as '{{.Type}} {{.Size}}'",
+    |a, v| {
+        a.format = v.to_owned();
+        Ok(())
+    },
+)];
+
+pub static DF: Command = Command {
+    name: "system df",
+    group: Group::Engine,
+    usage: "[FLAGS]",
+    summary: "Show how much room images, containers and volumes take",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(DF_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(DF_FLAGS)?;
+        let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+            Ok(format) => format,
+            Err(error) => return call.refuse(format!("--format: {error}")),
+        };
+        let show = Show { no_trunc: false, now: Instant::now() };
+        print(&format.render(&call.engine()?.disk_use()?, FIELDS, &show))?;
+        Ok(0)
+    },
+};
+
+static COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
+
+/// In the alphabetical order of Docker's JSON.
+static FIELDS: &[Field<DiskUse>] = &[
+    Field {
+        name: "Active",
+        header: "ACTIVE",
+        write: |line, _, out| out.push_str(&line.active.to_string()),
+    },
+    Field {
+        name: "Reclaimable",
+        header: "RECLAIMABLE",
+        write: |line, _, out| {
+            push_human_size(out, line.reclaimable);
+            if let Some(percent) = (line.reclaimable * 100).checked_div(line.size) {
+                out.push_str(&format!(" ({percent}%)"));
+            }
+        },
+    },
+    Field { name: "Size", header: "SIZE", write: |line, _, out| push_human_size(out, line.size) },
+    Field {
+        name: "TotalCount",
+        header: "TOTAL",
+        write: |line, _, out| out.push_str(&line.total.to_string()),
+    },
+    Field { name: "Type", header: "TYPE", write: |line, _, out| out.push_str(line.kind) },
+];
+
+#[derive(Default)]
+struct PruneArgs {
+    all: bool,
+    volumes: bool,
+    force: bool,
+}
+
+const FORCE: Flag<PruneArgs> =
+    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f');
+
+static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FORCE];
+
+static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
+    Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    FORCE,
+];
+
+static SYSTEM_FLAGS: &[Flag<PruneArgs>] = &[
+    Flag::<PruneArgs>::switch("all", "Images with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::switch("volumes", "Anonymous volumes too", |a, on| a.volumes = on),
+    FORCE,
+];
+
+pub static CONTAINER_PRUNE: Command = Command {
+    name: "container prune",
+    group: Group::Run,
+    usage: "[FLAGS]",
+    summary: "Remove all containers that don't run",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(CONTAINER_FLAGS),
+    run: |call| {
+        prune(call, CONTAINER_FLAGS, "all containers that don't run", |engine, _| {
+            Ok(vec![("Deleted Containers:", engine.container_prune()?)])
+        })
+    },
+};
+
+pub static IMAGE_PRUNE: Command = Command {
+    name: "image prune",
+    group: Group::Images,
+    usage: "[FLAGS]",
+    summary: "Remove images that no container uses and that have no name",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(IMAGE_FLAGS),
+    run: |call| {
+        prune(call, IMAGE_FLAGS, "images that no container uses", |engine, args| {
+            Ok(vec![("Deleted Images:", engine.image_prune(args.all)?)])
+        })
+    },
+};
+
+pub static SYSTEM_PRUNE: Command = Command {
+    name: "system prune",
+    group: Group::Engine,
+    usage: "[FLAGS]",
+    summary: "Remove stopped containers, and networks and images that nothing uses",
+    examples: &["mydocker system prune -a --volumes"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(SYSTEM_FLAGS),
+    run: |call| {
+        let what = "all containers that don't run, and what nothing else uses";
+        prune(call, SYSTEM_FLAGS, what, |engine, args| {
+            let mut pruned = vec![("Deleted Containers:", engine.container_prune()?)];
+            let networks = Pruned { removed: engine.network_prune()?, reclaimed: 0 };
+            pruned.push(("Deleted Networks:", networks));
+            if args.volumes {
+                pruned.push(("Deleted Volumes:", engine.volume_prune_counted(false)?));
+            }
+            pruned.push(("Deleted Images:", engine.image_prune(args.all)?));
+            Ok(pruned)
+        })
+    },
+};
+
+/// A heading and what was removed under it.
+type Section = (&'static str, Pruned);
+
+fn prune(
+    call: &Invocation,
+    flags: &'static [Flag<PruneArgs>],
+    what: &str,
+    act: fn(&Engine, &PruneArgs) -> Result<Vec<Section>>,
+) -> Outcome {
+    let (args, _) = call.parse(flags)?;
+    if !args.force && !confirmed(&format!("This removes {what}."))? {
+        return Ok(0);
+    }
+    let mut text = String::new();
+    let mut reclaimed = 0;
+    for (heading, pruned) in act(&call.engine()?, &args)? {
+        reclaimed += pruned.reclaimed;
+        if !pruned.removed.is_empty() {
+            text.push_str(&format!("{heading}\n{}\n\n", pruned.removed.join("\n")));
+        }
+    }
+    text.push_str("Total reclaimed space: ");
+    push_human_size(&mut text, reclaimed);
+    text.push('\n');
+    print(&text)?;
+    Ok(0)
+}

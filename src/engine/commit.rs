@@ -1,0 +1,142 @@
+//! `commit`: an image of a container's changes, or its whole root as a tar.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::Engine;
+use super::options::CommitOptions;
+use super::root::mount_points;
+use crate::container::record::{Files, Record};
+use crate::container::state::{Condition, State};
+use crate::error::{Context, Result};
+use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
+use crate::runtime::cgroup::freezer;
+use crate::sys;
+use crate::sys::clone::{Child, Flags, Fork, clone3};
+
+impl Engine {
+    /// Gives the new image's id; nothing when the root was written to a file.
+    pub fn commit(&self, options: &CommitOptions) -> Result<Option<String>> {
+        let record = self.record(&options.container)?;
+        let reference = options.image.as_deref().map(Reference::parse).transpose()?;
+        let mut config = self.defaults_of(&record)?;
+        instruction::apply(&mut config, &options.changes)?;
+        let _frozen = match self.condition(&record)? {
+            Condition::Running(state) if options.pause => Frozen::hold(&record, &state)?,
+            _ => None,
+        };
+        if let Some(file) = &options.output {
+            return self.export_root(&record, Some(file)).map(|()| None);
+        }
+        // A container at rest stays so until its changes are read.
+        let _at_rest = self.at_rest(&record)?.ok();
+        let images = ImageStore::open(&self.roots);
+        let base = match record.image_id.as_str() {
+            "" => None,
+            id => images.find(id)?,
+        };
+        let (files, form) = match &record.rootfs {
+            Some(directory) => (Path::new(directory).to_owned(), Form::Plain),
+            None => (Files::new(&self.roots, &record.id).upper(), Form::Layer),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let files = openat(CWD, &files, flags, Mode::empty())
+            .context(|| format!("open {}", files.display()))?;
+        let mounted = mount_points(&record);
+        let commit = Commit {
+            base: base.as_ref(),
+            config,
+            created_by: record.args().join(" "),
+            author: options.author.clone(),
+            message: options.message.clone(),
+            reference: reference.as_ref(),
+        };
+        let skip = |path: &[u8]| mounted.iter().any(|mounted| mounted == path);
+        let id = images
+            .commit_changes(commit, files.as_fd(), form, &skip)
+            .context(|| format!("commit container {}", record.name))?;
+        Ok(Some(id.to_string()))
+    }
+
+    /// What containers of the new image default to: what this one was made with.
+    fn defaults_of(&self, record: &Record) -> Result<ContainerConfig> {
+        let images = ImageStore::open(&self.roots);
+        let base = match images.find(&record.image_id) {
+            Ok(Some(id)) => images.get(&id)?.config.config,
+            _ => ContainerConfig::default(),
+        };
+        // What `run` itself adds isn't the image's.
+        let hostname = format!("HOSTNAME={}", record.hostname);
+        let added = |pair: &String| {
+            (*pair == hostname || (record.tty && pair == "TERM=xterm")) && !base.env.contains(pair)
+        };
+        let some = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+        let mut volumes = base.volumes;
+        for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
+            if !volumes.contains(&mount.target) {
+                volumes.push(mount.target.clone());
+            }
+        }
+        let stop_signal = Some(record.stop_signal.clone());
+        let default_signal = base.stop_signal.is_none() && record.stop_signal == "SIGTERM";
+        Ok(ContainerConfig {
+            env: record.env.iter().filter(|pair| !added(pair)).cloned().collect(),
+            cmd: some(&record.command),
+            entrypoint: some(&record.entrypoint),
+            working_dir: match (record.cwd.as_str(), base.working_dir.as_str()) {
+                ("/", "") => String::new(),
+                (cwd, _) => cwd.to_owned(),
+            },
+            user: record.user.clone(),
+            stop_signal: stop_signal.filter(|_| !default_signal),
+            volumes,
+            labels: record.labels.clone(),
+            exposed_ports: record.exposed.clone(),
+        })
+    }
+}
+
+/// A container whose processes are held still. A child of ours thaws them when this is dropped, and
+/// just so when this process is killed: its end of the pipe closes either way.
+struct Frozen {
+    pipe: Option<OwnedFd>,
+    thawer: Child,
+}
+
+impl Frozen {
+    /// `None` if they are held already: whoever did it will let them go.
+    fn hold(record: &Record, state: &State) -> Result<Option<Frozen>> {
+        let (parent, id) = (&record.cgroup_parent, &record.id);
+        if freezer::is_frozen(&state.cgroups, parent, id)? {
+            return Ok(None);
+        }
+        let (read, pipe) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+        let thawer = match clone3(Flags::default(), None).context(|| "clone a process")? {
+            Fork::Child => {
+                drop(pipe);
+                // Not to end by a ctrl-C that is meant for its parent.
+                let _ = rustix::process::setsid();
+                // Returns when the other end is closed.
+                let _ = rustix::io::read(&read, &mut [0; 1]);
+                let thawed = freezer::thaw(&state.cgroups, parent, id);
+                sys::exec::exit_now(u8::from(thawed.is_err()))
+            }
+            Fork::Parent(thawer) => thawer,
+        };
+        let frozen = Frozen { pipe: Some(pipe), thawer };
+        freezer::freeze(&state.cgroups, parent, id)
+            .context(|| format!("pause container {}", record.name))?;
+        Ok(Some(frozen))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.pipe = None;
+        let _ = waitid(WaitId::PidFd(self.thawer.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+}

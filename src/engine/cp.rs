@@ -1,0 +1,232 @@
+//! `cp`: files between the host and a container, by Docker's rules.
+//!
+//! ```text
+//!                      DEST isn't there   is a file   is a directory
+//! SRC is a file        DEST is the copy   replaced    the copy goes into it
+//! SRC is a directory   DEST is the copy   refused     the copy goes into it
+//! SRC/.                DEST is the copy   refused     what is in SRC goes into it
+//! ```
+//! A path that ends with a slash must be a directory; DEST's parent must be there. A link as SRC is
+//! copied as a link unless it is to be followed; a link as DEST leads to where the copy goes.
+//!
+//! Both sides are descriptors of a root, every path is resolved below one of them by the kernel
+//! (`sys::beneath`), what is found is used by descriptor: however a container swaps its links
+//! meanwhile, no path of it ever means one of the host's (CVE-2018-15664), and nothing that lies in
+//! it is run or loaded (CVE-2019-14271).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+
+use super::Engine;
+use super::options::{CopyOptions, Place};
+use super::output::Output;
+use super::root::OpenRoot;
+use crate::error::{Context, Result, fail};
+use crate::image::CopyRules;
+use crate::image::copy::{Original, copy, pack, unpack_stream};
+use crate::sys::beneath;
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Engine {
+    pub fn cp(&self, options: &CopyOptions) -> Result<()> {
+        let container = match (&options.from, &options.to) {
+            (Place::Container { .. }, Place::Container { .. }) => {
+                fail!("copying between containers is not supported; copy to the host first")
+            }
+            (Place::Container { name, .. }, _) | (_, Place::Container { name, .. }) => name,
+            _ => fail!("one side must be CONTAINER:PATH"),
+        };
+        let record = self.record(container)?;
+        // While the host's root is surely what `/` is.
+        let host = openat(CWD, "/", DIRECTORY, Mode::empty()).context(|| "open /")?;
+        let open: OpenRoot = self.open_root(&record)?;
+        let root = open.root.as_fd();
+        let rules = |into: Vec<u8>| CopyRules { into, owner: (!options.archive).then_some((0, 0)) };
+        match (&options.from, &options.to) {
+            (Place::Stream, Place::Container { path, .. }) => {
+                let Some(into) = existing_directory(root, path)? else {
+                    fail!("{path} in the container is not a directory that is there")
+                };
+                let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+                let mut stdin = File::from(stdin.context(|| "duplicate the standard input")?);
+                // A stream says itself whose the files are.
+                unpack_stream(&mut stdin, root, CopyRules { into, owner: None })
+            }
+            (Place::Container { path, .. }, Place::Stream) => {
+                let source = Source::find(root, path, options.follow)?;
+                let mut output = Output::open(None)?;
+                let name = Some(source.name.as_bytes()).filter(|_| !source.contents);
+                pack(&Original { handle: source.handle.as_fd(), name }, &mut output)?;
+                output.finish()
+            }
+            (Place::Container { path, .. }, Place::Host(target)) => {
+                let source = Source::find(root, path, options.follow)?;
+                let target = absolute(target)?;
+                let (into, name) = source.goes_to(host.as_fd(), &target)?;
+                // Below that very directory: what comes out of a container can't be led past it.
+                let into = into.as_slice();
+                let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
+                let original = Original { handle: source.handle.as_fd(), name: name.as_deref() };
+                copy(&original, into.as_fd(), rules(Vec::new()))
+            }
+            (Place::Host(path), Place::Container { path: target, .. }) => {
+                let source = Source::find(host.as_fd(), &absolute(path)?, options.follow)?;
+                let (into, name) = source.goes_to(root, target)?;
+                let original = Original { handle: source.handle.as_fd(), name: name.as_deref() };
+                copy(&original, root, rules(into))
+            }
+            _ => fail!("one side must be CONTAINER:PATH"),
+        }
+    }
+}
+
+/// What is to be copied.
+struct Source {
+    handle: OwnedFd,
+    name: String,
+    is_directory: bool,
+    /// Only what is in the directory.
+    contents: bool,
+}
+
+impl Source {
+    fn find(root: BorrowedFd<'_>, path: &str, follow: bool) -> Result<Source> {
+        let typed = Typed::new(path);
+        let mut flags = OFlags::PATH;
+        if !follow && !typed.directory {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let handle = match beneath::open(root, Path::new(&typed.path), flags, Mode::empty()) {
+            Err(Errno::NOENT) => fail!("no such file or directory: {path}"),
+            result => result.context(|| format!("open {path}"))?,
+        };
+        let is_directory = is_directory(&handle)?;
+        if typed.directory && !is_directory {
+            fail!("not a directory: {path}");
+        }
+        let name = typed.path.rsplit('/').next().unwrap_or_default().to_owned();
+        // Of `/`, `..` and the like there is no name to give to the copy.
+        let nameless = matches!(name.as_str(), "" | "." | "..");
+        Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
+    }
+
+    /// The directory below `root` into which the copy goes, and its name there; without one, what
+    /// is in the source goes there.
+    fn goes_to(&self, root: BorrowedFd<'_>, target: &str) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+        if let Some(directory) = existing_directory(root, target)? {
+            let name = Some(self.name.clone().into_bytes()).filter(|_| !self.contents);
+            return Ok((directory, name));
+        }
+        let typed = Typed::new(target);
+        let place = beneath::resolve_last(root, Path::new(&typed.path));
+        let place = match place {
+            Err(Errno::NOENT | Errno::NOTDIR) => fail!("no such directory: above {target}"),
+            place => place.context(|| format!("resolve {target}"))?,
+        };
+        let exists = match beneath::open(root, &place, OFlags::PATH, Mode::empty()) {
+            Ok(_) => true,
+            Err(Errno::NOENT) => false,
+            Err(error) => return Err(error).context(|| format!("open {target}")),
+        };
+        if self.is_directory && exists {
+            fail!("a directory can't be copied to a file: {target}");
+        }
+        if typed.directory && (exists || !self.is_directory) {
+            fail!("no such directory: {target}");
+        }
+        let (above, name) = (place.parent(), place.file_name());
+        let (Some(above), Some(name)) = (above, name) else { fail!("no such directory: {target}") };
+        match beneath::open(root, above, DIRECTORY, Mode::empty()) {
+            Ok(_) => Ok((plain(above), Some(name.as_bytes().to_vec()))),
+            Err(_) => fail!("no such directory: {}", above.display()),
+        }
+    }
+}
+
+/// A path as it was typed.
+struct Typed {
+    /// Without the slash or `/.` at its end.
+    path: String,
+    /// It must be a directory.
+    directory: bool,
+    /// `SRC/.`
+    contents: bool,
+}
+
+impl Typed {
+    fn new(path: &str) -> Typed {
+        let bare = path.strip_suffix("/.").or((path == ".").then_some(""));
+        let contents = bare.is_some();
+        let bare = bare.unwrap_or(path);
+        let trimmed = bare.trim_end_matches('/');
+        let directory = contents || trimmed.len() < bare.len();
+        Typed { path: trimmed.to_owned(), directory, contents }
+    }
+}
+
+/// Where an existing directory is, without a slash at its beginning; `None` if it isn't one.
+fn existing_directory(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
+    let typed = Typed::new(path);
+    match beneath::open(root, Path::new(&typed.path), DIRECTORY, Mode::empty()) {
+        Ok(_) => Ok(Some(plain(Path::new(&typed.path)))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error).context(|| format!("open {path}")),
+    }
+}
+
+fn plain(path: &Path) -> Vec<u8> {
+    let bytes = path.as_os_str().as_bytes();
+    let start = bytes.iter().position(|&byte| byte != b'/').unwrap_or(bytes.len());
+    bytes[start..].to_vec()
+}
+
+fn os_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+fn is_directory(handle: &OwnedFd) -> Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(handle)?.st_mode) == FileType::Directory)
+}
+
+/// Below the working directory, what is typed at the end kept as it is.
+fn absolute(path: &str) -> Result<String> {
+    if path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    let here = std::env::current_dir().context(|| "find the working directory")?;
+    let whole: PathBuf = here.join(path);
+    // join keeps `x/.` and `x/`; a lone `.` is the working directory's contents.
+    match whole.into_os_string().into_string() {
+        Ok(text) => Ok(text),
+        Err(_) => fail!("the working directory's name is not UTF-8"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_end_of_a_path_says() {
+        for (path, bare, directory, contents) in [
+            ("a/b", "a/b", false, false),
+            ("a/b/", "a/b", true, false),
+            ("a/b/.", "a/b", true, true),
+            ("/", "", true, false),
+            ("/.", "", true, true),
+            (".", "", true, true),
+            ("a/..", "a/..", false, false),
+        ] {
+            let typed = Typed::new(path);
+            let got = (typed.path.as_str(), typed.directory, typed.contents);
+            assert_eq!(got, (bare, directory, contents), "{path}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Where an archive goes: to the standard output, or to a file that appears when it is whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+
+const BUFFER: usize = 256 << 10;
+
+pub(super) struct Output {
+    stream: BufWriter<File>,
+    /// What is written now, and what it will be called.
+    rename: Option<(PathBuf, PathBuf)>,
+}
+
+impl Output {
+    /// `None` is the standard output. A file of that name is replaced at the end; what isn't a
+    /// regular file (a fifo, /dev/stdout) is written to as it is.
+    pub fn open(path: Option<&Path>) -> Result<Output> {
+        let Some(path) = path else {
+            let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3);
+            let stdout = stdout.context(|| "duplicate the standard output")?;
+            return Ok(Output::new(stdout.into(), None));
+        };
+        let context = || format!("write {}", path.display());
+        let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if special {
+            let file = OpenOptions::new().write(true).open(path).context(context)?;
+            return Ok(Output::new(file, None));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary);
+        Ok(Output::new(file.context(context)?, Some((temporary, path.to_owned()))))
+    }
+
+    fn new(file: File, rename: Option<(PathBuf, PathBuf)>) -> Output {
+        Output { stream: BufWriter::with_capacity(BUFFER, file), rename }
+    }
+
+    /// All is written: the file gets its name.
+    pub fn finish(mut self) -> Result<()> {
+        self.stream.flush().context(|| "write the archive")?;
+        if let Some((temporary, path)) = &self.rename {
+            std::fs::rename(temporary, path).context(|| format!("write {}", path.display()))?;
+            self.rename = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some((temporary, _)) = &self.rename {
+            // The failure that led here is what the user must hear of.
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}

@@ -1,0 +1,114 @@
+//! `commit`: a container's changes as a layer on top of its image's.
+//!
+//! The changes are what overlayfs keeps in the upper directory, written as a tar with whiteouts and
+//! unpacked again as any layer is: hashed, noted and placed in the same pass. One copy of what
+//! changed is made and no copy of what didn't.
+
+use std::io::{BufWriter, Write};
+use std::os::fd::BorrowedFd;
+
+use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
+use super::config::{MAX_LAYERS, to_json_over};
+use super::copy::first_failure;
+use super::digest::{Digest, ImageId};
+use super::layers::Staged;
+use super::reference::Reference;
+use super::store::{ImageStore, NewImage};
+use super::tar::{BLOCK, Writer};
+use super::tree::{Form, Skip, TreeWriter};
+use crate::error::{Context, Result, fail};
+use crate::time::Instant;
+
+const BUFFER: usize = 128 << 10;
+
+/// What a commit says beside the files.
+pub struct Commit<'a> {
+    /// The container's image; `None` for a plain directory.
+    pub base: Option<&'a ImageId>,
+    pub config: ContainerConfig,
+    /// The command that made the changes.
+    pub created_by: String,
+    pub author: String,
+    pub message: String,
+    pub reference: Option<&'a Reference>,
+}
+
+impl ImageStore {
+    /// Makes an image of the base and the changes in `files`, an overlay's upper directory or a
+    /// plain root, what `skip` names left out.
+    pub fn commit_changes(
+        &self,
+        commit: Commit<'_>,
+        files: BorrowedFd<'_>,
+        form: Form,
+        skip: Skip<'_>,
+    ) -> Result<ImageId> {
+        let layer = self.stage_tree(files, form, skip)?;
+        // A tar that is nothing but its end mark.
+        let changed = layer.diff_id != Digest::of(&[0; 2 * BLOCK]);
+        let base = match commit.base {
+            Some(id) => match self.config_bytes(id)? {
+                Some(bytes) => Some(bytes),
+                None => fail!("the container's image {} is gone", id.short()),
+            },
+            None => None,
+        };
+        let mut config = match &base {
+            Some(bytes) => ImageConfig::parse("config of the container's image", bytes)?,
+            None => ImageConfig {
+                architecture: native_architecture().to_owned(),
+                os: "linux".to_owned(),
+                ..ImageConfig::default()
+            },
+        };
+        config.created = Some(Instant::now());
+        config.author.clone_from(&commit.author);
+        config.config = commit.config;
+        config.history.push(History {
+            created: config.created,
+            created_by: commit.created_by,
+            author: commit.author,
+            comment: commit.message,
+            empty_layer: !changed,
+        });
+        let mut staged = Vec::new();
+        if changed {
+            config.diff_ids.push(layer.diff_id);
+            staged.push(layer);
+        }
+        if config.diff_ids.len() > MAX_LAYERS {
+            fail!("the image would have more than {MAX_LAYERS} layers");
+        }
+        let image = NewImage {
+            config: to_json_over(&config, base.as_deref())?.into_bytes(),
+            diff_ids: config.diff_ids,
+            references: commit.reference.cloned().into_iter().collect(),
+            manifest: None,
+        };
+        let id = Digest::of(&image.config);
+        match self.commit(&mut staged, &[image])? {
+            Ok(()) => Ok(id),
+            Err(_) => fail!("the container's image was removed meanwhile"),
+        }
+    }
+
+    /// Writes a tree as a tar into one end of a pipe and unpacks a layer from the other.
+    fn stage_tree(&self, files: BorrowedFd<'_>, form: Form, skip: Skip<'_>) -> Result<Staged> {
+        let (mut reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
+        std::thread::scope(|scope| {
+            let write = move || -> Result<()> {
+                let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, pipe));
+                TreeWriter::new(&mut writer, form).skipping(skip).contents(files)?;
+                writer.finish()?.flush().context(|| "write to a pipe")
+            };
+            let writing = std::thread::Builder::new()
+                .name("archive".into())
+                .spawn_scoped(scope, write)
+                .context(|| "start a thread")?;
+            let staged = self.layers.stage(&mut reader);
+            // If that failed the writer must not wait for ever.
+            drop(reader);
+            first_failure(staged, writing.join())
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! `--change`: a Dockerfile's instructions that alter what an image says of its containers.
+//! Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME WORKDIR.
+
+use miniserde::json;
+
+use super::config::ContainerConfig;
+use crate::error::{Context, Error, Result, fail};
+use crate::sys::signal::Signal;
+
+/// Most ports of one range.
+const MAX_PORTS: u16 = 1024;
+
+/// Applies `changes`, one instruction each, in their order.
+pub fn apply(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
+    let mut has_command = false;
+    for change in changes {
+        let change = change.trim();
+        let (keyword, rest) = change.split_once(char::is_whitespace).unwrap_or((change, ""));
+        let keyword = keyword.to_ascii_uppercase();
+        one(config, &keyword, rest.trim(), has_command)
+            .context(|| format!("--change '{change}'"))?;
+        has_command |= keyword == "CMD";
+    }
+    Ok(())
+}
+
+fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: bool) -> Result<()> {
+    if rest.is_empty() && matches!(keyword, "ENV" | "EXPOSE" | "LABEL" | "VOLUME" | "WORKDIR") {
+        fail!("{keyword} needs an argument");
+    }
+    match keyword {
+        "CMD" => config.cmd = Some(command(rest)?),
+        "ENTRYPOINT" => {
+            config.entrypoint = Some(command(rest)?);
+            // The old command was for the old entrypoint.
+            if !has_command {
+                config.cmd = None;
+            }
+        }
+        "ENV" => {
+            for (name, value) in pairs(rest, &config.env)? {
+                config.env.retain(|known| known.split('=').next() != Some(&name));
+                config.env.push(format!("{name}={value}"));
+            }
+        }
+        "LABEL" => {
+            for (key, value) in pairs(rest, &config.env)? {
+                config.labels.retain(|(known, _)| *known != key);
+                config.labels.push((key, value));
+            }
+        }
+        "EXPOSE" => {
+            for word in words(rest, &config.env)? {
+                for port in ports(&word)? {
+                    push_new(&mut config.exposed_ports, port);
+                }
+            }
+        }
+        "VOLUME" => {
+            let paths = match rest.starts_with('[') {
+                true => json_words(rest)?,
+                false => words(rest, &config.env)?,
+            };
+            for path in paths {
+                if path.is_empty() {
+                    fail!("an empty path");
+                }
+                push_new(&mut config.volumes, path);
+            }
+        }
+        "STOPSIGNAL" => {
+            let signal = one_word(keyword, rest, &config.env)?;
+            if Signal::parse(&signal).is_none() {
+                fail!("'{signal}' is no signal");
+            }
+            config.stop_signal = Some(signal);
+        }
+        "USER" => config.user = one_word(keyword, rest, &config.env)?,
+        "WORKDIR" => {
+            let path = words(rest, &config.env)?.join(" ");
+            config.working_dir = match path.starts_with('/') {
+                true => path,
+                false => format!("{}/{path}", config.working_dir.trim_end_matches('/')),
+            };
+        }
+        "ONBUILD" => fail!("ONBUILD is for builds, which mydocker doesn't do"),
+        _ => fail!(
+            "unknown instruction; known: CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME \
+             WORKDIR"
+        ),
+    }
+    Ok(())
+}
+
+/// The exec form, `["a","b"]`, or else words for a shell.
+fn command(rest: &str) -> Result<Vec<String>> {
+    match rest.starts_with('[') {
+        // As Docker has it: what isn't a list after all is the shell's.
+        true => json_words(rest).or_else(|_| Ok(shell(rest))),
+        false if rest.is_empty() => Ok(Vec::new()),
+        false => Ok(shell(rest)),
+    }
+}
+
+fn shell(line: &str) -> Vec<String> {
+    ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
+}
+
+fn json_words(text: &str) -> Result<Vec<String>> {
+    json::from_str(text).map_err(|_| Error::new("not a JSON list of strings"))
+}
+
+/// `K=V K="V w"…`, or the old `K all the rest`.
+fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>> {
+    let words = words(rest, env)?;
+    let first = words.first().map(String::as_str).unwrap_or_default();
+    if !first.contains('=') {
+        let Some((name, _)) = rest.split_once(char::is_whitespace) else {
+            fail!("'{first}' has no value");
+        };
+        return Ok(vec![(name.to_owned(), words[1..].join(" "))]);
+    }
+    let pair = |word: String| match word.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => fail!("'{word}' should be NAME=VALUE"),
+    };
+    words.into_iter().map(pair).collect()
+}
+
+fn one_word(keyword: &str, rest: &str, env: &[String]) -> Result<String> {
+    match words(rest, env)?.as_slice() {
+        [word] => Ok(word.clone()),
+        _ => fail!("{keyword} needs exactly one argument"),
+    }
+}
+
+/// Splits as a shell would: blanks, quotes, backslashes; `$NAME` and `${NAME}` are taken from the
+/// image's environment, but for single quotes.
+fn words(text: &str, env: &[String]) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match (c, quote) {
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, Some(open)) if c == open => quote = None,
+            ('\\', None | Some('"')) => match characters.next() {
+                Some(next) => word.get_or_insert_default().push(next),
+                None => fail!("a backslash at the end"),
+            },
+            ('$', None | Some('"')) => {
+                let braced = characters.next_if_eq(&'{').is_some();
+                let mut name = String::new();
+                while let Some(c) = characters.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                    name.push(c);
+                }
+                if braced && characters.next() != Some('}') {
+                    fail!("only $NAME and ${{NAME}} are known");
+                }
+                let word = word.get_or_insert_default();
+                match name.is_empty() {
+                    true => word.push('$'),
+                    false => word.push_str(variable(&name, env)),
+                }
+            }
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        fail!("a quote is not closed");
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+fn variable<'a>(name: &str, env: &'a [String]) -> &'a str {
+    let pairs = env.iter().filter_map(|pair| pair.split_once('='));
+    pairs.rev().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+/// `80`, `53/udp`, `8000-8010/tcp`.
+fn ports(word: &str) -> Result<Vec<String>> {
+    let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+    let protocol = protocol.to_ascii_lowercase();
+    let bad = || Error::new(format!("bad port '{word}': it should be like 80, 53/udp, 8000-8010"));
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return Err(bad());
+    }
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0).ok_or_else(bad);
+    let (first, last) = (number(first)?, number(last)?);
+    if last < first || last - first >= MAX_PORTS {
+        return Err(bad());
+    }
+    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+}
+
+fn push_new(list: &mut Vec<String>, value: String) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(changes: &[&str]) -> Result<ContainerConfig> {
+        let mut config = ContainerConfig {
+            env: vec!["PATH=/bin".to_owned(), "HOME=/root".to_owned()],
+            cmd: Some(vec!["old".to_owned()]),
+            working_dir: "/srv".to_owned(),
+            ..ContainerConfig::default()
+        };
+        let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
+        apply(&mut config, &changes).map(|()| config)
+    }
+
+    #[test]
+    fn commands_in_both_forms() {
+        let config = changed(&["CMD [\"a\", \"b c\"]", "entrypoint exec x \"y\""]).unwrap();
+        assert_eq!(config.cmd.unwrap(), ["a", "b c"]);
+        assert_eq!(config.entrypoint.unwrap(), ["/bin/sh", "-c", "exec x \"y\""]);
+        assert_eq!(changed(&["ENTRYPOINT [\"/x\"]"]).unwrap().cmd, None);
+        assert_eq!(changed(&["CMD [ -f x ]"]).unwrap().cmd.unwrap()[2], "[ -f x ]");
+        assert_eq!(changed(&["CMD []"]).unwrap().cmd.unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn pairs_quotes_and_variables() {
+        let config = changed(&[
+            "ENV A=1 B=\"two words\" PATH=/opt:$PATH C='$HOME' D=${HOME}x",
+            "ENV OLD all  of it",
+            "LABEL a.b=c \"d e\"=f\\ g",
+        ])
+        .unwrap();
+        let expected = [
+            "HOME=/root",
+            "A=1",
+            "B=two words",
+            "PATH=/opt:/bin",
+            "C=$HOME",
+            "D=/rootx",
+            "OLD=all of it",
+        ];
+        assert_eq!(config.env, expected);
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(config.labels, [pair("a.b", "c"), pair("d e", "f g")]);
+    }
+
+    #[test]
+    fn the_rest_of_them() {
+        let config = changed(&[
+            "EXPOSE 80 53/UDP 8000-8002",
+            "VOLUME /a /b",
+            "VOLUME [\"/a\", \"/c d\"]",
+            "USER app:app",
+            "WORKDIR www",
+            "STOPSIGNAL SIGQUIT",
+        ])
+        .unwrap();
+        assert_eq!(config.exposed_ports, ["80/tcp", "53/udp", "8000/tcp", "8001/tcp", "8002/tcp"]);
+        assert_eq!(config.volumes, ["/a", "/b", "/c d"]);
+        assert_eq!((&*config.user, &*config.working_dir), ("app:app", "/srv/www"));
+        assert_eq!(config.stop_signal.as_deref(), Some("SIGQUIT"));
+    }
+
+    #[test]
+    fn mistakes_name_the_instruction() {
+        for (change, reason) in [
+            ("ONBUILD RUN x", "ONBUILD is for builds"),
+            ("RUN x", "unknown instruction"),
+            ("ENV", "needs an argument"),
+            ("ENV A", "'A' has no value"),
+            ("ENV A=1 B", "'B' should be NAME=VALUE"),
+            ("ENV A='1", "not closed"),
+            ("EXPOSE 0", "bad port '0'"),
+            ("EXPOSE 9-8", "bad port '9-8'"),
+            ("EXPOSE 1-65535", "bad port"),
+            ("STOPSIGNAL NOPE", "no signal"),
+            ("USER a b", "exactly one"),
+            ("VOLUME [1]", "list of strings"),
+        ] {
+            let error = changed(&[change]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--change '{change}': ")), "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

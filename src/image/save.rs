@@ -1,0 +1,270 @@
+//! `save`: images as an archive that every other tool reads.
+//!
+//! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
+//! layers, configs and manifests under `blobs/sha256/`, named by `index.json`. A docker-archive has
+//! `manifest.json` besides, as Docker writes it since version 25, which older ones and everything
+//! else read too. The same images always give the same bytes.
+
+use std::io::{self, Write};
+
+use miniserde::json::{self, Array, Number, Object, Value};
+
+use super::config::{ImageConfig, with_diff_ids};
+use super::digest::{Digest, ImageId};
+use super::layer_tar::LayerTar;
+use super::reference::Reference;
+use super::store::ImageStore;
+use super::tar::{Entry, Kind, Writer};
+use crate::error::{Result, fail};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// What the archive looks like.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum ArchiveFormat {
+    #[default]
+    Docker,
+    Oci,
+}
+
+/// An image about to be written.
+struct Saved {
+    references: Vec<Reference>,
+    config: Vec<u8>,
+    layers: Vec<LayerTar>,
+}
+
+impl ImageStore {
+    /// Writes the images that `names` stand for: a repository without a tag stands for all of its
+    /// tags, an id for the image without a name.
+    pub fn save(
+        &self,
+        names: &[String],
+        format: ArchiveFormat,
+        output: &mut dyn Write,
+    ) -> Result<()> {
+        let mut wanted: Vec<(ImageId, Vec<Reference>)> = Vec::new();
+        // Nobody may remove one of them meanwhile.
+        let mut holds = Vec::new();
+        for name in names {
+            for (id, reference) in self.meant_by(name)? {
+                let known = wanted.iter().position(|(known, _)| *known == id);
+                let at = known.unwrap_or_else(|| {
+                    wanted.push((id, Vec::new()));
+                    wanted.len() - 1
+                });
+                let references = &mut wanted[at].1;
+                references.extend(reference.filter(|new| !references.contains(new)));
+                holds.push(self.hold(&id)?);
+            }
+        }
+        let mut images = Vec::new();
+        for (id, references) in wanted {
+            let (config, layers) = self.config_and_layers(&id)?;
+            images.push(Saved { references, config, layers });
+        }
+        write_archive(&images, format, output)
+    }
+
+    /// The images of a name, each with the tag under which it was meant.
+    fn meant_by(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
+        let Some(id) = self.find(name)? else {
+            let repository = Reference::parse(name).ok().filter(|_| is_bare(name));
+            let tags: Vec<_> = match &repository {
+                Some(repository) => self.tags_of(repository)?,
+                None => Vec::new(),
+            };
+            if tags.is_empty() {
+                fail!("no such image: {name}");
+            }
+            return Ok(tags);
+        };
+        match Reference::parse(name).ok().filter(|reference| reference.tag.is_some()) {
+            Some(reference) if is_bare(name) && self.read_reference(&reference)?.is_some() => {
+                self.tags_of(&reference)
+            }
+            Some(reference) if self.read_reference(&reference)? == Some(id) => {
+                Ok(vec![(id, Some(reference))])
+            }
+            _ => Ok(vec![(id, None)]),
+        }
+    }
+
+    fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
+        let all = self.references()?.into_iter();
+        let of = all.filter(|(name, _)| name.is_of(repository) && name.digest.is_none());
+        Ok(of.map(|(name, id)| (id, Some(name))).collect())
+    }
+
+    /// An image's config and layers as they can be given away. Where a layer's tar can't be had as
+    /// it was, the config states the one that will be.
+    pub fn config_and_layers(&self, id: &ImageId) -> Result<(Vec<u8>, Vec<LayerTar>)> {
+        let Some(config) = self.config_bytes(id)? else {
+            fail!("the image {} is gone", id.short())
+        };
+        let document = format!("config of image {}", id.short());
+        let stated = ImageConfig::parse(&document, &config)?.diff_ids;
+        let layers: Vec<LayerTar> =
+            stated.iter().map(|diff_id| self.layers.tar(diff_id)).collect::<Result<_>>()?;
+        let written: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
+        let config = match written == stated {
+            true => config,
+            false => with_diff_ids(&document, &config, &written)?,
+        };
+        Ok((config, layers))
+    }
+}
+
+/// A repository alone, without tag or digest.
+fn is_bare(name: &str) -> bool {
+    let leaf = name.rsplit('/').next().unwrap_or_default();
+    !leaf.contains([':', '@'])
+}
+
+fn write_archive(images: &[Saved], format: ArchiveFormat, output: &mut dyn Write) -> Result<()> {
+    let mut archive = Archive { tar: Writer::new(output), blobs: Vec::new() };
+    archive.directory("blobs/")?;
+    archive.directory("blobs/sha256/")?;
+    let (mut index, mut listed) = (Array::new(), Array::new());
+    for image in images {
+        for layer in &image.layers {
+            archive.layer(layer)?;
+        }
+        archive.blob(&image.config)?;
+        let layer = |layer: &LayerTar| descriptor(LAYER, &layer.digest, layer.size);
+        let manifest = json::to_string(&object([
+            ("schemaVersion", Value::Number(Number::U64(2))),
+            ("mediaType", text(MANIFEST)),
+            ("config", blob_descriptor(CONFIG, &image.config)),
+            ("layers", Value::Array(image.layers.iter().map(layer).collect())),
+        ]));
+        archive.blob(manifest.as_bytes())?;
+        let described = blob_descriptor(MANIFEST, manifest.as_bytes());
+        match image.references.as_slice() {
+            [] => index.push(described),
+            names => index.extend(names.iter().map(|name| named(&described, name))),
+        }
+        let tags = image.references.iter().map(|name| text(&name.familiar()));
+        let layers = image.layers.iter().map(|layer| text(&blob_path(&layer.digest)));
+        listed.push(object([
+            ("Config", text(&blob_path(&Digest::of(&image.config)))),
+            ("RepoTags", Value::Array(tags.collect())),
+            ("Layers", Value::Array(layers.collect())),
+        ]));
+    }
+    let index = object([
+        ("schemaVersion", Value::Number(Number::U64(2))),
+        ("mediaType", text(INDEX)),
+        ("manifests", Value::Array(index)),
+    ]);
+    archive.file("index.json", json::to_string(&index).as_bytes())?;
+    if format == ArchiveFormat::Docker {
+        archive.file("manifest.json", json::to_string(&Value::Array(listed)).as_bytes())?;
+    }
+    archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    archive.tar.finish().map(drop)
+}
+
+/// The archive as far as it is written.
+struct Archive<W: Write> {
+    tar: Writer<W>,
+    blobs: Vec<Digest>,
+}
+
+impl<W: Write> Archive<W> {
+    fn directory(&mut self, path: &str) -> Result<()> {
+        self.tar.begin(&entry(path, Kind::Directory, 0o755, 0))
+    }
+
+    fn file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.tar.begin(&entry(path, Kind::File, 0o644, bytes.len() as u64))?;
+        self.tar.data(bytes)
+    }
+
+    fn blob(&mut self, bytes: &[u8]) -> Result<()> {
+        let digest = Digest::of(bytes);
+        match self.is_new(&digest) {
+            true => self.file(&blob_path(&digest), bytes),
+            false => Ok(()),
+        }
+    }
+
+    fn layer(&mut self, layer: &LayerTar) -> Result<()> {
+        if !self.is_new(&layer.digest) {
+            return Ok(());
+        }
+        self.tar.begin(&entry(&blob_path(&layer.digest), Kind::File, 0o644, layer.size))?;
+        layer.write(&mut Data(&mut self.tar))
+    }
+
+    fn is_new(&mut self, digest: &Digest) -> bool {
+        let new = !self.blobs.contains(digest);
+        self.blobs.extend(new.then_some(*digest));
+        new
+    }
+}
+
+/// The data of an archive's current entry.
+struct Data<'a, W>(&'a mut Writer<W>);
+
+impl<W: Write> Write for Data<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.data(bytes).map_err(|error| match error.errno() {
+            Some(errno) => errno.into(),
+            None => io::Error::other(error.to_string()),
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn entry(path: &str, kind: Kind, mode: u32, size: u64) -> Entry {
+    Entry { mode, size, ..Entry::empty(path.as_bytes(), kind) }
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn blob_descriptor(media_type: &str, bytes: &[u8]) -> Value {
+    descriptor(media_type, &Digest::of(bytes), bytes.len() as u64)
+}
+
+fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
+    object([
+        ("mediaType", text(media_type)),
+        ("digest", text(&digest.to_string())),
+        ("size", Value::Number(Number::U64(size))),
+    ])
+}
+
+/// A manifest's descriptor with the image's name, as containerd and the spec write it.
+fn named(descriptor: &Value, name: &Reference) -> Value {
+    let annotations = object([
+        ("io.containerd.image.name", text(&name.to_string())),
+        ("org.opencontainers.image.ref.name", text(name.tag.as_deref().unwrap_or("latest"))),
+    ]);
+    let mut named = descriptor.clone();
+    if let Value::Object(fields) = &mut named {
+        fields.insert("annotations".to_owned(), annotations);
+    }
+    named
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let mut object = Object::new();
+    for (key, value) in fields {
+        object.insert(key.to_owned(), value);
+    }
+    Value::Object(object)
+}
+
+fn text(value: &str) -> Value {
+    Value::String(value.to_owned())
+}

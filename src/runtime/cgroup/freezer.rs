@@ -1,0 +1,123 @@
+//! Holding all processes of a container still: `cgroup.freeze` on v2, the freezer hierarchy on v1
+//! (kernel, admin-guide/cgroup-v2.rst and cgroup-v1/freezer-subsystem.rst).
+//!
+//! A container enters no v1 freezer cgroup as it starts, since few are ever paused and each
+//! directory costs every start: its processes are moved into one, until none is found outside, and
+//! moved out again as they thaw. A thaw before anything is frozen, or twice, does nothing.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::layout::Layout;
+use super::make_directory;
+use crate::error::{Context, Result, fail};
+
+/// A process in the middle of an uninterruptible wait can't be frozen before its end.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Freezes the processes in the container's `cgroups`.
+pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
+    if let Some(unified) = unified(cgroups) {
+        write(&unified.join("cgroup.freeze"), "1")?;
+        return await_line(&unified.join("cgroup.events"), "frozen 1");
+    }
+    let (Some(own), Some(members)) = (v1_directory(parent, id)?, cgroups.first()) else {
+        fail!("this host has no freezer: neither cgroup v2 nor v1's freezer is mounted")
+    };
+    make_directory(&own)?;
+    let members = Path::new(members).join("cgroup.procs");
+    write(&own.join("freezer.state"), "FROZEN")?;
+    // What enters a frozen cgroup freezes, so this ends when nobody is left to fork.
+    let deadline = Instant::now() + MAX_WAIT;
+    loop {
+        let inside = pids(&own.join("cgroup.procs"))?;
+        let outside: Vec<String> = pids(&members)?.difference(&inside).cloned().collect();
+        if outside.is_empty() {
+            break;
+        }
+        for pid in outside {
+            match fs::write(own.join("cgroup.procs"), &pid) {
+                // It has ended.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                result => result.context(|| format!("move process {pid} into the freezer"))?,
+            }
+        }
+        if Instant::now() > deadline {
+            fail!("processes are made faster than they can be frozen");
+        }
+    }
+    await_line(&own.join("freezer.state"), "FROZEN")
+}
+
+/// Lets them go on.
+pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
+    if let Some(unified) = unified(cgroups) {
+        return write(&unified.join("cgroup.freeze"), "0");
+    }
+    let Some(own) = v1_directory(parent, id)?.filter(|own| own.exists()) else { return Ok(()) };
+    write(&own.join("freezer.state"), "THAWED")?;
+    let root = own.ancestors().find(|above| !above.join("freezer.state").exists());
+    let root = root.unwrap_or(&own).join("cgroup.procs");
+    loop {
+        for pid in pids(&own.join("cgroup.procs"))? {
+            // One that can't be moved has ended, or is forked anew before the next round.
+            let _ = fs::write(&root, &pid);
+        }
+        match fs::remove_dir(&own) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context(|| format!("remove cgroup {}", own.display()));
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Whether they are held.
+pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
+    let has = |path: PathBuf, line: &str| {
+        fs::read_to_string(path).is_ok_and(|text| text.lines().any(|found| found == line))
+    };
+    if let Some(unified) = unified(cgroups) {
+        return Ok(has(unified.join("cgroup.freeze"), "1"));
+    }
+    Ok(v1_directory(parent, id)?.is_some_and(|own| has(own.join("freezer.state"), "FROZEN")))
+}
+
+fn unified(cgroups: &[String]) -> Option<&Path> {
+    cgroups.iter().map(Path::new).find(|path| path.join("cgroup.freeze").exists())
+}
+
+fn v1_directory(parent: &str, id: &str) -> Result<Option<PathBuf>> {
+    let layout = Layout::detect()?;
+    let hierarchy = layout.v1_with("freezer");
+    Ok(hierarchy.map(|found| found.mount.join(parent.trim_matches('/')).join(id)))
+}
+
+fn pids(path: &Path) -> Result<HashSet<String>> {
+    let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn write(path: &Path, value: &str) -> Result<()> {
+    fs::write(path, value).context(|| format!("write {value} to {}", path.display()))
+}
+
+fn await_line(path: &Path, line: &str) -> Result<()> {
+    let deadline = Instant::now() + MAX_WAIT;
+    let mut pause = Duration::from_micros(100);
+    loop {
+        let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
+        if text.lines().any(|found| found == line) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            fail!("the container's processes don't freeze ({}: {})", path.display(), text.trim());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,120 @@
+//! A container's files seen from outside, for `cp`, `export` and `diff`.
+//!
+//! A running container's root is reached through its first process, with all that is mounted in it;
+//! one at rest is put together again in a mount namespace of this process's own, so that nothing of
+//! it is seen by others or outlives us, however we end. Either way the caller gets a descriptor and
+//! resolves every path below it by openat2(RESOLVE_IN_ROOT): no path of the container is ever looked
+//! up among the host's, and nothing that lies in it is executed or loaded.
+//!
+//! The mount namespace is the calling thread's: to be used by commands that end soon after, before
+//! they start threads.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::mount::MountAttrFlags;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
+
+use super::rootfs;
+use super::spec::{Mount, MountSource, Root};
+use crate::error::{Context, Result, fail};
+use crate::sys;
+use crate::sys::beneath;
+use crate::sys::clone::Fork;
+
+/// The root of the running process `pid`, with all that is mounted in it.
+pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
+    let Some(_pidfd) = sys::process::open(pid, start_time) else {
+        fail!("the container is not running")
+    };
+    // A magic link (proc_pid_root(5)): the process's own view, its mount namespace included.
+    let root = openat(CWD, format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
+        .context(|| "open the container's root")?;
+    // Still the same process: what was opened is its root and no other's.
+    if sys::process::open(pid, start_time).is_none() {
+        fail!("the container has ended meanwhile");
+    }
+    Ok(root)
+}
+
+/// Only the file system that is the root of `pid`, nothing of what is mounted in it.
+pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
+    let Some(pidfd) = sys::process::open(pid, start_time) else {
+        fail!("the container is not running")
+    };
+    let root = running(pid, start_time)?;
+    let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
+    // A mount can be copied only where it is, and who goes there loses the way back to the host's
+    // root and working directory: a child goes.
+    let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
+        Ok(Fork::Child) => {
+            let copied = move_into_thread_name_spaces(pidfd.as_fd(), ThreadNameSpaceType::MOUNT)
+                .and_then(|()| sys::mount::copy_tree(root.as_fd(), false));
+            // Without a descriptor it is a failure; if the parent is gone, nobody's.
+            let fd = copied.as_ref().ok().map(AsFd::as_fd);
+            let _ = sys::packet::send(theirs.as_fd(), &[b"r"], fd, SendFlags::empty());
+            sys::exec::exit_now(0)
+        }
+        Ok(Fork::Parent(child)) => child,
+        Err(error) => return Err(error).context(|| "clone a process"),
+    };
+    drop(theirs);
+    let received = sys::packet::receive(ours.as_fd(), &mut [0], RecvFlags::empty());
+    // It ends as soon as it has said so.
+    let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    match received.context(|| "hear from the process in between")? {
+        (_, Some(copy)) => Ok(copy),
+        (_, None) => fail!("the container's root can't be copied; has it ended?"),
+    }
+}
+
+/// A container at rest: its root on `mount_point`, and `mounts` in it as it would have them.
+pub fn at_rest(root: &Root, mounts: &[Mount], mount_point: &Path) -> Result<OwnedFd> {
+    let root = in_own_namespace(|| rootfs::assemble(root, mount_point))?;
+    for mount in mounts {
+        // A tmpfs is empty until the container starts.
+        if let MountSource::Bind(source) = &mount.source {
+            bind(root.as_fd(), source, mount)
+                .context(|| format!("mount {}", mount.target.display()))?;
+        }
+    }
+    // Anew: the first handle is of the mount point as it was.
+    openat(CWD, mount_point, DIRECTORY, Mode::empty()).context(|| "open the container's root")
+}
+
+/// What an image's layers hold together.
+pub fn of_layers(layers: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
+    in_own_namespace(|| rootfs::assemble_lower(layers, mount_point))
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
+    sys::exec::unshare(UnshareFlags::NEWNS).context(|| "unshare the mount namespace")?;
+    // From now on it is one of this namespace's.
+    let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
+    let root = assemble()?;
+    // Assembling goes elsewhere; the user's relative paths begin here.
+    fchdir(here?).context(|| "come back to the working directory")?;
+    Ok(root)
+}
+
+fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
+    let handle = OFlags::PATH | OFlags::CLOEXEC;
+    let source = openat(CWD, source, handle, Mode::empty())?;
+    let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
+    // One that never started lacks the place still.
+    let target = match kind == FileType::Directory {
+        true => beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?,
+        false => beneath::make_file(root, &mount.target, Mode::from_raw_mode(0o644))?,
+    };
+    let tree = sys::mount::copy_tree(source.as_fd(), true)?;
+    sys::mount::attach(tree.as_fd(), target.as_fd())?;
+    if mount.read_only {
+        sys::mount::add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, true)?;
+    }
+    Ok(())
+}

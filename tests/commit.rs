@@ -1,0 +1,206 @@
+//! commit, diff, export, save: what a container changed, and how it gets away.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Host, MYDOCKER};
+
+/// A stopped container `c` of busybox with one change of every kind.
+fn changed(host: &Host) {
+    let script = "rm /etc/group; echo new >/new; mkdir -p /d/e; echo x >/d/e/f; ln /d/e/f /d/hard; \
+                  rm -rf /home; mkdir /home; echo mine >/home/file; chmod 700 /var; \
+                  ln -s /nowhere /link; mkfifo /pipe; dd if=/dev/zero of=/sparse bs=1 count=1 \
+                  seek=9999999 2>/dev/null; chown 7:8 /new; rm -rf /usr; echo file >/usr";
+    host.mydocker(["run", "--name", "c", "bb", "sh", "-ec", script]);
+}
+
+#[test]
+fn diff_tells_what_was_added_changed_and_deleted() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "fresh", "bb", "true"]);
+    host.mydocker(["diff", "fresh"]).stdout("");
+    host.mydocker(["run", "--name", "idle", "-v", "/data", "bb", "true"]);
+    host.mydocker(["diff", "idle"]).stdout("");
+    changed(&host);
+    let expected = "A /d\nA /d/e\nA /d/e/f\nA /d/hard\nC /etc\nD /etc/group\nC /home\nD /home/app\n\
+                    A /home/file\nA /link\nA /new\nA /pipe\nA /sparse\nC /usr\nC /var\n";
+    host.mydocker(["diff", "c"]).stdout(expected);
+    host.mydocker(["run", "-d", "--name", "live", "bb", "sh", "-c", "echo 1 >/tmp/x; sleep 1000"]);
+    support::eventually("it has written", || {
+        host.mydocker(["diff", "live"]).text() == "C /tmp\nA /tmp/x"
+    });
+}
+
+#[test]
+fn a_commit_is_a_layer_of_what_changed() {
+    let host = Host::with_busybox();
+    changed(&host);
+    let id = host
+        .mydocker([
+            "commit",
+            "-m",
+            "why",
+            "-a",
+            "me",
+            "-c",
+            "CMD [\"cat\", \"/new\"]",
+            "-c",
+            "ENV A=b",
+            "c",
+            "made:1",
+        ])
+        .text();
+    assert!(id.starts_with("sha256:"));
+    host.mydocker(["run", "--rm", "made:1"]).stdout("new\n");
+    let look = "ls /home /etc/group /usr/x; stat -c '%u:%g %a' /new /var; ls -i /d/e/f /d/hard | \
+                cut -d' ' -f1 | uniq | wc -l; echo $A; readlink /link; stat -c %F /pipe; \
+                stat -c %s /sparse; cat /usr";
+    let done = host.mydocker(["run", "--rm", "made:1", "sh", "-c", look]);
+    done.stdout("/home:\nfile\n7:8 644\n0:0 700\n1\nb\n/nowhere\nfifo\n10000000\nfile\n");
+    // The base's layer is shared, the new one holds only what changed.
+    let layers = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "made:1"]).text();
+    let base = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "bb"]).text();
+    assert!(layers.starts_with(base.trim_end_matches(']')), "{layers} {base}");
+    assert_eq!(layers.matches("sha256:").count(), 2);
+    // Committed again, the changes of both are there.
+    host.mydocker(["run", "--name", "again", "made:1", "rm", "/new"]);
+    host.mydocker(["commit", "again", "made:2"]);
+    host.mydocker(["run", "--rm", "made:2", "sh", "-c", "ls /new /home"])
+        .exits(1)
+        .stdout("/home:\nfile\n");
+}
+
+#[test]
+fn a_commit_without_changes_adds_no_layer() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    host.mydocker(["commit", "c", "same"]);
+    let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
+    assert_eq!(layers("same"), layers("bb"));
+}
+
+#[test]
+fn a_running_container_is_held_still_and_goes_on() {
+    let host = Host::with_busybox();
+    // Both files are written in one breath: a torn pair shows that it ran on meanwhile.
+    let script = "i=0; while :; do i=$((i+1)); echo $i >/a; echo $i >/b; done";
+    host.mydocker(["run", "-d", "--name", "busy", "bb", "sh", "-c", script]);
+    support::eventually("it runs", || host.mydocker(["exec", "busy", "ls", "/b"]).status() == 0);
+    for round in 0..5 {
+        host.mydocker(["commit", "busy", "snap"]);
+        let pair = host.mydocker(["run", "--rm", "snap", "cat", "/a", "/b"]).lines();
+        let number = |at: usize| pair.get(at).map_or(0, |line| line.parse::<i64>().unwrap());
+        // At most the one write that was under way.
+        assert!((number(0) - number(1)).abs() <= 1 || pair.len() < 2, "{round}: {pair:?}");
+    }
+    let before = host.mydocker(["exec", "busy", "cat", "/a"]).text();
+    support::eventually("it goes on", || {
+        host.mydocker(["exec", "busy", "cat", "/a"]).text() != before
+    });
+    host.mydocker(["commit", "--pause=false", "busy", "snap"]);
+}
+
+#[test]
+fn a_killed_commit_leaves_the_container_running() {
+    let host = Host::with_busybox();
+    let script = "dd if=/dev/urandom of=/big bs=1M count=64 2>/dev/null; \
+                  while :; do date +%s%N >/now; done";
+    host.mydocker(["run", "-d", "--name", "busy", "bb", "sh", "-c", script]);
+    support::eventually("it runs", || host.mydocker(["exec", "busy", "ls", "/now"]).status() == 0);
+    for delay_ms in [1, 5, 20, 60] {
+        let commit = host.background(["commit", "busy", "snap"]);
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        commit.signal(rustix::process::Signal::KILL);
+        commit.wait().status();
+        let now = || host.mydocker(["exec", "busy", "cat", "/now"]).text();
+        let before = now();
+        support::eventually("it goes on", || now() != before);
+    }
+}
+
+#[test]
+fn the_flattened_root_goes_to_any_path() {
+    let host = Host::with_busybox();
+    changed(&host);
+    let flat = host.scratch().join("flat.tar");
+    let path = flat.to_str().unwrap();
+    host.mydocker(["commit", "-o", path, "c"]).stdout("");
+    let exported = host.mydocker(["export", "c"]).bytes();
+    assert!(exported == std::fs::read(&flat).unwrap());
+    host.mydocker(["import", path, "flat"]);
+    host.mydocker(["run", "--rm", "flat", "sh", "-c", "cat /new /usr; ls /home /etc/group"])
+        .exits(1)
+        .stdout("new\nfile\n/home:\nfile\n");
+    host.mydocker(["commit", "-o", "/nowhere/x.tar", "c"]).refused("/nowhere/x.tar");
+    host.mydocker(["commit", "-o", path, "c", "name"]).refused("leave out its name");
+    let leftovers = std::fs::read_dir(host.scratch()).unwrap().count();
+    assert_eq!(leftovers, 1);
+}
+
+#[test]
+fn an_export_has_no_volumes_and_no_mounts() {
+    let host = Host::with_busybox();
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "live",
+        "-v",
+        "/data",
+        "--tmpfs",
+        "/tmp/t",
+        "bb",
+        "sh",
+        "-c",
+        "echo secret >/data/f; echo x >/tmp/t/f; echo root >/f; sleep 1000",
+    ]);
+    support::eventually("it has written", || {
+        host.mydocker(["exec", "live", "ls", "/f"]).status() == 0
+    });
+    for _ in 0..2 {
+        let tar = host.file("export.tar", host.mydocker(["export", "live"]).bytes());
+        let list = Command::new("tar").arg("-tf").arg(&tar).output().unwrap();
+        let names = String::from_utf8(list.stdout).unwrap();
+        let has = |name: &str| names.lines().any(|line| line == name);
+        assert!(has("f") && has("bin/busybox") && has("data/") && has("tmp/t/"), "{names}");
+        assert!(!has("data/f") && !has("tmp/t/f") && !has("proc/version"), "{names}");
+        host.mydocker(["stop", "-t", "0", "live"]);
+    }
+}
+
+#[test]
+fn a_saved_image_comes_back_as_the_same_image() {
+    let host = Host::with_busybox();
+    changed(&host);
+    host.mydocker(["commit", "c", "made:1"]);
+    host.mydocker(["tag", "made:1", "made:2"]);
+    let id = |host: &Host, name: &str| host.mydocker(["inspect", "-f", "{{.Id}}", name]).text();
+    for format in ["docker-archive", "oci-archive"] {
+        let archive = host.scratch().join(format!("{format}.tar"));
+        let path = archive.to_str().unwrap();
+        host.mydocker(["save", "--format", format, "-o", path, "made", "bb"]);
+        let other = Host::new();
+        other.mydocker(["load", "-i", path]).stdout_has("made:2");
+        for name in ["made:1", "made:2", "bb"] {
+            assert_eq!(id(&host, name), id(&other, name), "{format} {name}");
+        }
+        other.mydocker(["run", "--rm", "made:1", "cat", "/new"]).stdout("new\n");
+        // The same bytes again from there.
+        let again = other.mydocker(["save", "--format", format, "made", "bb"]).bytes();
+        assert!(again == std::fs::read(&archive).unwrap(), "{format}");
+        // And other tools read it.
+        let inspected = Command::new("skopeo")
+            .args(["inspect", "--raw"])
+            .arg(format!("{format}:{path}:made:1"))
+            .output();
+        if let Ok(inspected) = inspected
+            && format == "docker-archive"
+        {
+            assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
+        }
+    }
+    host.mydocker(["save", "nosuch"]).refused("no such image: nosuch");
+    let failed = Command::new(MYDOCKER).args(["save", "--format", "zip", "x"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(125));
+}
