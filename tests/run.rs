@@ -135,9 +135,10 @@ fn removed_at_its_end_whatever_that_is() {
     host.mydocker(["run", "-d", "--rm", "--name", "gone", "bb", "sleep", "1000"]);
     host.mydocker(["kill", "gone"]);
     eventually("it is removed", || host.mydocker(["ps", "-aq"]).text().is_empty());
-    let left = std::fs::read_dir(host.state_root().join("containers")).unwrap();
-    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["names"]);
+    eventually("all its bytes are freed", || {
+        let left = std::fs::read_dir(host.state_root().join("containers")).unwrap();
+        left.map(|entry| entry.unwrap().file_name()).eq(["names"])
+    });
     assert_eq!(std::fs::read_dir(host.run_root()).unwrap().count(), 0);
 }
 

@@ -200,21 +200,23 @@ impl Audience {
         });
     }
 
+    /// Gives everyone what they take at once; who has had all gets the exit status and is let go.
+    pub fn say_goodbye(&mut self, log: Option<&Writer>, code: u8, buffer: &mut [u8]) {
+        self.clients.retain_mut(|client| {
+            let alive = client.feed(log, buffer);
+            if !alive || client.lags() {
+                return alive;
+            }
+            let goodbye = Reply::Exited { code };
+            goodbye.send(client.socket.as_fd(), SendFlags::DONTWAIT) == Err(Errno::AGAIN)
+        });
+    }
+
     /// Gives everyone the rest and the exit status, waiting for each as long as it lives.
     pub fn see_out(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
-        loop {
-            self.clients.retain_mut(|client| {
-                let alive = client.feed(log, &mut buffer);
-                if !alive || client.lags() {
-                    return alive;
-                }
-                let goodbye = Reply::Exited { code };
-                goodbye.send(client.socket.as_fd(), SendFlags::DONTWAIT) == Err(Errno::AGAIN)
-            });
-            if self.clients.is_empty() {
-                return;
-            }
+        while !self.clients.is_empty() {
+            self.say_goodbye(log, code, &mut buffer);
             let clients = self.clients.iter();
             let mut fds: Vec<_> =
                 clients.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect();

@@ -28,7 +28,7 @@ use super::state::{self, Outcome, State, StopMark};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
 use crate::runtime::{self, Stdio, cgroup};
-use crate::store::{self, Durability, Lock, Roots};
+use crate::store::{self, Doomed, Durability, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet};
 use crate::time;
 
@@ -123,9 +123,14 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     // What can't be done now is done by the next command that looks: the lock is let go of, so
     // that it will find it.
-    let _ = life.leave(&outcome);
+    let left = life.leave(&outcome);
     drop(lock);
     monitor.say_goodbye(outcome.exit_code);
+    // Freeing blocks takes a disk as long as all the rest: nobody waits for it.
+    if let Ok(Some(doomed)) = left {
+        let _ = doomed.remove();
+    }
+    monitor.audience.see_out(monitor.log.as_ref(), outcome.exit_code);
     outcome.exit_code
 }
 
@@ -231,7 +236,8 @@ impl Life<'_> {
     /// The container could not begin. Gives the error back, with what went wrong on top of it.
     fn failed(&mut self, error: Error) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
-        match self.leave(&outcome) {
+        let left = self.leave(&outcome).and_then(|doomed| doomed.map_or(Ok(()), Doomed::remove));
+        match left {
             Ok(()) => error,
             Err(leftover) => {
                 Error::new(format!("{error}; {leftover}")).exit_with(error.exit_code())
@@ -285,18 +291,20 @@ impl Life<'_> {
         state::write(self.roots, &self.record.id, &state)
     }
 
-    fn leave(&mut self, outcome: &Outcome) -> Result<()> {
+    /// Gives what is yet to be removed of a container that goes with its end.
+    fn leave(&mut self, outcome: &Outcome) -> Result<Option<Doomed>> {
         let taken_down = self.surroundings.take_down();
         // Where they still can't be removed, the run directory stays, and the next command that
         // looks takes all of it back.
         cgroup::remove(&self.left)?;
         if self.record.remove {
             remove_anonymous_volumes(self.roots, self.record);
-            state::erase(self.roots, &self.record.id, &self.record.name, Durability::Lazy)?;
-            return taken_down;
+            let (id, name) = (&self.record.id, &self.record.name);
+            let doomed = state::hide(self.roots, id, name, Durability::Lazy)?;
+            return taken_down.map(|()| Some(doomed));
         }
         state::settle(self.roots, self.record, outcome)?;
-        taken_down
+        taken_down.map(|()| None)
     }
 }
 
@@ -592,13 +600,14 @@ impl Monitor {
         }
     }
 
-    /// The container is over: everyone gets the rest and the exit status.
-    fn say_goodbye(mut self, code: u8) {
+    /// The container is over: everyone who keeps up gets the exit status.
+    fn say_goodbye(&mut self, code: u8) {
         // Connected after the last turn of the loop: waiting for this very word.
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
             self.audience.admit(Client::new(socket));
         }
-        drop(self.buffer);
-        self.audience.see_out(self.log.as_ref(), code);
+        self.buffer.resize(MAX_PACKET, 0);
+        self.audience.say_goodbye(self.log.as_ref(), code, &mut self.buffer);
+        self.buffer = Vec::new();
     }
 }

@@ -12,7 +12,7 @@ use super::names;
 use super::record::{Files, Record};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
-use crate::store::{self, Durability, Lock, LockMode, Roots};
+use crate::store::{self, Doomed, Durability, Lock, LockMode, Roots};
 use crate::sys;
 use crate::time::Instant;
 
@@ -226,10 +226,16 @@ pub fn write(roots: &Roots, id: &str, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }
 
-/// Removes everything that a container is: run directory, directory, name. Killed after the first
-/// it is still listed and can be removed again; after the second its name is free to be taken.
-/// The caller holds its lock of changes or is its monitor.
+/// Removes everything that a container is. The caller holds its lock of changes or is its monitor.
 pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<()> {
+    hide(roots, id, name, durability)?.remove()
+}
+
+/// Makes an end of a container: the run directory is removed, its directory put out of sight, the
+/// name released. Killed after the first it is still listed and can be removed again; after the
+/// second its name is free to be taken, and `system check` finds what is left to be removed, as it
+/// does if the caller dies before it has done that.
+pub fn hide(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<Doomed> {
     let files = Files::new(roots, id);
     // It may have been renamed since the caller last looked.
     let name = match names::look_up(roots, name) {
@@ -237,6 +243,7 @@ pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Res
         _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),
     };
     store::remove_tree(&files.run)?;
-    store::vanish(&files.dir, durability)?;
-    names::release(roots, &name, id)
+    let doomed = store::hide(&files.dir, durability)?;
+    names::release(roots, &name, id)?;
+    Ok(doomed)
 }

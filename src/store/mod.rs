@@ -136,6 +136,26 @@ pub fn remove_tree(path: &Path) -> Result<()> {
 /// (`.NAME.removing`), so that nobody meets it half removed. If this dies there, `system check`
 /// finds the rest.
 pub fn vanish(path: &Path, durability: Durability) -> Result<()> {
+    hide(path, durability)?.remove()
+}
+
+/// A tree out of sight that is yet to be removed.
+#[must_use]
+pub struct Doomed {
+    path: PathBuf,
+    /// Tells `removals` that somebody is at it. Not ours where the caller holds it already.
+    _lock: Option<Lock>,
+}
+
+impl Doomed {
+    pub fn remove(self) -> Result<()> {
+        remove_tree(&self.path)
+    }
+}
+
+/// The first half of `vanish`: from here on the tree counts as removed.
+pub fn hide(path: &Path, durability: Durability) -> Result<Doomed> {
+    let lock = Lock::try_exclusive(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let doomed = path.with_file_name(format!(".{name}{REMOVING}"));
     match fs::rename(path, &doomed) {
@@ -143,17 +163,17 @@ pub fn vanish(path: &Path, durability: Durability) -> Result<()> {
         // Left by one that was killed.
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
             remove_tree(&doomed)?;
-            return vanish(path, durability);
+            return hide(path, durability);
         }
         // A new name may need room on a full disk; removal must not.
-        Err(error) if error.kind() == ErrorKind::StorageFull => return remove_tree(path),
+        Err(error) if error.kind() == ErrorKind::StorageFull => remove_tree(path)?,
         result => result.context(|| format!("remove {}", path.display()))?,
     }
     // Before the first file goes: brought back by a power cut it must be whole.
     if durability == Durability::Synced {
         sync_parent(path)?;
     }
-    remove_tree(&doomed)
+    Ok(Doomed { path: doomed, _lock: lock })
 }
 
 /// How the hidden names of trees end that are being removed.
@@ -161,7 +181,9 @@ const REMOVING: &str = ".removing";
 
 /// What removals in `dir` that were cut short have left.
 pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
-    hidden(dir, |name| name.ends_with(REMOVING))
+    let mut removals = hidden(dir, |name| name.ends_with(REMOVING))?;
+    removals.retain(|path| !Lock::is_held(path).unwrap_or(false));
+    Ok(removals)
 }
 
 /// Temporary files in `dir` whose makers are gone.

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Chunks, HEADER, Header, header, numbered, parse_header};
 use crate::container::protocol::{MAX_DATA, Stream};
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, fail};
 
 pub struct Writer {
     path: PathBuf,
-    file: File,
+    /// `None` until something is written: a silent container has no log.
+    file: Option<File>,
     size: u64,
     max_size: u64,
     max_files: u32,
@@ -39,13 +40,15 @@ pub struct Cursor {
 impl Writer {
     pub fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Writer> {
         let at = || format!("open log {}", path.display());
-        let file = open(path).context(at)?;
-        let mut size = file.metadata().context(at)?.len();
-        if size > 0 {
-            let whole = whole_length(&file).context(at)?;
-            if whole < size {
-                file.set_len(whole).context(at)?;
-                size = whole;
+        let mut size = 0;
+        let file = match options().open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            file => Some(file.context(at)?),
+        };
+        if let Some(file) = &file {
+            size = whole_length(file).context(at)?;
+            if size < file.metadata().context(at)?.len() {
+                file.set_len(size).context(at)?;
             }
         }
         Ok(Writer { path: path.to_owned(), file, size, max_size, max_files, rotations: 0 })
@@ -58,17 +61,21 @@ impl Writer {
         if self.must_rotate(data.len()) {
             self.rotate()?;
         }
+        let mut file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(create(&self.path)?),
+        };
         let header = header(stream, data.len());
         let slices = [IoSlice::new(&header), IoSlice::new(data)];
-        let written = self.file.write_vectored(&slices).context(|| "write the log");
+        let written = file.write_vectored(&slices).context(|| "write the log");
         let mark = Mark { rotation: self.rotations, offset: self.size };
         match written {
             Ok(written) if written as u64 == length => self.size += length,
             // No room for all of it: half a chunk would hide every later one.
             failed => {
-                self.file.set_len(self.size).context(|| "cut a torn log chunk off")?;
+                file.set_len(self.size).context(|| "cut a torn log chunk off")?;
                 failed?;
-                crate::error::fail!("write the log: no room");
+                fail!("write the log: no room");
             }
         }
         Ok(mark)
@@ -86,30 +93,33 @@ impl Writer {
     }
 
     /// The new file is made before the others are moved: where that fails, or this dies, no line
-    /// is lost. There may be a gap in the numbers afterwards, and `log.new`, which the next
-    /// rotation makes anew.
+    /// is lost but the oldest, whose turn it was. There may be a gap in the numbers afterwards, and
+    /// `log.new`, which the next rotation makes anew.
     fn rotate(&mut self) -> Result<()> {
         let fresh = self.path.with_extension("new");
         crate::store::remove_file(&fresh)?;
-        let file = open(&fresh).context(|| format!("open log {}", fresh.display()))?;
+        let file = create(&fresh)?;
         let rename = |from: &Path, to: &Path| match fs::rename(from, to) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).context(|| format!("rotate {}", self.path.display()))
             }
             _ => Ok(()),
         };
+        // Not renamed over: ext4 then writes the other out at once (its option auto_da_alloc).
+        crate::store::remove_file(&numbered(&self.path, self.max_files - 1))?;
         for number in (1..self.max_files).rev() {
             rename(&numbered(&self.path, number - 1), &numbered(&self.path, number))?;
         }
         rename(&fresh, &self.path)?;
-        (self.file, self.size) = (file, 0);
+        (self.file, self.size) = (Some(file), 0);
         self.rotations += 1;
         Ok(())
     }
 
     /// A reader that begins at `mark`, which is in the present file.
     pub fn cursor(&self, mark: Mark) -> Result<Cursor> {
-        let file = self.file.try_clone().context(|| "open the log once more")?;
+        let Some(file) = &self.file else { fail!("nothing was logged yet") };
+        let file = file.try_clone().context(|| "open the log once more")?;
         Ok(Cursor { at: mark, file, newer: VecDeque::new() })
     }
 }
@@ -164,8 +174,15 @@ impl Cursor {
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+fn create(path: &Path) -> Result<File> {
+    let file = options().create(true).mode(0o600).open(path);
+    file.context(|| format!("open log {}", path.display()))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    options
 }
 
 /// The length of all whole chunks.
