@@ -48,7 +48,7 @@ test: packages := $(test_packages)
 test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
-	    cargo test --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
+	    cargo test --no-fail-fast --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
 
 # Debian's kernels come from its archive and stay below target/hosts. HOSTS chooses.
 test-hosts: packages := $(host_packages)

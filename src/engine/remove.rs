@@ -1,5 +1,7 @@
 //! `rm` and `rename`.
 
+use std::time::Duration;
+
 use super::Engine;
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
@@ -8,6 +10,9 @@ use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::store::{self, Durability};
 use crate::sys::signal::Signal;
+
+/// How often `rm -f` goes after a container that others start again.
+const MAX_TRIES: u32 = 1000;
 
 impl Engine {
     /// Removes a container; a running one only with `force`; its anonymous volumes with `volumes`.
@@ -26,28 +31,39 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        match self.condition(&record)? {
-            Condition::Running(_) | Condition::Restarting(_) if !force => {
-                fail!("container {name} is running; stop it first, or remove it with -f")
-            }
-            Condition::Running(_) | Condition::Restarting(_) => {
-                self.call_off(&record, StopMark::User)?;
-                if let Condition::Running(state) = self.condition(&record)? {
-                    self.signal(&state, Signal::KILL)?;
+        for _ in 0..MAX_TRIES {
+            self.end(&record, name, force)?;
+            // Gone by now: an --rm container by its monitor, any other by another `rm`.
+            let Some(change) = files.lock_changes()? else { return Ok(()) };
+            if !state::is_watched(&files)? {
+                if volumes || record.remove {
+                    monitor::remove_anonymous_volumes(&self.roots, &record);
                 }
-                self.await_cleanup(&record)?;
+                return state::erase(&self.roots, &id, &record.name, record.durability());
             }
-            _ => {}
+            drop(change);
+            if !force {
+                break;
+            }
+            // It begins or ends this moment; in the next it can be told which.
+            std::thread::sleep(Duration::from_millis(5));
         }
-        // Gone by now: an --rm container by its monitor, any other by another `rm`.
-        let Some(_change) = files.lock_changes()? else { return Ok(()) };
-        if state::is_watched(&files)? {
-            fail!("container {name} was started meanwhile; stop it first, or remove it with -f");
+        fail!("container {name} was started meanwhile; stop it first, or remove it with -f")
+    }
+
+    /// Ends a running container, if that is allowed.
+    fn end(&self, record: &Record, name: &str, force: bool) -> Result<()> {
+        if let Condition::Running(_) | Condition::Restarting(_) = self.condition(record)? {
+            if !force {
+                fail!("container {name} is running; stop it first, or remove it with -f");
+            }
+            self.call_off(record, StopMark::User)?;
+            if let Condition::Running(state) = self.condition(record)? {
+                self.signal(&state, Signal::KILL)?;
+            }
+            self.await_cleanup(record)?;
         }
-        if volumes || record.remove {
-            monitor::remove_anonymous_volumes(&self.roots, &record);
-        }
-        state::erase(&self.roots, &id, &record.name, record.durability())
+        Ok(())
     }
 
     /// Every name that stands for `id`: when its record can't say which it has.
