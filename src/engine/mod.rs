@@ -31,6 +31,11 @@ mod root;
 mod spec;
 mod start;
 mod stop;
+#[cfg(feature = "pull")]
+mod transfer;
+#[cfg(not(feature = "pull"))]
+#[path = "no_transfer.rs"]
+mod transfer;
 mod volumes;
 
 use rustix::fs::Mode;

@@ -1,6 +1,6 @@
 //! What the engine answers with: facts for the command line to print, not yet text.
 
-pub use crate::image::registry::{Event as TransferEvent, Step as TransferStep};
+pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
 use crate::time::Instant;
 
 /// A container as `ps` tells of it.

@@ -19,10 +19,13 @@ mod layers;
 mod layout;
 mod load;
 pub mod platform;
+#[cfg(feature = "pull")]
 pub mod pull;
+#[cfg(feature = "pull")]
 pub mod push;
 mod recipe;
 pub mod reference;
+#[cfg(feature = "pull")]
 pub mod registry;
 mod remove;
 mod save;
@@ -31,6 +34,7 @@ mod stream;
 mod tar;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 mod tree;
 mod unpack;
 

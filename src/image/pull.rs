@@ -23,8 +23,9 @@ use super::registry::manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
 };
 use super::registry::url::Url;
-use super::registry::{self, Access, Event, Step, Watch};
+use super::registry::{self, Access};
 use super::store::{ImageStore, NewImage};
+use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 

@@ -22,8 +22,9 @@ use super::registry::manifest::{
     Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
 };
 use super::registry::url::Url;
-use super::registry::{self, Access, Event, Step, Watch};
+use super::registry::{self, Access};
 use super::store::ImageStore;
+use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Error, Result, fail};
 
 /// Compressed pieces on their way from the compressor to the connection.

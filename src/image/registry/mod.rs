@@ -15,10 +15,6 @@ pub mod http;
 pub mod manifest;
 mod proxy;
 mod settings;
-#[cfg(feature = "pull")]
-mod tls;
-#[cfg(not(feature = "pull"))]
-#[path = "no_tls.rs"]
 mod tls;
 pub mod url;
 
@@ -32,41 +28,10 @@ use settings::Settings;
 use tls::Trust;
 use url::{Origin, Url};
 
-use super::digest::Digest;
 use crate::error::Result;
 
 /// The host that serves docker.io.
 const HUB: &str = "registry-1.docker.io";
-
-/// What happens to a layer on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Not begun, or another process downloads it.
-    Waiting,
-    /// It was there before.
-    Exists,
-    /// So many of its bytes have arrived.
-    Moved {
-        bytes: u64,
-        of: u64,
-    },
-    Pulled,
-    Pushed,
-    /// The registry has it in another repository.
-    Mounted,
-}
-
-/// What whoever watches a pull or push hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Which layer, and what of it.
-    Layer(Digest, Step),
-    /// To be told as it is.
-    Line(String),
-    Warning(String),
-}
-
-pub type Watch<'a> = &'a (dyn Fn(Event) + Sync);
 
 /// How the user wants a registry to be spoken to.
 #[derive(Clone, Default)]

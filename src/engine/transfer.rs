@@ -1,0 +1,95 @@
+//! To registries and from them: what `registry` offers, in a build that speaks to any.
+
+use super::Engine;
+use super::registry::{Login, PullRequest, RegistryOptions};
+use super::view::TransferEvent;
+use crate::error::{Result, fail};
+use crate::image::platform::Platform;
+use crate::image::pull::PullOptions;
+use crate::image::registry::Access;
+use crate::image::registry::credentials::{CredentialFile, Credentials};
+use crate::image::{ImageStore, Reference};
+
+impl Engine {
+    /// Pulls an image, or all of a repository; gives the names in full, as Docker's last lines have
+    /// them.
+    pub fn pull(
+        &self,
+        request: &PullRequest,
+        watch: &(dyn Fn(TransferEvent) + Sync),
+    ) -> Result<Vec<String>> {
+        let reference = Reference::parse(&request.name)?;
+        let images = ImageStore::open(&self.roots);
+        let platform = request.platform.as_deref().map(Platform::parse).transpose()?;
+        let options = PullOptions { platform, access: access(&request.registry) };
+        let mut references = vec![reference.clone()];
+        if request.all_tags {
+            if reference.digest.is_some() || request.name.ends_with(&reference.suffix()) {
+                fail!("--all-tags can't go with a tag or digest: '{}'", request.name);
+            }
+            let tags = images.remote_tags(&reference, &options.access)?;
+            let tagged = |tag| Reference::parse(&format!("{}:{tag}", reference.name()));
+            references = tags.into_iter().map(tagged).collect::<Result<_>>()?;
+        }
+        for reference in &references {
+            let digest = reference.digest.map(|digest| digest.to_string());
+            let what = reference.tag.clone().filter(|_| digest.is_none()).or(digest);
+            let what = what.unwrap_or_default();
+            watch(TransferEvent::Line(format!("{what}: Pulling from {}", reference.path)));
+            let pulled = images.pull(reference, &options, watch)?;
+            let status = match pulled.newer {
+                true => "Downloaded newer image for",
+                false => "Image is up to date for",
+            };
+            watch(TransferEvent::Line(format!("Digest: {}", pulled.digest)));
+            watch(TransferEvent::Line(format!("Status: {status} {}", reference.familiar())));
+        }
+        Ok(references.iter().map(Reference::to_string).collect())
+    }
+
+    /// Pushes an image; gives Docker's last line.
+    pub fn push(
+        &self,
+        name: &str,
+        options: &RegistryOptions,
+        watch: &(dyn Fn(TransferEvent) + Sync),
+    ) -> Result<String> {
+        let reference = Reference::parse(name)?;
+        watch(TransferEvent::Line(format!("The push refers to repository [{}]", reference.name())));
+        let images = ImageStore::open(&self.roots);
+        let (digest, size) = images.push(&reference, &access(options), watch)?;
+        let tag = reference.tag.unwrap_or_default();
+        Ok(format!("{tag}: digest: {digest} size: {size}"))
+    }
+}
+
+/// Checks user and password with a registry and keeps them; tells where.
+pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
+    let host = host_of(&login.server);
+    let Login { user, password, .. } = login.clone();
+    let given = Credentials::Password { user, password };
+    let access = Access { credentials: Some(given.clone()), ..access(options) };
+    let registry = crate::image::registry::open(&host, Vec::new(), &access)?;
+    // A token that the server gave to keep is better than the password.
+    let kept = registry.check_login()?.map_or(given, Credentials::Identity);
+    CredentialFile::open().keep(&host, &kept)
+}
+
+/// Forgets user and password of a registry; false if none were kept.
+pub fn logout(server: &str) -> Result<bool> {
+    CredentialFile::open().forget(&host_of(server))
+}
+
+/// The registry that was typed: a host, a URL, or nothing for Docker Hub.
+fn host_of(server: &str) -> String {
+    let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
+    match bare.split('/').next().unwrap_or_default() {
+        "" | "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+fn access(options: &RegistryOptions) -> Access {
+    let RegistryOptions { tls_verify, ca_cert } = options.clone();
+    Access { tls_verify, ca_cert, credentials: None }
+}
