@@ -1,7 +1,7 @@
 # mydocker: one static binary. On a fresh Debian each target first installs what it needs, and says so.
 #
 #   make             the static binary, target/$(TARGET)/release/mydocker
-#   make demo        build it, then show it: nginx from a Debian root file system, ps, logs, exec
+#   make demo        build it, then show it: nginx on a network of its own, ping, curl, exec, logs
 #   make test        unit and integration tests, as root on this kernel
 #   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
 #   make bench       mydocker, crun, runc and podman side by side, against the budgets
@@ -26,7 +26,7 @@ host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86
     squashfs-tools
 demo_packages := curl debootstrap iptables iputils-ping
 # The peers, and what they are measured with.
-bench_packages := busybox-static crun podman runc
+bench_packages := busybox-static crun iperf3 iptables podman runc
 
 # What compiles the C of the TLS library for the target; a build without it needs none.
 c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)

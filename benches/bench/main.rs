@@ -13,6 +13,7 @@ mod floor;
 mod images;
 mod many;
 mod memory;
+mod network;
 mod output;
 mod peers;
 mod run;
@@ -33,9 +34,10 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 7] = [
+const TOPICS: [Topic; 8] = [
     ("run", run::measure),
     ("exec", exec::measure),
+    ("network", network::measure),
     ("memory", memory::measure),
     ("many", many::measure),
     ("output", output::measure),

@@ -127,6 +127,8 @@ impl Drop for Bench {
         if !ids.is_empty() {
             output(self.us().args(["rm", "-f"]).args(ids.lines()));
         }
+        // The default network's bridge and rules.
+        output(self.us().args(["network", "prune", "-f"]));
         if self.has(PODMAN) {
             output(self.podman().args(["rm", "-af", "-t", "0"]));
             // Its store is not removed by hand alone: it may be mounted.

@@ -18,7 +18,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "root",
         "DIR",
-        "Keep images, containers and volumes in DIR (MYDOCKER_ROOT)",
+        "Keep images, containers, networks and volumes in DIR (MYDOCKER_ROOT)",
         |a, v| {
             a.root = Some(v.into());
             Ok(())

@@ -80,7 +80,7 @@ fn page() -> String {
         ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nAs \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nAs \\-\\-run\\-root.\n",
     );
     out.push_str(
-        ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers and volumes.\n.TP\n.I /run/mydocker\n\
+        ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers, networks and volumes.\n.TP\n.I /run/mydocker\n\
          The state of what runs.\n",
     );
     out.push_str(".SH SEE ALSO\n.BR namespaces (7),\n.BR cgroups (7),\n.BR capabilities (7)\n");

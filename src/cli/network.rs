@@ -359,7 +359,7 @@ pub static RM: Command = Command {
     name: "network rm",
     group: Group::Networks,
     usage: "NETWORK [NETWORK…]",
-    summary: "Remove networks that no container is on",
+    summary: "Remove networks",
     examples: &[],
     operand: Operand::Network,
     operands: (1, MANY),

@@ -306,7 +306,7 @@ impl Engine {
         let _ = std::fs::write(&told, "");
         Some(
             "there is no iptables on this host: containers reach the host and each other, but \
-             nothing beyond, and no port can be published",
+             nothing beyond, and no port can be published; install the package iptables",
         )
     }
 

@@ -150,19 +150,26 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
     }
 }
 
-/// Where systemd-resolved, which puts itself on loopback, writes whom it asks in turn.
-const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
+/// Where resolvers that put themselves on loopback write whom they ask in turn: systemd-resolved,
+/// NetworkManager's dnsmasq, OpenWrt's.
+const UPSTREAMS: [&str; 3] = [
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/tmp/resolv.conf.d/resolv.conf.auto",
+];
 
 fn resolv_conf(names: &Names<'_>) -> String {
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     if names.host_network && names.dns.is_empty() && names.dns_search.is_empty() {
         return host;
     }
-    let upstreams = fs::read_to_string(RESOLVED_UPSTREAMS).ok();
-    let source = match upstreams {
-        // Only where the host's own file has none that a container could reach.
-        Some(upstreams) if !host.lines().any(is_reachable_nameserver) => upstreams,
-        _ => host,
+    let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
+    let source = match is_of_use(&host) || names.host_network {
+        true => host,
+        false => {
+            let mut upstreams = UPSTREAMS.iter().filter_map(|path| fs::read_to_string(path).ok());
+            upstreams.find(is_of_use).unwrap_or(host)
+        }
     };
     let mut text = String::new();
     for line in source.lines() {

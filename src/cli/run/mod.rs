@@ -4,6 +4,7 @@ mod flags;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::attach_options;
+use super::network::warn;
 use super::output::{print_error, print_line};
 use super::parse::missing;
 use super::progress::Progress;
@@ -83,6 +84,10 @@ fn run(call: &Invocation) -> Outcome {
     let options = lower(call, args, operands)?;
     let engine = call.engine()?;
     bring_image(&engine, &options, pull, platform)?;
+    let alone = |network: &String| network == "none" || network == "host" || network.contains(':');
+    if !options.networks.iter().any(alone) {
+        warn(&engine);
+    }
     if detach {
         let id = engine.run_detached(&options)?;
         print_line(&id)?;

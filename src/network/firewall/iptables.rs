@@ -15,7 +15,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +25,6 @@ use crate::error::{Context, Result, fail};
 use crate::sys::netfilter;
 
 const USER: &str = "MYDOCKER-USER";
-const INPUT: &str = "MYDOCKER-INPUT";
 /// Where the tools are if PATH doesn't lead there.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
@@ -34,6 +33,7 @@ pub struct Iptables {
     /// Of the old kind, that doesn't go by nf_tables.
     is_legacy: bool,
     forward: String,
+    input: String,
     dnat: String,
     snat: String,
 }
@@ -63,6 +63,7 @@ impl Iptables {
             restore,
             is_legacy: !name.contains("nft"),
             forward: format!("MYDOCKER-FORWARD{tag}"),
+            input: format!("MYDOCKER-INPUT{tag}"),
             dnat: format!("MYDOCKER-DNAT{tag}"),
             snat: format!("MYDOCKER-SNAT{tag}"),
         })
@@ -118,7 +119,7 @@ impl Iptables {
         let local = "-m addrtype --dst-type LOCAL";
         [
             ("filter", format!("FORWARD -j {}", self.forward)),
-            ("filter", format!("INPUT -j {INPUT}")),
+            ("filter", format!("INPUT -j {}", self.input)),
             ("nat", format!("PREROUTING {local} -j {}", self.dnat)),
             ("nat", format!("OUTPUT {local} -j {}", self.dnat)),
             ("nat", format!("POSTROUTING -j {}", self.snat)),
@@ -132,7 +133,7 @@ impl Iptables {
             line(&mut text, format_args!(":{USER} - [0:0]"));
         }
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
-        line(&mut text, format_args!(":{INPUT} - [0:0]"));
+        line(&mut text, format_args!(":{} - [0:0]", self.input));
         self.push_jumps(&mut text, "filter", saved);
         self.push_input(&mut text, family);
         line(&mut text, format_args!("-A {} -j {USER}", self.forward));
@@ -174,8 +175,9 @@ impl Iptables {
             line(
                 text,
                 format_args!(
-                    "-A {INPUT} -d 127.0.0.0/8 -i {} -m conntrack ! --ctstate RELATED,ESTABLISHED \
+                    "-A {} -d 127.0.0.0/8 -i {} -m conntrack ! --ctstate RELATED,ESTABLISHED \
                      -j DROP",
+                    self.input,
                     all_bridges()
                 ),
             );
@@ -216,7 +218,7 @@ impl Iptables {
                  --to-destination {}",
                 port.from.port(),
                 port.owner,
-                destination(port.to)
+                port.to
             ),
         );
     }
@@ -254,6 +256,40 @@ impl Iptables {
             self.restore(family, &text)?;
         }
         Ok(())
+    }
+
+    /// The text that removes what `everything` made. The owner's own chain stays as long as there is
+    /// a rule in it, or another state root leads to it.
+    fn nothing(&self, saved: &str) -> String {
+        let is_users = |rule: &str| rule.starts_with(&format!("-A {USER} "));
+        let leads_there = |rule: &str| {
+            rule.ends_with(&format!("-j {USER}"))
+                && rule != format!("-A {} -j {USER}", self.forward)
+        };
+        let user_stays = saved.lines().any(|rule| is_users(rule) || leads_there(rule));
+        let user = if user_stays { "" } else { USER };
+        let mut text = String::new();
+        for (table, chains) in [
+            ("filter", vec![self.forward.as_str(), self.input.as_str(), user]),
+            ("nat", vec![self.dnat.as_str(), self.snat.as_str()]),
+        ] {
+            let chains: Vec<&str> =
+                chains.into_iter().filter(|chain| has_chain(saved, chain)).collect();
+            if chains.is_empty() {
+                continue;
+            }
+            line(&mut text, format_args!("*{table}"));
+            for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
+                if has_rule(saved, rule) {
+                    line(&mut text, format_args!("-D {rule}"));
+                }
+            }
+            // All are emptied first: one that another leads to can't go.
+            chains.iter().for_each(|chain| line(&mut text, format_args!("-F {chain}")));
+            chains.iter().for_each(|chain| line(&mut text, format_args!("-X {chain}")));
+            text.push_str("COMMIT\n");
+        }
+        text
     }
 }
 
@@ -296,48 +332,6 @@ impl Backend for Iptables {
     }
 }
 
-impl Iptables {
-    /// The text that removes what `everything` made. The chains that all state roots share stay as
-    /// long as another uses them, and the owner's own as long as there is a rule in it.
-    fn nothing(&self, saved: &str) -> String {
-        let mut text = String::new();
-        let is_shared = saved.lines().any(|rule| {
-            rule.starts_with("-A FORWARD -j MYDOCKER-FORWARD")
-                && rule != format!("-A FORWARD -j {}", self.forward)
-        });
-        let user_is_empty = !saved.lines().any(|rule| rule.starts_with(&format!("-A {USER} ")));
-        for (table, chains) in [
-            ("filter", vec![self.forward.as_str(), INPUT, USER]),
-            ("nat", vec![self.dnat.as_str(), self.snat.as_str()]),
-        ] {
-            let goes = |chain: &str| match chain {
-                INPUT => !is_shared,
-                USER => !is_shared && user_is_empty,
-                _ => true,
-            };
-            let chains: Vec<&str> =
-                chains.into_iter().filter(|chain| has_chain(saved, chain) && goes(chain)).collect();
-            if chains.is_empty() {
-                continue;
-            }
-            line(&mut text, format_args!("*{table}"));
-            for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
-                if has_rule(saved, rule) && chains.iter().any(|chain| rule.ends_with(chain)) {
-                    line(&mut text, format_args!("-D {rule}"));
-                }
-            }
-            for chain in &chains {
-                line(&mut text, format_args!("-F {chain}"));
-            }
-            for chain in &chains {
-                line(&mut text, format_args!("-X {chain}"));
-            }
-            text.push_str("COMMIT\n");
-        }
-        text
-    }
-}
-
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = writeln!(text, "{line}");
@@ -355,10 +349,6 @@ fn has_chain(saved: &str, chain: &str) -> bool {
 
 fn has_rule(saved: &str, rule: &str) -> bool {
     saved.lines().any(|line| line.strip_prefix("-A ") == Some(rule))
-}
-
-fn destination(to: SocketAddr) -> String {
-    to.to_string()
 }
 
 /// The tool of that name, by PATH and then where such tools are.

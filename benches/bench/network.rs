@@ -1,0 +1,121 @@
+//! What a network adds to a `run`, and how fast bytes go over it.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::peers::{Bench, CRUN, PODMAN, US};
+use super::table::{Budget, Table, Value};
+use super::turns::{Contender, output, take, time};
+
+/// Ports that nobody else on the host should want.
+const OUR_PORT: u16 = 48_080;
+const THEIR_PORT: u16 = 48_081;
+/// iperf3's own.
+const IPERF_PORT: u16 = 5201;
+const NAME: &str = "bench-iperf";
+
+pub fn measure(bench: &Bench, table: &mut Table) {
+    starts(bench, table, "network", "run --rm IMAGE true, default bridge", false, 0.8);
+    starts(bench, table, "network-p", "run --rm -p IMAGE true, default bridge", true, 1.2);
+    let rounds = bench.rounds.min(5);
+    if !bench.has(PODMAN) || !Path::new("/usr/bin/iperf3").exists() {
+        eprintln!("bench: podman or iperf3 is not installed; throughput is left out");
+        return;
+    }
+    let serve = |mut command: Command, port: u16| {
+        command.args(["-d", "--name", NAME, "-p", &format!("{port}:{IPERF_PORT}")]);
+        // The host's own programs: the image has none but busybox.
+        for directory in ["/usr", "/lib", "/lib64"].iter().filter(|dir| Path::new(dir).exists()) {
+            command.args(["-v", &format!("{directory}:{directory}:ro")]);
+        }
+        output(command.args(["bb", "/usr/bin/iperf3", "-s"]));
+    };
+    let mut ours = bench.us();
+    ours.arg("run");
+    serve(ours, OUR_PORT);
+    serve(bench.podman_run(), THEIR_PORT);
+    let address = |mut command: Command| {
+        output(command.args(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", NAME]))
+            .trim()
+            .to_owned()
+    };
+    let (ours, theirs) = (address(bench.us()), address(bench.podman()));
+    for (what, topic, ours, theirs) in [
+        (
+            "container to host, bridge",
+            "network-bridge",
+            (&*ours, IPERF_PORT),
+            (&*theirs, IPERF_PORT),
+        ),
+        (
+            "container to host, published port",
+            "network-port",
+            ("127.0.0.1", OUR_PORT),
+            ("127.0.0.1", THEIR_PORT),
+        ),
+    ] {
+        let contenders = vec![
+            Contender::new(US, || throughput(ours.0, ours.1)),
+            Contender::new(PODMAN, || throughput(theirs.0, theirs.1)),
+        ];
+        let figures = take(topic, rounds, contenders);
+        let ours = Value::MBPerSecond(figures.median(US));
+        for (peer, theirs) in figures.peers() {
+            table.against(what, ours, peer, Value::MBPerSecond(theirs), Budget::AtLeast(0.9));
+        }
+    }
+    output(bench.us().args(["rm", "-f", NAME]));
+    output(bench.podman().args(["rm", "-f", "-t", "0", NAME]));
+}
+
+/// A `run` on the default bridge; crun configures no network at all.
+fn starts(bench: &Bench, table: &mut Table, topic: &str, what: &str, publish: bool, most: f64) {
+    let bundle = bench.bundle("true", &["true"]);
+    let flags = |port: u16| match publish {
+        true => vec!["-p".to_owned(), format!("{port}:80")],
+        false => Vec::new(),
+    };
+    let mut contenders = vec![Contender::new(US, || {
+        time(bench.us().args(["run", "--rm"]).args(flags(OUR_PORT)).args(["bb", "true"]))
+    })];
+    if bench.has(CRUN) {
+        contenders.push(Contender::new(CRUN, || {
+            time(bench.runtime(CRUN).arg("run").arg("-b").arg(&bundle).arg("bench-true"))
+        }));
+    }
+    if bench.has(PODMAN) {
+        contenders.push(Contender::new(PODMAN, || {
+            time(bench.podman_run().arg("--rm").args(flags(THEIR_PORT)).args(["bb", "true"]))
+        }));
+    }
+    let figures = take(topic, bench.rounds.min(50), contenders);
+    let ours = Value::Milliseconds(figures.median(US));
+    for (peer, theirs) in figures.peers() {
+        let budget = if peer == CRUN { Budget::AtMost(most) } else { Budget::None };
+        table.against(what, ours, peer, Value::Milliseconds(theirs), budget);
+    }
+}
+
+/// Megabytes a second from a server in a container to us, for a second.
+fn throughput(address: &str, port: u16) -> f64 {
+    const MAX_TRIES: u32 = 50;
+    for _ in 0..MAX_TRIES {
+        let mut iperf = Command::new("iperf3");
+        iperf.args(["-c", address, "-p", &port.to_string(), "-R", "-t", "1", "-f", "M"]);
+        let told = iperf.output().expect("run iperf3");
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        // `[  5]   0.00-1.00   sec  2.51 GBytes  2566 MBytes/sec                  receiver`
+        let line = text.lines().find(|line| line.contains("receiver"));
+        let speed = line.and_then(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let at = words.iter().position(|word| *word == "MBytes/sec")?;
+            words[at - 1].parse::<f64>().ok()
+        });
+        if let Some(speed) = speed {
+            return speed * 1.048_576;
+        }
+        // Not listening yet, or still busy with the one before.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("iperf3 gets nothing from {address}:{port}");
+}
