@@ -94,6 +94,64 @@ pub fn basics() -> Vec<Check> {
     ]
 }
 
+/// Networks, on a host that carries no iptables.
+pub fn networks() -> Vec<Check> {
+    vec![
+        check(
+            "default network",
+            "mydocker run -d --name one bb sh -c 'echo served >/tmp/page; httpd -f -h /tmp' >/dev/null 2>&1
+             address=$(mydocker inspect one | grep -o '\"IPAddress\": \"[0-9.]*' | head -n 1 | grep -o '[0-9.]*$')
+             mydocker run --rm bb sh -c \"until wget -qO- http://$address/page; do sleep 0.2; done\" 2>/dev/null
+             wget -qO- http://$address/page
+             mydocker rm -f one",
+            "served
+             served
+             one",
+        ),
+        check(
+            "network by name",
+            "mydocker network create web >/dev/null 2>&1
+             mydocker run -d --net web --name one bb sh -c 'echo named >/tmp/page; httpd -f -h /tmp' >/dev/null 2>&1
+             mydocker run --rm --net web bb sh -c 'until wget -qO- http://one/page; do sleep 0.2; done' 2>/dev/null
+             mydocker rm -f one
+             mydocker network rm web
+             ls /sys/class/net | grep -c veth
+             test $? = 1",
+            "named
+             one
+             web
+             0",
+        ),
+    ]
+}
+
+/// What a host's flash has to bear: bytes written and flushes, from /proc/diskstats.
+pub fn wear() -> Vec<Check> {
+    vec![check(
+        "flash wear",
+        "count() { awk '$3 == \"vda\" { print int($10 / 2), $19 }' /proc/diskstats; }
+         cost() {
+             sync; sleep 1; before=$(count); label=$1; shift
+             \"$@\" >/dev/null 2>&1; done=$(count); sync; after=$(count)
+             set -- $before $done $after
+             echo \"measured: $label: $(($3 - $1)) kB and $(($4 - $2)) flushes when it comes back, $(($5 - $1)) kB in the end\"
+         }
+         cost 'run --rm' mydocker run --rm --net none bb true
+         cost 'run -d' mydocker run -d --net none --name w bb sh -c 'sleep 1; seq 1 150000; sleep 1000'
+         cost '1 MB of logs' sleep 4
+         test $(mydocker logs w | wc -c) -gt 1000000
+         cost 'an idle minute' sleep 60
+         cost 'stop' mydocker stop -t 0 w
+         cost 'rm' mydocker rm w",
+        "measured: *
+         measured: *
+         measured: *
+         measured: *
+         measured: *
+         measured: *",
+    )]
+}
+
 /// Limits, on a host whose controllers are cgroup v2's.
 pub fn limits() -> Vec<Check> {
     vec![

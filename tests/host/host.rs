@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::debian::{BOOKWORM, Suite};
+use crate::debian::{BOOKWORM, BULLSEYE, Suite};
 use crate::guest::{Guest, Machine, disk};
 use crate::run;
 use crate::tree::{Tree, blank};
@@ -206,7 +206,9 @@ impl Host {
         if self.suite.architecture == "amd64" {
             fs::copy(std::env::current_exe().unwrap(), share.join("escape")).unwrap();
         }
-        busybox_image(&self.suite.busybox(work), &share.join("bb.tar"));
+        // Bullseye's static busybox doesn't look into /etc/hosts: its libc wants a library for that.
+        let suite = if self.suite == BULLSEYE { BOOKWORM } else { self.suite };
+        busybox_image(&suite.busybox(work), &share.join("bb.tar"));
         share
     }
 }

@@ -1,6 +1,6 @@
 //! The hosts, and what is checked on each.
 
-use crate::checks::{basics, check, limits};
+use crate::checks::{basics, check, limits, networks, wear};
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
 use crate::host::{Disk, Host, Root};
 
@@ -30,6 +30,7 @@ fn initramfs() -> Host {
         set_up: "",
         checks: [
             basics(),
+            networks(),
             vec![
                 check(
                     "cgroups get mounted",
@@ -112,7 +113,7 @@ fn disk() -> Host {
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: [basics(), limits()].concat(),
+        checks: [basics(), limits(), networks(), wear()].concat(),
     }
 }
 
@@ -177,12 +178,30 @@ fn small() -> Host {
         name: "d",
         about: "64 MB of memory",
         suite: BOOKWORM,
-        memory_megabytes: 116,
-        root: Root::Ext4 { megabytes: 128 },
+        memory_megabytes: 112,
+        root: Root::Ext4 { megabytes: 384 },
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: basics(),
+        checks: [
+            basics(),
+            vec![check(
+                "memory of an import",
+                "echo measured: $(grep MemTotal /proc/meminfo), of which free: $(grep MemAvailable /proc/meminfo)
+                 # 48 MB of files, more than there is memory for.
+                 mkdir -p /big && cd /big
+                 for n in 1 2 3 4 5 6; do head -c 8000000 /dev/urandom >file$n; done
+                 tar -czf /big.tar.gz . && cd / && rm -r /big && sync
+                 time -f '%M' -o /peak mydocker import /big.tar.gz big >/dev/null
+                 echo measured: peak of the import: $(cat /peak) kB
+                 mydocker run --rm --net none -v /bin/busybox:/bin/busybox big /bin/busybox ls | grep -c file
+                 test $(cat /peak) -lt 24000",
+                "measured: *
+                 measured: *
+                 6",
+            )],
+        ]
+        .concat(),
     }
 }
 
@@ -241,7 +260,11 @@ fn arm() -> Host {
         disks: &[],
         set_up: USUAL,
         // The harness, whose part that one is, is built for this machine only.
-        checks: basics().into_iter().filter(|check| !check.name.contains("chroot")).collect(),
+        checks: [basics(), networks()]
+            .concat()
+            .into_iter()
+            .filter(|check| !check.name.contains("chroot"))
+            .collect(),
     }
 }
 
@@ -255,6 +278,6 @@ fn oldest() -> Host {
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: [basics(), limits()].concat(),
+        checks: [basics(), limits(), networks()].concat(),
     }
 }

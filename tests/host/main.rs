@@ -103,8 +103,10 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     for check in &host.checks {
         let at = Instant::now();
         let verdict = guest.run(&check.file(), check.typed).and_then(|(output, status)| {
-            if arguments.verbose {
-                print!("{output}");
+            for line in output.lines() {
+                if arguments.verbose || line.starts_with("measured: ") {
+                    println!("    {line}");
+                }
             }
             check.judge(&output, &status)
         });

@@ -1,8 +1,8 @@
 //! Pulled plugs: the guest works, loses its power in the midst of it, and must answer truly after.
 //!
-//! A sitting is a guest that imports and removes images, runs and removes containers and volumes,
-//! by a script made by chance, and prints a mark as each command comes back. qemu is killed at a
-//! random moment. From the log of what was written to the disk (`blocklog`) the disk is made anew
+//! A sitting is a guest that imports and removes images, runs and removes containers, makes and
+//! removes volumes and networks, by a script made by chance, and prints a mark as each command comes
+//! back. qemu is killed at a random moment. From the log of what was written to the disk (`blocklog`) the disk is made anew
 //! as it would be after the plug was pulled then, and for some random moments before: each is a
 //! round. A guest boots from it and tells what is there; it is held against the marks that had come
 //! by that moment. What was reported done must be there and work, what was reported removed must
@@ -123,7 +123,7 @@ fn host() -> Host {
 /// Steps by chance, each possible after those before it.
 fn script(chance: &mut Chance) -> Vec<Step> {
     let mut there: Vec<(String, bool)> = Vec::new();
-    for kind in ["image", "container", "volume"] {
+    for kind in ["image", "container", "volume", "network"] {
         there.extend((1..=4).map(|number| (format!("{kind} {}{number}", &kind[..1]), false)));
     }
     let mut steps = Vec::new();
@@ -143,8 +143,8 @@ fn script(chance: &mut Chance) -> Vec<Step> {
                 (format!("run -d --net none --name {name} base sleep 1000"), Some(0))
             }
             ("container", true) => (format!("rm -f {name}"), None),
-            ("volume", false) => (format!("volume create {name}"), Some(0)),
-            _ => (format!("volume rm {name}"), None),
+            (_, false) => (format!("{kind} create {name}"), Some(0)),
+            (_, true) => (format!("{kind} rm {name}"), None),
         };
         *is_there = becomes.is_some();
         steps.push(Step { thing: thing.clone(), becomes, command });
@@ -154,6 +154,8 @@ fn script(chance: &mut Chance) -> Vec<Step> {
 
 /// Tells what is there and whether it works; what mydocker complains of comes along.
 const LOOK: &str = "
+    # That there is no iptables is said once.
+    mydocker run --rm base true >/dev/null 2>&1
     for image in $(mydocker images --format '{{.Repository}}' | grep -v none); do
         echo image $image $(mydocker run --rm --net none $image cat /etc/version)
     done
@@ -164,6 +166,9 @@ const LOOK: &str = "
     done
     for volume in $(mydocker volume ls -q); do
         mydocker run --rm --net none -v $volume:/data base touch /data/x && echo volume $volume v0
+    done
+    for network in $(mydocker network ls --format '{{.Name}}' | grep '^n[0-9]$'); do
+        mydocker run --rm --net $network base true && echo network $network v0
     done
     if mydocker system check --help >/dev/null 2>&1; then
         mydocker system check --repair >/dev/null; mydocker system check
@@ -312,7 +317,7 @@ fn judge(said: &str, status: &str, allowed: &[(String, Vec<Option<u8>>)]) -> Res
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["image", "base", "v1"] | ["running", "0"] | ["v1"] => {}
-            [kind @ ("image" | "container" | "volume"), name, version] => {
+            [kind @ ("image" | "container" | "volume" | "network"), name, version] => {
                 let version = version.trim_start_matches('v').parse().unwrap_or(u8::MAX);
                 there.push((format!("{kind} {name}"), version));
             }
