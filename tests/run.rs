@@ -139,7 +139,9 @@ fn removed_at_its_end_whatever_that_is() {
         let left = std::fs::read_dir(host.state_root().join("containers")).unwrap();
         left.map(|entry| entry.unwrap().file_name()).eq(["names"])
     });
-    assert_eq!(std::fs::read_dir(host.run_root()).unwrap().count(), 0);
+    let left = std::fs::read_dir(host.run_root()).unwrap();
+    let is_id = |name: &std::ffi::OsStr| name.len() == 64;
+    assert!(!left.into_iter().any(|entry| is_id(&entry.unwrap().file_name())));
 }
 
 #[test]

@@ -8,9 +8,9 @@
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::Digest;
 use super::load::Archive;
+use super::manifest::{Descriptor, Document, Manifest};
 use super::platform::Platform;
 use super::reference::Reference;
-use super::registry::manifest::{Descriptor, Document, Manifest};
 use super::store::NewImage;
 use crate::error::{Result, fail};
 use crate::json::{Node, parse};

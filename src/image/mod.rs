@@ -18,6 +18,7 @@ mod layer_tar;
 mod layers;
 mod layout;
 mod load;
+mod manifest;
 pub mod platform;
 #[cfg(feature = "pull")]
 pub mod pull;

@@ -14,14 +14,14 @@ use super::at_once::at_once;
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layers::Staged;
+use super::manifest::{
+    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
+};
 use super::platform::Platform;
 use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
 use super::registry::fetch::{Fetch, Partial};
 use super::registry::http::Payload;
-use super::registry::manifest::{
-    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
-};
 use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::{ImageStore, NewImage};

@@ -15,12 +15,12 @@ use super::at_once::at_once;
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layer_tar::{Hashing, LayerTar};
+use super::manifest::{
+    Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
+};
 use super::reference::Reference;
 use super::registry::endpoint::{Endpoint, patiently};
 use super::registry::http::{Attempt, Failure, Head, Payload};
-use super::registry::manifest::{
-    Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
-};
 use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::ImageStore;

@@ -16,9 +16,9 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
+use super::super::manifest::Descriptor;
 use super::endpoint::{Answer, Endpoint, MAX_TRIES, wait};
 use super::http::{Attempt, Body, Failure, Payload};
-use super::manifest::Descriptor;
 use super::url::{Origin, Url};
 use crate::error::{Context, Error, Result};
 use crate::store::{make_dir, remove_file};

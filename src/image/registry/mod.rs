@@ -2,8 +2,7 @@
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` for who we
 //! are; `fetch` is a blob's bytes through cuts and stalls; `connect` makes connections, with
-//! `proxy`, `tls` and `http` below it. `manifest` is what registries hold, `settings` what the
-//! administrator says of them.
+//! `proxy`, `tls` and `http` below it; `settings` is what the administrator says of them.
 
 mod auth;
 mod base64;
@@ -12,7 +11,6 @@ pub mod credentials;
 pub mod endpoint;
 pub mod fetch;
 pub mod http;
-pub mod manifest;
 mod proxy;
 mod settings;
 mod tls;

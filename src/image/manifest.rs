@@ -3,9 +3,9 @@
 
 use miniserde::json::Value;
 
-use super::super::config::MAX_LAYERS;
-use super::super::digest::Digest;
-use super::super::platform::Platform;
+use super::config::MAX_LAYERS;
+use super::digest::Digest;
+use super::platform::Platform;
 use crate::error::{Result, fail};
 use crate::json::{Node, parse};
 
