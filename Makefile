@@ -19,7 +19,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file iproute2 \
-    iptables iputils-ping openssl \
+    iptables iputils-ping libcap2-bin openssl \
     podman qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \

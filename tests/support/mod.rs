@@ -255,6 +255,11 @@ pub fn busybox_archive() -> PathBuf {
     busybox::archive()
 }
 
+/// The archive of `bb`'s root file system.
+pub fn busybox_image() -> PathBuf {
+    busybox::archive()
+}
+
 /// The archive of a Debian root file system with `packages`; see `debian.rs`.
 pub fn debian_image(packages: &[&str]) -> PathBuf {
     debian::archive(packages)

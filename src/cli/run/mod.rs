@@ -114,13 +114,16 @@ fn bring_image(
     pull: Pull,
     platform: Option<String>,
 ) -> Result<()> {
+    if options.rootfs.is_some() {
+        return Ok(());
+    }
     let name = &options.image;
     let wanted = match pull {
         Pull::Always => true,
         Pull::Missing => !engine.has_image(name)?,
         Pull::Never => false,
     };
-    if !wanted || options.rootfs.is_some() {
+    if !wanted {
         return Ok(());
     }
     if pull == Pull::Missing && !options.quiet {

@@ -1,0 +1,287 @@
+//! Images from archives: import, load, the drop folder, names, defaults, removal.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+use support::Host;
+
+/// The output of a shell on the host, which must succeed.
+fn sh(script: &str) -> Vec<u8> {
+    let done = Command::new("sh").args(["-ec", script]).stderr(Stdio::inherit()).output().unwrap();
+    assert!(done.status.success(), "{script}");
+    done.stdout
+}
+
+fn busybox_tar() -> String {
+    support::busybox_image().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_import_reads_files_and_pipes_plain_and_packed() {
+    let tar = busybox_tar();
+    let host = Host::new();
+    let plain = std::fs::read(&tar).unwrap();
+    let mut ids = Vec::new();
+    for (name, packer) in [("plain", "cat"), ("gzip", "gzip -1"), ("zstd", "zstd -q")] {
+        let packed = sh(&format!("{packer} <{tar}"));
+        let file = host.file(name, &packed);
+        host.mydocker(["import", file.to_str().unwrap(), &format!("{name}:file")]);
+        host.feed(packed, ["import", "-", &format!("{name}:pipe")]);
+        for tag in ["file", "pipe"] {
+            let image = format!("{name}:{tag}");
+            host.mydocker(["run", "--rm", &image, "echo", name]).stdout(&format!("{name}\n"));
+            ids.push(host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", &image]).text());
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one layer, however it was packed: {ids:?}");
+    host.mydocker([
+        "import",
+        "-m",
+        "why",
+        "-c",
+        "CMD [\"echo\", \"hi\"]",
+        "-c",
+        "ENV A=1",
+        &tar,
+        "c",
+    ]);
+    host.mydocker(["run", "--rm", "c"]).stdout("hi\n");
+    host.mydocker(["history", "--format", "{{.Comment}}", "c"]).stdout("why\n");
+    host.mydocker(["import", "-c", "ONBUILD RUN x", &tar, "c"]).refused("ONBUILD is for builds");
+    for (name, bytes) in [("truncated", &plain[..plain.len() / 2]), ("empty", &[][..])] {
+        host.mydocker(["import", host.file(name, bytes).to_str().unwrap(), name])
+            .refused("truncated");
+        host.mydocker(["image", "inspect", name]).exits(1);
+    }
+    host.mydocker(["import", "/nowhere.tar", "x"]).refused("/nowhere.tar");
+}
+
+#[test]
+fn a_dropped_tar_is_an_image() {
+    let tar = busybox_tar();
+    let host = Host::new();
+    host.mydocker(["run", "dropped", "true"]).exits(125);
+    let drop = host.state_root().join("images/drop");
+    std::fs::create_dir_all(&drop).unwrap();
+    std::fs::copy(&tar, drop.join("dropped.tar")).unwrap();
+    host.mydocker(["run", "--rm", "dropped", "echo", "hi"]).stdout("hi\n");
+    host.mydocker(["images"]).stdout_has("dropped");
+}
+
+#[test]
+fn a_plain_directory_is_a_root() {
+    let tar = busybox_tar();
+    let host = Host::new();
+    let root = host.scratch().join("root");
+    std::fs::create_dir(&root).unwrap();
+    sh(&format!("tar -C {} -xf {tar}", root.display()));
+    let dir = root.to_str().unwrap();
+    host.mydocker(["run", "--rm", "--rootfs", dir, "sh", "-c", "echo hi | tee /made"])
+        .stdout("hi\n");
+    assert_eq!(std::fs::read_to_string(root.join("made")).unwrap(), "hi\n");
+}
+
+/// A tree of everything that a tar can hold.
+const TREE: &str = "mkdir -p d/e deep; echo hi >d/f; ln d/f d/hard; ln d/f hard2; ln -s ../x d/link; \
+    ln -s /abs abs; : >empty; head -c 70000 /dev/urandom >big; chmod 4755 big; chmod 1777 d/e; \
+    chmod 2750 deep; truncate -s 5M hole; printf x | dd of=hole bs=1 seek=2097152 conv=notrunc \
+    status=none; mkfifo fifo; mknod null c 1 3; mknod disk b 250 70000; \
+    n=$(printf 'n%.0s' $(seq 120)); mkdir -p $n/$n; echo long >$n/$n/$n; ln -s $n/$n/$n longlink; \
+    printf 'x' >'odd name
+with newline'; printf x >\"$(printf 'latin\\351')\"; chown 70000:3000000 empty; chown -h 12:34 d/link; \
+    cp /bin/busybox caps; setcap cap_net_raw+ep caps; touch -d 1960-01-02 old; \
+    touch -d 2200-01-01 future; touch -d @1234567890.5 d; chmod 000 empty";
+
+/// What `find` and friends tell of every entry below the working directory.
+const LIST: &str = "find . -printf '%p %y %m %U:%G %s %Ts %l %n\\n' | sort; \
+    find . -type f -print0 | sort -z | xargs -0 sha256sum; getcap caps; \
+    stat -c '%n %t:%T' null disk; stat -c %b hole";
+
+#[test]
+fn layers_hold_what_gnu_tar_unpacks() {
+    if Command::new("getcap").arg("-h").output().is_err() {
+        skip!("getcap and setcap are missing: apt-get install libcap2-bin");
+    }
+    let host = Host::new();
+    let base = host.scratch();
+    let dir = base.display();
+    sh(&format!("mkdir {dir}/tree; cd {dir}/tree; {TREE}"));
+    for (at, format) in [
+        "gnu --sparse",
+        "pax --xattrs --xattrs-include=* --sparse",
+        "pax --xattrs \
+        --xattrs-include=* --sparse --sparse-version=0.1",
+        "pax --xattrs --xattrs-include=*",
+    ]
+    .iter()
+    .enumerate()
+    {
+        sh(&format!("tar -C {dir}/tree --format={format} -cf {dir}/{at}.tar ."));
+        sh(&format!(
+            "mkdir {dir}/{at}; tar -C {dir}/{at} --xattrs --xattrs-include=* --same-owner -xpf {dir}/{at}.tar"
+        ));
+        host.mydocker(["import", &format!("{dir}/{at}.tar"), &format!("t:{at}")]);
+        let id =
+            host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", &format!("t:{at}")]).text();
+        let id = id.trim_matches(['[', ']', '"']).replace("sha256:", "");
+        let ours = host.state_root().join("layers").join(id).join("fs");
+        let list =
+            |dir: &str| String::from_utf8_lossy(&sh(&format!("cd {dir}; {LIST}"))).into_owned();
+        let (ours, theirs) = (list(ours.to_str().unwrap()), list(&format!("{dir}/{at}")));
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            assert_eq!(ours, theirs, "{format}");
+        }
+        assert_eq!(ours.lines().count(), theirs.lines().count(), "{format}");
+    }
+}
+
+/// A docker-archive made by the host's tools: each layer is a script that fills a directory.
+fn archive(host: &Host, name: &str, config: &str, layers: &[String]) -> String {
+    let dir = host.scratch().join(format!("archive-{}", name.replace([':', '/'], "-")));
+    std::fs::create_dir(&dir).unwrap();
+    let at = dir.display();
+    let mut ids = Vec::new();
+    for (number, script) in layers.iter().enumerate() {
+        sh(&format!(
+            "mkdir {at}/{number} {at}/tree{number}; cd {at}/tree{number}; {script}; \
+             tar --sort=name -cf {at}/{number}/layer.tar --null --verbatim-files-from -T /dev/null; \
+             tar --sort=name -cf {at}/{number}/layer.tar *  .[!.]* 2>/dev/null || \
+             tar --sort=name -cf {at}/{number}/layer.tar $(ls -A); rm -rf {at}/tree{number}"
+        ));
+        let sum = sh(&format!("sha256sum {at}/{number}/layer.tar"));
+        ids.push(format!("\"sha256:{}\"", String::from_utf8_lossy(&sum[..64])));
+    }
+    let document = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{config},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        ids.join(",")
+    );
+    std::fs::write(dir.join("config.json"), document).unwrap();
+    let names: Vec<String> = (0..layers.len()).map(|at| format!("\"{at}/layer.tar\"")).collect();
+    let manifest = format!(
+        r#"[{{"Config":"config.json","RepoTags":["{name}"],"Layers":[{}]}}]"#,
+        names.join(",")
+    );
+    std::fs::write(dir.join("manifest.json"), manifest).unwrap();
+    let path = host.scratch().join(format!("{}.tar", name.replace([':', '/'], "-")));
+    sh(&format!("tar -C {at} -cf {} .", path.display()));
+    path.to_str().unwrap().to_owned()
+}
+
+fn base() -> String {
+    "mkdir -p bin dir/sub other opq; cp /bin/busybox bin/; ln -s busybox bin/sh; ln -s busybox bin/ls; \
+     ln -s busybox bin/cat; ln -s busybox bin/echo; echo base >dir/file; echo x >dir/sub/deep; echo x >other/gone; \
+     echo low >opq/low; echo old >replaced"
+        .to_owned()
+}
+
+#[test]
+fn whiteouts_hide_and_opaque_directories_start_anew() {
+    let host = Host::new();
+    let layers = [
+        base(),
+        "mkdir -p dir opq other; : >dir/.wh.file; : >dir/.wh.sub; : >opq/.wh..wh..opq; echo top >opq/top; \
+         : >other/.wh.gone; : >.wh.replaced"
+            .to_owned(),
+        "mkdir -p replaced dir; echo new >replaced/inside; echo again >dir/file".to_owned(),
+    ];
+    host.mydocker(["load", "-i", &archive(&host, "w:1", r#"{"Cmd":["/bin/sh"]}"#, &layers)])
+        .stdout("Loaded image: w:1\n");
+    host.mydocker([
+        "run",
+        "--rm",
+        "w:1",
+        "/bin/sh",
+        "-c",
+        "/bin/ls dir opq other replaced; /bin/cat dir/file replaced/inside",
+    ])
+    .stdout("dir:\nfile\n\nopq:\ntop\n\nother:\n\nreplaced:\ninside\nagain\nnew\n");
+}
+
+#[test]
+fn a_hundred_layers_make_one_root() {
+    let host = Host::new();
+    let mut layers = vec![base()];
+    for at in 1..100 {
+        let mut script = format!("mkdir -p dir; echo {at} >file{at}; echo {at} >dir/last");
+        if at > 1 {
+            let _ = write!(script, "; : >.wh.file{}", at - 1);
+        }
+        layers.push(script);
+    }
+    host.mydocker(["load", "-i", &archive(&host, "hundred", r#"{"Env":["PATH=/bin"]}"#, &layers)]);
+    host.mydocker(["run", "--rm", "hundred", "sh", "-c", "ls -d file*; cat dir/last"])
+        .stdout("file99\n99\n");
+    let run = ["run", "--name", "c", "hundred", "sh", "-c", "echo more >/more"];
+    host.mydocker(run);
+    host.mydocker(["commit", "c", "more"]);
+    let saved = host.mydocker(["save", "more"]).bytes();
+    let other = Host::new();
+    other.feed(saved, ["load"]);
+    other.mydocker(["run", "--rm", "more", "cat", "/more", "/dir/last"]).stdout("more\n99\n");
+}
+
+#[test]
+fn an_images_defaults_are_honoured() {
+    let host = Host::new();
+    let config = r#"{"Env":["PATH=/bin","A=image","B=image"],"Entrypoint":["sh","-c"],
+        "Cmd":["echo $A $B $PWD $(id -u):$(id -g) $0","zero"],"WorkingDir":"/dir/sub","User":"12:34",
+        "StopSignal":"SIGUSR1","Volumes":{"/vol":{}},"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{}}}"#;
+    let layer = base()
+        + "; ln -s busybox bin/id; ln -s busybox bin/sleep; ln -s busybox bin/touch; \
+        mkdir -m 777 vol; echo seed >vol/seed";
+    host.mydocker(["load", "-i", &archive(&host, "d", config, &[layer])]);
+    host.mydocker(["run", "--rm", "-e", "B=mine", "d"]).stdout("image mine /dir/sub 12:34 zero\n");
+    host.mydocker(["run", "--rm", "d", "echo other"]).stdout("other\n");
+    host.mydocker(["run", "--rm", "--entrypoint", "echo", "d"]).stdout("\n");
+    host.mydocker(["run", "--rm", "--entrypoint", "echo", "d", "x"]).stdout("x\n");
+    host.mydocker(["run", "--rm", "-w", "/", "-u", "0", "d", "echo $PWD $(id -u)"]).stdout("/ 0\n");
+    host.mydocker(["run", "--rm", "d", "cat /vol/seed"]).stdout("seed\n");
+    host.mydocker([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "d",
+        "trap 'echo usr1; exit 3' USR1; while :; do sleep 0.1; done",
+    ]);
+    host.mydocker(["stop", "c"]);
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "3");
+    host.mydocker(["logs", "c"]).stdout("usr1\n");
+    assert_eq!(host.inspect("c", "{{.Config.Labels.k}}"), "v");
+    assert_eq!(host.inspect("c", "{{json .Config.ExposedPorts}}"), "{\"80/tcp\":{}}");
+    assert_eq!(host.mydocker(["image", "inspect", "-f", "{{.Config.User}}", "d"]).text(), "12:34");
+}
+
+#[test]
+fn names_come_and_go() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["images", "-q", "--no-trunc"]).text();
+    host.mydocker(["tag", "bb", "me/two:2"]);
+    host.mydocker(["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=me/*"])
+        .stdout("me/two:2\n");
+    host.mydocker(["images", "-q", "--no-trunc"]).stdout(&format!("{id}\n"));
+    host.mydocker(["images", "--digests"]).stdout_has("<none>");
+    host.mydocker(["rmi", &id]).exits(1).stderr_has("several names");
+    host.mydocker(["create", "--name", "user", "bb", "true"]);
+    host.mydocker(["rmi", "bb", "nosuch"])
+        .exits(1)
+        .stdout_has("Untagged: bb:latest")
+        .stderr_has("nosuch");
+    host.mydocker(["rmi", "me/two:2"]).exits(1).stderr_has("user");
+    host.mydocker(["rmi", "-f", "me/two:2"]).stdout("Untagged: me/two:2\n");
+    host.mydocker(["images", "-q", "--filter", "dangling=true", "--no-trunc"])
+        .stdout(&format!("{id}\n"));
+    host.mydocker(["image", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
+    host.mydocker(["start", "-a", "user"]);
+    host.mydocker(["system", "df"]).stdout_has("Images").stdout_has("Local Volumes");
+    host.mydocker(["container", "prune", "-f"]).stdout_has("Deleted Containers:");
+    host.mydocker(["system", "prune", "-a", "-f", "--volumes"]).stdout_has(&id);
+    host.mydocker(["images", "-q"]).stdout("");
+    let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap();
+    let layers: Vec<_> = layers.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(layers.iter().all(|name| name.len() != 64), "{layers:?}");
+    host.mydocker(["tag", "nosuch", "x"]).refused("no such image: nosuch");
+}

@@ -1,0 +1,229 @@
+//! Archives that try to get out, and broken ones: nothing outside is touched, nothing half-made left.
+
+mod support;
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use support::Host;
+
+/// A tar's entries, written by hand: what no sane tool would make.
+#[derive(Default)]
+struct Tar(Vec<u8>);
+
+impl Tar {
+    fn entry(mut self, kind: u8, name: &str, link: &str, data: &[u8]) -> Tar {
+        let mut header = [0; 512];
+        let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+        put(0, name.as_bytes());
+        put(100, b"0000755");
+        put(108, b"0000000");
+        put(116, b"0000000");
+        put(124, format!("{:011o}", data.len()).as_bytes());
+        put(136, b"00000000000\0        ");
+        put(156, &[kind]);
+        put(157, link.as_bytes());
+        put(257, b"ustar\x0000");
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self.0.extend_from_slice(&header);
+        self.0.extend_from_slice(data);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, name: &str, data: &str) -> Tar {
+        self.entry(b'0', name, "", data.as_bytes())
+    }
+
+    fn link(self, name: &str, target: &str) -> Tar {
+        self.entry(b'2', name, target, b"")
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend([0; 1024]);
+        self.0
+    }
+}
+
+/// What is in the state directory, locks aside.
+fn left(host: &Host) -> Vec<String> {
+    let mut names = Vec::new();
+    for dir in ["layers", "images/refs", "images/blobs/sha256", "images"] {
+        let Ok(entries) = std::fs::read_dir(host.state_root().join(dir)) else { continue };
+        let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.extend(
+            entries.filter(|name| !matches!(&name[..], ".lock" | "refs" | "blobs" | "sha256")),
+        );
+    }
+    names
+}
+
+#[test]
+fn what_leads_outside_is_refused_or_stays_inside() {
+    let host = Host::new();
+    let canary = host.file("canary", "alive");
+    let dir = host.scratch();
+    let out = dir.to_str().unwrap();
+    let up = "../".repeat(20);
+    let refused = [
+        ("dotdot", Tar::default().file("../escape", "x")),
+        ("deep dotdot", Tar::default().file("a/../../escape", "x")),
+        ("whiteout of ..", Tar::default().file("a/.wh...", "")),
+        ("whiteout of nothing", Tar::default().file("a/.wh.", "")),
+        ("hard link out", Tar::default().entry(b'1', "h", &format!("{up}{out}/canary"), b"")),
+        ("absolute hard link", Tar::default().entry(b'1', "h", &format!("{out}/canary"), b"")),
+        ("the top as a link", Tar::default().link("./", out)),
+        (
+            "hard link through a link",
+            Tar::default().link("l", out).entry(b'1', "h", "l/canary", b""),
+        ),
+    ];
+    for (what, tar) in refused {
+        host.feed(tar.end(), ["import", "-", "x"]).refused("unpack '");
+        assert_eq!(left(&host), [""; 0], "{what}");
+    }
+    let inside = [
+        ("absolute", Tar::default().file(&format!("{out}/canary"), "no")),
+        ("absolute link, then through it", Tar::default().link("l", out).file("l/canary", "no")),
+        (
+            "relative link, then through it",
+            Tar::default().link("l", &format!("{up}{out}")).file("l/canary", "no"),
+        ),
+        (
+            "link as a file, then over it",
+            Tar::default().link("l", canary.to_str().unwrap()).file("l", "no"),
+        ),
+        (
+            "directory over a link",
+            Tar::default().link("d", out).entry(b'5', "d/", "", b"").file("d/canary", "no"),
+        ),
+        ("whiteout through a link", Tar::default().link("l", out).file("l/.wh.canary", "")),
+        ("opaque through a link", Tar::default().link("l", out).file("l/.wh..wh..opq", "")),
+        (
+            "device over a link",
+            Tar::default().link("l", canary.to_str().unwrap()).entry(b'6', "l", "", b""),
+        ),
+    ];
+    for (what, tar) in inside {
+        // Some are refused for want of a directory; none may reach the host.
+        host.feed(tar.end(), ["import", "-", "x"]).status();
+        assert_eq!(std::fs::read_to_string(&canary).unwrap(), "alive", "{what}");
+        assert!(!Path::new(out).metadata().unwrap().file_type().is_fifo(), "{what}");
+        let names: Vec<_> =
+            std::fs::read_dir(out).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["canary"], "{what}");
+        host.mydocker(["image", "prune", "-a", "-f"]);
+    }
+}
+
+#[test]
+fn a_broken_archive_leaves_nothing() {
+    let host = Host::new();
+    let tar = Tar::default().file("a", &"x".repeat(5000)).file("b", "y").end();
+    // The end mark's second block may be missing, as other tools have it.
+    for length in [0, 1, 511, 512, 700, 5632, tar.len() - 1024] {
+        host.feed(&tar[..length], ["import", "-", "x"]).exits(125);
+        assert_eq!(left(&host), [""; 0], "{length}");
+    }
+    for at in [0, 100, 130, 148, 156, 5632 + 10] {
+        let mut bytes = tar.clone();
+        bytes[at] ^= 0x55;
+        host.feed(bytes, ["import", "-", "x"]).refused("checksum");
+        assert_eq!(left(&host), [""; 0], "{at}");
+    }
+}
+
+#[test]
+fn a_killed_import_leaves_nothing_that_matters() {
+    let host = Host::with_busybox();
+    let mut tar = Tar::default();
+    for at in 0..2000 {
+        tar = tar.file(&format!("d/{at}"), &"x".repeat(3000));
+    }
+    let tar = tar.end();
+    let path = host.file("big.tar", &tar);
+    for delay_ms in [1, 3, 10, 30, 60] {
+        let import = host.background(["import", path.to_str().unwrap(), "big"]);
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        import.signal(rustix::process::Signal::KILL);
+        import.wait().status();
+    }
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    host.mydocker(["import", path.to_str().unwrap(), "big"]);
+    host.mydocker(["system", "check", "--repair"]).status();
+    host.mydocker(["system", "check"]);
+    let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap();
+    let names: Vec<_> =
+        layers.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().all(|name| !name.starts_with(".unpack")), "{names:?}");
+}
+
+/// Loads, tags, removals and runs at once, some of them killed at any moment: in the end every image
+/// that is listed runs, and the check finds nothing to mend but what the killed left.
+#[test]
+fn two_hundred_changes_at_once_with_kills_leave_a_whole_store() {
+    const CHANGES: u64 = 200;
+    const AT_ONCE: u64 = 8;
+    let seed = match std::env::var("SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+    };
+    eprintln!("SEED={seed}");
+    let host = Host::with_busybox();
+    // Two images that share a layer, and one of each its own.
+    for name in ["one", "two"] {
+        host.mydocker(["run", "--name", name, "bb", "sh", "-c", &format!("echo {name} >/{name}")]);
+        host.mydocker(["commit", name, &format!("{name}:0")]);
+        let archive = host.scratch().join(name);
+        host.mydocker(["save", "-o", archive.to_str().unwrap(), &format!("{name}:0")]);
+        host.mydocker(["rm", name]);
+    }
+    let archive = |name: &str| host.scratch().join(name).to_str().unwrap().to_owned();
+    let next = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..AT_ONCE {
+            let (host, next, archive) = (&host, &next, &archive);
+            scope.spawn(move || {
+                // xorshift64*
+                let mut state = (seed ^ (worker + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;
+                let mut random = move |below: u64| {
+                    state ^= state >> 12;
+                    state ^= state << 25;
+                    state ^= state >> 27;
+                    (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+                };
+                while next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < CHANGES {
+                    let name = ["one", "two"][random(2) as usize];
+                    let tag = format!("{name}:{}", random(3));
+                    let other = format!("{name}:{}", random(3));
+                    let args: Vec<String> = match random(5) {
+                        0 | 1 => vec!["load".into(), "-i".into(), archive(name)],
+                        2 => vec!["tag".into(), tag, other],
+                        3 => vec!["rmi".into(), tag],
+                        _ => ["run", "--rm", &tag, "true"].map(str::to_owned).to_vec(),
+                    };
+                    let call = host.background(args.iter());
+                    if random(3) == 0 {
+                        std::thread::sleep(std::time::Duration::from_micros(random(30_000)));
+                        call.signal(rustix::process::Signal::KILL);
+                    }
+                    call.wait().status();
+                }
+            });
+        }
+    });
+    let images = host.mydocker(["images", "--format", "{{.ID}}"]).lines();
+    assert!(!images.is_empty());
+    for image in &images {
+        host.mydocker(["run", "--rm", image, "true"]);
+    }
+    for name in ["one", "two"] {
+        host.mydocker(["load", "-i", &archive(name)]);
+        host.mydocker(["run", "--rm", &format!("{name}:0"), "cat", &format!("/{name}")])
+            .stdout(&format!("{name}\n"));
+    }
+    host.mydocker(["ps", "-a"]);
+    host.mydocker(["system", "check", "--repair"]).status();
+    host.mydocker(["system", "check"]);
+}
