@@ -5,8 +5,6 @@
 //! `container` → `runtime` → `store` → `sys`; imports only point down that list.
 
 #![deny(unsafe_code)]
-// Until `system check`, `pause` and seccomp use what waits for them.
-#![allow(dead_code)]
 
 mod cli;
 mod container;

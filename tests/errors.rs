@@ -9,7 +9,7 @@ fn wrong_calls_of_run() {
     let host = Host::with_busybox();
     for (line, part) in [
         ("run", "IMAGE"),
-        ("run nosuchimage true", "no such image: 'nosuchimage'"),
+        ("run --pull never nosuchimage true", "no such image: 'nosuchimage'"),
         ("run --nosuch bb true", "--nosuch"),
         ("run --memroy 1g bb true", "--memory"),
         ("run -Z bb true", "-Z"),

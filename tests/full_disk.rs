@@ -74,16 +74,9 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
 
 /// The image `bb` on a disk of its own.
 fn small_host() -> (Host, SmallDisk, PathBuf) {
-    let source = Host::with_busybox();
-    drop(source);
     let host = Host::new();
     let disk = SmallDisk::new(&host, 16);
-    // As the harness keeps it.
-    let archive = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .ancestors()
-        .map(|dir| dir.join("images/busybox.tar"))
-        .find(|path| path.exists())
-        .unwrap();
+    let archive = support::busybox_archive();
     (host, disk, archive)
 }
 

@@ -223,7 +223,6 @@ fn state(status: &Status) -> &'static str {
     match status {
         Status::Created => "created",
         Status::Running { .. } => "running",
-        Status::Paused { .. } => "paused",
         Status::Restarting { .. } => "restarting",
         Status::Exited { .. } => "exited",
         Status::Dead { .. } => "dead",
@@ -233,12 +232,9 @@ fn state(status: &Status) -> &'static str {
 fn push_status(out: &mut String, status: &Status, now: Instant) {
     match status {
         Status::Created => out.push_str("Created"),
-        Status::Running { started, .. } | Status::Paused { started, .. } => {
+        Status::Running { started, .. } => {
             out.push_str("Up ");
             push_human_span(out, now.seconds() - started.seconds());
-            if matches!(status, Status::Paused { .. }) {
-                out.push_str(" (Paused)");
-            }
         }
         Status::Restarting { code, finished } => {
             out.push_str("Restarting (");

@@ -216,12 +216,12 @@ impl Audience {
     pub fn see_out(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
         while !self.clients.is_empty() {
-            self.say_goodbye(log, code, &mut buffer);
             let clients = self.clients.iter();
             let mut fds: Vec<_> =
                 clients.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect();
-            // Interrupted or not: tried again above.
+            // Interrupted or not: tried again below.
             let _ = poll(&mut fds, None);
+            self.say_goodbye(log, code, &mut buffer);
         }
     }
 }

@@ -110,7 +110,7 @@ impl Engine {
 }
 
 fn is_active(status: &Status) -> bool {
-    matches!(status, Status::Running { .. } | Status::Paused { .. } | Status::Restarting { .. })
+    matches!(status, Status::Running { .. } | Status::Restarting { .. })
 }
 
 impl DiskUse {

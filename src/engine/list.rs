@@ -16,11 +16,8 @@ impl Engine {
         let mut views = Vec::new();
         for id in all_ids(&self.roots)? {
             let Some(view) = self.view(&id) else { continue };
-            let shown = all
-                || matches!(
-                    view.status,
-                    Status::Running { .. } | Status::Paused { .. } | Status::Restarting { .. }
-                );
+            let shown =
+                all || matches!(view.status, Status::Running { .. } | Status::Restarting { .. });
             if shown && matches(&view, filters) {
                 views.push(view);
             }
@@ -58,7 +55,7 @@ impl Engine {
             Err(error) => Status::Dead { reason: error.to_string() },
         };
         let (ports, addresses) = match status {
-            Status::Running { .. } | Status::Paused { .. } => self.reachable_at(&record),
+            Status::Running { .. } => self.reachable_at(&record),
             _ => (Vec::new(), Vec::new()),
         };
         let mounts = record.mounts.iter();

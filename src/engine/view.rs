@@ -30,10 +30,6 @@ pub enum Status {
         pid: i32,
         started: Instant,
     },
-    Paused {
-        pid: i32,
-        started: Instant,
-    },
     /// Ended so, and waiting to be begun again.
     Restarting {
         code: u8,
@@ -126,7 +122,6 @@ impl Status {
         match self {
             Status::Created => "created",
             Status::Running { .. } => "running",
-            Status::Paused { .. } => "paused",
             Status::Restarting { .. } => "restarting",
             Status::Exited { .. } => "exited",
             Status::Dead { .. } => "dead",

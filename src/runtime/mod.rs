@@ -92,6 +92,8 @@ pub fn start(
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
         Err(error) => {
             end(child.pidfd.as_fd());
+            // That it is gone is only what follows from what it said.
+            let error = report::failure(ours.as_fd()).unwrap_or(error);
             Err(discard(&cgroup, error))
         }
     }

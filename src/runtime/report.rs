@@ -52,6 +52,11 @@ pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let _ = packet::send(parent, &[&[FAILED, error.exit_code()], text], None, SendFlags::empty());
 }
 
+/// The failure that a child, which has ended since, told of.
+pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
+    await_exec(child).err().filter(|error| error.errno().is_none())
+}
+
 /// Waits until the child has executed the program; gives its console if it has one.
 pub fn await_exec(child: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let mut console = None;

@@ -51,12 +51,10 @@ const NAMES: [(&str, i32); 33] = [
 ];
 
 impl Signal {
-    pub const INT: Signal = Signal(libc::SIGINT);
     pub const KILL: Signal = Signal(libc::SIGKILL);
     pub const TERM: Signal = Signal(libc::SIGTERM);
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
     pub const WINCH: Signal = Signal(libc::SIGWINCH);
-    pub const CONT: Signal = Signal(libc::SIGCONT);
 
     pub fn from_number(number: i32) -> Option<Signal> {
         (1..=LAST).contains(&number).then_some(Signal(number))
@@ -167,13 +165,6 @@ pub fn reset_all() {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
-}
-
-/// Restores the default action of SIGPIPE, which Rust's start-up ignores: a closed pipe then ends
-/// the command quietly, as it ends every other.
-pub fn die_on_closed_pipe() {
-    // SAFETY: SIG_DFL is a valid disposition.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 #[cfg(test)]

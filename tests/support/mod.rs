@@ -293,7 +293,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Waits a little for `condition`, which may hold or not.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..200 {
+    for _ in 0..3000 {
         if condition() {
             return true;
         }

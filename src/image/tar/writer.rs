@@ -104,11 +104,6 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Bytes of the current entry's data that are still to come.
-    pub fn data_left(&self) -> u64 {
-        self.left
-    }
-
     /// Fills the current entry up with zeroes: a file that shrank since it was looked at.
     fn end(&mut self) -> Result<()> {
         const ZEROES: [u8; 8192] = [0; 8192];

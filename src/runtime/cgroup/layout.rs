@@ -61,11 +61,6 @@ impl Layout {
         let unified = self.v2.as_ref();
         unified.is_some_and(|unified| unified.controllers.iter().any(|name| name == controller))
     }
-
-    /// Whether v2 is the only version here.
-    pub fn is_unified(&self) -> bool {
-        self.v1.is_empty() && self.v2.is_some()
-    }
 }
 
 /// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
@@ -134,8 +129,7 @@ mod tests {
         assert_eq!(layout.v1.len(), 2);
         assert_eq!(layout.v1_with("cpuacct").unwrap().controllers, ["cpu", "cpuacct"]);
         assert_eq!(layout.v1_with("memory").unwrap().mount, Path::new("/sys/fs/cgroup/memory"));
-        assert!(!layout.is_unified());
         let unified = parse("30 20 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
-        assert!(unified.is_unified());
+        assert!(unified.v1.is_empty() && unified.v2.is_some());
     }
 }
