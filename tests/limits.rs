@@ -321,10 +321,12 @@ fn the_weight_of_disks_is_set_or_refused() {
 }
 
 #[test]
-fn a_container_without_limits_has_none() {
+fn a_container_without_limits_has_that_of_processes() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
     let pids = setting(&host, "c", "pids", ["pids.max", "pids.max"]);
-    assert_eq!(pids, "max");
+    assert_eq!(pids, "2048");
     assert_eq!(host.inspect("c", "{{.HostConfig.Memory}}"), "0");
+    host.mydocker(["run", "-d", "--pids-limit", "-1", "--name", "d", "bb", "sleep", "1000"]);
+    assert_eq!(setting(&host, "d", "pids", ["pids.max", "pids.max"]), "max");
 }

@@ -17,7 +17,6 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
-const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const RTA_DST: u16 = 1;
@@ -266,23 +265,6 @@ fn route_of(payload: &[u8]) -> Option<Route> {
         None => None,
     };
     Some(Route { to, link })
-}
-
-/// Whether the link has this very address.
-pub fn has_address(socket: &mut Socket, index: u32, address: IpAddr) -> Result<bool> {
-    let mut header = [0; 8];
-    header[0] = family(address);
-    let mut batch = Batch::default();
-    batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
-    Ok(socket.ask(batch)?.iter().any(|answer| {
-        u32_at(&answer.payload, 4) == Some(index)
-            && answer
-                .payload
-                .get(8..)
-                .and_then(|rest| attribute(rest, IFA_ADDRESS))
-                .and_then(address_of)
-                == Some(address)
-    }))
 }
 
 fn address_of(bytes: &[u8]) -> Option<IpAddr> {

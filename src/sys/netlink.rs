@@ -116,9 +116,8 @@ impl Batch {
     }
 }
 
-/// A message that came back: its type and what follows the header.
+/// A message that came back: what follows its header.
 pub struct Message {
-    pub kind: u16,
     pub payload: Vec<u8>,
 }
 
@@ -188,8 +187,8 @@ impl Socket {
                 match header.kind {
                     DONE => end = Some(Ok(())),
                     ERROR => end = Some(outcome(header.flags, payload)),
-                    kind => {
-                        answers.push(Message { kind, payload: payload.to_vec() });
+                    _ => {
+                        answers.push(Message { payload: payload.to_vec() });
                         if !is_dump {
                             end = Some(Ok(()));
                         }
