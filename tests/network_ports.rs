@@ -18,8 +18,11 @@ fn rules(host: &Host, what: &str) -> Vec<String> {
 
 #[track_caller]
 fn answers(host: &Host, side: Side, address: &str, text: &str) {
-    let answer = host.machine().fetch(side, address);
-    assert!(answer.as_ref().is_some_and(|answer| answer.ends_with(text)), "{address}: {answer:?}");
+    // A server that was just started may not listen yet.
+    eventually(&format!("{address} answers {text:?}"), || {
+        let answer = host.machine().fetch(side, address);
+        answer.is_some_and(|answer| answer.ends_with(text))
+    });
 }
 
 #[test]
