@@ -300,3 +300,32 @@ fn udp_ports_answer_too() {
     }
     host.mydocker(["port", "echo"]).stdout("53/udp -> 0.0.0.0:5353\n");
 }
+
+#[test]
+fn a_sender_that_never_pauses_finds_the_container_too() {
+    let host = Host::on_machine();
+    let volume = format!("{}:/echo:ro", std::env::current_exe().unwrap().display());
+    let service = ["bb", "/echo", "--ignored", "--exact", "udp_echo_service"];
+    host.machine().within(Side::Outside, || {
+        let socket = UdpSocket::bind(format!("{OUTSIDE}:4000")).unwrap();
+        socket.connect(format!("{MACHINE}:5353")).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+        let mut buffer = [0; 512];
+        let mut answered = || {
+            // Refused, or not answered, as long as nobody is there.
+            let _ = socket.send(b"hello");
+            socket.recv(&mut buffer).is_ok()
+        };
+        assert!(!answered());
+        let run = ["run", "-d", "--name", "echo", "-p", "5353:53/udp", "-v", &volume];
+        host.mydocker(run.iter().chain(&service));
+        eventually("the first container answers", &mut answered);
+        // Another one, at another address.
+        host.idle("between", &[]);
+        host.mydocker(["rm", "-f", "echo"]);
+        assert!(!answered());
+        host.idle("in-its-place", &[]);
+        host.mydocker(run.iter().chain(&service));
+        eventually("the second container answers", &mut answered);
+    });
+}

@@ -17,6 +17,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const RTA_DST: u16 = 1;
@@ -267,7 +268,26 @@ fn route_of(payload: &[u8]) -> Option<Route> {
     Some(Route { to, link })
 }
 
-fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+/// All addresses that the host itself has.
+pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let mut header = [0; 8];
+        header[0] = family;
+        let mut batch = Batch::default();
+        batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
+        addresses.extend(socket.ask(batch)?.iter().filter_map(|answer| {
+            let attributes = answer.payload.get(8..)?;
+            // Of a point-to-point link the other is the peer's.
+            let own =
+                attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS));
+            address_of(own?)
+        }));
+    }
+    Ok(addresses)
+}
+
+pub fn address_of(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
         16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),

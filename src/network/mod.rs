@@ -7,6 +7,7 @@
 
 pub mod bridge;
 pub mod config;
+mod conntrack;
 mod endpoint;
 pub mod firewall;
 pub mod ipam;

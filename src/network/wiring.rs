@@ -19,7 +19,7 @@ use super::firewall::PortRule;
 use super::ipam::{self, Applicant, IsAlive, Lease};
 use super::link::{self, Mac, format_mac, parse_mac};
 use super::ports::{self, Claimed, Defaults, PortMap, Publish};
-use super::{bridge, firewall, names};
+use super::{bridge, conntrack, firewall, names};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Roots};
 use crate::sys::netlink::Socket;
@@ -158,7 +158,7 @@ pub fn set_up(
         connect_endpoint(roots, &mut host, &mut inside, network, endpoint, default == Some(at))?;
     }
     let members: Vec<&Network> = networks.iter().collect();
-    open_ports(roots, &members, &wiring, who.id)?;
+    open_ports(roots, &mut host, &members, &wiring, who.id)?;
     for (network, endpoint) in networks.iter().zip(&wiring.endpoints) {
         tell(roots, who, network, endpoint)?;
     }
@@ -207,10 +207,17 @@ fn claim(
 }
 
 /// Sees to it that the firewall lets the networks and the ports through.
-fn open_ports(roots: &Roots, networks: &[&Network], wiring: &Wiring, id: &str) -> Result<()> {
+fn open_ports(
+    roots: &Roots,
+    host: &mut Socket,
+    networks: &[&Network],
+    wiring: &Wiring,
+    id: &str,
+) -> Result<()> {
     let rules = wiring.port_rules(id)?;
     firewall::set_up(roots, networks, id, &rules)?;
-    open_loopback(networks, &rules)
+    open_loopback(networks, &rules)?;
+    conntrack::forget(host, &rules)
 }
 
 /// Lets the host's 127.0.0.1 reach the ports, now that the firewall keeps the containers off it.

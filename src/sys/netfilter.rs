@@ -4,10 +4,9 @@
 use std::fmt::Write;
 use std::os::fd::AsRawFd;
 
-use rustix::net::netlink::NETFILTER;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with};
 
-use super::netlink::{Batch, Socket, attribute};
+use super::netlink::{Batch, NETFILTER, Socket, attribute};
 
 /// linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN.
 const GET_GENERATION: u16 = 10 << 8 | 16;

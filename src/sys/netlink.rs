@@ -14,6 +14,8 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
+pub use rustix::net::netlink::NETFILTER;
+
 use super::clone::last_errno;
 use crate::error::{Context, Error, Result};
 

@@ -1,0 +1,111 @@
+//! Flows of datagrams that the kernel tracks, by ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
+//!
+//! Rules of address translation are looked at by a flow's first packet alone. Who sent datagrams to
+//! a port before it was published, and never paused, would never reach the container; nor would who
+//! reached it at an address that it no longer has. So the flows to a port are forgotten when it is
+//! published. TCP needs none of this: its connections end by themselves.
+
+use std::net::IpAddr;
+
+use rustix::io::Errno;
+
+use super::firewall::PortRule;
+use super::link;
+use super::ports::Protocol;
+use crate::error::Result;
+use crate::sys::netlink::{Batch, DUMP, NETFILTER, Socket, attribute};
+
+/// NFNL_SUBSYS_CTNETLINK << 8, and IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE.
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_FILTER: u16 = 25;
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+/// By protocol and destination port (Linux 5.8).
+const FILTER_PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_DST_PORT: u16 = 3;
+const NESTED: u16 = 0x8000;
+const UDP: u8 = 17;
+
+/// Forgets the flows of datagrams to published ports.
+pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
+    let mut rules = rules.iter().filter(|rule| rule.protocol == Protocol::Udp).peekable();
+    if rules.peek().is_none() {
+        return Ok(());
+    }
+    let ours = link::addresses(host)?;
+    let mut socket = Socket::new(Some(NETFILTER))?;
+    for rule in rules {
+        for tuple in flows(&mut socket, rule)? {
+            let is_ours = match destination(&tuple) {
+                Some(to) if rule.from.ip().is_unspecified() => ours.contains(&to),
+                Some(to) => to == rule.from.ip(),
+                None => false,
+            };
+            if is_ours {
+                delete(&mut socket, rule, &tuple)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The original tuples of the flows to a port, whatever their destination's address.
+fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
+    let mut batch = Batch::default();
+    let doing = format!("list flows to port {}", rule.from.port());
+    batch.begin(GET, DUMP, &header(rule), doing);
+    batch.nest(CTA_TUPLE_ORIG, |batch| {
+        batch.nest(CTA_TUPLE_PROTO, |batch| {
+            batch.attribute(CTA_PROTO_NUM, &[UDP]);
+            batch.attribute(CTA_PROTO_DST_PORT, &rule.from.port().to_be_bytes());
+        });
+    });
+    batch.nest(CTA_FILTER, |batch| {
+        batch.attribute(CTA_FILTER_ORIG_FLAGS, &FILTER_PROTOCOL_AND_PORT.to_ne_bytes());
+    });
+    let answers = match socket.ask(batch) {
+        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): such a flow has to pause for once.
+        Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(Vec::new()),
+        answers => answers?,
+    };
+    let tuples = answers
+        .into_iter()
+        .filter_map(|answer| Some(attribute(answer.payload.get(4..)?, CTA_TUPLE_ORIG)?.to_vec()));
+    Ok(tuples.filter(|tuple| is_to(tuple, rule.from.port())).collect())
+}
+
+fn delete(socket: &mut Socket, rule: &PortRule, tuple: &[u8]) -> Result<()> {
+    let mut batch = Batch::default();
+    let doing = format!("forget a flow to port {}", rule.from.port());
+    batch.begin(DELETE, 0, &header(rule), doing);
+    batch.attribute(CTA_TUPLE_ORIG | NESTED, tuple);
+    match socket.send(batch) {
+        // It ended just now.
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
+        result => result,
+    }
+}
+
+/// struct nfgenmsg
+fn header(rule: &PortRule) -> [u8; 4] {
+    let (inet, inet6) = (2, 10);
+    [if rule.from.is_ipv4() { inet } else { inet6 }, 0, 0, 0]
+}
+
+fn is_to(tuple: &[u8], port: u16) -> bool {
+    let Some(protocol) = attribute(tuple, CTA_TUPLE_PROTO) else { return false };
+    attribute(protocol, CTA_PROTO_NUM) == Some(&[UDP])
+        && attribute(protocol, CTA_PROTO_DST_PORT) == Some(&port.to_be_bytes())
+}
+
+fn destination(tuple: &[u8]) -> Option<IpAddr> {
+    let addresses = attribute(tuple, CTA_TUPLE_IP)?;
+    let found = attribute(addresses, CTA_IP_V4_DST).or_else(|| attribute(addresses, CTA_IP_V6_DST));
+    link::address_of(found?)
+}
