@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 
 use support::Host;
 use support::eventually;
@@ -93,6 +94,42 @@ fn rules_that_were_flushed_are_restored() {
     flush();
     host.mydocker(["rm", "-f", "web"]);
     assert_eq!(rules(&host, "--dport 8080").len(), 0);
+}
+
+#[test]
+fn rules_of_others_cost_us_nothing() {
+    let host = Host::on_machine();
+    // An iptables that tells when it is run.
+    let tools = host.scratch().join("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    let told = tools.join("told");
+    let script =
+        format!("#!/bin/sh\necho x >> {}\nexec /usr/sbin/${{0##*/}} \"$@\"\n", told.display());
+    let multi = tools.join("xtables-nft-multi");
+    std::fs::write(&multi, script).unwrap();
+    std::fs::set_permissions(&multi, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for tool in ["iptables-restore", "iptables-save"] {
+        std::os::unix::fs::symlink(&multi, tools.join(tool)).unwrap();
+    }
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let runs_of_iptables = || {
+        let _ = std::fs::remove_file(&told);
+        let run = host.command(["run", "--rm", "bb", "true"]).env("PATH", &path).output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+        std::fs::read_to_string(&told).unwrap_or_default().lines().count()
+    };
+    let iptables = |args: &[&str]| host.machine().run(Side::Here, args);
+    assert_ne!(runs_of_iptables(), 0);
+    assert_eq!(runs_of_iptables(), 0);
+    iptables(&["iptables", "-A", "FORWARD", "-s", OUTSIDE, "-j", "ACCEPT"]);
+    assert_eq!(runs_of_iptables(), 0);
+    // One of ours is gone, and then none.
+    let jump = &rules(&host, "-A POSTROUTING")[0];
+    let delete = jump.replace("-A", "iptables -t nat -D");
+    iptables(&delete.split(' ').collect::<Vec<_>>());
+    assert_ne!(runs_of_iptables(), 0);
+    assert_eq!(rules(&host, "-A POSTROUTING").len(), 1);
+    assert_eq!(runs_of_iptables(), 0);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::handles::{self, Chain};
 use super::{Backend, NetworkRules, PortRule, Rules, all_bridges};
 use crate::error::{Context, Result, fail};
 use crate::sys::netfilter;
@@ -299,6 +300,29 @@ impl Backend for Iptables {
             true => netfilter::legacy_stamp(ipv6),
             false => netfilter::generation().map(|generation| format!("nft {generation}")),
         }
+    }
+
+    fn fingerprint(&self, ipv6: bool) -> Option<String> {
+        if self.is_legacy {
+            // Its tables are one piece each.
+            return None;
+        }
+        let jumps = self.jumps();
+        let mut chains: Vec<Chain<'_>> = Vec::with_capacity(9);
+        for (table, rule) in &jumps {
+            let (name, target) = (rule.split(' ').next()?, rule.rsplit(' ').next()?);
+            chains.push(Chain { table, name, leading_to: Some(target) });
+        }
+        for (table, name) in [
+            ("filter", &self.forward),
+            ("filter", &self.input),
+            ("nat", &self.dnat),
+            ("nat", &self.snat),
+        ] {
+            chains.push(Chain { table, name, leading_to: None });
+        }
+        // One that can't be told is met by no other.
+        handles::of(&chains, ipv6).ok()
     }
 
     fn rebuild(&self, rules: &Rules) -> Result<()> {

@@ -3,11 +3,12 @@
 //!
 //! What the rules are to be follows from what there is: the networks, and the ports of the running
 //! containers. Mostly nothing is to be done when a container starts: a stamp of the packet filter's
-//! state, kept in the run root, says that the rules are as we left them. If it is another (someone
-//! flushed them, the host was booted anew, another program changed its own rules), all rules of this
-//! state root are made again from what there is. A published port adds its own rules and takes them
-//! away. How rules are written is a `Backend`'s affair.
+//! state, kept in the run root, says that nobody changed a rule since we did, or else a closer look
+//! at ours that they are as we left them. If they aren't (someone flushed them, the host was booted
+//! anew), all rules of this state root are made again from what there is. A published port adds its
+//! own rules and takes them away. How rules are written is a `Backend`'s affair.
 
+mod handles;
 mod iptables;
 
 use std::net::SocketAddr;
@@ -57,6 +58,8 @@ impl Rules {
 trait Backend {
     /// Something that changes whenever anybody changes the rules; cheap to get.
     fn stamp(&self, ipv6: bool) -> Option<String>;
+    /// Something that changes whenever anybody changes rules of ours; costs more.
+    fn fingerprint(&self, ipv6: bool) -> Option<String>;
     /// Makes all rules of this state root anew, whatever there is of them.
     fn rebuild(&self, rules: &Rules) -> Result<()>;
     /// Adds rules to those that are there. If it fails, nothing is changed.
@@ -71,6 +74,8 @@ trait Backend {
 #[derive(Serialize, Deserialize)]
 struct State {
     stamp: String,
+    /// Of our rules; empty: not to be had.
+    fingerprint: String,
     ipv6: bool,
     /// Ids of the networks that have their rules.
     networks: Vec<String>,
@@ -97,14 +102,30 @@ impl<'a> Firewall<'a> {
     }
 
     /// Whether the rules are as we left them.
-    fn is_intact(&self) -> bool {
-        self.state
-            .as_ref()
-            .is_some_and(|state| self.stamp(state.ipv6).is_some_and(|stamp| stamp == state.stamp))
+    fn is_intact(&mut self) -> Result<bool> {
+        let Some(state) = &self.state else { return Ok(false) };
+        // Taken before the closer look: a change in between is noticed the next time.
+        let stamp = self.stamp(state.ipv6);
+        if stamp.as_ref().is_some_and(|stamp| *stamp == state.stamp) {
+            return Ok(true);
+        }
+        let fingerprint = self.fingerprint(state.ipv6);
+        if fingerprint.is_none_or(|fingerprint| fingerprint != state.fingerprint) {
+            return Ok(false);
+        }
+        if let (Some(stamp), Some(state)) = (stamp, self.state.take()) {
+            self.write(State { stamp, ..state })?;
+        }
+        Ok(true)
     }
 
     fn stamp(&self, ipv6: bool) -> Option<String> {
         Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.stamp(ipv6)?))
+    }
+
+    /// Handles begin anew with the next boot.
+    fn fingerprint(&self, ipv6: bool) -> Option<String> {
+        Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.fingerprint(ipv6)?))
     }
 
     fn covers(&self, network: &Network) -> bool {
@@ -146,14 +167,20 @@ impl<'a> Firewall<'a> {
         }
         self.backend.rebuild(&rules)?;
         let (ipv6, networks) = (rules.has_ipv6(), covered);
-        self.remember(State { stamp: String::new(), ipv6, networks, owners }, true)
+        let (stamp, fingerprint) = (String::new(), String::new());
+        self.remember(State { stamp, fingerprint, ipv6, networks, owners }, true)
     }
 
     /// Writes down what is there now; without `intact`, that it isn't all that should be.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
         // One that can't be told is never met again: the next who looks makes all anew.
-        let stamp = if intact { self.stamp(state.ipv6) } else { None };
-        state.stamp = stamp.unwrap_or_default();
+        let told = |told: Option<String>| told.filter(|_| intact).unwrap_or_default();
+        state.stamp = told(self.stamp(state.ipv6));
+        state.fingerprint = told(self.fingerprint(state.ipv6));
+        self.write(state)
+    }
+
+    fn write(&mut self, state: State) -> Result<()> {
         store::replace_json(&self.roots.run.join("firewall.json"), &state, Durability::Lazy)?;
         self.state = Some(state);
         Ok(())
@@ -182,7 +209,7 @@ pub fn set_up(roots: &Roots, networks: &[&Network], id: &str, ports: &[PortRule]
              /usr/sbin; install the package iptables"
         );
     };
-    if !firewall.is_intact() || !networks.iter().all(|network| firewall.covers(network)) {
+    if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
         return firewall.rebuild(networks, None);
     }
     if ports.is_empty() || firewall.has_ports_of(id) {
@@ -208,7 +235,7 @@ pub fn take_down(
     }
     let Some(mut firewall) = Firewall::open(roots)? else { return forget() };
     if firewall.has_ports_of(id) {
-        let was_intact = firewall.is_intact();
+        let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
             Ok(()) => firewall.note(id, false, was_intact)?,
             // Flushed meanwhile.
