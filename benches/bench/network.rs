@@ -7,9 +7,9 @@ use super::peers::{Bench, CRUN, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
 
-/// Ports that nobody else on the host should want.
-const OUR_PORT: u16 = 48_080;
-const THEIR_PORT: u16 = 48_081;
+/// Ports that nobody else on the host should want: below those of outgoing connections.
+const OUR_PORT: u16 = 18_080;
+const THEIR_PORT: u16 = 18_081;
 /// iperf3's own.
 const IPERF_PORT: u16 = 5201;
 const NAME: &str = "bench-iperf";

@@ -359,9 +359,8 @@ fn container_holding(roots: &Roots, protocol: Protocol, at: SocketAddr) -> Optio
 
 /// Looks through /proc/net/tcp and its kin (proc_pid_net(5)) for the socket, then for who has it.
 fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
-    /// Listening, or an unconnected datagram socket.
-    const LISTEN: &str = "0A";
-    const UNCONNECTED: &str = "07";
+    /// Nobody's any more.
+    const TIME_WAIT: &str = "06";
     let name = protocol.name();
     let mut inode = None;
     for file in [format!("/proc/net/{name}"), format!("/proc/net/{name}6")] {
@@ -372,7 +371,7 @@ fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
                 continue;
             };
             let port = local.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
-            if port == Some(at.port()) && matches!(*state, LISTEN | UNCONNECTED) {
+            if port == Some(at.port()) && *state != TIME_WAIT {
                 inode = Some((*found).to_owned());
             }
         }
