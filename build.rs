@@ -53,5 +53,7 @@ fn link() {
         let directory = std::env::var("CARGO_MANIFEST_DIR").expect("the package's directory");
         println!("cargo::rustc-link-arg-bins=-T{directory}/src/link.ld");
         println!("cargo::rustc-link-arg-bins=--no-eh-frame-hdr");
+        // Functions with the same code are one.
+        println!("cargo::rustc-link-arg-bins=--icf=all");
     }
 }
