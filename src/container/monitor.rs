@@ -391,13 +391,14 @@ impl Monitor {
         let wake = deadline.into_iter().chain(hold).min();
         let left = || wake.map(|wake| wake.saturating_duration_since(Instant::now()));
         let short = left().map_or(SHORT_SLEEP, |left| left.min(SHORT_SLEEP));
-        let mut ready = self.ready(program.as_deref(), Some(short));
+        let poll = |fds: &mut [PollFd<'_>], timeout: Option<&Timespec>| poll(fds, timeout);
+        let mut ready = self.wait(program.as_deref(), Some(short), poll);
         if ready.is_none() && left() != Some(Duration::ZERO) {
             // For long now it costs next to nothing: no buffers, and of the program itself only
             // what the sleep needs.
             self.buffer = Vec::new();
             self.typed.shrink_to_fit();
-            ready = self.sleep(program.as_deref(), left(), sys::memory::release_program);
+            ready = self.wait(program.as_deref(), left(), sys::memory::poll_released);
         }
         let Some(ready) = ready else { return false };
         if self.buffer.is_empty() {
@@ -429,18 +430,12 @@ impl Monitor {
         ready.ended
     }
 
-    /// Waits for something to do; `None` if nothing is within the time.
-    fn ready(&self, program: Option<&Program>, timeout: Option<Duration>) -> Option<Ready> {
-        self.sleep(program, timeout, || ())
-    }
-
-    /// As `ready`; `last` is done last, so that what it lets go of isn't needed again before the
-    /// sleep is over.
-    fn sleep(
+    /// Waits by `poll` for something to do; `None` if nothing is within the time.
+    fn wait(
         &self,
         program: Option<&Program>,
         timeout: Option<Duration>,
-        last: fn(),
+        poll: fn(&mut [PollFd<'_>], Option<&Timespec>) -> Result<usize, Errno>,
     ) -> Option<Ready> {
         let mut fds = Vec::with_capacity(8);
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
@@ -478,7 +473,6 @@ impl Monitor {
             tv_sec: timeout.as_secs() as _,
             tv_nsec: timeout.subsec_nanos() as _,
         });
-        last();
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
             Ok(_) => {}

@@ -1,4 +1,15 @@
-//! What this process keeps in memory of its own program.
+//! What this process keeps in memory of its own program while it sleeps: next to nothing.
+//!
+//! Code that was let go of comes back from the page cache as soon as it is executed, and not by
+//! itself: the kernel maps the pages around it too, 64 kB of them or, where the cache holds the file
+//! in large folios, all of a folio. It never goes beyond a mapping's end, though. So the few
+//! instructions that let go and then sleep lie in a mapping of their own, and are all that is left.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+use rustix::event::{PollFd, Timespec};
+use rustix::io::Errno;
 
 unsafe extern "C" {
     /// The program's first byte in memory, and the one after its code: the linker defines both.
@@ -6,12 +17,117 @@ unsafe extern "C" {
     static etext: u8;
 }
 
-/// Lets go of the program's code and constants: what is needed again comes back from the page
-/// cache, in pieces of 64 kB. For a process that is about to sleep for long.
-pub fn release_program() {
+/// poll(2), for a sleep that is expected to be long.
+pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
+    // SAFETY: takes no pointer. POSIX has it never fail.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let sleeper = (release_and_poll as *const ()).addr();
+    let first = sleeper - sleeper % page;
+    // Pages with other flags than their neighbours are a mapping of their own: the one where it
+    // begins, and the next for its end, stay out of core dumps, which changes nothing else.
+    // SAFETY: changes no page. An error only means that more pages stay.
+    unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
+    // The kernel writes the rest of the time there.
+    let mut left = timeout.copied();
+    let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
     // SAFETY: up to the end of the code's last page all is mapped from the program's file and never
     // written: relocated data lies in the pages after. Read again it is the same, since a file that
-    // is executed can't be changed (ETXTBSY). An error only means that the pages stay.
-    unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) };
+    // is executed can't be changed (ETXTBSY). Both structures are laid out as the kernel has them,
+    // and live until it is back.
+    let result = unsafe {
+        release_and_poll(
+            start as *mut c_void,
+            end - start,
+            fds.as_mut_ptr().cast(),
+            fds.len(),
+            left,
+        )
+    };
+    usize::try_from(result).map_err(|_| Errno::from_raw_os_error((-result) as c_int))
+}
+
+/// Two system calls, with nothing in between that lies elsewhere: madvise(start, length,
+/// MADV_DONTNEED), whose failure only means that the pages stay, and ppoll(fds, count, timeout, no
+/// signal mask, of 8 bytes). Gives the second one's result, or minus its errno.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn release_and_poll(
+    start: *mut c_void,
+    length: usize,
+    fds: *mut c_void,
+    count: usize,
+    timeout: *mut Timespec,
+) -> isize {
+    // A system call changes rax, rcx and r11 alone.
+    std::arch::naked_asm!(
+        "mov r9, rdx",
+        "mov r10, rcx",
+        "mov edx, {dontneed}",
+        "mov eax, {madvise}",
+        "syscall",
+        "mov rdi, r9",
+        "mov rsi, r10",
+        "mov rdx, r8",
+        "xor r10d, r10d",
+        "mov r8d, 8",
+        "mov eax, {ppoll}",
+        "syscall",
+        "ret",
+        dontneed = const libc::MADV_DONTNEED,
+        madvise = const libc::SYS_madvise,
+        ppoll = const libc::SYS_ppoll,
+    )
+}
+
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn release_and_poll(
+    start: *mut c_void,
+    length: usize,
+    fds: *mut c_void,
+    count: usize,
+    timeout: *mut Timespec,
+) -> isize {
+    // A system call changes x0 alone.
+    std::arch::naked_asm!(
+        "mov x9, x2",
+        "mov x10, x3",
+        "mov x11, x4",
+        "mov x2, {dontneed}",
+        "mov x8, {madvise}",
+        "svc 0",
+        "mov x0, x9",
+        "mov x1, x10",
+        "mov x2, x11",
+        "mov x3, 0",
+        "mov x4, 8",
+        "mov x8, {ppoll}",
+        "svc 0",
+        "ret",
+        dontneed = const libc::MADV_DONTNEED,
+        madvise = const libc::SYS_madvise,
+        ppoll = const libc::SYS_ppoll,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::PollFlags;
+
+    #[test]
+    fn it_is_poll() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&read, PollFlags::IN), PollFd::new(&write, PollFlags::OUT)];
+        assert_eq!(poll_released(&mut fds, Some(&at_once)), Ok(1));
+        assert_eq!(fds[0].revents(), PollFlags::empty());
+        assert_eq!(fds[1].revents(), PollFlags::OUT);
+        rustix::io::write(&write, b"x").unwrap();
+        assert_eq!(poll_released(&mut fds[..1], None), Ok(1));
+        assert_eq!(fds[0].revents(), PollFlags::IN);
+        let wrong = Timespec { tv_sec: 0, tv_nsec: -1 };
+        assert_eq!(poll_released(&mut fds[..1], Some(&wrong)), Err(Errno::INVAL));
+    }
 }
