@@ -5,6 +5,7 @@
 #   make test        unit and integration tests, as root on this kernel
 #   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
 #   make bench       mydocker, crun, runc and podman side by side, against the budgets
+#   make fuzz        TIME seconds for each fuzz target of TARGETS, on the reader of archives and names
 #   make check       formatting and lints
 #   make install     into $(DESTDIR)$(PREFIX)
 #
@@ -31,7 +32,7 @@ bench_packages := busybox-static crun iperf3 iptables podman runc
 # What compiles the C of the TLS library for the target; a build without it needs none.
 c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
 
-.PHONY: all bench check test test-hosts demo install clean toolchain
+.PHONY: all bench check fuzz test test-hosts demo install clean toolchain
 
 all: toolchain
 	cargo build --release --target $(TARGET)
@@ -66,6 +67,20 @@ bench: packages := $(bench_packages)
 bench: toolchain packages
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
 	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
+
+# What a fuzzer finds of interest stays below target/fuzz; what breaks a target belongs in its corpus.
+TIME ?= 600
+TARGETS ?= unpack load documents reference
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@rustup toolchain list | grep -q ^nightly || \
+	    rustup -q toolchain install nightly --profile minimal
+	for target in $(TARGETS); do mkdir -p target/fuzz/$$target; \
+	    $(sudo) env "PATH=$$PATH" CARGO_TARGET_DIR=target/fuzz/build \
+	    cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	    target/fuzz/$$target tests/fuzz/corpus/$$target -- \
+	    -max_len=20000 -timeout=20 -max_total_time=$(TIME) -print_final_stats=1 || exit 1; \
+	done
 
 install: all
 	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker

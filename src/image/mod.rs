@@ -12,6 +12,9 @@ mod compression;
 pub mod config;
 pub mod copy;
 pub mod digest;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets.rs"]
+pub mod fuzz;
 mod import;
 pub mod instruction;
 mod layer_tar;

@@ -35,6 +35,10 @@ const MAX_BYTES: u64 = 4 << 40;
 /// Deepest tree of an earlier entry that a later one replaces.
 const MAX_DEPTH: u32 = 4096;
 
+/// Longest name that the kernel resolves (PATH_MAX, its NUL counted): every file must be found again
+/// by its whole name, for its layer's tar.
+const MAX_PATH: usize = 4095;
+
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What old storage drivers kept for themselves: at the top of a layer, and of no use to others.
@@ -401,7 +405,11 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
             name => components.push(name),
         }
     }
-    Ok(components.join(&b'/'))
+    let path = components.join(&b'/');
+    if path.len() > MAX_PATH {
+        fail!("a name of {} bytes: at most {MAX_PATH}", path.len());
+    }
+    Ok(path)
 }
 
 /// Makes the missing parent `name`, root's with mode 0755; a whiteout there becomes a directory

@@ -1,0 +1,17 @@
+//! Those of mydocker's sources that read what strangers wrote, as a library for the fuzz targets.
+//! What is done with an input is in `targets.rs`, a part of the `image` module.
+
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../src/error.rs"]
+pub mod error;
+#[path = "../../src/image/mod.rs"]
+pub mod image;
+#[path = "../../src/json.rs"]
+pub mod json;
+#[path = "../../src/store/mod.rs"]
+pub mod store;
+#[path = "../../src/sys/mod.rs"]
+pub mod sys;
+#[path = "../../src/time.rs"]
+pub mod time;

@@ -1,0 +1,253 @@
+//! What the fuzz targets do with an input, and what must hold whatever it is. `make fuzz` looks for
+//! inputs that break it; every `cargo test` goes through those of `tests/fuzz/corpus`: archives by
+//! GNU tar, bsdtar and umoci, archives that try to get out, and whatever a fuzzer once found.
+//!
+//! An escape is told by the directories: each input is unpacked beside a directory that it must
+//! leave alone, and into which the corpus shows the way (`../outside/canary`).
+
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::config::{ImageConfig, parse_archive_manifest, to_json_over};
+use super::digest::ImageId;
+use super::manifest::{Document, Manifest};
+use super::recipe::{Recorder, replay};
+use super::reference::Reference;
+use super::store::ImageStore;
+use super::tar::BLOCK;
+use super::tree::archive_tree;
+use super::unpack::{CopyRules, Rules, unpack as unpack_tar};
+use crate::store::{Roots, remove_tree};
+
+/// A layer, and files copied into a tree in use, touch nothing outside; a layer's recipe gives the
+/// archive back, bit for bit.
+pub fn unpack(input: &[u8]) {
+    let input = with_right_sums(input);
+    let place = Place::new();
+    let fs = place.root.join("layer");
+    fs::create_dir(&fs).unwrap();
+    let recipe = place.dir.join("root/recipe");
+    let noted = {
+        let mut bytes = input.as_slice();
+        let mut recorder = Recorder::new(&mut bytes, Some(File::create(&recipe).unwrap()));
+        let unpacked = unpack_tar(&mut recorder, open(&fs).as_fd(), &Rules::Layer);
+        unpacked.is_ok() && recorder.finish().unwrap().is_some()
+    };
+    place.check();
+    if noted {
+        let mut back = Vec::new();
+        let replayed = replay(File::open(&recipe).unwrap(), open(&fs).as_fd(), &mut back);
+        assert!(replayed.is_ok(), "{}", replayed.unwrap_err());
+        assert!(back == input, "the recipe gives another archive");
+    }
+    let tree = place.root.join("tree");
+    fs::create_dir_all(tree.join("d")).unwrap();
+    for (name, target) in [("file", "../../outside/canary"), ("dir", "../../outside")] {
+        std::os::unix::fs::symlink(target, tree.join(name)).unwrap();
+        std::os::unix::fs::symlink(target, tree.join("d").join(name)).unwrap();
+    }
+    for rules in [
+        CopyRules { into: b"d".to_vec(), owner: None },
+        CopyRules { into: Vec::new(), owner: Some((0, 0)) },
+    ] {
+        let mut bytes = input.as_slice();
+        let mut recorder = Recorder::new(&mut bytes, None);
+        // Refused or not: what counts is what became of the neighbour.
+        let _ = unpack_tar(&mut recorder, open(&tree).as_fd(), &Rules::Copy(rules));
+        place.check();
+    }
+    // Whatever it made can be read again; a tree deeper than is archived is an error.
+    let _ = archive_tree(open(&fs).as_fd(), &mut std::io::sink());
+}
+
+/// An archive of images is loaded or leaves nothing; what it left can be saved, and removed without
+/// a trace.
+pub fn load(input: &[u8]) {
+    let place = Place::new();
+    let archive = place.dir.join("root/archive");
+    fs::write(&archive, with_right_sums(input)).unwrap();
+    let state = place.root.join("state");
+    let roots = Roots::new(Some(state.clone()), Some(place.root.join("run"))).unwrap();
+    let store = ImageStore::open(&roots);
+    if store.load(File::open(&archive).unwrap()).is_ok() {
+        let listed = store.list().unwrap();
+        assert!(!listed.is_empty());
+        let mut ids: Vec<ImageId> = listed.iter().map(|image| image.id).collect();
+        ids.sort_unstable_by_key(|id| id.hex());
+        ids.dedup();
+        for id in ids {
+            let saved =
+                store.save(&[id.to_string()], super::ArchiveFormat::Docker, &mut std::io::sink());
+            assert!(saved.is_ok(), "{}", saved.unwrap_err());
+            store.remove(&id.to_string(), true, &|_| Ok(Vec::new())).unwrap();
+        }
+    }
+    place.check();
+    assert_eq!(files_below(&state), [] as [PathBuf; 0]);
+}
+
+/// Documents of registries and archives are parsed or refused; what is written of them reads the
+/// same.
+pub fn documents(input: &[u8]) {
+    for media_type in ["", super::manifest::OCI_INDEX, super::manifest::OCI_MANIFEST] {
+        if let Ok(Document::Manifest(manifest)) = Document::parse("m", media_type, input) {
+            assert_eq!(Manifest::parse("m", manifest.to_json().as_bytes()).unwrap(), manifest);
+        }
+    }
+    super::manifest::media_type_of(input);
+    let _ = parse_archive_manifest(input);
+    if let Ok(config) = ImageConfig::parse("c", input) {
+        let read = |text: &str| ImageConfig::parse("c", text.as_bytes()).unwrap();
+        assert_eq!(read(&config.to_json()), config);
+        assert_eq!(read(&to_json_over(&config, Some(input)).unwrap()), config);
+    }
+}
+
+/// A name is refused, or is the same however it is written, and makes one sound file name.
+pub fn reference(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(reference) = Reference::parse(text) else { return };
+    assert_eq!(Reference::parse(&reference.to_string()).unwrap(), reference, "{text}");
+    assert_eq!(Reference::parse(&reference.familiar()).unwrap(), reference, "{text}");
+    let name = reference.name();
+    assert!(name.len() <= 255, "{text}");
+    for part in name.split('/').chain(reference.tag.as_deref()) {
+        assert!(!part.is_empty() && !part.starts_with('.'), "{text}");
+        assert!(part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+'), "{text}");
+    }
+}
+
+/// `root/` to work in, and beside it what nobody may touch.
+struct Place {
+    dir: PathBuf,
+    root: PathBuf,
+    before: Vec<Seen>,
+}
+
+/// Name, contents, inode, mode, owner, links, and when it was last changed in any way.
+type Seen = (PathBuf, Vec<u8>, u64, u32, (u32, u32), u64, (i64, i64));
+
+impl Place {
+    fn new() -> Place {
+        let base = Some(Path::new("/dev/shm")).filter(|path| path.is_dir());
+        let base = base.map_or_else(std::env::temp_dir, Path::to_owned);
+        let thread = rustix::thread::gettid().as_raw_nonzero();
+        let dir = base.join(format!("mydocker-fuzz-{thread}"));
+        remove_tree(&dir).unwrap();
+        let (root, outside) = (dir.join("root"), dir.join("outside"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("canary"), "alive").unwrap();
+        let before = Place::look(&dir);
+        Place { dir, root, before }
+    }
+
+    fn look(dir: &Path) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        let mut names = vec![dir.join("outside")];
+        for above in [dir.to_owned(), dir.join("outside")] {
+            names.extend(fs::read_dir(above).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        names.sort();
+        for path in names.into_iter().filter(|path| !path.ends_with("root")) {
+            let stat = path.symlink_metadata().unwrap();
+            let contents = if stat.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+            let changed = (stat.ctime(), stat.ctime_nsec());
+            let owner = (stat.uid(), stat.gid());
+            seen.push((path, contents, stat.ino(), stat.mode(), owner, stat.nlink(), changed));
+        }
+        seen
+    }
+
+    fn check(&self) {
+        assert_eq!(Place::look(&self.dir), self.before, "something outside was touched");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        remove_tree(&self.dir).unwrap();
+    }
+}
+
+fn open(dir: &Path) -> std::os::fd::OwnedFd {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, dir, flags, Mode::empty()).unwrap()
+}
+
+/// All files but locks.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut files = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => files.extend(files_below(&path)),
+            false if path.ends_with(".lock") => {}
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+/// The archive with the checksum of each header set right: chance would hardly ever hit it.
+fn with_right_sums(input: &[u8]) -> Vec<u8> {
+    let mut bytes = input.to_vec();
+    let mut at = 0;
+    while let Some(header) = bytes.get_mut(at..at + BLOCK) {
+        at += BLOCK;
+        // Nor would a reader go on.
+        if header.iter().all(|&byte| byte == 0) {
+            break;
+        }
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let size = String::from_utf8_lossy(&header[124..135]).into_owned();
+        let size = usize::from_str_radix(size.trim(), 8).unwrap_or(0);
+        if !matches!(header[156], b'1'..=b'6') {
+            at = at.saturating_add(size.next_multiple_of(BLOCK));
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does `target` with each input of its corpus.
+    fn replay_corpus(name: &str, target: fn(&[u8])) {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+        let mut count = 0;
+        for input in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
+            eprintln!("{}", input.display());
+            target(&fs::read(&input).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "no inputs in {}", dir.display());
+    }
+
+    #[test]
+    fn archives_that_were_once_trouble_stay_inside() {
+        replay_corpus("unpack", unpack);
+    }
+
+    #[test]
+    fn archives_of_images_are_loaded_whole_or_not_at_all() {
+        replay_corpus("load", load);
+    }
+
+    #[test]
+    fn documents_of_strangers_are_parsed_or_refused() {
+        replay_corpus("documents", documents);
+    }
+
+    #[test]
+    fn names_of_images_are_parsed_or_refused() {
+        replay_corpus("reference", reference);
+    }
+}
