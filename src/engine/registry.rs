@@ -1,13 +1,20 @@
 //! `pull`, `push`, `login`, `logout`: what is asked of a registry. `transfer` does it.
 
-use std::io::{BufRead, IsTerminal, Read};
+use std::fs::File;
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
 
 use super::Engine;
 pub use super::transfer::{login, logout};
+use super::view::TransferEvent;
 use crate::container::tty::NoEcho;
 use crate::error::{Context, Result, fail};
 use crate::image::ImageStore;
+use crate::sys;
+use crate::sys::clone::Fork;
 
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;
@@ -42,6 +49,39 @@ impl Engine {
     pub fn has_image(&self, name: &str) -> Result<bool> {
         let here = ImageStore::open(&self.roots).find(name)?.is_some();
         Ok(here || name == super::hello::NAME)
+    }
+
+    /// Pulls in a process of its own, which ends with this one: what TLS leaves in a process's
+    /// memory would stay for as long as the container that this one goes on to watch over.
+    pub fn pull_apart(
+        &self,
+        request: &PullRequest,
+        watch: &(dyn Fn(TransferEvent) + Sync),
+    ) -> Result<()> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+        let child = match sys::clone::fork().context(|| "fork for the pull")? {
+            Fork::Parent(child) => child,
+            Fork::Child => {
+                // If it came too late, or can't be had, the pull goes on to its end, unseen.
+                let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+                let pulled = self.pull(request, watch);
+                if let Err(error) = &pulled {
+                    // Its status tells too that it failed.
+                    let _ = File::from(writer).write_all(error.to_string().as_bytes());
+                }
+                sys::exec::exit_now(u8::from(pulled.is_err()));
+            }
+        };
+        drop(writer);
+        let mut told = String::new();
+        let read = File::from(reader).read_to_string(&mut told);
+        let status = waitpid(Some(child), WaitOptions::empty()).context(|| "wait for the pull")?;
+        read.context(|| "read what became of the pull")?;
+        match status.and_then(|(_, status)| status.exit_status()) {
+            Some(0) => Ok(()),
+            _ if told.is_empty() => fail!("the pull was killed"),
+            _ => fail!("{told}"),
+        }
     }
 }
 

@@ -21,7 +21,8 @@ use super::platform::Platform;
 use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
 use super::registry::fetch::{Fetch, Partial};
-use super::registry::http::Payload;
+use super::registry::http::{Attempt, Failure, Payload};
+use super::registry::sources::Sources;
 use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::{ImageStore, NewImage};
@@ -76,17 +77,9 @@ impl ImageStore {
         watch: Watch<'_>,
     ) -> Result<Pulled> {
         let scope = format!("repository:{}:pull", reference.path);
-        let mut endpoints =
-            registry::open_mirrors(&reference.host, std::slice::from_ref(&scope), &options.access)?;
+        let sources = Sources::new(&reference.host, vec![scope], &options.access, watch)?;
         let platform = options.platform.clone().unwrap_or_else(Platform::native);
-        // Only a mirror that has the image serves it; the registry itself is asked last.
-        endpoints.retain(|mirror| find(mirror, reference, &platform).is_ok());
-        if endpoints.is_empty() {
-            endpoints.push(registry::open(&reference.host, vec![scope], &options.access)?);
-        }
-        let endpoints: Vec<&Endpoint> = endpoints.iter().collect();
-        let found = find(endpoints[0], reference, &platform)?;
-        let config = self.pull_config(endpoints[0], reference, &found.manifest.config)?;
+        let (at, found, config) = self.look(&sources, reference, &platform)?;
         let document = format!("config of {}", reference.familiar());
         let parsed = ImageConfig::parse(&document, &config)?;
         check_platform(&parsed, options, &platform, reference, watch)?;
@@ -114,7 +107,7 @@ impl ImageStore {
         let images = [image];
         let mut staged = Vec::new();
         for _ in 0..MAX_TRIES {
-            staged.extend(self.pull_layers(&endpoints, reference, &wanted, watch)?);
+            staged.extend(self.pull_layers(&sources, at, reference, &wanted, watch)?);
             match self.commit(&mut staged, &images)? {
                 Ok(()) => return Ok(Pulled { id, digest: found.digest, newer }),
                 // A removal took them away: all are looked for again.
@@ -143,6 +136,27 @@ impl ImageStore {
             }
         }
         Ok(tags)
+    }
+
+    /// The first source that has the image, with its manifest and config.
+    fn look(
+        &self,
+        sources: &Sources<'_>,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Attempt<(usize, Found, Vec<u8>)> {
+        let mut at = 0;
+        loop {
+            let found = sources.get(at).and_then(|endpoint| {
+                let found = find(endpoint, reference, platform)?;
+                let config = self.pull_config(endpoint, reference, &found.manifest.config)?;
+                Ok((at, found, config))
+            });
+            match found {
+                Ok(found) => return Ok(found),
+                Err(failure) => at = sources.after(at, failure)?,
+            }
+        }
     }
 
     fn pull_config(
@@ -174,7 +188,8 @@ impl ImageStore {
     /// Has all of `wanted` staged that isn't in place.
     fn pull_layers(
         &self,
-        endpoints: &[&Endpoint],
+        sources: &Sources<'_>,
+        first: usize,
         reference: &Reference,
         wanted: &[Wanted<'_>],
         watch: Watch<'_>,
@@ -183,7 +198,7 @@ impl ImageStore {
             watch(Event::Layer(layer.blob.digest, Step::Waiting));
         }
         let staged = at_once(wanted, |layer, stop| {
-            let pulled = self.pull_layer(endpoints, &reference.path, layer, stop, watch);
+            let pulled = self.pull_layer(sources, first, &reference.path, layer, stop, watch);
             pulled.context(|| format!("layer {}", layer.blob.digest.short()))
         })?;
         Ok(staged.into_iter().flatten().collect())
@@ -192,7 +207,8 @@ impl ImageStore {
     /// Has one layer staged; `None` if it is in place.
     fn pull_layer(
         &self,
-        endpoints: &[&Endpoint],
+        sources: &Sources<'_>,
+        first: usize,
         path: &str,
         layer: &Wanted<'_>,
         stop: &AtomicBool,
@@ -201,7 +217,8 @@ impl ImageStore {
         let Wanted { blob, diff_id } = layer;
         let tell = |step| watch(Event::Layer(blob.digest, step));
         let arrived = |bytes| tell(Step::Moved { bytes, of: blob.size });
-        for _ in 0..MAX_WRONG {
+        let (mut at, mut wrong) = (first, 0);
+        loop {
             if stop.load(Ordering::Relaxed) {
                 fail!("stopped");
             }
@@ -216,7 +233,7 @@ impl ImageStore {
                 tell(Step::Exists);
                 return Ok(here);
             }
-            let mut fetch = Fetch::new(endpoints, path, blob, &partial, stop, &arrived)?;
+            let mut fetch = Fetch::new(sources, at, path, blob, &partial, stop, &arrived)?;
             let staged = self.layers.stage(&mut fetch);
             if let Some(failure) = fetch.take_failure() {
                 return Err(failure);
@@ -228,7 +245,14 @@ impl ImageStore {
             }
             // Only the digest tells whether the registry or the image is to blame.
             if !fetch.finish()? {
+                at = fetch.source();
                 partial.discard()?;
+                wrong += 1;
+                if wrong == MAX_WRONG {
+                    let host = &sources.get(at)?.host;
+                    let told = format!("{host} sends bytes of another digest, again and again");
+                    (at, wrong) = (sources.after(at, Failure::new(told))?, 0);
+                }
                 continue;
             }
             let mut staged = match staged {
@@ -247,7 +271,6 @@ impl ImageStore {
             tell(Step::Pulled);
             return Ok(Some(staged));
         }
-        fail!("{} sends bytes of another digest, again and again", endpoints[0].host)
     }
 
     /// `Some(None)` if the layer is in place, `Some(Some(…))` if another pull has it ready.
@@ -264,7 +287,7 @@ impl ImageStore {
 }
 
 /// What the registry has under the name, an index resolved to the image that fits best.
-fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Result<Found> {
+fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Attempt<Found> {
     let asked = match (&reference.digest, &reference.tag) {
         (Some(digest), _) => digest.to_string(),
         (None, Some(tag)) => tag.clone(),
@@ -277,34 +300,44 @@ fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Resu
         Document::Manifest(manifest) => return Ok(Found { digest, manifest, bytes }),
         Document::Index(images) => images,
     };
-    let Some(chosen) = platform.choose(images.iter().map(|(platform, _)| platform)) else {
-        let there: Vec<String> = images.iter().map(|(platform, _)| platform.to_string()).collect();
-        fail!(
-            "{} is not there for {platform}, only for {}",
-            reference.familiar(),
-            there.join(", ")
-        );
+    // An index need not say what an image is for; its config does.
+    let chosen = platform.choose(images.iter().map(|(platform, _)| platform));
+    let unsaid = || images.iter().position(|(platform, _)| *platform == Platform::default());
+    let Some(chosen) = chosen.or_else(unsaid) else {
+        let (name, mut there) = (reference.familiar(), Vec::new());
+        // What is attested of images stands beside them, for an unknown platform.
+        for (offered, _) in images.iter().filter(|(offered, _)| offered.os != "unknown") {
+            let offered = offered.to_string();
+            if !there.contains(&offered) {
+                there.push(offered);
+            }
+        }
+        let there = there.join(", ");
+        return Err(Failure::new(format!("{name} is not there for {platform}, only for {there}")));
     };
     let chosen = images[chosen].1.digest.to_string();
     let (media_type, bytes) = manifest(endpoint, reference, &chosen)?;
     match Document::parse(&document, &media_type, &bytes)? {
         Document::Manifest(manifest) => Ok(Found { digest, manifest, bytes }),
-        Document::Index(_) => fail!("{document} is an index within an index"),
+        Document::Index(_) => Err(Failure::new(format!("{document} is an index within an index"))),
     }
 }
 
 /// A manifest's media type and bytes, the digest checked if it was asked for by digest.
-fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Result<(String, Vec<u8>)> {
+fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<(String, Vec<u8>)> {
     let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
     let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].join(", ");
     let headers = [("Accept", kinds)];
     let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);
-    let (head, bytes) = answer.context(|| format!("pull {}", reference.familiar()))?;
+    let pulling = || format!("pull {}", reference.familiar());
+    let (head, bytes) = answer.map_err(|failure| failure.context(pulling))?;
     if let Ok(digest) = Digest::parse(asked)
         && digest != Digest::of(&bytes)
     {
         let found = Digest::of(&bytes);
-        fail!("{} sends a manifest with the digest {found}, not {digest}", endpoint.host);
+        let told =
+            format!("{} sends a manifest with the digest {found}, not {digest}", endpoint.host);
+        return Err(Failure::new(told));
     }
     let media_type = head.header("content-type").unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();

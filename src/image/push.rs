@@ -176,8 +176,7 @@ impl Target<'_> {
                 }
             }
         }
-        let uploaded = patiently(|| self.upload_layer(&layer.tar));
-        let (digest, size) = uploaded.map_err(|failure| failure.error)?;
+        let (digest, size) = patiently(|| self.upload_layer(&layer.tar))?;
         (self.watch)(Event::Layer(name, Step::Pushed));
         Ok(Descriptor { media_type: OCI_GZIP_LAYER.to_owned(), digest, size })
     }
@@ -190,7 +189,7 @@ impl Target<'_> {
                 Ok(true)
             }
             Err(failure) if failure.missing => Ok(false),
-            Err(failure) => Err(failure.error),
+            Err(failure) => Err(failure.into()),
         }
     }
 
@@ -229,12 +228,12 @@ impl Target<'_> {
 
     fn upload_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         debug_assert!(bytes.len() as u64 <= MAX_DOCUMENT);
-        let uploaded = patiently(|| {
+        patiently(|| {
             let url = self.begin()?.and_query("digest", &digest.to_string());
             let headers = [("Content-Type", "application/octet-stream".to_owned())];
             self.endpoint.ask("PUT", &url, &headers, Payload::Bytes(bytes)).map(drop)
-        });
-        uploaded.map_err(|failure| failure.error)
+        })?;
+        Ok(())
     }
 
     /// Sends the layer's tar compressed, as it is made; gives digest and size of what was sent.

@@ -52,6 +52,48 @@ fn certificates_of_an_authority_of_ones_own() {
 }
 
 #[test]
+fn a_certificate_that_signed_itself_is_taken_if_it_is_named() {
+    let host = Host::new();
+    let certificates = Certificates::of_itself(&host.scratch().join("tls"));
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base()], "app:1");
+    let name = registry.name("app:1");
+    let authority = certificates.authority();
+    fails(command(&host, &["pull", &name]), "signed itself; name it with --cacert FILE");
+    succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
+    // Another one that signed itself is no reason to.
+    let other = Certificates::of_itself(&host.scratch().join("other")).authority();
+    fails(command(&host, &["pull", "--cacert", &other, &name]), "signed itself");
+    // Nor is it good for another name than its own.
+    let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
+    let mut elsewhere = command(&host, &["pull", "--cacert", &authority, "registry.test/app:1"]);
+    elsewhere.env("HTTPS_PROXY", format!("http://{}", proxy.address));
+    fails(elsewhere, "is for another name");
+}
+
+#[test]
+fn a_certificate_of_our_own_is_shown_to_who_asks() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let client = certificates.make_client();
+    let registry = Registry::start(&host, &certificates.settings_with_clients(), "");
+    let flags = ["--dest-cert-dir", client.to_str().unwrap()];
+    registry.fill_with_flags(&[base()], "app:1", &flags);
+    let name = registry.name("app:1");
+    let certs = settings(&host).join("certs.d").join(&registry.address);
+    fs::create_dir_all(&certs).unwrap();
+    fs::copy(certificates.authority(), certs.join("ca.crt")).unwrap();
+    fails(
+        command(&host, &["pull", &name]),
+        "wants a client's certificate that it knows: put it into certs.d/",
+    );
+    fs::copy(client.join("client.cert"), certs.join("client.cert")).unwrap();
+    fails(command(&host, &["pull", &name]), "client.key: No such file");
+    fs::copy(client.join("client.key"), certs.join("client.key")).unwrap();
+    succeeds(&mut command(&host, &["pull", &name]));
+}
+
+#[test]
 fn a_certificate_of_the_future_is_told_as_the_clock() {
     let host = Host::new();
     let validity = ("20490101000000Z", "20500101000000Z");

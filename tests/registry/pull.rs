@@ -1,11 +1,14 @@
 //! `pull`: what it takes, what it prints, what it leaves.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::cat;
-use crate::server::{Packing, Registry, base, layer, noise, succeeds};
+use crate::proxy::{Asked, Fault, Proxy};
+use crate::server::{Layer, Packing, Registry, base, layer, noise, succeeds};
 use crate::support::{Host, unique};
+use crate::tls::Certificates;
 
 #[test]
 fn layers_of_every_packing() {
@@ -107,6 +110,31 @@ fn run_and_create_pull_what_is_missing() {
     host.mydocker(["start", "-a", "c"]).stdout("2");
 }
 
+/// TLS is too large to be carried along by who watches over a container.
+#[test]
+fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", noise(1, 300_000))], "app:1");
+    let name = registry.name("app:1");
+    let certs = host.scratch().join("settings/certs.d").join(&registry.address);
+    fs::create_dir_all(&certs).unwrap();
+    fs::copy(certificates.authority(), certs.join("ca.crt")).unwrap();
+    let private_kib = |pull: &str| -> u64 {
+        let mut run = host.command(["run", "-d", "-i", "--name", "c", "--net", "none"]);
+        run.args(["--pull", pull, &name, "cat"]);
+        succeeds(run.env("MYDOCKER_CONFIG_DIR", host.scratch().join("settings")));
+        let rollup = format!("/proc/{}/smaps_rollup", host.monitor("c"));
+        let rollup = fs::read_to_string(rollup).unwrap();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
+        host.mydocker(["rm", "-f", "c"]);
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let (with, without) = (private_kib("always"), private_kib("never"));
+    assert!(with <= without + 100, "{with} KiB after a pull, {without} without");
+}
+
 #[test]
 fn what_is_not_there_is_told_of() {
     let host = Host::new();
@@ -132,22 +160,121 @@ fn the_old_image_keeps_its_name_until_the_new_one_is_whole() {
 }
 
 #[test]
+fn an_index_gives_the_image_that_fits_best() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let image = |what: &str| vec![base(), layer(Packing::Gzip, "v", what)];
+    let offers = [
+        ("windows/amd64", image("windows")),
+        ("unknown/unknown", image("attestation")),
+        ("linux/arm/v6", image("v6")),
+        ("linux/arm/v7", image("v7")),
+        ("linux/amd64", image("amd64")),
+        ("linux/arm64/v8", image("arm64")),
+    ];
+    registry.fill_with_index(&offers, "many:1");
+    let name = registry.name("many:1");
+    let chosen = |platform: &str| {
+        host.mydocker(["pull", "-q", "--platform", platform, &name]);
+        host.mydocker(["create", "--name", "c", "--pull", "never", "--net", "none", &name]);
+        let tar = host.mydocker(["cp", "c:/v", "-"]).bytes();
+        host.mydocker(["rm", "c"]);
+        String::from_utf8_lossy(&tar[512..]).trim_end_matches('\0').to_owned()
+    };
+    for (platform, chosen_one) in [
+        ("linux/arm/v7", "v7"),
+        ("linux/arm", "v7"),
+        ("linux/arm/v6", "v6"),
+        ("arm64", "arm64"),
+        ("linux/amd64", "amd64"),
+    ] {
+        assert_eq!(chosen(platform), chosen_one, "{platform}");
+    }
+    host.mydocker(["pull", "--platform", "linux/s390x", &name]).exits(125).complains(
+        "many:1 is not there for linux/s390x, only for windows/amd64, linux/arm/v6, linux/arm/v7, \
+         linux/amd64, linux/arm64/v8",
+    );
+    // Which image it is by digest is the same on every machine: the index's.
+    let pulled = host.mydocker(["pull", &name]).text();
+    let digest = pulled.lines().find_map(|line| line.strip_prefix("Digest: ")).unwrap().to_owned();
+    for whole in [format!("many@{digest}"), format!("many:1@{digest}")] {
+        host.mydocker(["pull", "-q", &registry.name(&whole)]);
+    }
+}
+
+#[test]
+fn an_index_that_does_not_say_for_what() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let image = vec![base(), layer(Packing::Gzip, "v", "1")];
+    registry.fill_with_index(&[("", image)], "one:1");
+    host.mydocker(["pull", &registry.name("one:1")]);
+    cat(&host, &registry.name("one:1"), "/v").stdout("1");
+}
+
+fn settings_with_mirrors(host: &Host, registry: &str, mirrors: &[&str]) -> PathBuf {
+    let settings = host.scratch().join("settings");
+    fs::create_dir_all(&settings).unwrap();
+    let mirrors: Vec<String> = mirrors.iter().map(|at| format!("\"http://{at}\"")).collect();
+    let text = format!(r#"{{"mirrors":{{"{registry}":[{}]}}}}"#, mirrors.join(","));
+    fs::write(settings.join("registries.json"), text).unwrap();
+    settings
+}
+
+#[test]
 fn a_mirror_is_asked_before_the_registry() {
     let host = Host::new();
     let (registry, mirror) = (Registry::plain(&host), Registry::plain(&host));
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "registry")], "app:1");
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "registry")], "app:2");
     mirror.fill_with(&[base(), layer(Packing::Gzip, "v", "mirror")], "app:1");
-    let settings = host.scratch().join("settings");
-    fs::create_dir_all(&settings).unwrap();
-    let text = format!(
-        r#"{{"mirrors":{{"{}":["http://127.0.0.1:1","http://{}"]}}}}"#,
-        registry.address, mirror.address
-    );
-    fs::write(settings.join("registries.json"), text).unwrap();
+    let asked = Proxy::before(&mirror.address, |_, _| Fault::None);
+    let settings = settings_with_mirrors(&host, &registry.address, &[&asked.address]);
     for (tag, from) in [("app:1", "mirror"), ("app:2", "registry")] {
         let mut pull = host.command(["pull", &registry.name(tag)]);
-        succeeds(pull.env("MYDOCKER_CONFIG_DIR", &settings));
+        let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
+        assert!(pull.status.success() && pull.stderr.is_empty(), "{pull:?}");
         cat(&host, &registry.name(tag), "/v").stdout(from);
+    }
+    let manifests = asked.asked();
+    let manifests: Vec<_> =
+        manifests.iter().filter(|asked| asked.target.ends_with("/manifests/1")).collect();
+    assert_eq!(manifests.len(), 1, "{manifests:?}");
+}
+
+#[test]
+fn a_broken_mirror_is_told_of_once_and_passed_over() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let layers: Vec<Layer> = ["a", "b", "c", "d"]
+        .iter()
+        .zip(1..)
+        .map(|(name, seed)| layer(Packing::Gzip, name, noise(seed, 50_000)))
+        .collect();
+    registry.fill_with(&layers, "app:1");
+    let gone = |asked: &Asked, _| match asked.target.contains("/blobs/") {
+        true => Fault::Answer(403, String::new()),
+        false => Fault::None,
+    };
+    let wrong = |asked: &Asked, _| match asked.header("accept-encoding").is_some() {
+        true => Fault::Corrupt(1000),
+        false => Fault::None,
+    };
+    let refusing = Proxy::before(&registry.address, gone);
+    let lying = Proxy::before(&registry.address, wrong);
+    for (mirror, why) in [
+        ("127.0.0.1:1", "connect to 127.0.0.1:1: Connection refused"),
+        (refusing.address.as_str(), "answers 403"),
+        (lying.address.as_str(), "sends bytes of another digest, again and again"),
+    ] {
+        let host = Host::new();
+        let settings = settings_with_mirrors(&host, &registry.address, &[mirror]);
+        let mut pull = host.command(["pull", &registry.name("app:1")]);
+        let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
+        let told = String::from_utf8(pull.stderr).unwrap();
+        assert!(pull.status.success(), "{told}");
+        let warning = format!("warning: the mirror {mirror} is left out: ");
+        assert!(told.starts_with(&warning) && told.contains(why), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
     }
 }

@@ -91,6 +91,37 @@ impl Registry {
         self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
     }
 
+    /// Pushes an index of images by platform; an empty one is left unsaid.
+    pub fn fill_with_index(&self, offers: &[(&str, Vec<Layer>)], name: &str) {
+        let layout = self.dir.join(unique("layout"));
+        fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+        let mut images = Vec::new();
+        for (platform, layers) in offers {
+            let manifest = write_image(&layout, layers, platform);
+            let parts: Vec<&str> = platform.split('/').collect();
+            let said = match parts[..] {
+                [os, architecture] => format!(r#""os":"{os}","architecture":"{architecture}""#),
+                [os, architecture, variant] => {
+                    format!(r#""os":"{os}","architecture":"{architecture}","variant":"{variant}""#)
+                }
+                _ => String::new(),
+            };
+            let manifest = manifest.strip_suffix('}').unwrap();
+            images.push(match said.is_empty() {
+                true => format!("{manifest}}}"),
+                false => format!(r#"{manifest},"platform":{{{said}}}}}"#),
+            });
+        }
+        let index = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",
+            "manifests":[{}]}}"#,
+            images.join(",")
+        );
+        write_index(&layout, &write_blob(&layout, "index.v1+json", index.as_bytes()));
+        let flags = ["--all", "--preserve-digests"];
+        self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
+    }
+
     /// The digests, in hexadecimal, of all that it holds.
     pub fn blobs(&self) -> Vec<String> {
         self.blob_files().into_iter().map(|(digest, _)| digest).collect()
@@ -163,35 +194,49 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// An OCI layout with the one image `t`.
 fn write_layout(dir: &Path, layers: &[Layer]) {
     fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
-    let blob = |kind: &str, bytes: &[u8]| {
-        let digest = sha256(bytes);
-        fs::write(dir.join("blobs/sha256").join(&digest), bytes).unwrap();
-        let kind = format!("application/vnd.oci.image.{kind}");
-        format!(r#"{{"mediaType":"{kind}","digest":"sha256:{digest}","size":{}}}"#, bytes.len())
-    };
+    let manifest = write_image(dir, layers, "linux/amd64");
+    write_index(dir, &manifest);
+}
+
+/// Puts an image into a layout; gives its manifest's descriptor.
+fn write_image(dir: &Path, layers: &[Layer], platform: &str) -> String {
     let (mut diff_ids, mut descriptors) = (Vec::new(), Vec::new());
     for layer in layers {
         let tar = tar(dir, &layer.files);
         diff_ids.push(format!("\"sha256:{}\"", sha256(&tar)));
         descriptors.push(match layer.packing {
-            Packing::Gzip => blob("layer.v1.tar+gzip", &gzip(&tar)),
-            Packing::Zstd => blob("layer.v1.tar+zstd", &zstd(dir, &tar)),
-            Packing::Plain => blob("layer.v1.tar", &tar),
+            Packing::Gzip => write_blob(dir, "layer.v1.tar+gzip", &gzip(&tar)),
+            Packing::Zstd => write_blob(dir, "layer.v1.tar+zstd", &zstd(dir, &tar)),
+            Packing::Plain => write_blob(dir, "layer.v1.tar", &tar),
         });
     }
+    let (os, architecture) = platform.split_once('/').unwrap_or(("linux", "amd64"));
+    let architecture = architecture.split('/').next().unwrap();
     let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{{"Cmd":["/bin/cat"]}},
+        r#"{{"architecture":"{architecture}","os":"{os}","config":{{"Cmd":["/bin/cat"]}},
         "rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
         diff_ids.join(",")
     );
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
         "config":{},"layers":[{}]}}"#,
-        blob("config.v1+json", config.as_bytes()),
+        write_blob(dir, "config.v1+json", config.as_bytes()),
         descriptors.join(",")
     );
-    let manifest = blob("manifest.v1+json", manifest.as_bytes());
-    let tagged = manifest.strip_suffix('}').unwrap();
+    write_blob(dir, "manifest.v1+json", manifest.as_bytes())
+}
+
+/// Puts a blob into a layout; gives its descriptor.
+fn write_blob(dir: &Path, kind: &str, bytes: &[u8]) -> String {
+    let digest = sha256(bytes);
+    fs::write(dir.join("blobs/sha256").join(&digest), bytes).unwrap();
+    let kind = format!("application/vnd.oci.image.{kind}");
+    format!(r#"{{"mediaType":"{kind}","digest":"sha256:{digest}","size":{}}}"#, bytes.len())
+}
+
+/// What a layout has under the name `t`.
+fn write_index(dir: &Path, descriptor: &str) {
+    let tagged = descriptor.strip_suffix('}').unwrap();
     let index = format!(
         r#"{{"schemaVersion":2,"manifests":[{tagged},
         "annotations":{{"org.opencontainers.image.ref.name":"t"}}}}]}}"#

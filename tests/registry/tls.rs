@@ -47,6 +47,35 @@ impl Certificates {
         Certificates { dir }
     }
 
+    /// One that signed itself, as an authority, for 127.0.0.1: openssl's defaults.
+    pub fn of_itself(dir: &Path) -> Certificates {
+        fs::create_dir_all(dir).unwrap();
+        let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
+                    -subj /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout server.key -out \
+                    server.crt";
+        succeeds(Command::new("openssl").args(line.split_whitespace()).current_dir(dir));
+        fs::copy(dir.join("server.crt"), dir.join("ca.crt")).unwrap();
+        Certificates { dir: dir.to_owned() }
+    }
+
+    /// Makes a directory with `client.cert` and `client.key`, of the same authority.
+    pub fn make_client(&self) -> PathBuf {
+        let client = self.dir.join("client");
+        fs::create_dir_all(&client).unwrap();
+        let openssl = |line: &str| {
+            succeeds(Command::new("openssl").args(line.split(' ')).current_dir(&self.dir));
+        };
+        openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=client -keyout \
+             client/client.key -out client.csr",
+        );
+        openssl(
+            "x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -out \
+             client/client.cert",
+        );
+        client
+    }
+
     pub fn authority(&self) -> String {
         self.dir.join("ca.crt").to_str().unwrap().to_owned()
     }
@@ -55,5 +84,14 @@ impl Certificates {
     pub fn settings(&self) -> String {
         let dir = self.dir.display();
         format!("  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key}}\n")
+    }
+
+    /// The same, and clients must show a certificate of the authority.
+    pub fn settings_with_clients(&self) -> String {
+        let dir = self.dir.display();
+        format!(
+            "  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key, clientcas: \
+             [{dir}/ca.crt]}}\n"
+        )
     }
 }

@@ -131,7 +131,7 @@ fn bring_image(
     }
     let progress = Progress::on_stderr(options.quiet);
     let request = PullRequest { name: name.clone(), platform, ..PullRequest::default() };
-    engine.pull(&request, &|event| progress.note(event)).map(drop)
+    engine.pull_apart(&request, &|event| progress.note(event))
 }
 
 fn lower(

@@ -169,11 +169,11 @@ fn parse_token(realm: &Url, head: &Head, body: &[u8]) -> Attempt<Token> {
         }
         400 | 401 | 403 => {
             let told = format!("the token server {server} refuses: wrong user or password?");
-            return Err(Failure::lasting(Error::new(told)));
+            return Err(Failure::new(told));
         }
         status => {
             let told = format!("the token server {server} answers {status}");
-            return Err(Failure::lasting(Error::new(told)));
+            return Err(Failure::new(told));
         }
     }
     let document = format!("answer of the token server {server}");

@@ -89,7 +89,7 @@ impl Endpoint {
                 _ => return Err(first.error),
             }
         }
-        patiently(|| endpoint.ping()).map_err(|failure| failure.error)?;
+        patiently(|| endpoint.ping())?;
         Ok(endpoint)
     }
 
@@ -131,15 +131,14 @@ impl Endpoint {
         headers: &[(&'static str, String)],
         payload: Payload<'_>,
         limit: u64,
-    ) -> Result<(Head, Vec<u8>)> {
-        let answered = patiently(|| {
+    ) -> Attempt<(Head, Vec<u8>)> {
+        patiently(|| {
             // Only streams can't be sent again, and they are no payload of documents.
             let payload = payload.again().unwrap_or(Payload::Empty);
             let answer = self.ask(method, url, headers, payload)?;
             let bytes = self.connector.read_whole(&answer.origin, answer.body, limit)?;
             Ok((answer.head, bytes))
-        });
-        answered.map_err(|failure| failure.error)
+        })
     }
 
     /// Sends a request once: authorized, redirects followed. A refusal is a failure.
@@ -203,13 +202,13 @@ impl Endpoint {
             if url.origin.tls && !next.origin.tls {
                 let to = next.origin.host_and_port();
                 let told = format!("{} redirects from TLS to plain HTTP at {to}", self.host);
-                return Err(Error::new(told).into());
+                return Err(Failure::new(told));
             }
             self.connector.recycle(&url.origin, body);
             url = next;
         }
         let told = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
-        Err(Error::new(told).into())
+        Err(Failure::new(told))
     }
 
     /// Does what the challenge asks, unless another thread did since `used` was sent.
@@ -225,7 +224,7 @@ impl Endpoint {
                 }
                 Some(Credentials::Password { .. }) => {
                     let told = format!("{} refuses: wrong user or password", self.host);
-                    return Err(Error::new(told).into());
+                    return Err(Failure::new(told));
                 }
                 _ => return Err(self.log_in_first()),
             },
@@ -233,7 +232,7 @@ impl Endpoint {
                 let realm = self.base.join(realm)?;
                 if self.base.origin.tls && !realm.origin.tls {
                     let told = format!("{} names a token server without TLS: {realm}", self.host);
-                    return Err(Error::new(told).into());
+                    return Err(Failure::new(told));
                 }
                 let mut scopes = self.scopes.clone();
                 if !scope.is_empty() && !scopes.iter().any(|known| covers(known, scope)) {

@@ -17,9 +17,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
 use super::super::manifest::Descriptor;
-use super::endpoint::{Answer, Endpoint, MAX_TRIES, wait};
+use super::endpoint::{Answer, MAX_TRIES, wait};
 use super::http::{Attempt, Body, Failure, Payload};
-use super::url::{Origin, Url};
+use super::sources::Sources;
+use super::url::Origin;
 use crate::error::{Context, Error, Result};
 use crate::store::{make_dir, remove_file};
 
@@ -63,8 +64,11 @@ impl Partial {
 
 /// Reads a blob; it ends after the stated size or with an error.
 pub struct Fetch<'a> {
-    endpoints: &'a [&'a Endpoint],
-    urls: Vec<Url>,
+    sources: &'a Sources<'a>,
+    /// Which of them is asked.
+    at: usize,
+    /// The repository's.
+    path: &'a str,
     blob: &'a Descriptor,
     partial: &'a File,
     /// Bytes of the partial file that were there before.
@@ -72,8 +76,6 @@ pub struct Fetch<'a> {
     position: u64,
     hasher: Sha256,
     body: Option<(Body, Origin)>,
-    /// Which endpoint is asked.
-    at: usize,
     tries: u32,
     /// Where the first of these tries began.
     tried_from: u64,
@@ -84,27 +86,27 @@ pub struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Begins with what `partial` holds. `path` is the repository's; `watch` hears of each piece;
-    /// `stop` ends it.
+    /// Begins with what `partial` holds, and asks the source `at` first. `path` is the repository's;
+    /// `watch` hears of each piece; `stop` ends it.
     pub fn new(
-        endpoints: &'a [&'a Endpoint],
-        path: &str,
+        sources: &'a Sources<'a>,
+        at: usize,
+        path: &'a str,
         blob: &'a Descriptor,
         partial: &'a Partial,
         stop: &'a AtomicBool,
         watch: &'a (dyn Fn(u64) + Sync),
     ) -> Result<Fetch<'a>> {
-        let url = |endpoint: &&Endpoint| endpoint.url(&format!("{path}/blobs/{}", blob.digest));
         Ok(Fetch {
-            urls: endpoints.iter().map(url).collect(),
-            endpoints,
+            sources,
+            at,
+            path,
             blob,
             on_disk: partial.file.metadata()?.len().min(blob.size),
             partial: &partial.file,
             position: 0,
             hasher: Sha256::new(),
             body: None,
-            at: 0,
             tries: 1,
             tried_from: 0,
             failure: None,
@@ -128,15 +130,21 @@ impl<'a> Fetch<'a> {
         self.failure.take()
     }
 
+    /// Who was asked last.
+    pub fn source(&self) -> usize {
+        self.at
+    }
+
     /// Asks for the blob from the position on.
     fn open(&mut self) -> Attempt<(Body, Origin)> {
         let mut headers = vec![("Accept-Encoding", "identity".to_owned())];
         if self.position > 0 {
             headers.push(("Range", format!("bytes={}-", self.position)));
         }
-        let endpoint = self.endpoints[self.at];
+        let endpoint = self.sources.get(self.at)?;
+        let url = endpoint.url(&format!("{}/blobs/{}", self.path, self.blob.digest));
         let Answer { head, mut body, origin } =
-            endpoint.ask("GET", &self.urls[self.at], &headers, Payload::Empty)?;
+            endpoint.ask("GET", &url, &headers, Payload::Empty)?;
         if head.status == 206 {
             let range = head.header("content-range").unwrap_or_default();
             if !range.starts_with(&format!("bytes {}-", self.position)) {
@@ -161,7 +169,7 @@ impl<'a> Fetch<'a> {
         };
         let left = usize::try_from(self.blob.size - self.position).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
-        let connector = &self.endpoints[self.at].connector;
+        let connector = &self.sources.get(self.at)?.connector;
         match body.read(&mut buffer[..wanted]) {
             Ok(0) => Err(Failure::passing(Error::new("the answer is shorter than the blob"))),
             Ok(count) if count == left => {
@@ -188,12 +196,13 @@ impl<'a> Fetch<'a> {
             self.tries += 1;
             return Ok(());
         }
-        if self.at + 1 < self.endpoints.len() {
-            // A mirror that lacks it, or can't: the registry itself is next.
-            (self.at, self.tries, self.tried_from) = (self.at + 1, 1, self.position);
-            return Ok(());
+        match self.sources.after(self.at, failure) {
+            Ok(next) => {
+                (self.at, self.tries, self.tried_from) = (next, 1, self.position);
+                Ok(())
+            }
+            Err(failure) => self.fail(failure.error),
         }
-        self.fail(failure.error)
     }
 
     fn fail<T>(&mut self, error: Error) -> io::Result<T> {

@@ -65,6 +65,11 @@ impl Failure {
         }
     }
 
+    /// One that is told of by `message`, and lasts.
+    pub fn new(message: impl Into<String>) -> Failure {
+        Failure::lasting(Error::new(message))
+    }
+
     pub fn passing(error: impl Into<Error>) -> Failure {
         Failure { passing: true, ..Failure::lasting(error) }
     }
@@ -84,6 +89,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::lasting(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        failure.error
     }
 }
 

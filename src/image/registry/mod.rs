@@ -1,8 +1,9 @@
 //! Registries (OCI distribution spec), spoken to by a small blocking client of our own.
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` for who we
-//! are; `fetch` is a blob's bytes through cuts and stalls; `connect` makes connections, with
-//! `proxy`, `tls` and `http` below it; `settings` is what the administrator says of them.
+//! are; `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
+//! stalls; `connect` makes connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` is what
+//! the administrator says of them.
 
 mod auth;
 mod base64;
@@ -13,8 +14,10 @@ pub mod fetch;
 pub mod http;
 mod proxy;
 mod settings;
+pub mod sources;
 mod tls;
 pub mod url;
+mod verifier;
 
 use std::path::PathBuf;
 
@@ -46,15 +49,6 @@ pub struct Access {
 pub fn open(host: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, None, scopes, access)
-}
-
-/// The mirrors of `host` that can be spoken to, then what opens the registry itself. A mirror that
-/// can't be is left out: that is what mirrors are for.
-pub fn open_mirrors(host: &str, scopes: &[String], access: &Access) -> Result<Vec<Endpoint>> {
-    let settings = Settings::read()?;
-    let mirrors = settings.mirrors_of(host).iter();
-    let opened = mirrors.map(|base| open_at(&settings, host, Some(base), scopes.to_vec(), access));
-    Ok(opened.filter_map(Result::ok).collect())
 }
 
 fn open_at(

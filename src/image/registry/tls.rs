@@ -9,17 +9,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
-    SignatureScheme, StreamOwned,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
 
 use super::http::{Attempt, Failure, Stream};
 use super::url::Origin;
+use super::verifier::{Anyone, Named, signed_itself};
 use crate::error::{Context, Error, Result, fail};
 use crate::time::Instant;
 
@@ -75,13 +76,14 @@ impl Trust {
 
     fn make_config(&self, origin: &Origin) -> Result<ClientConfig> {
         let mut roots = self.roots.get_or_init(system_roots).clone();
+        let mut named = Vec::new();
         if let Some(file) = &self.ca_cert {
-            add_roots(&mut roots, file)?;
+            named.extend(add_roots(&mut roots, file)?);
         }
         let mut identity = None;
         for file in self.files_for(origin)? {
             match file.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => add_roots(&mut roots, &file)?,
+                Some("crt") => named.extend(add_roots(&mut roots, &file)?),
                 Some("cert") => identity = Some(read_identity(&file)?),
                 _ => {}
             }
@@ -92,16 +94,28 @@ impl Trust {
         let builder = builder.map_err(|error| Error::new(error.to_string()))?;
         let builder = match self.unverified.as_deref() == Some(origin.host.as_str()) {
             true => {
-                let anyone = Arc::new(Anyone(provider));
+                let anyone = Arc::new(Anyone(Arc::clone(&provider)));
                 builder.dangerous().with_custom_certificate_verifier(anyone)
             }
-            false => builder.with_root_certificates(roots),
+            false => {
+                let roots = Arc::new(roots);
+                let webpki =
+                    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+                let webpki = webpki.build().map_err(|error| Error::new(error.to_string()))?;
+                let named = Arc::new(Named { webpki, certificates: named });
+                builder.dangerous().with_custom_certificate_verifier(named)
+            }
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| Error::new(format!("client certificate: {error}")))?,
+            // Not by rustls's own way, which reads the certificate: it knows version 3 only, and
+            // what the certificate is worth is the server's to say.
+            Some((chain, key)) => {
+                let key = provider.key_provider.load_private_key(key);
+                let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;
+                let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+                builder.with_client_cert_resolver(Arc::new(shown))
+            }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
@@ -140,29 +154,35 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<()> {
-    let bad = |reason: String| Error::new(format!("certificates of {}: {reason}", file.display()));
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|e| bad(e.to_string()))?;
-    let before = roots.len();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+/// Adds the certificates of a file to the roots, and gives them.
+fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(file, e))? {
+        let certificate = certificate.map_err(|error| unreadable(file, error))?;
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| Error::new(format!("{}: {error}", file.display())))?;
+        certificates.push(certificate);
     }
-    if roots.len() == before {
+    if certificates.is_empty() {
         fail!("{} holds no certificate in PEM", file.display());
     }
-    Ok(())
+    Ok(certificates)
 }
 
 fn read_identity(file: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let key = file.with_extension("key");
-    let bad = |file: &Path, error: rustls::pki_types::pem::Error| {
-        Error::new(format!("{}: {error}", file.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(file).map_err(|error| bad(file, error))?;
+    let chain = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(file, error))?;
     let chain: std::result::Result<_, _> = chain.collect();
-    let key_der = PrivateKeyDer::from_pem_file(&key).map_err(|error| bad(&key, error))?;
-    Ok((chain.map_err(|error| bad(file, error))?, key_der))
+    let key_der = PrivateKeyDer::from_pem_file(&key).map_err(|error| unreadable(&key, error))?;
+    Ok((chain.map_err(|error| unreadable(file, error))?, key_der))
+}
+
+fn unreadable(file: &Path, error: pem::Error) -> Error {
+    let error = match error {
+        pem::Error::Io(error) => Error::from(error),
+        other => Error::new(other.to_string()),
+    };
+    Err::<(), _>(error).context(|| format!("read {}", file.display())).unwrap_err()
 }
 
 /// What TLS has to say about a failed read or write, if it was that which failed.
@@ -176,10 +196,17 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
             format!("{host} doesn't speak TLS; for plain HTTP use --tls-verify=false")
         }
         rustls::Error::InvalidCertificate(reason) => explain_certificate(&host, reason),
+        // Some say the second when none was shown.
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        ) => format!(
+            "{host} wants a client's certificate that it knows: put it into certs.d/{host} as \
+             client.cert, with client.key"
+        ),
         rustls::Error::AlertReceived(alert) => format!("{host} ended TLS with the alert {alert:?}"),
         other => format!("TLS with {host}: {other}"),
     };
-    Some(Failure { plain, ..Failure::lasting(Error::new(told)) })
+    Some(Failure { plain, ..Failure::new(told) })
 }
 
 fn explain_certificate(host: &str, reason: &CertificateError) -> String {
@@ -211,47 +238,10 @@ fn explain_certificate(host: &str, reason: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("{certificate} is for another name")
         }
+        reason if signed_itself(reason) => format!(
+            "{certificate} signed itself; name it with --cacert FILE, or put it into \
+             certs.d/{host}/ca.crt"
+        ),
         other => format!("{certificate}: {other}"),
-    }
-}
-
-/// Takes any certificate, as `--tls-verify=false` asks.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

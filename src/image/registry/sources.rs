@@ -1,0 +1,74 @@
+//! Who has a repository: the registry's mirrors in their order, then the registry itself. Each is
+//! opened when it is first asked; one that fails is told of once, and the next one is asked.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::transfer::{Event, Watch};
+use super::endpoint::Endpoint;
+use super::http::{Attempt, Failure};
+use super::settings::Settings;
+use super::{Access, open_at};
+use crate::error::Result;
+
+pub struct Sources<'a> {
+    host: &'a str,
+    scopes: Vec<String>,
+    access: &'a Access,
+    settings: Settings,
+    /// One more than there are mirrors.
+    list: Vec<Source>,
+    watch: Watch<'a>,
+}
+
+#[derive(Default)]
+struct Source {
+    /// Or why it can't be: text, as each who asks gets it.
+    opened: OnceLock<Result<Endpoint, String>>,
+    /// Whether its failure was told of.
+    told: AtomicBool,
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(
+        host: &'a str,
+        scopes: Vec<String>,
+        access: &'a Access,
+        watch: Watch<'a>,
+    ) -> Result<Sources<'a>> {
+        let settings = Settings::read()?;
+        let mut list = Vec::new();
+        list.resize_with(settings.mirrors_of(host).len() + 1, Source::default);
+        Ok(Sources { host, scopes, access, settings, list, watch })
+    }
+
+    /// The number of the registry itself, which is the last.
+    pub fn last(&self) -> usize {
+        self.list.len() - 1
+    }
+
+    pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
+        let mirror = self.settings.mirrors_of(self.host).get(at);
+        let open = || {
+            let scopes = self.scopes.clone();
+            let opened = open_at(&self.settings, self.host, mirror, scopes, self.access);
+            opened.map_err(|error| error.to_string())
+        };
+        let opened = self.list[at].opened.get_or_init(open);
+        opened.as_ref().map_err(Failure::new)
+    }
+
+    /// The number of the one to ask instead of `at`, which failed; that failure if there is none.
+    pub fn after(&self, at: usize, failure: Failure) -> Attempt<usize> {
+        if at == self.last() {
+            return Err(failure);
+        }
+        // Not to have an image is what mirrors may do.
+        if !failure.missing && !self.list[at].told.swap(true, Ordering::Relaxed) {
+            let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
+            let told = format!("the mirror {mirror} is left out: {}", failure.error);
+            (self.watch)(Event::Warning(told));
+        }
+        Ok(at + 1)
+    }
+}
