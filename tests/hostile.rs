@@ -86,6 +86,27 @@ fn thousands_of_mounts_of_its_own() {
     others_go_on(&host);
 }
 
+/// Deeper than a process may hold descriptors.
+#[test]
+fn directories_without_a_bottom() {
+    let script = "p=$(printf 'd/%.0s' $(seq 1000)); mkdir old; for i in 1 2 3; do \
+        mkdir -p $p && mv old ${p}old && mv d old || break; done; echo $i; sleep 1000";
+    let host = attack(&[], script);
+    eventually("it is dug", || host.mydocker(["logs", "hostile"]).text() == "3");
+    host.mydocker(["diff", "hostile"]).refused("deeper than");
+    host.mydocker(["commit", "hostile", "deep"]).refused("deeper than");
+    host.mydocker(["export", "hostile"]).exits(125).complains("deeper than");
+    host.mydocker(["cp", "hostile:/old", host.scratch().to_str().unwrap()]).refused("deeper than");
+    host.mydocker(["stop", "-t", "0", "hostile"]);
+    let removal = host.command(["rm", "hostile"]);
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nofile=1024").arg(removal.get_program()).args(removal.get_args());
+    assert!(command.status().unwrap().success());
+    let left = std::fs::read_dir(host.state_root().join("containers")).unwrap().flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 2, "the bystander and the names: {left:?}");
+}
+
 #[test]
 fn a_flood_from_an_attached_terminal() {
     let host = attack(&["-t"], "while :; do cat /bin/busybox; done");

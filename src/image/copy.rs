@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::recipe::Recorder;
 use super::stream::with_plain;
 use super::tar::Writer;
-use super::tree::{Form, TreeWriter};
+use super::tree::{Form, STACK, TreeWriter};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
 
@@ -59,6 +59,7 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
     std::thread::scope(|scope| {
         let packing = std::thread::Builder::new()
             .name("pack".into())
+            .stack_size(STACK)
             .spawn_scoped(scope, || {
                 let mut pipe = BufWriter::with_capacity(BUFFER, pipe);
                 pack(original, &mut pipe)?;

@@ -27,6 +27,8 @@ use crate::error::{Context, Result, fail};
 
 /// Deepest directory; each level holds a descriptor.
 const MAX_DEPTH: usize = 900;
+/// The stack of a thread that goes so deep: untouched pages of it cost nothing.
+pub const STACK: usize = 16 << 20;
 const BUFFER: usize = 256 << 10;
 /// Shorter holes are written as zeroes: a map costs a kilobyte.
 const MIN_HOLE: u64 = 64 << 10;

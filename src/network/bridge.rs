@@ -1,6 +1,7 @@
 //! A network's bridge: the host's end of it, with the gateway's address.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::config::{Network, hash};
 use super::link::{self, Link};
@@ -32,6 +33,7 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     let Some(found) = link::find(socket, &network.bridge)? else {
         fail!("bridge {} is gone just after it was made", network.bridge);
     };
+    refuse_advertised_routes(&network.bridge)?;
     // Up comes last: a bridge that is up is ready.
     let mut batch = Batch::default();
     for pool in &network.pools {
@@ -42,6 +44,14 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     socket.send(batch).context(|| format!("set up bridge {}", network.bridge))?;
     forward(network)?;
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
+}
+
+/// A container that says it is an IPv6 router must not become the host's way to the world
+/// (CVE-2020-13401).
+fn refuse_advertised_routes(bridge: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv6/conf/{bridge}/accept_ra");
+    // A host without IPv6 has no such file.
+    if Path::new(&path).exists() { set(&path, "0") } else { Ok(()) }
 }
 
 /// Switches forwarding on: without it nothing leaves the bridge but to the host itself.

@@ -2,15 +2,17 @@
 //! in the container's directory, are written anew at each start and mounted over the image's.
 //!
 //! Instead of a name server, each container's hosts file has a section for every network it is on,
-//! between two comments, with who else is there. It is rewritten in place, under a lock of the file,
+//! between two comments, with who else is there. It is rewritten in place, by one at a time,
 //! whenever somebody comes, goes or is renamed; lines outside of it, the user's own too, stay.
 
 use std::fmt::Write;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::ipam::Lease;
 use crate::error::{Context, Result};
@@ -90,7 +92,9 @@ pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Result<()> {
     owners.sort_unstable();
     owners.dedup();
     for owner in owners {
-        put_section(roots, owner, network, &lines)?;
+        // The file is in its container's hands. One that keeps us from writing it does without the
+        // names; the others must not.
+        let _ = put_section(roots, owner, network, &lines);
     }
     Ok(())
 }
@@ -115,17 +119,26 @@ const MAX_HOSTS: u64 = 4 << 20;
 
 /// Replaces the section `network` of a container's hosts file; no lines, no section. Written by one
 /// write and shortened after it, so that no reader ever finds the file empty.
+///
+/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE) and fill
+/// it with anything: nothing of that may hold us up. So the lock is on the run directory, which it
+/// can't reach.
 pub fn put_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let path = NameFiles::below(&roots.containers().join(id)).hosts;
     let update = || -> Result<()> {
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        // Not running: the file is written anew at the next start.
+        let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
+        let Some(_one_writer) = run else { return Ok(()) };
+        let no_wait = OFlags::NONBLOCK.bits() as i32;
+        let file = match OpenOptions::new().read(true).write(true).custom_flags(no_wait).open(&path)
+        {
             // Removed, or with the hosts file of another: nothing to tell it.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        let _one_writer = Lock::wait(&path, LockMode::Exclusive)?;
-        let mut before = String::new();
-        (&file).take(MAX_HOSTS).read_to_string(&mut before)?;
+        let mut before = Vec::new();
+        (&file).take(MAX_HOSTS).read_to_end(&mut before)?;
+        let before = String::from_utf8_lossy(&before);
         let after = splice(&before, network, lines);
         if after != before {
             file.write_all_at(after.as_bytes(), 0)?;

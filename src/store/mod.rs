@@ -8,6 +8,7 @@
 
 mod ground;
 mod lock;
+mod removal;
 mod roots;
 
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
+use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 
@@ -124,11 +126,9 @@ pub fn remove_file(path: &Path) -> Result<()> {
 
 /// Removes a tree, never following a link out of it; that it is already gone is what was wanted.
 pub fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).context(|| format!("remove {}", path.display()))
-        }
-        _ => Ok(()),
+    match removal::remove(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).context(|| format!("remove {}", path.display())),
     }
 }
 

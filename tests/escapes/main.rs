@@ -13,6 +13,7 @@ mod binary;
 mod entering;
 mod mounts;
 mod names;
+mod neighbours;
 mod processes;
 mod users;
 

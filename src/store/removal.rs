@@ -1,0 +1,127 @@
+//! Removes a tree that somebody else has grown: by descriptor, no link followed, and however deep it
+//! is with a few descriptors and no recursion to speak of. A container can nest directories far
+//! deeper than a process may hold descriptors; it must not become one that can't be removed.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+/// Levels that are held open at once. What lies deeper is brought up to the top and removed there.
+const MAX_DEPTH: u32 = 64;
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Removes the file, the link or the whole tree `path`.
+pub fn remove(path: &Path) -> Result<(), Errno> {
+    match unlinkat(CWD, path, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        result => return result,
+    }
+    let top = openat(CWD, path, DIRECTORY, Mode::empty())?;
+    let mut removal = Removal { top: top.as_fd(), brought_up: 0 };
+    loop {
+        let before = removal.brought_up;
+        removal.empty(top.as_fd(), 0)?;
+        if removal.brought_up == before {
+            break;
+        }
+    }
+    unlinkat(CWD, path, AtFlags::REMOVEDIR)
+}
+
+struct Removal<'a> {
+    top: BorrowedFd<'a>,
+    /// How many directories were, which gives the next one its name.
+    brought_up: u64,
+}
+
+impl Removal<'_> {
+    fn empty(&mut self, directory: BorrowedFd<'_>, depth: u32) -> Result<(), Errno> {
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                self.entry(directory, name, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), Errno> {
+        match unlinkat(parent, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {}
+            result => return gone(result),
+        }
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            result => return gone(result),
+        }
+        if depth == MAX_DEPTH {
+            return self.bring_up(parent, name);
+        }
+        let directory = match openat(parent, name, DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            result => result?,
+        };
+        let before = self.brought_up;
+        self.empty(directory.as_fd(), depth + 1)?;
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            // A file system may leave entries out while others are removed: another turn finds them.
+            Err(Errno::NOTEMPTY | Errno::EXIST) if self.brought_up > before => Ok(()),
+            result => gone(result),
+        }
+    }
+
+    /// The next turn over the top finds it.
+    fn bring_up(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+        loop {
+            let up = format!(".{}", self.brought_up);
+            self.brought_up += 1;
+            match renameat(parent, name, self.top, &up) {
+                // A name of the tree's own.
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+                result => return gone(result),
+            }
+        }
+    }
+}
+
+/// That somebody else removed it meanwhile is what was wanted.
+fn gone(result: Result<(), Errno>) -> Result<(), Errno> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::mkdirat;
+
+    #[test]
+    fn a_deep_tree_goes_and_what_links_lead_to_stays() {
+        let dir = std::env::temp_dir().join(format!("removal-{}", std::process::id()));
+        let tree = dir.join("tree");
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::write(dir.join("kept"), "x").unwrap();
+        std::os::unix::fs::symlink(&dir, tree.join("up")).unwrap();
+        // A name that would be in the way.
+        std::fs::create_dir_all(tree.join(".0/full")).unwrap();
+        let mut current = openat(CWD, &tree, DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..MAX_DEPTH * 5 {
+            mkdirat(&current, "d", Mode::RWXU).unwrap();
+            mkdirat(&current, "e", Mode::RWXU).unwrap();
+            current = openat(&current, "d", DIRECTORY, Mode::empty()).unwrap();
+        }
+        remove(&tree).unwrap();
+        assert!(!tree.exists() && dir.join("kept").exists());
+        assert_eq!(remove(&tree), Err(Errno::NOENT));
+        remove(&dir).unwrap();
+    }
+}

