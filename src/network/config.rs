@@ -268,7 +268,8 @@ pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
 }
 
 /// Removes a network that nobody uses: its bridge, then its files. Killed in between, the network is
-/// there and its bridge is made again when it is needed.
+/// there and its bridge is made again when it is needed. Once it has come back, a power cut doesn't
+/// bring the network back either.
 pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
@@ -276,6 +277,7 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
     let doomed = roots.networks().join(format!(".removing-{}", network.id));
     let dir = dir(roots, &network.name);
     fs::rename(&dir, &doomed).context(|| format!("remove {}", dir.display()))?;
+    store::sync_parent(&dir)?;
     store::remove_tree(&doomed)
 }
 

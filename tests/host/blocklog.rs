@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::chance::Chance;
 
 /// qemu's default, in which the log counts.
-const SECTOR: u64 = 512;
+pub const SECTOR: u64 = 512;
 const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
@@ -40,8 +40,6 @@ struct Entry {
 pub struct Log {
     file: File,
     entries: Vec<Entry>,
-    /// Of what can be read of it.
-    length: u64,
 }
 
 impl Log {
@@ -63,7 +61,7 @@ impl Log {
             entries.push(Entry { sector, sectors, flags, data });
             at = data + payload;
         }
-        Log { file, entries, length: at }
+        Log { file, entries }
     }
 
     /// How many writes there are.
@@ -71,17 +69,18 @@ impl Log {
         self.entries.len()
     }
 
-    /// How many of them were in the log when it was `length` bytes long. Several are written at once:
-    /// one that was cut short by the kill hides those after it, so that such a length lies past all.
-    pub fn entries_within(&self, length: u64) -> usize {
-        if length > self.length {
-            return self.entries.len() + 1;
-        }
-        let end = |entry: &Entry| match entry.flags & DISCARD {
-            0 => entry.data + entry.sectors * SECTOR,
-            _ => entry.data,
-        };
-        self.entries.iter().take_while(|entry| end(entry) <= length).count()
+    /// What was written to a sector: when, counted in writes, and the text, up to its first zero.
+    pub fn texts_at(&self, sector: u64) -> Vec<(usize, String)> {
+        let written = self.entries.iter().enumerate();
+        let there = written.filter(|(_, entry)| entry.sector == sector && entry.sectors > 0);
+        there
+            .map(|(number, entry)| {
+                let mut data = [0; SECTOR as usize];
+                self.file.read_exact_at(&mut data, entry.data).unwrap();
+                let text = data.split(|byte| *byte == 0).next().unwrap_or_default();
+                (number, String::from_utf8_lossy(text).into_owned())
+            })
+            .collect()
     }
 
     /// Makes `disk`, which holds what it held before the log began, what it is if the power goes

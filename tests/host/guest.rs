@@ -22,6 +22,7 @@ pub struct Guest {
 }
 
 /// What a guest is made of.
+#[derive(Clone)]
 pub struct Machine {
     pub architecture: &'static str,
     pub kernel: PathBuf,

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::debian::{BOOKWORM, BULLSEYE, Suite};
 use crate::guest::{Guest, Machine, disk};
+use crate::registry::Registry;
 use crate::run;
 use crate::tree::{Tree, blank};
 
@@ -188,7 +189,7 @@ impl Host {
         tree.cpio()
     }
 
-    /// What the guest sees as /share: its scripts, and an image to import.
+    /// What the guest sees as /share: its scripts, an image to import and a registry to pull from.
     fn share(&self, work: &Path, directory: &Path) -> PathBuf {
         let share = directory.join("share");
         let _ = fs::remove_dir_all(&share);
@@ -209,6 +210,8 @@ impl Host {
         // Bullseye's static busybox doesn't look into /etc/hosts: its libc wants a library for that.
         let suite = if self.suite == BULLSEYE { BOOKWORM } else { self.suite };
         busybox_image(&suite.busybox(work), &share.join("bb.tar"));
+        let registry = Registry::new(share.join("registry"), self.suite.architecture);
+        registry.put("bb", "latest", &[&share.join("bb.tar")]);
         share
     }
 }
@@ -259,8 +262,7 @@ fn busybox_image(busybox: &Path, archive: &Path) {
 }
 
 /// The same with further files.
-pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &str)]) {
-    let directory = archive.with_extension("tree");
+pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &[u8])]) {
     let mut tree = Tree::default();
     for name in ["bin", "etc", "tmp", "root"] {
         tree.directory(name);
@@ -274,15 +276,20 @@ pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &str)]) {
     }
     tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n");
     tree.file("etc/group", "root:x:0:\nuser:x:1000:\n");
-    for (path, text) in files {
-        tree.file(path, *text);
+    add_files(&mut tree, files);
+    tree.tar(archive);
+}
+
+/// A layer of some files.
+pub fn layer_of(archive: &Path, files: &[(&str, &[u8])]) {
+    let mut tree = Tree::default();
+    tree.directory("etc");
+    add_files(&mut tree, files);
+    tree.tar(archive);
+}
+
+fn add_files(tree: &mut Tree, files: &[(&str, &[u8])]) {
+    for (path, content) in files {
+        tree.file(path, *content);
     }
-    tree.write(&directory);
-    run(Command::new("tar")
-        .arg("-C")
-        .arg(&directory)
-        .args(["--owner=0", "--group=0", "-cf"])
-        .arg(archive)
-        .arg("."));
-    fs::remove_dir_all(directory).unwrap();
 }

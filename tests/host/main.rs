@@ -16,6 +16,7 @@ mod guest;
 mod host;
 mod hosts;
 mod power;
+mod registry;
 mod table;
 mod tree;
 

@@ -1,26 +1,29 @@
 //! Pulled plugs: the guest works, loses its power in the midst of it, and must answer truly after.
 //!
-//! A sitting is a guest that imports and removes images, runs and removes containers, makes and
-//! removes volumes and networks, by a script made by chance, and prints a mark as each command comes
-//! back. qemu is killed at a random moment. From the log of what was written to the disk (`blocklog`) the disk is made anew
-//! as it would be after the plug was pulled then, and for some random moments before: each is a
-//! round. A guest boots from it and tells what is there; it is held against the marks that had come
-//! by that moment. What was reported done must be there and work, what was reported removed must
-//! not, what was under way may be either, and nothing may be there by half.
+//! A sitting is a guest that pulls, imports, commits and removes images, runs and removes
+//! containers, makes and removes volumes and networks, by a script made by chance. As each command
+//! comes back the script writes its number past the end of the file system, straight to the disk:
+//! so the log of all that was written to the disk (`blocklog`) holds also what had been reported
+//! done by when. qemu is killed at a random moment. From the log the disk is made anew as it would
+//! be after the plug was pulled then, and for some random moments before: each is a round. A guest
+//! boots from it and tells what is there. What was reported done must be there and work, what was
+//! reported removed must not, what was under way may be either, and nothing may be there by half.
 //!
-//! Sittings alternate between a disk with a volatile cache under ext4 with barriers, and a disk
-//! without one under ext4 mounted `nobarrier`.
+//! Sittings take turns between the file systems and disks of `KINDS`; two go on at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::blocklog::{Cache, Log};
+use crate::blocklog::{Cache, Log, SECTOR};
 use crate::chance::Chance;
 use crate::debian::BOOKWORM;
 use crate::guest::{Guest, Machine, disk, logged_disk};
-use crate::host::{Host, Root, image_with};
+use crate::host::{Host, Root, image_with, layer_of};
+use crate::registry::{ADDRESS, Registry};
 use crate::run;
 use crate::table::Outcome;
 use crate::tree::blank;
@@ -30,9 +33,45 @@ const ROUNDS_EACH: usize = 5;
 /// Commands in a sitting's script: more than it gets to.
 const COMMANDS: usize = 120;
 const DISK_MEGABYTES: u64 = 96;
+/// Where the script writes how far it is: past the file system.
+const MARKS: u64 = DISK_MEGABYTES * (1 << 20) / SECTOR;
+/// Sittings at a time.
+const WORKERS: usize = 2;
 
-/// Images are imported in two versions, told apart by a file.
-const VERSIONS: u8 = 2;
+/// Images come in versions, told apart by a file.
+const VERSIONS: u8 = 3;
+/// What a version's image weighs besides busybox, so that pulling and importing it take a while.
+const VERSION_BYTES: usize = 1 << 20;
+
+/// A file system, how it is mounted, and the disk below it.
+struct Kind {
+    name: &'static str,
+    make: &'static [&'static str],
+    mount: &'static str,
+    cache: Cache,
+}
+
+const WITH_BARRIERS: Kind = Kind {
+    name: "ext4 with barriers",
+    make: &["mke2fs", "-q", "-F", "-t", "ext4"],
+    mount: "-t ext4 -o barrier",
+    cache: Cache::Volatile,
+};
+/// On a disk that has no cache.
+const WITHOUT_BARRIERS: Kind = Kind {
+    name: "ext4 without barriers",
+    make: WITH_BARRIERS.make,
+    mount: "-t ext4 -o nobarrier",
+    cache: Cache::None,
+};
+const F2FS: Kind = Kind {
+    name: "f2fs",
+    make: &["mkfs.f2fs", "-q", "-f"],
+    mount: "-t f2fs",
+    cache: Cache::Volatile,
+};
+const KINDS: [&Kind; 5] =
+    [&WITH_BARRIERS, &WITHOUT_BARRIERS, &WITH_BARRIERS, &WITHOUT_BARRIERS, &F2FS];
 
 /// A thing that a command makes or removes, and what it is afterwards.
 struct Step {
@@ -42,65 +81,64 @@ struct Step {
     command: String,
 }
 
-/// When a command was heard to be done.
+/// That a command was done.
 struct Mark {
-    status: i32,
-    /// How long the log of writes was.
-    log_length: u64,
+    status: u8,
+    /// How much had been written to the disk.
+    writes: usize,
 }
 
 pub fn test(work: &Path, binary: &Path, rounds: usize, seed: u64) -> Outcome {
     println!("power: {rounds} pulled plugs, seed {seed}");
     let begun = Instant::now();
     let host = host();
-    let bench = Bench { directory: host.directory(work), machine: host.machine(work, binary) };
-    for version in 1..=VERSIONS {
-        let archive = bench.machine.share.join(format!("v{version}.tar"));
-        image_with(&BOOKWORM.busybox(work), &archive, &[("etc/version", &format!("v{version}\n"))]);
+    let machine = host.machine(work, binary);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Sitting>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS.min(rounds.div_ceil(ROUNDS_EACH)) {
+            let (machine, next, results) = (machine.clone(), &next, &results);
+            let directory = host.directory(work).join(format!("worker{worker}"));
+            scope.spawn(move || {
+                let bench = Bench::new(directory, machine, work);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let left = rounds.saturating_sub(number * ROUNDS_EACH).min(ROUNDS_EACH);
+                    if left == 0 {
+                        break;
+                    }
+                    let result = bench.sitting(number, seed + number as u64, left);
+                    results.lock().unwrap().push(result);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    let mut checks = Vec::new();
+    for kind in [&WITH_BARRIERS, &WITHOUT_BARRIERS, &F2FS] {
+        let of_kind = || results.iter().filter(|sitting| sitting.kind == kind.name);
+        if of_kind().next().is_none() {
+            continue;
+        }
+        let sum = |count: fn(&Sitting) -> usize| of_kind().map(count).sum::<usize>();
+        println!(
+            "  {}: {} rounds, {} commands done, {} writes",
+            kind.name,
+            sum(|sitting| sitting.rounds),
+            sum(|sitting| sitting.commands),
+            sum(|sitting| sitting.writes),
+        );
+        let failures: Vec<&str> =
+            of_kind().flat_map(|sitting| &sitting.failures).map(String::as_str).collect();
+        let verdict = if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) };
+        checks.push((kind.name, verdict));
     }
-    bench.make_base();
-    let mut chance = Chance::new(seed);
-    let (mut done, mut failures) = (0, Vec::new());
-    for sitting in 0.. {
-        if done == rounds {
-            break;
-        }
-        let cache = if sitting % 2 == 0 { Cache::Volatile } else { Cache::None };
-        let steps = script(&mut chance);
-        let patience = Duration::from_millis(500 + chance.below(9_500));
-        let (log, marks, ready) = bench.sit(&steps, cache, patience);
-        let heard = marks.iter().flatten().count();
-        println!("  sitting {sitting} ({cache:?} cache): {heard} commands, {} writes", log.len());
-        for (step, mark) in steps.iter().zip(&marks) {
-            if mark.as_ref().is_some_and(|mark| mark.status != 0) {
-                failures.push(format!("sitting {sitting}: mydocker {} failed", step.command));
-            }
-        }
-        let first = log.entries_within(ready).min(log.len());
-        for round in 0..ROUNDS_EACH.min(rounds - done) {
-            let cut = match round {
-                0 => log.len(),
-                _ => first + chance.below((log.len() - first).max(1) as u64) as usize,
-            };
-            done += 1;
-            let verdict = bench.look(&log, cut, cache, &mut chance, &steps, &marks);
-            if let Err(reason) = verdict {
-                let place = format!("sitting {sitting}, plug pulled after {cut} writes");
-                println!("    FAILED {place}:\n      {}", reason.trim().replace('\n', "\n      "));
-                failures.push(format!("{place}: {reason}"));
-            }
-        }
-    }
-    let verdict = match failures.is_empty() {
-        true => Ok(()),
-        false => Err(failures.join("\n")),
-    };
     Outcome {
         host: "power",
-        about: "ext4 on a disk whose plug is pulled",
+        about: "a disk whose plug is pulled",
         boot_seconds: 0.0,
         seconds: begun.elapsed().as_secs_f64(),
-        checks: vec![("pulled plugs", verdict)],
+        checks,
     }
 }
 
@@ -114,7 +152,6 @@ fn host() -> Host {
         command_line: "",
         disks: &[],
         set_up: "mkdir -p /var/lib/mydocker
-                 mount -t ext4 -o $(cat /share/options) /dev/vda /var/lib/mydocker
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup\n",
         checks: Vec::new(),
     }
@@ -123,8 +160,12 @@ fn host() -> Host {
 /// Steps by chance, each possible after those before it.
 fn script(chance: &mut Chance) -> Vec<Step> {
     let mut there: Vec<(String, bool)> = Vec::new();
-    for kind in ["image", "container", "volume", "network"] {
-        there.extend((1..=4).map(|number| (format!("{kind} {}{number}", &kind[..1]), false)));
+    for number in 1..=3 {
+        for kind in ["imported i", "committed m", "container c", "volume v", "network n"] {
+            there.push((format!("{kind}{number}"), false));
+        }
+        // The tag tells the version, which a pull can't change.
+        there.push((format!("pulled {ADDRESS}/p:v{number}"), false));
     }
     let mut steps = Vec::new();
     for _ in 0..COMMANDS {
@@ -132,35 +173,60 @@ fn script(chance: &mut Chance) -> Vec<Step> {
         let (thing, is_there) = &mut there[at];
         let (kind, name) = thing.split_once(' ').unwrap();
         let version = 1 + chance.below(u64::from(VERSIONS)) as u8;
+        // An import or a commit over an image that is there gives the name to the new one.
+        let anew = !*is_there || chance.below(2) == 0;
         let (command, becomes) = match (kind, *is_there) {
-            // An import over an image that is there gives the name to the new one.
-            ("image", false) => (format!("import /share/v{version}.tar {name}"), Some(version)),
-            ("image", true) if chance.below(2) == 0 => {
+            ("imported", _) if anew => {
                 (format!("import /share/v{version}.tar {name}"), Some(version))
             }
-            ("image", true) => (format!("rmi {name}"), None),
+            ("committed", _) if anew => (format!("commit made{version} {name}"), Some(version)),
+            ("pulled", false) => {
+                let version = name.bytes().last().unwrap() - b'0';
+                (format!("pull {name}"), Some(version))
+            }
+            ("imported" | "committed" | "pulled", _) => (format!("rmi {name}"), None),
             ("container", false) => {
-                (format!("run -d --net none --name {name} base sleep 1000"), Some(0))
+                // Some on the default network.
+                let network = if name == "c1" { "--net none " } else { "" };
+                (format!("run -d {network}--name {name} base sleep 1000"), Some(0))
             }
             ("container", true) => (format!("rm -f {name}"), None),
             (_, false) => (format!("{kind} create {name}"), Some(0)),
             (_, true) => (format!("{kind} rm {name}"), None),
         };
         *is_there = becomes.is_some();
-        steps.push(Step { thing: thing.clone(), becomes, command });
+        let thing = match kind {
+            "imported" | "committed" => format!("image {name}:latest"),
+            "pulled" => format!("image {name}"),
+            _ => thing.clone(),
+        };
+        steps.push(Step { thing, becomes, command });
     }
     steps
 }
 
-/// Tells what is there and whether it works; what mydocker complains of comes along.
+/// What a disk holds before a sitting: an image, and containers to commit.
+const BASE: &str = "
+    mount $(cat /share/mount) /dev/vda /var/lib/mydocker
+    mydocker import /share/v1.tar base >/dev/null
+    for version in 1 2 3; do
+        mydocker run --net none --name made$version base sh -c \"echo v$version >/etc/version\"
+    done
+    umount /var/lib/mydocker";
+
+/// Tells what is on `$disk` and whether it works; what mydocker complains of comes along. Several
+/// disks are looked at in one guest, each with a /run of its own as after a boot, and nothing may be
+/// left that keeps the disk busy.
 const LOOK: &str = "
-    # That there is no iptables is said once.
+    mkdir -p /run/mydocker && mount -t tmpfs run /run/mydocker
+    mount $(cat /share/mount) $disk /var/lib/mydocker
+    # What a host without iptables is told is said once.
     mydocker run --rm base true >/dev/null 2>&1
-    for image in $(mydocker images --format '{{.Repository}}' | grep -v none); do
+    for image in $(mydocker images --format '{{.Repository}}:{{.Tag}}' | grep -v none); do
         echo image $image $(mydocker run --rm --net none $image cat /etc/version)
     done
     echo running $(mydocker ps -q | wc -l)
-    for container in $(mydocker ps -a --format '{{.Names}}'); do
+    for container in $(mydocker ps -a --format '{{.Names}}' | grep -v made); do
         mydocker start $container >/dev/null && mydocker exec $container cat /etc/version >/dev/null &&
             mydocker stop -t 0 $container >/dev/null && echo container $container v0
     done
@@ -170,19 +236,50 @@ const LOOK: &str = "
     for network in $(mydocker network ls --format '{{.Name}}' | grep '^n[0-9]$'); do
         mydocker run --rm --net $network base true && echo network $network v0
     done
-    if mydocker system check --help >/dev/null 2>&1; then
-        mydocker system check --repair >/dev/null; mydocker system check
-    fi
+    mydocker system check --repair >/dev/null; mydocker system check
     # And life goes on.
-    mydocker import /share/v1.tar after >/dev/null && mydocker run --rm --net none after cat /etc/version";
+    mydocker import /share/v1.tar after >/dev/null && mydocker run --rm --net none after cat /etc/version
+    status=$?
+    for bridge in $(ls -d /sys/class/net/*/bridge | cut -d/ -f5); do ip link del $bridge; done
+    umount /run/mydocker && umount /var/lib/mydocker || echo busy
+    (exit $status)";
 
-/// Everything that a sitting needs and leaves.
+/// What came of a sitting.
+struct Sitting {
+    kind: &'static str,
+    rounds: usize,
+    commands: usize,
+    writes: usize,
+    failures: Vec<String>,
+}
+
+/// Everything that a worker's sittings need and leave.
 struct Bench {
     directory: PathBuf,
     machine: Machine,
 }
 
 impl Bench {
+    fn new(directory: PathBuf, machine: Machine, work: &Path) -> Bench {
+        let share = directory.join("share");
+        let _ = fs::remove_dir_all(&share);
+        fs::create_dir_all(&directory).unwrap();
+        run(Command::new("cp").arg("-a").args([&machine.share, &share]));
+        let registry = Registry::new(share.join("registry"), BOOKWORM.architecture);
+        let mut chance = Chance::new(0);
+        for version in 1..=VERSIONS {
+            let text = format!("v{version}\n");
+            let noise: Vec<u8> = (0..VERSION_BYTES).map(|_| chance.below(256) as u8).collect();
+            let files: [(&str, &[u8]); 2] =
+                [("etc/version", text.as_bytes()), ("etc/noise", &noise)];
+            image_with(&BOOKWORM.busybox(work), &share.join(format!("v{version}.tar")), &files);
+            let layer = share.join("layer.tar");
+            layer_of(&layer, &files);
+            registry.put("p", &format!("v{version}"), &[&share.join("bb.tar"), &layer]);
+        }
+        Bench { directory, machine: Machine { share, ..machine } }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -191,117 +288,154 @@ impl Bench {
         fs::write(self.machine.share.join("scripts").join(name), text).unwrap();
     }
 
-    fn set_barriers(&self, cache: Cache) {
-        let options = if cache == Cache::Volatile { "barrier" } else { "nobarrier" };
-        fs::write(self.machine.share.join("options"), options).unwrap();
-    }
-
     fn boot(&self, disk: Vec<String>) -> Guest {
         let mut guest = self.machine.boot(&[disk]);
         guest.expect("@@ready\n").unwrap();
         guest
     }
 
-    /// A disk with one image on it, taken down in peace.
-    fn make_base(&self) {
-        let image = self.path("base.img");
-        blank(&image, DISK_MEGABYTES);
-        run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&image));
-        self.set_barriers(Cache::Volatile);
-        self.write_script("base", "mydocker import /share/v1.tar base && umount /var/lib/mydocker");
-        let (said, status) = self.boot(disk(&image)).run("base", &[]).unwrap();
-        assert_eq!(status, "0", "{said}");
-    }
-
-    /// Lets a guest work on a fresh disk until the plug is pulled. Gives what was written, when
-    /// each command was heard to be done, and how long the log was when they began.
-    fn sit(
-        &self,
-        steps: &[Step],
-        cache: Cache,
-        patience: Duration,
-    ) -> (Log, Vec<Option<Mark>>, u64) {
-        let (image, log) = (self.path("worked.img"), self.path("writes.log"));
-        fs::copy(self.path("base.img"), &image).unwrap();
-        fs::write(&log, "").unwrap();
-        self.set_barriers(cache);
-        let lines: String = steps
-            .iter()
-            .enumerate()
-            .map(|(number, step)| {
-                format!("mydocker {} >/tmp/said 2>&1; echo @@done {number} $?\n", step.command)
-            })
-            .collect();
-        self.write_script("work", &lines);
-        let mut guest = self.boot(logged_disk(&image, &log));
-        let length = || fs::metadata(&log).unwrap().len();
-        let ready = length();
-        guest.send("work\n");
-        let until = Instant::now() + patience;
-        let mut marks: Vec<Option<Mark>> = steps.iter().map(|_| None).collect();
-        while let Some(line) = guest.line(until) {
-            let mut words = line.split(' ');
-            if words.next() == Some("@@done") {
-                let number: usize = words.next().unwrap().parse().unwrap();
-                let status = words.next().unwrap().parse().unwrap();
-                marks[number] = Some(Mark { status, log_length: length() });
+    /// One guest's work, and `rounds` looks at what is left of it.
+    fn sitting(&self, number: usize, seed: u64, rounds: usize) -> Sitting {
+        let kind = KINDS[number % KINDS.len()];
+        let mut chance = Chance::new(seed);
+        let steps = script(&mut chance);
+        let patience = Duration::from_millis(500 + chance.below(9_500));
+        fs::write(self.machine.share.join("mount"), kind.mount).unwrap();
+        let base = self.base(kind);
+        let log = self.work(&base, &steps, patience);
+        let (begin, marks) = marks(&log);
+        let mut failures = Vec::new();
+        for (step, mark) in steps.iter().zip(&marks) {
+            if mark.status != 0 {
+                let Step { command, .. } = step;
+                failures.push(format!("mydocker {command}: status {}", mark.status));
             }
         }
-        guest.kill();
-        (Log::open(&log), marks, ready)
+        let cuts: Vec<usize> = (0..rounds)
+            .map(|round| match round {
+                0 => log.len(),
+                _ => begin + chance.below((log.len() - begin).max(1) as u64) as usize,
+            })
+            .collect();
+        let disks: Vec<PathBuf> = cuts
+            .iter()
+            .enumerate()
+            .map(|(round, cut)| {
+                let image = self.path(&format!("after{round}.img"));
+                fs::copy(&base, &image).unwrap();
+                log.replay(&image, *cut, kind.cache, &mut chance);
+                image
+            })
+            .collect();
+        self.write_script("look", LOOK);
+        let mut guest =
+            self.machine.boot(&disks.iter().map(|image| disk(image)).collect::<Vec<_>>());
+        let ready = guest.expect("@@ready\n");
+        for (round, cut) in cuts.into_iter().enumerate() {
+            let device = char::from(b'a' + round as u8);
+            let script = format!("disk=/dev/vd{device}\n. /share/scripts/look\n");
+            self.write_script(&format!("look{round}"), &script);
+            let verdict = ready
+                .clone()
+                .and_then(|_| guest.run(&format!("look{round}"), &[]))
+                .and_then(|(said, status)| {
+                    judge(&said, &status, &allowed(cut, &steps, &marks))
+                        .map_err(|reason| format!("{reason}\nit said:\n{said}"))
+                });
+            if let Err(reason) = verdict {
+                failures.push(format!("plug pulled after {cut} writes: {reason}"));
+            }
+        }
+        println!(
+            "  sitting {number}, seed {seed}, {}: {} commands, {} writes, {rounds} rounds{}",
+            kind.name,
+            marks.len(),
+            log.len(),
+            if failures.is_empty() { ": ok" } else { ": FAILED" }
+        );
+        for failure in &failures {
+            println!("    {}", failure.trim().replace('\n', "\n    "));
+        }
+        Sitting {
+            kind: kind.name,
+            rounds,
+            commands: marks.len(),
+            writes: log.len(),
+            failures: failures
+                .into_iter()
+                .map(|failure| format!("sitting {number}, seed {seed}: {failure}"))
+                .collect(),
+        }
     }
 
-    /// Boots from the disk as it is when the plug is pulled after `cut` writes, and holds what is
-    /// there against what must be.
-    fn look(
-        &self,
-        log: &Log,
-        cut: usize,
-        cache: Cache,
-        chance: &mut Chance,
-        steps: &[Step],
-        marks: &[Option<Mark>],
-    ) -> Result<(), String> {
-        let image = self.path("after.img");
-        fs::copy(self.path("base.img"), &image).unwrap();
-        log.replay(&image, cut, cache, chance);
-        self.write_script("look", LOOK);
-        let mut guest = self.machine.boot(&[disk(&image)]);
-        guest.expect("@@ready\n")?;
-        let (said, status) = guest.run("look", &[])?;
-        judge(&said, &status, &allowed(log, cut, steps, marks))
-            .map_err(|reason| format!("{reason}\nit said:\n{said}"))
+    /// A disk that holds what a sitting begins with, taken down in peace.
+    fn base(&self, kind: &Kind) -> PathBuf {
+        let image = self.path(&format!("{}.img", kind.name.replace(' ', "-")));
+        // What an earlier run of the tests left was made by another binary.
+        static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+        if MADE.lock().unwrap().contains(&image) {
+            return image;
+        }
+        blank(&image, DISK_MEGABYTES);
+        run(Command::new(kind.make[0]).args(&kind.make[1..]).arg(&image));
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&image)
+            .and_then(|file| file.set_len((DISK_MEGABYTES + 1) << 20))
+            .unwrap();
+        self.write_script("base", BASE);
+        let (said, status) = self.boot(disk(&image)).run("base", &[]).unwrap();
+        assert_eq!(status, "0", "{said}");
+        MADE.lock().unwrap().push(image.clone());
+        image
+    }
+
+    /// Lets a guest work on a fresh disk until the plug is pulled; gives what was written.
+    fn work(&self, base: &Path, steps: &[Step], patience: Duration) -> Log {
+        let (image, log) = (self.path("worked.img"), self.path("writes.log"));
+        fs::copy(base, &image).unwrap();
+        fs::write(&log, "").unwrap();
+        let mut script = format!(
+            "mount $(cat /share/mount) /dev/vda /var/lib/mydocker
+             mark() {{ echo \"$*\" | dd of=/dev/vda bs=4096 seek={} count=1 \
+                 conv=sync,notrunc oflag=direct 2>/dev/null; }}
+             mark begin\n",
+            MARKS * SECTOR / 4096
+        );
+        for step in steps {
+            script.push_str(&format!("mydocker {} >/tmp/said 2>&1; mark $?\n", step.command));
+        }
+        self.write_script("work", &script);
+        let mut guest = self.boot(logged_disk(&image, &log));
+        guest.send("work\n");
+        let until = Instant::now() + patience;
+        while guest.line(until).is_some() {}
+        guest.kill();
+        Log::open(&log)
     }
 }
 
-/// For each thing what it may be, given what had been heard by then.
-fn allowed(
-    log: &Log,
-    cut: usize,
-    steps: &[Step],
-    marks: &[Option<Mark>],
-) -> Vec<(String, Vec<Option<u8>>)> {
+/// How much was written when the script began, and what it told of each command that came back.
+fn marks(log: &Log) -> (usize, Vec<Mark>) {
+    let mut texts = log.texts_at(MARKS).into_iter();
+    let begin = texts.next().map_or(0, |(writes, _)| writes);
+    let marks = texts.map(|(writes, text)| Mark { status: text.trim().parse().unwrap(), writes });
+    (begin, marks.collect())
+}
+
+/// For each thing what it may be, given what had been reported by then.
+fn allowed(cut: usize, steps: &[Step], marks: &[Mark]) -> Vec<(String, Vec<Option<u8>>)> {
     let mut things: Vec<(String, Vec<Option<u8>>)> = Vec::new();
-    let mut unsettled = 0;
-    for (step, mark) in steps.iter().zip(marks) {
+    let reported = marks.iter().take_while(|mark| mark.writes < cut).count();
+    // The last of these may have been under way.
+    for (number, step) in steps.iter().enumerate().take(reported + 1) {
         let at = things.iter().position(|(thing, _)| *thing == step.thing).unwrap_or_else(|| {
             things.push((step.thing.clone(), vec![None]));
             things.len() - 1
         });
-        let states = &mut things[at].1;
-        match mark {
-            Some(Mark { status: 0, log_length }) if log.entries_within(*log_length) <= cut => {
-                *states = vec![step.becomes];
-            }
-            Some(Mark { log_length, .. }) if log.entries_within(*log_length) <= cut => {
-                states.push(step.becomes);
-            }
-            // The one under way, and the next: a mark is heard a little after the writes.
-            _ if unsettled < 2 => {
-                unsettled += 1;
-                states.push(step.becomes);
-            }
-            _ => {}
+        match number < reported && marks[number].status == 0 {
+            true => things[at].1 = vec![step.becomes],
+            false => things[at].1.push(step.becomes),
         }
     }
     things
@@ -316,7 +450,7 @@ fn judge(said: &str, status: &str, allowed: &[(String, Vec<Option<u8>>)]) -> Res
     for line in said.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["image", "base", "v1"] | ["running", "0"] | ["v1"] => {}
+            ["image", "base:latest", "v1"] | ["running", "0"] | ["v1"] => {}
             [kind @ ("image" | "container" | "volume" | "network"), name, version] => {
                 let version = version.trim_start_matches('v').parse().unwrap_or(u8::MAX);
                 there.push((format!("{kind} {name}"), version));

@@ -75,6 +75,19 @@ impl Tree {
         }
     }
 
+    pub fn tar(&self, archive: &Path) {
+        let directory = archive.with_extension("tree");
+        self.write(&directory);
+        let owner = ["--owner=0", "--group=0"];
+        run(Command::new("tar")
+            .args(owner)
+            .arg("-C")
+            .arg(&directory)
+            .arg("-cf")
+            .args([archive, Path::new(".")]));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
     /// An ext4 of `megabytes` with the tree in it.
     pub fn ext4(&self, image: &Path, megabytes: u64) {
         let directory = image.with_extension("tree");
