@@ -65,7 +65,7 @@ fn who(record: &Record) -> Who<'_> {
 }
 
 /// Whether a container runs, or is being started or wound up: its lease is its own.
-fn is_alive(roots: &Roots, id: &str) -> bool {
+pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     // One that can't be told is left alone.
     is_watched(&Files::new(roots, id)).unwrap_or(true)
 }

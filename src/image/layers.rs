@@ -3,7 +3,7 @@
 //! A layer is unpacked in `.unpack-…` beside, a directory that its maker holds by flock(2), synced
 //! by one syncfs(2) for all layers of an image, and renamed into place only when the image that
 //! needs it is committed, under the lock of the images. So a layer in place is always whole, and
-//! one that no image owns can only be what a kill left: [`Layers::sweep`] removes both kinds.
+//! one that no image owns can only be what a kill left: the check finds both kinds.
 //! Two processes that unpack the same layer at once each make their own; the second rename finds
 //! the first's and its copy is dropped.
 //!
@@ -192,33 +192,33 @@ impl Layers {
         Ok(store::list(&self.dir)?.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Removes what dead processes left: half-unpacked layers and those on their way out. Returns
-    /// their paths; with `dry_run` it only tells.
-    pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
-        let mut swept = Vec::new();
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(swept),
-            Err(error) => return Err(error).context(|| format!("read {}", self.dir.display())),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // Held until the directory is gone, so that its maker can't begin meanwhile.
-            let _held = match name.starts_with(UNPACKING) || name.starts_with(READY) {
-                true => match lock_dir(&path, FlockOperation::NonBlockingLockExclusive)? {
-                    Some(lock) => Some(lock),
-                    None => continue,
-                },
-                false if name.starts_with(TRASH) => None,
-                false => continue,
-            };
-            if !dry_run {
-                remove_tree(&path)?;
+    /// What dead processes left: half-unpacked layers, those of pulls that weren't finished, those on
+    /// their way out.
+    pub fn leftovers(&self) -> Result<Vec<(PathBuf, Leftover)>> {
+        let mut leftovers = Vec::new();
+        for path in store::hidden(&self.dir, |name| Leftover::of(name).is_some())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let Some(kind) = Leftover::of(&name) else { continue };
+            let is_left = kind == Leftover::Removed
+                || lock_dir(&path, FlockOperation::NonBlockingLockExclusive)?.is_some();
+            if is_left {
+                leftovers.push((path, kind));
             }
-            swept.push(path);
         }
-        Ok(swept)
+        Ok(leftovers)
+    }
+
+    /// Removes one of them, unless somebody holds it by now.
+    pub fn remove_leftover(&self, path: &Path, kind: Leftover) -> Result<()> {
+        // Held until the directory is gone, so that its maker can't begin meanwhile.
+        let _held = match kind {
+            Leftover::Removed => None,
+            _ => match lock_dir(path, FlockOperation::NonBlockingLockExclusive)? {
+                Some(lock) => Some(lock),
+                None => return Ok(()),
+            },
+        };
+        remove_tree(path)
     }
 
     /// A fresh directory to unpack into, held.
@@ -231,6 +231,25 @@ impl Layers {
                 return Ok((dir, lock));
             }
         }
+    }
+}
+
+/// Why a directory of the layers is none that an image has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leftover {
+    Unpacking,
+    Ready,
+    Removed,
+}
+
+impl Leftover {
+    fn of(name: &str) -> Option<Leftover> {
+        let kinds = [
+            (UNPACKING, Leftover::Unpacking),
+            (READY, Leftover::Ready),
+            (TRASH, Leftover::Removed),
+        ];
+        kinds.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, kind)| kind)
     }
 }
 

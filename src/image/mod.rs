@@ -7,6 +7,7 @@
 
 mod at_once;
 mod attributes;
+mod check;
 mod commit;
 mod compression;
 pub mod config;
@@ -42,6 +43,7 @@ pub mod transfer;
 mod tree;
 mod unpack;
 
+pub use check::Flaw;
 pub use commit::Commit;
 pub use config::ContainerConfig;
 pub use digest::ImageId;

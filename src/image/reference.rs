@@ -75,12 +75,18 @@ impl Reference {
         format!("{}/{}", self.host, self.path)
     }
 
-    /// The name as users know it: without docker.io and library.
+    /// The name as users know it: without docker.io and library, unless that would mean another.
     pub fn familiar_name(&self) -> String {
         if self.host != DEFAULT_HOST {
             return self.name();
         }
-        self.path.strip_prefix("library/").unwrap_or(&self.path).to_owned()
+        let official = self.path.strip_prefix("library/").filter(|rest| !rest.contains('/'));
+        let short = official.unwrap_or(&self.path);
+        let is_host = short.split_once('/').is_some_and(|(first, _)| is_host(first));
+        match is_host || Digest::parse_hex(short).is_some() {
+            true => self.name(),
+            false => short.to_owned(),
+        }
     }
 
     /// The whole as users know it: `alpine:latest`.
@@ -203,6 +209,8 @@ mod tests {
             ("ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1"),
             ("a__b/c-----d.e", "docker.io/a__b/c-----d.e:latest", "a__b/c-----d.e:latest"),
             ("x:_T.-1", "docker.io/library/x:_T.-1", "x:_T.-1"),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"),
+            ("library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"),
             (
                 &format!("x@sha256:{hex}"),
                 &format!("docker.io/library/x@sha256:{hex}"),

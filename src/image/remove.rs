@@ -2,9 +2,7 @@
 //!
 //! The config is locked exclusively while this decides, so that nobody makes a container of the
 //! image meanwhile. Killed between two steps, an image without a name or layers without an image
-//! are left: the first can be removed again, the second are found by [`ImageStore::sweep`].
-
-use std::path::PathBuf;
+//! are left: the first can be removed again, the second are found by the check.
 
 use rustix::fs::FlockOperation;
 
@@ -12,7 +10,7 @@ use super::digest::{Digest, ImageId};
 use super::reference::Reference;
 use super::store::ImageStore;
 use crate::error::{Result, fail};
-use crate::store::{self, Lock, remove_file, remove_tree};
+use crate::store::{remove_file, remove_tree};
 
 /// What a removal took away.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -66,11 +64,12 @@ impl ImageStore {
                 self.remove_reference(reference)?;
             }
             if users.is_empty() {
-                let diff_ids = self.get(&id)?.config.diff_ids;
+                // One that can't be read goes too; which layers it had the check finds out.
+                let diff_ids = self.get(&id).map(|image| image.config.diff_ids);
                 remove_file(&self.blob(&id))?;
                 remove_file(&self.manifest_path(&id))?;
                 removed.image = Some(id);
-                for (layer, path) in self.take_out_unowned(&diff_ids)? {
+                for (layer, path) in self.take_out_unowned(&diff_ids.unwrap_or_default())? {
                     removed.layers.push(layer);
                     trash.push(path);
                 }
@@ -79,41 +78,6 @@ impl ImageStore {
         // The layers' files, without anybody waiting for it.
         trash.iter().try_for_each(|path| remove_tree(path))?;
         Ok(removed)
-    }
-
-    /// Removes what dead processes left: half-unpacked layers, what no image owns. Returns
-    /// their paths; with `dry_run` it only tells.
-    pub fn sweep(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
-        let mut swept = self.layers.sweep(dry_run)?;
-        if !self.dir().is_dir() {
-            return Ok(swept);
-        }
-        swept.extend(self.sweep_partials(dry_run)?);
-        let _lock = self.lock()?;
-        let mut orphans = self.layers.list()?;
-        for id in self.ids()? {
-            let owned = self.get(&id)?.config.diff_ids;
-            orphans.retain(|layer| !owned.contains(layer));
-        }
-        for name in store::list(&self.dir().join("manifests"))? {
-            let Some(id) = Digest::parse_hex(&name) else { continue };
-            if !self.blob(&id).exists() {
-                swept.push(self.manifest_path(&id));
-                if !dry_run {
-                    remove_file(&self.manifest_path(&id))?;
-                }
-            }
-        }
-        for layer in &orphans {
-            let home = self.layers.fs(layer);
-            swept.push(home.parent().unwrap_or(&home).to_owned());
-        }
-        if !dry_run {
-            for (_, path) in self.take_out_unowned(&orphans)? {
-                remove_tree(&path)?;
-            }
-        }
-        Ok(swept)
     }
 }
 
@@ -129,23 +93,6 @@ fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
         going = names.iter().filter(|name| name.is_of(&asked)).cloned().collect();
     }
     Some(going)
-}
-
-impl ImageStore {
-    /// Removes what broken downloads left, but for those that are going on.
-    fn sweep_partials(&self, dry_run: bool) -> Result<Vec<PathBuf>> {
-        let mut swept = Vec::new();
-        for name in store::list(&self.partials())? {
-            let path = self.partials().join(name);
-            // Held until it is gone, so that no download can begin in it meanwhile.
-            let Some(_held) = Lock::try_exclusive(&path)? else { continue };
-            if !dry_run {
-                remove_file(&path)?;
-            }
-            swept.push(path);
-        }
-        Ok(swept)
-    }
 }
 
 #[cfg(test)]

@@ -178,6 +178,10 @@ impl ImageStore {
     fn read_config(&self, id: &ImageId) -> Result<Option<ImageConfig>> {
         let Some(bytes) = self.config_bytes(id)? else { return Ok(None) };
         let document = format!("config of image {}", id.short());
+        // What an image owns, and what it runs, is nothing to take from a damaged file.
+        if Digest::of(&bytes) != *id {
+            fail!("{document} is damaged: its digest is {}", Digest::of(&bytes));
+        }
         ImageConfig::parse(&document, &bytes).map(Some)
     }
 
@@ -381,12 +385,17 @@ impl ImageStore {
     }
 
     /// Takes those of `diff_ids` out of their place that no image uses; returns them with what is
-    /// left to remove. The caller holds the lock.
+    /// left to remove. The caller holds the lock. While an image can't be read, which might have any
+    /// of them, all stay: the check finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
         let mut owned = Vec::new();
         for id in self.ids()? {
-            // An image that can't be read might own any of them: an error ends it all.
-            owned.extend(self.read_config(&id)?.map(|config| config.diff_ids).unwrap_or_default());
+            match self.read_config(&id) {
+                Ok(config) => {
+                    owned.extend(config.map(|config| config.diff_ids).unwrap_or_default())
+                }
+                Err(_) => return Ok(Vec::new()),
+            }
         }
         let mut taken = Vec::new();
         for diff_id in diff_ids.iter().filter(|diff_id| !owned.contains(diff_id)) {
@@ -493,7 +502,7 @@ impl ImageStore {
     }
 }
 
-fn parse_reference_path(name: &str, leaf: &str) -> Option<Reference> {
+pub(super) fn parse_reference_path(name: &str, leaf: &str) -> Option<Reference> {
     let name = name.replace('+', "/");
     let text = match leaf.strip_prefix("@sha256+") {
         Some(hex) => format!("{name}@sha256:{hex}"),

@@ -274,11 +274,24 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
     take_bridge_down(roots, network, is_alive)?;
-    let doomed = roots.networks().join(format!(".removing-{}", network.id));
+    let doomed = roots.networks().join(format!("{REMOVING}{}", network.id));
     let dir = dir(roots, &network.name);
     fs::rename(&dir, &doomed).context(|| format!("remove {}", dir.display()))?;
     store::sync_parent(&dir)?;
     store::remove_tree(&doomed)
+}
+
+/// How the hidden names of networks begin that are being removed.
+const REMOVING: &str = ".removing-";
+
+/// What removals that were cut short have left.
+pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
+    if !roots.networks().is_dir() {
+        return Ok(Vec::new());
+    }
+    // Who removes one holds it.
+    let _choice = lock_all(roots)?;
+    store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
 /// Removes the networks that nobody uses, and tells which. The default one stays on record, without

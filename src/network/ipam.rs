@@ -145,12 +145,17 @@ fn content(id: &str, names: &[String]) -> String {
 
 /// Takes back the leases of containers that are no more. The caller holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
-    for lease in leases(roots, network)? {
-        if !is_alive(roots, &lease.owner) {
-            store::remove_file(&path(roots, network, lease.address))?;
-        }
+    for lease in stale(roots, network, is_alive)? {
+        store::remove_file(&path(roots, network, lease.address))?;
     }
     Ok(())
+}
+
+/// The leases of containers that are no more. The caller holds the network's lock.
+pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<Lease>> {
+    let mut stale = leases(roots, network)?;
+    stale.retain(|lease| lease.owner.is_empty() || !is_alive(roots, &lease.owner));
+    Ok(stale)
 }
 
 /// All leases of a network, by address.

@@ -1,12 +1,13 @@
 //! Fills an empty volume with what the image has at its mount point, as Docker does.
 //!
 //! The copy is made beside the volume's directory and renamed over it: a volume is empty or whole,
-//! never half filled, wherever this is killed. Both sides are walked by descriptor, no link is
-//! followed.
+//! never half filled, wherever this is killed. Who fills one holds its directory by flock(2): of two
+//! containers that begin at once the second waits for the first's copy. Both sides are walked by
+//! descriptor, no link is followed.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid,
@@ -16,7 +17,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
+use crate::store::{Lock, LockMode};
 use crate::sys::beneath;
+
+/// The copy, until it is whole.
+pub const FILLING: &str = "_data.filling";
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -30,12 +35,16 @@ pub fn fill(root: BorrowedFd<'_>, target: &Path, volume: &Path) -> Result<()> {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("open {}", target.display())),
         };
-    if !is_empty(volume).context(|| format!("read volume {}", volume.display()))? {
+    let empty = || is_empty(volume).context(|| format!("read volume {}", volume.display()));
+    if !empty()? {
         return Ok(());
     }
-    let mut beside = volume.as_os_str().to_owned();
-    beside.push(".filling");
-    let beside = PathBuf::from(beside);
+    let home = volume.parent().unwrap_or(volume);
+    let _filling = Lock::wait_existing(home, LockMode::Exclusive)?;
+    if !empty()? {
+        return Ok(());
+    }
+    let beside = volume.with_file_name(FILLING);
     // Left by a copy that was killed.
     crate::store::remove_tree(&beside)?;
     let copied = (|| -> Result<()> {

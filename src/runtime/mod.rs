@@ -7,7 +7,7 @@
 
 pub mod capabilities;
 pub mod cgroup;
-mod copy_up;
+pub mod copy_up;
 mod devices;
 pub mod exec;
 mod init;

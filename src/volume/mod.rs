@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use miniserde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result, fail};
-use crate::store::{self, Durability, Roots};
+use crate::runtime::copy_up::FILLING;
+use crate::store::{self, Durability, Lock, Roots};
 use crate::time::Instant;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -108,4 +109,64 @@ pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
         pid.and_then(|(_, pid)| pid.parse().ok()).is_some_and(store::is_gone)
     })?);
     Ok(leftovers)
+}
+
+/// What is wrong with a volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    /// Nothing, or nothing that can be read, says what it is; what it holds is there.
+    NoConfig,
+    NoData,
+    /// A copy out of an image that was never finished.
+    Filling,
+}
+
+impl Flaw {
+    pub fn what(self) -> &'static str {
+        match self {
+            Flaw::NoConfig => "has no config.json that can be read",
+            Flaw::NoData => "has lost its directory _data",
+            Flaw::Filling => "holds a copy from its image that was cut short",
+        }
+    }
+}
+
+/// What is wrong with volumes, by name.
+pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
+    let mut flaws = Vec::new();
+    for name in store::list(&roots.volumes())?.into_iter().filter(|name| is_valid_name(name)) {
+        let place = roots.volumes().join(&name);
+        let filling = place.join(FILLING).is_dir() && !Lock::is_held(&place)?;
+        let found = [
+            (read(roots, &name).is_err(), Flaw::NoConfig),
+            (!place.join("_data").is_dir(), Flaw::NoData),
+            (filling, Flaw::Filling),
+        ];
+        let wrong = found.into_iter().filter(|(is_wrong, _)| *is_wrong);
+        flaws.extend(wrong.map(|(_, flaw)| (name.clone(), flaw)));
+    }
+    Ok(flaws)
+}
+
+/// Makes it right without touching what the volume holds.
+pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
+    let place = roots.volumes().join(name);
+    match flaw {
+        Flaw::NoConfig => {
+            // Labels are lost; as one with a name it isn't pruned for want of one.
+            let created = Instant::now().0;
+            let volume =
+                Volume { name: name.to_owned(), created, labels: Vec::new(), anonymous: false };
+            store::replace_json(&place.join("config.json"), &volume, Durability::Synced)
+        }
+        Flaw::NoData => {
+            let made = fs::DirBuilder::new().mode(0o755).create(place.join("_data"));
+            made.context(|| format!("make the directory of volume '{name}'"))
+        }
+        Flaw::Filling => match Lock::try_exclusive(&place)? {
+            Some(_filling) => store::remove_tree(&place.join(FILLING)),
+            // It is being filled anew.
+            None => Ok(()),
+        },
+    }
 }

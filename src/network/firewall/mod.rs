@@ -263,6 +263,27 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
     store::remove_file(&roots.run.join("firewall.json"))
 }
 
+/// What is wrong with the rules, if containers need any; a reload mends it.
+pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
+    let mut flaws = Vec::new();
+    if !roots.run.join("firewall.json").exists() {
+        return Ok(flaws);
+    }
+    let Some(mut firewall) = Firewall::open(roots)? else { return Ok(flaws) };
+    let mut wirings = wirings(roots, None)?;
+    wirings.retain(|(_, wiring)| !wiring.endpoints.is_empty());
+    let owners = firewall.state.as_ref().map(|state| state.owners.clone()).unwrap_or_default();
+    for owner in owners.iter().filter(|owner| !wirings.iter().any(|(id, _)| id == *owner)) {
+        let owner = owner.get(..12).unwrap_or(owner);
+        flaws
+            .push(format!("the firewall lets traffic through to container {owner}, which is gone"));
+    }
+    if flaws.is_empty() && !wirings.is_empty() && !firewall.is_intact()? {
+        flaws.push("the firewall's rules of this engine were changed by others".to_owned());
+    }
+    Ok(flaws)
+}
+
 /// Makes all rules anew.
 pub fn reload(roots: &Roots, networks: &[&Network]) -> Result<()> {
     match Firewall::open(roots)? {

@@ -1,83 +1,19 @@
-//! `system check`: finds, and with `--repair` mends, what kills and power cuts have left behind.
-//!
-//! Every finding is a line: what it is and where. Nothing that a living command is at is touched:
-//! what is being made or removed is locked by who does it, and temporary files carry its PID.
+//! Containers, their names and run directories.
 
 use std::path::Path;
 
-use super::Engine;
+use super::Findings;
 use crate::container::names;
-use crate::container::record::{Files, Record, all_ids, is_id, short};
+use crate::container::record::{Files, Record, is_id, short};
 use crate::container::state::{self, Condition, is_watched};
-use crate::error::{Context, Error, Result};
-use crate::image::ImageStore;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
 use crate::network::wiring;
-use crate::runtime::{cgroup, mounts_below};
+use crate::runtime::cgroup;
 use crate::store;
-use crate::volume;
-
-/// One thing that isn't as it should be.
-pub struct Finding {
-    pub what: String,
-    /// `None`: it wasn't to be mended.
-    pub mended: Option<Result<()>>,
-}
-
-/// What has been found so far.
-struct Findings {
-    repair: bool,
-    list: Vec<Finding>,
-}
-
-impl Findings {
-    fn add(&mut self, what: String, mend: impl FnOnce() -> Result<()>) {
-        let mended = self.repair.then(mend);
-        self.list.push(Finding { what, mended });
-    }
-}
 
 impl Engine {
-    /// Looks at everything; the order is that in which things hold each other.
-    pub fn check(&self, repair: bool) -> Result<Vec<Finding>> {
-        let mut findings = Findings { repair, list: Vec::new() };
-        self.check_mounts(&mut findings)?;
-        for id in all_ids(&self.roots)? {
-            self.check_container(&id, &mut findings);
-        }
-        self.check_names(&mut findings)?;
-        self.check_run_dirs(&mut findings)?;
-        self.check_removals(&mut findings)?;
-        for path in ImageStore::open(&self.roots).sweep(true)? {
-            let what = format!("{} is no layer of any image", path.display());
-            findings.list.push(Finding { what, mended: None });
-        }
-        if repair && findings.list.iter().any(|finding| finding.mended.is_none()) {
-            let swept = ImageStore::open(&self.roots).sweep(false).map(drop).map_err(shared);
-            for finding in findings.list.iter_mut().filter(|finding| finding.mended.is_none()) {
-                finding.mended = Some(swept.clone().map_err(Error::new));
-            }
-        }
-        for path in volume::leftovers(&self.roots)? {
-            findings.add(format!("{} was left by a killed command", path.display()), || {
-                store::remove_tree(&path)
-            });
-        }
-        self.check_temporaries(&mut findings)?;
-        Ok(findings.list)
-    }
-
-    /// Containers are mounted in namespaces of their own: below our directories there is nothing.
-    fn check_mounts(&self, findings: &mut Findings) -> Result<()> {
-        for mount in mounts_below(&[&self.roots.containers(), &self.roots.run])? {
-            findings.add(format!("{} is mounted on the host", mount.display()), || {
-                rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH)
-                    .context(|| format!("unmount {}", mount.display()))
-            });
-        }
-        Ok(())
-    }
-
-    fn check_container(&self, id: &str, findings: &mut Findings) {
+    pub(super) fn check_container(&self, id: &str, findings: &mut Findings) {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
@@ -133,7 +69,7 @@ impl Engine {
         }
     }
 
-    fn check_names(&self, findings: &mut Findings) -> Result<()> {
+    pub(super) fn check_names(&self, findings: &mut Findings) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
             match names::look_up(&self.roots, &name) {
                 Ok(Some(id)) => {
@@ -153,7 +89,7 @@ impl Engine {
     }
 
     /// Run directories whose container is gone.
-    fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
+    pub(super) fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
         for id in store::list(&self.roots.run)?.into_iter().filter(|name| is_id(name)) {
             let files = Files::new(&self.roots, &id);
             if files.dir.exists() || is_watched(&files)? {
@@ -168,28 +104,10 @@ impl Engine {
         Ok(())
     }
 
-    fn check_removals(&self, findings: &mut Findings) -> Result<()> {
+    pub(super) fn check_removals(&self, findings: &mut Findings) -> Result<()> {
         for path in store::removals(&self.roots.containers())? {
             let what = format!("the removal of {} was cut short", path.display());
             findings.add(what, || store::remove_tree(&path));
-        }
-        Ok(())
-    }
-
-    fn check_temporaries(&self, findings: &mut Findings) -> Result<()> {
-        let roots = &self.roots;
-        let mut dirs = vec![roots.run.clone(), roots.images().join("blobs/sha256")];
-        let below =
-            [roots.containers(), roots.volumes(), roots.layers(), roots.images().join("refs")];
-        for parent in below.iter().chain([&roots.run]) {
-            let names = store::list(parent)?.into_iter();
-            dirs.extend(names.map(|name| parent.join(name)).filter(|path| path.is_dir()));
-        }
-        for path in dirs.iter().map(|dir| store::stale_temporaries(dir)) {
-            for path in path? {
-                let what = format!("{} was left by a killed command", path.display());
-                findings.add(what, || store::remove_file(&path));
-            }
         }
         Ok(())
     }
@@ -202,8 +120,4 @@ fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Conditio
         return Ok(None);
     }
     engine.condition(record).map(Some)
-}
-
-fn shared(error: Error) -> String {
-    error.to_string()
 }

@@ -1,0 +1,86 @@
+//! `system check`: finds, and with `--repair` mends, what kills and power cuts have left behind.
+//!
+//! Every finding is a line: what it is and where. Nothing that a living command is at is touched:
+//! what is being made or removed is locked by who does it, and temporary files carry its PID.
+
+mod containers;
+mod stores;
+
+use super::Engine;
+use crate::container::record::all_ids;
+use crate::error::{Context, Error, Result};
+use crate::runtime::mounts_below;
+use crate::store;
+
+/// One thing that isn't as it should be.
+pub struct Finding {
+    pub what: String,
+    /// `None`: it wasn't to be mended.
+    pub mended: Option<Result<()>>,
+}
+
+/// What has been found so far.
+struct Findings {
+    repair: bool,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    fn add(&mut self, what: String, mend: impl FnOnce() -> Result<()>) {
+        let mended = self.repair.then(mend);
+        self.list.push(Finding { what, mended });
+    }
+
+    /// Something that only the user can mend.
+    fn advise(&mut self, what: String, advice: String) {
+        self.add(what, || Err(Error::new(advice)));
+    }
+}
+
+impl Engine {
+    /// Looks at everything; the order is that in which things hold each other.
+    pub fn check(&self, repair: bool) -> Result<Vec<Finding>> {
+        let mut findings = Findings { repair, list: Vec::new() };
+        self.check_mounts(&mut findings)?;
+        for id in all_ids(&self.roots)? {
+            self.check_container(&id, &mut findings);
+        }
+        self.check_names(&mut findings)?;
+        self.check_run_dirs(&mut findings)?;
+        self.check_removals(&mut findings)?;
+        self.check_images(&mut findings)?;
+        self.check_volumes(&mut findings)?;
+        self.check_networks(&mut findings)?;
+        self.check_temporaries(&mut findings)?;
+        Ok(findings.list)
+    }
+
+    /// Containers are mounted in namespaces of their own: below our directories there is nothing.
+    fn check_mounts(&self, findings: &mut Findings) -> Result<()> {
+        for mount in mounts_below(&[&self.roots.containers(), &self.roots.run])? {
+            findings.add(format!("{} is mounted on the host", mount.display()), || {
+                rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH)
+                    .context(|| format!("unmount {}", mount.display()))
+            });
+        }
+        Ok(())
+    }
+
+    fn check_temporaries(&self, findings: &mut Findings) -> Result<()> {
+        let roots = &self.roots;
+        let mut dirs = vec![roots.run.clone(), roots.images().join("blobs/sha256")];
+        let below =
+            [roots.containers(), roots.volumes(), roots.layers(), roots.images().join("refs")];
+        for parent in below.iter().chain([&roots.run]) {
+            let names = store::list(parent)?.into_iter();
+            dirs.extend(names.map(|name| parent.join(name)).filter(|path| path.is_dir()));
+        }
+        for path in dirs.iter().map(|dir| store::stale_temporaries(dir)) {
+            for path in path? {
+                let what = format!("{} was left by a killed command", path.display());
+                findings.add(what, || store::remove_file(&path));
+            }
+        }
+        Ok(())
+    }
+}

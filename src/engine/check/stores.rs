@@ -1,0 +1,108 @@
+//! Images, volumes and networks: what they hold for nobody, and what they lack.
+
+use super::Findings;
+use crate::engine::Engine;
+use crate::engine::network::is_alive;
+use crate::error::Result;
+use crate::image::{Flaw, ImageStore};
+use crate::network::config::{self, Network};
+use crate::network::{firewall, ipam, wiring};
+use crate::store;
+use crate::volume;
+
+impl Engine {
+    /// Names first: what they mean decides nothing else. Leftovers go one by one, since what one
+    /// command left another may be using by now.
+    pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
+        let images = ImageStore::open(&self.roots);
+        for flaw in images.flaws()? {
+            match flaw {
+                Flaw::NoImage(name) => {
+                    let what = format!("image name {} stands for no image", name.familiar());
+                    findings.add(what, || images.remove_dangling(&name));
+                }
+                Flaw::BadName(path) => {
+                    let what = format!("{} holds no image id", path.display());
+                    findings.add(what, || store::remove_file(&path));
+                }
+                Flaw::Unreadable(id, reason) => {
+                    let what = format!("image {} can't be read: {reason}", id.short());
+                    let advice =
+                        format!("`rmi {}` removes it; then load or pull it anew", id.short());
+                    findings.advise(what, advice);
+                }
+                Flaw::NoLayer(id, layer) => {
+                    let what = format!("image {} lacks its layer {layer}", id.short());
+                    findings.advise(what, "load or pull the image anew, or remove it".into());
+                }
+            }
+        }
+        for leftover in images.leftovers()? {
+            let what = format!("{} {}", leftover.path().display(), leftover.what());
+            findings.add(what, || images.remove_leftover(&leftover));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_volumes(&self, findings: &mut Findings) -> Result<()> {
+        for path in volume::leftovers(&self.roots)? {
+            findings.add(format!("{} was left by a killed command", path.display()), || {
+                store::remove_tree(&path)
+            });
+        }
+        for (name, flaw) in volume::flaws(&self.roots)? {
+            findings.add(format!("volume {name} {}", flaw.what()), || {
+                volume::mend(&self.roots, &name, flaw)
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_networks(&self, findings: &mut Findings) -> Result<()> {
+        for path in config::removals(&self.roots)? {
+            let what = format!("the removal of {} was cut short", path.display());
+            findings.add(what, || store::remove_tree(&path));
+        }
+        let mut all_readable = true;
+        for name in store::list(&self.roots.networks())? {
+            match Network::read(&self.roots, &name) {
+                Ok(Some(network)) => self.check_leases(&network, findings)?,
+                Ok(None) => {}
+                Err(error) => {
+                    all_readable = false;
+                    let place = config::dir(&self.roots, &name);
+                    findings.advise(
+                        format!("network {name} can't be read: {error}"),
+                        format!("remove {} and make it anew", place.display()),
+                    );
+                }
+            }
+        }
+        // Rules are made from all networks together.
+        if all_readable {
+            for flaw in firewall::flaws(&self.roots)? {
+                findings.add(flaw, || wiring::reload(&self.roots));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_leases(&self, network: &Network, findings: &mut Findings) -> Result<()> {
+        let stale = {
+            let _giving_out = network.lock(&self.roots)?;
+            ipam::stale(&self.roots, network, is_alive)?
+        };
+        for lease in stale {
+            let (address, name) = (lease.address, &network.name);
+            let owner = lease.owner.get(..12).unwrap_or("that is unknown").to_owned();
+            let what = format!(
+                "address {address} of network {name} is held for a container {owner}, which doesn't run"
+            );
+            findings.add(what, || {
+                let _giving_out = network.lock(&self.roots)?;
+                ipam::release(&self.roots, network, address, &lease.owner)
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! What is wrong in the image store: images that lack something, names without an image, and what
+//! killed commands left. Nothing that a living command is at is among it, and before anything is
+//! removed it is looked at once more.
+
+use std::path::{Path, PathBuf};
+
+use super::digest::{Digest, ImageId};
+use super::layers;
+use super::reference::Reference;
+use super::store::{ImageStore, parse_reference_path};
+use crate::error::Result;
+use crate::store::{self, Lock, remove_file, remove_tree};
+
+/// What keeps an image from being used.
+pub enum Flaw {
+    /// A name of an image that isn't there.
+    NoImage(Reference),
+    /// A name's file that holds no id.
+    BadName(PathBuf),
+    /// By its config, and why.
+    Unreadable(ImageId, String),
+    NoLayer(ImageId, Digest),
+}
+
+/// Something that no image has.
+pub struct Leftover {
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    Layer(layers::Leftover),
+    /// In place, but no image states it.
+    Orphan(Digest),
+    Manifest(ImageId),
+    Download,
+}
+
+impl Leftover {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn what(&self) -> &'static str {
+        match self.kind {
+            Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",
+            Kind::Layer(layers::Leftover::Ready) => {
+                "is a layer of an image that wasn't pulled whole"
+            }
+            Kind::Layer(layers::Leftover::Removed) => "is a layer whose removal was cut short",
+            Kind::Orphan(_) => "is a layer of no image",
+            Kind::Manifest(_) => "is a manifest of no image",
+            Kind::Download => "is a download that was broken off",
+        }
+    }
+}
+
+impl ImageStore {
+    pub fn flaws(&self) -> Result<Vec<Flaw>> {
+        let mut flaws = Vec::new();
+        if !self.dir().is_dir() {
+            return Ok(flaws);
+        }
+        // Nothing comes or goes meanwhile.
+        let _lock = self.lock()?;
+        let refs = self.dir().join("refs");
+        for name in store::list(&refs)? {
+            for leaf in store::list(&refs.join(&name))? {
+                let Some(reference) = parse_reference_path(&name, &leaf) else { continue };
+                match self.read_reference(&reference) {
+                    Ok(Some(id)) if !self.blob(&id).is_file() => {
+                        flaws.push(Flaw::NoImage(reference));
+                    }
+                    Ok(_) => {}
+                    Err(_) => flaws.push(Flaw::BadName(refs.join(&name).join(&leaf))),
+                }
+            }
+        }
+        for id in self.ids()? {
+            match self.get(&id) {
+                Ok(image) => {
+                    let layers = image.config.diff_ids.into_iter();
+                    let missing = layers.filter(|layer| !self.layers.fs(layer).is_dir());
+                    flaws.extend(missing.map(|layer| Flaw::NoLayer(id, layer)));
+                }
+                Err(error) => flaws.push(Flaw::Unreadable(id, error.to_string())),
+            }
+        }
+        Ok(flaws)
+    }
+
+    /// Removes a name whose image isn't there.
+    pub fn remove_dangling(&self, name: &Reference) -> Result<()> {
+        let _lock = self.lock()?;
+        match self.read_reference(name)? {
+            Some(id) if !self.blob(&id).is_file() => self.remove_reference(name),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let layers = self.layers.leftovers()?.into_iter();
+        let mut leftovers: Vec<Leftover> =
+            layers.map(|(path, kind)| Leftover { path, kind: Kind::Layer(kind) }).collect();
+        for name in store::list(&self.partials())? {
+            let path = self.partials().join(name);
+            // Who downloads holds it.
+            if Lock::try_exclusive(&path)?.is_some() {
+                leftovers.push(Leftover { path, kind: Kind::Download });
+            }
+        }
+        if !self.dir().is_dir() {
+            return Ok(leftovers);
+        }
+        let _lock = self.lock()?;
+        for layer in self.orphans()? {
+            leftovers.push(Leftover { path: self.layers.home(&layer), kind: Kind::Orphan(layer) });
+        }
+        for name in store::list(&self.dir().join("manifests"))? {
+            let id = Digest::parse_hex(&name).filter(|id| !self.blob(id).exists());
+            let leftover =
+                |id| Leftover { path: self.manifest_path(&id), kind: Kind::Manifest(id) };
+            leftovers.extend(id.map(leftover));
+        }
+        Ok(leftovers)
+    }
+
+    /// Removes it, if it still is one.
+    pub fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        match leftover.kind {
+            Kind::Layer(kind) => self.layers.remove_leftover(&leftover.path, kind),
+            Kind::Orphan(layer) => {
+                let taken = {
+                    let _lock = self.lock()?;
+                    self.take_out_unowned(&[layer])?
+                };
+                taken.iter().try_for_each(|(_, trash)| remove_tree(trash))
+            }
+            Kind::Manifest(id) => {
+                let _lock = self.lock()?;
+                match self.blob(&id).exists() {
+                    true => Ok(()),
+                    false => remove_file(&leftover.path),
+                }
+            }
+            Kind::Download => match Lock::try_exclusive(&leftover.path)? {
+                // Held until it is gone, so that no download can begin in it meanwhile.
+                Some(_held) => remove_file(&leftover.path),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Layers in place that no image states; none while there is an image that can't be read, for it
+    /// might have them.
+    fn orphans(&self) -> Result<Vec<Digest>> {
+        let mut orphans = self.layers.list()?;
+        for id in self.ids()? {
+            match self.get(&id) {
+                Ok(image) => orphans.retain(|layer| !image.config.diff_ids.contains(layer)),
+                Err(_) => return Ok(Vec::new()),
+            }
+        }
+        Ok(orphans)
+    }
+}
