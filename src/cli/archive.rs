@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
+use super::tame;
 use crate::engine::options::{ArchiveFormat, CommitOptions};
 use crate::engine::view::ChangeKind;
 use crate::error::fail;
@@ -179,7 +180,7 @@ pub static DIFF: Command = Command {
                 ChangeKind::Changed => "C ",
                 ChangeKind::Deleted => "D ",
             });
-            text.push_str(&String::from_utf8_lossy(&change.path));
+            text.push_str(&tame::line(&String::from_utf8_lossy(&change.path)));
             text.push('\n');
         }
         print(&text)?;

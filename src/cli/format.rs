@@ -4,8 +4,11 @@
 //! all made from them. Of Go's template language `{{.Field}}`, `{{.A.B}}` (inspect), `{{json .}}` and
 //! `{{json .Field}}` are known; anything richer is refused by name rather than half understood.
 
+use std::borrow::Cow;
+
 use super::json::push_string;
 use super::table::Table;
+use super::tame;
 use crate::error::{Result, fail};
 use crate::time::Instant;
 
@@ -138,7 +141,7 @@ impl<R> Format<R> {
                 let mut table = Table::new(columns.iter().map(|field| field.header));
                 for row in rows {
                     for field in &columns {
-                        table.cell(|text| (field.write)(row, show, text));
+                        table.cell(|text| push_field(text, field, row, show));
                     }
                 }
                 table.render()
@@ -201,10 +204,19 @@ fn push_parts<R>(
     for part in parts {
         match part {
             Part::Text(text) => out.push_str(text),
-            Part::Field { field, json: false } => (field.write)(row, show, out),
+            Part::Field { field, json: false } => push_field(out, field, row, show),
             Part::Field { field, json: true } => push_json_field(out, field, row, show),
             Part::Whole => push_object(out, row, fields, show),
         }
+    }
+}
+
+/// On one line, whatever is in it: a row must not pass for two.
+fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
+    let start = out.len();
+    (field.write)(row, show, out);
+    if let Cow::Owned(tamed) = tame::line(&out[start..]) {
+        out.replace_range(start.., &tamed);
     }
 }
 

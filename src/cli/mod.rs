@@ -32,6 +32,7 @@ mod run;
 mod suggest;
 mod system;
 mod table;
+mod tame;
 mod value;
 mod version;
 mod volume;
@@ -340,6 +341,8 @@ fn unknown_command(management: &str, word: &str) -> Failure {
 
 /// One line on the standard error, or with `--debug` a line for each link of the chain.
 fn complain(command: Option<&str>, error: &Error, debug: bool) {
+    // A message with a newline in it (from a file, a name) still is one line.
+    let line = |message: &str| message.replace('\n', " ");
     let mut text = String::from("mydocker");
     if let Some(command) = command {
         text.push(' ');
@@ -349,13 +352,12 @@ fn complain(command: Option<&str>, error: &Error, debug: bool) {
         text.push_str(":\n");
         for link in error.links() {
             text.push_str("  ");
-            text.push_str(link);
+            text.push_str(&line(link));
             text.push('\n');
         }
     } else {
-        // A message with a newline in it (from a file, a name) still is one line.
         text.push_str(": ");
-        text.extend(error.to_string().chars().map(|c| if c == '\n' { ' ' } else { c }));
+        text.push_str(&line(&error.to_string()));
         text.push('\n');
     }
     output::print_error(&text);

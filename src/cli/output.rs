@@ -2,10 +2,12 @@
 
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
+use super::tame;
 use crate::error::{Context, Result, fail};
 
-/// Prints `text` as it is.
+/// Prints `text`, in which nothing commands the terminal.
 pub fn print(text: &str) -> Result<()> {
+    let text = tame::text(text);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `mydocker ps | head -1`: nobody wants the rest.
@@ -21,7 +23,7 @@ pub fn print_line(text: &str) -> Result<()> {
 
 /// Prints `text` on the standard error, with nobody left to tell if that fails.
 pub fn print_error(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(tame::text(text).as_bytes());
 }
 
 /// Refuses to read an archive from a terminal, where nobody could type one.

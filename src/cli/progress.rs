@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::tame;
 use crate::engine::view::{TransferEvent, TransferStep};
 use crate::units::push_human_size;
 
@@ -80,7 +81,7 @@ impl Progress {
     /// Prints a line for good, above the bars.
     fn through(&self, drawing: &mut Drawing, line: &str) {
         if !self.quiet {
-            self.draw(drawing, &format!("{line}\n"));
+            self.draw(drawing, &format!("{}\n", tame::line(line)));
         }
     }
 

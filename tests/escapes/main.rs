@@ -10,7 +10,9 @@
 mod support;
 
 mod binary;
+mod copies;
 mod entering;
+mod kernel;
 mod mounts;
 mod names;
 mod neighbours;

@@ -40,10 +40,24 @@ fn names_are_no_paths() {
         refused(&["volume", "inspect", "--", name]);
         refused(&["rmi", "--", name]);
         refused(&["exec", name, "true"]);
+        refused(&["network", "create", "--", name]);
+        refused(&["network", "rm", "--", name]);
+        refused(&["network", "inspect", "--", name]);
+        refused(&["run", "--rm", &flag("--net"), "bb", "true"]);
+        refused(&["run", "--rm", &flag("--network-alias"), "bb", "true"]);
+        refused(&["run", "--rm", &flag("--hostname"), "bb", "true"]);
+        refused(&["create", &flag("--net=container:"), "bb", "true"]);
+        refused(&["cp", "--", &format!("{name}:/etc/passwd"), "-"]);
+        // CVE-2021-20206: the name of a network's plugin was a path to run.
+        refused(&["network", "create", &flag("--driver"), "new"]);
         if name != "a/b" {
             refused(&["tag", "--", "bb", name]);
             refused(&["tag", "--", "bb", &format!("x:{name}")]);
             refused(&["run", "--rm", &format!("bb@sha256:{name}"), "true"]);
+            refused(&["run", "--rm", &format!("bb@{name}"), "true"]);
+            refused(&["import", "/dev/null", name]);
+            refused(&["commit", "box", name]);
+            refused(&["pull", "--", &format!("localhost:1/{name}")]);
         }
     }
     assert_eq!(tree(&canary), before);
@@ -82,14 +96,120 @@ fn a_cidfile_replaces_nothing() {
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
+/// Names and values beyond what a length field of 16 bits, a file's name or the kernel holds
+/// (CVE-2021-43784: they overflowed the field, and their end was read as further settings).
+#[test]
+fn long_names_and_values_are_refused_or_kept_whole() {
+    let host = Host::with_busybox();
+    let long = "x".repeat(70_000);
+    for args in [
+        ["--name", &long],
+        ["--hostname", &long],
+        ["--net", &long],
+        ["--network-alias", &long],
+        ["--workdir", &long],
+        ["--user", &long],
+        ["-v", &format!("{long}:/x")],
+        ["-v", &format!("/tmp:/{long}")],
+        ["--sysctl", &format!("net.{long}=1")],
+        ["--sysctl", &format!("kernel.domainname={long}")],
+        ["--add-host", &format!("{long}:1.2.3.4")],
+        ["--mac-address", &long],
+        ["--ip", &long],
+        ["--cgroup-parent", &long],
+        ["--device", &long],
+    ] {
+        let status =
+            host.mydocker([&["run", "--rm"][..], &args, &["bb", "true"]].concat()).status();
+        assert!(matches!(status, 125 | 126), "{}: {status}", args[0]);
+    }
+    for args in [["network", "create", &long], ["volume", "create", &long], ["tag", "bb", &long]] {
+        host.mydocker(args).refused("");
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+    host.mydocker(["network", "ls", "-q"]).stdout_lacks("xxx");
+    let variable = format!("LONG={long}");
+    let label = format!("long={long}");
+    let flags = ["run", "--name", "box", "-e", &variable, "--label", &label, "bb"];
+    host.mydocker([&flags[..], &["sh", "-c", "echo ${#LONG}"]].concat()).stdout("70000\n");
+    let told = host.mydocker(["ps", "-a", "--format", "{{.Labels}}"]).text();
+    assert_eq!(told, label);
+}
+
+/// What an image or a container is called, says of itself or is made of is shown on terminals: it
+/// must not command them, nor pass for a line of ours.
+#[test]
+fn nothing_of_an_image_commands_the_terminal() {
+    let host = Host::with_busybox();
+    // Clear the screen, a title, a forged line, the one-byte beginning of such, a turn of the line.
+    let wild = "w\u{1b}[2J\u{1b}]0;title\u{7}\rforged\nforged\u{9b}2J\u{202e}drow";
+    let label = format!("a={wild}");
+    let variable = format!("E={wild}");
+    let script = "f=$(printf 'w\\033[2J\\nforged\\302\\233'); echo >\"/$f\"; sleep 1000";
+    host.mydocker([
+        "run", "-d", "--name", "box", "--label", &label, "-e", &variable, "bb", "sh", "-c", script,
+        wild,
+    ]);
+    host.mydocker(["volume", "create", "--label", &label, "v"]);
+    host.mydocker(["network", "create", "--label", &label, "n"]);
+    host.mydocker(["commit", "-m", wild, "-a", wild, "box", "image"]);
+    super::support::eventually("the file is there", || {
+        host.mydocker(["diff", "box"]).text().contains("forged")
+    });
+    for line in [
+        &["ps", "-a", "--no-trunc"][..],
+        &["ps", "-a", "--format", "{{.ID}} {{.Labels}} {{.Command}}"],
+        &["ps", "-a", "--format", "table {{.ID}}\t{{.Labels}}"],
+        &["ps", "-a", "--format", "json"],
+        &["inspect", "box"],
+        &["inspect", "image"],
+        &["inspect", "--format", "{{.Config.Labels}}", "box"],
+        &["inspect", "--format", "{{json .Config}}", "box"],
+        &["history", "--no-trunc", "image"],
+        &["history", "--format", "{{.CreatedBy}} {{.Comment}}", "image"],
+        &["images", "-a"],
+        &["diff", "box"],
+        &["volume", "ls", "--format", "{{.Labels}}"],
+        &["volume", "inspect", "v"],
+        &["network", "ls", "--format", "{{.Labels}}"],
+        &["network", "inspect", "n"],
+        // Complaints.
+        &["exec", "box", wild],
+        &["exec", "-w", &format!("/{wild}"), "box", "true"],
+        &["exec", "-u", wild, "box", "true"],
+        &["run", "--rm", wild, "true"],
+        &["inspect", wild],
+        &["rm", wild],
+        &["cp", &format!("box:/{wild}"), "-"],
+        &["--debug", "exec", "box", wild],
+        &["load", "-i", wild],
+    ] {
+        let output = host.command(line).output().unwrap();
+        for stream in [output.stdout, output.stderr] {
+            let text = String::from_utf8(stream).unwrap();
+            let wild = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
+            assert_eq!(text.chars().find(wild), None, "{line:?}: {text:?}");
+            // A template of the user's own prints a value's lines as they are.
+            let forged = text.lines().any(|line| line.starts_with("forged"));
+            assert!(!forged || line[0] == "inspect", "{line:?}: {text}");
+        }
+    }
+    let object = host.mydocker(["inspect", "--format", "{{json .Config.Labels}}", "box"]).text();
+    assert!(object.contains("\\u001b") && object.contains("\\u009b"), "{object}");
+    host.mydocker(["rm", "-f", "box"]);
+    host.mydocker(["network", "rm", "n"]);
+}
+
 #[test]
 fn environment_files_are_lines_of_names_and_values() {
     let host = Host::with_busybox();
-    for bad in ["=x\n", "a b=c\n", "A\0=b\n"] {
+    for bad in ["=x\n", "a b=c\n", "A\0=b\n", "A=b\0c\n"] {
         let file = host.file("env", bad);
         let flag = format!("--env-file={}", file.display());
         host.mydocker(["run", "--rm", &flag, "bb", "env"]).refused("env");
     }
-    let flag = "--env-file=/dev/zero";
-    host.mydocker(["run", "--rm", flag, "bb", "env"]).refused("/dev/zero");
+    for path in ["/dev/zero", "/proc/self/environ", "/proc/kcore", "/proc", "/nowhere"] {
+        let flag = format!("--env-file={path}");
+        host.mydocker(["run", "--rm", &flag, "bb", "env"]).refused(path);
+    }
 }

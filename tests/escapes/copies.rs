@@ -1,0 +1,203 @@
+//! `cp` and its kin: files that move while somebody inside moves what they go through.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::support::{Done, Host, eventually};
+use super::{CANARY, attack, canary, with_attack};
+
+/// How often each direction is tried, while the container swaps as fast as it can.
+const ROUNDS: usize = 500;
+
+/// What may not change of the host's directory.
+fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
+    let mut state = Vec::new();
+    for path in [canary.to_owned(), canary.join("secret")] {
+        let stat = fs::metadata(&path).unwrap();
+        let name = path.display().to_string();
+        state.push((name, stat.mode(), stat.uid(), stat.mtime_nsec(), stat.len()));
+    }
+    let names = fs::read_dir(canary).unwrap().flatten();
+    state.extend(names.map(|entry| (format!("{:?}", entry.file_name()), 0, 0, 0, 0)));
+    state
+}
+
+/// CVE-2018-15664, CVE-2019-18466, CVE-2019-10152: `cp` resolved a path of the container's and then
+/// used it by name, when a link had taken its place: the host's files were read and written.
+/// Guards: the kernel resolves below the container's root, and what it finds is used by descriptor.
+#[test]
+fn a_path_that_is_swapped_while_cp_uses_it_stays_inside() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let volume = host.scratch().join("shared");
+    fs::create_dir_all(volume.join("a")).unwrap();
+    fs::write(volume.join("a/secret"), "the container's").unwrap();
+    symlink(&canary, volume.join("b")).unwrap();
+    let shared = format!("{}:/shared", volume.display());
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "box", "-v", &shared, "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("mounts::swap_for_ever")));
+    let payload = host.file("payload", "overwritten");
+    let tree = host.scratch().join("tree");
+    fs::create_dir_all(tree.join("secret")).unwrap();
+    fs::write(tree.join("new"), "made").unwrap();
+    let tar = Command::new("tar").args(["-C", tree.to_str().unwrap(), "-c", "new"]).output();
+    let tar = tar.unwrap().stdout;
+    let before = state(&canary);
+    let moved = AtomicUsize::new(0);
+    let count = |done: Done| {
+        if done.status() == 0 {
+            moved.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let payload = payload.to_str().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                let to = ["box:/shared/a/secret", "box:/shared/a", "box:/shared/a/"][round % 3];
+                count(host.mydocker(["cp", payload, to]));
+            }
+        });
+        scope.spawn(|| {
+            let out = host.scratch().join("out");
+            for round in 0..ROUNDS {
+                let follow = ["-L", "-a"][round % 2];
+                count(host.mydocker(["cp", follow, "box:/shared/a/secret", out.to_str().unwrap()]));
+                let got = fs::read_to_string(&out).unwrap_or_default();
+                assert!(!got.contains(CANARY), "the host's file was read");
+                let _ = fs::remove_file(&out);
+            }
+        });
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                match round % 2 {
+                    0 => count(host.feed(tar.clone(), ["cp", "-", "box:/shared/a"])),
+                    _ => {
+                        let done = host.mydocker(["cp", "box:/shared/a", "-"]);
+                        let told = done.story();
+                        assert!(!told.contains(CANARY), "the host's directory was read");
+                        count(done);
+                    }
+                }
+            }
+        });
+    });
+    assert_eq!(state(&canary), before, "the host's files were changed");
+    assert!(moved.into_inner() > ROUNDS / 2, "the race was hardly run");
+    host.mydocker(["rm", "-f", "box"]);
+}
+
+/// CVE-2026-42306: `cp` on a container at rest mounts its volumes, whose targets another container
+/// swaps meanwhile.
+#[test]
+fn a_mount_target_that_is_swapped_while_cp_mounts_stays_inside() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let volume = host.scratch().join("shared");
+    let source = host.scratch().join("source");
+    fs::create_dir_all(volume.join("a/inner")).unwrap();
+    fs::create_dir_all(&source).unwrap();
+    symlink(&canary, volume.join("b")).unwrap();
+    let shared = format!("{}:/shared", volume.display());
+    let through = format!("{}:/shared/a/inner/deep", source.display());
+    host.mydocker(["create", "--name", "rest", "-v", &shared, "-v", &through, "bb", "true"]);
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "swapper", "-v", &shared, "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("mounts::swap_for_ever")));
+    let payload = host.file("payload", "overwritten");
+    let before = state(&canary);
+    let mut done = 0;
+    for _ in 0..ROUNDS {
+        let to = "rest:/shared/a/inner/deep/new";
+        done += usize::from(host.mydocker(["cp", payload.to_str().unwrap(), to]).status() == 0);
+    }
+    assert_eq!(state(&canary), before, "the host's files were changed");
+    assert!(done > 0, "the race was never run");
+    let dir = host.scratch();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(dir.to_str().unwrap()), "mounted on the host");
+    host.mydocker(["rm", "-f", "swapper"]);
+}
+
+/// CVE-2019-14271, CVE-2026-41567, CVE-2022-1227: a helper that had entered the container's root
+/// loaded a library, or ran a program, that lay there, as root of the host. Guard: nothing of a
+/// container is loaded or run by any command that looks into it.
+#[test]
+fn nothing_in_a_container_is_run_or_loaded_by_what_looks_into_it() {
+    let host = Host::with_busybox();
+    // Whatever it were that is run, it leaves its mark; whatever library is loaded isn't one, and
+    // ends its loader.
+    let script = "b=/bin/busybox; echo '#!/bin/busybox sh' >/poison; \
+        echo 'echo $0 >>/mark' >>/poison; $b chmod 755 /poison; \
+        for d in bin sbin usr/sbin usr/bin usr/local/bin; do $b mkdir -p /$d; \
+            for p in tar gzip unpigz xz sh ps cp mount modprobe iptables ldconfig; do \
+                $b rm -f /$d/$p; $b cp /poison /$d/$p; done; done; \
+        for d in lib lib64 usr/lib; do $b mkdir -p /$d; \
+            for l in libc.so.6 libnss_files.so.2 ld-musl-x86_64.so.1 ld-linux-x86-64.so.2; do \
+                $b cp /poison /$d/$l; done; done; \
+        echo /poison >/etc/ld.so.preload; echo 'passwd: files poison' >/etc/nsswitch.conf; \
+        exec $b sleep 1000";
+    host.mydocker(["run", "-d", "--name", "box", "bb", "/bin/busybox", "sh", "-c", script]);
+    let set_up =
+        || host.succeeds(["exec", "box", "/bin/busybox", "test", "-e", "/etc/nsswitch.conf"]);
+    eventually("it is poisoned", set_up);
+    let scratch = host.scratch();
+    let place = |name: &str| scratch.join(name).to_str().unwrap().to_owned();
+    let payload = host.file("payload", "x");
+    let looks = |host: &Host| {
+        host.mydocker(["cp", payload.to_str().unwrap(), "box:/in"]);
+        host.mydocker(["cp", "-a", "box:/etc/passwd", &place("out")]);
+        host.mydocker(["cp", "box:/etc", "-"]).bytes();
+        host.mydocker(["export", "-o", &place("tar"), "box"]);
+        host.mydocker(["diff", "box"]).stdout_has("A /poison");
+        host.mydocker(["commit", "box", "image"]);
+        host.mydocker(["logs", "box"]);
+        host.mydocker(["ps", "-a"]);
+        host.mydocker(["inspect", "box"]);
+    };
+    looks(&host);
+    host.mydocker(["exec", "-u", "app", "box", "/bin/busybox", "test", "!", "-e", "/mark"]);
+    host.mydocker(["stop", "-t", "0", "box"]);
+    looks(&host);
+    assert!(!host.mydocker(["diff", "box"]).text().contains("/mark"));
+}
+
+/// CVE-2022-23648: a volume of the image's whose path climbs up was filled from the host's files.
+/// Guard: the path is cleaned, and what it names is looked up below the image's root.
+#[test]
+fn an_images_volume_is_filled_from_the_image() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let archive = super::support::busybox_archive();
+    let up = format!("VOLUME {}{}", "/..".repeat(12), canary.display());
+    let import = ["import", "-c", &up, archive.to_str().unwrap(), "volumes"];
+    host.mydocker(import);
+    let there = canary.to_str().unwrap();
+    host.mydocker(["run", "--rm", "volumes", "ls", "-A", there]).stdout("");
+    // By a link of the image's.
+    let root = host.scratch().join("root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    symlink(&canary, root.join("link")).unwrap();
+    let path = root.to_str().unwrap();
+    let args = ["run", "--rm", "-v", "data:/link", "--rootfs", path, "/bin/busybox", "true"];
+    // Refused or not: nothing may be copied.
+    host.mydocker(args).status();
+    let data = host.state_root().join("volumes/data/_data");
+    assert!(!data.join("secret").exists(), "the host's files were copied into a volume");
+}
+
+/// CVE-2020-1726: a volume that held files was filled again from the image when a second container
+/// took it, over what was there.
+#[test]
+fn a_volume_that_holds_files_is_never_filled() {
+    let host = Host::with_busybox();
+    let change = "echo mine >/etc/passwd; rm /etc/group";
+    host.mydocker(["run", "--rm", "-v", "data:/etc", "bb", "sh", "-c", change]);
+    let look =
+        ["run", "--rm", "-v", "data:/etc", "bb", "sh", "-c", "cat /etc/passwd; ls /etc/group"];
+    host.mydocker(look).exits(1).stdout_has("mine\n");
+}

@@ -1,0 +1,111 @@
+//! The kernel's own doors: what a default container's processes may not even knock at, and the
+//! powers that they must not inherit.
+
+use std::fs;
+use std::process::Command;
+
+use super::support::Host;
+use super::{attack, call, must_be_inside, with_attack};
+
+/// CVE-2022-0492: in a user namespace of its own a container mounted a cgroup hierarchy and had the
+/// kernel run its release_agent as root of the host. CVE-2022-0185: the same namespace let it
+/// overflow a buffer by fsconfig. CVE-2023-25809: the cgroup tree was there to be written. Guards:
+/// the filter, the capabilities, and the read-only cgroup mounts.
+#[test]
+fn neither_new_namespaces_nor_file_systems_nor_cgroups_are_to_be_had() {
+    let host = Host::with_busybox();
+    let attack_here = with_attack();
+    let run = |flags: &[&str]| {
+        let line = ["run", "--rm", "-v", &attack_here];
+        let attack = attack("kernel::climb_by_namespaces_and_cgroups");
+        host.mydocker([&line[..], flags, &["bb"], &attack].concat()).stdout_has("1 passed");
+    };
+    run(&[]);
+    run(&["-u", "1000"]);
+    run(&["--pid", "host", "--net", "host", "--ipc", "host"]);
+    run(&["--security-opt", "systempaths=unconfined"]);
+    host.mydocker(["run", "-d", "--name", "box", "-v", &attack_here, "bb", "sleep", "1000"]);
+    for user in ["0", "1000"] {
+        let mut args = vec!["exec", "-u", user, "box"];
+        args.extend(attack("kernel::climb_by_namespaces_and_cgroups"));
+        host.mydocker(args).stdout_has("1 passed");
+    }
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn climb_by_namespaces_and_cgroups() {
+    must_be_inside();
+    let errno = || std::io::Error::last_os_error().raw_os_error().unwrap();
+    for flag in [
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWNET,
+        libc::CLONE_NEWPID,
+    ] {
+        // SAFETY: takes integers.
+        let got = unsafe { libc::unshare(flag) };
+        assert_eq!((got, errno()), (-1, libc::EPERM), "unshare {flag:#x}");
+    }
+    // SAFETY: a C string and an integer.
+    let context = unsafe { libc::syscall(libc::SYS_fsopen, c"cgroup".as_ptr(), 0) };
+    assert_eq!((context, errno()), (-1, libc::EPERM), "fsopen");
+    let long = [b'A'; 4096];
+    for _ in 0..2 {
+        let (key, value) = (c"".as_ptr(), long.as_ptr());
+        // SAFETY: the texts live; no descriptor stands for a context.
+        let got = unsafe { libc::syscall(libc::SYS_fsconfig, 3, 1, key, value, 0) };
+        assert_eq!((got, errno()), (-1, libc::EPERM), "fsconfig");
+    }
+    for kind in [c"cgroup", c"cgroup2", c"proc", c"tmpfs", c"overlay"] {
+        let none = std::ptr::null();
+        // SAFETY: C strings and a null pointer.
+        let got = unsafe { libc::mount(kind.as_ptr(), c"/tmp".as_ptr(), kind.as_ptr(), 0, none) };
+        assert_eq!((got, errno()), (-1, libc::EPERM), "mount {kind:?}");
+    }
+    let mut cgroups = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    cgroups.extend(fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path()));
+    for cgroup in cgroups.iter().filter(|path| path.is_dir()) {
+        let made = fs::create_dir(cgroup.join("mine"));
+        assert!(made.is_err(), "made a cgroup in {}", cgroup.display());
+        for file in
+            ["release_agent", "notify_on_release", "cgroup.procs", "devices.allow", "pids.max"]
+        {
+            let path = cgroup.join(file);
+            let written = fs::OpenOptions::new().write(true).open(&path);
+            assert!(written.is_err(), "opened {} for writing", path.display());
+        }
+    }
+}
+
+/// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program began with inheritable or ambient
+/// capabilities, which files in the image could turn into more. The caller has many.
+#[test]
+fn nothing_is_inherited_of_the_callers_capabilities() {
+    const MANY: &str = "+chown,+sys_admin,+net_admin,+sys_ptrace,+dac_override";
+    let host = Host::with_busybox();
+    let with_all = |args: &[&str]| {
+        let like = host.command(args);
+        let mut command = Command::new("setpriv");
+        command.args(["--inh-caps", MANY, "--ambient-caps", MANY]);
+        command.arg(like.get_program()).args(like.get_args());
+        call(command)
+    };
+    let empty = "CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\n";
+    let look = ["grep", "-E", "Cap(Inh|Amb)", "/proc/self/status"];
+    with_all(&["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
+    for flags in [
+        &[][..],
+        &["-u", "1000"],
+        &["--init"],
+        &["--cap-add", "ALL"],
+        &["--privileged"],
+        &["--privileged", "-u", "1000"],
+    ] {
+        with_all(&[&["run", "--rm"], flags, &["bb"], &look].concat()).stdout(empty);
+    }
+    for flags in [&[][..], &["-u", "1000"], &["--privileged"]] {
+        with_all(&[&["exec"], flags, &["box"], &look].concat()).stdout(empty);
+    }
+}
