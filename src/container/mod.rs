@@ -5,6 +5,7 @@
 mod audience;
 pub mod client;
 pub mod detach;
+pub mod id_range;
 pub mod logs;
 pub mod monitor;
 pub mod names;

@@ -20,11 +20,11 @@ use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::audience::{Audience, Client, Hold};
-use super::logs;
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record};
 use super::restart::Backoff;
 use super::state::{self, Outcome, State, StopMark};
+use super::{id_range, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
 use crate::runtime::{self, Stdio, cgroup};
@@ -301,6 +301,7 @@ impl Life<'_> {
             remove_anonymous_volumes(self.roots, self.record);
             let (id, name) = (&self.record.id, &self.record.name);
             let doomed = state::hide(self.roots, id, name, Durability::Lazy)?;
+            id_range::give_back(self.roots, self.record)?;
             return taken_down.map(|()| Some(doomed));
         }
         state::settle(self.roots, self.record, outcome)?;

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::restart::RestartPolicy;
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::spec::{Device, DeviceRule, Resources, Rlimit};
+use crate::runtime::spec::{Device, DeviceRule, IdMap, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
 /// Bumped when a field changes its meaning.
@@ -65,6 +65,8 @@ pub struct Record {
     pub pid: String,
     pub ipc: String,
     pub uts: String,
+    /// `None`: the host's.
+    pub user_namespace: Option<UserNamespaceRecord>,
     pub cgroup_parent: String,
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
@@ -78,6 +80,16 @@ pub struct Record {
     pub log_disabled: bool,
     pub log_max_size: u64,
     pub log_max_file: u32,
+}
+
+/// `--userns`, but for `host`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct UserNamespaceRecord {
+    pub ids: IdMap,
+    /// The range is leased (`id_range`).
+    pub auto: bool,
+    /// The targets of binds whose owners stay the host's (`noidmap`).
+    pub unmapped: Vec<String>,
 }
 
 /// `--cap-add`, `--cap-drop`, `--security-opt`
@@ -135,6 +147,11 @@ impl Record {
     /// The first process's whole argument vector.
     pub fn args(&self) -> Vec<String> {
         self.entrypoint.iter().chain(&self.command).cloned().collect()
+    }
+
+    /// The IDs of its user namespace, if it has one.
+    pub fn ids(&self) -> Option<IdMap> {
+        self.user_namespace.as_ref().map(|namespace| namespace.ids)
     }
 
     /// Losing a container that is removed at its end anyway needs no guarding against.

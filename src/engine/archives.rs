@@ -26,7 +26,7 @@ impl Engine {
         // Before the mount namespace changes: the file's name is the user's.
         let mut output = Output::open(file)?;
         let open = self.open_bare_root(record)?;
-        archive_tree(open.root.as_fd(), &mut output)
+        archive_tree(open.root.as_fd(), open.ids, &mut output)
             .context(|| format!("export container {}", record.name))?;
         output.finish()
     }

@@ -30,6 +30,7 @@ use super::root::OpenRoot;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::{Original, copy, pack, unpack_stream};
+use crate::runtime::user_namespace;
 use crate::sys::beneath;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -47,8 +48,12 @@ impl Engine {
         // While the host's root is surely what `/` is.
         let host = openat(CWD, "/", DIRECTORY, Mode::empty()).context(|| "open /")?;
         let open: OpenRoot = self.open_root(&record)?;
-        let root = open.root.as_fd();
-        let rules = |into: Vec<u8>| CopyRules { into, owner: (!options.archive).then_some((0, 0)) };
+        let (root, ids) = (open.root.as_fd(), open.ids);
+        if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
+            // What its users can't have, its files can't be made by: not by the host's root either.
+            user_namespace::become_builder(ids)?;
+        }
+        let owner = (!options.archive).then_some((0, 0));
         match (&options.from, &options.to) {
             (Place::Stream, Place::Container { path, .. }) => {
                 let Some(into) = existing_directory(root, path)? else {
@@ -57,13 +62,13 @@ impl Engine {
                 let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
                 let mut stdin = File::from(stdin.context(|| "duplicate the standard input")?);
                 // A stream says itself whose the files are.
-                unpack_stream(&mut stdin, root, CopyRules { into, owner: None })
+                unpack_stream(&mut stdin, root, CopyRules { into, owner: None, ids })
             }
             (Place::Container { path, .. }, Place::Stream) => {
                 let source = Source::find(root, path, options.follow)?;
                 let mut output = Output::open(None)?;
                 let name = Some(source.name.as_bytes()).filter(|_| !source.contents);
-                pack(&Original { handle: source.handle.as_fd(), name }, &mut output)?;
+                pack(&Original { handle: source.handle.as_fd(), name, ids }, &mut output)?;
                 output.finish()
             }
             (Place::Container { path, .. }, Place::Host(target)) => {
@@ -73,14 +78,16 @@ impl Engine {
                 // Below that very directory: what comes out of a container can't be led past it.
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
-                let original = Original { handle: source.handle.as_fd(), name: name.as_deref() };
-                copy(&original, into.as_fd(), rules(Vec::new()))
+                let name = name.as_deref();
+                let original = Original { handle: source.handle.as_fd(), name, ids };
+                copy(&original, into.as_fd(), CopyRules { into: Vec::new(), owner, ids: None })
             }
             (Place::Host(path), Place::Container { path: target, .. }) => {
                 let source = Source::find(host.as_fd(), &absolute(path)?, options.follow)?;
                 let (into, name) = source.goes_to(root, target)?;
-                let original = Original { handle: source.handle.as_fd(), name: name.as_deref() };
-                copy(&original, root, rules(into))
+                let name = name.as_deref();
+                let original = Original { handle: source.handle.as_fd(), name, ids: None };
+                copy(&original, root, CopyRules { into, owner, ids })
             }
             _ => fail!("one side must be CONTAINER:PATH"),
         }

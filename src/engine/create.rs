@@ -1,9 +1,9 @@
 //! `create`: from what was asked to a container's directory and record.
 //!
 //! Order on disk: run directory with its lock (held by us: nobody takes this for an abandoned
-//! container), container directory, name, volumes, config.json. Killed before config.json, what is
-//! there is a name that the next taker takes over and a directory that `system check` sweeps; after
-//! it, the container is there.
+//! container), container directory, name, volumes, lease of user IDs, config.json. Killed before
+//! config.json, what is there is a name and a lease that the next taker takes over and a directory
+//! that `system check` sweeps; after it, the container is there.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -11,9 +11,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::Engine;
-use super::options::{CreateOptions, MountKind, MountOption, NamespaceOption, Publish};
+use super::options::{
+    CreateOptions, IdMap, MountKind, MountOption, NamespaceOption, Publish, UserNamespaceOption,
+};
 use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id, short};
-use crate::container::{names, state};
+use crate::container::{id_range, names, state};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::runtime::cgroup::DEFAULT_PARENT;
@@ -64,7 +66,7 @@ impl Engine {
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        let mut undo = Undo { engine: self, id: &id, name: &name, volumes: Vec::new() };
+        let mut undo = Undo { engine: self, id: &id, name: &name, volumes: Vec::new(), ids: None };
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&files.dir)
@@ -74,7 +76,13 @@ impl Engine {
             make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
         }
         let mounts = self.mounts(options, source.config(), &mut undo.volumes)?;
-        let record = self.describe(options, &source, id.clone(), name.clone(), mounts, run)?;
+        let user_namespace = self.user_namespace(options, &id)?;
+        undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
+        let record = Record {
+            user_namespace,
+            ..self.describe(options, &source, id.clone(), name.clone(), mounts, run)?
+        };
+        self.check_user_namespace(&record)?;
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
             // The directory's own entry, and the name's.
@@ -182,6 +190,7 @@ impl Engine {
             pid: self.namespace(&options.pid)?,
             ipc: self.namespace(&options.ipc)?,
             uts: self.namespace(&options.uts)?,
+            user_namespace: None,
             cgroup_parent: cgroup_parent(options)?,
             resources: options.resources.clone(),
             oom_score_adj: options.oom_score_adj,
@@ -340,6 +349,7 @@ struct Undo<'a> {
     name: &'a str,
     /// The anonymous ones.
     volumes: Vec<String>,
+    ids: Option<IdMap>,
 }
 
 impl Undo<'_> {
@@ -352,6 +362,9 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         // The failure that led here is what the user must hear of.
         let _ = state::erase(&self.engine.roots, self.id, self.name, Durability::Lazy);
+        if let Some(ids) = &self.ids {
+            let _ = id_range::release(&self.engine.roots, ids, self.id);
+        }
         for volume in &self.volumes {
             let _ = volume::remove(&self.engine.roots, volume);
         }
@@ -404,6 +417,9 @@ fn check(options: &CreateOptions) -> Result<()> {
     }
     if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
         fail!("--cpus and --cpu-quota say the same thing; give one of them");
+    }
+    if let UserNamespaceOption::Given(ids) = &options.userns {
+        id_range::check_given(ids)?;
     }
     for device in &options.devices {
         fs::metadata(&device.source).context(|| format!("--device {}", device.source))?;

@@ -47,8 +47,12 @@ impl Engine {
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
         };
-        let target =
-            exec::Target { pid: state.pid, start_time: state.start_time, cgroups: &state.cgroups };
+        let target = exec::Target {
+            pid: state.pid,
+            start_time: state.start_time,
+            cgroups: &state.cgroups,
+            ids: record.ids(),
+        };
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };

@@ -7,7 +7,7 @@ use super::view::Status;
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
-use crate::runtime::label;
+use crate::runtime::{label, user_namespace};
 
 impl Engine {
     /// Labels and values, in the order to print them.
@@ -41,6 +41,13 @@ impl Engine {
                 format!("{:.2}GiB", bytes as f64 / f64::from(1 << 30))
             }),
             line("Security options", confinements().join(" ")),
+            line(
+                "User namespaces",
+                match user_namespace::shortcoming(&self.roots.containers()) {
+                    None => "supported (--userns auto)".to_owned(),
+                    Some(reason) => format!("not supported: {reason}"),
+                },
+            ),
         ];
         lines.extend(shortcomings(&layout).into_iter().map(|lack| line("WARNING", lack)));
         Ok(lines)

@@ -6,7 +6,7 @@ use super::Engine;
 use super::network_view::port_bindings;
 use super::options::InspectKind;
 use crate::container::names;
-use crate::container::record::{Files, MountKind, MountRecord, Record};
+use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
 use crate::container::state::Condition;
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
@@ -233,6 +233,8 @@ fn host_config(record: &Record) -> Value {
         ("PidMode", text(&record.pid)),
         ("IpcMode", text(&record.ipc)),
         ("UTSMode", text(&record.uts)),
+        ("UsernsMode", text(userns_mode(record))),
+        ("IDMappings", id_mappings(record)),
         ("CgroupParent", text(&record.cgroup_parent)),
         ("ShmSize", number(record.shm_size)),
         ("Tmpfs", map(&tmpfs)),
@@ -258,6 +260,22 @@ fn host_config(record: &Record) -> Value {
         ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
         ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
     ])
+}
+
+/// As `--userns` takes it; empty for `host`, as Docker has it.
+fn userns_mode(record: &Record) -> String {
+    match &record.user_namespace {
+        None => String::new(),
+        Some(namespace) if namespace.auto => "auto".to_owned(),
+        Some(UserNamespaceRecord { ids, .. }) => format!("{}:{}:{}", ids.uid, ids.gid, ids.size),
+    }
+}
+
+/// `container's:host's:count`, as Podman shows them; null for the host's own.
+fn id_mappings(record: &Record) -> Value {
+    let Some(ids) = record.ids() else { return Value::Null };
+    let map = |first: u32| strings([format!("0:{first}:{}", ids.size)]);
+    object([("UidMap", map(ids.uid)), ("GidMap", map(ids.gid))])
 }
 
 fn mount(mount: &MountRecord) -> Value {

@@ -36,6 +36,7 @@ mod transfer;
 #[cfg(not(feature = "pull"))]
 #[path = "no_transfer.rs"]
 mod transfer;
+mod user_namespace;
 mod volumes;
 
 use rustix::fs::Mode;

@@ -9,7 +9,7 @@ pub use crate::network::config::NetworkOptions;
 pub use crate::network::link::Mac;
 pub use crate::network::ports::Publish;
 pub use crate::network::subnet::Subnet;
-pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Resources, Rlimit};
+pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, IdMap, Resources, Rlimit};
 
 /// `create` and `run`.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,7 @@ pub struct CreateOptions {
     pub pid: NamespaceOption,
     pub ipc: NamespaceOption,
     pub uts: NamespaceOption,
+    pub userns: UserNamespaceOption,
     pub cgroup_parent: Option<String>,
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
@@ -88,6 +89,17 @@ pub enum NamespaceOption {
     Container(String),
 }
 
+/// `--userns`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UserNamespaceOption {
+    #[default]
+    Host,
+    /// A range that no other container has.
+    Auto,
+    /// `UID:GID:SIZE`
+    Given(IdMap),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOption {
     pub kind: MountKind,
@@ -100,6 +112,8 @@ pub struct MountOption {
     pub tmpfs_options: String,
     /// Volume: do not fill an empty one from the image.
     pub no_copy: bool,
+    /// Bind: in a user namespace the owners of files stay the host's.
+    pub unmapped: bool,
     /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
     pub make_source: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
-use crate::container::{monitor, names};
+use crate::container::{id_range, monitor, names};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::store::{self, Durability};
@@ -39,7 +39,8 @@ impl Engine {
                 if volumes || record.remove {
                     monitor::remove_anonymous_volumes(&self.roots, &record);
                 }
-                return state::erase(&self.roots, &id, &record.name, record.durability());
+                state::erase(&self.roots, &id, &record.name, record.durability())?;
+                return id_range::give_back(&self.roots, &record);
             }
             drop(change);
             if !force {

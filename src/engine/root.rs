@@ -7,13 +7,15 @@ use super::Engine;
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_watched};
 use crate::error::{Result, fail};
-use crate::runtime::spec::Root;
+use crate::runtime::spec::{IdMap, Root};
 use crate::runtime::view;
 use crate::store::{self, Lock};
 
 /// A container's root directory, open.
 pub(super) struct OpenRoot {
     pub root: OwnedFd,
+    /// Running in a user namespace: its files' owners are seen as the host knows them.
+    pub ids: Option<IdMap>,
     /// Keeps a container at rest from starting meanwhile.
     _at_rest: Option<Lock>,
 }
@@ -24,12 +26,13 @@ impl Engine {
         match self.at_rest(record)? {
             Err(state) => {
                 let root = view::running(state.pid, state.start_time)?;
-                Ok(OpenRoot { root, _at_rest: None })
+                Ok(OpenRoot { root, ids: record.ids(), _at_rest: None })
             }
             Ok(lock) => {
-                let mounts: Vec<_> = record.mounts.iter().map(super::spec::mount).collect();
+                let mounts: Vec<_> =
+                    record.mounts.iter().map(|mount| super::spec::mount(record, mount)).collect();
                 let root = view::at_rest(&self.root_of(record)?, &mounts, &self.mount_point()?)?;
-                Ok(OpenRoot { root, _at_rest: Some(lock) })
+                Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) })
             }
         }
     }
@@ -39,11 +42,11 @@ impl Engine {
         match self.at_rest(record)? {
             Err(state) => {
                 let root = view::running_root(state.pid, state.start_time)?;
-                Ok(OpenRoot { root, _at_rest: None })
+                Ok(OpenRoot { root, ids: record.ids(), _at_rest: None })
             }
             Ok(lock) => {
                 let root = view::at_rest(&self.root_of(record)?, &[], &self.mount_point()?)?;
-                Ok(OpenRoot { root, _at_rest: Some(lock) })
+                Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) })
             }
         }
     }

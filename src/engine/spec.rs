@@ -48,10 +48,11 @@ impl Engine {
             if !record.mounts.iter().any(|mount| mount.target == target) {
                 let source = MountSource::Bind(path);
                 let target = PathBuf::from(target);
-                mounts.push(Mount { source, target, read_only: false, copy_up: false });
+                let (read_only, copy_up, mapped) = (false, false, true);
+                mounts.push(Mount { source, target, read_only, mapped, copy_up });
             }
         }
-        mounts.extend(record.mounts.iter().map(mount));
+        mounts.extend(record.mounts.iter().map(|found| mount(record, found)));
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
             // A container that goes with its end needs no syncing to disk.
@@ -70,6 +71,7 @@ impl Engine {
                 uts: self.joined("UTS", &record.uts)?,
                 network,
             },
+            ids: record.ids(),
             mounts,
             devices: record.devices.clone(),
             device_rules: record.device_rules.clone(),
@@ -135,13 +137,15 @@ pub(super) fn process(record: &Record) -> Process {
     }
 }
 
-pub(super) fn mount(mount: &MountRecord) -> Mount {
+pub(super) fn mount(record: &Record, mount: &MountRecord) -> Mount {
     let source = match mount.kind {
         MountKind::Bind | MountKind::Volume => MountSource::Bind(mount.source.clone().into()),
         MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },
     };
+    let unmapped = record.user_namespace.as_ref().map(|namespace| &namespace.unmapped);
     Mount {
         source,
+        mapped: unmapped.is_some_and(|unmapped| !unmapped.contains(&mount.target)),
         target: mount.target.clone().into(),
         read_only: mount.read_only,
         copy_up: mount.copy_up,

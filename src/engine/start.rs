@@ -11,7 +11,7 @@ use crate::container::record::{Files, Record};
 use crate::container::state::{
     Condition, Outcome, State, erase, is_watched, reclaim_locked, settle,
 };
-use crate::container::{client, names};
+use crate::container::{client, id_range, names};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::runtime::cgroup;
@@ -85,6 +85,7 @@ impl Engine {
                 true => {
                     remove_anonymous_volumes(&self.roots, record);
                     erase(&self.roots, &record.id, &record.name, Durability::Lazy)
+                        .and_then(|()| id_range::give_back(&self.roots, record))
                 }
                 false => settle(&self.roots, record, &Outcome::not_begun(error)),
             };

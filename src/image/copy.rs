@@ -12,6 +12,7 @@ use super::tar::Writer;
 use super::tree::{Form, STACK, TreeWriter};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
+use crate::runtime::spec::IdMap;
 
 const BUFFER: usize = 128 << 10;
 
@@ -20,12 +21,14 @@ pub struct Original<'a> {
     pub handle: BorrowedFd<'a>,
     /// What it is called in the archive; `None`: only what is in the directory.
     pub name: Option<&'a [u8]>,
+    /// Of the user namespace that it belongs to.
+    pub ids: Option<IdMap>,
 }
 
 /// Writes a tar of the original.
 pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     let mut writer = Writer::new(output);
-    let mut tree = TreeWriter::new(&mut writer, Form::Plain);
+    let mut tree = TreeWriter::new(&mut writer, Form::Plain).mapped(original.ids);
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
         None => {

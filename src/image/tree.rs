@@ -24,11 +24,14 @@ use rustix::io::Errno;
 use super::attributes::is_overlays;
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::error::{Context, Result, fail};
+use crate::runtime::spec::IdMap;
 
 /// Deepest directory; each level holds a descriptor.
 const MAX_DEPTH: usize = 900;
 /// The stack of a thread that goes so deep: untouched pages of it cost nothing.
 pub const STACK: usize = 16 << 20;
+/// The kernel's default overflow ID (proc_sys_kernel(5)).
+const NOBODY: u32 = 65534;
 const BUFFER: usize = 256 << 10;
 /// Shorter holes are written as zeroes: a map costs a kilobyte.
 const MIN_HOLE: u64 = 64 << 10;
@@ -49,12 +52,16 @@ pub enum Form {
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
 /// Writes all that is in `root` as one archive.
-pub fn archive_tree(root: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
+pub fn archive_tree(
+    root: BorrowedFd<'_>,
+    ids: Option<IdMap>,
+    output: &mut dyn Write,
+) -> Result<()> {
     // It may be a mere handle, which can't be read.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(root, ".", flags, Mode::empty())?;
     let mut writer = Writer::new(output);
-    TreeWriter::new(&mut writer, Form::Plain).contents(root.as_fd())?;
+    TreeWriter::new(&mut writer, Form::Plain).mapped(ids).contents(root.as_fd())?;
     writer.finish().map(drop)
 }
 
@@ -63,6 +70,8 @@ pub struct TreeWriter<'a, W> {
     writer: &'a mut Writer<W>,
     form: Form,
     skip: Skip<'a>,
+    /// Of the user namespace that the tree belongs to.
+    ids: Option<IdMap>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
@@ -71,11 +80,17 @@ pub struct TreeWriter<'a, W> {
 impl<'a, W: Write> TreeWriter<'a, W> {
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         let (links, buffer) = (HashMap::new(), vec![0; BUFFER]);
-        TreeWriter { writer, form, skip: &|_| false, links, buffer }
+        TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer }
     }
 
     pub fn skipping(mut self, skip: Skip<'a>) -> TreeWriter<'a, W> {
         self.skip = skip;
+        self
+    }
+
+    /// The owners in the archive are those that the tree's user namespace knows.
+    pub fn mapped(mut self, ids: Option<IdMap>) -> TreeWriter<'a, W> {
+        self.ids = ids;
         self
     }
 
@@ -100,7 +115,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 self.file(openat(CWD, own, flags, Mode::empty())?, path)
             }
             file_type => match special(file_type) {
-                Some(kind) => self.special(handle, entry(&stat, kind, path)),
+                Some(kind) => self.special(handle, self.described(&stat, kind, path)),
                 None => fail!("a socket can't be copied"),
             },
         }
@@ -179,7 +194,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 return self.writer.begin(&Entry::empty(&whiteout, Kind::File));
             }
         }
-        let entry = entry(&stat, kind, path);
+        let entry = self.described(&stat, kind, path);
         if kind != Kind::Directory && stat.st_nlink > 1 {
             let first = self.links.entry((stat.st_dev, stat.st_ino));
             match first {
@@ -217,6 +232,16 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
     }
 
+    fn described(&self, stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
+        let mut entry = entry(stat, kind, path);
+        if let Some(ids) = &self.ids {
+            // Whom the container doesn't know is nobody there.
+            entry.uid = ids.container_uid(entry.uid).unwrap_or(NOBODY);
+            entry.gid = ids.container_gid(entry.gid).unwrap_or(NOBODY);
+        }
+        entry
+    }
+
     /// A link, device or fifo.
     fn special(&mut self, handle: BorrowedFd<'_>, mut entry: Entry) -> Result<()> {
         if entry.kind == Kind::Symlink {
@@ -236,7 +261,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if !path.ends_with(b"/") {
             path.push(b'/');
         }
-        let mut entry = entry(stat, Kind::Directory, path);
+        let mut entry = self.described(stat, Kind::Directory, path);
         let xattrs = all_xattrs(directory)?;
         let opaque = xattrs.iter().any(|(name, value)| {
             name == b"trusted.overlay.opaque" && value == b"y" && self.form == Form::Layer
@@ -255,7 +280,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             fail!("it changed its kind meanwhile");
         }
-        let mut entry = entry(&stat, Kind::File, path);
+        let mut entry = self.described(&stat, Kind::File, path);
         entry.xattrs = without_overlays(all_xattrs(file.as_fd())?);
         // Only a file of fewer blocks than its size can have holes.
         if (stat.st_blocks as u64) * 512 < entry.size {

@@ -26,6 +26,7 @@ use super::attributes::{set_attributes, set_attributes_by_name, times};
 use super::recipe::Recorder;
 use super::tar::{Entry, Kind, Reader};
 use crate::error::{Context, Error, Result, fail};
+use crate::runtime::spec::IdMap;
 use crate::sys::beneath;
 
 /// Most entries of one layer; bounds the directory times kept until the end.
@@ -74,6 +75,8 @@ pub struct CopyRules {
     /// Whose everything becomes. What gives powers is left out then: setuid, setgid, file
     /// capabilities, devices.
     pub owner: Option<(u32, u32)>,
+    /// The tree is seen from outside of the user namespace that it belongs to.
+    pub ids: Option<IdMap>,
 }
 
 /// Unpacks the tar `input` into the directory `root`, a layer's being empty at first.
@@ -97,8 +100,24 @@ pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> 
 }
 
 impl CopyRules {
-    /// What is not to be kept.
     fn alter(&self, entry: &mut Entry) -> Result<()> {
+        self.leave_out(entry)?;
+        let Some(ids) = &self.ids else { return Ok(()) };
+        match (ids.host_uid(entry.uid), ids.host_gid(entry.gid)) {
+            (Some(uid), Some(gid)) => (entry.uid, entry.gid) = (uid, gid),
+            _ => fail!(
+                "'{}' belongs to {}:{}, which the container's user namespace of {} IDs lacks",
+                entry.path.escape_ascii(),
+                entry.uid,
+                entry.gid,
+                ids.size
+            ),
+        }
+        Ok(())
+    }
+
+    /// What is not to be kept.
+    fn leave_out(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {
             let path = entry.path.escape_ascii();

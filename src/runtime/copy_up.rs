@@ -16,9 +16,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::user_namespace::map_owners;
 use crate::error::{Context, Result};
 use crate::store::{Lock, LockMode};
-use crate::sys::beneath;
+use crate::sys::{self, beneath};
 
 /// The copy, until it is whole.
 pub const FILLING: &str = "_data.filling";
@@ -26,8 +27,14 @@ pub const FILLING: &str = "_data.filling";
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Copies `target` of the image into the volume directory `volume` if that is empty.
-pub fn fill(root: BorrowedFd<'_>, target: &Path, volume: &Path) -> Result<()> {
+/// Copies `target` of the image into the volume directory `volume` if that is empty. The owners in
+/// the volume are those of the user namespace, as they are in `root`.
+pub fn fill(
+    root: BorrowedFd<'_>,
+    target: &Path,
+    volume: &Path,
+    user_namespace: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let source =
         match beneath::open(root, target, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
             Ok(source) => source,
@@ -49,7 +56,14 @@ pub fn fill(root: BorrowedFd<'_>, target: &Path, volume: &Path) -> Result<()> {
     crate::store::remove_tree(&beside)?;
     let copied = (|| -> Result<()> {
         crate::store::make_dir(&beside)?;
-        let copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
+        let mut copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
+        if let Some(user_namespace) = user_namespace {
+            // Made by whom its mapped mount doesn't know.
+            fchown(&copy, Some(Uid::ROOT), Some(Gid::ROOT))?;
+            let tree = sys::mount::copy_tree(copy.as_fd(), false)?;
+            map_owners(tree.as_fd(), user_namespace, &beside)?;
+            copy = openat(&tree, ".", DIRECTORY, Mode::empty())?;
+        }
         copy_tree(source.as_fd(), copy.as_fd(), &mut HashMap::new())?;
         copy_attributes(source.as_fd(), copy.as_fd(), &fstat(&source)?)?;
         match rustix::fs::rename(&beside, volume) {

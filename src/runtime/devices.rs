@@ -8,7 +8,7 @@ use rustix::fs::{
     mknodat, stat, symlinkat,
 };
 
-use super::spec::{Device, Spec};
+use super::spec::{Device, IdMap, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::beneath;
 
@@ -49,7 +49,7 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
         return host_devices(dev);
     }
     for device in &spec.devices {
-        host_device(dev, device)?;
+        host_device(dev, device, spec.ids.as_ref())?;
     }
     Ok(())
 }
@@ -59,8 +59,9 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// `--device`: a node below /dev with the host's numbers, owner and mode.
-fn host_device(dev: BorrowedFd<'_>, device: &Device) -> Result<()> {
+/// `--device`: a node below /dev with the host's numbers, owner and mode; in a user namespace its
+/// own user of that number is the owner.
+fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Result<()> {
     let found = stat(&device.source).context(|| format!("device {}", device.source))?;
     let kind = FileType::from_raw_mode(found.st_mode);
     if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
@@ -80,8 +81,12 @@ fn host_device(dev: BorrowedFd<'_>, device: &Device) -> Result<()> {
     let _ = rustix::fs::unlinkat(&parent, file, AtFlags::empty());
     mknodat(&parent, file, kind, mode, makedev(major(found.st_rdev), minor(found.st_rdev)))
         .and_then(|()| {
-            let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
-            chownat(&parent, file, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            let (uid, gid) = match ids {
+                Some(ids) => (ids.host_uid(found.st_uid), ids.host_gid(found.st_gid)),
+                None => (Some(found.st_uid), Some(found.st_gid)),
+            };
+            let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+            chownat(&parent, file, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
         })
         .context(|| format!("make device node {}", device.target))
 }
@@ -108,7 +113,8 @@ fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
                 continue;
             }
             let text = path.to_string_lossy().into_owned();
-            host_device(dev, &Device { source: text.clone(), target: text, access: "rwm".into() })?;
+            let device = Device { source: text.clone(), target: text, access: "rwm".into() };
+            host_device(dev, &device, None)?;
         }
     }
     Ok(())

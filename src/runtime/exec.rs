@@ -20,7 +20,8 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, setsid, waitid, waitpid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use super::spec::Process;
+use super::spec::{IdMap, Process};
+use super::user_namespace::UserNamespace;
 use super::{Stdio, cgroup, process, report, terminal};
 use crate::error::{Context, EXIT_ENGINE, Result, fail};
 use crate::sys;
@@ -32,6 +33,8 @@ pub struct Target<'a> {
     pub pid: i32,
     pub start_time: u64,
     pub cgroups: &'a [String],
+    /// The IDs of its user namespace, if it has one.
+    pub ids: Option<IdMap>,
 }
 
 /// Begins `process` in the container; gives a child of ours that ends when and as it does and, if it
@@ -94,7 +97,14 @@ fn go_between(
         }
     }
     let birthplace = cgroup::birthplace(target.cgroups)?;
-    let keep = [Some(&pidfd), Some(parent), Some(&null), birthplace.as_ref()];
+    // Entered last of all, as by the first process. If the PID has passed to another, joining by the
+    // pidfd below fails.
+    let user_namespace = match target.ids {
+        Some(_) => Some(open_user_namespace(target.pid)?),
+        None => None,
+    };
+    let keep =
+        [Some(&pidfd), Some(parent), Some(&null), birthplace.as_ref(), user_namespace.as_ref()];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
     let mut namespaces = ThreadNameSpaceType::PROCESS_ID
@@ -113,7 +123,9 @@ fn go_between(
     match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop((birthplace, null));
-            run(process, terminal, parent)
+            let fd = user_namespace.as_ref().map(AsFd::as_fd);
+            let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
+            run(process, terminal, user_namespace, parent)
         }
         Ok(Fork::Parent(child)) => stay(&child, null.as_fd()),
         Err(error) => Err(error).context(|| "clone a process into the container"),
@@ -142,7 +154,18 @@ fn not_running(error: Errno) -> crate::error::Error {
     }
 }
 
-fn run(process: &Process, terminal: bool, parent: &OwnedFd) -> Result<Infallible> {
+fn open_user_namespace(pid: i32) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat(CWD, format!("/proc/{pid}/ns/user"), flags, Mode::empty())
+        .context(|| "open the container's user namespace")
+}
+
+fn run(
+    process: &Process,
+    terminal: bool,
+    user_namespace: Option<UserNamespace<'_>>,
+    parent: &OwnedFd,
+) -> Result<Infallible> {
     setsid().context(|| "begin a new session")?;
     if terminal {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -151,6 +174,7 @@ fn run(process: &Process, terminal: bool, parent: &OwnedFd) -> Result<Infallible
         report::send_console(parent.as_fd(), pty.master.as_fd())?;
         terminal::adopt(pty.slave.as_fd()).context(|| "adopt the terminal")?;
     }
-    let entry = process::Entry { make_cwd: false, init: false, die_with_parent: false };
+    let (make_cwd, init) = (false, false);
+    let entry = process::Entry { user_namespace, make_cwd, init, die_with_parent: false };
     process::enter(process, &entry, parent)
 }

@@ -15,6 +15,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 use super::cgroup::Cgroup;
 use super::namespaces::Joined;
 use super::spec::{Namespace, Spec};
+use super::user_namespace::{self, UserNamespace};
 use super::{Stdio, mounts, process, report, rootfs, terminal};
 use crate::error::{Context, Result};
 use crate::sys;
@@ -41,16 +42,28 @@ fn run(
     setsid().context(|| "begin a new session")?;
     joined.enter()?;
 
-    // 2. The root and all that is mounted in it, while the host's /proc and paths are still here.
+    // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
+    // partly covered: made before that is entered.
+    let fresh = mounts::Fresh::make()?;
+    joined.enter_mounts()?;
+    let user_namespace = match (joined.user(), spec.ids) {
+        (Some(fd), Some(ids)) => Some(UserNamespace { fd, ids }),
+        _ => None,
+    };
+    if let Some(UserNamespace { ids, .. }) = &user_namespace {
+        user_namespace::become_builder(ids)?;
+    }
+
+    // 3. The root and all that is mounted in it, while the host's /proc and paths are still here.
     let open_devices = spec.privileged || cgroup.restricts_devices();
-    let root = rootfs::assemble(&spec.root, &spec.mount_point)?;
+    let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
             .context(|| "keep the image's device nodes shut")?;
     }
-    mounts::mount_all(root.as_fd(), spec, joined, open_devices)?;
+    mounts::mount_all(root.as_fd(), fresh, spec, joined, open_devices)?;
 
-    // 3. What belongs to the new network and host name.
+    // 4. What belongs to the new network and host name.
     if spec.namespaces.network == Namespace::Private {
         sys::loopback::bring_up().context(|| "bring the loopback interface up")?;
     }
@@ -61,7 +74,10 @@ fn run(
             .context(|| format!("set the host name to '{name}'"))?;
     }
 
-    // 4. The parent has made our cgroups by now; they become the root of our cgroup view.
+    // 5. The parent has made our cgroups by now; they become the root of our cgroup view.
+    if user_namespace.is_some() {
+        user_namespace::become_host()?;
+    }
     report::await_go(parent.as_fd())?;
     cgroup.enter()?;
     match sys::exec::unshare(UnshareFlags::NEWCGROUP) {
@@ -71,13 +87,14 @@ fn run(
     }
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 
-    // 5. From here on no path leads to the host.
+    // 6. From here on no path leads to the host.
     rootfs::make_root(root.as_fd())?;
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
-    // 6. User, capabilities, filter, execve.
-    let entry = process::Entry { make_cwd: true, init: spec.init, die_with_parent: true };
+    // 7. User, capabilities, filter, execve.
+    let (make_cwd, init) = (true, spec.init);
+    let entry = process::Entry { user_namespace, make_cwd, init, die_with_parent: true };
     let mut process = spec.process.clone();
     if !open_devices {
         process.capabilities &= !CapabilitySet::MKNOD.bits();

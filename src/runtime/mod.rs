@@ -22,6 +22,7 @@ pub mod seccomp;
 pub mod spec;
 mod terminal;
 pub mod user;
+pub mod user_namespace;
 pub mod view;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,20 +52,24 @@ pub struct Running {
     pub console: Option<OwnedFd>,
 }
 
-/// Makes the container of `spec` and begins its program. `prepare` is called with the child's PID
-/// as soon as its namespaces exist, while it builds its root: the place to wire up a network. On
-/// an error nothing is left: no process, no cgroup, no mount.
+/// Makes the container of `spec` and begins its program. `prepare` is called with the PID of a
+/// process in its network namespace as soon as that exists, while the child builds its root: the
+/// place to wire up a network. On an error nothing is left: no process, no cgroup, no mount.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
     prepare: &mut dyn FnMut(Pid) -> Result<()>,
 ) -> Result<Running> {
-    let joined = namespaces::Joined::open(&spec.namespaces)?;
+    let holder = match &spec.ids {
+        Some(ids) => Some(user_namespace::Holder::make(ids, &spec.namespaces)?),
+        None => None,
+    };
+    let joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref())?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     let mut cgroup = Cgroup::plan(spec)?;
     let cloned =
         cgroup.make_birthplace(spec).and_then(|()| joined.enter_pid_namespace()).and_then(|()| {
-            let flags = namespaces::clone_flags(&spec.namespaces);
+            let flags = namespaces::clone_flags(&spec.namespaces, holder.is_some());
             match sys::clone::clone3(flags, cgroup.birthplace()) {
                 Err(Errno::INVAL) if !namespaces::missing().is_empty() => fail!(
                     "this kernel was built without {}: no container can be kept apart on it",
@@ -76,6 +81,8 @@ pub fn start(
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
+            // Its end is the parent's to bring about.
+            std::mem::forget(holder);
             init::main(spec, stdio, joined, &cgroup, theirs)
         }
         Ok(sys::clone::Fork::Parent(child)) => child,
@@ -84,7 +91,8 @@ pub fn start(
     drop((theirs, stdio));
     let begun = (|| {
         cgroup.make(spec)?;
-        prepare(child.pid)?;
+        prepare(holder.as_ref().map_or(child.pid, user_namespace::Holder::pid))?;
+        drop(holder);
         report::go(ours.as_fd());
         report::await_exec(ours.as_fd())
     })();

@@ -6,6 +6,7 @@
 //! swaps a directory for a link finds no moment in which that leads outside (CVE-2021-30465,
 //! CVE-2025-31133, CVE-2025-52565).
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -15,7 +16,8 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
-use super::spec::{Mount, MountSource, Namespace, Spec};
+use super::spec::{IdMap, Mount, MountSource, Namespace, Spec};
+use super::user_namespace::map_owners;
 use super::{copy_up, devices};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
@@ -45,25 +47,45 @@ const MASKED: [&str; 13] = [
 /// Readable, but nothing that a container may set.
 const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
+/// The group of terminals, in nearly every image.
+const TTY: u32 = 5;
+
 /// The directory modes of mount points that an image lacks.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
+
+/// The kernel's file systems, mounted nowhere yet.
+pub struct Fresh {
+    proc: OwnedFd,
+    sys: OwnedFd,
+}
+
+impl Fresh {
+    /// Those of the caller's PID and network namespaces.
+    pub fn make() -> Result<Fresh> {
+        let make = |kind| kernel_filesystem(kind, &[], NOSUID | NODEV | NOEXEC);
+        Ok(Fresh { proc: make(c"proc")?, sys: make(c"sysfs")? })
+    }
+}
 
 /// Mounts all that needs no cgroup: `root` is the handle of the assembled root. Device nodes in what
 /// the user mounts work only with `open_devices`.
 pub fn mount_all(
     root: BorrowedFd<'_>,
+    fresh: Fresh,
     spec: &Spec,
     joined: &Joined,
     open_devices: bool,
 ) -> Result<()> {
-    let flags = NOSUID | NODEV | NOEXEC;
-    kernel_filesystem(root, "proc", c"proc", &[], flags)?;
+    attach_plainly(root, "proc", fresh.proc.as_fd())?;
     write_sysctls(root, spec)?;
-    let sysfs_flags = if spec.privileged { flags } else { flags | RDONLY };
-    kernel_filesystem(root, "sys", c"sysfs", &[], sysfs_flags)?;
+    attach_plainly(root, "sys", fresh.sys.as_fd())?;
+    if !spec.privileged {
+        sys::mount::add_attributes(fresh.sys.as_fd(), RDONLY, false)
+            .context(|| "make /sys read-only")?;
+    }
     dev(root, spec, joined)?;
     for mount in &spec.mounts {
-        user_mount(root, mount, open_devices)
+        user_mount(root, spec, mount, joined.user(), open_devices)
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
     if spec.hidden_paths {
@@ -76,19 +98,26 @@ pub fn mount_all(
     Ok(())
 }
 
-/// A fresh kernel file system on a directory that must be no link: an image whose /proc leads
-/// elsewhere is refused (CVE-2019-16884 and kin).
 fn kernel_filesystem(
-    root: BorrowedFd<'_>,
-    target: &str,
-    kind: &std::ffi::CStr,
+    kind: &CStr,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd> {
-    let tree = sys::mount::filesystem(kind, options, attributes)
-        .context(|| format!("make a {} file system", kind.to_string_lossy()))?;
-    attach_plainly(root, target, tree.as_fd())?;
-    Ok(tree)
+    sys::mount::filesystem(kind, options, attributes)
+        .context(|| format!("make a {} file system", kind.to_string_lossy()))
+}
+
+/// A fresh kernel file system on a directory that must be no link: an image whose /proc leads
+/// elsewhere is refused (CVE-2019-16884 and kin).
+fn mount_kernel_filesystem(
+    root: BorrowedFd<'_>,
+    target: &str,
+    kind: &CStr,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<()> {
+    let tree = kernel_filesystem(kind, options, attributes)?;
+    attach_plainly(root, target, tree.as_fd())
 }
 
 /// Attaches `tree` to the directory `target`, made if missing; no link may stand in its path.
@@ -113,13 +142,15 @@ fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
         .context(|| "make the file system for /dev")?;
     devices::populate(dev.as_fd(), spec)?;
     attach_plainly(root, "dev", dev.as_fd())?;
-    let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", "5")];
-    kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
+    // The group tty.
+    let gid = spec.ids.and_then(|ids| ids.host_gid(TTY)).unwrap_or(TTY).to_string();
+    let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", gid.as_str())];
+    mount_kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
     match spec.namespaces.ipc {
         Namespace::Private => {
             let size = spec.shm_size.to_string();
             let options = [("mode", "1777"), ("size", size.as_str())];
-            kernel_filesystem(root, "dev/shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
+            mount_kernel_filesystem(root, "dev/shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
         }
         Namespace::Host | Namespace::Of { .. } => {
             let shm = shared_memory_of(joined).context(|| "open the other /dev/shm")?;
@@ -127,10 +158,10 @@ fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
         }
     }
     // It shows the queues of the IPC namespace that this process is in.
-    match kernel_filesystem(root, "dev/mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
+    match mount_kernel_filesystem(root, "dev/mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
         // A kernel without POSIX message queues has none to show.
         Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result.map(drop),
+        result => result,
     }
 }
 
@@ -150,12 +181,19 @@ fn shared_memory_of(joined: &Joined) -> Result<OwnedFd> {
     copied
 }
 
-fn user_mount(root: BorrowedFd<'_>, mount: &Mount, open_devices: bool) -> Result<()> {
+fn user_mount(
+    root: BorrowedFd<'_>,
+    spec: &Spec,
+    mount: &Mount,
+    user_namespace: Option<BorrowedFd<'_>>,
+    open_devices: bool,
+) -> Result<()> {
+    let user_namespace = user_namespace.filter(|_| mount.mapped);
     let (tree, is_directory) = match &mount.source {
-        MountSource::Tmpfs { options } => (tmpfs(options)?, true),
+        MountSource::Tmpfs { options } => (tmpfs(options, spec.ids.as_ref())?, true),
         MountSource::Bind(source) => {
             if mount.copy_up {
-                copy_up::fill(root, &mount.target, source)?;
+                copy_up::fill(root, &mount.target, source, user_namespace)?;
             }
             let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .context(|| format!("open {}", source.display()))?;
@@ -164,6 +202,9 @@ fn user_mount(root: BorrowedFd<'_>, mount: &Mount, open_devices: bool) -> Result
             );
             let tree = sys::mount::copy_tree(handle.as_fd(), true)
                 .context(|| format!("copy the mount of {}", source.display()))?;
+            if let Some(user_namespace) = user_namespace {
+                map_owners(tree.as_fd(), user_namespace, source)?;
+            }
             (tree, kind == FileType::Directory)
         }
     };
@@ -198,9 +239,21 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tmpfs(options: &str) -> Result<OwnedFd> {
+fn tmpfs(options: &str, ids: Option<&IdMap>) -> Result<OwnedFd> {
     let mut attributes = NOSUID | NODEV | NOEXEC;
     let mut parameters = Vec::new();
+    // The kernel takes owners as the host counts them.
+    let owners = options.split(',').filter_map(|option| {
+        let (key, id) = option.split_once('=')?;
+        let id = id.parse().ok()?;
+        let id = match (key, ids) {
+            ("uid", Some(ids)) => ids.host_uid(id),
+            ("gid", Some(ids)) => ids.host_gid(id),
+            _ => return None,
+        };
+        Some((key, id?.to_string()))
+    });
+    let owners: Vec<(&str, String)> = owners.collect();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => attributes |= RDONLY,
@@ -208,7 +261,11 @@ fn tmpfs(options: &str) -> Result<OwnedFd> {
             "suid" => attributes -= NOSUID,
             "dev" => attributes -= NODEV,
             "rw" | "noexec" | "nosuid" | "nodev" => {}
-            option => parameters.push(option.split_once('=').unwrap_or((option, ""))),
+            option => {
+                let (key, value) = option.split_once('=').unwrap_or((option, ""));
+                let owner = owners.iter().find(|(known, _)| *known == key);
+                parameters.push((key, owner.map_or(value, |(_, id)| id)));
+            }
         }
     }
     sys::mount::filesystem(c"tmpfs", &parameters, attributes)
@@ -312,7 +369,7 @@ pub fn mount_cgroups(root: BorrowedFd<'_>, hierarchies: &[String], privileged: b
     match hierarchies {
         [] => Ok(()),
         [unified] if unified.is_empty() => {
-            kernel_filesystem(root, target, c"cgroup2", &[], flags).map(drop)
+            mount_kernel_filesystem(root, target, c"cgroup2", &[], flags)
         }
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")];
@@ -325,7 +382,7 @@ pub fn mount_cgroups(root: BorrowedFd<'_>, hierarchies: &[String], privileged: b
             attach_plainly(root, target, base.as_fd())?;
             for controllers in hierarchies {
                 let options: Vec<_> = controllers.split(',').map(|name| (name, "")).collect();
-                kernel_filesystem(
+                mount_kernel_filesystem(
                     root,
                     &format!("{target}/{controllers}"),
                     c"cgroup",

@@ -1,18 +1,26 @@
 //! Which namespaces a container is born into, and which it joins (namespaces(7), setns(2)).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::spec::{Namespace, Namespaces};
+use super::user_namespace::Holder;
 use crate::error::{Context, Error, Result};
 use crate::sys::clone::Flags;
 
-/// A mount namespace always; the others as asked. The cgroup namespace comes later, by unshare,
-/// since its root is the cgroup that its maker is in.
-pub fn clone_flags(namespaces: &Namespaces) -> Flags {
+/// A mount namespace always; the others as asked, but for those that a holder (see
+/// `user_namespace`) has made already. The cgroup namespace comes later, by unshare, since its root
+/// is the cgroup that its maker is in.
+pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
+    if held {
+        return match namespaces.pid {
+            Namespace::Private => Flags::PID,
+            _ => Flags::default(),
+        };
+    }
     [
         (namespaces.pid, Flags::PID),
         (namespaces.ipc, Flags::IPC),
@@ -38,7 +46,8 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Namespaces of other containers, opened while they are known to run.
+/// Namespaces of other containers, opened while they are known to run, and those of this
+/// container's holder.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
@@ -46,17 +55,36 @@ pub struct Joined {
     network: Option<OwnedFd>,
     /// The mount namespace of the container whose IPC namespace is joined: its /dev/shm goes along.
     pub ipc_mounts: Option<OwnedFd>,
+    /// The container's own, if that was made for it.
+    mounts: Option<OwnedFd>,
+    user: Option<OwnedFd>,
 }
 
 impl Joined {
-    pub fn open(namespaces: &Namespaces) -> Result<Joined> {
+    pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
+        let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
+        let join = |namespace, name| match (namespace, holder) {
+            (Namespace::Of { pid }, _) | (Namespace::Private, Some(pid)) => open(pid, name),
+            _ => Ok(None),
+        };
+        let other = |namespace, name| match namespace {
+            Namespace::Of { pid } => open(pid, name),
+            _ => Ok(None),
+        };
+        let held = |name| holder.map_or(Ok(None), |pid| open(pid, name));
         Ok(Joined {
-            pid: open(namespaces.pid, "pid")?,
-            ipc: open(namespaces.ipc, "ipc")?,
-            uts: open(namespaces.uts, "uts")?,
-            network: open(namespaces.network, "net")?,
-            ipc_mounts: open(namespaces.ipc, "mnt")?,
+            pid: other(namespaces.pid, "pid")?,
+            ipc: join(namespaces.ipc, "ipc")?,
+            uts: join(namespaces.uts, "uts")?,
+            network: join(namespaces.network, "net")?,
+            ipc_mounts: other(namespaces.ipc, "mnt")?,
+            mounts: held("mnt")?,
+            user: held("user")?,
         })
+    }
+
+    pub fn user(&self) -> Option<BorrowedFd<'_>> {
+        self.user.as_ref().map(AsFd::as_fd)
     }
 
     /// Makes the caller's next child a member of the joined PID namespace; the caller stays where
@@ -65,16 +93,20 @@ impl Joined {
         enter(&self.pid, LinkNameSpaceType::ProcessID)
     }
 
-    /// Joins the others.
+    /// Joins the others, but for that of the mounts.
     pub fn enter(&self) -> Result<()> {
         enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
         enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
         enter(&self.network, LinkNameSpaceType::Network)
     }
+
+    /// Leaves the host's mounts for a copy of them that belongs to the user namespace.
+    pub fn enter_mounts(&self) -> Result<()> {
+        enter(&self.mounts, LinkNameSpaceType::Mount)
+    }
 }
 
-fn open(namespace: Namespace, name: &str) -> Result<Option<OwnedFd>> {
-    let Namespace::Of { pid } = namespace else { return Ok(None) };
+fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
     let path = format!("/proc/{pid}/ns/{name}");
     match openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(fd) => Ok(Some(fd)),

@@ -18,6 +18,8 @@ use rustix::thread::{
 };
 
 use super::spec::Process;
+use super::user::User;
+use super::user_namespace::UserNamespace;
 use super::{capabilities, label, pid1, report, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::sys::{self, beneath};
@@ -29,7 +31,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub const TITLE: &[u8] = b"mydocker-init";
 
 /// What differs between a container's first process and one that joins it.
-pub struct Entry {
+pub struct Entry<'a> {
+    /// The container's, not yet entered.
+    pub user_namespace: Option<UserNamespace<'a>>,
     /// Make the working directory if it isn't there (Docker does for the image's WORKDIR).
     pub make_cwd: bool,
     /// Put our own reaping PID 1 before the program.
@@ -47,21 +51,25 @@ pub fn hide() -> Result<()> {
 
 /// Becomes the program. This process is in all its namespaces, its root is `/`, its standard
 /// descriptors are in place.
-pub fn enter(process: &Process, entry: &Entry, parent: &OwnedFd) -> Result<Infallible> {
+pub fn enter(process: &Process, entry: &Entry<'_>, parent: &OwnedFd) -> Result<Infallible> {
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open the container's /")?;
     let user = user::look_up(root.as_fd(), &process.user)?;
     let vectors = vectors(process, &user.home)?;
     let path = search_path(process);
-    if entry.make_cwd {
-        make_working_directory(root.as_fd(), &process.cwd)?;
-    }
-    own_stdio(user.uid)?;
+    own_stdio(host_uid(entry, &user)?)?;
     set_oom_score(process)?;
     if let Some(label) = &process.label {
         label.set_for_exec()?;
     }
     set_rlimits(process)?;
+    // All that only the host's root may do is done.
+    if let Some(user_namespace) = &entry.user_namespace {
+        user_namespace.enter()?;
+    }
+    if entry.make_cwd {
+        make_working_directory(root.as_fd(), &process.cwd)?;
+    }
     // A keyring of the caller's session would be readable inside.
     sys::keyring::join_new_session().context(|| "join a new session keyring")?;
     // CAP_SETPCAP is needed for this, so it comes before the sets are cut.
@@ -145,6 +153,26 @@ fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
 fn search_path(process: &Process) -> String {
     let path = process.env.iter().rev().find_map(|pair| pair.strip_prefix("PATH="));
     path.unwrap_or(DEFAULT_PATH).to_owned()
+}
+
+/// Who the user is to the host.
+fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
+    let Some(UserNamespace { ids, .. }) = &entry.user_namespace else { return Ok(user.uid) };
+    let outside = user.groups.iter().chain([&user.gid]).find(|gid| ids.host_gid(**gid).is_none());
+    match (ids.host_uid(user.uid), outside) {
+        (Some(uid), None) => Ok(uid),
+        (None, _) => fail!(
+            "user {} is beyond the container's user namespace, which has 0 to {}; \
+             --userns UID:GID:SIZE makes a larger one",
+            user.uid,
+            ids.size - 1
+        ),
+        (_, Some(gid)) => fail!(
+            "group {gid} is beyond the container's user namespace, which has 0 to {}; \
+             --userns UID:GID:SIZE makes a larger one",
+            ids.size - 1
+        ),
+    }
 }
 
 /// Gives descriptors 0 to 2 to the user, so that it can open /dev/stdout again; shared devices

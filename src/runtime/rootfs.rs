@@ -17,6 +17,7 @@ use rustix::mount::{
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use super::spec::Root;
+use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
 use crate::sys;
 
@@ -25,18 +26,27 @@ const MAX_LAYERS: usize = 500;
 
 /// Mounts the root on `mount_point` and gives a handle to it. The mount lives in this process's
 /// namespace, which must be its own, and ends with it.
-pub fn assemble(root: &Root, mount_point: &Path) -> Result<OwnedFd> {
+/// With a user namespace the owners of all files are that one's.
+pub fn assemble(
+    root: &Root,
+    mount_point: &Path,
+    user_namespace: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd> {
     // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace our own")?;
     match root {
         Root::Overlay { lower, upper, work, volatile } => {
-            overlay(lower, Some((upper, work)), *volatile, mount_point)?;
+            let mapped = user_namespace.map(|fd| Mapped { user_namespace: fd, mount_point });
+            overlay(lower, Some((upper, work)), *volatile, mount_point, mapped)?;
         }
         Root::Directory(directory) => {
             let tree = open_directory(directory)
                 .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), true))
                 .context(|| format!("open root directory {}", directory.display()))?;
+            if let Some(user_namespace) = user_namespace {
+                user_namespace::map_owners(tree.as_fd(), user_namespace, directory)?;
+            }
             let target = open_directory(mount_point)
                 .context(|| format!("open {}", mount_point.display()))?;
             sys::mount::attach(tree.as_fd(), target.as_fd())
@@ -54,7 +64,7 @@ pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> 
     if let [only] = lower {
         return open_directory(only).context(|| format!("open {}", only.display()));
     }
-    overlay(lower, None, false, mount_point)?;
+    overlay(lower, None, false, mount_point, None)?;
     open_directory(mount_point).context(|| "open the layers")
 }
 
@@ -63,14 +73,30 @@ fn overlay(
     upper: Option<(&PathBuf, &PathBuf)>,
     volatile: bool,
     target: &Path,
+    mapped: Option<Mapped<'_>>,
 ) -> Result<()> {
     if lower.len() > MAX_LAYERS {
         crate::error::fail!("the image has {} layers; overlayfs takes {MAX_LAYERS}", lower.len());
     }
     let open = |path: &Path| {
-        open_directory(path).context(|| format!("open layer directory {}", path.display()))
+        let opened =
+            open_directory(path).context(|| format!("open layer directory {}", path.display()))?;
+        match &mapped {
+            Some(mapped) => mapped.copy(opened, path),
+            None => Ok(opened),
+        }
     };
     let upper = match upper {
+        // The two must be of one mount, so that which is mapped is what they both lie in.
+        Some((upper, work)) if mapped.is_some() => {
+            let above = upper.parent().filter(|above| work.starts_with(above));
+            let above = open(above.unwrap_or(upper))?;
+            let below = |path: &Path| {
+                openat(&above, path.file_name().unwrap_or_default(), DIRECTORY, Mode::empty())
+                    .context(|| format!("open layer directory {}", path.display()))
+            };
+            Some((below(upper)?, below(work)?))
+        }
         Some((upper, work)) => Some((open(upper)?, open(work)?)),
         None => None,
     };
@@ -89,12 +115,17 @@ fn overlay(
     // Digits, commas and colons: no zero byte.
     let options = CString::new(options).unwrap_or_default();
     chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;
+    let has_mapped_layers = mapped.is_some();
     let mounted = mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str());
     chdir("/").context(|| "go to /")?;
     match mounted {
         Err(Errno::NODEV) => crate::error::fail!(
             "this kernel has no overlayfs, which images need (CONFIG_OVERLAY_FS; as a module, try \
              `modprobe overlay`)"
+        ),
+        Err(Errno::INVAL) if has_mapped_layers && !kernel_maps_layers() => crate::error::fail!(
+            "this kernel's overlayfs takes no layers with mapped owners (Linux 5.19 and later do); \
+             use --userns host"
         ),
         Err(Errno::INVAL) if volatile => {
             // Linux before 5.10 knows no volatile mounts.
@@ -108,8 +139,32 @@ fn overlay(
     }
 }
 
+/// How layers are had with the owners of a user namespace (idmapped mounts, which overlayfs takes
+/// as layers since Linux 5.19).
+struct Mapped<'a> {
+    user_namespace: BorrowedFd<'a>,
+    /// Until Linux 6.15 overlayfs takes no layer that is mounted nowhere: all are stacked here, each
+    /// reached by its descriptor, below the overlay itself.
+    mount_point: &'a Path,
+}
+
+impl Mapped<'_> {
+    /// A handle to `directory` in a mapped mount.
+    fn copy(&self, directory: OwnedFd, path: &Path) -> Result<OwnedFd> {
+        let tree = sys::mount::copy_tree(directory.as_fd(), false)
+            .context(|| format!("copy the mount of {}", path.display()))?;
+        user_namespace::map_owners(tree.as_fd(), self.user_namespace, path)?;
+        open_directory(self.mount_point)
+            .and_then(|target| sys::mount::attach(tree.as_fd(), target.as_fd()))
+            .context(|| format!("mount {} mapped", path.display()))?;
+        Ok(tree)
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
 /// Makes `root` this process's `/` and lets go of the host's.

@@ -21,6 +21,8 @@ pub struct Spec {
     pub process: Process,
     pub hostname: Option<String>,
     pub namespaces: Namespaces,
+    /// The IDs of its user namespace; `None`: it is in the host's.
+    pub ids: Option<IdMap>,
     /// Mounted in this order, after /proc, /sys and /dev.
     pub mounts: Vec<Mount>,
     /// Device nodes beside the standard ones.
@@ -37,6 +39,36 @@ pub struct Spec {
     pub privileged: bool,
     /// What tells of the host or acts on it in /proc and /sys is hidden or read-only.
     pub hidden_paths: bool,
+}
+
+/// The range of the host's user and group IDs that a container in a user namespace has as its own
+/// 0 to `size` - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// The host's for the container's 0.
+    pub uid: u32,
+    pub gid: u32,
+    pub size: u32,
+}
+
+impl IdMap {
+    /// What the container's user is to the host; `None`: the container can have no such user.
+    pub fn host_uid(&self, uid: u32) -> Option<u32> {
+        (uid < self.size).then(|| self.uid + uid)
+    }
+
+    pub fn host_gid(&self, gid: u32) -> Option<u32> {
+        (gid < self.size).then(|| self.gid + gid)
+    }
+
+    /// What the host's user is to the container.
+    pub fn container_uid(&self, uid: u32) -> Option<u32> {
+        uid.checked_sub(self.uid).filter(|uid| *uid < self.size)
+    }
+
+    pub fn container_gid(&self, gid: u32) -> Option<u32> {
+        gid.checked_sub(self.gid).filter(|gid| *gid < self.size)
+    }
 }
 
 /// Where the root file system comes from.
@@ -90,6 +122,9 @@ pub struct Mount {
     /// Absolute, inside the container.
     pub target: PathBuf,
     pub read_only: bool,
+    /// In a user namespace: the owners on disk are the container's own (else the host's, whom it
+    /// doesn't know).
+    pub mapped: bool,
     /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does.
     pub copy_up: bool,
 }

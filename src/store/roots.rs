@@ -54,6 +54,11 @@ impl Roots {
         self.state.join("volumes")
     }
 
+    /// The ranges of user IDs that are given out.
+    pub fn ids(&self) -> PathBuf {
+        self.state.join("ids")
+    }
+
     /// One directory for each container, by full id.
     pub fn containers(&self) -> PathBuf {
         self.state.join("containers")

@@ -19,6 +19,7 @@ impl Flags {
     pub const UTS: Flags = Flags(libc::CLONE_NEWUTS as u64);
     pub const IPC: Flags = Flags(libc::CLONE_NEWIPC as u64);
     pub const NETWORK: Flags = Flags(libc::CLONE_NEWNET as u64);
+    pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
 
     pub fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

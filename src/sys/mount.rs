@@ -59,35 +59,53 @@ pub fn add_attributes(
     attributes: MountAttrFlags,
     recursive: bool,
 ) -> Result<(), Errno> {
-    #[repr(C)]
-    struct MountAttr {
-        attr_set: u64,
-        attr_clr: u64,
-        propagation: u64,
-        userns_fd: u64,
+    let attr = MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() };
+    match set_attributes(tree, &attr, recursive) {
+        Err(Errno::NOSYS) => remount(tree, attributes),
+        result => result,
     }
-    let attr =
-        MountAttr { attr_set: attributes.bits().into(), attr_clr: 0, propagation: 0, userns_fd: 0 };
+}
+
+/// mount_setattr(2), MOUNT_ATTR_IDMAP: shows the files of a detached tree, and with `recursive` of
+/// all below it, to everyone as if their owners on disk were those of the user namespace: UID 0 on
+/// disk is that namespace's root. Needs Linux 5.12 and a file system that knows of it.
+pub fn map_owners(
+    tree: BorrowedFd<'_>,
+    user_namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> Result<(), Errno> {
+    /// linux/mount.h
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let userns_fd = user_namespace.as_raw_fd() as u64;
+    let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
+    set_attributes(tree, &attr, recursive)
+}
+
+/// The kernel's version 0 of struct mount_attr.
+#[repr(C)]
+#[derive(Default)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string, attr is the kernel's version-0 layout and its size is
-    // passed; both outlive the call.
+    // SAFETY: the path is an empty C string, attr is of the layout that its size, which is passed,
+    // stands for; both outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             std::mem::size_of::<MountAttr>(),
         )
     };
-    match result {
-        0 => Ok(()),
-        _ => match last_errno() {
-            Errno::NOSYS => remount(tree, attributes),
-            error => Err(error),
-        },
-    }
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 fn remount(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errno> {

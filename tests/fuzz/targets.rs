@@ -51,8 +51,8 @@ pub fn unpack(input: &[u8]) {
         std::os::unix::fs::symlink(target, tree.join("d").join(name)).unwrap();
     }
     for rules in [
-        CopyRules { into: b"d".to_vec(), owner: None },
-        CopyRules { into: Vec::new(), owner: Some((0, 0)) },
+        CopyRules { into: b"d".to_vec(), owner: None, ids: None },
+        CopyRules { into: Vec::new(), owner: Some((0, 0)), ids: None },
     ] {
         let mut bytes = input.as_slice();
         let mut recorder = Recorder::new(&mut bytes, None);
@@ -61,7 +61,7 @@ pub fn unpack(input: &[u8]) {
         place.check();
     }
     // Whatever it made can be read again; a tree deeper than is archived is an error.
-    let _ = archive_tree(open(&fs).as_fd(), &mut std::io::sink());
+    let _ = archive_tree(open(&fs).as_fd(), None, &mut std::io::sink());
 }
 
 /// An archive of images is loaded or leaves nothing; what it left can be saved, and removed without

@@ -13,7 +13,7 @@ use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, check_signal, parse_detach_keys, parse_namespace, parse_workdir,
+    check_network, check_signal, parse_detach_keys, parse_namespace, parse_userns, parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::RestartPolicy;
@@ -386,6 +386,11 @@ pub static FLAGS: &[F] = &[
     .under(Category::Isolation),
     F::value("uts", "NAMESPACE", "host or container:NAME", |a, v| {
         a.options.uts = parse_namespace(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::value("userns", "auto|UID:GID:SIZE", "Its root is another user of the host", |a, v| {
+        a.options.userns = parse_userns(v)?;
         Ok(())
     })
     .under(Category::Isolation),

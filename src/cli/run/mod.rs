@@ -224,7 +224,7 @@ mod tests {
             shm-size add-host dns dns-search net pid ipc uts cgroup-parent memory memory-swap \
             memory-reservation cpus cpu-shares cpu-quota cpu-period cpuset-cpus cpuset-mems \
             pids-limit blkio-weight oom-score-adj device rootfs log-driver log-opt privileged \
-            cap-add cap-drop security-opt device-cgroup-rule \
+            cap-add cap-drop security-opt device-cgroup-rule userns \
             sig-proxy detach-keys publish quiet mem swap it"
             .split_whitespace()
         {

@@ -51,6 +51,7 @@ fn empty(kind: MountKind, target: String) -> MountOption {
         read_only: false,
         tmpfs_options: String::new(),
         no_copy: false,
+        unmapped: false,
         make_source: false,
     }
 }
@@ -88,13 +89,17 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
             "ro" | "readonly" => mount.read_only = true,
             "rw" => writable = true,
             "nocopy" if mount.kind == MountKind::Volume => mount.no_copy = true,
+            "noidmap" if mount.kind == MountKind::Bind => mount.unmapped = true,
+            "noidmap" => fail!("bad volume '{text}': noidmap is for host paths, not volumes"),
             "nocopy" => fail!("bad volume '{text}': nocopy is for volumes, not host paths"),
             // SELinux relabelling, and the consistency hints of Docker on a Mac: nothing to do.
             "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate" => {}
             "private" | "shared" | "rshared" | "slave" | "rslave" => {
                 fail!("bad volume '{text}': propagation '{option}' is not supported, only rprivate")
             }
-            _ => fail!("bad volume '{text}': unknown option '{option}'; known: ro rw nocopy z Z"),
+            _ => fail!(
+                "bad volume '{text}': unknown option '{option}'; known: ro rw nocopy noidmap z Z"
+            ),
         }
     }
     if mount.read_only && writable {
@@ -191,7 +196,7 @@ fn set_mount_key(
     let kind = mount.kind;
     let value = match (key, value) {
         // These alone may stand without a value.
-        ("readonly" | "ro" | "volume-nocopy", None) => "true",
+        ("readonly" | "ro" | "volume-nocopy" | "noidmap", None) => "true",
         (_, Some(value)) => value,
         (_, None) => fail!("'{key}' needs a value"),
     };
@@ -213,17 +218,18 @@ fn set_mount_key(
         ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_switch(key, value)?,
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
         ("tmpfs-mode", MountKind::Tmpfs) => tmpfs.push(format!("mode={:o}", tmpfs_mode(value)?)),
+        ("noidmap", MountKind::Bind) => mount.unmapped = parse_switch(key, value)?,
         ("bind-propagation", MountKind::Bind) if value == "rprivate" => {}
         ("bind-propagation", MountKind::Bind) => {
             fail!("propagation '{value}' is not supported, only rprivate")
         }
         // A hint of Docker on a Mac: nothing to do.
         ("consistency", _) => {}
-        ("volume-nocopy" | "tmpfs-size" | "tmpfs-mode" | "bind-propagation", _) => {
+        ("volume-nocopy" | "tmpfs-size" | "tmpfs-mode" | "noidmap" | "bind-propagation", _) => {
             fail!("'{key}' does not go with this type")
         }
         _ => fail!(
-            "unknown key '{key}'; known: type source target readonly tmpfs-size tmpfs-mode volume-nocopy bind-propagation"
+            "unknown key '{key}'; known: type source target readonly tmpfs-size tmpfs-mode volume-nocopy noidmap bind-propagation"
         ),
     }
     Ok(())

@@ -1,8 +1,22 @@
 //! What concerns the first process and its terminal: namespaces, working directory, detach keys.
 
-use crate::engine::options::NamespaceOption;
+use crate::engine::options::{IdMap, NamespaceOption, UserNamespaceOption};
 use crate::error::{Result, fail};
 use crate::sys::signal::Signal;
+
+/// `--userns`: whose range of IDs the container has.
+pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
+    match text {
+        "" | "host" => return Ok(UserNamespaceOption::Host),
+        "auto" => return Ok(UserNamespaceOption::Auto),
+        _ => {}
+    }
+    let numbers: Option<Vec<u32>> = text.split(':').map(|number| number.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[uid, gid, size]) => Ok(UserNamespaceOption::Given(IdMap { uid, gid, size })),
+        _ => fail!("bad user namespace '{text}': write auto, host or UID:GID:SIZE"),
+    }
+}
 
 /// `host`, `container:NAME`, `private` or nothing.
 pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
@@ -75,6 +89,22 @@ pub fn parse_detach_keys(text: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_namespaces() {
+        let ids = IdMap { uid: 100_000, gid: 200_000, size: 65_536 };
+        for (text, option) in [
+            ("", UserNamespaceOption::Host),
+            ("host", UserNamespaceOption::Host),
+            ("auto", UserNamespaceOption::Auto),
+            ("100000:200000:65536", UserNamespaceOption::Given(ids)),
+        ] {
+            assert_eq!(parse_userns(text).unwrap(), option, "{text}");
+        }
+        for bad in ["keep-id", "1", "1:2", "1:2:3:4", "-1:2:3", "1:2:", "1:2:4294967296", "a:b:c"] {
+            assert!(parse_userns(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn detach_keys_are_what_a_terminal_sends() {

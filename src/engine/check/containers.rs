@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::Findings;
-use crate::container::names;
-use crate::container::record::{Files, Record, is_id, short};
+use crate::container::record::{Files, Record, UserNamespaceRecord, is_id, short};
 use crate::container::state::{self, Condition, is_watched};
+use crate::container::{id_range, names};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, fail};
 use crate::network::wiring;
 use crate::runtime::cgroup;
 use crate::store;
@@ -48,6 +48,15 @@ impl Engine {
                 findings.add(what, || cgroup::remove(&cgroups));
             }
         }
+        if let Some(UserNamespaceRecord { ids, auto: true, .. }) = &record.user_namespace
+            && !id_range::is_leased(&self.roots, ids, id)
+        {
+            let what = format!("the user IDs of container {name} are not leased to it");
+            findings.add(what, || match id_range::take(&self.roots, ids, id)? {
+                true => Ok(()),
+                false => fail!("another container has them; `rm` one of the two"),
+            });
+        }
         match condition_at_rest(self, &record) {
             Ok(Some(Condition::Leftover)) => {
                 let what = format!("container {name} was to go with its end (--rm)");
@@ -67,6 +76,15 @@ impl Engine {
                     .or_else(|_| self.rename(id, &names::invent(&self.roots)?))
             }),
         }
+    }
+
+    pub(super) fn check_id_ranges(&self, findings: &mut Findings) -> Result<()> {
+        for lease in id_range::lost(&self.roots)? {
+            findings.add(format!("{} is leased to no container", lease.display()), || {
+                store::remove_file(&lease)
+            });
+        }
+        Ok(())
     }
 
     pub(super) fn check_names(&self, findings: &mut Findings) -> Result<()> {

@@ -46,6 +46,7 @@ impl Engine {
             self.check_container(&id, &mut findings);
         }
         self.check_names(&mut findings)?;
+        self.check_id_ranges(&mut findings)?;
         self.check_run_dirs(&mut findings)?;
         self.check_removals(&mut findings)?;
         self.check_images(&mut findings)?;

@@ -73,6 +73,12 @@ pub fn raise(capabilities: u64) -> Result<()> {
     set(now.effective | CapabilitySet::from_bits_retain(capabilities), now.permitted)
 }
 
+/// Puts everything permitted into effect.
+pub fn raise_permitted() -> Result<()> {
+    let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
+    set(now.permitted, now.permitted)
+}
+
 fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<()> {
     let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")

@@ -1,0 +1,276 @@
+//! Ranges of the host's user and group IDs that containers with `--userns auto` have for their own:
+//! `ids/<first UID>`, a symbolic link to the container's id for each that is given out.
+//!
+//! Making the link is the allocation, so that no range is ever given twice; it lasts as long as the
+//! container, running or not. One that was left behind (a kill, a power cut) is taken back when no
+//! other is free, or by `system check`.
+//!
+//! The ranges come from what /etc/subuid and /etc/subgid (subuid(5)) give to a user `mydocker`, else
+//! from a part of the IDs that neither useradd(8) nor systemd hands out (its "Users, Groups, UIDs
+//! and GIDs on systemd systems"). What these files give to anyone else is left alone. The search
+//! begins at random, so that engines with state directories of their own seldom meet.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::record::{Files, Record, is_id};
+use crate::error::{Context, Result, fail};
+use crate::runtime::spec::IdMap;
+use crate::store::{self, Roots};
+
+/// As many as any distribution's image has: up to `nobody`, 65534.
+const SIZE: u32 = 1 << 16;
+/// Whose entries in /etc/subuid and /etc/subgid are ours.
+const USER: &str = "mydocker";
+/// 0x7000_0000 to 0x7ffc_ffff, 4,093 ranges.
+const DEFAULT: Range = Range { first: 0x7000_0000, count: 4093 * SIZE };
+
+/// IDs one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    count: u32,
+}
+
+impl Range {
+    fn overlaps(&self, other: &Range) -> bool {
+        let end = |range: &Range| u64::from(range.first) + u64::from(range.count);
+        u64::from(self.first) < end(other) && u64::from(other.first) < end(self)
+    }
+}
+
+/// Where ranges are taken from.
+struct Pool {
+    uids: Range,
+    gids: Range,
+    /// What isn't ours to give.
+    others_uids: Vec<Range>,
+    others_gids: Vec<Range>,
+}
+
+impl Pool {
+    fn read() -> Pool {
+        let subuid = entries(Path::new("/etc/subuid"));
+        let subgid = entries(Path::new("/etc/subgid"));
+        Pool::new(&subuid, &subgid)
+    }
+
+    fn new(subuid: &[(String, Range)], subgid: &[(String, Range)]) -> Pool {
+        let ours = |entries: &[(String, Range)]| {
+            let found = entries.iter().find(|(user, range)| user == USER && range.count >= SIZE);
+            found.map(|(_, range)| *range)
+        };
+        let others = |entries: &[(String, Range)]| {
+            entries.iter().filter(|(user, _)| user != USER).map(|(_, range)| *range).collect()
+        };
+        let (uids, gids) = match (ours(subuid), ours(subgid)) {
+            (Some(uids), Some(gids)) => (uids, gids),
+            _ => (DEFAULT, DEFAULT),
+        };
+        Pool { uids, gids, others_uids: others(subuid), others_gids: others(subgid) }
+    }
+
+    fn len(&self) -> u32 {
+        self.uids.count.min(self.gids.count) / SIZE
+    }
+
+    /// The range of that number; `None` if it is another's.
+    fn nth(&self, number: u32) -> Option<IdMap> {
+        let (uid, gid) = (self.uids.first + number * SIZE, self.gids.first + number * SIZE);
+        let is_others = |first, others: &[Range]| {
+            others.iter().any(|other| other.overlaps(&Range { first, count: SIZE }))
+        };
+        let is_taken = is_others(uid, &self.others_uids) || is_others(gid, &self.others_gids);
+        (!is_taken).then_some(IdMap { uid, gid, size: SIZE })
+    }
+}
+
+/// The lines `user:first:count`; others, and a file that isn't there, say nothing.
+fn entries(path: &Path) -> Vec<(String, Range)> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let entry = |line: &str| {
+        let [user, first, count] = line.split(':').collect::<Vec<_>>()[..] else { return None };
+        let range = Range { first: first.parse().ok()?, count: count.trim().parse().ok()? };
+        range.first.checked_add(range.count)?;
+        Some((user.to_owned(), range))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// Gives a free range to the container of `id`, whose directory is there already.
+pub fn lease(roots: &Roots, id: &str) -> Result<IdMap> {
+    let pool = Pool::read();
+    store::make_dir(&roots.ids())?;
+    if let Some(ids) = take_free(roots, &pool, id)? {
+        return Ok(ids);
+    }
+    for lost in lost(roots)? {
+        store::remove_file(&lost)?;
+    }
+    match take_free(roots, &pool, id)? {
+        Some(ids) => Ok(ids),
+        None => fail!(
+            "no range of {SIZE} user IDs is free for --userns auto: remove containers that have one, \
+             or give more to the user {USER} in /etc/subuid and /etc/subgid"
+        ),
+    }
+}
+
+fn take_free(roots: &Roots, pool: &Pool, id: &str) -> Result<Option<IdMap>> {
+    let given: HashSet<String> = store::list(&roots.ids())?.into_iter().collect();
+    let start = random()? % pool.len();
+    for number in (start..pool.len()).chain(0..start) {
+        let Some(ids) = pool.nth(number) else { continue };
+        if !given.contains(&ids.uid.to_string()) && take(roots, &ids, id)? {
+            return Ok(Some(ids));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the lease unless another has it.
+pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
+    let path = path(roots, ids);
+    match std::os::unix::fs::symlink(id, &path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true).context(|| format!("make {}", path.display())),
+    }
+}
+
+/// Gives a range back, if it is still the container's.
+pub fn release(roots: &Roots, ids: &IdMap, id: &str) -> Result<()> {
+    match owner(&path(roots, ids)) {
+        Some(owner) if owner == id => store::remove_file(&path(roots, ids)),
+        _ => Ok(()),
+    }
+}
+
+/// As [`release`], of whatever the container leased: for one that is no more.
+pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
+    match &record.user_namespace {
+        Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the range is the container's.
+pub fn is_leased(roots: &Roots, ids: &IdMap, id: &str) -> bool {
+    owner(&path(roots, ids)).is_some_and(|owner| owner == id)
+}
+
+/// The leases of containers that are no more.
+pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
+    let leases = store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name));
+    let is_lost = |path: &PathBuf| {
+        owner(path).is_none_or(|id| !is_id(&id) || !Files::new(roots, &id).dir.exists())
+    };
+    Ok(leases.filter(is_lost).collect())
+}
+
+/// A range of the user's own choice: not the host's root's, and none that `lease` may give out.
+pub fn check_given(ids: &IdMap) -> Result<()> {
+    let IdMap { uid, gid, size } = *ids;
+    let text = format!("--userns {uid}:{gid}:{size}");
+    if uid == 0 || gid == 0 {
+        fail!("{text}: ID 0 is the host's root, which a container must not be; begin above it");
+    }
+    // -1 is "unchanged" to the kernel.
+    if size == 0 || [uid, gid].iter().any(|first| first.checked_add(size).is_none()) {
+        fail!("{text}: IDs go from 1 to {}, and SIZE is at least 1", u32::MAX - 1);
+    }
+    let pool = Pool::read();
+    let range = |first| Range { first, count: size };
+    if pool.uids.overlaps(&range(uid)) || pool.gids.overlaps(&range(gid)) {
+        fail!(
+            "{text} meets the IDs {} to {} that --userns auto gives out",
+            pool.uids.first,
+            pool.uids.first + (pool.uids.count - 1)
+        );
+    }
+    Ok(())
+}
+
+fn path(roots: &Roots, ids: &IdMap) -> PathBuf {
+    roots.ids().join(ids.uid.to_string())
+}
+
+fn owner(path: &Path) -> Option<String> {
+    fs::read_link(path).ok()?.into_os_string().into_string().ok()
+}
+
+fn random() -> Result<u32> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context(|| "get random bytes")?;
+    Ok(u32::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(user: &str, first: u32, count: u32) -> (String, Range) {
+        (user.to_owned(), Range { first, count })
+    }
+
+    #[test]
+    fn ranges_come_from_our_own_entries_and_miss_the_others() {
+        let alice = entry("alice", DEFAULT.first + SIZE / 2, SIZE);
+        let pool = Pool::new(std::slice::from_ref(&alice), &[]);
+        assert_eq!(pool.uids, DEFAULT);
+        assert_eq!((pool.nth(0), pool.nth(1)), (None, None), "alice's");
+        let third = DEFAULT.first + 2 * SIZE;
+        assert_eq!(pool.nth(2), Some(IdMap { uid: third, gid: third, size: SIZE }));
+
+        let ours = entry(USER, 200_000, 2 * SIZE);
+        let pool = Pool::new(&[alice.clone(), ours.clone()], &[entry(USER, 900_000, 9 * SIZE)]);
+        assert_eq!(pool.len(), 2);
+        let second = IdMap { uid: 200_000 + SIZE, gid: 900_000 + SIZE, size: SIZE };
+        assert_eq!(pool.nth(1), Some(second));
+        assert_eq!(Pool::new(&[ours], &[]).uids, DEFAULT, "both files or none");
+    }
+
+    #[test]
+    fn the_default_ranges_stay_below_two_to_the_31() {
+        let pool = Pool::new(&[], &[]);
+        let last = pool.nth(pool.len() - 1).unwrap();
+        assert_eq!(last.uid + last.size - 1, 0x7ffc_ffff);
+    }
+
+    #[test]
+    fn a_given_range_must_be_nobodys() {
+        let check = |uid, gid, size| check_given(&IdMap { uid, gid, size });
+        assert!(check(100_000, 100_000, 65_536).is_ok());
+        for (uid, gid, size) in [
+            (0, 1, 1),
+            (1, 0, 1),
+            (1, 1, 0),
+            (u32::MAX, 1, 1),
+            (100_000, u32::MAX - 5, 10),
+            (DEFAULT.first - 1, 100_000, 2),
+            (100_000, DEFAULT.first, 1),
+        ] {
+            assert!(check(uid, gid, size).is_err(), "{uid}:{gid}:{size}");
+        }
+    }
+
+    #[test]
+    fn a_lease_is_had_once_and_given_back_by_its_owner_alone() {
+        let dir = std::env::temp_dir().join(format!("ids-{}", std::process::id()));
+        let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        fs::create_dir_all(Files::new(&roots, &a).dir).unwrap();
+        let first = lease(&roots, &a).unwrap();
+        assert!(!take(&roots, &first, &b).unwrap());
+        let second = lease(&roots, &b).unwrap();
+        assert_ne!(first.uid, second.uid);
+        release(&roots, &first, &b).unwrap();
+        assert!(is_leased(&roots, &first, &a));
+        assert_eq!(lost(&roots).unwrap(), [path(&roots, &second)], "b has no directory");
+        release(&roots, &first, &a).unwrap();
+        assert!(!is_leased(&roots, &first, &a));
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,189 @@
+//! A container's user namespace (user_namespaces(7)): its root is nobody on the host.
+//!
+//! The work of building a container is the host's root's: overlay, idmapped mounts and device nodes
+//! are refused to any other. So the first process is not born into the namespace; it enters at the
+//! very end, as the last step before it becomes the user. What must belong to the namespace (mounts,
+//! network, host name, IPC) is made by a short-lived holder beside it, which is born into all of
+//! them at once and does nothing; the first process joins them through descriptors. The PID
+//! namespace stays the host's, as nothing that a container may do asks for whose it is.
+//!
+//! Nothing is copied or changed owner: image layers, the overlay's upper directory and volumes are
+//! idmapped mounts, by which UID 0 on disk is the container's root. So what lies on disk is the same
+//! with any range of IDs and without one. Files of IDs beyond the range belong to nobody inside.
+//!
+//! Until it enters, the first process makes files as the container's root, whom alone the mapped
+//! mounts know, and keeps the host's powers (`become_builder`).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::process::Pid;
+use rustix::thread::{
+    Gid, LinkNameSpaceType, Uid, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use super::namespaces::Joined;
+use super::spec::{IdMap, Namespace, Namespaces};
+use super::{capabilities, process};
+use crate::error::{Context, Result, fail};
+use crate::sys::clone::{Child, Flags, Fork, clone3};
+use crate::sys::{self, packet};
+
+/// A user namespace with its mapping.
+#[derive(Clone, Copy)]
+pub struct UserNamespace<'a> {
+    pub fd: BorrowedFd<'a>,
+    pub ids: IdMap,
+}
+
+impl UserNamespace<'_> {
+    /// Moves the calling thread, a process's only one, into the namespace, as its root.
+    pub fn enter(&self) -> Result<()> {
+        move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
+            .context(|| "enter the user namespace")?;
+        set_thread_groups(&[]).context(|| "leave the host's groups")?;
+        set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+            .context(|| "become the user namespace's root group")?;
+        set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+            .context(|| "become the user namespace's root")
+    }
+}
+
+/// From now on what the calling thread makes belongs to the container's root; it keeps the powers
+/// of the host's.
+pub fn become_builder(ids: &IdMap) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+    set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT)
+        .and_then(|()| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT))
+        .context(|| "make files as the container's root")?;
+    // Leaving UID 0 took them out of effect.
+    capabilities::raise_permitted()
+}
+
+/// The host's root again.
+pub fn become_host() -> Result<()> {
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+        .and_then(|()| set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
+        .context(|| "become the host's root again")
+}
+
+/// Shows the files of the detached tree `tree`, which is of `path`, with the owners of the user
+/// namespace.
+pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    match sys::mount::map_owners(tree, fd, true) {
+        Err(Errno::NOSYS) => fail!(
+            "this kernel can't map the owners of files (idmapped mounts, Linux 5.12); use \
+             --userns host"
+        ),
+        Err(Errno::INVAL | Errno::PERM) => fail!(
+            "the file system of {} (or one mounted below it) can't be shown with mapped owners: \
+             use --userns host; a bind mount can also be had as it is, by the option noidmap",
+            path.display()
+        ),
+        result => result.context(|| format!("map the owners in {}", path.display())),
+    }
+}
+
+/// Why containers whose files lie in `directory` can't have a user namespace on this host, if so.
+pub fn shortcoming(directory: &Path) -> Option<String> {
+    let try_out = || -> Result<()> {
+        let namespaces = Namespaces {
+            pid: Namespace::Host,
+            ipc: Namespace::Host,
+            uts: Namespace::Host,
+            network: Namespace::Host,
+        };
+        let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }, &namespaces)?;
+        let joined = Joined::open(&namespaces, Some(&holder))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(CWD, directory, flags, Mode::empty())
+            .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), false))
+            .context(|| format!("open {}", directory.display()))?;
+        joined.user().map_or(Ok(()), |fd| map_owners(opened.as_fd(), fd, directory))?;
+        match kernel_maps_layers() {
+            true => Ok(()),
+            false => fail!("overlayfs takes no layers with mapped owners before Linux 5.19"),
+        }
+    };
+    try_out().err().map(|error| error.to_string())
+}
+
+/// Whether overlayfs takes mapped mounts as layers: since Linux 5.19.
+pub fn kernel_maps_layers() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(19))
+}
+
+/// The process that is born into the new namespaces and holds them until others have. It ends with
+/// this, or with its parent.
+pub struct Holder {
+    child: Child,
+    _socket: OwnedFd,
+}
+
+impl Holder {
+    /// A holder of a new user namespace and of those of `namespaces` that it is to own.
+    pub fn make(ids: &IdMap, namespaces: &Namespaces) -> Result<Holder> {
+        let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
+        let private = [
+            (namespaces.ipc, Flags::IPC),
+            (namespaces.uts, Flags::UTS),
+            (namespaces.network, Flags::NETWORK),
+        ];
+        let flags = private
+            .into_iter()
+            .filter(|(namespace, _)| *namespace == Namespace::Private)
+            .fold(Flags::USER.with(Flags::MOUNT), |flags, (_, flag)| flags.with(flag));
+        let child = match clone3(flags, None) {
+            Ok(Fork::Child) => {
+                drop(ours);
+                hold(theirs.as_fd())
+            }
+            Ok(Fork::Parent(child)) => child,
+            Err(Errno::INVAL) if !Path::new("/proc/self/ns/user").exists() => fail!(
+                "this kernel was built without user namespaces (CONFIG_USER_NS); use --userns host"
+            ),
+            Err(Errno::NOSPC) => fail!(
+                "this host allows no more user namespaces; raise \
+                 /proc/sys/user/max_user_namespaces or use --userns host"
+            ),
+            Err(error) => return Err(error).context(|| "clone a process into a user namespace"),
+        };
+        let holder = Holder { child, _socket: ours };
+        holder.map("uid_map", ids.uid, ids.size)?;
+        holder.map("gid_map", ids.gid, ids.size)?;
+        Ok(holder)
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.child.pid
+    }
+
+    fn map(&self, file: &str, first: u32, size: u32) -> Result<()> {
+        let path = format!("/proc/{}/{file}", self.child.pid.as_raw_nonzero());
+        // One write: the kernel takes no second.
+        openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|map| rustix::io::write(&map, format!("0 {first} {size}\n").as_bytes()))
+            .map(drop)
+            .context(|| format!("map {size} IDs from {first} on to the container's 0"))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        super::end(self.child.pidfd.as_fd());
+    }
+}
+
+/// Hidden from whoever gets into its namespace, it waits for its end.
+fn hold(parent: BorrowedFd<'_>) -> ! {
+    if process::hide().is_ok() {
+        let _ = packet::receive(parent, &mut [0], RecvFlags::empty());
+    }
+    sys::exec::exit_now(0)
+}
