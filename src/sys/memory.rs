@@ -50,7 +50,6 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
 /// Two system calls, with nothing in between that lies elsewhere: madvise(start, length,
 /// MADV_DONTNEED), whose failure only means that the pages stay, and ppoll(fds, count, timeout, no
 /// signal mask, of 8 bytes). Gives the second one's result, or minus its errno.
-#[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn release_and_poll(
     start: *mut c_void,
@@ -60,6 +59,7 @@ unsafe extern "C" fn release_and_poll(
     timeout: *mut Timespec,
 ) -> isize {
     // A system call changes rax, rcx and r11 alone.
+    #[cfg(target_arch = "x86_64")]
     std::arch::naked_asm!(
         "mov r9, rdx",
         "mov r10, rcx",
@@ -77,19 +77,9 @@ unsafe extern "C" fn release_and_poll(
         dontneed = const libc::MADV_DONTNEED,
         madvise = const libc::SYS_madvise,
         ppoll = const libc::SYS_ppoll,
-    )
-}
-
-#[cfg(target_arch = "aarch64")]
-#[unsafe(naked)]
-unsafe extern "C" fn release_and_poll(
-    start: *mut c_void,
-    length: usize,
-    fds: *mut c_void,
-    count: usize,
-    timeout: *mut Timespec,
-) -> isize {
+    );
     // A system call changes x0 alone.
+    #[cfg(target_arch = "aarch64")]
     std::arch::naked_asm!(
         "mov x9, x2",
         "mov x10, x3",
@@ -108,7 +98,7 @@ unsafe extern "C" fn release_and_poll(
         dontneed = const libc::MADV_DONTNEED,
         madvise = const libc::SYS_madvise,
         ppoll = const libc::SYS_ppoll,
-    )
+    );
 }
 
 #[cfg(test)]
