@@ -43,6 +43,7 @@ check: toolchain
 	    rustup -q component add clippy rustfmt
 	cargo fmt --check
 	cargo clippy --all-targets --target $(TARGET) -- -D warnings
+	cargo clippy --no-default-features --target $(TARGET) -- -D warnings
 
 # As root by the runner, so that what is built belongs to who builds it.
 test: packages := $(test_packages)
