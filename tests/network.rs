@@ -16,14 +16,12 @@ fn traces(host: &Host) -> String {
     let machine = host.machine();
     let links = machine.run(Side::Here, &["ip", "-o", "link"]);
     let links = links.lines().filter(|line| line.contains("mydocker") || line.contains("mdv"));
-    let rules = machine.run(Side::Here, &["iptables-save"]);
-    let rules = rules.lines().filter(|line| line.contains("MYDOCKER")).map(str::to_owned);
-    links.map(str::to_owned).chain(rules).collect::<Vec<_>>().join("\n")
+    links.map(str::to_owned).chain(host.rules()).collect::<Vec<_>>().join("\n")
 }
 
-#[test]
-fn containers_reach_the_host_each_other_and_beyond() {
-    let host = Host::on_machine();
+by_each_firewall!(containers_reach_the_host_each_other_and_beyond);
+
+fn containers_reach_the_host_each_other_and_beyond(host: Host) {
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "talk"]);
     for name in ["a", "b"] {
         host.idle(name, &["--net", "talk"]);
@@ -151,9 +149,9 @@ fn names_follow_starts_restarts_and_renames() {
     assert!(!finds("c"));
 }
 
-#[test]
-fn networks_are_walled_off_from_each_other() {
-    let host = Host::on_machine();
+by_each_firewall!(networks_are_walled_off_from_each_other);
+
+fn networks_are_walled_off_from_each_other(host: Host) {
     for (name, subnet) in [("one", "10.1.0.0/24"), ("two", "10.2.0.0/24")] {
         host.mydocker(["network", "create", "--subnet", subnet, name]);
     }
@@ -169,9 +167,9 @@ fn networks_are_walled_off_from_each_other() {
     assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8080")).is_some());
 }
 
-#[test]
-fn an_internal_network_has_no_way_out() {
-    let host = Host::on_machine();
+by_each_firewall!(an_internal_network_has_no_way_out);
+
+fn an_internal_network_has_no_way_out(host: Host) {
     host.mydocker(["network", "create", "--internal", "--subnet", "10.1.0.0/24", "in"]);
     host.idle("a", &["--net", "in"]);
     host.idle("b", &["--net", "in"]);
@@ -218,10 +216,10 @@ fn addresses_come_back_however_a_container_ends() {
     assert_eq!(std::fs::read_dir(leases).unwrap().count(), 0);
 }
 
-#[test]
-fn many_containers_start_at_once_and_leave_nothing_behind() {
+by_each_firewall!(many_containers_start_at_once_and_leave_nothing_behind);
+
+fn many_containers_start_at_once_and_leave_nothing_behind(host: Host) {
     const COUNT: usize = 60;
-    let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     std::thread::scope(|scope| {
         for part in 0..4 {
@@ -244,9 +242,9 @@ fn many_containers_start_at_once_and_leave_nothing_behind() {
     eventually("all is gone", || traces(&host).is_empty());
 }
 
-#[test]
-fn ipv6_has_all_that_ipv4_has() {
-    let host = Host::on_machine();
+by_each_firewall!(ipv6_has_all_that_ipv4_has);
+
+fn ipv6_has_all_that_ipv4_has(host: Host) {
     let create =
         ["network", "create", "--ipv6", "--subnet", "fd00:1::/64", "--subnet", "10.1.0.0/24"];
     host.mydocker(create.iter().copied().chain(["six"]));
@@ -264,9 +262,9 @@ fn ipv6_has_all_that_ipv4_has() {
         .stderr_has("--ipv6");
 }
 
-#[test]
-fn two_state_roots_share_a_host() {
-    let one = Host::on_machine();
+by_each_firewall!(two_state_roots_share_a_host);
+
+fn two_state_roots_share_a_host(one: Host) {
     let two = one.neighbour();
     one.web("a", &["-p", "8081:80"], "one");
     two.idle("b", &["-p", "8082:80"]);

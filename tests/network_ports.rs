@@ -1,5 +1,5 @@
-//! Published ports, from everywhere that they must answer, and the firewall around them. Each test
-//! has a machine of its own (`support::machine`).
+//! Published ports, from everywhere that they must answer, and the firewall around them, by each of
+//! its back ends. Each test has a machine of its own (`support::machine`).
 
 mod support;
 
@@ -10,13 +10,6 @@ use support::Host;
 use support::eventually;
 use support::machine::{MACHINE, OUTSIDE, Side};
 
-/// The rules of ours that mention `what`.
-fn rules(host: &Host, what: &str) -> Vec<String> {
-    let saved = host.machine().run(Side::Here, &["iptables-save"]);
-    let rules = saved.lines().filter(|line| line.contains("MYDOCKER") && line.contains(what));
-    rules.map(str::to_owned).collect()
-}
-
 #[track_caller]
 fn answers(host: &Host, side: Side, address: &str, text: &str) {
     // A server that was just started may not listen yet.
@@ -26,9 +19,9 @@ fn answers(host: &Host, side: Side, address: &str, text: &str) {
     });
 }
 
-#[test]
-fn a_port_answers_from_everywhere() {
-    let host = Host::on_machine();
+by_each_firewall!(a_port_answers_from_everywhere);
+
+fn a_port_answers_from_everywhere(host: Host) {
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     host.web("web", &["--net", "n", "-p", "8080:80"], "hello");
     host.idle("neighbour", &["--net", "n"]);
@@ -52,53 +45,50 @@ fn a_port_answers_from_everywhere() {
     host.mydocker(["ps", "-a", "--format", "json"]).stdout_has("\"Addresses\":\"10.1.0.2\"");
 }
 
-#[test]
-fn rules_end_with_the_container_and_come_back_with_it() {
-    let host = Host::on_machine();
+by_each_firewall!(rules_end_with_the_container_and_come_back_with_it);
+
+fn rules_end_with_the_container_and_come_back_with_it(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
     let id = host.inspect("web", "{{.Id}}");
-    assert_eq!(rules(&host, &id).len(), 1);
+    assert_eq!(host.rules_with(&id).len(), 1);
     host.mydocker(["stop", "-t0", "web"]);
-    assert_eq!(rules(&host, &id), [""; 0]);
+    assert_eq!(host.rules_with(&id), [""; 0]);
     host.mydocker(["start", "web"]);
     answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
     // Whoever looks next takes back what a killed monitor left.
     host.kill(host.monitor("web"));
     host.mydocker(["ps"]);
-    assert_eq!(rules(&host, &id), [""; 0]);
+    assert_eq!(host.rules_with(&id), [""; 0]);
     host.mydocker(["start", "web"]);
     answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
     host.mydocker(["rm", "-f", "web"]);
-    assert_eq!(rules(&host, &id), [""; 0]);
+    assert_eq!(host.rules_with(&id), [""; 0]);
 }
 
-#[test]
-fn rules_that_were_flushed_are_restored() {
-    let host = Host::on_machine();
-    let flush = || {
-        host.machine().run(Side::Here, &["iptables", "-F"]);
-        host.machine().run(Side::Here, &["iptables", "-t", "nat", "-F"]);
-    };
+by_each_firewall!(rules_that_were_flushed_are_restored);
+
+fn rules_that_were_flushed_are_restored(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
-    flush();
+    let rules = host.rules();
+    assert_eq!(host.rules_with("dport 8080").len(), 1);
+    host.flush_rules();
     assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8080")).is_none());
     host.mydocker(["network", "reload"]);
     answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    flush();
+    host.flush_rules();
     // The next start does it too, though it needs no rule itself.
     host.mydocker(["run", "--rm", "bb", "true"]);
     answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
     // Once each, whoever made them.
-    assert_eq!(rules(&host, "--dport 8080").len(), 1);
-    assert_eq!(rules(&host, "-A FORWARD ").len(), 1);
-    flush();
+    assert_eq!(host.rules().len(), rules.len(), "{rules:#?} {:#?}", host.rules());
+    host.flush_rules();
     host.mydocker(["rm", "-f", "web"]);
-    assert_eq!(rules(&host, "--dport 8080").len(), 0);
+    assert_eq!(host.rules_with("dport 8080"), [""; 0]);
 }
 
 #[test]
 fn rules_of_others_cost_us_nothing() {
-    let host = Host::on_machine();
+    let host = Host::with_firewall("iptables");
     // An iptables that tells when it is run.
     let tools = host.scratch().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
@@ -124,17 +114,17 @@ fn rules_of_others_cost_us_nothing() {
     iptables(&["iptables", "-A", "FORWARD", "-s", OUTSIDE, "-j", "ACCEPT"]);
     assert_eq!(runs_of_iptables(), 0);
     // One of ours is gone, and then none.
-    let jump = &rules(&host, "-A POSTROUTING")[0];
+    let jump = &host.rules_with("-A POSTROUTING")[0];
     let delete = jump.replace("-A", "iptables -t nat -D");
     iptables(&delete.split(' ').collect::<Vec<_>>());
     assert_ne!(runs_of_iptables(), 0);
-    assert_eq!(rules(&host, "-A POSTROUTING").len(), 1);
+    assert_eq!(host.rules_with("-A POSTROUTING").len(), 1);
     assert_eq!(runs_of_iptables(), 0);
 }
 
 #[test]
 fn the_old_iptables_does_as_well() {
-    let host = Host::on_machine();
+    let host = Host::with_firewall("iptables");
     let legacy = host.scratch().join("legacy");
     std::fs::create_dir_all(&legacy).unwrap();
     for tool in ["iptables-restore", "iptables-save", "ip6tables-restore", "ip6tables-save"] {
@@ -153,7 +143,7 @@ fn the_old_iptables_does_as_well() {
         answers(&host, side, &format!("{MACHINE}:8080"), "hello");
     }
     answers(&host, Side::Here, "127.0.0.1:8080", "hello");
-    assert_eq!(rules(&host, ""), [""; 0], "nothing by nf_tables");
+    assert_eq!(host.rules_with(""), [""; 0], "nothing by nf_tables");
     let saved = || host.machine().run(Side::Here, &["iptables-legacy-save"]);
     assert!(saved().contains("--dport 8080"));
     host.machine().run(Side::Here, &["iptables-legacy", "-F"]);
@@ -166,25 +156,55 @@ fn the_old_iptables_does_as_well() {
     assert!(!saved().contains("MYDOCKER"), "{}", saved());
 }
 
+/// Runs `mydocker ARGS` where the tools of iptables can't be executed.
+fn without_iptables(host: &Host, args: &[&str]) -> (bool, String) {
+    let hide = "for tool in /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
+    let script = format!("{hide} && exec \"$@\"");
+    let command = host.command(args);
+    let line: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_str().unwrap().to_owned())
+        .collect();
+    let mut unshared = std::process::Command::new("unshare");
+    unshared.args(["-m", "sh", "-c", &script, "sh"]).args(line);
+    if let Some(firewall) = host.firewall {
+        unshared.env("MYDOCKER_FIREWALL", firewall);
+    }
+    let done = unshared.output().unwrap();
+    (done.status.success(), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn without_iptables_nftables_does() {
+    let mut host = Host::on_machine();
+    let site = format!("{}:/www", host.site("web", "hello"));
+    let server = ["bb", "httpd", "-f", "-p", "80", "-h", "/www"];
+    let run = ["run", "-d", "--name", "web", "-p", "8080:80", "-v", &site];
+    let started = without_iptables(&host, &[&run[..], &server[..]].concat());
+    assert_eq!(started, (true, String::new()));
+    for side in [Side::Here, Side::Outside] {
+        answers(&host, side, &format!("{MACHINE}:8080"), "hello");
+    }
+    host.serve(Side::Outside, 80, "outside");
+    assert!(host.fetch_within("web", OUTSIDE, 80).ends_with("outside"));
+    assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
+    // Where there is one now, what was begun goes on.
+    host.idle("other", &["-p", "8081:80"]);
+    assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
+    host.firewall = Some("nftables");
+    assert_eq!(host.rules_with("dport 8081").len(), 1);
+    host.firewall = None;
+    host.mydocker(["rm", "-f", "web", "other"]);
+    host.firewall = Some("nftables");
+    assert_eq!(host.rules_with("dport"), [""; 0]);
+}
+
 #[test]
 fn without_iptables_the_rest_works() {
-    let host = Host::on_machine();
-    // A file system in which the tools can't be executed.
-    let hidden = |args: &[&str]| {
-        let hide = "for tool in /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
-        let script = format!("{hide} && exec \"$@\"");
-        let command = host.command(args);
-        let line: Vec<String> = std::iter::once(command.get_program())
-            .chain(command.get_args())
-            .map(|word| word.to_str().unwrap().to_owned())
-            .collect();
-        let mut unshared = std::process::Command::new("unshare");
-        unshared.args(["-m", "sh", "-c", &script, "sh"]).args(line);
-        let done = unshared.output().unwrap();
-        (done.status.success(), String::from_utf8(done.stderr).unwrap())
-    };
+    let host = Host::with_firewall("iptables");
+    let hidden = |args: &[&str]| without_iptables(&host, args);
     let (made, told) = hidden(&["network", "create", "--subnet", "10.1.0.0/24", "n"]);
-    assert!(made && told.contains("no iptables on this host"), "{told}");
+    assert!(made && told.contains("no iptables-restore") && told.contains("nftables"), "{told}");
     for name in ["a", "b"] {
         let run = ["run", "-d", "--name", name, "--net", "n", "bb", "sleep", "1000"];
         assert_eq!(hidden(&run), (true, String::new()));
@@ -192,8 +212,36 @@ fn without_iptables_the_rest_works() {
     host.mydocker(["exec", "a", "ping", "-c1", "-W5", "b"]);
     assert!(host.machine().pings(Side::Here, "10.1.0.2"));
     let (made, told) = hidden(&["run", "-d", "-p", "8080:80", "bb", "sleep", "1000"]);
-    assert!(!made && told.contains("can't be published without iptables"), "{told}");
+    assert!(!made && told.contains("can't be published by iptables"), "{told}");
     assert!(hidden(&["rm", "-f", "a", "b"]).0);
+}
+
+#[test]
+fn another_firewall_takes_all_over() {
+    let mut host = Host::with_firewall("iptables");
+    host.web("web", &["-p", "8080:80"], "hello");
+    let by = |host: &mut Host, firewall: &'static str| {
+        host.firewall = Some(firewall);
+        host.rules_with("dport 8080").len()
+    };
+    for (next, other) in [("nftables", "iptables"), ("iptables", "nftables")] {
+        host.firewall = Some(next);
+        host.mydocker(["run", "--rm", "bb", "true"]);
+        answers(&host, Side::Outside, &format!("{MACHINE}:8080"), "hello");
+        assert_eq!((by(&mut host, next), by(&mut host, other)), (1, 0), "{next}");
+        host.firewall = Some(other);
+        assert_eq!(host.rules(), [""; 0], "{next} left something of {other}");
+    }
+    // Without a word it stays with what it is; the end finds it whatever the word.
+    host.firewall = None;
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    assert_eq!((by(&mut host, "iptables"), by(&mut host, "nftables")), (1, 0));
+    host.firewall = Some("nftables");
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!((by(&mut host, "iptables"), by(&mut host, "nftables")), (0, 0));
+    host.firewall = Some("pf");
+    host.mydocker(["ps"]).exits(125).stderr_has("known: auto iptables nftables");
+    host.firewall = None;
 }
 
 #[test]
@@ -220,9 +268,9 @@ fn a_port_that_is_taken_is_refused_by_name() {
     host.mydocker(["start", "late"]);
 }
 
-#[test]
-fn ranges_any_port_and_all_exposed() {
-    let host = Host::on_machine();
+by_each_firewall!(ranges_any_port_and_all_exposed);
+
+fn ranges_any_port_and_all_exposed(host: Host) {
     host.web("range", &["-p", "8000-8002:80-82", "-p", "127.0.0.1:9000:80"], "range");
     answers(&host, Side::Outside, &format!("{MACHINE}:8000"), "range");
     answers(&host, Side::Here, "127.0.0.1:9000", "range");
@@ -244,9 +292,9 @@ fn ranges_any_port_and_all_exposed() {
     answers(&host, Side::Here, "127.0.0.1:8889", "shy");
 }
 
-#[test]
-fn others_port_80_is_theirs() {
-    let host = Host::on_machine();
+by_each_firewall!(others_port_80_is_theirs);
+
+fn others_port_80_is_theirs(host: Host) {
     host.web("web", &["-p", "80:80"], "ours");
     host.serve(Side::Outside, 80, "theirs");
     host.idle("a", &[]);
@@ -257,28 +305,40 @@ fn others_port_80_is_theirs() {
     answers(&host, Side::Here, &format!("{OUTSIDE}:80"), "theirs");
 }
 
-#[test]
-fn the_hosts_owner_filters_first() {
-    let host = Host::on_machine();
+by_each_firewall!(the_hosts_owner_filters_first);
+
+fn the_hosts_owner_filters_first(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
     let port = format!("{MACHINE}:8080");
-    let owner = |action: &str| {
-        let rule = ["MYDOCKER-USER", "-s", OUTSIDE, "-j", "DROP"];
-        host.machine().run(Side::Here, &[&["iptables", action], &rule[..]].concat());
+    // By nftables he has a table of his own.
+    let (drops, lets) = match host.firewall {
+        Some("nftables") => (
+            format!(
+                "nft add table ip owner; \
+                 nft add chain ip owner forward {{ type filter hook forward priority -10 \\; }}; \
+                 nft add rule ip owner forward ip saddr {OUTSIDE} drop"
+            ),
+            "nft delete table ip owner".to_owned(),
+        ),
+        _ => (
+            format!("iptables -I MYDOCKER-USER -s {OUTSIDE} -j DROP"),
+            format!("iptables -D MYDOCKER-USER -s {OUTSIDE} -j DROP"),
+        ),
     };
-    owner("-I");
+    let shell = |script: &str| host.machine().run(Side::Here, &["sh", "-ec", script]);
+    shell(&drops);
     assert!(host.machine().fetch(Side::Outside, &port).is_none());
     // It outlives what we do.
     host.mydocker(["network", "reload"]);
     host.mydocker(["restart", "-t0", "web"]);
     assert!(host.machine().fetch(Side::Outside, &port).is_none());
-    owner("-D");
+    shell(&lets);
     answers(&host, Side::Outside, &port, "hello");
 }
 
 #[test]
 fn a_host_that_forwards_nothing_still_works() {
-    let host = Host::on_machine();
+    let host = Host::with_firewall("iptables");
     host.machine().run(Side::Here, &["iptables", "-P", "FORWARD", "DROP"]);
     host.serve(Side::Outside, 80, "outside");
     host.web("web", &["-p", "8080:80"], "hello");
@@ -288,9 +348,9 @@ fn a_host_that_forwards_nothing_still_works() {
     assert!(host.fetch_within("web", MACHINE, 8080).ends_with("hello"));
 }
 
-#[test]
-fn containers_cant_reach_the_hosts_loopback() {
-    let host = Host::on_machine();
+by_each_firewall!(containers_cant_reach_the_hosts_loopback);
+
+fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
     let site = host.site("secret", "secret");
     host.machine()
@@ -319,9 +379,9 @@ fn udp_echo_service() {
     }
 }
 
-#[test]
-fn udp_ports_answer_too() {
-    let host = Host::on_machine();
+by_each_firewall!(udp_ports_answer_too);
+
+fn udp_ports_answer_too(host: Host) {
     let binary = std::env::current_exe().unwrap();
     let volume = format!("{}:/echo:ro", binary.display());
     let run = ["run", "-d", "--name", "echo", "-p", "5353:53/udp", "-v", &volume];
@@ -338,9 +398,9 @@ fn udp_ports_answer_too() {
     host.mydocker(["port", "echo"]).stdout("53/udp -> 0.0.0.0:5353\n");
 }
 
-#[test]
-fn a_sender_that_never_pauses_finds_the_container_too() {
-    let host = Host::on_machine();
+by_each_firewall!(a_sender_that_never_pauses_finds_the_container_too);
+
+fn a_sender_that_never_pauses_finds_the_container_too(host: Host) {
     let volume = format!("{}:/echo:ro", std::env::current_exe().unwrap().display());
     let service = ["bb", "/echo", "--ignored", "--exact", "udp_echo_service"];
     host.machine().within(Side::Outside, || {

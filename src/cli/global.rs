@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use crate::error::Result;
+use crate::engine::options::FirewallChoice;
+use crate::error::{Context, Result};
 use crate::store::Roots;
 
 #[derive(Default)]
 pub struct GlobalArgs {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
+    firewall: Option<FirewallChoice>,
     pub debug: bool,
     pub version: bool,
 }
@@ -30,6 +32,15 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
         "Keep the state of what runs in DIR (MYDOCKER_RUN_ROOT)",
         |a, v| {
             a.run_root = Some(v.into());
+            Ok(())
+        },
+    ),
+    Flag::<GlobalArgs>::value(
+        "firewall",
+        "NAME",
+        "Make rules by iptables, nftables or auto (MYDOCKER_FIREWALL)",
+        |a, v| {
+            a.firewall = Some(FirewallChoice::parse(v)?);
             Ok(())
         },
     ),
@@ -61,6 +72,17 @@ impl GlobalArgs {
         };
         Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
     }
+
+    /// The firewall by flag, else by environment, else by itself.
+    pub fn firewall(&self) -> Result<FirewallChoice> {
+        match (self.firewall, std::env::var("MYDOCKER_FIREWALL")) {
+            (Some(choice), _) => Ok(choice),
+            (None, Ok(set)) if !set.is_empty() => {
+                FirewallChoice::parse(&set).context(|| "MYDOCKER_FIREWALL")
+            }
+            _ => Ok(FirewallChoice::Auto),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +92,16 @@ mod tests {
 
     #[test]
     fn flags_before_the_command_only() {
-        let words = ["--root=/a", "--run-root", "/b", "--debug", "run", "--root", "x"];
+        let words = [
+            "--root=/a",
+            "--run-root",
+            "/b",
+            "--firewall=nftables",
+            "--debug",
+            "run",
+            "--root",
+            "x",
+        ];
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let mut args = GlobalArgs::default();
         let rest = split(&MYDOCKER, FLAGS, &mut args, &words).ok().unwrap();
@@ -79,5 +110,8 @@ mod tests {
         assert_eq!(roots.state, PathBuf::from("/a"));
         assert_eq!(roots.run, PathBuf::from("/b"));
         assert!(args.debug);
+        assert_eq!(args.firewall().unwrap(), FirewallChoice::Nftables);
+        let words = ["--firewall=pf".to_owned()];
+        assert!(split(&MYDOCKER, FLAGS, &mut args, &words).is_err());
     }
 }

@@ -77,7 +77,8 @@ fn page() -> String {
          it isn't there. Commands on several containers end with 1 if any of them failed.\n",
     );
     out.push_str(
-        ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nAs \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nAs \\-\\-run\\-root.\n",
+        ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nAs \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nAs \\-\\-run\\-root.\n\
+         .TP\n.B MYDOCKER_FIREWALL\nAs \\-\\-firewall.\n",
     );
     out.push_str(
         ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers, networks and volumes.\n.TP\n.I /run/mydocker\n\

@@ -176,7 +176,7 @@ impl Invocation {
     }
 
     pub fn engine(&self) -> Result<Engine> {
-        Engine::new(self.global.roots()?, |note| {
+        Engine::new(self.global.roots()?, self.global.firewall()?, |note| {
             output::print_error(&format!("mydocker: {note}\n"))
         })
     }

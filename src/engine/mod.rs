@@ -46,18 +46,19 @@ use crate::container::record::Record;
 use crate::container::state::{Condition, State};
 use crate::container::{names, state};
 use crate::error::{Result, fail};
-use crate::network::wiring;
+use crate::network::{firewall, wiring};
 use crate::store::Roots;
 
 pub struct Engine {
     roots: Roots,
+    firewall: firewall::Choice,
     /// Tells the user what needs to be known but fails nothing.
     tell: fn(&str),
 }
 
 impl Engine {
     /// Needs root: namespaces, mounts and cgroups do.
-    pub fn new(roots: Roots, tell: fn(&str)) -> Result<Engine> {
+    pub fn new(roots: Roots, firewall: firewall::Choice, tell: fn(&str)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
@@ -66,7 +67,7 @@ impl Engine {
         if let Some(note) = roots.prepare()? {
             tell(&note);
         }
-        Ok(Engine { roots, tell })
+        Ok(Engine { roots, firewall, tell })
     }
 
     /// For a command whose processes enter containers, before it does anything: see `sys::binary`.

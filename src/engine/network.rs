@@ -25,6 +25,7 @@ use crate::sys::netlink::Socket;
 /// A container's networks, made and unmade by its monitor.
 pub(super) struct Networks<'a> {
     roots: &'a Roots,
+    firewall: firewall::Choice,
     record: &'a Record,
     has_begun: bool,
     /// Hold the published ports.
@@ -32,8 +33,9 @@ pub(super) struct Networks<'a> {
 }
 
 impl<'a> Networks<'a> {
-    pub fn new(roots: &'a Roots, record: &'a Record) -> Self {
-        Networks { roots, record, has_begun: false, held: Vec::new() }
+    pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
+        let (roots, firewall) = (&engine.roots, engine.firewall);
+        Networks { roots, firewall, record, has_begun: false, held: Vec::new() }
     }
 }
 
@@ -49,7 +51,8 @@ impl Surroundings for Networks<'_> {
             record.networks.iter().map(|network| want(record, network)).collect();
         let publish: Result<Vec<Publish>> =
             record.publish.iter().map(|text| Publish::parse(text)).collect();
-        self.held = wiring::set_up(self.roots, pid, &who(record), &wants?, &publish?)?;
+        let (wants, publish) = (wants?, publish?);
+        self.held = wiring::set_up(self.roots, self.firewall, pid, &who(record), &wants, &publish)?;
         Ok(())
     }
 
@@ -230,7 +233,13 @@ impl Engine {
             if sys::process::start_time(pid) != Some(state.start_time) {
                 fail!("container {container} ended just now");
             }
-            wiring::connect(&self.roots, inside, &who(&record), &want(&record, &wanted)?)?;
+            wiring::connect(
+                &self.roots,
+                self.firewall,
+                inside,
+                &who(&record),
+                &want(&record, &wanted)?,
+            )?;
         }
         record.networks.push(wanted);
         record.network.clone_from(&record.networks[0].name);
@@ -293,21 +302,22 @@ impl Engine {
 
     /// `network reload`: makes again what others took away.
     pub fn network_reload(&self) -> Result<()> {
-        wiring::reload(&self.roots)
+        wiring::reload(&self.roots, self.firewall)
     }
 
     /// Told once in a boot on a host without a packet filter of use: what won't work.
-    pub fn network_warning(&self) -> Option<&'static str> {
-        let told = self.roots.run.join("no-iptables");
-        if firewall::is_available() || told.exists() {
+    pub fn network_warning(&self) -> Option<String> {
+        let told = self.roots.run.join("no-firewall");
+        if told.exists() {
             return None;
         }
+        let lack = firewall::lack(&self.roots, self.firewall)?;
         // If it can't be noted, it is told again.
         let _ = std::fs::write(&told, "");
-        Some(
-            "there is no iptables on this host: containers reach the host and each other, but \
-             nothing beyond, and no port can be published; install the package iptables",
-        )
+        Some(format!(
+            "containers reach the host and each other, but nothing beyond, and no port can be \
+             published: {lack}"
+        ))
     }
 
     /// `network prune`: gives the names of those removed.

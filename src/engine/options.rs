@@ -6,6 +6,7 @@ use std::path::PathBuf;
 pub use crate::container::restart::RestartPolicy;
 pub use crate::image::ArchiveFormat;
 pub use crate::network::config::NetworkOptions;
+pub use crate::network::firewall::Choice as FirewallChoice;
 pub use crate::network::link::Mac;
 pub use crate::network::ports::Publish;
 pub use crate::network::subnet::Subnet;

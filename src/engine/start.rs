@@ -75,7 +75,7 @@ impl Engine {
         let launch = || {
             self.find_cgroups()?;
             let spec = self.spec(record)?;
-            let surroundings = &mut Networks::new(&self.roots, record);
+            let surroundings = &mut Networks::new(self, record);
             let roots = &self.roots;
             spawn(Watch { roots, record, spec, lock, attached, surroundings })
         };

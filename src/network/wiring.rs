@@ -131,6 +131,7 @@ fn path(roots: &Roots, id: &str) -> PathBuf {
 /// ports. If it fails, `take_down` takes back what was done.
 pub fn set_up(
     roots: &Roots,
+    choice: firewall::Choice,
     pid: Pid,
     who: &Who<'_>,
     wants: &[Want],
@@ -158,7 +159,7 @@ pub fn set_up(
         connect_endpoint(roots, &mut host, &mut inside, network, endpoint, default == Some(at))?;
     }
     let members: Vec<&Network> = networks.iter().collect();
-    open_ports(roots, &mut host, &members, &wiring, who.id)?;
+    open_ports(roots, choice, &mut host, &members, &wiring, who.id)?;
     for (network, endpoint) in networks.iter().zip(&wiring.endpoints) {
         tell(roots, who, network, endpoint)?;
     }
@@ -209,13 +210,14 @@ fn claim(
 /// Sees to it that the firewall lets the networks and the ports through.
 fn open_ports(
     roots: &Roots,
+    choice: firewall::Choice,
     host: &mut Socket,
     networks: &[&Network],
     wiring: &Wiring,
     id: &str,
 ) -> Result<()> {
     let rules = wiring.port_rules(id)?;
-    firewall::set_up(roots, networks, id, &rules)?;
+    firewall::set_up(roots, choice, networks, id, &rules)?;
     open_loopback(networks, &rules)?;
     conntrack::forget(host, &rules)
 }
@@ -258,7 +260,13 @@ fn close_ports(roots: &Roots, id: &str, wiring: &Wiring) -> Result<()> {
 }
 
 /// Joins one more network while the container runs.
-pub fn connect(roots: &Roots, mut inside: Inside, who: &Who<'_>, want: &Want) -> Result<()> {
+pub fn connect(
+    roots: &Roots,
+    choice: firewall::Choice,
+    mut inside: Inside,
+    who: &Who<'_>,
+    want: &Want,
+) -> Result<()> {
     let mut wiring = Wiring::read(roots, who.id)?;
     let network = Network::open(roots, &want.network)?;
     if wiring.endpoints.iter().any(|endpoint| endpoint.network == network.name) {
@@ -274,7 +282,7 @@ pub fn connect(roots: &Roots, mut inside: Inside, who: &Who<'_>, want: &Want) ->
         let mut host = Socket::route()?;
         let is_default = wiring.endpoints.len() == 1;
         connect_endpoint(roots, &mut host, &mut inside, &network, &endpoint, is_default)?;
-        firewall::set_up(roots, &[&network], who.id, &[])?;
+        firewall::set_up(roots, choice, &[&network], who.id, &[])?;
         tell(roots, who, &network, &endpoint)
     };
     make().inspect_err(|_| {
@@ -305,12 +313,12 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<()> {
     firewall::take_down(roots, id, &before, || wiring.write(roots, id))?;
     wiring.ports = ports;
     wiring.write(roots, id)?;
-    firewall::set_up(roots, &[], id, &after)
+    firewall::set_up(roots, firewall::Choice::Auto, &[], id, &after)
 }
 
 /// Makes again what others took away from running containers: bridges, ports of bridges, forwarding
 /// and the firewall's rules.
-pub fn reload(roots: &Roots) -> Result<()> {
+pub fn reload(roots: &Roots, choice: firewall::Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used = Vec::new();
     for id in all_ids(roots)? {
@@ -325,7 +333,7 @@ pub fn reload(roots: &Roots) -> Result<()> {
         }
     }
     let used: Vec<&Network> = used.iter().collect();
-    firewall::reload(roots, &used)?;
+    firewall::reload(roots, choice, &used)?;
     for id in all_ids(roots)? {
         open_loopback(&used, &Wiring::read(roots, &id)?.port_rules(&id)?)?;
     }

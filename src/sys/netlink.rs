@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send,
+    socket_with, sockopt,
 };
 
 pub use rustix::net::netlink::NETFILTER;
@@ -25,6 +26,7 @@ pub const DUMP: u16 = 0x300;
 pub const REPLACE: u16 = 0x100;
 pub const EXCL: u16 = 0x200;
 pub const CREATE: u16 = 0x400;
+pub const APPEND: u16 = 0x800;
 const REQUEST: u16 = 1;
 
 const HEADER: usize = 16;
@@ -39,6 +41,8 @@ const NESTED: u16 = 0x8000;
 const TYPE_MASK: u16 = 0x3fff;
 /// The kernel never sends more in one datagram unless asked with a larger buffer.
 const DATAGRAM: usize = 32 << 10;
+/// What fits a socket's buffer for sending on every host.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// Messages on their way out.
 #[derive(Default)]
@@ -62,6 +66,13 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
         self.pad();
+    }
+
+    /// Tells more of the message begun last.
+    pub fn remark(&mut self, more: &str) {
+        if let Some((_, doing)) = self.messages.last_mut() {
+            doing.push_str(more);
+        }
     }
 
     /// Adds an attribute to the message begun last.
@@ -101,6 +112,14 @@ impl Batch {
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.pad();
+    }
+
+    /// What follows each message's header.
+    #[cfg(test)]
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = self.messages.iter().map(|(start, _)| *start);
+        let ends = starts.clone().skip(1).chain([self.bytes.len()]);
+        starts.zip(ends).map(|(start, end)| &self.bytes[start + HEADER..end])
     }
 
     fn pad(&mut self) {
@@ -158,7 +177,7 @@ impl Socket {
         let mut failure = None;
         let mut acknowledged = 0;
         while acknowledged < count {
-            self.receive(|header, payload| {
+            self.receive(RecvFlags::empty(), |header, payload| {
                 if header.kind != ERROR || header.sequence < first {
                     return;
                 }
@@ -175,6 +194,34 @@ impl Socket {
         failure.unwrap_or(Ok(()))
     }
 
+    /// Sends a change of nf_tables, from its begin to its end; the first failure is told.
+    ///
+    /// The kernel is done with it when the sending returns, and then has told of every failure.
+    /// Acknowledgements aren't asked for: those of a long change would overflow the socket.
+    pub fn commit(&mut self, mut batch: Batch) -> Result<()> {
+        self.transmit(&mut batch)?;
+        let first = self.sequence + 1 - batch.messages.len() as u32;
+        let mut failure = None;
+        loop {
+            let received = self.receive(RecvFlags::DONTWAIT, |header, payload| {
+                if header.kind == ERROR
+                    && header.sequence >= first
+                    && failure.is_none()
+                    && let Err(error) = outcome(header.flags, payload)
+                {
+                    let doing = batch.messages.get((header.sequence - first) as usize);
+                    failure = Some(Err(error).context(|| doing.map_or("", |(_, doing)| doing)));
+                }
+            });
+            match received {
+                Err(error) if error.errno() == Some(Errno::AGAIN) => {
+                    return failure.unwrap_or(Ok(()));
+                }
+                received => received?,
+            }
+        }
+    }
+
     /// Sends one question and gives what comes back: one message, or all of a dump.
     pub fn ask(&mut self, mut batch: Batch) -> Result<Vec<Message>> {
         let is_dump = batch.bytes.get(7).is_some_and(|high| (u16::from(*high) << 8) & DUMP == DUMP);
@@ -182,7 +229,7 @@ impl Socket {
         let (sequence, doing) = (self.sequence, &batch.messages[0].1);
         let (mut answers, mut end) = (Vec::new(), None);
         while end.is_none() {
-            self.receive(|header, payload| {
+            self.receive(RecvFlags::empty(), |header, payload| {
                 if header.sequence != sequence || end.is_some() {
                     return;
                 }
@@ -213,6 +260,10 @@ impl Socket {
             self.sequence += 1;
             batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
         }
+        if batch.bytes.len() > SEND_BUFFER {
+            // A list that is longer than this is refused, with words.
+            let _ = sockopt::set_socket_send_buffer_size_force(&self.fd, 2 * batch.bytes.len());
+        }
         loop {
             match send(&self.fd, &batch.bytes, SendFlags::empty()) {
                 Err(Errno::INTR) => continue,
@@ -222,10 +273,10 @@ impl Socket {
     }
 
     /// Hands each message of the next datagram to `each`.
-    fn receive(&mut self, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
+    fn receive(&mut self, flags: RecvFlags, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
         let mut buffer = vec![0; DATAGRAM];
         let (_, length) = loop {
-            match recv(&self.fd, &mut buffer[..], RecvFlags::TRUNC) {
+            match recv(&self.fd, &mut buffer[..], flags | RecvFlags::TRUNC) {
                 Err(Errno::INTR) => continue,
                 result => break result.context(|| "receive netlink messages")?,
             }

@@ -169,6 +169,45 @@ impl Machine {
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
 impl Host {
+    /// The firewall's rules of mydocker's on the machine.
+    pub fn rules(&self) -> Vec<String> {
+        let list = |program: &[&str]| self.machine().run(Side::Here, program);
+        if self.firewall != Some("nftables") {
+            let saved = list(&["iptables-save"]) + &list(&["ip6tables-save"]);
+            return saved
+                .lines()
+                .filter(|line| line.contains("MYDOCKER"))
+                .map(str::to_owned)
+                .collect();
+        }
+        let mut rules = Vec::new();
+        let mut table = "";
+        let listed = list(&["nft", "list", "ruleset"]);
+        for line in listed.lines() {
+            if line.starts_with("table") {
+                table = line;
+            }
+            if table.contains(" mydocker") {
+                rules.push(line.trim().to_owned());
+            }
+        }
+        rules
+    }
+
+    /// Those that mention `what`.
+    pub fn rules_with(&self, what: &str) -> Vec<String> {
+        self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
+    }
+
+    /// What a host's owner may do who doesn't think of containers.
+    pub fn flush_rules(&self) {
+        let flush: &[&[&str]] = match self.firewall {
+            Some("nftables") => &[&["nft", "flush", "ruleset"]],
+            _ => &[&["iptables", "-F"], &["iptables", "-t", "nat", "-F"]],
+        };
+        flush.iter().for_each(|command| drop(self.machine().run(Side::Here, command)));
+    }
+
     /// Starts a container that does nothing.
     pub fn idle(&self, name: &str, flags: &[&str]) {
         self.mydocker([&["run", "-d", "--name", name], flags, &SLEEP].concat());

@@ -51,6 +51,25 @@ macro_rules! skip {
     }};
 }
 
+/// Two tests of one scenario, `fn name(host: Host)`: by each back end of the firewall, on a machine
+/// of its own.
+#[macro_export]
+macro_rules! by_each_firewall {
+    ($name:ident) => {
+        mod $name {
+            #[test]
+            fn by_iptables() {
+                super::$name($crate::support::Host::with_firewall("iptables"));
+            }
+
+            #[test]
+            fn by_nftables() {
+                super::$name($crate::support::Host::with_firewall("nftables"));
+            }
+        }
+    };
+}
+
 pub fn skipped(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "would be skipped, which CI doesn't allow: {reason}");
     let test = std::thread::current().name().unwrap_or("?").to_owned();
@@ -66,6 +85,8 @@ pub struct Host {
     dir: PathBuf,
     /// Where it runs, if not on this very machine.
     machine: Option<Arc<Machine>>,
+    /// Which firewall it is told to use, if any.
+    pub firewall: Option<&'static str>,
 }
 
 impl Host {
@@ -74,7 +95,7 @@ impl Host {
         // A socket's path is at most 107 bytes: not below the target directory.
         let dir = std::env::temp_dir().join(unique("mydocker-"));
         std::fs::create_dir(&dir).unwrap();
-        Host { dir, machine: None }
+        Host { dir, machine: None, firewall: None }
     }
 
     /// With the image `bb`.
@@ -91,10 +112,18 @@ impl Host {
         host
     }
 
+    /// As `on_machine`, with that firewall.
+    pub fn with_firewall(firewall: &'static str) -> Host {
+        let mut host = Host::on_machine();
+        host.firewall = Some(firewall);
+        host
+    }
+
     /// Another one on the same machine.
     pub fn neighbour(&self) -> Host {
         let mut host = Host::with_busybox();
         host.machine.clone_from(&self.machine);
+        host.firewall = self.firewall;
         host
     }
 
@@ -138,6 +167,10 @@ impl Host {
         };
         command.args(self.global_flags()).args(args);
         command.env_remove("MYDOCKER_ROOT").env_remove("MYDOCKER_RUN_ROOT");
+        match self.firewall {
+            Some(firewall) => command.env("MYDOCKER_FIREWALL", firewall),
+            None => command.env_remove("MYDOCKER_FIREWALL"),
+        };
         command
     }
 

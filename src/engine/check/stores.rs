@@ -6,7 +6,7 @@ use crate::engine::network::is_alive;
 use crate::error::Result;
 use crate::image::{Flaw, ImageStore};
 use crate::network::config::{self, Network};
-use crate::network::{firewall, ipam, wiring};
+use crate::network::{firewall, ipam};
 use crate::store;
 use crate::volume;
 
@@ -81,7 +81,7 @@ impl Engine {
         // Rules are made from all networks together.
         if all_readable {
             for flaw in firewall::flaws(&self.roots)? {
-                findings.add(flaw, || wiring::reload(&self.roots));
+                findings.add(flaw, || self.network_reload());
             }
         }
         Ok(())

@@ -15,13 +15,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::handles::{self, Chain};
-use super::{Backend, NetworkRules, PortRule, Rules, all_bridges};
+use super::{Backend, Family, NetworkRules, PortRule, Rules, all_bridges};
 use crate::error::{Context, Result, fail};
 use crate::sys::netfilter;
 
@@ -37,19 +36,6 @@ pub struct Iptables {
     input: String,
     dnat: String,
     snat: String,
-}
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    fn has(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Family::V4)
-    }
 }
 
 impl Iptables {
@@ -138,7 +124,7 @@ impl Iptables {
         self.push_jumps(&mut text, "filter", saved);
         self.push_input(&mut text, family);
         line(&mut text, format_args!("-A {} -j {USER}", self.forward));
-        for network in rules.networks.iter().filter(|network| is_of(network, family)) {
+        for network in rules.networks.iter().filter(|network| network.has(family)) {
             self.push_forward(&mut text, network);
         }
         text.push_str("COMMIT\n*nat\n");
@@ -295,6 +281,14 @@ impl Iptables {
 }
 
 impl Backend for Iptables {
+    fn name(&self) -> &'static str {
+        "iptables"
+    }
+
+    fn lack(&self) -> Option<String> {
+        None
+    }
+
     fn stamp(&self, ipv6: bool) -> Option<String> {
         match self.is_legacy {
             true => netfilter::legacy_stamp(ipv6),
@@ -359,10 +353,6 @@ impl Backend for Iptables {
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = writeln!(text, "{line}");
-}
-
-fn is_of(network: &NetworkRules, family: Family) -> bool {
-    network.subnets.iter().any(|subnet| family.has(subnet.first()))
 }
 
 fn has_chain(saved: &str, chain: &str) -> bool {

@@ -6,12 +6,19 @@
 //! state, kept in the run root, says that nobody changed a rule since we did, or else a closer look
 //! at ours that they are as we left them. If they aren't (someone flushed them, the host was booted
 //! anew), all rules of this state root are made again from what there is. A published port adds its
-//! own rules and takes them away. How rules are written is a `Backend`'s affair.
+//! own rules and takes them away.
+//!
+//! How rules are written is a `Backend`'s affair: iptables where the host has it, which has a say
+//! beside other programs' rules there, else nf_tables itself. Whichever made the rules is on record
+//! with them: it goes on with them, and takes them away, until another is asked for by name.
 
+mod expression;
 mod handles;
 mod iptables;
+mod message;
+mod nftables;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use miniserde::{Deserialize, Serialize};
 
@@ -19,7 +26,7 @@ use super::config::{self, BRIDGE_PREFIX, Network};
 use super::ports::Protocol;
 use super::subnet::Subnet;
 use super::wiring::{self, Wiring};
-use crate::error::{Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::store::{self, DEFAULT_ROOT, Durability, Lock, LockMode, Roots};
 
 /// A network, as far as the packet filter is concerned.
@@ -49,13 +56,59 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Some of each kind, to see what the kernel knows.
+    fn example() -> Rules {
+        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let subnets = vec![Subnet::around(address, 24)];
+        let (from, to) = (SocketAddr::new(address, 1), SocketAddr::new(address, 1));
+        let (owner, protocol) = (String::new(), Protocol::Tcp);
+        Rules {
+            networks: vec![NetworkRules {
+                bridge: BRIDGE_PREFIX.to_owned(),
+                subnets,
+                internal: false,
+            }],
+            ports: vec![PortRule { owner, protocol, from, to }],
+        }
+    }
+
     fn has_ipv6(&self) -> bool {
-        self.networks.iter().flat_map(|network| &network.subnets).any(|subnet| !subnet.is_ipv4())
+        self.networks.iter().any(|network| network.has(Family::V6))
+    }
+}
+
+impl NetworkRules {
+    fn has(&self, family: Family) -> bool {
+        self.subnets.iter().any(|subnet| family.has(subnet.first()))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// AF_INET and AF_INET6.
+    fn number(self) -> u8 {
+        match self {
+            Family::V4 => 2,
+            Family::V6 => 10,
+        }
+    }
+
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Family::V4)
     }
 }
 
 /// How rules get into the kernel.
 trait Backend {
+    /// As `Choice` has it.
+    fn name(&self) -> &'static str;
+    /// What the host lacks for it, in words.
+    fn lack(&self) -> Option<String>;
     /// Something that changes whenever anybody changes the rules; cheap to get.
     fn stamp(&self, ipv6: bool) -> Option<String>;
     /// Something that changes whenever anybody changes rules of ours; costs more.
@@ -73,6 +126,8 @@ trait Backend {
 /// `<run>/firewall.json`: what the rules were when we last changed them.
 #[derive(Serialize, Deserialize)]
 struct State {
+    /// Which one made them; empty: a change from one to another was cut short.
+    backend: String,
     stamp: String,
     /// Of our rules; empty: not to be had.
     fingerprint: String,
@@ -81,6 +136,38 @@ struct State {
     networks: Vec<String>,
     /// Ids of the containers whose ports have theirs.
     owners: Vec<String>,
+}
+
+/// `--firewall`: which backend is to make the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that made those that are there, else iptables where it is installed.
+    #[default]
+    Auto,
+    Iptables,
+    Nftables,
+}
+
+impl Choice {
+    pub fn parse(text: &str) -> Result<Choice> {
+        match text {
+            "auto" => Ok(Choice::Auto),
+            "iptables" => Ok(Choice::Iptables),
+            "nftables" => Ok(Choice::Nftables),
+            _ => fail!("unknown firewall '{text}'; known: auto iptables nftables"),
+        }
+    }
+
+    /// `None` if it isn't installed.
+    fn backend(self, tag: &str) -> Option<Box<dyn Backend>> {
+        let iptables = || Some(Box::new(iptables::Iptables::find(tag)?) as Box<dyn Backend>);
+        let nftables = || Some(Box::new(nftables::Nftables::new(tag)) as Box<dyn Backend>);
+        match self {
+            Choice::Auto => iptables().or_else(nftables),
+            Choice::Iptables => iptables(),
+            Choice::Nftables => nftables(),
+        }
+    }
 }
 
 /// The packet filter of the host, held against other commands of this state root.
@@ -93,17 +180,26 @@ struct Firewall<'a> {
 
 impl<'a> Firewall<'a> {
     /// `None` if the host has no tool for it.
-    fn open(roots: &'a Roots) -> Result<Option<Firewall<'a>>> {
-        let Some(backend) = iptables::Iptables::find(&tag(roots)) else { return Ok(None) };
+    fn open(roots: &'a Roots, choice: Choice) -> Result<Option<Firewall<'a>>> {
         let lock = Lock::wait(&roots.run.join("firewall.lock"), LockMode::Exclusive)?;
         // One that can't be read is as good as none: all is made anew.
-        let state = store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
-        Ok(Some(Firewall { roots, backend: Box::new(backend), state, _lock: lock }))
+        let state: Option<State> =
+            store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
+        let tag = tag(roots);
+        let of_record = state.as_ref().filter(|_| choice == Choice::Auto);
+        let of_record = of_record.and_then(|state| Choice::parse(&state.backend).ok());
+        // The tool that made them may be gone since.
+        let backend = of_record.and_then(|choice| choice.backend(&tag));
+        let Some(backend) = backend.or_else(|| choice.backend(&tag)) else { return Ok(None) };
+        Ok(Some(Firewall { roots, backend, state, _lock: lock }))
     }
 
     /// Whether the rules are as we left them.
     fn is_intact(&mut self) -> Result<bool> {
         let Some(state) = &self.state else { return Ok(false) };
+        if state.backend != self.backend.name() {
+            return Ok(false);
+        }
         // Taken before the closer look: a change in between is noticed the next time.
         let stamp = self.stamp(state.ipv6);
         if stamp.as_ref().is_some_and(|stamp| *stamp == state.stamp) {
@@ -137,8 +233,14 @@ impl<'a> Firewall<'a> {
     }
 
     /// Makes all rules anew: those of `networks`, of networks that had them, and of all containers
-    /// but `except`.
+    /// but `except`. Where another backend made the present ones, the record is that nobody did, in
+    /// case of a kill; then the new ones are made, and those of the other erased.
     fn rebuild(&mut self, networks: &[&Network], except: Option<&str>) -> Result<()> {
+        let made_by_us =
+            self.state.as_ref().is_some_and(|state| state.backend == self.backend.name());
+        if !made_by_us && let Some(state) = self.state.take() {
+            self.write(State { backend: String::new(), ..state })?;
+        }
         let had = self.state.take().map(|state| state.networks).unwrap_or_default();
         let wirings = wirings(self.roots, except)?;
         let mut rules = Rules::default();
@@ -166,9 +268,18 @@ impl<'a> Firewall<'a> {
             }
         }
         self.backend.rebuild(&rules)?;
-        let (ipv6, networks) = (rules.has_ipv6(), covered);
+        if !made_by_us {
+            let tag = tag(self.roots);
+            for other in [Choice::Iptables, Choice::Nftables] {
+                match other.backend(&tag) {
+                    Some(other) if other.name() != self.backend.name() => other.erase()?,
+                    _ => {}
+                }
+            }
+        }
+        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, self.backend.name().to_owned());
         let (stamp, fingerprint) = (String::new(), String::new());
-        self.remember(State { stamp, fingerprint, ipv6, networks, owners }, true)
+        self.remember(State { backend, stamp, fingerprint, ipv6, networks, owners }, true)
     }
 
     /// Writes down what is there now; without `intact`, that it isn't all that should be.
@@ -199,18 +310,25 @@ impl<'a> Firewall<'a> {
 
 /// Makes sure that `networks` have their rules, and container `id` those of its `ports`. Its wiring
 /// is on record already: who made all rules anew meanwhile has seen to it.
-pub fn set_up(roots: &Roots, networks: &[&Network], id: &str, ports: &[PortRule]) -> Result<()> {
-    let Some(mut firewall) = Firewall::open(roots)? else {
+pub fn set_up(
+    roots: &Roots,
+    choice: Choice,
+    networks: &[&Network],
+    id: &str,
+    ports: &[PortRule],
+) -> Result<()> {
+    let Some(mut firewall) = Firewall::open(roots, choice)? else {
         if ports.is_empty() {
             return Ok(());
         }
-        fail!(
-            "ports can't be published without iptables: no iptables-restore was found in PATH or \
-             /usr/sbin; install the package iptables"
-        );
+        fail!("ports can't be published by iptables: {NO_IPTABLES}");
     };
     if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
-        return firewall.rebuild(networks, None);
+        return match firewall.rebuild(networks, None) {
+            // Told at the command's begin.
+            Err(_) if ports.is_empty() && firewall.backend.lack().is_some() => Ok(()),
+            result => result.context(|| "set the firewall up"),
+        };
     }
     if ports.is_empty() || firewall.has_ports_of(id) {
         return Ok(());
@@ -233,7 +351,7 @@ pub fn take_down(
     if ports.is_empty() {
         return forget();
     }
-    let Some(mut firewall) = Firewall::open(roots)? else { return forget() };
+    let Some(mut firewall) = Firewall::open(roots, Choice::Auto)? else { return forget() };
     if firewall.has_ports_of(id) {
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
@@ -241,6 +359,9 @@ pub fn take_down(
             // Flushed meanwhile.
             Err(_) => firewall.rebuild(&[], Some(id))?,
         }
+    } else if firewall.state.is_some() && !firewall.is_intact()? {
+        // They may have been made by one that was killed before it could note it.
+        firewall.rebuild(&[], Some(id))?;
     }
     forget()
 }
@@ -250,7 +371,7 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
     if !roots.run.join("firewall.json").exists() {
         return Ok(());
     }
-    let Some(mut firewall) = Firewall::open(roots)? else { return Ok(()) };
+    let Some(mut firewall) = Firewall::open(roots, Choice::Auto)? else { return Ok(()) };
     let Some(state) = firewall.state.as_mut() else { return Ok(()) };
     if !state.networks.contains(&network.id) {
         return Ok(());
@@ -269,7 +390,7 @@ pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
     if !roots.run.join("firewall.json").exists() {
         return Ok(flaws);
     }
-    let Some(mut firewall) = Firewall::open(roots)? else { return Ok(flaws) };
+    let Some(mut firewall) = Firewall::open(roots, Choice::Auto)? else { return Ok(flaws) };
     let mut wirings = wirings(roots, None)?;
     wirings.retain(|(_, wiring)| !wiring.endpoints.is_empty());
     let owners = firewall.state.as_ref().map(|state| state.owners.clone()).unwrap_or_default();
@@ -285,20 +406,26 @@ pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
 }
 
 /// Makes all rules anew.
-pub fn reload(roots: &Roots, networks: &[&Network]) -> Result<()> {
-    match Firewall::open(roots)? {
-        Some(mut firewall) => firewall.rebuild(networks, None),
-        None => fail!(
-            "there is no iptables on this host: containers reach the host and each other, nothing \
-             beyond, and no port can be published; install the package iptables"
-        ),
+pub fn reload(roots: &Roots, choice: Choice, networks: &[&Network]) -> Result<()> {
+    match Firewall::open(roots, choice)? {
+        Some(mut firewall) => firewall.rebuild(networks, None).context(|| "set the firewall up"),
+        None => fail!("{NO_IPTABLES}"),
     }
 }
 
-/// Whether the host has what the firewall needs.
-pub fn is_available() -> bool {
-    iptables::Iptables::find("").is_some()
+/// What the host lacks for rules to be made, in words.
+pub fn lack(roots: &Roots, choice: Choice) -> Option<String> {
+    if roots.run.join("firewall.json").exists() {
+        return None;
+    }
+    match choice.backend(&tag(roots)) {
+        Some(backend) => backend.lack(),
+        None => Some(NO_IPTABLES.to_owned()),
+    }
 }
+
+const NO_IPTABLES: &str = "there is no iptables-restore in PATH or /usr/sbin; install the package iptables, or \
+                           choose --firewall nftables";
 
 /// What all running containers have of networks, by id.
 fn wirings(roots: &Roots, except: Option<&str>) -> Result<Vec<(String, Wiring)>> {

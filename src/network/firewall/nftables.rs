@@ -1,0 +1,231 @@
+//! Rules by nf_tables itself, over netlink: needs no program on the host, only the kernel.
+//!
+//! A table of our own for each family, `mydocker` with the state root's tag (`nft list table ip
+//! mydocker`), each change of it one batch:
+//!
+//! - `forward`: who may not pass between networks, and into them.
+//! - `ports`, from `prerouting` and `output`, for what is addressed to the host itself and for
+//!   nothing else: a rule for each published port, with the container's id as its comment.
+//! - `postrouting`: the way out, and the way back for who reaches a published port from where the
+//!   container would answer directly.
+//! - `input`: keeps containers off the host's loopback.
+//!
+//! The chains of all tables see every packet in the order of their priorities, ours being the usual
+//! ones. What one drops is gone: the host's owner filters first by a chain of his own with a lower
+//! priority (`type filter hook forward priority -10`), and where another table drops what is
+//! forwarded (Docker's or ufw's policy of FORWARD), no rule of ours can let it pass. On such a host
+//! iptables is the better choice, whose rules of all comers are in one chain.
+//!
+//! What the kernel needs, where it is built of modules: nf_tables, nft_ct, nft_chain_nat, nft_nat,
+//! nft_masq, nft_fib, nft_fib_ipv4, nft_fib_ipv6 for networks with IPv6, and below them nfnetlink,
+//! nf_conntrack, nf_nat, nf_defrag_ipv4 and nf_defrag_ipv6; to forget flows (`conntrack`)
+//! nf_conntrack_netlink. It loads them by itself with the help of modprobe.
+
+use std::net::Ipv4Addr;
+
+use super::expression::{Flow, Links};
+use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
+use super::{Backend, Family, NetworkRules, PortRule, Rules, handles};
+use crate::error::{Result, fail};
+use crate::network::config::BRIDGE_PREFIX;
+use crate::network::subnet::Subnet;
+use crate::sys::netfilter;
+use crate::sys::netlink::{NETFILTER, Socket};
+
+/// All bridges of ours, of every state root.
+const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
+const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", "postrouting"];
+
+pub struct Nftables {
+    table: String,
+}
+
+impl Nftables {
+    pub fn new(tag: &str) -> Nftables {
+        Nftables { table: format!("mydocker{tag}") }
+    }
+
+    fn table(&self, family: Family) -> Table<'_> {
+        Table { family, name: &self.table }
+    }
+
+    /// All of a family's rules.
+    fn push_everything(&self, change: &mut Change, family: Family, rules: &Rules) {
+        let table = self.table(family);
+        change.make_table(table);
+        change.make_chain(table, "forward", Some(FORWARD));
+        for network in rules.networks.iter().filter(|network| network.has(family)) {
+            push_forward(change, table, network);
+        }
+        change.make_chain(table, "ports", None);
+        change.make_chain(table, "prerouting", Some(PREROUTING));
+        change.make_chain(table, "output", Some(OUTPUT));
+        if family == Family::V4 {
+            let loopback = loopback();
+            // With `route_localnet` set, a container could send to the host's 127.0.0.1
+            // (CVE-2020-8558); nor is it to find the host's ports there.
+            change.make_chain(table, "input", Some(INPUT));
+            change.add_rule(table, "input", None, |rule| {
+                rule.iifname(OURS).daddr(&loopback).not_flow(Flow::Known).drop();
+            });
+            change.add_rule(table, "prerouting", None, |rule| {
+                rule.iifname(OURS).daddr(&loopback).leave();
+            });
+        }
+        for chain in ["prerouting", "output"] {
+            change.add_rule(table, chain, None, |rule| rule.for_the_host().jump("ports"));
+        }
+        for port in rules.ports.iter().filter(|port| family.has(port.to.ip())) {
+            push_port(change, table, port);
+        }
+        change.make_chain(table, "postrouting", Some(POSTROUTING));
+        for network in rules.networks.iter().filter(|network| !network.internal) {
+            push_snat(change, table, network);
+        }
+    }
+
+    /// The families that `ports` are of.
+    fn families(ports: &[PortRule]) -> impl Iterator<Item = Family> {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter(|family| ports.iter().any(|port| family.has(port.to.ip())))
+    }
+}
+
+fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
+    let bridge = Links::Named(&network.bridge);
+    change.add_rule(table, "forward", None, |rule| {
+        rule.iifname(bridge).oifname(bridge).accept();
+    });
+    if network.internal {
+        change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).drop());
+        change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).drop());
+        return;
+    }
+    // Whichever state root the other network is of.
+    change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).oifname(OURS).drop());
+    change.add_rule(table, "forward", None, |rule| rule.iifname(OURS).oifname(bridge).drop());
+    // Answers, and what was sent to a published port; nothing else finds its way in.
+    for flow in [Flow::Known, Flow::Dnat] {
+        change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).flow(flow).accept());
+    }
+    change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).drop());
+}
+
+fn push_port(change: &mut Change, table: Table<'_>, port: &PortRule) {
+    change.add_rule(table, "ports", Some(&port.owner), |rule| {
+        let address = port.from.ip();
+        if !address.is_unspecified() {
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            rule.daddr(&Subnet::around(address, prefix));
+        }
+        rule.dport(port.protocol, port.from.port()).dnat(port.to);
+    });
+}
+
+fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
+    let bridge = Links::Named(&network.bridge);
+    for subnet in network.subnets.iter().filter(|subnet| table.family.has(subnet.first())) {
+        change.add_rule(table, "postrouting", None, |rule| {
+            rule.saddr(subnet).oifname_not(bridge).masquerade();
+        });
+        // A neighbour by a published port (hairpin), and the host by its loopback: else the
+        // container would answer them past the rewriting.
+        change.add_rule(table, "postrouting", None, |rule| {
+            rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
+        });
+    }
+    if table.family == Family::V4 {
+        change.add_rule(table, "postrouting", None, |rule| {
+            rule.saddr(&loopback()).oifname(bridge).masquerade();
+        });
+    }
+}
+
+fn loopback() -> Subnet {
+    Subnet::around(Ipv4Addr::LOCALHOST.into(), 8)
+}
+
+impl Backend for Nftables {
+    fn name(&self) -> &'static str {
+        "nftables"
+    }
+
+    fn lack(&self) -> Option<String> {
+        let example = Rules::example();
+        let mut change = Change::new();
+        self.push_everything(&mut change, Family::V4, &example);
+        change
+            .rehearse()
+            .err()
+            .filter(|error| is_lack(error.errno()))
+            .map(|error| error.to_string())
+    }
+
+    fn stamp(&self, _ipv6: bool) -> Option<String> {
+        netfilter::generation().map(|generation| format!("nft {generation}"))
+    }
+
+    fn fingerprint(&self, ipv6: bool) -> Option<String> {
+        let chain = |name| handles::Chain { table: &self.table, name, leading_to: None };
+        handles::of(&CHAINS.map(chain), ipv6).ok()
+    }
+
+    fn rebuild(&self, rules: &Rules) -> Result<()> {
+        let mut change = Change::new();
+        for family in [Family::V4, Family::V6] {
+            let table = self.table(family);
+            if family == Family::V4 || rules.has_ipv6() {
+                // One that isn't there can't be deleted.
+                change.make_table(table);
+                change.delete_table(table);
+                self.push_everything(&mut change, family, rules);
+            } else if table.exists() {
+                change.delete_table(table);
+            }
+        }
+        change.carry_out()
+    }
+
+    fn add(&self, ports: &[PortRule]) -> Result<()> {
+        let mut change = Change::new();
+        for family in Self::families(ports) {
+            for port in ports.iter().filter(|port| family.has(port.to.ip())) {
+                push_port(&mut change, self.table(family), port);
+            }
+        }
+        change.carry_out()
+    }
+
+    fn remove(&self, ports: &[PortRule]) -> Result<()> {
+        let mut change = Change::new();
+        let mut socket = Socket::new(Some(NETFILTER))?;
+        let mut found = 0;
+        for family in Self::families(ports) {
+            let table = self.table(family);
+            for rule in table.rules(&mut socket, "ports")? {
+                if ports.iter().any(|port| rule.has_comment(&port.owner)) {
+                    change.delete_rule(table, "ports", rule.handle);
+                    found += 1;
+                }
+            }
+        }
+        if found != ports.len() {
+            fail!("of {} rules for ports in table {}, {found} were there", ports.len(), self.table);
+        }
+        change.carry_out()
+    }
+
+    fn erase(&self) -> Result<()> {
+        let mut change = Change::new();
+        let mut is_any = false;
+        for family in [Family::V4, Family::V6] {
+            let table = self.table(family);
+            if table.exists() {
+                change.delete_table(table);
+                is_any = true;
+            }
+        }
+        if is_any { change.carry_out() } else { Ok(()) }
+    }
+}
