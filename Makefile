@@ -27,7 +27,7 @@ host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86
     squashfs-tools
 demo_packages := curl debootstrap iptables iputils-ping
 # The peers, and what they are measured with.
-bench_packages := busybox-static crun iperf3 iptables podman runc
+bench_packages := busybox-static crun docker-registry iperf3 iptables podman runc skopeo time umoci
 
 # What compiles the C of the TLS library for the target; a build without it needs none.
 c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)

@@ -33,6 +33,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             table.against(what, ours, peer, Value::Milliseconds(theirs), Budget::AtMost(1.0));
         }
     }
+    super::pull::measure(bench, table);
 }
 
 /// Time to import; the image is removed again, or the next import would find its layer there.

@@ -16,6 +16,7 @@ mod memory;
 mod network;
 mod output;
 mod peers;
+mod pull;
 mod run;
 mod size;
 mod table;

@@ -37,11 +37,8 @@ impl Bench {
         let run = dir.join("run");
         fs::create_dir_all(&run).expect("make the run directory");
         output(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"]).arg(&run));
-        let has = |name: &str| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).any(|dir| dir.join(name).exists())
-        };
-        let installed: Vec<_> = [CRUN, RUNC, PODMAN].into_iter().filter(|name| has(name)).collect();
+        let installed: Vec<_> =
+            [CRUN, RUNC, PODMAN].into_iter().filter(|name| is_installed(name)).collect();
         for name in [CRUN, RUNC, PODMAN].iter().filter(|name| !installed.contains(name)) {
             eprintln!("bench: {name} is not installed; left out");
         }
@@ -137,6 +134,11 @@ impl Drop for Bench {
         output(Command::new("umount").arg("-l").arg(self.dir.join("run")));
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
 fn make_root(root: &Path) {

@@ -8,12 +8,13 @@ pub enum Value {
     Milliseconds(f64),
     KiB(f64),
     MBPerSecond(f64),
+    Times(f64),
 }
 
 impl Value {
     fn number(self) -> f64 {
         match self {
-            Value::Milliseconds(n) | Value::KiB(n) | Value::MBPerSecond(n) => n,
+            Value::Milliseconds(n) | Value::KiB(n) | Value::MBPerSecond(n) | Value::Times(n) => n,
         }
     }
 }
@@ -25,6 +26,7 @@ impl Display for Value {
             Value::Milliseconds(n) => format!("{:.2} s", n / 1000.0),
             Value::KiB(n) => format!("{n:.0} KiB"),
             Value::MBPerSecond(n) => format!("{n:.0} MB/s"),
+            Value::Times(n) => format!("{n:.2}"),
         };
         f.pad(&text)
     }

@@ -66,7 +66,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes images that no container uses: those without a name, or `all`.
+    /// Removes images that no container uses: those without a name, or `all`; and what pulls that
+    /// were broken off left.
     pub fn image_prune(&self, all: bool) -> Result<Pruned> {
         let images = ImageStore::open(&self.roots);
         let before = images.usage()?;
@@ -89,6 +90,8 @@ impl Engine {
         let total = |usage: &Usage| usage.layers.iter().map(|(_, size)| size).sum::<u64>();
         let after = images.usage()?;
         pruned.reclaimed = total(&before).saturating_sub(total(&after));
+        pruned.reclaimed += images.sweep(true)?.iter().map(|path| tree_size(path)).sum::<u64>();
+        images.sweep(false)?;
         Ok(pruned)
     }
 

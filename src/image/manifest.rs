@@ -18,6 +18,8 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 
 /// Most images of an index.
 const MAX_IMAGES: usize = 1000;
+/// Most addresses of a foreign layer.
+const MAX_URLS: usize = 8;
 /// The largest blob that is taken.
 pub const MAX_BLOB: u64 = 1 << 40;
 
@@ -27,6 +29,8 @@ pub struct Descriptor {
     pub media_type: String,
     pub digest: Digest,
     pub size: u64,
+    /// Where it is if the registry hasn't it: a foreign layer, whose owner wouldn't have it copied.
+    pub urls: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +107,10 @@ impl Manifest {
 }
 
 impl Descriptor {
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+        Descriptor { media_type: media_type.to_owned(), digest, size, urls: Vec::new() }
+    }
+
     fn parse(node: &Node<'_>) -> Result<Descriptor> {
         let digest = node.need("digest")?;
         let size = node.need("size")?.unsigned()?;
@@ -114,11 +122,13 @@ impl Descriptor {
             digest: Digest::parse(&digest.string()?)
                 .map_err(|_| digest.wrong("a sha256 digest"))?,
             size,
+            urls: node.texts("urls", MAX_URLS)?.unwrap_or_default(),
         })
     }
 
     /// The same layer under OCI's names, which an OCI manifest needs.
     pub fn into_oci(mut self) -> Descriptor {
+        self.urls.clear();
         self.media_type = match &self.media_type {
             kind if kind.contains("zstd") => "application/vnd.oci.image.layer.v1.tar+zstd".into(),
             kind if kind.contains("gzip") => OCI_GZIP_LAYER.to_owned(),
@@ -138,9 +148,8 @@ fn parse_manifest(root: &Node<'_>) -> Result<Manifest> {
     let config = Descriptor::parse(&root.need("config")?)?;
     let layers = root.need("layers")?.each(MAX_LAYERS, |layer| {
         let descriptor = Descriptor::parse(layer)?;
-        // Foreign layers lie outside of the registry: none are made any more.
         let media_type = &descriptor.media_type;
-        if !media_type.contains("tar") || media_type.contains("foreign") {
+        if !media_type.contains("tar") {
             return Err(
                 layer.wrong(&format!("a layer of an image, not '{}'", media_type.escape_debug()))
             );

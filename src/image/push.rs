@@ -90,7 +90,7 @@ impl ImageStore {
             pushed.context(|| format!("push layer {}", layer.tar.digest.short()))
         })?;
         let (digest, size) = (Digest::of(&config), config.len() as u64);
-        let config_blob = Descriptor { media_type: OCI_CONFIG.to_owned(), digest, size };
+        let config_blob = Descriptor::new(OCI_CONFIG, digest, size);
         if !target.has(&digest)? {
             target.upload_bytes(&digest, &config)?;
         }
@@ -178,7 +178,7 @@ impl Target<'_> {
         }
         let (digest, size) = patiently(|| self.upload_layer(&layer.tar))?;
         (self.watch)(Event::Layer(name, Step::Pushed));
-        Ok(Descriptor { media_type: OCI_GZIP_LAYER.to_owned(), digest, size })
+        Ok(Descriptor::new(OCI_GZIP_LAYER, digest, size))
     }
 
     fn has(&self, digest: &Digest) -> Result<bool> {

@@ -125,6 +125,17 @@ fn is_host(component: &str) -> bool {
 }
 
 fn check_host(text: &str, host: &str) -> Result<()> {
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let plain = address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+        if !plain || address.parse::<std::net::Ipv6Addr>().is_err() {
+            fail!("bad image name '{text}': '{address}' is not an IPv6 address");
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => check_port(text, port),
+            None if rest.is_empty() => Ok(()),
+            None => fail!("bad image name '{text}': '{host}' is not a host name"),
+        };
+    }
     let (name, port) = match host.split_once(':') {
         Some((name, port)) => (name, Some(port)),
         None => (host, None),
@@ -141,9 +152,11 @@ fn check_host(text: &str, host: &str) -> Result<()> {
         }
         fail!("bad image name '{text}': '{host}' is not a host name");
     }
-    if let Some(port) = port
-        && !(1..=5).contains(&port.len()) | !port.bytes().all(|byte| byte.is_ascii_digit())
-    {
+    port.map_or(Ok(()), |port| check_port(text, port))
+}
+
+fn check_port(text: &str, port: &str) -> Result<()> {
+    if !(1..=5).contains(&port.len()) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         fail!("bad image name '{text}': '{port}' is not a port");
     }
     Ok(())
@@ -207,6 +220,8 @@ mod tests {
             ("localhost/x", "localhost/x:latest", "localhost/x:latest"),
             ("localhost:5000/x", "localhost:5000/x:latest", "localhost:5000/x:latest"),
             ("ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1"),
+            ("[::1]:5000/x:1", "[::1]:5000/x:1", "[::1]:5000/x:1"),
+            ("[2001:db8::1]/x", "[2001:db8::1]/x:latest", "[2001:db8::1]/x:latest"),
             ("a__b/c-----d.e", "docker.io/a__b/c-----d.e:latest", "a__b/c-----d.e:latest"),
             ("x:_T.-1", "docker.io/library/x:_T.-1", "x:_T.-1"),
             ("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"),
@@ -250,6 +265,11 @@ mod tests {
             ("-a", "misplaced"),
             ("a\nb", "character '\\n'"),
             ("localhost:port/x", "not a port"),
+            ("[::1]:port/x", "not a port"),
+            ("[::1]x/x", "not a host name"),
+            ("[::g]/x", "not an IPv6 address"),
+            ("[::1%lo]/x", "not an IPv6 address"),
+            ("::1/x", "not a host name"),
             ("x@sha256:12", "bad digest"),
             (&"a".repeat(256), "too long"),
             (&format!("x:{}", "a".repeat(129)), "longer than 128"),

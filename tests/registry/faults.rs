@@ -76,6 +76,21 @@ fn a_registry_without_ranges_sends_all_again() {
 }
 
 #[test]
+fn other_bytes_after_a_cut_are_never_visible() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy = Proxy::before(&registry.address, |asked, before| match (asked.is_blob(), before) {
+        (true, 0) => Fault::Cut(MIB),
+        // As if the registry had another blob by now.
+        (true, 1) => Fault::Corrupt(1000),
+        _ => Fault::None,
+    });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+    assert!(partials(&host).is_empty());
+}
+
+#[test]
 fn wrong_bytes_are_never_visible_and_asked_for_again() {
     let host = Host::new();
     let registry = filled(&host);
@@ -145,6 +160,22 @@ fn busy_registries_are_asked_again_and_not_for_ever() {
     });
     host.mydocker(["pull", &broken.name("app:1")]).exits(125).stderr_has("answers 500");
     assert!(broken.asked().len() < 20, "{}", broken.asked().len());
+}
+
+#[test]
+fn a_registry_says_how_long_to_wait() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy =
+        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
+            true => Fault::Answer(429, "Retry-After: 2\r\n".to_owned()),
+            false => Fault::None,
+        });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    let asked = proxy.asked();
+    let first = asked.iter().find(|asked| asked.is_blob()).unwrap();
+    let again = asked.iter().filter(|asked| asked.target == first.target).nth(1).unwrap();
+    assert!(again.at - first.at >= Duration::from_secs(2));
 }
 
 #[test]
@@ -255,6 +286,40 @@ fn a_killed_pull_goes_on_where_it_was() {
         again.iter().filter(|a| a.is_blob() && a.header("accept-encoding").is_some()).collect();
     assert_eq!(layers.len(), 1, "only the layer that was broken off: {layers:?}");
     assert!(layers[0].header("range").is_some_and(|range| range.starts_with("bytes=1")));
+}
+
+/// Killed wherever it was, a pull leaves the old image or the new one under the name.
+#[test]
+fn kills_at_random_leave_the_old_image_or_the_new_one() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let name = registry.name("app:1");
+    let chance = std::process::id();
+    println!("seed {chance}");
+    let content = |round: u64| noise(100 + round, 400_000);
+    let fill = |round: u64| {
+        let other = layer(Packing::Zstd, "w", noise(200 + round, 400_000));
+        registry.fill_with(&[base(), other, layer(Packing::Gzip, "v", content(round))], "app:1");
+    };
+    fill(0);
+    host.mydocker(["pull", &name]);
+    for round in 1..=10 {
+        fill(round);
+        let pull = host.background(["pull", &name]);
+        let pause =
+            u64::from(chance.wrapping_mul(2_654_435_761).rotate_left(round as u32) % 150_000);
+        std::thread::sleep(Duration::from_micros(pause));
+        pull.signal(Signal::KILL);
+        pull.wait().status();
+        let now = cat(&host, &name, "/v").bytes();
+        assert!(now == content(round - 1) || now == content(round), "after {pause} µs");
+        host.mydocker(["pull", &name]);
+        assert_eq!(cat(&host, &name, "/v").bytes(), content(round));
+    }
+    host.mydocker(["image", "prune", "-f"]);
+    assert!(partials(&host).is_empty());
+    host.mydocker(["system", "check", "--repair"]);
+    host.mydocker(["system", "check"]).stdout("");
 }
 
 #[test]

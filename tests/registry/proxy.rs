@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What happens to one request.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub enum Fault {
     Stall(usize, Duration),
     /// Answered by the proxy itself: a status and headers (each with its line end).
     Answer(u16, String),
+    /// The same, with 200, a media type and a body.
+    Document(&'static str, String),
 }
 
 /// A request as it came.
@@ -27,6 +29,7 @@ pub struct Asked {
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    pub at: Instant,
 }
 
 impl Asked {
@@ -51,7 +54,12 @@ impl Proxy {
         upstream: &str,
         judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
     ) -> Proxy {
-        Proxy::start(upstream, false, judge)
+        Proxy::start("127.0.0.1:0", upstream, false, judge)
+    }
+
+    /// On an address of the sixth version of IP.
+    pub fn on_ipv6(upstream: &str) -> Proxy {
+        Proxy::start("[::1]:0", upstream, false, |_, _| Fault::None)
     }
 
     /// One that knows no ranges.
@@ -59,15 +67,16 @@ impl Proxy {
         upstream: &str,
         judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
     ) -> Proxy {
-        Proxy::start(upstream, true, judge)
+        Proxy::start("127.0.0.1:0", upstream, true, judge)
     }
 
     fn start(
+        listen: &str,
         upstream: &str,
         forget_ranges: bool,
         judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
     ) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(listen).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (upstream, seen, judge) = (upstream.to_owned(), Arc::clone(&asked), Arc::new(judge));
@@ -106,7 +115,7 @@ pub fn read_request(input: &mut impl BufRead) -> Option<Asked> {
         input.read_line(&mut line).ok()?;
         let line = line.trim_end();
         if line.is_empty() {
-            return Some(Asked { method, target, headers });
+            return Some(Asked { method, target, headers, at: Instant::now() });
         }
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_lowercase(), value.trim().to_owned()));
@@ -136,6 +145,11 @@ fn serve(
     if let Fault::Answer(status, headers) = &fault {
         let head = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: 0\r\n");
         return client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
+    }
+    if let Fault::Document(media_type, body) = &fault {
+        let head = format!("Content-Type: {media_type}\r\nContent-Length: {}\r\n", body.len());
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n{body}");
+        return client.write_all(answer.as_bytes());
     }
     if asked.method == "CONNECT" {
         return tunnel(client, reader, upstream);
@@ -181,7 +195,7 @@ fn serve(
             }
             std::io::copy(&mut answer, &mut client)?;
         }
-        Fault::None | Fault::Answer(..) => {
+        Fault::None | Fault::Answer(..) | Fault::Document(..) => {
             std::io::copy(&mut answer, &mut client)?;
         }
     }

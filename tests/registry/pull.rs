@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::cat;
 use crate::proxy::{Asked, Fault, Proxy};
@@ -108,6 +111,159 @@ fn run_and_create_pull_what_is_missing() {
     host.mydocker(["rmi", "-f", &name]);
     host.mydocker(["create", "--name", "c", "--net", "none", &name, "cat", "/v"]);
     host.mydocker(["start", "-a", "c"]).stdout("2");
+}
+
+#[test]
+fn a_foreign_layer_comes_from_where_its_owner_has_it() {
+    let host = Host::new();
+    let allowed = "validation: {manifests: {urls: {allow: [\"^http://\"]}}}\n";
+    let (registry, owner) = (Registry::start(&host, "", allowed), Registry::plain(&host));
+    let plain = || layer(Packing::Gzip, "v", noise(5, 300_000));
+    owner.fill_with(&[plain()], "theirs:1");
+    // On its way it is cut once, too.
+    let at = Proxy::before(&owner.address, |asked, before| match asked.is_blob() && before == 0 {
+        true => Fault::Cut(100_000),
+        false => Fault::None,
+    });
+    let foreign =
+        Layer { url: Some(format!("http://{}/v2/theirs/blobs/DIGEST", at.address)), ..plain() };
+    registry.fill_with(&[base(), foreign], "app:1");
+    host.mydocker(["pull", &registry.name("app:1")]);
+    assert_eq!(cat(&host, &registry.name("app:1"), "/v").bytes(), noise(5, 300_000));
+    assert_eq!(at.asked().len(), 2);
+}
+
+#[test]
+fn docker_hub_by_its_short_names() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "library/box:latest");
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", "2")], "me/box:2");
+    let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
+    for (typed, last_line, content) in [
+        ("box", "docker.io/library/box:latest", "1"),
+        ("docker.io/box", "docker.io/library/box:latest", "1"),
+        ("index.docker.io/library/box:latest", "docker.io/library/box:latest", "1"),
+        ("me/box:2", "docker.io/me/box:2", "2"),
+    ] {
+        let mut pull = host.command(["pull", "-q", "--cacert", &certificates.authority(), typed]);
+        let pull = pull.env("HTTPS_PROXY", format!("http://{}", proxy.address)).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&pull.stdout), format!("{last_line}\n"), "{pull:?}");
+        cat(&host, typed, "/v").stdout(content);
+    }
+    assert!(proxy.asked().iter().all(|asked| asked.target == "registry-1.docker.io:443"));
+    assert!(host.mydocker(["images"]).text().contains("\nbox "));
+}
+
+#[test]
+fn a_registry_on_an_ipv6_address() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", "6")], "app:1");
+    let name = Proxy::on_ipv6(&registry.address).name("app:1");
+    assert!(name.starts_with("[::1]:"));
+    host.mydocker(["pull", &name]).stdout_has(&name);
+    cat(&host, &name, "/v").stdout("6");
+    host.mydocker(["tag", &name, &name.replace(":1", ":2").replace("[::2]", "[::1]")]);
+    host.mydocker(["images"]).stdout_has(name.strip_suffix(":1").unwrap());
+    host.mydocker(["rmi", &name]).stdout_has("Untagged");
+}
+
+#[test]
+fn what_can_not_be_an_image_is_refused_by_its_name() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let chart = format!(
+        r#"{{"schemaVersion":2,"config":{{"digest":"{digest}","size":2}},"layers":[{{"mediaType":
+        "application/vnd.cncf.helm.chart.content.v1","digest":"{digest}","size":1}}]}}"#
+    );
+    for (media_type, body, reason) in [
+        (
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            r#"{"schemaVersion":1,"fsLayers":[]}"#,
+            "is of Docker's schema 1, which is out of use: push the image anew",
+        ),
+        (
+            "application/vnd.oci.image.manifest.v1+json",
+            &chart,
+            "layers[0] should be a layer of an image, not 'application/vnd.cncf.helm",
+        ),
+        ("text/html", "<html>Please log in", "is not valid JSON"),
+    ] {
+        let body = body.to_owned();
+        let proxy = Proxy::before(&registry.address, move |asked, _| {
+            match asked.target.contains("/manifests/") {
+                true => Fault::Document(media_type, body.clone()),
+                false => Fault::None,
+            }
+        });
+        host.mydocker(["pull", &proxy.name("app:1")]).exits(125).complains(reason);
+    }
+}
+
+/// As on a small box: no file of authorities anywhere.
+#[test]
+fn a_host_without_authorities_has_those_of_the_binary() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let registry = Registry::start(&host, &certificates.settings(), "");
+    registry.fill_with(&[base()], "app:1");
+    let name = registry.name("app:1");
+    let pull = |more: &[&str]| {
+        let pull = host.command([&["pull"], more, &[name.as_str()]].concat());
+        let script = "mount -t tmpfs none /etc/ssl && exec \"$@\"";
+        let mut apart = Command::new("unshare");
+        apart.args(["-m", "--propagation", "private", "sh", "-ec", script, "sh"]);
+        apart.arg(pull.get_program()).args(pull.get_args()).output().unwrap()
+    };
+    let told = String::from_utf8(pull(&[]).stderr).unwrap();
+    assert!(told.contains("is of no authority known here"), "{told}");
+    assert!(pull(&["--cacert", &certificates.authority()]).status.success());
+}
+
+#[test]
+fn a_terminal_shows_a_bar_for_each_layer() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let layers = [
+        base(),
+        layer(Packing::Gzip, "v", noise(1, 3_000_000)),
+        layer(Packing::Gzip, "w", noise(2, 3_000_000)),
+    ];
+    registry.fill_with(&layers, "app:1");
+    let go_on = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&go_on);
+    // The large layers hang midway until their bars were seen.
+    let proxy = Proxy::before(&registry.address, move |asked, before| {
+        let is_layer = asked.is_blob() && asked.header("accept-encoding").is_some();
+        match is_layer && before == 0 && !seen.load(Ordering::SeqCst) {
+            true => Fault::Cut(1_500_000),
+            false => {
+                while is_layer && !seen.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Fault::None
+            }
+        }
+    });
+    let mut terminal = host.terminal(["pull", &proxy.name("app:1")]);
+    terminal.expect(": [==================> ");
+    terminal.expect("MB/3");
+    // Two bars, one below the other.
+    terminal.expect("\x1b[2A\x1b[J");
+    go_on.store(true, Ordering::SeqCst);
+    terminal.expect("Pull complete");
+    let (status, shown) = terminal.wait();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Pull complete") && !shown.trim_end().ends_with(']'), "{shown}");
+    // Without a terminal: lines, and no more of them than layers and their steps.
+    let other = Host::new();
+    let plain = other.mydocker(["pull", &registry.name("app:1")]).text();
+    assert!(!plain.contains('\x1b') && !plain.contains('['), "{plain}");
+    assert_eq!(plain.lines().filter(|line| line.ends_with(": Pull complete")).count(), 3);
+    assert_eq!(plain.lines().count(), 10, "{plain}");
 }
 
 /// TLS is too large to be carried along by who watches over a container.

@@ -5,12 +5,19 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Host, eventually, unique};
+use crate::support::{Host, eventually};
+
+/// A file name that no other call of this process gives.
+fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A registry; ends with the value.
 pub struct Registry {
@@ -166,17 +173,19 @@ pub enum Packing {
 pub struct Layer {
     pub packing: Packing,
     pub files: Vec<(String, Vec<u8>)>,
+    /// Of a foreign layer: where it is, with `DIGEST` in it.
+    pub url: Option<String>,
 }
 
 /// A static busybox with some of its applets: the base of all images here.
 pub fn base() -> Layer {
     let busybox = fs::read("/bin/busybox").expect("apt-get install busybox-static");
-    Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)] }
+    Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)], url: None }
 }
 
 /// A layer of one file.
 pub fn layer(packing: Packing, path: &str, content: impl Into<Vec<u8>>) -> Layer {
-    Layer { packing, files: vec![(path.to_owned(), content.into())] }
+    Layer { packing, files: vec![(path.to_owned(), content.into())], url: None }
 }
 
 /// Bytes that don't compress, the same for each `seed`.
@@ -204,10 +213,15 @@ fn write_image(dir: &Path, layers: &[Layer], platform: &str) -> String {
     for layer in layers {
         let tar = tar(dir, &layer.files);
         diff_ids.push(format!("\"sha256:{}\"", sha256(&tar)));
-        descriptors.push(match layer.packing {
-            Packing::Gzip => write_blob(dir, "layer.v1.tar+gzip", &gzip(&tar)),
-            Packing::Zstd => write_blob(dir, "layer.v1.tar+zstd", &zstd(dir, &tar)),
-            Packing::Plain => write_blob(dir, "layer.v1.tar", &tar),
+        descriptors.push(match (layer.packing, &layer.url) {
+            (_, Some(url)) => {
+                let blob = write_blob(dir, "layer.nondistributable.v1.tar+gzip", &gzip(&tar));
+                let url = url.replace("DIGEST", &format!("sha256:{}", sha256(&gzip(&tar))));
+                format!(r#"{},"urls":["{url}"]}}"#, blob.strip_suffix('}').unwrap())
+            }
+            (Packing::Gzip, _) => write_blob(dir, "layer.v1.tar+gzip", &gzip(&tar)),
+            (Packing::Zstd, _) => write_blob(dir, "layer.v1.tar+zstd", &zstd(dir, &tar)),
+            (Packing::Plain, _) => write_blob(dir, "layer.v1.tar", &tar),
         });
     }
     let (os, architecture) = platform.split_once('/').unwrap_or(("linux", "amd64"));

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::server::succeeds;
 
-/// A directory with `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1 and registry.test.
+/// A directory with `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1, registry.test and
+/// Docker Hub.
 pub struct Certificates {
     pub dir: PathBuf,
 }
@@ -31,7 +32,7 @@ impl Certificates {
             dir.join("ca.cnf"),
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n\
              default_md=sha256\npolicy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\n\
-             subjectAltName=IP:127.0.0.1,DNS:registry.test\n",
+             subjectAltName=IP:127.0.0.1,DNS:registry.test,DNS:registry-1.docker.io\n",
         )
         .unwrap();
         fs::write(dir.join("index"), "").unwrap();

@@ -227,8 +227,12 @@ fn run_helper(helper: &str, action: &str, input: &str) -> Result<String> {
     let mut child = child.context(|| format!("run {program}"))?;
     let mut answer = String::new();
     let talked = (|| {
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes())?;
+        if let Some(mut stdin) = child.stdin.take()
+            && let Err(error) = stdin.write_all(input.as_bytes())
+            // One that needn't read to know the answer is as good.
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            return Err(error);
         }
         match &mut child.stdout {
             Some(stdout) => stdout.take(MAX_ANSWER).read_to_string(&mut answer).map(|_| ()),

@@ -17,10 +17,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
 use super::super::manifest::Descriptor;
-use super::endpoint::{Answer, MAX_TRIES, wait};
+use super::endpoint::{Answer, Endpoint, MAX_TRIES, wait};
 use super::http::{Attempt, Body, Failure, Payload};
 use super::sources::Sources;
-use super::url::Origin;
+use super::url::{Origin, Url};
 use crate::error::{Context, Error, Result};
 use crate::store::{make_dir, remove_file};
 
@@ -67,6 +67,8 @@ pub struct Fetch<'a> {
     sources: &'a Sources<'a>,
     /// Which of them is asked.
     at: usize,
+    /// Which of the blob's own addresses is asked instead, once the last of them failed.
+    elsewhere: Option<usize>,
     /// The repository's.
     path: &'a str,
     blob: &'a Descriptor,
@@ -100,6 +102,7 @@ impl<'a> Fetch<'a> {
         Ok(Fetch {
             sources,
             at,
+            elsewhere: None,
             path,
             blob,
             on_disk: partial.file.metadata()?.len().min(blob.size),
@@ -142,7 +145,7 @@ impl<'a> Fetch<'a> {
             headers.push(("Range", format!("bytes={}-", self.position)));
         }
         let endpoint = self.sources.get(self.at)?;
-        let url = endpoint.url(&format!("{}/blobs/{}", self.path, self.blob.digest));
+        let url = self.url(endpoint)?;
         let Answer { head, mut body, origin } =
             endpoint.ask("GET", &url, &headers, Payload::Empty)?;
         if head.status == 206 {
@@ -159,6 +162,16 @@ impl<'a> Fetch<'a> {
             Ok(skipped) if skipped == self.position => Ok((body, origin)),
             Ok(_) => Err(Failure::passing(Error::new("the answer is shorter than the blob"))),
             Err(error) => Err(endpoint.connector.failure(&origin, error)),
+        }
+    }
+
+    fn url(&self, endpoint: &Endpoint) -> Attempt<Url> {
+        let own = endpoint.url(&format!("{}/blobs/{}", self.path, self.blob.digest));
+        let Some(elsewhere) = self.elsewhere else { return Ok(own) };
+        let url = Url::parse(&self.blob.urls[elsewhere])?;
+        match own.origin.tls && !url.origin.tls {
+            true => Err(Failure::new(format!("the layer is at {url}, without TLS"))),
+            false => Ok(url),
         }
     }
 
@@ -196,13 +209,14 @@ impl<'a> Fetch<'a> {
             self.tries += 1;
             return Ok(());
         }
+        let foreign = self.elsewhere.map_or(0, |at| at + 1);
         match self.sources.after(self.at, failure) {
-            Ok(next) => {
-                (self.at, self.tries, self.tried_from) = (next, 1, self.position);
-                Ok(())
-            }
-            Err(failure) => self.fail(failure.error),
+            Ok(next) => self.at = next,
+            Err(_) if foreign < self.blob.urls.len() => self.elsewhere = Some(foreign),
+            Err(failure) => return self.fail(failure.error),
         }
+        (self.tries, self.tried_from) = (1, self.position);
+        Ok(())
     }
 
     fn fail<T>(&mut self, error: Error) -> io::Result<T> {
