@@ -1,7 +1,8 @@
 //! `push`: an image to a registry.
 //!
 //! Layers are kept unpacked, so a push makes their tars again, bit for bit, and compresses them on
-//! the way out; nothing is spooled. Before that it asks whether the registry has the blob that the
+//! the way out; nothing is spooled. One that can't be made again goes out as another, and the config
+//! with it. Before that it asks whether the registry has the blob that the
 //! layer once came as, or can take it over from another of its repositories. The manifest goes
 //! last: nobody sees a name whose parts aren't there.
 
@@ -68,16 +69,7 @@ impl ImageStore {
             fail!("no such image: {}", reference.familiar());
         };
         let _hold = self.hold(&id)?;
-        let image = self.get(&id)?;
-        let config = self.config_bytes(&id)?.unwrap_or_default();
-        let mut tars = Vec::new();
-        for diff_id in &image.config.diff_ids {
-            let tar = self.layers.tar(diff_id)?;
-            if tar.digest != *diff_id {
-                fail!("layer {} can't be made again as it came", diff_id.short());
-            }
-            tars.push(tar);
-        }
+        let (config, tars) = self.config_and_layers(&id)?;
         let (outgoing, sources) = self.look_for_blobs(tars, reference)?;
         let mut scopes = vec![format!("repository:{}:pull,push", reference.path)];
         scopes.extend(sources.iter().map(|path| format!("repository:{path}:pull")));

@@ -193,6 +193,11 @@ fn a_password_is_checked_kept_and_forgotten() {
     assert!(fs::read_to_string(&config).unwrap().contains(r#""psFormat":"table""#));
     succeeds(&mut command(&host, &["pull", &name]));
     succeeds(&mut command(&host, &["push", &name]));
+    // The password from the standard input, which keeps it out of others' sight.
+    let login = ["login", "-u", "me", "--password-stdin", &registry.address];
+    let mut login = command(&host, &login);
+    login.stdin(fs::File::open(host.file("password", "secret\n")).unwrap());
+    succeeds(&mut login);
     // Another tool reads what we keep.
     let docker = format!("docker://{name}");
     succeeds(
@@ -227,20 +232,24 @@ fn a_helper_keeps_the_password() {
     fs::set_permissions(bin.join("docker-credential-test"), mode).unwrap();
     let config = host.scratch().join("docker/config.json");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
-    let text = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address);
-    fs::write(&config, &text).unwrap();
     let with_helper = |args: &[&str]| {
         let mut command = command(&host, args);
         command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
         command
     };
-    fails(with_helper(&["pull", &name]), "wants to know who asks");
-    succeeds(&mut with_helper(&["login", "-u", "me", "-p", "secret", &registry.address]));
-    assert_eq!(fs::read_to_string(&config).unwrap(), text, "the secret is the helper's");
-    assert!(fs::read_to_string(&kept).unwrap().contains(r#""Secret":"secret""#));
-    succeeds(&mut with_helper(&["pull", &name]));
-    succeeds(&mut with_helper(&["logout", &registry.address]));
-    assert!(!kept.exists());
+    let of_one = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address);
+    for text in [of_one.as_str(), r#"{"credsStore":"test"}"#] {
+        fs::write(&config, text).unwrap();
+        fails(with_helper(&["pull", &name]), "wants to know who asks");
+        succeeds(&mut with_helper(&["login", "-u", "me", "-p", "secret", &registry.address]));
+        assert_eq!(fs::read_to_string(&config).unwrap(), text, "the secret is the helper's");
+        assert!(fs::read_to_string(&kept).unwrap().contains(r#""Secret":"secret""#));
+        succeeds(&mut with_helper(&["pull", &name]));
+        succeeds(&mut with_helper(&["logout", &registry.address]));
+        assert!(!kept.exists());
+    }
+    fs::write(&config, r#"{"credsStore":"gone"}"#).unwrap();
+    fails(with_helper(&["pull", &name]), "run docker-credential-gone: No such file");
 }
 
 #[test]
@@ -265,6 +274,12 @@ fn tokens_by_get_and_by_post_and_anew_when_they_expire() {
         let asked = tokens.asked();
         assert!(
             asked.iter().any(|(_, query)| query.contains("scope=repository%3Aa%2Fapp%3Apull")),
+            "{asked:?}"
+        );
+        assert!(
+            asked
+                .iter()
+                .any(|(_, query)| query.contains("scope=repository%3Aa%2Fapp%3Apull%2Cpush")),
             "{asked:?}"
         );
         assert_eq!(asked.iter().any(|(method, _)| method == "POST"), form == Form::PostOnly);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::cat;
-use crate::server::{Packing, Registry, base, layer, noise};
+use crate::server::{Packing, Registry, base, layer, noise, succeeds};
 use crate::support::Host;
 
 #[test]
@@ -49,6 +49,61 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     let other = Host::new();
     other.mydocker(["pull", &elsewhere.name("one:1")]);
     assert_eq!(cat(&other, &elsewhere.name("one:1"), "/v").bytes(), noise(3, 50_000));
+}
+
+/// Of images that were never in a registry; one of a tar that names a file twice, which can't be
+/// made again.
+#[test]
+fn what_was_made_here_is_read_by_other_tools() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let twice = host.scratch().join("twice.tar");
+    let script = "mkdir t && cd t && mkdir bin && cp /bin/busybox bin/cat && echo 1 >v && \
+                  tar -cf ../twice.tar bin v && echo 2 >v && tar -rf ../twice.tar v";
+    succeeds(Command::new("sh").args(["-ec", script]).current_dir(host.scratch()));
+    let drop = host.state_root().join("images/drop");
+    std::fs::create_dir_all(&drop).unwrap();
+    std::fs::copy(&twice, drop.join("dropped.tar")).unwrap();
+    host.mydocker([
+        "run",
+        "--name",
+        "c",
+        "--net",
+        "none",
+        "bb",
+        "sh",
+        "-c",
+        "echo 2 >/v; rm /bin/ls",
+    ]);
+    host.mydocker(["commit", "c", "committed"]);
+    for image in ["committed", "dropped"] {
+        let name = registry.name(&format!("{image}:1"));
+        host.mydocker(["tag", image, &name]);
+        let pushed = host.mydocker(["push", &name]).text();
+        let at = pushed.rfind("sha256:").unwrap();
+        let digest = &pushed[at..at + 71];
+        // podman and skopeo check every digest on their way, and so do we.
+        let store = host.scratch().join("podman");
+        let podman = |args: &[&str]| {
+            let mut podman = Command::new("podman");
+            podman.arg("--root").arg(store.join("root")).arg("--runroot").arg(store.join("run"));
+            let output = podman.args(["--storage-driver", "vfs"]).args(args).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        podman(&["pull", "-q", "--tls-verify=false", &name]);
+        let format = ["inspect", "--format", "{{.Digest}}", &name];
+        assert_eq!(podman(&[&["image"], &format[..]].concat()), digest);
+        podman(&["rmi", &name]);
+        let inspect = ["inspect", "--tls-verify=false", "--format", "{{.Digest}}"];
+        let skopeo =
+            Command::new("skopeo").args(inspect).arg(format!("docker://{name}")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&skopeo.stdout).trim(), digest);
+        let other = Host::new();
+        let pulled = other.mydocker(["pull", &name]).text();
+        assert!(pulled.contains(&format!("Digest: {digest}")), "{pulled}");
+        cat(&other, &name, "/v").stdout("2\n");
+    }
 }
 
 #[test]
