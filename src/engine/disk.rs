@@ -90,8 +90,10 @@ impl Engine {
         let total = |usage: &Usage| usage.layers.iter().map(|(_, size)| size).sum::<u64>();
         let after = images.usage()?;
         pruned.reclaimed = total(&before).saturating_sub(total(&after));
-        pruned.reclaimed += images.sweep(true)?.iter().map(|path| tree_size(path)).sum::<u64>();
-        images.sweep(false)?;
+        for leftover in images.leftovers()? {
+            pruned.reclaimed += tree_size(leftover.path());
+            images.remove_leftover(&leftover)?;
+        }
         Ok(pruned)
     }
 
