@@ -29,10 +29,15 @@ use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec::IdMap;
 use crate::sys::beneath;
 
-/// Most entries of one layer; bounds the directory times kept until the end.
-const MAX_ENTRIES: u64 = 20_000_000;
-/// Most bytes that one layer may unpack to, holes counted.
-const MAX_BYTES: u64 = 4 << 40;
+/// How much one archive may be.
+struct Limits {
+    /// Bounds the directory times kept until the end.
+    entries: u64,
+    /// Unpacked, holes counted.
+    bytes: u64,
+}
+
+const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40 };
 /// Deepest tree of an earlier entry that a later one replaces.
 const MAX_DEPTH: u32 = 4096;
 
@@ -81,16 +86,26 @@ pub struct CopyRules {
 
 /// Unpacks the tar `input` into the directory `root`, a layer's being empty at first.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
+    unpack_within(input, root, rules, &LIMITS)
+}
+
+fn unpack_within(
+    input: &mut Recorder<'_>,
+    root: BorrowedFd<'_>,
+    rules: &Rules,
+    limits: &Limits,
+) -> Result<Unpacked> {
     let mut reader = Reader::new(input);
-    let mut layer = Layer { root, rules, parent: None, directory_times: Vec::new(), size: 0 };
+    let mut layer =
+        Layer { root, rules, limits, parent: None, directory_times: Vec::new(), size: 0 };
     let mut entries = 0;
     while let Some(mut entry) = reader.next()? {
         if let Rules::Copy(rules) = rules {
             rules.alter(&mut entry)?;
         }
         entries += 1;
-        if entries > MAX_ENTRIES {
-            fail!("the archive has more than {MAX_ENTRIES} entries");
+        if entries > limits.entries {
+            fail!("the archive has more than {} entries", limits.entries);
         }
         let applied = layer.apply(&entry, &mut reader);
         applied.context(|| format!("unpack '{}'", entry.path.escape_ascii()))?;
@@ -133,6 +148,7 @@ impl CopyRules {
 struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
+    limits: &'a Limits,
     /// The last entry's parent: most entries share it with the one before. Forgotten whenever
     /// something is replaced, since its path may lead elsewhere from then on.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -206,9 +222,9 @@ impl Layer<'_> {
                 let (file, change) = replacing(parent, name, || {
                     openat(parent, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))
                 })?;
-                self.size += entry.size;
-                if self.size > MAX_BYTES {
-                    fail!("the layer is larger than {} TiB", MAX_BYTES >> 40);
+                self.size = self.size.saturating_add(entry.size);
+                if self.size > self.limits.bytes {
+                    fail!("the archive is larger than {} bytes", self.limits.bytes);
                 }
                 write_data(file.as_fd(), path, entry, reader)?;
                 set_attributes(file.as_fd(), entry)?;
@@ -536,3 +552,7 @@ fn write_data(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "threats.rs"]
+mod threats;
