@@ -204,3 +204,88 @@ fn a_saved_image_comes_back_as_the_same_image() {
     let failed = Command::new(MYDOCKER).args(["save", "--format", "zip", "x"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(125));
 }
+
+#[test]
+fn a_container_of_the_image_has_the_same_tree() {
+    let host = Host::with_busybox();
+    let base = "mkdir -p /t/dir/sub /t/gone/sub /t/opq /t/ren/in /t/f2d; echo 1 >/t/dir/a; \
+        echo 2 >/t/gone/sub/f; echo low >/t/opq/low; echo r >/t/ren/in/f; echo f >/t/file; \
+        echo h >/t/h1; ln /t/h1 /t/h2; echo x >/t/d2f; echo y >/t/f2d/y";
+    host.mydocker(["run", "--name", "base", "bb", "sh", "-ec", base]);
+    host.mydocker(["commit", "base", "base"]);
+    let changes = "rm -rf /t/gone /t/dir/a /t/opq; mkdir /t/opq; echo top >/t/opq/top; \
+        mv /t/ren /t/ren2; mv /t/ren2/in /t/ren2/in2; ln /t/h1 /t/h3; echo more >>/t/h2; \
+        rm /t/d2f; mkdir /t/d2f; echo in >/t/d2f/in; rm -rf /t/f2d; echo file >/t/f2d; \
+        rm /t/file; mkdir /t/file; rmdir /t/file; echo back >/t/file; mkfifo /t/fifo; \
+        mknod /t/null c 1 3; chown 12:34 /t/h1; chmod 6755 /t/h1; ln -s /etc /t/link; \
+        touch -d @1000000000 /t/old; chmod 1777 /t/dir; mkdir /t/empty; chmod 000 /t/empty; \
+        cp -a /etc/passwd /t/pw; mv /home /home2; rm -rf /usr; mkdir /usr; \
+        echo 1 >\"/t/new\nline\"; echo 1 >/t/.whole; \
+        dd if=/dev/zero of=/t/sparse bs=1 count=1 seek=5000000 2>/dev/null";
+    host.mydocker(["run", "--name", "c", "base", "sh", "-ec", changes]);
+    let id = host.inspect("c", "{{.Id}}");
+    let upper = host.state_root().join("containers").join(id).join("upper/t");
+    let set = |file: &str, name: &str, value: &[u8]| {
+        let none = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(upper.join(file), name, value, none).unwrap();
+    };
+    set("pw", "user.note", b"\0hello\n");
+    set("old", "security.capability", &[&[1, 0, 0, 2, 0, 0x20][..], &[0; 14]].concat());
+    let (socket, mode) = (rustix::fs::FileType::Socket, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, upper.join("socket"), socket, mode, 0).unwrap();
+    host.mydocker(["commit", "c", "made"]);
+    host.mydocker(["create", "--name", "d", "made", "true"]);
+    let (before, after) =
+        (host.mydocker(["export", "c"]).bytes(), host.mydocker(["export", "d"]).bytes());
+    assert!(before.windows(9).any(|part| part == b"user.note"));
+    assert!(before == after);
+    // Whole or by its changes: the same once more.
+    host.mydocker(["commit", "d", "same"]);
+    let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
+    assert_eq!(layers("made"), layers("same"));
+}
+
+#[test]
+fn what_was_made_to_mount_on_is_not_in_the_layer() {
+    let host = Host::with_busybox();
+    let file = host.file("file", "host's");
+    let bind = format!("{}:/made/for/file", file.display());
+    let mounts = ["-v", "/anon", "-v", "named:/home/vol", "-v", &bind, "--tmpfs", "/tmp/t/u"];
+    let script = "echo x >/anon/x; echo x >/home/vol/x; echo x >/tmp/t/u/x; echo x >/home/kept";
+    let run = [&["run", "--name", "c"][..], &mounts, &["bb", "sh", "-c", script]].concat();
+    host.mydocker(run);
+    host.mydocker(["diff", "c"]).stdout("C /home\nA /home/kept\n");
+    host.mydocker(["commit", "c", "made"]);
+    let look = "ls -A / /home /tmp; cat /home/kept";
+    host.mydocker(["run", "--rm", "made", "sh", "-c", look])
+        .stdout_lacks("vol")
+        .stdout_lacks("made")
+        .stdout_has("kept\n\n/tmp:\nx\n");
+    let saved = host.file("made.tar", host.mydocker(["save", "made"]).bytes());
+    let list = format!(
+        "tar -xOf {} manifest.json | grep -o 'blobs/sha256/[0-9a-f]*' | tail -1 | \
+         xargs tar -xOf {0} | tar -t",
+        saved.display()
+    );
+    let list = Command::new("sh").args(["-c", &list]).output().unwrap();
+    assert_eq!(String::from_utf8(list.stdout).unwrap(), "home/\nhome/kept\n");
+}
+
+#[test]
+fn the_roots_own_owner_and_mode_are_kept() {
+    let host = Host::with_busybox();
+    let look = |image: &str| host.mydocker(["run", "--rm", image, "stat", "-c", "%a %u:%g", "/"]);
+    host.mydocker(["run", "--name", "c", "bb", "sh", "-c", "chmod 711 /; chown 5:6 /"]);
+    host.mydocker(["commit", "c", "one"]);
+    look("one").stdout("711 5:6\n");
+    host.mydocker(["run", "--name", "d", "one", "touch", "/x"]);
+    host.mydocker(["commit", "d", "two"]);
+    look("two").stdout("711 5:6\n");
+    host.mydocker(["run", "--name", "e", "two", "sh", "-c", "chmod 755 /; chown 0:0 /"]);
+    host.mydocker(["commit", "e", "three"]);
+    look("three").stdout("755 0:0\n");
+    host.mydocker(["create", "--name", "f", "two", "true"]);
+    host.mydocker(["commit", "f", "same"]);
+    let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
+    assert_eq!(layers("same"), layers("two"));
+}

@@ -39,14 +39,19 @@ impl Engine {
             "" => None,
             id => images.find(id)?,
         };
-        let (files, form) = match &record.rootfs {
-            Some(directory) => (Path::new(directory).to_owned(), Form::Plain),
-            None => (Files::new(&self.roots, &record.id).upper(), Form::Layer),
+        let (files, form, left_out, top_changed) = match &record.rootfs {
+            Some(directory) => {
+                (Path::new(directory).to_owned(), Form::Plain, mount_points(&record), false)
+            }
+            None => {
+                let diff = self.compare(&record)?;
+                let upper = Files::new(&self.roots, &record.id).upper();
+                (upper, Form::Layer, diff.left_out, diff.top_changed)
+            }
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let files = openat(CWD, &files, flags, Mode::empty())
             .context(|| format!("open {}", files.display()))?;
-        let mounted = mount_points(&record);
         let commit = Commit {
             base: base.as_ref(),
             config,
@@ -54,8 +59,9 @@ impl Engine {
             author: options.author.clone(),
             message: options.message.clone(),
             reference: reference.as_ref(),
+            top_changed,
         };
-        let skip = |path: &[u8]| mounted.iter().any(|mounted| mounted == path);
+        let skip = |path: &[u8]| left_out.iter().any(|left_out| left_out == path);
         let id = images
             .commit_changes(commit, files.as_fd(), form, &skip)
             .context(|| format!("commit container {}", record.name))?;

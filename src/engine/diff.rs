@@ -7,13 +7,15 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, fstat, openat, statat,
+};
 use rustix::io::Errno;
 
 use super::Engine;
 use super::root::mount_points;
 use super::view::{Change, ChangeKind};
-use crate::container::record::Files;
+use crate::container::record::{Files, Record};
 use crate::error::{Context, Result, fail};
 
 const DIRECTORY: OFlags =
@@ -28,19 +30,30 @@ impl Engine {
         if record.rootfs.is_some() {
             fail!("container {name} runs on a plain directory: what was in it before is unknown");
         }
+        self.compare(&record).map(|diff| diff.changes)
+    }
+
+    /// What the container did, and what was done for it, in its upper directory.
+    pub(super) fn compare(&self, record: &Record) -> Result<Diff> {
         let upper = Files::new(&self.roots, &record.id).upper();
         let upper = openat(CWD, &upper, DIRECTORY, Mode::empty())
             .context(|| format!("open {}", upper.display()))?;
-        let lower = self.open_layers(&record)?;
+        let lower = self.open_layers(record)?;
         let lower = openat(&lower, ".", DIRECTORY, Mode::empty()).context(|| "open the image")?;
-        let mut diff = Diff { changes: Vec::new(), mounted: mount_points(&record) };
+        let top_changed = !look_alike(&fstat(&upper)?, &fstat(&lower)?);
+        let (changes, left_out) = (Vec::new(), Vec::new());
+        let mut diff = Diff { changes, top_changed, left_out, mounted: mount_points(record) };
         diff.directory(upper.as_fd(), Some(lower.as_fd()), b"", 0)?;
-        Ok(diff.changes)
+        Ok(diff)
     }
 }
 
-struct Diff {
+pub(super) struct Diff {
     changes: Vec<Change>,
+    /// Owner or mode of the root itself.
+    pub top_changed: bool,
+    /// What only came to be for something to be mounted on. Paths without the first slash.
+    pub left_out: Vec<Vec<u8>>,
     mounted: Vec<Vec<u8>>,
 }
 
@@ -73,6 +86,7 @@ impl Diff {
             };
             if self.mounted.contains(&path) {
                 made_for_mount = true;
+                self.left_out.push(path);
                 continue;
             }
             made_for_mount |= self.entry(upper, lower, name, &path, depth)?;
@@ -116,13 +130,11 @@ impl Diff {
         let lower = below.as_ref().map(AsFd::as_fd);
         let made_for_mount = self.directory(open(upper)?.as_fd(), lower, path, depth + 1)?;
         // Only mount points were made in it: what the runtime did isn't the container's change.
-        let same = before.is_none_or(|before| {
-            (before.st_mode, before.st_uid, before.st_gid)
-                == (there.st_mode, there.st_uid, there.st_gid)
-        });
+        let same = before.is_none_or(|before| look_alike(&before, &there));
         let untouched = made_for_mount && same && self.changes.len() == at + 1;
         if untouched {
             self.changes.pop();
+            self.left_out.push(path.to_vec());
         }
         Ok(untouched)
     }
@@ -130,6 +142,10 @@ impl Diff {
     fn push(&mut self, kind: ChangeKind, path: &[u8]) {
         self.changes.push(Change { kind, path: [b"/", path].concat() });
     }
+}
+
+fn look_alike(one: &Stat, other: &Stat) -> bool {
+    (one.st_mode, one.st_uid, one.st_gid) == (other.st_mode, other.st_uid, other.st_gid)
 }
 
 fn kind(stat: &Stat) -> FileType {

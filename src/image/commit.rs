@@ -14,7 +14,7 @@ use super::digest::{Digest, ImageId};
 use super::layers::Staged;
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
-use super::tar::{BLOCK, Writer};
+use super::tar::Writer;
 use super::tree::{Form, STACK, Skip, TreeWriter};
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
@@ -31,6 +31,8 @@ pub struct Commit<'a> {
     pub author: String,
     pub message: String,
     pub reference: Option<&'a Reference>,
+    /// Owner or mode of the root itself aren't the base's any more.
+    pub top_changed: bool,
 }
 
 impl ImageStore {
@@ -44,8 +46,7 @@ impl ImageStore {
         skip: Skip<'_>,
     ) -> Result<ImageId> {
         let layer = self.stage_tree(files, form, skip)?;
-        // A tar that is nothing but its end mark.
-        let changed = layer.diff_id != Digest::of(&[0; 2 * BLOCK]);
+        let changed = commit.top_changed || !layer.is_empty()?;
         let base = match commit.base {
             Some(id) => match self.config_bytes(id)? {
                 Some(bytes) => Some(bytes),
@@ -98,7 +99,9 @@ impl ImageStore {
         std::thread::scope(|scope| {
             let write = move || -> Result<()> {
                 let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, pipe));
-                TreeWriter::new(&mut writer, form).skipping(skip).contents(files)?;
+                let mut tree = TreeWriter::new(&mut writer, form).skipping(skip);
+                tree.top(files)?;
+                tree.contents(files)?;
                 writer.finish()?.flush().context(|| "write to a pipe")
             };
             let writing = std::thread::Builder::new()

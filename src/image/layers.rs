@@ -254,6 +254,13 @@ impl Leftover {
 }
 
 impl Staged {
+    /// Whether nothing came of it.
+    pub fn is_empty(&self) -> Result<bool> {
+        let fs = self.dir.join("fs");
+        let entries = fs::read_dir(&fs).context(|| format!("read {}", fs.display()))?;
+        Ok(entries.count() == 0)
+    }
+
     /// Whether it is still there: another pull may have put it in place.
     pub fn is_there(&self) -> bool {
         self.dir.is_dir()

@@ -94,6 +94,15 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
+    /// The entry of the directory `top` itself, unless it is as one that no entry tells of.
+    pub fn top(&mut self, top: BorrowedFd<'_>) -> Result<()> {
+        let stat = fstat(top)?;
+        match (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) {
+            (0o755, 0, 0) => Ok(()),
+            _ => self.writer.begin(&entry(&stat, Kind::Directory, b"./")),
+        }
+    }
+
     /// All that is in the directory `top`, its own entry left out.
     pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
         self.directory(top, &mut Vec::new(), 0)
