@@ -73,16 +73,23 @@ fn thousands_of_children_at_the_end() {
     others_go_on(&host);
 }
 
+/// As many as the kernel allows a namespace (fs.mount-max, 100,000 unless the host's owner says
+/// otherwise): doubled as long as that goes, then filled up by ever smaller pieces.
 #[test]
-fn thousands_of_mounts_of_its_own() {
-    // Bounded by what the kernel allows a namespace (fs.mount-max, 100,000).
-    let script = "mkdir /m; mount -t tmpfs none /m; i=0; while [ $i -lt 12 ]; do \
-        mkdir /m/$i; mount --rbind /m /m/$i || break; i=$((i+1)); done; echo mounted; sleep 1000";
+fn a_hundred_thousand_mounts_of_its_own() {
+    let script = "mkdir /m; mount -t tmpfs none /m; i=0; while [ $i -lt 17 ]; do mkdir /m/$i; \
+        mount --rbind /m /m/$i 2>/dev/null || break; i=$((i+1)); done; \
+        while [ $i -gt 0 ]; do i=$((i-1)); mkdir /m/more$i; \
+        mount --rbind /m/$i /m/more$i 2>/dev/null; done; \
+        wc -l </proc/self/mounts; exec sleep 1000";
     let host = attack(&["--privileged"], script);
-    eventually("it has its mounts", || {
-        host.mydocker(["logs", "hostile"]).text().contains("mounted")
-    });
-    host.mydocker(["exec", "hostile", "sh", "-c", "wc -l </proc/self/mounts"]);
+    eventually("it has its mounts", || !host.mydocker(["logs", "hostile"]).text().is_empty());
+    let most = std::fs::read_to_string("/proc/sys/fs/mount-max").unwrap();
+    let most: usize = most.trim().parse::<usize>().unwrap().min(100_000);
+    let mounts: usize = host.mydocker(["logs", "hostile"]).text().parse().unwrap();
+    assert!(mounts > most * 9 / 10, "{mounts} of {most}");
+    host.mydocker(["exec", "hostile", "echo", "in"]).stdout("in\n");
+    host.mydocker(["cp", "hostile:/etc/passwd", "-"]).bytes();
     others_go_on(&host);
 }
 
@@ -114,5 +121,95 @@ fn a_flood_from_an_attached_terminal() {
         (0..5).map(|_| host.background(["attach", "--no-stdin", "hostile"])).collect();
     std::thread::sleep(std::time::Duration::from_millis(500));
     attached.truncate(2);
+    others_go_on(&host);
+}
+
+/// What a process has had of memory at most, in KiB.
+fn peak_memory(pid: i32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Of a debug build; what passes through is many times as much.
+const MODEST: usize = 16 << 10;
+
+#[test]
+fn input_that_nobody_reads_and_a_line_without_end() {
+    let script = "while :; do head -c 50m /dev/zero | tr '\\0' x; sleep 1; done";
+    let host = attack(&[], script);
+    // Far more than any pipe or socket holds.
+    let mut attached = host.background(["attach", "hostile"]);
+    attached.type_in(vec![b'y'; 40 << 20]);
+    eventually("much is written", || {
+        host.state_root().join("containers").exists() && {
+            let id = host.inspect("hostile", "{{.Id}}");
+            host.state_root().join("containers").join(id).join("log.1").exists()
+        }
+    });
+    assert!(peak_memory(host.monitor("hostile")) < MODEST, "the monitor grows");
+    assert!(peak_memory(attached.pid()) < MODEST, "the client grows");
+    let like = host.command(["logs", "--tail", "1", "hostile"]);
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--as=67108864").arg(like.get_program()).args(like.get_args());
+    let told = command.output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    drop(attached);
+    others_go_on(&host);
+}
+
+/// CVE-2022-1708, CVE-2022-31030: output of `exec` was gathered in memory.
+#[test]
+fn output_of_exec_that_nobody_reads() {
+    let host = attack(&[], "exec sleep 1000");
+    let mut exec = host.command(["exec", "hostile", "cat", "/dev/zero"]);
+    let mut exec = exec.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let peak = peak_memory(exec.id() as i32);
+    assert!(peak < MODEST, "{peak} KiB for what nobody reads");
+    exec.kill().unwrap();
+    exec.wait().unwrap();
+    others_go_on(&host);
+}
+
+/// CVE-2025-64329 and kin: clients that come, talk nonsense, hang up half and go, or stay without a
+/// word, each left something behind.
+#[test]
+fn an_attach_socket_flooded_with_nonsense() {
+    use rustix::net::{
+        AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, send,
+        shutdown, socket_with,
+    };
+    let host = attack(&[], "while read x; do echo got $x; done; exec sleep 1000");
+    let monitor = host.monitor("hostile");
+    let descriptors = || std::fs::read_dir(format!("/proc/{monitor}/fd")).unwrap().count();
+    let before = descriptors();
+    let id = host.inspect("hostile", "{{.Id}}");
+    let path = host.run_root().join(id).join("attach.sock");
+    let address = SocketAddrUnix::new(path).unwrap();
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let mut silent = Vec::new();
+    for turn in 0..2000u32 {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        if connect(&socket, &address).is_err() {
+            // Its queue is full: it has not come to this yet.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            continue;
+        }
+        let noise: Vec<u8> = (0..turn % 5000).map(|at| (at * 31 + turn * 7) as u8).collect();
+        for packet in [&noise[..], b"h\x01", b"h", b"w\0\0\0", b"w\xff\xff\xff\xff", b"e", b"zzz"] {
+            // It may have hung up already, as it should.
+            let _ = send(&socket, packet, SendFlags::NOSIGNAL);
+        }
+        match turn % 3 {
+            0 => drop(shutdown(&socket, Shutdown::Write)),
+            1 => drop(shutdown(&socket, Shutdown::Read)),
+            _ if silent.len() < 100 => silent.push(socket),
+            _ => {}
+        }
+    }
+    assert!(peak_memory(monitor) < MODEST);
+    drop(silent);
+    eventually("all are forgotten", || descriptors() <= before);
     others_go_on(&host);
 }

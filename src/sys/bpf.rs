@@ -38,38 +38,53 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
         }
         result => result,
     }?;
-    /// The part of union bpf_attr that BPF_PROG_ATTACH reads.
-    #[repr(C)]
-    struct Attach {
-        target: u32,
-        program: u32,
-        attach_type: u32,
-        flags: u32,
-    }
-    let attributes = Attach {
+    let attach = Attach {
         target: cgroup.as_raw_fd() as u32,
         program: program.as_raw_fd() as u32,
         attach_type: CGROUP_DEVICE,
         // Beside what the host's own manager has put on a cgroup above: all must agree.
         flags: ALLOW_MULTI,
     };
+    let mut attributes = Attributes { whole: [0; 16] };
+    attributes.attach = attach;
     // SAFETY: the attributes are plain integers laid out as the kernel reads them.
     unsafe { bpf(PROG_ATTACH, &attributes) }.map(drop)
 }
 
+/// union bpf_attr of linux/bpf.h, all of it that Linux 5.10 has: what a command's own part doesn't
+/// fill is zero, as every kernel, older or newer, wants what it doesn't know of to be.
+#[repr(C)]
+union Attributes {
+    whole: [u64; 16],
+    load: Load,
+    attach: Attach,
+}
+
+/// The part that BPF_PROG_ATTACH reads.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Attach {
+    target: u32,
+    program: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// The part that BPF_PROG_LOAD reads.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Load {
+    program_type: u32,
+    length: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+}
+
 fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
-    /// The part of union bpf_attr that BPF_PROG_LOAD reads.
-    #[repr(C)]
-    struct Load {
-        program_type: u32,
-        length: u32,
-        instructions: u64,
-        license: u64,
-        log_level: u32,
-        log_size: u32,
-        log: u64,
-    }
-    let attributes = Load {
+    let load = Load {
         program_type: PROG_TYPE_CGROUP_DEVICE,
         length: program.len() as u32,
         instructions: program.as_ptr() as u64,
@@ -78,6 +93,8 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
         log_size: 0,
         log: 0,
     };
+    let mut attributes = Attributes { whole: [0; 16] };
+    attributes.load = load;
     // SAFETY: the instructions and the license outlive the call, which reads as many as `length`
     // says; no log is asked for, so nothing is written.
     let descriptor = unsafe { bpf(PROG_LOAD, &attributes) }?;
@@ -87,9 +104,9 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
 
 /// # Safety
 /// `attributes` is what `command` reads, and what it points to lives.
-unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> Result<i32, Errno> {
-    let size = std::mem::size_of::<T>();
-    // SAFETY: the caller's promise; the size is passed, and the kernel takes the rest for zeroes.
+unsafe fn bpf(command: libc::c_int, attributes: &Attributes) -> Result<i32, Errno> {
+    let size = std::mem::size_of::<Attributes>();
+    // SAFETY: the caller's promise; the kernel reads `size` bytes, all of which are set.
     match unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size) } {
         -1 => Err(last_errno()),
         result => Ok(result as i32),

@@ -22,17 +22,19 @@ fn sysctls_are_one_key_and_one_value_of_the_containers_own() {
     let host = Host::with_busybox();
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let before = read("/proc/sys/kernel/core_pattern");
+    // The value that is there: were it written after all, the host would be none the worse.
+    let core_pattern = format!("kernel.core_pattern={}", before.trim_end());
     for bad in [
-        "kernel.core_pattern=|/evil",
-        "kernel.shm_rmid_forced=1+kernel.core_pattern=|/evil",
-        "kernel/core_pattern=x",
-        "net.ipv4.ip_forward=1\nkernel.core_pattern=x",
+        core_pattern.as_str(),
+        &format!("kernel.shm_rmid_forced=1+{core_pattern}"),
+        &core_pattern.replace('.', "/"),
+        &format!("net.ipv4.ip_forward=1\n{core_pattern}"),
         "net.ipv4.ip_forward",
         "=1",
-        "net/../kernel/core_pattern=x",
-        "net.ipv4...kernel.core_pattern=x",
-        "vm.overcommit_memory=1",
-        "fs.file-max=1",
+        &core_pattern.replace("kernel.", "net/../kernel/"),
+        &core_pattern.replace("kernel.", "net.ipv4...kernel."),
+        "vm.overcommit_memory=0",
+        "fs.nr_open=1048576",
     ] {
         host.mydocker(["run", "--rm", "--sysctl", bad, "bb", "true"]).refused("sysctl");
     }

@@ -3,7 +3,7 @@
 //!
 //! It means what runc and libseccomp make of it, but where they are lax it is taken strictly:
 //! arguments that are ints to the kernel are compared as such, and a rule with conditions stands
-//! beside one without if it is the stricter.
+//! beside one without if it is the stricter. `flags` are passed over: they log, or lift mitigations.
 
 use std::collections::HashMap;
 
