@@ -326,6 +326,29 @@ fn networks_names_and_published_ports() {
 }
 
 #[test]
+fn containers_of_the_same_ids_share_namespaces() {
+    let host = Host::with_busybox();
+    let userns = "100000:200000:65536";
+    host.mydocker(["run", "-d", "--name", "one", "--userns", userns, "bb", "sleep", "1000"]);
+    let seen = |pid: &str, kind: &str| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+        link.into_os_string().into_string().unwrap()
+    };
+    for (flag, kind) in [("--network", "net"), ("--ipc", "ipc"), ("--pid", "pid")] {
+        let script = format!("readlink /proc/self/ns/user; readlink /proc/self/ns/{kind}; id -u");
+        let run = ["run", "--rm", "--userns", userns, flag, "container:one"];
+        let own = host.mydocker(run.iter().chain(&["bb", "sh", "-c", &script])).lines();
+        let pid = host.pid("one").to_string();
+        assert_eq!(own, [seen(&pid, "user"), seen(&pid, kind), "0".to_owned()]);
+    }
+    // With the powers over the network that its own root has.
+    let run = ["run", "--rm", "--userns", userns, "--network", "container:one", "bb"];
+    let script = "timeout 1 nc -l -p 80; echo $?";
+    host.mydocker(run.iter().chain(&["sh", "-c", script])).stdout("143\n");
+    host.mydocker(["run", "--rm", "--userns", userns, "--ipc", "container:one", "bb", "hostname"]);
+}
+
+#[test]
 fn what_cannot_go_together_is_refused() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "host", "bb", "sleep", "1000"]);

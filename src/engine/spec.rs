@@ -58,6 +58,13 @@ impl Engine {
             // A container that goes with its end needs no syncing to disk.
             *volatile = record.remove && record.run;
         }
+        let pid = self.joined("PID", &record.pid)?;
+        let ipc = self.joined("IPC", &record.ipc)?;
+        let uts = self.joined("UTS", &record.uts)?;
+        // All are of containers with the same IDs.
+        let other =
+            [network, pid, ipc, uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
+        let user = other.unwrap_or(Namespace::Private);
         Ok(Spec {
             id: record.id.clone(),
             root,
@@ -65,12 +72,7 @@ impl Engine {
             mount_point: files.run,
             process: process(record),
             hostname: Some(record.hostname.clone()),
-            namespaces: Namespaces {
-                pid: self.joined("PID", &record.pid)?,
-                ipc: self.joined("IPC", &record.ipc)?,
-                uts: self.joined("UTS", &record.uts)?,
-                network,
-            },
+            namespaces: Namespaces { pid, ipc, uts, network, user },
             ids: record.ids(),
             mounts,
             devices: record.devices.clone(),

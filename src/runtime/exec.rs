@@ -12,6 +12,7 @@
 //! it is left.
 
 use std::convert::Infallible;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -22,7 +23,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::spec::{IdMap, Process};
 use super::user_namespace::UserNamespace;
-use super::{Stdio, cgroup, process, report, terminal};
+use super::{Stdio, cgroup, process, report, terminal, user_namespace};
 use crate::error::{Context, EXIT_ENGINE, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
@@ -100,7 +101,7 @@ fn go_between(
     // Entered last of all, as by the first process. If the PID has passed to another, joining by the
     // pidfd below fails.
     let user_namespace = match target.ids {
-        Some(_) => Some(open_user_namespace(target.pid)?),
+        Some(_) => Some(user_namespace::open(target.pid)?),
         None => None,
     };
     let keep =
@@ -123,6 +124,8 @@ fn go_between(
     match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop((birthplace, null));
+            // Closed by number with all others before the program begins: never to be dropped.
+            let user_namespace = ManuallyDrop::new(user_namespace);
             let fd = user_namespace.as_ref().map(AsFd::as_fd);
             let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
             run(process, terminal, user_namespace, parent)
@@ -152,12 +155,6 @@ fn not_running(error: Errno) -> crate::error::Error {
         Errno::SRCH => crate::error::Error::new("the container is not running"),
         error => error.into(),
     }
-}
-
-fn open_user_namespace(pid: i32) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    openat(CWD, format!("/proc/{pid}/ns/user"), flags, Mode::empty())
-        .context(|| "open the container's user namespace")
 }
 
 fn run(

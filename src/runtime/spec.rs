@@ -105,6 +105,8 @@ pub struct Namespaces {
     pub ipc: Namespace,
     pub uts: Namespace,
     pub network: Namespace,
+    /// With `Spec::ids`: a new one, or that of a process, which has those IDs.
+    pub user: Namespace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Pid;
 use rustix::thread::{
     Gid, LinkNameSpaceType, Uid, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
@@ -72,16 +72,18 @@ pub fn become_host() -> Result<()> {
 }
 
 /// Shows the files of the detached tree `tree`, which is of `path`, with the owners of the user
-/// namespace.
+/// namespace. What is mounted below it and can't be shown so is left to be nobody's.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    match sys::mount::map_owners(tree, fd, true) {
+    let mapped =
+        sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
+    match mapped {
         Err(Errno::NOSYS) => fail!(
             "this kernel can't map the owners of files (idmapped mounts, Linux 5.12); use \
              --userns host"
         ),
         Err(Errno::INVAL | Errno::PERM) => fail!(
-            "the file system of {} (or one mounted below it) can't be shown with mapped owners: \
-             use --userns host; a bind mount can also be had as it is, by the option noidmap",
+            "the file system of {} can't be shown with mapped owners: use --userns host; a bind \
+             mount can also be had as it is, by the option noidmap",
             path.display()
         ),
         result => result.context(|| format!("map the owners in {}", path.display())),
@@ -96,6 +98,7 @@ pub fn shortcoming(directory: &Path) -> Option<String> {
             ipc: Namespace::Host,
             uts: Namespace::Host,
             network: Namespace::Host,
+            user: Namespace::Private,
         };
         let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }, &namespaces)?;
         let joined = Joined::open(&namespaces, Some(&holder))?;
@@ -123,26 +126,26 @@ pub fn kernel_maps_layers() -> bool {
 /// this, or with its parent.
 pub struct Holder {
     child: Child,
-    _socket: OwnedFd,
+    socket: OwnedFd,
 }
 
 impl Holder {
-    /// A holder of a new user namespace and of those of `namespaces` that it is to own.
+    /// A holder of a user namespace, new or another container's, and of those of `namespaces` that
+    /// it is to own.
     pub fn make(ids: &IdMap, namespaces: &Namespaces) -> Result<Holder> {
+        let joined = match namespaces.user {
+            Namespace::Of { pid } => Some(open(pid)?),
+            _ => None,
+        };
         let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
-        let private = [
-            (namespaces.ipc, Flags::IPC),
-            (namespaces.uts, Flags::UTS),
-            (namespaces.network, Flags::NETWORK),
-        ];
-        let flags = private
-            .into_iter()
-            .filter(|(namespace, _)| *namespace == Namespace::Private)
-            .fold(Flags::USER.with(Flags::MOUNT), |flags, (_, flag)| flags.with(flag));
-        let child = match clone3(flags, None) {
+        let (born, made) = match joined {
+            Some(_) => (Flags::default(), owned(namespaces)),
+            None => (Flags::USER.with(owned(namespaces)), Flags::default()),
+        };
+        let child = match clone3(born, None) {
             Ok(Fork::Child) => {
                 drop(ours);
-                hold(theirs.as_fd())
+                hold(joined, made, theirs.as_fd())
             }
             Ok(Fork::Parent(child)) => child,
             Err(Errno::INVAL) if !Path::new("/proc/self/ns/user").exists() => fail!(
@@ -154,10 +157,23 @@ impl Holder {
             ),
             Err(error) => return Err(error).context(|| "clone a process into a user namespace"),
         };
-        let holder = Holder { child, _socket: ours };
-        holder.map("uid_map", ids.uid, ids.size)?;
-        holder.map("gid_map", ids.gid, ids.size)?;
+        drop(theirs);
+        let holder = Holder { child, socket: ours };
+        match joined {
+            Some(_) => holder.await_joined()?,
+            None => {
+                holder.map("uid_map", ids.uid, ids.size)?;
+                holder.map("gid_map", ids.gid, ids.size)?;
+            }
+        }
         Ok(holder)
+    }
+
+    fn await_joined(&self) -> Result<()> {
+        match packet::receive(self.socket.as_fd(), &mut [0], RecvFlags::empty()) {
+            Ok((1, _)) => Ok(()),
+            _ => fail!("the other container's user namespace can't be joined; has it ended?"),
+        }
     }
 
     pub fn pid(&self) -> Pid {
@@ -180,9 +196,34 @@ impl Drop for Holder {
     }
 }
 
-/// Hidden from whoever gets into its namespace, it waits for its end.
-fn hold(parent: BorrowedFd<'_>) -> ! {
-    if process::hide().is_ok() {
+/// The namespaces that are to belong to the user namespace.
+fn owned(namespaces: &Namespaces) -> Flags {
+    let private = [
+        (namespaces.ipc, Flags::IPC),
+        (namespaces.uts, Flags::UTS),
+        (namespaces.network, Flags::NETWORK),
+    ];
+    let private = private.into_iter().filter(|(namespace, _)| *namespace == Namespace::Private);
+    private.fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
+}
+
+/// The user namespace of a process.
+pub fn open(pid: i32) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat(CWD, format!("/proc/{pid}/ns/user"), flags, Mode::empty())
+        .context(|| "open the container's user namespace")
+}
+
+/// Hidden from whoever gets into its namespaces, it makes those that it wasn't born with and waits
+/// for its end.
+fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
+    let ready = process::hide().is_ok()
+        && joined.is_none_or(|user| {
+            move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User)).is_ok()
+                && sys::clone::unshare(made).is_ok()
+                && packet::send(parent, &[b"j"], None, SendFlags::empty()).is_ok()
+        });
+    if ready {
         let _ = packet::receive(parent, &mut [0], RecvFlags::empty());
     }
     sys::exec::exit_now(0)

@@ -71,6 +71,15 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     }
 }
 
+/// unshare(2) of namespaces.
+pub fn unshare(flags: Flags) -> Result<(), Errno> {
+    // SAFETY: without CLONE_FILES, which `Flags` can't hold, no descriptor changes hands.
+    match unsafe { libc::unshare(flags.0 as libc::c_int) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
 /// fork(2)
 pub fn fork() -> Result<Fork<Pid>, Errno> {
     // SAFETY: the caller is single-threaded (see the head of this file).

@@ -125,6 +125,57 @@ pub fn networks() -> Vec<Check> {
     ]
 }
 
+/// User namespaces, on a kernel and a file system that can map owners.
+pub fn user_namespaces() -> Vec<Check> {
+    vec![check(
+        "user namespaces",
+        "mydocker info | grep -c 'User namespaces: supported'
+         mydocker run -d --net none --userns 100000:200000:65536 --name u -v owned:/v bb sh -c '
+             touch /mine /v/its; chown 5:6 /v/its; sleep 1000' >/dev/null
+         sleep 1
+         grep ^Uid /proc/$(mydocker inspect -f '{{.State.Pid}}' u)/status
+         mydocker exec u sh -c 'id -u; stat -c %u:%g /mine /v/its /bin'
+         touch /file; mydocker cp /file u:/copied; mydocker exec u stat -c %u /copied
+         mydocker exec u sh -c 'ls /sys/fs/cgroup | grep -c pids.max'
+         mydocker stop -t 0 u; mydocker commit u of-u >/dev/null
+         mydocker run --rm --net none -v owned:/v of-u stat -c %u:%g /mine /v/its
+         mydocker rm u; mydocker volume rm owned; mydocker rmi of-u >/dev/null
+         mydocker run --rm --userns auto bb sh -c 'id -u; ls -d /sys/class/net/eth0' 2>/dev/null
+         mydocker run --rm --net none --userns auto -v /share:/x bb true; echo $?
+         ls /var/lib/mydocker/ids",
+        "1
+         Uid:\t100000\t100000\t100000\t100000
+         0
+         0:0
+         5:6
+         0:0
+         0
+         1
+         u
+         0:0
+         5:6
+         u
+         owned
+         0
+         /sys/class/net/eth0
+         mydocker: *noidmap*
+         125",
+    )]
+}
+
+/// The same, where they can't be had.
+pub fn no_user_namespaces() -> Vec<Check> {
+    vec![check(
+        "user namespaces are refused",
+        "mydocker info | grep 'User namespaces'
+         mydocker run --rm --net none --userns auto bb true; echo $?
+         mydocker ps -aq; ls /var/lib/mydocker/ids",
+        "User namespaces: not supported: *
+         mydocker: *--userns host*
+         125",
+    )]
+}
+
 /// What a host's flash has to bear: bytes written and flushes, from /proc/diskstats.
 pub fn wear() -> Vec<Check> {
     vec![check(

@@ -1,6 +1,6 @@
 //! The hosts, and what is checked on each.
 
-use crate::checks::{basics, check, limits, networks, wear};
+use crate::checks::{basics, check, limits, networks, no_user_namespaces, user_namespaces, wear};
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
 use crate::host::{Disk, Host, Root};
 
@@ -49,6 +49,8 @@ fn initramfs() -> Host {
                 ),
             ],
             limits(),
+            // A tmpfs can map owners since Linux 6.3.
+            no_user_namespaces(),
         ]
         .concat(),
     }
@@ -113,7 +115,7 @@ fn disk() -> Host {
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: [basics(), limits(), networks(), wear()].concat(),
+        checks: [basics(), limits(), networks(), user_namespaces(), wear()].concat(),
     }
 }
 
@@ -278,6 +280,6 @@ fn oldest() -> Host {
         command_line: "",
         disks: &[],
         set_up: USUAL,
-        checks: [basics(), limits(), networks()].concat(),
+        checks: [basics(), limits(), networks(), no_user_namespaces()].concat(),
     }
 }

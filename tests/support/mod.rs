@@ -12,6 +12,9 @@
 //! test fails if a mount or a process of theirs is left. A call must succeed unless `exits` says
 //! how it ends. There are no time limits but `PATIENCE`, after which something has surely hung.
 //!
+//! With TEST_USERNS=auto in the environment every container that says nothing else has a user
+//! namespace.
+//!
 //! Images: `bb` is Debian's static busybox (`Host::with_busybox`); `Host::debian` is a Debian root
 //! file system with packages of your choice, made once for each machine below `target/rootfs`. A
 //! test that can't run here says so by `skip!`, which is an error in CI.
@@ -165,7 +168,17 @@ impl Host {
             None => Command::new(MYDOCKER),
             Some(machine) => machine.command(Side::Here, &[MYDOCKER]),
         };
-        command.args(self.global_flags()).args(args);
+        command.args(self.global_flags());
+        for (at, argument) in args.into_iter().enumerate() {
+            command.arg(&argument);
+            // Any test can be had with user namespaces; those that can't be meant say so by failing.
+            if at == 0
+                && matches!(argument.as_ref().to_str(), Some("run" | "create"))
+                && let Some(userns) = std::env::var_os("TEST_USERNS")
+            {
+                command.arg("--userns").arg(userns);
+            }
+        }
         command.env_remove("MYDOCKER_ROOT").env_remove("MYDOCKER_RUN_ROOT");
         match self.firewall {
             Some(firewall) => command.env("MYDOCKER_FIREWALL", firewall),
