@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::cat;
 use crate::proxy::{Fault, Proxy};
 use crate::server::{Packing, Registry, base, layer, noise, sha256, succeeds};
-use crate::support::{Host, eventually};
+use crate::support::{Background, Host, eventually};
 
 /// Of the file in the large layer, which hardly compresses.
 const LARGE: usize = 3_000_000;
@@ -136,11 +136,12 @@ fn a_stalled_download_is_begun_again() {
     fs::write(settings.join("registries.json"), r#"{"stall_seconds":1}"#).unwrap();
     let proxy =
         Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
-            true => Fault::Stall(10_000, Duration::from_secs(30)),
+            true => Fault::Stall(10_000, Duration::from_secs(3600)),
             false => Fault::None,
         });
     let mut pull = host.command(["pull", &proxy.name("app:1")]);
-    succeeds(pull.env("MYDOCKER_CONFIG_DIR", &settings));
+    pull.env("MYDOCKER_CONFIG_DIR", &settings);
+    drop(Background::spawn(pull).wait().exits(0));
     is_whole(&host, &proxy.name("app:1"));
 }
 
