@@ -361,6 +361,27 @@ fn two_pulls_at_once_download_a_layer_once() {
 }
 
 #[test]
+fn prune_takes_what_a_killed_pull_left() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let proxy = Proxy::before(&registry.address, |asked, _| match asked.is_blob() {
+        true => Fault::Stall(100_000, Duration::from_secs(3600)),
+        false => Fault::None,
+    });
+    let pull = host.background(["pull", &proxy.name("app:1")]);
+    eventually("a part is here", || partials(&host).iter().any(|&length| length >= 50_000));
+    // What is still going on is left alone.
+    host.mydocker(["image", "prune", "-f"]).stdout_has("0B");
+    assert!(!partials(&host).is_empty());
+    pull.signal(Signal::KILL);
+    pull.wait().exits(137);
+    host.mydocker(["system", "check"]).exits(1).stdout_has("partial");
+    host.mydocker(["image", "prune", "-f"]).stdout_lacks("0B");
+    assert!(partials(&host).is_empty());
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
 fn garbage_on_disk_is_not_believed() {
     let host = Host::new();
     let registry = filled(&host);
