@@ -251,6 +251,46 @@ pub struct NoArgs;
 
 pub static NO_FLAGS: &[Flag<NoArgs>] = &[];
 
+pub static PAUSE: Command = Command {
+    name: "pause",
+    group: Group::Run,
+    usage: "CONTAINER [CONTAINER…]",
+    summary: "Hold all processes of containers still",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.pause(name)?;
+            print_line(name)
+        })
+    },
+};
+
+pub static UNPAUSE: Command = Command {
+    name: "unpause",
+    group: Group::Run,
+    usage: "CONTAINER [CONTAINER…]",
+    summary: "Let paused containers go on",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        let engine = call.engine()?;
+        call.each(&names, |name| {
+            engine.unpause(name)?;
+            print_line(name)
+        })
+    },
+};
+
 pub static WAIT: Command = Command {
     name: "wait",
     group: Group::Run,

@@ -33,6 +33,7 @@ mod suggest;
 mod system;
 mod table;
 mod tame;
+mod top;
 mod value;
 mod version;
 mod volume;
@@ -54,6 +55,8 @@ static COMMANDS: &[&Command] = &[
     &lifecycle::STOP,
     &lifecycle::RESTART,
     &lifecycle::KILL,
+    &lifecycle::PAUSE,
+    &lifecycle::UNPAUSE,
     &exec::EXEC,
     &cp::CP,
     &lifecycle::ATTACH,
@@ -63,6 +66,7 @@ static COMMANDS: &[&Command] = &[
     &disk::CONTAINER_PRUNE,
     &ps::PS,
     &logs::LOGS,
+    &top::TOP,
     &network::PORT,
     &inspect::INSPECT,
     &registry::PULL,

@@ -145,7 +145,7 @@ static FIELDS: &[Field<ContainerView>] = &[
         header: "CREATED",
         write: |c, show, out| push_ago(out, c.created, show.now),
     },
-    Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(state(&c.status)) },
+    Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(c.status.name()) },
     Field {
         name: "Status",
         header: "STATUS",
@@ -219,22 +219,15 @@ fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     out.push('"');
 }
 
-fn state(status: &Status) -> &'static str {
-    match status {
-        Status::Created => "created",
-        Status::Running { .. } => "running",
-        Status::Restarting { .. } => "restarting",
-        Status::Exited { .. } => "exited",
-        Status::Dead { .. } => "dead",
-    }
-}
-
 fn push_status(out: &mut String, status: &Status, now: Instant) {
     match status {
         Status::Created => out.push_str("Created"),
-        Status::Running { started, .. } => {
+        Status::Running { started, paused, .. } => {
             out.push_str("Up ");
             push_human_span(out, now.seconds() - started.seconds());
+            if *paused {
+                out.push_str(" (Paused)");
+            }
         }
         Status::Restarting { code, finished } => {
             out.push_str("Restarting (");
@@ -290,7 +283,7 @@ mod tests {
     #[test]
     fn json_has_dockers_names() {
         let started = Instant(95 * 1_000_000_000);
-        let rows = [container(&["top"], Status::Running { pid: 1, started })];
+        let rows = [container(&["top"], Status::Running { pid: 1, started, paused: false })];
         let text = Format::Json.render(&rows, FIELDS, &SHOW);
         assert_eq!(
             text,

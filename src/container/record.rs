@@ -264,6 +264,11 @@ impl Files {
         self.run.join("outcome.json")
     }
 
+    /// Says that the container is held still (`state::is_paused`).
+    pub fn paused(&self) -> PathBuf {
+        self.run.join("paused")
+    }
+
     /// Says that the container is not to be begun again (`state::StopMark`).
     pub fn stop_mark(&self) -> PathBuf {
         self.run.join("stop")

@@ -184,6 +184,25 @@ pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     store::remove_file(&files.state())
 }
 
+/// Whether `pause` holds the container. The mark names the process that it was made for: one that
+/// the restart policy has begun since isn't held. The kernel isn't asked, for it knows of a commit
+/// too, and `ps` would have to look for its freezer in each container.
+pub fn is_paused(files: &Files, state: &State) -> bool {
+    std::fs::read(files.paused()).is_ok_and(|mark| mark == pause_mark(state).as_bytes())
+}
+
+/// Notes that the container is about to be held, or not to be any more.
+pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
+    match paused {
+        true => store::replace(&files.paused(), pause_mark(state).as_bytes(), Durability::Lazy),
+        false => store::remove_file(&files.paused()),
+    }
+}
+
+fn pause_mark(state: &State) -> String {
+    format!("{} {}", state.pid, state.start_time)
+}
+
 /// Who asked for the container's end, so that it isn't begun again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopMark {
@@ -216,6 +235,8 @@ pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> R
         // Gone meanwhile is as good.
         let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
+    // In v1's freezer a process dies only once it is let go.
+    cgroup::freezer::thaw(&[], cgroup_parent, id)?;
     let mut paths = cgroup::possible_paths(cgroup_parent, id)?;
     paths.extend(state.into_iter().flat_map(|state| state.cgroups.clone()));
     cgroup::remove(&paths)

@@ -84,7 +84,10 @@ impl Engine {
         };
         let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
         match sys::process::send_signal(process.as_fd(), signal) {
-            Ok(()) | Err(Errno::SRCH) => Ok(Some(process)),
+            Ok(()) | Err(Errno::SRCH) => {
+                self.let_go(record, &state)?;
+                Ok(Some(process))
+            }
             Err(error) => Err(Error::from(error)).context(|| format!("send {signal}")),
         }
     }

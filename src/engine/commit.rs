@@ -11,7 +11,7 @@ use super::Engine;
 use super::options::CommitOptions;
 use super::root::mount_points;
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, State};
+use crate::container::state::{Condition, State, is_paused};
 use crate::error::{Context, Result};
 use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
 use crate::runtime::cgroup::freezer;
@@ -26,7 +26,7 @@ impl Engine {
         let mut config = self.defaults_of(&record)?;
         instruction::apply(&mut config, &options.changes)?;
         let _frozen = match self.condition(&record)? {
-            Condition::Running(state) if options.pause => Frozen::hold(&record, &state)?,
+            Condition::Running(state) if options.pause => self.hold(&record, &state)?,
             _ => None,
         };
         if let Some(file) = &options.output {
@@ -113,9 +113,10 @@ struct Frozen {
     thawer: Child,
 }
 
-impl Frozen {
+impl Engine {
     /// `None` if they are held already: whoever did it will let them go.
-    fn hold(record: &Record, state: &State) -> Result<Option<Frozen>> {
+    fn hold(&self, record: &Record, state: &State) -> Result<Option<Frozen>> {
+        let files = Files::new(&self.roots, &record.id);
         let (parent, id) = (&record.cgroup_parent, &record.id);
         if freezer::is_frozen(&state.cgroups, parent, id)? {
             return Ok(None);
@@ -128,7 +129,11 @@ impl Frozen {
                 let _ = rustix::process::setsid();
                 // Returns when the other end is closed.
                 let _ = rustix::io::read(&read, &mut [0; 1]);
-                let thawed = freezer::thaw(&state.cgroups, parent, id);
+                // Paused meanwhile, they stay so.
+                let thawed = match is_paused(&files, state) {
+                    true => Ok(()),
+                    false => freezer::thaw(&state.cgroups, parent, id),
+                };
                 sys::exec::exit_now(u8::from(thawed.is_err()))
             }
             Fork::Parent(thawer) => thawer,

@@ -22,6 +22,7 @@ impl Engine {
         if options.command.is_empty() {
             fail!("no command given");
         }
+        self.refuse_paused(&record, &state)?;
         let defaults = super::spec::process(&record);
         let terminal = options.tty && !options.detach;
         let privileged = options.privileged || record.privileged;

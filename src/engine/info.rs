@@ -25,6 +25,7 @@ impl Engine {
         let mut lines = vec![
             line("Containers", containers.len().to_string()),
             line(" Running", count(|status| matches!(status, Status::Running { .. }))),
+            line(" Paused", count(|status| status.name() == "paused")),
             line(" Stopped", count(|status| !matches!(status, Status::Running { .. }))),
             line("Images", images.len().to_string()),
             line("State directory", self.roots.state.display().to_string()),

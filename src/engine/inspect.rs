@@ -7,7 +7,7 @@ use super::network_view::port_bindings;
 use super::options::InspectKind;
 use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
-use crate::container::state::Condition;
+use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::time::Instant;
@@ -61,12 +61,13 @@ impl Engine {
             ("UpperDir", text(files.upper().display())),
             ("WorkDir", text(files.work().display())),
         ]);
+        let paused = matches!(&condition, Condition::Running(state) if is_paused(&files, state));
         Ok(to_string(&object([
             ("Id", text(id)),
             ("Created", instant(record.created)),
             ("Path", text(args.next().unwrap_or_default())),
             ("Args", strings(args)),
-            ("State", state(&condition)),
+            ("State", state(&condition, paused)),
             ("Image", text(&record.image_id)),
             ("ResolvConfPath", text(files.dir.join("resolv.conf").display())),
             ("HostnamePath", text(files.dir.join("hostname").display())),
@@ -157,9 +158,10 @@ fn restarts(condition: &Condition) -> u32 {
     }
 }
 
-fn state(condition: &Condition) -> Value {
+fn state(condition: &Condition, paused: bool) -> Value {
     let (status, pid, started, outcome) = match condition {
         Condition::Created => ("created", 0, 0, None),
+        Condition::Running(state) if paused => ("paused", state.pid, state.started, None),
         Condition::Running(state) => ("running", state.pid, state.started, None),
         Condition::Exited(outcome) => ("exited", 0, outcome.started, Some(outcome)),
         Condition::Restarting(last) => ("restarting", 0, last.started, Some(last)),
@@ -167,8 +169,8 @@ fn state(condition: &Condition) -> Value {
     };
     object([
         ("Status", text(status)),
-        ("Running", Value::Bool(status == "running")),
-        ("Paused", Value::Bool(false)),
+        ("Running", Value::Bool(matches!(condition, Condition::Running(_)))),
+        ("Paused", Value::Bool(status == "paused")),
         ("Restarting", Value::Bool(status == "restarting")),
         ("OOMKilled", Value::Bool(outcome.is_some_and(|outcome| outcome.oom_killed))),
         ("Dead", Value::Bool(status == "dead")),

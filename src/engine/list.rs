@@ -4,8 +4,8 @@ use super::Engine;
 use super::network_view::network_names;
 use super::options::Filter;
 use super::view::{ContainerView, Status};
-use crate::container::record::{Record, all_ids};
-use crate::container::state::Condition;
+use crate::container::record::{Files, Record, all_ids};
+use crate::container::state::{Condition, is_paused};
 use crate::error::Result;
 use crate::time::Instant;
 
@@ -37,9 +37,11 @@ impl Engine {
         };
         let status = match self.condition(&record) {
             Ok(Condition::Created) => Status::Created,
-            Ok(Condition::Running(state)) => {
-                Status::Running { pid: state.pid, started: Instant(state.started) }
-            }
+            Ok(Condition::Running(state)) => Status::Running {
+                pid: state.pid,
+                started: Instant(state.started),
+                paused: is_paused(&Files::new(&self.roots, id), &state),
+            },
             Ok(Condition::Restarting(last)) => {
                 Status::Restarting { code: last.exit_code, finished: Instant(last.finished) }
             }

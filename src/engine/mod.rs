@@ -25,12 +25,14 @@ mod logs;
 mod network;
 mod network_view;
 mod output;
+mod pause;
 mod placeholders;
 mod remove;
 mod root;
 mod spec;
 mod start;
 mod stop;
+mod top;
 #[cfg(feature = "pull")]
 mod transfer;
 #[cfg(not(feature = "pull"))]

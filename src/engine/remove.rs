@@ -61,6 +61,7 @@ impl Engine {
             self.call_off(record, StopMark::User)?;
             if let Condition::Running(state) = self.condition(record)? {
                 self.signal(&state, Signal::KILL)?;
+                self.let_go(record, &state)?;
             }
             self.await_cleanup(record)?;
         }

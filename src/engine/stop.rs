@@ -33,6 +33,7 @@ impl Engine {
             && let Some(process) = sys::process::open(state.pid, state.start_time)
         {
             send(&process, signal)?;
+            self.let_go(&record, &state)?;
             if !ends_within(&process, timeout)? {
                 send(&process, Signal::KILL)?;
             }
@@ -65,6 +66,7 @@ impl Engine {
         }
         self.signal(&state, signal)?;
         if signal == Signal::KILL {
+            self.let_go(&record, &state)?;
             // So that a `start` or `rm` right after it finds the container ended.
             self.await_cleanup(&record)?;
         }

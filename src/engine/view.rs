@@ -29,6 +29,7 @@ pub enum Status {
     Running {
         pid: i32,
         started: Instant,
+        paused: bool,
     },
     /// Ended so, and waiting to be begun again.
     Restarting {
@@ -44,6 +45,21 @@ pub enum Status {
     Dead {
         reason: String,
     },
+}
+
+/// A line of `top`.
+#[derive(Clone, Debug)]
+pub struct ProcessView {
+    /// All numbers are the host's.
+    pub uid: u32,
+    pub pid: i32,
+    pub parent: i32,
+    /// Of one processor, since it began.
+    pub cpu_percent: u64,
+    pub started: Instant,
+    pub terminal: Option<String>,
+    pub cpu_seconds: u64,
+    pub command: String,
 }
 
 /// A line of `images`.
@@ -121,6 +137,7 @@ impl Status {
     pub fn name(&self) -> &'static str {
         match self {
             Status::Created => "created",
+            Status::Running { paused: true, .. } => "paused",
             Status::Running { .. } => "running",
             Status::Restarting { .. } => "restarting",
             Status::Exited { .. } => "exited",

@@ -267,6 +267,24 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }
 
+/// The processes of a container, by the first of its cgroups and those below.
+pub fn members(paths: &[String]) -> Vec<i32> {
+    fn add(path: &Path, pids: &mut Vec<i32>) {
+        let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(members.lines().filter_map(|line| line.parse::<i32>().ok()));
+        for child in fs::read_dir(path).into_iter().flatten().flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+                add(&child.path(), pids);
+            }
+        }
+    }
+    let mut pids = Vec::new();
+    if let Some(first) = paths.first() {
+        add(Path::new(first), &mut pids);
+    }
+    pids
+}
+
 /// Removes these cgroups, with what is below them, killing every process that is still inside.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| remove_one(Path::new(path)))

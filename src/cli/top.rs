@@ -1,0 +1,45 @@
+//! `top`: the processes of a container, with the columns of `ps -ef`.
+
+use std::fmt::Write;
+
+use super::flag::{Command, Group, Operand, specs};
+use super::lifecycle::NO_FLAGS;
+use super::output::print;
+use super::table::Table;
+use super::{Invocation, Outcome, tame};
+
+pub static TOP: Command = Command {
+    name: "top",
+    group: Group::Watch,
+    usage: "CONTAINER",
+    summary: "List the processes of a running container",
+    examples: &[],
+    operand: Operand::Container,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: top,
+};
+
+fn top(call: &Invocation) -> Outcome {
+    let (_, names) = call.parse(NO_FLAGS)?;
+    let mut table = Table::new(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+    for process in call.engine()?.top(&names[0])? {
+        for number in [process.uid.into(), i64::from(process.pid), process.parent.into()] {
+            table.cell(|out| out.push_str(&number.to_string()));
+        }
+        table.cell(|out| out.push_str(&process.cpu_percent.to_string()));
+        // Hours and minutes of the day, UTC as all times here.
+        table.cell(|out| out.push_str(&process.started.to_rfc3339()[11..16]));
+        table.cell(|out| out.push_str(process.terminal.as_deref().unwrap_or("?")));
+        table.cell(|out| {
+            let seconds = process.cpu_seconds;
+            // Writing to a String can't fail.
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            let _ = write!(out, "{hours:02}:{minutes:02}:{:02}", seconds % 60);
+        });
+        table.cell(|out| out.push_str(&tame::line(&process.command)));
+    }
+    print(&table.render())?;
+    Ok(0)
+}

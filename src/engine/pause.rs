@@ -1,0 +1,57 @@
+//! `pause` and `unpause`: all processes of a container held still, and let go.
+//!
+//! The mark in the run directory is made before anything is frozen and removed after all thawed:
+//! killed in between, the container counts as paused, and `unpause` lets it go whatever is frozen.
+
+use super::Engine;
+use crate::container::record::{Files, Record};
+use crate::container::state::{State, is_paused, set_paused};
+use crate::error::{Context, Result, fail};
+use crate::runtime::cgroup::freezer;
+
+impl Engine {
+    pub fn pause(&self, name: &str) -> Result<()> {
+        let (record, state) = self.running(name)?;
+        let files = Files::new(&self.roots, &record.id);
+        let Some(_change) = files.lock_changes()? else { fail!("no such container: {name}") };
+        if is_paused(&files, &state) {
+            fail!("container {name} is paused already");
+        }
+        set_paused(&files, &state, true)?;
+        let frozen = freezer::freeze(&state.cgroups, &record.cgroup_parent, &record.id);
+        frozen.context(|| format!("pause container {name}")).inspect_err(|_| {
+            // The failure to hold it is what the user must hear of.
+            let _ = self.let_go(&record, &state);
+        })
+    }
+
+    pub fn unpause(&self, name: &str) -> Result<()> {
+        let (record, state) = self.running(name)?;
+        let files = Files::new(&self.roots, &record.id);
+        let Some(_change) = files.lock_changes()? else { fail!("no such container: {name}") };
+        if !is_paused(&files, &state) {
+            fail!("container {name} is not paused");
+        }
+        self.let_go(&record, &state)
+    }
+
+    /// Lets a paused container go on; any other does so anyway. A signal that was sent to it before
+    /// is the first thing that it meets.
+    pub(super) fn let_go(&self, record: &Record, state: &State) -> Result<()> {
+        let files = Files::new(&self.roots, &record.id);
+        if !is_paused(&files, state) {
+            return Ok(());
+        }
+        freezer::thaw(&state.cgroups, &record.cgroup_parent, &record.id)
+            .context(|| format!("let container {} go on", record.name))?;
+        set_paused(&files, state, false)
+    }
+
+    /// For what takes a container's processes to do something.
+    pub(super) fn refuse_paused(&self, record: &Record, state: &State) -> Result<()> {
+        if is_paused(&Files::new(&self.roots, &record.id), state) {
+            fail!("container {} is paused; `unpause` it first", record.name);
+        }
+        Ok(())
+    }
+}

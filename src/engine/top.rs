@@ -1,0 +1,65 @@
+//! `top`: the processes of a container as the host sees them (proc_pid_stat(5)).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::Engine;
+use super::view::ProcessView;
+use crate::error::Result;
+use crate::runtime::cgroup;
+use crate::time::Instant;
+
+/// Clock ticks in a second, as the kernel tells them to programs: on all architectures.
+const TICKS: u64 = 100;
+
+impl Engine {
+    /// In the order of their numbers.
+    pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
+        let (_, state) = self.running(name)?;
+        let mut pids = cgroup::members(&state.cgroups);
+        if pids.is_empty() {
+            // Without cgroups: the one that is known.
+            pids.push(state.pid);
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let up = up.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+        // Those that have ended meanwhile are left out.
+        Ok(pids.into_iter().filter_map(|pid| read(pid, up)).collect())
+    }
+}
+
+fn read(pid: i32, up_seconds: u64) -> Option<ProcessView> {
+    let dir = format!("/proc/{pid}");
+    let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
+    // The name may hold anything, brackets and blanks too.
+    let (head, tail) = stat.rsplit_once(')')?;
+    let name = head.split_once('(')?.1;
+    // From the third field on.
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let (ticks, begun) = (number(14)? + number(15)?, number(22)? / TICKS);
+    let ran = up_seconds.saturating_sub(begun);
+    let words = fs::read(format!("{dir}/cmdline")).ok()?;
+    let words = String::from_utf8_lossy(&words);
+    let words = words.trim_end_matches('\0').replace('\0', " ");
+    Some(ProcessView {
+        uid: fs::metadata(&dir).ok()?.uid(),
+        pid,
+        parent: number(4)? as i32,
+        cpu_percent: (ticks / TICKS * 100).checked_div(ran).unwrap_or(0),
+        started: Instant(Instant::now().0 - (ran * 1_000_000_000) as i64),
+        terminal: terminal(number(7)?),
+        cpu_seconds: ticks / TICKS,
+        command: if words.is_empty() { format!("[{name}]") } else { words },
+    })
+}
+
+/// The name of a pseudo-terminal by its device number; no other is a container's.
+fn terminal(device: u64) -> Option<String> {
+    const FIRST_MAJOR: u64 = 136;
+    let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);
+    let set = major.checked_sub(FIRST_MAJOR).filter(|set| *set < 8)?;
+    Some(format!("pts/{}", set * 256 + minor))
+}

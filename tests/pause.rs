@@ -1,0 +1,112 @@
+//! pause, unpause, and what becomes of a paused container; top.
+
+mod support;
+
+use support::{Host, eventually};
+
+/// A container `c` that counts in `/n`.
+fn counting(flags: &[&str]) -> Host {
+    let host = Host::with_busybox();
+    let script = "i=0; while :; do i=$((i+1)); echo $i >/n.new; mv /n.new /n; done";
+    let run = [&["run", "-d", "--name", "c"][..], flags, &["bb", "sh", "-c", script]].concat();
+    host.mydocker(run);
+    eventually("it counts", || count(&host) > 0);
+    host
+}
+
+/// How far it has counted, seen without the help of its processes.
+fn count(host: &Host) -> u64 {
+    let upper = host.inspect("c", "{{.GraphDriver.Data.UpperDir}}");
+    let text = std::fs::read_to_string(format!("{upper}/n")).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+#[test]
+fn a_paused_container_stands_still_and_goes_on() {
+    let host = counting(&[]);
+    host.mydocker(["pause", "c"]).stdout("c\n");
+    let held = count(&host);
+    host.mydocker(["ps", "--format", "{{.State}} {{.Status}}"]).stdout_has("(Paused)");
+    host.mydocker(["ps", "-q", "--filter", "status=paused"]).stdout_has("\n");
+    host.mydocker(["ps", "-q", "--filter", "status=running"]).stdout("");
+    assert_eq!(
+        host.inspect("c", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}"),
+        "paused true true"
+    );
+    host.mydocker(["pause", "c"]).exits(1).stderr_has("paused already");
+    host.mydocker(["exec", "c", "true"]).refused("is paused; `unpause` it first");
+    // What needs none of its processes works.
+    host.mydocker(["cp", "c:/n", host.scratch().join("n").to_str().unwrap()]);
+    host.mydocker(["commit", "c", "snap"]);
+    host.mydocker(["top", "c"]).stdout_has("while :");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(count(&host), held, "it stood still");
+    host.mydocker(["unpause", "c"]).stdout("c\n");
+    eventually("it goes on", || count(&host) > held);
+    host.mydocker(["unpause", "c"]).exits(1).stderr_has("is not paused");
+    host.mydocker(["exec", "c", "true"]);
+    host.mydocker(["pause", "nobody"]).exits(1);
+}
+
+#[test]
+fn a_paused_container_can_be_ended_in_every_way() {
+    for (ending, left) in [
+        (&["stop", "-t", "0", "c"][..], true),
+        (&["kill", "c"], true),
+        (&["rm", "-f", "c"], false),
+        (&["halt", "-t", "0"], true),
+        (&["restart", "-t", "0", "c"], true),
+    ] {
+        let host = counting(&["--restart", "unless-stopped"]);
+        host.mydocker(["pause", "c"]);
+        host.mydocker(ending);
+        if left {
+            host.mydocker(["start", "c"]);
+            assert_eq!(host.inspect("c", "{{.State.Status}}"), "running", "{ending:?}");
+            let before = count(&host);
+            eventually("it counts again", || count(&host) != before);
+        }
+        host.mydocker(["system", "check"]).stdout("");
+    }
+}
+
+#[test]
+fn a_stop_signal_is_met_on_the_way_out_of_a_pause() {
+    let host = Host::with_busybox();
+    let script = "trap 'echo met; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
+    eventually("it is ready", || host.mydocker(["logs", "c"]).text().contains("ready"));
+    host.mydocker(["pause", "c"]);
+    host.mydocker(["stop", "c"]);
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "7");
+    host.mydocker(["logs", "c"]).stdout("ready\nmet\n");
+}
+
+#[test]
+fn a_killed_monitor_of_a_paused_container_leaves_nothing() {
+    let host = counting(&[]);
+    let program = host.pid("c");
+    host.mydocker(["pause", "c"]);
+    host.kill(host.monitor("c"));
+    eventually("it is told of", || host.mydocker(["ps", "-a"]).text().contains("Exited (137)"));
+    let its_files = std::path::PathBuf::from(format!("/proc/{program}"));
+    eventually("the program is reaped", || !its_files.exists());
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["start", "c"]);
+    assert_eq!(host.inspect("c", "{{.State.Status}}"), "running");
+}
+
+#[test]
+fn top_lists_what_runs() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1001 & sleep 1002; true"]);
+    eventually("all run", || {
+        let told = host.mydocker(["top", "c"]).text();
+        told.contains(" sleep 1001\n") && told.ends_with(" sleep 1002")
+    });
+    let told = host.mydocker(["top", "c"]);
+    let pid = host.pid("c").to_string();
+    told.stdout_has("UID       PID").stdout_has(&pid);
+    host.mydocker(["stop", "-t", "0", "c"]);
+    host.mydocker(["top", "c"]).exits(125).stderr_has("is not running");
+}
