@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Host;
+use support::{Host, eventually};
 
 fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
     let mut args = vec!["run", "--rm"];
@@ -42,6 +42,23 @@ fn the_hosts_namespaces_when_asked_for() {
     let test = std::process::id();
     shell(&host, &["--pid", "host"], &format!("test -d /proc/{test} && echo seen"))
         .stdout("seen\n");
+}
+
+/// The restart policy joins what the other container has now, not what it had.
+#[test]
+fn anothers_namespaces_after_both_began_anew() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "one", "bb", "sleep", "1000"]);
+    let script = "readlink /proc/self/ns/net; exec sleep 1000";
+    let two = ["run", "-d", "--name", "two", "--restart", "always", "--net", "container:one"];
+    host.mydocker(two.iter().chain(&["bb", "sh", "-c", script]));
+    host.mydocker(["restart", "-t", "0", "one"]);
+    host.kill(host.pid("two"));
+    let logged = || host.mydocker(["logs", "two"]).lines();
+    eventually("the other's second start", || logged().len() == 2);
+    let theirs = host.mydocker(["exec", "one", "readlink", "/proc/self/ns/net"]).text();
+    assert_eq!(logged()[1], theirs);
+    assert_ne!(logged()[0], theirs);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod audience;
 pub mod client;
 pub mod detach;
 pub mod id_range;
+pub mod joined;
 pub mod logs;
 pub mod monitor;
 pub mod names;

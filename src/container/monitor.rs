@@ -24,7 +24,7 @@ use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record};
 use super::restart::Backoff;
 use super::state::{self, Outcome, State, StopMark};
-use super::{id_range, logs};
+use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
 use crate::runtime::{self, Stdio, cgroup};
@@ -86,7 +86,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
     };
     // Only a restart needs it again.
-    let spec = (!record.restart.is_no()).then_some(spec);
+    let mut spec = (!record.restart.is_no()).then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.audience.admit(Client::first(client, attached));
@@ -96,7 +96,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         let begun = Instant::now();
         let code = monitor.watch(&mut program);
         let outcome = life.program_ended(&mut monitor, &mut program, code);
-        let (Some(spec), false) = (&spec, outcome.stopped) else { break outcome };
+        let (Some(spec), false) = (&mut spec, outcome.stopped) else { break outcome };
         if !life.goes_on(&outcome) {
             break outcome;
         }
@@ -109,7 +109,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
         }
         life.restarts += 1;
-        program = match life.begin(spec) {
+        program = match life.begin_again(spec) {
             Ok(program) => program,
             Err(error) => break life.outcome(error.exit_code(), error.to_string()),
         };
@@ -231,6 +231,11 @@ impl Life<'_> {
         }
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
         Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups })
+    }
+
+    fn begin_again(&mut self, spec: &mut Spec) -> Result<Program> {
+        spec.namespaces = joined::namespaces(self.roots, self.record)?;
+        self.begin(spec)
     }
 
     /// The container could not begin. Gives the error back, with what went wrong on top of it.

@@ -126,6 +126,15 @@ fn at_rest(files: &Files, record: &Record) -> Result<Condition> {
     Ok(Condition::Exited(outcome))
 }
 
+/// What a container is doing if it runs.
+pub fn running(roots: &Roots, id: &str) -> Result<Option<State>> {
+    let files = Files::new(roots, id);
+    if !is_watched(&files)? {
+        return Ok(None);
+    }
+    Ok(store::read_json::<State>(&files.state())?.filter(|state| state.pid != 0))
+}
+
 /// Whether a monitor lives.
 pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())

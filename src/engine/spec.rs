@@ -4,14 +4,11 @@ use std::path::PathBuf;
 
 use super::{Engine, confine};
 use crate::container::record::{Files, MountKind, MountRecord, Record};
-use crate::container::state::Condition;
-use crate::container::tty;
+use crate::container::{joined, tty};
 use crate::error::{Result, fail};
 use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
-use crate::runtime::spec::{
-    Cgroup, Mount, MountSource, Namespace, Namespaces, Process, Root, Spec,
-};
+use crate::runtime::spec::{Cgroup, Mount, MountSource, Process, Root, Spec};
 
 /// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
@@ -23,7 +20,7 @@ impl Engine {
     /// the processes whose namespaces it joins.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
-        let network = self.joined("network", &record.network)?;
+        let namespaces = joined::namespaces(&self.roots, record)?;
         let name_files = match record.network.strip_prefix("container:") {
             // One network, one set of names.
             Some(other) => NameFiles::below(&Files::new(&self.roots, other).dir),
@@ -58,13 +55,6 @@ impl Engine {
             // A container that goes with its end needs no syncing to disk.
             *volatile = record.remove && record.run;
         }
-        let pid = self.joined("PID", &record.pid)?;
-        let ipc = self.joined("IPC", &record.ipc)?;
-        let uts = self.joined("UTS", &record.uts)?;
-        // All are of containers with the same IDs.
-        let other =
-            [network, pid, ipc, uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
-        let user = other.unwrap_or(Namespace::Private);
         Ok(Spec {
             id: record.id.clone(),
             root,
@@ -72,7 +62,7 @@ impl Engine {
             mount_point: files.run,
             process: process(record),
             hostname: Some(record.hostname.clone()),
-            namespaces: Namespaces { pid, ipc, uts, network, user },
+            namespaces,
             ids: record.ids(),
             mounts,
             devices: record.devices.clone(),
@@ -103,21 +93,6 @@ impl Engine {
             };
         }
         Ok(hosts)
-    }
-
-    fn joined(&self, kind: &str, mode: &str) -> Result<Namespace> {
-        match mode {
-            "host" => Ok(Namespace::Host),
-            _ => match mode.strip_prefix("container:") {
-                None => Ok(Namespace::Private),
-                Some(id) => match self.condition(&Record::read(&self.roots, id)?)? {
-                    Condition::Running(state) => Ok(Namespace::Of { pid: state.pid }),
-                    _ => fail!(
-                        "container {id}, whose {kind} namespace is to be joined, is not running"
-                    ),
-                },
-            },
-        }
     }
 }
 

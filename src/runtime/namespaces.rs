@@ -8,7 +8,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::spec::{Namespace, Namespaces};
 use super::user_namespace::Holder;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, fail};
+use crate::sys;
 use crate::sys::clone::Flags;
 
 /// A mount namespace always; the others as asked, but for those that a holder (see
@@ -64,15 +65,15 @@ impl Joined {
     pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
         let join = |namespace, name| match (namespace, holder) {
-            (Namespace::Of { pid }, _) | (Namespace::Private, Some(pid)) => open(pid, name),
+            (Namespace::Of { pid, .. }, _) | (Namespace::Private, Some(pid)) => open(pid, name),
             _ => Ok(None),
         };
         let other = |namespace, name| match namespace {
-            Namespace::Of { pid } => open(pid, name),
+            Namespace::Of { pid, .. } => open(pid, name),
             _ => Ok(None),
         };
         let held = |name| holder.map_or(Ok(None), |pid| open(pid, name));
-        Ok(Joined {
+        let joined = Joined {
             pid: other(namespaces.pid, "pid")?,
             ipc: join(namespaces.ipc, "ipc")?,
             uts: join(namespaces.uts, "uts")?,
@@ -80,7 +81,16 @@ impl Joined {
             ipc_mounts: other(namespaces.ipc, "mnt")?,
             mounts: held("mnt")?,
             user: held("user")?,
-        })
+        };
+        // Still there after all was opened: its number was no other's in between.
+        for namespace in [namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.network] {
+            if let Namespace::Of { pid, start_time } = namespace
+                && sys::process::open(pid, start_time).is_none()
+            {
+                fail!("the container whose namespaces are to be joined has just ended");
+            }
+        }
+        Ok(joined)
     }
 
     pub fn user(&self) -> Option<BorrowedFd<'_>> {

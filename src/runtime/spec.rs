@@ -116,7 +116,11 @@ pub enum Namespace {
     /// The host's.
     Host,
     /// That of a running process (a container's first).
-    Of { pid: i32 },
+    Of {
+        pid: i32,
+        /// proc_pid_stat(5) field 22, by which it is known from a later one with the same number.
+        start_time: u64,
+    },
 }
 
 pub struct Mount {

@@ -134,7 +134,7 @@ impl Holder {
     /// it is to own.
     pub fn make(ids: &IdMap, namespaces: &Namespaces) -> Result<Holder> {
         let joined = match namespaces.user {
-            Namespace::Of { pid } => Some(open(pid)?),
+            Namespace::Of { pid, .. } => Some(open(pid)?),
             _ => None,
         };
         let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
