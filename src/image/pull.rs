@@ -378,3 +378,25 @@ fn next_page(url: &Url, link: Option<&str>) -> Option<Url> {
     let next = url.join(target).ok()?;
     (rest.contains("next") && next.origin == url.origin && next != *url).then_some(next)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_the_registrys_own() {
+        let url = Url::parse("https://r.example/v2/a/tags/list").unwrap();
+        for (link, leads_to) in [
+            ("</v2/a/tags/list?last=b&n=2>; rel=\"next\"", Some("/v2/a/tags/list?last=b&n=2")),
+            ("<https://r.example/v2/a/tags/list?n=1>; rel=next", Some("/v2/a/tags/list?n=1")),
+            ("<https://thief.example/v2/a/tags/list?n=1>; rel=\"next\"", None),
+            ("</v2/a/tags/list>; rel=\"next\"", None),
+            ("</v2/a/tags/list?n=1>; rel=\"prev\"", None),
+            ("/v2/a", None),
+        ] {
+            let next = next_page(&url, Some(link)).map(|next| next.target);
+            assert_eq!(next.as_deref(), leads_to, "{link}");
+        }
+        assert_eq!(next_page(&url, None), None);
+    }
+}

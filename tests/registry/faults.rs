@@ -65,6 +65,22 @@ fn a_cut_download_goes_on_where_it_was() {
 }
 
 #[test]
+fn cuts_anywhere_are_mended() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let chance = AtomicUsize::new(std::process::id() as usize);
+    println!("seed {}", chance.load(Ordering::SeqCst));
+    // Of every request the first two answers: of documents too, within their headers' reach.
+    let proxy = Proxy::before(&registry.address, move |asked, before| {
+        let next = chance.fetch_add(7919, Ordering::SeqCst).wrapping_mul(2_654_435_761) >> 7;
+        let most = if asked.header("accept-encoding").is_some() { LARGE } else { 400 };
+        if before < 2 { Fault::Cut(next % most) } else { Fault::None }
+    });
+    host.mydocker(["pull", &proxy.name("app:1")]);
+    is_whole(&host, &proxy.name("app:1"));
+}
+
+#[test]
 fn a_registry_without_ranges_sends_all_again() {
     let host = Host::new();
     let registry = filled(&host);

@@ -42,6 +42,7 @@ fn certificates_of_an_authority_of_ones_own() {
     fails(command(&host, &["pull", &name]), "is of no authority known here");
     succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
     succeeds(&mut command(&host, &["pull", "--tls-verify=false", &name]));
+    succeeds(command(&host, &["pull", &name]).env("SSL_CERT_FILE", &authority));
     let certs = settings(&host).join("certs.d").join(&registry.address);
     fs::create_dir_all(&certs).unwrap();
     fs::copy(&authority, certs.join("ca.crt")).unwrap();
@@ -167,6 +168,9 @@ fn tls_through_a_proxy() {
     cat(&host, name, "/v").stdout("1");
     assert_eq!(proxy.asked()[0].target, "registry.test:443");
     fails(pull(""), "answers 407");
+    let mut straight = pull("me:secret@");
+    straight.env("NO_PROXY", "example.com,.test");
+    fails(straight, "find the address of registry.test");
 }
 
 #[test]
@@ -208,6 +212,10 @@ fn a_password_is_checked_kept_and_forgotten() {
     );
     succeeds(&mut command(&host, &["logout", &registry.address]));
     fails(command(&host, &["pull", &name]), "wants to know who asks");
+    // And we read what another tool keeps.
+    let login = ["login", "--tls-verify=false", "-u", "me", "-p", "secret", "--authfile"];
+    succeeds(Command::new("skopeo").args(login).arg(&config).arg(&registry.address));
+    succeeds(&mut command(&host, &["pull", &name]));
 }
 
 #[test]

@@ -211,16 +211,20 @@ fn a_host_without_authorities_has_those_of_the_binary() {
     let registry = Registry::start(&host, &certificates.settings(), "");
     registry.fill_with(&[base()], "app:1");
     let name = registry.name("app:1");
-    let pull = |more: &[&str]| {
+    let authority = certificates.authority();
+    let pull = |more: &[&str], prepare: &str| {
         let pull = host.command([&["pull"], more, &[name.as_str()]].concat());
-        let script = "mount -t tmpfs none /etc/ssl && exec \"$@\"";
+        let script = format!("mount -t tmpfs none /etc/ssl; {prepare}; exec \"$@\"");
         let mut apart = Command::new("unshare");
-        apart.args(["-m", "--propagation", "private", "sh", "-ec", script, "sh"]);
+        apart.args(["-m", "--propagation", "private", "sh", "-ec", &script, "sh"]);
         apart.arg(pull.get_program()).args(pull.get_args()).output().unwrap()
     };
-    let told = String::from_utf8(pull(&[]).stderr).unwrap();
+    let told = String::from_utf8(pull(&[], ":").stderr).unwrap();
     assert!(told.contains("is of no authority known here"), "{told}");
-    assert!(pull(&["--cacert", &certificates.authority()]).status.success());
+    assert!(pull(&["--cacert", &authority], ":").status.success());
+    // And what a host has is believed.
+    let has = format!("mkdir /etc/ssl/certs; cp {authority} /etc/ssl/certs/ca-certificates.crt");
+    assert!(pull(&[], &has).status.success());
 }
 
 #[test]
