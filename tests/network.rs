@@ -180,7 +180,14 @@ fn an_internal_network_has_no_way_out(host: Host) {
     // Not even by a route of its own making.
     let escape = ["run", "--rm", "--cap-add", "NET_ADMIN", "--net", "in", "bb", "sh", "-c"];
     let script = format!("ip route add default via 10.1.0.1 && ! ping -c1 -W1 {OUTSIDE}");
+    // Not so much as a packet without an answer.
+    let count = "nft add table ip seen; \
+                 nft add chain ip seen input { type filter hook input priority 0 \\; }; \
+                 nft add rule ip seen input ip saddr 10.1.0.0/24 counter";
+    host.machine().run(Side::Outside, &["sh", "-ec", count]);
     host.mydocker(escape.iter().copied().chain([script.as_str()]));
+    let seen = host.machine().run(Side::Outside, &["nft", "list", "table", "ip", "seen"]);
+    assert!(seen.contains("counter packets 0"), "{seen}");
     host.mydocker(["run", "--rm", "--net", "in", "-p", "80:80", "bb", "true"])
         .exits(125)
         .stderr_has("network in is internal");

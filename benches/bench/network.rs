@@ -15,8 +15,9 @@ const IPERF_PORT: u16 = 5201;
 const NAME: &str = "bench-iperf";
 
 pub fn measure(bench: &Bench, table: &mut Table) {
-    starts(bench, table, "network", "run --rm IMAGE true, default bridge", false, 0.8);
-    starts(bench, table, "network-p", "run --rm -p IMAGE true, default bridge", true, 1.2);
+    starts(bench, table, "network", "run --rm IMAGE true, default bridge", None, 0.8);
+    starts(bench, table, "network-p", "run --rm -p IMAGE true, by iptables", Some("iptables"), 1.2);
+    starts(bench, table, "network-n", "run --rm -p IMAGE true, by nftables", Some("nftables"), 1.2);
     let rounds = bench.rounds.min(5);
     if !bench.has(PODMAN) || !Path::new("/usr/bin/iperf3").exists() {
         eprintln!("bench: podman or iperf3 is not installed; throughput is left out");
@@ -34,12 +35,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     ours.arg("run");
     serve(ours, OUR_PORT);
     serve(bench.podman_run(), THEIR_PORT);
-    let address = |mut command: Command| {
-        output(command.args(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", NAME]))
-            .trim()
-            .to_owned()
-    };
-    let (ours, theirs) = (address(bench.us()), address(bench.podman()));
+    let ours = address(|| bench.us());
+    let theirs = address(|| bench.podman());
     for (what, topic, ours, theirs) in [
         (
             "container to host, bridge",
@@ -68,15 +65,26 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     output(bench.podman().args(["rm", "-f", "-t", "0", NAME]));
 }
 
-/// A `run` on the default bridge; crun configures no network at all.
-fn starts(bench: &Bench, table: &mut Table, topic: &str, what: &str, publish: bool, most: f64) {
+/// A `run` on the default bridge, with a port published by that firewall; crun configures no
+/// network at all.
+fn starts(
+    bench: &Bench,
+    table: &mut Table,
+    topic: &str,
+    what: &str,
+    publish: Option<&str>,
+    most: f64,
+) {
     let bundle = bench.bundle("true", &["true"]);
     let flags = |port: u16| match publish {
-        true => vec!["-p".to_owned(), format!("{port}:80")],
-        false => Vec::new(),
+        Some(_) => vec!["-p".to_owned(), format!("{port}:80")],
+        None => Vec::new(),
     };
+    let firewall = publish.map(|firewall| ["--firewall", firewall]);
     let mut contenders = vec![Contender::new(US, || {
-        time(bench.us().args(["run", "--rm"]).args(flags(OUR_PORT)).args(["bb", "true"]))
+        let mut us = bench.us();
+        us.args(firewall.iter().flatten());
+        time(us.args(["run", "--rm"]).args(flags(OUR_PORT)).args(["bb", "true"]))
     })];
     if bench.has(CRUN) {
         contenders.push(Contender::new(CRUN, || {
@@ -96,14 +104,30 @@ fn starts(bench: &Bench, table: &mut Table, topic: &str, what: &str, publish: bo
     }
 }
 
+/// The address of the server's container, once it has one.
+fn address(command: impl Fn() -> Command) -> String {
+    const MAX_TRIES: u32 = 100;
+    for _ in 0..MAX_TRIES {
+        let format = "{{.NetworkSettings.IPAddress}}";
+        let address = output(command().args(["inspect", "-f", format, NAME]));
+        if !address.trim().is_empty() {
+            return address.trim().to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let told = command().args(["logs", NAME]).output().expect("read the server's log");
+    panic!("the container of iperf3 has no address; it says: {told:?}");
+}
+
 /// Megabytes a second from a server in a container to us, for a second.
 fn throughput(address: &str, port: u16) -> f64 {
-    const MAX_TRIES: u32 = 50;
+    const MAX_TRIES: u32 = 200;
+    let mut told = None;
     for _ in 0..MAX_TRIES {
         let mut iperf = Command::new("iperf3");
         iperf.args(["-c", address, "-p", &port.to_string(), "-R", "-t", "1", "-f", "M"]);
-        let told = iperf.output().expect("run iperf3");
-        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        let told = told.insert(iperf.output().expect("run iperf3"));
+        let text = String::from_utf8_lossy(&told.stdout);
         // `[  5]   0.00-1.00   sec  2.51 GBytes  2566 MBytes/sec                  receiver`
         let line = text.lines().find(|line| line.contains("receiver"));
         let speed = line.and_then(|line| {
@@ -117,5 +141,5 @@ fn throughput(address: &str, port: u16) -> f64 {
         // Not listening yet, or still busy with the one before.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    panic!("iperf3 gets nothing from {address}:{port}");
+    panic!("iperf3 gets nothing from {address}:{port}: {told:?}");
 }

@@ -1,24 +1,47 @@
 //! Whether the packet filter's rules changed: a number that grows with every change for nf_tables,
 //! sizes of the tables for the iptables of old (linux/netfilter_ipv4/ip_tables.h).
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::os::fd::AsRawFd;
 
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with};
 
 use super::netlink::{Batch, NETFILTER, Socket, attribute};
+use crate::error::Result;
 
 /// linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN.
 const GET_GENERATION: u16 = 10 << 8 | 16;
 const NFTA_GEN_ID: u16 = 1;
 
+/// Does something with this process's socket to netfilter, which stays open to the process's end.
+///
+/// To close one takes as long as the kernel needs to free what was deleted last: an RCU grace
+/// period, 10 ms and more. Nobody waits for a monitor's end.
+pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
+    thread_local! {
+        static SOCKET: RefCell<Option<(u32, Socket)>> = const { RefCell::new(None) };
+    }
+    SOCKET.with_borrow_mut(|kept| {
+        let own = match kept.take() {
+            Some((pid, socket)) if pid == std::process::id() => (pid, socket),
+            other => {
+                // That of the process that we were forked from isn't ours to use, nor to close: a
+                // child lets go of its caller's descriptors, and gives the numbers to others.
+                std::mem::forget(other);
+                (std::process::id(), Socket::new(Some(NETFILTER))?)
+            }
+        };
+        act(&mut kept.insert(own).1)
+    })
+}
+
 /// The generation of nf_tables' rules in our network namespace; `None` without nf_tables.
 pub fn generation() -> Option<u32> {
-    let mut socket = Socket::new(Some(NETFILTER)).ok()?;
     let mut batch = Batch::default();
     // struct nfgenmsg
     batch.begin(GET_GENERATION, 0, &[0; 4], "ask for nf_tables' generation");
-    let answers = socket.ask(batch).ok()?;
+    let answers = with_socket(|socket| socket.ask(batch)).ok()?;
     let id = attribute(answers.first()?.payload.get(4..)?, NFTA_GEN_ID)?;
     Some(u32::from_be_bytes(id.try_into().ok()?))
 }

@@ -6,7 +6,6 @@ use std::fmt::Write;
 use super::Family;
 use super::message::Table;
 use crate::error::Result;
-use crate::sys::netlink::{NETFILTER, Socket};
 
 /// A chain of a table: ours, or one of the kernel's in which only the rule that leads to ours counts.
 pub struct Chain<'a> {
@@ -17,7 +16,6 @@ pub struct Chain<'a> {
 
 /// The handles of all rules of ours, as text.
 pub fn of(chains: &[Chain<'_>], ipv6: bool) -> Result<String> {
-    let mut socket = Socket::new(Some(NETFILTER))?;
     let mut text = String::new();
     for (family, digit) in
         [(Family::V4, 4), (Family::V6, 6)].into_iter().take(1 + usize::from(ipv6))
@@ -26,7 +24,7 @@ pub fn of(chains: &[Chain<'_>], ipv6: bool) -> Result<String> {
             // Writing to a String can't fail.
             let _ = write!(text, "{digit}/{}/{}", chain.table, chain.name);
             let table = Table { family, name: chain.table };
-            for rule in table.rules(&mut socket, chain.name)? {
+            for rule in table.rules(chain.name)? {
                 if chain.leading_to.is_none_or(|target| rule.leads_to(target)) {
                     let _ = write!(text, ":{:x}", rule.handle);
                 }

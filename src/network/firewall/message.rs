@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use super::Family;
 use super::expression::{Rule, number};
 use crate::error::{Context, Result};
-use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, NETFILTER, Socket, attribute};
+use crate::sys::netfilter::with_socket;
+use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute};
 
 // linux/netfilter/nfnetlink.h
 const BATCH_BEGIN: u16 = 16;
@@ -52,17 +53,17 @@ impl Table<'_> {
         let mut batch = Batch::default();
         batch.begin(GET_TABLE, 0, &self.header(), "look for a table");
         batch.text(NFTA_TABLE_NAME, self.name);
-        Socket::new(Some(NETFILTER)).and_then(|mut socket| socket.ask(batch)).is_ok()
+        with_socket(|socket| socket.ask(batch)).is_ok()
     }
 
     /// The rules of one of its chains; none if it has no such chain, or isn't there.
-    pub fn rules(&self, socket: &mut Socket, chain: &str) -> Result<Vec<RuleThere>> {
+    pub fn rules(&self, chain: &str) -> Result<Vec<RuleThere>> {
         let mut batch = Batch::default();
         let doing = format!("list the rules of chain {chain}");
         batch.begin(GET_RULE, DUMP, &self.header(), doing);
         batch.text(NFTA_RULE_TABLE, self.name);
         batch.text(NFTA_RULE_CHAIN, chain);
-        let answers = socket.ask(batch)?;
+        let answers = with_socket(|socket| socket.ask(batch))?;
         Ok(answers.into_iter().filter_map(RuleThere::new).collect())
     }
 
@@ -195,7 +196,7 @@ impl Change {
     /// Without the batch's end the kernel checks everything, loads the modules that it takes, and
     /// changes nothing.
     pub fn rehearse(self) -> Result<()> {
-        Socket::new(Some(NETFILTER))?.commit(self.batch).context(|| "nftables")
+        with_socket(|socket| socket.commit(self.batch)).context(|| "nftables")
     }
 }
 

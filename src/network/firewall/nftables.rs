@@ -30,7 +30,6 @@ use crate::error::{Result, fail};
 use crate::network::config::BRIDGE_PREFIX;
 use crate::network::subnet::Subnet;
 use crate::sys::netfilter;
-use crate::sys::netlink::{NETFILTER, Socket};
 
 /// All bridges of ours, of every state root.
 const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
@@ -199,11 +198,10 @@ impl Backend for Nftables {
 
     fn remove(&self, ports: &[PortRule]) -> Result<()> {
         let mut change = Change::new();
-        let mut socket = Socket::new(Some(NETFILTER))?;
         let mut found = 0;
         for family in Self::families(ports) {
             let table = self.table(family);
-            for rule in table.rules(&mut socket, "ports")? {
+            for rule in table.rules("ports")? {
                 if ports.iter().any(|port| rule.has_comment(&port.owner)) {
                     change.delete_rule(table, "ports", rule.handle);
                     found += 1;
