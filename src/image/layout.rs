@@ -200,12 +200,31 @@ mod tests {
         let mut corrupt = blobs.clone();
         corrupt[2].push(b' ');
         let empty = r#"{"schemaVersion":2,"manifests":[]}"#;
+        let by = |blob: &[u8], size: u64| {
+            let digest = Digest::of(blob);
+            format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{digest}","size":{size}}}]}}"#)
+        };
+        let mut nested = vec![by(&blobs[2], 1).into_bytes()];
+        for depth in 0..MAX_DEPTH {
+            let platform = r#""size":1,"platform":{"os":"linux","architecture":"PLATFORM"}"#;
+            let platform = platform.replace("PLATFORM", &Platform::native().architecture);
+            let next = by(&nested[depth], 1).replace(r#""size":1"#, &platform);
+            nested.push(next.into_bytes());
+        }
+        // The innermost index is one too deep for what leads to it.
+        let outermost = by(&nested[MAX_DEPTH], 1);
+        // A blob under another's name.
+        let mut swapped = Writer::default();
+        swapped.file(&path(&Digest::of(&blobs[3])), &blobs[2]);
         for (bytes, reason) in [
             (packed(&index, &blobs), "none of its images is for linux/"),
             (packed(&index, &blobs[1..]), "is missing"),
             (packed(&index, &corrupt), "is missing"),
             (packed(empty, &blobs), "no image"),
             (packed("{}", &blobs), "unknown kind"),
+            (packed(&outermost, &nested), "too many indexes"),
+            (packed(&by(&blobs[2], MAX_DOCUMENT + 1), &blobs), "larger than"),
+            (swapped.file("index.json", by(&blobs[3], 1).as_bytes()).finish(), "is corrupt"),
         ] {
             let scratch = Scratch::new("layout-bad");
             let archive = scratch.file("archive.tar", &bytes);

@@ -386,6 +386,29 @@ mod tests {
     }
 
     #[test]
+    fn what_an_archive_holds_is_bounded() {
+        let scratch = Scratch::new("load-bounds");
+        let refused = |tar: &Writer, reason: &str| {
+            let error = load(&scratch, &tar.finish()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        let mut many = Writer::default();
+        for number in 0..=MAX_MEMBERS {
+            many.header(b'0', &number.to_string(), "", 0);
+        }
+        refused(&many, "more than 100000 members");
+        let document = vec![b' '; MAX_DOCUMENT as usize + 1];
+        refused(Writer::default().file("manifest.json", &document), "larger than");
+        let base = layer("a", b"1");
+        let mut tar = Writer::default();
+        tar.file("c", &config(&[&base])).file("l", &base);
+        refused(
+            tar.file("manifest.json", br#"[{"Config":"c","Layers":["l","l"]}]"#),
+            "lists 2 layers for c, which states 1",
+        );
+    }
+
+    #[test]
     fn nothing_is_visible_when_anything_is_wrong() {
         let scratch = Scratch::new("load-bad");
         let (base, top) = (layer("a", b"1"), layer("b", &[2; 3000]));

@@ -222,6 +222,10 @@ mod tests {
             ),
             (format!(r#"{{"config":{{"digest":"{digest}","size":-1}}}}"#), "m: config.size"),
             (
+                format!(r#"{{"config":{{"digest":"{digest}","size":1099511627777}}}}"#),
+                "m: config should be at most",
+            ),
+            (
                 format!(
                     r#"{{"config":{{"digest":"{digest}","size":1}},"layers":[{{"digest":"{digest}",
                     "size":1,"mediaType":"application/vnd.cncf.helm.chart"}}]}}"#

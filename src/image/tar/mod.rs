@@ -443,6 +443,36 @@ mod tests {
     }
 
     #[test]
+    fn the_pieces_of_a_sparse_file_are_counted() {
+        let refused = |tar: &mut Writer, reason: &str| {
+            let error = entries(&tar.finish()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        let version_1 = [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.realsize", b"9")];
+        let mut tar = Writer::default();
+        refused(tar.pax(&version_1).file("f", b"1048577\n"), "more than 1048576 pieces");
+        let mut tar = Writer::default();
+        refused(tar.pax(&version_1).file("f", &[b'1'; 600]), "bad map of a sparse file");
+        let map: Vec<(u64, u64)> = (0..=1 << 20).map(|at| (at, 0)).collect();
+        let mut tar = Writer::default();
+        // Blocks of 21, each but the last saying that another follows.
+        tar.gnu_sparse("old", &map[..1], 0, b"");
+        let mut bytes = tar.finish();
+        bytes.truncate(BLOCK);
+        for block in map.chunks(21) {
+            let start = bytes.len();
+            for (offset, length) in block {
+                bytes.extend_from_slice(format!("{offset:011o}\0{length:011o}\0").as_bytes());
+            }
+            bytes.resize(start + BLOCK, 0);
+            bytes[start + 504] = 1;
+        }
+        bytes.resize(bytes.len() + 3 * BLOCK, 0);
+        let error = entries(&bytes).unwrap_err().to_string();
+        assert!(error.contains("more than 1048576 pieces"), "{error}");
+    }
+
+    #[test]
     fn every_truncation_is_noticed() {
         let mut tar = Writer::default();
         tar.pax(&[("path", b"longer")]).file("f", &[7; 1000]).file("g", b"x");
