@@ -289,3 +289,46 @@ fn the_roots_own_owner_and_mode_are_kept() {
     let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
     assert_eq!(layers("same"), layers("two"));
 }
+
+#[test]
+fn other_tools_take_what_is_saved_and_it_stays_the_same() {
+    let host = Host::new();
+    let drop = host.state_root().join("images/drop");
+    std::fs::create_dir_all(&drop).unwrap();
+    std::fs::copy(support::busybox_archive(), drop.join("dropped.tar")).unwrap();
+    host.mydocker(["run", "--name", "c", "dropped", "sh", "-c", "echo 1 >/f; rm -r /home"]);
+    host.mydocker(["commit", "c", "made:1"]);
+    // A file that is named twice can't be given out as it came.
+    let script = "echo a >a; tar -cf twice.tar a; echo bb >a; tar -rf twice.tar a";
+    let sh = Command::new("sh").args(["-ec", script]).current_dir(host.scratch()).status();
+    assert!(sh.unwrap().success());
+    host.mydocker(["import", host.scratch().join("twice.tar").to_str().unwrap(), "twice"]);
+    let storage = host.scratch().join("podman");
+    for format in ["docker-archive", "oci-archive"] {
+        for image in ["dropped", "made:1", "twice"] {
+            let saved = host.mydocker(["save", "--format", format, image]).bytes();
+            let path = host.file("saved.tar", &saved);
+            let path = path.to_str().unwrap();
+            let other = Host::new();
+            other.mydocker(["load", "-i", path]);
+            assert!(other.mydocker(["save", "--format", format, image]).bytes() == saved);
+            let copied = Command::new("skopeo")
+                .args(["copy", "-q", "--insecure-policy", &format!("{format}:{path}")])
+                .arg(format!("dir:{}", host.scratch().join("copied").display()))
+                .output()
+                .expect("apt-get install skopeo");
+            assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+            let loaded = Command::new("podman")
+                .arg("--root")
+                .arg(&storage)
+                .arg("--runroot")
+                .arg(host.scratch().join("podman-run"))
+                .args(["load", "-q", "-i", path])
+                .output()
+                .expect("apt-get install podman");
+            assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        }
+    }
+    // podman keeps its storage mounted.
+    let _ = rustix::mount::unmount(storage.join("overlay"), rustix::mount::UnmountFlags::DETACH);
+}
