@@ -1,4 +1,4 @@
-//! pause, unpause, and what becomes of a paused container; top.
+//! pause, unpause, and what becomes of a paused container; what top and stats tell.
 
 mod support;
 
@@ -109,4 +109,37 @@ fn top_lists_what_runs() {
     told.stdout_has("UID       PID").stdout_has(&pid);
     host.mydocker(["stop", "-t", "0", "c"]);
     host.mydocker(["top", "c"]).exits(125).stderr_has("is not running");
+}
+
+#[test]
+fn stats_tell_what_is_used() {
+    let host = Host::with_busybox();
+    let busy = "while :; do :; done";
+    host.mydocker(["run", "-d", "--name", "busy", "-m", "64m", "bb", "sh", "-c", busy]);
+    let fill = "dd if=/dev/zero of=/dev/shm/f bs=1M count=8 2>/dev/null; sleep 1000";
+    host.mydocker(["run", "-d", "--name", "idle", "--net", "none", "bb", "sh", "-c", fill]);
+    let stats = |name: &str, field: &str| {
+        let format = format!("{{{{.{field}}}}}");
+        host.mydocker(["stats", "--no-stream", "--format", &format, name]).text()
+    };
+    let percent = |text: String| text.trim_end_matches('%').parse::<f64>().unwrap();
+    eventually("it is seen to be busy", || percent(stats("busy", "CPUPerc")) > 1.0);
+    assert!(percent(stats("idle", "CPUPerc")) < percent(stats("busy", "CPUPerc")));
+    assert!(stats("busy", "MemUsage").ends_with(" / 64MiB"), "{}", stats("busy", "MemUsage"));
+    eventually("its memory is seen", || {
+        let used = stats("idle", "MemUsage");
+        let used = used.split_once("MiB / ").map_or(0.0, |(used, _)| used.parse().unwrap());
+        used >= 8.0
+    });
+    assert_eq!(stats("busy", "PIDs"), "1");
+    assert_eq!(stats("idle", "NetIO"), "0B / 0B");
+    let all = host.mydocker(["stats", "--no-stream"]);
+    all.stdout_has("CONTAINER ID   NAME      CPU %").stdout_has("busy").stdout_has("idle");
+    host.mydocker(["stop", "-t", "0", "idle"]);
+    host.mydocker(["stats", "--no-stream"]).stdout_lacks("idle");
+    host.mydocker(["stats", "--no-stream", "idle"]).refused("is not running");
+    let mut stream = host.background(["stats", "--format", "{{.Name}}"]);
+    stream.expect("busy\nbusy\n");
+    stream.signal(rustix::process::Signal::KILL);
+    stream.wait().status();
 }

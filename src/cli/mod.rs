@@ -29,6 +29,7 @@ mod progress;
 mod ps;
 mod registry;
 mod run;
+mod stats;
 mod suggest;
 mod system;
 mod table;
@@ -67,6 +68,7 @@ static COMMANDS: &[&Command] = &[
     &ps::PS,
     &logs::LOGS,
     &top::TOP,
+    &stats::STATS,
     &network::PORT,
     &inspect::INSPECT,
     &registry::PULL,

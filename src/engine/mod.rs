@@ -31,6 +31,7 @@ mod remove;
 mod root;
 mod spec;
 mod start;
+mod stats;
 mod stop;
 mod top;
 #[cfg(feature = "pull")]

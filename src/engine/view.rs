@@ -47,6 +47,23 @@ pub enum Status {
     },
 }
 
+/// A line of `stats`.
+#[derive(Clone, Debug)]
+pub struct StatsView {
+    pub id: String,
+    pub name: String,
+    /// A whole processor is 100.
+    pub cpu_percent: f64,
+    /// Bytes, as all below but the last.
+    pub memory: u64,
+    pub memory_limit: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub read: u64,
+    pub written: u64,
+    pub processes: u64,
+}
+
 /// A line of `top`.
 #[derive(Clone, Debug)]
 pub struct ProcessView {

@@ -9,6 +9,7 @@
 mod devices;
 pub mod freezer;
 mod layout;
+pub mod usage;
 mod v1;
 mod v2;
 

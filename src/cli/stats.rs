@@ -1,0 +1,164 @@
+//! `stats`: what containers use, once or again and again.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::format::{Field, Format, Show, push_id};
+use super::output::print;
+use super::{Invocation, Outcome};
+use crate::engine::view::StatsView;
+use crate::time::Instant;
+use crate::units::push_human_size;
+
+#[derive(Default)]
+struct StatsArgs {
+    no_stream: bool,
+    no_trunc: bool,
+    format: String,
+}
+
+static FLAGS: &[Flag<StatsArgs>] = &[
+    Flag::<StatsArgs>::switch("no-stream", "Print once and end", |a, on| a.no_stream = on),
+    Flag::<StatsArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
+    Flag::<StatsArgs>::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.Name}} {{.CPUPerc}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
+];
+
+pub static STATS: Command = Command {
+    name: "stats",
+    group: Group::Watch,
+    usage: "[FLAGS] [CONTAINER…]",
+    summary: "Show what running containers use: processor, memory, network, disk",
+    examples: &["mydocker stats --no-stream"],
+    operand: Operand::Container,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: stats,
+};
+
+fn stats(call: &Invocation) -> Outcome {
+    let (args, names) = call.parse(FLAGS)?;
+    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+        Ok(format) => format,
+        Err(error) => return call.refuse(format!("--format: {error}")),
+    };
+    let engine = call.engine()?;
+    let clears = std::io::stdout().is_terminal();
+    loop {
+        let rows = engine.stats(&names)?;
+        let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
+        let text = format.render(&rows, FIELDS, &show);
+        if args.no_stream {
+            print(&text)?;
+            return Ok(0);
+        }
+        // From the top of a terminal, what was there before being wiped.
+        print(&if clears { format!("\x1b[H\x1b[2J{text}") } else { text })?;
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+}
+
+static COLUMNS: &[&str] =
+    &["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
+
+/// In the alphabetical order of Docker's JSON.
+static FIELDS: &[Field<StatsView>] = &[
+    Field {
+        name: "BlockIO",
+        header: "BLOCK I/O",
+        write: |s, _, out| push_pair(out, s.read, s.written, push_human_size),
+    },
+    Field { name: "CPUPerc", header: "CPU %", write: |s, _, out| push_percent(out, s.cpu_percent) },
+    Field {
+        name: "Container",
+        header: "CONTAINER",
+        write: |s, show, out| push_id(out, &s.id, show),
+    },
+    Field { name: "ID", header: "CONTAINER ID", write: |s, show, out| push_id(out, &s.id, show) },
+    Field {
+        name: "MemPerc",
+        header: "MEM %",
+        write: |s, _, out| {
+            push_percent(out, s.memory as f64 / s.memory_limit.max(1) as f64 * 100.0);
+        },
+    },
+    Field {
+        name: "MemUsage",
+        header: "MEM USAGE / LIMIT",
+        write: |s, _, out| push_pair(out, s.memory, s.memory_limit, push_binary_size),
+    },
+    Field { name: "Name", header: "NAME", write: |s, _, out| out.push_str(&s.name) },
+    Field {
+        name: "NetIO",
+        header: "NET I/O",
+        write: |s, _, out| push_pair(out, s.received, s.sent, push_human_size),
+    },
+    Field {
+        name: "PIDs",
+        header: "PIDS",
+        write: |s, _, out| out.push_str(&s.processes.to_string()),
+    },
+];
+
+fn push_percent(out: &mut String, percent: f64) {
+    // Writing to a String can't fail.
+    let _ = write!(out, "{percent:.2}%");
+}
+
+fn push_pair(out: &mut String, one: u64, other: u64, push: fn(&mut String, u64)) {
+    push(out, one);
+    out.push_str(" / ");
+    push(out, other);
+}
+
+/// Four digits and a binary unit, as Docker prints memory: `1.5MiB`.
+fn push_binary_size(out: &mut String, bytes: u64) {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = match value {
+        0.0..10.0 => 3,
+        10.0..100.0 => 2,
+        100.0..1000.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    out.extend([text, UNITS[unit]]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_reads_as_dockers() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1000, "1000B"),
+            (1024, "1KiB"),
+            (1_572_864, "1.5MiB"),
+            (16_384_000, "15.62MiB"),
+            (800 << 20, "800MiB"),
+            (8_201_150_464, "7.638GiB"),
+        ] {
+            let mut out = String::new();
+            push_binary_size(&mut out, bytes);
+            assert_eq!(out, text);
+        }
+    }
+}
