@@ -8,25 +8,26 @@ use super::support::{Host, eventually};
 use super::{attack, must_be_inside, with_attack};
 
 /// CVE-2020-13401: a container advertised itself as an IPv6 router, and the host took it for its way
-/// to the world. Guard: the bridge accepts no advertisements.
+/// to the world. Guard: the bridge accepts no advertisements. (Where a network has IPv6 the host
+/// forwards it, and the kernel takes none either.)
 #[test]
 fn no_container_becomes_the_hosts_router() {
     let host = Host::on_machine();
-    // One network without IPv6, one with it.
-    let flags = ["network", "create", "--ipv6", "--subnet", "fd00:9::/64", "six"];
-    host.mydocker(flags);
-    for network in ["mydocker0", "six"] {
-        let attack_here = with_attack();
-        host.idle("box", &["--net", network, "-v", &attack_here]);
-        let advertise = attack("neighbours::advertise_a_router");
-        host.mydocker(["exec", "box"].iter().copied().chain(advertise)).stdout_has("1 passed");
-        // While it is there: routes go with the bridge's last port.
-        let routes = host.machine().run(Side::Here, &["ip", "-6", "route"]);
-        assert!(!routes.contains("fe80::bad"), "by way of {network}: {routes}");
-        let addresses = host.machine().run(Side::Here, &["ip", "-6", "address"]);
-        assert!(!addresses.contains("2001:db8:bad"), "by way of {network}: {addresses}");
-        host.mydocker(["rm", "-f", "box"]);
-    }
+    host.mydocker(["network", "create", "four"]);
+    let attack_here = with_attack();
+    host.idle("box", &["--net", "four", "-v", &attack_here]);
+    let advertise = attack("neighbours::advertise_a_router");
+    host.mydocker(["exec", "box"].iter().copied().chain(advertise)).stdout_has("1 passed");
+    // While it is there: routes go with the bridge's last port.
+    let routes = host.machine().run(Side::Here, &["ip", "-6", "route"]);
+    assert!(!routes.contains("fe80::bad"), "{routes}");
+    let addresses = host.machine().run(Side::Here, &["ip", "-6", "address"]);
+    assert!(!addresses.contains("2001:db8:bad"), "{addresses}");
+    let received = host.machine().run(Side::Here, &["cat", "/proc/net/snmp6"]);
+    let line = received.lines().find(|line| line.starts_with("Icmp6InRouterAdvertisements"));
+    let count = line.and_then(|line| line.split_whitespace().last()).unwrap();
+    assert_ne!(count, "0", "nothing came through: the attack proves nothing");
+    host.mydocker(["rm", "-f", "box"]);
 }
 
 #[test]
@@ -60,7 +61,8 @@ fn advertise_a_router() {
     };
     to.sll_family = libc::AF_PACKET as u16;
     to.sll_ifindex = eth0 as i32;
-    for _ in 0..20 {
+    // The host listens a while after its bridge has a first port, not at once.
+    for _ in 0..30 {
         // SAFETY: frame and address live, and are as long as is said.
         let sent = unsafe {
             let length = size_of::<libc::sockaddr_ll>() as u32;
@@ -74,6 +76,7 @@ fn advertise_a_router() {
             )
         };
         assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
 

@@ -92,3 +92,41 @@ fn a_giant_passwd_file_is_bounded() {
         assert!([0, 125, 126].contains(&status), "-u {user}: {status}");
     }
 }
+
+/// CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: the engine's directories were open to walk
+/// through, so that any user of the host could run setuid programs out of images and talk to
+/// sockets. Here even the roots were made beforehand, and open. Guard: what is below is root's alone.
+#[test]
+fn users_of_the_host_reach_nothing_of_a_container() {
+    let host = Host::new();
+    for root in [host.state_root(), host.run_root()] {
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+    let archive = super::support::busybox_archive();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    let script = "cp /bin/busybox /data/su; cp /bin/busybox /su; chmod 4755 /su /data/su; \
+        echo secret; exec sleep 1000";
+    let flags = ["run", "-d", "--name", "box", "--network", "none", "-v", "named:/data", "bb"];
+    host.mydocker([&flags[..], &["sh", "-c", script]].concat());
+    super::support::eventually("it is set up", || {
+        host.mydocker(["logs", "box"]).text().contains("secret")
+    });
+    host.mydocker(["commit", "box", "powerful"]);
+    let roots = [host.state_root(), host.run_root()];
+    let find = |nobody: bool, wanted: &[&str]| {
+        let mut command = std::process::Command::new("setpriv");
+        if nobody {
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        }
+        let output = command.arg("find").args(&roots).args(wanted).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for wanted in [&["-perm", "/6000"][..], &["-type", "s"], &["-name", "log"]] {
+        assert!(!find(false, wanted).is_empty(), "{wanted:?}: nothing there to be reached");
+        assert_eq!(find(true, wanted), "");
+    }
+    assert_eq!(find(true, &["-type", "f", "-readable"]), "");
+    host.mydocker(["rm", "-f", "box"]);
+}

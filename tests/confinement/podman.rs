@@ -1,0 +1,89 @@
+//! The same listing from inside a container of Podman's on the same host, and what it means that one
+//! is looser than the other.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::support::Host;
+use super::{Listing, PROBE, bits, mounted_probe, one, parse};
+
+/// What Docker's default container may do beyond Podman's.
+const DOCKERS: u64 = 1 << 27 | 1 << 13 | 1 << 29;
+
+/// The listing from inside a container of Podman's with the same flags, if it is here; by `exec`, of
+/// a process that joined it.
+pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
+    Command::new("podman").arg("--version").output().ok()?;
+    let rootfs = host.scratch().join("rootfs");
+    if !rootfs.exists() {
+        let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap().flatten();
+        let layer = layers.map(|entry| entry.path().join("fs")).find(|fs| fs.exists());
+        let copied = Command::new("cp").arg("-a").arg(layer?).arg(&rootfs).status();
+        assert!(copied.unwrap().success());
+    }
+    let storage = host.scratch().join("podman");
+    let podman = || {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(storage.join("root"));
+        command.arg("--runroot").arg(storage.join("run"));
+        command
+    };
+    let run = |mode: &str, args: &[&str]| {
+        let mut command = podman();
+        command.args(["run", mode, "--network", "none", "--ulimit", "nofile=1024:1024"]);
+        command.args(["--ulimit", "nproc=1000:1000", "-e", "PROBE=1", "-v", &mounted_probe()]);
+        command.args(flags).arg("--rootfs").arg(&rootfs).args(args).output().unwrap()
+    };
+    let output = if by_exec {
+        let id = run("-d", &["sleep", "1000"]).stdout;
+        let id = String::from_utf8(id).unwrap();
+        let output = podman().args(["exec", id.trim()]).args(PROBE).output().unwrap();
+        podman().args(["rm", "-f", "-t", "0", id.trim()]).output().unwrap();
+        output
+    } else {
+        run("--rm", &PROBE)
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "podman: {errors}");
+    Some(parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Every way in which the one listing allows more than the other.
+pub fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
+    let mut looser = Vec::new();
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let more = bits(ours, set) & !bits(theirs, set);
+        let known = if matches!(set, "CapInh" | "CapAmb") { 0 } else { DOCKERS };
+        if more & !known != 0 {
+            looser.push(format!("{set}: {more:x} more"));
+        }
+    }
+    for fact in ["Seccomp"] {
+        if one(ours, fact) < one(theirs, fact) {
+            looser.push(format!("{fact}: {} < {}", one(ours, fact), one(theirs, fact)));
+        }
+    }
+    // Each of these is something that a container has; none may be ours alone.
+    for name in ["writable", "unmasked", "device", "usable", "fd", "abstract", "group"] {
+        let none = BTreeSet::new();
+        let theirs = theirs.get(name).unwrap_or(&none);
+        for fact in ours.get(name).unwrap_or(&none).difference(theirs) {
+            looser.push(format!("{name}: {fact}"));
+        }
+    }
+    // A namespace that theirs doesn't share with the host.
+    for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        let key = format!("ns/{name}");
+        let hosts = std::fs::read_link(format!("/proc/self/{key}")).unwrap();
+        let shared = |listing: &Listing| one(listing, &key) == hosts.to_str().unwrap();
+        if shared(ours) && !shared(theirs) {
+            looser.push(format!("{key}: the host's"));
+        }
+    }
+    for (name, results) in ours.iter().filter(|(name, _)| name.starts_with("try/")) {
+        if results.contains("ok") && theirs.get(name).is_some_and(|theirs| !theirs.contains("ok")) {
+            looser.push(format!("{name}: allowed"));
+        }
+    }
+    looser
+}
