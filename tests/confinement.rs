@@ -428,6 +428,7 @@ fn devices_as_asked() {
 fn a_user_of_the_host_can_read_or_reach_nothing() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "echo secret; exec sleep 600"]);
+    support::eventually("it has said so", || host.mydocker(["logs", "c"]).text() == "secret");
     let find = |args: &[&str]| {
         let mut find = Command::new("find");
         find.arg(host.state_root()).arg(host.run_root()).args(args);

@@ -5,6 +5,9 @@ use super::peers::{Bench, CRUN, PODMAN, RUNC, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, take, time};
 
+/// Ourselves, with a user namespace.
+const MAPPED: &str = "mydocker --userns auto";
+
 pub fn measure(bench: &Bench, table: &mut Table) {
     let floor = Floor::new(bench.dir.join("floor"), bench.root());
     let bundle = bench.bundle("true", &["true"]);
@@ -23,9 +26,23 @@ pub fn measure(bench: &Bench, table: &mut Table) {
         }));
     }
     contenders.push(Contender::new("the floor", || floor.turn()));
+    contenders.push(Contender::new(MAPPED, || {
+        time(bench.us().args([
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--userns",
+            "auto",
+            "bb",
+            "true",
+        ]))
+    }));
     let figures = take("run", bench.rounds, contenders);
     let ours = Value::Milliseconds(figures.median(US));
-    for (peer, theirs) in figures.peers() {
+    let mapped = Value::Milliseconds(figures.median(MAPPED));
+    table.against("run --rm --userns auto IMAGE true", mapped, "without", ours, Budget::None);
+    for (peer, theirs) in figures.peers().filter(|(peer, _)| *peer != MAPPED) {
         let budget = match peer {
             CRUN => Budget::AtMost(0.5),
             "the floor" => Budget::AtMost(2.5),

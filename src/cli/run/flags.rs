@@ -389,7 +389,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("userns", "auto|UID:GID:SIZE", "Its root is another user of the host", |a, v| {
+    F::value("userns", "MODE", "auto, host or UID:GID:SIZE: its root is nobody outside", |a, v| {
         a.options.userns = parse_userns(v)?;
         Ok(())
     })
