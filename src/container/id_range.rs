@@ -1,5 +1,6 @@
 //! Ranges of the host's user and group IDs that containers with `--userns auto` have for their own:
-//! `ids/<first UID>`, a symbolic link to the container's id for each that is given out.
+//! `ids/<first UID>`, a symbolic link for each that is given out, to the beginning of the container's
+//! id: so short that it needs no block of the disk.
 //!
 //! Making the link is the allocation, so that no range is ever given twice; it lasts as long as the
 //! container, running or not. One that was left behind (a kill, a power cut) is taken back when no
@@ -15,13 +16,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::record::{Files, Record, is_id};
+use super::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::runtime::spec::IdMap;
 use crate::store::{self, Roots};
 
 /// As many as any distribution's image has: up to `nobody`, 65534.
 const SIZE: u32 = 1 << 16;
+/// So much of an id tells whose a range is.
+const KEPT_DIGITS: usize = 32;
 /// Whose entries in /etc/subuid and /etc/subgid are ours.
 const USER: &str = "mydocker";
 /// 0x7000_0000 to 0x7ffc_ffff, 4,093 ranges.
@@ -133,7 +136,7 @@ fn take_free(roots: &Roots, pool: &Pool, id: &str) -> Result<Option<IdMap>> {
 /// Makes the lease unless another has it.
 pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
     let path = path(roots, ids);
-    match std::os::unix::fs::symlink(id, &path) {
+    match std::os::unix::fs::symlink(kept(id), &path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true).context(|| format!("make {}", path.display())),
     }
@@ -141,9 +144,9 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
 
 /// Gives a range back, if it is still the container's.
 pub fn release(roots: &Roots, ids: &IdMap, id: &str) -> Result<()> {
-    match owner(&path(roots, ids)) {
-        Some(owner) if owner == id => store::remove_file(&path(roots, ids)),
-        _ => Ok(()),
+    match is_leased(roots, ids, id) {
+        true => store::remove_file(&path(roots, ids)),
+        false => Ok(()),
     }
 }
 
@@ -157,16 +160,18 @@ pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
 
 /// Whether the range is the container's.
 pub fn is_leased(roots: &Roots, ids: &IdMap, id: &str) -> bool {
-    owner(&path(roots, ids)).is_some_and(|owner| owner == id)
+    owner(&path(roots, ids)).is_some_and(|owner| owner == kept(id))
 }
 
 /// The leases of containers that are no more.
 pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
-    let leases = store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name));
-    let is_lost = |path: &PathBuf| {
-        owner(path).is_none_or(|id| !is_id(&id) || !Files::new(roots, &id).dir.exists())
-    };
-    Ok(leases.filter(is_lost).collect())
+    // The containers after the leases: who is just being made has a directory before a lease.
+    let leases: Vec<PathBuf> =
+        store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name)).collect();
+    let containers: HashSet<String> =
+        all_ids(roots)?.iter().map(|id| kept(id).to_owned()).collect();
+    let is_lost = |path: &PathBuf| owner(path).is_none_or(|id| !containers.contains(&id));
+    Ok(leases.into_iter().filter(is_lost).collect())
 }
 
 /// A range of the user's own choice: not the host's root's, and none that `lease` may give out.
@@ -192,6 +197,10 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
     Ok(())
 }
 
+fn kept(id: &str) -> &str {
+    id.get(..KEPT_DIGITS).unwrap_or(id)
+}
+
 fn path(roots: &Roots, ids: &IdMap) -> PathBuf {
     roots.ids().join(ids.uid.to_string())
 }
@@ -210,6 +219,7 @@ fn random() -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::record::Files;
 
     fn entry(user: &str, first: u32, count: u32) -> (String, Range) {
         (user.to_owned(), Range { first, count })
