@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -141,6 +142,37 @@ fn a_wrong_manifest_is_refused() {
     });
     let name = proxy.name(&format!("app@{digest}"));
     host.mydocker(["pull", &name]).exits(125).stderr_has("sends a manifest with the digest");
+}
+
+/// The layer's bytes are those that the manifest names, but its tar isn't the one that the config
+/// states: who looks at one of the two alone would be given another layer than was signed.
+#[test]
+fn a_layer_that_the_config_does_not_state_is_refused() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[layer(Packing::Gzip, "v", "1")], "app:1");
+    let remote = format!("docker://{}", registry.name("app:1"));
+    let inspect = ["inspect", "--raw", "--tls-verify=false", &remote];
+    let raw = Command::new("skopeo").args(inspect).output().unwrap();
+    let raw = String::from_utf8(raw.stdout).unwrap();
+    let (_, layers) = raw.split_once("\"layers\":").unwrap();
+    let config = format!(
+        r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{}"]}}}}"#,
+        sha256(b"another")
+    );
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"digest":"sha256:{}","size":{}}},"layers":{layers}"#,
+        sha256(config.as_bytes()),
+        config.len()
+    );
+    let target = format!("/blobs/sha256:{}", sha256(config.as_bytes()));
+    let proxy = Proxy::before(&registry.address, move |asked, _| match &asked.target {
+        path if path.contains("/manifests/") => Fault::Document("", manifest.clone()),
+        path if path.ends_with(&target) => Fault::Document("", config.clone()),
+        _ => Fault::None,
+    });
+    host.mydocker(["pull", &proxy.name("app:1")]).exits(125).stderr_has("its tar has the digest");
+    assert_eq!(visible(&host), 0);
 }
 
 #[test]
