@@ -31,7 +31,10 @@ impl Output {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary);
+        // Where others can write too, as in /tmp, one of them may have laid a link under that name.
+        // What is there now is theirs, or of a process that was killed.
+        let _ = std::fs::remove_file(&temporary);
+        let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
         Ok(Output::new(file.context(context)?, Some((temporary, path.to_owned()))))
     }
 

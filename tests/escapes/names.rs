@@ -200,6 +200,28 @@ fn nothing_of_an_image_commands_the_terminal() {
     host.mydocker(["network", "rm", "n"]);
 }
 
+/// A user of the host who guesses the name under which an archive is written lays a link there.
+#[test]
+fn an_archive_is_written_through_no_link() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    host.mydocker(["create", "--name", "box", "bb", "true"]);
+    for line in [["save", "bb"], ["export", "box"]] {
+        let out = host.scratch().join("out");
+        let mydocker = host.command([line[0], "-o", out.to_str().unwrap(), line[1]]);
+        let script = format!(
+            "ln -s {}/secret {}/.out.$$.tmp && exec \"$@\"",
+            canary.display(),
+            host.scratch().display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(mydocker.get_program()).args(mydocker.get_args());
+        super::call(command).stdout("");
+        assert!(std::fs::metadata(&out).unwrap().len() > 100_000, "{line:?}");
+        assert_eq!(std::fs::read_to_string(canary.join("secret")).unwrap(), CANARY, "{line:?}");
+    }
+}
+
 #[test]
 fn environment_files_are_lines_of_names_and_values() {
     let host = Host::with_busybox();
