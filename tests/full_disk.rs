@@ -1,11 +1,15 @@
 //! A disk without room: whatever step meets it fails with a clear line and leaves nothing half
 //! made, what runs goes on, and nothing keeps `stop`, `rm` and the prunes from making room.
 
+#[path = "registry/server.rs"]
+#[allow(dead_code)]
+mod server;
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use server::{Packing, Registry, base, layer, noise};
 use support::Host;
 
 /// A small ext4 on a loop device, mounted as the host's state root.
@@ -80,31 +84,101 @@ fn small_host() -> (Host, SmallDisk, PathBuf) {
     (host, disk, archive)
 }
 
-#[test]
-fn import_at_every_degree_of_fullness() {
-    let (host, disk, archive) = small_host();
-    let archive = archive.to_str().unwrap();
+/// Lets `command`, which makes an image, meet the full disk at every step: with no room at all, then
+/// with a little more each time, until it has enough. It fails with one line that tells why, makes
+/// nothing by half, and succeeds as soon as there is room. `undo` removes what it made.
+fn meets_a_full_disk(host: &Host, disk: &SmallDisk, step: usize, command: &[&str], undo: &[&str]) {
     host.mydocker(["ps"]);
+    let images = host.mydocker(["images", "-q"]).text();
     let mut failures = 0;
-    for kilobytes in (0..4096).step_by(128) {
+    for kilobytes in (0..8192).step_by(step) {
         disk.leave(kilobytes);
         let before = tree(&disk.mount).len();
-        let done = host.mydocker(["import", archive, "bb"]);
-        if done.status() != 0 {
-            failures += 1;
-            host.mydocker(["images", "-q"]).stdout("");
-            let after = tree(&disk.mount).len();
-            // `images` itself and its lock may have come to be.
-            assert!(after <= before + 8, "{kilobytes} KB: {:#?}", tree(&disk.mount));
-            host.mydocker(["system", "check"]).stdout("");
-        } else {
-            host.mydocker(["rmi", "bb"]);
+        let done = host.mydocker(command);
+        if done.succeeded() {
+            host.mydocker(undo);
+            break;
         }
+        failures += 1;
+        done.exits(125).complains("No space left on device");
+        assert_eq!(host.mydocker(["images", "-q"]).text(), images);
+        // What a pull brought is kept for the next one, until room is wanted.
+        host.mydocker(["image", "prune", "-f"]);
+        // Directories and locks may have come to be.
+        let after = tree(&disk.mount).len();
+        assert!(after <= before + 8, "{kilobytes} KB: {:#?}", tree(&disk.mount));
+        host.mydocker(["system", "check"]).stdout("");
     }
     assert!(failures > 0);
     disk.make_room();
-    host.mydocker(["import", archive, "bb"]);
-    host.mydocker(["run", "--rm", "bb", "echo", "room"]).stdout("room\n");
+    host.mydocker(command);
+    host.mydocker(undo);
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn import_at_every_degree_of_fullness() {
+    let (host, disk, archive) = small_host();
+    let import = ["import", archive.to_str().unwrap(), "bb"];
+    meets_a_full_disk(&host, &disk, 128, &import, &["rmi", "bb"]);
+}
+
+#[test]
+fn load_at_every_degree_of_fullness() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    let saved = host.scratch().join("saved.tar");
+    host.mydocker(["save", "-o", saved.to_str().unwrap(), "bb"]);
+    host.mydocker(["rmi", "bb"]);
+    let load = ["load", "-i", saved.to_str().unwrap()];
+    meets_a_full_disk(&host, &disk, 128, &load, &["rmi", "bb"]);
+}
+
+#[test]
+fn pull_at_every_degree_of_fullness() {
+    let (host, disk, _) = small_host();
+    let registry = Registry::plain(&host);
+    let name = registry.name("bb");
+    registry.fill_with(&[base(), layer(Packing::Gzip, "noise", noise(1, 1 << 20))], "bb");
+    meets_a_full_disk(&host, &disk, 128, &["pull", "-q", &name], &["rmi", &name]);
+}
+
+#[test]
+fn commit_at_every_degree_of_fullness() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    let script = "head -c 500000 /dev/urandom >/new; rm /etc/group";
+    host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]);
+    meets_a_full_disk(&host, &disk, 32, &["commit", "c", "made"], &["rmi", "made"]);
+}
+
+/// What is asked for to make room works where there is none, and so does what is needed to live on.
+#[test]
+fn a_full_disk_blocks_neither_stop_nor_rm_nor_prune() {
+    let (host, disk, archive) = small_host();
+    host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
+    host.mydocker(["tag", "bb", "spare"]);
+    for name in ["a", "b", "c"] {
+        host.mydocker(["run", "-d", "--name", name, "-v", "/data", "bb", "sleep", "1000"]);
+    }
+    host.mydocker(["network", "create", "unused"]);
+    disk.leave(0);
+    host.mydocker(["exec", "a", "echo", "on"]).stdout("on\n");
+    host.mydocker(["stop", "-t", "0", "a"]).stdout("a\n");
+    host.mydocker(["kill", "b"]);
+    host.mydocker(["rm", "-f", "c"]).stdout("c\n");
+    host.mydocker(["rm", "-v", "a"]).stdout("a\n");
+    host.mydocker(["wait", "b"]).stdout("137\n");
+    host.mydocker(["container", "prune", "-f"]);
+    host.mydocker(["volume", "prune", "-af"]);
+    host.mydocker(["network", "prune", "-f"]);
+    host.mydocker(["rmi", "spare"]);
+    host.mydocker(["image", "prune", "-af"]);
+    host.mydocker(["system", "prune", "-f"]);
+    host.mydocker(["system", "check"]).stdout("");
+    disk.make_room();
+    host.mydocker(["ps", "-aq"]).stdout("");
+    host.mydocker(["images", "-q"]).stdout("");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod run;
 mod size;
 mod table;
 mod turns;
+mod wear;
 
 /// The product's own calls, by which the floor does what the product does.
 #[path = "../../src/sys"]
@@ -35,7 +36,7 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 8] = [
+const TOPICS: [Topic; 9] = [
     ("run", run::measure),
     ("exec", exec::measure),
     ("network", network::measure),
@@ -43,6 +44,7 @@ const TOPICS: [Topic; 8] = [
     ("many", many::measure),
     ("output", output::measure),
     ("images", images::measure),
+    ("wear", wear::measure),
     ("size", size::measure),
 ];
 

@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 pub enum Value {
     Milliseconds(f64),
     KiB(f64),
+    Count(f64),
     MBPerSecond(f64),
     Times(f64),
 }
@@ -14,7 +15,11 @@ pub enum Value {
 impl Value {
     fn number(self) -> f64 {
         match self {
-            Value::Milliseconds(n) | Value::KiB(n) | Value::MBPerSecond(n) | Value::Times(n) => n,
+            Value::Milliseconds(n)
+            | Value::KiB(n)
+            | Value::Count(n)
+            | Value::MBPerSecond(n)
+            | Value::Times(n) => n,
         }
     }
 }
@@ -25,6 +30,7 @@ impl Display for Value {
             Value::Milliseconds(n) if n < 1000.0 => format!("{n:.2} ms"),
             Value::Milliseconds(n) => format!("{:.2} s", n / 1000.0),
             Value::KiB(n) => format!("{n:.0} KiB"),
+            Value::Count(n) => format!("{n:.0}"),
             Value::MBPerSecond(n) => format!("{n:.0} MB/s"),
             Value::Times(n) => format!("{n:.2}"),
         };
@@ -82,6 +88,8 @@ impl Table {
             Some((peer, theirs)) => (peer, theirs.to_string()),
             None => ("", String::new()),
         };
+        // Of nothing to nothing there is none.
+        let ratio = ratio.filter(|ratio| !ratio.is_nan());
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
         self.lines.push(format!(
             "{what:<40} {ours:>11}  {peer:<11} {theirs:>11} {ratio:>9}  {limit:>12}  {verdict}"

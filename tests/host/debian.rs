@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::run;
 
@@ -69,6 +70,12 @@ impl Suite {
 
     /// Appears by rename once complete, so that an interrupted run leaves nothing half there.
     fn unpack(self, work: &Path, package: &str, to: &Path) {
+        // Hosts are made two at a time.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock().unwrap();
+        if to.exists() {
+            return;
+        }
         println!("fetching {package} of {}/{}", self.release, self.architecture);
         let directory = self.directory(work);
         let download = directory.join("download");

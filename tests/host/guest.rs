@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// A guest that says nothing for so long hangs.
-const MAX_SILENCE: Duration = Duration::from_secs(180);
+const MAX_SILENCE: Duration = Duration::from_secs(90);
 
 pub struct Guest {
     child: Child,
@@ -145,6 +145,12 @@ impl Guest {
         output.push_str(&self.expect("@@end ")?);
         let status = self.expect("\n")?;
         Ok((output, status))
+    }
+
+    /// Has the guest's init take it down, and waits for that.
+    pub fn shut_down(mut self) {
+        self.send("poweroff\n");
+        while self.receive(MAX_SILENCE).is_ok() {}
     }
 
     /// Pulls the plug.

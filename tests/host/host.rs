@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::chance::Chance;
 use crate::debian::{BOOKWORM, BULLSEYE, Suite};
 use crate::guest::{Guest, Machine, disk};
 use crate::registry::Registry;
 use crate::run;
+use crate::tools;
 use crate::tree::{Tree, blank};
 
 /// A small host, and what is to hold there.
@@ -21,9 +23,16 @@ pub struct Host {
     pub command_line: &'static str,
     /// /dev/vda and so on, after the root's where that is a disk.
     pub disks: &'static [Disk],
+    /// Of an image `big` in the registry; 0: there is none.
+    pub big_megabytes: usize,
     /// Runs once, before the checks: mounts and the like.
     pub set_up: &'static str,
+    /// Variables that the checks' shell has.
+    pub environment: &'static str,
     pub checks: Vec<Check>,
+    /// If there are any: the host shuts down after the others and boots again, `mydocker boot` and
+    /// `mydocker halt` being in its inittab.
+    pub checks_after_reboot: Vec<Check>,
 }
 
 pub enum Root {
@@ -54,8 +63,8 @@ pub struct Check {
     pub typed: &'static [(&'static str, &'static str)],
 }
 
-/// What every guest can load if its kernel has it.
-const MODULES: [&str; 32] = [
+/// What a guest needs to boot and to run containers.
+const FEW_MODULES: [&str; 8] = [
     "virtio_pci",
     "virtio_blk",
     "9p",
@@ -63,6 +72,11 @@ const MODULES: [&str; 32] = [
     "crc32c_generic",
     "crc32_generic",
     "ext4",
+    "overlay",
+];
+
+/// What guests that aren't short of memory load besides, if their kernel has it.
+const MODULES: [&str; 24] = [
     "f2fs",
     "squashfs",
     "vfat",
@@ -70,7 +84,6 @@ const MODULES: [&str; 32] = [
     "nls_ascii",
     "nls_iso8859_1",
     "loop",
-    "overlay",
     "veth",
     "bridge",
     "br_netfilter",
@@ -99,6 +112,12 @@ impl Host {
         let machine = self.machine(work, binary);
         let images = self.disks(work, &self.directory(work), binary);
         machine.boot(&images.iter().map(|image| disk(image)).collect::<Vec<_>>())
+    }
+
+    /// Boots again from the root disk as it was left.
+    pub fn boot_again(&self, work: &Path, binary: &Path) -> Guest {
+        let image = self.directory(work).join("root.img");
+        self.machine(work, binary).boot(&[disk(&image)])
     }
 
     /// Where this host's files are made.
@@ -158,8 +177,15 @@ impl Host {
         }
         tree.program("bin/mydocker", fs::read(binary).unwrap());
         tree.program("bin/agent", include_str!("guest/agent"));
+        tree.program("bin/eventually", include_str!("guest/eventually"));
         let console = if self.suite.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" };
-        tree.file("etc/inittab", format!("{console}::respawn:/bin/agent\n"));
+        let mut inittab = "::sysinit:/bin/agent set-up\n".to_owned();
+        if !self.checks_after_reboot.is_empty() {
+            // The README's recipe.
+            inittab.push_str("::once:/bin/mydocker boot\n::shutdown:/bin/mydocker halt\n");
+        }
+        inittab.push_str(&format!("{console}::respawn:/bin/agent\n"));
+        tree.file("etc/inittab", inittab);
         tree
     }
 
@@ -179,7 +205,11 @@ impl Host {
         tree.program("init", include_str!("guest/init"));
         tree.character_device("dev/console", 5, 1);
         let mut order = String::new();
-        for module in self.suite.kernel(work).modules(&MODULES) {
+        let mut modules = FEW_MODULES.to_vec();
+        if self.memory_megabytes > 128 {
+            modules.extend(MODULES);
+        }
+        for module in self.suite.kernel(work).modules(&modules) {
             let name = module.file_name().unwrap().to_str().unwrap();
             tree.file(&format!("modules/{name}"), fs::read(&module).unwrap());
             order.push_str(name);
@@ -201,17 +231,36 @@ impl Host {
         };
         fs::write(share.join("root"), format!("root={root}\n")).unwrap();
         fs::write(share.join("setup"), self.set_up).unwrap();
-        for check in &self.checks {
+        fs::write(share.join("environment"), self.environment).unwrap();
+        for check in self.checks.iter().chain(&self.checks_after_reboot) {
             fs::write(share.join("scripts").join(check.file()), check.script).unwrap();
         }
         if self.suite.architecture == "amd64" {
-            fs::copy(std::env::current_exe().unwrap(), share.join("escape")).unwrap();
+            fs::copy(std::env::current_exe().unwrap(), share.join("tools")).unwrap();
+            for name in tools::NAMES {
+                std::os::unix::fs::symlink("tools", share.join(name)).unwrap();
+            }
+            // Valid from this moment on.
+            let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
+                        -subj /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out \
+                        tls.crt";
+            run(Command::new("openssl").args(line.split_whitespace()).current_dir(&share));
         }
         // Bullseye's static busybox doesn't look into /etc/hosts: its libc wants a library for that.
         let suite = if self.suite == BULLSEYE { BOOKWORM } else { self.suite };
         busybox_image(&suite.busybox(work), &share.join("bb.tar"));
         let registry = Registry::new(share.join("registry"), self.suite.architecture);
         registry.put("bb", "latest", &[&share.join("bb.tar")]);
+        if self.big_megabytes > 0 {
+            let mut chance = Chance::new(1);
+            let noise: Vec<u8> = (0..1 << 20).map(|_| chance.below(256) as u8).collect();
+            let names: Vec<String> =
+                (0..self.big_megabytes).map(|number| format!("etc/noise{number}")).collect();
+            let files: Vec<(&str, &[u8])> =
+                names.iter().map(|name| (name.as_str(), noise.as_slice())).collect();
+            layer_of(&share.join("big.tar"), &files);
+            registry.put("big", "latest", &[&share.join("bb.tar"), &share.join("big.tar")]);
+        }
         share
     }
 }

@@ -8,23 +8,29 @@
 //! target/hosts, so that a second run needs no network.
 
 mod blocklog;
+mod boot;
 mod chance;
 mod checks;
 mod debian;
-mod escape;
 mod guest;
 mod host;
 mod hosts;
+mod images;
+mod ports;
 mod power;
 mod registry;
 mod table;
+mod tools;
 mod tree;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use host::Host;
+use guest::Guest;
+use host::{Check, Host};
 use table::Outcome;
 
 struct Arguments {
@@ -36,8 +42,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().next().is_some_and(|name| name.ends_with("/escape")) {
-        escape::main();
+    let name = std::env::args().next().unwrap_or_default();
+    if tools::run(name.rsplit('/').next().unwrap_or_default()) {
         return ExitCode::SUCCESS;
     }
     let arguments = arguments();
@@ -46,8 +52,8 @@ fn main() -> ExitCode {
     let chosen = |host: &&Host| {
         arguments.hosts.is_empty() || arguments.hosts.iter().any(|name| name == host.name)
     };
-    let mut results: Vec<Outcome> =
-        hosts.iter().filter(chosen).map(|host| test(host, &work, &arguments)).collect();
+    let hosts: Vec<&Host> = hosts.iter().filter(chosen).collect();
+    let mut results = side_by_side(&hosts, |host| test(host, &work, &arguments));
     if arguments.hosts.is_empty() || arguments.hosts.iter().any(|name| name == "power") {
         let Arguments { binary, rounds, seed, .. } = &arguments;
         results.push(power::test(&work, binary, *rounds, *seed));
@@ -57,6 +63,27 @@ fn main() -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// Does `work` for each, two at a time: a guest is busy on one processor. Gives the results in order.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    const WORKERS: usize = 2;
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(number) else { break };
+                    let result = work(item);
+                    done.lock().unwrap().push((number, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn arguments() -> Arguments {
@@ -82,7 +109,6 @@ fn arguments() -> Arguments {
 }
 
 fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
-    println!("{}: {}", host.name, host.about);
     let begun = Instant::now();
     let mut outcome = Outcome {
         host: host.name,
@@ -91,34 +117,51 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
         seconds: 0.0,
         checks: Vec::new(),
     };
-    let mut guest = host.boot(work, &binary_for(host, &arguments.binary));
-    match guest.expect("@@ready\n") {
-        Ok(said) if said.trim().is_empty() => {}
-        Ok(said) => println!("    at boot: {}", said.trim()),
+    // Printed at once at the end: another host is tested meanwhile.
+    let mut said = format!("{}: {}\n", host.name, host.about);
+    let binary = binary_for(host, &arguments.binary);
+    let mut guest = host.boot(work, &binary);
+    let ready = guest.expect("@@ready\n");
+    outcome.boot_seconds = begun.elapsed().as_secs_f64();
+    match ready {
+        Ok(words) if words.trim().is_empty() => {}
+        Ok(words) => said.push_str(&format!("    at boot: {}\n", words.trim())),
         Err(reason) => {
+            println!("{said}    {reason}");
             outcome.checks.push(("boot", Err(reason)));
             return outcome;
         }
     }
-    outcome.boot_seconds = begun.elapsed().as_secs_f64();
-    for check in &host.checks {
-        let at = Instant::now();
-        let verdict = guest.run(&check.file(), check.typed).and_then(|(output, status)| {
-            for line in output.lines() {
-                if arguments.verbose || line.starts_with("measured: ") {
-                    println!("    {line}");
+    let mut go_through = |guest: &mut Guest, checks: &[Check]| {
+        for check in checks {
+            let at = Instant::now();
+            let verdict = guest.run(&check.file(), check.typed).and_then(|(output, status)| {
+                for line in output.lines() {
+                    if arguments.verbose || line.starts_with("measured: ") {
+                        said.push_str(&format!("    {line}\n"));
+                    }
                 }
+                check.judge(&output, &status)
+            });
+            let word = if verdict.is_ok() { "ok" } else { "FAILED" };
+            let seconds = at.elapsed().as_secs_f64();
+            said.push_str(&format!("  {:<34} {word:<7} {seconds:5.1} s\n", check.name));
+            if let Err(reason) = &verdict {
+                said.push_str(&format!("    {}\n", reason.trim_end().replace('\n', "\n    ")));
             }
-            check.judge(&output, &status)
-        });
-        let word = if verdict.is_ok() { "ok" } else { "FAILED" };
-        println!("  {:<34} {word:<7} {:5.1} s", check.name, at.elapsed().as_secs_f64());
-        if let Err(reason) = &verdict {
-            println!("    {}", reason.trim_end().replace('\n', "\n    "));
+            outcome.checks.push((check.name, verdict));
         }
-        outcome.checks.push((check.name, verdict));
+    };
+    go_through(&mut guest, &host.checks);
+    if !host.checks_after_reboot.is_empty() {
+        guest.shut_down();
+        let mut guest = host.boot_again(work, &binary);
+        // What isn't ready answers nothing.
+        let _ = guest.expect("@@ready\n");
+        go_through(&mut guest, &host.checks_after_reboot);
     }
     outcome.seconds = begun.elapsed().as_secs_f64();
+    print!("{said}");
     outcome
 }
 

@@ -151,9 +151,12 @@ fn host() -> Host {
         root: Root::Initramfs,
         command_line: "",
         disks: &[],
+        big_megabytes: 0,
         set_up: "mkdir -p /var/lib/mydocker
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup\n",
+        environment: "",
         checks: Vec::new(),
+        checks_after_reboot: Vec::new(),
     }
 }
 
@@ -299,7 +302,7 @@ impl Bench {
         let kind = KINDS[number % KINDS.len()];
         let mut chance = Chance::new(seed);
         let steps = script(&mut chance);
-        let patience = Duration::from_millis(500 + chance.below(9_500));
+        let patience = Duration::from_millis(2_000 + chance.below(10_000));
         fs::write(self.machine.share.join("mount"), kind.mount).unwrap();
         let base = self.base(kind);
         let log = self.work(&base, &steps, patience);

@@ -46,4 +46,8 @@ pub fn print(outcomes: &[Outcome]) {
     for outcome in outcomes {
         println!("{:>3}: {}", outcome.host, outcome.about);
     }
+    let checks = outcomes.iter().map(|outcome| outcome.checks.len()).sum::<usize>();
+    let failed = outcomes.iter().map(Outcome::failures).sum::<usize>();
+    // Alone on its line, for whoever counts.
+    println!("\n{} passed, {failed} failed, 0 skipped", checks - failed);
 }
