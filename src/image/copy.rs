@@ -12,7 +12,7 @@ use super::tar::Writer;
 use super::tree::{Form, STACK, TreeWriter};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::spec::IdMap;
+use crate::runtime::ids::IdMap;
 
 const BUFFER: usize = 128 << 10;
 

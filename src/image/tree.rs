@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use super::attributes::is_overlays;
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::error::{Context, Result, fail};
-use crate::runtime::spec::IdMap;
+use crate::runtime::ids::IdMap;
 
 /// Deepest directory; each level holds a descriptor.
 const MAX_DEPTH: usize = 900;

@@ -26,7 +26,7 @@ use super::attributes::{set_attributes, set_attributes_by_name, times};
 use super::recipe::Recorder;
 use super::tar::{Entry, Kind, Reader};
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::spec::IdMap;
+use crate::runtime::ids::IdMap;
 use crate::sys::beneath;
 
 /// How much one archive may be.

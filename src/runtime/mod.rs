@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod copy_up;
 mod devices;
 pub mod exec;
+pub mod ids;
 mod init;
 pub mod label;
 mod mounts;

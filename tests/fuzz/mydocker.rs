@@ -9,6 +9,10 @@ pub mod error;
 pub mod image;
 #[path = "../../src/json.rs"]
 pub mod json;
+#[path = "../../src/runtime"]
+pub mod runtime {
+    pub mod ids;
+}
 #[path = "../../src/store/mod.rs"]
 pub mod store;
 #[path = "../../src/sys/mod.rs"]

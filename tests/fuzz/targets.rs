@@ -231,6 +231,27 @@ mod tests {
         assert!(count > 0, "no inputs in {}", dir.display());
     }
 
+    /// What the sources here use of others is in `mydocker.rs` too: nobody builds that but a fuzzer.
+    #[test]
+    fn a_fuzzer_has_all_that_it_needs() {
+        const HAS: [&str; 6] = ["error", "json", "runtime::ids", "store", "sys", "time"];
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let without_registries =
+            |path: &PathBuf| !["pull.rs", "push.rs"].iter().any(|name| path.ends_with(name));
+        let below = |dir: &str| {
+            let entries = fs::read_dir(src.join(dir)).unwrap().map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
+        };
+        let files = ["image", "image/tar", "store", "sys"].into_iter().flat_map(below);
+        for path in files.filter(without_registries) {
+            let text = fs::read_to_string(&path).unwrap();
+            for used in text.lines().filter_map(|line| line.strip_prefix("use crate::")) {
+                let has = HAS.iter().any(|module| used.starts_with(module));
+                assert!(has, "{}: crate::{used}", path.display());
+            }
+        }
+    }
+
     #[test]
     fn archives_that_were_once_trouble_stay_inside() {
         replay_corpus("unpack", unpack);
