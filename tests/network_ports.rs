@@ -123,6 +123,49 @@ fn rules_of_others_cost_us_nothing() {
 }
 
 #[test]
+fn nftables_of_others_make_us_do_nothing() {
+    let host = Host::with_firewall("nftables");
+    let nft = |command: &str| host.machine().run(Side::Here, &["sh", "-ec", command]);
+    // A rule that is made anew has another handle.
+    let ours = || {
+        let listed = nft("nft -a list ruleset");
+        let rules = listed.lines().filter(|line| line.contains("mydocker"));
+        rules.map(str::to_owned).collect::<Vec<_>>()
+    };
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    let made = ours();
+    nft("nft add table ip theirs");
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    assert_eq!(ours(), made);
+    // One of ours is gone, and then none.
+    let table = host.rules_with("table ip mydocker")[0].replace(" {", "");
+    nft(&format!("nft flush chain {} forward", table.replace("table ", "")));
+    assert_ne!(ours().len(), made.len());
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    assert_eq!(ours().len(), made.len());
+}
+
+by_each_firewall!(rules_that_were_never_noted_go_too);
+
+fn rules_that_were_never_noted_go_too(host: Host) {
+    host.idle("first", &[]);
+    host.idle("web", &["-p", "8080:80"]);
+    let id = host.inspect("web", "{{.Id}}");
+    // As if a kill had come between the rule and the note of it.
+    let path = host.run_root().join("firewall.json");
+    let noted = std::fs::read_to_string(&path).unwrap();
+    let (stamp, _) = noted.split_once("\",\"fingerprint\"").unwrap();
+    let stamp = stamp.rsplit('"').next().unwrap();
+    let forgotten = noted.replace(&format!("\"{id}\""), "").replace(stamp, "other");
+    assert_eq!(forgotten.matches("other").count(), 1);
+    let fingerprint = forgotten.split("\"fingerprint\":\"").nth(1).unwrap();
+    let fingerprint = fingerprint.split('"').next().unwrap();
+    std::fs::write(&path, forgotten.replace(fingerprint, "")).unwrap();
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!(host.rules_with(&id), [""; 0]);
+}
+
+#[test]
 fn the_old_iptables_does_as_well() {
     let host = Host::with_firewall("iptables");
     let legacy = host.scratch().join("legacy");
