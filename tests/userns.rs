@@ -69,13 +69,20 @@ fn its_root_has_no_power_over_the_host() {
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "ALL", "--pid", "host", "-v", &bind];
     let run = run.iter().chain(&["--security-opt", "seccomp=unconfined"]);
     let run = run.chain(&["--security-opt", "systempaths=unconfined", "bb", "sh", "-c"]);
+    // Not this process, which is root of the host: it would end with a guard that fails.
+    let mut victim = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let script = format!(
         "cat /host/secret; kill -9 {pid}; cat /proc/{pid}/environ; ls /proc/{pid}/fd;
          mknod /n c 1 1; echo 1 >/proc/sys/kernel/sysrq; chroot /proc/{pid}/root true;
          nsenter -t {pid} -m true; echo here",
-        pid = std::process::id()
+        pid = victim.id()
     );
-    host.mydocker(run.chain(&[script.as_str()])).stdout("here\n");
+    let seen = host.mydocker(run.chain(&[script.as_str()]));
+    let lives = victim.try_wait().unwrap().is_none();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    seen.stdout("here\n");
+    assert!(lives, "it killed a process of the host");
     // The other way round: nor a file that it leaves there.
     std::fs::set_permissions(host.scratch(), Permissions::from_mode(0o777)).unwrap();
     let run = ["run", "--rm", "--userns", "100000:200000:65536", "-v", &bind, "bb", "sh", "-c"];
