@@ -367,6 +367,10 @@ fn oldest() -> Host {
             boots_networks(),
             no_user_namespaces(),
         ]
-        .concat(),
+        .concat()
+        // The busybox of that time can't hand over an interface to another machine.
+        .into_iter()
+        .filter(|check| check.name != "another machine")
+        .collect(),
     }
 }
