@@ -15,6 +15,8 @@ use support::Host;
 /// A small ext4 on a loop device, mounted as the host's state root.
 struct SmallDisk {
     mount: PathBuf,
+    /// Takes the default network's bridge away, which is found by the state on this disk.
+    prune: Command,
 }
 
 impl SmallDisk {
@@ -25,7 +27,8 @@ impl SmallDisk {
         std::fs::create_dir_all(&mount).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
         run(Command::new("mount").args(["-o", "loop"]).args([&image, &mount]));
-        SmallDisk { mount }
+        let prune = host.command(["network", "prune", "--force"]);
+        SmallDisk { mount, prune }
     }
 
     /// Fills it but for about so many kilobytes.
@@ -55,6 +58,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
+        let _ = self.prune.output();
         let _ = Command::new("umount").arg("-l").arg(&self.mount).status();
     }
 }
