@@ -547,6 +547,8 @@ impl Monitor {
             (Some(Request::Hello { output }), _) => {
                 (client.greeted, client.output) = (true, output);
             }
+            // Whoever types before it greets would be heard while others wait their turn.
+            (Some(_), _) if !client.greeted => return false,
             // What is typed while there is no program goes nowhere, as at a terminal.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {
