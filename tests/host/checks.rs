@@ -244,10 +244,10 @@ pub fn limits() -> Vec<Check> {
         check(
             "devices of v2",
             "head -c 4096 /dev/zero >/tmp/blocks && losetup /dev/loop0 /tmp/blocks
-             mydocker run --rm --net none bb sh -c '
+             mydocker run --rm --net none bb sh -c 'exec 2>&1
                  mknod /tmp/disk b 7 0 && head -c 1 /tmp/disk; echo $?
                  head -c 4 /dev/zero | wc -c; echo x >/dev/null; head -c 4 /dev/urandom | wc -c'
-             mydocker run --rm --net none --device /dev/loop0:/dev/disk:r bb sh -c '
+             mydocker run --rm --net none --device /dev/loop0:/dev/disk:r bb sh -c 'exec 2>&1
                  head -c 512 /dev/disk | wc -c; echo x >/dev/disk'
              mydocker run --rm --net none --privileged bb sh -c '
                  mknod /tmp/disk b 7 0; head -c 512 /tmp/disk | wc -c'",
