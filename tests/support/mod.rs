@@ -280,8 +280,13 @@ impl Drop for Host {
         if let Some(machine) = &self.machine {
             machine.stop();
         }
+        // Podman mounts this directory of its own on itself; a clean-up of its that comes late leaves it.
+        let podmans = self.dir.join("scratch/podman/root/overlay");
         // The last monitor may be on its way out.
-        let clean = is_soon(|| self.leftovers().is_empty());
+        let clean = is_soon(|| {
+            let _ = rustix::mount::unmount(&podmans, rustix::mount::UnmountFlags::DETACH);
+            self.leftovers().is_empty()
+        });
         let leftovers = self.leftovers();
         for mount in &leftovers {
             if let Some(path) = mount.split(' ').nth(4) {
