@@ -303,7 +303,6 @@ fn other_tools_take_what_is_saved_and_it_stays_the_same() {
     let sh = Command::new("sh").args(["-ec", script]).current_dir(host.scratch()).status();
     assert!(sh.unwrap().success());
     host.mydocker(["import", host.scratch().join("twice.tar").to_str().unwrap(), "twice"]);
-    let storage = host.scratch().join("podman");
     for format in ["docker-archive", "oci-archive"] {
         for image in ["dropped", "made:1", "twice"] {
             let saved = host.mydocker(["save", "--format", format, image]).bytes();
@@ -318,17 +317,12 @@ fn other_tools_take_what_is_saved_and_it_stays_the_same() {
                 .output()
                 .expect("apt-get install skopeo");
             assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-            let loaded = Command::new("podman")
-                .arg("--root")
-                .arg(&storage)
-                .arg("--runroot")
-                .arg(host.scratch().join("podman-run"))
+            let loaded = host
+                .podman()
                 .args(["load", "-q", "-i", path])
                 .output()
                 .expect("apt-get install podman");
             assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         }
     }
-    // podman keeps its storage mounted.
-    let _ = rustix::mount::unmount(storage.join("overlay"), rustix::mount::UnmountFlags::DETACH);
 }

@@ -59,10 +59,7 @@ fn start(call: &Invocation) -> Outcome {
     let (args, names) = call.parse(START_FLAGS)?;
     let engine = call.engine()?;
     if !args.attach && !args.interactive {
-        return call.each(&names, |name| {
-            engine.start(name)?;
-            print_line(name)
-        });
+        return call.each_told(&names, |name| engine.start(name));
     }
     let [name] = names.as_slice() else {
         return call
@@ -175,10 +172,7 @@ pub static STOP: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.stop(name, args.timeout, args.signal.as_deref())?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.stop(name, args.timeout, args.signal.as_deref()))
     },
 };
 
@@ -204,10 +198,7 @@ pub static RESTART: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RESTART_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.restart(name, args.timeout)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.restart(name, args.timeout))
     },
 };
 
@@ -238,10 +229,7 @@ pub static KILL: Command = Command {
         let (args, names) = call.parse(KILL_FLAGS)?;
         let engine = call.engine()?;
         let signal = args.signal.as_deref().unwrap_or("KILL");
-        call.each(&names, |name| {
-            engine.kill(name, signal)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.kill(name, signal))
     },
 };
 
@@ -264,10 +252,7 @@ pub static PAUSE: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.pause(name)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.pause(name))
     },
 };
 
@@ -284,10 +269,7 @@ pub static UNPAUSE: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.unpause(name)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.unpause(name))
     },
 };
 
@@ -351,10 +333,7 @@ pub static RM: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.remove(name, args.force, args.volumes)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.remove(name, args.force, args.volumes))
     },
 };
 

@@ -199,6 +199,14 @@ impl Invocation {
         Ok(status)
     }
 
+    /// As `each`, and prints the name of each that it was done to.
+    pub fn each_told(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
+        self.each(names, |name| {
+            act(name)?;
+            output::print_line(name)
+        })
+    }
+
     /// Tells of an error under the command's name.
     pub fn complain(&self, error: &Error) {
         complain(Some(self.command.name), error, self.global.debug);

@@ -368,10 +368,7 @@ pub static RM: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.network_remove(name)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.network_remove(name))
     },
 };
 

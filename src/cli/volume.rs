@@ -209,10 +209,7 @@ pub static RM: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| {
-            engine.volume_remove(name, args.force)?;
-            print_line(name)
-        })
+        call.each_told(&names, |name| engine.volume_remove(name, args.force))
     },
 };
 

@@ -21,15 +21,8 @@ pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
         let copied = Command::new("cp").arg("-a").arg(layer?).arg(&rootfs).status();
         assert!(copied.unwrap().success());
     }
-    let storage = host.scratch().join("podman");
-    let podman = || {
-        let mut command = Command::new("podman");
-        command.arg("--root").arg(storage.join("root"));
-        command.arg("--runroot").arg(storage.join("run"));
-        command
-    };
     let run = |mode: &str, args: &[&str]| {
-        let mut command = podman();
+        let mut command = host.podman();
         command.args(["run", mode, "--network", "none", "--ulimit", "nofile=1024:1024"]);
         command.args(["--ulimit", "nproc=1000:1000", "-e", "PROBE=1", "-v", &mounted_probe()]);
         command.args(flags).arg("--rootfs").arg(&rootfs).args(args).output().unwrap()
@@ -37,8 +30,8 @@ pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     let output = if by_exec {
         let id = run("-d", &["sleep", "1000"]).stdout;
         let id = String::from_utf8(id).unwrap();
-        let output = podman().args(["exec", id.trim()]).args(PROBE).output().unwrap();
-        podman().args(["rm", "-f", "-t", "0", id.trim()]).output().unwrap();
+        let output = host.podman().args(["exec", id.trim()]).args(PROBE).output().unwrap();
+        host.podman().args(["rm", "-f", "-t", "0", id.trim()]).output().unwrap();
         output
     } else {
         run("--rm", &PROBE)

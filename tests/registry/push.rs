@@ -83,10 +83,8 @@ fn what_was_made_here_is_read_by_other_tools() {
         let at = pushed.rfind("sha256:").unwrap();
         let digest = &pushed[at..at + 71];
         // podman and skopeo check every digest on their way, and so do we.
-        let store = host.scratch().join("podman");
         let podman = |args: &[&str]| {
-            let mut podman = Command::new("podman");
-            podman.arg("--root").arg(store.join("root")).arg("--runroot").arg(store.join("run"));
+            let mut podman = host.podman();
             let output = podman.args(["--storage-driver", "vfs"]).args(args).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap().trim().to_owned()

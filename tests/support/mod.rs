@@ -147,6 +147,18 @@ impl Host {
         scratch
     }
 
+    /// Podman, with a storage of the test's own.
+    pub fn podman(&self) -> Command {
+        let mut podman = Command::new("podman");
+        podman.arg("--root").arg(self.podmans().join("root"));
+        podman.arg("--runroot").arg(self.podmans().join("run"));
+        podman
+    }
+
+    fn podmans(&self) -> PathBuf {
+        self.dir.join("scratch/podman")
+    }
+
     /// A file of the test's own.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.scratch().join(name);
@@ -280,8 +292,8 @@ impl Drop for Host {
         if let Some(machine) = &self.machine {
             machine.stop();
         }
-        // Podman mounts this directory of its own on itself; a clean-up of its that comes late leaves it.
-        let podmans = self.dir.join("scratch/podman/root/overlay");
+        // Podman mounts this directory on itself; a clean-up of its that comes late leaves it.
+        let podmans = self.podmans().join("root/overlay");
         // The last monitor may be on its way out.
         let clean = is_soon(|| {
             let _ = rustix::mount::unmount(&podmans, rustix::mount::UnmountFlags::DETACH);
