@@ -379,6 +379,24 @@ fn the_hosts_owner_filters_first(host: Host) {
     answers(&host, Side::Outside, &port, "hello");
 }
 
+by_each_firewall!(state_roots_come_and_go_beside_each_other);
+
+/// What they share, the owner's chain, is made and removed by whoever comes first and goes last.
+fn state_roots_come_and_go_beside_each_other(host: Host) {
+    let others = [host.neighbour(), host.neighbour()];
+    std::thread::scope(|scope| {
+        for host in [&host, &others[0], &others[1]] {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    host.mydocker(["run", "--rm", "bb", "true"]);
+                    host.mydocker(["network", "prune", "-f"]);
+                }
+            });
+        }
+    });
+    assert_eq!(host.rules(), [""; 0]);
+}
+
 #[test]
 fn a_host_that_forwards_nothing_still_works() {
     let host = Host::with_firewall("iptables");

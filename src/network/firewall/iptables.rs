@@ -11,7 +11,9 @@
 //!   port from where the container would answer directly.
 //! - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
 //!
-//! Naming a chain in the text (`:CHAIN - [0:0]`) makes or empties it.
+//! Naming a chain in the text (`:CHAIN - [0:0]`) makes or empties it. What is to be changed goes by
+//! what is there, and others, such as the commands of another state root, may change that before the
+//! kernel has it: then the kernel refuses the whole text, and a new one is made.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -25,6 +27,8 @@ use crate::error::{Context, Result, fail};
 use crate::sys::netfilter;
 
 const USER: &str = "MYDOCKER-USER";
+/// How often a change is made anew because others were at it meanwhile.
+const ATTEMPTS: u32 = 10;
 /// Where the tools are if PATH doesn't lead there.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
@@ -101,6 +105,21 @@ impl Iptables {
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
+    /// Does what `text` makes of all rules that are there; nothing, if that is empty.
+    fn change(&self, family: Family, text: impl Fn(&str) -> String) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let text = text(&self.save(family)?);
+            if text.is_empty() {
+                return Ok(());
+            }
+            match self.restore(family, &text) {
+                Err(_) if attempt < ATTEMPTS => attempt += 1,
+                done => return done,
+            }
+        }
+    }
+
     /// How our chains are reached: table, rule.
     fn jumps(&self) -> [(&'static str, String); 5] {
         let local = "-m addrtype --dst-type LOCAL";
@@ -117,7 +136,8 @@ impl Iptables {
     fn everything(&self, family: Family, rules: &Rules, saved: &str) -> String {
         let mut text = String::from("*filter\n");
         if !has_chain(saved, USER) {
-            line(&mut text, format_args!(":{USER} - [0:0]"));
+            // Refused, not emptied, should it be there by now.
+            line(&mut text, format_args!("-N {USER}"));
         }
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
         line(&mut text, format_args!(":{} - [0:0]", self.input));
@@ -231,7 +251,7 @@ impl Iptables {
         }
     }
 
-    fn change(&self, action: &str, ports: &[PortRule]) -> Result<()> {
+    fn change_ports(&self, action: &str, ports: &[PortRule]) -> Result<()> {
         for family in [Family::V4, Family::V6] {
             let mut ports = ports.iter().filter(|port| family.has(port.to.ip())).peekable();
             if ports.peek().is_none() {
@@ -271,8 +291,10 @@ impl Iptables {
                     line(&mut text, format_args!("-D {rule}"));
                 }
             }
-            // All are emptied first: one that another leads to can't go.
-            chains.iter().for_each(|chain| line(&mut text, format_args!("-F {chain}")));
+            // All of ours are emptied first: one that another leads to can't go.
+            for chain in chains.iter().filter(|chain| **chain != USER) {
+                line(&mut text, format_args!("-F {chain}"));
+            }
             chains.iter().for_each(|chain| line(&mut text, format_args!("-X {chain}")));
             text.push_str("COMMIT\n");
         }
@@ -320,30 +342,26 @@ impl Backend for Iptables {
     }
 
     fn rebuild(&self, rules: &Rules) -> Result<()> {
-        let saved = self.save(Family::V4)?;
-        self.restore(Family::V4, &self.everything(Family::V4, rules, &saved))?;
+        self.change(Family::V4, |saved| self.everything(Family::V4, rules, saved))?;
         if rules.has_ipv6() {
-            let saved = self.save(Family::V6)?;
-            self.restore(Family::V6, &self.everything(Family::V6, rules, &saved))?;
+            self.change(Family::V6, |saved| self.everything(Family::V6, rules, saved))?;
         }
         Ok(())
     }
 
     fn add(&self, ports: &[PortRule]) -> Result<()> {
-        self.change("-A", ports)
+        self.change_ports("-A", ports)
     }
 
     fn remove(&self, ports: &[PortRule]) -> Result<()> {
-        self.change("-D", ports)
+        self.change_ports("-D", ports)
     }
 
     fn erase(&self) -> Result<()> {
         for family in [Family::V4, Family::V6] {
             // Without the tool no rule of ours was ever made.
-            let Ok(saved) = self.save(family) else { continue };
-            let text = self.nothing(&saved);
-            if !text.is_empty() {
-                self.restore(family, &text)?;
+            if self.save(family).is_ok() {
+                self.change(family, |saved| self.nothing(saved))?;
             }
         }
         Ok(())
