@@ -114,5 +114,6 @@ packages:
 	[ -z "$$missing" ] || { echo "make: installing" $$missing; \
 	    command -v apt-get >/dev/null || { \
 	        echo "make: this is no Debian: install these by hand"; exit 1; }; \
-	    $(sudo) apt-get -qq update && $(sudo) env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -qq install --no-install-recommends $$missing >/dev/null; }
+	    apt="apt-get -qq -o Acquire::Retries=3"; \
+	    $(sudo) $$apt update && $(sudo) env DEBIAN_FRONTEND=noninteractive \
+	        $$apt install --no-install-recommends $$missing >/dev/null; }

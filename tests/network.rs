@@ -11,14 +11,6 @@ fn address(host: &Host, name: &str) -> String {
     host.inspect(name, "{{.NetworkSettings.IPAddress}}")
 }
 
-/// What is left of ours in the machine's network: links and rules.
-fn traces(host: &Host) -> String {
-    let machine = host.machine();
-    let links = machine.run(Side::Here, &["ip", "-o", "link"]);
-    let links = links.lines().filter(|line| line.contains("mydocker") || line.contains("mdv"));
-    links.map(str::to_owned).chain(host.rules()).collect::<Vec<_>>().join("\n")
-}
-
 by_each_firewall!(containers_reach_the_host_each_other_and_beyond);
 
 fn containers_reach_the_host_each_other_and_beyond(host: Host) {
@@ -125,7 +117,7 @@ fn a_container_is_on_several_networks_and_changes_them() {
     host.mydocker(["network", "rm", "three"]).exits(1).stderr_has("in use");
     host.mydocker(["rm", "-f", "a", "b", "c"]);
     host.mydocker(["network", "rm", "one", "two", "three"]);
-    eventually("all is gone", || traces(&host).is_empty());
+    eventually("all is gone", || host.traces().is_empty());
 }
 
 #[test]
@@ -246,7 +238,7 @@ fn many_containers_start_at_once_and_leave_nothing_behind(host: Host) {
     let remove = ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str));
     host.mydocker(remove);
     host.mydocker(["network", "rm", "n"]);
-    eventually("all is gone", || traces(&host).is_empty());
+    eventually("all is gone", || host.traces().is_empty());
 }
 
 by_each_firewall!(ipv6_has_all_that_ipv4_has);

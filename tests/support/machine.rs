@@ -194,6 +194,14 @@ impl Host {
         rules
     }
 
+    /// What is left of ours in the machine's network: links and rules.
+    pub fn traces(&self) -> Vec<String> {
+        let links = self.machine().run(Side::Here, &["ip", "-br", "link"]);
+        // By their names alone: what else is told of a link may be like one of ours by chance.
+        let is_ours = |link: &&str| link.starts_with("mydocker") || link.starts_with("mdv");
+        links.lines().filter(is_ours).map(str::to_owned).chain(self.rules()).collect()
+    }
+
     /// Those that mention `what`.
     pub fn rules_with(&self, what: &str) -> Vec<String> {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
