@@ -43,7 +43,7 @@ pub use terminal::Terminal;
 /// The binary under test.
 pub const MYDOCKER: &str = env!("CARGO_BIN_EXE_mydocker");
 /// After so long something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Leaves the test, loudly; in CI, where everything must run, it fails.
 #[macro_export]
