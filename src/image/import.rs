@@ -142,13 +142,13 @@ mod tests {
         let scratch = Scratch::new("import");
         let store = scratch.store();
         let tar = layer("etc/motd", b"hi");
-        let name = Reference::parse("bb:1").unwrap();
+        let name = Reference::parse("box:1").unwrap();
         let config =
             ContainerConfig { cmd: Some(vec!["/bin/sh".into()]), ..ContainerConfig::default() };
         let mut ids = Vec::new();
         for bytes in [tar.clone(), gzip(&tar), zstd(&tar)] {
             let id = store.import(&mut &bytes[..], Some(&name), config.clone(), "from a test");
-            let image = store.resolve("bb:1").unwrap().unwrap();
+            let image = store.resolve("box:1").unwrap().unwrap();
             assert_eq!(image.id, id.unwrap());
             assert_eq!(image.config.config.cmd, Some(vec!["/bin/sh".to_owned()]));
             assert_eq!(image.config.history[0].comment, "from a test");
@@ -158,7 +158,7 @@ mod tests {
         // One layer, however it was compressed.
         assert_eq!(ids[0], ids[1]);
         assert_eq!(ids[0], ids[2]);
-        assert!(store.resolve("bb").unwrap().is_none());
+        assert!(store.resolve("box").unwrap().is_none());
     }
 
     #[test]
