@@ -48,8 +48,7 @@ fn in_the_same_namespaces_and_cgroup() {
     let mut further = host.background(["exec", "c", "sh", "-c", "echo in; sleep 1000; true"]);
     further.expect("in");
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let members = members(&cgroup);
-    assert!(members.len() >= 3, "{members:?} are in the container's cgroup");
+    eventually("three are in the container's cgroup", || members(&cgroup).len() >= 3);
     host.mydocker(["kill", "c"]);
     further.wait().exits(137);
 }

@@ -45,7 +45,9 @@ fn memory_filled_to_the_brim() {
 #[test]
 fn a_log_filled_without_end() {
     let host = attack(&["--log-opt", "max-size=1m"], "yes 'and on and on and on'");
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let id = host.inspect("hostile", "{{.Id}}");
+    let rotated = host.state_root().join("containers").join(id).join("log.1");
+    eventually("its log was rotated", || rotated.exists());
     let logs = host.mydocker(["logs", "--tail", "2", "hostile"]).lines();
     // The last may be half written yet.
     assert_eq!((logs.len(), logs[0].as_str()), (2, "and on and on and on"));

@@ -5,7 +5,7 @@ mod support;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
-use support::Host;
+use support::{Host, eventually};
 
 /// The output of a shell on the host, which must succeed.
 fn sh(script: &str) -> Vec<u8> {
@@ -245,11 +245,12 @@ fn an_images_defaults_are_honoured() {
         "--name",
         "c",
         "d",
-        "trap 'echo usr1; exit 3' USR1; while :; do sleep 0.1; done",
+        "trap 'echo usr1; exit 3' USR1; echo ready; while :; do sleep 0.1; done",
     ]);
-    host.mydocker(["stop", "c"]);
+    eventually("its trap is set", || host.mydocker(["logs", "c"]).text() == "ready");
+    host.mydocker(["stop", "-t", "100", "c"]);
     assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "3");
-    host.mydocker(["logs", "c"]).stdout("usr1\n");
+    host.mydocker(["logs", "c"]).stdout("ready\nusr1\n");
     assert_eq!(host.inspect("c", "{{.Config.Labels.k}}"), "v");
     assert_eq!(host.inspect("c", "{{json .Config.ExposedPorts}}"), "{\"80/tcp\":{}}");
     assert_eq!(host.mydocker(["image", "inspect", "-f", "{{.Config.User}}", "d"]).text(), "12:34");

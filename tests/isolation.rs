@@ -52,9 +52,10 @@ fn anothers_namespaces_after_both_began_anew() {
     let script = "readlink /proc/self/ns/net; exec sleep 1000";
     let two = ["run", "-d", "--name", "two", "--restart", "always", "--net", "container:one"];
     host.mydocker(two.iter().chain(&["bb", "sh", "-c", script]));
+    let logged = || host.mydocker(["logs", "two"]).lines();
+    eventually("the other's first start", || logged().len() == 1);
     host.mydocker(["restart", "-t", "0", "one"]);
     host.kill(host.pid("two"));
-    let logged = || host.mydocker(["logs", "two"]).lines();
     eventually("the other's second start", || logged().len() == 2);
     let theirs = host.mydocker(["exec", "one", "readlink", "/proc/self/ns/net"]).text();
     assert_eq!(logged()[1], theirs);
@@ -118,7 +119,7 @@ fn without_a_network_there_is_loopback() {
     shell(&host, &["--net", "none"], "ip -o link | wc -l; ip -o addr show lo")
         .stdout_has("1\n")
         .stdout_has("127.0.0.1/8");
-    shell(&host, &["--net", "none"], "ping -c 1 -W 5 127.0.0.1 >/dev/null && echo up")
+    shell(&host, &["--net", "none"], "ping -c 1 -W 60 127.0.0.1 >/dev/null && echo up")
         .stdout("up\n");
 }
 

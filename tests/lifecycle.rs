@@ -250,9 +250,11 @@ fn inspect_speaks_docker() {
     }
     let mounts = host.inspect("c", "{{json .Mounts}}");
     assert!(mounts.contains(r#""Destination":"/host""#) && mounts.contains(r#""RW":false"#));
-    let pid = host.pid("c");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    assert_eq!(status, "sleep\x001000\0");
+    let command = format!("/proc/{}/cmdline", host.pid("c"));
+    // An execve has closed its descriptors, by which its success is seen, before this is there.
+    eventually("the PID is the program's", || {
+        std::fs::read_to_string(&command).unwrap() == "sleep\x001000\0"
+    });
     host.mydocker(["inspect", "nobody"]).exits(1);
 }
 

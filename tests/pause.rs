@@ -77,7 +77,7 @@ fn a_stop_signal_is_met_on_the_way_out_of_a_pause() {
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
     eventually("it is ready", || host.mydocker(["logs", "c"]).text().contains("ready"));
     host.mydocker(["pause", "c"]);
-    host.mydocker(["stop", "c"]);
+    host.mydocker(["stop", "-t", "100", "c"]);
     assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "7");
     host.mydocker(["logs", "c"]).stdout("ready\nmet\n");
 }
@@ -101,8 +101,8 @@ fn top_lists_what_runs() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1001 & sleep 1002; true"]);
     eventually("all run", || {
-        let told = host.mydocker(["top", "c"]).text();
-        told.contains(" sleep 1001\n") && told.ends_with(" sleep 1002")
+        let told = host.mydocker(["top", "c"]).lines();
+        [" sleep 1001", " sleep 1002"].iter().all(|end| told.iter().any(|row| row.ends_with(end)))
     });
     let told = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
@@ -124,7 +124,10 @@ fn stats_tell_what_is_used() {
     };
     let percent = |text: String| text.trim_end_matches('%').parse::<f64>().unwrap();
     eventually("it is seen to be busy", || percent(stats("busy", "CPUPerc")) > 1.0);
-    assert!(percent(stats("idle", "CPUPerc")) < percent(stats("busy", "CPUPerc")));
+    // Not while it fills its memory, or while others keep the first one from its CPU.
+    eventually("the other is seen to be idle", || {
+        percent(stats("idle", "CPUPerc")) < percent(stats("busy", "CPUPerc"))
+    });
     assert!(stats("busy", "MemUsage").ends_with(" / 64MiB"), "{}", stats("busy", "MemUsage"));
     eventually("its memory is seen", || {
         let used = stats("idle", "MemUsage");

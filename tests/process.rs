@@ -85,15 +85,14 @@ fn the_entrypoint_goes_before_the_command() {
 #[test]
 fn init_reaps_orphans_and_forwards_signals() {
     let host = Host::with_busybox();
-    let orphans = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; sleep 0.5; \
-        ps -o pid,stat,comm | grep -c ' Z' ; echo $$";
-    let with = shell(&host, &["--init"], orphans).exits(0).lines();
-    assert_eq!(with[0], "0");
-    assert_ne!(with[1], "1");
+    // Until none of them is left, not even as a zombie.
+    let orphans = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; \
+        while ps -o comm | grep -q sleep; do :; done; echo $$";
+    assert_ne!(shell(&host, &["--init"], orphans).exits(0).text(), "1");
     let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
     let mut run = host.background(["run", "--init", "--name", "i", "bb", "sh", "-c", script]);
     run.expect("ready");
-    host.mydocker(["stop", "i"]).stdout("i\n");
+    host.mydocker(["stop", "-t", "100", "i"]).stdout("i\n");
     run.wait().exits(4);
 }
 
@@ -140,8 +139,8 @@ fn the_stop_signal_and_its_patience() {
     let host = Host::with_busybox();
     let script = "trap 'echo hup; exit 3' HUP; trap '' TERM; echo ready; \
         while :; do sleep 0.05; done";
-    let run = ["run", "--stop-signal", "HUP", "--name", "h", "bb", "sh", "-c", script];
-    let mut hup = host.background(run);
+    let run = ["run", "--stop-signal", "HUP", "--stop-timeout", "100", "--name", "h"];
+    let mut hup = host.background(run.iter().chain(&["bb", "sh", "-c", script]));
     hup.expect("ready");
     host.mydocker(["stop", "h"]);
     hup.wait().exits(3).stdout("ready\nhup\n");

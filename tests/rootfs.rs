@@ -59,7 +59,10 @@ fn nginx_serves_a_page() {
     });
     get().stdout_has("200 OK").stdout_has("served from a container\n");
     host.mydocker(["exec", "web", "cat", "/var/log/nginx/access.log"]).stdout_has("GET / HTTP/1.0");
-    host.mydocker(["logs", "web"]).stderr_has("start worker process");
-    host.mydocker(["stop", "web"]);
+    eventually("its complaints are in the log", || {
+        let logs = host.command(["logs", "web"]).output().unwrap();
+        String::from_utf8_lossy(&logs.stderr).contains("start worker process")
+    });
+    host.mydocker(["stop", "-t", "100", "web"]);
     assert_eq!(host.inspect("web", "{{.State.ExitCode}}"), "0");
 }

@@ -38,12 +38,11 @@ fn the_terminal_is_put_back_whatever_happens() {
     }
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
-        let settings = terminal.settings();
         terminal.expect("# ");
         terminal.signal(signal);
         let (status, _) = terminal.wait();
         assert_eq!(status, 128 + signal.as_raw());
-        assert_eq!(terminal.settings(), settings, "{signal:?}");
+        assert_eq!(terminal.settings(), terminal.first_settings, "{signal:?}");
     }
 }
 

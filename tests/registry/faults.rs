@@ -181,7 +181,7 @@ fn a_stalled_download_is_begun_again() {
     let registry = filled(&host);
     let settings = host.scratch().join("settings");
     fs::create_dir_all(&settings).unwrap();
-    fs::write(settings.join("registries.json"), r#"{"stall_seconds":1}"#).unwrap();
+    fs::write(settings.join("registries.json"), r#"{"stall_seconds":5}"#).unwrap();
     let proxy =
         Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
             true => Fault::Stall(10_000, Duration::from_secs(3600)),
@@ -298,7 +298,7 @@ fn a_killed_pull_goes_on_where_it_was() {
     ];
     registry.fill_with(&layers, "app:1");
     let held = Arc::new(Mutex::new(String::new()));
-    let (slow, patience) = (Arc::clone(&held), Duration::from_secs(60));
+    let (slow, patience) = (Arc::clone(&held), Duration::from_secs(3600));
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         // The first large blob that is asked for hangs midway, until the pull is killed.
         let mut held = slow.lock().unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,10 +58,10 @@ impl Registry {
                 .expect("docker-registry: apt-get install docker-registry");
             let mut up = false;
             eventually("the registry listens or ends", || {
-                up = TcpStream::connect(&address).is_ok();
+                up = listens(child.id(), port);
                 up || child.try_wait().unwrap().is_some()
             });
-            if up && child.try_wait().unwrap().is_none() {
+            if up {
                 return Registry { child, dir, address };
             }
             let _ = child.kill();
@@ -153,6 +153,21 @@ impl Registry {
         }
         files
     }
+}
+
+/// Whether it is this process that listens on the port, and no other that was faster (proc(5)).
+fn listens(pid: u32, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let address = format!("0100007F:{port:04X}");
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let inode = sockets.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields[1] == address && fields[3] == LISTEN).then(|| format!("socket:[{}]", fields[9]))
+    });
+    // It may end at any moment.
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+    inode.is_some_and(|inode| targets.any(|target| target == Path::new(&inode)))
 }
 
 impl Drop for Registry {

@@ -111,7 +111,7 @@ impl Machine {
 
     /// Whether that side gets an answer to a ping.
     pub fn pings(&self, side: Side, address: &str) -> bool {
-        self.succeeds(side, &["ping", "-c1", "-W5", address])
+        self.succeeds(side, &["ping", "-c1", "-W60", address])
     }
 
     /// Does something with that side's network; the calling thread stays where it is.
@@ -146,22 +146,24 @@ impl Machine {
     }
 
     /// What a datagram service answers to `text`.
-    pub fn ask(&self, side: Side, address: &str, text: &str) -> Option<String> {
+    pub fn ask(&self, side: Side, address: &str, text: &str) -> String {
         let address: SocketAddr = address.parse().unwrap();
         self.within(side, || {
             let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
             let socket = UdpSocket::bind(any).unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
             socket.connect(address).unwrap();
-            let mut buffer = [0; 512];
-            for _ in 0..10 {
+            let mut answer = String::new();
+            super::eventually(&format!("{address} answers"), || {
                 // Refused while nobody listens yet.
                 let _ = socket.send(text.as_bytes());
-                if let Ok(length) = socket.recv(&mut buffer) {
-                    return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
-                }
-            }
-            None
+                let mut buffer = [0; 512];
+                socket.recv(&mut buffer).is_ok_and(|length| {
+                    answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    true
+                })
+            });
+            answer
         })
     }
 }
@@ -246,6 +248,23 @@ impl Host {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("index.html"), text).unwrap();
         dir.to_str().unwrap().to_owned()
+    }
+
+    /// A web server that may just have been started answers with a page that ends with `text`.
+    #[track_caller]
+    pub fn answers(&self, side: Side, address: &str, text: &str) {
+        super::eventually(&format!("{address} answers {text:?}"), || {
+            let answer = self.machine().fetch(side, address);
+            answer.is_some_and(|answer| answer.ends_with(text))
+        });
+    }
+
+    /// The same, as a container sees it.
+    #[track_caller]
+    pub fn answers_within(&self, container: &str, address: &str, port: u16, text: &str) {
+        super::eventually(&format!("{address}:{port} answers {container} {text:?}"), || {
+            self.fetch_within(container, address, port).ends_with(text)
+        });
     }
 
     /// What a container gets from a web server; nothing if it can't reach it.

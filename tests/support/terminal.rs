@@ -21,6 +21,8 @@ pub struct Terminal {
     slave: File,
     child: Child,
     seen: String,
+    /// What it was set to before the process began.
+    pub first_settings: String,
 }
 
 impl Terminal {
@@ -49,9 +51,10 @@ impl Terminal {
         session.stdin(stream()).stdout(stream()).stderr(stream());
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).unwrap();
+        let first_settings = format!("{:?}", tcgetattr(slave.as_fd()).unwrap());
         let child = session.spawn().unwrap();
         drop(session);
-        Terminal { master: master.into(), slave, child, seen: String::new() }
+        Terminal { master: master.into(), slave, child, seen: String::new(), first_settings }
     }
 
     pub fn type_in(&mut self, keys: &str) {
@@ -72,8 +75,8 @@ impl Terminal {
         }
     }
 
-    /// Reads what is shown within a moment.
-    fn read(&mut self) {
+    /// Reads what is shown within a moment; whether there was any.
+    fn read(&mut self) -> bool {
         let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&wait)).unwrap();
         if ready != 0 {
@@ -81,6 +84,7 @@ impl Terminal {
             let length = self.master.read(&mut buffer).unwrap();
             self.seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
         }
+        ready != 0
     }
 
     pub fn resize(&self, rows: u16, columns: u16) {
@@ -110,7 +114,7 @@ impl Terminal {
         loop {
             self.read();
             if let Some(status) = self.child.try_wait().unwrap() {
-                self.read();
+                while self.read() {}
                 let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
                 return (code, std::mem::take(&mut self.seen));
             }
