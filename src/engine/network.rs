@@ -15,8 +15,8 @@ use crate::container::state::{State, is_watched};
 use crate::error::{Result, fail};
 use crate::network::config::{self, DEFAULT, Network};
 use crate::network::link::{format_mac, parse_mac};
-use crate::network::wiring::Inside;
-use crate::network::wiring::{self, Want, Who};
+use crate::network::pool::Pool;
+use crate::network::wiring::{self, Inside, Want, Who};
 use crate::network::{bridge, firewall, ipam};
 use crate::store::{self, Lock, Roots};
 use crate::sys;
@@ -166,7 +166,7 @@ impl Engine {
             let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
             containers.dedup();
             containers.retain(|owner| is_alive(&self.roots, owner));
-            let text = |of: fn(&config::Pool) -> String| network.pools.iter().map(of).collect();
+            let text = |of: fn(&Pool) -> String| network.pools.iter().map(of).collect();
             views.push(NetworkView {
                 id: network.id.clone(),
                 driver: "bridge",

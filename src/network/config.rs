@@ -1,4 +1,4 @@
-//! Networks on record: `networks/<name>/config.json`, and how a new one gets its subnet.
+//! Networks on record: `networks/<name>/config.json`.
 //!
 //! The default network is made when it is first needed. A network's bridge has a name of its own,
 //! `mydocker-` and random digits: all bridges of ours can be told from others by one pattern, which
@@ -14,7 +14,8 @@ use miniserde::{Deserialize, Serialize};
 
 use super::firewall;
 use super::ipam::{self, IsAlive};
-use super::link::{self, Route};
+use super::link;
+use super::pool::{self, Pool};
 use super::subnet::Subnet;
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, DEFAULT_ROOT, Durability, Lock, LockMode, Roots};
@@ -48,16 +49,6 @@ pub struct Network {
     pub labels: Vec<(String, String)>,
     /// As given.
     pub options: Vec<(String, String)>,
-}
-
-/// A subnet and what of it is given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    pub subnet: Subnet,
-    /// The bridge's address.
-    pub gateway: IpAddr,
-    /// Addresses are taken from here only.
-    pub range: Option<Subnet>,
 }
 
 /// What `network create` asks for.
@@ -348,35 +339,8 @@ fn make_default(roots: &Roots) -> Result<Network> {
 
 fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     let mut socket = Socket::route()?;
-    let routes = link::routes(&mut socket)?;
     let others = known(roots)?;
-    let mut pools = Vec::new();
-    for &(subnet, written) in &options.subnets {
-        if pools.iter().any(|pool: &Pool| pool.subnet.is_ipv4() == subnet.is_ipv4()) {
-            fail!("--subnet {subnet}: a network has one subnet of each family");
-        }
-        if !subnet.is_ipv4() && !options.ipv6 {
-            fail!("--subnet {subnet} is of IPv6: give --ipv6 too");
-        }
-        if let Some(conflict) = conflict(&subnet, &others, &routes) {
-            fail!("--subnet {subnet} overlaps {conflict}; choose another");
-        }
-        pools.push(pool(subnet, written, options)?);
-    }
-    if !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
-        let subnet = choose(roots, ipv4_candidates(), &others, &routes)?;
-        pools.insert(0, pool(subnet, subnet.first(), options)?);
-    }
-    if options.ipv6 && pools.iter().all(|pool| pool.subnet.is_ipv4()) {
-        let subnet = choose(roots, ipv6_candidates()?, &others, &routes)?;
-        pools.push(pool(subnet, subnet.first(), options)?);
-    }
-    for address in options.gateways.iter().copied().chain(options.ranges.iter().map(Subnet::first))
-    {
-        if !pools.iter().any(|pool| pool.subnet.contains(address)) {
-            fail!("{address} lies in no subnet of the network");
-        }
-    }
+    let pools = pool::plan(roots, options, &others, &link::routes(&mut socket)?)?;
     let id = random_digits()?;
     Ok(Network {
         name: options.name.clone(),
@@ -390,82 +354,6 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         labels: options.labels.clone(),
         options: options.options.clone(),
     })
-}
-
-/// A subnet with the gateway and range that were given for it. The gateway is the address that
-/// `--gateway` names, else the one the subnet was written with, else the first.
-fn pool(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<Pool> {
-    let host_bits = if subnet.is_ipv4() { 32 } else { 128 } - subnet.prefix();
-    if host_bits < 2 {
-        fail!("subnet {subnet} is too small: it has no room for a gateway and a container");
-    }
-    let given = options.gateways.iter().copied().find(|&gateway| subnet.contains(gateway));
-    let gateway = match given {
-        Some(gateway) => gateway,
-        None if written != subnet.first() => written,
-        // It has at least four addresses.
-        None => subnet.nth(1).unwrap_or(written),
-    };
-    if gateway == subnet.first() || (subnet.is_ipv4() && gateway == subnet.last()) {
-        fail!("gateway {gateway} is no address that a host of subnet {subnet} can have");
-    }
-    let range = options.ranges.iter().copied().find(|range| range.overlaps(&subnet));
-    if let Some(range) = range
-        && range.prefix() < subnet.prefix()
-    {
-        fail!("--ip-range {range} is larger than its subnet {subnet}");
-    }
-    Ok(Pool { subnet, gateway, range })
-}
-
-fn conflict(subnet: &Subnet, others: &[Network], routes: &[Route]) -> Option<String> {
-    for network in others {
-        if let Some(pool) = network.pools.iter().find(|pool| pool.subnet.overlaps(subnet)) {
-            return Some(format!("network {}, which has {}", network.name, pool.subnet));
-        }
-    }
-    let mut taken = routes.iter().filter_map(|route| route.to);
-    taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
-}
-
-/// Roots other than the default one begin elsewhere in the list: two that choose at the same moment,
-/// when the other's bridge isn't there to be seen, hardly choose the same.
-fn choose(
-    roots: &Roots,
-    candidates: Vec<Subnet>,
-    others: &[Network],
-    routes: &[Route],
-) -> Result<Subnet> {
-    let start = match roots.state.as_os_str() == DEFAULT_ROOT {
-        true => 0,
-        false => hash(roots.state.as_os_str().as_encoded_bytes()) as usize % candidates.len(),
-    };
-    let (before, after) = candidates.split_at(start);
-    let free = after.iter().chain(before).find(|subnet| conflict(subnet, others, routes).is_none());
-    match free {
-        Some(subnet) => Ok(*subnet),
-        None => fail!("no free subnet is left; give one with --subnet"),
-    }
-}
-
-/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, in pieces of 4,094 hosts: clear
-/// of what routers (192.168) and other engines (172.17, 10.88) take first.
-fn ipv4_candidates() -> Vec<Subnet> {
-    let piece = |base: u32| Subnet::around(IpAddr::V4(base.into()), 20);
-    let twelve = (0xac12_0000u32..0xac20_0000).step_by(4096).map(piece);
-    twelve.chain((0x0a80_0000u32..0x0b00_0000).step_by(4096).map(piece)).collect()
-}
-
-/// Random unique local addresses (RFC 4193).
-fn ipv6_candidates() -> Result<Vec<Subnet>> {
-    let random = random_digits()?;
-    let piece = |at: usize| {
-        // Hexadecimal digits, as just made.
-        let bits = u64::from_str_radix(&random[at..at + 12], 16).unwrap_or(0);
-        let base = u128::from(0xfd00_0000_0000_0000 | bits << 8) << 64;
-        Subnet::around(IpAddr::V6(base.into()), 64)
-    };
-    Ok((0..4).map(|at| piece(at * 12)).collect())
 }
 
 /// A bridge name that nobody has.
@@ -491,71 +379,4 @@ pub fn random_digits() -> Result<String> {
 /// FNV-1a: tells state roots apart, nothing more.
 pub fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(subnet: &str, gateway: Option<&str>, range: Option<&str>) -> NetworkOptions {
-        NetworkOptions {
-            subnets: vec![Subnet::parse(subnet).unwrap()],
-            gateways: gateway.map(|text| text.parse().unwrap()).into_iter().collect(),
-            ranges: range.map(|text| Subnet::parse(text).unwrap().0).into_iter().collect(),
-            ..NetworkOptions::default()
-        }
-    }
-
-    fn pool_of(options: &NetworkOptions) -> Result<Pool> {
-        let (subnet, written) = options.subnets[0];
-        pool(subnet, written, options)
-    }
-
-    #[test]
-    fn gateways_are_given_or_written_or_first() {
-        let gateway =
-            |subnet, gateway| pool_of(&options(subnet, gateway, None)).unwrap().gateway.to_string();
-        assert_eq!(gateway("10.1.2.0/24", None), "10.1.2.1");
-        assert_eq!(gateway("10.1.2.7/24", None), "10.1.2.7");
-        assert_eq!(gateway("10.1.2.7/24", Some("10.1.2.9")), "10.1.2.9");
-        assert_eq!(gateway("fd00::/64", None), "fd00::1");
-        assert!(pool_of(&options("10.1.2.0/24", Some("10.1.2.255"), None)).is_err());
-        assert!(pool_of(&options("10.1.2.0/31", None, None)).is_err());
-        assert!(pool_of(&options("10.1.2.0/24", None, Some("10.1.2.0/16"))).is_err());
-    }
-
-    #[test]
-    fn overlaps_are_told_by_name() {
-        let network = Network {
-            name: "web".into(),
-            id: String::new(),
-            created: 0,
-            bridge: String::new(),
-            pools: vec![pool_of(&options("10.1.0.0/16", None, None)).unwrap()],
-            internal: false,
-            mtu: None,
-            publish_address: None,
-            labels: vec![],
-            options: vec![],
-        };
-        let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
-        let routes = [route, Route { to: None, link: 2 }];
-        let told = |subnet: &str| {
-            conflict(&Subnet::parse(subnet).unwrap().0, std::slice::from_ref(&network), &routes)
-        };
-        assert_eq!(told("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");
-        assert_eq!(told("10.0.0.0/8").unwrap(), "network web, which has 10.1.0.0/16");
-        assert_eq!(told("10.9.1.0/24").unwrap(), "the host's route to 10.9.0.0/16");
-        assert_eq!(told("10.2.0.0/16"), None);
-    }
-
-    #[test]
-    fn candidates_are_distinct_subnets() {
-        let candidates = ipv4_candidates();
-        assert_eq!(candidates.len(), 224 + 2048);
-        assert_eq!(candidates[0].to_string(), "172.18.0.0/20");
-        assert_eq!(candidates[224].to_string(), "10.128.0.0/20");
-        let ipv6 = ipv6_candidates().unwrap();
-        assert!(ipv6.iter().all(|subnet| subnet.to_string().starts_with("fd")), "{ipv6:?}");
-    }
 }

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::config::{Network, Pool, dir};
+use super::config::{Network, dir};
+use super::pool::Pool;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Roots};
 
