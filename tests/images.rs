@@ -286,3 +286,47 @@ fn names_come_and_go() {
     assert!(layers.iter().all(|name| name.len() != 64), "{layers:?}");
     host.mydocker(["tag", "nosuch", "x"]).refused("no such image: nosuch");
 }
+
+#[test]
+fn images_are_chosen_by_time_and_label() {
+    let host = Host::with_busybox();
+    let tar = busybox_tar();
+    for (name, label) in [("old", "keep=1"), ("middle", "tmp=1"), ("new", "tmp=2")] {
+        host.mydocker(["import", "-c", &format!("LABEL {label}"), &tar, name]);
+    }
+    let named = |filter: &str| {
+        let listed =
+            host.mydocker(["images", "--format", "{{.Repository}}", "--filter", filter]).text();
+        let names = listed.lines().filter(|name| *name != "bb").map(str::to_owned);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(named("since=old"), ["new", "middle"]);
+    assert_eq!(named("before=middle"), ["old"]);
+    assert_eq!(named("label!=tmp"), ["old"]);
+    assert_eq!(named("until=24h"), [""; 0]);
+    host.mydocker(["images", "--filter", "before=nosuch"]).refused("no such image: nosuch");
+
+    let prune = |filters: &[&str]| {
+        host.mydocker([&["image", "prune", "-a", "-f"], filters].concat()).exits(0);
+        named("dangling=false")
+    };
+    host.mydocker(["create", "bb", "true"]);
+    assert_eq!(prune(&["--filter", "until=24h"]), ["new", "middle", "old"]);
+    assert_eq!(prune(&["--filter", "label=tmp=2"]), ["middle", "old"]);
+    assert_eq!(prune(&["--filter", "label!=keep", "--filter", "until=0s"]), ["old"]);
+    host.mydocker(["image", "prune", "-f", "--filter", "since=old"])
+        .refused("dangling label until");
+    assert_eq!(prune(&[]), [""; 0]);
+}
+
+#[test]
+fn a_history_in_words_or_exactly() {
+    let host = Host::with_busybox();
+    let columns = "{{.CreatedSince}} {{.Size}}";
+    host.mydocker(["history", "--format", columns, "bb"]).stdout_has(" ago ").stdout_has("MB\n");
+    let exact = host.mydocker(["history", "-H=false", "--format", columns, "bb"]).text();
+    let (created, size) = exact.split_once(' ').unwrap();
+    assert!(created.len() == 20 && created.ends_with('Z'), "{exact}");
+    assert!(size.parse::<u64>().is_ok_and(|size| size > 1_000_000), "{exact}");
+    host.mydocker(["history", "--format", "{{.CreatedAt}}", "bb"]).stdout(&format!("{created}\n"));
+}

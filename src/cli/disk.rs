@@ -2,6 +2,7 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show};
+use super::image_filter::{ImageFilter, passes};
 use super::output::{confirmed, print};
 use super::{Invocation, Outcome};
 use crate::engine::Engine;
@@ -79,6 +80,7 @@ static FIELDS: &[Field<DiskUse>] = &[
 struct PruneArgs {
     all: bool,
     volumes: bool,
+    filters: Vec<ImageFilter>,
     force: bool,
 }
 
@@ -89,6 +91,18 @@ static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FORCE];
 
 static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::value(
+        "filter",
+        "KEY=VALUE",
+        "Only those by label=, label!= or until= a time",
+        |a, v| {
+            match ImageFilter::parse_for_prune(v)? {
+                ImageFilter::Dangling(dangling) => a.all = !dangling,
+                filter => a.filters.push(filter),
+            }
+            Ok(())
+        },
+    ),
     FORCE,
 ];
 
@@ -127,7 +141,7 @@ pub static IMAGE_PRUNE: Command = Command {
     flags: || specs(IMAGE_FLAGS),
     run: |call| {
         prune(call, IMAGE_FLAGS, "images that no container uses", |engine, args| {
-            Ok(vec![("Deleted Images:", engine.image_prune(args.all)?)])
+            Ok(vec![("Deleted Images:", image_prune(engine, args)?)])
         })
     },
 };
@@ -151,11 +165,20 @@ pub static SYSTEM_PRUNE: Command = Command {
             if args.volumes {
                 pruned.push(("Deleted Volumes:", engine.volume_prune_counted(false)?));
             }
-            pruned.push(("Deleted Images:", engine.image_prune(args.all)?));
+            pruned.push(("Deleted Images:", image_prune(engine, args)?));
             Ok(pruned)
         })
     },
 };
+
+/// Images, and, unless only some are asked for, what is left of pulls.
+fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
+    let mut pruned = engine.image_prune(args.all, &|image| passes(image, &args.filters))?;
+    if args.filters.is_empty() {
+        pruned.reclaimed += engine.leftover_prune()?;
+    }
+    Ok(pruned)
+}
 
 /// A heading and what was removed under it.
 type Section = (&'static str, Pruned);

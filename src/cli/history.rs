@@ -12,12 +12,26 @@ const COMMAND_WIDTH: usize = 45;
 
 #[derive(Default)]
 struct HistoryArgs {
+    exact: bool,
     quiet: bool,
     no_trunc: bool,
     format: String,
 }
 
+/// A step and how to tell of it.
+struct Row {
+    step: HistoryView,
+    /// Times and bytes as they are, not as one says them.
+    exact: bool,
+}
+
 static FLAGS: &[Flag<HistoryArgs>] = &[
+    Flag::<HistoryArgs>::switch(
+        "human",
+        "Sizes and times as one says them (default true)",
+        |a, on| a.exact = !on,
+    )
+    .short('H'),
     Flag::<HistoryArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
     Flag::<HistoryArgs>::switch("no-trunc", "Print ids and commands in full", |a, on| {
         a.no_trunc = on;
@@ -51,7 +65,9 @@ pub static HISTORY: Command = Command {
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-        print(&format.render(&call.engine()?.history(&names[0])?, FIELDS, &show))?;
+        let steps = call.engine()?.history(&names[0])?.into_iter();
+        let rows: Vec<Row> = steps.map(|step| Row { step, exact: args.exact }).collect();
+        print(&format.render(&rows, FIELDS, &show))?;
         Ok(0)
     },
 };
@@ -59,38 +75,55 @@ pub static HISTORY: Command = Command {
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
 
 /// In the alphabetical order of Docker's JSON.
-static FIELDS: &[Field<HistoryView>] = &[
-    Field { name: "Comment", header: "COMMENT", write: |step, _, out| out.push_str(&step.comment) },
+static FIELDS: &[Field<Row>] = &[
     Field {
-        name: "CreatedAt",
-        header: "CREATED AT",
-        write: |step, _, out| {
-            out.push_str(&step.created.map_or("N/A".to_owned(), Instant::to_rfc3339));
-        },
+        name: "Comment",
+        header: "COMMENT",
+        write: |row, _, out| out.push_str(&row.step.comment),
     },
+    Field { name: "CreatedAt", header: "CREATED AT", write: |row, _, out| push_created(out, row) },
     Field {
         name: "CreatedBy",
         header: "CREATED BY",
-        write: |step, show, out| match show.no_trunc {
-            true => out.push_str(&step.created_by),
-            false => push_ellipsis(out, &step.created_by, COMMAND_WIDTH),
+        write: |row, show, out| match show.no_trunc {
+            true => out.push_str(&row.step.created_by),
+            false => push_ellipsis(out, &row.step.created_by, COMMAND_WIDTH),
         },
     },
     Field {
         name: "CreatedSince",
         header: "CREATED",
-        write: |step, show, out| match step.created {
-            Some(created) => push_ago(out, created, show.now),
-            None => out.push_str("N/A"),
+        write: |row, show, out| match row.step.created {
+            Some(created) if !row.exact => push_ago(out, created, show.now),
+            _ => push_created(out, row),
         },
     },
     Field {
         name: "ID",
         header: "IMAGE",
-        write: |step, show, out| match &step.id {
+        write: |row, show, out| match &row.step.id {
             Some(id) => push_id(out, id, show),
             None => out.push_str("<missing>"),
         },
     },
-    Field { name: "Size", header: "SIZE", write: |step, _, out| push_human_size(out, step.size) },
+    Field {
+        name: "Size",
+        header: "SIZE",
+        write: |row, _, out| match row.exact {
+            true => out.push_str(&row.step.size.to_string()),
+            false => push_human_size(out, row.step.size),
+        },
+    },
 ];
+
+/// Docker's `2026-01-31T12:00:00Z`.
+fn push_created(out: &mut String, row: &Row) {
+    match row.step.created {
+        Some(created) => {
+            let text = created.to_rfc3339();
+            out.push_str(text.get(..19).unwrap_or(&text));
+            out.push('Z');
+        }
+        None => out.push_str("N/A"),
+    }
+}

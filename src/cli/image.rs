@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_go_time, push_id};
+use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
-use crate::error::fail;
+use crate::error::Result;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
@@ -19,14 +20,6 @@ struct ImagesArgs {
     digests: bool,
     filters: Vec<ImageFilter>,
     format: String,
-}
-
-enum ImageFilter {
-    Dangling(bool),
-    /// A pattern, with or without a tag.
-    Reference(String),
-    /// `key` or `key=value`
-    Label(String),
 }
 
 static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
@@ -41,18 +34,15 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
             a.digests = on;
         },
     ),
-    Flag::<ImagesArgs>::value("filter", "KEY=VALUE", "dangling, reference or label", |a, v| {
-        a.filters.push(match v.split_once('=') {
-            Some(("dangling", "true" | "1")) => ImageFilter::Dangling(true),
-            Some(("dangling", "false" | "0")) => ImageFilter::Dangling(false),
-            Some(("dangling", other)) => fail!("bad filter dangling={other}: true or false"),
-            Some(("reference", pattern)) => ImageFilter::Reference(pattern.to_owned()),
-            Some(("label", label)) => ImageFilter::Label(label.to_owned()),
-            Some((key, _)) => fail!("unknown filter '{key}'; known: dangling reference label"),
-            None => fail!("bad filter '{v}': write KEY=VALUE, as in dangling=true"),
-        });
-        Ok(())
-    })
+    Flag::<ImagesArgs>::value(
+        "filter",
+        "KEY=VALUE",
+        "dangling, reference, label, before or since an image, until a time",
+        |a, v| {
+            a.filters.push(ImageFilter::parse(v)?);
+            Ok(())
+        },
+    )
     .short('f'),
     Flag::<ImagesArgs>::value(
         "format",
@@ -85,11 +75,14 @@ fn images(call: &Invocation) -> Outcome {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
-    let mut images = call.engine()?.images()?;
+    let engine = call.engine()?;
+    let filters = args.filters.into_iter().map(|filter| filter.resolve(&engine));
+    let filters = filters.collect::<Result<Vec<ImageFilter>>>()?;
+    let mut images = engine.images()?;
     if let Some(name) = names.first() {
         images.retain(|image| is_called(image, name));
     }
-    images.retain(|image| passes(image, &args.filters));
+    images.retain(|image| passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text = match args.quiet {
         true => ids(&images, &show),
@@ -118,45 +111,6 @@ fn is_called(image: &ImageView, name: &str) -> bool {
         Some("") => true,
         Some(rest) => rest.strip_prefix(':').is_some_and(|tag| image.tag.as_deref() == Some(tag)),
         None => false,
-    }
-}
-
-/// Patterns are alternatives, labels must all be there.
-fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
-    let mut patterns = filters.iter().filter_map(|filter| match filter {
-        ImageFilter::Reference(pattern) => Some(pattern),
-        _ => None,
-    });
-    let mut any = patterns.clone().next().is_none();
-    any |= patterns.any(|pattern| {
-        let repository = image.repository.as_deref().unwrap_or_default();
-        let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
-        matches(pattern.as_bytes(), repository.as_bytes())
-            || matches(pattern.as_bytes(), whole.as_bytes())
-    });
-    any && filters.iter().all(|filter| match filter {
-        ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
-        ImageFilter::Label(wanted) => {
-            image.labels.iter().any(|(key, value)| match wanted.split_once('=') {
-                Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
-                None => key == wanted,
-            })
-        }
-        ImageFilter::Reference(_) => true,
-    })
-}
-
-/// A shell's pattern of `*` and `?`, neither of which stands for a slash.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            matches(rest, text)
-                || matches!(text, [first, others @ ..] if *first != b'/' && matches(pattern, others))
-        }
-        ([b'?', rest @ ..], [first, others @ ..]) => *first != b'/' && matches(rest, others),
-        ([a, rest @ ..], [b, others @ ..]) => a == b && matches(rest, others),
-        _ => false,
     }
 }
 
@@ -371,21 +325,6 @@ mod tests {
              <none>       <none>    0123456789ab   N/A                 7.38MB\n"
         );
         assert_eq!(ids(&rows, &show), "0123456789ab\n");
-    }
-
-    #[test]
-    fn filters_choose() {
-        let image = image(Some("me/web"), Some("1"));
-        let passes = |filter| passes(&image, &[filter]);
-        let reference = |pattern: &str| ImageFilter::Reference(pattern.to_owned());
-        let label = |label: &str| ImageFilter::Label(label.to_owned());
-        assert!(passes(ImageFilter::Dangling(false)) && !passes(ImageFilter::Dangling(true)));
-        for (pattern, passed) in
-            [("me/*", true), ("*/w?b:1", true), ("*", false), ("me/web:2", false), ("*:*", false)]
-        {
-            assert_eq!(passes(reference(pattern)), passed, "{pattern}");
-        }
-        assert!(passes(label("a")) && passes(label("a=1")) && !passes(label("a=2")));
     }
 
     #[test]

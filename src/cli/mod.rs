@@ -17,6 +17,7 @@ mod global;
 mod help;
 mod history;
 mod image;
+mod image_filter;
 mod inspect;
 mod json;
 mod lifecycle;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Engine;
-use super::view::{DiskUse, Pruned, Status};
+use super::view::{DiskUse, ImageView, Pruned, Status};
 use crate::container::record::{Files, Record};
 use crate::error::Result;
 use crate::image::digest::Digest;
@@ -66,13 +66,18 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes images that no container uses: those without a name, or `all`; and what pulls that
-    /// were broken off left.
-    pub fn image_prune(&self, all: bool) -> Result<Pruned> {
+    /// Removes images that no container uses: those without a name, or `all`, of which one line at
+    /// least is `wanted`.
+    pub fn image_prune(&self, all: bool, wanted: &dyn Fn(&ImageView) -> bool) -> Result<Pruned> {
         let images = ImageStore::open(&self.roots);
+        let lines = self.images()?.into_iter();
+        let wanted: HashSet<String> = lines.filter(wanted).map(|image| image.id).collect();
         let before = images.usage()?;
         let mut pruned = Pruned::default();
         for (id, _) in &before.images {
+            if !wanted.contains(&id.to_string()) {
+                continue;
+            }
             let names = images.names(id)?;
             if (!all && !names.is_empty()) || !self.users_of(id)?.is_empty() {
                 continue;
@@ -90,11 +95,18 @@ impl Engine {
         let total = |usage: &Usage| usage.layers.iter().map(|(_, size)| size).sum::<u64>();
         let after = images.usage()?;
         pruned.reclaimed = total(&before).saturating_sub(total(&after));
+        Ok(pruned)
+    }
+
+    /// Removes what pulls that were broken off left; gives its bytes.
+    pub fn leftover_prune(&self) -> Result<u64> {
+        let images = ImageStore::open(&self.roots);
+        let mut reclaimed = 0;
         for leftover in images.leftovers()? {
-            pruned.reclaimed += tree_size(leftover.path());
+            reclaimed += tree_size(leftover.path());
             images.remove_leftover(&leftover)?;
         }
-        Ok(pruned)
+        Ok(reclaimed)
     }
 
     /// As [`Engine::volume_prune`], with what it freed.

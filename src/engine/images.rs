@@ -8,6 +8,7 @@ use super::view::{HistoryView, ImageView};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
+use crate::time::Instant;
 
 impl Engine {
     pub fn images(&self) -> Result<Vec<ImageView>> {
@@ -22,6 +23,14 @@ impl Engine {
             size: image.size,
         };
         Ok(listed.into_iter().map(view).collect())
+    }
+
+    /// When an image was made, if it says so.
+    pub fn image_created(&self, name: &str) -> Result<Option<Instant>> {
+        match ImageStore::open(&self.roots).resolve(name)? {
+            Some(image) => Ok(image.config.created),
+            None => fail!("no such image: {name}"),
+        }
     }
 
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {

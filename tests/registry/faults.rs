@@ -424,6 +424,8 @@ fn prune_takes_what_a_killed_pull_left() {
     pull.signal(Signal::KILL);
     pull.wait().exits(137);
     host.mydocker(["system", "check"]).exits(1).stdout_has("partial");
+    // It has neither time nor label by which it could be asked for.
+    host.mydocker(["image", "prune", "-f", "--filter", "until=0s"]).stdout_has("0B");
     host.mydocker(["image", "prune", "-f"]).stdout_lacks("0B");
     assert!(partials(&host).is_empty());
     host.mydocker(["system", "check"]).stdout("");

@@ -1,0 +1,195 @@
+//! `--filter` of images: which of them a listing shows and a prune takes.
+
+use crate::engine::Engine;
+use crate::engine::view::ImageView;
+use crate::error::{Result, fail};
+use crate::time::Instant;
+use crate::units::parse_moment;
+
+const KNOWN: &str = "dangling reference label before since until";
+/// Of these a prune knows.
+const KNOWN_TO_PRUNE: &str = "dangling label until";
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum ImageFilter {
+    Dangling(bool),
+    /// A pattern, with or without a tag.
+    Reference(String),
+    /// `key` or `key=value`
+    Label(String),
+    NoLabel(String),
+    Before(Moment),
+    Since(Moment),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// When the image of that name was made.
+    Of(String),
+    /// An image that doesn't say when it was made is older than all that do.
+    At(Option<Instant>),
+}
+
+impl ImageFilter {
+    /// Parses `KEY=VALUE`.
+    pub fn parse(text: &str) -> Result<ImageFilter> {
+        let Some((key, value)) = text.split_once('=') else {
+            fail!("bad filter '{text}': write KEY=VALUE, as in dangling=true");
+        };
+        Ok(match (key, value) {
+            ("dangling", "true" | "1") => ImageFilter::Dangling(true),
+            ("dangling", "false" | "0") => ImageFilter::Dangling(false),
+            ("dangling", other) => fail!("bad filter dangling={other}: true or false"),
+            ("reference", pattern) => ImageFilter::Reference(pattern.to_owned()),
+            ("label", label) => ImageFilter::Label(label.to_owned()),
+            ("label!", label) => ImageFilter::NoLabel(label.to_owned()),
+            ("before", image) => ImageFilter::Before(Moment::Of(image.to_owned())),
+            ("since", image) => ImageFilter::Since(Moment::Of(image.to_owned())),
+            ("until", moment) => {
+                let moment = parse_moment(moment, Instant::now())?;
+                ImageFilter::Before(Moment::At(Some(moment)))
+            }
+            _ => fail!("unknown filter '{key}'; known: {KNOWN}"),
+        })
+    }
+
+    /// As [`ImageFilter::parse`], for what is to be removed: by its own properties alone.
+    pub fn parse_for_prune(text: &str) -> Result<ImageFilter> {
+        match ImageFilter::parse(text) {
+            Ok(
+                ImageFilter::Reference(_)
+                | ImageFilter::Before(Moment::Of(_))
+                | ImageFilter::Since(_),
+            ) => fail!("bad filter '{text}'; known: {KNOWN_TO_PRUNE}"),
+            parsed => parsed,
+        }
+    }
+
+    /// With the image that it names looked up.
+    pub fn resolve(self, engine: &Engine) -> Result<ImageFilter> {
+        let at = |name: &str| engine.image_created(name).map(Moment::At);
+        Ok(match self {
+            ImageFilter::Before(Moment::Of(name)) => ImageFilter::Before(at(&name)?),
+            ImageFilter::Since(Moment::Of(name)) => ImageFilter::Since(at(&name)?),
+            other => other,
+        })
+    }
+}
+
+/// Patterns are alternatives, all else must hold.
+pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
+    let mut patterns = filters.iter().filter_map(|filter| match filter {
+        ImageFilter::Reference(pattern) => Some(pattern),
+        _ => None,
+    });
+    let mut any = patterns.clone().next().is_none();
+    any |= patterns.any(|pattern| {
+        let repository = image.repository.as_deref().unwrap_or_default();
+        let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
+        matches(pattern.as_bytes(), repository.as_bytes())
+            || matches(pattern.as_bytes(), whole.as_bytes())
+    });
+    any && filters.iter().all(|filter| match filter {
+        ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
+        ImageFilter::Label(wanted) => has_label(image, wanted),
+        ImageFilter::NoLabel(unwanted) => !has_label(image, unwanted),
+        ImageFilter::Before(Moment::At(moment)) => image.created < *moment,
+        ImageFilter::Since(Moment::At(moment)) => image.created > *moment,
+        // Patterns were looked at above; a name that wasn't looked up holds nothing back.
+        ImageFilter::Reference(_) | ImageFilter::Before(_) | ImageFilter::Since(_) => true,
+    })
+}
+
+fn has_label(image: &ImageView, wanted: &str) -> bool {
+    image.labels.iter().any(|(key, value)| match wanted.split_once('=') {
+        Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
+        None => key == wanted,
+    })
+}
+
+/// A shell's pattern of `*` and `?`, neither of which stands for a slash.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => {
+            matches(rest, text)
+                || matches!(text, [first, others @ ..] if *first != b'/' && matches(pattern, others))
+        }
+        ([b'?', rest @ ..], [first, others @ ..]) => *first != b'/' && matches(rest, others),
+        ([a, rest @ ..], [b, others @ ..]) => a == b && matches(rest, others),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image() -> ImageView {
+        ImageView {
+            repository: Some("me/web".to_owned()),
+            tag: Some("1".to_owned()),
+            digest: None,
+            labels: vec![("a".to_owned(), "1".to_owned())],
+            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            created: Some(Instant(1_000_000_000)),
+            size: 0,
+        }
+    }
+
+    #[test]
+    fn filters_choose() {
+        for (filter, passed) in [
+            ("dangling=false", true),
+            ("dangling=1", false),
+            ("reference=me/*", true),
+            ("reference=*/w?b:1", true),
+            ("reference=*", false),
+            ("reference=me/web:2", false),
+            ("reference=*:*", false),
+            ("label=a", true),
+            ("label=a=1", true),
+            ("label=a=2", false),
+            ("label!=a", false),
+            ("label!=a=2", true),
+            ("until=1", false),
+            ("until=2", true),
+        ] {
+            let parsed = ImageFilter::parse(filter).unwrap();
+            assert_eq!(passes(&image(), &[parsed]), passed, "{filter}");
+        }
+        for (filter, part) in [
+            ("dangling", "write KEY=VALUE"),
+            ("dangling=x", "true or false"),
+            ("until=x", "bad time 'x'"),
+            ("x=1", "unknown filter 'x'; known: dangling"),
+        ] {
+            let error = ImageFilter::parse(filter).unwrap_err().to_string();
+            assert!(error.contains(part), "{filter}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_neither_before_nor_since_itself() {
+        let at = |ns| Moment::At(Some(Instant(ns)));
+        for (filter, passed) in [
+            (ImageFilter::Before(at(1_000_000_000)), false),
+            (ImageFilter::Since(at(1_000_000_000)), false),
+            (ImageFilter::Before(at(1_000_000_001)), true),
+            (ImageFilter::Since(at(999_999_999)), true),
+            (ImageFilter::Before(Moment::At(None)), false),
+            (ImageFilter::Since(Moment::At(None)), true),
+        ] {
+            assert_eq!(passes(&image(), &[filter]), passed);
+        }
+    }
+
+    #[test]
+    fn a_prune_looks_at_no_other_image() {
+        for filter in ["before=x", "since=x", "reference=x"] {
+            let error = ImageFilter::parse_for_prune(filter).unwrap_err().to_string();
+            assert!(error.contains("known: dangling label until"), "{error}");
+        }
+        assert!(ImageFilter::parse_for_prune("label!=x").is_ok());
+    }
+}
