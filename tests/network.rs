@@ -292,3 +292,63 @@ fn listings_and_prune() {
     host.mydocker(["network", "prune", "-f"]).stdout(&format!("Deleted Networks:\n{name}\n"));
     host.mydocker(["network", "inspect", &name]).exits(1).stderr_has("no such network");
 }
+
+by_each_firewall!(boot_brings_networks_back_and_nothing_else);
+
+fn boot_brings_networks_back_and_nothing_else(host: Host) {
+    host.mydocker(["network", "create", "--subnet", "10.8.0.0/24", "web"]);
+    let forever = ["run", "-d", "--name", "c", "--net", "none", "--restart", "always"];
+    host.mydocker(forever.iter().chain(&["bb", "sleep", "100000"]));
+    host.mydocker(["halt", "-t", "0"]);
+    let bridge = host.mydocker(["network", "inspect", "-f", "{{.Bridge}}", "web"]).text();
+    host.machine().run(Side::Here, &["ip", "link", "del", &bridge]);
+    host.mydocker(["boot"]).stdout("c\n");
+    let addresses = host.machine().run(Side::Here, &["ip", "addr", "show", &bridge]);
+    assert!(addresses.contains("10.8.0.1/24"), "{addresses}");
+    assert_eq!(host.rules(), [""; 0], "nobody needs one");
+    host.mydocker(["boot"]).stdout("");
+}
+
+#[test]
+fn a_kill_amid_the_first_rules_is_found_and_mended() {
+    let host = Host::with_firewall("iptables");
+    let tools = host.scratch().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let link = |tool: &str, to: &str| std::os::unix::fs::symlink(to, tools.join(tool)).unwrap();
+    for tool in ["iptables-save", "ip6tables-restore", "ip6tables-save"] {
+        link(tool, "/usr/sbin/xtables-nft-multi");
+    }
+    link("iptables-restore", "nft-and-kill");
+    let script = "#!/bin/sh\n/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID\n";
+    let killer = host.file("tools/nft-and-kill", script);
+    std::fs::set_permissions(&killer, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let mut run = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
+    assert!(!run.env("PATH", path).output().unwrap().status.success());
+    assert_ne!(host.rules(), [""; 0], "they were made");
+    host.mydocker(["rm", "-f", "c"]);
+    assert_cut_short_rules_go(&host);
+}
+
+by_each_firewall!(rules_that_nobody_finished_are_found_and_mended);
+
+fn rules_that_nobody_finished_are_found_and_mended(host: Host) {
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    // As it is while they are made.
+    let path = host.run_root().join("firewall.json");
+    let noted = std::fs::read_to_string(&path).unwrap();
+    let maker = format!("\"backend\":\"{}\"", host.firewall.unwrap());
+    assert!(noted.contains(&maker), "{noted}");
+    std::fs::write(&path, noted.replace(&maker, "\"backend\":\"\"")).unwrap();
+    assert_cut_short_rules_go(&host);
+}
+
+#[track_caller]
+fn assert_cut_short_rules_go(host: &Host) {
+    let finding = "a change of the firewall's rules was cut short";
+    host.mydocker(["system", "check"]).exits(1).stdout_has(finding);
+    host.mydocker(["system", "check", "--repair"]).stdout(&format!("{finding}: mended\n"));
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["network", "prune", "-f"]);
+    assert_eq!(host.traces(), [""; 0]);
+}

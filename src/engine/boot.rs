@@ -10,13 +10,14 @@ use super::Engine;
 use crate::container::record::{Record, all_ids};
 use crate::container::state::{Condition, StopMark};
 use crate::error::{Context, Error, Result, fail};
+use crate::network::wiring;
 use crate::sys;
 use crate::sys::signal::Signal;
 
 impl Engine {
-    /// Starts every container whose restart policy asks for it and that isn't running: done twice
-    /// it does nothing the second time. Gives the names of those that it started, and why others
-    /// could not be; one failure doesn't keep the others from starting.
+    /// Brings the networks back, and starts every container whose restart policy asks for it and
+    /// that isn't running: done twice it does nothing the second time. Gives the names of those that
+    /// it started, and why others could not be; one failure doesn't keep the others from starting.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
         waiting.retain(|record| match self.condition(record) {
@@ -33,9 +34,7 @@ impl Engine {
         };
         waiting.sort_by_key(|record| (joins(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());
-        if !waiting.is_empty()
-            && let Err(error) = self.network_reload()
-        {
+        if let Err(error) = wiring::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));
         }
         done.extend(waiting.into_iter().map(|record| (record.name, self.start(&record.id))));

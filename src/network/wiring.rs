@@ -340,6 +340,24 @@ pub fn reload(roots: &Roots, choice: firewall::Choice) -> Result<()> {
     Ok(())
 }
 
+/// After a boot: makes the bridges of the networks that were created, used or not; and all else, if
+/// containers run whose rules are lost. What isn't needed isn't touched.
+pub fn restore(roots: &Roots, choice: firewall::Choice) -> Result<()> {
+    let mut networks = config::known(roots)?;
+    // That one's is made when it is used.
+    networks.retain(|network| network.name != config::DEFAULT);
+    if !networks.is_empty() {
+        let mut host = Socket::route()?;
+        networks
+            .iter()
+            .try_for_each(|network| bridge::ensure(&mut host, roots, network).map(drop))?;
+    }
+    match firewall::flaws(roots)?.is_empty() {
+        true => Ok(()),
+        false => reload(roots, choice),
+    }
+}
+
 /// Changes what a running container is called: `new` for `old`.
 pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
     let mut wiring = Wiring::read(roots, id)?;

@@ -126,7 +126,7 @@ trait Backend {
 /// `<run>/firewall.json`: what the rules were when we last changed them.
 #[derive(Serialize, Deserialize)]
 struct State {
-    /// Which one made them; empty: a change from one to another was cut short.
+    /// Which one made them; empty: all were being made anew, and some may be another's.
     backend: String,
     stamp: String,
     /// Of our rules; empty: not to be had.
@@ -232,16 +232,17 @@ impl<'a> Firewall<'a> {
         self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
     }
 
+    /// Whether all rules were being made anew, and who did so was killed.
+    fn is_cut_short(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.backend.is_empty())
+    }
+
     /// Makes all rules anew: those of `networks`, of networks that had them, and of all containers
-    /// but `except`. Where another backend made the present ones, the record is that nobody did, in
-    /// case of a kill; then the new ones are made, and those of the other erased.
+    /// but `except`; where there are none, what is there goes. Before anything is made it is on
+    /// record, as nobody's: after a kill the next who looks makes all anew again, and the check
+    /// finds it. Last go the rules of another backend that made those before.
     fn rebuild(&mut self, networks: &[&Network], except: Option<&str>) -> Result<()> {
-        let made_by_us =
-            self.state.as_ref().is_some_and(|state| state.backend == self.backend.name());
-        if !made_by_us && let Some(state) = self.state.take() {
-            self.write(State { backend: String::new(), ..state })?;
-        }
-        let had = self.state.take().map(|state| state.networks).unwrap_or_default();
+        let had = self.state.as_ref().map(|state| state.networks.as_slice()).unwrap_or_default();
         let wirings = wirings(self.roots, except)?;
         let mut rules = Rules::default();
         let mut covered = Vec::new();
@@ -259,6 +260,9 @@ impl<'a> Firewall<'a> {
                 covered.push(network.id);
             }
         }
+        if covered.is_empty() {
+            return self.erase();
+        }
         let mut owners = Vec::new();
         for (id, wiring) in &wirings {
             let ports = wiring.port_rules(id)?;
@@ -267,19 +271,48 @@ impl<'a> Firewall<'a> {
                 owners.push(id.clone());
             }
         }
-        self.backend.rebuild(&rules)?;
-        if !made_by_us {
-            let tag = tag(self.roots);
-            for other in [Choice::Iptables, Choice::Nftables] {
-                match other.backend(&tag) {
-                    Some(other) if other.name() != self.backend.name() => other.erase()?,
-                    _ => {}
-                }
-            }
-        }
-        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, self.backend.name().to_owned());
+        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, String::new());
         let (stamp, fingerprint) = (String::new(), String::new());
-        self.remember(State { backend, stamp, fingerprint, ipv6, networks, owners }, true)
+        let before = self.state.take();
+        let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.backend.name());
+        self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
+        if let Err(error) = self.backend.rebuild(&rules) {
+            // That is what the user must hear of; nothing has changed.
+            let _ = match before {
+                Some(state) => self.write(state),
+                None => self.erase(),
+            };
+            return Err(error);
+        }
+        if !made_by_us {
+            self.erase_others()?;
+        }
+        match self.state.take() {
+            Some(state) => {
+                self.remember(State { backend: self.backend.name().to_owned(), ..state }, true)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves no rule of this state root, and no record of any.
+    fn erase(&mut self) -> Result<()> {
+        let made_by_us =
+            self.state.take().is_some_and(|state| state.backend == self.backend.name());
+        self.backend.erase()?;
+        if !made_by_us {
+            self.erase_others()?;
+        }
+        store::remove_file(&self.roots.run.join("firewall.json"))
+    }
+
+    fn erase_others(&self) -> Result<()> {
+        let tag = tag(self.roots);
+        let others = [Choice::Iptables, Choice::Nftables].into_iter();
+        others
+            .filter_map(|choice| choice.backend(&tag))
+            .filter(|other| other.name() != self.backend.name())
+            .try_for_each(|other| other.erase())
     }
 
     /// Writes down what is there now; without `intact`, that it isn't all that should be.
@@ -352,7 +385,7 @@ pub fn take_down(
         return forget();
     }
     let Some(mut firewall) = Firewall::open(roots, Choice::Auto)? else { return forget() };
-    if firewall.has_ports_of(id) {
+    if firewall.has_ports_of(id) && !firewall.is_cut_short() {
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
             Ok(()) => firewall.note(id, false, was_intact)?,
@@ -380,11 +413,10 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
     if !state.networks.is_empty() {
         return firewall.rebuild(&[], None);
     }
-    firewall.backend.erase()?;
-    store::remove_file(&roots.run.join("firewall.json"))
+    firewall.erase()
 }
 
-/// What is wrong with the rules, if containers need any; a reload mends it.
+/// What is wrong with the rules, if there are or must be any; a reload mends it.
 pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
     let mut flaws = Vec::new();
     if !roots.run.join("firewall.json").exists() {
@@ -399,7 +431,9 @@ pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
         flaws
             .push(format!("the firewall lets traffic through to container {owner}, which is gone"));
     }
-    if flaws.is_empty() && !wirings.is_empty() && !firewall.is_intact()? {
+    if firewall.is_cut_short() {
+        flaws.push("a change of the firewall's rules was cut short".to_owned());
+    } else if flaws.is_empty() && !wirings.is_empty() && !firewall.is_intact()? {
         flaws.push("the firewall's rules of this engine were changed by others".to_owned());
     }
     Ok(flaws)
