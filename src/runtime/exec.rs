@@ -1,11 +1,12 @@
 //! A further process in a running container (`exec`).
 //!
 //! The target's pidfd is opened and checked against its start time, so that a recycled PID is never
-//! entered. A go-between, not yet visible inside, lets go of everything of the host but the new
-//! process's streams and one socket, joins the cgroups and, by one setns(2) on the pidfd, all
-//! namespaces; only then does it clone the process that the container can see. That one is not
-//! dumpable, and even a container that may trace anything finds nothing of the host in it: no
-//! descriptor, no root or working directory (CVE-2016-9962, CVE-2024-21626).
+//! entered. A go-between, not visible inside, lets go of everything of the host but the new process's
+//! streams and one socket, joins the cgroups and, by one setns(2) on the pidfd, all namespaces, and
+//! becomes the user, with the capabilities and the filter that the program is to have; only then does
+//! it fork the process that the container can see. That one is not dumpable, and even a container
+//! that may trace anything finds nothing of the host in it: no descriptor, no root or working
+//! directory, no power (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The go-between stays, to reap the process and end as it ended, whoever else is gone by then: the
 //! container can't end before all its processes are reaped, and not every host's PID 1 reaps what
@@ -18,9 +19,12 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitOptions, setsid, waitid, waitpid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, ioctl_tiocsctty, setsid, waitid, waitpid,
+};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
+use super::process::Program;
 use super::spec::{IdMap, Process};
 use super::user_namespace::UserNamespace;
 use super::{Stdio, cgroup, process, report, terminal, user_namespace};
@@ -49,12 +53,21 @@ pub fn exec(
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    let go_between = match clone3(Flags::default(), None) {
+    // Born into the cgroup of v2: the filter may forbid clone3 to what comes after.
+    let birthplace = cgroup::birthplace(target.cgroups)?;
+    let go_between = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop(ours);
-            let Err(error) = go_between(target, process, stdio, pidfd, &theirs);
-            report::send_failure(theirs.as_fd(), &error);
-            sys::exec::exit_now(error.exit_code())
+            match go_between(target, process, stdio, pidfd, &theirs) {
+                Ok(child) => {
+                    drop(theirs);
+                    stay(child)
+                }
+                Err(error) => {
+                    report::send_failure(theirs.as_fd(), &error);
+                    sys::exec::exit_now(error.exit_code())
+                }
+            }
         }
         Ok(Fork::Parent(go_between)) => go_between,
         Err(error) => return Err(error).context(|| "clone a process"),
@@ -70,14 +83,14 @@ pub fn exec(
     }
 }
 
-/// Enters the container and clones the process there.
+/// Enters the container and forks the process there.
 fn go_between(
     target: &Target<'_>,
     process: &Process,
     stdio: Stdio,
     pidfd: OwnedFd,
     parent: &OwnedFd,
-) -> Result<Infallible> {
+) -> Result<Pid> {
     process::hide()?;
     sys::title::replace(process::TITLE);
     setsid().context(|| "begin a new session")?;
@@ -91,21 +104,19 @@ fn go_between(
     };
     sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
     drop(stdio);
-    // By the host's paths, so before the mount namespace changes. That of v2 is the birthplace.
+    // By the host's paths, so before the mount namespace changes.
     for directory in target.cgroups.iter().map(Path::new) {
         if directory.join("tasks").exists() {
             cgroup::enter(directory)?;
         }
     }
-    let birthplace = cgroup::birthplace(target.cgroups)?;
     // Entered last of all, as by the first process. If the PID has passed to another, joining by the
     // pidfd below fails.
     let user_namespace = match target.ids {
         Some(_) => Some(user_namespace::open(target.pid)?),
         None => None,
     };
-    let keep =
-        [Some(&pidfd), Some(parent), Some(&null), birthplace.as_ref(), user_namespace.as_ref()];
+    let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
     let mut namespaces = ThreadNameSpaceType::PROCESS_ID
@@ -121,28 +132,47 @@ fn go_between(
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;
     drop(pidfd);
-    match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
-        Ok(Fork::Child) => {
-            drop((birthplace, null));
-            // Closed by number with all others before the program begins: never to be dropped.
-            let user_namespace = ManuallyDrop::new(user_namespace);
-            let fd = user_namespace.as_ref().map(AsFd::as_fd);
-            let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
-            run(process, terminal, user_namespace, parent)
+    if terminal {
+        let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .context(|| "open the container's /")?;
+        let pty = terminal::open(root.as_fd(), process.window)?;
+        report::send_console(parent.as_fd(), pty.master.as_fd())?;
+        sys::fds::become_stdio([pty.slave.as_fd(); 3]).context(|| "set up the terminal")?;
+    }
+    // Closed by number with all others: never to be dropped.
+    let user_namespace = ManuallyDrop::new(user_namespace);
+    let fd = user_namespace.as_ref().map(AsFd::as_fd);
+    let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
+    // Before the container can see a process of ours: one with SYS_PTRACE could take it over.
+    let (make_cwd, init, stays) = (false, false, true);
+    let entry = process::Entry { user_namespace, make_cwd, init, stays, die_with_parent: false };
+    let program = process::confine(process, &entry, parent, &[parent.as_fd(), null.as_fd()])?;
+    match sys::clone::fork().context(|| "fork a process into the container")? {
+        Fork::Child => {
+            let Err(error) = run(&program, terminal);
+            Err(error)
         }
-        Ok(Fork::Parent(child)) => stay(&child, null.as_fd()),
-        Err(error) => Err(error).context(|| "clone a process into the container"),
+        Fork::Parent(child) => {
+            // The streams are the process's alone from here on: who reads them waits for their end.
+            // Where that fails it comes with ours.
+            let _ = sys::fds::become_stdio([null.as_fd(); 3]);
+            Ok(child)
+        }
     }
 }
 
+fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
+    setsid().context(|| "begin a new session")?;
+    if terminal {
+        ioctl_tiocsctty(rustix::stdio::stdin()).context(|| "adopt the terminal")?;
+    }
+    program.exec()
+}
+
 /// Waits for the process and ends as it did.
-fn stay(child: &Child, null: BorrowedFd<'_>) -> ! {
-    // The streams and the socket are the process's alone from here on: who reads them waits for
-    // their end. Where that fails it comes with ours.
-    let _ = sys::fds::become_stdio([null; 3]);
-    let _ = sys::fds::close_all_but(&[]);
+fn stay(child: Pid) -> ! {
     loop {
-        match waitpid(Some(child.pid), WaitOptions::empty()) {
+        match waitpid(Some(child), WaitOptions::empty()) {
             Ok(Some((_, status))) => sys::exec::exit_now(super::exit_code(status)),
             Err(Errno::INTR) | Ok(None) => {}
             Err(_) => sys::exec::exit_now(EXIT_ENGINE),
@@ -155,23 +185,4 @@ fn not_running(error: Errno) -> crate::error::Error {
         Errno::SRCH => crate::error::Error::new("the container is not running"),
         error => error.into(),
     }
-}
-
-fn run(
-    process: &Process,
-    terminal: bool,
-    user_namespace: Option<UserNamespace<'_>>,
-    parent: &OwnedFd,
-) -> Result<Infallible> {
-    setsid().context(|| "begin a new session")?;
-    if terminal {
-        let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .context(|| "open the container's /")?;
-        let pty = terminal::open(root.as_fd(), process.window)?;
-        report::send_console(parent.as_fd(), pty.master.as_fd())?;
-        terminal::adopt(pty.slave.as_fd()).context(|| "adopt the terminal")?;
-    }
-    let (make_cwd, init) = (false, false);
-    let entry = process::Entry { user_namespace, make_cwd, init, die_with_parent: false };
-    process::enter(process, &entry, parent)
 }

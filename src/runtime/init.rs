@@ -94,12 +94,13 @@ fn run(
 
     // 7. User, capabilities, filter, execve.
     let (make_cwd, init) = (true, spec.init);
-    let entry = process::Entry { user_namespace, make_cwd, init, die_with_parent: true };
+    let entry =
+        process::Entry { user_namespace, make_cwd, init, stays: init, die_with_parent: true };
     let mut process = spec.process.clone();
     if !open_devices {
         process.capabilities &= !CapabilitySet::MKNOD.bits();
     }
-    process::enter(&process, &entry, parent)
+    process::confine(&process, &entry, parent, &[parent.as_fd()])?.exec()
 }
 
 fn standard_streams(

@@ -38,6 +38,8 @@ pub struct Entry<'a> {
     pub make_cwd: bool,
     /// Put our own reaping PID 1 before the program.
     pub init: bool,
+    /// A process of ours stays that never executes the program.
+    pub stays: bool,
     /// Die with the parent.
     pub die_with_parent: bool,
 }
@@ -49,9 +51,22 @@ pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
 
-/// Becomes the program. This process is in all its namespaces, its root is `/`, its standard
-/// descriptors are in place.
-pub fn enter(process: &Process, entry: &Entry<'_>, parent: &OwnedFd) -> Result<Infallible> {
+/// What is left to do once a process is confined: execve.
+pub struct Program<'a> {
+    args: &'a [String],
+    path: String,
+    vectors: sys::exec::Vectors,
+}
+
+/// Takes on the user, capabilities and filter that the program is to have, and lets go of every
+/// descriptor but 0 to 2 and `keep`. This process is in all its namespaces, its root is `/`, its
+/// standard descriptors are in place; `parent` is the way to who waits for it.
+pub fn confine<'a>(
+    process: &'a Process,
+    entry: &Entry<'_>,
+    parent: &OwnedFd,
+    keep: &[BorrowedFd<'_>],
+) -> Result<Program<'a>> {
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open the container's /")?;
     let user = user::look_up(root.as_fd(), &process.user)?;
@@ -96,9 +111,10 @@ pub fn enter(process: &Process, entry: &Entry<'_>, parent: &OwnedFd) -> Result<I
     if entry.die_with_parent {
         die_with_parent(parent.as_fd())?;
     }
-    // Whatever a caller left open must not reach the program (CVE-2024-21626). `parent` carries the
-    // failure of execve; it is close-on-exec, as the rest can't be made at once before Linux 5.11.
-    sys::fds::close_all_but(&[parent.as_fd()]).context(|| "close all other descriptors")?;
+    // Whatever a caller left open must not reach the program (CVE-2024-21626). What is kept, such as
+    // the way to tell of execve's failure, is close-on-exec; the rest can't be made so at once before
+    // Linux 5.11.
+    sys::fds::close_all_but(keep).context(|| "close all other descriptors")?;
     if process.no_new_privileges {
         set_no_new_privs(true).context(|| "set no_new_privs")?;
     }
@@ -109,12 +125,14 @@ pub fn enter(process: &Process, entry: &Entry<'_>, parent: &OwnedFd) -> Result<I
         }
         sys::seccomp::install(&program).context(|| "install the seccomp filter")?;
     }
-    if entry.init {
+    if entry.stays {
         // No execve will cut the capabilities of the process that stays.
         capabilities::limit(process.capabilities, 0)?;
+    }
+    if entry.init {
         pid1::become_init()?;
     }
-    exec(&process.args, &path, &vectors)
+    Ok(Program { args: &process.args, path, vectors })
 }
 
 /// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). The parent may have died just
@@ -256,27 +274,31 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
         .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
 }
 
-/// execve, with PATH searched for a name without a slash as execvp(3) does.
-fn exec(args: &[String], path: &str, vectors: &sys::exec::Vectors) -> Result<Infallible> {
-    let Some(program) = args.first() else { fail!("no command to run") };
-    if program.contains('/') {
-        let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
-        return Err(exec_failure(program, errno));
-    }
-    let mut denied = None;
-    for directory in path.split(':').filter(|_| !program.is_empty()) {
-        let directory = if directory.is_empty() { "." } else { directory };
-        match sys::exec::execve(&c_string(&format!("{directory}/{program}"))?, vectors) {
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(Errno::ACCESS) => denied = Some(Errno::ACCESS),
-            Err(errno) => return Err(exec_failure(program, errno)),
+impl Program<'_> {
+    /// execve, with PATH searched for a name without a slash as execvp(3) does.
+    pub fn exec(&self) -> Result<Infallible> {
+        let Program { args, path, vectors } = self;
+        let Some(program) = args.first() else { fail!("no command to run") };
+        if program.contains('/') {
+            let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
+            return Err(exec_failure(program, errno));
         }
-    }
-    match denied {
-        Some(errno) => Err(exec_failure(program, errno)),
-        None => {
-            let message = format!("exec: '{program}' not found in the container's PATH ({path})");
-            Err(Error::new(message).exit_with(EXIT_NOT_FOUND))
+        let mut denied = None;
+        for directory in path.split(':').filter(|_| !program.is_empty()) {
+            let directory = if directory.is_empty() { "." } else { directory };
+            match sys::exec::execve(&c_string(&format!("{directory}/{program}"))?, vectors) {
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::ACCESS) => denied = Some(Errno::ACCESS),
+                Err(errno) => return Err(exec_failure(program, errno)),
+            }
+        }
+        match denied {
+            Some(errno) => Err(exec_failure(program, errno)),
+            None => {
+                let message =
+                    format!("exec: '{program}' not found in the container's PATH ({path})");
+                Err(Error::new(message).exit_with(EXIT_NOT_FOUND))
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ fn a_process_that_enters_shows_nothing_of_the_host() {
         rounds += 1;
         // Everything of the caller's leads to the canary: a descriptor, the working directory, the
         // environment, the command line.
-        let mut command = host.command(["exec", "-e", "A=b", "box", "true"]);
+        let mut command = host.command(["exec", "-e", &slow_path(), "box", "true"]);
         command.current_dir(&canary).env("CANARY", CANARY).stdin(File::open(&secret).unwrap());
         if !command.status().unwrap().success() {
             // The attack has found something, and ended.
@@ -86,6 +86,65 @@ fn look_into_those_that_enter() {
         }
     }
     assert!(seen, "never saw a process entering: the attack proves nothing");
+}
+
+/// A PATH in which a program is found late: what enters is there to be seen until then.
+fn slow_path() -> String {
+    format!("PATH={}/bin", "/x:".repeat(1000))
+}
+
+/// The same, of its powers: a container that may trace (SYS_PTRACE, for a debugger) took over what
+/// entered while that was root of the host still. Guard: it is confined before it can be seen.
+#[test]
+fn a_process_that_enters_has_no_more_power_than_the_container() {
+    let host = Host::with_busybox();
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "box", "--cap-add", "SYS_PTRACE", "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("entering::watch_the_powers_of_who_enters")));
+    for user in ["0", "1000"] {
+        for _ in 0..50 {
+            let exec = ["exec", "-u", user, "-e", &slow_path(), "box", "true"];
+            if host.mydocker(exec).status() != 0 {
+                // The attack has found something, and ended.
+                break;
+            }
+        }
+    }
+    let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
+    let status = host.mydocker(["wait", "box"]).text();
+    let log = super::call(host.command(["logs", "box"]));
+    assert_eq!(status, "0", "{}", log.story());
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn watch_the_powers_of_who_enters() {
+    must_be_inside();
+    let field = |status: &str, name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim_start_matches(':').trim(), 16).ok()
+    };
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let most = field(&own, "CapBnd").unwrap();
+    let mut seen = 0;
+    while !Path::new("/stop").exists() {
+        // Numbers come one after the other: whoever enters next is met at its birth.
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            for pid in [pid, pid + 1] {
+                let proc = Path::new("/proc").join(pid.to_string());
+                let Ok(status) = fs::read_to_string(proc.join("status")) else { continue };
+                for set in ["CapPrm", "CapEff", "CapBnd"] {
+                    let has = field(&status, set).unwrap();
+                    assert_eq!(has & !most, 0, "more powerful than the container: {status}");
+                }
+                assert_eq!(field(&status, "Seccomp"), Some(2), "no filter: {status}");
+                let title = fs::read(proc.join("cmdline")).unwrap_or_default();
+                seen += usize::from(title.starts_with(b"mydocker-init"));
+            }
+        }
+    }
+    assert!(seen > 0, "never saw a process entering: the attack proves nothing");
 }
 
 /// CVE-2024-21626: a descriptor that the runtime had left open served as working directory, by
