@@ -6,11 +6,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::tame;
+use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
-const BAR: u64 = 40;
+const BAR: usize = 40;
+/// A shorter bar says nothing.
+const MIN_BAR: usize = 5;
+/// Of a terminal that doesn't say.
+const DEFAULT_COLUMNS: usize = 80;
 
 /// Where a transfer is told of.
 pub struct Progress {
@@ -92,8 +97,10 @@ impl Progress {
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
+        // A line that wraps would be two to go up by.
+        let columns = columns().unwrap_or(DEFAULT_COLUMNS);
         for (layer, bytes, of) in &drawing.active {
-            push_bar(&mut text, layer, *bytes, *of);
+            push_bar(&mut text, layer, *bytes, *of, columns);
         }
         (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
         // Nobody is left to tell if the terminal went away; the work goes on.
@@ -104,13 +111,23 @@ impl Progress {
     }
 }
 
-fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64) {
-    let filled = (bytes * BAR).checked_div(of).unwrap_or(BAR).min(BAR) as usize;
-    let (bar, rest) = ("=".repeat(filled), " ".repeat(BAR as usize - filled));
-    *text += &format!("{layer}: [{bar}>{rest}] ");
-    push_human_size(text, bytes);
-    text.push('/');
-    push_human_size(text, of);
+/// A layer's line, a column shorter than the terminal: with a bar as long as there is room for.
+fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64, columns: usize) {
+    let mut sizes = String::new();
+    push_human_size(&mut sizes, bytes);
+    sizes.push('/');
+    push_human_size(&mut sizes, of);
+    let around = format!("{layer}: [>] {sizes}").len();
+    let bar = columns.saturating_sub(around + 1).min(BAR);
+    let line = if bar < MIN_BAR {
+        format!("{layer}: {sizes}")
+    } else {
+        let share = u128::from(bytes) * bar as u128;
+        let filled = share.checked_div(of.into()).map_or(bar, |share| (share as usize).min(bar));
+        let (bar, rest) = ("=".repeat(filled), " ".repeat(bar - filled));
+        format!("{layer}: [{bar}>{rest}] {sizes}")
+    };
+    text.extend(line.chars().take(columns.saturating_sub(1)));
     text.push('\n');
 }
 
@@ -122,9 +139,23 @@ mod tests {
     fn a_bar_fills_up_to_its_end() {
         for (bytes, of, filled) in [(0, 10, 0), (5, 10, 20), (10, 10, 40), (0, 0, 40)] {
             let mut text = String::new();
-            push_bar(&mut text, "0123456789ab", bytes, of);
+            push_bar(&mut text, "0123456789ab", bytes, of, 80);
             assert_eq!(text.matches('=').count(), filled);
             assert!(text.len() < 80 && text.ends_with('\n'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bar_never_wraps() {
+        let bar = |columns| {
+            let mut text = String::new();
+            push_bar(&mut text, "0123456789ab", 1_230_000, 4_560_000, columns);
+            text
+        };
+        assert_eq!(bar(40), "0123456789ab: [==>      ] 1.23MB/4.56MB\n");
+        assert_eq!(bar(30), "0123456789ab: 1.23MB/4.56MB\n");
+        for columns in 0..100 {
+            assert!(bar(columns).len() <= columns.max(1), "{columns}: {}", bar(columns));
         }
     }
 }

@@ -97,9 +97,11 @@ fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::super::config::ContainerConfig;
     use super::super::store::NewImage;
-    use super::super::testing::{Scratch, config, layer};
+    use super::super::testing::{Scratch, archive, config, layer};
     use super::*;
 
     fn nobody(_: &ImageId) -> Result<Vec<String>> {
@@ -153,6 +155,22 @@ mod tests {
         assert_eq!(store.remove("one:2", false, &nobody).unwrap().untagged.len(), 2);
         assert!(store.find(&by_digest).unwrap().is_none());
         assert_eq!(store.remove("two:1", false, &nobody).unwrap().image, Some(id));
+        assert_eq!(scratch.left(), [""; 0]);
+    }
+
+    #[test]
+    fn layers_of_other_images_stay() {
+        let scratch = Scratch::new("remove-shared");
+        let store = scratch.store();
+        let (shared, one, two) = (layer("f", b"1"), layer("g", b"2"), layer("h", b"3"));
+        for (name, own) in [("one:1", &one), ("two:1", &two)] {
+            let file = scratch.file("archive", &archive(name, &[&shared, own]));
+            store.load(File::open(file).unwrap()).unwrap();
+        }
+        assert_eq!(store.remove("one:1", false, &nobody).unwrap().layers, [Digest::of(&one)]);
+        assert!(store.layers.exists(&Digest::of(&shared)));
+        let removed = store.remove("two:1", false, &nobody).unwrap();
+        assert_eq!(removed.layers, [Digest::of(&shared), Digest::of(&two)]);
         assert_eq!(scratch.left(), [""; 0]);
     }
 }

@@ -175,3 +175,51 @@ fn copy_bytes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
     while rustix::fs::sendfile(to, from, None, CHUNK)? > 0 {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// Whether somebody waits for the flock(2) of the file with this inode.
+    fn is_waited_for(inode: u64) -> bool {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let of_inode = |line: &str| {
+            line.split(' ').any(|word| word.rsplit(':').next() == Some(&inode.to_string()))
+        };
+        locks.lines().any(|line| line.contains("-> FLOCK") && of_inode(line))
+    }
+
+    #[test]
+    fn who_fills_a_volume_is_waited_for() {
+        let dir = std::env::temp_dir().join(format!("copy-up-{}", std::process::id()));
+        let (root, volume) = (dir.join("root"), dir.join("volume/_data"));
+        for made in [&root.join("data"), &volume] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::write(root.join("data/file"), "the second's").unwrap();
+        let home = dir.join("volume");
+        let first = Lock::wait_existing(&home, LockMode::Exclusive).unwrap();
+        // What the first copied by now.
+        fs::create_dir(home.join(FILLING)).unwrap();
+        fs::write(home.join(FILLING).join("file"), "the first's").unwrap();
+        std::thread::scope(|scope| {
+            let (root, volume) = (rustix::fs::open(&root, DIRECTORY, Mode::empty()), &volume);
+            let root = root.unwrap();
+            let second = scope.spawn(move || fill(root.as_fd(), Path::new("/data"), volume, None));
+            let inode = fs::metadata(&home).unwrap().ino();
+            while !is_waited_for(inode) {
+                assert!(!second.is_finished(), "it doesn't wait");
+                std::thread::yield_now();
+            }
+            fs::rename(home.join(FILLING), volume).unwrap();
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+        assert_eq!(fs::read_to_string(volume.join("file")).unwrap(), "the first's");
+        assert!(!home.join(FILLING).exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,10 +1,11 @@
 //! `pull`: what it takes, what it prints, what it leaves.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::cat;
@@ -444,4 +445,33 @@ fn a_broken_mirror_is_told_of_once_and_passed_over() {
         assert!(told.starts_with(&warning) && told.contains(why), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
     }
+}
+
+#[test]
+fn a_mirror_that_never_answers_is_waited_for_once() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[base(), layer(Packing::Gzip, "v", "registry")], "app:1");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mirror = listener.local_addr().unwrap().to_string();
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let held = Arc::clone(&came);
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            held.lock().unwrap().push(client);
+        }
+    });
+    let settings = settings_with_mirrors(&host, &registry.address, &[&mirror]);
+    let file = settings.join("registries.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(r#"{"mirrors""#, r#"{"stall_seconds":1,"mirrors""#)).unwrap();
+    let mut pull = host.command(["pull", &registry.name("app:1")]);
+    let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
+    let told = String::from_utf8(pull.stderr).unwrap();
+    assert!(pull.status.success(), "{told}");
+    let why = format!("the mirror {mirror} is left out: nothing came from {mirror} for 1 s");
+    assert!(told.contains(&why), "{told}");
+    assert_eq!(came.lock().unwrap().len(), 1);
+    cat(&host, &registry.name("app:1"), "/v").stdout("registry");
 }

@@ -25,12 +25,14 @@ pub struct Connector {
     proxies: Proxies,
     /// How long a read or write may stand still.
     stall: Duration,
+    /// Whether to ask again after that. Not if somebody else can be asked: it took long enough.
+    again: bool,
     idle: Mutex<Vec<(Origin, Connection)>>,
 }
 
 impl Connector {
-    pub fn new(trust: Trust, proxies: Proxies, stall: Duration) -> Connector {
-        Connector { trust, proxies, stall, idle: Mutex::default() }
+    pub fn new(trust: Trust, proxies: Proxies, stall: Duration, again: bool) -> Connector {
+        Connector { trust, proxies, stall, again, idle: Mutex::default() }
     }
 
     /// Sends one request, on a kept connection if there is one.
@@ -110,7 +112,8 @@ impl Connector {
         let host = origin.host_and_port();
         let told = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Error::new(format!("nothing came from {host} for {} s", self.stall.as_secs()))
+                let told = format!("nothing came from {host} for {} s", self.stall.as_secs());
+                return Failure { passing: self.again, ..Failure::new(told) };
             }
             io::ErrorKind::UnexpectedEof => Error::new(format!("the connection to {host} was cut")),
             _ => Err::<(), _>(error).context(|| host).unwrap_err(),

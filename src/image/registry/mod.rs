@@ -70,7 +70,8 @@ fn open_at(
     let may_be_plain = base.origin.tls && (!verified || base.origin.is_loopback());
     let unverified = (!verified).then(|| base.origin.host.clone());
     let trust = Trust::new(settings.certs.clone(), access.ca_cert.clone(), unverified);
-    let connector = Connector::new(trust, Proxies::from_environment()?, settings.stall);
+    let connector =
+        Connector::new(trust, Proxies::from_environment()?, settings.stall, mirror.is_none());
     // What is given on the command line is for the registry, not for its mirrors.
     let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
         None => CredentialFile::open().find(&name)?,
