@@ -91,25 +91,27 @@ impl Outcome {
 /// What the container of `record` is doing now. Takes back what a dead monitor left.
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
     let files = Files::new(roots, &record.id);
-    if files.run.exists() {
-        if is_watched(&files)? {
-            return Ok(match store::read_json::<State>(&files.state())? {
-                Some(State { pid: 0, last: Some(last), .. }) => Condition::Restarting(last),
-                Some(state) if state.pid != 0 => Condition::Running(state),
-                // Being started or being wound up at this moment.
-                _ => at_rest(&files, record)?,
-            });
-        }
-        reclaim(roots, record, take_down)?;
+    if !files.run.exists() {
+        return at_rest(record, store::read_json(&files.outcome())?);
     }
-    at_rest(&files, record)
+    if !is_watched(&files)? {
+        reclaim(roots, record, take_down)?;
+    } else {
+        match store::read_json::<State>(&files.state())? {
+            Some(State { pid: 0, last: Some(last), .. }) => return Ok(Condition::Restarting(last)),
+            Some(state) if state.pid != 0 => return Ok(Condition::Running(state)),
+            // Being started or being wound up at this moment.
+            _ => {}
+        }
+    }
+    match store::read_json(&files.parked_outcome())? {
+        None => at_rest(record, store::read_json(&files.outcome())?),
+        parked => at_rest(record, parked),
+    }
 }
 
-fn at_rest(files: &Files, record: &Record) -> Result<Condition> {
-    let outcome: Option<Outcome> = match store::read_json(&files.parked_outcome())? {
-        None => store::read_json(&files.outcome())?,
-        parked => parked,
-    };
+/// What a container without a program is, by how its last run went.
+fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
     if !has_run {
         return Ok(Condition::Created);

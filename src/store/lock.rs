@@ -1,7 +1,6 @@
 //! Exclusion between processes by flock(2): held by an open file, so a killed holder lets go.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::open_existing;
 use crate::error::{Context, Result};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,12 +88,4 @@ fn take(file: File, path: &Path, mode: LockMode) -> Result<Lock> {
         }
     }
     Ok(Lock { file: file.into() })
-}
-
-fn open_existing(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context(|| format!("open {}", path.display())),
-    }
 }

@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
@@ -87,11 +88,7 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
 
 /// Reads a whole small file; `None` if it isn't there.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context(|| format!("open {}", path.display())),
-    };
+    let Some(file) = open_existing(path)? else { return Ok(None) };
     let mut bytes = Vec::with_capacity(4096);
     let read = file.take(MAX_STATE_FILE + 1).read_to_end(&mut bytes);
     read.context(|| format!("read {}", path.display()))?;
@@ -99,6 +96,17 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         return Err(Error::new(format!("{} is larger than any state file", path.display())));
     }
     Ok(Some(bytes))
+}
+
+/// Opens a file or a directory to read or to lock it; `None` if it isn't there.
+fn open_existing(path: &Path) -> Result<Option<File>> {
+    // Not by std: libc asks once more, for kernels before 2.6.23, to close it on exec, and `ps`
+    // opens two to four files a container.
+    let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    match rustix::io::retry_on_intr(open) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => Ok(Some(opened.context(|| format!("open {}", path.display()))?.into())),
+    }
 }
 
 /// Makes a directory, and those above it, root's alone (0700); one that exists is left as it is.
