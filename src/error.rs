@@ -37,6 +37,17 @@ impl Error {
         Error(Box::new(Story { chain: vec![message], errno, exit_code: EXIT_ENGINE }))
     }
 
+    /// What `fail!` makes of its words: here, and not at each of its places.
+    pub fn told(message: fmt::Arguments<'_>) -> Self {
+        Error::begin(message.to_string(), None)
+    }
+
+    /// The same error, and what was being done: what `context` adds to it.
+    fn amid(mut self, doing: String) -> Self {
+        self.0.chain.push(doing);
+        self
+    }
+
     /// The same error, to end the command with `code` instead of 125.
     pub fn exit_with(mut self, code: u8) -> Self {
         self.0.exit_code = code;
@@ -104,17 +115,13 @@ pub trait Context<T> {
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T> {
-        self.map_err(|error| {
-            let mut error = error.into();
-            error.0.chain.push(doing().into());
-            error
-        })
+        self.map_err(|error| error.into().amid(doing().into()))
     }
 }
 
-/// `return Err(Error::new(format!(…)))`, shortened: it is the most frequent line of a parser.
+/// `return Err(Error::told(format_args!(…)))`, shortened: it is the most frequent line of a parser.
 macro_rules! fail {
-    ($($arg:tt)*) => { return Err($crate::error::Error::new(format!($($arg)*))) };
+    ($($arg:tt)*) => { return Err($crate::error::Error::told(format_args!($($arg)*))) };
 }
 pub(crate) use fail;
 
