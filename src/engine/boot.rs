@@ -32,7 +32,7 @@ impl Engine {
                 .iter()
                 .any(|mode| mode.starts_with("container:"))
         };
-        waiting.sort_by_key(|record| (joins(record), record.created));
+        waiting.sort_unstable_by_key(|record| (joins(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());
         if let Err(error) = wiring::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));

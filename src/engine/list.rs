@@ -22,7 +22,7 @@ impl Engine {
                 views.push(view);
             }
         }
-        views.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        views.sort_unstable_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(views)
     }
 

@@ -208,7 +208,7 @@ fn settings(endpoint: Option<&Endpoint>, aliases: Value) -> Value {
 fn published(maps: &[PortMap]) -> Vec<String> {
     let mut runs: Vec<(PortMap, u16)> = Vec::new();
     let mut sorted: Vec<&PortMap> = maps.iter().collect();
-    sorted.sort_by_key(|map| (&map.address, &map.protocol, map.container_port, map.port));
+    sorted.sort_unstable_by_key(|map| (&map.address, &map.protocol, map.container_port, map.port));
     for map in sorted {
         match runs.last_mut() {
             Some((first, length))

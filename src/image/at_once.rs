@@ -16,7 +16,7 @@ pub fn at_once<T: Sync, R: Send>(
     work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let done: Mutex<Vec<_>> = Mutex::new(items.iter().map(|_| None).collect());
     let failed = Mutex::new(None);
     let worker = || {
         loop {
@@ -26,7 +26,7 @@ pub fn at_once<T: Sync, R: Send>(
             };
             match work(item, &stop) {
                 Ok(result) => {
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result))
+                    done.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(result);
                 }
                 Err(error) => {
                     // The first is the one to tell: the others are what it stopped.
@@ -47,9 +47,8 @@ pub fn at_once<T: Sync, R: Send>(
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(done.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -289,7 +289,7 @@ impl ImageStore {
             }
         }
         // Newest first, as Docker lists them.
-        listed.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.tag.cmp(&b.tag)));
+        listed.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| a.tag.cmp(&b.tag)));
         Ok(listed)
     }
 
@@ -307,8 +307,11 @@ impl ImageStore {
     pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
         let mut references = self.references()?;
         references.retain(|(_, named)| named == id);
-        references.sort_by_key(|(reference, _)| reference.digest.is_some());
-        Ok(references.into_iter().map(|(reference, _)| reference).collect())
+        let references = references.into_iter().map(|(reference, _)| reference);
+        let (by_digest, mut names): (Vec<_>, Vec<_>) =
+            references.partition(|reference| reference.digest.is_some());
+        names.extend(by_digest);
+        Ok(names)
     }
 
     /// All names and what they stand for, sorted; unreadable ones are left out here and found by
@@ -324,7 +327,7 @@ impl ImageStore {
                 }
             }
         }
-        references.sort();
+        references.sort_unstable();
         Ok(references)
     }
 

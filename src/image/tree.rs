@@ -398,7 +398,7 @@ fn xattrs(
             }
         }
     }
-    xattrs.sort();
+    xattrs.sort_unstable();
     Ok(xattrs)
 }
 

@@ -74,9 +74,9 @@ impl CredentialFile {
             })
         })?;
         // The registry's own key before other spellings of it.
-        let mut entries: Vec<_> = entries.into_iter().flatten().collect();
-        entries.sort_by_key(|(own, _)| !own);
-        Ok(entries.into_iter().find_map(|(_, credentials)| credentials))
+        let (own, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().flatten().partition(|(own, _)| *own);
+        Ok(own.into_iter().chain(others).find_map(|(_, credentials)| credentials))
     }
 
     /// Keeps `credentials` for `host`; tells where.
