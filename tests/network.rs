@@ -312,22 +312,43 @@ fn boot_brings_networks_back_and_nothing_else(host: Host) {
 #[test]
 fn a_kill_amid_the_first_rules_is_found_and_mended() {
     let host = Host::with_firewall("iptables");
+    let path = path_with_restore(&host, "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
+    let mut run = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
+    assert!(!run.env("PATH", path).output().unwrap().status.success());
+    assert_ne!(host.rules(), [""; 0], "they were made");
+    host.mydocker(["rm", "-f", "c"]);
+    assert_cut_short_rules_go(&host);
+}
+
+#[test]
+fn the_last_of_two_state_roots_that_go_at_once_takes_the_owners_chain_along() {
+    let host = Host::with_firewall("iptables");
+    host.mydocker(["run", "--rm", "bb", "true"]);
+    let iptables = |args: &[&str]| host.machine().run(Side::Here, &[&["iptables"], args].concat());
+    iptables(&["-N", "MYDOCKER-FORWARD-other"]);
+    iptables(&["-A", "MYDOCKER-FORWARD-other", "-j", "MYDOCKER-USER"]);
+    // The other goes when this one has seen that it is there.
+    let go = "iptables -F MYDOCKER-FORWARD-other; iptables -X MYDOCKER-FORWARD-other";
+    let script = format!("({go}) 2>/dev/null; /usr/sbin/iptables-nft-restore \"$@\"");
+    let path = path_with_restore(&host, &script);
+    let pruned = host.command(["network", "prune", "-f"]).env("PATH", path).status().unwrap();
+    assert!(pruned.success());
+    assert_eq!(host.rules(), [""; 0]);
+}
+
+/// A PATH in which iptables-restore is `script`.
+fn path_with_restore(host: &Host, script: &str) -> String {
     let tools = host.scratch().join("tools");
     std::fs::create_dir(&tools).unwrap();
     let link = |tool: &str, to: &str| std::os::unix::fs::symlink(to, tools.join(tool)).unwrap();
     for tool in ["iptables-save", "ip6tables-restore", "ip6tables-save"] {
         link(tool, "/usr/sbin/xtables-nft-multi");
     }
-    link("iptables-restore", "nft-and-kill");
-    let script = "#!/bin/sh\n/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID\n";
-    let killer = host.file("tools/nft-and-kill", script);
-    std::fs::set_permissions(&killer, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    let mut run = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
-    assert!(!run.env("PATH", path).output().unwrap().status.success());
-    assert_ne!(host.rules(), [""; 0], "they were made");
-    host.mydocker(["rm", "-f", "c"]);
-    assert_cut_short_rules_go(&host);
+    // What kind of iptables it is shows in the name.
+    link("iptables-restore", "script-nft");
+    let script = host.file("tools/script-nft", format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
 }
 
 by_each_firewall!(rules_that_nobody_finished_are_found_and_mended);
@@ -350,5 +371,48 @@ fn assert_cut_short_rules_go(host: &Host) {
     host.mydocker(["system", "check", "--repair"]).stdout(&format!("{finding}: mended\n"));
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["network", "prune", "-f"]);
+    assert_eq!(host.traces(), [""; 0]);
+}
+
+#[test]
+fn bridges_that_no_network_needs_are_found_and_removed() {
+    let host = Host::on_machine();
+    for name in ["web", "kept"] {
+        host.mydocker(["network", "create", name]);
+    }
+    host.idle("c", &["--net", "web"]);
+    std::fs::remove_dir_all(host.state_root().join("networks/web")).unwrap();
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["rm", "-f", "c"]);
+    let found = host.mydocker(["system", "check"]).exits(1).text();
+    let whose = format!("was made for web of {}, which is gone", host.state_root().display());
+    assert!(found.ends_with(&whose) && found.lines().count() == 1, "{found}");
+    host.mydocker(["system", "check", "--repair"]);
+    host.mydocker(["system", "check"]).stdout("");
+    let kept = host.mydocker(["network", "inspect", "-f", "{{.Bridge}}", "kept"]).text();
+    let links = host.machine().run(Side::Here, &["ip", "-br", "link"]);
+    assert_eq!(links.matches("mydocker").count(), 1, "{links}");
+    assert!(links.contains(&kept));
+}
+
+#[test]
+fn a_network_that_is_removed_while_a_container_starts_leaves_nothing() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "web"]);
+    let bridge = host.mydocker(["network", "inspect", "-f", "{{.Bridge}}", "web"]).text();
+    let dir = host.state_root().join("networks/web");
+    let lock = std::fs::File::open(dir.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let run = host.background(["run", "--rm", "--net", "web", "bb", "true"]);
+    let inode = std::os::unix::fs::MetadataExt::ino(&lock.metadata().unwrap()).to_string();
+    eventually("it waits for the network", || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
+    });
+    host.machine().run(Side::Here, &["ip", "link", "del", &bridge]);
+    std::fs::remove_dir_all(&dir).unwrap();
+    drop(lock);
+    run.wait().exits(125).stderr_has("network web was removed meanwhile");
+    assert!(!dir.exists());
     assert_eq!(host.traces(), [""; 0]);
 }

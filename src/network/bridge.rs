@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::config::{Network, hash};
+use super::config::{self, BRIDGE_PREFIX, Network, hash};
 use super::link::{self, Link};
 use crate::error::{Context, Result, fail};
-use crate::store::Roots;
+use crate::store::{DEFAULT_ROOT, Roots};
 use crate::sys::netlink::{Batch, Socket};
 
 /// The MTU where the host has no default route to take one from.
@@ -27,7 +27,8 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     };
     if link::find(socket, &network.bridge)?.is_none() {
         let mut batch = Batch::default();
-        link::add_bridge(&mut batch, &network.bridge, mac(network), mtu);
+        let alias = alias(roots, &network.name);
+        link::add_bridge(&mut batch, &network.bridge, &alias, mac(network), mtu);
         socket.send(batch)?;
     }
     let Some(found) = link::find(socket, &network.bridge)? else {
@@ -44,6 +45,40 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     socket.send(batch).context(|| format!("set up bridge {}", network.bridge))?;
     forward(network)?;
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
+}
+
+/// What a bridge says of itself.
+fn alias(roots: &Roots, network: &str) -> String {
+    format!("{network}{OF}{}", roots.state.display())
+}
+
+/// Between the network and its state root. No network's name has a space.
+const OF: &str = " of ";
+
+/// Bridges, each with what it says of itself, that no network needs: its record was removed by
+/// other hands than ours. One with a port stays, until its containers end. Those of a state root
+/// that is gone as a whole are the default one's to find.
+pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
+    if !roots.networks().is_dir() {
+        return Ok(Vec::new());
+    }
+    // Who removes a network takes its bridge first.
+    let _choice = config::lock_all(roots)?;
+    let mut bridges = link::idle_aliases(&mut Socket::route()?)?;
+    let known = config::known(roots)?;
+    bridges.retain(|(bridge, alias)| {
+        bridge.starts_with(BRIDGE_PREFIX)
+            && is_ours_to_find(roots, alias)
+            && !known.iter().any(|network| network.bridge == *bridge)
+    });
+    Ok(bridges)
+}
+
+/// Whether it is for this state root to tell if a bridge with this alias is needed.
+fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
+    let Some((_, root)) = alias.split_once(OF) else { return false };
+    let root = Path::new(root);
+    root == roots.state || (roots.state.as_os_str() == DEFAULT_ROOT && !root.exists())
 }
 
 /// A container that says it is an IPv6 router must not become the host's way to the world
@@ -103,4 +138,19 @@ pub fn container_mac(addresses: &[IpAddr]) -> link::Mac {
         None => [0; 4],
     };
     [0x02, 0x42, tail[0], tail[1], tail[2], tail[3]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_root_asks_for_bridges_of_roots_that_are_gone() {
+        let roots = |state: &str| Roots::new(Some(state.into()), None).unwrap();
+        let (default, other) = (roots(DEFAULT_ROOT), roots("/"));
+        let tells = |roots, of: &Roots| is_ours_to_find(roots, &alias(of, "web"));
+        assert!(tells(&default, &default) && tells(&other, &other));
+        assert!(tells(&default, &roots("/nowhere")) && !tells(&other, &roots("/nowhere")));
+        assert!(!tells(&default, &other) && !is_ours_to_find(&default, "web"));
+    }
 }

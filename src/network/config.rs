@@ -138,15 +138,18 @@ impl Network {
         self.pools.iter().find(|pool| pool.subnet.is_ipv4() == ipv4)
     }
 
-    /// Held while addresses are given out and names are told.
+    /// Held while addresses are given out and names are told. Nobody gets it for a network that was
+    /// removed meanwhile: what would be made then is on no record.
     pub fn lock(&self, roots: &Roots) -> Result<Lock> {
         let path = dir(roots, &self.name).join(".lock");
-        Lock::wait(&path, LockMode::Exclusive).map_err(|error| match error.errno() {
-            Some(rustix::io::Errno::NOENT) => {
-                Error::new(format!("network {} was removed meanwhile", self.name))
-            }
-            _ => error,
-        })
+        let lock = match Lock::wait(&path, LockMode::Exclusive) {
+            Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => None,
+            lock => Some(lock?),
+        };
+        match (lock, Network::read(roots, &self.name)?) {
+            (Some(lock), Some(present)) if present.id == self.id => Ok(lock),
+            _ => fail!("network {} was removed meanwhile", self.name),
+        }
     }
 
     /// Writes the directory and the file: killed between them there is an empty directory, which
@@ -242,7 +245,7 @@ pub fn known(roots: &Roots) -> Result<Vec<Network>> {
 }
 
 /// One `create` at a time chooses a subnet.
-fn lock_all(roots: &Roots) -> Result<Lock> {
+pub(super) fn lock_all(roots: &Roots) -> Result<Lock> {
     store::make_dir(&roots.networks())?;
     Lock::wait(&roots.networks().join(".lock"), LockMode::Exclusive)
 }

@@ -11,6 +11,8 @@ use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute,
 
 /// IFNAMSIZ less the NUL.
 pub const MAX_NAME: usize = 15;
+/// IFALIASZ less the NUL.
+const MAX_ALIAS: usize = 255;
 
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
@@ -34,6 +36,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
@@ -93,6 +96,26 @@ pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     Ok(socket.ask(batch)?.first().and_then(|answer| link_of(&answer.payload)))
 }
 
+/// All links that have an alias, with it, and that no other is a port of: their names and aliases.
+pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
+    let answers = socket.ask(batch)?;
+    let get = |payload: &[u8], kind| Some(attribute(payload.get(16..)?, kind)?.to_vec());
+    let masters: Vec<_> =
+        answers.iter().filter_map(|answer| get(&answer.payload, IFLA_MASTER)).collect();
+    let text = |payload: &[u8], kind| {
+        let text = String::from_utf8(get(payload, kind)?).ok()?;
+        Some(text.trim_end_matches('\0').to_owned())
+    };
+    let named = answers.iter().map(|answer| &answer.payload).filter_map(|payload| {
+        let index = payload.get(4..8)?;
+        let is_idle = !masters.iter().any(|master| master == index);
+        Some((text(payload, IFLA_IFNAME)?, text(payload, IFLA_IFALIAS)?)).filter(|_| is_idle)
+    });
+    Ok(named.collect())
+}
+
 fn link_of(payload: &[u8]) -> Option<Link> {
     let mtu = attribute(payload.get(16..)?, IFLA_MTU).and_then(|mtu| u32_at(mtu, 0));
     let is_up = u32_at(payload, 8)? & IFF_UP != 0;
@@ -100,8 +123,9 @@ fn link_of(payload: &[u8]) -> Option<Link> {
 }
 
 /// A bridge, still down and without an address. Its hardware address is given, or it would change
-/// with its ports, and the containers' ARP caches be wrong.
-pub fn add_bridge(batch: &mut Batch, name: &str, mac: Mac, mtu: u32) {
+/// with its ports, and the containers' ARP caches be wrong. Its alias, which `ip link` shows, says
+/// whose it is, if it is not too long.
+pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_ADDRESS, &mac);
@@ -110,6 +134,9 @@ pub fn add_bridge(batch: &mut Batch, name: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("set the MTU of {name} to {mtu}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+    if alias.len() <= MAX_ALIAS {
+        batch.attribute(IFLA_IFALIAS, alias.as_bytes());
+    }
 }
 
 /// Sets a link up, without or with the link-local address that IPv6 gives by itself.

@@ -6,8 +6,9 @@ use crate::engine::network::is_alive;
 use crate::error::Result;
 use crate::image::{Flaw, ImageStore};
 use crate::network::config::{self, Network};
-use crate::network::{firewall, ipam};
+use crate::network::{bridge, firewall, ipam, link};
 use crate::store;
+use crate::sys::netlink::Socket;
 use crate::volume;
 
 impl Engine {
@@ -80,6 +81,12 @@ impl Engine {
         }
         // Rules are made from all networks together.
         if all_readable {
+            for (bridge, alias) in bridge::orphans(&self.roots)? {
+                findings
+                    .add(format!("bridge {bridge} was made for {alias}, which is gone"), || {
+                        link::delete(&mut Socket::route()?, &bridge)
+                    });
+            }
             for flaw in firewall::flaws(&self.roots)? {
                 findings.add(flaw, || self.network_reload());
             }

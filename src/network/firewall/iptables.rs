@@ -362,6 +362,9 @@ impl Backend for Iptables {
             // Without the tool no rule of ours was ever made.
             if self.save(family).is_ok() {
                 self.change(family, |saved| self.nothing(saved))?;
+                // Of two state roots that go at once each may have left the owner's chain to the
+                // other.
+                self.change(family, |saved| self.nothing(saved))?;
             }
         }
         Ok(())
