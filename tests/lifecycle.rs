@@ -311,6 +311,31 @@ fn a_failed_start_leaves_a_container_that_can_be_mended() {
     host.mydocker(["start", "-a", "c"]);
 }
 
+/// As systemd does it, which knows a service's processes by their cgroup.
+#[test]
+fn a_container_outlives_the_service_that_began_it() {
+    let host = Host::with_busybox();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let Some(mount) = mounts.lines().find(|line| line.contains(" - cgroup2 ")) else {
+        skip!("cgroup v2 isn't mounted");
+    };
+    let cgroups = std::path::Path::new(mount.split(' ').nth(4).unwrap());
+    let service = cgroups.join(support::unique("service"));
+    std::fs::create_dir(&service).unwrap();
+    let procs = service.join("cgroup.procs");
+    let mydocker = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
+    let mut run = std::process::Command::new("sh");
+    run.args(["-c", "echo $$ >\"$1\"; shift; exec \"$@\"", "sh"]).arg(&procs);
+    run.arg(mydocker.get_program()).args(mydocker.get_args());
+    assert!(run.output().unwrap().status.success());
+    assert_eq!(std::fs::read_to_string(&procs).unwrap(), "", "would end with the service");
+    std::fs::remove_dir(&service).unwrap();
+    let monitor = format!("/proc/{}/cgroup", monitor_of(&host, "c"));
+    let monitor = std::fs::read_to_string(monitor).unwrap();
+    assert!(monitor.lines().any(|line| line.ends_with("/mydocker/monitors")), "{monitor}");
+    host.mydocker(["exec", "c", "true"]);
+}
+
 #[test]
 fn the_engine_tells_about_itself() {
     let host = Host::with_busybox();

@@ -1,7 +1,7 @@
 //! The process that watches over one container: its parent, and all that is left of mydocker while
 //! it runs.
 //!
-//! A plain fork of the command that started it, in a session of its own. It holds the container's
+//! A plain fork of the command that started it, in a session and a cgroup of its own. It holds the container's
 //! lock, the reading ends of the program's output (or the terminal's master) and the attach socket,
 //! and sleeps in one poll(2). What the program writes goes to the log and to every client
 //! (`audience`), and nothing is ever dropped. When the program ends the monitor removes what it
@@ -58,7 +58,11 @@ pub struct Watch<'a> {
 /// Forks the monitor off; gives the client's end of its first connection.
 pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
-    match sys::clone::fork().context(|| "fork the monitor")? {
+    let cgroup = cgroup::monitors(&watch.record.cgroup_parent);
+    let fork = |cgroup| sys::clone::clone3(sys::clone::Flags::default(), cgroup);
+    // A cgroup may take no process, as a threaded one does.
+    let forked = fork(cgroup.as_ref().map(AsFd::as_fd)).or_else(|_| fork(None));
+    match forked.context(|| "fork the monitor")? {
         Fork::Parent(_) => Ok(ours),
         Fork::Child => {
             drop(ours);

@@ -272,8 +272,8 @@ pub fn limits() -> Vec<Check> {
         ),
         check(
             "no cgroup is left",
-            "ls -d /sys/fs/cgroup/mydocker/*/ 2>/dev/null; true",
-            "",
+            "ls /sys/fs/cgroup/mydocker | grep -v '[.]'",
+            "monitors",
         ),
     ]
 }

@@ -259,6 +259,16 @@ pub fn oom_killed(paths: &[String]) -> bool {
     })
 }
 
+/// Where the monitors of the containers below `parent` are, beside these: a directory of cgroup v2,
+/// by which systemd tells whose a process is. In their caller's they would end with the service or
+/// session that began them. `None`, where there is none that can be written: there they do.
+pub fn monitors(parent: &str) -> Option<OwnedFd> {
+    let unified = Layout::detect().ok()?.v2?;
+    let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
+    make_directory(&path).ok()?;
+    openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
 /// Everywhere on this host where a container's cgroup may be, whatever its limits were.
 pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     let layout = Layout::detect()?;
