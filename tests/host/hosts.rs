@@ -19,28 +19,44 @@ pub fn all() -> Vec<Host> {
     vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest()]
 }
 
-/// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
-/// /sys and /dev.
-fn initramfs() -> Host {
+/// What most hosts are; each says what it is besides.
+pub fn plain() -> Host {
     Host {
-        name: "a",
-        about: "initramfs, rootfs on tmpfs, nothing mounted",
+        name: "",
+        about: "",
         suite: BOOKWORM,
         memory_megabytes: 256,
         root: Root::Initramfs,
         command_line: "",
         disks: &[],
         big_megabytes: 0,
-        set_up: "",
+        set_up: USUAL,
         environment: "",
+        checks: Vec::new(),
         checks_after_reboot: Vec::new(),
+    }
+}
+
+/// What must hold on every host.
+fn life() -> Vec<Check> {
+    [basics(), images(), restarts()].concat()
+}
+
+/// And where there are networks.
+fn networking() -> Vec<Check> {
+    [networks(), ports(), boots_networks()].concat()
+}
+
+/// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
+/// /sys and /dev.
+fn initramfs() -> Host {
+    Host {
+        name: "a",
+        about: "initramfs, rootfs on tmpfs, nothing mounted",
+        set_up: "",
         checks: [
-            basics(),
-            images(),
-            restarts(),
-            networks(),
-            ports(),
-            boots_networks(),
+            life(),
+            networking(),
             vec![
                 check(
                     "cgroups get mounted",
@@ -63,6 +79,7 @@ fn initramfs() -> Host {
             no_user_namespaces(),
         ]
         .concat(),
+        ..plain()
     }
 }
 
@@ -76,7 +93,6 @@ fn ramfs() -> Host {
         set_up: "mount -t tmpfs -o mode=555 none /sys/fs
                  mydocker images >/mydocker.said 2>&1
                  mydocker run --rm hello >>/mydocker.said 2>&1\n",
-        environment: "",
         checks: [
             vec![check(
                 "what is missing is said once",
@@ -86,9 +102,7 @@ fn ramfs() -> Host {
                  mydocker: containers run without limits: *no /sys/fs/cgroup
                  0",
             )],
-            basics(),
-            images(),
-            restarts(),
+            life(),
             vec![
                 check(
                     "a limit is refused",
@@ -122,28 +136,11 @@ fn disk() -> Host {
     Host {
         name: "b",
         about: "ext4 disk, pure cgroup v2",
-        suite: BOOKWORM,
-        memory_megabytes: 256,
         root: Root::Ext4 { megabytes: 256 },
-        command_line: "",
-        disks: &[],
-        big_megabytes: 0,
-        set_up: USUAL,
-        environment: "",
         checks_after_reboot: reboot(),
-        checks: [
-            basics(),
-            images(),
-            restarts(),
-            limits(),
-            networks(),
-            ports(),
-            boots_networks(),
-            user_namespaces(),
-            wear(),
-            before_reboot(),
-        ]
-        .concat(),
+        checks: [life(), limits(), networking(), user_namespaces(), wear(), before_reboot()]
+            .concat(),
+        ..plain()
     }
 }
 
@@ -152,16 +149,12 @@ fn read_only() -> Host {
     Host {
         name: "c",
         about: "read-only squashfs root, state on ext4, f2fs, vfat",
-        suite: BOOKWORM,
-        memory_megabytes: 256,
         root: Root::Squashfs,
-        command_line: "",
         disks: &[
             Disk { make: EXT4, megabytes: 64 },
             Disk { make: F2FS, megabytes: 64 },
             Disk { make: VFAT, megabytes: 32 },
         ],
-        big_megabytes: 0,
         set_up: "mount -t tmpfs -o mode=755 run /run
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup
                  mount -t tmpfs mnt /mnt
@@ -170,11 +163,8 @@ fn read_only() -> Host {
                  mount -t f2fs /dev/vdc /mnt/f2fs
                  mount -t vfat /dev/vdd /mnt/vfat\n",
         environment: "export MYDOCKER_ROOT=/mnt/ext4/mydocker\n",
-        checks_after_reboot: Vec::new(),
         checks: [
-            basics(),
-            images(),
-            restarts(),
+            life(),
             vec![
                 check(
                     "state on f2fs",
@@ -202,6 +192,7 @@ fn read_only() -> Host {
             ],
         ]
         .concat(),
+        ..plain()
     }
 }
 
@@ -212,19 +203,11 @@ fn small() -> Host {
     Host {
         name: "d",
         about: "less than 64 MB of memory besides the kernel's",
-        suite: BOOKWORM,
         memory_megabytes: 96,
         root: Root::Ext4 { megabytes: 384 },
-        command_line: "",
-        disks: &[],
         big_megabytes: 48,
-        set_up: USUAL,
-        environment: "",
-        checks_after_reboot: Vec::new(),
         checks: [
-            basics(),
-            images(),
-            restarts(),
+            life(),
             vec![check(
                 "memory of a pull and an import",
                 "total() { awk '/^MemTotal/ { print $2 }' /proc/meminfo; }
@@ -253,6 +236,7 @@ fn small() -> Host {
             )],
         ]
         .concat(),
+        ..plain()
     }
 }
 
@@ -261,17 +245,10 @@ fn clock() -> Host {
     Host {
         name: "e",
         about: "clock at 1970",
-        suite: BOOKWORM,
-        memory_megabytes: 256,
         root: Root::Ext4 { megabytes: 128 },
-        command_line: "",
-        disks: &[],
-        big_megabytes: 0,
         set_up: "mount -t tmpfs -o mode=755 run /run
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup
                  date -s @1000 >/dev/null\n",
-        environment: "",
-        checks_after_reboot: Vec::new(),
         checks: [
             basics(),
             vec![
@@ -319,6 +296,7 @@ fn clock() -> Host {
             )],
         ]
         .concat(),
+        ..plain()
     }
 }
 
@@ -327,20 +305,13 @@ fn arm() -> Host {
         name: "f",
         about: "aarch64, initramfs, cgroup v2",
         suite: BOOKWORM_ARM,
-        memory_megabytes: 256,
-        root: Root::Initramfs,
-        command_line: "",
-        disks: &[],
-        big_megabytes: 0,
-        set_up: USUAL,
-        environment: "",
         // The harness, whose part that one is, is built for this machine only.
-        checks_after_reboot: Vec::new(),
-        checks: [basics(), images(), restarts(), networks(), ports(), boots_networks()]
+        checks: [life(), networking()]
             .concat()
             .into_iter()
             .filter(|check| !check.name.contains("chroot"))
             .collect(),
+        ..plain()
     }
 }
 
@@ -349,28 +320,13 @@ fn oldest() -> Host {
         name: "g",
         about: "Linux 5.10, ext4 disk, cgroup v2",
         suite: BULLSEYE,
-        memory_megabytes: 256,
         root: Root::Ext4 { megabytes: 256 },
-        command_line: "",
-        disks: &[],
-        big_megabytes: 0,
-        set_up: USUAL,
-        environment: "",
-        checks_after_reboot: Vec::new(),
-        checks: [
-            basics(),
-            images(),
-            restarts(),
-            limits(),
-            networks(),
-            ports(),
-            boots_networks(),
-            no_user_namespaces(),
-        ]
-        .concat()
-        // The busybox of that time can't hand over an interface to another machine.
-        .into_iter()
-        .filter(|check| check.name != "another machine")
-        .collect(),
+        checks: [life(), limits(), networking(), no_user_namespaces()]
+            .concat()
+            // The busybox of that time can't hand over an interface to another machine.
+            .into_iter()
+            .filter(|check| check.name != "another machine")
+            .collect(),
+        ..plain()
     }
 }

@@ -22,7 +22,8 @@ use crate::blocklog::{Cache, Log, SECTOR};
 use crate::chance::Chance;
 use crate::debian::BOOKWORM;
 use crate::guest::{Guest, Machine, disk, logged_disk};
-use crate::host::{Host, Root, image_with, layer_of};
+use crate::host::{Host, image_with, layer_of};
+use crate::hosts::plain;
 use crate::registry::{ADDRESS, Registry};
 use crate::run;
 use crate::table::Outcome;
@@ -145,18 +146,9 @@ pub fn test(work: &Path, binary: &Path, rounds: usize, seed: u64) -> Outcome {
 fn host() -> Host {
     Host {
         name: "power",
-        about: "",
-        suite: BOOKWORM,
-        memory_megabytes: 256,
-        root: Root::Initramfs,
-        command_line: "",
-        disks: &[],
-        big_megabytes: 0,
         set_up: "mkdir -p /var/lib/mydocker
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup\n",
-        environment: "",
-        checks: Vec::new(),
-        checks_after_reboot: Vec::new(),
+        ..plain()
     }
 }
 
