@@ -79,7 +79,7 @@ fn a_container_is_no_looser_than_podmans() {
             skip!("podman is not installed")
         };
         let ours = ours(&host, flags);
-        let looser = podman::looser(&ours, &theirs);
+        let looser = podman::looser_still(&host, flags, false, &ours, &theirs);
         assert!(looser.is_empty(), "{flags:?}: looser than Podman: {looser:#?}\nours: {ours:#?}");
         assert_eq!(one(&ours, "NoNewPrivs"), one(&theirs, "NoNewPrivs"), "{flags:?}");
     }
@@ -98,7 +98,7 @@ fn a_process_that_joins_is_no_looser_than_podmans() {
         host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
         let ours = parse(&host.mydocker([&["exec", "box"][..], &PROBE].concat()).text());
         host.mydocker(["rm", "-f", "box"]);
-        let looser = podman::looser(&ours, &theirs);
+        let looser = podman::looser_still(&host, flags, true, &ours, &theirs);
         assert!(looser.is_empty(), "{flags:?}: looser than Podman: {looser:#?}\nours: {ours:#?}");
     }
 }

@@ -92,6 +92,8 @@ fn a_hundred_thousand_mounts_of_its_own() {
     assert!(mounts > most * 9 / 10, "{mounts} of {most}");
     host.mydocker(["exec", "hostile", "echo", "in"]).stdout("in\n");
     host.mydocker(["cp", "hostile:/etc/passwd", "-"]).bytes();
+    host.mydocker(["diff", "hostile"]).stdout("A /m\n");
+    host.mydocker(["commit", "hostile", "image"]);
     others_go_on(&host);
 }
 
@@ -148,6 +150,16 @@ fn input_that_nobody_reads_and_a_line_without_end() {
             let id = host.inspect("hostile", "{{.Id}}");
             host.state_root().join("containers").join(id).join("log.1").exists()
         }
+    });
+    // It takes no more, for now or for good.
+    let taken = || {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", attached.pid())).unwrap();
+        io.lines().next().unwrap().to_owned()
+    };
+    eventually("nobody takes more", || {
+        let before = taken();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        taken() == before
     });
     assert!(peak_memory(host.monitor("hostile")) < MODEST, "the monitor grows");
     assert!(peak_memory(attached.pid()) < MODEST, "the client grows");

@@ -64,7 +64,6 @@ fn confinements() -> Vec<&'static str> {
     let known = [
         ("seccomp", has_seccomp()),
         ("apparmor", label::default_apparmor().is_some()),
-        ("selinux", label::selinux_is_on()),
         ("cgroupns", Path::new("/proc/self/ns/cgroup").exists()),
     ];
     known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
@@ -88,6 +87,11 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
     unless(
         !label::apparmor_is_on() || label::default_apparmor().is_some(),
         "AppArmor is on, but its profile docker-default is not loaded: containers run without",
+    );
+    unless(
+        !label::selinux_is_on(),
+        "SELinux is on: containers run with the caller's label unless --security-opt label= asks \
+         for one",
     );
     lacks
 }

@@ -41,8 +41,25 @@ pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
+/// Every way in which `ours` allows more than both `theirs`, which was taken before it, and another
+/// taken now: the host's devices, and what /sys has of them, come and go.
+pub fn looser_still(
+    host: &Host,
+    flags: &[&str],
+    by_exec: bool,
+    ours: &Listing,
+    theirs: &Listing,
+) -> Vec<String> {
+    let mut found = looser(ours, theirs);
+    if !found.is_empty() {
+        let later = listing(host, flags, by_exec).map(|later| looser(ours, &later));
+        found.retain(|way| later.as_ref().is_none_or(|later| later.contains(way)));
+    }
+    found
+}
+
 /// Every way in which the one listing allows more than the other.
-pub fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
+fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
     let mut looser = Vec::new();
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         let more = bits(ours, set) & !bits(theirs, set);
