@@ -35,13 +35,16 @@ pub fn fill(
     volume: &Path,
     user_namespace: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
-    let source =
-        match beneath::open(root, target, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Ok(source) => source,
-            // Nothing there to copy.
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-            Err(error) => return Err(error).context(|| format!("open {}", target.display())),
-        };
+    // Without what is mounted in the root by now: /proc and /sys tell us all that they will hide from
+    // the container, and the user's directories are none of the image's.
+    let image = sys::mount::copy_tree(root, false).context(|| "copy the root's mount")?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let source = match beneath::open(image.as_fd(), target, flags, Mode::empty()) {
+        Ok(source) => source,
+        // Nothing there to copy.
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("open {}", target.display())),
+    };
     let empty = || is_empty(volume).context(|| format!("read volume {}", volume.display()));
     if !empty()? {
         return Ok(());

@@ -190,6 +190,36 @@ fn an_images_volume_is_filled_from_the_image() {
     assert!(!data.join("secret").exists(), "the host's files were copied into a volume");
 }
 
+/// The same by what is mounted in the image's root: a volume there was filled by the host's root
+/// with what the kernel tells in /proc and /sys, before that was hidden, or with another mount's
+/// files. Guard: what is mounted isn't looked at.
+#[test]
+fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let root = host.scratch().join("root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::create_dir_all(root.join("shared")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for (name, to) in [("link", "/sys/kernel"), ("net", "/proc/self/net"), ("there", "/shared")] {
+        symlink(to, root.join(name)).unwrap();
+    }
+    let shared = format!("{}:/shared", canary.display());
+    let path = root.to_str().unwrap();
+    for target in ["/sys/kernel", "/link", "/proc/sys", "/net", "/shared", "/there", "/dev/pts"] {
+        let volume = format!("data:{target}");
+        let args = ["run", "--rm", "-v", &shared, "-v", &volume, "--rootfs", path];
+        // Refused or not: nothing may be copied.
+        host.mydocker([&args[..], &["/bin/busybox", "true"]].concat()).status();
+        let data = host.state_root().join("volumes/data/_data");
+        let copied = fs::read_dir(&data).map_or(0, Iterator::count);
+        assert_eq!(copied, 0, "{target}: copied into a volume");
+        let left = data.with_file_name("_data.filling");
+        assert!(!left.exists(), "{target}: copied beside a volume");
+        host.mydocker(["volume", "rm", "-f", "data"]);
+    }
+}
+
 /// CVE-2020-1726: a volume that held files was filled again from the image when a second container
 /// took it, over what was there.
 #[test]
