@@ -330,3 +330,29 @@ fn a_history_in_words_or_exactly() {
     assert!(size.parse::<u64>().is_ok_and(|size| size > 1_000_000), "{exact}");
     host.mydocker(["history", "--format", "{{.CreatedAt}}", "bb"]).stdout(&format!("{created}\n"));
 }
+
+#[test]
+fn each_thing_on_disk_with_its_room() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "c", "-v", "data:/d", "bb", "sh", "-c", "seq 999 >/d/f"]);
+    host.mydocker(["commit", "-c", "ENV A=1", "c", "two"]);
+    host.mydocker(["create", "--name", "other", "-v", "data:/d", "bb", "true"]);
+    let told = host.mydocker(["system", "df", "-v"]).text();
+    let row = |begin: &str| {
+        let line = told.lines().find(|line| line.starts_with(begin));
+        let line = line.unwrap_or_else(|| panic!("no {begin}: {told}"));
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+    };
+    for heading in ["Images", "Containers", "Local Volumes"] {
+        assert!(told.contains(&format!("{heading} space usage:\n\n")), "{told}");
+    }
+    // Both are of the same one layer, or nearly so.
+    let (image, two) = (row("bb "), row("two "));
+    assert_eq!((image[4], image[5], image[6], image[7]), (two[5], two[5], "0B", "2"));
+    assert_eq!(two[7], "0");
+    assert_eq!(row("data ")[1], "2");
+    assert!(row("data ")[2].ends_with("kB"), "{told}");
+    let containers = told.lines().filter(|line| line.contains(" bb "));
+    assert_eq!(containers.filter(|line| line.contains("   1   ")).count(), 2, "{told}");
+    host.mydocker(["system", "df", "-v", "--format", "json"]).refused("leave out --format");
+}

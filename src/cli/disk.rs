@@ -4,7 +4,7 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show};
 use super::image_filter::{ImageFilter, passes};
 use super::output::{confirmed, print};
-use super::{Invocation, Outcome};
+use super::{Invocation, Outcome, disk_detail};
 use crate::engine::Engine;
 use crate::engine::view::{DiskUse, Pruned};
 use crate::error::Result;
@@ -13,18 +13,23 @@ use crate::units::push_human_size;
 
 #[derive(Default)]
 struct DfArgs {
+    verbose: bool,
     format: String,
 }
 
-static DF_FLAGS: &[Flag<DfArgs>] = &[Flag::<DfArgs>::value(
-    "format",
-    "FORMAT",
-    "json, or a template such as '{{.Type}} {{.Size}}'",
-    |a, v| {
-        a.format = v.to_owned();
-        Ok(())
-    },
-)];
+static DF_FLAGS: &[Flag<DfArgs>] = &[
+    Flag::<DfArgs>::switch("verbose", "Each image, container and volume", |a, on| a.verbose = on)
+        .short('v'),
+    Flag::<DfArgs>::value(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.Type}} {{.Size}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
+];
 
 pub static DF: Command = Command {
     name: "system df",
@@ -43,6 +48,13 @@ pub static DF: Command = Command {
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
         let show = Show { no_trunc: false, now: Instant::now() };
+        if args.verbose {
+            if !args.format.is_empty() {
+                return call.refuse("--verbose has tables of its own: leave out --format");
+            }
+            print(&disk_detail::render(&call.engine()?.disk_use_of_each()?, &show))?;
+            return Ok(0);
+        }
         print(&format.render(&call.engine()?.disk_use()?, FIELDS, &show))?;
         Ok(0)
     },

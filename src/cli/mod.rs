@@ -10,6 +10,7 @@ mod archive;
 mod completion;
 mod cp;
 mod disk;
+mod disk_detail;
 mod exec;
 mod flag;
 mod format;

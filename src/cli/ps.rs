@@ -162,7 +162,7 @@ fn push_list(out: &mut String, items: &[String], separator: &str) {
     }
 }
 
-fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
+pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     match container.image.starts_with("sha256:") {
         true => push_id(out, &container.image, show),
         false => out.push_str(&container.image),
@@ -190,7 +190,7 @@ fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
 }
 
 /// In quotes, cut to twenty characters; arguments with a space in single quotes, as Docker's.
-fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
+pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     let mut line = String::new();
     for (at, argument) in container.args.iter().enumerate() {
         if at > 0 {
@@ -219,7 +219,7 @@ fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     out.push('"');
 }
 
-fn push_status(out: &mut String, status: &Status, now: Instant) {
+pub fn push_status(out: &mut String, status: &Status, now: Instant) {
     match status {
         Status::Created => out.push_str("Created"),
         Status::Running { started, paused, .. } => {

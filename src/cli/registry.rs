@@ -69,11 +69,16 @@ pub static PULL: Command = Command {
 
 #[derive(Default)]
 struct PushArgs {
+    all_tags: bool,
     quiet: bool,
     registry: RegistryOptions,
 }
 
 static PUSH_FLAGS: &[Flag<PushArgs>] = &[
+    Flag::<PushArgs>::switch("all-tags", "All tags that are here of the repository", |a, on| {
+        a.all_tags = on;
+    })
+    .short('a'),
     Flag::<PushArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
     Flag::<PushArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PushArgs>::value("cacert", "FILE", CACERT, |a, v| {
@@ -98,8 +103,11 @@ pub static PUSH: Command = Command {
         let (args, names) = call.parse(PUSH_FLAGS)?;
         let progress = Progress::on_stdout(args.quiet);
         let engine = call.engine()?;
-        let last = engine.push(&names[0], &args.registry, &|event| progress.note(event))?;
-        print_line(if args.quiet { &names[0] } else { &last })?;
+        let note = |event| progress.note(event);
+        let pushed = engine.push(&names[0], args.all_tags, &args.registry, &note)?;
+        if args.quiet {
+            print_line(&pushed.join("\n"))?;
+        }
         Ok(0)
     },
 };

@@ -1,9 +1,11 @@
 //! What takes room, and taking it back: `system df`, the prunes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Engine;
-use super::view::{DiskUse, ImageView, Pruned, Status};
+use super::view::{
+    ContainerUse, DiskDetail, DiskUse, ImageUse, ImageView, Pruned, Status, VolumeUse,
+};
 use crate::container::record::{Files, Record};
 use crate::error::Result;
 use crate::image::digest::Digest;
@@ -47,6 +49,41 @@ impl Engine {
             volumes.add(used_volumes.contains(&found.name), size);
         }
         Ok(vec![image_use, containers, volumes])
+    }
+
+    /// Each image, container and volume.
+    pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
+        let mut containers = Vec::new();
+        let mut image_users: HashMap<String, usize> = HashMap::new();
+        let mut volume_users: HashMap<String, usize> = HashMap::new();
+        for container in self.containers(true, &[])? {
+            let mut volumes = HashSet::new();
+            if let Ok(record) = Record::read(&self.roots, &container.id) {
+                volumes.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
+            }
+            let size = tree_size(&Files::new(&self.roots, &container.id).upper());
+            *image_users.entry(container.image_id.clone()).or_default() += 1;
+            containers.push(ContainerUse { container, volumes: volumes.len(), size });
+            for volume in volumes {
+                *volume_users.entry(volume).or_default() += 1;
+            }
+        }
+        let shared = shared_sizes(&ImageStore::open(&self.roots).usage()?);
+        let image_use = |image: ImageView| ImageUse {
+            shared: shared.get(&image.id).copied().unwrap_or(0),
+            containers: image_users.get(&image.id).copied().unwrap_or(0),
+            image,
+        };
+        let volume_use = |found: volume::Volume| VolumeUse {
+            users: volume_users.get(&found.name).copied().unwrap_or(0),
+            size: tree_size(&volume::data(&self.roots, &found.name)),
+            name: found.name,
+        };
+        Ok(DiskDetail {
+            images: self.images()?.into_iter().map(image_use).collect(),
+            containers,
+            volumes: volume::list(&self.roots)?.into_iter().map(volume_use).collect(),
+        })
     }
 
     /// Removes the containers that don't run.
@@ -124,6 +161,23 @@ impl Engine {
         pruned.reclaimed = freed.map(|(_, size)| size).sum();
         Ok(pruned)
     }
+}
+
+/// Of each image, the bytes of layers that another one has too.
+fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
+    let sizes: HashMap<&Digest, u64> =
+        usage.layers.iter().map(|(layer, size)| (layer, *size)).collect();
+    let mut owners: HashMap<&Digest, usize> = HashMap::new();
+    for (_, layers) in &usage.images {
+        for layer in layers.iter().collect::<HashSet<_>>() {
+            *owners.entry(layer).or_default() += 1;
+        }
+    }
+    let shared = |layers: &[Digest]| {
+        let shared = layers.iter().filter(|layer| owners[layer] > 1);
+        shared.filter_map(|layer| sizes.get(layer)).sum()
+    };
+    usage.images.iter().map(|(id, layers)| (id.to_string(), shared(layers))).collect()
 }
 
 fn is_active(status: &Status) -> bool {

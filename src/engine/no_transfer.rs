@@ -20,9 +20,10 @@ impl Engine {
     pub fn push(
         &self,
         _: &str,
+        _: bool,
         _: &RegistryOptions,
         _: &(dyn Fn(TransferEvent) + Sync),
-    ) -> Result<String> {
+    ) -> Result<Vec<String>> {
         Err(left_out())
     }
 }

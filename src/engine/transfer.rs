@@ -24,9 +24,7 @@ impl Engine {
         let options = PullOptions { platform, access: access(&request.registry) };
         let mut references = vec![reference.clone()];
         if request.all_tags {
-            if reference.digest.is_some() || request.name.ends_with(&reference.suffix()) {
-                fail!("--all-tags can't go with a tag or digest: '{}'", request.name);
-            }
+            refuse_tag(&request.name, &reference)?;
             let tags = images.remote_tags(&reference, &options.access)?;
             let tagged = |tag| Reference::parse(&format!("{}:{tag}", reference.name()));
             references = tags.into_iter().map(tagged).collect::<Result<_>>()?;
@@ -47,20 +45,40 @@ impl Engine {
         Ok(references.iter().map(Reference::to_string).collect())
     }
 
-    /// Pushes an image; gives Docker's last line.
+    /// Pushes an image, or all that are here of a repository; gives the names in full.
     pub fn push(
         &self,
         name: &str,
+        all_tags: bool,
         options: &RegistryOptions,
         watch: &(dyn Fn(TransferEvent) + Sync),
-    ) -> Result<String> {
+    ) -> Result<Vec<String>> {
         let reference = Reference::parse(name)?;
-        watch(TransferEvent::Line(format!("The push refers to repository [{}]", reference.name())));
         let images = ImageStore::open(&self.roots);
-        let (digest, size) = images.push(&reference, &access(options), watch)?;
-        let tag = reference.tag.unwrap_or_default();
-        Ok(format!("{tag}: digest: {digest} size: {size}"))
+        let mut references = vec![reference.clone()];
+        if all_tags {
+            refuse_tag(name, &reference)?;
+            references =
+                images.tags_of(&reference)?.into_iter().filter_map(|(_, tag)| tag).collect();
+            if references.is_empty() {
+                fail!("no such image: {}, with any tag", reference.familiar_name());
+            }
+        }
+        watch(TransferEvent::Line(format!("The push refers to repository [{}]", reference.name())));
+        for reference in &references {
+            let (digest, size) = images.push(reference, &access(options), watch)?;
+            let tag = reference.tag.clone().unwrap_or_default();
+            watch(TransferEvent::Line(format!("{tag}: digest: {digest} size: {size}")));
+        }
+        Ok(references.iter().map(Reference::to_string).collect())
     }
+}
+
+fn refuse_tag(typed: &str, reference: &Reference) -> Result<()> {
+    if reference.digest.is_some() || typed.ends_with(&reference.suffix()) {
+        fail!("--all-tags can't go with a tag or digest: '{typed}'");
+    }
+    Ok(())
 }
 
 /// Checks user and password with a registry and keeps them; tells where.

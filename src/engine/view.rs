@@ -117,6 +117,40 @@ pub struct DiskUse {
     pub reclaimable: u64,
 }
 
+/// `system df -v`
+#[derive(Clone, Debug)]
+pub struct DiskDetail {
+    pub images: Vec<ImageUse>,
+    pub containers: Vec<ContainerUse>,
+    pub volumes: Vec<VolumeUse>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ImageUse {
+    pub image: ImageView,
+    /// Bytes of its layers that other images have too.
+    pub shared: u64,
+    /// How many are made of it.
+    pub containers: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct ContainerUse {
+    pub container: ContainerView,
+    /// How many it has.
+    pub volumes: usize,
+    /// Bytes that it wrote.
+    pub size: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct VolumeUse {
+    pub name: String,
+    /// How many containers have it.
+    pub users: usize,
+    pub size: u64,
+}
+
 /// What a prune took away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {

@@ -124,8 +124,10 @@ impl ImageStore {
         let mut tags = Vec::new();
         let mut next = Some(endpoint.url(&format!("{}/tags/list", reference.path)));
         while let Some(url) = next {
-            let (head, bytes) =
-                endpoint.document("GET", &url, &[], Payload::Empty, MAX_TAG_PAGE)?;
+            let page = endpoint.document("GET", &url, &[], Payload::Empty, MAX_TAG_PAGE);
+            let (head, bytes) = page.map_err(|failure| {
+                failure.context(|| format!("list the tags of {}", reference.familiar_name()))
+            })?;
             let value = parse("list of tags", &bytes)?;
             let page = Node::root("list of tags", &value).texts("tags", MAX_TAGS)?;
             let page = page.unwrap_or_default();

@@ -93,7 +93,8 @@ impl ImageStore {
         }
     }
 
-    fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
+    /// All tags that are here of a repository.
+    pub fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let all = self.references()?.into_iter();
         let of = all.filter(|(name, _)| name.is_of(repository) && name.digest.is_none());
         Ok(of.map(|(name, id)| (id, Some(name))).collect())

@@ -105,6 +105,29 @@ fn what_was_made_here_is_read_by_other_tools() {
 }
 
 #[test]
+fn all_tags_of_a_repository_and_of_no_other() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    for name in ["app:1", "app:2", "app", "other:3"] {
+        host.mydocker(["tag", "bb", &registry.name(name)]);
+    }
+    let names = ["app:1", "app:2", "app:latest"].map(|name| registry.name(name));
+    let pushed = host.mydocker(["push", "-a", &registry.name("app")]).text();
+    for tag in ["1: digest: sha256:", "2: digest: sha256:", "latest: digest: sha256:"] {
+        assert_eq!(pushed.lines().filter(|line| line.starts_with(tag)).count(), 1, "{pushed}");
+    }
+    let quiet = host.mydocker(["push", "-q", "--all-tags", &registry.name("app")]);
+    quiet.stdout(&format!("{}\n", names.join("\n")));
+    let other = Host::new();
+    other.mydocker(["pull", "-a", "-q", &registry.name("app")]).stdout_has(&names[1]);
+    other
+        .mydocker(["pull", "-a", &registry.name("other")])
+        .refused(&format!("list the tags of {}: ", registry.name("other")));
+    host.mydocker(["push", "-a", &names[0]]).refused("--all-tags can't go with a tag");
+    host.mydocker(["push", "-a", &registry.name("none")]).refused("with any tag");
+}
+
+#[test]
 fn what_is_not_here_is_not_pushed() {
     let host = Host::new();
     host.mydocker(["push", "127.0.0.1:1/nobody"]).exits(125).stderr_has("no such image");
