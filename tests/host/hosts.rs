@@ -3,7 +3,7 @@
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{basics, check, limits, networks, no_user_namespaces, user_namespaces, wear};
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
-use crate::host::{Disk, Host, Root};
+use crate::host::{Check, Disk, Host, Root};
 use crate::images::images;
 use crate::ports::ports;
 
