@@ -168,9 +168,40 @@ fn tls_through_a_proxy() {
     cat(&host, name, "/v").stdout("1");
     assert_eq!(proxy.asked()[0].target, "registry.test:443");
     fails(pull(""), "answers 407");
+    let mut nobody = pull("");
+    nobody.env("https_proxy", "127.0.0.1:1");
+    fails(nobody, "ask the proxy: connect to 127.0.0.1:1: Connection refused");
     let mut straight = pull("me:secret@");
     straight.env("NO_PROXY", "example.com,.test");
     fails(straight, "find the address of registry.test");
+}
+
+#[test]
+fn a_proxy_that_is_spoken_to_by_tls() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let authority = certificates.authority();
+    for (settings, flag, variable, name) in [
+        (certificates.settings(), "--tls-verify", "https_proxy", "registry.test/app:1"),
+        (String::new(), "--tls-verify=false", "http_proxy", "registry.test:5000/app:2"),
+    ] {
+        let registry = Registry::start(&host, &settings, "");
+        let (_, tagged) = name.split_once('/').unwrap();
+        registry.fill_with(&[base(), layer(Packing::Gzip, "v", tagged)], tagged);
+        let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
+        let front = certificates.before(&proxy.address);
+        let pull = |flags: &[&str]| {
+            let mut pull = command(&host, &[&["pull", flag], flags, &[name]].concat());
+            pull.env(variable, format!("https://{front}"));
+            pull
+        };
+        fails(pull(&[]), &format!("certificate of {front} "));
+        assert!(proxy.asked().is_empty());
+        succeeds(&mut pull(&["--cacert", &authority]));
+        cat(&host, name, "/v").stdout(tagged);
+        let first = &proxy.asked()[0];
+        assert!(first.method == "CONNECT" || first.target.starts_with("http://"), "{first:?}");
+    }
 }
 
 #[test]

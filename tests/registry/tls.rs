@@ -1,8 +1,16 @@
 //! Certificates of a test's own authority, made by openssl.
 
 use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::server::succeeds;
 
@@ -77,6 +85,33 @@ impl Certificates {
         client
     }
 
+    /// Speaks TLS before the plain server at `upstream`; gives the address.
+    pub fn before(&self, upstream: &str) -> String {
+        let certificate = CertificateDer::from_pem_file(self.dir.join("server.crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.dir.join("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        let config = Arc::new(config.unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let upstream = upstream.to_owned();
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (config, upstream) = (Arc::clone(&config), upstream.clone());
+                std::thread::spawn(move || {
+                    // Either side may be gone.
+                    let _ = relay(client, config, &upstream);
+                });
+            }
+        });
+        address
+    }
+
     pub fn authority(&self) -> String {
         self.dir.join("ca.crt").to_str().unwrap().to_owned()
     }
@@ -94,5 +129,35 @@ impl Certificates {
             "  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key, clientcas: \
              [{dir}/ca.crt]}}\n"
         )
+    }
+}
+
+/// Both ways by turns until one side ends.
+fn relay(client: TcpStream, config: Arc<ServerConfig>, upstream: &str) -> io::Result<()> {
+    let mut server = TcpStream::connect(upstream)?;
+    for stream in [&client, &server] {
+        stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+    }
+    let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+    let mut client = StreamOwned::new(connection, client);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match client.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => server.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        loop {
+            match server.read(&mut buffer) {
+                Ok(0) => {
+                    client.conn.send_close_notify();
+                    return client.flush();
+                }
+                Ok(count) => client.write_all(&buffer[..count])?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

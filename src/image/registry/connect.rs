@@ -59,7 +59,9 @@ impl Connector {
             }
         }
         let connection = self.connect(&url.origin)?;
-        exchange(connection, &request, payload).map_err(|error| self.failure(&url.origin, error))
+        // Without a tunnel the proxy is who speaks to us, and whose certificate it is.
+        let peer = through.map_or(&url.origin, |proxy| &proxy.origin);
+        exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }
 
     /// Sends one request and reads the answer whole, at most `limit` bytes.
@@ -125,9 +127,9 @@ impl Connector {
         let stream = match self.proxies.of(origin) {
             None => self.dial(origin)?,
             Some(proxy) => {
-                let context = || format!("connect to the proxy {}", proxy.origin.host_and_port());
+                let dialled = self.dial(&proxy.origin);
                 let mut stream =
-                    self.dial(&proxy.origin).map_err(|error| error.context(context))?;
+                    dialled.map_err(|error| error.context(|| "ask the proxy".to_owned()))?;
                 if proxy.origin.tls {
                     stream = self.trust.wrap(&proxy.origin, stream)?;
                 }
