@@ -26,6 +26,8 @@ pub struct Reader {
     files: Vec<Chunks>,
     /// Read on what is written meanwhile.
     follow: bool,
+    /// Those whose last chunk ended within a line.
+    mid_line: Vec<Stream>,
     /// A file was met that doesn't go on as a log does.
     damaged: bool,
 }
@@ -42,7 +44,7 @@ impl Reader {
                 file.stop_at_present_end().context(|| "read the log")?;
             }
         }
-        Ok(Reader { path: path.to_owned(), files, follow, damaged: false })
+        Ok(Reader { path: path.to_owned(), files, follow, mid_line: Vec::new(), damaged: false })
     }
 
     /// Reads all that is there now without moving on.
@@ -55,6 +57,7 @@ impl Reader {
                 self.files[at].left = u64::MAX;
             }
         }
+        self.mid_line.clear();
         Ok(())
     }
 
@@ -67,9 +70,13 @@ impl Reader {
             self.read_file(0, each)?;
             if self.files.len() == 1 && self.follow {
                 let Some(newer) = self.newer(self.files[0].inode)? else { return Ok(()) };
-                self.files.push(newer);
+                let adjoins = newer.adjoins;
+                self.files.push(newer.file);
                 // Written between our last look and the rotation.
                 self.read_file(0, each)?;
+                if !adjoins {
+                    self.end_lines(each)?;
+                }
             }
             self.files.remove(0);
         }
@@ -83,7 +90,14 @@ impl Reader {
     ) -> Result<()> {
         loop {
             match self.files[at].next() {
-                Ok(Some(chunk)) => each(chunk)?,
+                Ok(Some(chunk)) => {
+                    let (stream, last) = (chunk.stream, chunk.data.last().copied());
+                    each(chunk)?;
+                    self.mid_line.retain(|open| *open != stream);
+                    if last.is_some_and(|byte| byte != b'\n') {
+                        self.mid_line.push(stream);
+                    }
+                }
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
                     self.damaged = true;
@@ -94,17 +108,25 @@ impl Reader {
         }
     }
 
+    /// Ends the lines that are open: what comes next is the end of others, and makes none with them.
+    fn end_lines(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+        for stream in self.mid_line.drain(..) {
+            each(Chunk { stream, time: Instant::now(), data: b"\n" })?;
+        }
+        Ok(())
+    }
+
     /// The file that follows the one with `inode`, if that has been rotated away.
-    fn newer(&self, inode: u64) -> Result<Option<Chunks>> {
+    fn newer(&self, inode: u64) -> Result<Option<Newer>> {
         let mut newer = None;
         for file in files(&self.path)? {
             if file.inode == inode {
-                return Ok(newer);
+                return Ok(newer.map(|file| Newer { file, adjoins: true }));
             }
             newer = Some(file);
         }
         // Rotated out altogether: the oldest that is left comes next.
-        Ok(newer)
+        Ok(newer.map(|file| Newer { file, adjoins: false }))
     }
 
     /// An error if some of the log could not be read; all the rest was.
@@ -126,6 +148,12 @@ impl Reader {
         self.for_each(&mut |chunk| printer.chunk(&chunk, out, err))?;
         out.flush().and_then(|()| err.flush()).context(|| "write the output")
     }
+}
+
+/// A file that comes after another: right after it, or after some that are lost.
+struct Newer {
+    file: Chunks,
+    adjoins: bool,
 }
 
 /// The log's files, newest first, as the writer may be moving them: upwards, so that going the same
@@ -333,5 +361,26 @@ mod tests {
         }
         reader.print(&mut printer, &mut out, &mut err).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "a\nb\nc\nd\ne\nf\ng\n");
+    }
+
+    #[test]
+    fn no_line_is_made_of_two_where_rotation_was_faster() {
+        let dir = Dir::new("overtaken");
+        let mut writer = Writer::open(&dir.log(), 60, 2).unwrap();
+        // Leaves no room for another in its file.
+        let begun = "x".repeat(40);
+        writer.append(Stream::Stdout, begun.as_bytes()).unwrap();
+        let mut reader = Reader::open(&dir.log(), true).unwrap();
+        let mut printer = Printer::new(&mut reader, all()).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        reader.print(&mut printer, &mut out, &mut err).unwrap();
+        for _ in 0..20 {
+            writer.append(Stream::Stdout, b"end of another\n").unwrap();
+        }
+        reader.print(&mut printer, &mut out, &mut err).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines[..2], [begun.as_str(), "end of another"]);
+        assert!(lines.len() < 20, "it was not overtaken: {out}");
     }
 }
