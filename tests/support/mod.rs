@@ -95,6 +95,8 @@ pub struct Host {
 impl Host {
     /// Without any image but `hello`.
     pub fn new() -> Host {
+        // What a test makes for its containers is for all of their users, whatever the caller's is.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // A socket's path is at most 107 bytes: not below the target directory.
         let dir = std::env::temp_dir().join(unique("mydocker-"));
         std::fs::create_dir(&dir).unwrap();
