@@ -360,7 +360,11 @@ impl Backend for Iptables {
     fn erase(&self) -> Result<()> {
         for family in [Family::V4, Family::V6] {
             // Without the tool no rule of ours was ever made.
-            if self.save(family).is_ok() {
+            let Ok(saved) = self.save(family) else { continue };
+            self.change(family, |saved| self.nothing(saved))?;
+            // Of two that end at once each saw the other's rules lead to the owner's chain. Looked at
+            // again, who ended last sees none.
+            if has_chain(&saved, USER) {
                 self.change(family, |saved| self.nothing(saved))?;
                 // Of two state roots that go at once each may have left the owner's chain to the
                 // other.
