@@ -98,7 +98,7 @@ impl Progress {
         }
         text += line;
         // A line that wraps would be two to go up by.
-        let columns = columns().unwrap_or(DEFAULT_COLUMNS);
+        let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);
         }

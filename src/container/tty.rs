@@ -62,8 +62,18 @@ impl Drop for NoEcho {
 
 /// Rows and columns of the user's terminal, if there is one.
 pub fn size() -> Option<(u16, u16)> {
+    window().filter(|(rows, _)| *rows != 0)
+}
+
+/// Columns of the user's terminal, which may know them without its rows.
+pub fn columns() -> Option<u16> {
+    let (_, columns) = window()?;
+    (columns != 0).then_some(columns)
+}
+
+fn window() -> Option<(u16, u16)> {
     let streams: [BorrowedFd<'_>; 3] = [stdout(), stdin(), stderr()];
     let terminal = streams.into_iter().find(|stream| isatty(stream))?;
     let size = tcgetwinsize(terminal).ok()?;
-    (size.ws_row != 0).then_some((size.ws_row, size.ws_col))
+    Some((size.ws_row, size.ws_col))
 }

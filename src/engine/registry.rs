@@ -10,17 +10,12 @@ use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
 use super::Engine;
 pub use super::transfer::{login, logout};
 use super::view::TransferEvent;
-use crate::container::tty::{self, NoEcho};
+use crate::container::tty::NoEcho;
+pub use crate::container::tty::columns;
 use crate::error::{Context, Result, fail};
 use crate::image::ImageStore;
 use crate::sys;
 use crate::sys::clone::Fork;
-
-/// Columns of the terminal that shows how a transfer goes on, if it says.
-pub fn columns() -> Option<usize> {
-    let (_, columns) = tty::size()?;
-    Some(usize::from(columns)).filter(|&columns| columns > 0)
-}
 
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;

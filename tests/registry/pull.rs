@@ -277,6 +277,34 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     assert_eq!(plain.lines().count(), 10, "{plain}");
 }
 
+#[test]
+fn a_bar_is_no_longer_than_the_terminal_is_wide() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    registry.fill_with(&[layer(Packing::Gzip, "v", noise(1, 3_000_000))], "app:1");
+    let narrow = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&narrow);
+    let proxy = Proxy::before(&registry.address, move |asked, before| {
+        while asked.is_blob() && !seen.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // What is asked for again comes late enough to be drawn.
+        match asked.header("accept-encoding").is_some() && before < 2 {
+            true => Fault::Cut(700_000),
+            false => Fault::None,
+        }
+    });
+    let mut terminal = host.terminal(["pull", &proxy.name("app:1")]);
+    // Some know their columns alone.
+    terminal.resize(0, 40);
+    narrow.store(true, Ordering::SeqCst);
+    let (status, shown) = terminal.wait();
+    assert_eq!(status, 0, "{shown}");
+    let lines = shown.split(['\r', '\n']).filter_map(|line| line.rsplit("\x1b[J").next());
+    let bars: Vec<_> = lines.filter(|line| line.contains(": [=")).collect();
+    assert!(!bars.is_empty() && bars.iter().all(|bar| bar.len() < 40), "{bars:?}");
+}
+
 /// TLS is too large to be carried along by who watches over a container.
 #[test]
 fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
