@@ -44,18 +44,30 @@ pub fn split<A>(
     args: &mut A,
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
-    // Only this loop is compiled for each command's arguments: all else knows specs alone.
-    let (occurrences, operands) = scan(&specs(flags), command.trailing, argv)?;
-    for Occurrence { flag, name, value } in occurrences {
-        match (&flags[flag].update, value) {
-            (Update::Switch(update), Value::Switch(on)) => update(args, on),
-            (Update::Value(update), Value::Text(text)) => {
-                update(args, text).context(|| name).map_err(Failure::Usage)?;
-            }
-            (Update::Switch(_), Value::Text(_)) | (Update::Value(_), Value::Switch(_)) => {
-                unreachable!("a flag's spec says what its update takes")
-            }
+    // Only this match is compiled for each command's arguments: all else knows specs alone.
+    let mut update = |flag: usize, value: Value| match (&flags[flag].update, value) {
+        (Update::Switch(update), Value::Switch(on)) => {
+            update(args, on);
+            Ok(())
         }
+        (Update::Value(update), Value::Text(text)) => update(args, text),
+        (Update::Switch(_), Value::Text(_)) | (Update::Value(_), Value::Switch(_)) => {
+            unreachable!("a flag's spec says what its update takes")
+        }
+    };
+    read(&specs(flags), command.trailing, argv, &mut update)
+}
+
+/// Hands each flag that was typed to `update`, by its place in the table; gives the operands.
+fn read(
+    specs: &[&'static FlagSpec],
+    trailing: bool,
+    argv: &[String],
+    update: &mut dyn FnMut(usize, Value) -> Result<()>,
+) -> Result<Vec<String>, Failure> {
+    let (occurrences, operands) = scan(specs, trailing, argv)?;
+    for Occurrence { flag, name, value } in occurrences {
+        update(flag, value).context(|| name).map_err(Failure::Usage)?;
     }
     Ok(operands)
 }
