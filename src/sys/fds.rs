@@ -8,14 +8,15 @@ use super::clone::last_errno;
 
 /// Closes every descriptor from 3 on, save those of `keep`, whoever left it open.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
-    kept.sort_unstable();
     let mut first = 3;
-    for number in kept {
+    let next_kept = |first| {
+        keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|&number| number >= first).min()
+    };
+    while let Some(number) = next_kept(first) {
         if number > first {
             close_range(first, number - 1)?;
         }
-        first = first.max(number + 1);
+        first = number + 1;
     }
     close_range(first, u32::MAX)
 }
