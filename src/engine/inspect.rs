@@ -100,7 +100,9 @@ impl Engine {
         let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
         });
-        let digests: std::collections::BTreeSet<String> = digests.collect();
+        let mut digests: Vec<String> = digests.collect();
+        digests.sort_unstable();
+        digests.dedup();
         let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
         let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
         Ok(to_string(&object([
