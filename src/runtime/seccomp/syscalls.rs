@@ -38,7 +38,7 @@ impl Arch {
 
     /// Its column in the table.
     fn column(self) -> usize {
-        1 + self as usize
+        self as usize
     }
 
     /// Every call it has, as the number that a filter sees and the name.
@@ -46,9 +46,8 @@ impl Arch {
         let base = if self == Arch::X32 { X32_BIT } else { 0 };
         TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
             let mut fields = line.split_ascii_whitespace();
-            let name = fields.next()?;
-            let number: u32 = fields.nth(self.column() - 1)?.parse().ok()?;
-            Some((base + number, name))
+            let number: u32 = fields.nth(self.column())?.parse().ok()?;
+            Some((base + number, fields.next_back()?))
         })
     }
 }
@@ -56,5 +55,5 @@ impl Arch {
 /// Whether some architecture has a call of this name.
 #[allow(dead_code)] // Asked by the build script.
 pub fn exists(name: &str) -> bool {
-    TABLE.lines().any(|line| line.split_ascii_whitespace().next() == Some(name))
+    TABLE.lines().any(|line| line.split_ascii_whitespace().next_back() == Some(name))
 }
