@@ -9,9 +9,8 @@ use super::clone::last_errno;
 /// Closes every descriptor from 3 on, save those of `keep`, whoever left it open.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     let mut first = 3;
-    let next_kept = |first| {
-        keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|&number| number >= first).min()
-    };
+    let next_kept =
+        |first| keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|&number| number >= first).min();
     while let Some(number) = next_kept(first) {
         if number > first {
             close_range(first, number - 1)?;
