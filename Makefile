@@ -42,7 +42,8 @@ check: toolchain
 	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || \
 	    rustup -q component add clippy rustfmt
 	cargo fmt --check
-	cargo clippy --all-targets --test hosts --target $(TARGET) -- -D warnings
+	cargo clippy --all-targets --target $(TARGET) -- -D warnings
+	cargo clippy --test hosts --target $(TARGET) -- -D warnings
 	cargo clippy --no-default-features --target $(TARGET) -- -D warnings
 
 # As root by the runner, so that what is built belongs to who builds it.
