@@ -130,19 +130,17 @@ fn logs_follow_through_rotation() {
         // One that rotation overtakes misses a stretch, which may begin and end within a line, but
         // nothing is doubled, out of order or made up.
         let followed = follower.wait().text();
-        let (mut next, mut stretches, mut torn) = (0, 0, 0);
+        let (mut next, mut torn) = (0, 0);
         for line in followed.lines() {
             match lines[next..].iter().position(|known| *known == line) {
-                Some(missed) => {
-                    stretches += usize::from(missed > 0);
-                    next += missed + 1;
-                }
+                Some(missed) => next += missed + 1,
                 None if line.len() < "100000".len() => torn += 1,
                 None => panic!("doubled or made up: {line} after {:?}", lines[..next].last()),
             }
         }
         assert_eq!(next, lines.len());
-        assert!(torn <= 2 * stretches, "{torn} parts of lines beside {stretches} stretches");
+        // Some 700 kB went through files of 100 kB.
+        assert!(torn <= 2 * 8, "{torn} parts of lines");
     }
     let files = std::fs::read_dir(host.state_root().join("containers")).unwrap();
     let logs: u64 = files

@@ -150,7 +150,7 @@ impl Reader {
     }
 }
 
-/// A file that comes after another: right after it, or after some that are lost.
+/// A file that comes after another: right after it for certain, or maybe after some that are lost.
 struct Newer {
     file: Chunks,
     adjoins: bool,
