@@ -1,5 +1,6 @@
 //! Foreign JSON, walked with the path kept, so that an error names the field: image configs,
-//! manifests and seccomp profiles come from anyone. `null` and a missing field are the same, as Go's encoder has it.
+//! manifests and seccomp profiles come from anyone. `null` and a missing field are the same, as
+//! Go's encoder has it.
 
 use std::fmt::Write;
 

@@ -1,12 +1,12 @@
 //! The process that watches over one container: its parent, and all that is left of mydocker while
 //! it runs.
 //!
-//! A plain fork of the command that started it, in a session and a cgroup of its own. It holds the container's
-//! lock, the reading ends of the program's output (or the terminal's master) and the attach socket,
-//! and sleeps in one poll(2). What the program writes goes to the log and to every client
-//! (`audience`), and nothing is ever dropped. When the program ends the monitor removes what it
-//! leaves behind, begins it anew if the restart policy says so, or else writes down how it ended,
-//! tells the clients and goes. One thread, and when it sleeps it holds no buffer.
+//! A plain fork of the command that started it, in a session and a cgroup of its own. It holds the
+//! container's lock, the reading ends of the program's output (or the terminal's master) and the
+//! attach socket, and sleeps in one poll(2). What the program writes goes to the log and to every
+//! client (`audience`), and nothing is ever dropped. When the program ends the monitor removes what
+//! it leaves behind, begins it anew if the restart policy says so, or else writes down how it
+//! ended, tells the clients and goes. One thread, and when it sleeps it holds no buffer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};

@@ -4,7 +4,8 @@
 //! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
 //! if none can: a limit is never silently dropped. `make` creates the directories and writes the
 //! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
-//! parent does it while the child builds its root, and the child enters by itself. `remove` kills what is left and removes them.
+//! parent does it while the child builds its root, and the child enters by itself. `remove` kills
+//! what is left and removes them.
 
 mod devices;
 pub mod freezer;
