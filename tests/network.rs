@@ -384,6 +384,8 @@ fn bridges_that_no_network_needs_are_found_and_removed() {
     std::fs::remove_dir_all(host.state_root().join("networks/web")).unwrap();
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["rm", "-f", "c"]);
+    // The container's end of the bridge goes when the kernel has time.
+    eventually("it is found", || !host.succeeds(["system", "check"]));
     let found = host.mydocker(["system", "check"]).exits(1).text();
     let whose = format!("was made for web of {}, which is gone", host.state_root().display());
     assert!(found.ends_with(&whose) && found.lines().count() == 1, "{found}");
