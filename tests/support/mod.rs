@@ -356,6 +356,16 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Removes a cgroup in every hierarchy, when its processes are gone.
+pub fn remove_cgroup(path: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        let cgroup = hierarchy.join(path);
+        eventually("it is empty", || !cgroup.exists() || std::fs::remove_dir(&cgroup).is_ok());
+    }
+}
+
 /// Waits a little for `condition`, which may hold or not.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..3000 {
