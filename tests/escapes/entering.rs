@@ -30,10 +30,7 @@ fn a_process_that_enters_shows_nothing_of_the_host() {
             break;
         }
     }
-    let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
-    let status = host.mydocker(["wait", "box"]).text();
-    let log = super::call(host.command(["logs", "box"]));
-    assert_eq!(status, "0", "{}", log.story());
+    assert_found_nothing(&host);
 }
 
 #[test]
@@ -90,6 +87,15 @@ fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
     (0..).take_while(move |round| *round < least || begun.elapsed() < PATIENCE && !has_seen())
 }
 
+/// Ends the attack in `box`, which must have seen those who enter, and nothing that is not theirs.
+#[track_caller]
+fn assert_found_nothing(host: &Host) {
+    let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
+    let status = host.mydocker(["wait", "box"]).text();
+    let log = super::call(host.command(["logs", "box"]));
+    assert_eq!(status, "0", "{}", log.story());
+}
+
 /// Tells `rounds`.
 fn note_that_one_was_seen(seen: &mut bool) {
     if !*seen {
@@ -120,10 +126,7 @@ fn a_process_that_enters_has_no_more_power_than_the_container() {
             }
         }
     }
-    let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
-    let status = host.mydocker(["wait", "box"]).text();
-    let log = super::call(host.command(["logs", "box"]));
-    assert_eq!(status, "0", "{}", log.story());
+    assert_found_nothing(&host);
 }
 
 #[test]
