@@ -181,9 +181,11 @@ impl Host {
         let console = if self.suite.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" };
         let mut inittab = "::sysinit:/bin/agent set-up\n".to_owned();
         if !self.checks_after_reboot.is_empty() {
-            // The README's recipe; what it prints would come between the agent's marks.
-            inittab.push_str("::once:/bin/mydocker boot >/dev/null\n");
-            inittab.push_str("::shutdown:/bin/mydocker halt\n");
+            // The output of `boot` would come between the agent's marks.
+            let recipe = include_str!("../../contrib/inittab")
+                .replace("/usr/bin/mydocker", "/bin/mydocker")
+                .replace("mydocker boot\n", "mydocker boot >/dev/null\n");
+            inittab.push_str(&recipe);
         }
         inittab.push_str(&format!("{console}::respawn:/bin/agent\n"));
         tree.file("etc/inittab", inittab);
