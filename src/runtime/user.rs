@@ -27,6 +27,8 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct User {
     pub uid: u32,
     pub gid: u32,
+    /// The supplementary groups. `gid` is the first of them: a set-group-ID program replaces only
+    /// the process's own group, and must not lose the one that a file refuses (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// Home directory, for HOME.
     pub home: String,
@@ -60,14 +62,13 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str) -> Result<User> {
         (None, Some(uid)) => (uid, 0, None, "/"),
         (None, None) => fail!("no user '{name}' in the container's /etc/passwd"),
     };
-    let mut groups = Vec::new();
-    match group {
-        Some(group) => gid = group_id(root, group)?,
-        None => {
-            if let Some(user_name) = user_name {
-                groups = memberships(root, user_name)?;
-            }
-        }
+    if let Some(group) = group {
+        gid = group_id(root, group)?;
+    }
+    let mut groups = vec![gid];
+    // As Docker does: a group given by `-u` stands alone.
+    if let (Some(user_name), None) = (user_name, group) {
+        add_memberships(root, user_name, &mut groups)?;
     }
     let home = if home.is_empty() { "/".to_owned() } else { home.to_owned() };
     Ok(User { uid, gid, groups, home })
@@ -100,20 +101,19 @@ fn group_id(root: BorrowedFd<'_>, group: &str) -> Result<u32> {
     }
 }
 
-/// The groups that list `user` as a member.
-fn memberships(root: BorrowedFd<'_>, user: &str) -> Result<Vec<u32>> {
-    let mut groups = Vec::new();
+/// Adds the groups that list `user` as a member.
+fn add_memberships(root: BorrowedFd<'_>, user: &str, groups: &mut Vec<u32>) -> Result<()> {
     for_each_line(root, "etc/group", |fields| {
         if let [_, _, gid, members, ..] = fields
             && members.split(',').any(|member| member == user)
             && let Ok(gid @ ..=MAX_ID) = gid.parse::<u32>()
             && groups.len() < MAX_GROUPS
+            && !groups.contains(&gid)
         {
             groups.push(gid);
         }
         true
-    })?;
-    Ok(groups)
+    })
 }
 
 fn find(
@@ -194,13 +194,15 @@ mod tests {
         let user = |text| look_up(fd.as_fd(), text);
         let web = user("web").unwrap();
         assert_eq!((web.uid, web.gid, web.home.as_str()), (33, 33, "/var/www"));
-        assert_eq!(web.groups, [44, 4]);
+        assert_eq!(web.groups, [33, 44, 4]);
         assert_eq!(user("33").unwrap(), web);
-        assert_eq!(user("web:log").unwrap().gid, 44);
+        let log = user("web:log").unwrap();
+        assert_eq!((log.gid, log.groups), (44, vec![44]));
         assert_eq!(user("1000").unwrap().uid, 1000, "a number is never a name");
         assert_eq!(user("web:33").unwrap().gid, 33);
         assert_eq!(user("1").unwrap().uid, 1);
-        assert_eq!(user("4711:9").unwrap().gid, 9);
+        let unknown = user("4711:9").unwrap();
+        assert_eq!((unknown.gid, unknown.groups), (9, vec![9]));
         assert_eq!(user("").unwrap().home, "/root");
         for bad in
             ["nobody", "2147483648", "4294967296", "-1", "web:nogroup", "web:", "0:4294967296"]

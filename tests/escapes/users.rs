@@ -1,7 +1,9 @@
 //! Who a container's process becomes.
 
-use super::call;
+use std::fs::File;
+
 use super::support::Host;
+use super::{ATTACK, attack, call, with_attack};
 
 /// CVE-2016-3697 (a numeric user was looked up as a name), CVE-2024-40635 and CVE-2026-46680 (a
 /// number beyond 2^31 or 2^32 wrapped around to root), CVE-2026-30892. The image's passwd has an
@@ -65,6 +67,63 @@ fn supplementary_groups_are_the_images() {
     assert_eq!(groups(&["-u", "1234"]), [29, 50, 1234]);
     assert_eq!(groups(&["-u", "5555"]), [0]);
     assert_eq!(groups(&["-u", "app:daemon"]), [1]);
+}
+
+/// Where the set-group-ID copy of this program is in the image of the test below.
+const SET_GROUP_ID: &str = "/set-group-id";
+
+/// CVE-2022-36109, CVE-2022-2989, CVE-2022-2990, CVE-2022-2995: the user's primary group was not
+/// among the supplementary groups. A set-group-ID program then sheds it, and reads a file that all
+/// but this group may read. Guard: `user::look_up` puts the primary group first.
+#[test]
+fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
+    let host = Host::with_busybox();
+    // Group 1 is that of no user here; the files are everybody's but their group's.
+    let script = format!(
+        "cp {ATTACK} {SET_GROUP_ID} && chown 0:1 {SET_GROUP_ID} && chmod 2755 {SET_GROUP_ID} &&
+         for group in 29 1234 4343; do echo secret >/but-$group; chown 0:$group /but-$group;
+         chmod 604 /but-$group; done"
+    );
+    let flags = ["run", "--name", "maker", "-v", &with_attack(), "bb", "sh", "-c", &script];
+    host.mydocker(flags);
+    for (user, image) in [("app", "app"), ("4242:4343", "numbers"), ("app:audio", "audio")] {
+        host.mydocker(["commit", "-c", &format!("USER {user}"), "maker", image]);
+    }
+    let mut program = attack("users::read_what_the_group_may_not").map(str::to_owned);
+    program[0] = SET_GROUP_ID.into();
+    let reads = |flags: &[&str], group: &str| {
+        let denied = format!("DENIED=/but-{group}");
+        let flags = flags.iter().map(|flag| flag.replace("DENIED", &denied));
+        host.mydocker(flags.chain(program.iter().cloned())).stdout_has("1 passed");
+    };
+    for userns in ["host", "auto"] {
+        let flags = ["run", "-d", "--name", userns, "--userns", userns, "audio", "sleep", "1000"];
+        host.mydocker(flags);
+        for (user, group, image) in [
+            ("app", "1234", "app"),
+            ("1234", "1234", "app"),
+            ("4242:4343", "4343", "numbers"),
+            ("app:audio", "29", "audio"),
+        ] {
+            let run = ["run", "--rm", "--userns", userns, "-e", "DENIED"];
+            reads(&[&run[..], &["-u", user, "numbers"]].concat(), group);
+            reads(&[&run[..], &[image]].concat(), group);
+            reads(&["exec", "-e", "DENIED", "-u", user, userns], group);
+        }
+        reads(&["exec", "-e", "DENIED", userns], "29");
+    }
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn read_what_the_group_may_not() {
+    // The kernel has changed the group, or this is no attack.
+    assert_eq!(std::env::current_exe().unwrap(), std::path::Path::new(SET_GROUP_ID));
+    let (real, effective) = (rustix::process::getgid(), rustix::process::getegid());
+    assert!(real != effective && effective.as_raw() == 1, "{real:?} {effective:?}");
+    let denied = std::env::var("DENIED").unwrap();
+    let error = File::open(&denied).expect_err("its group reads it");
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{denied}: {error}");
 }
 
 /// CVE-2026-47262: a passwd or group file without end filled the engine's memory.
