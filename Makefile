@@ -6,7 +6,9 @@
 #   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
 #   make bench       mydocker, crun, runc and podman side by side, against the budgets
 #   make fuzz        TIME seconds for each fuzz target of TARGETS, on the reader of archives and names
-#   make check       formatting and lints
+#   make check       formatting, lints, and what may enter the binary (deny.toml)
+#   make release     both architectures, stripped, with sha256 sums, below target/dist
+#   make reproducible  two releases built in two directories have the same bytes
 #   make install     into $(DESTDIR)$(PREFIX)
 #
 # make TARGET=aarch64-unknown-linux-musl builds for 64-bit Arm by rust's own linker.
@@ -32,7 +34,7 @@ bench_packages := busybox-static crun docker-registry iperf3 iptables podman run
 # What compiles the C of the TLS library for the target; a build without it needs none.
 c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
 
-.PHONY: all bench check fuzz test test-hosts demo install clean toolchain
+.PHONY: all bench check fuzz test test-hosts demo release reproducible install clean toolchain
 
 all: toolchain
 	cargo build --release --target $(TARGET)
@@ -45,6 +47,8 @@ check: toolchain
 	cargo clippy --all-targets --target $(TARGET) -- -D warnings
 	cargo clippy --test hosts --target $(TARGET) -- -D warnings
 	cargo clippy --no-default-features --target $(TARGET) -- -D warnings
+	@cargo deny --version >/dev/null 2>&1 || cargo install -q --locked cargo-deny
+	cargo deny -L error check bans licenses sources
 
 # As root by the runner, so that what is built belongs to who builds it.
 test: packages := $(test_packages)
@@ -84,6 +88,33 @@ fuzz:
 	    target/fuzz/$$target tests/fuzz/corpus/$$target -- \
 	    -max_len=20000 -timeout=20 -detect_leaks=0 -max_total_time=$(TIME) -print_final_stats=1 || exit 1; \
 	done
+
+# Nothing of the machine is in a release: neither the source's directory nor cargo's.
+RELEASE_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+cargo_home := $(or $(CARGO_HOME),$(HOME)/.cargo)
+release_flags = --remap-path-prefix=$(CURDIR)=/mydocker --remap-path-prefix=$(cargo_home)=/cargo
+dist := target/dist
+release:
+	@rm -rf $(dist) && mkdir -p $(dist)
+	for target in $(RELEASE_TARGETS); do \
+	    $(MAKE) --no-print-directory toolchain TARGET=$$target && \
+	    RUSTFLAGS="$(release_flags)" CFLAGS="-ffile-prefix-map=$(CURDIR)=/mydocker -ffile-prefix-map=$(cargo_home)=/cargo" \
+	        cargo build --release --locked --target $$target --target-dir target/release-build && \
+	    install -m 755 target/release-build/$$target/release/mydocker \
+	        $(dist)/mydocker-$${target%%-*} || exit 1; \
+	done
+	cd $(dist) && sha256sum mydocker-* | tee SHA256SUMS
+
+# REPRODUCIBLE_TARGETS are built twice, each time from a fresh copy of the files that git tracks.
+REPRODUCIBLE_TARGETS ?= $(TARGET)
+reproducible: toolchain
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	for copy in one another/further-down; do \
+	    mkdir -p $$work/$$copy && git ls-files -z | xargs -0 tar -c | tar -x -C $$work/$$copy && \
+	    $(MAKE) --no-print-directory -C $$work/$$copy release \
+	        RELEASE_TARGETS="$(REPRODUCIBLE_TARGETS)" || exit 1; \
+	done && \
+	cmp $$work/{one,another/further-down}/$(dist)/SHA256SUMS && echo "reproducible: 1 passed, 0 failed"
 
 install: all
 	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
