@@ -69,7 +69,16 @@ impl ImageStore {
             fail!("no such image: {}", reference.familiar());
         };
         let _hold = self.hold(&id)?;
-        let (config, tars) = self.config_and_layers(&id)?;
+        let (config, listed) = self.config_and_layers(&id)?;
+        // A layer that the image has several times is pushed once.
+        let (mut tars, mut order) = (Vec::<LayerTar>::new(), Vec::with_capacity(listed.len()));
+        for tar in listed {
+            let at = tars.iter().position(|known| known.digest == tar.digest);
+            order.push(at.unwrap_or(tars.len()));
+            if at.is_none() {
+                tars.push(tar);
+            }
+        }
         let (outgoing, sources) = self.look_for_blobs(tars, reference)?;
         let mut scopes = vec![format!("repository:{}:pull,push", reference.path)];
         scopes.extend(sources.iter().map(|path| format!("repository:{path}:pull")));
@@ -77,10 +86,11 @@ impl ImageStore {
         let (path, sources) = (reference.path.as_str(), sources.as_slice());
         let target = Target { endpoint: &endpoint, path, sources, watch };
 
-        let layers = at_once(&outgoing, |layer, _| {
+        let pushed = at_once(&outgoing, |layer, _| {
             let pushed = target.push_layer(layer);
             pushed.context(|| format!("push layer {}", layer.tar.digest.short()))
         })?;
+        let layers = order.into_iter().map(|at| pushed[at].clone()).collect();
         let (digest, size) = (Digest::of(&config), config.len() as u64);
         let config_blob = Descriptor::new(OCI_CONFIG, digest, size);
         if !target.has(&digest)? {

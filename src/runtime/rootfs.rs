@@ -60,12 +60,38 @@ pub fn assemble(
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace our own")?;
-    // One layer alone is no stack to overlayfs.
-    if let [only] = lower {
-        return open_directory(only).context(|| format!("open {}", only.display()));
+    match stack(lower)[..] {
+        [] => mount_nothing(mount_point)?,
+        // overlayfs needs two layers if there is no upper directory.
+        [only] => return open_directory(only).context(|| format!("open {}", only.display())),
+        _ => overlay(lower, None, false, mount_point, None)?,
     }
-    overlay(lower, None, false, mount_point, None)?;
     open_directory(mount_point).context(|| "open the layers")
+}
+
+/// The layers as overlayfs takes them: the topmost first, each once. An image may have a layer
+/// several times, but overlayfs refuses a directory that is named twice (ELOOP).
+///
+/// Only the topmost occurrence counts, and the merged tree is the same without the others. overlayfs
+/// looks for a name from the top down. If the lookup gets as far as a lower occurrence, it has passed
+/// the topmost one, which has the same entry: a file, a whiteout or an opaque directory ends the
+/// lookup there, and a directory that merges brings the same names into the merged directory.
+fn stack(lower: &[PathBuf]) -> Vec<&Path> {
+    let mut stack: Vec<&Path> = Vec::with_capacity(lower.len());
+    for layer in lower.iter().rev() {
+        // As bytes: a comparison of paths takes them apart, component by component.
+        if !stack.iter().any(|known| known.as_os_str() == layer.as_os_str()) {
+            stack.push(layer);
+        }
+    }
+    stack
+}
+
+/// Mounts an empty directory, the only layer of an image that has none.
+fn mount_nothing(mount_point: &Path) -> Result<()> {
+    let flags = MountFlags::RDONLY | MountFlags::NODEV;
+    mount("tmpfs", mount_point, "tmpfs", flags, c"size=0,nr_inodes=1,mode=755")
+        .context(|| format!("mount an empty directory on {}", mount_point.display()))
 }
 
 fn overlay(
@@ -75,8 +101,9 @@ fn overlay(
     target: &Path,
     mapped: Option<Mapped<'_>>,
 ) -> Result<()> {
-    if lower.len() > MAX_LAYERS {
-        crate::error::fail!("the image has {} layers; overlayfs takes {MAX_LAYERS}", lower.len());
+    let stack = stack(lower);
+    if stack.len() > MAX_LAYERS {
+        crate::error::fail!("the image has {} layers; overlayfs takes {MAX_LAYERS}", stack.len());
     }
     let open = |path: &Path| {
         let opened =
@@ -100,8 +127,11 @@ fn overlay(
         Some((upper, work)) => Some((open(upper)?, open(work)?)),
         None => None,
     };
-    // The topmost layer comes first in the option, and last in an image.
-    let layers = lower.iter().rev().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
+    let mut layers = stack.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
+    if layers.is_empty() {
+        mount_nothing(target)?;
+        layers.push(open_directory(target).context(|| "open an empty directory")?);
+    }
     let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
     // Renamed directories are copied, whatever the host's default: what the upper directory holds
     // must say all by itself, for `commit` and `diff`.

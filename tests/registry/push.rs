@@ -28,6 +28,27 @@ fn what_was_pushed_is_the_same_image_for_others_and_for_us() {
 }
 
 #[test]
+fn a_layer_that_an_image_has_twice_is_pulled_and_pushed_once() {
+    let host = Host::new();
+    let registry = Registry::plain(&host);
+    let twice = || layer(Packing::Gzip, "v", "twice");
+    let layers = [base(), twice(), layer(Packing::Gzip, "w", "between"), twice()];
+    registry.fill_with(&layers, "one:1");
+    host.mydocker(["pull", &registry.name("one:1")]);
+    assert_eq!(cat(&host, &registry.name("one:1"), "/v").text(), "twice");
+    let elsewhere = Registry::plain(&host);
+    let name = elsewhere.name("one:1");
+    host.mydocker(["tag", &registry.name("one:1"), &name]);
+    let pushed = host.mydocker(["push", &name]).text();
+    assert_eq!(pushed.matches("Pushed").count(), 3, "{pushed}");
+    let other = Host::new();
+    other.mydocker(["pull", &name]);
+    assert_eq!(cat(&other, &name, "/v").text(), "twice");
+    let id = |host: &Host, name: &str| host.mydocker(["images", "-q", "--no-trunc", name]).text();
+    assert_eq!(id(&other, &name), id(&host, &name));
+}
+
+#[test]
 fn a_pulled_image_keeps_its_digest_within_its_registry() {
     let host = Host::new();
     let registry = Registry::plain(&host);
