@@ -13,7 +13,7 @@ use super::firewall::PortRule;
 use super::link;
 use super::ports::Protocol;
 use crate::error::Result;
-use crate::sys::netlink::{Batch, DUMP, NETFILTER, Socket, attribute};
+use crate::sys::netlink::{Batch, DUMP, Family, NESTED, Socket, attribute};
 
 /// NFNL_SUBSYS_CTNETLINK << 8, and IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE.
 const GET: u16 = 1 << 8 | 1;
@@ -29,7 +29,6 @@ const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
-const NESTED: u16 = 0x8000;
 const UDP: u8 = 17;
 
 /// Forgets the flows of datagrams to published ports.
@@ -39,7 +38,7 @@ pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
         return Ok(());
     }
     let ours = link::addresses(host)?;
-    let mut socket = Socket::new(Some(NETFILTER))?;
+    let mut socket = Socket::new(Family::Netfilter)?;
     for rule in rules {
         for tuple in flows(&mut socket, rule)? {
             let is_ours = match destination(&tuple) {

@@ -3,68 +3,47 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use linux_raw_sys::net::{AF_INET, AF_INET6, AF_UNSPEC, IFALIASZ, IFNAMSIZ};
+use linux_raw_sys::netlink::{IFA_F_NODAD, RTPROT_BOOT, ifaddrmsg, ifinfomsg, rtmsg};
 use rustix::io::Errno;
 
 use super::subnet::{Subnet, width};
 use crate::error::{Result, fail};
 use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, u32_at};
 
-/// IFNAMSIZ less the NUL.
-pub const MAX_NAME: usize = 15;
-/// IFALIASZ less the NUL.
-const MAX_ALIAS: usize = 255;
+/// The longest name of a link, without its NUL.
+pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
+/// The longest alias of a link, without its NUL.
+const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
-// linux/rtnetlink.h
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
-const RTM_NEWADDR: u16 = 20;
-const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RT_TABLE_MAIN: u8 = 254;
-const RT_TABLE_LOCAL: u8 = 255;
-const RTPROT_BOOT: u8 = 3;
-const RTN_UNICAST: u8 = 1;
-
-// linux/if_link.h
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_IFALIAS: u16 = 20;
-const IFLA_AF_SPEC: u16 = 26;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_NUM_TX_QUEUES: u16 = 31;
-const IFLA_NUM_RX_QUEUES: u16 = 32;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
-const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
-const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
-const IFLA_BRPORT_STATE: u16 = 1;
-const IFLA_BRPORT_MODE: u16 = 4;
-const IFLA_BRPORT_FLUSH: u16 = 24;
+/// The kernel's numbers of one header, as the type that their field in a message has.
+macro_rules! numbers {
+    ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
+        $(const $name: $type = {
+            use $header as header;
+            header::$name as $type
+        };)+
+    };
+}
+numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE);
+numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY);
+numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
+numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
+numbers!(u16, linux_raw_sys::netlink: IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA);
+numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH);
+numbers!(u16, linux_raw_sys::netlink: IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS);
+numbers!(u8, linux_raw_sys::netlink::rt_class_t: RT_TABLE_MAIN, RT_TABLE_LOCAL);
+numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
+numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
+numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
+/// linux/if_bridge.h, which linux-raw-sys leaves out.
 const BR_STATE_DISABLED: u8 = 0;
-/// linux/veth.h
+/// linux/veth.h, likewise.
 const VETH_INFO_PEER: u16 = 1;
-
-// linux/if_addr.h
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_BROADCAST: u16 = 4;
-const IFA_FLAGS: u16 = 8;
-const IFA_F_NODAD: u32 = 2;
-
-const IFF_UP: u32 = 1;
-const AF_UNSPEC: u8 = 0;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+/// Where attributes begin behind the header of a link, an address, a route.
+const LINK_HEADER: usize = size_of::<ifinfomsg>();
+const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
+const ROUTE_HEADER: usize = size_of::<rtmsg>();
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -101,7 +80,7 @@ pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
     let answers = socket.ask(batch)?;
-    let get = |payload: &[u8], kind| Some(attribute(payload.get(16..)?, kind)?.to_vec());
+    let get = |payload: &[u8], kind| Some(attribute(payload.get(LINK_HEADER..)?, kind)?.to_vec());
     let masters: Vec<_> =
         answers.iter().filter_map(|answer| get(&answer.payload, IFLA_MASTER)).collect();
     let text = |payload: &[u8], kind| {
@@ -117,7 +96,7 @@ pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
 }
 
 fn link_of(payload: &[u8]) -> Option<Link> {
-    let mtu = attribute(payload.get(16..)?, IFLA_MTU).and_then(|mtu| u32_at(mtu, 0));
+    let mtu = attribute(payload.get(LINK_HEADER..)?, IFLA_MTU).and_then(|mtu| u32_at(mtu, 0));
     let is_up = u32_at(payload, 8)? & IFF_UP != 0;
     Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
 }
@@ -172,7 +151,7 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
         batch.text(IFLA_INFO_KIND, "veth");
         batch.nest(IFLA_INFO_DATA, |batch| {
             batch.nest(VETH_INFO_PEER, |batch| {
-                batch.raw(&link_header(0, 0, 0));
+                batch.header(&link_header(0, 0, 0));
                 end(batch, veth.peer);
                 batch.attribute(IFLA_ADDRESS, &veth.peer_mac);
                 batch.attribute(IFLA_NET_NS_FD, &veth.peer_namespace.as_raw_fd().to_ne_bytes());
@@ -211,7 +190,7 @@ fn change_port(batch: &mut Batch, name: &str, change: impl FnOnce(&mut Batch)) {
 
 fn no_link_local(batch: &mut Batch) {
     batch.nest(IFLA_AF_SPEC, |batch| {
-        batch.nest(AF_INET6.into(), |batch| {
+        batch.nest(AF_INET6 as u16, |batch| {
             batch.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
         });
     });
@@ -230,10 +209,11 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
 
 /// Gives a link an address, and with it the route to its subnet.
 pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subnet) {
-    let mut header = [0; 8];
-    header[0] = family(address);
-    header[1] = subnet.prefix();
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    let header = ifaddrmsg {
+        ifa_prefixlen: subnet.prefix(),
+        ifa_index: index,
+        ..address_header(family(address))
+    };
     let doing = format!("add address {address}/{}", subnet.prefix());
     batch.begin(RTM_NEWADDR, CREATE | REPLACE, &header, doing);
     put_address(batch, IFA_LOCAL, address);
@@ -249,11 +229,12 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
 
 /// The route to everywhere else.
 pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
-    let mut header = [0; 12];
-    header[0] = family(gateway);
-    header[4] = RT_TABLE_MAIN;
-    header[5] = RTPROT_BOOT;
-    header[7] = RTN_UNICAST;
+    let header = rtmsg {
+        rtm_table: RT_TABLE_MAIN,
+        rtm_protocol: RTPROT_BOOT as u8,
+        rtm_type: RTN_UNICAST,
+        ..route_header(family(gateway))
+    };
     let doing = format!("add the default route by {gateway}");
     batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, doing);
     put_address(batch, RTA_GATEWAY, gateway);
@@ -269,9 +250,8 @@ pub struct Route {
 /// The host's routes to other machines, of both families.
 pub fn routes(socket: &mut Socket) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        let mut header = [0; 12];
-        header[0] = family;
+    for family in [AF_INET as u8, AF_INET6 as u8] {
+        let header = route_header(family);
         let mut batch = Batch::default();
         batch.begin(RTM_GETROUTE, DUMP, &header, "list routes");
         for answer in socket.ask(batch)? {
@@ -286,7 +266,7 @@ fn route_of(payload: &[u8]) -> Option<Route> {
     if kind != RTN_UNICAST || table == RT_TABLE_LOCAL {
         return None;
     }
-    let attributes = payload.get(12..)?;
+    let attributes = payload.get(ROUTE_HEADER..)?;
     let link = attribute(attributes, RTA_OIF).and_then(|index| u32_at(index, 0)).unwrap_or(0);
     let to = match attribute(attributes, RTA_DST) {
         Some(to) => Some(Subnet::around(address_of(to)?, prefix)),
@@ -298,13 +278,12 @@ fn route_of(payload: &[u8]) -> Option<Route> {
 /// All addresses that the host itself has.
 pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        let mut header = [0; 8];
-        header[0] = family;
+    for family in [AF_INET as u8, AF_INET6 as u8] {
+        let header = address_header(family);
         let mut batch = Batch::default();
         batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
         addresses.extend(socket.ask(batch)?.iter().filter_map(|answer| {
-            let attributes = answer.payload.get(8..)?;
+            let attributes = answer.payload.get(ADDRESS_HEADER..)?;
             // Of a point-to-point link the other is the peer's.
             let own =
                 attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS));
@@ -330,17 +309,36 @@ fn put_address(batch: &mut Batch, kind: u16, address: IpAddr) {
 }
 
 fn family(address: IpAddr) -> u8 {
-    if width(address) == 32 { AF_INET } else { AF_INET6 }
+    (if width(address) == 32 { AF_INET } else { AF_INET6 }) as u8
 }
 
-/// struct ifinfomsg
-fn link_header(index: u32, flags: u32, change: u32) -> [u8; 16] {
-    let mut header = [0; 16];
-    header[0] = AF_UNSPEC;
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&flags.to_ne_bytes());
-    header[12..16].copy_from_slice(&change.to_ne_bytes());
-    header
+fn link_header(index: u32, flags: u32, change: u32) -> ifinfomsg {
+    ifinfomsg {
+        ifi_family: AF_UNSPEC as u8,
+        __ifi_pad: 0,
+        ifi_type: 0,
+        ifi_index: index as i32,
+        ifi_flags: flags,
+        ifi_change: change,
+    }
+}
+
+fn address_header(family: u8) -> ifaddrmsg {
+    ifaddrmsg { ifa_family: family, ifa_prefixlen: 0, ifa_flags: 0, ifa_scope: 0, ifa_index: 0 }
+}
+
+fn route_header(family: u8) -> rtmsg {
+    rtmsg {
+        rtm_family: family,
+        rtm_dst_len: 0,
+        rtm_src_len: 0,
+        rtm_tos: 0,
+        rtm_table: 0,
+        rtm_protocol: 0,
+        rtm_scope: 0,
+        rtm_type: 0,
+        rtm_flags: 0,
+    }
 }
 
 /// `02:42:ac:11:00:02`

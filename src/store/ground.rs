@@ -8,17 +8,20 @@
 
 use std::path::Path;
 
+use linux_raw_sys::general::{
+    EXFAT_SUPER_MAGIC, MSDOS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,
+};
 use rustix::fs::{XattrFlags, removexattr, setxattr, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 use crate::error::{Context, Result, fail};
 
-/// linux/magic.h
-const OVERLAYFS: u64 = 0x794c_7630;
-const RAMFS: u64 = 0x8584_58f6;
-const WITHOUT_OWNERS: [(u64, &str); 3] =
-    [(0x4d44, "vfat"), (0x2011_bab0, "exfat"), (0x7366_746e, "ntfs")];
+/// fs/ntfs3 and its forerunner; linux/magic.h leaves their number out.
+const NTFS_SUPER_MAGIC: u32 = 0x7366_746e;
+/// File systems whose files have no owner, by their magic number (statfs(2)).
+const WITHOUT_OWNERS: [(u32, &str); 3] =
+    [(MSDOS_SUPER_MAGIC, "vfat"), (EXFAT_SUPER_MAGIC, "exfat"), (NTFS_SUPER_MAGIC, "ntfs")];
 
 /// Refuses a state directory, made or yet to be made, that can hold no images.
 pub fn refuse_unfit(state: &Path) -> Result<()> {
@@ -38,8 +41,8 @@ pub fn refuse_unfit(state: &Path) -> Result<()> {
 /// To be called while it is empty.
 pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     let name = match magic(containers)? {
-        OVERLAYFS => "an overlay",
-        RAMFS => "a ramfs",
+        OVERLAYFS_SUPER_MAGIC => "an overlay",
+        RAMFS_MAGIC => "a ramfs",
         _ if takes_attributes(containers)? => return Ok(None),
         _ => "a file system without trusted attributes",
     };
@@ -52,10 +55,10 @@ pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     )))
 }
 
-fn magic(path: &Path) -> Result<u64> {
+fn magic(path: &Path) -> Result<u32> {
     let found =
         statfs(path).context(|| format!("look at the file system of {}", path.display()))?;
-    Ok(found.f_type as u64 & 0xffff_ffff)
+    Ok(found.f_type as u32)
 }
 
 fn takes_attributes(directory: &Path) -> Result<bool> {

@@ -5,6 +5,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use linux_raw_sys::general::{CLONE_INTO_CGROUP, CLONE_PIDFD, clone_args};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -38,18 +39,23 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-/// linux/sched.h; libc lacks it on musl.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
 /// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
 /// Linux 5.7), born into it. SIGCHLD tells of its end.
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
     let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain integers, for which all zeroes is the documented empty value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = flags.0 | libc::CLONE_PIDFD as u64;
-    args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    let mut args = clone_args {
+        flags: flags.0 | u64::from(CLONE_PIDFD),
+        pidfd: &raw mut pidfd as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
@@ -57,9 +63,7 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     // SAFETY: without CLONE_VM the child has its own copy of memory and no stack is given, so this
     // is fork(2) with namespaces; the caller is single-threaded, so no lock is held in the copy.
     // args outlives the call and its size is passed.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut args, std::mem::size_of::<libc::clone_args>())
-    };
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<clone_args>()) };
     match pid {
         -1 => Err(last_errno()),
         0 => Ok(Fork::Child),

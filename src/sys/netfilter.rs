@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with};
 
-use super::netlink::{Batch, NETFILTER, Socket, attribute};
+use super::netlink::{Batch, Family, Socket, attribute};
 use crate::error::Result;
 
 /// linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN.
@@ -29,7 +29,7 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
                 // That of the process that we were forked from isn't ours to use, nor to close: a
                 // child lets go of its caller's descriptors, and gives the numbers to others.
                 std::mem::forget(other);
-                (std::process::id(), Socket::new(Some(NETFILTER))?)
+                (std::process::id(), Socket::new(Family::Netfilter)?)
             }
         };
         act(&mut kept.insert(own).1)

@@ -7,42 +7,61 @@
 //! go in one send; the kernel works through them in order and answers each with an acknowledgement,
 //! which with NETLINK_EXT_ACK also says in words what it didn't like.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
 
+use linux_raw_sys::netlink as kernel;
+use linux_raw_sys::netlink::{ifaddrmsg, ifinfomsg, rtmsg};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send,
-    socket_with, sockopt,
-};
+use rustix::net::sockopt;
 
-pub use rustix::net::netlink::NETFILTER;
-
-use super::clone::last_errno;
 use crate::error::{Context, Error, Result};
 
 /// netlink(7): flags of requests.
-pub const ACK: u16 = 4;
-pub const DUMP: u16 = 0x300;
-pub const REPLACE: u16 = 0x100;
-pub const EXCL: u16 = 0x200;
-pub const CREATE: u16 = 0x400;
-pub const APPEND: u16 = 0x800;
-const REQUEST: u16 = 1;
-
-const HEADER: usize = 16;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// Flags of an acknowledgement: the request isn't repeated in it; words follow.
-const CAPPED: u16 = 0x100;
-const ACK_TLVS: u16 = 0x200;
-const ERROR_ATTRIBUTE_TEXT: u16 = 1;
+pub const ACK: u16 = kernel::NLM_F_ACK as u16;
+pub const DUMP: u16 = kernel::NLM_F_DUMP as u16;
+pub const REPLACE: u16 = kernel::NLM_F_REPLACE as u16;
+pub const EXCL: u16 = kernel::NLM_F_EXCL as u16;
+pub const CREATE: u16 = kernel::NLM_F_CREATE as u16;
+pub const APPEND: u16 = kernel::NLM_F_APPEND as u16;
 /// An attribute that holds attributes.
-const NESTED: u16 = 0x8000;
-const TYPE_MASK: u16 = 0x3fff;
+pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
+
+/// The size of struct nlmsghdr.
+const HEADER: usize = size_of::<kernel::nlmsghdr>();
 /// The kernel never sends more in one datagram unless asked with a larger buffer.
 const DATAGRAM: usize = 32 << 10;
 /// What fits a socket's buffer for sending on every host.
 const SEND_BUFFER: usize = 64 << 10;
+
+/// The family of a netlink socket (netlink(7)).
+#[derive(Clone, Copy)]
+pub enum Family {
+    /// Links, addresses, routes.
+    Route,
+    /// nf_tables and connection tracking.
+    Netfilter,
+}
+
+/// A struct of the kernel that begins a message's payload.
+///
+/// # Safety
+/// The type has no padding and holds integers alone, so that all its bytes are initialised.
+pub unsafe trait FamilyHeader: Copy {}
+
+// SAFETY: rtnetlink(7) gives the layouts: integers without a gap between them.
+unsafe impl FamilyHeader for ifinfomsg {}
+// SAFETY: as above.
+unsafe impl FamilyHeader for ifaddrmsg {}
+// SAFETY: as above.
+unsafe impl FamilyHeader for rtmsg {}
+// SAFETY: an array of bytes has no padding.
+unsafe impl<const N: usize> FamilyHeader for [u8; N] {}
+
+fn bytes_of<T: FamilyHeader>(header: &T) -> &[u8] {
+    // SAFETY: FamilyHeader promises that each of the value's bytes is initialised; the slice borrows
+    // the value.
+    unsafe { std::slice::from_raw_parts((&raw const *header).cast(), size_of::<T>()) }
+}
 
 /// Messages on their way out.
 #[derive(Default)]
@@ -55,13 +74,23 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Begins a message: its type, flags and family header; `doing` tells of it in errors.
-    pub fn begin(&mut self, kind: u16, flags: u16, header: &[u8], doing: impl Into<String>) {
+    /// Starts a message: its type, flags and family header. Errors name it by `doing`.
+    pub fn begin(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        header: &impl FamilyHeader,
+        doing: impl Into<String>,
+    ) {
+        self.begin_message(kind, flags, bytes_of(header), doing.into());
+    }
+
+    fn begin_message(&mut self, kind: u16, flags: u16, header: &[u8], doing: String) {
         self.finish();
-        self.messages.push((self.bytes.len(), doing.into()));
+        self.messages.push((self.bytes.len(), doing));
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&(flags | REQUEST).to_ne_bytes());
+        self.bytes.extend_from_slice(&(flags | kernel::NLM_F_REQUEST as u16).to_ne_bytes());
         // The sequence number is put in by `send`; the port number is the kernel's affair.
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
@@ -108,9 +137,9 @@ impl Batch {
         }
     }
 
-    /// Adds bytes as they are: the family header inside some attributes.
-    pub fn raw(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Adds a family header inside an attribute, as a veth's peer needs one.
+    pub fn header(&mut self, header: &impl FamilyHeader) {
+        self.bytes.extend_from_slice(bytes_of(header));
         self.pad();
     }
 
@@ -144,24 +173,28 @@ pub struct Message {
 
 /// A netlink socket; it stays in the network namespace that it was made in.
 pub struct Socket {
-    fd: OwnedFd,
+    socket: netlink_sys::Socket,
     sequence: u32,
 }
 
 impl Socket {
     /// A socket of the routing family.
     pub fn route() -> Result<Socket> {
-        Socket::new(None)
+        Socket::new(Family::Route)
     }
 
-    pub fn new(family: Option<Protocol>) -> Result<Socket> {
-        let flags = SocketFlags::CLOEXEC;
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family)
-            .context(|| "make a netlink socket")?;
-        // Without them errors are only less talkative.
-        let _ = set_option(&fd, libc::NETLINK_CAP_ACK);
-        let _ = set_option(&fd, libc::NETLINK_EXT_ACK);
-        Ok(Socket { fd, sequence: 0 })
+    /// A socket of `family`, in the network namespace of this thread.
+    pub fn new(family: Family) -> Result<Socket> {
+        let protocol = match family {
+            Family::Route => kernel::NETLINK_ROUTE,
+            Family::Netfilter => kernel::NETLINK_NETFILTER,
+        };
+        let socket =
+            netlink_sys::Socket::new(protocol as isize).context(|| "make a netlink socket")?;
+        // Without these options errors only have fewer words.
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_ext_ack(true);
+        Ok(Socket { socket, sequence: 0 })
     }
 
     /// Sends all messages and waits until each is acknowledged; the first failure is told. Those
@@ -177,8 +210,8 @@ impl Socket {
         let mut failure = None;
         let mut acknowledged = 0;
         while acknowledged < count {
-            self.receive(RecvFlags::empty(), |header, payload| {
-                if header.kind != ERROR || header.sequence < first {
+            self.receive(0, |header, payload| {
+                if header.kind != NLMSG_ERROR || header.sequence < first {
                     return;
                 }
                 acknowledged += 1;
@@ -203,8 +236,8 @@ impl Socket {
         let first = self.sequence + 1 - batch.messages.len() as u32;
         let mut failure = None;
         loop {
-            let received = self.receive(RecvFlags::DONTWAIT, |header, payload| {
-                if header.kind == ERROR
+            let received = self.receive(libc::MSG_DONTWAIT, |header, payload| {
+                if header.kind == NLMSG_ERROR
                     && header.sequence >= first
                     && failure.is_none()
                     && let Err(error) = outcome(header.flags, payload)
@@ -229,13 +262,13 @@ impl Socket {
         let (sequence, doing) = (self.sequence, &batch.messages[0].1);
         let (mut answers, mut end) = (Vec::new(), None);
         while end.is_none() {
-            self.receive(RecvFlags::empty(), |header, payload| {
+            self.receive(0, |header, payload| {
                 if header.sequence != sequence || end.is_some() {
                     return;
                 }
                 match header.kind {
-                    DONE => end = Some(Ok(())),
-                    ERROR => end = Some(outcome(header.flags, payload)),
+                    NLMSG_DONE => end = Some(Ok(())),
+                    NLMSG_ERROR => end = Some(outcome(header.flags, payload)),
                     _ => {
                         answers.push(Message { payload: payload.to_vec() });
                         if !is_dump {
@@ -262,29 +295,29 @@ impl Socket {
         }
         if batch.bytes.len() > SEND_BUFFER {
             // A list that is longer than this is refused, with words.
-            let _ = sockopt::set_socket_send_buffer_size_force(&self.fd, 2 * batch.bytes.len());
+            let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, 2 * batch.bytes.len());
         }
         loop {
-            match send(&self.fd, &batch.bytes, SendFlags::empty()) {
-                Err(Errno::INTR) => continue,
+            match self.socket.send(&batch.bytes, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => return result.map(drop).context(|| "send netlink messages"),
             }
         }
     }
 
-    /// Hands each message of the next datagram to `each`.
-    fn receive(&mut self, flags: RecvFlags, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
-        let mut buffer = vec![0; DATAGRAM];
-        let (_, length) = loop {
-            match recv(&self.fd, &mut buffer[..], flags | RecvFlags::TRUNC) {
-                Err(Errno::INTR) => continue,
+    /// Hands each message of the next datagram to `each`; `flags` as of recv(2).
+    fn receive(&mut self, flags: i32, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
+        let mut buffer = Vec::with_capacity(DATAGRAM);
+        let length = loop {
+            match self.socket.recv(&mut buffer, flags | libc::MSG_TRUNC) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => break result.context(|| "receive netlink messages")?,
             }
         };
         if length > buffer.len() {
             return Err(Error::new(format!("a netlink message of {length} bytes is too long")));
         }
-        let mut rest = &buffer[..length];
+        let mut rest = &buffer[..];
         while let Some(header) = Header::parse(rest) {
             each(&header, &rest[HEADER..header.length]);
             rest = rest.get(header.length.next_multiple_of(4)..).unwrap_or_default();
@@ -292,6 +325,9 @@ impl Socket {
         Ok(())
     }
 }
+
+const NLMSG_ERROR: u16 = kernel::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = kernel::NLMSG_DONE as u16;
 
 struct Header {
     length: usize,
@@ -321,9 +357,17 @@ fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
     }
     let error: Result<()> = Err(Errno::from_raw_os_error(-code).into());
     let repeated = u32_at(payload, 4).unwrap_or(0) as usize;
-    let words = if flags & CAPPED == 0 { repeated.next_multiple_of(4) } else { HEADER };
-    let words = payload.get(4 + words..).filter(|_| flags & ACK_TLVS != 0).unwrap_or_default();
-    match attributes(words).find(|(kind, _)| *kind == ERROR_ATTRIBUTE_TEXT) {
+    let words = if flags & kernel::NLM_F_CAPPED as u16 == 0 {
+        repeated.next_multiple_of(4)
+    } else {
+        HEADER
+    };
+    let words = payload
+        .get(4 + words..)
+        .filter(|_| flags & kernel::NLM_F_ACK_TLVS as u16 != 0)
+        .unwrap_or_default();
+    const TEXT: u16 = kernel::nlmsgerr_attrs::NLMSGERR_ATTR_MSG as u16;
+    match attributes(words).find(|(kind, _)| *kind == TEXT) {
         Some((_, text)) => {
             let text = String::from_utf8_lossy(text);
             error.context(|| text.trim_end_matches('\0').to_owned())
@@ -336,7 +380,7 @@ fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
-        let kind = u16_at(bytes, 2)? & TYPE_MASK;
+        let kind = u16_at(bytes, 2)? & kernel::NLA_TYPE_MASK as u16;
         let value = bytes.get(4..length)?;
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, value))
@@ -355,22 +399,6 @@ pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn set_option(fd: &OwnedFd, option: libc::c_int) -> Result<(), Errno> {
-    let on: libc::c_int = 1;
-    let size = std::mem::size_of_val(&on) as libc::socklen_t;
-    // SAFETY: the option's value is an int, which outlives the call, and its size is passed.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_fd().as_raw_fd(),
-            libc::SOL_NETLINK,
-            option,
-            (&raw const on).cast(),
-            size,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 #[cfg(test)]
