@@ -3,16 +3,41 @@
 //! gzip (RFC 1952) and zstd (RFC 8878) may hold several members or frames, one after the other;
 //! zstd's skippable frames are skipped. What ends midway or goes on with something else is an
 //! error. xz and bzip2 are known by name only.
+//!
+//! gzip reaches back 32 KiB. A zstd frame states its window, and the decoder keeps twice that, so
+//! the window is bounded twice: see `MAX_WINDOW` and `KEPT_WINDOW`.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{
+    DecodeBlockContentError, DecompressBlockError, ExecuteSequencesError, FrameDecoderError,
+};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use crate::sys::heap;
 
 const BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A zstd block unpacks to at most 128 KiB; enough for a few at a time.
 const ZSTD_STEP: usize = 256 << 10;
+const ZSTD_BLOCK: usize = 128 << 10;
+/// The largest window that a frame may state: what `zstd --ultra -22` states. `--long=28` and more
+/// are refused.
+const MAX_WINDOW: u64 = 128 << 20;
+/// The largest window that is kept. A frame that states more is decoded all the same, as long as
+/// it reaches back no further: writers that don't know the length of their input state what their
+/// level allows. Usual builders state 8 MiB. As a window descriptor it is `KEPT_DESCRIPTOR`.
+const KEPT_WINDOW: u64 = 30 << 20;
+const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
+/// The least that the decoder may allocate for one buffer, whatever the window: its tables of
+/// literals and sequences take up to 2 MiB each.
+const MIN_RING: usize = 4 << 20;
+/// What the windows of all layers that are decoded at once may take. A layer that needs more waits
+/// for others to end.
+const WINDOWS: usize = 32 << 20;
 
 /// The plain bytes of `input`.
 pub fn decoder<'a>(input: &'a mut (dyn Read + Send)) -> io::Result<Box<dyn Read + Send + 'a>> {
@@ -67,11 +92,15 @@ struct Zstd<R> {
     input: R,
     frame: FrameDecoder,
     in_frame: bool,
+    /// Whether the frame states a larger window than is kept.
+    is_cut: bool,
+    share: Share,
 }
 
 impl<R: BufRead> Zstd<R> {
     fn new(input: R) -> Zstd<R> {
-        Zstd { input, frame: FrameDecoder::new(), in_frame: false }
+        let share = Share { bytes: 0 };
+        Zstd { input, frame: FrameDecoder::new(), in_frame: false, is_cut: false, share }
     }
 
     /// Goes to the next frame's first block; false at the end of the input.
@@ -84,8 +113,15 @@ impl<R: BufRead> Zstd<R> {
                 _ => return Err(Error::from(ErrorKind::UnexpectedEof)),
             }
             if magic == ZSTD_MAGIC {
-                let frame = io::Cursor::new(magic).chain(&mut self.input);
-                self.frame.reset(frame).map_err(corrupt)?;
+                let header = FrameHeader::read(&mut self.input)?;
+                self.is_cut = header.is_cut;
+                let ring = ring_size(header.kept);
+                if ring > self.share.bytes {
+                    // Its buffer would grow beside the share that it had.
+                    self.frame = FrameDecoder::new();
+                    self.share.grow(ring);
+                }
+                self.frame.reset(&header.bytes[..]).map_err(corrupt)?;
                 self.in_frame = true;
                 return Ok(true);
             }
@@ -101,6 +137,22 @@ impl<R: BufRead> Zstd<R> {
             }
         }
     }
+
+    /// Why a block can't be decoded.
+    fn wrong(&self, error: &FrameDecoderError) -> Error {
+        use DecodeBlockContentError::DecompressBlockError as Block;
+        use DecompressBlockError::ExecuteSequencesError as Sequences;
+        let reaches_back = matches!(
+            error,
+            FrameDecoderError::FailedToReadBlockBody(Block(Sequences(
+                ExecuteSequencesError::DecodebufferError(_)
+            )))
+        );
+        match reaches_back && self.is_cut {
+            true => too_far_back(KEPT_WINDOW),
+            false => corrupt(error),
+        }
+    }
 }
 
 impl<R: BufRead> Read for Zstd<R> {
@@ -111,7 +163,8 @@ impl<R: BufRead> Read for Zstd<R> {
             }
             while self.frame.can_collect() == 0 && !self.frame.is_finished() {
                 let step = BlockDecodingStrategy::UptoBytes(ZSTD_STEP);
-                self.frame.decode_blocks(&mut self.input, step).map_err(corrupt)?;
+                let decoded = self.frame.decode_blocks(&mut self.input, step);
+                decoded.map_err(|error| self.wrong(&error))?;
             }
             let count = self.frame.read(buffer)?;
             if count > 0 || buffer.is_empty() {
@@ -120,6 +173,121 @@ impl<R: BufRead> Read for Zstd<R> {
             self.in_frame = false;
         }
     }
+}
+
+/// A frame's header (RFC 8878, 3.1.1.1), its window bounded.
+struct FrameHeader {
+    /// The header for the decoder, from the magic number on.
+    bytes: Vec<u8>,
+    /// The window that the decoder keeps.
+    kept: u64,
+    /// Whether the frame states a larger one.
+    is_cut: bool,
+}
+
+impl FrameHeader {
+    /// Reads what follows the magic number.
+    fn read(input: &mut impl Read) -> io::Result<FrameHeader> {
+        const SINGLE_SEGMENT: u8 = 0x20;
+        let mut byte = [0];
+        input.read_exact(&mut byte)?;
+        let descriptor = byte[0];
+        let is_single = descriptor & SINGLE_SEGMENT != 0;
+        let mut window_descriptor = 0;
+        if !is_single {
+            input.read_exact(&mut byte)?;
+            window_descriptor = byte[0];
+        }
+        let dictionary_length = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let size_length = match descriptor >> 6 {
+            0 => usize::from(is_single),
+            flag => 1 << flag,
+        };
+        let mut rest = [0; 12];
+        let rest = &mut rest[..dictionary_length + size_length];
+        input.read_exact(rest)?;
+        let mut size = [0; 8];
+        size[..size_length].copy_from_slice(&rest[dictionary_length..]);
+        let stated = match is_single {
+            // The content is its own window.
+            true => u64::from_le_bytes(size),
+            false => {
+                let base = 1 << (10 + (window_descriptor >> 3));
+                base + base / 8 * u64::from(window_descriptor & 7)
+            }
+        };
+        if stated > MAX_WINDOW {
+            return Err(too_far_back(MAX_WINDOW));
+        }
+        let is_cut = stated > KEPT_WINDOW;
+        let mut bytes = ZSTD_MAGIC.to_vec();
+        match (is_cut, is_single) {
+            (true, _) => bytes.extend([descriptor & !SINGLE_SEGMENT, KEPT_DESCRIPTOR]),
+            (false, true) => bytes.push(descriptor),
+            (false, false) => bytes.extend([descriptor, window_descriptor]),
+        }
+        bytes.extend_from_slice(rest);
+        Ok(FrameHeader { bytes, kept: stated.min(KEPT_WINDOW), is_cut })
+    }
+}
+
+/// The bytes of the decoder's buffer for a window: a power of two, and one.
+fn ring_size(window: u64) -> usize {
+    let most = window as usize + ZSTD_STEP + ZSTD_BLOCK;
+    most.next_power_of_two().max(MIN_RING)
+}
+
+/// What a decoder has of [`WINDOWS`]. It is also the largest block of memory that its thread may
+/// have meanwhile: a corrupt zstd block can unpack to gigabytes, and the decoder checks nothing
+/// before it allocates.
+struct Share {
+    bytes: usize,
+}
+
+/// Taken of [`WINDOWS`].
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+thread_local! {
+    static SHARE_OF_THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Share {
+    /// Waits until there are `bytes`. What it had goes first: two that wait for more would wait
+    /// for each other.
+    fn grow(&mut self, bytes: usize) {
+        give_back_share();
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut usize| *taken > 0 && *taken + bytes > WINDOWS;
+        let mut taken =
+            GIVEN_BACK.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
+        *taken += bytes;
+        self.bytes = bytes;
+        SHARE_OF_THREAD.set(bytes);
+        heap::limit_blocks_of_thread(bytes + 1);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        give_back_share();
+    }
+}
+
+/// Gives back this thread's share, as the decoder does at its end: for a thread that panics.
+pub fn give_back_share() {
+    heap::limit_blocks_of_thread(usize::MAX);
+    *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= SHARE_OF_THREAD.take();
+    GIVEN_BACK.notify_all();
+}
+
+fn too_far_back(window: u64) -> Error {
+    let most = window >> 20;
+    let told = format!(
+        "its zstd frame needs a window of more than {most} MiB, which is too large; recompress it \
+         without --long or --ultra"
+    );
+    Error::new(ErrorKind::Unsupported, told)
 }
 
 fn corrupt(reason: impl std::fmt::Display) -> Error {

@@ -97,6 +97,7 @@ impl Layers {
     /// Unpacks a layer from its tar, compressed or not, and tells its diff_id. Not yet synced.
     pub fn stage(&self, input: &mut (dyn Read + Send)) -> Result<Staged> {
         make_dir(&self.dir)?;
+        self.sweep();
         let (dir, lock) = self.locked_dir()?;
         let diff_id = Digest::of(b"");
         let mut staged = Staged { diff_id, ended: false, dir, lock, kept: false };
@@ -206,6 +207,15 @@ impl Layers {
             }
         }
         Ok(leftovers)
+    }
+
+    /// Removes what dead processes were unpacking: they may have died of what they unpacked, and the
+    /// user's next attempt must have the room again. What can't be removed is the check's to report.
+    fn sweep(&self) {
+        let leftovers = self.leftovers().unwrap_or_default();
+        for (path, _) in leftovers.iter().filter(|(_, kind)| *kind == Leftover::Unpacking) {
+            let _ = self.remove_leftover(path, Leftover::Unpacking);
+        }
     }
 
     /// Removes one of them, unless somebody holds it by now.

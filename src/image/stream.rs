@@ -2,7 +2,8 @@
 //!
 //! Buffers travel through a bounded channel and come back through another, so memory is bounded
 //! and nothing is allocated per piece. Measured on two cores, this is faster than one thread by as
-//! much as unpacking costs; inflating is the longer half.
+//! much as unpacking costs; inflating is the longer half. A decoder that panics on bad data is an
+//! error as any other.
 
 use std::io::{self, BufRead, Error, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::compression;
 use super::digest::Digest;
 use crate::error::{Context, Result};
+use crate::sys::contained;
 
 /// Small enough that a piece is still in the second core's share of the cache when it is used.
 const BUFFER: usize = 128 << 10;
@@ -33,20 +35,25 @@ pub fn with_plain<T>(
     input: &mut (dyn Read + Send),
     consume: impl FnOnce(&mut Plain) -> Result<T>,
 ) -> Result<T> {
-    std::thread::scope(|scope| {
-        let (full_sender, full) = sync_channel(BUFFERS);
-        let (empty, empty_receiver) = channel();
-        for _ in 0..BUFFERS {
-            // The receiver lives in this very function.
-            let _ = empty.send(Vec::with_capacity(BUFFER));
-        }
-        let spawned = std::thread::Builder::new()
-            .name("inflate".into())
-            .spawn_scoped(scope, move || inflate(input, full_sender, empty_receiver));
-        spawned.context(|| "start a thread")?;
+    let (full_sender, full) = sync_channel(BUFFERS);
+    let (empty, empty_receiver) = channel();
+    for _ in 0..BUFFERS {
+        // The receiver lives in this very function.
+        let _ = empty.send(Vec::with_capacity(BUFFER));
+    }
+    let failed = full_sender.clone();
+    let report = move |words: &str| {
+        compression::give_back_share();
+        let told = format!("corrupt or hostile data, at which the decoder gave up: {words}");
+        // Fails only if nobody listens any more.
+        let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, told)));
+    };
+    let work = move || inflate(input, full_sender, empty_receiver);
+    let met = contained::beside("inflate", work, report, || {
         let (current, hasher) = (Vec::new(), Sha256::new());
         consume(&mut Plain { full, empty, current, used: 0, ended: false, hasher })
-    })
+    });
+    met.context(|| "start a thread")?
 }
 
 /// Sends all plain bytes of `input`, then an empty piece, or the error. Ends early, without a

@@ -6,8 +6,12 @@
 //! the end of the arena, which starts in .bss, so that a command as a rule makes no system call for
 //! memory at all. Freed ones go back to their list, never to the kernel. Large blocks are mappings
 //! of their own (mmap(2), mremap(2)), given back when freed: they are the buffers.
+//!
+//! If the kernel refuses memory, the process ends with one line and the engine's exit status: std
+//! would abort. What is half made then goes as after a kill.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +24,17 @@ const CLASSES: usize = class_of(MAX_SMALL) + 1;
 const FIRST: usize = 128 << 10;
 /// Its further parts.
 const CHUNK: usize = 256 << 10;
+
+thread_local! {
+    /// The largest block that this thread may have.
+    static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Refuses this thread larger blocks from now on, for a decoder that allocates whatever its input
+/// says and panics if it can't.
+pub fn limit_blocks_of_thread(bytes: usize) {
+    LARGEST.set(bytes);
+}
 
 #[repr(align(4096))]
 struct First(#[allow(dead_code)] [u8; FIRST]);
@@ -93,11 +108,7 @@ impl Arena {
         }
         let size = size_of_class(class);
         if self.left < size {
-            let chunk = map(CHUNK);
-            if chunk.is_null() {
-                return chunk;
-            }
-            (self.next, self.left) = (chunk, CHUNK);
+            (self.next, self.left) = (map(CHUNK), CHUNK);
         }
         let block = self.next;
         // SAFETY: `left` bytes from `next` on are the arena's own, and `size` is no more.
@@ -121,7 +132,7 @@ unsafe impl GlobalAlloc for Heap {
         match is_small(&layout) {
             true => self.with(|arena| arena.take(class_of(layout.size()))),
             // Nothing of ours asks for more than a page's alignment.
-            false if layout.align() > 4096 => null_mut(),
+            false if layout.align() > 4096 || layout.size() > LARGEST.get() => null_mut(),
             false => map(layout.size()),
         }
     }
@@ -151,8 +162,11 @@ unsafe impl GlobalAlloc for Heap {
             (true, true) if class_of(layout.size()) == class_of(size) => block,
             // SAFETY: both are mappings: the kernel moves the pages. Only the block is touched.
             (false, false) => unsafe {
+                if size > LARGEST.get() {
+                    return null_mut();
+                }
                 let moved = libc::mremap(block.cast(), layout.size(), size, libc::MREMAP_MAYMOVE);
-                if moved == libc::MAP_FAILED { null_mut() } else { moved.cast() }
+                if moved == libc::MAP_FAILED { out_of_memory() } else { moved.cast() }
             },
             // SAFETY: two different blocks, each at least as long as what is copied.
             _ => unsafe {
@@ -167,13 +181,23 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Fresh zeroed pages; null if there are none.
+/// Fresh zeroed pages.
 fn map(size: usize) -> *mut u8 {
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
     // SAFETY: an anonymous mapping wherever the kernel likes; nothing existing is touched.
     let pages = unsafe { libc::mmap(null_mut(), size, protection, flags, -1, 0) };
-    if pages == libc::MAP_FAILED { null_mut() } else { pages.cast() }
+    if pages == libc::MAP_FAILED { out_of_memory() } else { pages.cast() }
+}
+
+/// Ends the process without an allocation.
+fn out_of_memory() -> ! {
+    // If even this can't be written, the exit status says that it failed.
+    let _ = rustix::io::write(
+        rustix::stdio::stderr(),
+        b"mydocker: out of memory: the kernel gives no more; raise the limit or free some\n",
+    );
+    super::exec::exit_now(crate::error::EXIT_ENGINE)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod beneath;
 pub mod binary;
 pub mod bpf;
 pub mod clone;
+pub mod contained;
 pub mod exec;
 pub mod fds;
 pub mod heap;

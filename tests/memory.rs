@@ -1,0 +1,228 @@
+//! What the engine takes of memory at most, for the worst input that we could make for each reader.
+//!
+//! The figure is the most pages that the process had at once: `ru_maxrss` of getrusage(2), as
+//! wait4(2) gives it of one child. A process begins with the figure of the one that forked it, and
+//! this one holds large inputs. So a shell forks the command and ends, and the command becomes this
+//! process's child as that of its subreaper. The binary is a debug build; its own pages count too.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use support::Host;
+
+/// For any image, archive or answer, however hostile.
+const HOSTILE_KIB: i64 = 64 << 10;
+/// For an image as builders make them, whatever its size. README states it.
+const USUAL_KIB: i64 = 16 << 10;
+
+/// How a command ended, and the most memory that it had.
+struct Measured {
+    line: String,
+    status: ExitStatus,
+    stderr: String,
+    peak_kib: i64,
+}
+
+/// Runs `mydocker ARGS` to its end.
+fn measure<'a>(host: &Host, args: impl IntoIterator<Item = &'a str>) -> Measured {
+    let args: Vec<&str> = args.into_iter().collect();
+    measure_command(host, &host.command(&args), args.join(" "))
+}
+
+fn measure_command(host: &Host, command: &Command, line: String) -> Measured {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let output = host.file("stderr", "");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#""$@" >/dev/null 2>"$0" & echo $!"#]).arg(&output);
+    shell.arg(command.get_program()).args(command.get_args());
+    let pid = shell.output().unwrap().stdout;
+    let pid = String::from_utf8(pid).unwrap().trim().parse().unwrap();
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::uninit());
+    // SAFETY: both pointers are to memory of that type, which the kernel fills in on success.
+    let usage = unsafe {
+        assert_eq!(libc::wait4(pid, &mut status, 0, usage.as_mut_ptr()), pid);
+        usage.assume_init()
+    };
+    let stderr = std::fs::read_to_string(&output).unwrap();
+    let status = ExitStatus::from_raw(status);
+    Measured { line, status, stderr, peak_kib: usage.ru_maxrss }
+}
+
+impl Measured {
+    #[track_caller]
+    fn within(self, kib: i64) -> Measured {
+        let Measured { line, peak_kib, stderr, .. } = &self;
+        eprintln!("{peak_kib} KiB: {line}: {stderr}");
+        assert!(*peak_kib <= kib, "{line} had {peak_kib} KiB, more than {kib}: {stderr}");
+        self
+    }
+
+    #[track_caller]
+    fn succeeds(self) -> Measured {
+        assert!(self.status.success(), "{}: {:?}: {}", self.line, self.status, self.stderr);
+        self
+    }
+
+    /// One line under our name, with `part` in it.
+    #[track_caller]
+    fn refused(self, part: &str) -> Measured {
+        let Measured { line, status, stderr, .. } = &self;
+        assert_eq!(status.code(), Some(125), "{line}: {status:?}: {stderr}");
+        let lines = stderr.lines().count();
+        assert!(stderr.starts_with("mydocker: ") && lines == 1, "{line}: {stderr}");
+        assert!(stderr.contains(part), "{line}: {stderr}");
+        self
+    }
+}
+
+/// What nobody has finished unpacking.
+fn half_made(host: &Host) -> Vec<PathBuf> {
+    let Ok(layers) = std::fs::read_dir(host.state_root().join("layers")) else { return Vec::new() };
+    let layers = layers.map(|entry| entry.unwrap().path());
+    layers.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.')).collect()
+}
+
+/// The header of a tar's file of `size` bytes.
+fn tar_header(name: &str, size: u64) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+    put(0, name.as_bytes());
+    put(100, b"0000644\x00");
+    put(124, format!("{size:011o}").as_bytes());
+    put(136, b"00000000000\0        0");
+    put(257, b"ustar\x0000");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+/// Bytes that don't compress, the same for the same seed.
+fn noise(mut seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        bytes.extend_from_slice(&seed.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A tar of one file with `data`, compressed by `program`.
+fn packed(host: &Host, name: &str, data: &[&[u8]], program: &[&str]) -> PathBuf {
+    use std::io::Write;
+    let path = host.file(name, "");
+    let mut command = Command::new(program[0]);
+    let output = std::fs::File::create(&path).unwrap();
+    let mut child =
+        command.args(&program[1..]).stdin(Stdio::piped()).stdout(output).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let length = data.iter().map(|piece| piece.len()).sum::<usize>();
+    input.write_all(&tar_header("file", length as u64)).unwrap();
+    data.iter().for_each(|piece| input.write_all(piece).unwrap());
+    input.write_all(&vec![0; length.next_multiple_of(512) - length + 1024]).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    path
+}
+
+/// A zstd frame of one block of 128 KiB of `x`, then the compressed block `block`.
+fn zstd_frame(block: &[u8]) -> Vec<u8> {
+    // A window of 8 MiB.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
+    let header = |kind: u32, length: u32| (length << 3 | kind << 1).to_le_bytes();
+    frame.extend_from_slice(&header(1, 128 << 10)[..3]);
+    frame.push(b'x');
+    frame.extend_from_slice(&header(2, block.len() as u32)[..3]);
+    frame.extend_from_slice(block);
+    frame
+}
+
+#[test]
+fn a_window_is_bounded_and_what_is_half_made_goes() {
+    let host = Host::new();
+    let (zeros, far) = (vec![0; 64 << 20], noise(1, 40 << 20));
+    // Each claims more than any host should give.
+    for long in ["28", "31"] {
+        let long = format!("--long={long}");
+        let path =
+            packed(&host, "long", &[&zeros, &zeros], &["zstd", "-qc", "-1", "--ultra", &long]);
+        let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
+        import.within(USUAL_KIB).refused("a window of more than 128 MiB");
+    }
+    // It claims much and uses all of it.
+    let path = packed(&host, "used", &[&far, &far], &["zstd", "-qc", "-1", "--long=27"]);
+    let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
+    import.within(HOSTILE_KIB).refused("a window of more than 30 MiB");
+    assert!(half_made(&host).is_empty());
+    host.mydocker(["images", "-q"]).stdout("");
+}
+
+#[test]
+fn real_windows_are_decoded() {
+    let host = Host::new();
+    let (zeros, near) = (vec![0; 64 << 20], noise(2, 14 << 20));
+    // What a builder's best level states for a layer of unknown length.
+    let program = ["zstd", "-qc", "--ultra", "-22"];
+    let path = packed(&host, "claims", &[&zeros], &program);
+    measure(&host, ["import", path.to_str().unwrap(), "claims"]).within(HOSTILE_KIB).succeeds();
+    // Each second half is copied from the first, as far back as the window goes.
+    for (name, long) in [("a", "--long=24"), ("b", "--long=25"), ("c", "--long=27")] {
+        let path = packed(&host, name, &[&near, &near], &["zstd", "-qc", "-1", long]);
+        let import = measure(&host, ["import", path.to_str().unwrap(), name]);
+        import.within(HOSTILE_KIB).succeeds();
+        let ids = host.mydocker(["create", name, "/file"]).text();
+        let output = host.mydocker(["export", &ids]).bytes();
+        assert!(output.windows(near.len()).step_by(512).any(|part| part == near), "{name}");
+        host.mydocker(["rm", &ids]);
+    }
+}
+
+#[test]
+fn a_zstd_block_that_unpacks_to_gigabytes() {
+    let host = Host::new();
+    // No literals; 65,000 sequences by run-length tables: each copies 65,539 bytes.
+    let mut block = vec![0, 0xff, (65_000 - 0x7f00) as u8, ((65_000 - 0x7f00) >> 8) as u8];
+    block.extend_from_slice(&[0x54, 0, 0, 52]);
+    block.resize(block.len() + 2 * 65_000, 0);
+    block.push(1);
+    // The decoder panics when it gets no more memory.
+    let path = host.file("bomb", zstd_frame(&block));
+    let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
+    import.within(HOSTILE_KIB).refused("the decoder gave up");
+    assert!(half_made(&host).is_empty());
+}
+
+#[test]
+fn gzip_of_any_size() {
+    let host = Host::new();
+    let (zeros, noise) = (vec![0; 300 << 20], noise(3, 30 << 20));
+    let path = packed(&host, "gzip", &[&noise, &zeros], &["gzip", "-1"]);
+    let path = path.to_str().unwrap();
+    measure(&host, ["import", path, "x"]).within(USUAL_KIB).succeeds();
+    // A name in the header that never ends.
+    let mut endless = vec![0x1f, 0x8b, 8, 0x08, 0, 0, 0, 0, 0, 3];
+    endless.resize(200 << 20, b'x');
+    let path = host.file("name", endless);
+    let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
+    import.within(USUAL_KIB).refused("read the archive");
+}
+
+#[test]
+fn memory_that_the_kernel_refuses_is_one_line() {
+    let host = Host::new();
+    let near = noise(2, 14 << 20);
+    let path = packed(&host, "long", &[&near, &near], &["zstd", "-qc", "-1", "--long=25"]);
+    let args = ["import", path.to_str().unwrap(), "x"];
+    let import = host.command(args);
+    let mut command = Command::new("prlimit");
+    command.arg("--as=40000000").arg(import.get_program()).args(import.get_args());
+    measure_command(&host, &command, args.join(" ")).within(HOSTILE_KIB).refused("out of memory");
+    // It was killed, so to say. The next command that unpacks removes what it left.
+    host.mydocker(args);
+    assert!(half_made(&host).is_empty());
+}
