@@ -22,17 +22,25 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file iproute2 \
-    iptables iputils-ping libcap2-bin openssl \
+    iptables iputils-ping libcap2-bin nftables openssl \
     podman qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.
-host_packages := dosfstools e2fsprogs f2fs-tools qemu-system-arm qemu-system-x86 \
+host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
     squashfs-tools
 demo_packages := curl debootstrap iptables iputils-ping
+# The C++ compiler of libFuzzer.
+fuzz_packages := g++ libc6-dev
 # The peers, and what they are measured with.
 bench_packages := busybox-static crun docker-registry iperf3 iptables podman runc skopeo time umoci
 
-# What compiles the C of the TLS library for the target; a build without it needs none.
-c_compiler := $(if $(filter aarch64-%,$(TARGET)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
+# What compiles the C of the TLS library for a target; a build without it needs none. Build scripts are
+# linked with this machine's own C library.
+compiler_for = $(if $(filter aarch64-%,$(1)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
+c_compiler := libc6-dev $(call compiler_for,$(TARGET))
+
+# What a target runs finds the programs of the packages named here and no others, whatever else this
+# machine has: a package that is missing above fails here as on a fresh machine.
+declared = PATH="$$(tests/support/declared-programs target/programs/$@ $(packages) $(c_compiler))"
 
 .PHONY: all bench check fuzz test test-hosts demo release reproducible install clean toolchain
 
@@ -51,10 +59,11 @@ check: toolchain
 	cargo deny -L error check bans licenses sources
 
 # As root by the runner, so that what is built belongs to who builds it.
-test: packages := $(test_packages)
+test: packages := $(test_packages) $(call compiler_for,aarch64-)
 test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
-	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
+	$(declared) && \
+	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
 	    cargo test --no-fail-fast --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
 
 # Debian's kernels come from its archive and stay below target/hosts. HOSTS chooses.
@@ -62,27 +71,29 @@ test-hosts: packages := $(host_packages)
 test-hosts: toolchain packages
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
 	    rustup -q target add aarch64-unknown-linux-musl
-	cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
+	$(declared) cargo test --release --target $(TARGET) --test hosts -- $(HOSTS)
 
 demo: packages := $(demo_packages)
 demo: all packages
-	$(sudo) tests/demo $(binary)
+	$(declared) && $(sudo) env "PATH=$$PATH" tests/demo $(binary)
 
 # By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
 bench: packages := $(bench_packages)
 bench: toolchain packages
-	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E") \
+	$(declared) && \
+	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
 	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
 
 # Leaks are not looked for: a thread on its way out looks like one. What a fuzzer finds of interest stays
 # below target/fuzz; what breaks a target belongs in its corpus.
 TIME ?= 600
 TARGETS ?= unpack load documents reference
-fuzz:
+fuzz: packages := $(fuzz_packages)
+fuzz: toolchain packages
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@rustup toolchain list | grep -q ^nightly || \
 	    rustup -q toolchain install nightly --profile minimal
-	for target in $(TARGETS); do mkdir -p target/fuzz/$$target; \
+	$(declared) && for target in $(TARGETS); do mkdir -p target/fuzz/$$target; \
 	    $(sudo) env "PATH=$$PATH" CARGO_TARGET_DIR=target/fuzz/build \
 	    cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
 	    target/fuzz/$$target tests/fuzz/corpus/$$target -- \
