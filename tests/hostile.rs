@@ -227,3 +227,53 @@ fn an_attach_socket_flooded_with_nonsense() {
     eventually("all are forgotten", || descriptors() <= before);
     others_go_on(&host);
 }
+
+/// The kernel counts the terminals of all of the host together: a container has a share.
+#[test]
+fn more_terminals_than_its_share() {
+    let script = "exec tail -f $(yes /dev/ptmx | head -n 400)";
+    let host = attack(&["--ulimit", "nofile=1024"], script);
+    let terminals = || {
+        let listed = host.mydocker(["exec", "hostile", "ls", "/dev/pts"]).lines();
+        listed.iter().filter(|name| name.parse::<u32>().is_ok()).count()
+    };
+    eventually("it has its share", || terminals() >= 256);
+    // It is refused more, while others still get theirs.
+    eventually("it is refused", || {
+        let logs = host.command(["logs", "hostile"]).output().unwrap();
+        String::from_utf8_lossy(&logs.stderr).contains("No space left on device")
+    });
+    assert_eq!(terminals(), 256);
+    host.mydocker(["run", "--rm", "-t", "bb", "tty"]).stdout_has("/dev/pts/0");
+    others_go_on(&host);
+}
+
+/// The kernel counts the instances of each user of the host: root's in containers with the host's.
+#[test]
+fn every_inotify_instance_taken() {
+    use rustix::fs::inotify;
+    const MOST: usize = 900;
+    let host = Host::with_busybox();
+    let script = "read x; echo first; read x; echo second";
+    host.mydocker(["run", "-di", "--name", "c", "bb", "sh", "-c", script]);
+    let mut taken = Vec::new();
+    let refused = loop {
+        match inotify::init(inotify::CreateFlags::CLOEXEC) {
+            Ok(instance) => taken.push(instance),
+            Err(error) => break Some(error),
+        }
+        if taken.len() == MOST {
+            break None;
+        }
+    };
+    if refused.is_none() {
+        skip!("this host gives a user more than {MOST} inotify instances");
+    }
+    let mut logs = host.background(["logs", "-f", "c"]);
+    let mut typist = host.background(["attach", "c"]);
+    typist.type_in("\n");
+    logs.expect("first\n");
+    typist.type_in("\n");
+    logs.wait().stdout("first\nsecond\n");
+    drop(taken);
+}

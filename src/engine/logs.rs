@@ -1,7 +1,10 @@
-//! `logs`: what a container wrote, and with `--follow` what it goes on writing (inotify(7)).
+//! `logs`: what a container wrote, and with `--follow` what it goes on writing.
+//!
+//! A follower sleeps until inotify(7) reports that the log grew or was rotated. The kernel gives each
+//! user a small number of inotify instances, and a container's root may hold them all: a follower
+//! that gets none looks at the log several times a second instead.
 
 use std::io::Write;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -58,7 +61,7 @@ impl Engine {
             else {
                 return reader.check();
             };
-            await_change(&growth, monitor, left)?;
+            await_change(growth.as_ref(), monitor, left)?;
         }
     }
 }
@@ -69,35 +72,46 @@ fn is_ready(socket: &OwnedFd) -> Result<bool> {
     Ok(ready.context(|| "look for the monitor")? > 0)
 }
 
-/// Appending and rotating wake it.
-fn watch(directory: &Path) -> Result<OwnedFd, Errno> {
+/// Appending and rotating wake it. `None` if the kernel has no instance or watch left for this user.
+fn watch(directory: &Path) -> Result<Option<OwnedFd>, Errno> {
     use inotify::{CreateFlags, WatchFlags};
-    let watch = inotify::init(CreateFlags::CLOEXEC)?;
     let events = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-    inotify::add_watch(&watch, directory, events)?;
-    Ok(watch)
+    let watch = || -> Result<OwnedFd, Errno> {
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        inotify::add_watch(&watch, directory, events)?;
+        Ok(watch)
+    };
+    match watch() {
+        // NOSYS: a kernel without inotify.
+        Err(Errno::MFILE | Errno::NOSPC | Errno::NOSYS) => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Waits for the log to grow, the container to end, or so many nanoseconds.
-fn await_change(growth: &OwnedFd, monitor: &OwnedFd, left_ns: Option<i64>) -> Result<()> {
+fn await_change(growth: Option<&OwnedFd>, monitor: &OwnedFd, left_ns: Option<i64>) -> Result<()> {
     const SECOND: i64 = 1_000_000_000;
-    let timeout = left_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
-    let mut fds = [PollFd::new(growth, PollFlags::IN), PollFd::new(monitor, PollFlags::IN)];
+    /// Without inotify: how long a new line waits at most.
+    const LOOK_AGAIN: i64 = SECOND / 5;
+    let wait_ns = match growth {
+        Some(_) => left_ns,
+        None => Some(left_ns.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))),
+    };
+    let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
+    let mut fds = vec![PollFd::new(monitor, PollFlags::IN)];
+    fds.extend(growth.map(|growth| PollFd::new(growth, PollFlags::IN)));
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error).context(|| "wait for the log to grow"),
     }
-    if fds[0].revents().is_empty() {
-        return Ok(());
-    }
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut events = inotify::Reader::new(growth, &mut buffer);
-    loop {
-        match events.next().map(drop) {
-            Err(Errno::INTR) => {}
+    // What the events say is of no interest; read, they wake the follower no more.
+    let mut events = [0; 4096];
+    while let Some(growth) = growth {
+        match rustix::io::read(growth, &mut events) {
+            Err(Errno::INTR) | Ok(1..) => {}
+            Err(Errno::AGAIN) | Ok(0) => break,
             Err(error) => return Err(error).context(|| "wait for the log to grow"),
-            Ok(()) if events.is_buffer_empty() => return Ok(()),
-            Ok(()) => {}
         }
     }
+    Ok(())
 }

@@ -47,6 +47,11 @@ const MASKED: [&str; 13] = [
 /// Readable, but nothing that a container may set.
 const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
+/// Pseudo-terminals that one container may have open. The kernel keeps one count for all of the host
+/// (/proc/sys/kernel/pty/max, 4096): without a share of its own, one container takes the terminals of
+/// all others.
+const MAX_TERMINALS: &str = "256";
+
 /// The group of terminals, in nearly every image.
 const TTY: u32 = 5;
 
@@ -144,7 +149,8 @@ fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
     attach_plainly(root, "dev", dev.as_fd())?;
     // The group tty.
     let gid = spec.ids.and_then(|ids| ids.host_gid(TTY)).unwrap_or(TTY).to_string();
-    let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", gid.as_str())];
+    let options =
+        [("mode", "0620"), ("ptmxmode", "0666"), ("gid", gid.as_str()), ("max", MAX_TERMINALS)];
     mount_kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
     match spec.namespaces.ipc {
         Namespace::Private => {
