@@ -400,20 +400,132 @@ fn a_host_that_forwards_nothing_still_works() {
 by_each_firewall!(containers_cant_reach_the_hosts_loopback);
 
 fn containers_cant_reach_the_hosts_loopback(host: Host) {
-    host.web("web", &["-p", "8080:80"], "hello");
-    let site = host.site("secret", "secret");
-    host.machine()
-        .start(Side::Here, &["busybox", "httpd", "-f", "-p", "127.0.0.1:7070", "-h", &site]);
-    eventually("it answers", || host.machine().fetch(Side::Here, "127.0.0.1:7070").is_some());
-    // Its own loopback moved away, a container sends 127.0.0.1 by the wire.
-    let steal = "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via GATEWAY; \
-                 echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; \
-                 printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc 127.0.0.1 7070";
-    let gateway = host.inspect("web", "{{.NetworkSettings.Gateway}}");
-    let steal = steal.replace("GATEWAY", &gateway);
-    let stolen = host.command(["run", "--rm", "--privileged", "bb", "sh", "-c", &steal]);
-    let stolen = { stolen }.output().unwrap();
-    assert!(!String::from_utf8_lossy(&stolen.stdout).contains("secret"));
+    host.web("web", &["-p", "127.0.0.1:8080:80", "-p", "8081:80"], "hello");
+    host.idle("later", &[]);
+    let assert_safe = |when: &str| {
+        for container in ["web", "later"] {
+            assert_eq!(knock_at_loopback(&host, container), ["the gateway"], "{container} {when}");
+        }
+    };
+    assert_safe("with the rules");
+    assert_safe_after_flushes(&host, &assert_safe);
+    // A published port still answers, also by hairpin.
+    for address in ["127.0.0.1:8080", "127.1.2.3:8081"] {
+        host.answers(Side::Here, address, "hello");
+    }
+    host.answers_within("web", MACHINE, 8081, "hello");
+}
+
+/// Flushes the rules in each way that hosts do, and makes them again in between.
+fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
+    // firewalld's reload flushes and deletes the chains of all tables of iptables, ufw's the filter
+    // table's.
+    let firewalld = "for table in filter nat mangle raw; do \
+                     iptables -w -t $table -F; iptables -w -t $table -X; done";
+    let ufw = "for chain in INPUT OUTPUT FORWARD; do iptables -P $chain ACCEPT; \
+               iptables -F $chain; done; iptables -F; iptables -X";
+    for flush in [
+        "iptables -F",
+        "iptables -t nat -F",
+        "iptables -F; iptables -t nat -F",
+        "nft flush ruleset",
+        firewalld,
+        ufw,
+    ] {
+        // A chain that is still in use can't be deleted; their scripts go on, too.
+        host.machine().run(Side::Here, &["sh", "-c", &format!("{{ {flush}; }} 2>&1; true")]);
+        assert_safe(flush);
+        host.mydocker(["network", "reload"]);
+    }
+    assert_safe("after the last reload");
+}
+
+/// Sends datagrams from a container to the host's 127.0.0.1 as raw frames, with up to three VLAN tags,
+/// and a last one to the gateway. Gives those that arrived.
+fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
+    const PORT: u16 = 7071;
+    let gateway = host.inspect(container, "{{.NetworkSettings.Gateway}}");
+    let own = host.inspect(container, "{{.NetworkSettings.IPAddress}}");
+    let links = host.machine().run(Side::Here, &["ip", "-o", "addr"]);
+    let bridge = links.lines().find(|line| line.contains(&format!("inet {gateway}/"))).unwrap();
+    let bridge = bridge.split_whitespace().nth(1).unwrap();
+    let link = host.machine().run(Side::Here, &["ip", "-br", "link", "show", bridge]);
+    let mac: Vec<u8> = link
+        .split_whitespace()
+        .nth(2)
+        .unwrap()
+        .split(':')
+        .map(|part| u8::from_str_radix(part, 16).unwrap())
+        .collect();
+    let mut frames: Vec<Vec<u8>> = (0..4)
+        .map(|tags| frame(&mac, tags, &own, "127.0.0.1", PORT, &format!("with {tags} tags")))
+        .collect();
+    frames.push(frame(&mac, 0, &own, &gateway, PORT, "the gateway"));
+    let server = host.machine().within(Side::Here, || UdpSocket::bind(("0.0.0.0", PORT)).unwrap());
+    server.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    send_frames(host.pid(container), frames);
+    let mut arrived: Vec<String> = Vec::new();
+    while arrived.last().is_none_or(|last| last != "the gateway") {
+        let mut buffer = [0; 64];
+        let length = server.recv(&mut buffer).expect("the last one arrives");
+        arrived.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+    }
+    arrived
+}
+
+/// An Ethernet frame with a UDP datagram.
+fn frame(to: &[u8], tags: usize, from: &str, address: &str, port: u16, text: &str) -> Vec<u8> {
+    let octets = |address: &str| address.parse::<std::net::Ipv4Addr>().unwrap().octets();
+    let length = 20 + 8 + text.len() as u16;
+    let mut header = vec![0x45, 0];
+    header.extend(length.to_be_bytes());
+    header.extend([0, 0, 0, 0, 64, libc::IPPROTO_UDP as u8, 0, 0]);
+    header.extend(octets(from));
+    header.extend(octets(address));
+    let words = header.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = to.to_vec();
+    frame.extend([2, 0, 0, 0, 0, 9]);
+    frame.extend([0x81, 0, 0, 0].repeat(tags));
+    frame.extend([8, 0]);
+    frame.extend(header);
+    for word in [port, port, 8 + text.len() as u16, 0] {
+        frame.extend(word.to_be_bytes());
+    }
+    frame.extend(text.as_bytes());
+    frame
+}
+
+/// Sends frames by eth0 of the network namespace that process `pid` is in.
+fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
+    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    let send = move || {
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+        // SAFETY: takes no pointer but to a literal; the new descriptor is nobody else's.
+        let (socket, index) = unsafe {
+            let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0);
+            assert!(socket >= 0);
+            (OwnedFd::from_raw_fd(socket), libc::if_nametoindex(c"eth0".as_ptr()))
+        };
+        // SAFETY: all zeros is a valid address, of no link.
+        let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        to.sll_family = libc::AF_PACKET as u16;
+        to.sll_ifindex = index as i32;
+        for frame in &frames {
+            let (bytes, length) = (frame.as_ptr().cast(), frame.len());
+            let socket = std::os::fd::AsRawFd::as_raw_fd(&socket);
+            let size = std::mem::size_of_val(&to) as libc::socklen_t;
+            // SAFETY: frame and address outlive the call, and their sizes are passed.
+            let sent =
+                unsafe { libc::sendto(socket, bytes, length, 0, (&raw const to).cast(), size) };
+            assert_eq!(sent, length as isize);
+        }
+    };
+    std::thread::spawn(send).join().unwrap();
 }
 
 /// Not a test: this very binary, static as it is, answers datagrams inside a container.

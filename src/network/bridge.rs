@@ -35,6 +35,9 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         fail!("bridge {} is gone just after it was made", network.bridge);
     };
     refuse_advertised_routes(&network.bridge)?;
+    // A packet with a route of its own (RFC 791) would reach 127.0.0.1 past the guard, which sees
+    // another destination.
+    set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
     // Up comes last: a bridge that is up is ready.
     let mut batch = Batch::default();
     for pool in &network.pools {
@@ -98,11 +101,11 @@ pub fn forward(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Lets packets of 127.0.0.1 leave by the bridge, to reach a published port. The firewall has the
-/// rule that keeps the containers from reaching the host's loopback in turn (CVE-2020-8558): it
-/// must be there first.
-pub fn route_localnet(network_bridge: &str) -> Result<()> {
-    set(&format!("/proc/sys/net/ipv4/conf/{network_bridge}/route_localnet"), "1")
+/// Whether packets of 127.0.0.1 may leave by the bridge, to reach a published port. It lets the
+/// containers reach the host's loopback in turn (CVE-2020-8558): the guard must be there first.
+pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
+    set(&path, if open { "1" } else { "0" })
 }
 
 /// Written only if it isn't so already: the file may be read-only on a host that was prepared.

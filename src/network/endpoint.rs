@@ -15,6 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::config::{Network, random_digits};
 use super::link::{self, Link, Mac, Veth};
+use super::{bridge, guard};
 use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 
@@ -66,14 +67,14 @@ pub fn invent_name() -> Result<String> {
     Ok(format!("{VETH_PREFIX}{}", &digits[..link::MAX_NAME - VETH_PREFIX.len()]))
 }
 
-/// Makes the pair and wires both ends.
+/// Makes the pair and wires both ends. Gives what `plug` does.
 pub fn connect(
     host: &mut Socket,
     inside: &mut Inside,
     bridge: Link,
     network: &Network,
     plan: &Plan<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut batch = Batch::default();
     let veth = Veth {
         name: plan.name,
@@ -85,7 +86,7 @@ pub fn connect(
     link::add_veth(&mut batch, &veth);
     // By itself: what follows must not touch a link of that name that isn't this one.
     host.send(batch)?;
-    plug(host, plan.name, bridge)?;
+    let guarded = plug(host, plan.name, network, bridge)?;
 
     let Some(interface) = link::find(&mut inside.socket, plan.interface)? else {
         return Err(Error::from(Errno::NODEV))
@@ -105,16 +106,24 @@ pub fn connect(
             link::add_default_route(&mut batch, interface.index, pool.gateway);
         }
     }
-    inside.socket.send(batch).context(|| format!("set up {} in the container", plan.interface))
+    let sent = inside.socket.send(batch);
+    sent.context(|| format!("set up {} in the container", plan.interface))?;
+    Ok(guarded)
 }
 
-/// Makes the host's end a port of the bridge, whatever it was; one that is gone stays so.
-pub fn plug(host: &mut Socket, name: &str, bridge: Link) -> Result<()> {
+/// Makes the host's end a port of the bridge, whatever it was; one that is gone stays so. False if
+/// nothing keeps the container off the host's loopback: then the bridge doesn't lead there either.
+pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
+    // Before the first packet can arrive.
+    let guarded = guard::set(host, name)?;
+    if !guarded {
+        bridge::route_localnet(&network.bridge, false)?;
+    }
     let mut batch = Batch::default();
     link::add_port(&mut batch, name, bridge.index);
     match host.send(batch) {
-        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result,
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(guarded),
+        result => result.map(|()| guarded),
     }
 }
 

@@ -3,13 +3,14 @@
 //!
 //! `config` says what networks there are, `pool` which subnets a new one gets, `ipam` who has which
 //! address, `wiring` what one running container has of it all. Below them: `bridge` and `endpoint` by
-//! rtnetlink (`link`), `firewall` for the way out and published `ports`, `names` by hosts files.
+//! rtnetlink (`link`), `guard` between container and host, `firewall` for the way out and published `ports`, `names` by hosts files.
 
 pub mod bridge;
 pub mod config;
 mod conntrack;
 mod endpoint;
 pub mod firewall;
+mod guard;
 pub mod ipam;
 pub mod link;
 pub mod names;

@@ -155,11 +155,14 @@ pub fn set_up(
     let mut host = Socket::route()?;
     let mut inside = Inside::open(pid)?;
     let default = networks.iter().position(|network| !network.internal);
+    let mut guarded = true;
     for (at, (network, endpoint)) in networks.iter().zip(&wiring.endpoints).enumerate() {
-        connect_endpoint(roots, &mut host, &mut inside, network, endpoint, default == Some(at))?;
+        let is_default = default == Some(at);
+        guarded &= connect_endpoint(roots, &mut host, &mut inside, network, endpoint, is_default)?;
     }
     let members: Vec<&Network> = networks.iter().collect();
     open_ports(roots, choice, &mut host, &members, &wiring, who.id)?;
+    open_loopback(&members, &wiring.port_rules(who.id)?, guarded)?;
     for (network, endpoint) in networks.iter().zip(&wiring.endpoints) {
         tell(roots, who, network, endpoint)?;
     }
@@ -218,17 +221,27 @@ fn open_ports(
 ) -> Result<()> {
     let rules = wiring.port_rules(id)?;
     firewall::set_up(roots, choice, networks, id, &rules)?;
-    open_loopback(networks, &rules)?;
     conntrack::forget(host, &rules)
 }
 
-/// Lets the host's 127.0.0.1 reach the ports, now that the firewall keeps the containers off it.
-fn open_loopback(networks: &[&Network], rules: &[PortRule]) -> Result<()> {
+/// Lets the host's 127.0.0.1 reach the ports, if the containers are kept off it. On a kernel that
+/// can't do that, ports answer on the other addresses only.
+fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
+    if !guarded {
+        return match rules.iter().find(|rule| rule.from.ip().is_loopback()) {
+            Some(rule) => fail!(
+                "port {} can't be published: the kernel lacks sch_ingress or cls_bpf, by which \
+                 containers are kept off the host's loopback; choose another address",
+                rule.from
+            ),
+            None => Ok(()),
+        };
+    }
     let leads =
         |network: &&&Network| network.pools.iter().any(|pool| pool.subnet.contains(rule.to.ip()));
     match networks.iter().find(leads) {
-        Some(network) => bridge::route_localnet(&network.bridge),
+        Some(network) => bridge::route_localnet(&network.bridge, true),
         None => Ok(()),
     }
 }
@@ -321,11 +334,12 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<()> {
 pub fn reload(roots: &Roots, choice: firewall::Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used = Vec::new();
+    let mut guarded = true;
     for id in all_ids(roots)? {
         for endpoint in Wiring::read(roots, &id)?.endpoints {
             let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
             let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
-            endpoint::plug(&mut host, &endpoint.link, bridge)?;
+            guarded &= endpoint::plug(&mut host, &endpoint.link, &network, bridge)?;
             if !used.iter().any(|other: &Network| other.id == network.id) {
                 bridge::forward(&network)?;
                 used.push(network);
@@ -335,7 +349,7 @@ pub fn reload(roots: &Roots, choice: firewall::Choice) -> Result<()> {
     let used: Vec<&Network> = used.iter().collect();
     firewall::reload(roots, choice, &used)?;
     for id in all_ids(roots)? {
-        open_loopback(&used, &Wiring::read(roots, &id)?.port_rules(&id)?)?;
+        open_loopback(&used, &Wiring::read(roots, &id)?.port_rules(&id)?, guarded)?;
     }
     Ok(())
 }
@@ -436,7 +450,7 @@ fn connect_endpoint(
     network: &Network,
     endpoint: &Endpoint,
     is_default: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let (bridge, _) = bridge::ensure(host, roots, network)?;
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
     let plan = Plan {
