@@ -1,6 +1,8 @@
 //! Foreign JSON, walked with the path kept, so that an error names the field: image configs,
 //! manifests and seccomp profiles come from anyone. `null` and a missing field are the same, as
 //! Go's encoder has it.
+//!
+//! A document is weighed before it is parsed: parsed, `[{"":0},…]` takes a hundred times its length.
 
 use std::fmt::Write;
 
@@ -22,11 +24,64 @@ enum Step<'a> {
     Index(usize),
 }
 
+/// Deepest nesting of arrays and objects. The documents that are read here have ten at most.
+const MAX_DEPTH: usize = 100;
+/// What a parsed document may take of memory, by `weigh`'s measure. A config with 60,000 variables
+/// and as many labels has half of it.
+const MAX_WEIGHT: usize = 24 << 20;
+
 /// Parses `bytes`, which an error calls `document`.
 pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
+    if weigh(document, bytes)? > MAX_WEIGHT {
+        return Err(Error::new(format!(
+            "{document} has more values than any image needs; it is refused"
+        )));
+    }
     let text = std::str::from_utf8(bytes);
     let text = text.map_err(|_| Error::new(format!("{document} is not UTF-8 text")))?;
     json::from_str(text).map_err(|_| Error::new(format!("{document} is not valid JSON")))
+}
+
+/// The bytes that the document takes once it is parsed, roughly and rather more than less. Nesting
+/// beyond [`MAX_DEPTH`] is an error. It looks at strings and punctuation only: the parser reports
+/// what else is wrong.
+pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
+    /// A value, in a vector that has doubled.
+    const VALUE: usize = 2 * size_of::<Value>();
+    /// A B-tree's node has room for eleven fields.
+    const OBJECT: usize = 12 * (size_of::<String>() + size_of::<Value>());
+    /// A field, in nodes that are half full.
+    const FIELD: usize = 2 * (size_of::<String>() + size_of::<Value>());
+    /// The shortest string's block.
+    const STRING: usize = 16;
+    let (mut weight, mut depth, mut at) = (VALUE, 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'"' => {
+                let start = at;
+                while bytes.get(at).is_some_and(|&byte| byte != b'"') {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+                weight += STRING + (at - start);
+            }
+            b'[' | b'{' => {
+                depth += 1;
+                weight += if byte == b'{' { OBJECT } else { VALUE };
+                if depth > MAX_DEPTH {
+                    return Err(Error::new(format!(
+                        "{document} is nested more than {MAX_DEPTH} levels deep"
+                    )));
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => weight += VALUE,
+            b':' => weight += FIELD,
+            _ => {}
+        }
+    }
+    Ok(weight)
 }
 
 impl<'a> Node<'a> {
@@ -133,6 +188,29 @@ impl<'a> Node<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depth_and_weight_are_bounded() {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(parse("x", deep(MAX_DEPTH).as_bytes()).is_ok());
+        let error = parse("x", deep(MAX_DEPTH + 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("more than 100 levels"), "{error}");
+        // Brackets in strings are text.
+        let text = format!(r#"["\"{}"]"#, "[".repeat(500));
+        assert!(parse("x", text.as_bytes()).is_ok());
+        let objects = |count: usize| format!("[{}0]", r#"{"":0},"#.repeat(count));
+        assert!(parse("x", objects(10_000).as_bytes()).is_ok());
+        let error = parse("x", objects(100_000).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("more values than"), "{error}");
+        // The most that a config may have of each list.
+        let list: Vec<String> = (0..1 << 16).map(|at| format!(r#""NAME{at}=value{at}""#)).collect();
+        let fields: Vec<String> = (0..1 << 16).map(|at| format!(r#""k{at}":"v{at}""#)).collect();
+        let large = format!(r#"{{"a":[{}],"b":{{{}}}}}"#, list.join(","), fields.join(","));
+        assert!(parse("x", large.as_bytes()).is_ok(), "{}", weigh("x", large.as_bytes()).unwrap());
+        for broken in [r#"""#, r#"["\"#, "]]]][", "{:,}"] {
+            assert!(parse("x", broken.as_bytes()).is_err());
+        }
+    }
 
     #[test]
     fn an_error_names_the_field() {

@@ -212,6 +212,97 @@ fn gzip_of_any_size() {
     import.within(USUAL_KIB).refused("read the archive");
 }
 
+/// A docker-archive of one image without layers, by the name `x`.
+fn docker_archive(host: &Host, config: &str) -> PathBuf {
+    let manifest = r#"[{"Config":"config","RepoTags":["x:latest"],"Layers":[]}]"#;
+    archive(host, &[("config", config), ("manifest.json", manifest)])
+}
+
+fn archive(host: &Host, members: &[(&str, &str)]) -> PathBuf {
+    let mut tar = Vec::new();
+    for (name, text) in members {
+        tar.extend(tar_header(name, text.len() as u64));
+        tar.extend_from_slice(text.as_bytes());
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+    tar.resize(tar.len() + 1024, 0);
+    host.file("archive.tar", tar)
+}
+
+/// The longest document that is read.
+const DOCUMENT: usize = 8 << 20;
+
+fn objects(count: usize) -> String {
+    format!(r#"{{"rootfs":{{"diff_ids":[]}},"x":[{}0]}}"#, r#"{"":0},"#.repeat(count))
+}
+
+#[test]
+fn documents_that_are_larger_parsed_are_refused() {
+    let host = Host::new();
+    let many = objects((DOCUMENT - 100) / 7);
+    let deep = "[".repeat(DOCUMENT);
+    let deep_objects = r#"{"":"#.repeat(DOCUMENT / 4);
+    let deep_config = format!(r#"{{"rootfs":{{"diff_ids":[]}},"x":{}"#, &deep[..DOCUMENT - 100]);
+    for (config, reason) in
+        [(&many, "more values than"), (&deep_config, "100 levels"), (&deep_objects, "100 levels")]
+    {
+        let path = docker_archive(&host, config);
+        let load = measure(&host, ["load", "-i", path.to_str().unwrap()]);
+        load.within(HOSTILE_KIB).refused(reason);
+    }
+    for document in ["manifest.json", "index.json"] {
+        for (text, reason) in [(&many, "more values than"), (&deep, "100 levels")] {
+            let path = archive(&host, &[(document, text)]);
+            let load = measure(&host, ["load", "-i", path.to_str().unwrap()]);
+            load.within(HOSTILE_KIB).refused(reason);
+        }
+    }
+    host.mydocker(["images", "-q"]).stdout("");
+}
+
+#[test]
+fn a_config_as_large_as_is_taken() {
+    // The most values, the most fields, the longest text.
+    let fields: Vec<String> = (0..1 << 16).map(|at| format!(r#""k{at}":"v{at}""#)).collect();
+    let labels = format!(r#""Labels":{{{}}}"#, fields.join(","));
+    let long = format!(r#""Labels":{{"k":"{}"}}"#, "v".repeat(DOCUMENT - 100));
+    let inner = |inner: &str| format!(r#"{{"rootfs":{{"diff_ids":[]}},"config":{{{inner}}}}}"#);
+    for config in [objects(28_000), inner(&labels), inner(&long)] {
+        let host = Host::new();
+        let path = docker_archive(&host, &config);
+        let load = ["load", "-i", path.to_str().unwrap()];
+        measure(&host, load).within(HOSTILE_KIB).succeeds();
+        for line in ["images", "inspect x", "system df", "history x", "image prune -f", "rmi x"] {
+            measure(&host, line.split(' ')).within(HOSTILE_KIB).succeeds();
+        }
+    }
+}
+
+/// An earlier version may have taken it.
+#[test]
+fn an_image_is_removed_without_its_config() {
+    use sha2::Digest;
+    let host = Host::with_busybox();
+    let config = objects((DOCUMENT - 100) / 7);
+    let id = format!("{:x}", sha2::Sha256::digest(&config));
+    let images = host.state_root().join("images");
+    std::fs::write(images.join("blobs/sha256").join(&id), config).unwrap();
+    let name = images.join("refs/docker.io+library+x");
+    std::fs::create_dir(&name).unwrap();
+    std::fs::write(name.join("latest"), format!("sha256:{id}")).unwrap();
+    for line in ["images", "system df", "image prune -f"] {
+        measure(&host, line.split(' ')).within(HOSTILE_KIB).succeeds();
+    }
+    for line in ["inspect x", "create x", "history x"] {
+        let refused = measure(&host, line.split(' ')).within(HOSTILE_KIB);
+        assert!(refused.stderr.contains("more values than"), "{line}: {}", refused.stderr);
+    }
+    measure(&host, ["rmi", "x"]).within(HOSTILE_KIB).succeeds();
+    host.mydocker(["rmi", "bb"]);
+    let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap();
+    assert_eq!(layers.count(), 0, "the layers of the other image went with it");
+}
+
 #[test]
 fn memory_that_the_kernel_refuses_is_one_line() {
     let host = Host::new();

@@ -156,8 +156,11 @@ impl ImageStore {
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
         for id in self.ids()? {
-            match self.get(&id) {
-                Ok(image) => orphans.retain(|layer| !image.config.diff_ids.contains(layer)),
+            match self.layers_of(&id) {
+                Ok(layers) => {
+                    let layers = layers.unwrap_or_default();
+                    orphans.retain(|layer| !layers.contains(layer));
+                }
                 Err(_) => return Ok(Vec::new()),
             }
         }

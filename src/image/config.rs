@@ -2,11 +2,12 @@
 //! Docker's own is the same document with more fields, which are kept in the stored bytes but not
 //! read.
 
+use miniserde::Deserialize;
 use miniserde::json::{self, Array, Object, Value};
 
 use super::digest::Digest;
 use crate::error::{Error, Result, fail};
-use crate::json::{Node, parse};
+use crate::json::{Node, parse, weigh};
 use crate::time::Instant;
 
 /// The longest config or manifest that is read.
@@ -118,6 +119,29 @@ impl ImageConfig {
         root.insert("history".into(), Value::Array(history.collect()));
         root
     }
+}
+
+/// The layers that a config states, whatever else is in it: to remove an image, or to see which
+/// layers are used, needs no more, and little memory.
+pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
+    #[derive(Deserialize)]
+    struct Config {
+        rootfs: RootFs,
+    }
+    #[derive(Deserialize)]
+    struct RootFs {
+        diff_ids: Option<Vec<String>>,
+    }
+    weigh(document, config)?;
+    let text = std::str::from_utf8(config).ok();
+    let Some(parsed) = text.and_then(|text| json::from_str::<Config>(text).ok()) else {
+        fail!("{document} states no layers")
+    };
+    let diff_ids = parsed.rootfs.diff_ids.unwrap_or_default();
+    if diff_ids.len() > MAX_LAYERS {
+        fail!("{document} has more than {MAX_LAYERS} layers");
+    }
+    diff_ids.iter().map(|digest| Digest::parse(digest)).collect()
 }
 
 /// The document of an image made from another: what `base` says beside the fields that are known

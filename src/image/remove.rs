@@ -65,7 +65,7 @@ impl ImageStore {
             }
             if users.is_empty() {
                 // One that can't be read goes too; which layers it had the check finds out.
-                let diff_ids = self.get(&id).map(|image| image.config.diff_ids);
+                let diff_ids = self.layers_of(&id).ok().flatten();
                 remove_file(&self.blob(&id))?;
                 remove_file(&self.manifest_path(&id))?;
                 removed.image = Some(id);

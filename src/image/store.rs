@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::config::{History, ImageConfig};
+use super::config::{History, ImageConfig, layers_of};
 use super::digest::{Digest, ImageId};
 use super::layers::{Layers, Staged};
 use super::reference::Reference;
@@ -176,13 +176,26 @@ impl ImageStore {
     }
 
     fn read_config(&self, id: &ImageId) -> Result<Option<ImageConfig>> {
+        self.read_config_by(id, ImageConfig::parse)
+    }
+
+    /// The layers of an image, of its config nothing else; `None` if it is gone.
+    pub(super) fn layers_of(&self, id: &ImageId) -> Result<Option<Vec<Digest>>> {
+        self.read_config_by(id, layers_of)
+    }
+
+    fn read_config_by<T>(
+        &self,
+        id: &ImageId,
+        parse: impl FnOnce(&str, &[u8]) -> Result<T>,
+    ) -> Result<Option<T>> {
         let Some(bytes) = self.config_bytes(id)? else { return Ok(None) };
         let document = format!("config of image {}", id.short());
-        // What an image owns, and what it runs, is nothing to take from a damaged file.
+        // A damaged file doesn't say what an image owns or runs.
         if Digest::of(&bytes) != *id {
             fail!("{document} is damaged: its digest is {}", Digest::of(&bytes));
         }
-        ImageConfig::parse(&document, &bytes).map(Some)
+        parse(&document, &bytes).map(Some)
     }
 
     /// Keeps the image from being removed until the guard is dropped: for the instant between
@@ -224,8 +237,8 @@ impl ImageStore {
     pub fn usage(&self) -> Result<Usage> {
         let mut images = Vec::new();
         for id in self.ids()? {
-            let Ok(Some(config)) = self.read_config(&id) else { continue };
-            images.push((id, config.diff_ids));
+            let Ok(Some(layers)) = self.layers_of(&id) else { continue };
+            images.push((id, layers));
         }
         let layers = self.layers.list()?.into_iter();
         let sized = |layer: Digest| (layer, self.layers.size(&layer).unwrap_or(0));
@@ -393,10 +406,8 @@ impl ImageStore {
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
         let mut owned = Vec::new();
         for id in self.ids()? {
-            match self.read_config(&id) {
-                Ok(config) => {
-                    owned.extend(config.map(|config| config.diff_ids).unwrap_or_default())
-                }
+            match self.layers_of(&id) {
+                Ok(layers) => owned.extend(layers.unwrap_or_default()),
                 Err(_) => return Ok(Vec::new()),
             }
         }

@@ -75,6 +75,8 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
 /// is an error that names it.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
+    // The parser takes memory for each level of nesting, also of fields that it passes over.
+    crate::json::weigh(&path.display().to_string(), &bytes)?;
     let text = std::str::from_utf8(&bytes).ok();
     match text.and_then(|text| miniserde::json::from_str(text).ok()) {
         Some(value) => Ok(Some(value)),
