@@ -34,7 +34,7 @@ impl Error {
     }
 
     fn begin(message: String, errno: Option<Errno>) -> Self {
-        Error(Box::new(Story { chain: vec![message], errno, exit_code: EXIT_ENGINE }))
+        Error(Box::new(Story { chain: vec![bounded(message)], errno, exit_code: EXIT_ENGINE }))
     }
 
     /// What `fail!` makes of its words: here, and not at each of its places.
@@ -44,7 +44,7 @@ impl Error {
 
     /// The same error, and what was being done: what `context` adds to it.
     fn amid(mut self, doing: String) -> Self {
-        self.0.chain.push(doing);
+        self.0.chain.push(bounded(doing));
         self
     }
 
@@ -125,9 +125,52 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
+/// Longest link of a chain, in bytes: a container makes paths that are much longer.
+const MAX_LINK: usize = 2048;
+/// Longest path in a message, in bytes.
+const MAX_PATH: usize = 240;
+
+/// A path as a message shows it: printable, and a long one without its middle.
+pub fn shortened(path: &[u8]) -> String {
+    if path.len() <= MAX_PATH {
+        return path.escape_ascii().to_string();
+    }
+    let (start, end) = (&path[..MAX_PATH / 2], &path[path.len() - MAX_PATH / 2..]);
+    format!("{}…{}", start.escape_ascii(), end.escape_ascii())
+}
+
+/// The same text, a very long one without its middle.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_LINK {
+        return text;
+    }
+    let mut start = MAX_LINK / 2;
+    let mut end = text.len() - MAX_LINK / 2;
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    format!("{}…{}", &text[..start], &text[end..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_paths_and_messages_lose_their_middle() {
+        assert_eq!(shortened(b"/a\n\xff"), "/a\\n\\xff");
+        let path = [b"/begin".as_slice(), &vec![b'\n'; 4000], b"/end"].concat();
+        let shown = shortened(&path);
+        assert!(
+            shown.len() < 3 * MAX_PATH && shown.starts_with("/begin") && shown.ends_with("/end")
+        );
+        let long = "é".repeat(MAX_LINK);
+        let error = Error::new(format!("x{long}")).amid(format!("{long}x"));
+        assert!(error.to_string().len() < 2 * MAX_LINK + 20);
+    }
 
     #[test]
     fn a_chain_reads_outside_in() {

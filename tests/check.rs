@@ -120,14 +120,21 @@ fn volumes_keep_what_they_hold() {
     mends(
         &host,
         &[
-            "volume v holds a copy from its image that was cut short",
             "volume v has lost its directory _data",
+            "volume v holds a copy from its image that was cut short",
             "volume foreign has no config.json that can be read",
         ],
     );
     let cat = ["run", "--rm", "-v", "foreign:/f", "-v", "v:/v", "bb", "cat", "/f/file"];
     host.mydocker(cat).stdout("kept");
     host.mydocker(["volume", "ls", "-q"]).stdout("foreign\nv\n");
+    // A whole copy of which a part is in the volume: the rest follows.
+    write(&volumes.join("v/_data/first"), "moved");
+    write(&volumes.join("v/_data.filled/second/file"), "to move");
+    mends(&host, &["volume v holds a copy from its image that was cut short"]);
+    let cat = ["run", "--rm", "-v", "v:/v", "bb", "cat", "/v/first", "/v/second/file"];
+    host.mydocker(cat).stdout("movedto move");
+    host.mydocker(["system", "check"]).stdout("");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 
 use support::Host;
 
@@ -101,6 +102,82 @@ fn an_empty_volume_is_filled_from_the_image() {
         .exits(1);
     // Owner and mode of the directory come along.
     shell(&host, &["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
+}
+
+/// An image `full` that has files at /d, made by that script in /d.
+fn full(host: &Host, script: &str) {
+    let root = host.scratch().join("full");
+    std::fs::create_dir_all(root.join("d")).unwrap();
+    let made = Command::new("sh").args(["-ec", script]).current_dir(root.join("d")).status();
+    assert!(made.unwrap().success());
+    let tar = host.scratch().join("full.tar");
+    let archive = support::busybox_archive();
+    std::fs::copy(archive, &tar).unwrap();
+    let added = Command::new("tar").arg("-C").arg(&root).arg("-Srf").arg(&tar).arg("d").status();
+    assert!(added.unwrap().success());
+    host.mydocker(["import", tar.to_str().unwrap(), "full"]);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn filling_a_volume_takes_nothing_from_a_container_that_has_it() {
+    let host = Host::with_busybox();
+    full(&host, "mkdir sub; echo one >sub/file; echo two >other; chmod 750 .; chown 3:4 .");
+    host.mydocker(["run", "-d", "--name", "a", "-v", "v:/d", "bb", "sleep", "1000"]);
+    let data = host.state_root().join("volumes/v/_data");
+    let before = std::fs::metadata(&data).unwrap().ino();
+    host.mydocker(["run", "--rm", "-v", "v:/d", "full", "cat", "/d/sub/file"]).stdout("one\n");
+    let look = ["sh", "-c", "cat /d/sub/file /d/other; stat -c '%a %u:%g' /d; echo mine >/d/mine"];
+    host.mydocker(["exec", "a"].iter().chain(&look)).stdout("one\ntwo\n750 3:4\n");
+    assert_eq!(std::fs::metadata(&data).unwrap().ino(), before);
+    host.mydocker(["run", "--rm", "-v", "v:/d", "full", "cat", "/d/mine"]).stdout("mine\n");
+    // Cut short after the first rename, with a file that was made by a container in between.
+    let (volume, cut) = (host.state_root().join("volumes/w"), "echo a; cat /d/a /d/b; ls /d");
+    for (place, file, text) in [
+        ("_data", "a", "container's\n"),
+        ("_data.filled", "a", "image's\n"),
+        ("_data.filled", "b", "rest\n"),
+        ("_data.filling", "c", "half\n"),
+    ] {
+        if !volume.exists() {
+            host.mydocker(["volume", "create", "w"]);
+        }
+        std::fs::create_dir_all(volume.join(place)).unwrap();
+        std::fs::write(volume.join(place).join(file), text).unwrap();
+    }
+    host.mydocker(["run", "--rm", "-v", "w:/d", "full", "sh", "-c", cut])
+        .stdout("a\ncontainer's\nrest\na\nb\n");
+    assert!(!volume.join("_data.filled").exists() && !volume.join("_data.filling").exists());
+    // Cut short before: the copy is made again.
+    host.mydocker(["volume", "create", "x"]);
+    let half = host.state_root().join("volumes/x/_data.filling");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::write(half.join("half"), "").unwrap();
+    host.mydocker(["run", "--rm", "-v", "x:/d", "full", "ls", "/d"]).stdout("other\nsub\n");
+}
+
+#[test]
+fn a_volume_is_filled_with_holes_links_and_depth_by_few_descriptors() {
+    let host = Host::with_busybox();
+    full(
+        &host,
+        "truncate -s 8G hole; printf x | dd of=hole bs=1 seek=4G conv=notrunc status=none; \
+         echo data >first; for i in $(seq 1500); do ln first link$i; echo $i >o$i; ln o$i p$i; done; \
+         printf 'd/%.0s' $(seq 600) | xargs mkdir -p; echo deep >$(printf 'd/%.0s' $(seq 600))f",
+    );
+    let script = "stat -c %s /d/hole; [ $(stat -c %b /d/hole) -lt 100 ] && echo sparse; \
+                  stat -c %h /d/first /d/o1; cat /d/link7; cat /$(printf 'd/%.0s' $(seq 601))f";
+    let run = host.command(["run", "--rm", "--net", "none", "-v", "v:/d", "full", "sh", "-c"]);
+    let done = Command::new("sh")
+        .args(["-c", "ulimit -n 128; exec \"$@\"", "sh"])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .arg(script)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    let expected = "8589934592\nsparse\n1501\n2\ndata\ndeep\n";
+    assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{told}");
 }
 
 #[test]

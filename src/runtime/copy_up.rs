@@ -1,31 +1,36 @@
 //! Fills an empty volume with what the image has at its mount point, as Docker does.
 //!
-//! The copy is made beside the volume's directory and renamed over it: a volume is empty or whole,
-//! never half filled, wherever this is killed. Who fills one holds its directory by flock(2): of two
-//! containers that begin at once the second waits for the first's copy. Both sides are walked by
-//! descriptor, no link is followed.
+//! Another container may have the volume's directory mounted, so that directory is never replaced:
+//! it is filled in place. The copy is made in `_data.filling`, which becomes `_data.filled` when it
+//! is whole; then its entries are renamed into the volume one by one. Killed before the first rename
+//! the copy is thrown away, killed after it the next container, or the check, moves the rest.
+//! The filler holds the volume by flock(2): if two containers start at once, the second one waits.
+//! Both sides are walked by descriptor, no link is followed.
 
-use std::collections::HashMap;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid,
-    XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, linkat,
-    mkdirat, mknodat, openat, readlinkat, statat, symlinkat, utimensat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, RenameFlags, SeekFrom, Stat, Timespec,
+    Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat,
+    ftruncate, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat, renameat_with,
+    seek, sendfile, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::user_namespace::map_owners;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, shortened};
+use crate::store::walk::{DIRECTORY, Descent, Links, Names};
 use crate::store::{Lock, LockMode};
 use crate::sys::{self, beneath};
 
+/// An attribute's value and the list of their names are at most this long (xattr(7)).
+const MAX_XATTR: usize = 64 << 10;
 /// The copy, until it is whole.
 pub const FILLING: &str = "_data.filling";
-
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// The whole copy, or the part of it that is not in the volume yet.
+pub const FILLED: &str = "_data.filled";
 
 /// Copies `target` of the image into the volume directory `volume` if that is empty. The owners in
 /// the volume are those of the user namespace, as they are in `root`.
@@ -35,47 +40,92 @@ pub fn fill(
     volume: &Path,
     user_namespace: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
-    // Without what is mounted in the root by now: /proc and /sys tell us all that they will hide from
-    // the container, and the user's directories are none of the image's.
+    let (beside, filled) = (volume.with_file_name(FILLING), volume.with_file_name(FILLED));
+    let empty = || is_empty(volume).context(|| format!("read volume {}", volume.display()));
+    if !empty()? && !filled.exists() {
+        return Ok(());
+    }
+    // Without what is mounted in the root by now: /proc and /sys show what they will hide from the
+    // container, and the user's directories are not the image's.
     let image = sys::mount::copy_tree(root, false).context(|| "copy the root's mount")?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(image.as_fd(), target, flags, Mode::empty()) {
-        Ok(source) => source,
+        Ok(source) => Some(source),
         // Nothing there to copy.
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => None,
         Err(error) => return Err(error).context(|| format!("open {}", target.display())),
     };
-    let empty = || is_empty(volume).context(|| format!("read volume {}", volume.display()));
-    if !empty()? {
+    if source.is_none() && !filled.exists() {
         return Ok(());
     }
     let home = volume.parent().unwrap_or(volume);
     let _filling = Lock::wait_existing(home, LockMode::Exclusive)?;
-    if !empty()? {
-        return Ok(());
-    }
-    let beside = volume.with_file_name(FILLING);
-    // Left by a copy that was killed.
-    crate::store::remove_tree(&beside)?;
     let copied = (|| -> Result<()> {
+        finish(volume)?;
+        let Some(source) = source.filter(|_| empty().unwrap_or(false)) else { return Ok(()) };
         crate::store::make_dir(&beside)?;
         let mut copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
         if let Some(user_namespace) = user_namespace {
-            // Made by whom its mapped mount doesn't know.
+            // The mapped mount doesn't know the user that made it.
             fchown(&copy, Some(Uid::ROOT), Some(Gid::ROOT))?;
             let tree = sys::mount::copy_tree(copy.as_fd(), false)?;
             map_owners(tree.as_fd(), user_namespace, &beside)?;
             copy = openat(&tree, ".", DIRECTORY, Mode::empty())?;
         }
-        copy_tree(source.as_fd(), copy.as_fd(), &mut HashMap::new())?;
-        copy_attributes(source.as_fd(), copy.as_fd(), &fstat(&source)?)?;
-        match rustix::fs::rename(&beside, volume) {
-            // Another container filled it meanwhile: theirs stands.
-            Err(Errno::NOTEMPTY | Errno::EXIST) => crate::store::remove_tree(&beside),
-            result => Ok(result?),
+        copy_tree(source, copy)?;
+        // A container that has the volume may have put something into it by now: that stands.
+        if empty()? {
+            rustix::fs::rename(&beside, &filled)?;
         }
+        finish(volume)
     })();
     copied.context(|| format!("fill volume {} from {}", volume.display(), target.display()))
+}
+
+/// Moves what is left of a whole copy into the volume directory, and drops one that is not whole.
+/// The caller holds the volume. Killed at any point, it can be called again.
+pub fn finish(volume: &Path) -> Result<()> {
+    crate::store::remove_tree(&volume.with_file_name(FILLING))?;
+    let filled = volume.with_file_name(FILLED);
+    let from = match rustix::fs::open(&filled, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        result => result?,
+    };
+    let to = rustix::fs::open(volume, DIRECTORY, Mode::empty())?;
+    let stat = fstat(&from)?;
+    // While entries leave a directory, reading it may miss some of the others.
+    while move_entries(from.as_fd(), to.as_fd())? {}
+    copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
+    // With those entries whose names a container has taken by now.
+    crate::store::remove_tree(&filled)
+}
+
+/// Whether there was something to move.
+fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut moved = false;
+    for entry in Dir::read_from(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let renamed = match renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
+            // Not every file system knows the flag.
+            Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => renameat(from, name, to, name),
+                result => result.and(Err(Errno::EXIST)),
+            },
+            result => result,
+        };
+        match renamed {
+            Err(Errno::EXIST) => {}
+            result => {
+                result?;
+                moved = true;
+            }
+        }
+    }
+    Ok(moved)
 }
 
 fn is_empty(directory: &Path) -> Result<bool, Errno> {
@@ -88,56 +138,87 @@ fn is_empty(directory: &Path) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Where a file with several names was put first: its device and inode, and the copy.
-type Links = HashMap<(u64, u64), OwnedFd>;
-
-fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, links: &mut Links) -> Result<(), Errno> {
-    for entry in Dir::read_from(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
+/// Copies all that is in `from`, and its attributes.
+fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
+    let top = openat(&to, ".", DIRECTORY, Mode::empty())?;
+    let (mut from, mut to) = (Descent::new(from), Descent::new(to));
+    let (mut names, mut links) = (Names::default(), Links::default());
+    let mut path = Vec::new();
+    names.enter();
+    loop {
+        let Some(name) = names.next(&[from.current()])? else {
+            copy_attributes(from.current(), to.current(), &fstat(from.current())?)?;
+            if !names.leave() {
+                return Ok(());
+            }
+            from.up()?;
+            to.up()?;
+            path.pop();
+            let above = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+            path.truncate(above);
             continue;
-        }
-        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let key = (stat.st_dev, stat.st_ino);
-        if let Some(first) = links.get(&key) {
-            linkat(first, c"", to, name, AtFlags::EMPTY_PATH)?;
-            continue;
-        }
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                mkdirat(to, name, Mode::from_raw_mode(0o700))?;
-                let source = openat(from, name, DIRECTORY, Mode::empty())?;
-                let copy = openat(to, name, DIRECTORY, Mode::empty())?;
-                copy_tree(source.as_fd(), copy.as_fd(), links)?;
-                copy_attributes(source.as_fd(), copy.as_fd(), &stat)?;
-            }
-            FileType::RegularFile => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let source = openat(from, name, flags, Mode::empty())?;
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let copy = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
-                copy_bytes(&source, &copy)?;
-                copy_attributes(source.as_fd(), copy.as_fd(), &stat)?;
-                if stat.st_nlink > 1 {
-                    links.insert(key, copy);
-                }
-            }
-            FileType::Symlink => {
-                symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name)?;
-                chown_link(to, name, &stat)?;
-            }
-            kind => {
-                let mode = Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777);
-                mknodat(to, name, kind, mode, stat.st_rdev)?;
-                chown_link(to, name, &stat)?;
-            }
+        };
+        let length = path.len();
+        path.extend_from_slice(name.to_bytes());
+        let copied =
+            copy_entry(from.current(), to.current(), &name, top.as_fd(), &path, &mut links);
+        if copied.context(|| format!("copy '{}'", shortened(&path)))? {
+            from.down(openat(from.current(), &name, DIRECTORY, Mode::empty())?)?;
+            to.down(openat(to.current(), &name, DIRECTORY, Mode::empty())?)?;
+            names.enter();
+            path.push(b'/');
+        } else {
+            path.truncate(length);
         }
     }
-    Ok(())
 }
 
-fn chown_link(to: BorrowedFd<'_>, name: &std::ffi::CStr, stat: &Stat) -> Result<(), Errno> {
+/// Copies one entry, a directory without what is in it; true if it is a directory.
+fn copy_entry(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    top: BorrowedFd<'_>,
+    path: &[u8],
+    links: &mut Links,
+) -> Result<bool> {
+    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::Directory
+        && stat.st_nlink > 1
+        && let Some(first) = links.first_path(&stat, path)?
+    {
+        // Nobody else can reach the copy yet, so its path holds no link that could be followed.
+        linkat(top, first, to, name, AtFlags::empty())?;
+        return Ok(false);
+    }
+    match kind {
+        FileType::Directory => {
+            mkdirat(to, name, Mode::from_raw_mode(0o700))?;
+            return Ok(true);
+        }
+        FileType::RegularFile => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let source = openat(from, name, flags, Mode::empty())?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let copy = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
+            copy_bytes(&source, &copy, &stat)?;
+            copy_attributes(source.as_fd(), copy.as_fd(), &stat)?;
+        }
+        FileType::Symlink => {
+            symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name)?;
+            chown_link(to, name, &stat)?;
+        }
+        kind => {
+            let mode = Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777);
+            mknodat(to, name, kind, mode, stat.st_rdev)?;
+            chown_link(to, name, &stat)?;
+        }
+    }
+    Ok(false)
+}
+
+fn chown_link(to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<(), Errno> {
     let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
     chownat(to, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
     utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
@@ -147,17 +228,17 @@ fn chown_link(to: BorrowedFd<'_>, name: &std::ffi::CStr, stat: &Stat) -> Result<
 fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
     fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(to, Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777))?;
-    let mut names = [0u8; 4096];
+    let mut names = vec![0; MAX_XATTR];
     let length = match flistxattr(from, &mut names) {
         Err(Errno::OPNOTSUPP) => 0,
         result => result?,
     };
+    let mut value = if length > 0 { vec![0; MAX_XATTR] } else { Vec::new() };
     for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         // overlayfs's own bookkeeping belongs to the layer it was made in.
         if name.starts_with(b"trusted.overlay.") {
             continue;
         }
-        let mut value = vec![0u8; 64 << 10];
         let length = fgetxattr(from, name, &mut value)?;
         fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
     }
@@ -172,11 +253,32 @@ fn times(stat: &Stat) -> Timestamps {
     }
 }
 
-fn copy_bytes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+/// Copies the data and leaves the holes: what an image's file takes is what its copy takes.
+fn copy_bytes(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     // sendfile(2) moves at most this many bytes a call.
-    const CHUNK: usize = 0x7fff_f000;
-    while rustix::fs::sendfile(to, from, None, CHUNK)? > 0 {}
-    Ok(())
+    const CHUNK: u64 = 0x7fff_f000;
+    let size = stat.st_size as u64;
+    let (mut at, mut end) = (0, size);
+    // Only a file of fewer blocks than its size can have holes.
+    let has_holes = (stat.st_blocks as u64) * 512 < size;
+    while at < size {
+        if has_holes {
+            at = match seek(from, SeekFrom::Data(at)) {
+                Err(Errno::NXIO) => break,
+                result => result?,
+            };
+            end = seek(from, SeekFrom::Hole(at))?;
+            seek(from, SeekFrom::Start(at))?;
+            seek(to, SeekFrom::Start(at))?;
+        }
+        while at < end {
+            match sendfile(to, from, None, (end - at).min(CHUNK) as usize)? {
+                0 => return Ok(()),
+                count => at += count as u64,
+            }
+        }
+    }
+    if has_holes { ftruncate(to, size) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod ground;
 mod lock;
 mod removal;
 mod roots;
+pub mod walk;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use miniserde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result, fail};
-use crate::runtime::copy_up::FILLING;
+use crate::runtime::copy_up::{self, FILLED, FILLING};
 use crate::store::{self, Durability, Lock, Roots};
 use crate::time::Instant;
 
@@ -136,10 +136,12 @@ pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     let mut flaws = Vec::new();
     for name in store::list(&roots.volumes())?.into_iter().filter(|name| is_valid_name(name)) {
         let place = roots.volumes().join(&name);
-        let filling = place.join(FILLING).is_dir() && !Lock::is_held(&place)?;
+        let filling = [FILLING, FILLED].iter().any(|copy| place.join(copy).is_dir());
+        let filling = filling && !Lock::is_held(&place)?;
         let found = [
             (read(roots, &name).is_err(), Flaw::NoConfig),
             (!place.join("_data").is_dir(), Flaw::NoData),
+            // The directory that the copy goes to comes first.
             (filling, Flaw::Filling),
         ];
         let wrong = found.into_iter().filter(|(is_wrong, _)| *is_wrong);
@@ -164,8 +166,8 @@ pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
             made.context(|| format!("make the directory of volume '{name}'"))
         }
         Flaw::Filling => match Lock::try_exclusive(&place)? {
-            Some(_filling) => store::remove_tree(&place.join(FILLING)),
-            // It is being filled anew.
+            Some(_filling) => copy_up::finish(&place.join("_data")),
+            // A container is filling it again.
             None => Ok(()),
         },
     }
