@@ -304,6 +304,22 @@ fn an_image_is_removed_without_its_config() {
 }
 
 #[test]
+fn top_of_processes_with_megabytes_of_arguments() {
+    let host = Host::with_busybox();
+    let script = r#"x=$(head -c 120000 /dev/zero | tr '\0' x); a=; for i in $(seq 15); do
+        a="$a $x"; done; for i in $(seq 40); do
+        sh -c 'echo; while :; do sleep 1000; done' begun $a & done; sleep 1000"#;
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
+    let begun = || host.mydocker(["logs", "c"]).bytes().len();
+    support::eventually("all have begun", || begun() == 40);
+    measure(&host, ["top", "c"]).within(HOSTILE_KIB).succeeds();
+    let lines = host.mydocker(["top", "c"]).lines();
+    let shown = lines.iter().filter(|line| line.contains(" begun xxx")).count();
+    assert_eq!(shown, 40);
+    assert!(lines.iter().all(|line| line.len() < 5000));
+}
+
+#[test]
 fn memory_that_the_kernel_refuses_is_one_line() {
     let host = Host::new();
     let near = noise(2, 14 << 20);

@@ -8,6 +8,7 @@ use crate::container::record::{Record, all_ids};
 use crate::container::state::Condition;
 use crate::error::Result;
 use crate::runtime::cgroup::usage::{Usage, usage};
+use crate::sys::procfs;
 
 /// Between the two looks.
 const SPAN: Duration = Duration::from_millis(500);
@@ -75,7 +76,10 @@ impl Look {
 
 /// Bytes over all interfaces of a process's network but the loopback (proc_pid_net(5)).
 fn traffic(pid: i32) -> (u64, u64) {
-    let table = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    /// Of some 8,000 interfaces: a container with CAP_NET_ADMIN can make more.
+    const MAX_TABLE: usize = 1 << 20;
+    let table = procfs::read_start(format!("/proc/{pid}/net/dev"), MAX_TABLE);
+    let table = String::from_utf8(table.unwrap_or_default()).unwrap_or_default();
     let mut bytes = (0, 0);
     for (interface, counts) in table.lines().filter_map(|line| line.split_once(':')) {
         let counts: Vec<&str> = counts.split_whitespace().collect();

@@ -7,7 +7,13 @@ use super::Engine;
 use super::view::ProcessView;
 use crate::error::Result;
 use crate::runtime::cgroup;
+use crate::sys::procfs;
 use crate::time::Instant;
+
+/// What is shown of one command line, and of all of them: a container's processes can have
+/// megabytes of arguments each.
+const MAX_COMMAND: usize = 4 << 10;
+const MAX_COMMANDS: usize = 4 << 20;
 
 /// Clock ticks in a second, as the kernel tells them to programs: on all architectures.
 const TICKS: u64 = 100;
@@ -25,12 +31,19 @@ impl Engine {
         pids.dedup();
         let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
         let up = up.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+        let mut left = MAX_COMMANDS;
+        let view = |pid| {
+            let view = read(pid, up, left.min(MAX_COMMAND))?;
+            left = left.saturating_sub(view.command.len());
+            Some(view)
+        };
         // Those that have ended meanwhile are left out.
-        Ok(pids.into_iter().filter_map(|pid| read(pid, up)).collect())
+        Ok(pids.into_iter().filter_map(view).collect())
     }
 }
 
-fn read(pid: i32, up_seconds: u64) -> Option<ProcessView> {
+/// A command line is cut to `most` bytes; where that is none, the name stands for it.
+fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     let dir = format!("/proc/{pid}");
     let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
     // The name may hold anything, brackets and blanks too.
@@ -41,7 +54,7 @@ fn read(pid: i32, up_seconds: u64) -> Option<ProcessView> {
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let (ticks, begun) = (number(14)? + number(15)?, number(22)? / TICKS);
     let ran = up_seconds.saturating_sub(begun);
-    let words = fs::read(format!("{dir}/cmdline")).ok()?;
+    let words = procfs::read_start(format!("{dir}/cmdline"), most).ok()?;
     let words = String::from_utf8_lossy(&words);
     let words = words.trim_end_matches('\0').replace('\0', " ");
     Some(ProcessView {

@@ -6,6 +6,8 @@
 //! socket is looked for.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -364,8 +366,9 @@ fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
     let name = protocol.name();
     let mut inode = None;
     for file in [format!("/proc/net/{name}"), format!("/proc/net/{name}6")] {
-        let table = std::fs::read_to_string(file).unwrap_or_default();
-        for line in table.lines().skip(1) {
+        // Line by line: there may be a hundred thousand sockets.
+        let Ok(table) = File::open(file) else { continue };
+        for line in BufReader::new(table).lines().map_while(io::Result::ok).skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let [_, local, _, state, _, _, _, _, _, found, ..] = fields.as_slice() else {
                 continue;

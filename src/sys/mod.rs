@@ -22,6 +22,7 @@ pub mod netfilter;
 pub mod netlink;
 pub mod packet;
 pub mod process;
+pub mod procfs;
 pub mod seccomp;
 pub mod signal;
 pub mod title;

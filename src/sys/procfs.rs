@@ -1,0 +1,14 @@
+//! Files of /proc that a process can make as long as it likes, read up to a bound: its arguments
+//! (proc_pid_cmdline(5)), its interfaces (proc_pid_net(5)). The kernel produces such a file piece by
+//! piece as it is read, so what is left unread costs nothing.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The first `limit` bytes of a file.
+pub fn read_start(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
