@@ -10,7 +10,7 @@ pub fn main() -> ExitCode {
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = compose(&mut text);
-    let output = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    let output = crate::sys::stdio::write_all(rustix::stdio::stdout(), text.as_bytes());
     if output.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -3,9 +3,13 @@
 
 mod support;
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Host, eventually};
 
@@ -183,4 +187,105 @@ fn too_many_attachers_are_turned_away_and_commands_go_on() {
     for mut child in attached {
         child.wait().unwrap();
     }
+}
+
+/// A pipe of a page; the end that the command gets doesn't block, as node and CI runners leave it.
+fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    fcntl_setpipe_size(&writer, 4096).unwrap();
+    let theirs = if commands_end_writes { &writer } else { &reader };
+    fcntl_setfl(theirs, OFlags::NONBLOCK).unwrap();
+    (reader, writer)
+}
+
+/// The standard output of a command that succeeds on streams that don't block, and on which the
+/// other side is slow.
+fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let (stdin, type_in) = narrow_pipe(false);
+    let (output, stdout) = narrow_pipe(true);
+    let (complaints, stderr) = narrow_pipe(true);
+    let mut command = host.command(args);
+    let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
+    // The command holds its ends open too.
+    drop(command);
+    let input = input.to_vec();
+    let slowness = std::time::Duration::from_millis(50);
+    let typist = std::thread::spawn(move || {
+        std::thread::sleep(slowness);
+        // A command that doesn't read to the end says so by its status.
+        let _ = File::from(type_in).write_all(&input);
+    });
+    let read = |from: OwnedFd| {
+        std::thread::spawn(move || {
+            std::thread::sleep(slowness * 2);
+            let mut bytes = Vec::new();
+            File::from(from).read_to_end(&mut bytes).unwrap();
+            bytes
+        })
+    };
+    let (output, complaints) = (read(output), read(complaints));
+    let status = child.wait().unwrap();
+    typist.join().unwrap();
+    let output = output.join().unwrap();
+    let complaints = String::from_utf8_lossy(&complaints.join().unwrap()).into_owned();
+    assert!(status.success(), "{args:?}: {status}: {complaints}");
+    output
+}
+
+#[test]
+fn streams_that_do_not_block_lose_nothing() {
+    let host = Host::with_busybox();
+    let read_slowly = |args: &[&str]| on_streams_that_do_not_block(&host, args, b"");
+    let saved = host.mydocker(["save", "bb"]).bytes();
+    assert!(read_slowly(&["save", "bb"]) == saved, "save");
+    let loaded = on_streams_that_do_not_block(&host, &["load"], &saved);
+    assert_eq!(String::from_utf8_lossy(&loaded), "Loaded image: bb:latest\n");
+    host.mydocker(["run", "--name", "c", "bb", "seq", "1", "30000"]);
+    assert!(read_slowly(&["logs", "c"]) == numbers(30_000).as_bytes(), "logs");
+    let tar = host.mydocker(["export", "c"]).bytes();
+    assert!(read_slowly(&["export", "c"]) == tar, "export");
+    on_streams_that_do_not_block(&host, &["import", "-", "two"], &tar);
+    let tar = host.mydocker(["cp", "c:/bin/busybox", "-"]).bytes();
+    assert!(read_slowly(&["cp", "c:/bin/busybox", "-"]) == tar, "cp to a stream");
+    on_streams_that_do_not_block(&host, &["cp", "-", "c:/tmp"], &tar);
+    assert!(host.mydocker(["cp", "c:/tmp/busybox", "-"]).bytes() == tar, "cp from a stream");
+    let many = ["c"; 20];
+    let inspect = [&["inspect"], &many[..]].concat();
+    assert!(read_slowly(&inspect) == host.mydocker(&inspect).bytes(), "inspect");
+    let manual = host.mydocker(["man"]).bytes();
+    assert!(read_slowly(&["man"]) == manual, "man");
+    let seq = ["run", "--rm", "bb", "seq", "1", "30000"];
+    assert!(read_slowly(&seq) == numbers(30_000).as_bytes(), "run");
+    let cat = ["run", "--rm", "-i", "bb", "cat"];
+    let text = numbers(30_000);
+    assert!(
+        on_streams_that_do_not_block(&host, &cat, text.as_bytes()) == text.as_bytes(),
+        "run -i"
+    );
+    host.mydocker(["volume", "create", "data"]);
+    on_streams_that_do_not_block(&host, &["volume", "prune", "-a"], b"y\n");
+    host.mydocker(["volume", "ls", "-q"]).stdout("");
+    let config = host.scratch().join("auth");
+    let login = ["login", "-u", "me", "--password-stdin", "127.0.0.1:1"];
+    // No registry is there: what counts is that the password was waited for.
+    let (stdin, type_in) = narrow_pipe(false);
+    let mut command = host.command(login);
+    command.env("DOCKER_CONFIG", &config).stdin(stdin).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    File::from(type_in).write_all(b"secret\n").unwrap();
+    let complaint = child.wait_with_output().unwrap().stderr;
+    let complaint = String::from_utf8_lossy(&complaint).into_owned();
+    assert!(!complaint.contains("temporarily unavailable"), "{complaint}");
+    // Nor do many complaints, or one long one, get cut.
+    let (output, stderr) = narrow_pipe(true);
+    let missing: Vec<String> = (0..400).map(|number| format!("missing{number}")).collect();
+    let mut command = host.command([&["rm".to_owned()][..], &missing].concat());
+    let mut child = command.stderr(stderr).spawn().unwrap();
+    drop(command);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut complaints = String::new();
+    File::from(output).read_to_string(&mut complaints).unwrap();
+    child.wait().unwrap();
+    assert_eq!(complaints.lines().count(), 400);
 }

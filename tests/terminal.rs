@@ -189,6 +189,31 @@ fn a_terminal_without_input() {
 }
 
 #[test]
+fn input_for_a_terminal_must_come_from_one() {
+    let host = Host::with_busybox();
+    let refused = |args: &[&str]| {
+        host.feed("exit\n", args).exits(1).stdout("").complains("the input device is not a TTY");
+    };
+    refused(&["run", "-it", "--name", "c", "bb", "sh"]);
+    // Nothing was made, and the image isn't even looked for.
+    host.mydocker(["ps", "-aq"]).stdout("");
+    refused(&["run", "-it", "no.such.registry.invalid/image", "sh"]);
+    host.mydocker(["run", "-dit", "--name", "c", "bb", "sh"]);
+    refused(&["exec", "-it", "c", "sh"]);
+    refused(&["attach", "c"]);
+    refused(&["start", "-ai", "c"]);
+    host.mydocker(["stop", "-t", "0", "c"]);
+    refused(&["start", "-ai", "c"]);
+    host.mydocker(["ps", "-q"]).stdout("");
+    // Without the terminal, or without the input, there is nothing to refuse.
+    host.mydocker(["start", "c"]);
+    host.feed("echo hi\n", ["exec", "-i", "c", "sh"]).stdout("hi\n");
+    host.mydocker(["exec", "-t", "c", "echo", "hi"]).stdout("hi\r\n");
+    host.mydocker(["exec", "-dit", "c", "true"]);
+    host.mydocker(["rm", "-f", "c"]);
+}
+
+#[test]
 fn a_background_shell_waits_for_its_user() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-dit", "--name", "c", "bb", "sh"]);

@@ -1,12 +1,13 @@
 //! `logs`: what a container has written.
 
-use std::io;
+use std::io::LineWriter;
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::Watched;
 use super::{Invocation, Outcome};
 use crate::engine::options::LogsOptions;
 use crate::error::Error;
+use crate::sys::stdio;
 use crate::time::Instant;
 use crate::units::parse_moment;
 
@@ -57,8 +58,8 @@ pub static LOGS: Command = Command {
 
 fn logs(call: &Invocation) -> Outcome {
     let (options, names) = call.parse(FLAGS)?;
-    let mut out = Watched::new(io::stdout().lock());
-    let mut err = Watched::new(io::stderr().lock());
+    let mut out = Watched::new(LineWriter::new(stdio::stdout()));
+    let mut err = Watched::new(stdio::stderr());
     let shown = call.engine()?.logs(&names[0], &options, &mut out, &mut err);
     match shown {
         // The reader went away: `mydocker logs web | head`.

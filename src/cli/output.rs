@@ -1,15 +1,15 @@
-//! The standard streams: whole texts, one write each; a reader who went away ends us quietly.
+//! The standard streams: whole texts, one write each; a reader that went away ends us quietly.
 
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
 use super::tame;
 use crate::error::{Context, Result, fail};
+use crate::sys::stdio::{stderr, stdin, stdout};
 
 /// Prints `text`, in which nothing commands the terminal.
 pub fn print(text: &str) -> Result<()> {
     let text = tame::text(text);
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match stdout().write_all(text.as_bytes()) {
         // `mydocker ps | head -1`: nobody wants the rest.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context(|| "write to the standard output"),
@@ -21,9 +21,9 @@ pub fn print_line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints `text` on the standard error, with nobody left to tell if that fails.
+/// Prints `text` on the standard error. If that fails, there is no other place to report it.
 pub fn print_error(text: &str) {
-    let _ = io::stderr().write_all(tame::text(text).as_bytes());
+    let _ = stderr().write_all(tame::text(text).as_bytes());
 }
 
 /// Refuses to read an archive from a terminal, where nobody could type one.
@@ -38,7 +38,7 @@ pub fn refuse_terminal(hint: &str) -> Result<()> {
 pub fn confirmed(warning: &str) -> Result<bool> {
     print(&format!("{warning} Go on? [y/N] "))?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    BufReader::new(stdin()).read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 

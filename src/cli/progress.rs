@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::tame;
 use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
+use crate::sys::stdio::{stderr, stdout};
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
@@ -103,10 +104,10 @@ impl Progress {
             push_bar(&mut text, layer, *bytes, *of, columns);
         }
         (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
-        // Nobody is left to tell if the terminal went away; the work goes on.
+        // If the terminal went away, the work goes on all the same.
         let _ = match self.on_stderr {
-            true => io::stderr().write_all(text.as_bytes()),
-            false => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
+            true => stderr().write_all(text.as_bytes()),
+            false => stdout().write_all(text.as_bytes()),
         };
     }
 }

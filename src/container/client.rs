@@ -15,8 +15,8 @@ use super::detach::Detector;
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request};
 use super::tty;
 use crate::error::{Context, Error, Result};
-use crate::sys;
 use crate::sys::signal::Signal;
+use crate::sys::{self, stdio};
 
 /// How the connection ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -237,8 +237,8 @@ impl Client<'_> {
             result => result.context(|| "hear from the monitor")?,
         };
         let written = match Reply::parse(&buffer[..length]) {
-            Some(Reply::Stdout(data)) => write_all(stdout(), data),
-            Some(Reply::Stderr(data)) => write_all(stderr(), data),
+            Some(Reply::Stdout(data)) => stdio::write_all(stdout(), data),
+            Some(Reply::Stderr(data)) => stdio::write_all(stderr(), data),
             Some(Reply::Exited { code }) => return Ok(Some(End::Exited(code))),
             Some(Reply::Started { pid, start_time }) => {
                 self.program = Some((pid, start_time));
@@ -270,20 +270,4 @@ impl Client<'_> {
             Ok(length) => Ok(self.detector.pass(&buffer[..length], &mut self.typed)),
         }
     }
-}
-
-/// Writes all of `data`, waiting where the other side does.
-pub fn write_all(to: std::os::fd::BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
-    while !data.is_empty() {
-        match rustix::io::write(to, data) {
-            Ok(written) => data = &data[written..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                // Somebody made our output non-blocking: wait for it like any other.
-                let _ = poll(&mut [PollFd::new(&to, PollFlags::OUT)], None);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

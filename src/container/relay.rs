@@ -10,7 +10,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::client::{End, taken_signals, write_all};
+use super::client::{End, taken_signals};
 use super::detach::Detector;
 use super::protocol::MAX_DATA;
 use super::tty;
@@ -19,6 +19,7 @@ use crate::runtime::exit_code;
 use crate::sys;
 use crate::sys::clone::{Child, Fork};
 use crate::sys::signal::Signal;
+use crate::sys::stdio::write_all;
 
 /// Our ends of the process's streams.
 pub struct Streams {

@@ -6,12 +6,23 @@ use crate::container::client::End;
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::Condition;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 impl Engine {
-    /// Ties this terminal to a running container; gives its exit status if it ends meanwhile.
+    /// If a terminal is `wanted` for the standard input, refuses any other, with Docker's words and
+    /// status: the program would wait for an end of input that a terminal never passes on.
+    pub fn need_terminal(wanted: bool) -> Result<()> {
+        if wanted && !rustix::termios::isatty(rustix::stdio::stdin()) {
+            let words = "the input device is not a TTY; leave out -t, or run this on a terminal";
+            return Err(Error::new(words).exit_with(1));
+        }
+        Ok(())
+    }
+
+    /// Ties this terminal to a running container; returns its exit status if it ends meanwhile.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
+        Engine::need_terminal(attach.stdin && record.tty)?;
         let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, true)? else {
             fail!("container {name} is not running")
         };

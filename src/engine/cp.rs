@@ -15,7 +15,6 @@
 //! it is run or loaded (CVE-2019-14271).
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -32,6 +31,7 @@ use crate::image::CopyRules;
 use crate::image::copy::{Original, copy, pack, unpack_stream};
 use crate::runtime::user_namespace;
 use crate::sys::beneath;
+use crate::sys::stdio::stdin;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -59,9 +59,8 @@ impl Engine {
                 let Some(into) = existing_directory(root, path)? else {
                     fail!("{path} in the container is not a directory that is there")
                 };
-                let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
-                let mut stdin = File::from(stdin.context(|| "duplicate the standard input")?);
-                // A stream says itself whose the files are.
+                let mut stdin = stdin();
+                // The stream itself names the owners of its files.
                 unpack_stream(&mut stdin, root, CopyRules { into, owner: None, ids })
             }
             (Place::Container { path, .. }, Place::Stream) => {

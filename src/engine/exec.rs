@@ -16,7 +16,7 @@ use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, exec};
 
 impl Engine {
-    /// Gives the command's exit status, or 0 once it has begun with `detach`.
+    /// Returns the command's exit status, or with `detach` 0 as soon as the command has started.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
         let (record, state) = self.running(&options.container)?;
         if options.command.is_empty() {
@@ -25,6 +25,7 @@ impl Engine {
         self.refuse_paused(&record, &state)?;
         let defaults = super::spec::process(&record);
         let terminal = options.tty && !options.detach;
+        Engine::need_terminal(options.interactive && terminal)?;
         let privileged = options.privileged || record.privileged;
         let mut env = defaults.env.clone();
         if terminal {

@@ -1,6 +1,7 @@
 //! `images`, `import`, `load`, `tag`, `rmi`.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::Engine;
@@ -8,6 +9,7 @@ use super::view::{HistoryView, ImageView};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
+use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
 
 impl Engine {
@@ -109,7 +111,7 @@ impl Engine {
 
     /// Loads the images of an archive; gives a line for each name, as Docker does.
     pub fn load(&self, file: Option<&Path>) -> Result<Vec<String>> {
-        let loaded = ImageStore::open(&self.roots).load(open(file)?);
+        let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into());
         let mut lines = Vec::new();
         for image in loaded.context(|| format!("load {}", name(file)))? {
             if image.references.is_empty() {
@@ -126,12 +128,12 @@ fn name(file: Option<&Path>) -> String {
     file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
 }
 
-fn open(file: Option<&Path>) -> Result<File> {
+fn open(file: Option<&Path>) -> Result<Waiting<OwnedFd>> {
     match file {
-        Some(file) => File::open(file).context(|| format!("open {}", file.display())),
-        None => {
-            let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
-            Ok(stdin.context(|| "duplicate the standard input")?.into())
+        Some(path) => {
+            let file = File::open(path).context(|| format!("open {}", path.display()))?;
+            Ok(Waiting(file.into()))
         }
+        None => own_stdin().context(|| "duplicate the standard input"),
     }
 }

@@ -1,15 +1,17 @@
 //! Where an archive goes: to the standard output, or to a file that appears when it is whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
+use crate::sys::stdio::{Waiting, own_stdout};
 
 const BUFFER: usize = 256 << 10;
 
 pub(super) struct Output {
-    stream: BufWriter<File>,
+    stream: BufWriter<Waiting<OwnedFd>>,
     /// What is written now, and what it will be called.
     rename: Option<(PathBuf, PathBuf)>,
 }
@@ -19,15 +21,14 @@ impl Output {
     /// regular file (a fifo, /dev/stdout) is written to as it is.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
-            let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3);
-            let stdout = stdout.context(|| "duplicate the standard output")?;
-            return Ok(Output::new(stdout.into(), None));
+            let stdout = own_stdout().context(|| "duplicate the standard output")?;
+            return Ok(Output::new(stdout, None));
         };
         let context = || format!("write {}", path.display());
         let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
         if special {
             let file = OpenOptions::new().write(true).open(path).context(context)?;
-            return Ok(Output::new(file, None));
+            return Ok(Output::new(Waiting(file.into()), None));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
@@ -35,10 +36,11 @@ impl Output {
         // What is there now is theirs, or of a process that was killed.
         let _ = std::fs::remove_file(&temporary);
         let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
-        Ok(Output::new(file.context(context)?, Some((temporary, path.to_owned()))))
+        let file = Waiting(file.context(context)?.into());
+        Ok(Output::new(file, Some((temporary, path.to_owned()))))
     }
 
-    fn new(file: File, rename: Option<(PathBuf, PathBuf)>) -> Output {
+    fn new(file: Waiting<OwnedFd>, rename: Option<(PathBuf, PathBuf)>) -> Output {
         Output { stream: BufWriter::with_capacity(BUFFER, file), rename }
     }
 

@@ -1,7 +1,7 @@
 //! `pull`, `push`, `login`, `logout`: what is asked of a registry. `transfer` does it.
 
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,6 +16,7 @@ use crate::error::{Context, Result, fail};
 use crate::image::ImageStore;
 use crate::sys;
 use crate::sys::clone::Fork;
+use crate::sys::stdio::{stderr, stdin};
 
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;
@@ -92,12 +93,13 @@ pub fn ask(prompt: &str, secret: bool) -> Result<String> {
         fail!("{prompt}: the standard input is no terminal to ask on; use -u and --password-stdin");
     }
     let _unseen = secret.then(NoEcho::enter).transpose()?;
-    eprint!("{prompt}: ");
+    // If the prompt can't be shown, the answer can still be typed.
+    let _ = write!(stderr(), "{prompt}: ");
     let mut line = String::new();
-    let read = std::io::stdin().lock().take(MAX_SECRET).read_line(&mut line);
+    let read = BufReader::new(stdin().take(MAX_SECRET)).read_line(&mut line);
     read.context(|| "read the terminal")?;
     if secret {
-        eprintln!();
+        let _ = writeln!(stderr());
     }
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
@@ -105,7 +107,7 @@ pub fn ask(prompt: &str, secret: bool) -> Result<String> {
 /// The secret on the standard input, its last newline left out.
 pub fn read_secret() -> Result<String> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text);
+    let read = stdin().take(MAX_SECRET).read_to_string(&mut text);
     read.context(|| "read the password from the standard input")?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -36,7 +36,7 @@ impl Engine {
     }
 
     pub fn start(&self, name: &str) -> Result<()> {
-        if let Some((_, socket)) = self.start_again(name, false)? {
+        if let Some((_, socket)) = self.start_again(name, false, false)? {
             client::await_start(&socket)?;
         }
         Ok(())
@@ -44,18 +44,24 @@ impl Engine {
 
     /// `start -a`: gives the command's exit status.
     pub fn start_attached(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
-        match self.start_again(name, true)? {
+        match self.start_again(name, true, attach.stdin)? {
             Some((record, socket)) => self.stay(&socket, None, &record, attach),
             None => self.attach(name, attach),
         }
     }
 
     /// `None` if it runs already.
-    fn start_again(&self, name: &str, attached: bool) -> Result<Option<(Record, OwnedFd)>> {
+    fn start_again(
+        &self,
+        name: &str,
+        attached: bool,
+        with_stdin: bool,
+    ) -> Result<Option<(Record, OwnedFd)>> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let Some(_change) = files.lock_changes()? else { fail!("no such container: {name}") };
         let mut record = Record::read(&self.roots, &id)?;
+        Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
         if is_alive(&files)? {
             return Ok(None);
         }

@@ -28,6 +28,7 @@ use super::tar::{BLOCK, Kind, Reader};
 use crate::error::{Context, Result, fail};
 use crate::store::make_dir;
 use crate::sys::beneath;
+use crate::sys::stdio::Waiting;
 
 /// Most members of an archive; an image has at most 500 layers, of three members each.
 const MAX_MEMBERS: usize = 100_000;
@@ -132,7 +133,7 @@ impl ImageStore {
             }
         }
         let mut spool = self.spool_file()?;
-        with_plain(&mut input, |plain| {
+        with_plain(&mut Waiting(input), |plain| {
             std::io::copy(plain, &mut spool).context(|| "spool the archive").map(|_| ())
         })?;
         Ok((spool, 0))

@@ -25,6 +25,7 @@ pub mod process;
 pub mod procfs;
 pub mod seccomp;
 pub mod signal;
+pub mod stdio;
 pub mod title;
 #[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
 mod unwind;

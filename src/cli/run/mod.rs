@@ -82,6 +82,7 @@ fn run(call: &Invocation) -> Outcome {
     let keys = args.detach_keys.clone();
     let (pull, platform) = (args.pull, args.platform.clone());
     let options = lower(call, args, operands)?;
+    Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
     bring_image(&engine, &options, pull, platform)?;
     let alone = |network: &String| network == "none" || network == "host" || network.contains(':');
