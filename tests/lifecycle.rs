@@ -346,3 +346,43 @@ fn the_engine_tells_about_itself() {
     host.mydocker(["help", "run"]).stdout_has("--memory");
     host.mydocker(["run", "--help"]).stdout_has("--memory");
 }
+
+#[test]
+fn restart_keeps_a_container_made_with_rm() {
+    let host = Host::with_busybox();
+    let script =
+        "echo run >>/count; wc -l </count; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let id = host.mydocker(["run", "-d", "--rm", "--name", "c", "bb", "sh", "-c", script]).text();
+    eventually("it has begun", || host.mydocker(["logs", "c"]).text() == "1");
+    host.mydocker(["restart", "c"]).stdout("c\n");
+    eventually("its files are there", || host.mydocker(["logs", "c"]).text() == "1\n2");
+    assert_eq!(host.inspect("c", "{{.Id}}"), id);
+    host.mydocker(["kill", "c"]);
+    host.mydocker(["inspect", "c"]).exits(1);
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn a_restart_that_is_killed_loses_no_container_made_with_rm() {
+    let host = Host::with_busybox();
+    let deaf = "trap '' TERM; echo kept >/file; echo r; while :; do sleep 0.05; done";
+    for name in ["a", "b"] {
+        host.mydocker(["run", "-d", "--rm", "--name", name, "bb", "sh", "-c", deaf]);
+        eventually("its trap is set", || host.mydocker(["logs", name]).text() == "r");
+        let restart = host.background(["restart", "-t", "60", name]);
+        let mark = host.run_root().join(host.inspect(name, "{{.Id}}")).join("stop");
+        eventually("the restart has begun", || mark.exists());
+        restart.signal(Signal::KILL);
+        restart.wait().exits(137);
+    }
+    kill(host.pid("a"));
+    host.mydocker(["wait", "a"]);
+    assert_eq!(host.inspect("a", "{{.State.Status}}"), "exited");
+    host.mydocker(["cp", "a:/file", "-"]).exits(0);
+    host.mydocker(["start", "a"]).stdout("a\n");
+    host.mydocker(["exec", "a", "cat", "/file"]).stdout("kept\n");
+    host.mydocker(["rm", "-f", "a"]);
+    // A stop after that means what it always means for such a container.
+    host.mydocker(["stop", "-t", "0", "b"]).stdout("b\n");
+    host.mydocker(["ps", "-aq"]).stdout("");
+}

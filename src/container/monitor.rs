@@ -263,6 +263,7 @@ impl Life<'_> {
             stopped: self.stop_mark() == Some(StopMark::User),
             restarts: self.restarts,
             error,
+            kept: (self.stop_mark() == Some(StopMark::Restart)).then_some(true),
         }
     }
 
@@ -306,7 +307,7 @@ impl Life<'_> {
         // Where they still can't be removed, the run directory stays, and the next command that
         // looks takes all of it back.
         cgroup::remove(&self.left)?;
-        if self.record.remove {
+        if self.record.remove && outcome.kept != Some(true) {
             remove_anonymous_volumes(self.roots, self.record);
             let (id, name) = (&self.record.id, &self.record.name);
             let doomed = state::hide(self.roots, id, name, Durability::Lazy)?;

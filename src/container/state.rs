@@ -48,6 +48,8 @@ pub struct Outcome {
     pub restarts: u32,
     /// Why it could not start, or what happened to its monitor.
     pub error: String,
+    /// A restart ended this run, so that a container made with `--rm` stays to be started again.
+    pub kept: Option<bool>,
 }
 
 /// The exit status of a container whose end nobody saw.
@@ -78,8 +80,8 @@ impl Outcome {
     /// A run that began and hasn't ended.
     pub fn begun(started: i64) -> Outcome {
         let (exit_code, oom_killed, stopped) = (0, false, false);
-        let (restarts, error) = (0, String::new());
-        Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error }
+        let (restarts, error, kept) = (0, String::new(), None);
+        Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error, kept }
     }
 
     pub fn write(&self, roots: &Roots, record: &Record) -> Result<()> {
@@ -116,7 +118,8 @@ fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     if !has_run {
         return Ok(Condition::Created);
     }
-    if record.remove {
+    let kept = outcome.as_ref().is_some_and(|outcome| outcome.kept == Some(true));
+    if record.remove && !kept {
         return Ok(Condition::Leftover);
     }
     let mut outcome = outcome.unwrap_or_else(|| Outcome::begun(record.created));
@@ -180,6 +183,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
         stopped: stop_mark(&files) == Some(StopMark::User),
         restarts: state.restarts,
         error: "its monitor was killed".to_owned(),
+        kept: (stop_mark(&files) == Some(StopMark::Restart)).then_some(true),
     });
     settle(roots, record, &outcome)
 }
@@ -188,6 +192,12 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
 /// outcome stays in the run directory, and whoever looks next tries again.
 pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
+    if outcome.kept == Some(true) {
+        // The overlay of a container made with `--rm` is volatile, and the kernel refuses to mount
+        // it again because a crash may have torn it (overlayfs.rst, "Volatile mount"). This host
+        // has not crashed since: the end was seen.
+        store::remove_tree(&files.work().join("work/incompat"))?;
+    }
     if outcome.write(roots, record).is_ok() {
         return store::remove_tree(&files.run);
     }
@@ -221,17 +231,24 @@ pub enum StopMark {
     User,
     /// `halt`: the next `boot` begins it again.
     Halt,
+    /// `restart`, which starts the container again itself: one made with `--rm` must stay.
+    Restart,
 }
 
 /// Asks a running container's monitor not to begin it again. Lasts as long as the run directory.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
-    let text: &[u8] = if mark == StopMark::User { b"user" } else { b"halt" };
+    let text: &[u8] = match mark {
+        StopMark::User => b"user",
+        StopMark::Halt => b"halt",
+        StopMark::Restart => b"restart",
+    };
     store::replace(&files.stop_mark(), text, Durability::Lazy)
 }
 
 pub fn stop_mark(files: &Files) -> Option<StopMark> {
     match std::fs::read(files.stop_mark()).ok()?.as_slice() {
         b"user" => Some(StopMark::User),
+        b"restart" => Some(StopMark::Restart),
         _ => Some(StopMark::Halt),
     }
 }

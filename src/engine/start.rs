@@ -9,7 +9,7 @@ use super::options::{AttachOptions, CreateOptions};
 use crate::container::monitor::{Watch, remove_anonymous_volumes, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, Outcome, State, erase, is_watched, reclaim_locked, settle,
+    Condition, Outcome, State, StopMark, erase, is_watched, reclaim_locked, settle,
 };
 use crate::container::{client, id_range, names};
 use crate::error::{Result, fail};
@@ -66,11 +66,16 @@ impl Engine {
             return Ok(None);
         }
         reclaim_locked(&self.roots, &record, wiring::take_down)?;
-        if let Condition::Leftover = self.condition(&record)? {
-            fail!("container {name} was made with --rm and is over; `rm` removes what is left");
-        }
+        // Killed before its program runs, a container that a restart has kept is kept again.
+        let kept = match self.condition(&record)? {
+            Condition::Leftover => {
+                fail!("container {name} was made with --rm and is over; `rm` removes what is left")
+            }
+            Condition::Exited(outcome) => outcome.kept,
+            _ => None,
+        };
         let lock = files.lock_monitor()?;
-        Outcome::begun(Instant::now().0).write(&self.roots, &record)?;
+        Outcome { kept, ..Outcome::begun(Instant::now().0) }.write(&self.roots, &record)?;
         record.run = false;
         let socket = self.launch(&record, lock, attached)?;
         Ok(Some((record, socket)))
@@ -135,9 +140,10 @@ impl Engine {
         }
     }
 
-    /// Stops a container and starts it again.
+    /// Stops a container and starts it again. If this dies in between, the container stays, even
+    /// one made with `--rm`: `start` brings it back.
     pub fn restart(&self, name: &str, timeout: Option<i64>) -> Result<()> {
-        self.stop(name, timeout, None)?;
+        self.stop_for(name, timeout, None, StopMark::Restart)?;
         self.start(name)
     }
 }

@@ -9,8 +9,11 @@ use super::Engine;
 use crate::container::client::{self, End};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, State, StopMark, await_monitor, set_stop_mark};
+use crate::container::state::{
+    Condition, State, StopMark, await_monitor, set_stop_mark, stop_mark,
+};
 use crate::error::{Context, Result, fail};
+use crate::store;
 use crate::sys;
 use crate::sys::signal::Signal;
 
@@ -21,6 +24,17 @@ impl Engine {
     /// Asks the container to end and, after the timeout (seconds; -1 is for ever), kills it. One
     /// that isn't running is stopped already.
     pub fn stop(&self, name: &str, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
+        self.stop_for(name, timeout, signal, StopMark::User)
+    }
+
+    /// As `stop`; `mark` says what the container's end is for.
+    pub(super) fn stop_for(
+        &self,
+        name: &str,
+        timeout: Option<i64>,
+        signal: Option<&str>,
+        mark: StopMark,
+    ) -> Result<()> {
         let record = self.record(name)?;
         let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
         let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
@@ -28,7 +42,7 @@ impl Engine {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(()),
         }
-        self.call_off(&record, StopMark::User)?;
+        self.call_off(&record, mark)?;
         if let Condition::Running(state) = self.condition(&record)?
             && let Some(process) = sys::process::open(state.pid, state.start_time)
         {
@@ -44,10 +58,14 @@ impl Engine {
     /// Sees to it that the restart policy doesn't begin the container again. The state must be
     /// looked at after this: its monitor may just have done so.
     pub(super) fn call_off(&self, record: &Record, mark: StopMark) -> Result<()> {
-        if record.restart.is_no() {
+        let files = Files::new(&self.roots, &record.id);
+        if record.restart.is_no() && mark != StopMark::Restart {
+            // A restart that was interrupted no longer keeps a container made with --rm.
+            if record.remove && stop_mark(&files) == Some(StopMark::Restart) {
+                store::remove_file(&files.stop_mark())?;
+            }
             return Ok(());
         }
-        let files = Files::new(&self.roots, &record.id);
         match set_stop_mark(&files, mark) {
             // Its run directory is gone: it ended just now.
             Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
