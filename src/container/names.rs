@@ -31,27 +31,52 @@ pub fn look_up(roots: &Roots, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Makes `name` stand for `id`, or says who has it.
+/// Makes `name` stand for `id`, or says which container has it.
 pub fn claim(roots: &Roots, name: &str, id: &str) -> Result<()> {
+    match try_claim(roots, name, id)? {
+        None => Ok(()),
+        Some(owner) => fail!(
+            "the name '{name}' is in use by container {}; remove or rename that one, or choose \
+             another name",
+            short(&owner)
+        ),
+    }
+}
+
+/// Makes a name such as `quiet_heron` stand for `id`; returns the name.
+pub fn claim_any(roots: &Roots, id: &str) -> Result<String> {
+    claim_first_free(roots, id, || invent(roots))
+}
+
+fn claim_first_free(roots: &Roots, id: &str, next: impl Fn() -> Result<String>) -> Result<String> {
+    const MAX_TRIES: u32 = 64;
+    for _ in 0..MAX_TRIES {
+        let name = next()?;
+        // Another container may have taken the name since it was found free.
+        if try_claim(roots, &name, id)?.is_none() {
+            return Ok(name);
+        }
+    }
+    fail!("no generated name is free; choose one with --name")
+}
+
+/// Makes `name` stand for `id`; returns the container that has the name already.
+fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
     const MAX_TRIES: u32 = 16;
     for _ in 0..MAX_TRIES {
         let target = format!("../{id}");
         match std::os::unix::fs::symlink(target, link_of(roots, name)) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).context(|| format!("claim name '{name}'")),
         }
         let Some(owner) = look_up(roots, name)? else { continue };
         if owner == id {
             // From a rename of this very container that was cut short.
-            return Ok(());
+            return Ok(None);
         }
         if !is_abandoned(roots, name, &owner)? {
-            fail!(
-                "the name '{name}' is in use by container {}; remove or rename that one, or choose \
-                 another name",
-                short(&owner)
-            );
+            return Ok(Some(owner));
         }
         // Only one of several takers removes it; the others find it changed and look again.
         release(roots, name, &owner)?;
@@ -147,4 +172,33 @@ pub fn is_valid(name: &str) -> bool {
     name.len() <= MAX
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_generated_name_that_was_taken_is_generated_again() {
+        let dir = std::env::temp_dir().join(format!("names-{}", std::process::id()));
+        let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
+        let owner = Files::new(&roots, &new_id().unwrap());
+        for made in [&roots.containers().join("names"), &owner.dir] {
+            store::make_dir(made).unwrap();
+        }
+        // A record that can't be read may say anything, so it keeps the name.
+        fs::write(owner.config(), "?").unwrap();
+        let owner_id = owner.dir.file_name().unwrap().to_str().unwrap();
+        claim(&roots, "fair_bison", owner_id).unwrap();
+        let id = new_id().unwrap();
+        let names = RefCell::new(["fair_bison", "fair_bison", "calm_wren"].into_iter());
+        let next = || Ok(names.borrow_mut().next().unwrap().to_owned());
+        assert_eq!(claim_first_free(&roots, &id, next).unwrap(), "calm_wren");
+        assert_eq!(look_up(&roots, "fair_bison").unwrap().as_deref(), Some(owner_id));
+        let taken = || Ok("fair_bison".to_owned());
+        assert!(claim_first_free(&roots, &id, taken).is_err());
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

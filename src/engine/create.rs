@@ -61,17 +61,22 @@ impl Engine {
                 "bad container name '{name}': it must begin with a letter or digit and go on with \
                  letters, digits, '_', '.' and '-'"
             ),
-            Some(name) => name.clone(),
-            None => names::invent(&self.roots)?,
+            name => name.clone(),
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        let mut undo = Undo { engine: self, id: &id, name: &name, volumes: Vec::new(), ids: None };
+        // Until it has a name, the id stands in for one: no container is named so.
+        let (standin, volumes) = (id.clone(), Vec::new());
+        let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&files.dir)
             .context(|| format!("make {}", files.dir.display()))?;
-        names::claim(&self.roots, &name, &id)?;
+        let name = match name {
+            Some(name) => names::claim(&self.roots, &name, &id).map(|()| name)?,
+            None => names::claim_any(&self.roots, &id)?,
+        };
+        undo.name.clone_from(&name);
         if let Source::Image { image, .. } = &source {
             make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
         }
@@ -346,7 +351,7 @@ impl Source {
 struct Undo<'a> {
     engine: &'a Engine,
     id: &'a str,
-    name: &'a str,
+    name: String,
     /// The anonymous ones.
     volumes: Vec<String>,
     ids: Option<IdMap>,
@@ -361,7 +366,7 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         // The failure that led here is what the user must hear of.
-        let _ = state::erase(&self.engine.roots, self.id, self.name, Durability::Lazy);
+        let _ = state::erase(&self.engine.roots, self.id, &self.name, Durability::Lazy);
         if let Some(ids) = &self.ids {
             let _ = id_range::release(&self.engine.roots, ids, self.id);
         }
