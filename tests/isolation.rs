@@ -196,3 +196,24 @@ fn a_device_of_the_host() {
     shell(&host, &[], "mknod /disk b 7 0 && : </disk").exits(1).stderr_has("not permitted");
     shell(&host, &["--device", "/dev/nosuch"], "true").refused("/dev/nosuch");
 }
+
+#[test]
+fn a_warning_when_a_capability_gives_the_host_away() {
+    let host = Host::with_busybox();
+    let run = |flags: &[&str]| host.mydocker([&["run", "--rm"], flags, &["bb", "true"]].concat());
+    let dangers = ["SYS_ADMIN", "DAC_READ_SEARCH", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF"];
+    for name in dangers {
+        run(&["--cap-add", name]).complains(&format!("--cap-add {name}: a program with this can"));
+    }
+    run(&["--cap-add", "ALL"]).complains("SYS_ADMIN, SYS_BOOT");
+    let shared = ["--pid", "host", "--cap-add", "SYS_PTRACE"];
+    run(&shared).complains("SYS_PTRACE: a program with this can become root of the host");
+    for harmless in [
+        &["--cap-add", "NET_ADMIN"][..],
+        &["--cap-add", "SYS_PTRACE"],
+        &["--cap-add", "ALL", "--userns", "auto"],
+        &["--privileged"],
+    ] {
+        run(harmless).stderr("");
+    }
+}

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use rustix::thread::CapabilitySet;
+
 use super::options::{Confinement, SeccompOption};
 use crate::container::record::{ConfinementRecord, Record};
 use crate::error::{Context, Result, fail};
@@ -87,6 +89,48 @@ pub(super) fn capabilities(record: &Record) -> u64 {
         (false, false) => capabilities::DEFAULT & !drop | add,
     };
     kept & all
+}
+
+/// Capabilities beyond the default set by which a program becomes root of the host, or reads all that
+/// the host has, unless a user namespace confines them. The README's section on security gives the way
+/// of each.
+const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::SYS_MODULE)
+    .union(CapabilitySet::SYS_RAWIO)
+    .union(CapabilitySet::SYS_BOOT)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::MAC_ADMIN);
+
+/// What the user should read before a container starts with capabilities that give the host away.
+/// `--privileged` says so by its name, and a user namespace keeps them inside.
+pub(super) fn warning(record: &Record) -> Option<String> {
+    if record.privileged || record.user_namespace.is_some() {
+        return None;
+    }
+    let mut dangerous = HOST_ROOT;
+    // These reach what is the host's only where its namespace is shared.
+    if record.pid == "host" {
+        dangerous |= CapabilitySet::SYS_PTRACE;
+    }
+    if record.network == "host" {
+        dangerous |= CapabilitySet::NET_ADMIN;
+    }
+    let given = capabilities(record) & !capabilities::DEFAULT & dangerous.bits();
+    let names: Vec<&str> = names::NAMES
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| given >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "--cap-add {}: a program with this can become root of the host; \
+             --userns auto keeps it in the container",
+            names.join(", ")
+        )
+    })
 }
 
 pub(super) fn seccomp(record: &Record) -> Seccomp {

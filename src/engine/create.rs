@@ -88,6 +88,9 @@ impl Engine {
             ..self.describe(options, &source, id.clone(), name.clone(), mounts, run)?
         };
         self.check_user_namespace(&record)?;
+        if let Some(warning) = super::confine::warning(&record) {
+            (self.tell)(&warning);
+        }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
             // The directory's own entry, and the name's.
