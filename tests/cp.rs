@@ -23,6 +23,16 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// What GNU tar lists of the archive.
+fn tar_names(tar: Vec<u8>) -> String {
+    let mut command = std::process::Command::new("tar");
+    command.arg("-t");
+    let mut list = support::Background::spawn(command);
+    list.type_in(tar);
+    list.close_stdin();
+    list.wait().text()
+}
+
 #[test]
 fn files_and_directories_come_out() {
     let host = Host::with_busybox();
@@ -211,4 +221,178 @@ fn nothing_powerful_comes_out_by_itself() {
     std::fs::create_dir(&link).unwrap();
     symlink("/etc", link.join("d")).unwrap();
     host.mydocker(["cp", "c:/d", link.to_str().unwrap()]).refused("a directory can't replace");
+}
+
+#[test]
+fn files_without_a_size_come_out_whole() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "live", "bb", "sleep", "1000"]);
+    let out = host.scratch().join("out");
+    let copied = |path: &str| {
+        host.mydocker(["cp", &format!("live:{path}"), out.to_str().unwrap()]);
+        read(&out)
+    };
+    // stat(2) says 0 bytes of the first two, 4096 of the others.
+    assert!(copied("/proc/1/status").contains("\nPid:\t"));
+    assert!(copied("/proc/cpuinfo").ends_with("\n\n"));
+    assert_eq!(copied("/sys/class/net/lo/mtu"), "65536\n");
+    let tar = host.mydocker(["cp", "live:/proc/1/limits", "-"]).bytes();
+    let limits = host.mydocker(["exec", "live", "cat", "/proc/1/limits"]).text();
+    assert!(String::from_utf8_lossy(&tar).contains(&limits));
+    for directory in ["/proc", "/proc/.", "/proc/1", "/sys/class/net/lo/"] {
+        let new = host.scratch().join("new");
+        host.mydocker(["cp", &format!("live:{directory}"), new.to_str().unwrap()])
+            .refused("the kernel makes up this directory");
+        host.mydocker(["cp", &format!("live:{directory}"), "-"]).exits(125).complains(directory);
+        assert!(!new.exists(), "{directory}");
+    }
+}
+
+#[test]
+fn a_whole_root_comes_out_without_what_the_kernel_shows() {
+    let host = Host::with_busybox();
+    pair(&host);
+    for name in ["live", "rest"] {
+        for flag in ["-q", "-a"] {
+            let out = host.scratch().join(format!("{name}{flag}"));
+            host.mydocker(["cp", flag, &format!("{name}:/"), out.to_str().unwrap()]);
+            for full in ["bin/busybox", "etc/passwd", "src/sub/b", "data/v", "etc/hosts"] {
+                assert!(out.join(full).metadata().unwrap().len() > 0, "{name} {flag} {full}");
+            }
+            for empty in ["dev", "proc", "sys"] {
+                let found = std::fs::read_dir(out.join(empty)).unwrap().count();
+                assert_eq!(found, 0, "{name} {flag} {empty}");
+            }
+        }
+        let tar = host.mydocker(["cp", &format!("{name}:/"), "-"]).bytes();
+        assert!(tar.len() > 1 << 20, "{name}: {}", tar.len());
+        assert_eq!(tar[tar.len() - 1024..], [0; 1024], "{name}: no end mark");
+    }
+}
+
+#[test]
+fn a_container_at_rest_shows_its_own_names() {
+    let host = Host::with_busybox();
+    let names = ["--hostname", "alpha", "--add-host", "beta:10.1.2.3", "--dns", "10.4.5.6"];
+    let run = ["run", "--name", "rest", "--network", "none"];
+    host.mydocker(run.iter().chain(&names).chain(&["bb", "true"]));
+    let shares = ["run", "--name", "guest", "--network", "container:live", "bb", "true"];
+    let live = ["run", "-d", "--name", "live"];
+    host.mydocker(live.iter().chain(&names).chain(&["bb", "sleep", "1000"]));
+    host.mydocker(shares);
+    for name in ["rest", "live", "guest"] {
+        for (file, part) in
+            [("hosts", "10.1.2.3"), ("hostname", "alpha"), ("resolv.conf", "10.4.5.6")]
+        {
+            let out = host.scratch().join(file);
+            host.mydocker(["cp", &format!("{name}:/etc/{file}"), out.to_str().unwrap()]);
+            assert!(read(&out).contains(part), "{name} {file}: {:?}", read(&out));
+        }
+    }
+    // One that never started has none yet.
+    host.mydocker(["create", "--name", "fresh", "bb", "true"]);
+    host.mydocker(["cp", "fresh:/etc/hosts", "-"]).stdout_has("hosts");
+    host.mydocker(["diff", "rest"]).stdout("");
+}
+
+#[test]
+fn an_empty_path_is_refused() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    let out = host.scratch().join("out");
+    let out = out.to_str().unwrap();
+    for (from, to, part) in [
+        ("c:", out, "'c:' has no path"),
+        ("c:", "-", "'c:' has no path"),
+        ("/etc/passwd", "c:", "'c:' has no path"),
+        ("", "c:/x", "an empty path"),
+        ("c:/etc/passwd", "", "an empty path"),
+        (":/etc/passwd", out, "names no container"),
+    ] {
+        host.mydocker(["cp", from, to]).refused(part);
+    }
+    assert!(!Path::new(out).exists());
+}
+
+/// A copy that replaced the name would unmount the file in the container.
+#[test]
+fn what_is_mounted_is_written_in_place() {
+    let host = Host::with_busybox();
+    let (open, closed) = (host.file("open", "old"), host.file("closed", "old"));
+    let new = host.file("new", "new\n");
+    let new = new.to_str().unwrap();
+    let (open_flag, closed_flag) =
+        (format!("{}:/open", open.display()), format!("{}:/closed:ro", closed.display()));
+    let flags = ["run", "-d", "--name", "c", "-v", &open_flag, "-v", &closed_flag];
+    host.mydocker([&flags[..], &["bb", "sleep", "1000"]].concat());
+    let mounts = || host.mydocker(["exec", "c", "cat", "/proc/1/mountinfo"]).text();
+    let before = mounts();
+    for _ in 0..2 {
+        host.mydocker(["cp", new, "c:/etc/hosts"]);
+        host.mydocker(["cp", new, "c:/open"]);
+        host.mydocker(["cp", new, "c:/closed"]).refused("Read-only file system");
+        assert_eq!((read(&open).as_str(), read(&closed).as_str()), ("new\n", "old"));
+        std::fs::write(&open, "old").unwrap();
+        let tar = host.mydocker(["cp", "c:/etc/hosts", "-"]).bytes();
+        assert!(String::from_utf8_lossy(&tar).contains("new\n"));
+        if host.is_running("c") {
+            assert_eq!(mounts(), before);
+            host.mydocker(["exec", "c", "cat", "/etc/hosts"]).stdout("new\n");
+            host.mydocker(["stop", "-t", "0", "c"]);
+        }
+    }
+    std::os::unix::fs::symlink("x", host.scratch().join("link")).unwrap();
+    let link = host.scratch().join("link");
+    host.mydocker(["cp", link.to_str().unwrap(), "c:/open"]).refused("a file is mounted there");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_copied_spoils_nothing() {
+    let host = Host::with_busybox();
+    let script = "touch /d; mkdir /w; i=0; while :; do i=$((i+1)); echo line >>/w/grows; \
+                  seq 20000 >/w/shrinks; : >/w/shrinks; : >/w/new$i; rm -f /w/new*; done";
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
+    let grown = || host.mydocker(["exec", "c", "test", "-s", "/w/grows"]).status() == 0;
+    support::eventually("it writes", grown);
+    for round in 0..15 {
+        let out = host.scratch().join(format!("out{round}"));
+        host.mydocker(["cp", "c:/w", out.to_str().unwrap()]);
+        let grows = read(&out.join("grows"));
+        assert!(grows.lines().count() > 0 && grows.lines().all(|line| "line".starts_with(line)));
+        for command in [&["export", "c"][..], &["cp", "c:/w", "-"]] {
+            let tar = host.mydocker(command).bytes();
+            let list = tar_names(tar);
+            assert!(list.contains("w/grows"), "{list}");
+        }
+        host.mydocker(["commit", "--pause=false", "c", &format!("image{round}")]);
+    }
+    host.mydocker(["run", "--rm", "image0", "grep", "-q", "line", "/w/grows"]);
+}
+
+#[test]
+fn sockets_fifos_and_holes() {
+    let host = Host::with_busybox();
+    let dir = host.scratch().join("dir");
+    std::fs::create_dir(&dir).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o640);
+    rustix::fs::mknodat(rustix::fs::CWD, dir.join("fifo"), fifo, mode, 0).unwrap();
+    let sparse = std::fs::File::create(dir.join("sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_at(&sparse, b"end", (1 << 30) - 3).unwrap();
+    let volume = format!("{}:/v", dir.display());
+    host.mydocker(["run", "-d", "--name", "c", "-v", &volume, "bb", "sleep", "1000"]);
+    let out = host.scratch().join("out");
+    host.mydocker(["cp", "c:/v", out.to_str().unwrap()]);
+    host.mydocker(["cp", dir.to_str().unwrap(), "c:/in"]);
+    let script = "ls /in; stat -c '%s %F' /in/fifo /in/sparse; tail -c 3 /in/sparse; \
+                  test $(stat -c %b /in/sparse) -lt 200";
+    host.mydocker(["exec", "c", "sh", "-ec", script])
+        .stdout("fifo\nsparse\n0 fifo\n1073741824 regular file\nend");
+    let copied = out.join("sparse").metadata().unwrap();
+    assert!(copied.len() == 1 << 30 && copied.blocks() < 200, "{} blocks", copied.blocks());
+    assert!(!out.join("socket").exists());
+    host.mydocker(["cp", "c:/v/socket", "-"]).exits(125).complains("a socket can't be copied");
+    host.mydocker(["cp", "c:/v/fifo", host.scratch().join("alone").to_str().unwrap()]);
+    assert_eq!(host.scratch().join("alone").metadata().unwrap().mode(), 0o10640);
 }

@@ -3,6 +3,7 @@
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
 use crate::engine::options::{CopyOptions, Place};
+use crate::error::{Result, fail};
 
 #[derive(Default)]
 struct CpArgs {
@@ -37,7 +38,7 @@ pub static CP: Command = Command {
     flags: || specs(FLAGS),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
-        let (from, to) = (place(&names[0]), place(&names[1]));
+        let (from, to) = (place(&names[0])?, place(&names[1])?);
         if from == Place::Stream {
             refuse_terminal("pipe a tar in")?;
         }
@@ -51,16 +52,23 @@ pub static CP: Command = Command {
 };
 
 /// `NAME:PATH` is a container's, unless it begins like a path of the host.
-fn place(word: &str) -> Place {
-    match word.split_once(':') {
+fn place(word: &str) -> Result<Place> {
+    Ok(match word.split_once(':') {
+        _ if word.is_empty() => fail!("an empty path; . is the working directory"),
         _ if word == "-" => Place::Stream,
         Some((name, path)) if !word.starts_with(['/', '.']) && !name.contains('/') => {
+            if name.is_empty() {
+                fail!("'{word}' names no container; begin a host's path with ./");
+            }
+            if path.is_empty() {
+                fail!("'{word}' has no path; {name}:/ is the container's root");
+            }
             // From the root, whatever the container's working directory is.
             let path = format!("/{}", path.trim_start_matches('/'));
             Place::Container { name: name.to_owned(), path }
         }
         _ => Place::Host(word.to_owned()),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -69,6 +77,7 @@ mod tests {
 
     #[test]
     fn places_as_docker_tells_them_apart() {
+        let place = |word| super::place(word).unwrap();
         let host = |path: &str| Place::Host(path.to_owned());
         assert_eq!(place("-"), Place::Stream);
         assert_eq!(place("./a:b"), host("./a:b"));
@@ -77,5 +86,8 @@ mod tests {
         assert_eq!(place("plain"), host("plain"));
         let container = Place::Container { name: "web".to_owned(), path: "/etc/x:y".to_owned() };
         assert_eq!(place("web:etc/x:y"), container);
+        for empty in ["", "web:", ":/etc"] {
+            assert!(super::place(empty).is_err(), "{empty}");
+        }
     }
 }

@@ -6,7 +6,8 @@
 //! SRC is a directory   DEST is the copy   refused     the copy goes into it
 //! SRC/.                DEST is the copy   refused     what is in SRC goes into it
 //! ```
-//! A path that ends with a slash must be a directory; DEST's parent must be there. A link as SRC is
+//! Of a container's whole root, /dev, /proc and /sys come out empty, as Docker's do: what is mounted
+//! there is the kernel's. A path that ends with a slash must be a directory; DEST's parent must be there. A link as SRC is
 //! copied as a link unless it is to be followed; a link as DEST leads to where the copy goes.
 //!
 //! Both sides are descriptors of a root, every path is resolved below one of them by the kernel
@@ -28,10 +29,13 @@ use super::output::Output;
 use super::root::OpenRoot;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
-use crate::image::copy::{Original, copy, pack, unpack_stream};
+use crate::image::copy::{Original, Skip, copy, pack, unpack_stream};
 use crate::runtime::user_namespace;
 use crate::sys::beneath;
 use crate::sys::stdio::stdin;
+
+/// Directories of a container's root that come out empty.
+const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -67,7 +71,10 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let mut output = Output::open(None)?;
                 let name = Some(source.name.as_bytes()).filter(|_| !source.contents);
-                pack(&Original { handle: source.handle.as_fd(), name, ids }, &mut output)?;
+                let skip = source.kernels_part(root, name)?;
+                let skip: Skip<'_> = &|path| skip(path);
+                pack(&Original { handle: source.handle.as_fd(), name, ids, skip }, &mut output)
+                    .context(|| format!("copy {path}"))?;
                 output.finish()
             }
             (Place::Container { path, .. }, Place::Host(target)) => {
@@ -78,15 +85,19 @@ impl Engine {
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();
-                let original = Original { handle: source.handle.as_fd(), name, ids };
+                let skip = source.kernels_part(root, name)?;
+                let skip: Skip<'_> = &|path| skip(path);
+                let original = Original { handle: source.handle.as_fd(), name, ids, skip };
                 copy(&original, into.as_fd(), CopyRules { into: Vec::new(), owner, ids: None })
+                    .context(|| format!("copy {path}"))
             }
             (Place::Host(path), Place::Container { path: target, .. }) => {
                 let source = Source::find(host.as_fd(), &absolute(path)?, options.follow)?;
                 let (into, name) = source.goes_to(root, target)?;
-                let name = name.as_deref();
-                let original = Original { handle: source.handle.as_fd(), name, ids: None };
+                let (name, skip) = (name.as_deref(), &|_: &[u8]| false);
+                let original = Original { handle: source.handle.as_fd(), name, ids: None, skip };
                 copy(&original, root, CopyRules { into, owner, ids })
+                    .context(|| format!("copy {path}"))
             }
             _ => fail!("one side must be CONTAINER:PATH"),
         }
@@ -121,6 +132,26 @@ impl Source {
         // Of `/`, `..` and the like there is no name to give to the copy.
         let nameless = matches!(name.as_str(), "" | "." | "..");
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
+    }
+
+    /// Whether a path in the archive is left out: below `KERNELS`, if the source, `name` in the
+    /// archive, is the container's root.
+    fn kernels_part(
+        &self,
+        root: BorrowedFd<'_>,
+        name: Option<&[u8]>,
+    ) -> Result<impl Fn(&[u8]) -> bool + Sync> {
+        let (source, root) = (fstat(&self.handle)?, fstat(root)?);
+        let is_root = (source.st_dev, source.st_ino) == (root.st_dev, root.st_ino);
+        let top = name.map_or(Vec::new(), |name| [name, b"/"].concat());
+        Ok(move |path: &[u8]| {
+            let Some(path) = path.strip_prefix(top.as_slice()).filter(|_| is_root) else {
+                return false;
+            };
+            KERNELS.iter().any(|directory| {
+                path.strip_prefix(*directory).is_some_and(|below| below.starts_with(b"/"))
+            })
+        })
     }
 
     /// The directory below `root` into which the copy goes, and its name there; without one, what

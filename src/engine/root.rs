@@ -7,7 +7,7 @@ use super::Engine;
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_watched};
 use crate::error::{Result, fail};
-use crate::runtime::spec::{IdMap, Root};
+use crate::runtime::spec::{IdMap, MountSource, Root};
 use crate::runtime::view;
 use crate::store::{self, Lock};
 
@@ -29,8 +29,13 @@ impl Engine {
                 Ok(OpenRoot { root, ids: record.ids(), _at_rest: None })
             }
             Ok(lock) => {
-                let mounts: Vec<_> =
-                    record.mounts.iter().map(|mount| super::spec::mount(record, mount)).collect();
+                let mut mounts = self.name_mounts(record);
+                // Before the first start they aren't there.
+                mounts.retain(|mount| match &mount.source {
+                    MountSource::Bind(path) => path.exists(),
+                    MountSource::Tmpfs { .. } => false,
+                });
+                mounts.extend(record.mounts.iter().map(|mount| super::spec::mount(record, mount)));
                 let root = view::at_rest(&self.root_of(record)?, &mounts, &self.mount_point()?)?;
                 Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) })
             }

@@ -15,40 +15,26 @@ pub(super) const DEFAULT_PIDS: u32 = 2048;
 /// What `--add-host` takes for the host's address on the container's network.
 pub(crate) const HOST_GATEWAY: &str = "host-gateway";
 
+/// What `--network` says of a container that joins another's; its ID follows.
+const SHARED: &str = "container:";
+
 impl Engine {
     /// What the container of `record` is to be, now that it starts: writes its name files and finds
     /// the processes whose namespaces it joins.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
         let namespaces = joined::namespaces(&self.roots, record)?;
-        let name_files = match record.network.strip_prefix("container:") {
-            // One network, one set of names.
-            Some(other) => NameFiles::below(&Files::new(&self.roots, other).dir),
-            None => {
-                let names = Names {
-                    hostname: &record.hostname,
-                    add_hosts: &self.added_hosts(record)?,
-                    dns: &record.dns,
-                    dns_search: &record.dns_search,
-                    host_network: record.network == "host",
-                };
-                names::write(&files.dir, &names)?;
-                NameFiles::below(&files.dir)
-            }
-        };
-        let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
-        for (path, target) in [
-            (name_files.hosts, "/etc/hosts"),
-            (name_files.resolv_conf, "/etc/resolv.conf"),
-            (name_files.hostname, "/etc/hostname"),
-        ] {
-            if !record.mounts.iter().any(|mount| mount.target == target) {
-                let source = MountSource::Bind(path);
-                let target = PathBuf::from(target);
-                let (read_only, copy_up, mapped) = (false, false, true);
-                mounts.push(Mount { source, target, read_only, mapped, copy_up });
-            }
+        if !record.network.starts_with(SHARED) {
+            let names = Names {
+                hostname: &record.hostname,
+                add_hosts: &self.added_hosts(record)?,
+                dns: &record.dns,
+                dns_search: &record.dns_search,
+                host_network: record.network == "host",
+            };
+            names::write(&files.dir, &names)?;
         }
+        let mut mounts = self.name_mounts(record);
         mounts.extend(record.mounts.iter().map(|found| mount(record, found)));
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
@@ -78,6 +64,27 @@ impl Engine {
             privileged: record.privileged,
             hidden_paths: !record.privileged && !record.confinement.system_paths_unconfined,
         })
+    }
+
+    /// The files by which the container resolves names, where the user mounts nothing else.
+    pub(super) fn name_mounts(&self, record: &Record) -> Vec<Mount> {
+        // One network, one set of names.
+        let owner = record.network.strip_prefix(SHARED).unwrap_or(&record.id);
+        let files = NameFiles::below(&Files::new(&self.roots, owner).dir);
+        let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
+        for (path, target) in [
+            (files.hosts, "/etc/hosts"),
+            (files.resolv_conf, "/etc/resolv.conf"),
+            (files.hostname, "/etc/hostname"),
+        ] {
+            if !record.mounts.iter().any(|mount| mount.target == target) {
+                let source = MountSource::Bind(path);
+                let target = PathBuf::from(target);
+                let (read_only, copy_up, mapped) = (false, false, true);
+                mounts.push(Mount { source, target, read_only, mapped, copy_up });
+            }
+        }
+        mounts
     }
 
     /// `--add-host`, with the host's own address in the place of `host-gateway`.

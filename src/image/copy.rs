@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::recipe::Recorder;
 use super::stream::with_plain;
 use super::tar::Writer;
+pub use super::tree::Skip;
 use super::tree::{Form, STACK, TreeWriter};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
@@ -23,12 +24,15 @@ pub struct Original<'a> {
     pub name: Option<&'a [u8]>,
     /// Of the user namespace that it belongs to.
     pub ids: Option<IdMap>,
+    /// By the names in the archive.
+    pub skip: Skip<'a>,
 }
 
 /// Writes a tar of the original.
 pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     let mut writer = Writer::new(output);
     let mut tree = TreeWriter::new(&mut writer, Form::Plain).mapped(original.ids);
+    tree = tree.skipping(original.skip);
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
         None => {

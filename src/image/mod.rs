@@ -18,11 +18,13 @@ pub mod digest;
 pub mod fuzz;
 mod import;
 pub mod instruction;
+mod kernel_files;
 mod layer_tar;
 mod layers;
 mod layout;
 mod load;
 mod manifest;
+mod mounted;
 pub mod platform;
 #[cfg(feature = "pull")]
 pub mod pull;

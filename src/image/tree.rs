@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -22,6 +22,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::attributes::is_overlays;
+use super::kernel_files::{is_kernels, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::error::{Context, Result, fail};
 use crate::runtime::ids::IdMap;
@@ -75,12 +76,14 @@ pub struct TreeWriter<'a, W> {
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
+    /// The file system of the directory that was read last, which is not the kernel's own.
+    device: Option<u64>,
 }
 
 impl<'a, W: Write> TreeWriter<'a, W> {
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         let (links, buffer) = (HashMap::new(), vec![0; BUFFER]);
-        TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer }
+        TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer, device: None }
     }
 
     pub fn skipping(mut self, skip: Skip<'a>) -> TreeWriter<'a, W> {
@@ -105,6 +108,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
 
     /// All that is in the directory `top`, its own entry left out.
     pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
+        refuse_kernels(top)?;
         self.directory(top, &mut Vec::new(), 0)
     }
 
@@ -115,11 +119,13 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let directory = openat(handle, ".", flags, Mode::empty())?;
+                refuse_kernels(directory.as_fd())?;
                 self.write_directory(directory.as_fd(), &stat, &mut path.to_vec(), 0)
             }
             FileType::RegularFile => {
-                // The magic link of a handle leads to the very inode and no further.
-                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                // The magic link of a handle leads to the very inode and no further. Not blocking:
+                // a file of /proc may wait for something to happen.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
                 self.file(openat(CWD, own, flags, Mode::empty())?, path)
             }
@@ -138,6 +144,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     ) -> Result<()> {
         if depth == MAX_DEPTH {
             fail!("'{}' is deeper than {MAX_DEPTH} directories", path.escape_ascii());
+        }
+        let device = fstat(directory)?.st_dev;
+        if self.device != Some(device) {
+            // A mount point in the tree: what the kernel shows there is left out.
+            if is_kernels(directory)? {
+                return Ok(());
+            }
+            self.device = Some(device);
         }
         let mut names: Vec<CString> = Vec::new();
         for entry in Dir::read_from(directory)? {
@@ -291,12 +305,17 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
         let mut entry = self.described(&stat, Kind::File, path);
         entry.xattrs = without_overlays(all_xattrs(file.as_fd())?);
+        let file = File::from(file);
+        if let Some(contents) = unsized_contents(&file, &stat)? {
+            entry.size = contents.len() as u64;
+            self.writer.begin(&entry)?;
+            return self.writer.data(&contents);
+        }
         // Only a file of fewer blocks than its size can have holes.
         if (stat.st_blocks as u64) * 512 < entry.size {
             entry.sparse = extents(file.as_fd(), entry.size)?;
         }
         self.writer.begin(&entry)?;
-        let file = File::from(file);
         match &entry.sparse {
             None => self.copy(&file, 0, entry.size),
             Some(extents) => {
@@ -305,16 +324,12 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
     }
 
-    fn copy(&mut self, mut file: &File, offset: u64, length: u64) -> Result<()> {
+    fn copy(&mut self, file: &File, offset: u64, length: u64) -> Result<()> {
         let mut done = 0;
         while done < length {
             let wanted = BUFFER.min(usize::try_from(length - done).unwrap_or(usize::MAX));
             let buffer = &mut self.buffer[..wanted];
-            // Files of /proc and their like can't be read by position, only onwards.
-            let count = match offset {
-                0 => file.read(buffer)?,
-                _ => file.read_at(buffer, offset + done)?,
-            };
+            let count = file.read_at(buffer, offset + done)?;
             if count == 0 {
                 // It shrank: the archive gets zeroes for the rest of this piece.
                 self.buffer[..wanted].fill(0);
@@ -327,6 +342,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
         Ok(())
     }
+}
+
+/// A tree of the kernel's would come out empty.
+fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
+    if is_kernels(directory)? {
+        fail!("the kernel makes up this directory: copy single files of it");
+    }
+    Ok(())
 }
 
 fn special(file_type: FileType) -> Option<Kind> {

@@ -23,6 +23,7 @@ use rustix::io::{Errno, pwrite, write};
 use rustix::process::{Gid, Uid};
 
 use super::attributes::{set_attributes, set_attributes_by_name, times};
+use super::mounted::open_mounted;
 use super::recipe::Recorder;
 use super::tar::{Entry, Kind, Reader};
 use crate::error::{Context, Error, Result, fail};
@@ -181,10 +182,11 @@ impl Layer<'_> {
             Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
             Some(hidden) => self.whiteout(parent.as_fd(), hidden),
             None => {
-                if !is_layer {
-                    check_kinds(parent.as_fd(), name, entry)?;
+                if is_layer {
+                    self.entry(parent.as_fd(), &path, name, entry, reader)
+                } else {
+                    self.copied_entry(parent.as_fd(), &path, name, entry, reader)
                 }
-                self.entry(parent.as_fd(), &path, name, entry, reader)
             }
         };
         match result? {
@@ -204,6 +206,29 @@ impl Layer<'_> {
         set_attributes(top.as_fd(), entry)?;
         self.directory_times.push((Vec::new(), times(entry)));
         Ok(())
+    }
+
+    /// An entry for a tree in use.
+    fn copied_entry(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        path: &[u8],
+        name: &[u8],
+        entry: &Entry,
+        reader: &mut Input<'_, '_>,
+    ) -> Result<Change> {
+        check_kinds(parent, name, entry)?;
+        if entry.kind == Kind::Directory {
+            return self.entry(parent, path, name, entry, reader);
+        }
+        match (open_mounted(parent, OsStr::from_bytes(name))?, entry.kind) {
+            (None, _) => self.entry(parent, path, name, entry, reader),
+            (Some(file), Kind::File) => {
+                write_data(file.as_fd(), path, entry, reader)?;
+                Ok(Change::Added)
+            }
+            (Some(_), _) => fail!("a file is mounted there: only a file can be copied to it"),
+        }
     }
 
     fn entry(
