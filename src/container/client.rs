@@ -15,6 +15,7 @@ use super::detach::Detector;
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request};
 use super::tty;
 use crate::error::{Context, Error, Result};
+use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 use crate::sys::{self, stdio};
 
@@ -167,7 +168,7 @@ impl Client<'_> {
             let ready: Vec<PollFlags> = fds.iter().map(|fd| fd.revents()).collect();
             drop(fds);
             if !ready[1].is_empty()
-                && let Some(end) = self.take_signals()
+                && let Some(end) = self.take_signals()?
             {
                 return Ok(end);
             }
@@ -210,7 +211,7 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn take_signals(&mut self) -> Option<End> {
+    fn take_signals(&mut self) -> Result<Option<End>> {
         while let Some(signal) = sys::signal::next(self.signals.as_fd()) {
             if self.ties.terminal {
                 if signal == Signal::WINCH {
@@ -218,15 +219,16 @@ impl Client<'_> {
                     continue;
                 }
                 // A terminal's keys don't come as signals: this one is for us.
-                return Some(End::Signalled(signal));
+                return Ok(Some(End::Signalled(signal)));
             }
-            let program = self.program.and_then(|(pid, start)| sys::process::open(pid, start));
-            if let Some(program) = program {
+            let Some((pid, start)) = self.program else { continue };
+            let found = sys::process::find(pid, start);
+            if let Found::Living(program) = found.context(|| format!("look for process {pid}"))? {
                 // It may have ended just now.
                 let _ = sys::process::send_signal(program.as_fd(), signal);
             }
         }
-        None
+        Ok(None)
     }
 
     fn take_reply(&mut self, buffer: &mut [u8]) -> Result<Option<End>> {

@@ -206,22 +206,16 @@ impl Life<'_> {
         let streams = Streams::new(self.record)?;
         let surroundings = &mut *self.surroundings;
         let running = runtime::start(spec, streams.theirs, &mut |pid| surroundings.set_up(pid))?;
-        let state = State {
-            pid: running.pid.as_raw_nonzero().get(),
-            start_time: sys::process::start_time(running.pid).unwrap_or(0),
-            boot_id: sys::process::boot_id(),
-            started: time::Instant::now().0,
-            cgroups: running.cgroup.paths(),
-            restarts: self.restarts,
-            last: None,
+        let state = match self.write_down(&running) {
+            Ok(state) => state,
+            Err(error) => {
+                // No command could find the program, so it must not run.
+                sys::process::kill_group(running.pid, sys::signal::Signal::KILL);
+                let _ = waitpid(Some(running.pid), WaitOptions::empty());
+                let _ = cgroup::remove(&running.cgroup.paths());
+                return Err(error);
+            }
         };
-        if let Err(error) = state::write(self.roots, &self.record.id, &state) {
-            // Nobody could find it: better none than a lost one.
-            sys::process::kill_group(running.pid, sys::signal::Signal::KILL);
-            let _ = waitpid(Some(running.pid), WaitOptions::empty());
-            let _ = cgroup::remove(&state.cgroups);
-            return Err(error);
-        }
         self.started = state.started;
         let mut outputs = streams.outputs;
         let mut stdin = streams.stdin;
@@ -235,6 +229,24 @@ impl Life<'_> {
         }
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
         Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups })
+    }
+
+    /// Writes down which process the program is.
+    fn write_down(&self, running: &runtime::Running) -> Result<State> {
+        let started = sys::process::start_time(running.pid)
+            .and_then(|start_time| start_time.ok_or(Errno::SRCH))
+            .context(|| "find out when the container's first process started")?;
+        let state = State {
+            pid: running.pid.as_raw_nonzero().get(),
+            start_time: started,
+            boot_id: sys::process::boot_id(),
+            started: time::Instant::now().0,
+            cgroups: running.cgroup.paths(),
+            restarts: self.restarts,
+            last: None,
+        };
+        state::write(self.roots, &self.record.id, &state)?;
+        Ok(state)
     }
 
     fn begin_again(&mut self, spec: &mut Spec) -> Result<Program> {

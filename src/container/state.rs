@@ -5,6 +5,7 @@
 //! running container. What is left behind by one is taken back by whoever looks next (`reclaim`).
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use miniserde::{Deserialize, Serialize};
 
@@ -14,7 +15,12 @@ use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
 use crate::store::{self, Doomed, Durability, Lock, LockMode, Roots};
 use crate::sys;
+use crate::sys::process::Found;
 use crate::time::Instant;
+
+/// How long a monitor may take to clean up after its container's last process. All that it waits
+/// for by itself has shorter bounds.
+pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 
 /// `<run>/<id>/state.json`, written by the monitor once the program has begun.
 #[derive(Clone, Serialize, Deserialize)]
@@ -68,6 +74,14 @@ pub enum Condition {
     Exited(Outcome),
     /// An `--rm` container that is over: its removal was cut short.
     Leftover,
+}
+
+impl State {
+    /// What has become of its first process.
+    pub fn find(&self) -> Result<Found> {
+        let found = sys::process::find(self.pid, self.start_time);
+        found.context(|| format!("look for process {}", self.pid))
+    }
 }
 
 impl Outcome {
@@ -145,9 +159,23 @@ pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
 
-/// Waits until the monitor is gone.
+/// Waits until the monitor is gone, as long as the container runs.
 pub fn await_monitor(files: &Files) -> Result<()> {
     Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)
+}
+
+/// Waits until the monitor is gone, but not beyond `deadline`. Whether it is.
+pub fn monitor_goes_by(files: &Files, deadline: std::time::Instant) -> Result<bool> {
+    let started = std::time::Instant::now();
+    while is_watched(files)? {
+        if std::time::Instant::now() >= deadline {
+            return Ok(false);
+        }
+        // Looking later by an eighth of the time that it has taken anyway is not felt.
+        let pause = started.elapsed() / 8;
+        std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
+    }
+    Ok(true)
 }
 
 /// Takes back what a killed monitor left: processes, cgroups, network, run directory; writes down
@@ -258,9 +286,9 @@ pub fn stop_mark(files: &Files) -> Option<StopMark> {
 pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
     if let Some(state) = state
         && state.boot_id == sys::process::boot_id()
-        && let Some(pidfd) = sys::process::open(state.pid, state.start_time)
+        && let Found::Living(pidfd) = state.find()?
     {
-        // Gone meanwhile is as good.
+        // If it has ended by now, all is well.
         let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
     // In v1's freezer a process dies only once it is let go.

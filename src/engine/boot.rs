@@ -8,10 +8,11 @@ use rustix::io::Errno;
 
 use super::Engine;
 use crate::container::record::{Record, all_ids};
-use crate::container::state::{Condition, StopMark};
+use crate::container::state::{Condition, MAX_CLEANUP, StopMark};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::wiring;
 use crate::sys;
+use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
 impl Engine {
@@ -48,19 +49,21 @@ impl Engine {
         let mut failed = Vec::new();
         for record in self.records()? {
             match self.ask_to_halt(&record) {
-                Ok(Some(process)) => running.push((record, process)),
+                Ok(Some(asked)) => running.push((record, asked)),
                 Ok(None) => {}
                 Err(error) => failed.push(format!("{}: {error}", record.name)),
             }
         }
         let deadline = Instant::now() + Duration::from_secs(timeout);
-        await_ends(running.iter().map(|(_, process)| process), deadline)?;
-        for (_, process) in &running {
+        let processes = || running.iter().filter_map(|(_, process)| process.as_ref());
+        await_ends(processes(), deadline)?;
+        for process in processes() {
             // Those that have ended already are no error.
             let _ = sys::process::send_signal(process.as_fd(), Signal::KILL);
         }
+        let deadline = Instant::now() + MAX_CLEANUP;
         for (record, _) in &running {
-            if let Err(error) = self.await_cleanup(record) {
+            if let Err(error) = self.await_cleanup_until(record, deadline) {
                 failed.push(format!("{}: {error}", record.name));
             }
         }
@@ -70,22 +73,21 @@ impl Engine {
         }
     }
 
-    /// Sends the stop signal; gives the process to wait for.
-    fn ask_to_halt(&self, record: &Record) -> Result<Option<OwnedFd>> {
+    /// Sends the stop signal to a container that runs; gives the process to wait for, or none if
+    /// it has ended and only its monitor is left to be waited for.
+    fn ask_to_halt(&self, record: &Record) -> Result<Option<Option<OwnedFd>>> {
         match self.condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(None),
         }
         self.call_off(record, StopMark::Halt)?;
         let Condition::Running(state) = self.condition(record)? else { return Ok(None) };
-        let Some(process) = sys::process::open(state.pid, state.start_time) else {
-            return Ok(None);
-        };
+        let Found::Living(process) = state.find()? else { return Ok(Some(None)) };
         let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
         match sys::process::send_signal(process.as_fd(), signal) {
             Ok(()) | Err(Errno::SRCH) => {
                 self.let_go(record, &state)?;
-                Ok(Some(process))
+                Ok(Some(Some(process)))
             }
             Err(error) => Err(Error::from(error)).context(|| format!("send {signal}")),
         }

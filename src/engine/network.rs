@@ -19,7 +19,6 @@ use crate::network::pool::Pool;
 use crate::network::wiring::{self, Inside, Want, Who};
 use crate::network::{bridge, firewall, ipam};
 use crate::store::{self, Lock, Roots};
-use crate::sys;
 use crate::sys::netlink::Socket;
 
 /// A container's networks, made and unmade by its monitor.
@@ -230,7 +229,7 @@ impl Engine {
         {
             let inside = Inside::open(pid)?;
             // What was entered was this container's only if that process still is who it was.
-            if sys::process::start_time(pid) != Some(state.start_time) {
+            if state.find()?.living().is_none() {
                 fail!("container {container} ended just now");
             }
             wiring::connect(
@@ -296,8 +295,8 @@ impl Engine {
         if !is_watched(&files)? {
             return Ok(None);
         }
-        let state = store::read_json::<State>(&files.state())?;
-        Ok(state.filter(|state| sys::process::open(state.pid, state.start_time).is_some()))
+        let Some(state) = store::read_json::<State>(&files.state())? else { return Ok(None) };
+        Ok(state.find()?.living().map(|_| state))
     }
 
     /// `network reload`: makes again what others took away.

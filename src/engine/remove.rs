@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
 use crate::container::{id_range, monitor, names};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::store::{self, Durability};
+use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
 /// How often `rm -f` goes after a container that others start again.
@@ -60,7 +61,9 @@ impl Engine {
             }
             self.call_off(record, StopMark::User)?;
             if let Condition::Running(state) = self.condition(record)? {
-                self.signal(&state, Signal::KILL)?;
+                if let Found::Living(process) = state.find()? {
+                    stop::send(&process, Signal::KILL)?;
+                }
                 self.let_go(record, &state)?;
             }
             self.await_cleanup(record)?;

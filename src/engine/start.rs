@@ -3,20 +3,19 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::Engine;
 use super::network::Networks;
 use super::options::{AttachOptions, CreateOptions};
+use super::{Engine, stop};
 use crate::container::monitor::{Watch, remove_anonymous_volumes, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, Outcome, State, StopMark, erase, is_watched, reclaim_locked, settle,
+    Condition, MAX_CLEANUP, Outcome, State, StopMark, erase, is_watched, reclaim_locked, settle,
 };
 use crate::container::{client, id_range, names};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
-use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
@@ -59,12 +58,25 @@ impl Engine {
     ) -> Result<Option<(Record, OwnedFd)>> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
-        let Some(_change) = files.lock_changes()? else { fail!("no such container: {name}") };
-        let mut record = Record::read(&self.roots, &id)?;
-        Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
-        if is_alive(&files)? {
-            return Ok(None);
-        }
+        let deadline = std::time::Instant::now() + MAX_CLEANUP;
+        let mut pause = Duration::from_millis(1);
+        let (_change, mut record) = loop {
+            let Some(change) = files.lock_changes()? else { fail!("no such container: {name}") };
+            let record = Record::read(&self.roots, &id)?;
+            Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
+            match life(&files)? {
+                Life::Alive => return Ok(None),
+                Life::None => break (change, record),
+                Life::Passing if std::time::Instant::now() > deadline => {
+                    return Err(stop::hangs(&record));
+                }
+                Life::Passing => {}
+            }
+            // Not with the lock of changes in hand: whoever ends the container needs it.
+            drop(change);
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        };
         reclaim_locked(&self.roots, &record, wiring::take_down)?;
         // Killed before its program runs, a container that a restart has kept is kept again.
         let kept = match self.condition(&record)? {
@@ -148,19 +160,22 @@ impl Engine {
     }
 }
 
-/// Whether a container runs or is being brought to life. One whose program has ended is waited for
-/// until its monitor has settled that. Its lock of changes is held: nobody else starts it.
-fn is_alive(files: &Files) -> Result<bool> {
-    let mut pause = Duration::from_millis(1);
-    while is_watched(files)? {
-        match store::read_json::<State>(&files.state())? {
-            Some(State { pid: 0, .. }) => return Ok(true),
-            Some(state) if sys::process::open(state.pid, state.start_time).is_some() => {
-                return Ok(true);
-            }
-            _ => std::thread::sleep(pause),
-        }
-        pause = (pause * 2).min(Duration::from_millis(50));
+/// Whether a container runs, for a command that holds its lock of changes.
+enum Life {
+    Alive,
+    /// Its monitor is starting it, or cleaning up after it: one of the others in a moment.
+    Passing,
+    None,
+}
+
+fn life(files: &Files) -> Result<Life> {
+    if !is_watched(files)? {
+        return Ok(Life::None);
     }
-    Ok(false)
+    match store::read_json::<State>(&files.state())? {
+        // Waits for the restart policy's next try.
+        Some(State { pid: 0, .. }) => Ok(Life::Alive),
+        Some(state) if state.find()?.living().is_some() => Ok(Life::Alive),
+        _ => Ok(Life::Passing),
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use super::Engine;
 use super::view::StatsView;
 use crate::container::record::{Record, all_ids};
 use crate::container::state::Condition;
 use crate::error::Result;
 use crate::runtime::cgroup::usage::{Usage, usage};
-use crate::sys::procfs;
+use crate::sys::{self, procfs};
 
 /// Between the two looks.
 const SPAN: Duration = Duration::from_millis(500);
@@ -78,7 +80,9 @@ impl Look {
 fn traffic(pid: i32) -> (u64, u64) {
     /// Of some 8,000 interfaces: a container with CAP_NET_ADMIN can make more.
     const MAX_TABLE: usize = 1 << 20;
-    let table = procfs::read_start(format!("/proc/{pid}/net/dev"), MAX_TABLE);
+    let table = sys::process::open_in_proc(pid, "net/dev", OFlags::RDONLY | OFlags::CLOEXEC)
+        .ok()
+        .and_then(|file| procfs::read_start_of(file, MAX_TABLE).ok());
     let table = String::from_utf8(table.unwrap_or_default()).unwrap_or_default();
     let mut bytes = (0, 0);
     for (interface, counts) in table.lines().filter_map(|line| line.split_once(':')) {

@@ -1,6 +1,7 @@
 //! `stop`, `kill`, `wait`.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -10,11 +11,12 @@ use crate::container::client::{self, End};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, State, StopMark, await_monitor, set_stop_mark, stop_mark,
+    Condition, MAX_CLEANUP, StopMark, await_monitor, monitor_goes_by, set_stop_mark, stop_mark,
 };
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::store;
 use crate::sys;
+use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
 /// Seconds between the stop signal and SIGKILL (Docker's default).
@@ -44,7 +46,7 @@ impl Engine {
         }
         self.call_off(&record, mark)?;
         if let Condition::Running(state) = self.condition(&record)?
-            && let Some(process) = sys::process::open(state.pid, state.start_time)
+            && let Found::Living(process) = state.find()?
         {
             send(&process, signal)?;
             self.let_go(&record, &state)?;
@@ -82,7 +84,12 @@ impl Engine {
         if signal == Signal::KILL || Some(signal) == Signal::parse(&record.stop_signal) {
             self.call_off(&record, StopMark::User)?;
         }
-        self.signal(&state, signal)?;
+        match state.find()? {
+            Found::Living(process) => send(&process, signal)?,
+            // It has ended by itself just now.
+            _ if signal == Signal::KILL => {}
+            _ => fail!("container {name} is not running"),
+        }
         if signal == Signal::KILL {
             self.let_go(&record, &state)?;
             // So that a `start` or `rm` right after it finds the container ended.
@@ -91,16 +98,16 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn signal(&self, state: &State, signal: Signal) -> Result<()> {
-        match sys::process::open(state.pid, state.start_time) {
-            Some(process) => send(&process, signal),
-            None => Ok(()),
-        }
+    /// Waits until the monitor of a container that was killed, or has ended, has written down how
+    /// and cleaned up. If the monitor was killed, that is done here.
+    pub(super) fn await_cleanup(&self, record: &Record) -> Result<()> {
+        self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
 
-    /// Waits until the monitor has written down and cleaned up. If it was killed, that is done here.
-    pub(super) fn await_cleanup(&self, record: &Record) -> Result<()> {
-        await_monitor(&Files::new(&self.roots, &record.id))?;
+    pub(super) fn await_cleanup_until(&self, record: &Record, deadline: Instant) -> Result<()> {
+        if !monitor_goes_by(&Files::new(&self.roots, &record.id), deadline)? {
+            return Err(hangs(record));
+        }
         if Files::new(&self.roots, &record.id).config().exists() {
             self.condition(record)?;
         }
@@ -133,7 +140,17 @@ fn parse_signal(text: &str) -> Result<Signal> {
     }
 }
 
-fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
+/// Neither the program nor the monitor can be ended by a signal, or one of them is stopped.
+pub(super) fn hangs(record: &Record) -> Error {
+    Error::new(format!(
+        "container {} has not ended {} s after its end was due: one of its processes, or its \
+         monitor, is stuck in the kernel or stopped; the host's `ps` shows which",
+        record.name,
+        MAX_CLEANUP.as_secs()
+    ))
+}
+
+pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
     match sys::process::send_signal(process.as_fd(), signal) {
         // It ended just now.
         Err(Errno::SRCH) => Ok(()),
@@ -142,11 +159,10 @@ fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
 }
 
 fn ends_within(process: &OwnedFd, seconds: i64) -> Result<bool> {
-    let deadline = (seconds >= 0)
-        .then(|| std::time::Instant::now() + std::time::Duration::from_secs(seconds as u64));
+    let deadline = (seconds >= 0).then(|| Instant::now() + Duration::from_secs(seconds as u64));
     loop {
         let left = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ }
         });
         match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {

@@ -17,6 +17,7 @@ use super::config::{Network, random_digits};
 use super::link::{self, Link, Mac, Veth};
 use super::{bridge, guard};
 use crate::error::{Context, Error, Result};
+use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
 
 /// What the host's ends of our pairs begin with.
@@ -31,12 +32,12 @@ pub struct Inside {
 impl Inside {
     /// The namespace of process `pid`.
     pub fn open(pid: Pid) -> Result<Inside> {
-        let open = |path: &str| {
-            openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .context(|| format!("open {path}"))
-        };
-        let ours = open("/proc/self/ns/net")?;
-        let namespace = open(&format!("/proc/{}/ns/net", pid.as_raw_nonzero()))?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
+            .context(|| "open our own network namespace")?;
+        let pid = pid.as_raw_nonzero().get();
+        let namespace = sys::process::open_in_proc(pid, "ns/net", flags)
+            .context(|| format!("open the network namespace of process {pid}"))?;
         let enter = |fd: &OwnedFd| {
             move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
                 .context(|| "enter a network namespace")

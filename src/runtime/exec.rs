@@ -22,15 +22,16 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitId, WaitIdOptions, WaitOptions, ioctl_tiocsctty, setsid, waitid, waitpid,
 };
-use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use rustix::thread::ThreadNameSpaceType;
 
 use super::process::Program;
 use super::spec::{IdMap, Process};
 use super::user_namespace::UserNamespace;
-use super::{Stdio, cgroup, process, report, terminal, user_namespace};
+use super::{Stdio, cgroup, namespaces, process, report, terminal, user_namespace};
 use crate::error::{Context, EXIT_ENGINE, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
+use crate::sys::process::Found;
 
 /// The container to join.
 pub struct Target<'a> {
@@ -49,7 +50,8 @@ pub fn exec(
     process: &Process,
     stdio: Stdio,
 ) -> Result<(Child, Option<OwnedFd>)> {
-    let Some(pidfd) = sys::process::open(target.pid, target.start_time) else {
+    let found = sys::process::find(target.pid, target.start_time);
+    let Found::Living(pidfd) = found.context(|| format!("look for process {}", target.pid))? else {
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
@@ -119,16 +121,16 @@ fn go_between(
     let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
     let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
-    let mut namespaces = ThreadNameSpaceType::PROCESS_ID
+    let mut joined = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
     // A kernel may have no cgroups.
     if !target.cgroups.is_empty() {
-        namespaces |= ThreadNameSpaceType::CONTROL_GROUP;
+        joined |= ThreadNameSpaceType::CONTROL_GROUP;
     }
-    move_into_thread_name_spaces(pidfd.as_fd(), namespaces)
+    namespaces::join(pidfd.as_fd(), target.pid, joined)
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;
     drop(pidfd);

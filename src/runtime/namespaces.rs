@@ -3,8 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
+};
 
 use super::spec::{Namespace, Namespaces};
 use super::user_namespace::Holder;
@@ -84,10 +87,11 @@ impl Joined {
         };
         // Still there after all was opened: its number was no other's in between.
         for namespace in [namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.network] {
-            if let Namespace::Of { pid, start_time } = namespace
-                && sys::process::open(pid, start_time).is_none()
-            {
-                fail!("the container whose namespaces are to be joined has just ended");
+            if let Namespace::Of { pid, start_time } = namespace {
+                let found = sys::process::find(pid, start_time);
+                if found.context(|| format!("look for process {pid}"))?.living().is_none() {
+                    fail!("the container whose namespaces are to be joined has just ended");
+                }
             }
         }
         Ok(joined)
@@ -117,11 +121,47 @@ impl Joined {
 }
 
 fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
-    let path = format!("/proc/{pid}/ns/{name}");
-    match openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(error) => Err(error).context(|| format!("open namespace {path}")),
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = sys::process::open_in_proc(pid, &format!("ns/{name}"), flags);
+    opened.map(Some).context(|| format!("open the {name} namespace of process {pid}"))
+}
+
+/// Moves the calling thread, a process's only one, into the namespaces `which` of the process that
+/// `pidfd` stands for and that has the number `pid`. A main thread that has ended has none any more
+/// (ESRCH): then those of another thread are entered, one by one.
+pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
+    /// That of the mounts comes last: it takes /proc away.
+    const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 6] = [
+        (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
+        (
+            ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME,
+            LinkNameSpaceType::HostNameAndNISDomainName,
+            "ns/uts",
+        ),
+        (
+            ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION,
+            LinkNameSpaceType::InterProcessCommunication,
+            "ns/ipc",
+        ),
+        (ThreadNameSpaceType::NETWORK, LinkNameSpaceType::Network, "ns/net"),
+        (ThreadNameSpaceType::CONTROL_GROUP, LinkNameSpaceType::ControlGroup, "ns/cgroup"),
+        (ThreadNameSpaceType::MOUNT, LinkNameSpaceType::Mount, "ns/mnt"),
+    ];
+    match move_into_thread_name_spaces(pidfd, which) {
+        Err(Errno::SRCH) => {}
+        result => return result,
     }
+    let mut opened = Vec::with_capacity(KINDS.len());
+    for (_, kind, name) in KINDS.into_iter().filter(|(flag, ..)| which.contains(*flag)) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        opened.push((kind, sys::process::open_in_proc(pid, name, flags)?));
+    }
+    // Not ended by now, the process has had the number all the while.
+    if sys::process::has_ended(pidfd)? {
+        return Err(Errno::SRCH);
+    }
+    let mut opened = opened.iter();
+    opened.try_for_each(|(kind, fd)| move_into_link_name_space(fd.as_fd(), Some(*kind)))
 }
 
 fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {

@@ -210,7 +210,7 @@ fn owned(namespaces: &Namespaces) -> Flags {
 /// The user namespace of a process.
 pub fn open(pid: i32) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    openat(CWD, format!("/proc/{pid}/ns/user"), flags, Mode::empty())
+    sys::process::open_in_proc(pid, "ns/user", flags)
         .context(|| "open the container's user namespace")
 }
 

@@ -16,42 +16,45 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
-use super::rootfs;
 use super::spec::{Mount, MountSource, Root};
+use super::{namespaces, rootfs};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::beneath;
 use crate::sys::clone::Fork;
+use crate::sys::process::Found;
 
 /// The root of the running process `pid`, with all that is mounted in it.
 pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
-    let Some(_pidfd) = sys::process::open(pid, start_time) else {
-        fail!("the container is not running")
-    };
+    let pidfd = living(pid, start_time)?;
     // A magic link (proc_pid_root(5)): the process's own view, its mount namespace included.
-    let root = openat(CWD, format!("/proc/{pid}/root"), DIRECTORY, Mode::empty())
-        .context(|| "open the container's root")?;
-    // Still the same process: what was opened is its root and no other's.
-    if sys::process::open(pid, start_time).is_none() {
-        fail!("the container has ended meanwhile");
+    let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
+    // Not ended by now, the process has had the number all the while: that root is its own.
+    if sys::process::has_ended(pidfd.as_fd()).context(|| "look for the container's process")? {
+        fail!("the container has ended just now");
     }
-    Ok(root)
+    root.context(|| "open the container's root")
+}
+
+fn living(pid: i32, start_time: u64) -> Result<OwnedFd> {
+    match sys::process::find(pid, start_time).context(|| format!("look for process {pid}"))? {
+        Found::Living(pidfd) => Ok(pidfd),
+        Found::Ended | Found::Missing | Found::Replaced => fail!("the container is not running"),
+    }
 }
 
 /// Only the file system that is the root of `pid`, nothing of what is mounted in it.
 pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
-    let Some(pidfd) = sys::process::open(pid, start_time) else {
-        fail!("the container is not running")
-    };
+    let pidfd = living(pid, start_time)?;
     let root = running(pid, start_time)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     // A mount can be copied only where it is, and who goes there loses the way back to the host's
     // root and working directory: a child goes.
     let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
         Ok(Fork::Child) => {
-            let copied = move_into_thread_name_spaces(pidfd.as_fd(), ThreadNameSpaceType::MOUNT)
+            let copied = namespaces::join(pidfd.as_fd(), pid, ThreadNameSpaceType::MOUNT)
                 .and_then(|()| sys::mount::copy_tree(root.as_fd(), false));
             // Without a descriptor it is a failure; if the parent is gone, nobody's.
             let fd = copied.as_ref().ok().map(AsFd::as_fd);

@@ -1,36 +1,106 @@
-//! Other processes, by descriptor: a number may be another process's by the time it is used, a
-//! pidfd (pidfd_open(2)) never is, and the start time tells whether a number still means whom it
-//! meant when it was written down.
+//! Other processes, by descriptor: the kernel may give a number to another process, a pidfd
+//! (pidfd_open(2)) never means another one. The start time (proc_pid_stat(5), field 22) says
+//! whether a number still means the process that it meant when it was written down.
+//!
+//! A process is a group of threads. It has ended when all of them have, which its pidfd reports by
+//! being readable. The state in /proc/PID/stat is the main thread's alone: a program whose main
+//! thread has ended (pthread_exit(3)) is a zombie there and runs on.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::clone::last_errno;
 use super::signal::Signal;
 
-/// When a process began, in clock ticks since boot (proc_pid_stat(5), field 22).
-pub fn start_time(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The command's name, field 2, may hold anything; it ends at the last parenthesis.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')?;
-    let text = std::str::from_utf8(&stat[after_name + 2..]).ok()?;
-    let mut fields = text.split(' ');
-    let state = fields.next()?;
-    // A zombie has ended: it only waits to be asked.
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+/// What a process that was written down by number and start time is now.
+pub enum Found {
+    /// It runs. The descriptor can't come to mean another process.
+    Living(OwnedFd),
+    /// It has ended and waits for its parent to ask how.
+    Ended,
+    /// No process has the number.
+    Missing,
+    /// Another process has the number.
+    Replaced,
 }
 
-/// A descriptor for process `pid` if it is still the one that began at `start`.
-pub fn open(pid: i32, start: u64) -> Option<OwnedFd> {
-    let pid = Pid::from_raw(pid)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Asked after the descriptor is held: from here on the number can't pass to another process.
-    (start_time(pid) == Some(start)).then_some(pidfd)
+impl Found {
+    /// The process if it runs: for callers to which the other three answers mean the same.
+    pub fn living(self) -> Option<OwnedFd> {
+        match self {
+            Found::Living(pidfd) => Some(pidfd),
+            Found::Ended | Found::Missing | Found::Replaced => None,
+        }
+    }
+}
+
+/// Looks for the process `pid` that started at `start`. An error says that this could not be found
+/// out (no descriptor is left, for example), never that the process is gone.
+pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
+    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Ok(Found::Missing) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(Found::Missing),
+        // The number is now a thread's of another process: EINVAL, or ENOENT since Linux 6.14.
+        Err(Errno::INVAL | Errno::NOENT) => return Ok(Found::Replaced),
+        result => result?,
+    };
+    // Read after the descriptor is held: from here on the number can't pass to another process.
+    match (start_time(pid)?, has_ended(pidfd.as_fd())?) {
+        (Some(found), _) if found != start => Ok(Found::Replaced),
+        (Some(_), false) => Ok(Found::Living(pidfd)),
+        (Some(_), true) => Ok(Found::Ended),
+        (None, true) => Ok(Found::Missing),
+        // It lives and /proc doesn't show it.
+        (None, false) => Err(Errno::NOSYS),
+    }
+}
+
+/// When a process started, in clock ticks since boot; `None` if /proc shows no such process.
+pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
+    let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+        Ok(stat) => stat,
+        Err(error) => {
+            return match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::SRCH) => Ok(None),
+                error => Err(error.unwrap_or(Errno::IO)),
+            };
+        }
+    };
+    // The command's name, field 2, may hold anything; it ends at the last parenthesis.
+    let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
+    let field = std::str::from_utf8(after_name).ok().and_then(|text| text.split(' ').nth(20));
+    field.and_then(|field| field.parse().ok()).map(Some).ok_or(Errno::IO)
+}
+
+/// Whether all threads of the process have ended.
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|ready| ready > 0),
+        }
+    }
+}
+
+/// Opens `name`, such as `root` or `ns/net`, in the directory that /proc has of process `pid`. A
+/// thread that has ended has no root and no namespaces any more: where the main one has, those of
+/// another thread are opened. Whether the number still means that process is to be checked after.
+pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let open = |directory: &Path| openat(CWD, directory.join(name), flags, Mode::empty());
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    match open(&process) {
+        Err(Errno::NOENT) => {}
+        result => return result,
+    }
+    let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    threads.map(|thread| open(&thread.path())).find(Result::is_ok).unwrap_or(Err(Errno::NOENT))
 }
 
 /// pidfd_send_signal(2), for any signal number.
@@ -43,8 +113,8 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// kill(2) of a child's process group, or of the child itself while it has none yet. That it is
-/// gone already is no error to anyone.
+/// kill(2) of a child's process group, or of the child itself while it has none yet. A child that
+/// is gone already is no error.
 pub fn kill_group(child: Pid, signal: Signal) {
     let pid = child.as_raw_nonzero().get();
     // SAFETY: kill takes any numbers.

@@ -8,7 +8,12 @@ use std::path::Path;
 
 /// The first `limit` bytes of a file.
 pub fn read_start(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
+    read_start_of(File::open(path)?, limit)
+}
+
+/// As [`read_start`], of a file that is open.
+pub fn read_start_of(file: impl Into<File>, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+    file.into().take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -17,6 +17,7 @@ mod mounts;
 mod names;
 mod neighbours;
 mod processes;
+mod threads;
 mod users;
 
 use std::path::PathBuf;
