@@ -268,3 +268,40 @@ fn many_at_once() {
     }
     host.mydocker(["ps", "-aq"]).stdout("");
 }
+
+#[test]
+fn a_flag_with_an_empty_value_is_not_given() {
+    let host = Host::with_busybox();
+    let empty = "--name= --hostname= --workdir= --net= --ip= --mac-address= --stop-signal= \
+        --cidfile= --cpuset-cpus= --cpuset-mems= --log-driver= --cgroup-parent= --user= \
+        --restart= --pull= --platform= --pid= --ipc= --uts= --userns= --publish-default-ip=";
+    let empty: Vec<&str> = empty.split_whitespace().collect();
+    let run = [&["run", "-d", "--detach-keys="], &empty[..], &["bb", "sleep", "1000"]].concat();
+    let id = host.mydocker(&run).text();
+    let apart: Vec<&str> = empty.iter().map(|flag| flag.trim_end_matches('=')).collect();
+    let apart: Vec<&str> = apart.iter().flat_map(|flag| [*flag, ""]).collect();
+    let create = [&["create"], &apart[..], &["bb", "true"]].concat();
+    let other = host.mydocker(&create).text();
+    for (name, id) in [(&id, &id), (&other, &other)] {
+        let facts = "{{.Config.Hostname}} {{.HostConfig.NetworkMode}} {{.HostConfig.CpusetCpus}} \
+            {{.Config.WorkingDir}} {{.HostConfig.RestartPolicy.Name}}";
+        let facts = host.inspect(name, facts);
+        let words: Vec<&str> = facts.split_whitespace().collect();
+        assert_eq!([words[0], words[1]], [&id[..12], "mydocker0"], "{facts}");
+    }
+    let c = &id[..12];
+    let pwd = ["exec", "-w", "", "-u", "", "--detach-keys", "", c, "pwd"];
+    host.mydocker(pwd).stdout("/\n");
+    host.mydocker(["logs", "--since", "", "--until=", "--tail", "", c]).stdout("");
+    host.mydocker(["ps", "-q", "--filter", "", "--format", ""]).stdout(&format!("{c}\n"));
+    host.mydocker(["images", "-q", "--filter="]).stdout_has("");
+    host.mydocker(["inspect", "--format=", "--type=", c]).stdout_has("\"Id\"");
+    host.mydocker(["save", "-o", "", "bb"]).stdout_has("manifest.json");
+    host.mydocker(["stop", "-s", "", "-t", "0", c]).stdout(&format!("{c}\n"));
+    host.mydocker(["start", "--detach-keys=", c]);
+    host.mydocker(["kill", "-s", "", c]).stdout(&format!("{c}\n"));
+    // Where an empty value has no such meaning it stays a mistake.
+    for flag in ["-e", "-v", "-p", "--label", "--memory", "--device", "--mount"] {
+        host.mydocker(["create", flag, "", "bb"]).refused(flag);
+    }
+}

@@ -17,12 +17,12 @@ struct SaveArgs {
 }
 
 static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
-    Flag::<SaveArgs>::value("output", "FILE", "Write FILE, not the standard output", |a, v| {
+    Flag::<SaveArgs>::setting("output", "FILE", "Write FILE, not the standard output", |a, v| {
         a.output = Some(v.into());
         Ok(())
     })
     .short('o'),
-    Flag::<SaveArgs>::value("format", "FORMAT", "docker-archive or oci-archive", |a, v| {
+    Flag::<SaveArgs>::setting("format", "FORMAT", "docker-archive or oci-archive", |a, v| {
         a.format = match v {
             "docker-archive" => ArchiveFormat::Docker,
             "oci-archive" => ArchiveFormat::Oci,
@@ -57,7 +57,7 @@ struct ExportArgs {
     output: Option<PathBuf>,
 }
 
-static EXPORT_FLAGS: &[Flag<ExportArgs>] = &[Flag::<ExportArgs>::value(
+static EXPORT_FLAGS: &[Flag<ExportArgs>] = &[Flag::<ExportArgs>::setting(
     "output",
     "FILE",
     "Write FILE, not the standard output",
@@ -125,7 +125,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         },
     )
     .short('p'),
-    Flag::<CommitArgs>::value(
+    Flag::<CommitArgs>::setting(
         "output",
         "FILE",
         "Write the whole root as a tar to FILE and make no image",

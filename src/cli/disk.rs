@@ -20,7 +20,7 @@ struct DfArgs {
 static DF_FLAGS: &[Flag<DfArgs>] = &[
     Flag::<DfArgs>::switch("verbose", "Each image, container and volume", |a, on| a.verbose = on)
         .short('v'),
-    Flag::<DfArgs>::value(
+    Flag::<DfArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.Type}} {{.Size}}'",
@@ -103,7 +103,7 @@ static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FORCE];
 
 static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
-    Flag::<PruneArgs>::value(
+    Flag::<PruneArgs>::setting(
         "filter",
         "KEY=VALUE",
         "Only those by label=, label!= or until= a time",

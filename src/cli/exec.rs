@@ -45,18 +45,18 @@ static FLAGS: &[Flag<ExecArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<ExecArgs>::value("workdir", "DIR", "Start in DIR of the container", |a, v| {
+    Flag::<ExecArgs>::setting("workdir", "DIR", "Start in DIR of the container", |a, v| {
         a.options.workdir = Some(parse_workdir(v)?);
         Ok(())
     })
     .short('w'),
-    Flag::<ExecArgs>::value("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
+    Flag::<ExecArgs>::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
         a.options.user = Some(v.to_owned());
         Ok(())
     })
     .short('u'),
     Flag::<ExecArgs>::switch("privileged", "All capabilities", |a, on| a.options.privileged = on),
-    Flag::<ExecArgs>::value(
+    Flag::<ExecArgs>::setting(
         "detach-keys",
         "KEYS",
         "Keys that detach (default ctrl-p,ctrl-q)",

@@ -16,6 +16,8 @@ pub struct FlagSpec {
     pub also: &'static [&'static str],
     /// What its value is called in the help; `None` for a switch.
     pub value: Option<&'static str>,
+    /// Whether an empty value is as none.
+    pub ignores_empty: bool,
     pub doc: &'static str,
     pub category: Category,
 }
@@ -89,6 +91,19 @@ impl<A> Flag<A> {
         Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
     }
 
+    /// A flag that takes one value. As Docker does, it takes an empty value for none at all:
+    /// scripts write `--name "$NAME"`.
+    pub const fn setting(
+        long: &'static str,
+        value: &'static str,
+        doc: &'static str,
+        update: fn(&mut A, &str) -> Result<()>,
+    ) -> Self {
+        let mut flag = Flag::value(long, value, doc, update);
+        flag.spec.ignores_empty = true;
+        flag
+    }
+
     /// Adds the one-letter spelling.
     pub const fn short(mut self, short: char) -> Self {
         self.spec.short = Some(short);
@@ -110,7 +125,15 @@ impl<A> Flag<A> {
 
 impl FlagSpec {
     const fn new(long: &'static str, value: Option<&'static str>, doc: &'static str) -> Self {
-        FlagSpec { long, short: None, also: &[], value, doc, category: Category::General }
+        FlagSpec {
+            long,
+            short: None,
+            also: &[],
+            value,
+            ignores_empty: false,
+            doc,
+            category: Category::General,
+        }
     }
 }
 

@@ -36,7 +36,7 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
     Flag::<HistoryArgs>::switch("no-trunc", "Print ids and commands in full", |a, on| {
         a.no_trunc = on;
     }),
-    Flag::<HistoryArgs>::value(
+    Flag::<HistoryArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.CreatedBy}}'",

@@ -34,7 +34,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
             a.digests = on;
         },
     ),
-    Flag::<ImagesArgs>::value(
+    Flag::<ImagesArgs>::setting(
         "filter",
         "KEY=VALUE",
         "dangling, reference, label, before or since an image, until a time",
@@ -44,7 +44,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
         },
     )
     .short('f'),
-    Flag::<ImagesArgs>::value(
+    Flag::<ImagesArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.Repository}}'",
@@ -215,10 +215,15 @@ struct LoadArgs {
 }
 
 static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
-    Flag::<LoadArgs>::value("input", "FILE", "Read FILE instead of the standard input", |a, v| {
-        a.input = Some(v.into());
-        Ok(())
-    })
+    Flag::<LoadArgs>::setting(
+        "input",
+        "FILE",
+        "Read FILE instead of the standard input",
+        |a, v| {
+            a.input = Some(v.into());
+            Ok(())
+        },
+    )
     .short('i'),
     Flag::<LoadArgs>::switch("quiet", "Don't print what was loaded", |a, on| a.quiet = on)
         .short('q'),

@@ -15,7 +15,7 @@ struct InspectArgs {
 }
 
 static FLAGS: &[Flag<InspectArgs>] = &[
-    Flag::<InspectArgs>::value(
+    Flag::<InspectArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.State.Pid}}'",
@@ -25,7 +25,7 @@ static FLAGS: &[Flag<InspectArgs>] = &[
         },
     )
     .short('f'),
-    Flag::<InspectArgs>::value("type", "KIND", "container, image, volume or network", |a, v| {
+    Flag::<InspectArgs>::setting("type", "KIND", "container, image, volume or network", |a, v| {
         a.kind = Some(match v {
             "container" => InspectKind::Container,
             "image" => InspectKind::Image,

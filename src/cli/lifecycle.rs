@@ -24,7 +24,7 @@ static START_FLAGS: &[Flag<StartArgs>] = &[
         a.interactive = on;
     })
     .short('i'),
-    Flag::<StartArgs>::value(
+    Flag::<StartArgs>::setting(
         "detach-keys",
         "KEYS",
         "Keys that detach (default ctrl-p,ctrl-q)",
@@ -93,7 +93,7 @@ static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
             a.no_sig_proxy = !on;
         },
     ),
-    Flag::<AttachArgs>::value(
+    Flag::<AttachArgs>::setting(
         "detach-keys",
         "KEYS",
         "Keys that detach (default ctrl-p,ctrl-q)",
@@ -151,7 +151,7 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
     )
     .short('t')
     .also(&["--time"]),
-    Flag::<StopArgs>::value("signal", "SIGNAL", "The signal that asks it to end", |a, v| {
+    Flag::<StopArgs>::setting("signal", "SIGNAL", "The signal that asks it to end", |a, v| {
         check_signal(v)?;
         a.signal = Some(v.to_owned());
         Ok(())
@@ -207,13 +207,17 @@ struct KillArgs {
     signal: Option<String>,
 }
 
-static KILL_FLAGS: &[Flag<KillArgs>] =
-    &[Flag::<KillArgs>::value("signal", "SIGNAL", "The signal to send (default KILL)", |a, v| {
+static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
+    "signal",
+    "SIGNAL",
+    "The signal to send (default KILL)",
+    |a, v| {
         check_signal(v)?;
         a.signal = Some(v.to_owned());
         Ok(())
-    })
-    .short('s')];
+    },
+)
+.short('s')];
 
 pub static KILL: Command = Command {
     name: "kill",

@@ -14,7 +14,7 @@ use crate::units::parse_moment;
 static FLAGS: &[Flag<LogsOptions>] = &[
     Flag::<LogsOptions>::switch("follow", "Go on as more is written", |a, on| a.follow = on)
         .short('f'),
-    Flag::<LogsOptions>::value("tail", "LINES", "Only the last LINES, or all", |a, v| {
+    Flag::<LogsOptions>::setting("tail", "LINES", "Only the last LINES, or all", |a, v| {
         a.tail = match v {
             "all" | "-1" => None,
             _ => Some(v.parse().map_err(|_| {
@@ -24,7 +24,7 @@ static FLAGS: &[Flag<LogsOptions>] = &[
         Ok(())
     })
     .short('n'),
-    Flag::<LogsOptions>::value(
+    Flag::<LogsOptions>::setting(
         "since",
         "TIME",
         "Only what is newer (10m, 2026-01-31T12:00:00Z)",
@@ -33,7 +33,7 @@ static FLAGS: &[Flag<LogsOptions>] = &[
             Ok(())
         },
     ),
-    Flag::<LogsOptions>::value("until", "TIME", "Only what is older", |a, v| {
+    Flag::<LogsOptions>::setting("until", "TIME", "Only what is older", |a, v| {
         a.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
     }),

@@ -15,26 +15,31 @@ use crate::error::{Result, fail};
 use crate::time::Instant;
 
 static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
-    Flag::<NetworkOptions>::value("driver", "DRIVER", "bridge, the only one", |_, v| match v {
+    Flag::<NetworkOptions>::setting("driver", "DRIVER", "bridge, the only one", |_, v| match v {
         "bridge" => Ok(()),
         _ => fail!("unknown network driver '{v}'; known: bridge"),
     })
     .short('d')
     .also(&["-driver"]),
-    Flag::<NetworkOptions>::value("subnet", "CIDR", "Its subnet (default a free one)", |a, v| {
+    Flag::<NetworkOptions>::setting("subnet", "CIDR", "Its subnet (default a free one)", |a, v| {
         a.subnets.push(Subnet::parse(v)?);
         Ok(())
     })
     .also(&["-subnet"]),
-    Flag::<NetworkOptions>::value("gateway", "IP", "The host's address in it", |a, v| {
+    Flag::<NetworkOptions>::setting("gateway", "IP", "The host's address in it", |a, v| {
         a.gateways.push(parse_ip(v)?);
         Ok(())
     })
     .also(&["-gateway"]),
-    Flag::<NetworkOptions>::value("ip-range", "CIDR", "Give out addresses of this part", |a, v| {
-        a.ranges.push(Subnet::parse(v)?.0);
-        Ok(())
-    }),
+    Flag::<NetworkOptions>::setting(
+        "ip-range",
+        "CIDR",
+        "Give out addresses of this part",
+        |a, v| {
+            a.ranges.push(Subnet::parse(v)?.0);
+            Ok(())
+        },
+    ),
     Flag::<NetworkOptions>::switch("internal", "No way out of it", |a, on| a.internal = on),
     Flag::<NetworkOptions>::switch("ipv6", "IPv6 too", |a, on| a.ipv6 = on),
     Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Attach a label", |a, v| {
@@ -108,7 +113,7 @@ enum NetworkFilter {
 static LS_FLAGS: &[Flag<LsArgs>] = &[
     Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
     Flag::<LsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
-    Flag::<LsArgs>::value("filter", "KEY=VALUE", "name, driver or label", |a, v| {
+    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "name, driver or label", |a, v| {
         a.filters.push(match v.split_once('=') {
             Some(("name", name)) => NetworkFilter::Name(name.to_owned()),
             Some(("driver", driver)) => NetworkFilter::Driver(driver.to_owned()),
@@ -119,10 +124,15 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         Ok(())
     })
     .short('f'),
-    Flag::<LsArgs>::value("format", "FORMAT", "json, or a template such as '{{.Name}}'", |a, v| {
-        a.format = v.to_owned();
-        Ok(())
-    }),
+    Flag::<LsArgs>::setting(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.Name}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
 ];
 
 pub static LS: Command = Command {
@@ -228,7 +238,7 @@ struct InspectArgs {
     format: Option<Vec<Piece>>,
 }
 
-static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::value(
+static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
     "format",
     "FORMAT",
     "json, or a template such as '{{.Driver}}'",
@@ -262,7 +272,7 @@ struct ConnectArgs {
 }
 
 static CONNECT_FLAGS: &[Flag<ConnectArgs>] = &[
-    Flag::<ConnectArgs>::value("ip", "IP", "Its address there", |a, v| {
+    Flag::<ConnectArgs>::setting("ip", "IP", "Its address there", |a, v| {
         a.addresses.push(parse_ip(v)?);
         Ok(())
     })

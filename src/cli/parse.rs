@@ -58,7 +58,7 @@ pub fn split<A>(
     read(&specs(flags), command.trailing, argv, &mut update)
 }
 
-/// Hands each flag that was typed to `update`, by its place in the table; gives the operands.
+/// Passes each flag that was typed to `update`, by its place in the table; returns the operands.
 fn read(
     specs: &[&'static FlagSpec],
     trailing: bool,
@@ -67,6 +67,9 @@ fn read(
 ) -> Result<Vec<String>, Failure> {
     let (occurrences, operands) = scan(specs, trailing, argv)?;
     for Occurrence { flag, name, value } in occurrences {
+        if specs[flag].ignores_empty && matches!(value, Value::Text("")) {
+            continue;
+        }
         update(flag, value).context(|| name).map_err(Failure::Usage)?;
     }
     Ok(operands)
@@ -256,12 +259,15 @@ mod tests {
         F::switch("interactive", "", |a, on| a.interactive = on).short('i'),
         F::switch("tty", "", |a, on| a.tty = on).short('t'),
         F::switch("rm", "", |a, on| a.remove = on),
-        F::value("name", "NAME", "", |a, v| {
+        F::setting("name", "NAME", "", |a, v| {
             a.name = v.to_owned();
             Ok(())
         })
         .also(&["-name"]),
         F::value("env", "K=V", "", |a, v| {
+            if v.is_empty() {
+                fail!("no value");
+            }
             if v.starts_with('=') {
                 fail!("no name");
             }
@@ -283,6 +289,16 @@ mod tests {
         flags: || specs(FLAGS),
         run: |_| Ok(0),
     };
+
+    #[test]
+    fn an_empty_setting_is_not_given() {
+        for line in ["--name= img", "--name=web --name= img", "-name= --name=web img"] {
+            let (args, _) = run(line).unwrap();
+            assert_eq!(args.name, if line.contains("web") { "web" } else { "" }, "{line}");
+        }
+        // A list takes it as an element.
+        assert_eq!(run("-e= img").unwrap_err(), "-e: no value");
+    }
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()

@@ -36,12 +36,17 @@ static FLAGS: &[Flag<PsArgs>] = &[
     })
     .short('n'),
     Flag::<PsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
-    Flag::<PsArgs>::value("filter", "KEY=VALUE", "id, name, status, label or ancestor", |a, v| {
-        a.filters.push(parse_filter(v)?);
-        Ok(())
-    })
+    Flag::<PsArgs>::setting(
+        "filter",
+        "KEY=VALUE",
+        "id, name, status, label or ancestor",
+        |a, v| {
+            a.filters.push(parse_filter(v)?);
+            Ok(())
+        },
+    )
     .short('f'),
-    Flag::<PsArgs>::value(
+    Flag::<PsArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.ID}} {{.Names}}'",

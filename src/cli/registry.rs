@@ -20,7 +20,7 @@ struct PullArgs {
 static PULL_FLAGS: &[Flag<PullArgs>] = &[
     Flag::<PullArgs>::switch("all-tags", "All tags of the repository", |a, on| a.all_tags = on)
         .short('a'),
-    Flag::<PullArgs>::value(
+    Flag::<PullArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",
         "The image for that platform instead of this machine's",
@@ -31,7 +31,7 @@ static PULL_FLAGS: &[Flag<PullArgs>] = &[
     ),
     Flag::<PullArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
     Flag::<PullArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
-    Flag::<PullArgs>::value("cacert", "FILE", CACERT, |a, v| {
+    Flag::<PullArgs>::setting("cacert", "FILE", CACERT, |a, v| {
         a.registry.ca_cert = Some(v.into());
         Ok(())
     }),
@@ -81,7 +81,7 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
     .short('a'),
     Flag::<PushArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
     Flag::<PushArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
-    Flag::<PushArgs>::value("cacert", "FILE", CACERT, |a, v| {
+    Flag::<PushArgs>::setting("cacert", "FILE", CACERT, |a, v| {
         a.registry.ca_cert = Some(v.into());
         Ok(())
     }),
@@ -121,7 +121,7 @@ struct LoginArgs {
 }
 
 static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
-    Flag::<LoginArgs>::value("username", "USER", "Instead of asking for it", |a, v| {
+    Flag::<LoginArgs>::setting("username", "USER", "Instead of asking for it", |a, v| {
         a.user = Some(v.to_owned());
         Ok(())
     })
@@ -140,7 +140,7 @@ static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
         a.password_stdin = on;
     }),
     Flag::<LoginArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
-    Flag::<LoginArgs>::value("cacert", "FILE", CACERT, |a, v| {
+    Flag::<LoginArgs>::setting("cacert", "FILE", CACERT, |a, v| {
         a.registry.ca_cert = Some(v.into());
         Ok(())
     }),

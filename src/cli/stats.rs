@@ -21,7 +21,7 @@ struct StatsArgs {
 static FLAGS: &[Flag<StatsArgs>] = &[
     Flag::<StatsArgs>::switch("no-stream", "Print once and end", |a, on| a.no_stream = on),
     Flag::<StatsArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
-    Flag::<StatsArgs>::value(
+    Flag::<StatsArgs>::setting(
         "format",
         "FORMAT",
         "json, or a template such as '{{.Name}} {{.CPUPerc}}'",

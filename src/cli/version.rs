@@ -19,7 +19,7 @@ struct VersionArgs {
     format: Option<Vec<Piece>>,
 }
 
-static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::value(
+static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(
     "format",
     "FORMAT",
     "json, or a template such as '{{.Version}}'",

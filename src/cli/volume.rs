@@ -21,7 +21,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         a.labels.push(parse_label(v)?);
         Ok(())
     }),
-    Flag::<CreateArgs>::value("driver", "DRIVER", "local, the only one", |_, v| match v {
+    Flag::<CreateArgs>::setting("driver", "DRIVER", "local, the only one", |_, v| match v {
         "local" => Ok(()),
         _ => fail!("unknown volume driver '{v}'; known: local"),
     })
@@ -64,7 +64,7 @@ enum VolumeFilter {
 
 static LS_FLAGS: &[Flag<LsArgs>] = &[
     Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
-    Flag::<LsArgs>::value("filter", "KEY=VALUE", "name or label", |a, v| {
+    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "name or label", |a, v| {
         a.filters.push(match v.split_once('=') {
             Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
             Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
@@ -74,10 +74,15 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         Ok(())
     })
     .short('f'),
-    Flag::<LsArgs>::value("format", "FORMAT", "json, or a template such as '{{.Name}}'", |a, v| {
-        a.format = v.to_owned();
-        Ok(())
-    }),
+    Flag::<LsArgs>::setting(
+        "format",
+        "FORMAT",
+        "json, or a template such as '{{.Name}}'",
+        |a, v| {
+            a.format = v.to_owned();
+            Ok(())
+        },
+    ),
 ];
 
 pub static LS: Command = Command {
@@ -158,7 +163,7 @@ struct InspectArgs {
     format: Option<Vec<Piece>>,
 }
 
-static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::value(
+static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
     "format",
     "FORMAT",
     "json, or a template such as '{{.Mountpoint}}'",

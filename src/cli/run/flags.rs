@@ -41,13 +41,13 @@ pub static FLAGS: &[F] = &[
         a.no_sig_proxy = !on;
     })
     .under(Category::Process),
-    F::value("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
+    F::setting("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
         a.detach_keys = Some(parse_detach_keys(v)?);
         Ok(())
     })
     .under(Category::Process),
     // General.
-    F::value("name", "NAME", "Call the container so", |a, v| {
+    F::setting("name", "NAME", "Call the container so", |a, v| {
         check_container_name(v)?;
         a.options.name = Some(v.to_owned());
         Ok(())
@@ -56,7 +56,7 @@ pub static FLAGS: &[F] = &[
     F::switch("rm", "Remove the container when it ends", |a, on| {
         a.options.remove = on;
     }),
-    F::value(
+    F::setting(
         "restart",
         "POLICY",
         "When it ends: no, always, unless-stopped, on-failure[:N]",
@@ -65,7 +65,7 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     ),
-    F::value("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
+    F::setting("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
         a.options.cidfile = Some(v.into());
         Ok(())
     }),
@@ -78,7 +78,7 @@ pub static FLAGS: &[F] = &[
         a.quiet = on;
     })
     .short('q'),
-    F::value("pull", "WHEN", "Pull the image: always, missing (default) or never", |a, v| {
+    F::setting("pull", "WHEN", "Pull the image: always, missing (default) or never", |a, v| {
         a.pull = match v {
             "always" => Pull::Always,
             "missing" => Pull::Missing,
@@ -87,7 +87,7 @@ pub static FLAGS: &[F] = &[
         };
         Ok(())
     }),
-    F::value("platform", "OS/ARCH[/VARIANT]", "Pull the image for that platform", |a, v| {
+    F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for that platform", |a, v| {
         a.platform = Some(v.to_owned());
         Ok(())
     }),
@@ -112,13 +112,13 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Process),
-    F::value("workdir", "DIR", "Start in DIR of the container", |a, v| {
+    F::setting("workdir", "DIR", "Start in DIR of the container", |a, v| {
         a.options.workdir = Some(parse_workdir(v)?);
         Ok(())
     })
     .short('w')
     .under(Category::Process),
-    F::value("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
+    F::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
         a.options.user = Some(v.to_owned());
         Ok(())
     })
@@ -133,7 +133,7 @@ pub static FLAGS: &[F] = &[
         a.options.init = on;
     })
     .under(Category::Process),
-    F::value("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
+    F::setting("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
         check_signal(v)?;
         a.options.stop_signal = Some(v.to_owned());
         Ok(())
@@ -191,7 +191,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     // Network and names.
-    F::value("net", "NETWORK[,…]", "none, host, container:NAME or networks", |a, v| {
+    F::setting("net", "NETWORK[,…]", "none, host, container:NAME or networks", |a, v| {
         for network in v.split(',') {
             check_network(network)?;
             a.options.networks.push(network.to_owned());
@@ -200,13 +200,13 @@ pub static FLAGS: &[F] = &[
     })
     .also(&["--network", "-net"])
     .under(Category::Network),
-    F::value("ip", "IP", "Its address on the first network", |a, v| {
+    F::setting("ip", "IP", "Its address on the first network", |a, v| {
         a.options.addresses.push(parse_ip(v)?);
         Ok(())
     })
     .also(&["--ip6"])
     .under(Category::Network),
-    F::value("mac-address", "MAC", "Its hardware address on the first network", |a, v| {
+    F::setting("mac-address", "MAC", "Its hardware address on the first network", |a, v| {
         a.options.mac = Some(parse_mac(v)?);
         Ok(())
     })
@@ -230,7 +230,7 @@ pub static FLAGS: &[F] = &[
     })
     .short('P')
     .under(Category::Network),
-    F::value("publish-default-ip", "IP", "Where -p publishes that says no address", |a, v| {
+    F::setting("publish-default-ip", "IP", "Where -p publishes that says no address", |a, v| {
         a.options.publish_address = Some(parse_ip(v)?);
         Ok(())
     })
@@ -241,7 +241,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
-    F::value("hostname", "NAME", "Its host name (default its id)", |a, v| {
+    F::setting("hostname", "NAME", "Its host name (default its id)", |a, v| {
         check_hostname(v)?;
         a.options.hostname = Some(v.to_owned());
         Ok(())
@@ -319,14 +319,14 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
+    F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
         check_cpu_list(v)?;
         a.options.resources.cpuset_cpus = Some(v.to_owned());
         Ok(())
     })
     .also(&["-cpuset", "--cpuset"])
     .under(Category::Limits),
-    F::value("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
+    F::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
         check_cpu_list(v)?;
         a.options.resources.cpuset_mems = Some(v.to_owned());
         Ok(())
@@ -367,32 +367,37 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
+    F::setting("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
         a.options.cgroup_parent = Some(parse_cgroup_parent(v)?);
         Ok(())
     })
     .under(Category::Limits),
     // Isolation.
-    F::value("pid", "NAMESPACE", "host or container:NAME", |a, v| {
+    F::setting("pid", "NAMESPACE", "host or container:NAME", |a, v| {
         a.options.pid = parse_namespace(v)?;
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("ipc", "NAMESPACE", "host or container:NAME", |a, v| {
+    F::setting("ipc", "NAMESPACE", "host or container:NAME", |a, v| {
         // Ours can always be shared.
         a.options.ipc = parse_namespace(if v == "shareable" { "private" } else { v })?;
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("uts", "NAMESPACE", "host or container:NAME", |a, v| {
+    F::setting("uts", "NAMESPACE", "host or container:NAME", |a, v| {
         a.options.uts = parse_namespace(v)?;
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("userns", "MODE", "auto, host or UID:GID:SIZE: its root is nobody outside", |a, v| {
-        a.options.userns = parse_userns(v)?;
-        Ok(())
-    })
+    F::setting(
+        "userns",
+        "MODE",
+        "auto, host or UID:GID:SIZE: its root is nobody outside",
+        |a, v| {
+            a.options.userns = parse_userns(v)?;
+            Ok(())
+        },
+    )
     .under(Category::Isolation),
     F::switch("privileged", "All capabilities and devices: no safer than the host", |a, on| {
         a.options.privileged = on;
@@ -420,7 +425,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Isolation),
     // Logs.
-    F::value("log-driver", "DRIVER", "json-file, local (both are ours) or none", |a, v| {
+    F::setting("log-driver", "DRIVER", "json-file, local (both are ours) or none", |a, v| {
         a.options.log.disabled = match v {
             "json-file" | "local" => false,
             "none" => true,
