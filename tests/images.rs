@@ -257,6 +257,19 @@ fn an_images_defaults_are_honoured() {
 }
 
 #[test]
+fn a_stop_signal_that_does_not_exist_is_term() {
+    let host = Host::new();
+    let config = r#"{"Env":["PATH=/bin"],"StopSignal":"SIGNOSUCH"}"#;
+    let layer = base() + "; ln -s busybox bin/sleep";
+    host.mydocker(["load", "-i", &archive(&host, "odd", config, &[layer])]);
+    let script = "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
+    host.mydocker(["run", "-d", "--name", "c", "odd", "sh", "-c", script]);
+    eventually("its trap is set", || host.mydocker(["logs", "c"]).text() == "ready");
+    host.mydocker(["stop", "-t", "100", "c"]);
+    host.mydocker(["logs", "c"]).stdout("ready\nterm\n");
+}
+
+#[test]
 fn names_come_and_go() {
     let host = Host::with_busybox();
     let id = host.mydocker(["images", "-q", "--no-trunc"]).text();

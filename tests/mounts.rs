@@ -261,6 +261,12 @@ fn a_read_only_root_with_writable_holes() {
     )
     .stdout("ok\n");
     shell(&host, &["--read-only", "-w", "/made"], "pwd").exits(126);
+    // Nor to the host's disk by the files that the engine mounts.
+    for file in ["hosts", "hostname", "resolv.conf"] {
+        let script = format!("echo x >>/etc/{file}");
+        shell(&host, &["--read-only"], &script).exits(1).stderr_has("Read-only");
+        shell(&host, &[], &script);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::store::{self, Durability, Lock};
+use crate::sys::signal::Signal;
 use crate::time::Instant;
 use crate::volume;
 
@@ -183,7 +184,8 @@ impl Engine {
             stop_signal: options
                 .stop_signal
                 .clone()
-                .or_else(|| config.stop_signal.clone())
+                // An image may name a signal that does not exist: its containers must stop all the same.
+                .or_else(|| config.stop_signal.clone().filter(|name| Signal::parse(name).is_some()))
                 .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
             stop_timeout: options.stop_timeout,
             labels,

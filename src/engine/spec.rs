@@ -80,7 +80,9 @@ impl Engine {
             if !record.mounts.iter().any(|mount| mount.target == target) {
                 let source = MountSource::Bind(path);
                 let target = PathBuf::from(target);
-                let (read_only, copy_up, mapped) = (false, false, true);
+                // A read-only container must not write to the host's disk through these either. The engine
+                // writes them from outside.
+                let (read_only, copy_up, mapped) = (record.read_only, false, true);
                 mounts.push(Mount { source, target, read_only, mapped, copy_up });
             }
         }
