@@ -12,8 +12,11 @@ use super::{CANARY, attack, canary, with_attack};
 /// How often each direction is tried, while the container swaps as fast as it can.
 const ROUNDS: usize = 500;
 
+/// How many containers are made whose mount points `cp` makes, four times each.
+const MOUNT_POINTS: usize = 40;
+
 /// What may not change of the host's directory.
-fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
+pub fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
     let mut state = Vec::new();
     for path in [canary.to_owned(), canary.join("secret")] {
         let stat = fs::metadata(&path).unwrap();
@@ -119,6 +122,41 @@ fn a_mount_target_that_is_swapped_while_cp_mounts_stays_inside() {
     let dir = host.scratch();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(dir.to_str().unwrap()), "mounted on the host");
+    host.mydocker(["rm", "-f", "swapper"]);
+}
+
+/// CVE-2026-41568: `cp` on a container that never ran makes the mount points of its volumes, while
+/// another container swaps what they go through: empty files and directories came to be anywhere on
+/// the host. Guard: `beneath::make_dirs` and `make_file` resolve inside the root, in `view::bind`.
+#[test]
+fn a_mount_point_that_cp_makes_is_made_inside() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let volume = host.scratch().join("shared");
+    let source = host.scratch().join("source");
+    fs::create_dir_all(volume.join("a")).unwrap();
+    fs::create_dir_all(&source).unwrap();
+    symlink(&canary, volume.join("b")).unwrap();
+    let shared = format!("{}:/shared", volume.display());
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "swapper", "-v", &shared, "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("mounts::swap_for_ever")));
+    let payload = host.file("payload", "x");
+    let (payload, source) = (payload.to_str().unwrap(), source.display());
+    let before = state(&canary);
+    let mut made = 0;
+    for round in 0..MOUNT_POINTS {
+        let directory = format!("{source}:/shared/a/directory{round}/deep");
+        let file = format!("{payload}:/shared/a/file{round}");
+        let create = ["create", "--name", "rest", "-v", &shared, "-v", &directory, "-v", &file];
+        host.mydocker([&create[..], &["bb", "true"]].concat());
+        for _ in 0..4 {
+            made += usize::from(host.mydocker(["cp", payload, "rest:/tmp/x"]).status() == 0);
+        }
+        host.mydocker(["rm", "rest"]);
+    }
+    assert_eq!(state(&canary), before, "made on the host");
+    assert!(made > 0, "the race was never run");
     host.mydocker(["rm", "-f", "swapper"]);
 }
 

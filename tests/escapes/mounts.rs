@@ -155,6 +155,52 @@ fn a_mount_target_that_is_swapped_stays_inside() {
     assert!(!ours.contains(dir.to_str().unwrap()), "mounted on the host: {} mounts", mounts());
 }
 
+/// CVE-2026-55686: a working directory that leads through a link was made, or changed its owner, on
+/// the host. Guard: it is made from inside, after pivot_root, below a descriptor of the root.
+#[test]
+fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
+    let host = Host::with_busybox();
+    let canary = canary(&host);
+    let root_dir = root(&host, "links");
+    let up = format!("../../../../../../../..{}", canary.display());
+    symlink(&canary, root_dir.join("absolute")).unwrap();
+    symlink(&up, root_dir.join("relative")).unwrap();
+    symlink("absolute", root_dir.join("twice")).unwrap();
+    let tar = host.scratch().join("links.tar");
+    let (tar, path) = (tar.to_str().unwrap(), root_dir.to_str().unwrap());
+    let packed = std::process::Command::new("tar").args(["-C", path, "-cf", tar, "."]).status();
+    assert!(packed.unwrap().success());
+    let shared = format!("{path}:/shared");
+    host.mydocker(["import", tar, "linked"]);
+    host.mydocker(["run", "-d", "--name", "box", "linked", "/bin/busybox", "sleep", "1000"]);
+    let before = super::copies::state(&canary);
+    let changed = || super::copies::state(&canary) != before;
+    let program = ["/bin/busybox", "true"];
+    for link in ["absolute", "relative", "twice"] {
+        for cwd in [format!("/{link}"), format!("/{link}/new/deep")] {
+            let image = format!("WORKDIR {cwd}");
+            host.mydocker(["import", "-c", &image, tar, "workdir"]);
+            let volume = format!("/shared{cwd}");
+            for (command, args) in [
+                ("run", vec!["--rm", "workdir"]),
+                ("run", vec!["--rm", "-u", "1234:1234", "workdir"]),
+                ("run", vec!["--rm", "--userns", "auto", "workdir"]),
+                ("run", vec!["--rm", "-w", &cwd, "linked"]),
+                ("run", vec!["--rm", "-v", &shared, "-w", &volume, "linked"]),
+                ("run", vec!["--rm", "-w", &cwd, "--rootfs", path]),
+                ("exec", vec!["-w", &cwd, "box"]),
+                ("exec", vec!["-w", &cwd, "-u", "1234:1234", "box"]),
+            ] {
+                // A link that dangles inside is refused; what matters is where nothing was made.
+                let done = host.mydocker([&[command][..], &args, &program].concat());
+                let story = done.story();
+                assert!([0, 125, 126, 127].contains(&done.status()), "{story}");
+                assert!(!changed(), "the host's directory was changed: {story}");
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "an attack, run inside a container"]
 fn swap_for_ever() {

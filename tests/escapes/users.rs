@@ -152,6 +152,26 @@ fn a_giant_passwd_file_is_bounded() {
     }
 }
 
+/// A FIFO in the place of passwd or group held the engine until somebody wrote to it; a device did
+/// what its opening does. Guard: `user::for_each_line` opens with O_NONBLOCK, and reads only files.
+#[test]
+fn a_passwd_file_that_is_no_file_is_refused_at_once() {
+    let host = Host::with_busybox();
+    for (file, user) in [("passwd", "app"), ("passwd", "1234"), ("group", "app:staff")] {
+        for make in ["mkfifo", "mkdir", "ln -s /dev/null"] {
+            let script = format!("rm /etc/{file}; {make} /etc/{file}; echo made; sleep 1000");
+            host.mydocker(["run", "-d", "--name", "box", "bb", "sh", "-ec", &script]);
+            let made = || host.mydocker(["logs", "box"]).text() == "made";
+            super::support::eventually("it is made", made);
+            let refused = format!("/etc/{file} is not a regular file");
+            host.mydocker(["exec", "-u", user, "box", "true"]).refused(&refused);
+            host.mydocker(["commit", "box", "odd"]);
+            host.mydocker(["run", "--rm", "-u", user, "odd", "true"]).refused(&refused);
+            host.mydocker(["rm", "-f", "box"]);
+        }
+    }
+}
+
 /// CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: the engine's directories were open to walk
 /// through, so that any user of the host could run setuid programs out of images and talk to
 /// sockets. Here even the roots were made beforehand, and open. Guard: what is below is root's alone.
