@@ -87,7 +87,7 @@ pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     let Login { user, password, .. } = login.clone();
     let given = Credentials::Password { user, password };
     let access = Access { credentials: Some(given.clone()), ..access(options) };
-    let registry = crate::image::registry::open(&host, Vec::new(), &access)?;
+    let registry = crate::image::registry::open(&host, "", Vec::new(), &access)?;
     // A token that the server gave to keep is better than the password.
     let kept = registry.check_login()?.map_or(given, Credentials::Identity);
     CredentialFile::open().keep(&host, &kept)

@@ -16,6 +16,9 @@ pub const OCI_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
 /// Most images of an index.
 const MAX_IMAGES: usize = 1000;
 /// Most addresses of a foreign layer.
@@ -97,12 +100,31 @@ impl Manifest {
 
     /// The OCI document.
     pub fn to_json(&self) -> String {
+        self.to_json_of(OCI_MANIFEST)
+    }
+
+    fn to_json_of(&self, media_type: &str) -> String {
         let layers: Vec<String> = self.layers.iter().map(Descriptor::to_json).collect();
         format!(
-            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{},"layers":[{}]}}"#,
+            r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{},"layers":[{}]}}"#,
             self.config.to_json(),
             layers.join(",")
         )
+    }
+
+    /// The same as Docker's schema 2, if that has a name for each of the layers: it has none for
+    /// zstd.
+    pub fn to_docker_json(&self) -> Option<String> {
+        let mut manifest = self.clone();
+        manifest.config.media_type = DOCKER_CONFIG.to_owned();
+        for layer in &mut manifest.layers {
+            layer.media_type = match &layer.media_type {
+                kind if kind.contains("zstd") => return None,
+                kind if kind.contains("gzip") => format!("{DOCKER_LAYER}.gzip"),
+                _ => DOCKER_LAYER.to_owned(),
+            };
+        }
+        Some(manifest.to_json_of(DOCKER_MANIFEST))
     }
 }
 

@@ -77,7 +77,8 @@ impl ImageStore {
         watch: Watch<'_>,
     ) -> Result<Pulled> {
         let scope = format!("repository:{}:pull", reference.path);
-        let sources = Sources::new(&reference.host, vec![scope], &options.access, watch)?;
+        let sources =
+            Sources::new(&reference.host, &reference.path, vec![scope], &options.access, watch)?;
         let platform = options.platform.clone().unwrap_or_else(Platform::native);
         let (at, found, config) = self.look(&sources, reference, &platform)?;
         let document = format!("config of {}", reference.familiar());
@@ -120,7 +121,7 @@ impl ImageStore {
     /// The names of all tags of the repository.
     pub fn remote_tags(&self, reference: &Reference, access: &Access) -> Result<Vec<String>> {
         let scope = format!("repository:{}:pull", reference.path);
-        let endpoint = registry::open(&reference.host, vec![scope], access)?;
+        let endpoint = registry::open(&reference.host, &reference.path, vec![scope], access)?;
         let mut tags = Vec::new();
         let mut next = Some(endpoint.url(&format!("{}/tags/list", reference.path)));
         while let Some(url) = next {
@@ -328,8 +329,9 @@ fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Atte
 /// A manifest's media type and bytes, the digest checked if it was asked for by digest.
 fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<(String, Vec<u8>)> {
     let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
-    let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].join(", ");
-    let headers = [("Accept", kinds)];
+    // One line for each: old registries compare whole lines with the kind that they have.
+    let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
+    let headers = kinds.map(|kind| ("Accept", kind.to_owned()));
     let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);
     let pulling = || format!("pull {}", reference.familiar());
     let (head, bytes) = answer.map_err(|failure| failure.context(pulling))?;

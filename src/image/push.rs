@@ -5,8 +5,12 @@
 //! with it. Before that it asks whether the registry has the blob that the
 //! layer once came as, or can take it over from another of its repositories. The manifest goes
 //! last: nobody sees a name whose parts aren't there.
+//!
+//! Old or small registries refuse parts of this: a body in chunks (then the layer is compressed
+//! twice, the first time for its length), or OCI's manifest (then Docker's is sent).
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use flate2::Compression;
@@ -17,10 +21,10 @@ use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layer_tar::{Hashing, LayerTar};
 use super::manifest::{
-    Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
+    DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
 };
 use super::reference::Reference;
-use super::registry::endpoint::{Endpoint, patiently};
+use super::registry::endpoint::{Answer, Endpoint, patiently};
 use super::registry::http::{Attempt, Failure, Head, Payload};
 use super::registry::url::Url;
 use super::registry::{self, Access};
@@ -51,6 +55,8 @@ struct Target<'a> {
     /// Repositories of the same registry that may have the blobs.
     sources: &'a [String],
     watch: Watch<'a>,
+    /// Whether it refused a body in chunks.
+    wants_length: AtomicBool,
 }
 
 impl ImageStore {
@@ -82,9 +88,10 @@ impl ImageStore {
         let (outgoing, sources) = self.look_for_blobs(tars, reference)?;
         let mut scopes = vec![format!("repository:{}:pull,push", reference.path)];
         scopes.extend(sources.iter().map(|path| format!("repository:{path}:pull")));
-        let endpoint = registry::open(&reference.host, scopes, access)?;
+        let endpoint = registry::open(&reference.host, &reference.path, scopes, access)?;
         let (path, sources) = (reference.path.as_str(), sources.as_slice());
-        let target = Target { endpoint: &endpoint, path, sources, watch };
+        let wants_length = AtomicBool::new(false);
+        let target = Target { endpoint: &endpoint, path, sources, watch, wants_length };
 
         let pushed = at_once(&outgoing, |layer, _| {
             let pushed = target.push_layer(layer);
@@ -97,10 +104,7 @@ impl ImageStore {
             target.upload_bytes(&digest, &config)?;
         }
         let manifest = Manifest { config: config_blob, layers };
-        let (media_type, manifest) = self.document_of(&id, &manifest)?;
-        let url = endpoint.url(&format!("{path}/manifests/{tag}"));
-        let headers = [("Content-Type", media_type)];
-        endpoint.document("PUT", &url, &headers, Payload::Bytes(&manifest), MAX_ANSWER)?;
+        let manifest = target.push_manifest(tag, self.document_of(&id, &manifest)?, &manifest)?;
         let (digest, size) = (Digest::of(&manifest), manifest.len() as u64);
         if Digest::of(&config) == id {
             let by_digest = Reference { tag: None, digest: Some(digest), ..reference.clone() };
@@ -183,6 +187,32 @@ impl Target<'_> {
         Ok(Descriptor::new(OCI_GZIP_LAYER, digest, size))
     }
 
+    /// Gives the image its name there: by the manifest `first` (its kind and bytes), or by Docker's
+    /// if the registry refuses that one. Gives the bytes that it took.
+    fn push_manifest(
+        &self,
+        tag: &str,
+        first: (String, Vec<u8>),
+        manifest: &Manifest,
+    ) -> Attempt<Vec<u8>> {
+        let url = self.endpoint.url(&format!("{}/manifests/{tag}", self.path));
+        let put = |media_type: &str, bytes: &[u8]| {
+            let headers = [("Content-Type", media_type.to_owned())];
+            self.endpoint.document("PUT", &url, &headers, Payload::Bytes(bytes), MAX_ANSWER)
+        };
+        let (media_type, bytes) = first;
+        let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
+        // What registries answer that don't know the kind; most of them call it invalid.
+        let unknown = matches!(refusal.status, Some(400 | 404 | 405 | 406 | 415 | 422));
+        let dockers =
+            manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);
+        match dockers.map(String::into_bytes) {
+            Some(dockers) if put(DOCKER_MANIFEST, &dockers).is_ok() => Ok(dockers),
+            _ => Err(refusal),
+        }
+    }
+
+    /// Whether the registry says that it has a blob. One that won't say is sent the blob.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -190,7 +220,7 @@ impl Target<'_> {
                 self.endpoint.connector.recycle(&answer.origin, answer.body);
                 Ok(true)
             }
-            Err(failure) if failure.missing => Ok(false),
+            Err(failure) if matches!(failure.status, Some(403..=405)) => Ok(false),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -238,9 +268,45 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Sends the layer's tar compressed, as it is made; gives digest and size of what was sent.
+    /// Sends the layer's tar compressed; gives digest and size of what was sent.
     fn upload_layer(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
+        if !self.wants_length.load(Ordering::Relaxed) {
+            match self.upload_in_chunks(tar) {
+                // 411 is what it should say; others know no PATCH, or no Transfer-Encoding.
+                Err(failure) if matches!(failure.status, Some(405 | 411 | 501)) => {
+                    self.wants_length.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        let (digest, size) = write_compressed(tar, &mut io::sink())?;
+        let url = self.begin()?.and_query("digest", &digest.to_string());
+        let (answer, sent) = self.send_compressed(tar, "PUT", &url, Some(size))?;
+        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        match sent == (digest, size) {
+            true => Ok(sent),
+            false => Err(Failure::new("the layer changed while it was pushed")),
+        }
+    }
+
+    /// Sends the layer's tar as it is compressed, when its length isn't known yet.
+    fn upload_in_chunks(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         let upload = self.begin()?;
+        let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;
+        let url = self.location(&upload, &answer.head)?;
+        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        let url = url.and_query("digest", &digest.to_string());
+        self.endpoint.ask("PUT", &url, &[], Payload::Empty)?;
+        Ok((digest, size))
+    }
+
+    fn send_compressed(
+        &self,
+        tar: &LayerTar,
+        method: &'static str,
+        url: &Url,
+        size: Option<u64>,
+    ) -> Attempt<(Answer, (Digest, u64))> {
         let (sender, receiver) = sync_channel(PIECES);
         std::thread::scope(|scope| {
             let compressor = std::thread::Builder::new().name("compress".into());
@@ -252,23 +318,18 @@ impl Target<'_> {
             };
             let mut pieces = Pieces { receiver, piece: Vec::new(), used: 0, total: 0, told: &told };
             let headers = [("Content-Type", "application/octet-stream".to_owned())];
-            let sent = self.endpoint.ask("PATCH", &upload, &headers, Payload::Stream(&mut pieces));
+            let payload = Payload::Stream(&mut pieces, size);
+            let sent = self.endpoint.ask(method, url, &headers, payload);
             // Whoever still compresses must not wait for this end.
             drop(pieces);
             let compressed = compressing.join().unwrap_or_else(|_| Err(Error::new("panicked")));
             // A layer that can't be read is why the sending failed, not the other way round.
-            let answer = match (sent, compressed) {
-                (Ok(answer), Ok(compressed)) => (answer, compressed),
-                (Err(failure), Ok(_)) => return Err(failure),
-                (Err(failure), Err(error)) if is_broken_pipe(&error) => return Err(failure),
-                (_, Err(error)) => return Err(Failure::lasting(error)),
-            };
-            let (answer, (digest, size)) = answer;
-            let url = self.location(&upload, &answer.head)?;
-            self.endpoint.connector.recycle(&answer.origin, answer.body);
-            let url = url.and_query("digest", &digest.to_string());
-            self.endpoint.ask("PUT", &url, &[], Payload::Empty)?;
-            Ok((digest, size))
+            match (sent, compressed) {
+                (Ok(answer), Ok(compressed)) => Ok((answer, compressed)),
+                (Err(failure), Ok(_)) => Err(failure),
+                (Err(failure), Err(error)) if is_broken_pipe(&error) => Err(failure),
+                (_, Err(error)) => Err(Failure::lasting(error)),
+            }
         })
     }
 }
@@ -280,18 +341,20 @@ fn is_broken_pipe(error: &Error) -> bool {
 /// Writes the layer's tar through gzip into the channel.
 fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(Digest, u64)> {
     let told = sender.clone();
-    let mut hashing = Hashing::new(Sending { sender, piece: Vec::with_capacity(PIECE) });
-    let written = (|| -> Result<()> {
-        let mut encoder = GzEncoder::new(&mut hashing, Compression::default());
-        tar.write(&mut encoder)?;
-        encoder.finish()?.flush()?;
-        Ok(())
-    })();
+    let written = write_compressed(tar, &mut Sending { sender, piece: Vec::with_capacity(PIECE) });
     if let Err(error) = &written {
         // Without it the other side would take the cut for the end.
         let _ = told.send(Err(io::Error::other(error.to_string())));
     }
-    written?;
+    written
+}
+
+/// Writes the layer's tar through gzip; gives digest and size of what was written.
+fn write_compressed(tar: &LayerTar, output: &mut dyn Write) -> Result<(Digest, u64)> {
+    let mut hashing = Hashing::new(output);
+    let mut encoder = GzEncoder::new(&mut hashing, Compression::default());
+    tar.write(&mut encoder)?;
+    encoder.finish()?.flush()?;
     Ok((Digest::finish(hashing.hasher), hashing.size))
 }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::cat;
 use crate::proxy::{Fault, Proxy};
-use crate::server::{Packing, Registry, base, layer, noise, sha256, succeeds};
+use crate::server::{Packing, Registry, base, gzip, layer, noise, sha256, succeeds};
 use crate::support::{Background, Host, eventually};
 
 /// Of the file in the large layer, which hardly compresses.
@@ -215,16 +215,91 @@ fn busy_registries_are_asked_again_and_not_for_ever() {
 fn a_registry_says_how_long_to_wait() {
     let host = Host::new();
     let registry = filled(&host);
-    let proxy =
-        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
-            true => Fault::Answer(429, "Retry-After: 2\r\n".to_owned()),
-            false => Fault::None,
+    // In seconds, or by a date that counts from the registry's own.
+    for wait in [
+        "Retry-After: 2\r\n",
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:39 GMT\r\n",
+    ] {
+        let proxy = Proxy::before(&registry.address, move |asked, before| {
+            match asked.is_blob() && before == 0 {
+                true => Fault::Answer(429, wait.to_owned()),
+                false => Fault::None,
+            }
         });
+        let host = Host::new();
+        host.mydocker(["pull", &proxy.name("app:1")]);
+        let asked = proxy.asked();
+        let first = asked.iter().find(|asked| asked.is_blob()).unwrap();
+        let again = asked.iter().filter(|asked| asked.target == first.target).nth(1).unwrap();
+        assert!(again.at - first.at >= Duration::from_secs(2), "{wait}");
+    }
+}
+
+#[test]
+fn a_registry_that_compares_whole_lines_of_accept_and_compresses_manifests() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let remote = format!("docker://{}", registry.name("app:1"));
+    let inspect = ["inspect", "--raw", "--tls-verify=false", &remote];
+    let raw = Command::new("skopeo").args(inspect).output().unwrap().stdout;
+    let packed = gzip(&raw);
+    for (encoding, body, reason) in [
+        ("gzip", packed.clone(), None),
+        ("x-gzip", packed.clone(), None),
+        // Some name an encoding that they have taken away.
+        ("aws-chunked", raw.clone(), None),
+        ("br", packed.clone(), Some("an answer in the encoding 'br'")),
+        ("gzip", packed[..packed.len() / 2].to_vec(), Some("an answer in gzip that is broken")),
+        // Few bytes that stand for very many.
+        ("gzip", gzip(&vec![b' '; 64 << 20]), Some("answers with more than")),
+    ] {
+        let proxy = Proxy::before(&registry.address, move |asked, _| {
+            let kind =
+                ("accept".to_owned(), "application/vnd.oci.image.manifest.v1+json".to_owned());
+            match asked.target.contains("/manifests/") {
+                true if asked.headers.contains(&kind) => Fault::Encoded(encoding, body.clone()),
+                true => Fault::Answer(404, String::new()),
+                false => Fault::None,
+            }
+        });
+        let host = Host::new();
+        let pulled = host.mydocker(["pull", &proxy.name("app:1")]);
+        match reason {
+            Some(reason) => drop(pulled.exits(125).stderr_has(reason)),
+            None => is_whole(&host, &proxy.name("app:1")),
+        }
+    }
+}
+
+#[test]
+fn a_location_may_be_relative_untidy_and_name_a_user() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let storage = Proxy::before(&registry.address, |asked, _| {
+        // me:secret
+        match asked.header("authorization") {
+            Some("Basic bWU6c2VjcmV0") => Fault::None,
+            _ => Fault::Answer(403, String::new()),
+        }
+    });
+    let to = storage.address.clone();
+    let proxy = Proxy::before(&registry.address, move |asked, _| {
+        let digest = asked.target.rsplit('/').next().unwrap();
+        match asked.is_blob() {
+            true if asked.target.starts_with("/here/") => {
+                let there = format!("http://me:secret@{to}/a b/../v2/app/blobs/{digest}?by=a b");
+                Fault::Answer(307, format!("Location: {there}\r\n"))
+            }
+            true => Fault::Answer(307, format!("Location: ../../../here/./app/blobs/{digest}\r\n")),
+            false => Fault::None,
+        }
+    });
     host.mydocker(["pull", &proxy.name("app:1")]);
-    let asked = proxy.asked();
-    let first = asked.iter().find(|asked| asked.is_blob()).unwrap();
-    let again = asked.iter().filter(|asked| asked.target == first.target).nth(1).unwrap();
-    assert!(again.at - first.at >= Duration::from_secs(2));
+    is_whole(&host, &proxy.name("app:1"));
+    for asked in storage.asked() {
+        assert!(asked.target.starts_with("/v2/app/blobs/sha256:"), "{asked:?}");
+        assert!(asked.target.ends_with("?by=a%20b"), "{asked:?}");
+    }
 }
 
 #[test]

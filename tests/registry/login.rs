@@ -250,6 +250,37 @@ fn a_password_is_checked_kept_and_forgotten() {
 }
 
 #[test]
+fn a_password_of_a_path_goes_to_no_other() {
+    let host = Host::new();
+    let file = host.scratch().join("htpasswd");
+    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
+    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
+    let registry = Registry::start(&host, "", &more);
+    let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
+    let config = host.scratch().join("docker/config.json");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    for name in ["team/app:1", "teams/app:1"] {
+        registry.fill_with_flags(&[base()], name, &["--dest-creds", "me:secret"]);
+    }
+    let address = &proxy.address;
+    // me:wrong for the registry, me:secret for what is below team.
+    let text = format!(
+        r#"{{"auths":{{"{address}":{{"auth":"bWU6d3Jvbmc="}},
+        "{address}/team":{{"auth":"bWU6c2VjcmV0"}}}}}}"#
+    );
+    fs::write(&config, text).unwrap();
+    succeeds(&mut command(&host, &["pull", &proxy.name("team/app:1")]));
+    succeeds(&mut command(&host, &["push", &proxy.name("team/app:1")]));
+    fails(command(&host, &["pull", &proxy.name("teams/app:1")]), "wrong user or password");
+    let text = format!(r#"{{"auths":{{"{address}/team":{{"auth":"bWU6c2VjcmV0"}}}}}}"#);
+    fs::write(&config, text).unwrap();
+    let before = proxy.asked().len();
+    fails(command(&host, &["pull", &proxy.name("teams/app:1")]), "wants to know who asks");
+    let shown = |asked: &crate::proxy::Asked| asked.header("authorization").is_some();
+    assert!(!proxy.asked()[before..].iter().any(shown));
+}
+
+#[test]
 fn a_helper_keeps_the_password() {
     let host = Host::new();
     let file = host.scratch().join("htpasswd");

@@ -20,6 +20,10 @@ pub enum Fault {
     Answer(u16, String),
     /// The same, with 200, a media type and a body.
     Document(&'static str, String),
+    /// The same, with a `Content-Encoding`.
+    Encoded(&'static str, Vec<u8>),
+    /// So many bytes of the body at once, then one byte each so often.
+    Drip(usize, Duration),
 }
 
 /// A request as it came.
@@ -144,7 +148,16 @@ fn serve(
     let fault = judge(&asked, before);
     if let Fault::Answer(status, headers) = &fault {
         let head = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: 0\r\n");
-        return client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
+        client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        // A body that nobody has read would make the close a reset, which overtakes the answer.
+        client.shutdown(std::net::Shutdown::Write)?;
+        return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
+    }
+    if let Fault::Encoded(encoding, body) = &fault {
+        let head = format!("Content-Encoding: {encoding}\r\nContent-Length: {}\r\n", body.len());
+        client
+            .write_all(format!("HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n").as_bytes())?;
+        return client.write_all(body);
     }
     if let Fault::Document(media_type, body) = &fault {
         let head = format!("Content-Type: {media_type}\r\nContent-Length: {}\r\n", body.len());
@@ -167,6 +180,14 @@ fn serve(
         }
     }
     server.write_all(format!("{head}\r\n").as_bytes())?;
+    let length = asked.header("content-length").and_then(|length| length.parse().ok());
+    if let Some(length) = length {
+        std::io::copy(&mut reader.by_ref().take(length), &mut server)?;
+    } else if asked.header("transfer-encoding").is_some() {
+        // Ends when the client closes, after the answer.
+        let mut server = server.try_clone()?;
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut server));
+    }
     let mut answer = BufReader::new(server);
     let mut line = String::new();
     while line != "\r\n" {
@@ -195,7 +216,15 @@ fn serve(
             }
             std::io::copy(&mut answer, &mut client)?;
         }
-        Fault::None | Fault::Answer(..) | Fault::Document(..) => {
+        Fault::Drip(after, pause) => {
+            std::io::copy(&mut answer.by_ref().take(after as u64), &mut client)?;
+            let mut byte = [0];
+            while answer.read(&mut byte)? == 1 {
+                client.write_all(&byte)?;
+                std::thread::sleep(pause);
+            }
+        }
+        Fault::None | Fault::Answer(..) | Fault::Document(..) | Fault::Encoded(..) => {
             std::io::copy(&mut answer, &mut client)?;
         }
     }

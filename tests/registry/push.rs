@@ -3,8 +3,11 @@
 use std::process::Command;
 
 use crate::cat;
+use crate::proxy::{Asked, Fault, Proxy};
 use crate::server::{Packing, Registry, base, layer, noise, succeeds};
 use crate::support::Host;
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 #[test]
 fn what_was_pushed_is_the_same_image_for_others_and_for_us() {
@@ -146,6 +149,73 @@ fn all_tags_of_a_repository_and_of_no_other() {
         .refused(&format!("list the tags of {}: ", registry.name("other")));
     host.mydocker(["push", "-a", &names[0]]).refused("--all-tags can't go with a tag");
     host.mydocker(["push", "-a", &registry.name("none")]).refused("with any tag");
+}
+
+/// Pushes `bb` through a registry that does to each request what `judge` says, and sees that others
+/// get the same image under the digest that the push names. Gives what the registry was asked.
+fn pushed_through(judge: fn(&Asked) -> Fault) -> Vec<Asked> {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let proxy = Proxy::before(&registry.address, move |asked, _| judge(asked));
+    let name = proxy.name("me/bb:1");
+    host.mydocker(["tag", "bb", &name]);
+    let pushed = host.mydocker(["push", &name]).text();
+    let digest = &pushed[pushed.rfind("sha256:").unwrap()..][..71];
+    let other = Host::new();
+    let straight = registry.name("me/bb:1");
+    other.mydocker(["pull", &straight]).stdout_has(&format!("Digest: {digest}"));
+    let id = |host: &Host, name: &str| host.mydocker(["images", "-q", "--no-trunc", name]).text();
+    assert_eq!(id(&other, &straight), id(&host, "bb"));
+    other.mydocker(["run", "--rm", "--net", "none", &straight, "echo", "hi"]).stdout("hi\n");
+    proxy.asked()
+}
+
+#[test]
+fn a_registry_that_wants_lengths_gets_no_chunks() {
+    for status in [405, 411, 501] {
+        let asked = pushed_through(match status {
+            405 => |asked| refuse(asked.method == "PATCH", 405),
+            411 => |asked| refuse(asked.header("transfer-encoding").is_some(), 411),
+            _ => |asked| refuse(asked.header("transfer-encoding").is_some(), 501),
+        });
+        let chunked = asked.iter().filter(|asked| asked.header("transfer-encoding").is_some());
+        assert_eq!(chunked.count(), 1, "tried once");
+    }
+}
+
+#[test]
+fn a_registry_that_knows_no_oci_manifest_gets_dockers() {
+    let of_oci = |asked: &Asked| asked.header("content-type") == Some(OCI_MANIFEST);
+    let asked =
+        pushed_through(|asked| refuse(asked.header("content-type") == Some(OCI_MANIFEST), 415));
+    let put: Vec<_> = asked.iter().filter(|asked| asked.target.ends_with("/manifests/1")).collect();
+    assert_eq!(put.len(), 2);
+    assert!(of_oci(put[0]));
+    let dockers = "application/vnd.docker.distribution.manifest.v2+json";
+    assert_eq!(put[1].header("content-type"), Some(dockers));
+    // One that refuses every manifest says so in its first answer.
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let proxy = Proxy::before(&registry.address, move |asked, _| match of_oci(asked) {
+        true => Fault::Answer(422, String::new()),
+        false => refuse(asked.target.ends_with("/manifests/1"), 400),
+    });
+    host.mydocker(["tag", "bb", &proxy.name("bb:1")]);
+    host.mydocker(["push", &proxy.name("bb:1")]).exits(125).stderr_has("answers 422");
+}
+
+#[test]
+fn a_registry_that_does_not_say_what_it_has_is_sent_all() {
+    for judge in [(|asked| refuse(asked.method == "HEAD", 403)) as fn(&Asked) -> Fault, |asked| {
+        refuse(asked.method == "HEAD", 405)
+    }] {
+        let asked = pushed_through(judge);
+        assert!(asked.iter().any(|asked| asked.method == "HEAD"));
+    }
+}
+
+fn refuse(whether: bool, status: u16) -> Fault {
+    if whether { Fault::Answer(status, String::new()) } else { Fault::None }
 }
 
 #[test]

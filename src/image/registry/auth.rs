@@ -5,7 +5,7 @@ use super::base64;
 use super::connect::Connector;
 use super::credentials::Credentials;
 use super::http::{Attempt, Failure, Head, Payload};
-use super::url::{Url, percent_encode};
+use super::url::{Url, percent_decode, percent_encode};
 use crate::error::Error;
 use crate::json::{Node, parse};
 
@@ -92,6 +92,11 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
 /// The header that shows a password.
 pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
+}
+
+/// The same for `USER[:PASSWORD]` as a URL has it.
+pub fn basic_of(user: &str) -> String {
+    format!("Basic {}", base64::encode(&percent_decode(user)))
 }
 
 /// Gets a token for `scopes` from the server `realm`. With `lasting`, asks for a refresh token too.

@@ -82,8 +82,12 @@ impl Connector {
         let mut bytes = Vec::new();
         let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);
         read.map_err(|error| self.failure(origin, error))?;
+        let host = || origin.host_and_port();
+        if bytes.len() as u64 <= limit {
+            bytes = body.decode(bytes, limit + 1).context(host)?;
+        }
         if bytes.len() as u64 > limit {
-            let host = origin.host_and_port();
+            let host = host();
             return Err(Error::new(format!("{host} answers with more than {limit} bytes")).into());
         }
         self.recycle(origin, body);
@@ -172,7 +176,7 @@ impl Connector {
         stream: Box<dyn Stream>,
         origin: &Origin,
     ) -> Attempt<Box<dyn Stream>> {
-        let url = Url { origin: origin.clone(), target: origin.host_and_port() };
+        let url = Url { origin: origin.clone(), target: origin.host_and_port(), user: None };
         let authorization = proxy.authorization.clone();
         let headers: Vec<_> =
             authorization.map(|value| ("Proxy-Authorization", value)).into_iter().collect();

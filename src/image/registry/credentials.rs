@@ -2,7 +2,9 @@
 //!
 //! `credHelpers` and `credsStore` name programs `docker-credential-NAME`, found on the PATH of this
 //! host, that are asked over their standard input (docker/docker-credential-helpers); else `auths`
-//! holds `user:password` in base64. Keys that we don't know are kept as they are.
+//! holds `user:password` in base64. A key of `auths` is a registry, or a registry with a path, which
+//! holds for the repositories at and below that path alone (containers-auth.json(5)). Keys that we
+//! don't know are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -57,8 +59,8 @@ impl CredentialFile {
         }
     }
 
-    /// What to show to the registry `host`; nothing is anonymous.
-    pub fn find(&self, host: &str) -> Result<Option<Credentials>> {
+    /// What to show to the registry `host` for its repository `path`; nothing is anonymous.
+    pub fn find(&self, host: &str, path: &str) -> Result<Option<Credentials>> {
         let document = self.path.display().to_string();
         let value = self.read()?;
         let root = Node::root(&document, &value);
@@ -67,16 +69,16 @@ impl CredentialFile {
         }
         let Some(auths) = root.get("auths")? else { return Ok(None) };
         let entries = auths.fields(usize::MAX, |key, entry| {
-            Ok(if same_registry(key, host) {
-                Some((key == key_of(host), read_entry(entry)?))
-            } else {
-                None
-            })
+            let (registry, above) = parts(key);
+            if registry != host || !is_below(path, above) {
+                return Ok(None);
+            }
+            // The most specific key wins, and the registry's own before other spellings of it.
+            Ok(Some((above.len(), key == key_of(host), read_entry(entry)?)))
         })?;
-        // The registry's own key before other spellings of it.
-        let (own, others): (Vec<_>, Vec<_>) =
-            entries.into_iter().flatten().partition(|(own, _)| *own);
-        Ok(own.into_iter().chain(others).find_map(|(_, credentials)| credentials))
+        let entries = entries.into_iter().flatten();
+        let entries = entries.filter_map(|(length, own, entry)| Some(((length, own), entry?)));
+        Ok(entries.max_by_key(|(rank, _)| *rank).map(|(_, credentials)| credentials))
     }
 
     /// Keeps `credentials` for `host`; tells where.
@@ -152,14 +154,28 @@ fn key_of(host: &str) -> &str {
     if host == "docker.io" { HUB_KEY } else { host }
 }
 
-/// Whether a key of `auths` or `credHelpers` means `host`: older tools wrote it as a URL.
-fn same_registry(key: &str, host: &str) -> bool {
+/// The registry and the path that a key of `auths` means. Older tools wrote a registry as the URL of
+/// its API.
+fn parts(key: &str) -> (&str, &str) {
     let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
-    let bare = bare.split('/').next().unwrap_or_default();
-    match bare {
-        "index.docker.io" | "registry-1.docker.io" | "docker.io" => host == "docker.io",
-        other => other == host,
+    let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    let path = path.trim_end_matches('/');
+    let path = if matches!(path, "v1" | "v2") { "" } else { path };
+    match host {
+        "index.docker.io" | "registry-1.docker.io" => ("docker.io", path),
+        other => (other, path),
     }
+}
+
+/// Whether the repository `path` is `above` or below it; all are below the empty path.
+fn is_below(path: &str, above: &str) -> bool {
+    let left = path.strip_prefix(above);
+    left.is_some_and(|left| above.is_empty() || left.is_empty() || left.starts_with('/'))
+}
+
+/// Whether a key of `auths` or `credHelpers` means `host` as a whole.
+fn same_registry(key: &str, host: &str) -> bool {
+    parts(key) == (host, "")
 }
 
 /// An entry of `auths`: empty where a helper holds the secret.
@@ -277,18 +293,56 @@ mod tests {
                 "psFormat":"x","plugins":{"a":{"n":1}}}"#,
         );
         let file = CredentialFile { path: path.clone() };
-        assert!(file.find("reg.example").unwrap() == Some(password("old", "old")));
+        assert!(file.find("reg.example", "a").unwrap() == Some(password("old", "old")));
         file.keep("reg.example", &password("me", "a:b")).unwrap();
         file.keep("docker.io", &Credentials::Identity("t".into())).unwrap();
-        assert!(file.find("reg.example").unwrap() == Some(password("me", "a:b")));
-        assert!(file.find("docker.io").unwrap() == Some(Credentials::Identity("t".into())));
-        assert!(file.find("other").unwrap().is_none());
+        assert!(file.find("reg.example", "a").unwrap() == Some(password("me", "a:b")));
+        assert!(file.find("docker.io", "a").unwrap() == Some(Credentials::Identity("t".into())));
+        assert!(file.find("other", "a").unwrap().is_none());
         assert!(file.forget("reg.example").unwrap());
         assert!(!file.forget("reg.example").unwrap());
         assert_eq!(
             fs::read_to_string(path).unwrap(),
             "{\"auths\":{\"https://index.docker.io/v1/\":{\"identitytoken\":\"t\"},\"other\":{}},\
              \"plugins\":{\"a\":{\"n\":1}},\"psFormat\":\"x\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_most_specific_key_wins_and_holds_for_no_sibling() {
+        let scratch = Scratch::new("credentials-paths");
+        // user:user, team:team, app:app
+        let text = br#"{"auths":{"reg.example/team":{"auth":"dGVhbTp0ZWFt"},
+            "reg.example/team/app":{"auth":"YXBwOmFwcA=="},"docker.io/me":{"auth":"dGVhbTp0ZWFt"},
+            "https://index.docker.io/v1/":{"auth":"dXNlcjp1c2Vy"}}}"#;
+        let file = CredentialFile { path: scratch.file("config.json", text) };
+        let user = |host: &str, path: &str| match file.find(host, path).unwrap() {
+            Some(Credentials::Password { user, .. }) => user,
+            _ => String::new(),
+        };
+        for (host, path, expected) in [
+            ("reg.example", "team/app", "app"),
+            ("reg.example", "team/app/x", "app"),
+            ("reg.example", "team/application", "team"),
+            ("reg.example", "team", "team"),
+            ("reg.example", "teams", ""),
+            ("reg.example", "other", ""),
+            ("reg.example", "", ""),
+            ("docker.io", "me/app", "team"),
+            ("docker.io", "library/app", "user"),
+        ] {
+            assert_eq!(user(host, path), expected, "{host}/{path}");
+        }
+        // A login to the registry leaves the keys of its paths alone, and so does a logout.
+        file.keep("reg.example", &password("user", "user")).unwrap();
+        assert_eq!(
+            (user("reg.example", "x"), user("reg.example", "team")),
+            ("user".into(), "team".into())
+        );
+        assert!(file.forget("reg.example").unwrap());
+        assert_eq!(
+            (user("reg.example", "x"), user("reg.example", "team")),
+            ("".into(), "team".into())
         );
     }
 
@@ -302,10 +356,10 @@ mod tests {
             (r#"{"credsStore":"../x"}"#, "bad name of a credential helper"),
         ] {
             let file = CredentialFile { path: scratch.file("c.json", text.as_bytes()) };
-            let error = file.find("h").err().unwrap().to_string();
+            let error = file.find("h", "a").err().unwrap().to_string();
             assert!(error.contains(reason), "{error}");
         }
         let missing = CredentialFile { path: scratch.dir.join("none.json") };
-        assert!(missing.find("h").unwrap().is_none());
+        assert!(missing.find("h", "a").unwrap().is_none());
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::auth::{Challenge, Token, basic, fetch_token};
+use super::auth::{Challenge, Token, basic, basic_of, fetch_token};
 use super::connect::Connector;
 use super::credentials::Credentials;
 use super::http::{Attempt, Body, Failure, Head, Payload};
@@ -82,7 +82,7 @@ impl Endpoint {
             }
             match may_be.then(|| patiently(|| endpoint.ping())) {
                 Some(Ok(())) => return Ok(endpoint),
-                Some(Err(second)) if second.is_of_registry() && !first.answered => {
+                Some(Err(second)) if second.is_of_registry() && first.status.is_none() => {
                     return Err(second.error);
                 }
                 _ if first.passing => endpoint.base.origin = tls,
@@ -182,13 +182,12 @@ impl Endpoint {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = headers.to_vec();
-            if let Some(value) = authorization
-                && url.origin == self.base.origin
-            {
-                headers.push(("Authorization", value.to_owned()));
-            }
+            let own = authorization.filter(|_| url.origin == self.base.origin);
+            // A redirect may bring along the user to be at its target.
+            let value = own.map(str::to_owned).or_else(|| url.user.as_deref().map(basic_of));
+            headers.extend(value.map(|value| ("Authorization", value)));
             let (again, sent) = match &mut *payload {
-                Payload::Stream(stream) => (false, Payload::Stream(&mut **stream)),
+                Payload::Stream(stream, size) => (false, Payload::Stream(&mut **stream, *size)),
                 other => (true, other.again().unwrap_or(Payload::Empty)),
             };
             let (head, body) = self.connector.send(method, &url, &headers, sent)?;
@@ -277,7 +276,7 @@ impl Endpoint {
     fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
         let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
         let told = Error::new(format!("{} answers {}{reason}", self.host, head.status));
-        let told = Failure { answered: true, ..Failure::lasting(told) };
+        let told = Failure { status: Some(head.status), ..Failure::lasting(told) };
         match head.status {
             408 | 425 | 429 | 500.. => Failure { passing: true, after: head.retry_after(), ..told },
             404 => Failure { missing: true, ..told },

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::url::Url;
 use crate::error::{Error, Result};
+use crate::time::Instant;
 
 /// The longest status line and headers together.
 const MAX_HEAD: u64 = 64 << 10;
@@ -45,8 +46,8 @@ pub struct Failure {
     pub unreachable: bool,
     /// The other side doesn't speak TLS.
     pub plain: bool,
-    /// It is a status that says so.
-    pub answered: bool,
+    /// The status of the answer that refuses.
+    pub status: Option<u16>,
     /// What was asked for isn't there.
     pub missing: bool,
 }
@@ -60,7 +61,7 @@ impl Failure {
             after: None,
             unreachable: false,
             plain: false,
-            answered: false,
+            status: None,
             missing: false,
         }
     }
@@ -76,7 +77,7 @@ impl Failure {
 
     /// Whether it was a registry that refused, not a connection that came to nothing.
     pub fn is_of_registry(&self) -> bool {
-        self.answered || !(self.unreachable || self.passing)
+        self.status.is_some() || !(self.unreachable || self.passing)
     }
 
     /// Adds what was being done.
@@ -104,8 +105,8 @@ pub type Attempt<T> = Result<T, Failure>;
 pub enum Payload<'a> {
     Empty,
     Bytes(&'a [u8]),
-    /// Of a length that isn't known before: goes in chunks.
-    Stream(&'a mut (dyn Read + Send)),
+    /// With the length if it is known; otherwise it goes in chunks.
+    Stream(&'a mut (dyn Read + Send), Option<u64>),
     /// None; what follows the answer is another protocol.
     Tunnel,
 }
@@ -116,7 +117,7 @@ impl Payload<'_> {
         match self {
             Payload::Empty => Some(Payload::Empty),
             Payload::Bytes(bytes) => Some(Payload::Bytes(bytes)),
-            Payload::Stream(_) | Payload::Tunnel => None,
+            Payload::Stream(..) | Payload::Tunnel => None,
         }
     }
 }
@@ -152,6 +153,8 @@ pub struct Body {
     connection: Option<Connection>,
     framing: Framing,
     reusable: bool,
+    /// Of `Content-Encoding`, if it has one.
+    encoding: Option<String>,
 }
 
 impl Head {
@@ -165,9 +168,16 @@ impl Head {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// How long the other side asks to wait, if it says so in seconds.
+    /// How long the other side asks to wait: seconds, or a date (RFC 9110, 10.2.3), which counts
+    /// from the answer's own date because this machine's clock may be wrong.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.parse().ok().map(Duration::from_secs)
+        let value = self.header("retry-after")?;
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let now = self.header("date").and_then(parse_date).unwrap_or_else(Instant::now);
+        let seconds = parse_date(value)?.seconds().saturating_sub(now.seconds());
+        Some(Duration::from_secs(seconds.try_into().unwrap_or_default()))
     }
 
     fn has_token(&self, name: &str, token: &str) -> bool {
@@ -196,7 +206,19 @@ pub fn exchange(
     };
     let framing = if tunnel { Framing::Close } else { framing(method, &head)? };
     let reusable = !head.has_token("connection", "close") && framing != Framing::Close;
-    Ok((head, Body { connection: Some(connection), framing, reusable }))
+    let encoding = head.header("content-encoding").map(str::to_ascii_lowercase);
+    Ok((head, Body { connection: Some(connection), framing, reusable, encoding }))
+}
+
+/// Parses the one form of a date that may be sent: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110,
+/// 5.6.7).
+fn parse_date(text: &str) -> Option<Instant> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [_, day, month, year, time, "GMT"] = words[..] else { return None };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    Instant::parse_rfc3339(&format!("{year}-{month:02}-{day}T{time}Z"))
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -241,14 +263,22 @@ fn send(
         Payload::Tunnel => {}
         Payload::Empty => head += "Content-Length: 0\r\n",
         Payload::Bytes(bytes) => head += &format!("Content-Length: {}\r\n", bytes.len()),
-        Payload::Stream(_) => head += "Transfer-Encoding: chunked\r\n",
+        Payload::Stream(_, Some(length)) => head += &format!("Content-Length: {length}\r\n"),
+        Payload::Stream(_, None) => head += "Transfer-Encoding: chunked\r\n",
     }
     head += "\r\n";
     stream.write_all(head.as_bytes())?;
     match payload {
         Payload::Empty | Payload::Tunnel => {}
         Payload::Bytes(bytes) => stream.write_all(bytes)?,
-        Payload::Stream(body) => {
+        Payload::Stream(body, Some(length)) => {
+            let sent = copy_to(body, stream)?;
+            if sent != length {
+                let told = format!("a body of {sent} bytes that should have {length}");
+                return Err(Unsent::Source(io::Error::other(told)));
+            }
+        }
+        Payload::Stream(body, None) => {
             let mut buffer = vec![0; BUFFER];
             loop {
                 let count = body.read(&mut buffer).map_err(Unsent::Source)?;
@@ -263,6 +293,20 @@ fn send(
         }
     }
     Ok(stream.flush()?)
+}
+
+/// Sends a body as it is; gives its length.
+fn copy_to(body: &mut dyn Read, stream: &mut dyn Stream) -> Result<u64, Unsent> {
+    let mut buffer = vec![0; BUFFER];
+    let mut sent = 0;
+    loop {
+        let count = body.read(&mut buffer).map_err(Unsent::Source)?;
+        if count == 0 {
+            return Ok(sent);
+        }
+        stream.write_all(&buffer[..count])?;
+        sent += count as u64;
+    }
 }
 
 fn read_head(connection: &mut Connection) -> io::Result<Head> {
@@ -346,6 +390,31 @@ impl Body {
         let drained = io::copy(&mut self.by_ref().take(MAX_DRAIN), &mut io::sink());
         let whole = drained.is_ok() && self.framing == Framing::Ended;
         self.connection.take_if(|_| whole && self.reusable)
+    }
+
+    /// What `bytes`, the whole of this body, stand for, at most `limit` bytes. Nothing asks for an
+    /// encoding, but servers and caches answer with what they keep. Text is taken as it is: some
+    /// name an encoding that they have removed.
+    pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+        let Some(encoding) = self.encoding.as_deref() else { return Ok(bytes) };
+        let is_text = bytes.first().is_none_or(|first| matches!(first, b'{' | b'[' | b' ' | b'\n'));
+        match encoding {
+            _ if is_text => Ok(bytes),
+            "gzip" | "x-gzip" => {
+                let mut plain = Vec::new();
+                let mut decoder = flate2::read::GzDecoder::new(&bytes[..]).take(limit);
+                let broken = |error| {
+                    let told = format!("an answer in gzip that is broken: {error}");
+                    io::Error::new(io::ErrorKind::InvalidData, told)
+                };
+                decoder.read_to_end(&mut plain).map_err(broken)?;
+                Ok(plain)
+            }
+            other => {
+                let told = format!("an answer in the encoding '{}'", other.escape_debug());
+                Err(io::Error::new(io::ErrorKind::InvalidData, told))
+            }
+        }
     }
 
     /// The stream itself, once the other side agreed to carry another protocol.
@@ -478,6 +547,24 @@ mod tests {
         ] {
             assert!(body(answer).is_err(), "{answer:.60}");
         }
+    }
+
+    #[test]
+    fn a_wait_is_said_in_seconds_or_by_a_date() {
+        let wait = |headers: &str| {
+            let answer = format!("HTTP/1.1 429 X\r\n{headers}Content-Length: 0\r\n\r\n");
+            ask(&answer).unwrap().0.retry_after().map(|wait| wait.as_secs())
+        };
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        assert_eq!(wait("Retry-After: 7\r\n"), Some(7));
+        let later = format!("{date}Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n");
+        assert_eq!(wait(&later), Some(30));
+        let earlier = format!("{date}Retry-After: Sun, 06 Nov 1994 08:00:00 GMT\r\n");
+        assert_eq!(wait(&earlier), Some(0));
+        // Without a date of its own, by this machine's clock.
+        assert_eq!(wait("Retry-After: Sun, 06 Nov 1994 08:00:00 GMT\r\n"), Some(0));
+        assert_eq!(wait("Retry-After: soon\r\n"), None);
+        assert_eq!(wait("Retry-After: Sun, 06 Now 1994 08:00:00 GMT\r\n"), None);
     }
 
     #[test]

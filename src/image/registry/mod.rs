@@ -45,15 +45,17 @@ pub struct Access {
     pub credentials: Option<Credentials>,
 }
 
-/// Opens the registry `host` for `scopes`.
-pub fn open(host: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
+/// Opens the registry `host` for `scopes`, with the credentials that are kept for its repository
+/// `path` (none: for the registry).
+pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
-    open_at(&settings, host, None, scopes, access)
+    open_at(&settings, host, path, None, scopes, access)
 }
 
 fn open_at(
     settings: &Settings,
     host: &str,
+    path: &str,
     mirror: Option<&Url>,
     scopes: Vec<String>,
     access: &Access,
@@ -63,7 +65,7 @@ fn open_at(
         None => {
             let served_by = if host == "docker.io" { HUB } else { host };
             let origin = Origin::parse(true, served_by)?;
-            (Url { origin, target: "/".to_owned() }, host.to_owned())
+            (Url { origin, target: "/".to_owned(), user: None }, host.to_owned())
         }
     };
     let verified = access.tls_verify.unwrap_or_else(|| !settings.is_insecure(&name));
@@ -74,7 +76,7 @@ fn open_at(
         Connector::new(trust, Proxies::from_environment()?, settings.stall, mirror.is_none());
     // What is given on the command line is for the registry, not for its mirrors.
     let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
-        None => CredentialFile::open().find(&name)?,
+        None => CredentialFile::open().find(&name, path)?,
         given => given,
     };
     // The user's --tls-verify=true is stronger than loopback.

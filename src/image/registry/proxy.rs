@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::base64;
+use super::auth::basic_of;
 use super::url::{Origin, Url};
 use crate::error::{Result, fail};
 
@@ -111,30 +111,9 @@ impl Proxy {
         let Ok(url) = Url::parse(&format!("{scheme}://{authority}")) else {
             fail!("{name} is not the URL of a proxy");
         };
-        let authorization =
-            user.map(|user| format!("Basic {}", base64::encode(&percent_decode(user))));
+        let authorization = user.map(basic_of);
         Ok(Proxy { origin: url.origin, authorization })
     }
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (byte, escaped) {
-            (b'%', Some(escaped)) => {
-                bytes.push(escaped);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::error::Result;
 
 pub struct Sources<'a> {
     host: &'a str,
+    /// The repository's.
+    path: &'a str,
     scopes: Vec<String>,
     access: &'a Access,
     settings: Settings,
@@ -32,6 +34,7 @@ struct Source {
 impl<'a> Sources<'a> {
     pub fn new(
         host: &'a str,
+        path: &'a str,
         scopes: Vec<String>,
         access: &'a Access,
         watch: Watch<'a>,
@@ -39,7 +42,7 @@ impl<'a> Sources<'a> {
         let settings = Settings::read()?;
         let mut list = Vec::new();
         list.resize_with(settings.mirrors_of(host).len() + 1, Source::default);
-        Ok(Sources { host, scopes, access, settings, list, watch })
+        Ok(Sources { host, path, scopes, access, settings, list, watch })
     }
 
     /// The number of the registry itself, which is the last.
@@ -51,7 +54,8 @@ impl<'a> Sources<'a> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {
             let scopes = self.scopes.clone();
-            let opened = open_at(&self.settings, self.host, mirror, scopes, self.access);
+            let (host, path) = (self.host, self.path);
+            let opened = open_at(&self.settings, host, path, mirror, scopes, self.access);
             opened.map_err(|error| error.to_string())
         };
         let opened = self.list[at].opened.get_or_init(open);

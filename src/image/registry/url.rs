@@ -1,4 +1,6 @@
-//! The URLs that registries are spoken to by: `http` and `https`, no user, no fragment.
+//! The URLs of registries: `http` and `https`, without a fragment. Only a `Location` header may name
+//! a user; it may also be relative and hold what browsers and Go's programs forgive (RFC 3986,
+//! section 5.2, for `.` and `..`).
 
 use std::fmt;
 
@@ -21,6 +23,8 @@ pub struct Url {
     pub origin: Origin,
     /// Path and query; begins with `/`.
     pub target: String,
+    /// `USER[:PASSWORD]`, percent-encoded, of a redirect.
+    pub user: Option<String>,
 }
 
 impl Origin {
@@ -68,31 +72,46 @@ impl Url {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let origin = Origin::parse(tls, &rest[..end])?;
-        Ok(Url { origin, target: target(&rest[end..]) })
+        Ok(Url { origin, target: target(&rest[end..]), user: None })
     }
 
     /// The same origin, another path and query.
     pub fn with_target(&self, target: String) -> Url {
-        Url { origin: self.origin.clone(), target }
+        Url { target, ..self.clone() }
     }
 
     /// Where a `Location` header leads from here.
     pub fn join(&self, location: &str) -> Result<Url> {
-        if location.contains("://") && !location.starts_with(['/', '?']) {
-            return Url::parse(location);
-        }
+        let location = escape(location);
         let scheme = if self.origin.tls { "https" } else { "http" };
-        if location.starts_with("//") {
-            return Url::parse(&format!("{scheme}:{location}"));
-        }
-        let path = self.target.split('?').next().unwrap_or("/");
-        let base = format!("{scheme}://{}", self.origin.host_and_port());
-        match location.as_bytes().first() {
-            Some(b'/') => Url::parse(&format!("{base}{location}")),
-            Some(b'?') => Url::parse(&format!("{base}{path}{location}")),
-            _ => {
-                let above = &path[..=path.rfind('/').unwrap_or(0)];
-                Url::parse(&format!("{base}{above}{location}"))
+        let mut url = if location.starts_with("//") {
+            Url::parse_with_user(&format!("{scheme}:{location}"))?
+        } else if location.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme)) {
+            Url::parse_with_user(&location)?
+        } else {
+            let path = self.target.split('?').next().unwrap_or("/");
+            let before = match location.as_bytes().first() {
+                Some(b'/') => "",
+                Some(b'?') => path,
+                _ => &path[..=path.rfind('/').unwrap_or(0)],
+            };
+            let base = format!("{scheme}://{}", self.origin.host_and_port());
+            let url = Url::parse(&format!("{base}{before}{location}"))?;
+            Url { user: self.user.clone(), ..url }
+        };
+        url.target = without_dots(&url.target);
+        Ok(url)
+    }
+
+    /// Parses a URL that may name a user.
+    fn parse_with_user(text: &str) -> Result<Url> {
+        let start = text.find("://").map_or(0, |at| at + 3);
+        let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+        match text[start..end].rsplit_once('@') {
+            None => Url::parse(text),
+            Some((user, authority)) => {
+                let url = Url::parse(&format!("{}{authority}{}", &text[..start], &text[end..]))?;
+                Ok(Url { user: Some(user.to_owned()), ..url })
             }
         }
     }
@@ -144,6 +163,44 @@ fn target(rest: &str) -> String {
     }
 }
 
+fn is_scheme(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+/// Escapes what a URL can't hold and a server may forget to escape: spaces, and bytes beyond ASCII.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' | 0x80.. => escaped += &format!("%{byte:02X}"),
+            _ => escaped.push(char::from(byte)),
+        }
+    }
+    escaped
+}
+
+/// The target with the segments `.` and `..` of its path resolved.
+fn without_dots(target: &str) -> String {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let mut kept = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if segments.peek().is_none() {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
+}
+
 /// All but the unreserved characters (RFC 3986, 2.3) as `%XX`.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -156,6 +213,27 @@ pub fn percent_encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// The bytes that `%XX` stand for; what is no such escape stays.
+pub fn percent_decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, escaped) {
+            (b'%', Some(escaped)) => {
+                bytes.push(escaped);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    bytes
 }
 
 impl fmt::Display for Url {
@@ -179,9 +257,20 @@ mod tests {
             ("//cdn.example", "https://cdn.example/"),
             ("?y=http://z", "https://reg.example:5000/v2/a?y=http://z"),
             ("b", "https://reg.example:5000/v2/b"),
+            ("b?to=http://z", "https://reg.example:5000/v2/b?to=http://z"),
+            ("../../../up/./b?x=/../y", "https://reg.example:5000/up/b?x=/../y"),
+            ("/v2/a/..", "https://reg.example:5000/v2/"),
+            ("http://cdn.example/a/../b", "http://cdn.example/b"),
+            ("/a b/é", "https://reg.example:5000/a%20b/%C3%A9"),
+            ("", "https://reg.example:5000/v2/"),
         ] {
             assert_eq!(url.join(location).unwrap().to_string(), leads_to);
         }
+        let signed = url.join("//me:p%40ss@cdn.example/x@y?u=a@b").unwrap();
+        assert_eq!(signed.to_string(), "https://cdn.example/x@y?u=a@b");
+        assert_eq!(signed.user.as_deref(), Some("me:p%40ss"));
+        assert_eq!(signed.join("next").unwrap().user, signed.user);
+        assert_eq!(signed.join("http://other.example/").unwrap().user, None);
         assert_eq!(url.and_query("digest", "sha256:0").target, "/v2/a?x=1&digest=sha256%3A0");
         let six = Url::parse("http://[::1]:80/").unwrap();
         assert_eq!((six.to_string(), six.origin.is_loopback()), ("http://[::1]/".into(), true));
