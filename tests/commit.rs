@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use support::{Host, MYDOCKER};
@@ -116,6 +117,23 @@ fn a_killed_commit_leaves_the_container_running() {
         let now = || host.mydocker(["exec", "busy", "cat", "/now"]).text();
         let before = now();
         support::eventually("it goes on", || now() != before);
+    }
+}
+
+/// What they hold may be secret, whatever the caller's umask and whatever file they replace.
+#[test]
+fn an_archive_is_readable_by_its_owner_alone() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    let archive = host.file("a.tar", "of everybody");
+    let path = archive.to_str().unwrap();
+    for args in
+        [["save", "-o", path, "bb"], ["export", "-o", path, "c"], ["commit", "-o", path, "c"]]
+    {
+        std::fs::set_permissions(&archive, std::fs::Permissions::from_mode(0o644)).unwrap();
+        host.mydocker(args);
+        let mode = std::fs::metadata(&archive).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{args:?}");
     }
 }
 

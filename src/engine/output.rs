@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
@@ -35,7 +36,8 @@ impl Output {
         // Where others can write too, as in /tmp, one of them may have laid a link under that name.
         // What is there now is theirs, or of a process that was killed.
         let _ = std::fs::remove_file(&temporary);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
+        // An image or a container may hold secrets: the archive is its owner's alone.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = Waiting(file.context(context)?.into());
         Ok(Output::new(file, Some((temporary, path.to_owned()))))
     }

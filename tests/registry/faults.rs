@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cat;
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Asked, Fault, Proxy};
 use crate::server::{Packing, Registry, base, gzip, layer, noise, sha256, succeeds};
 use crate::support::{Background, Host, eventually};
 
@@ -191,6 +191,37 @@ fn a_stalled_download_is_begun_again() {
     pull.env("MYDOCKER_CONFIG_DIR", &settings);
     drop(Background::spawn(pull).wait().exits(0));
     is_whole(&host, &proxy.name("app:1"));
+}
+
+/// A byte now and then is no progress: the pull gives up, and no other pull of the blob waits for
+/// longer than that.
+#[test]
+fn a_registry_that_drips_is_given_up() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let settings = host.scratch().join("settings");
+    fs::create_dir_all(&settings).unwrap();
+    fs::write(settings.join("registries.json"), r#"{"stall_seconds":1}"#).unwrap();
+    let pull = |name: &str| {
+        let mut pull = host.command(["pull", name]);
+        pull.env("MYDOCKER_CONFIG_DIR", &settings);
+        Background::spawn(pull)
+    };
+    let drip = |whether: fn(&Asked) -> bool| {
+        Proxy::before(&registry.address, move |asked, _| match whether(asked) {
+            true => Fault::Drip(100, Duration::from_millis(100)),
+            false => Fault::None,
+        })
+    };
+    let is_layer = |asked: &Asked| asked.header("accept-encoding").is_some();
+    let (layers, manifests) = (drip(is_layer), drip(|asked| asked.target.contains("/manifests/")));
+    let [slow, slower] = [pull(&layers.name("app:1")), pull(&manifests.name("app:1"))];
+    eventually("a layer is being downloaded", || layers.asked().iter().any(is_layer));
+    drop(pull(&registry.name("app:1")).wait().exits(0));
+    is_whole(&host, &registry.name("app:1"));
+    drop(slower.wait().exits(125).stderr_has("sent less than 500 bytes a second for 1 s"));
+    // This one may have found the layers that the other pull brought.
+    slow.wait().status();
 }
 
 #[test]

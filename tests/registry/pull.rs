@@ -498,7 +498,9 @@ fn a_mirror_that_never_answers_is_waited_for_once() {
     let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
     let told = String::from_utf8(pull.stderr).unwrap();
     assert!(pull.status.success(), "{told}");
-    let why = format!("the mirror {mirror} is left out: nothing came from {mirror} for 1 s");
+    let why = format!(
+        "the mirror {mirror} is left out: {mirror} sent less than 500 bytes a second for 1 s"
+    );
     assert!(told.contains(&why), "{told}");
     assert_eq!(came.lock().unwrap().len(), 1);
     cat(&host, &registry.name("app:1"), "/v").stdout("registry");

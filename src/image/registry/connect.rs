@@ -1,9 +1,9 @@
 //! Connections to registries: straight or through a proxy, plain or TLS, kept for the next request.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::http::{
     Attempt, Body, Connection, Failure, Head, Payload, Request, Stream, connection, exchange,
@@ -16,14 +16,65 @@ use crate::error::{Context, Error};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
+/// Bytes a second that must come on average over each `stall` that is waited for an answer. A slow
+/// mobile line that several layers share gives each as much.
+const LEAST_RATE: u64 = 500;
 /// Most connections kept; more than the layers that are downloaded at once.
 const MAX_IDLE: usize = 8;
+
+/// A stream that fails when the other side sends too little in too long, a byte at a time or none.
+/// Only time spent waiting counts: a slow disk on this side is no fault of the other.
+struct Paced {
+    stream: TcpStream,
+    stall: Duration,
+    /// How long reads waited in this turn, and what they got.
+    waited: Duration,
+    received: u64,
+}
+
+impl Paced {
+    fn new(stream: TcpStream, stall: Duration) -> Paced {
+        Paced { stream, stall, waited: Duration::ZERO, received: 0 }
+    }
+
+    fn begin_turn(&mut self) {
+        (self.waited, self.received) = (Duration::ZERO, 0);
+    }
+}
+
+impl Read for Paced {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let count = self.stream.read(buffer)?;
+        self.waited += begun.elapsed();
+        self.received += count as u64;
+        if self.waited >= self.stall {
+            if self.received < LEAST_RATE * self.stall.as_secs() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.begin_turn();
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Paced {
+    /// Something new is asked: many short answers in a row are no slow one.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begin_turn();
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
 
 /// Sends requests to any origin.
 pub struct Connector {
     trust: Trust,
     proxies: Proxies,
-    /// How long a read or write may stand still.
+    /// How long a read or write may stand still, or reads come to less than `LEAST_RATE`.
     stall: Duration,
     /// Whether to ask again after that. Not if somebody else can be asked: it took long enough.
     again: bool,
@@ -118,7 +169,8 @@ impl Connector {
         let host = origin.host_and_port();
         let told = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                let told = format!("nothing came from {host} for {} s", self.stall.as_secs());
+                let (least, seconds) = (LEAST_RATE, self.stall.as_secs());
+                let told = format!("{host} sent less than {least} bytes a second for {seconds} s");
                 return Failure { passing: self.again, ..Failure::new(told) };
             }
             io::ErrorKind::UnexpectedEof => Error::new(format!("the connection to {host} was cut")),
@@ -162,7 +214,7 @@ impl Connector {
                 Ok(stream)
             });
             match dialled.context(|| format!("connect to {host}")) {
-                Ok(stream) => return Ok(Box::new(stream)),
+                Ok(stream) => return Ok(Box::new(Paced::new(stream, self.stall))),
                 Err(error) => last = error,
             }
         }

@@ -29,7 +29,7 @@ const MAX_STALL_SECONDS: u64 = 3600;
 pub struct Settings {
     mirrors: Vec<(String, Vec<Url>)>,
     insecure: Vec<String>,
-    /// How long a connection may stand still.
+    /// How long a connection may stand still, or nearly so.
     pub stall: Duration,
     /// `certs.d` directories.
     pub certs: Vec<PathBuf>,
