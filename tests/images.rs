@@ -270,6 +270,43 @@ fn a_stop_signal_that_does_not_exist_is_term() {
 }
 
 #[test]
+fn an_image_with_tens_of_thousands_of_variables() {
+    let host = Host::new();
+    let variables: Vec<String> = (0..65_535).map(|at| format!("\"V{at}={at}\"")).collect();
+    let config = format!(r#"{{"Env":["PATH=/bin",{}]}}"#, variables.join(","));
+    let layer = base() + "; ln -s busybox bin/env";
+    host.mydocker(["load", "-i", &archive(&host, "many", &config, &[layer])]);
+    let run = ["run", "--rm", "-e", "V7=seven", "-e", "V65534=last", "many", "env"];
+    let printed = host.mydocker(run).text();
+    assert_eq!(printed.lines().filter(|line| line.starts_with('V')).count(), 65_535);
+    for line in ["V7=seven", "V8=8", "V65534=last"] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}");
+    }
+}
+
+/// A container whose record could not be read again is not made.
+#[test]
+fn an_image_with_more_labels_than_a_record_holds() {
+    let host = Host::new();
+    let long = "x".repeat(64 << 10);
+    let labels: Vec<String> = (0..127).map(|at| format!("\"l{at}\":\"{long}\"")).collect();
+    let config = format!(r#"{{"Env":["PATH=/bin"],"Labels":{{{}}}}}"#, labels.join(","));
+    host.mydocker(["load", "-i", &archive(&host, "labels", &config, &[base()])]);
+    let more = format!("more={long}");
+    for command in ["run", "create"] {
+        let line = [command, "--name", "c", "-l", &more, "-l", &more.replace('=', "2="), "labels"];
+        host.mydocker(line.iter().chain(&["sh", "-c", "true"])).refused("labels, variables");
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+    host.mydocker(["system", "check"]).stdout("");
+    // One that fits can be read by every command.
+    host.mydocker(["run", "-d", "--name", "c", "labels", "sh", "-c", "echo said; read x"]);
+    host.mydocker(["wait", "c"]);
+    host.mydocker(["logs", "c"]).stdout("said\n");
+    host.mydocker(["rm", "c"]);
+}
+
+#[test]
 fn names_come_and_go() {
     let host = Host::with_busybox();
     let id = host.mydocker(["images", "-q", "--no-trunc"]).text();

@@ -161,7 +161,9 @@ impl Record {
 
     pub fn write(&self, roots: &Roots) -> Result<()> {
         let files = Files::new(roots, &self.id);
-        store::replace_json(&files.config(), self, self.durability())
+        store::replace_json(&files.config(), self, self.durability()).context(|| {
+            format!("keep the labels, variables and other facts of container {}", self.name)
+        })
     }
 
     pub fn read(roots: &Roots, id: &str) -> Result<Record> {

@@ -5,6 +5,8 @@
 //! config.json, what is there is a name and a lease that the next taker takes over and a directory
 //! that `system check` sweeps; after it, the container is there.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -498,12 +500,22 @@ fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<Strin
 
 /// The image's, then ours, then the user's; of two with one name the later counts.
 fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
-    let mut env: Vec<String> = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    let mut defaults = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if options.tty {
-        env.push("TERM=xterm".to_owned());
+        defaults.push("TERM=xterm".to_owned());
     }
-    for pair in config.env.iter().chain(&options.env) {
-        set_env(&mut env, pair);
+    let mut env: Vec<String> = Vec::with_capacity(defaults.len() + config.env.len());
+    // An image may have tens of thousands of variables: each finds its place without a search.
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for pair in defaults.iter().chain(&config.env).chain(&options.env) {
+        match places.entry(name(pair)) {
+            Entry::Occupied(place) => env[*place.get()] = pair.clone(),
+            Entry::Vacant(place) => {
+                place.insert(env.len());
+                env.push(pair.clone());
+            }
+        }
     }
     env
 }

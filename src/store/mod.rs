@@ -35,7 +35,7 @@ pub enum Durability {
     Lazy,
 }
 
-/// The longest state file that is read; ours stay far below it, a foreign one is refused.
+/// The longest state file: none that is longer is written, so that none is ever too long to read.
 const MAX_STATE_FILE: u64 = 8 << 20;
 
 /// Replaces `path` with `bytes`, mode 0600. If this dies midway the old content stands and at most
@@ -67,9 +67,17 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
     Ok(())
 }
 
-/// Replaces `path` with the JSON of `value`.
+/// Replaces `path` with the JSON of `value`, unless that is longer than `read_json` takes.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
-    replace(path, miniserde::json::to_string(value).as_bytes(), durability)
+    let text = miniserde::json::to_string(value);
+    if text.len() as u64 > MAX_STATE_FILE {
+        return Err(Error::new(format!(
+            "{} would have {} bytes, more than the {MAX_STATE_FILE} of a state file",
+            path.display(),
+            text.len()
+        )));
+    }
+    replace(path, text.as_bytes(), durability)
 }
 
 /// Reads a JSON state file; `None` if it isn't there. A file that is empty, truncated or not ours
