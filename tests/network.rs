@@ -141,6 +141,65 @@ fn names_follow_starts_restarts_and_renames() {
     assert!(!finds("c"));
 }
 
+#[test]
+fn a_joined_network_ends_with_the_container_that_it_was_made_for() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    let hosts_ends = || {
+        let links = host.machine().run(Side::Here, &["ip", "-br", "link"]);
+        links.lines().filter(|line| line.starts_with("mdv")).count()
+    };
+    let links_of = |name: &str| host.mydocker(["exec", name, "ls", "/sys/class/net"]).text();
+    host.idle("base", &["--net", "n"]);
+    host.idle("dep", &["--net", "container:base"]);
+    assert_eq!((hosts_ends(), links_of("dep").as_str()), (1, "eth0\nlo"));
+    host.mydocker(["restart", "-t0", "base"]);
+    assert_eq!((hosts_ends(), links_of("dep").as_str()), (1, "lo"));
+    host.mydocker(["restart", "-t0", "dep"]);
+    assert_eq!(links_of("dep"), "eth0\nlo");
+    host.mydocker(["stop", "-t0", "base"]);
+    assert_eq!((hosts_ends(), links_of("dep").as_str()), (0, "lo"));
+    host.mydocker(["start", "base"]);
+    host.mydocker(["restart", "-t0", "dep"]);
+    // Whoever looks next takes back what a killed monitor left.
+    host.kill(host.monitor("base"));
+    host.mydocker(["ps"]);
+    assert_eq!((hosts_ends(), links_of("dep").as_str()), (0, "lo"));
+    host.mydocker(["restart", "-t0", "dep"]).exits(1).stderr_has("base").stderr_has("not running");
+    host.mydocker(["rm", "base"]);
+    let id = host.inspect("dep", "{{.HostConfig.NetworkMode}}").replace("container:", "");
+    let gone =
+        format!("container {}, whose network namespace is to be joined, was removed", &id[..12]);
+    host.mydocker(["start", "dep"]).exits(1).stderr_has(&gone);
+    host.mydocker(["restart", "dep"]).exits(1).stderr_has(&gone);
+}
+
+#[test]
+fn a_network_namespace_that_another_program_holds_answers_no_more() {
+    let host = Host::on_machine();
+    host.idle("a", &[]);
+    let was = address(&host, "a");
+    let namespace = format!("--net=/proc/{}/ns/net", host.pid("a"));
+    host.machine().start(Side::Here, &["nsenter", &namespace, "sleep", "100000"]);
+    let holds = || {
+        let mut programs = std::fs::read_dir("/proc").unwrap().flatten();
+        let own = std::fs::read_link(namespace.trim_start_matches("--net=")).unwrap();
+        programs.any(|program| {
+            let is_sleep = std::fs::read(program.path().join("cmdline"))
+                .is_ok_and(|line| line == b"sleep\0100000\0");
+            is_sleep
+                && std::fs::read_link(program.path().join("ns/net")).is_ok_and(|net| net == own)
+                && std::fs::read_link(program.path().join("root")).is_ok_and(|root| root == *"/")
+        })
+    };
+    eventually("it is inside", holds);
+    assert!(host.machine().pings(Side::Here, &was));
+    host.mydocker(["stop", "-t0", "a"]);
+    let ping = ["ping", "-c1", "-W1", &was];
+    assert!(!host.machine().succeeds(Side::Here, &ping));
+    host.machine().stop();
+}
+
 by_each_firewall!(networks_are_walled_off_from_each_other);
 
 fn networks_are_walled_off_from_each_other(host: Host) {

@@ -1,10 +1,15 @@
 //! Which namespaces a container is to have, with those of other containers that it joins
-//! (`--network container:NAME` and its kin). They are looked for at every start, also at one by the
-//! restart policy: the other container may have begun anew in between.
+//! (`--network container:NAME` and its kin). They are looked up at every start, also at one by the
+//! restart policy: the other container may have started again in between.
+//!
+//! As in Docker, a container whose network another one has joined takes its links along when it ends.
+//! The one that joins leaves a mark for that in the other's run directory.
 
-use super::record::Record;
+use std::fs::File;
+
+use super::record::{Files, Record, short};
 use super::state;
-use crate::error::{Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::Roots;
 
@@ -12,18 +17,28 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.pid)?;
     let ipc = namespace(roots, "IPC", &record.ipc)?;
     let uts = namespace(roots, "UTS", &record.uts)?;
-    let network = namespace(roots, "network", &record.network)?;
+    let network = namespace(roots, NETWORK, &record.network)?;
     // All are of containers with the same IDs.
     let other = [network, pid, ipc, uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(Namespace::Private);
     Ok(Namespaces { pid, ipc, uts, network, user })
 }
 
+const NETWORK: &str = "network";
+
 fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
     match (mode, mode.strip_prefix("container:")) {
         ("host", _) => Ok(Namespace::Host),
         (_, None) => Ok(Namespace::Private),
         (_, Some(id)) => {
+            let files = Files::new(roots, id);
+            if !files.dir.exists() {
+                fail!(
+                    "container {}, whose {kind} namespace is to be joined, was removed; make this \
+                     container again with another one",
+                    short(id)
+                );
+            }
             let other = Record::read(roots, id)?;
             let Some(state) = state::running(roots, id)? else {
                 fail!(
@@ -31,6 +46,12 @@ fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
                     other.name
                 );
             };
+            if kind == NETWORK {
+                // Before the namespace is opened: if the other container ends first, its process is
+                // gone and opening fails; if it ends later, it finds the mark.
+                let mark = roots.network_joined_mark(id);
+                File::create(&mark).context(|| format!("make {}", mark.display()))?;
+            }
             Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
         }
     }

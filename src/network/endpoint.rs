@@ -128,11 +128,14 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
     }
 }
 
-/// Silences the host's end; the kernel removes the pair with the container's namespace. To wait for
-/// that (20 ms on a kernel that waits for an RCU grace period) would cost more than all the rest.
+/// Silences the host's end: nothing that still lives in the container's namespace, and not the
+/// namespace itself, answers for an address that is given to another container. The kernel removes
+/// the pair with the namespace. To wait for that (20 ms on a kernel that waits for an RCU grace
+/// period) would cost more than all the rest.
 pub fn silence(host: &mut Socket, name: &str) -> Result<()> {
+    guard::close(host, name)?;
     let mut batch = Batch::default();
-    link::disable_port(&mut batch, name);
+    link::flush_port(&mut batch, name);
     match host.send(batch) {
         Err(error) if matches!(error.errno(), Some(Errno::NODEV | Errno::OPNOTSUPP)) => Ok(()),
         result => result,

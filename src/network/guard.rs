@@ -50,7 +50,9 @@ const NETWORK_HEADER: u32 = 0xfff0_0000;
 const DESTINATION: u32 = 16;
 
 /// struct sock_filter: operation, steps to skip if true, if false, operand.
-const PROGRAM: [(u16, u8, u8, u32); 8] = [
+type Instruction = (u16, u8, u8, u32);
+
+const PROGRAM: [Instruction; 8] = [
     (LOAD_HALF, 0, 0, PROTOCOL),
     (JUMP_IF_EQUAL, 2, 0, ETH_P_IP),
     // The kernel takes off any number of tags of VLAN 0, but shows this program only what follows
@@ -66,12 +68,21 @@ const PROGRAM: [(u16, u8, u8, u32); 8] = [
 /// Puts the filter on the host's end `name`, again if it is there. False if the kernel has no such
 /// filters. A link that is gone needs none.
 pub fn set(host: &mut Socket, name: &str) -> Result<bool> {
+    put(host, name, &PROGRAM)
+}
+
+/// Lets nothing pass any more. A kernel without such filters does nothing.
+pub fn close(host: &mut Socket, name: &str) -> Result<()> {
+    put(host, name, &[(RETURN, 0, 0, TC_ACT_SHOT)]).map(drop)
+}
+
+fn put(host: &mut Socket, name: &str, program: &[Instruction]) -> Result<bool> {
     let Some(link) = link::find(host, name)? else { return Ok(true) };
     let mut batch = Batch::default();
     let header = header(link.index, TC_H_INGRESS, 0);
     batch.begin(RTM_NEWQDISC, CREATE | REPLACE, &header, format!("prepare {name} for a filter"));
     batch.text(TCA_KIND, "ingress");
-    put_filter(&mut batch, link.index, name);
+    put_filter(&mut batch, link.index, name, program);
     match host.send(batch) {
         Ok(()) => Ok(true),
         Err(error) => match error.errno() {
@@ -82,7 +93,7 @@ pub fn set(host: &mut Socket, name: &str) -> Result<bool> {
     }
 }
 
-fn put_filter(batch: &mut Batch, index: u32, name: &str) {
+fn put_filter(batch: &mut Batch, index: u32, name: &str, program: &[Instruction]) {
     let info = 1 << 16 | u32::from(ETH_P_ALL.to_be());
     let mut header = header(index, INGRESS_HANDLE, info);
     // One that is there is replaced.
@@ -90,14 +101,14 @@ fn put_filter(batch: &mut Batch, index: u32, name: &str) {
     batch.begin(RTM_NEWTFILTER, CREATE | REPLACE, &header, format!("put a filter on {name}"));
     batch.text(TCA_KIND, "bpf");
     batch.nest(TCA_OPTIONS, |batch| {
-        let mut program = Vec::with_capacity(PROGRAM.len() * 8);
-        for (operation, if_true, if_false, operand) in PROGRAM {
-            program.extend_from_slice(&operation.to_ne_bytes());
-            program.extend_from_slice(&[if_true, if_false]);
-            program.extend_from_slice(&operand.to_ne_bytes());
+        let mut bytes = Vec::with_capacity(program.len() * 8);
+        for (operation, if_true, if_false, operand) in program {
+            bytes.extend_from_slice(&operation.to_ne_bytes());
+            bytes.extend_from_slice(&[*if_true, *if_false]);
+            bytes.extend_from_slice(&operand.to_ne_bytes());
         }
-        batch.attribute(TCA_BPF_OPS_LEN, &(PROGRAM.len() as u16).to_ne_bytes());
-        batch.attribute(TCA_BPF_OPS, &program);
+        batch.attribute(TCA_BPF_OPS_LEN, &(program.len() as u16).to_ne_bytes());
+        batch.attribute(TCA_BPF_OPS, &bytes);
         batch.attribute(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
     });
 }

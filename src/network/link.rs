@@ -30,15 +30,13 @@ numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEW
 numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
 numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
 numbers!(u16, linux_raw_sys::netlink: IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA);
-numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH);
+numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH);
 numbers!(u16, linux_raw_sys::netlink: IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS);
 numbers!(u8, linux_raw_sys::netlink::rt_class_t: RT_TABLE_MAIN, RT_TABLE_LOCAL);
 numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
-/// linux/if_bridge.h, which linux-raw-sys leaves out.
-const BR_STATE_DISABLED: u8 = 0;
-/// linux/veth.h, likewise.
+/// linux/veth.h, which linux-raw-sys leaves out.
 const VETH_INFO_PEER: u16 = 1;
 /// Where attributes begin behind the header of a link, an address, a route.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
@@ -171,12 +169,10 @@ pub fn add_port(batch: &mut Batch, name: &str, bridge: u32) {
     change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_MODE, &[1]));
 }
 
-/// Silences a port that is about to go, and makes the bridge forget whom it saw there.
-pub fn disable_port(batch: &mut Batch, name: &str) {
-    change_port(batch, name, |batch| {
-        batch.attribute(IFLA_BRPORT_STATE, &[BR_STATE_DISABLED]);
-        batch.attribute(IFLA_BRPORT_FLUSH, &[]);
-    });
+/// Makes the bridge forget the hardware addresses that it saw at a port. To disable the port as well
+/// is of no use: the kernel enables it again within the same call, as the link is up.
+pub fn flush_port(batch: &mut Batch, name: &str) {
+    change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_FLUSH, &[]));
 }
 
 fn change_port(batch: &mut Batch, name: &str, change: impl FnOnce(&mut Batch)) {

@@ -255,12 +255,22 @@ pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
     }
     let mut first = close_ports(roots, id, &wiring);
     let mut host = Socket::route()?;
+    // The namespace lives on with the container that joined it, so the links must be removed here.
+    let mark = roots.network_joined_mark(id);
+    let is_joined = mark.exists();
     for endpoint in &wiring.endpoints {
-        let silenced = endpoint::silence(&mut host, &endpoint.link);
+        let cut_off = match is_joined {
+            true => link::delete(&mut host, &endpoint.link),
+            false => endpoint::silence(&mut host, &endpoint.link),
+        };
         let left = leave(roots, id, endpoint);
-        first = first.and(silenced).and(left);
+        first = first.and(cut_off).and(left);
     }
-    first.and_then(|()| store::remove_file(&path(roots, id)))
+    first?;
+    if is_joined {
+        store::remove_file(&mark)?;
+    }
+    store::remove_file(&path(roots, id))
 }
 
 /// Takes the rules of the container's ports away, and strikes the ports from its wiring.

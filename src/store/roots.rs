@@ -69,6 +69,11 @@ impl Roots {
         self.run.join(id)
     }
 
+    /// Says that another container has joined the network of container `id`.
+    pub fn network_joined_mark(&self, id: &str) -> PathBuf {
+        self.run_dir(id).join("network-joined")
+    }
+
     /// Makes both roots if they aren't there. Gives what the user should know of the file system
     /// below them: once, since a root is only made once, and one in memory once each boot.
     pub fn prepare(&self) -> Result<Option<String>> {
