@@ -316,6 +316,14 @@ fn ranges_any_port_and_all_exposed(host: Host) {
     host.web("any", &["-P", "--expose", "80"], "any");
     let any = host.mydocker(["port", "any", "80"]).text();
     host.answers(Side::Outside, &any.replace("0.0.0.0", MACHINE), "any");
+    host.web("random", &["-p", "127.0.0.1:0:80/TCP", "-p", "0:81/UDP"], "random");
+    let random = host.mydocker(["port", "random", "80/TCP"]).text();
+    assert!(random.starts_with("127.0.0.1:") && !random.ends_with(":0"), "{random}");
+    host.answers(Side::Here, &random, "random");
+    host.mydocker(["port", "random", "81/udp"]).stdout_has("0.0.0.0:");
+    host.mydocker(["run", "--rm", "-p", "80:80/sctp", "bb", "true"])
+        .exits(125)
+        .stderr_has("a port of protocol sctp can't be published; known: tcp udp");
     host.web("bound", &["-p", "8888:80", "--publish-default-ip", "127.0.0.1"], "bound");
     host.answers(Side::Here, "127.0.0.1:8888", "bound");
     assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8888")).is_none());

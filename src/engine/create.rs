@@ -147,8 +147,14 @@ impl Engine {
         }
         let (network, networks) = self.networks(options)?;
         let exposed = exposed(options, config);
+        let joined = network.strip_prefix("container:");
         let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
             (Some(_), true) => fail!("--hostname can't be set with --uts host"),
+            (Some(_), _) if joined.is_some() => fail!(
+                "--hostname can't be set with --network container:NAME: that container's is used"
+            ),
+            // The hosts file is the other container's, too.
+            (None, false) if let Some(other) = joined => Record::read(&self.roots, other)?.hostname,
             (Some(hostname), _) => hostname.clone(),
             (None, false) if network != "host" => short(&id).to_owned(),
             (None, _) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -454,9 +460,13 @@ fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
 
 /// The image's ports and `--expose`.
 fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
-    let mut exposed = config.exposed_ports.clone();
-    exposed
-        .extend(options.expose.iter().filter(|port| !config.exposed_ports.contains(port)).cloned());
+    let mut exposed: Vec<String> = Vec::new();
+    for port in config.exposed_ports.iter().chain(&options.expose) {
+        let port = port.to_ascii_lowercase();
+        if !exposed.contains(&port) {
+            exposed.push(port);
+        }
+    }
     exposed
 }
 

@@ -74,8 +74,9 @@ impl Engine {
             return wiring.ports.iter().map(line).collect();
         };
         let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let wanted =
-            |map: &&PortMap| map.container_port.to_string() == number && map.protocol == protocol;
+        let wanted = |map: &&PortMap| {
+            map.container_port.to_string() == number && map.protocol.eq_ignore_ascii_case(protocol)
+        };
         let found: Result<Vec<String>> = wiring
             .ports
             .iter()

@@ -33,9 +33,10 @@ pub enum Protocol {
 
 impl Protocol {
     fn parse(text: &str) -> Result<Protocol> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "tcp" => Ok(Protocol::Tcp),
             "udp" => Ok(Protocol::Udp),
+            "sctp" => fail!("a port of protocol sctp can't be published; known: tcp udp"),
             _ => fail!("unknown protocol '{text}'; known: tcp udp"),
         }
     }
@@ -116,7 +117,8 @@ impl Publish {
             Some(address) => Some(address.parse().map_err(|_| bad())?),
         };
         let (host, container) = match rest.split_once(':') {
-            Some(("", container)) => (None, container),
+            // As in Docker, port 0 is any that is free.
+            Some(("" | "0", container)) => (None, container),
             Some((host, container)) => (Some(Range::parse(host)?), container),
             None => (None, rest),
         };
@@ -415,6 +417,10 @@ mod tests {
             ("8000-8002:80-82", "8000-8002:80-82/tcp"),
             ("8000-8010:80", "8000-8010:80/tcp"),
             (":80", "80/tcp"),
+            ("0:80", "80/tcp"),
+            ("127.0.0.1:0:80", "127.0.0.1::80/tcp"),
+            ("80/TCP", "80/tcp"),
+            ("8080:80/Udp", "8080:80/udp"),
         ] {
             let publish = Publish::parse(text).unwrap();
             assert_eq!(publish.to_string(), canonical, "{text}");
@@ -430,6 +436,9 @@ mod tests {
             "0",
             "65536",
             "80/sctp",
+            "80/SCTP",
+            "80:0",
+            "0-1:80-81",
             "80:",
             "1:2:3:4",
             "300.1.1.1:80:80",
