@@ -67,6 +67,113 @@ fn subnets_that_are_taken_are_refused_by_name() {
 }
 
 #[test]
+fn routes_of_a_vpn_leave_subnets_free() {
+    let host = Host::on_machine();
+    let route = |to: &str| {
+        drop(host.machine().run(Side::Here, &["ip", "route", "add", to, "via", OUTSIDE]));
+    };
+    route("0.0.0.0/1");
+    route("128.0.0.0/1");
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "given"]);
+    host.mydocker(["network", "create", "chosen"]);
+    host.mydocker(["network", "rm", "chosen"]);
+    route("10.0.0.0/8");
+    route("172.16.0.0/12");
+    host.mydocker(["run", "--rm", "bb", "true"])
+        .exits(125)
+        .stderr_has("no free subnet is left")
+        .stderr_has("network create --subnet");
+}
+
+#[test]
+fn a_host_name_is_for_its_own_container_alone() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    for (name, flags) in [
+        ("a", &["-h", "etcd-0"][..]),
+        ("b", &["-h", "etcd-0"]),
+        ("c", &["-h", "etcd-0.lan", "--network-alias", "sea"]),
+        ("d", &["-h", "a"]),
+        ("etcd-0", &[]),
+    ] {
+        host.idle(name, &[&["--net", "n"], flags].concat());
+    }
+    let own = |name: &str| host.mydocker(["exec", name, "hostname", "-i"]).text();
+    for name in ["a", "b", "c", "d", "etcd-0"] {
+        assert_eq!(own(name), address(&host, name), "{name}");
+    }
+    // `d` calls itself `a`; to the others that is the container of this name.
+    let finds = |from: &str, name: &str| {
+        let found = host.command(["exec", from, "ping", "-c1", "-W60", name]).output().unwrap();
+        let found = String::from_utf8(found.stdout).unwrap();
+        found.split_once('(').map(|(_, rest)| rest.split(')').next().unwrap().to_owned())
+    };
+    assert_eq!(finds("b", "a"), Some(address(&host, "a")));
+    assert_eq!(finds("d", "etcd-0"), Some(address(&host, "etcd-0")));
+    assert_eq!(finds("d", "sea"), Some(address(&host, "c")));
+    assert_eq!(finds("d", "etcd-0.lan"), None);
+    host.mydocker(["rename", "etcd-0", "other"]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W60", "other"]);
+    assert_eq!(own("a"), address(&host, "a"));
+    // With the network comes its name.
+    let joined = ["run", "--rm", "--net", "container:b", "bb", "sh", "-c"];
+    host.mydocker(
+        joined.iter().chain(&["hostname; hostname -i; echo $HOSTNAME; cat /etc/hostname"]),
+    )
+    .stdout(&format!("etcd-0\n{}\netcd-0\netcd-0\n", address(&host, "b")));
+    host.mydocker(["run", "--rm", "-h", "x", "--net", "container:b", "bb", "true"])
+        .exits(125)
+        .stderr_has("--hostname can't be set with --network container:NAME");
+}
+
+/// What `mydocker ARGS` prints and reports on a host with this resolv.conf and, if it isn't empty, this
+/// one of systemd-resolved.
+fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -> (String, String) {
+    let file = host.file("host-resolv.conf", resolv_conf);
+    let script = format!(
+        "mount --bind {} /etc/resolv.conf && mount -t tmpfs none /run && cd /run && \
+         if [ -n '{upstream}' ]; then mkdir -p systemd/resolve && \
+         echo '{upstream}' > systemd/resolve/resolv.conf; fi && exec \"$@\"",
+        file.display()
+    );
+    let command = host.command(args);
+    let mut words = command.get_args().map(|word| word.to_str().unwrap());
+    let namespace = words.next().unwrap();
+    let mut within = std::process::Command::new(command.get_program());
+    within.args([namespace, "unshare", "-m", "sh", "-c", &script, "sh"]).args(words);
+    let done = within.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn a_host_that_asks_itself_has_name_servers_for_containers() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    let run = ["run", "--rm", "--net", "n", "bb", "grep", "-v", "options", "/etc/resolv.conf"];
+    let stub = "nameserver 127.0.0.53\noptions edns0\nsearch lan\n";
+    let upstream = "nameserver 192.0.2.53\nsearch lan";
+    let silent = |text: &str| (text.to_owned(), String::new());
+    let by = |resolv_conf, upstream| resolving_by(&host, resolv_conf, upstream, &run);
+    assert_eq!(by(stub, upstream), silent("nameserver 192.0.2.53\nsearch lan\n"));
+    // The public ones, which is reported once.
+    let (found, told) = by(stub, "");
+    assert_eq!(found, "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+    assert!(told.contains("they use 8.8.8.8 and 8.8.4.4") && told.lines().count() == 1, "{told}");
+    assert_eq!(by("", ""), silent("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
+    // A resolver of the host, on all addresses or on the bridge's alone.
+    for address in ["0.0.0.0:53", "10.1.0.1:53", "[::]:53"] {
+        let _server = host.machine().within(Side::Here, || std::net::UdpSocket::bind(address));
+        assert_eq!(by("nameserver 127.0.0.1\n", ""), silent("nameserver 10.1.0.1\n"), "{address}");
+    }
+    let _server = host.machine().within(Side::Here, || std::net::UdpSocket::bind("127.0.0.1:53"));
+    assert!(by("nameserver 127.0.0.1\n", "").0.contains("8.8.8.8"));
+    // What is asked for is what there is.
+    let given = ["run", "--rm", "--dns", "192.0.2.1", "bb", "cat", "/etc/resolv.conf"];
+    assert_eq!(resolving_by(&host, "", "", &given), silent("nameserver 192.0.2.1\n"));
+}
+
+#[test]
 fn an_interface_is_as_the_network_says() {
     let host = Host::on_machine();
     let create = ["network", "create", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.9"];

@@ -76,9 +76,6 @@ fn want(record: &Record, network: &NetworkRecord) -> Result<Want> {
     let addresses = network.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok());
     let mut names = vec![record.name.clone()];
     names.extend(network.aliases.iter().cloned());
-    if !names.contains(&record.hostname) {
-        names.push(record.hostname.clone());
-    }
     Ok(Want {
         network: network.name.clone(),
         addresses: addresses.collect(),

@@ -9,6 +9,7 @@ use crate::error::{Result, fail};
 use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
 use crate::runtime::spec::{Cgroup, Mount, MountSource, Process, Root, Spec};
+use crate::store::{self, Durability};
 
 /// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
@@ -31,6 +32,7 @@ impl Engine {
                 dns: &record.dns,
                 dns_search: &record.dns_search,
                 host_network: record.network == "host",
+                fallback: &|| self.fallback_servers(record),
             };
             names::write(&files.dir, &names)?;
         }
@@ -87,6 +89,30 @@ impl Engine {
             }
         }
         mounts
+    }
+
+    /// Name servers for a container on a host whose resolv.conf names none that it can reach: one of
+    /// the host's that listens on the bridge, otherwise public ones, which is reported once each boot.
+    fn fallback_servers(&self, record: &Record) -> Result<Vec<String>> {
+        let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
+        let network = Network::open(&self.roots, &network.name)?;
+        let served = network.pools.iter().find(|pool| names::is_served_at(pool.gateway));
+        if let Some(pool) = served {
+            return Ok(vec![pool.gateway.to_string()]);
+        }
+        if network.internal {
+            return Ok(Vec::new());
+        }
+        let told = self.roots.run.join(".public-name-servers");
+        if !told.exists() {
+            (self.tell)(&format!(
+                "the host's resolv.conf names no name server that containers can reach: they use {}; \
+                 --dns names others",
+                names::PUBLIC_SERVERS.join(" and ")
+            ));
+            store::replace(&told, b"", Durability::Lazy)?;
+        }
+        Ok(names::PUBLIC_SERVERS.map(str::to_owned).to_vec())
     }
 
     /// `--add-host`, with the host's own address in the place of `host-gateway`.

@@ -2,7 +2,7 @@
 //!
 //! Creating the file exclusively is the allocation, so that no address is ever given twice. Its
 //! first line is the container's id, its second the names that the container answers to on this
-//! network. A lease is as good as its container is alive: one that was left behind (a crash, a power
+//! network, its third the host name that the container itself has for the address. A lease is as good as its container is alive: one that was left behind (a crash, a power
 //! cut) is taken back when its address is asked for or none is free.
 
 use std::collections::HashSet;
@@ -25,6 +25,8 @@ pub struct Lease {
     pub owner: String,
     /// What it is called on this network.
     pub names: Vec<String>,
+    /// What it calls itself.
+    pub hostname: String,
 }
 
 /// Whether the container of that id lives.
@@ -34,6 +36,7 @@ pub type IsAlive = fn(&Roots, &str) -> bool;
 pub struct Applicant<'a> {
     pub id: &'a str,
     pub names: &'a [String],
+    pub hostname: &'a str,
     pub is_alive: IsAlive,
 }
 
@@ -132,7 +135,7 @@ fn take(
     match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         opened => {
-            let text = content(applicant.id, applicant.names);
+            let text = content(applicant.id, applicant.names, applicant.hostname);
             let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
             written.context(|| format!("write {}", path.display()))?;
             Ok(true)
@@ -140,8 +143,8 @@ fn take(
     }
 }
 
-fn content(id: &str, names: &[String]) -> String {
-    format!("{id}\n{}\n", names.join(" "))
+fn content(id: &str, names: &[String], hostname: &str) -> String {
+    format!("{id}\n{}\n{hostname}\n", names.join(" "))
 }
 
 /// Takes back the leases of containers that are no more. The caller holds the network's lock.
@@ -179,7 +182,7 @@ pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -
 
 /// Puts other names on a lease.
 pub fn rename(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
-    let text = content(&lease.owner, &lease.names);
+    let text = content(&lease.owner, &lease.names, &lease.hostname);
     store::replace(&path(roots, network, lease.address), text.as_bytes(), Durability::Lazy)
 }
 
@@ -195,7 +198,8 @@ fn read(roots: &Roots, network: &Network, address: IpAddr) -> Result<Option<Leas
     // Cut off while it was written: nobody's, and taken back as such.
     let owner = lines.next().unwrap_or_default().to_owned();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
-    Ok(Some(Lease { address, owner, names }))
+    let hostname = lines.next().unwrap_or_default().to_owned();
+    Ok(Some(Lease { address, owner, names, hostname }))
 }
 
 fn path(roots: &Roots, network: &Network, address: IpAddr) -> PathBuf {

@@ -44,7 +44,12 @@ pub struct Names<'a> {
     pub dns_search: &'a [String],
     /// The container uses the host's network: the host's files serve as they are.
     pub host_network: bool,
+    /// Gives name servers for a container on a host that names none that it can reach.
+    pub fallback: &'a dyn Fn() -> Result<Vec<String>>,
 }
+
+/// As in Docker: Google's public name servers.
+pub const PUBLIC_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
 /// Writes the three files in place: a running container's mounts go on showing the same files.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
@@ -54,7 +59,7 @@ pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     };
     put(&files.hostname, &format!("{}\n", names.hostname))?;
     put(&files.hosts, &hosts(names))?;
-    put(&files.resolv_conf, &resolv_conf(names))
+    put(&files.resolv_conf, &resolv_conf(names)?)
 }
 
 fn hosts(names: &Names<'_>) -> String {
@@ -81,22 +86,50 @@ fn hosts(names: &Names<'_>) -> String {
     text
 }
 
-/// Puts `leases` into the hosts files of all who hold one: `network` is the section's name. The
-/// caller holds the network's lock.
+/// Puts `leases` into the hosts files of all containers that hold one: `network` is the section's
+/// name. The caller holds the network's lock.
 pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Result<()> {
-    let mut lines = String::new();
-    for lease in leases {
-        let _ = writeln!(lines, "{}\t{}", lease.address, lease.names.join(" "));
-    }
     let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();
     for owner in owners {
         // The file is in its container's hands. One that keeps us from writing it does without the
         // names; the others must not.
-        let _ = put_section(roots, owner, network, &lines);
+        let _ = put_section(roots, owner, network, &section(leases, owner));
     }
     Ok(())
+}
+
+/// What container `owner` knows of a network: first itself, by its host name too, which is for
+/// nobody else, then the others. A name of another container that is also its own host name is its
+/// own.
+fn section(leases: &[Lease], owner: &str) -> String {
+    let mut lines = String::new();
+    let (own, others): (Vec<&Lease>, Vec<&Lease>) =
+        leases.iter().partition(|lease| lease.owner == owner);
+    for lease in &own {
+        let mut names = own_names(&lease.hostname);
+        names.extend(lease.names.iter().map(String::as_str).filter(|name| *name != lease.hostname));
+        let _ = writeln!(lines, "{}\t{}", lease.address, names.join(" "));
+    }
+    let is_own = |name: &str| own.iter().any(|lease| own_names(&lease.hostname).contains(&name));
+    for lease in others {
+        let names: Vec<&str> =
+            lease.names.iter().map(String::as_str).filter(|name| !is_own(name)).collect();
+        if !names.is_empty() {
+            let _ = writeln!(lines, "{}\t{}", lease.address, names.join(" "));
+        }
+    }
+    lines
+}
+
+/// A host name, and its first part if it has a domain.
+fn own_names(hostname: &str) -> Vec<&str> {
+    match hostname.split_once('.') {
+        _ if hostname.is_empty() => Vec::new(),
+        Some((short, _)) if !short.is_empty() => vec![hostname, short],
+        _ => vec![hostname],
+    }
 }
 
 /// Puts only the container itself into its hosts file.
@@ -109,7 +142,7 @@ pub fn tell_itself(
 ) -> Result<()> {
     let mut lines = String::new();
     for address in addresses {
-        let _ = writeln!(lines, "{address}\t{hostname}");
+        let _ = writeln!(lines, "{address}\t{}", own_names(hostname).join(" "));
     }
     put_section(roots, id, network, &lines)
 }
@@ -171,17 +204,26 @@ const UPSTREAMS: [&str; 3] = [
     "/tmp/resolv.conf.d/resolv.conf.auto",
 ];
 
-fn resolv_conf(names: &Names<'_>) -> String {
+fn resolv_conf(names: &Names<'_>) -> Result<String> {
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     if names.host_network && names.dns.is_empty() && names.dns_search.is_empty() {
-        return host;
+        return Ok(host);
     }
     let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
+    let mut servers = names.dns.to_vec();
     let source = match is_of_use(&host) || names.host_network {
         true => host,
         false => {
             let mut upstreams = UPSTREAMS.iter().filter_map(|path| fs::read_to_string(path).ok());
-            upstreams.find(is_of_use).unwrap_or(host)
+            match upstreams.find(is_of_use) {
+                Some(upstream) => upstream,
+                None => {
+                    if servers.is_empty() {
+                        servers = (names.fallback)()?;
+                    }
+                    host
+                }
+            }
         }
     };
     let mut text = String::new();
@@ -203,10 +245,32 @@ fn resolv_conf(names: &Names<'_>) -> String {
     if !names.dns_search.is_empty() {
         let _ = writeln!(text, "search {}", names.dns_search.join(" "));
     }
-    for server in names.dns {
+    for server in servers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    text
+    Ok(text)
+}
+
+/// Whether a name server of the host listens on `address`, or on all: by proc_pid_net(5).
+pub fn is_served_at(address: IpAddr) -> bool {
+    let table = |name: &str| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+    has_server(&table("udp"), address) || has_server(&table("udp6"), address)
+}
+
+/// The second column of `table` is the address, in words of the host's byte order, and the port.
+fn has_server(table: &str, address: IpAddr) -> bool {
+    let words = |octets: &[u8]| -> String {
+        let words = octets.chunks(4).filter_map(|word| word.try_into().ok());
+        words.map(|word| format!("{:08X}", u32::from_ne_bytes(word))).collect()
+    };
+    let wanted = match address {
+        IpAddr::V4(address) => words(&address.octets()),
+        IpAddr::V6(address) => words(&address.octets()),
+    };
+    table.lines().skip(1).any(|line| {
+        let local = line.split_whitespace().nth(1).and_then(|local| local.strip_suffix(":0035"));
+        local.is_some_and(|local| local == wanted || local.bytes().all(|digit| digit == b'0'))
+    })
 }
 
 /// A name server on the host's loopback is another address inside the container.
@@ -233,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_server_is_found_by_its_socket() {
+        let table = "  sl  local_address rem_address   st\n  1: 0101010A:0035 00000000:0000 07\n";
+        // As a little-endian machine writes it.
+        let listed = IpAddr::from(0x0a01_0101u32.to_be_bytes());
+        if cfg!(target_endian = "little") {
+            assert!(has_server(table, listed));
+        }
+        assert!(!has_server(table, "10.9.9.9".parse().unwrap()));
+        assert!(!has_server(&table.replace(":0035", ":0036"), listed));
+        assert!(has_server(&table.replace("0101010A", "00000000"), listed));
+        // systemd-resolved's, on loopback.
+        assert!(!has_server(&table.replace("0101010A", "3500007F"), listed));
+    }
+
+    #[test]
     fn sections_are_replaced_and_nothing_else() {
         let one = splice("127.0.0.1\tlocalhost\n", "web", "10.0.0.2\ta\n");
         assert_eq!(one, "127.0.0.1\tlocalhost\n# network web\n10.0.0.2\ta\n# end of network web\n");
@@ -255,6 +334,7 @@ mod tests {
             dns: &[],
             dns_search: &[],
             host_network: false,
+            fallback: &|| Ok(Vec::new()),
         });
         assert!(text.contains("10.9.9.9\tdb\n"), "{text}");
     }

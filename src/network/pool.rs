@@ -1,6 +1,8 @@
 //! The subnets of a new network: those asked for, or free ones, each with its gateway and range.
 //!
-//! Free is what overlaps neither another network nor a route of the host.
+//! Free is what overlaps neither another network nor a route of the host. A route wider than any block
+//! of private addresses doesn't count: like the default route it only says where the rest goes, as the
+//! pair 0.0.0.0/1 and 128.0.0.0/1 of a VPN does.
 
 use std::net::IpAddr;
 
@@ -89,8 +91,13 @@ fn conflict(subnet: &Subnet, others: &[Network], routes: &[Route]) -> Option<Str
             return Some(format!("network {}, which has {}", network.name, pool.subnet));
         }
     }
-    let mut taken = routes.iter().filter_map(|route| route.to);
+    let mut taken = routes.iter().filter_map(|route| route.to).filter(|to| !is_wide(to));
     taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
+}
+
+/// Private are 10.0.0.0/8, among others (RFC 1918), and fc00::/7 (RFC 4193).
+fn is_wide(route: &Subnet) -> bool {
+    route.prefix() < if route.is_ipv4() { 8 } else { 7 }
 }
 
 /// Roots other than the default one begin elsewhere in the list: two that choose at the same moment,
@@ -111,7 +118,10 @@ fn choose(
     let free = after.iter().chain(before).find(|subnet| conflict(subnet, others, routes).is_none());
     match free {
         Some(subnet) => Ok(*subnet),
-        None => fail!("no free subnet is left; give one with --subnet"),
+        None => fail!(
+            "no free subnet is left: the host's routes and other networks take all that are tried; \
+             make a network with a subnet of your own: network create --subnet 192.168.200.0/24 NAME"
+        ),
     }
 }
 
@@ -181,7 +191,12 @@ mod tests {
             options: vec![],
         };
         let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
-        let routes = [route, Route { to: None, link: 2 }];
+        let wide = ["0.0.0.0/1", "128.0.0.0/1", "8.0.0.0/7"].map(|text| {
+            let (base, prefix) = text.split_once('/').unwrap();
+            Some(Subnet::around(base.parse().unwrap(), prefix.parse().unwrap()))
+        });
+        let mut routes = vec![route, Route { to: None, link: 2 }];
+        routes.extend(wide.map(|to| Route { to, link: 3 }));
         let told = |subnet: &str| {
             conflict(&Subnet::parse(subnet).unwrap().0, std::slice::from_ref(&network), &routes)
         };

@@ -430,7 +430,8 @@ fn lease(
     for pool in &network.pools {
         let ipv4 = pool.subnet.is_ipv4();
         let wanted = want.addresses.iter().copied().find(|address| address.is_ipv4() == ipv4);
-        let applicant = Applicant { id: who.id, names: &want.names, is_alive: who.is_alive };
+        let Who { id, hostname, is_alive, .. } = *who;
+        let applicant = Applicant { id, names: &want.names, hostname, is_alive };
         let leased = ipam::lease(roots, network, pool, wanted, &applicant).inspect_err(|_| {
             for &address in &taken {
                 // The failure is what the user must hear of; a stray lease is reclaimed.
