@@ -293,7 +293,7 @@ fn a_network_namespace_that_another_program_holds_answers_no_more() {
         let own = std::fs::read_link(namespace.trim_start_matches("--net=")).unwrap();
         programs.any(|program| {
             let is_sleep = std::fs::read(program.path().join("cmdline"))
-                .is_ok_and(|line| line == b"sleep\0100000\0");
+                .is_ok_and(|line| line == b"sleep\x00100000\x00");
             is_sleep
                 && std::fs::read_link(program.path().join("ns/net")).is_ok_and(|net| net == own)
                 && std::fs::read_link(program.path().join("root")).is_ok_and(|root| root == *"/")
