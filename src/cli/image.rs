@@ -6,7 +6,7 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_go_time, push_id};
 use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
-use super::output::{print, print_line, refuse_terminal};
+use super::output::{print, print_error, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
 use crate::error::Result;
@@ -244,7 +244,12 @@ pub static LOAD: Command = Command {
         if args.input.is_none() {
             refuse_terminal("name a file with -i, or pipe the archive in")?;
         }
-        for line in call.engine()?.load(args.input.as_deref())? {
+        let mut notes = Vec::new();
+        let loaded = call.engine()?.load(args.input.as_deref(), &mut |note| notes.push(note));
+        for note in notes {
+            print_error(&format!("warning: {note}\n"));
+        }
+        for line in loaded? {
             if !args.quiet {
                 print_line(&line)?;
             }

@@ -22,7 +22,7 @@ impl Engine {
     /// Gives the new image's id; nothing when the root was written to a file.
     pub fn commit(&self, options: &CommitOptions) -> Result<Option<String>> {
         let record = self.record(&options.container)?;
-        let reference = options.image.as_deref().map(Reference::parse).transpose()?;
+        let reference = options.image.as_deref().map(Reference::parse_new).transpose()?;
         let mut config = self.defaults_of(&record)?;
         instruction::apply(&mut config, &options.changes)?;
         let _frozen = match self.condition(&record)? {

@@ -36,7 +36,7 @@ impl Engine {
     }
 
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {
-        ImageStore::open(&self.roots).tag(source, &Reference::parse(target)?)
+        ImageStore::open(&self.roots).tag(source, &Reference::parse_new(target)?)
     }
 
     /// Gives Docker's lines: `Untagged: …`, `Deleted: …`.
@@ -97,7 +97,7 @@ impl Engine {
         changes: &[String],
         message: Option<&str>,
     ) -> Result<String> {
-        let reference = reference.map(Reference::parse).transpose()?;
+        let reference = reference.map(Reference::parse_new).transpose()?;
         let comment =
             message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
         let mut config = ContainerConfig::default();
@@ -109,9 +109,10 @@ impl Engine {
         Ok(id.to_string())
     }
 
-    /// Loads the images of an archive; gives a line for each name, as Docker does.
-    pub fn load(&self, file: Option<&Path>) -> Result<Vec<String>> {
-        let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into());
+    /// Loads the images of an archive; gives a line for each name, as Docker does. `note` hears of
+    /// what is passed over.
+    pub fn load(&self, file: Option<&Path>, note: &mut dyn FnMut(String)) -> Result<Vec<String>> {
+        let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into(), note);
         let mut lines = Vec::new();
         for image in loaded.context(|| format!("load {}", name(file)))? {
             if image.references.is_empty() {

@@ -13,7 +13,8 @@ use super::view::TransferEvent;
 use crate::container::tty::NoEcho;
 pub use crate::container::tty::columns;
 use crate::error::{Context, Result, fail};
-use crate::image::ImageStore;
+use crate::image::platform::Platform;
+use crate::image::{ImageStore, Reference};
 use crate::sys;
 use crate::sys::clone::Fork;
 use crate::sys::stdio::{stderr, stdin};
@@ -46,11 +47,39 @@ pub struct PullRequest {
     pub registry: RegistryOptions,
 }
 
+/// Whether an image is here.
+pub enum Here {
+    No,
+    Yes,
+    /// An image of that name is, but for another platform: why it won't do, and whether a registry
+    /// can be asked for the right one.
+    Other {
+        reason: String,
+        can_pull: bool,
+    },
+}
+
 impl Engine {
-    /// Whether an image of that name is here.
-    pub fn has_image(&self, name: &str) -> Result<bool> {
-        let here = ImageStore::open(&self.roots).find(name)?.is_some();
-        Ok(here || name == super::hello::NAME)
+    /// Whether an image of that name is here, for `platform` if that is given. An image that states
+    /// no architecture is for all.
+    pub fn has_image(&self, name: &str, platform: Option<&str>) -> Result<Here> {
+        let images = ImageStore::open(&self.roots);
+        let Some(id) = images.find(name)? else {
+            return Ok(if name == super::hello::NAME { Here::Yes } else { Here::No });
+        };
+        let Some(wanted) = platform.map(Platform::parse).transpose()? else {
+            return Ok(Here::Yes);
+        };
+        let offered = images.get(&id)?.config.platform();
+        let fits = (&offered.os, &offered.architecture) == (&wanted.os, &wanted.architecture);
+        if fits || offered.architecture.is_empty() {
+            return Ok(Here::Yes);
+        }
+        let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
+        // An id is of this very image.
+        let names = images.names(&id)?;
+        let can_pull = Reference::parse(name).is_ok_and(|name| names.contains(&name));
+        Ok(Here::Other { reason, can_pull })
     }
 
     /// Pulls in a process of its own, which ends with this one: what TLS leaves in a process's

@@ -6,6 +6,7 @@ use miniserde::Deserialize;
 use miniserde::json::{self, Array, Object, Value};
 
 use super::digest::Digest;
+use super::platform::Platform;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse, weigh};
 use crate::time::Instant;
@@ -100,6 +101,12 @@ impl ImageConfig {
         })
     }
 
+    /// What the image is for, the variant left out.
+    pub fn platform(&self) -> Platform {
+        let (os, architecture) = (self.os.clone(), self.architecture.clone());
+        Platform { os, architecture, variant: String::new() }
+    }
+
     /// The document; its digest is the image's id.
     pub fn to_json(&self) -> String {
         json::to_string(&Value::Object(self.to_object()))
@@ -142,6 +149,14 @@ pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
         fail!("{document} has more than {MAX_LAYERS} layers");
     }
     diff_ids.iter().map(|digest| Digest::parse(digest)).collect()
+}
+
+/// The platform that a config states, if any.
+pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
+    let value = parse(document, config)?;
+    let root = Node::root(document, &value);
+    let (os, architecture) = (root.text("os")?, root.text("architecture")?);
+    Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
 /// The document of an image made from another: what `base` says beside the fields that are known

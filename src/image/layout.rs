@@ -1,26 +1,38 @@
 //! OCI image layouts (OCI image spec, image-layout.md): `index.json` names manifests, which lie as
 //! `blobs/sha256/<hex>` beside the configs and layers that they name.
 //!
-//! An entry that is an index itself holds one image for several platforms: this machine's is taken.
+//! An entry that is an index itself holds one image for several platforms, and so do several
+//! entries of one name: this machine's is taken (`choice`).
 //! A name stands in the annotations, whole as containerd writes it or, from others, in `ref.name`,
 //! where a tag alone names nothing.
 
+use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::Digest;
-use super::load::Archive;
-use super::manifest::{Descriptor, Document, Manifest};
-use super::platform::Platform;
+use super::load::{Archive, passed_over};
+use super::manifest::{Descriptor, Document, Manifest, Offer};
+use super::platform::Wanted;
 use super::reference::Reference;
 use super::store::NewImage;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 
 /// Most images of one layout.
 const MAX_IMAGES: usize = 1000;
-/// Deepest index in an index.
-const MAX_DEPTH: usize = 4;
 const FULL_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+impl Documents for &Archive {
+    type Error = Error;
+
+    fn manifest(&mut self, blob: &Descriptor) -> Result<(String, Vec<u8>)> {
+        Ok((blob.media_type.clone(), self.blob(blob)?))
+    }
+
+    fn config(&mut self, blob: &Descriptor) -> Result<Vec<u8>> {
+        self.blob(blob)
+    }
+}
 
 impl Archive {
     /// Checks all images of a layout, and adds their layers to `sources`.
@@ -28,15 +40,46 @@ impl Archive {
         &self,
         index: &[u8],
         sources: &mut Vec<(Digest, String)>,
+        note: &mut dyn FnMut(String),
     ) -> Result<Vec<NewImage>> {
-        let names = names(index)?;
-        let Document::Index(entries) = Document::parse("index.json", "", index)? else {
+        let names = names(index, note)?;
+        let Document::Index(offers) = Document::parse("index.json", "", index)? else {
             fail!("index.json is a manifest, not an index");
         };
+        let wanted = Wanted::native();
+        let fits = |offer: &Offer| {
+            let platform = offer.platform.as_ref().filter(|_| !offer.is_artifact);
+            platform.map(|platform| wanted.rank(platform).is_some())
+        };
+        let any_fits = offers.iter().any(|offer| fits(offer) == Some(true));
+        // What several entries of one name offer is one image for several platforms.
+        let mut groups: Vec<(Option<Reference>, Vec<Offer>)> = Vec::new();
+        for (offer, name) in offers.into_iter().zip(names) {
+            match groups.iter_mut().find(|(known, _)| known.is_some() && *known == name) {
+                Some((_, offers)) => offers.push(offer),
+                None => groups.push((name, vec![offer])),
+            }
+        }
         let mut images: Vec<NewImage> = Vec::new();
-        for ((_, descriptor), name) in entries.iter().zip(names) {
-            let manifest = self.manifest(descriptor, MAX_DEPTH)?;
-            let mut image = self.image_of(&manifest, sources)?;
+        let mut documents = self;
+        for (name, offers) in groups {
+            let mut choice = Choice::new(&mut documents, &wanted);
+            let chosen = match &offers[..] {
+                // Without names, the images for other platforms are of the same image.
+                [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
+                [only] => choice.only(only)?,
+                several => choice.of(several, MAX_DEPTH)?,
+            };
+            let Some(chosen) = chosen else {
+                match choice.others() {
+                    // Artifacts alone.
+                    others if others.is_empty() => continue,
+                    others => {
+                        fail!("none of its images is for {}, only for {others}", wanted.platform)
+                    }
+                }
+            };
+            let mut image = self.image_of(&chosen.manifest, sources)?;
             // Listed once for each of its names.
             match images.iter_mut().find(|known| known.config == image.config) {
                 Some(known) => known.references.extend(name),
@@ -50,21 +93,6 @@ impl Archive {
             fail!("index.json: the layout holds no image");
         }
         Ok(images)
-    }
-
-    fn manifest(&self, descriptor: &Descriptor, depth: usize) -> Result<Manifest> {
-        let path = path(&descriptor.digest);
-        match Document::parse(&path, &descriptor.media_type, &self.blob(descriptor)?)? {
-            Document::Manifest(manifest) => Ok(manifest),
-            Document::Index(_) if depth == 0 => fail!("{path}: too many indexes in each other"),
-            Document::Index(offered) => {
-                let native = Platform::native();
-                match native.choose(offered.iter().map(|(platform, _)| platform)) {
-                    Some(at) => self.manifest(&offered[at].1, depth - 1),
-                    None => fail!("{path}: none of its images is for {native}"),
-                }
-            }
-        }
     }
 
     fn image_of(
@@ -81,7 +109,10 @@ impl Archive {
         }
         for (diff_id, layer) in diff_ids.iter().zip(&manifest.layers) {
             let member = path(&layer.digest);
-            self.section(&member)?;
+            let size = self.section(&member)?.size();
+            if size != layer.size {
+                fail!("{member} has {size} bytes, its descriptor says {}", layer.size);
+            }
             if !sources.iter().any(|(known, _)| known == diff_id) {
                 sources.push((*diff_id, member));
             }
@@ -101,6 +132,9 @@ impl Archive {
         if Digest::of(&bytes) != descriptor.digest {
             fail!("{path} is corrupt: its digest is {}", Digest::of(&bytes));
         }
+        if bytes.len() as u64 != descriptor.size {
+            fail!("{path} has {} bytes, its descriptor says {}", bytes.len(), descriptor.size);
+        }
         Ok(bytes)
     }
 }
@@ -109,19 +143,23 @@ fn path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// The name of each entry of an index.
-fn names(index: &[u8]) -> Result<Vec<Option<Reference>>> {
+/// The name of each entry of an index. `note` hears of names that can't be given.
+fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Reference>>> {
     let value = parse("index.json", index)?;
     let root = Node::root("index.json", &value);
     let Some(manifests) = root.get("manifests")? else { return Ok(Vec::new()) };
     manifests.each(MAX_IMAGES, |entry| {
         let Some(annotations) = entry.get("annotations")? else { return Ok(None) };
         let (full, reference) = (annotations.text(FULL_NAME)?, annotations.text(REF_NAME)?);
-        match full.as_str() {
-            "" if reference.contains([':', '/']) => Reference::parse(&reference).map(Some),
-            "" => Ok(None),
-            full => Reference::parse(full).map(Some),
-        }
+        let name = match full.as_str() {
+            // A tag alone names nothing.
+            "" if !reference.contains([':', '/', '@']) => return Ok(None),
+            "" => reference,
+            full => full.to_owned(),
+        };
+        let parsed = Reference::parse_new(&name);
+        // The annotation may hold anything (OCI image spec, annotations.md).
+        Ok(parsed.map_err(|error| note(passed_over(&name, &error.to_string()))).ok())
     })
 }
 
@@ -129,9 +167,150 @@ fn names(index: &[u8]) -> Result<Vec<Option<Reference>>> {
 mod tests {
     use std::fs;
 
+    use super::super::manifest::OCI_INDEX;
+    use super::super::platform::Platform;
     use super::super::tar::testing::Writer;
     use super::super::testing::{Scratch, config, layer};
     use super::*;
+
+    /// Blobs, and how an index describes them.
+    #[derive(Default)]
+    struct Blobs(Vec<Vec<u8>>);
+
+    impl Blobs {
+        /// A blob's descriptor, `more` in it.
+        fn add(&mut self, bytes: &[u8], more: &str) -> String {
+            self.0.push(bytes.to_vec());
+            let digest = Digest::of(bytes);
+            format!(r#"{{"digest":"{digest}","size":{}{more}}}"#, bytes.len())
+        }
+
+        /// An image whose config says that it is for `architecture`.
+        fn image(&mut self, architecture: &str, more: &str) -> String {
+            let layer = layer(architecture, b"");
+            let native = r#""architecture":"amd64""#;
+            let stated = format!(r#""architecture":"{architecture}""#);
+            let config = String::from_utf8(config(&[&layer])).unwrap().replace(native, &stated);
+            let config = self.add(config.as_bytes(), "");
+            let layer = self.add(&layer, r#","mediaType":"layer.tar""#);
+            let manifest = format!(r#"{{"config":{config},"layers":[{layer}]}}"#);
+            self.add(manifest.as_bytes(), more)
+        }
+
+        /// What cosign and buildx put beside images.
+        fn artifacts(&mut self) -> [String; 3] {
+            let config = self.add(b"{}", r#","mediaType":"application/vnd.oci.empty.v1+json""#);
+            let empty = format!(r#"{{"config":{config},"layers":[]}}"#);
+            let config = self.add(b"{ }", "");
+            let layer = self
+                .add(b"sig", r#","mediaType":"application/vnd.dev.cosign.simplesigning.v1+json""#);
+            let signature = format!(r#"{{"config":{config},"layers":[{layer}]}}"#);
+            let unknown = r#","platform":{"os":"unknown","architecture":"unknown"}"#;
+            [
+                self.add(empty.as_bytes(), ""),
+                self.add(signature.as_bytes(), ""),
+                // Not to be looked at: it isn't there.
+                Blobs::default().add(b"attestation", unknown),
+            ]
+        }
+
+        fn index(&mut self, entries: &[String], more: &str) -> String {
+            let index = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
+            self.add(index.as_bytes(), &format!(r#","mediaType":"{OCI_INDEX}"{more}"#))
+        }
+
+        /// The layout that has these entries.
+        fn load(
+            &self,
+            name: &str,
+            entries: &[String],
+        ) -> (Scratch, Result<Vec<super::super::load::Loaded>>, Vec<String>) {
+            let index = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
+            let scratch = Scratch::new(name);
+            let archive = scratch.file("archive.tar", &packed(&index, &self.0));
+            let mut notes = Vec::new();
+            let file = fs::File::open(archive).unwrap();
+            let loaded = scratch.store().load(file, &mut |note| notes.push(note));
+            (scratch, loaded, notes)
+        }
+    }
+
+    fn named(name: &str) -> String {
+        format!(r#","annotations":{{"{REF_NAME}":"{name}"}}"#)
+    }
+
+    fn stated(architecture: &str) -> String {
+        format!(r#","platform":{{"os":"linux","architecture":"{architecture}"}}"#)
+    }
+
+    #[test]
+    fn several_platforms_of_one_name_are_one_image() {
+        let native = Platform::native().architecture;
+        let mut blobs = Blobs::default();
+        let name = named("x:1");
+        let before = blobs.image("s390x", &(stated("s390x") + &name));
+        let wanted = blobs.image(&native, &(stated(&native) + &name));
+        let after = blobs.image("riscv64", &(stated("riscv64") + &name));
+        let silent_before = blobs.image("s390x", &name);
+        let silent = blobs.image(&native, &name);
+        let silent_after = blobs.image("riscv64", &name);
+        let [empty, signature, attestation] = blobs.artifacts();
+        let inner = blobs.index(&[empty.clone(), silent_before.clone(), silent.clone()], "");
+        let nested = blobs.index(&[signature.clone(), attestation.clone(), inner], &name);
+        let bare = [before.clone(), wanted.clone(), after.clone()].map(|it| it.replace(&name, ""));
+        let cases = [
+            vec![before.clone(), wanted.clone(), after.clone()],
+            vec![silent_before.clone(), silent, silent_after.clone()],
+            vec![empty.clone(), wanted, signature.clone(), attestation.clone()],
+            vec![nested],
+            bare.to_vec(),
+        ];
+        for (at, entries) in cases.iter().enumerate() {
+            let (scratch, loaded, notes) = blobs.load("layout-platforms", entries);
+            let loaded = loaded.unwrap();
+            assert_eq!((loaded.len(), notes.len()), (1, 0), "{at}");
+            let image = scratch.store().get(&loaded[0].id).unwrap();
+            assert_eq!(image.config.architecture, native, "{at}");
+            assert!(image.layers[0].join(&native).is_file());
+            assert_eq!(loaded[0].references.len(), usize::from(at < 4), "{at}");
+        }
+        for entries in [[before.clone(), after], [silent_before, silent_after]] {
+            let error = blobs.load("layout-none", &entries).1.unwrap_err().to_string();
+            assert!(error.ends_with("only for linux/s390x, linux/riscv64"), "{error}");
+        }
+        // Alone it is what the user wants, whatever it is for.
+        assert_eq!(blobs.load("layout-alone", &[before]).1.unwrap().len(), 1);
+        let error = blobs.load("layout-artifacts", &[empty, signature, attestation]).1.unwrap_err();
+        assert!(error.to_string().contains("holds no image"), "{error}");
+    }
+
+    #[test]
+    fn names_that_an_archive_can_not_give_are_passed_over() {
+        let digest = Digest::of(b"x");
+        for name in [format!("x@{digest}"), format!("x:1@{digest}"), "not: a name".to_owned()] {
+            let mut blobs = Blobs::default();
+            let entry = blobs.image("s390x", &named(&name));
+            let (scratch, loaded, notes) = blobs.load("layout-digest", &[entry]);
+            assert_eq!(loaded.unwrap()[0].references, []);
+            assert!(notes[0].contains(&name) && notes.len() == 1, "{notes:?}");
+            assert_eq!(scratch.store().list().unwrap()[0].digest, None);
+        }
+    }
+
+    #[test]
+    fn a_layer_whose_size_is_not_the_stated_one_is_refused() {
+        for size in [1, 99_999] {
+            let mut blobs = Blobs::default();
+            blobs.image("s390x", "");
+            let manifest = String::from_utf8(blobs.0.pop().unwrap()).unwrap();
+            let (before, after) = manifest.rsplit_once(r#""size":"#).unwrap();
+            let after = after.split_once(',').unwrap().1;
+            let manifest = format!(r#"{before}"size":{size},{after}"#);
+            let entry = blobs.add(manifest.as_bytes(), "");
+            let error = blobs.load("layout-size", &[entry]).1.unwrap_err().to_string();
+            assert!(error.contains(&format!("its descriptor says {size}")), "{error}");
+        }
+    }
 
     /// `index.json`'s text and the blobs of one image on one layer.
     fn sample(platform: &str) -> (String, Vec<Vec<u8>>) {
@@ -184,7 +363,7 @@ mod tests {
         }
         scratch.file("layout/index.json", index.as_bytes());
         for input in [archive, scratch.dir.join("layout")] {
-            let loaded = scratch.store().load(fs::File::open(input).unwrap()).unwrap();
+            let loaded = scratch.store().load(fs::File::open(input).unwrap(), &mut |_| {}).unwrap();
             assert_eq!(loaded.len(), 1);
             assert_eq!(loaded[0].id, Digest::of(&blobs[1]));
             let names: Vec<String> = loaded[0].references.iter().map(Reference::familiar).collect();
@@ -204,15 +383,16 @@ mod tests {
             let digest = Digest::of(blob);
             format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{digest}","size":{size}}}]}}"#)
         };
-        let mut nested = vec![by(&blobs[2], 1).into_bytes()];
+        let right = |blob: &[u8]| by(blob, blob.len() as u64);
+        let mut nested = vec![right(&blobs[2]).into_bytes()];
         for depth in 0..MAX_DEPTH {
-            let platform = r#""size":1,"platform":{"os":"linux","architecture":"PLATFORM"}"#;
+            let platform = r#"},"platform":{"os":"linux","architecture":"PLATFORM"}}]"#;
             let platform = platform.replace("PLATFORM", &Platform::native().architecture);
-            let next = by(&nested[depth], 1).replace(r#""size":1"#, &platform);
+            let next = right(&nested[depth]).replace("}]", &platform[1..]);
             nested.push(next.into_bytes());
         }
         // The innermost index is one too deep for what leads to it.
-        let outermost = by(&nested[MAX_DEPTH], 1);
+        let outermost = right(&nested[MAX_DEPTH]);
         // A blob under another's name.
         let mut swapped = Writer::default();
         swapped.file(&path(&Digest::of(&blobs[3])), &blobs[2]);
@@ -224,11 +404,13 @@ mod tests {
             (packed("{}", &blobs), "unknown kind"),
             (packed(&outermost, &nested), "too many indexes"),
             (packed(&by(&blobs[2], MAX_DOCUMENT + 1), &blobs), "larger than"),
-            (swapped.file("index.json", by(&blobs[3], 1).as_bytes()).finish(), "is corrupt"),
+            (swapped.file("index.json", right(&blobs[3]).as_bytes()).finish(), "is corrupt"),
+            (packed(&by(&blobs[2], 9), &blobs), "its descriptor says 9"),
+            (packed(&by(&blobs[2], 9999), &blobs), "its descriptor says 9999"),
         ] {
             let scratch = Scratch::new("layout-bad");
             let archive = scratch.file("archive.tar", &bytes);
-            let loaded = scratch.store().load(fs::File::open(archive).unwrap());
+            let loaded = scratch.store().load(fs::File::open(archive).unwrap(), &mut |_| {});
             let error = loaded.unwrap_err().to_string();
             assert!(error.contains(reason), "{reason}: {error}");
             assert_eq!(scratch.left(), [""; 0], "{reason}");

@@ -67,8 +67,9 @@ pub(super) struct Section {
 }
 
 impl ImageStore {
-    /// Loads all images of a docker-archive: all of them, or none when anything is wrong.
-    pub fn load(&self, input: File) -> Result<Vec<Loaded>> {
+    /// Loads all images of a docker-archive: all of them, or none when anything is wrong. `note`
+    /// hears of what is passed over.
+    pub fn load(&self, input: File, note: &mut dyn FnMut(String)) -> Result<Vec<Loaded>> {
         let archive = match input.metadata()?.is_dir() {
             true => Archive::Directory(input.into()),
             false => {
@@ -81,10 +82,10 @@ impl ImageStore {
         let mut sources: Vec<(Digest, String)> = Vec::new();
         if let Some(manifest) = archive.document("manifest.json")? {
             for archived in parse_archive_manifest(&manifest)? {
-                images.push(archive.image(&archived, &mut sources)?);
+                images.push(archive.image(&archived, &mut sources, note)?);
             }
         } else if let Some(index) = archive.document("index.json")? {
-            images = archive.layout(&index, &mut sources)?;
+            images = archive.layout(&index, &mut sources, note)?;
         } else {
             fail!(
                 "neither manifest.json nor index.json: not an archive of images (for a root file \
@@ -196,6 +197,7 @@ impl Archive {
         &self,
         archived: &ArchivedImage,
         sources: &mut Vec<(Digest, String)>,
+        note: &mut dyn FnMut(String),
     ) -> Result<NewImage> {
         let name = &archived.config;
         let Some(config) = self.document(name)? else {
@@ -219,8 +221,14 @@ impl Archive {
                 sources.push((*diff_id, member.clone()));
             }
         }
-        let references = archived.repo_tags.iter().map(|tag| Reference::parse(tag));
-        let references = references.collect::<Result<_>>()?;
+        let mut references = Vec::new();
+        for tag in &archived.repo_tags {
+            let reference = Reference::parse(tag)?;
+            match reference.digest {
+                None => references.push(reference),
+                Some(_) => note(passed_over(tag, "a digest is not an archive's to give")),
+            }
+        }
         Ok(NewImage { config, diff_ids, references, manifest: None })
     }
 
@@ -276,6 +284,11 @@ impl Archive {
     }
 }
 
+/// The word on a name that isn't given.
+pub(super) fn passed_over(name: &str, reason: &str) -> String {
+    format!("the name '{}' in the archive is passed over: {reason}", name.escape_debug())
+}
+
 /// A member's name as a path without `.` and `..`; these never leave the archive, for the name is
 /// only a key.
 fn member_name(above: &[u8], path: &[u8]) -> String {
@@ -289,6 +302,13 @@ fn member_name(above: &[u8], path: &[u8]) -> String {
         }
     }
     components.join("/")
+}
+
+impl Section {
+    /// The bytes that are left of it.
+    pub(super) fn size(&self) -> u64 {
+        self.end - self.offset
+    }
 }
 
 impl Read for Section {
@@ -313,7 +333,7 @@ mod tests {
 
     fn load(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>> {
         let path = scratch.file("archive.tar", bytes);
-        scratch.store().load(File::open(path).unwrap())
+        scratch.store().load(File::open(path).unwrap(), &mut |_| {})
     }
 
     #[test]
@@ -332,7 +352,7 @@ mod tests {
         let scratch = Scratch::new("load-pipe");
         let (reader, mut writer) = std::io::pipe().unwrap();
         let thread = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
-        scratch.store().load(File::from(std::os::fd::OwnedFd::from(reader))).unwrap();
+        scratch.store().load(File::from(std::os::fd::OwnedFd::from(reader)), &mut |_| {}).unwrap();
         thread.join().unwrap();
         assert!(scratch.store().resolve("me/app:2").unwrap().is_some());
     }

@@ -6,7 +6,7 @@ use miniserde::json::Value;
 use super::config::MAX_LAYERS;
 use super::digest::Digest;
 use super::platform::Platform;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -43,11 +43,22 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// An entry of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub descriptor: Descriptor,
+    /// `None` if the index doesn't say.
+    pub platform: Option<Platform>,
+    /// Whether the index says that it is no image.
+    pub is_artifact: bool,
+}
+
+#[derive(Debug)]
 pub enum Document {
     Manifest(Manifest),
-    /// Images by platform, in their order.
-    Index(Vec<(Platform, Descriptor)>),
+    Index(Vec<Offer>),
+    /// A manifest of something else (a signature, a chart), and why it is no image's.
+    Artifact(Error),
 }
 
 impl Document {
@@ -67,9 +78,9 @@ impl Document {
         }
         match media_type {
             OCI_INDEX | DOCKER_LIST => parse_index(&root).map(Document::Index),
-            OCI_MANIFEST | DOCKER_MANIFEST => parse_manifest(&root).map(Document::Manifest),
+            OCI_MANIFEST | DOCKER_MANIFEST => parse_manifest(&root),
             _ if images => parse_index(&root).map(Document::Index),
-            _ if config => parse_manifest(&root).map(Document::Manifest),
+            _ if config => parse_manifest(&root),
             other => fail!("{document} is of the unknown kind '{}'", other.escape_debug()),
         }
     }
@@ -95,6 +106,7 @@ impl Manifest {
         match Document::parse(document, "", bytes)? {
             Document::Manifest(manifest) => Ok(manifest),
             Document::Index(_) => fail!("{document} is an index, not a manifest"),
+            Document::Artifact(reason) => Err(reason),
         }
     }
 
@@ -166,35 +178,53 @@ impl Descriptor {
     }
 }
 
-fn parse_manifest(root: &Node<'_>) -> Result<Manifest> {
+fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     let config = Descriptor::parse(&root.need("config")?)?;
+    if let Some(kind) = root.get("artifactType")? {
+        return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
+    }
+    // OCI's, Docker's own of today and of its beginnings, or none.
+    let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
+        || config.media_type.contains("container.image");
+    if !is_images {
+        let told = format!("the config of an image, not '{}'", config.media_type.escape_debug());
+        return Ok(Document::Artifact(root.need("config")?.wrong(&told)));
+    }
+    let mut other = None;
     let layers = root.need("layers")?.each(MAX_LAYERS, |layer| {
         let descriptor = Descriptor::parse(layer)?;
         let media_type = &descriptor.media_type;
-        if !media_type.contains("tar") {
-            return Err(
-                layer.wrong(&format!("a layer of an image, not '{}'", media_type.escape_debug()))
-            );
+        if !media_type.contains("tar") && other.is_none() {
+            let told = format!("a layer of an image, not '{}'", media_type.escape_debug());
+            other = Some(layer.wrong(&told));
         }
         Ok(descriptor)
     })?;
-    Ok(Manifest { config, layers })
+    Ok(other.map_or(Document::Manifest(Manifest { config, layers }), Document::Artifact))
 }
 
-fn parse_index(root: &Node<'_>) -> Result<Vec<(Platform, Descriptor)>> {
-    let images = root.need("manifests")?.each(MAX_IMAGES, |node| {
+fn parse_index(root: &Node<'_>) -> Result<Vec<Offer>> {
+    let Some(manifests) = root.get("manifests")? else { return Ok(Vec::new()) };
+    manifests.each(MAX_IMAGES, |node| {
         let descriptor = Descriptor::parse(node)?;
         let platform = match node.get("platform")? {
-            Some(platform) => Platform {
+            Some(platform) => Some(Platform {
                 os: platform.text("os")?,
                 architecture: platform.text("architecture")?,
                 variant: platform.text("variant")?,
-            },
-            None => Platform::default(),
+            }),
+            None => None,
         };
-        Ok((platform, descriptor))
-    })?;
-    Ok(images)
+        // What builders attest of an image is for an unknown platform, and annotated.
+        let annotations = node.get("annotations")?;
+        let refers =
+            annotations.map(|it| it.get("vnd.docker.reference.type").map(|it| it.is_some()));
+        let is_artifact = node.get("artifactType")?.is_some()
+            || refers.transpose()?.unwrap_or(false)
+            || platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        let platform = platform.filter(|platform| *platform != Platform::default());
+        Ok(Offer { descriptor, platform, is_artifact })
+    })
 }
 
 #[cfg(test)]
@@ -227,7 +257,7 @@ mod tests {
             let Document::Index(images) = parsed(media_type, &index).unwrap() else {
                 panic!("a manifest")
             };
-            assert_eq!(images[0].0.to_string(), "linux/arm/v7");
+            assert_eq!(images[0].platform.as_ref().unwrap().to_string(), "linux/arm/v7");
         }
     }
 
@@ -255,7 +285,10 @@ mod tests {
                 "m: layers[0] should be a layer",
             ),
         ] {
-            let error = parsed("", &text).unwrap_err().to_string();
+            let error = match parsed("", &text) {
+                Ok(Document::Artifact(reason)) => reason.to_string(),
+                other => other.unwrap_err().to_string(),
+            };
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -8,6 +8,7 @@
 mod at_once;
 mod attributes;
 mod check;
+mod choice;
 mod commit;
 mod compression;
 pub mod config;

@@ -1,7 +1,8 @@
 //! Which of an index's images fits: `os/architecture[/variant]`, as Go and the OCI index name them.
 //!
 //! 32-bit Arm has variants that run each other's programs downwards (v7 runs v6 and v5); a 64-bit
-//! Arm runs arm64 and, as a last resort, 32-bit Arm if the kernel does; amd64 has v1 to v4.
+//! Arm runs arm64 and, as a last resort, 32-bit Arm if the kernel does; amd64 has v1 to v4 and runs
+//! 386. These are the fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
 
@@ -13,6 +14,55 @@ pub struct Platform {
     pub os: String,
     pub architecture: String,
     pub variant: String,
+}
+
+/// The platform that an image is wanted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub platform: Platform,
+    /// Whether it must be that architecture, because the user says so. Otherwise one does that the
+    /// processor runs too: 386 on amd64, 32-bit Arm on arm64.
+    pub is_exact: bool,
+}
+
+impl Wanted {
+    /// What runs on this machine.
+    pub fn native() -> Wanted {
+        Wanted { platform: Platform::native(), is_exact: false }
+    }
+
+    /// What the user asks for.
+    pub fn exactly(platform: Platform) -> Wanted {
+        Wanted { platform, is_exact: true }
+    }
+
+    /// How well an image of `offered` runs: 0 is best, `None` not at all.
+    pub fn rank(&self, offered: &Platform) -> Option<u32> {
+        /// Behind all variants of the architecture itself.
+        const FALLBACK: u32 = 1000;
+        let wanted = &self.platform;
+        if offered.os != wanted.os {
+            return None;
+        }
+        if offered.architecture == wanted.architecture {
+            return wanted.level().checked_sub(offered.level());
+        }
+        match (wanted.architecture.as_str(), offered.architecture.as_str()) {
+            _ if self.is_exact => None,
+            ("amd64", "386") => Some(FALLBACK),
+            ("arm64", "arm") => Some(FALLBACK + 8u32.checked_sub(offered.level())?),
+            _ => None,
+        }
+    }
+
+    /// As [`Wanted::rank`], by what a config says. Images made from scratch often don't say: one
+    /// such is the last resort.
+    pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
+        match offered.architecture.is_empty() {
+            true => Some(u32::MAX),
+            false => self.rank(offered),
+        }
+    }
 }
 
 impl Platform {
@@ -51,21 +101,6 @@ impl Platform {
         };
         let (architecture, variant) = (architecture.to_owned(), variant.to_lowercase());
         Ok(Platform { os: os.to_owned(), architecture, variant })
-    }
-
-    /// How well an image of `offered` runs on this platform: 0 is best, `None` not at all.
-    pub fn rank(&self, offered: &Platform) -> Option<u32> {
-        if offered.os != self.os || offered.architecture != self.architecture {
-            return None;
-        }
-        let (wanted, offered) = (self.level(), offered.level());
-        wanted.checked_sub(offered)
-    }
-
-    /// The index of the image that fits best, the first of equals.
-    pub fn choose<'a>(&self, offered: impl Iterator<Item = &'a Platform>) -> Option<usize> {
-        let ranked = offered.enumerate().filter_map(|(at, offer)| Some((self.rank(offer)?, at)));
-        ranked.min().map(|(_, at)| at)
     }
 
     /// The variant as a number; what isn't given is the architecture's usual one.
@@ -121,9 +156,30 @@ impl fmt::Display for Platform {
 mod tests {
     use super::*;
 
+    /// The index of the platform that fits best, the first of equals.
     fn chosen(wanted: &str, offered: &[&str]) -> Option<usize> {
-        let offered: Vec<Platform> = offered.iter().map(|p| Platform::parse(p).unwrap()).collect();
-        Platform::parse(wanted).unwrap().choose(offered.iter())
+        best(&Wanted::exactly(Platform::parse(wanted).unwrap()), offered)
+    }
+
+    fn best(wanted: &Wanted, offered: &[&str]) -> Option<usize> {
+        let offered = offered.iter().map(|offered| Platform::parse(offered).unwrap()).enumerate();
+        offered.filter_map(|(at, offered)| Some((wanted.rank(&offered)?, at))).min().map(|it| it.1)
+    }
+
+    #[test]
+    fn what_the_processor_runs_too_comes_last_and_not_by_request() {
+        let machine = |text: &str| Wanted { is_exact: false, ..Wanted::exactly(parsed(text)) };
+        assert_eq!(best(&machine("linux/amd64/v3"), &["linux/386", "linux/amd64"]), Some(1));
+        assert_eq!(best(&machine("amd64"), &["linux/arm64", "linux/386"]), Some(1));
+        let arms = ["linux/arm/v6", "linux/arm/v7", "linux/amd64"];
+        assert_eq!(best(&machine("arm64"), &arms), Some(1));
+        assert_eq!(best(&machine("386"), &["linux/amd64"]), None);
+        assert_eq!(chosen("amd64", &["linux/386"]), None);
+        assert_eq!(chosen("arm64", &arms), None);
+    }
+
+    fn parsed(text: &str) -> Platform {
+        Platform::parse(text).unwrap()
     }
 
     #[test]
@@ -152,6 +208,6 @@ mod tests {
         for bad in ["", "linux/", "/amd64", "windows/amd64", "a/b/c/d", "linux/am d64"] {
             assert!(Platform::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(Platform::native().rank(&Platform::native()), Some(0));
+        assert_eq!(Wanted::native().rank(&Platform::native()), Some(0));
     }
 }

@@ -11,13 +11,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::at_once::at_once;
+use super::choice::{Choice, Chosen, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layers::Staged;
 use super::manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
 };
-use super::platform::Platform;
+use super::platform::{Platform, Wanted};
 use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
 use super::registry::fetch::{Fetch, Partial};
@@ -63,7 +64,7 @@ struct Found {
 }
 
 /// A layer to be had.
-struct Wanted<'a> {
+struct WantedLayer<'a> {
     blob: &'a Descriptor,
     diff_id: Digest,
 }
@@ -79,11 +80,11 @@ impl ImageStore {
         let scope = format!("repository:{}:pull", reference.path);
         let sources =
             Sources::new(&reference.host, &reference.path, vec![scope], &options.access, watch)?;
-        let platform = options.platform.clone().unwrap_or_else(Platform::native);
-        let (at, found, config) = self.look(&sources, reference, &platform)?;
+        let wanted = options.platform.clone().map_or_else(Wanted::native, Wanted::exactly);
+        let (at, found, config) = self.look(&sources, reference, &wanted)?;
         let document = format!("config of {}", reference.familiar());
         let parsed = ImageConfig::parse(&document, &config)?;
-        check_platform(&parsed, options, &platform, reference, watch)?;
+        check_platform(&parsed, &wanted, reference, watch)?;
         let blobs = &found.manifest.layers;
         if parsed.diff_ids.len() != blobs.len() {
             let (listed, stated) = (blobs.len(), parsed.diff_ids.len());
@@ -95,10 +96,10 @@ impl ImageStore {
         if reference.digest.is_none() {
             references.push(reference.clone());
         }
-        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        let mut wanted: Vec<WantedLayer<'_>> = Vec::new();
         for (blob, &diff_id) in blobs.iter().zip(&parsed.diff_ids) {
             if !wanted.iter().any(|known| known.diff_id == diff_id) {
-                wanted.push(Wanted { blob, diff_id });
+                wanted.push(WantedLayer { blob, diff_id });
             }
         }
         let before = references.last().map(|name| self.read_reference(name)).transpose();
@@ -146,12 +147,12 @@ impl ImageStore {
         &self,
         sources: &Sources<'_>,
         reference: &Reference,
-        platform: &Platform,
+        wanted: &Wanted,
     ) -> Attempt<(usize, Found, Vec<u8>)> {
         let mut at = 0;
         loop {
             let found = sources.get(at).and_then(|endpoint| {
-                let found = find(endpoint, reference, platform)?;
+                let found = find(self, endpoint, reference, wanted)?;
                 let config = self.pull_config(endpoint, reference, &found.manifest.config)?;
                 Ok((at, found, config))
             });
@@ -171,6 +172,7 @@ impl ImageStore {
         if let Some(bytes) = self.config_bytes(&blob.digest)?
             && Digest::of(&bytes) == blob.digest
         {
+            check_size("config", blob, &bytes)?;
             return Ok(bytes);
         }
         if blob.size > MAX_DOCUMENT {
@@ -179,7 +181,10 @@ impl ImageStore {
         let url = endpoint.url(&format!("{}/blobs/{}", reference.path, blob.digest));
         let (_, bytes) = endpoint.document("GET", &url, &[], Payload::Empty, MAX_DOCUMENT)?;
         match Digest::of(&bytes) {
-            digest if digest == blob.digest => Ok(bytes),
+            digest if digest == blob.digest => {
+                check_size("config", blob, &bytes)?;
+                Ok(bytes)
+            }
             digest => fail!(
                 "{} sends a config with the digest {digest}, not {}",
                 endpoint.host,
@@ -194,7 +199,7 @@ impl ImageStore {
         sources: &Sources<'_>,
         first: usize,
         reference: &Reference,
-        wanted: &[Wanted<'_>],
+        wanted: &[WantedLayer<'_>],
         watch: Watch<'_>,
     ) -> Result<Vec<Staged>> {
         for layer in wanted {
@@ -213,11 +218,11 @@ impl ImageStore {
         sources: &Sources<'_>,
         first: usize,
         path: &str,
-        layer: &Wanted<'_>,
+        layer: &WantedLayer<'_>,
         stop: &AtomicBool,
         watch: Watch<'_>,
     ) -> Result<Option<Staged>> {
-        let Wanted { blob, diff_id } = layer;
+        let WantedLayer { blob, diff_id } = layer;
         let tell = |step| watch(Event::Layer(blob.digest, step));
         let arrived = |bytes| tell(Step::Moved { bytes, of: blob.size });
         let (mut at, mut wrong) = (first, 0);
@@ -289,8 +294,35 @@ impl ImageStore {
     }
 }
 
+/// Manifests and configs of one repository.
+struct Remote<'a> {
+    store: &'a ImageStore,
+    endpoint: &'a Endpoint,
+    reference: &'a Reference,
+}
+
+impl Documents for Remote<'_> {
+    type Error = Failure;
+
+    fn manifest(&mut self, blob: &Descriptor) -> Attempt<(String, Vec<u8>)> {
+        let (media_type, bytes) =
+            manifest(self.endpoint, self.reference, &blob.digest.to_string())?;
+        check_size("manifest", blob, &bytes)?;
+        Ok((media_type, bytes))
+    }
+
+    fn config(&mut self, blob: &Descriptor) -> Attempt<Vec<u8>> {
+        Ok(self.store.pull_config(self.endpoint, self.reference, blob)?)
+    }
+}
+
 /// What the registry has under the name, an index resolved to the image that fits best.
-fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Attempt<Found> {
+fn find(
+    store: &ImageStore,
+    endpoint: &Endpoint,
+    reference: &Reference,
+    wanted: &Wanted,
+) -> Attempt<Found> {
     let asked = match (&reference.digest, &reference.tag) {
         (Some(digest), _) => digest.to_string(),
         (None, Some(tag)) => tag.clone(),
@@ -299,31 +331,30 @@ fn find(endpoint: &Endpoint, reference: &Reference, platform: &Platform) -> Atte
     let (media_type, bytes) = manifest(endpoint, reference, &asked)?;
     let digest = Digest::of(&bytes);
     let document = format!("manifest of {}", reference.familiar());
-    let images = match Document::parse(&document, &media_type, &bytes)? {
+    let offers = match Document::parse(&document, &media_type, &bytes)? {
         Document::Manifest(manifest) => return Ok(Found { digest, manifest, bytes }),
-        Document::Index(images) => images,
+        Document::Artifact(reason) => return Err(reason.into()),
+        Document::Index(offers) => offers,
     };
-    // An index need not say what an image is for; its config does.
-    let chosen = platform.choose(images.iter().map(|(platform, _)| platform));
-    let unsaid = || images.iter().position(|(platform, _)| *platform == Platform::default());
-    let Some(chosen) = chosen.or_else(unsaid) else {
-        let (name, mut there) = (reference.familiar(), Vec::new());
-        // What is attested of images stands beside them, for an unknown platform.
-        for (offered, _) in images.iter().filter(|(offered, _)| offered.os != "unknown") {
-            let offered = offered.to_string();
-            if !there.contains(&offered) {
-                there.push(offered);
-            }
-        }
-        let there = there.join(", ");
-        return Err(Failure::new(format!("{name} is not there for {platform}, only for {there}")));
+    let mut remote = Remote { store, endpoint, reference };
+    let mut choice = Choice::new(&mut remote, wanted);
+    let Some(Chosen { manifest, bytes, .. }) = choice.of(&offers, MAX_DEPTH)? else {
+        let (name, platform) = (reference.familiar(), &wanted.platform);
+        let told = match choice.others() {
+            others if others.is_empty() => format!("{document} lists no image"),
+            others => format!("{name} is not there for {platform}, only for {others}"),
+        };
+        return Err(Failure::new(told));
     };
-    let chosen = images[chosen].1.digest.to_string();
-    let (media_type, bytes) = manifest(endpoint, reference, &chosen)?;
-    match Document::parse(&document, &media_type, &bytes)? {
-        Document::Manifest(manifest) => Ok(Found { digest, manifest, bytes }),
-        Document::Index(_) => Err(Failure::new(format!("{document} is an index within an index"))),
+    Ok(Found { digest, manifest, bytes })
+}
+
+fn check_size(what: &str, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 != blob.size {
+        let (size, stated) = (bytes.len(), blob.size);
+        fail!("the {what} {} has {size} bytes, its descriptor says {stated}", blob.digest.short());
     }
+    Ok(())
 }
 
 /// A manifest's media type and bytes, the digest checked if it was asked for by digest.
@@ -350,23 +381,22 @@ fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<
 
 fn check_platform(
     config: &ImageConfig,
-    options: &PullOptions,
-    platform: &Platform,
+    wanted: &Wanted,
     reference: &Reference,
     watch: Watch<'_>,
 ) -> Result<()> {
-    let (os, architecture) = (config.os.clone(), config.architecture.clone());
-    let offered = Platform { os, architecture, variant: String::new() };
+    let offered = config.platform();
+    let platform = &wanted.platform;
     let fits = offered.os == platform.os && offered.architecture == platform.architecture;
     // Images made from scratch often don't say.
-    if fits || offered.architecture.is_empty() {
+    if fits || offered.architecture.is_empty() || wanted.rank(&offered).is_some() {
         return Ok(());
     }
     let told = format!("{} is for {offered}, not for {platform}", reference.familiar());
-    match options.platform {
-        Some(_) => fail!("{told}"),
-        None => watch(Event::Warning(told)),
+    if wanted.is_exact {
+        fail!("{told}");
     }
+    watch(Event::Warning(told));
     Ok(())
 }
 

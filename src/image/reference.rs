@@ -70,6 +70,17 @@ impl Reference {
         Ok(Reference { host: host.to_owned(), path, tag, digest })
     }
 
+    /// Parses a name that an image is to be given. A digest in it is refused: it says what an image
+    /// is, so only the image's bytes can give it. Otherwise whoever names an image could have it
+    /// run as the one that somebody else pins (CVE-2026-50195).
+    pub fn parse_new(text: &str) -> Result<Reference> {
+        let reference = Reference::parse(text)?;
+        if reference.digest.is_some() {
+            fail!("an image can't be named by a digest: '{text}'; give it a tag");
+        }
+        Ok(reference)
+    }
+
     /// `docker.io/library/alpine`
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.path)
@@ -242,6 +253,17 @@ mod tests {
             assert_eq!(reference.familiar(), familiar);
             assert_eq!(Reference::parse(whole).unwrap(), reference);
         }
+    }
+
+    #[test]
+    fn a_digest_is_never_given() {
+        let digest = Digest::of(b"x");
+        for name in [format!("x@{digest}"), format!("x:1@{digest}")] {
+            assert!(Reference::parse(&name).is_ok());
+            let error = Reference::parse_new(&name).unwrap_err().to_string();
+            assert!(error.contains("by a digest"), "{error}");
+        }
+        assert_eq!(Reference::parse_new("x:1").unwrap(), Reference::parse("x:1").unwrap());
     }
 
     #[test]

@@ -165,7 +165,7 @@ mod tests {
         let (shared, one, two) = (layer("f", b"1"), layer("g", b"2"), layer("h", b"3"));
         for (name, own) in [("one:1", &one), ("two:1", &two)] {
             let file = scratch.file("archive", &archive(name, &[&shared, own]));
-            store.load(File::open(file).unwrap()).unwrap();
+            store.load(File::open(file).unwrap(), &mut |_| {}).unwrap();
         }
         assert_eq!(store.remove("one:1", false, &nobody).unwrap().layers, [Digest::of(&one)]);
         assert!(store.layers.exists(&Digest::of(&shared)));

@@ -73,7 +73,7 @@ pub fn load(input: &[u8]) {
     let state = place.root.join("state");
     let roots = Roots::new(Some(state.clone()), Some(place.root.join("run"))).unwrap();
     let store = ImageStore::open(&roots);
-    if store.load(File::open(&archive).unwrap()).is_ok() {
+    if store.load(File::open(&archive).unwrap(), &mut |_| {}).is_ok() {
         let listed = store.list().unwrap();
         assert!(!listed.is_empty());
         let mut ids: Vec<ImageId> = listed.iter().map(|image| image.id).collect();

@@ -12,7 +12,7 @@ use super::value::mount::check_distinct;
 use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::CreateOptions;
-use crate::engine::registry::PullRequest;
+use crate::engine::registry::{Here, PullRequest};
 use crate::error::{Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
@@ -119,16 +119,18 @@ fn bring_image(
         return Ok(());
     }
     let name = &options.image;
-    let wanted = match pull {
-        Pull::Always => true,
-        Pull::Missing => !engine.has_image(name)?,
-        Pull::Never => false,
+    let told = match (pull, engine.has_image(name, platform.as_deref())?) {
+        (Pull::Always, _) => None,
+        (_, Here::Yes) | (Pull::Never, Here::No) => return Ok(()),
+        (Pull::Missing, Here::No) => Some(format!("Unable to find image '{name}' locally\n")),
+        (Pull::Missing, Here::Other { reason, can_pull: true }) => {
+            Some(format!("Unable to find image '{name}' locally: {reason}\n"))
+        }
+        // To run what isn't asked for would be worse.
+        (_, Here::Other { reason, .. }) => fail!("{reason}"),
     };
-    if !wanted {
-        return Ok(());
-    }
-    if pull == Pull::Missing && !options.quiet {
-        print_error(&format!("Unable to find image '{name}' locally\n"));
+    if let Some(told) = told.filter(|_| !options.quiet) {
+        print_error(&told);
     }
     let progress = Progress::on_stderr(options.quiet);
     let request = PullRequest { name: name.clone(), platform, ..PullRequest::default() };

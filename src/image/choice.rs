@@ -1,0 +1,139 @@
+//! Which image of an index: the one whose platform fits best, as containerd chooses.
+//!
+//! What the index states of a platform counts first. An entry of which it states nothing is looked
+//! at: an index in the index for what it holds, an image for what its config says. Artifacts
+//! (signatures, attestations) are passed over, by what the index or their own manifest says. How
+//! deep indexes nest and how many entries are looked at is bounded.
+
+use super::config::platform_of;
+use super::manifest::{Descriptor, Document, Manifest, Offer};
+use super::platform::{Platform, Wanted};
+use crate::error::{Error, Result};
+
+/// Deepest index in an index.
+pub const MAX_DEPTH: usize = 4;
+/// Most documents that are looked at for one image.
+const MAX_LOOKS: usize = 100;
+
+/// Where manifests and configs come from: an archive or a registry.
+pub trait Documents {
+    type Error: From<Error>;
+
+    /// A manifest's media type and its bytes, if they are what the descriptor says.
+    fn manifest(&mut self, blob: &Descriptor) -> Result<(String, Vec<u8>), Self::Error>;
+
+    fn config(&mut self, blob: &Descriptor) -> Result<Vec<u8>, Self::Error>;
+}
+
+/// An image of an index.
+pub struct Chosen {
+    pub manifest: Manifest,
+    /// The manifest as it came.
+    pub bytes: Vec<u8>,
+    /// How well it fits: 0 is best.
+    rank: u32,
+}
+
+/// Chooses among the entries of an index, or of several.
+pub struct Choice<'a, D> {
+    documents: &'a mut D,
+    wanted: &'a Wanted,
+    looks: usize,
+    /// The platforms of images that don't fit, for the error.
+    others: Vec<String>,
+}
+
+impl<'a, D: Documents> Choice<'a, D> {
+    pub fn new(documents: &'a mut D, wanted: &'a Wanted) -> Choice<'a, D> {
+        Choice { documents, wanted, looks: 0, others: Vec::new() }
+    }
+
+    /// The image that fits best; `None` if none does.
+    pub fn of(&mut self, offers: &[Offer], depth: usize) -> Result<Option<Chosen>, D::Error> {
+        if depth == 0 {
+            return Err(Error::new("there are too many indexes in each other").into());
+        }
+        let images = || offers.iter().filter(|offer| !offer.is_artifact);
+        let mut stated: Vec<(u32, &Offer)> = Vec::new();
+        for offer in images() {
+            let Some(platform) = &offer.platform else { continue };
+            match self.wanted.rank(platform) {
+                Some(rank) => stated.push((rank, offer)),
+                None => self.note_other(platform),
+            }
+        }
+        // Stable: the first of equals.
+        stated.sort_by_key(|(rank, _)| *rank);
+        for (rank, offer) in stated {
+            if let Some(chosen) = self.look(offer, Some(rank), depth)? {
+                return Ok(Some(chosen));
+            }
+        }
+        let mut best: Option<Chosen> = None;
+        for offer in images().filter(|offer| offer.platform.is_none()) {
+            if let Some(chosen) = self.look(offer, None, depth)?
+                && best.as_ref().is_none_or(|best| chosen.rank < best.rank)
+            {
+                best = Some(chosen);
+            }
+        }
+        Ok(best)
+    }
+
+    /// The image of an entry that stands alone, whatever it is for; an index is chosen from. `None`
+    /// for an artifact, or if nothing in the index fits.
+    pub fn only(&mut self, offer: &Offer) -> Result<Option<Chosen>, D::Error> {
+        match offer.is_artifact {
+            true => Ok(None),
+            false => self.look(offer, Some(0), MAX_DEPTH + 1),
+        }
+    }
+
+    /// Which platforms there are images for, none of which fits; empty if there was no image.
+    pub fn others(&self) -> String {
+        self.others.join(", ")
+    }
+
+    fn note_other(&mut self, platform: &Platform) {
+        const MOST: usize = 20;
+        let platform = platform.to_string();
+        if self.others.len() < MOST && !self.others.contains(&platform) {
+            self.others.push(platform);
+        }
+    }
+
+    /// What an entry leads to, if it fits. `rank` is what the index says of it.
+    fn look(
+        &mut self,
+        offer: &Offer,
+        rank: Option<u32>,
+        depth: usize,
+    ) -> Result<Option<Chosen>, D::Error> {
+        self.looks += 1;
+        if self.looks > MAX_LOOKS {
+            let told = format!("an image is not found among the first {MAX_LOOKS} of an index");
+            return Err(Error::new(told).into());
+        }
+        let blob = &offer.descriptor;
+        let (media_type, bytes) = self.documents.manifest(blob)?;
+        let name = format!("manifest {}", blob.digest.short());
+        let manifest = match Document::parse(&name, &media_type, &bytes)? {
+            Document::Manifest(manifest) => manifest,
+            Document::Index(offers) => return self.of(&offers, depth - 1),
+            Document::Artifact(_) => return Ok(None),
+        };
+        let rank = match rank {
+            Some(rank) => Some(rank),
+            None => {
+                let config = self.documents.config(&manifest.config)?;
+                let platform = platform_of(&name, &config)?;
+                let rank = self.wanted.rank_of_config(&platform);
+                if rank.is_none() {
+                    self.note_other(&platform);
+                }
+                rank
+            }
+        };
+        Ok(rank.map(|rank| Chosen { manifest, bytes, rank }))
+    }
+}
