@@ -5,6 +5,7 @@
 mod support;
 
 mod at_once;
+mod choice;
 mod faults;
 mod login;
 mod proxy;
