@@ -161,6 +161,9 @@ pub static COMMIT: Command = Command {
     },
 };
 
+/// How much of a list is printed at a time.
+const PIECE: usize = 64 << 10;
+
 pub static DIFF: Command = Command {
     name: "diff",
     group: Group::Watch,
@@ -174,7 +177,7 @@ pub static DIFF: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let mut text = String::new();
-        for change in call.engine()?.diff(&names[0])? {
+        call.engine()?.diff(&names[0], &mut |change| {
             text.push_str(match change.kind {
                 ChangeKind::Added => "A ",
                 ChangeKind::Changed => "C ",
@@ -182,7 +185,11 @@ pub static DIFF: Command = Command {
             });
             text.push_str(&tame::line(&String::from_utf8_lossy(&change.path)));
             text.push('\n');
-        }
+            match text.len() < PIECE {
+                true => Ok(()),
+                false => print(&std::mem::take(&mut text)),
+            }
+        })?;
         print(&text)?;
         Ok(0)
     },

@@ -1,146 +1,207 @@
 //! `diff`: what a container changed in its root, read off the overlay's upper directory.
 //!
 //! A whiteout there is a deletion; everything else is an addition or, where the image has something
-//! of that name, a change. What an opaque directory hides and doesn't replace is deleted too.
+//! of that name, a change. What an opaque directory hides and doesn't replace is deleted too. Each
+//! change is reported as soon as it is known: a container may make any number of them.
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, fstat, openat, statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, fgetxattr, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::Engine;
 use super::root::mount_points;
 use super::view::{Change, ChangeKind};
 use crate::container::record::{Files, Record};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Result, fail, shortened};
+use crate::store::walk::{DIRECTORY, Descent, Names};
 
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// Deepest directory; each level holds two descriptors.
-const MAX_DEPTH: usize = 450;
+/// Longest path that is compared (PATH_MAX): under a longer one nobody finds the file.
+const MAX_PATH: usize = 4096;
 
 impl Engine {
-    /// In the order of the paths.
-    pub fn diff(&self, name: &str) -> Result<Vec<Change>> {
+    /// Gives each change to `report`, in the order of the paths.
+    pub fn diff(&self, name: &str, report: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
         let record = self.record(name)?;
         if record.rootfs.is_some() {
             fail!("container {name} runs on a plain directory: what was in it before is unknown");
         }
-        self.compare(&record).map(|diff| diff.changes)
+        self.compare(&record, report).map(drop)
     }
 
     /// What the container did, and what was done for it, in its upper directory.
-    pub(super) fn compare(&self, record: &Record) -> Result<Diff> {
+    pub(super) fn compare(
+        &self,
+        record: &Record,
+        report: &mut dyn FnMut(Change) -> Result<()>,
+    ) -> Result<Diff> {
         let upper = Files::new(&self.roots, &record.id).upper();
         let upper = openat(CWD, &upper, DIRECTORY, Mode::empty())
             .context(|| format!("open {}", upper.display()))?;
         let lower = self.open_layers(record)?;
         let lower = openat(&lower, ".", DIRECTORY, Mode::empty()).context(|| "open the image")?;
         let top_changed = !look_alike(&fstat(&upper)?, &fstat(&lower)?);
-        let (changes, left_out) = (Vec::new(), Vec::new());
-        let mut diff = Diff { changes, top_changed, left_out, mounted: mount_points(record) };
-        diff.directory(upper.as_fd(), Some(lower.as_fd()), b"", 0)?;
-        Ok(diff)
+        let mut comparison = Comparison {
+            upper: Descent::new(upper),
+            lower: Descent::new(lower),
+            levels: vec![Level { has_lower: true, ..Level::default() }],
+            path: Vec::new(),
+            mounted: mount_points(record),
+            left_out: Vec::new(),
+            report,
+        };
+        comparison.walk()?;
+        Ok(Diff { top_changed, left_out: comparison.left_out })
     }
 }
 
 pub(super) struct Diff {
-    changes: Vec<Change>,
     /// Owner or mode of the root itself.
     pub top_changed: bool,
     /// What only came to be for something to be mounted on. Paths without the first slash.
     pub left_out: Vec<Vec<u8>>,
-    mounted: Vec<Vec<u8>>,
 }
 
-impl Diff {
-    /// Compares two directories of one path; true if a mount point was made in it.
-    fn directory(
-        &mut self,
-        upper: BorrowedFd<'_>,
-        lower: Option<BorrowedFd<'_>>,
-        path: &[u8],
-        depth: usize,
-    ) -> Result<bool> {
-        if depth == MAX_DEPTH {
-            fail!("'{}' is deeper than {MAX_DEPTH} directories", path.escape_ascii());
-        }
-        let mut names = names(upper)?;
-        let mut made_for_mount = false;
-        if let Some(lower) = lower
-            && is_opaque(upper)
-        {
-            names.extend(self::names(lower)?);
-        }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let name = OsStr::from_bytes(name.to_bytes());
-            let path = match path {
-                b"" => name.as_bytes().to_vec(),
-                path => [path, b"/", name.as_bytes()].concat(),
+struct Comparison<'a> {
+    upper: Descent,
+    /// The image's directories of the same paths, as far as it has them.
+    lower: Descent,
+    levels: Vec<Level>,
+    /// Of the current directory or entry, without the first slash.
+    path: Vec<u8>,
+    mounted: Vec<Vec<u8>>,
+    left_out: Vec<Vec<u8>>,
+    report: &'a mut dyn FnMut(Change) -> Result<()>,
+}
+
+/// A directory on the way to the current one.
+#[derive(Default)]
+struct Level {
+    /// Its path's length.
+    length: usize,
+    has_lower: bool,
+    opaque: bool,
+    /// The change of the directory itself, until something below it is reported or it ends.
+    pending: Option<ChangeKind>,
+    /// Owner and mode are the image's.
+    is_same: bool,
+    made_for_mount: bool,
+}
+
+impl Comparison<'_> {
+    fn walk(&mut self) -> Result<()> {
+        let mut names = Names::default();
+        names.enter();
+        while let Some(level) = self.levels.last() {
+            self.path.truncate(level.length);
+            let both = [self.upper.current(), self.lower.current()];
+            let directories = if level.opaque && level.has_lower { &both[..] } else { &both[..1] };
+            let next = names.next(directories);
+            let Some(name) = next.context(|| format!("read '{}'", shortened(&self.path)))? else {
+                self.leave()?;
+                if names.leave() {
+                    self.upper.up()?;
+                }
+                continue;
             };
-            if self.mounted.contains(&path) {
-                made_for_mount = true;
-                self.left_out.push(path);
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name.to_bytes());
+            if self.path.len() > MAX_PATH {
+                fail!("'{}' is longer than {MAX_PATH} bytes", shortened(&self.path));
+            }
+            if self.mounted.contains(&self.path) {
+                self.left_out.push(self.path.clone());
+                if let Some(level) = self.levels.last_mut() {
+                    level.made_for_mount = true;
+                }
                 continue;
             }
-            made_for_mount |= self.entry(upper, lower, name, &path, depth)?;
+            let entered = self.entry(OsStr::from_bytes(name.to_bytes()));
+            if entered.context(|| format!("compare '{}'", shortened(&self.path)))? {
+                names.enter();
+            }
         }
-        Ok(made_for_mount)
+        Ok(())
     }
 
-    fn entry(
-        &mut self,
-        upper: BorrowedFd<'_>,
-        lower: Option<BorrowedFd<'_>>,
-        name: &OsStr,
-        path: &[u8],
-        depth: usize,
-    ) -> Result<bool> {
-        let there = stat(upper, name)?;
-        let before = lower.map(|lower| stat(lower, name)).transpose()?.flatten();
+    /// Compares one entry; true if it is a directory, which is the current one then.
+    fn entry(&mut self, name: &OsStr) -> Result<bool> {
+        let there = stat(self.upper.current(), name)?;
+        let has_lower = self.levels.last().is_some_and(|level| level.has_lower);
+        let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
             // Without the lower one it was removed as the directory was read.
             if before.is_some() {
-                self.push(ChangeKind::Deleted, path);
+                self.report(ChangeKind::Deleted)?;
             }
             return Ok(false);
         };
-        let at = self.changes.len();
-        self.push(if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added }, path);
+        let change = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
         if kind(&there) != FileType::Directory {
+            self.report(change)?;
             return Ok(false);
         }
-        let open = |parent: BorrowedFd<'_>| -> Result<OwnedFd> {
-            openat(parent, name, DIRECTORY, Mode::empty())
-                .context(|| format!("open '{}'", path.escape_ascii()))
-        };
-        let below = match (lower, &before) {
-            (Some(lower), Some(before)) if kind(before) == FileType::Directory => {
-                Some(open(lower)?)
-            }
-            _ => None,
-        };
-        let lower = below.as_ref().map(AsFd::as_fd);
-        let made_for_mount = self.directory(open(upper)?.as_fd(), lower, path, depth + 1)?;
-        // Only mount points were made in it: what the runtime did isn't the container's change.
-        let same = before.is_none_or(|before| look_alike(&before, &there));
-        let untouched = made_for_mount && same && self.changes.len() == at + 1;
-        if untouched {
-            self.changes.pop();
-            self.left_out.push(path.to_vec());
+        let below = |parent: BorrowedFd<'_>| openat(parent, name, DIRECTORY, Mode::empty());
+        let has_lower = before.as_ref().is_some_and(|before| kind(before) == FileType::Directory);
+        if has_lower {
+            self.lower.down(below(self.lower.current())?)?;
         }
-        Ok(untouched)
+        self.upper.down(below(self.upper.current())?)?;
+        self.levels.push(Level {
+            length: self.path.len(),
+            has_lower,
+            opaque: is_opaque(self.upper.current()),
+            pending: Some(change),
+            is_same: before.is_none_or(|before| look_alike(&before, &there)),
+            made_for_mount: false,
+        });
+        Ok(true)
     }
 
-    fn push(&mut self, kind: ChangeKind, path: &[u8]) {
-        self.changes.push(Change { kind, path: [b"/", path].concat() });
+    /// Ends the current directory.
+    fn leave(&mut self) -> Result<()> {
+        let untouched = self
+            .levels
+            .last()
+            .is_some_and(|level| level.pending.is_some() && level.made_for_mount && level.is_same);
+        if !untouched {
+            self.report_pending()?;
+        }
+        let Some(level) = self.levels.pop() else { return Ok(()) };
+        if level.has_lower {
+            self.lower.up()?;
+        }
+        if untouched {
+            // Only mount points were made in it: what the runtime did isn't the container's change.
+            self.left_out.push(self.path.clone());
+            if let Some(above) = self.levels.last_mut() {
+                above.made_for_mount = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, kind: ChangeKind) -> Result<()> {
+        self.report_pending()?;
+        (self.report)(Change { kind, path: [b"/", self.path.as_slice()].concat() })
+    }
+
+    /// The directories on the way that are not reported yet: the outermost first.
+    fn report_pending(&mut self) -> Result<()> {
+        // What is reported has all above it reported.
+        let first = self.levels.iter().rposition(|level| level.pending.is_none());
+        for level in &mut self.levels[first.map_or(0, |last| last + 1)..] {
+            if let Some(kind) = level.pending.take() {
+                let path = [b"/", &self.path[..level.length]].concat();
+                (self.report)(Change { kind, path })?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,19 +217,8 @@ fn stat(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error).context(|| format!("stat '{}'", name.display())),
+        Err(error) => Err(error.into()),
     }
-}
-
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
 }
 
 fn is_opaque(directory: BorrowedFd<'_>) -> bool {

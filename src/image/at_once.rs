@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::tree::STACK;
 use crate::error::Result;
 
 /// Layers on their way at once: as many as registries are used to from Docker.
@@ -39,7 +38,7 @@ pub fn at_once<T: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 1..THREADS.min(items.len()) {
             // With fewer threads it only takes longer.
-            let thread = std::thread::Builder::new().name("layer".into()).stack_size(STACK);
+            let thread = std::thread::Builder::new().name("layer".into());
             drop(thread.spawn_scoped(scope, worker));
         }
         worker();

@@ -15,7 +15,7 @@ use super::layers::Staged;
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
 use super::tar::Writer;
-use super::tree::{Form, STACK, Skip, TreeWriter};
+use super::tree::{Form, Skip, TreeWriter};
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
@@ -106,7 +106,6 @@ impl ImageStore {
             };
             let writing = std::thread::Builder::new()
                 .name("archive".into())
-                .stack_size(STACK)
                 .spawn_scoped(scope, write)
                 .context(|| "start a thread")?;
             let staged = self.layers.stage(&mut reader);

@@ -10,7 +10,7 @@ use super::recipe::Recorder;
 use super::stream::with_plain;
 use super::tar::Writer;
 pub use super::tree::Skip;
-use super::tree::{Form, STACK, TreeWriter};
+use super::tree::{Form, TreeWriter};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::ids::IdMap;
@@ -66,7 +66,6 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
     std::thread::scope(|scope| {
         let packing = std::thread::Builder::new()
             .name("pack".into())
-            .stack_size(STACK)
             .spawn_scoped(scope, || {
                 let mut pipe = BufWriter::with_capacity(BUFFER, pipe);
                 pack(original, &mut pipe)?;

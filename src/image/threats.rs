@@ -269,7 +269,7 @@ fn the_top_is_a_directory() {
 #[test]
 fn entries_and_bytes_are_counted() {
     let ground = Ground::new("counts");
-    let limits = Limits { entries: 3, bytes: 100 };
+    let limits = Limits { entries: 3, bytes: 100, kept: 8 << 20 };
     let by = |tar: &Writer| ground.unpack_by(tar, &Rules::Layer, &limits);
     by(tar().file("a", b"").file("b", b"").directory("c")).unwrap();
     let error = by(tar().file("a", b"").file("b", b"").directory("c").directory("d"));
@@ -284,6 +284,30 @@ fn entries_and_bytes_are_counted() {
     let mut bomb = tar();
     bomb.pax(&[("GNU.sparse.map", b"0,1"), ("GNU.sparse.size", b"9223372036854775807")]);
     ground.refuses(bomb.file("hole", b"x").file("more", b"x"), "larger than");
+}
+
+#[test]
+fn directories_keep_their_times_however_many_there_are() {
+    let mut archive = tar();
+    for round in 1..4 {
+        for at in 0..30 {
+            archive.mtime = 1000 * round + at;
+            archive.directory(&format!("d{at}"));
+            archive.mtime = 7;
+            // Into a directory whose time is set by now, and below a new one in it.
+            archive.file(&format!("d{at}/f{round}"), b"");
+            archive.file(&format!("d{}/new{round}/below/f", (at + 13) % 30), b"");
+        }
+    }
+    for kept in [8 << 20, 600] {
+        let ground = Ground::new("times");
+        let limits = Limits { entries: 1000, bytes: 100, kept };
+        ground.unpack_by(&archive, &Rules::Layer, &limits).unwrap();
+        for at in 0..30 {
+            let time = fs::metadata(ground.path(&format!("d{at}"))).unwrap().mtime();
+            assert_eq!(time, 3000 + at, "{kept}");
+        }
+    }
 }
 
 #[test]

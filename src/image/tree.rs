@@ -6,9 +6,9 @@
 //! renames and relinks meanwhile can spoil its own archive but not lead it outside. Of a file with
 //! several names the first carries the data and the others are hard links to it. Sockets are left
 //! out: no tar holds them, and nobody could connect to one in an image.
+//! A tree may be as deep and a directory as large as a container makes it: see `store::walk`.
 
-use std::collections::HashMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,21 +16,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, fstat,
-    getxattr, listxattr, major, minor, openat, readlinkat, seek, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, fstat, getxattr,
+    listxattr, major, minor, openat, readlinkat, seek, statat,
 };
 use rustix::io::Errno;
 
 use super::attributes::is_overlays;
 use super::kernel_files::{is_kernels, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Result, fail, shortened};
 use crate::runtime::ids::IdMap;
+use crate::store::walk::{DIRECTORY, Descent, Links, Names};
 
-/// Deepest directory; each level holds a descriptor.
-const MAX_DEPTH: usize = 900;
-/// The stack of a thread that goes so deep: untouched pages of it cost nothing.
-pub const STACK: usize = 16 << 20;
 /// The kernel's default overflow ID (proc_sys_kernel(5)).
 const NOBODY: u32 = 65534;
 const BUFFER: usize = 256 << 10;
@@ -73,8 +70,7 @@ pub struct TreeWriter<'a, W> {
     skip: Skip<'a>,
     /// Of the user namespace that the tree belongs to.
     ids: Option<IdMap>,
-    /// The first name of each file that has several.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    links: Links,
     buffer: Vec<u8>,
     /// The file system of the directory that was read last, which is not the kernel's own.
     device: Option<u64>,
@@ -82,7 +78,7 @@ pub struct TreeWriter<'a, W> {
 
 impl<'a, W: Write> TreeWriter<'a, W> {
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
-        let (links, buffer) = (HashMap::new(), vec![0; BUFFER]);
+        let (links, buffer) = (Links::default(), vec![0; BUFFER]);
         TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer, device: None }
     }
 
@@ -109,7 +105,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     /// All that is in the directory `top`, its own entry left out.
     pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
         refuse_kernels(top)?;
-        self.directory(top, &mut Vec::new(), 0)
+        self.device = Some(fstat(top)?.st_dev);
+        self.below(openat(top, ".", DIRECTORY, Mode::empty())?, &mut Vec::new())
     }
 
     /// What `handle` is open on, called `path` in the archive; a directory with all that is in it.
@@ -120,7 +117,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let directory = openat(handle, ".", flags, Mode::empty())?;
                 refuse_kernels(directory.as_fd())?;
-                self.write_directory(directory.as_fd(), &stat, &mut path.to_vec(), 0)
+                self.device = Some(stat.st_dev);
+                let mut path = path.to_vec();
+                self.directory(directory.as_fd(), &stat, &mut path)?;
+                self.below(directory, &mut path)
             }
             FileType::RegularFile => {
                 // The magic link of a handle leads to the very inode and no further. Not blocking:
@@ -136,67 +136,65 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
     }
 
-    fn directory(
-        &mut self,
-        directory: BorrowedFd<'_>,
-        path: &mut Vec<u8>,
-        depth: usize,
-    ) -> Result<()> {
-        if depth == MAX_DEPTH {
-            fail!("'{}' is deeper than {MAX_DEPTH} directories", path.escape_ascii());
-        }
-        let device = fstat(directory)?.st_dev;
-        if self.device != Some(device) {
-            // A mount point in the tree: what the kernel shows there is left out.
-            if is_kernels(directory)? {
-                return Ok(());
-            }
-            self.device = Some(device);
-        }
-        let mut names: Vec<CString> = Vec::new();
-        for entry in Dir::read_from(directory)? {
-            let entry = entry.context(|| format!("read directory '{}'", path.escape_ascii()))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name().to_owned());
-            }
-        }
-        names.sort_unstable();
-        // Renamed as it was read: a name must not come once as a link and once as a directory.
-        names.dedup();
-        for name in names {
-            let length = path.len();
-            path.extend_from_slice(name.to_bytes());
-            self.entry(directory, OsStr::from_bytes(name.to_bytes()), path, depth)?;
+    /// All that is in the directory `top`, whose path is `path`.
+    fn below(&mut self, top: OwnedFd, path: &mut Vec<u8>) -> Result<()> {
+        let (mut descent, mut names) = (Descent::new(top), Names::default());
+        // How long the path of each directory on the way is.
+        let mut lengths = vec![path.len()];
+        names.enter();
+        while let Some(&length) = lengths.last() {
             path.truncate(length);
+            let next = names.next(&[descent.current()]);
+            let Some(name) = next.context(|| format!("read directory '{}'", shortened(path)))?
+            else {
+                lengths.pop();
+                if names.leave() {
+                    descent.up().context(|| format!("archive '{}'", shortened(path)))?;
+                }
+                continue;
+            };
+            path.extend_from_slice(name.to_bytes());
+            let name = OsStr::from_bytes(name.to_bytes());
+            match self.entry(descent.current(), name, path) {
+                Ok(None) => {}
+                Ok(Some(directory)) => {
+                    descent.down(directory)?;
+                    lengths.push(path.len());
+                    names.enter();
+                }
+                // Removed since the directory was read.
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                Err(error) => {
+                    return Err(error).context(|| format!("archive '{}'", shortened(path)));
+                }
+            }
         }
         Ok(())
     }
 
+    /// Whether what is in the directory belongs to the archive: what the kernel shows on a mount point
+    /// in the tree is left out.
+    fn goes_into(&mut self, directory: BorrowedFd<'_>) -> Result<bool> {
+        let device = fstat(directory)?.st_dev;
+        if self.device != Some(device) {
+            if is_kernels(directory)? {
+                return Ok(false);
+            }
+            self.device = Some(device);
+        }
+        Ok(true)
+    }
+
+    /// Writes one entry. A directory is given back, and what is in it comes next.
     fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
         name: &OsStr,
         path: &mut Vec<u8>,
-        depth: usize,
-    ) -> Result<()> {
-        let doing = String::from_utf8_lossy(path).into_owned();
-        match self.entry_of_kind(parent, name, path, depth) {
-            // Removed since the directory was read.
-            Err(error) if error.errno() == Some(Errno::NOENT) && depth > 0 => Ok(()),
-            result => result.context(|| format!("archive '{doing}'")),
-        }
-    }
-
-    fn entry_of_kind(
-        &mut self,
-        parent: BorrowedFd<'_>,
-        name: &OsStr,
-        path: &mut Vec<u8>,
-        depth: usize,
-    ) -> Result<()> {
+    ) -> Result<Option<OwnedFd>> {
         check_name(path)?;
         if (self.skip)(path) {
-            return Ok(());
+            return Ok(None);
         }
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -204,7 +202,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             FileType::Directory => Kind::Directory,
             file_type => match special(file_type) {
                 Some(kind) => kind,
-                None => return Ok(()),
+                None => return Ok(None),
             },
         };
         if self.form == Form::Layer {
@@ -214,45 +212,36 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             if kind == Kind::Character && stat.st_rdev == 0 {
                 let at = path.len() - name.len();
                 let whiteout = [&path[..at], b".wh.", name.as_bytes()].concat();
-                return self.writer.begin(&Entry::empty(&whiteout, Kind::File));
+                return self.writer.begin(&Entry::empty(&whiteout, Kind::File)).map(|()| None);
             }
         }
         let entry = self.described(&stat, kind, path);
-        if kind != Kind::Directory && stat.st_nlink > 1 {
-            let first = self.links.entry((stat.st_dev, stat.st_ino));
-            match first {
-                std::collections::hash_map::Entry::Occupied(first) => {
-                    let link = first.get().clone();
-                    return self.writer.begin(&Entry {
-                        kind: Kind::Hardlink,
-                        link,
-                        size: 0,
-                        ..entry
-                    });
-                }
-                std::collections::hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(path.clone());
-                }
-            }
+        if kind != Kind::Directory
+            && stat.st_nlink > 1
+            && let Some(link) = self.links.first_path(&stat, path)?
+        {
+            let link = Entry { kind: Kind::Hardlink, link, size: 0, ..entry };
+            return self.writer.begin(&link).map(|()| None);
         }
         match kind {
             Kind::Directory => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let directory = openat(parent, name, flags, Mode::empty())?;
-                self.write_directory(directory.as_fd(), &stat, path, depth)
+                let directory = openat(parent, name, DIRECTORY, Mode::empty())?;
+                self.directory(directory.as_fd(), &stat, path)?;
+                return self.goes_into(directory.as_fd()).map(|goes| goes.then_some(directory));
             }
             Kind::File => {
                 // Not blocking: it may be a fifo by now.
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = openat(parent, name, flags, Mode::empty())?;
-                self.file(file, path)
+                self.file(file, path)?;
             }
             _ => {
                 let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let handle = openat(parent, name, handle, Mode::empty())?;
-                self.special(handle.as_fd(), entry)
+                self.special(handle.as_fd(), entry)?;
             }
         }
+        Ok(None)
     }
 
     fn described(&self, stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
@@ -274,12 +263,12 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.writer.begin(&entry)
     }
 
-    fn write_directory(
+    /// The entry of a directory, and its mark if it is opaque.
+    fn directory(
         &mut self,
         directory: BorrowedFd<'_>,
         stat: &Stat,
         path: &mut Vec<u8>,
-        depth: usize,
     ) -> Result<()> {
         if !path.ends_with(b"/") {
             path.push(b'/');
@@ -295,7 +284,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             let path = [path.as_slice(), b".wh..wh..opq"].concat();
             self.writer.begin(&Entry::empty(&path, Kind::File))?;
         }
-        self.directory(directory, path, depth + 1)
+        Ok(())
     }
 
     fn file(&mut self, file: OwnedFd, path: &[u8]) -> Result<()> {

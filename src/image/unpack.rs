@@ -16,8 +16,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, Timestamps, XattrFlags, fchmod, fchown, fsetxattr,
-    ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags, fchmod, fchown,
+    fsetxattr, fstat, ftruncate, futimens, linkat, makedev, mkdirat, mknodat, openat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::{Errno, pwrite, write};
 use rustix::process::{Gid, Uid};
@@ -25,26 +26,22 @@ use rustix::process::{Gid, Uid};
 use super::attributes::{set_attributes, set_attributes_by_name, times};
 use super::mounted::open_mounted;
 use super::recipe::Recorder;
-use super::tar::{Entry, Kind, Reader};
-use crate::error::{Context, Error, Result, fail};
+use super::tar::{Entry, Kind, MAX_PATH, Reader};
+use crate::error::{Context, Error, Result, fail, shortened};
 use crate::runtime::ids::IdMap;
+use crate::store::remove_at;
 use crate::sys::beneath;
 
 /// How much one archive may be.
 struct Limits {
-    /// Bounds the directory times kept until the end.
     entries: u64,
     /// Unpacked, holes counted.
     bytes: u64,
+    /// Paths of directories whose times are kept at once.
+    kept: usize,
 }
 
-const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40 };
-/// Deepest tree of an earlier entry that a later one replaces.
-const MAX_DEPTH: u32 = 4096;
-
-/// Longest name that the kernel resolves (PATH_MAX, its NUL counted): every file must be found again
-/// by its whole name, for its layer's tar.
-const MAX_PATH: usize = 4095;
+const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 8 << 20 };
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -97,8 +94,14 @@ fn unpack_within(
     limits: &Limits,
 ) -> Result<Unpacked> {
     let mut reader = Reader::new(input);
-    let mut layer =
-        Layer { root, rules, limits, parent: None, directory_times: Vec::new(), size: 0 };
+    let mut layer = Layer {
+        root,
+        rules,
+        limits,
+        parent: None,
+        directory_times: DirectoryTimes::default(),
+        size: 0,
+    };
     let mut entries = 0;
     while let Some(mut entry) = reader.next()? {
         if let Rules::Copy(rules) = rules {
@@ -109,7 +112,7 @@ fn unpack_within(
             fail!("the archive has more than {} entries", limits.entries);
         }
         let applied = layer.apply(&entry, &mut reader);
-        applied.context(|| format!("unpack '{}'", entry.path.escape_ascii()))?;
+        applied.context(|| format!("unpack '{}'", shortened(&entry.path)))?;
     }
     layer.set_directory_times()?;
     Ok(Unpacked { size: layer.size, ended: reader.ended() })
@@ -123,7 +126,7 @@ impl CopyRules {
             (Some(uid), Some(gid)) => (entry.uid, entry.gid) = (uid, gid),
             _ => fail!(
                 "'{}' belongs to {}:{}, which the container's user namespace of {} IDs lacks",
-                entry.path.escape_ascii(),
+                shortened(&entry.path),
                 entry.uid,
                 entry.gid,
                 ids.size
@@ -136,7 +139,7 @@ impl CopyRules {
     fn leave_out(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {
-            let path = entry.path.escape_ascii();
+            let path = shortened(&entry.path);
             fail!("'{path}' is a device, which is copied only with its owner (--archive)");
         }
         (entry.uid, entry.gid) = (uid, gid);
@@ -153,9 +156,18 @@ struct Layer<'a> {
     /// The last entry's parent: most entries share it with the one before. Forgotten whenever
     /// something is replaced, since its path may lead elsewhere from then on.
     parent: Option<(Vec<u8>, OwnedFd)>,
-    /// Set at the very end: what is put into a directory changes its time.
-    directory_times: Vec<(Vec<u8>, Timestamps)>,
+    directory_times: DirectoryTimes,
     size: u64,
+}
+
+/// The times of directories. What is put into a directory changes its time, so they are set at the
+/// end; if they get too many, those known by then are set earlier, and from then on each directory
+/// that something is put into gets back the time that it had.
+#[derive(Default)]
+struct DirectoryTimes {
+    wanted: Vec<(Vec<u8>, Timestamps)>,
+    bytes: usize,
+    some_are_set: bool,
 }
 
 impl Layer<'_> {
@@ -178,6 +190,7 @@ impl Layer<'_> {
         }
         let parent_path = &path[..path.len().saturating_sub(name.len() + 1)];
         let parent = self.take_parent(parent_path)?;
+        let before = self.times_to_keep(parent.as_fd())?;
         let result = match name.strip_prefix(WHITEOUT).filter(|_| is_layer) {
             Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
             Some(hidden) => self.whiteout(parent.as_fd(), hidden),
@@ -189,7 +202,11 @@ impl Layer<'_> {
                 }
             }
         };
-        match result? {
+        let change = result?;
+        if let Some(before) = before {
+            futimens(&parent, &before)?;
+        }
+        match change {
             Change::Added => self.parent = Some((parent_path.to_vec(), parent)),
             Change::Uncovered => {}
             Change::Replaced => reader.input().give_up(),
@@ -204,8 +221,7 @@ impl Layer<'_> {
         }
         let top = beneath::open(self.root, Path::new("."), DIRECTORY, Mode::empty())?;
         set_attributes(top.as_fd(), entry)?;
-        self.directory_times.push((Vec::new(), times(entry)));
-        Ok(())
+        self.want_times(&[], entry)
     }
 
     /// An entry for a tree in use.
@@ -259,7 +275,7 @@ impl Layer<'_> {
             Kind::Hardlink => return self.hardlink(parent, name, entry),
             Kind::Symlink => {
                 if entry.link.contains(&0) || entry.link.is_empty() {
-                    fail!("a symbolic link to '{}'", entry.link.escape_ascii());
+                    fail!("a symbolic link to '{}'", shortened(&entry.link));
                 }
                 let target = OsStr::from_bytes(&entry.link);
                 let ((), change) = replacing(parent, name, || symlinkat(target, parent, name))?;
@@ -310,7 +326,7 @@ impl Layer<'_> {
             set_opaque(directory.as_fd())?;
         }
         set_attributes(directory.as_fd(), entry)?;
-        self.directory_times.push((path.to_vec(), times(entry)));
+        self.want_times(path, entry)?;
         Ok(change)
     }
 
@@ -320,7 +336,7 @@ impl Layer<'_> {
             target = join(into, &target);
         }
         let missing = || {
-            let target = target.escape_ascii();
+            let target = shortened(&target);
             Error::new(format!("a hard link to '{target}', which this layer doesn't hold"))
         };
         let target_name = target.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
@@ -337,7 +353,7 @@ impl Layer<'_> {
             result => result?,
         };
         if FileType::from_raw_mode(there.st_mode) == FileType::Directory {
-            fail!("a hard link to the directory '{}'", target.escape_ascii());
+            fail!("a hard link to the directory '{}'", shortened(&target));
         }
         if let Ok(old) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             && (old.st_dev, old.st_ino) == (there.st_dev, there.st_ino)
@@ -357,7 +373,7 @@ impl Layer<'_> {
     /// Hides `hidden` of the layers below.
     fn whiteout(&mut self, parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
         if matches!(hidden, b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
-            fail!("a whiteout of '{}'", hidden.escape_ascii());
+            fail!("a whiteout of '{}'", shortened(hidden));
         }
         let name = OsStr::from_bytes(hidden);
         let mode = Mode::from_raw_mode(0);
@@ -396,15 +412,48 @@ impl Layer<'_> {
             let so_far = Path::new(OsStr::from_bytes(&path[..end]));
             start = end + 1;
             current = match beneath::open(self.root, so_far, DIRECTORY, Mode::empty()) {
-                Err(Errno::NOENT | Errno::NOTDIR) => make_parent(current.as_fd(), name)?,
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    let before = self.times_to_keep(current.as_fd())?;
+                    let made = make_parent(current.as_fd(), name)?;
+                    if let Some(before) = before {
+                        futimens(&current, &before)?;
+                    }
+                    made
+                }
                 result => result.context(|| "open its directory")?,
             };
         }
         Ok(current)
     }
 
+    /// The directory `path` is to have the entry's times.
+    fn want_times(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
+        let kept = &mut self.directory_times;
+        kept.wanted.push((path.to_vec(), times(entry)));
+        kept.bytes += path.len() + size_of::<(Vec<u8>, Timestamps)>();
+        if kept.bytes > self.limits.kept {
+            kept.some_are_set = true;
+            self.set_directory_times()?;
+        }
+        Ok(())
+    }
+
+    /// The times that a directory must have again after something was put into it.
+    fn times_to_keep(&self, directory: BorrowedFd<'_>) -> Result<Option<Timestamps>> {
+        if !self.directory_times.some_are_set {
+            return Ok(None);
+        }
+        let stat = fstat(directory)?;
+        let time = |seconds, ns| Timespec { tv_sec: seconds, tv_nsec: ns as _ };
+        Ok(Some(Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        }))
+    }
+
     fn set_directory_times(&mut self) -> Result<()> {
-        for (path, times) in std::mem::take(&mut self.directory_times) {
+        self.directory_times.bytes = 0;
+        for (path, times) in std::mem::take(&mut self.directory_times.wanted) {
             let path = Path::new(OsStr::from_bytes(&path));
             match beneath::open(self.root, path, DIRECTORY, Mode::empty()) {
                 Ok(directory) => futimens(&directory, &times)?,
@@ -459,7 +508,7 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
             b"" | b"." => {}
             b".." => {
                 if components.pop().is_none() {
-                    fail!("'{}' leads outside of the archive", path.escape_ascii());
+                    fail!("'{}' leads outside of the archive", shortened(path));
                 }
             }
             name => components.push(name),
@@ -507,31 +556,11 @@ fn replacing<T>(
     match make() {
         Err(Errno::EXIST) => {
             let covered = is_whiteout(&statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?);
-            remove(parent, name, MAX_DEPTH)?;
+            remove_at(parent, name)?;
             Ok((make()?, if covered { Change::Uncovered } else { Change::Replaced }))
         }
         result => Ok((result?, Change::Added)),
     }
-}
-
-/// Removes a file or a whole tree.
-fn remove(parent: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<()> {
-    match unlinkat(parent, name, AtFlags::empty()) {
-        Err(Errno::ISDIR) => {}
-        result => return Ok(result?),
-    }
-    if depth == 0 {
-        fail!("directories too deep to replace");
-    }
-    let directory = openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-    for inner in rustix::fs::Dir::read_from(&directory)? {
-        let inner = inner?;
-        let inner = OsStr::from_bytes(inner.file_name().to_bytes());
-        if inner != "." && inner != ".." {
-            remove(directory.as_fd(), inner, depth - 1)?;
-        }
-    }
-    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
 fn is_whiteout(stat: &Stat) -> bool {

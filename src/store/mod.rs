@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use crate::error::{Context, Error, Result};
 
 pub use lock::{Lock, LockMode};
+pub use removal::remove_at;
 pub use roots::{DEFAULT_ROOT, Roots};
 
 /// Whether a change must outlive a power cut.

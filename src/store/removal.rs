@@ -10,19 +10,25 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// Levels that are held open at once. What lies deeper is brought up to the top and removed there.
-const MAX_DEPTH: u32 = 64;
+/// Levels that are held open at once, by two descriptors each. What lies deeper is brought up to the
+/// top and removed there.
+const MAX_DEPTH: u32 = 32;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Removes the file, the link or the whole tree `path`.
 pub fn remove(path: &Path) -> Result<(), Errno> {
-    match unlinkat(CWD, path, AtFlags::empty()) {
+    remove_at(CWD, path.as_os_str())
+}
+
+/// As [`remove`], of a name in the directory `parent`.
+pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
         result => return result,
     }
-    let top = openat(CWD, path, DIRECTORY, Mode::empty())?;
+    let top = openat(parent, name, DIRECTORY, Mode::empty())?;
     let mut removal = Removal { top: top.as_fd(), brought_up: 0 };
     loop {
         let before = removal.brought_up;
@@ -31,7 +37,7 @@ pub fn remove(path: &Path) -> Result<(), Errno> {
             break;
         }
     }
-    unlinkat(CWD, path, AtFlags::REMOVEDIR)
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 struct Removal<'a> {

@@ -22,6 +22,11 @@ pub use sparse::Extent;
 pub use writer::{Writer, check_name};
 
 pub const BLOCK: usize = 512;
+/// Longest name that the kernel resolves (PATH_MAX, its NUL counted): every file must be found again
+/// by its whole name, for its layer's tar.
+pub const MAX_PATH: usize = 4095;
+/// Longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after it.
+const MAX_NAME: usize = MAX_PATH + 64;
 /// Longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
 const MAX_EXTENSION: u64 = 1 << 20;
 
@@ -225,9 +230,13 @@ impl<R: BufRead> Reader<R> {
         if let Some(map) = &sparse {
             sparse::check(map, size, self.left)?;
         }
+        let link = records.link.or(long_link).unwrap_or(header.link);
+        if path.len().max(link.len()) > MAX_NAME {
+            fail!("a name of {} bytes: at most {MAX_PATH}", path.len().max(link.len()));
+        }
         Ok(Entry {
             path,
-            link: records.link.or(long_link).unwrap_or(header.link),
+            link,
             kind,
             mode: header.mode,
             uid: records.uid.unwrap_or(header.uid),

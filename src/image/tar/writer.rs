@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use super::pax::push_record;
-use super::{BLOCK, Entry, Kind};
+use super::{BLOCK, Entry, Kind, MAX_PATH};
 use crate::error::{Context, Result, fail};
 
 /// Biggest numbers of 7 and 11 octal digits.
@@ -189,10 +189,13 @@ impl Header {
     }
 }
 
-/// Refuses what no tar can hold.
+/// Refuses a name that no tar can hold, or under which the kernel finds no file.
 pub fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.contains(&0) {
         fail!("bad name '{}' for an archive", name.escape_ascii());
+    }
+    if name.len() > MAX_PATH {
+        fail!("its name has {} bytes: at most {MAX_PATH}", name.len());
     }
     Ok(())
 }

@@ -1,0 +1,127 @@
+//! Trees as a hostile container makes them: as deep as names reach and deeper, with odd names and
+//! many hard links. They are handled by few descriptors, and errors about them are short.
+
+mod support;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use support::Host;
+
+/// Runs `mydocker ARGS` with 128 descriptors.
+fn few(host: &Host, args: &[&str]) -> Output {
+    let command = host.command(args);
+    Command::new("sh")
+        .args(["-c", "ulimit -n 128; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeds(host: &Host, args: &[&str]) -> Vec<u8> {
+    let done = few(host, args);
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{args:?}: {}", &told[..told.len().min(2000)]);
+    done.stdout
+}
+
+/// Makes so many directories `d` in each other, with a file in the last.
+fn nest(top: &Path, levels: usize) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut current: OwnedFd = openat(CWD, top, flags, Mode::empty()).unwrap();
+    for _ in 0..levels {
+        mkdirat(&current, "d", Mode::from_raw_mode(0o755)).unwrap();
+        current = openat(&current, "d", flags, Mode::empty()).unwrap();
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    openat(&current, "f", flags, Mode::from_raw_mode(0o644)).unwrap();
+}
+
+/// A stopped container `c` and its upper directory.
+fn container(host: &Host) -> std::path::PathBuf {
+    let id = host.mydocker(["create", "--name", "c", "bb", "true"]).text();
+    host.state_root().join("containers").join(id).join("upper")
+}
+
+#[test]
+fn a_tree_as_deep_as_names_reach_goes_everywhere() {
+    const LEVELS: usize = 2000;
+    let host = Host::with_busybox();
+    let upper = container(&host);
+    nest(&upper, LEVELS);
+    let diff = succeeds(&host, &["diff", "c"]);
+    assert_eq!(diff.iter().filter(|&&byte| byte == b'\n').count(), LEVELS + 1);
+    let scratch = host.scratch();
+    let out = scratch.join("out.tar");
+    succeeds(&host, &["export", "-o", out.to_str().unwrap(), "c"]);
+    let listed = Command::new("tar").arg("-tf").arg(&out).output().unwrap();
+    let deepest = "d/".repeat(LEVELS) + "f";
+    assert!(String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == deepest));
+    succeeds(&host, &["commit", "c", "deep"]);
+    succeeds(&host, &["import", out.to_str().unwrap(), "flat"]);
+    succeeds(&host, &["create", "--name", "other", "bb", "true"]);
+    for image in ["deep", "flat"] {
+        succeeds(&host, &["create", "--name", image, image, "true"]);
+        succeeds(&host, &["cp", &format!("{image}:/d"), &format!("{}/{image}", scratch.display())]);
+        let copied = scratch.join(image).join("d/".repeat(LEVELS - 1) + "f");
+        assert!(copied.symlink_metadata().is_ok(), "{image}");
+        succeeds(&host, &["cp", &format!("{}/{image}", scratch.display()), "other:/"]);
+        succeeds(&host, &["rm", image]);
+    }
+    let saved = scratch.join("saved.tar");
+    succeeds(&host, &["save", "-o", saved.to_str().unwrap(), "deep"]);
+    succeeds(&host, &["rmi", "deep"]);
+    succeeds(&host, &["load", "-i", saved.to_str().unwrap()]);
+    succeeds(&host, &["rm", "c", "other"]);
+    succeeds(&host, &["rmi", "deep", "flat"]);
+    succeeds(&host, &["system", "check"]);
+}
+
+#[test]
+fn errors_about_a_tree_that_is_too_deep_are_short() {
+    let host = Host::with_busybox();
+    let upper = container(&host);
+    nest(&upper, 5000);
+    for args in [
+        &["diff", "c"][..],
+        &["export", "c"],
+        &["commit", "c", "deep"],
+        &["cp", "c:/d", "-"],
+        &["cp", "c:/d", "/tmp/never-made-by-this-test"],
+    ] {
+        let done = few(&host, args);
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(125), "{args:?}");
+        assert!(told.lines().count() == 1 && told.len() < 700, "{args:?}: {}", told.len());
+        assert!(told.contains("d/d/d/d"), "{args:?}: {told}");
+        assert_eq!(told.matches('…').count(), 1, "{args:?}: {told}");
+    }
+    succeeds(&host, &["rm", "c"]);
+    assert!(!upper.exists());
+}
+
+#[test]
+fn odd_names_and_many_links_are_kept() {
+    let host = Host::with_busybox();
+    let upper = container(&host);
+    let odd = format!("\n\x1b[31m{}\\\"'", "n".repeat(240));
+    std::fs::create_dir(upper.join("farm")).unwrap();
+    for at in 0..3000 {
+        let first = upper.join(format!("farm/a{at}"));
+        std::fs::write(&first, at.to_string()).unwrap();
+        std::fs::hard_link(&first, upper.join(format!("farm/b{at}"))).unwrap();
+    }
+    for at in 0..3000 {
+        std::fs::hard_link(upper.join("farm/a0"), upper.join(format!("farm/c{at}"))).unwrap();
+    }
+    std::fs::write(upper.join(&odd), "odd").unwrap();
+    let diff = String::from_utf8(succeeds(&host, &["diff", "c"])).unwrap();
+    assert_eq!(diff.lines().count(), 9002, "a name with a newline takes one line");
+    succeeds(&host, &["commit", "c", "made"]);
+    let script = "cd /farm; ls | wc -l; stat -c %h a0 a7; cat b2999 c2999; cat /?*nnnn*";
+    host.mydocker(["run", "--rm", "made", "sh", "-c", script]).stdout("9000\n3002\n2\n29990odd");
+}
