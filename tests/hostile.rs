@@ -228,6 +228,47 @@ fn an_attach_socket_flooded_with_nonsense() {
     others_go_on(&host);
 }
 
+/// Each client costs the monitor a descriptor and what it has not read yet.
+#[test]
+fn more_clients_than_a_monitor_takes() {
+    use rustix::net::{
+        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect,
+        recv, send, socket_with,
+    };
+    const CLIENTS: usize = 100;
+    let host = attack(&[], "while read x; do echo got $x; done; exec sleep 1000");
+    let path = host.run_root().join(host.inspect("hostile", "{{.Id}}")).join("attach.sock");
+    let address = SocketAddrUnix::new(path).unwrap();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+            let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+            connect(&socket, &address).unwrap();
+            // It wants the output. One that is turned away may have been so by now.
+            let _ = send(&socket, b"h\x01", SendFlags::NOSIGNAL);
+            socket
+        })
+        .collect();
+    // The first types until each of them had a line of output, or was told that it is too many.
+    let mut answers = [0; CLIENTS];
+    eventually("each is answered", || {
+        send(&clients[0], b"ix\n", SendFlags::NOSIGNAL).unwrap();
+        for (answer, socket) in answers.iter_mut().zip(&clients).filter(|(answer, _)| **answer == 0)
+        {
+            let mut buffer = [0; 4096];
+            if let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
+                *answer = buffer[..length][0];
+            }
+        }
+        answers.iter().all(|answer| *answer != 0)
+    });
+    let count = |kind: u8| answers.iter().filter(|answer| **answer == kind).count();
+    assert_eq!((count(b'o'), count(b'f')), (64, CLIENTS - 64));
+    host.mydocker(["attach", "hostile"]).exits(125).stderr_has("too many are attached");
+    drop(clients);
+    others_go_on(&host);
+}
+
 /// The kernel counts the terminals of all of the host together: a container has a share.
 #[test]
 fn more_terminals_than_its_share() {

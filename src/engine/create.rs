@@ -209,7 +209,7 @@ impl Engine {
             ipc: self.namespace(&options.ipc)?,
             uts: self.namespace(&options.uts)?,
             user_namespace: None,
-            cgroup_parent: cgroup_parent(options)?,
+            cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
             resources: options.resources.clone(),
             oom_score_adj: options.oom_score_adj,
             devices: options.devices.clone(),
@@ -546,16 +546,6 @@ fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Resul
         fail!("working directory '{cwd}' must be absolute");
     }
     Ok(cwd.to_owned())
-}
-
-fn cgroup_parent(options: &CreateOptions) -> Result<String> {
-    let Some(parent) = &options.cgroup_parent else { return Ok(DEFAULT_PARENT.to_owned()) };
-    let plain = |part: &str| !matches!(part, "." | "..") && !part.contains('\0');
-    let parts: Vec<&str> = parent.split('/').filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() || !parts.iter().all(|part| plain(part)) {
-        fail!("--cgroup-parent '{parent}' is no path below the cgroup root");
-    }
-    Ok(format!("/{}", parts.join("/")))
 }
 
 /// Without `.`, `..` and doubled slashes.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::cat;
 use crate::proxy::{Fault, Proxy};
-use crate::server::{Packing, Registry, base, layer, succeeds};
+use crate::server::{Layer, Packing, Registry, base, layer, succeeds};
 use crate::support::Host;
 use crate::tls::Certificates;
 use crate::token::{Form, TokenServer};
@@ -142,6 +142,42 @@ fn plain_http_only_where_it_is_allowed() {
     fs::write(settings(&host).join("registries.json"), r#"{"insecure":["registry.test:5000"]}"#)
         .unwrap();
     succeeds(&mut elsewhere(&["pull", "registry.test:5000/app:1"]));
+}
+
+/// What came by TLS is nobody else's to read or to change: a redirect, a token server that would hear
+/// the password, and the address of a foreign layer must have TLS too.
+#[test]
+fn nothing_leads_from_tls_to_plain_http() {
+    let host = Host::new();
+    let certificates = Certificates::make(&host.scratch().join("tls"), None);
+    let authority = certificates.authority();
+    let allowed = "validation: {manifests: {urls: {allow: [\"^http://\"]}}}\n";
+    let registry = Registry::start(&host, "", allowed);
+    let elsewhere = Proxy::before(&registry.address, |_, _| Fault::None);
+    let at = elsewhere.address.clone();
+    let url = Some(format!("http://{at}/v2/app/blobs/DIGEST"));
+    let foreign = Layer { url, ..layer(Packing::Gzip, "v", "theirs") };
+    registry.fill_with(&[base()], "app:1");
+    registry.fill_with(&[base(), foreign], "foreign:1");
+    let redirects = Proxy::before(&registry.address, {
+        let at = at.clone();
+        move |asked, _| match asked.is_blob() {
+            true => Fault::Answer(307, format!("Location: http://{at}{}\r\n", asked.target)),
+            false => Fault::None,
+        }
+    });
+    let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n");
+    let challenges =
+        Proxy::before(&registry.address, move |_, _| Fault::Answer(401, challenge.clone()));
+    for (upstream, name, reason) in [
+        (&redirects.address, "app:1", format!("redirects from TLS to plain HTTP at {at}")),
+        (&challenges.address, "app:1", format!("names a token server without TLS: http://{at}")),
+        (&registry.address, "foreign:1", format!("the layer is at http://{at}")),
+    ] {
+        let name = format!("{}/{name}", certificates.before(upstream));
+        fails(command(&host, &["pull", "--cacert", &authority, &name]), &reason);
+    }
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
 }
 
 #[test]

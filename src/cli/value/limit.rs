@@ -160,13 +160,14 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A cgroup's path: below each hierarchy's root, and never out of it.
+/// A cgroup's path: below each hierarchy's root, and never out of it. Nothing after this looks again.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
-    if text.is_empty() || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
+    let path = super::mount::clean(text);
+    if path == "/" || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
         fail!("bad cgroup '{text}': write a path such as /limits/web, without '..'");
     }
-    Ok(super::mount::clean(text))
+    Ok(path)
 }
 
 /// A number between two bounds.
@@ -260,8 +261,7 @@ mod tests {
     #[test]
     fn cgroup_parents_stay_below_the_root() {
         assert_eq!(parse_cgroup_parent("a//b/").unwrap(), "/a/b");
-        assert_eq!(parse_cgroup_parent("/").unwrap(), "/");
-        for bad in ["", "..", "/a/../../b", "a\nb", "cpu:/x"] {
+        for bad in ["", "/", "./", "..", "/a/../../b", "a\nb", "cpu:/x"] {
             assert!(parse_cgroup_parent(bad).is_err(), "{bad}");
         }
     }
