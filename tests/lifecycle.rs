@@ -386,3 +386,86 @@ fn a_restart_that_is_killed_loses_no_container_made_with_rm() {
     host.mydocker(["stop", "-t", "0", "b"]).stdout("b\n");
     host.mydocker(["ps", "-aq"]).stdout("");
 }
+
+#[test]
+fn a_start_makes_the_source_of_a_volume_flag_again() {
+    let host = Host::with_busybox();
+    let source = host.scratch().join("source");
+    let flag = format!("{}:/d", source.display());
+    host.mydocker(["create", "--name", "c", "-v", &flag, "bb", "touch", "/d/made"]);
+    for command in [&["start", "-a", "c"][..], &["restart", "c"]] {
+        std::fs::remove_dir_all(&source).unwrap();
+        host.mydocker(command).exits(0);
+        host.mydocker(["wait", "c"]).stdout("0\n");
+        assert!(source.join("made").exists());
+    }
+    std::fs::remove_dir_all(&source).unwrap();
+    host.mydocker(["cp", "c:/etc/passwd", "-"]).exits(0);
+    // Between two runs of a restart policy too.
+    let script = "[ -e /d/stop ] && exec sleep 1000; exit 1";
+    let run = ["run", "-d", "--restart", "always", "--name", "r", "-v", &flag, "bb", "sh", "-c"];
+    host.mydocker(run.iter().chain(&[script]));
+    std::fs::remove_dir_all(&source).unwrap();
+    eventually("it is made again", || source.exists());
+    std::fs::write(source.join("stop"), "").unwrap();
+    eventually("it runs", || host.is_running("r"));
+    host.mydocker(["rm", "-f", "r"]);
+}
+
+#[test]
+fn a_start_that_fails_keeps_its_reason() {
+    let host = Host::with_busybox();
+    let source = host.scratch().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let mount = format!("type=bind,src={},dst=/d", source.display());
+    host.mydocker(["run", "--name", "c", "--mount", &mount, "bb", "sh", "-c", "exit 4"]).exits(4);
+    std::fs::remove_dir(&source).unwrap();
+    host.mydocker(["start", "c"]).exits(1).complains("does not exist");
+    let state = |name: &str, field: &str| host.inspect(name, &format!("{{{{.State.{field}}}}}"));
+    assert_eq!(state("c", "ExitCode"), "127");
+    assert!(state("c", "Error").contains("does not exist"), "{}", state("c", "Error"));
+    assert_eq!(state("c", "Status"), "exited");
+    assert!(host.mydocker(["ps", "-a", "--format", "{{.Status}}"]).text().contains("(127)"));
+    // A program that isn't there, in a container that has never run.
+    host.mydocker(["create", "--name", "n", "bb", "no-such-program"]);
+    host.mydocker(["start", "n"]).exits(1).complains("not found");
+    assert_eq!(state("n", "ExitCode"), "127");
+    assert!(state("n", "Error").contains("not found"));
+    assert_eq!(state("n", "Status"), "created");
+    // The next start that succeeds ends that.
+    std::fs::create_dir(&source).unwrap();
+    host.mydocker(["start", "-a", "c"]).exits(4);
+    assert_eq!((state("c", "ExitCode"), state("c", "Error")), ("4".into(), String::new()));
+}
+
+#[test]
+fn several_containers_end_at_the_same_time() {
+    let host = Host::with_busybox();
+    let names = ["a", "b", "c"];
+    // Each ends only after it has seen that all others were asked to end too.
+    let shared = host.scratch();
+    let flag = format!("{}:/d", shared.display());
+    let script = "trap 'touch /d/$0; while [ $(ls /d | wc -l) -lt 3 ]; do sleep 0.05; done; \
+                  exit 0' TERM; echo r; while :; do sleep 0.05; done";
+    for name in names {
+        host.mydocker(["run", "-d", "--name", name, "-v", &flag, "bb", "sh", "-c", script, name]);
+    }
+    let ready = || names.iter().all(|name| host.mydocker(["logs", name]).text().ends_with('r'));
+    for command in ["restart", "stop"] {
+        eventually("their traps are set", ready);
+        host.mydocker([command, "-t", "60"].iter().chain(&names)).stdout("a\nb\nc\n");
+        for name in names {
+            std::fs::remove_file(shared.join(name)).unwrap();
+        }
+    }
+    for name in names {
+        assert_eq!(host.inspect(name, "{{.State.ExitCode}}"), "0");
+    }
+    host.mydocker(["start", "a", "b", "c"]);
+    host.mydocker(["kill", "a", "nobody", "c"]).exits(1).stdout("a\nc\n");
+    host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
+    // The second goes while the first is waited for.
+    host.mydocker(["run", "-d", "--rm", "--name", "s", "bb", "sh", "-c", "sleep 1; exit 4"]);
+    host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 0.5; exit 5"]);
+    host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
+}

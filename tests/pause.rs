@@ -146,3 +146,20 @@ fn stats_tell_what_is_used() {
     stream.signal(rustix::process::Signal::KILL);
     stream.wait().status();
 }
+
+#[test]
+fn a_paused_container_is_neither_started_nor_attached_to() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
+    host.mydocker(["pause", "c"]);
+    for command in [&["start", "c"][..], &["attach", "c"], &["start", "-a", "c"]] {
+        let done = host.command(command).output().unwrap();
+        assert!(!done.status.success());
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(said.contains("`unpause` it first"), "{said}");
+    }
+    assert_eq!(host.inspect("c", "{{.State.Status}}"), "paused");
+    host.mydocker(["unpause", "c"]);
+    host.mydocker(["start", "c"]).stdout("c\n");
+    host.mydocker(["rm", "-f", "c"]);
+}

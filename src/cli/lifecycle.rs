@@ -4,6 +4,7 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
 use super::value::process::{check_signal, parse_detach_keys};
 use super::{Invocation, Outcome};
+use crate::engine::StopMark;
 use crate::engine::options::AttachOptions;
 use crate::error::{Error, Result};
 
@@ -172,7 +173,15 @@ pub static STOP: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.stop(name, args.timeout, args.signal.as_deref()))
+        let signal = args.signal.as_deref();
+        call.each_beside(
+            &names,
+            |name| engine.ask_to_stop(name, args.timeout, signal, StopMark::User),
+            |name, stopping| {
+                engine.end_stop(stopping)?;
+                print_line(name)
+            },
+        )
     },
 };
 
@@ -198,7 +207,15 @@ pub static RESTART: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RESTART_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.restart(name, args.timeout))
+        call.each_beside(
+            &names,
+            |name| engine.ask_to_stop(name, args.timeout, None, StopMark::Restart),
+            |name, stopping| {
+                engine.end_stop(stopping)?;
+                engine.start(name)?;
+                print_line(name)
+            },
+        )
     },
 };
 
@@ -233,7 +250,14 @@ pub static KILL: Command = Command {
         let (args, names) = call.parse(KILL_FLAGS)?;
         let engine = call.engine()?;
         let signal = args.signal.as_deref().unwrap_or("KILL");
-        call.each_told(&names, |name| engine.kill(name, signal))
+        call.each_beside(
+            &names,
+            |name| engine.kill(name, signal),
+            |name, killed| {
+                killed.map_or(Ok(()), |record| engine.await_cleanup(&record))?;
+                print_line(name)
+            },
+        )
     },
 };
 
@@ -290,7 +314,11 @@ pub static WAIT: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each(&names, |name| print_line(&engine.wait(name)?.to_string()))
+        call.each_beside(
+            &names,
+            |name| engine.begin_wait(name),
+            |_, waiting| print_line(&engine.end_wait(waiting)?.to_string()),
+        )
     },
 };
 
@@ -337,6 +365,12 @@ pub static RM: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
+        if args.force {
+            for name in &names {
+                // `remove` meets the failure again and reports it.
+                let _ = engine.kill_before_removal(name);
+            }
+        }
         call.each_told(&names, |name| engine.remove(name, args.force, args.volumes))
     },
 };

@@ -209,6 +209,20 @@ impl Invocation {
         })
     }
 
+    /// Does `first` to all of `names`, then `then` to each that it succeeded for, and prints their
+    /// names: what `first` sets off happens to all at the same time.
+    pub fn each_beside<T>(
+        &self,
+        names: &[String],
+        first: impl FnMut(&String) -> Result<T>,
+        mut then: impl FnMut(&str, T) -> Result<()>,
+    ) -> Outcome {
+        let begun: Vec<Result<T>> = names.iter().map(first).collect();
+        let mut begun = begun.into_iter();
+        // As many as there are names.
+        self.each(names, |name| begun.next().map_or(Ok(()), |begun| then(name, begun?)))
+    }
+
     /// Tells of an error under the command's name.
     pub fn complain(&self, error: &Error) {
         complain(Some(self.command.name), error, self.global.debug);

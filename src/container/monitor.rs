@@ -23,7 +23,7 @@ use super::audience::{Audience, Client, Hold};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record};
 use super::restart::Backoff;
-use super::state::{self, Outcome, State, StopMark};
+use super::state::{self, Outcome, Span, State, StopMark};
 use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::Spec;
@@ -50,6 +50,8 @@ pub struct Watch<'a> {
     pub spec: Spec,
     /// The container's monitor lock, taken by the caller; the monitor keeps it.
     pub lock: Lock,
+    /// The container's last run.
+    pub before: Span,
     /// Whether the first client wants the output.
     pub attached: bool,
     pub surroundings: &'a mut dyn Surroundings,
@@ -73,8 +75,9 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
-    let Watch { roots, record, spec, lock, attached, surroundings } = watch;
-    let mut life = Life { roots, record, surroundings, started: 0, restarts: 0, left: Vec::new() };
+    let Watch { roots, record, spec, lock, before, attached, surroundings } = watch;
+    let left = Vec::new();
+    let mut life = Life { roots, record, surroundings, before, started: 0, restarts: 0, left };
     let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
         .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
@@ -113,7 +116,11 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
         }
         life.restarts += 1;
-        program = match life.begin_again(spec) {
+        // A command that reads the files of a container at rest holds this lock.
+        let change = Files::new(roots, &record.id).lock_changes();
+        let begun = life.begin_again(spec);
+        drop(change);
+        program = match begun {
             Ok(program) => program,
             Err(error) => break life.outcome(error.exit_code(), error.to_string()),
         };
@@ -193,6 +200,7 @@ struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
     surroundings: &'a mut dyn Surroundings,
+    before: Span,
     /// When the present program began; zero: none has.
     started: i64,
     restarts: u32,
@@ -250,6 +258,7 @@ impl Life<'_> {
     }
 
     fn begin_again(&mut self, spec: &mut Spec) -> Result<Program> {
+        self.record.make_sources()?;
         spec.namespaces = joined::namespaces(self.roots, self.record)?;
         self.begin(spec)
     }
@@ -257,6 +266,10 @@ impl Life<'_> {
     /// The container could not begin. Gives the error back, with what went wrong on top of it.
     fn failed(&mut self, error: Error) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
+        let outcome = match self.started {
+            0 => Outcome { kept: outcome.kept, ..Outcome::not_begun(&error, self.before) },
+            _ => outcome,
+        };
         let left = self.leave(&outcome).and_then(|doomed| doomed.map_or(Ok(()), Doomed::remove));
         match left {
             Ok(()) => error,

@@ -7,7 +7,7 @@ use miniserde::{Deserialize, Serialize};
 use rustix::io::Errno;
 
 use super::restart::RestartPolicy;
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
@@ -130,6 +130,8 @@ pub struct MountRecord {
     pub source: String,
     pub target: String,
     pub read_only: bool,
+    /// `-v`, whose source is made where it is missing; `--mount` refuses that.
+    pub make_source: Option<bool>,
     /// Fill an empty volume from the image.
     pub copy_up: bool,
     pub tmpfs_options: String,
@@ -152,6 +154,26 @@ impl Record {
     /// The IDs of its user namespace, if it has one.
     pub fn ids(&self) -> Option<IdMap> {
         self.user_namespace.as_ref().map(|namespace| namespace.ids)
+    }
+
+    /// Makes the sources of `-v` that are missing, each time that the container starts.
+    pub fn make_sources(&self) -> Result<()> {
+        for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
+            let source = Path::new(&mount.source);
+            if source.exists() {
+                continue;
+            }
+            if mount.make_source != Some(true) {
+                return Err(Error::new(format!(
+                    "bind source {} does not exist; make it, or use -v, which makes it",
+                    mount.source
+                ))
+                .exit_with(EXIT_NOT_FOUND));
+            }
+            std::fs::create_dir_all(source)
+                .context(|| format!("make bind source {}", mount.source))?;
+        }
+        Ok(())
     }
 
     /// Losing a container that is removed at its end anyway needs no guarding against.

@@ -58,6 +58,13 @@ pub struct Outcome {
     pub kept: Option<bool>,
 }
 
+/// When a run started and ended. Zeros: the container has never run.
+#[derive(Clone, Copy, Default)]
+pub struct Span {
+    pub started: i64,
+    pub finished: i64,
+}
+
 /// The exit status of a container whose end nobody saw.
 const LOST: u8 = 255;
 
@@ -67,7 +74,10 @@ pub type TakeDown = fn(&Roots, &str) -> Result<()>;
 
 #[derive(Clone)]
 pub enum Condition {
-    Created,
+    /// It has never run. The outcome says why its start failed.
+    Created(Option<Outcome>),
+    /// Its program is being started.
+    Starting,
     Running(State),
     /// Ended so, and about to be begun again.
     Restarting(Outcome),
@@ -82,13 +92,23 @@ impl State {
         let found = sys::process::find(self.pid, self.start_time);
         found.context(|| format!("look for process {}", self.pid))
     }
+
+    /// Whether its first process has ended.
+    pub fn has_ended(&self) -> bool {
+        self.find().is_ok_and(|found| found.living().is_none())
+    }
 }
 
 impl Outcome {
-    /// A run that failed before there was a monitor.
-    pub fn not_begun(error: &Error) -> Outcome {
+    /// A start that failed, of a container whose last run was `before`.
+    pub fn not_begun(error: &Error, before: Span) -> Outcome {
         let (exit_code, error) = (error.exit_code(), error.to_string());
-        Outcome { exit_code, error, ..Outcome::begun(0) }
+        let Span { started, finished } = before;
+        Outcome { finished, exit_code, error, ..Outcome::begun(started) }
+    }
+
+    pub fn span(&self) -> Span {
+        Span { started: self.started, finished: self.finished }
     }
 
     /// A run that began and hasn't ended.
@@ -106,31 +126,68 @@ impl Outcome {
 
 /// What the container of `record` is doing now. Takes back what a dead monitor left.
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
+    // A container that starts and ends between two looks each time can't be met more often.
+    const MAX_LOOKS: u32 = 16;
     let files = Files::new(roots, &record.id);
-    if !files.run.exists() {
-        return at_rest(record, store::read_json(&files.outcome())?);
-    }
-    if !is_watched(&files)? {
-        reclaim(roots, record, take_down)?;
-    } else {
-        match store::read_json::<State>(&files.state())? {
-            Some(State { pid: 0, last: Some(last), .. }) => return Ok(Condition::Restarting(last)),
-            Some(state) if state.pid != 0 => return Ok(Condition::Running(state)),
-            // Being started or being wound up at this moment.
-            _ => {}
+    for looks in 0..MAX_LOOKS {
+        if let Some(found) = look(roots, &files, record, take_down, looks > 0)? {
+            return Ok(found);
         }
     }
-    match store::read_json(&files.parked_outcome())? {
-        None => at_rest(record, store::read_json(&files.outcome())?),
-        parked => at_rest(record, parked),
+    Ok(Condition::Starting)
+}
+
+/// One look; none if the container started or was taken back while it was taken. `again` says that
+/// the look before this one found no run directory either.
+fn look(
+    roots: &Roots,
+    files: &Files,
+    record: &Record,
+    take_down: TakeDown,
+    again: bool,
+) -> Result<Option<Condition>> {
+    // `run` and `start` make the run directory before they write that a run has begun, and the
+    // monitor writes how it ended before it removes the directory.
+    let is_open = |outcome: &Option<Outcome>| match outcome {
+        Some(outcome) => outcome.started != 0 && outcome.finished == 0,
+        None => record.run,
+    };
+    if !files.run.exists() {
+        let outcome = store::read_json(&files.outcome())?;
+        if is_open(&outcome) && (!again || files.run.exists()) {
+            return Ok(None);
+        }
+        return at_rest(record, outcome).map(Some);
     }
+    if !is_watched(files)? {
+        reclaim(roots, record, take_down)?;
+        return match store::read_json(&files.parked_outcome())? {
+            None => Ok(None),
+            parked => at_rest(record, parked).map(Some),
+        };
+    }
+    match store::read_json::<State>(&files.state())? {
+        Some(State { pid: 0, last: Some(last), .. }) => {
+            return Ok(Some(Condition::Restarting(last)));
+        }
+        Some(state) if state.pid != 0 => return Ok(Some(Condition::Running(state))),
+        _ => {}
+    }
+    if let Some(parked) = store::read_json(&files.parked_outcome())? {
+        return at_rest(record, Some(parked)).map(Some);
+    }
+    let outcome = store::read_json(&files.outcome())?;
+    if is_open(&outcome) {
+        return Ok(Some(Condition::Starting));
+    }
+    at_rest(record, outcome).map(Some)
 }
 
 /// What a container without a program is, by how its last run went.
 fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
     if !has_run {
-        return Ok(Condition::Created);
+        return Ok(Condition::Created(outcome.filter(|outcome| !outcome.error.is_empty())));
     }
     let kept = outcome.as_ref().is_some_and(|outcome| outcome.kept == Some(true));
     if record.remove && !kept {

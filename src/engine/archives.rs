@@ -19,7 +19,9 @@ impl Engine {
 
     /// Writes a container's root file system, without its volumes, as one tar.
     pub fn export(&self, name: &str, file: Option<&Path>) -> Result<()> {
-        self.export_root(&self.record(name)?, file)
+        let record = self.record(name)?;
+        let exported = self.export_root(&record, file);
+        self.unless_gone(&record.id, name, exported)
     }
 
     pub(super) fn export_root(&self, record: &Record, file: Option<&Path>) -> Result<()> {

@@ -22,6 +22,7 @@ impl Engine {
     /// Ties this terminal to a running container; returns its exit status if it ends meanwhile.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
+        self.refuse_paused(&record, &state)?;
         Engine::need_terminal(attach.stdin && record.tty)?;
         let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, true)? else {
             fail!("container {name} is not running")

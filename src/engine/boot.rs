@@ -21,7 +21,7 @@ impl Engine {
     /// it started, and why others could not be; one failure doesn't keep the others from starting.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
-        waiting.retain(|record| match self.condition(record) {
+        waiting.retain(|record| match self.glance(record) {
             Ok(Condition::Exited(outcome)) => {
                 record.restart.applies_at_boot(outcome.exit_code, outcome.stopped)
             }

@@ -22,18 +22,27 @@ impl Engine {
     /// Gives the new image's id; nothing when the root was written to a file.
     pub fn commit(&self, options: &CommitOptions) -> Result<Option<String>> {
         let record = self.record(&options.container)?;
+        let committed = self.commit_record(&record, options);
+        self.unless_gone(&record.id, &options.container, committed)
+    }
+
+    fn commit_record(&self, record: &Record, options: &CommitOptions) -> Result<Option<String>> {
         let reference = options.image.as_deref().map(Reference::parse_new).transpose()?;
-        let mut config = self.defaults_of(&record)?;
+        let mut config = self.defaults_of(record)?;
         instruction::apply(&mut config, &options.changes)?;
-        let _frozen = match self.condition(&record)? {
-            Condition::Running(state) if options.pause => self.hold(&record, &state)?,
+        let _frozen = match self.condition(record)? {
+            Condition::Running(state) if options.pause => match self.hold(record, &state) {
+                // It ended just now: there is nothing to hold still.
+                Err(_) if self.ends(&state) => None,
+                held => held?,
+            },
             _ => None,
         };
         if let Some(file) = &options.output {
-            return self.export_root(&record, Some(file)).map(|()| None);
+            return self.export_root(record, Some(file)).map(|()| None);
         }
         // A container at rest stays so until its changes are read.
-        let _at_rest = self.at_rest(&record)?.ok();
+        let _at_rest = self.at_rest(record)?.ok();
         let images = ImageStore::open(&self.roots);
         let base = match record.image_id.as_str() {
             "" => None,
@@ -41,10 +50,10 @@ impl Engine {
         };
         let (files, form, left_out, top_changed) = match &record.rootfs {
             Some(directory) => {
-                (Path::new(directory).to_owned(), Form::Plain, mount_points(&record), false)
+                (Path::new(directory).to_owned(), Form::Plain, mount_points(record), false)
             }
             None => {
-                let diff = self.compare(&record, &mut |_| Ok(()))?;
+                let diff = self.compare(record, &mut |_| Ok(()))?;
                 let upper = Files::new(&self.roots, &record.id).upper();
                 (upper, Form::Layer, diff.left_out, diff.top_changed)
             }

@@ -51,7 +51,8 @@ impl Engine {
         let record = self.record(container)?;
         // While the host's root is surely what `/` is.
         let host = openat(CWD, "/", DIRECTORY, Mode::empty()).context(|| "open /")?;
-        let open: OpenRoot = self.open_root(&record)?;
+        let open = self.open_root(&record);
+        let open: OpenRoot = self.unless_gone(&record.id, container, open)?;
         let (root, ids) = (open.root.as_fd(), open.ids);
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
             // What its users can't have, its files can't be made by: not by the host's root either.

@@ -263,6 +263,7 @@ impl Engine {
             source,
             target: mount.target.clone(),
             read_only: mount.read_only,
+            make_source: mount.make_source.then_some(true),
             copy_up: false,
             tmpfs_options: mount.tmpfs_options.clone(),
         };
@@ -312,6 +313,7 @@ impl Engine {
             anonymous: true,
             target: target.to_owned(),
             read_only: false,
+            make_source: None,
             copy_up: true,
             tmpfs_options: String::new(),
         })

@@ -28,7 +28,8 @@ impl Engine {
         if record.rootfs.is_some() {
             fail!("container {name} runs on a plain directory: what was in it before is unknown");
         }
-        self.compare(&record, report).map(drop)
+        let compared = self.compare(&record, report).map(drop);
+        self.unless_gone(&record.id, name, compared)
     }
 
     /// What the container did, and what was done for it, in its upper directory.

@@ -8,22 +8,48 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
 use super::options::ExecOptions;
+use crate::container::record::Record;
 use crate::container::relay::{self, Streams};
+use crate::container::state::{Condition, State};
 use crate::container::tty;
 use crate::error::{Context, Result, fail};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, exec};
+use crate::sys::clone::Child;
+
+/// A process that has started, our ends of its streams and its console; none if it is detached.
+type Begun = Option<(Child, Option<Streams>, Option<OwnedFd>)>;
 
 impl Engine {
     /// Returns the command's exit status, or with `detach` 0 as soon as the command has started.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        let (record, state) = self.running(&options.container)?;
+        // One that a restart policy starts again each time can't end under us more often.
+        const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given");
         }
-        self.refuse_paused(&record, &state)?;
-        let defaults = super::spec::process(&record);
+        let container = &options.container;
+        for _ in 0..MAX_TRIES {
+            let record = self.record(container)?;
+            let (record, state) = match self.glance(&record)? {
+                // Whether its process lives is found out as it is entered.
+                Condition::Running(state) => (record, state),
+                _ => self.running(container)?,
+            };
+            match self.exec_in(&record, &state, options) {
+                Ok(begun) => return self.follow(begun, options),
+                // The container ended under us: the state that follows says what to answer.
+                Err(_) if state.has_ended() => drop(self.running(container)?),
+                Err(error) => return Err(error),
+            }
+        }
+        fail!("container {container} starts and ends all the time; try again")
+    }
+
+    fn exec_in(&self, record: &Record, state: &State, options: &ExecOptions) -> Result<Begun> {
+        self.refuse_paused(record, state)?;
+        let defaults = super::spec::process(record);
         let terminal = options.tty && !options.detach;
         Engine::need_terminal(options.interactive && terminal)?;
         let privileged = options.privileged || record.privileged;
@@ -60,11 +86,17 @@ impl Engine {
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
             let streams = streams().context(|| "open /dev/null")?;
             exec::exec(&target, &process, Stdio::Given(streams))?;
-            return Ok(0);
+            return Ok(None);
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
         let (child, console) = exec::exec(&target, &process, theirs)?;
+        Ok(Some((child, ours, console)))
+    }
+
+    fn follow(&self, begun: Begun, options: &ExecOptions) -> Result<u8> {
+        let Some((child, ours, console)) = begun else { return Ok(0) };
+        let terminal = options.tty && !options.detach;
         let ours = match (ours, console) {
             (Some(ours), _) => ours,
             (None, Some(console)) => Streams {

@@ -1,5 +1,7 @@
 //! `inspect`: all that is on record, under Docker's field names.
 
+use std::time::Duration;
+
 use miniserde::json::{Array, Number, Object, Value, to_string};
 
 use super::Engine;
@@ -21,7 +23,7 @@ impl Engine {
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::resolve(&self.roots, name) {
-                Ok(id) => return self.container(&id),
+                Ok(id) => return self.container(&self.record_of(&id, name)?),
                 Err(error) if kind.is_some() || error.to_string().contains("ambiguous") => {
                     return Err(error);
                 }
@@ -51,10 +53,12 @@ impl Engine {
         }
     }
 
-    fn container(&self, id: &str) -> Result<String> {
-        let record = Record::read(&self.roots, id)?;
+    fn container(&self, record: &Record) -> Result<String> {
+        // A start that hangs is shown, not waited for.
+        const MAX_WAIT: Duration = Duration::from_secs(1);
+        let id = &record.id;
         let files = Files::new(&self.roots, id);
-        let condition = self.condition(&record)?;
+        let condition = self.condition_within(record, MAX_WAIT)?;
         let mut args = record.args().into_iter();
         let graph = object([
             ("LowerDir", text(reversed(&record.layers).join(":"))),
@@ -81,11 +85,11 @@ impl Engine {
             ("MountLabel", text("")),
             ("ProcessLabel", text("")),
             ("AppArmorProfile", text("")),
-            ("HostConfig", host_config(&record)),
+            ("HostConfig", host_config(record)),
             ("GraphDriver", object([("Name", text("overlay")), ("Data", graph)])),
             ("Mounts", array(record.mounts.iter().map(mount))),
-            ("Config", config(&record)),
-            ("NetworkSettings", self.network_settings(&record)?),
+            ("Config", config(record)),
+            ("NetworkSettings", self.network_settings(record)?),
         ])))
     }
 
@@ -156,13 +160,14 @@ fn restarts(condition: &Condition) -> u32 {
     match condition {
         Condition::Running(state) => state.restarts,
         Condition::Restarting(outcome) | Condition::Exited(outcome) => outcome.restarts,
-        Condition::Created | Condition::Leftover => 0,
+        Condition::Created(_) | Condition::Starting | Condition::Leftover => 0,
     }
 }
 
 fn state(condition: &Condition, paused: bool) -> Value {
     let (status, pid, started, outcome) = match condition {
-        Condition::Created => ("created", 0, 0, None),
+        Condition::Created(outcome) => ("created", 0, 0, outcome.as_ref()),
+        Condition::Starting => ("created", 0, 0, None),
         Condition::Running(state) if paused => ("paused", state.pid, state.started, None),
         Condition::Running(state) => ("running", state.pid, state.started, None),
         Condition::Exited(outcome) => ("exited", 0, outcome.started, Some(outcome)),

@@ -1,6 +1,9 @@
 //! `ps`: every container as it truly is now.
 
+use std::time::Duration;
+
 use super::Engine;
+use super::condition::Patience;
 use super::network_view::network_names;
 use super::options::Filter;
 use super::view::{ContainerView, Status};
@@ -9,13 +12,17 @@ use crate::container::state::{Condition, is_paused};
 use crate::error::Result;
 use crate::time::Instant;
 
+/// How long a list waits, for all containers together, until those that start have started.
+const MAX_WAIT: Duration = Duration::from_millis(200);
+
 impl Engine {
     /// Newest first. A container whose files can't be read is listed as dead, with the reason; what
     /// an interrupted `--rm` left is removed rather than listed.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
+        let mut patience = Patience::new(MAX_WAIT);
         for id in all_ids(&self.roots)? {
-            let Some(view) = self.view(&id) else { continue };
+            let Some(view) = self.view(&id, &mut patience) else { continue };
             let shown =
                 all || matches!(view.status, Status::Running { .. } | Status::Restarting { .. });
             if shown && matches(&view, filters) {
@@ -26,7 +33,7 @@ impl Engine {
         Ok(views)
     }
 
-    fn view(&self, id: &str) -> Option<ContainerView> {
+    fn view(&self, id: &str, patience: &mut Patience) -> Option<ContainerView> {
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
             // Made or removed at this very moment, or a `create` was killed: no container yet.
@@ -35,8 +42,14 @@ impl Engine {
             }
             Err(error) => return Some(dead(id, error.to_string())),
         };
-        let status = match self.condition(&record) {
-            Ok(Condition::Created) => Status::Created,
+        let condition = loop {
+            match self.glance(&record) {
+                Ok(Condition::Starting) if patience.wait() => {}
+                condition => break condition,
+            }
+        };
+        let status = match condition {
+            Ok(Condition::Created(_) | Condition::Starting) => Status::Created,
             Ok(Condition::Running(state)) => Status::Running {
                 pid: state.pid,
                 started: Instant(state.started),

@@ -16,7 +16,7 @@ use super::Engine;
 use super::options::LogsOptions;
 use crate::container::logs::{Printer, Reader, Selection};
 use crate::container::protocol;
-use crate::container::record::Files;
+use crate::container::record::{Files, Record};
 use crate::error::{Context, Result};
 use crate::time::Instant;
 
@@ -30,6 +30,17 @@ impl Engine {
         err: &mut dyn Write,
     ) -> Result<()> {
         let record = self.record(name)?;
+        let printed = self.print_logs(&record, options, out, err);
+        self.unless_gone(&record.id, name, printed)
+    }
+
+    fn print_logs(
+        &self,
+        record: &Record,
+        options: &LogsOptions,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         let selection = Selection {
             timestamps: options.timestamps,
@@ -43,6 +54,8 @@ impl Engine {
             reader.print(&mut printer, out, err)?;
             return reader.check();
         }
+        // One that starts has no socket yet, and would be taken for one that has ended.
+        self.condition(record)?;
         // Watched before the first reading: nothing written in between is missed.
         let growth = watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?;
         // The monitor's socket hangs up however it ends, after it has logged the last.

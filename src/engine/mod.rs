@@ -10,6 +10,7 @@ mod attach;
 mod boot;
 pub mod check;
 mod commit;
+mod condition;
 mod confine;
 mod cp;
 mod create;
@@ -45,12 +46,11 @@ mod volumes;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use crate::container::record::Record;
-use crate::container::state::{Condition, State};
-use crate::container::{names, state};
 use crate::error::{Result, fail};
-use crate::network::{firewall, wiring};
+use crate::network::firewall;
 use crate::store::Roots;
+
+pub use crate::container::state::StopMark;
 
 pub struct Engine {
     roots: Roots,
@@ -76,24 +76,5 @@ impl Engine {
     /// For a command whose processes enter containers, before it does anything: see `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
-    }
-
-    /// The record of the container that `name` means.
-    fn record(&self, name: &str) -> Result<Record> {
-        Record::read(&self.roots, &names::resolve(&self.roots, name)?)
-    }
-
-    /// What the container of `record` is doing now.
-    fn condition(&self, record: &Record) -> Result<Condition> {
-        state::condition(&self.roots, record, wiring::take_down)
-    }
-
-    /// The record and state of a running container.
-    fn running(&self, name: &str) -> Result<(Record, State)> {
-        let record = self.record(name)?;
-        match self.condition(&record)? {
-            Condition::Running(state) => Ok((record, state)),
-            _ => fail!("container {name} is not running"),
-        }
     }
 }

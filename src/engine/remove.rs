@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::stop::MAX_START;
 use super::{Engine, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
@@ -20,8 +21,9 @@ impl Engine {
     pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
-        let record = match Record::read(&self.roots, &id) {
+        let record = match self.record_of(&id, name) {
             Ok(record) => record,
+            Err(error) if !files.dir.exists() => return Err(error),
             // A record that can't be read: what can be found by id alone goes.
             Err(_) if force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
@@ -44,23 +46,40 @@ impl Engine {
                 return id_range::give_back(&self.roots, &record);
             }
             drop(change);
-            if !force {
-                break;
-            }
-            // It begins or ends this moment; in the next it can be told which.
+            // It starts or ends at this moment; the next look finds out which.
             std::thread::sleep(Duration::from_millis(5));
         }
         fail!("container {name} was started meanwhile; stop it first, or remove it with -f")
     }
 
+    /// Kills a container that is to be removed by force; `remove` waits for its end. In between,
+    /// others can be killed, so that all end at the same time.
+    pub fn kill_before_removal(&self, name: &str) -> Result<()> {
+        let record = self.record(name)?;
+        if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
+            self.call_off(&record, StopMark::User)?;
+        }
+        if let Condition::Running(state) = self.glance(&record)? {
+            if let Found::Living(process) = state.find()? {
+                stop::send(&process, Signal::KILL)?;
+            }
+            self.let_go(&record, &state)?;
+        }
+        Ok(())
+    }
+
     /// Ends a running container, if that is allowed.
     fn end(&self, record: &Record, name: &str, force: bool) -> Result<()> {
-        if let Condition::Running(_) | Condition::Restarting(_) = self.condition(record)? {
+        let found = match force {
+            true => self.past_start(record, Some(MAX_START))?,
+            false => self.condition(record)?,
+        };
+        if let Condition::Running(_) | Condition::Restarting(_) | Condition::Starting = found {
             if !force {
                 fail!("container {name} is running; stop it first, or remove it with -f");
             }
             self.call_off(record, StopMark::User)?;
-            if let Condition::Running(state) = self.condition(record)? {
+            if let Condition::Running(state) = self.glance(record)? {
                 if let Found::Living(process) = state.find()? {
                     stop::send(&process, Signal::KILL)?;
                 }

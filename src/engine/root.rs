@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::Engine;
+use super::condition::{MAX_TRANSITION, Patience, no_such};
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_watched};
 use crate::error::{Result, fail};
-use crate::runtime::spec::{IdMap, MountSource, Root};
+use crate::runtime::spec::{IdMap, Mount, MountSource, Root};
 use crate::runtime::view;
 use crate::store::{self, Lock};
 
@@ -23,37 +24,46 @@ pub(super) struct OpenRoot {
 impl Engine {
     /// The root as the container sees it, volumes included.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
-        match self.at_rest(record)? {
-            Err(state) => {
-                let root = view::running(state.pid, state.start_time)?;
-                Ok(OpenRoot { root, ids: record.ids(), _at_rest: None })
-            }
-            Ok(lock) => {
-                let mut mounts = self.name_mounts(record);
-                // Before the first start they aren't there.
-                mounts.retain(|mount| match &mount.source {
-                    MountSource::Bind(path) => path.exists(),
-                    MountSource::Tmpfs { .. } => false,
-                });
-                mounts.extend(record.mounts.iter().map(|mount| super::spec::mount(record, mount)));
-                let root = view::at_rest(&self.root_of(record)?, &mounts, &self.mount_point()?)?;
-                Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) })
-            }
-        }
+        self.open_root_by(record, view::running, || {
+            let mut mounts = self.name_mounts(record);
+            mounts.extend(record.mounts.iter().map(|mount| super::spec::mount(record, mount)));
+            // A source may not be there yet, or no longer.
+            mounts.retain(|mount| match &mount.source {
+                MountSource::Bind(path) => path.exists(),
+                MountSource::Tmpfs { .. } => false,
+            });
+            mounts
+        })
     }
 
     /// The root without what is mounted in it.
     pub(super) fn open_bare_root(&self, record: &Record) -> Result<OpenRoot> {
-        match self.at_rest(record)? {
-            Err(state) => {
-                let root = view::running_root(state.pid, state.start_time)?;
-                Ok(OpenRoot { root, ids: record.ids(), _at_rest: None })
-            }
-            Ok(lock) => {
-                let root = view::at_rest(&self.root_of(record)?, &[], &self.mount_point()?)?;
-                Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) })
+        self.open_root_by(record, view::running_root, Vec::new)
+    }
+
+    fn open_root_by(
+        &self,
+        record: &Record,
+        running: fn(i32, u64) -> Result<OwnedFd>,
+        mounts: impl Fn() -> Vec<Mount>,
+    ) -> Result<OpenRoot> {
+        const MAX_TRIES: u32 = 16;
+        for _ in 0..MAX_TRIES {
+            let state = match self.at_rest(record)? {
+                Err(state) => state,
+                Ok(lock) => {
+                    let root = self.root_of(record)?;
+                    let root = view::at_rest(&root, &mounts(), &self.mount_point()?)?;
+                    return Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) });
+                }
+            };
+            match running(state.pid, state.start_time) {
+                // It ended just now: what it leaves is looked at instead.
+                Err(_) if self.ends(&state) => {}
+                root => return Ok(OpenRoot { root: root?, ids: record.ids(), _at_rest: None }),
             }
         }
+        fail!("container {} starts and ends all the time; try again", record.name)
     }
 
     /// What the container's image holds.
@@ -62,20 +72,28 @@ impl Engine {
         view::of_layers(&layers, &self.mount_point()?)
     }
 
-    /// Either keeps the container from starting, or tells how it runs.
+    /// Either keeps the container from starting, or returns how it runs. One that waits to be
+    /// restarted is at rest too: its monitor takes the lock of changes before it starts it.
     pub(super) fn at_rest(&self, record: &Record) -> Result<Result<Lock, State>> {
-        if let Condition::Running(state) = self.condition(record)? {
-            return Ok(Err(state));
-        }
         let files = Files::new(&self.roots, &record.id);
-        let Some(lock) = files.lock_changes()? else { fail!("container {} is gone", record.name) };
-        // Started before the lock was ours.
-        match self.condition(record)? {
-            Condition::Running(state) => Ok(Err(state)),
-            _ if is_watched(&files)? => {
-                fail!("container {} is starting or ending at this moment; try again", record.name)
+        let mut patience = Patience::new(MAX_TRANSITION);
+        loop {
+            if let Condition::Running(state) = self.condition(record)? {
+                return Ok(Err(state));
             }
-            _ => Ok(Ok(lock)),
+            let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
+            // It may have started or ended before the lock was ours.
+            let rests = match is_watched(&files)? {
+                true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
+                false => !files.run.exists() || files.parked_outcome().exists(),
+            };
+            if rests {
+                return Ok(Ok(lock));
+            }
+            drop(lock);
+            if !patience.wait() {
+                fail!("container {} starts and ends all the time; try again", record.name);
+            }
         }
     }
 

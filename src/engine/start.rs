@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::condition::no_such;
 use super::network::Networks;
 use super::options::{AttachOptions, CreateOptions};
 use super::{Engine, stop};
 use crate::container::monitor::{Watch, remove_anonymous_volumes, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, MAX_CLEANUP, Outcome, State, StopMark, erase, is_watched, reclaim_locked, settle,
+    Condition, MAX_CLEANUP, Outcome, Span, State, erase, is_watched, reclaim_locked, settle,
 };
 use crate::container::{client, id_range, names};
 use crate::error::{Result, fail};
@@ -22,14 +23,14 @@ impl Engine {
     /// `run` in the foreground: gives the command's exit status.
     pub fn run_attached(&self, options: &CreateOptions, attach: &AttachOptions) -> Result<u8> {
         let created = self.make(options, true)?;
-        let socket = self.launch(&created.record, created.lock, true)?;
+        let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         self.stay(&socket, None, &created.record, attach)
     }
 
     /// `run -d`: gives the container's id once its command has begun.
     pub fn run_detached(&self, options: &CreateOptions) -> Result<String> {
         let created = self.make(options, true)?;
-        let socket = self.launch(&created.record, created.lock, false)?;
+        let socket = self.launch(&created.record, created.lock, Span::default(), false)?;
         client::await_start(&socket)?;
         Ok(created.record.id)
     }
@@ -58,14 +59,20 @@ impl Engine {
     ) -> Result<Option<(Record, OwnedFd)>> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
+        self.record_of(&id, name)?;
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);
         let (_change, mut record) = loop {
-            let Some(change) = files.lock_changes()? else { fail!("no such container: {name}") };
+            let Some(change) = files.lock_changes()? else { return Err(no_such(name)) };
             let record = Record::read(&self.roots, &id)?;
             Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
             match life(&files)? {
-                Life::Alive => return Ok(None),
+                Life::Alive => {
+                    if let Condition::Running(state) = self.glance(&record)? {
+                        self.refuse_paused(&record, &state)?;
+                    }
+                    return Ok(None);
+                }
                 Life::None => break (change, record),
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
@@ -79,28 +86,29 @@ impl Engine {
         };
         reclaim_locked(&self.roots, &record, wiring::take_down)?;
         // Killed before its program runs, a container that a restart has kept is kept again.
-        let kept = match self.condition(&record)? {
+        let (kept, before) = match self.glance(&record)? {
             Condition::Leftover => {
                 fail!("container {name} was made with --rm and is over; `rm` removes what is left")
             }
-            Condition::Exited(outcome) => outcome.kept,
-            _ => None,
+            Condition::Exited(outcome) => (outcome.kept, outcome.span()),
+            _ => (None, Span::default()),
         };
         let lock = files.lock_monitor()?;
         Outcome { kept, ..Outcome::begun(Instant::now().0) }.write(&self.roots, &record)?;
         record.run = false;
-        let socket = self.launch(&record, lock, attached)?;
+        let socket = self.launch(&record, lock, before, attached)?;
         Ok(Some((record, socket)))
     }
 
     /// Forks the monitor. Comes back before the command has begun: the socket tells when.
-    fn launch(&self, record: &Record, lock: Lock, attached: bool) -> Result<OwnedFd> {
+    fn launch(&self, record: &Record, lock: Lock, before: Span, attached: bool) -> Result<OwnedFd> {
         let launch = || {
             self.find_cgroups()?;
+            record.make_sources()?;
             let spec = self.spec(record)?;
             let surroundings = &mut Networks::new(self, record);
             let roots = &self.roots;
-            spawn(Watch { roots, record, spec, lock, attached, surroundings })
+            spawn(Watch { roots, record, spec, lock, before, attached, surroundings })
         };
         launch().inspect_err(|error| {
             // Nothing runs: what `run --rm` made goes, else only the run directory.
@@ -110,7 +118,7 @@ impl Engine {
                     erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                         .and_then(|()| id_range::give_back(&self.roots, record))
                 }
-                false => settle(&self.roots, record, &Outcome::not_begun(error)),
+                false => settle(&self.roots, record, &Outcome::not_begun(error, before)),
             };
         })
     }
@@ -150,13 +158,6 @@ impl Engine {
             client::End::Lost => self.status_of_lost(record),
             end => super::attach::exit_status(end, &record.name),
         }
-    }
-
-    /// Stops a container and starts it again. If this dies in between, the container stays, even
-    /// one made with `--rm`: `start` brings it back.
-    pub fn restart(&self, name: &str, timeout: Option<i64>) -> Result<()> {
-        self.stop_for(name, timeout, None, StopMark::Restart)?;
-        self.start(name)
     }
 }
 

@@ -35,7 +35,7 @@ impl Engine {
             for id in all_ids(&self.roots)? {
                 // One that can't be read is for `ps` to tell of.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
-                if let Ok(Condition::Running(state)) = self.condition(&record) {
+                if let Ok(Condition::Running(state)) = self.glance(&record) {
                     looks.push(Look::new(record, state.pid, state.cgroups));
                 }
             }

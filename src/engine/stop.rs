@@ -19,42 +19,79 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
+/// How long what kills a container lets it finish its start.
+pub(super) const MAX_START: Duration = Duration::from_secs(1);
 /// Seconds between the stop signal and SIGKILL (Docker's default).
 const DEFAULT_TIMEOUT: i64 = 10;
 
-impl Engine {
-    /// Asks the container to end and, after the timeout (seconds; -1 is for ever), kills it. One
-    /// that isn't running is stopped already.
-    pub fn stop(&self, name: &str, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
-        self.stop_for(name, timeout, signal, StopMark::User)
-    }
+/// A container that was asked to end.
+pub struct Stopping {
+    record: Record,
+    signal: Signal,
+    asked: Option<OwnedFd>,
+    /// None: it is never killed.
+    deadline: Option<Instant>,
+    mark: StopMark,
+}
 
-    /// As `stop`; `mark` says what the container's end is for.
-    pub(super) fn stop_for(
+/// A container whose end is waited for.
+pub struct Waiting {
+    record: Record,
+    monitor: Option<OwnedFd>,
+}
+
+impl Engine {
+    /// Asks a container to end. `end_stop` waits for the end: in between, others can be asked, so
+    /// that all end at the same time. One that isn't running is stopped already.
+    pub fn ask_to_stop(
         &self,
         name: &str,
         timeout: Option<i64>,
         signal: Option<&str>,
         mark: StopMark,
-    ) -> Result<()> {
+    ) -> Result<Stopping> {
         let record = self.record(name)?;
         let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
         let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
-        match self.condition(&record)? {
-            Condition::Running(_) | Condition::Restarting(_) => {}
-            _ => return Ok(()),
+        let deadline = u64::try_from(timeout).ok();
+        let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let mut stopping = Stopping { record, signal, asked: None, deadline, mark };
+        match self.glance(&stopping.record)? {
+            // `end_stop` asks it once it has started.
+            Condition::Starting => {}
+            _ => stopping.asked = self.ask(&stopping)?,
         }
-        self.call_off(&record, mark)?;
-        if let Condition::Running(state) = self.condition(&record)?
-            && let Found::Living(process) = state.find()?
+        Ok(stopping)
+    }
+
+    /// Waits for the end of a container that was asked to, and kills it at its deadline.
+    pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
+        if stopping.asked.is_none() {
+            let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+            self.past_start(&stopping.record, stopping.deadline.map(left))?;
+            stopping.asked = self.ask(&stopping)?;
+        }
+        if let Some(process) = &stopping.asked
+            && !ends_by(process, stopping.deadline)?
         {
-            send(&process, signal)?;
-            self.let_go(&record, &state)?;
-            if !ends_within(&process, timeout)? {
-                send(&process, Signal::KILL)?;
-            }
+            send(process, Signal::KILL)?;
         }
-        self.await_cleanup(&record)
+        self.await_cleanup(&stopping.record)
+    }
+
+    /// Sends the stop signal; returns the process, or none if the container doesn't run.
+    fn ask(&self, stopping: &Stopping) -> Result<Option<OwnedFd>> {
+        let record = &stopping.record;
+        match self.glance(record)? {
+            Condition::Running(_) | Condition::Restarting(_) => {}
+            _ => return Ok(None),
+        }
+        self.call_off(record, stopping.mark)?;
+        let Condition::Running(state) = self.glance(record)? else { return Ok(None) };
+        let Found::Living(process) = state.find()? else { return Ok(None) };
+        send(&process, stopping.signal)?;
+        self.let_go(record, &state)?;
+        Ok(Some(process))
     }
 
     /// Sees to it that the restart policy doesn't begin the container again. The state must be
@@ -77,30 +114,45 @@ impl Engine {
         protocol::dial(&files.run, false).map(drop)
     }
 
-    /// Sends a signal to the container's first process.
-    pub fn kill(&self, name: &str, signal: &str) -> Result<()> {
+    /// Sends a signal to the container's first process. One that ends the container ends its
+    /// restarts too. Returns the record if `await_cleanup` is to be called: others can be signalled
+    /// in between.
+    pub fn kill(&self, name: &str, signal: &str) -> Result<Option<Record>> {
         let signal = parse_signal(signal)?;
-        let (record, state) = self.running(name)?;
-        if signal == Signal::KILL || Some(signal) == Signal::parse(&record.stop_signal) {
-            self.call_off(&record, StopMark::User)?;
+        let record = self.record(name)?;
+        let ends = signal == Signal::KILL || Some(signal) == Signal::parse(&record.stop_signal);
+        let found = match signal {
+            Signal::KILL => self.past_start(&record, Some(MAX_START))?,
+            _ => self.condition(&record)?,
+        };
+        match found {
+            Condition::Running(_) | Condition::Restarting(_) if ends => {
+                self.call_off(&record, StopMark::User)?;
+            }
+            Condition::Running(_) => {}
+            // Fails, and says in which state it is.
+            _ => drop(self.running(name)?),
         }
-        match state.find()? {
-            Found::Living(process) => send(&process, signal)?,
-            // It has ended by itself just now.
-            _ if signal == Signal::KILL => {}
-            _ => fail!("container {name} is not running"),
+        // It may have been restarted just before that was called off.
+        if let Condition::Running(state) = self.glance(&record)? {
+            match state.find()? {
+                Found::Living(process) => send(&process, signal)?,
+                // It has ended by itself just now.
+                _ if ends => {}
+                _ => fail!("container {name} is not running"),
+            }
+            if signal == Signal::KILL {
+                self.let_go(&record, &state)?;
+            }
+            // So that a `start` or `rm` right after SIGKILL finds the container ended.
+            return Ok((signal == Signal::KILL).then_some(record));
         }
-        if signal == Signal::KILL {
-            self.let_go(&record, &state)?;
-            // So that a `start` or `rm` right after it finds the container ended.
-            self.await_cleanup(&record)?;
-        }
-        Ok(())
+        Ok(ends.then_some(record))
     }
 
     /// Waits until the monitor of a container that was killed, or has ended, has written down how
     /// and cleaned up. If the monitor was killed, that is done here.
-    pub(super) fn await_cleanup(&self, record: &Record) -> Result<()> {
+    pub fn await_cleanup(&self, record: &Record) -> Result<()> {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
 
@@ -114,21 +166,32 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the container's end; gives its exit status. One that isn't running has ended
-    /// already.
-    pub fn wait(&self, name: &str) -> Result<u8> {
+    /// Begins to wait for a container's end, so that several can be waited for at the same time.
+    pub fn begin_wait(&self, name: &str) -> Result<Waiting> {
         let record = self.record(name)?;
-        if let Condition::Running(_) | Condition::Restarting(_) = self.condition(&record)?
-            && let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
-            && let End::Exited(code) = client::await_end(&socket)?
+        let monitor = match self.condition(&record)? {
+            Condition::Running(_) | Condition::Restarting(_) => {
+                protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
+            }
+            _ => None,
+        };
+        Ok(Waiting { record, monitor })
+    }
+
+    /// Waits for a container's end; returns its exit status. One that isn't running has ended
+    /// already.
+    pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
+        let Waiting { record, monitor } = waiting;
+        if let Some(monitor) = monitor
+            && let End::Exited(code) = client::await_end(&monitor)?
         {
             return Ok(code);
         }
         await_monitor(&Files::new(&self.roots, &record.id))?;
         match self.condition(&record)? {
             Condition::Exited(outcome) => Ok(outcome.exit_code),
-            Condition::Created => Ok(0),
-            _ => fail!("how container {name} ended was not seen"),
+            Condition::Created(failed) => Ok(failed.map_or(0, |failed| failed.exit_code)),
+            _ => fail!("how container {} ended was not seen", record.name),
         }
     }
 }
@@ -158,8 +221,8 @@ pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
     }
 }
 
-fn ends_within(process: &OwnedFd, seconds: i64) -> Result<bool> {
-    let deadline = (seconds >= 0).then(|| Instant::now() + Duration::from_secs(seconds as u64));
+/// Waits for the end of a process; false if it has not come at the deadline.
+fn ends_by(process: &OwnedFd, deadline: Option<Instant>) -> Result<bool> {
     loop {
         let left = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 
 use super::Engine;
 use super::view::ProcessView;
-use crate::error::Result;
+use crate::container::state::State;
+use crate::error::{Result, fail};
 use crate::runtime::cgroup;
 use crate::sys::procfs;
 use crate::time::Instant;
@@ -21,25 +22,37 @@ const TICKS: u64 = 100;
 impl Engine {
     /// In the order of their numbers.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        let (_, state) = self.running(name)?;
-        let mut pids = cgroup::members(&state.cgroups);
-        if pids.is_empty() {
-            // Without cgroups: the one that is known.
-            pids.push(state.pid);
+        // One that a restart policy starts again each time can't end under us more often.
+        const MAX_TRIES: u32 = 16;
+        for _ in 0..MAX_TRIES {
+            let (_, state) = self.running(name)?;
+            let processes = processes(&state);
+            if !processes.is_empty() || !state.has_ended() {
+                return Ok(processes);
+            }
         }
-        pids.sort_unstable();
-        pids.dedup();
-        let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
-        let up = up.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
-        let mut left = MAX_COMMANDS;
-        let view = |pid| {
-            let view = read(pid, up, left.min(MAX_COMMAND))?;
-            left = left.saturating_sub(view.command.len());
-            Some(view)
-        };
-        // Those that have ended meanwhile are left out.
-        Ok(pids.into_iter().filter_map(view).collect())
+        fail!("container {name} starts and ends all the time; try again")
     }
+}
+
+fn processes(state: &State) -> Vec<ProcessView> {
+    let mut pids = cgroup::members(&state.cgroups);
+    if pids.is_empty() {
+        // Without cgroups: the one that is known.
+        pids.push(state.pid);
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let up = up.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let mut left = MAX_COMMANDS;
+    let view = |pid| {
+        let view = read(pid, up, left.min(MAX_COMMAND))?;
+        left = left.saturating_sub(view.command.len());
+        Some(view)
+    };
+    // Those that have ended meanwhile are left out.
+    pids.into_iter().filter_map(view).collect()
 }
 
 /// A command line is cut to `most` bytes; where that is none, the name stands for it.

@@ -17,6 +17,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{
@@ -28,10 +29,15 @@ use super::process::Program;
 use super::spec::{IdMap, Process};
 use super::user_namespace::UserNamespace;
 use super::{Stdio, cgroup, namespaces, process, report, terminal, user_namespace};
-use crate::error::{Context, EXIT_ENGINE, Result, fail};
+use crate::error::{Context, EXIT_ENGINE, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
+
+/// In the place of an exit status: the container seems to be ending. Its first process has let go of
+/// its namespaces (ESRCH, ENOENT), or its PID namespace takes no process any more, which fork(2) reports as
+/// ENOMEM.
+const ENDS: u8 = 0;
 
 /// The container to join.
 pub struct Target<'a> {
@@ -74,9 +80,13 @@ pub fn exec(
         Ok(Fork::Parent(go_between)) => go_between,
         Err(error) => return Err(error).context(|| "clone a process"),
     };
-    drop((theirs, stdio, pidfd));
+    drop((theirs, stdio));
     match report::await_exec(ours.as_fd()) {
         Ok(console) => Ok((go_between, console)),
+        Err(error) if error.exit_code() == ENDS => match is_ended(&pidfd)? {
+            true => fail!("the container is not running"),
+            false => Err(error.exit_with(EXIT_ENGINE)),
+        },
         Err(error) => {
             // It ends with the process, which has said its last.
             let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -115,7 +125,10 @@ fn go_between(
     // Entered last of all, as by the first process. If the PID has passed to another, joining by the
     // pidfd below fails.
     let user_namespace = match target.ids {
-        Some(_) => Some(user_namespace::open(target.pid)?),
+        Some(_) => Some(user_namespace::open(target.pid).map_err(|error| match error.errno() {
+            Some(Errno::NOENT | Errno::SRCH) => error.exit_with(ENDS),
+            _ => error,
+        })?),
         None => None,
     };
     let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
@@ -149,7 +162,10 @@ fn go_between(
     let (make_cwd, init, stays) = (false, false, true);
     let entry = process::Entry { user_namespace, make_cwd, init, stays, die_with_parent: false };
     let program = process::confine(process, &entry, parent, &[parent.as_fd(), null.as_fd()])?;
-    match sys::clone::fork().context(|| "fork a process into the container")? {
+    let forked = sys::clone::fork();
+    let takes_none = forked.as_ref().err() == Some(&Errno::NOMEM);
+    let forked = forked.context(|| "fork a process into the container");
+    match forked.map_err(|error| if takes_none { error.exit_with(ENDS) } else { error })? {
         Fork::Child => {
             let Err(error) = run(&program, terminal);
             Err(error)
@@ -171,6 +187,13 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
     program.exec()
 }
 
+/// Waits for the end of the container's first process, which takes as long as its last process.
+fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
+    let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));
+    Ok(ended.context(|| "wait for the container's end")? > 0)
+}
+
 /// Waits for the process and ends as it did.
 fn stay(child: Pid) -> ! {
     loop {
@@ -182,9 +205,9 @@ fn stay(child: Pid) -> ! {
     }
 }
 
-fn not_running(error: Errno) -> crate::error::Error {
+fn not_running(error: Errno) -> Error {
     match error {
-        Errno::SRCH => crate::error::Error::new("the container is not running"),
+        Errno::SRCH | Errno::NOENT => Error::new("the container is not running").exit_with(ENDS),
         error => error.into(),
     }
 }

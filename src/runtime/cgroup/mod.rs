@@ -328,6 +328,11 @@ fn remove_one(path: &Path) -> Result<()> {
     }
 }
 
+/// Kills every process in these cgroups.
+pub fn kill(paths: &[String]) {
+    paths.iter().for_each(|path| kill_all(Path::new(path)));
+}
+
 /// SIGKILL to every process in a cgroup: at once where the kernel can (cgroup.kill, Linux 5.14).
 fn kill_all(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {

@@ -1,0 +1,150 @@
+//! What a container is doing, as commands see it: no moment in between can be seen from outside.
+//!
+//! A container passes through moments in which its files say nothing yet or no longer: its record
+//! is being made, its program is being started, its program has ended and its monitor cleans up,
+//! `--rm` removes it. A command that meets one waits for the state that follows and answers for
+//! that. Each wait has a bound. `ps` looks at many containers and only waits a moment.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::container::names;
+use crate::container::record::{Files, Record};
+use crate::container::state::{self, Condition, State, is_watched};
+use crate::error::{Error, Result, fail};
+use crate::network::wiring;
+use crate::runtime::cgroup;
+
+/// How long a command waits for a container that starts or ends.
+pub(super) const MAX_TRANSITION: Duration = Duration::from_secs(60);
+
+/// Looks again and again, at first often, until a deadline.
+pub(super) struct Patience {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Patience {
+        Patience { deadline: Instant::now() + limit, pause: Duration::from_micros(200) }
+    }
+
+    /// Sleeps before the next look; false once the deadline has passed.
+    pub(super) fn wait(&mut self) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        std::thread::sleep(self.pause.min(left));
+        self.pause = (self.pause * 2).min(Duration::from_millis(20));
+        !left.is_zero()
+    }
+}
+
+impl Engine {
+    /// The record of the container that `name` means.
+    pub(super) fn record(&self, name: &str) -> Result<Record> {
+        self.record_of(&names::resolve(&self.roots, name)?, name)
+    }
+
+    /// The record of the container `id`, which the user called `name`. Waits while it is being made.
+    pub(super) fn record_of(&self, id: &str, name: &str) -> Result<Record> {
+        let files = Files::new(&self.roots, id);
+        let mut patience = Patience::new(MAX_TRANSITION);
+        loop {
+            match Record::read(&self.roots, id) {
+                Err(_) if !files.dir.exists() => return Err(no_such(name)),
+                // `run` and `create` hold this lock from before the directory is there. The record
+                // is looked for again, because it may have come just before they let go.
+                Err(_)
+                    if !files.config().exists()
+                        && (is_watched(&files)? || files.config().exists())
+                        && patience.wait() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What the container of `record` is doing. Waits while it starts or ends.
+    pub(super) fn condition(&self, record: &Record) -> Result<Condition> {
+        self.condition_within(record, MAX_TRANSITION)
+    }
+
+    /// As `condition`, with a bound on the wait. Beyond it, what is found then is returned.
+    pub(super) fn condition_within(&self, record: &Record, limit: Duration) -> Result<Condition> {
+        let mut patience = Patience::new(limit);
+        loop {
+            let found = self.glance(record)?;
+            let passes = match &found {
+                Condition::Starting => true,
+                Condition::Running(state) => state.has_ended(),
+                _ => false,
+            };
+            if !passes || !patience.wait() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// What the container of `record` is doing at this moment.
+    pub(super) fn glance(&self, record: &Record) -> Result<Condition> {
+        state::condition(&self.roots, record, wiring::take_down)
+    }
+
+    /// As `glance`, but a container that is being started is given `limit` to have started, and is
+    /// then killed: a start can hang, for example in a file that another container leases.
+    pub(super) fn past_start(&self, record: &Record, limit: Option<Duration>) -> Result<Condition> {
+        let mut patience = Patience::new(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+        loop {
+            match self.glance(record)? {
+                Condition::Starting if patience.wait() => {}
+                Condition::Starting => break,
+                found => return Ok(found),
+            }
+        }
+        let mut patience = Patience::new(MAX_TRANSITION);
+        while let Condition::Starting = self.glance(record)? {
+            cgroup::kill(&cgroup::possible_paths(&record.cgroup_parent, &record.id)?);
+            if !patience.wait() {
+                fail!("container {} is being started, and its start can't be ended", record.name);
+            }
+        }
+        self.glance(record)
+    }
+
+    /// The record and state of a running container.
+    pub(super) fn running(&self, name: &str) -> Result<(Record, State)> {
+        let record = self.record(name)?;
+        match self.condition(&record)? {
+            Condition::Running(state) => Ok((record, state)),
+            Condition::Restarting(_) => {
+                fail!("container {name} has ended and waits to be restarted; try again later")
+            }
+            Condition::Starting => fail!("container {name} is still being started"),
+            Condition::Leftover => Err(no_such(name)),
+            // Removed since its record was read.
+            _ if !Files::new(&self.roots, &record.id).config().exists() => Err(no_such(name)),
+            _ => fail!("container {name} is not running"),
+        }
+    }
+
+    /// Whether a container ends, for a command that failed to reach its first process. That loses
+    /// its files and namespaces before it has ended, and ends after all its other processes.
+    pub(super) fn ends(&self, state: &State) -> bool {
+        const MAX_END: Duration = Duration::from_secs(2);
+        let mut patience = Patience::new(MAX_END);
+        while !state.has_ended() {
+            if !patience.wait() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// If a command failed because the container was removed under it, that is the answer.
+    pub(super) fn unless_gone<T>(&self, id: &str, name: &str, result: Result<T>) -> Result<T> {
+        let gone = || !Files::new(&self.roots, id).config().exists();
+        result.map_err(|error| if gone() { no_such(name) } else { error })
+    }
+}
+
+pub(super) fn no_such(name: &str) -> Error {
+    Error::new(format!("no such container: {name}"))
+}
