@@ -180,6 +180,30 @@ fn settings_of_its_namespaces() {
 }
 
 #[test]
+fn users_listen_on_all_ports_and_may_ping() {
+    let host = Host::with_busybox();
+    // Goes to the background once it listens.
+    let script = "httpd -p 80 && echo listens";
+    // By the setting, not by a capability.
+    for flags in [&["--net", "none"][..], &["--userns", "auto", "--net", "none"]] {
+        let flags = [flags, &["-u", "4242:4343", "--cap-drop", "all"]].concat();
+        shell(&host, &flags, script).stdout("listens\n");
+    }
+    let settings = "cd /proc/sys/net/ipv4 && cat ip_unprivileged_port_start ping_group_range";
+    shell(&host, &["--net", "none"], settings).stdout("0\n0\t2147483647\n");
+    shell(&host, &["--net", "none", "--userns", "100000:100000:5000"], settings)
+        .stdout("0\n0\t4999\n");
+    let own = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=81", "--sysctl"];
+    let own = [&["--net", "none"][..], &own, &["net.ipv4.ping_group_range=1 0"]].concat();
+    shell(&host, &own, settings).stdout("81\n1\t0\n");
+    // The host's are its own.
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+    let hosts = read("ip_unprivileged_port_start") + &read("ping_group_range");
+    shell(&host, &["--net", "host"], settings).stdout(&hosts);
+    assert_eq!(hosts, read("ip_unprivileged_port_start") + &read("ping_group_range"));
+}
+
+#[test]
 fn a_device_of_the_host() {
     let host = Host::with_busybox();
     shell(&host, &["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")

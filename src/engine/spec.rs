@@ -62,6 +62,7 @@ impl Engine {
                 default_pids: Some(DEFAULT_PIDS),
             },
             sysctls: record.sysctls.clone(),
+            default_sysctls: default_sysctls(record),
             init: record.init,
             privileged: record.privileged,
             hidden_paths: !record.privileged && !record.confinement.system_paths_unconfined,
@@ -129,6 +130,22 @@ impl Engine {
         }
         Ok(hosts)
     }
+}
+
+/// As in Docker, all users of a container with a network of its own may listen on all ports and send
+/// pings.
+fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
+    if record.network == "host" || record.network.starts_with(SHARED) {
+        return Vec::new();
+    }
+    // Written from outside of the user namespace, so in the host's numbers. The kernel takes none
+    // beyond 31 bits.
+    let (first, count) = record.ids().map_or((0, u32::MAX), |ids| (ids.gid, ids.size));
+    let last = first.saturating_add(count.saturating_sub(1)).min(i32::MAX as u32);
+    vec![
+        ("net.ipv4.ip_unprivileged_port_start", "0".to_owned()),
+        ("net.ipv4.ping_group_range", format!("{first} {last}")),
+    ]
 }
 
 /// The first process, which `exec` takes its defaults from too.

@@ -345,20 +345,25 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
 }
 
 /// Through the container's own /proc, before that is made read-only. The keys were checked to lie
-/// in namespaced trees; that the file is the kernel's own is checked here (CVE-2025-52881).
+/// in namespaced trees.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    for (key, value) in &spec.default_sysctls {
+        // A kernel may lack it, and an engine in a user namespace may have too few groups for it.
+        let _ = write_sysctl(root, key, value);
+    }
     for (key, value) in &spec.sysctls {
-        let path = format!("proc/sys/{}", key.replace('.', "/"));
-        let written = beneath::open_without_links(
-            root,
-            Path::new(&path),
-            OFlags::WRONLY | OFlags::TRUNC,
-            Mode::empty(),
-        )
-        .and_then(|file| rustix::io::write(&file, value.as_bytes()));
-        written.context(|| format!("set sysctl {key}={value}"))?;
+        write_sysctl(root, key, value).context(|| format!("set sysctl {key}={value}"))?;
     }
     Ok(())
+}
+
+/// Makes sure that the file is the kernel's own (CVE-2025-52881).
+fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errno> {
+    let path = format!("proc/sys/{}", key.replace('.', "/"));
+    let flags = OFlags::WRONLY | OFlags::TRUNC;
+    beneath::open_without_links(root, Path::new(&path), flags, Mode::empty())
+        .and_then(|file| rustix::io::write(&file, value.as_bytes()))
+        .map(drop)
 }
 
 /// The container's own cgroups, read-only, once this process is in its cgroup namespace: what a

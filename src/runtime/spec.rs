@@ -34,6 +34,8 @@ pub struct Spec {
     pub shm_size: u64,
     pub cgroup: Cgroup,
     pub sysctls: Vec<(String, String)>,
+    /// Set before those, where the kernel has them and takes the value.
+    pub default_sysctls: Vec<(&'static str, String)>,
     /// A reaping, signal-forwarding PID 1 of ours stands before the command.
     pub init: bool,
     /// All devices, and a /sys and cgroups that can be written to.
