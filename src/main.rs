@@ -16,6 +16,7 @@ mod hello;
 mod image;
 mod json;
 mod network;
+mod raw;
 mod runtime;
 mod store;
 mod sys;

@@ -134,15 +134,6 @@ fn debug_tells_the_whole_chain() {
 }
 
 #[test]
-fn arguments_that_are_no_text() {
-    use std::os::unix::ffi::OsStrExt;
-    let host = Host::with_busybox();
-    let args = ["run", "bb", "echo"].map(std::ffi::OsStr::new);
-    let bad = std::ffi::OsStr::from_bytes(b"\xff\xfe");
-    host.mydocker(args.into_iter().chain([bad])).refused("UTF-8");
-}
-
-#[test]
 fn a_broken_record_hides_no_other_container() {
     let host = Host::with_busybox();
     let good = host.mydocker(["create", "--name", "good", "bb", "true"]).text();

@@ -165,3 +165,129 @@ fn scripts_need_their_interpreter_line() {
     host.mydocker(["run", "--rm", "-v", &mount("t"), "bb", "/t"]).exits(127);
     host.mydocker(["run", "--rm", "-v", &mount("u"), "bb", "/u"]).exits(126).complains("/u");
 }
+
+/// Arguments of the command line, not all of them UTF-8.
+fn bytes<const N: usize>(words: [&[u8]; N]) -> [std::ffi::OsString; N] {
+    words.map(|word| std::os::unix::ffi::OsStringExt::from_vec(word.to_vec()))
+}
+
+#[test]
+fn bytes_that_are_no_utf8_pass_as_they_are() {
+    let host = Host::with_busybox();
+    let scratch = host.scratch();
+    let caf: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9");
+    let dir = scratch.join(caf);
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("file"), "in it\n").unwrap();
+    let named = |before: &str, after: &[u8]| {
+        use std::os::unix::ffi::OsStrExt;
+        [before.as_bytes(), dir.as_os_str().as_bytes(), after].concat()
+    };
+    std::fs::write(scratch.join("env"), b"FILED=\xfe\xff\n").unwrap();
+    let env_file = scratch.join("env").into_os_string().into_encoded_bytes();
+    // What stands for a byte inside mydocker is passed as it is too, when it is typed.
+    let stand_in = "\u{10ffff}";
+    let mut run = host.command(bytes([
+        b"run",
+        b"-d",
+        b"--name",
+        b"c",
+        b"-e",
+        b"V=\xff",
+        b"-e",
+        b"OUTER",
+        b"--env-file",
+        &env_file,
+        b"-w",
+        b"/w\xe9",
+        b"-v",
+        &named("", b":/m\xe9"),
+        b"--tmpfs",
+        b"/t\xe9",
+        b"bb",
+        b"sh",
+        b"-c",
+        b"printf '%s ' \"$1\" \"$2\" \"$V\" \"$OUTER\" \"$FILED\"; pwd; cat /m\xe9/file; \
+            touch /t\xe9/x /\xe9; exec sleep 1000",
+        b"-",
+        b"\xff\xc3",
+        stand_in.as_bytes(),
+    ]));
+    run.env("OUTER", bytes([b"\x80"]).as_slice()[0].clone());
+    assert!(run.status().unwrap().success());
+    support::eventually("it has written", || {
+        host.mydocker(["logs", "c"]).bytes().ends_with(b"in it\n")
+    });
+    let expected = [b"\xff\xc3 ", stand_in.as_bytes(), b" \xff \x80 \xfe\xff /w\xe9\nin it\n"];
+    assert_eq!(host.mydocker(["logs", "c"]).bytes(), expected.concat());
+    // Again after a restart, from what was kept.
+    host.mydocker(["restart", "-t", "0", "c"]);
+    support::eventually("it has written again", || {
+        host.mydocker(["logs", "c"]).bytes() == [expected.concat(), expected.concat()].concat()
+    });
+    let exec = bytes([
+        b"exec",
+        b"-e",
+        b"E=\xfd",
+        b"-w",
+        b"/m\xe9",
+        b"c",
+        b"sh",
+        b"-c",
+        b"printf '%s' $E \xff; ls",
+    ]);
+    assert_eq!(host.mydocker(exec).bytes(), b"\xfd\xfffile\n");
+    // cp in both directions, of directories and files, and as a stream.
+    host.mydocker(bytes([b"cp", &named("", b""), b"c:/tmp"]));
+    host.mydocker(bytes([b"exec", b"c", b"cat", b"/tmp/caf\xe9/file"])).stdout("in it\n");
+    host.mydocker(bytes([b"cp", b"c:/tmp/caf\xe9/file", &named("", b"/b\xff")]));
+    let copy = bytes([&named("", b"/b\xff")]);
+    assert_eq!(std::fs::read(&copy[0]).unwrap(), b"in it\n");
+    let tar = host.mydocker(bytes([b"cp", b"c:/tmp/caf\xe9", b"-"])).bytes();
+    assert!(tar.windows(5).any(|window| window == b"caf\xe9/"));
+    let mut relative = host.command(bytes([b"cp", b"file", b"c:/from-here"]));
+    assert!(relative.current_dir(&dir).status().unwrap().success());
+    // Files that commands write and read.
+    host.mydocker(bytes([b"save", b"-o", &named("", b"/s\xff.tar"), b"bb"]));
+    host.mydocker(bytes([b"load", b"-i", &named("", b"/s\xff.tar")])).stdout_has("bb:latest");
+    host.mydocker(bytes([b"create", b"--cidfile", &named("", b"/id\xff"), b"bb", b"true"]));
+    assert!(std::fs::exists(bytes([&named("", b"/id\xff")])[0].clone()).unwrap());
+    // Printed, the bytes are escapes of JSON, whatever prints them.
+    let inspected = host.mydocker(["inspect", "c"]).bytes();
+    let inspected = String::from_utf8(inspected).expect("inspect writes UTF-8");
+    assert!(inspected.contains("V=\\udcff\"") && inspected.contains("/w\\udce9\""), "{inspected}");
+    host.mydocker(["ps", "-a", "--no-trunc"]).stdout_has("\\udcff\\udcc3");
+    host.mydocker(["diff", "c"]).stdout_has("A /\\udce9\n").stdout_lacks("/m\\udce9/file");
+    host.mydocker(bytes([b"rm", b"no\xffsuch"])).exits(1).complains("no\\udcffsuch");
+    host.mydocker(bytes([b"b\xff"])).refused("unknown command 'b\\udcff'");
+    // A document for other programs can't hold them.
+    host.mydocker(bytes([b"create", b"-l", b"a=\xff", b"bb"]))
+        .refused("label '\\udcff' is not UTF-8");
+    host.mydocker(["commit", "c", "new"]).refused("is not UTF-8");
+    host.mydocker(["images", "-q", "new"]).stdout("");
+    host.mydocker(bytes([b"commit", b"-m", b"\xff", b"c"])).refused("message '\\udcff'");
+    for name in ["--name", "--hostname", "--net"] {
+        host.mydocker(bytes([b"create", name.as_bytes(), b"a\xff", b"bb"])).refused("bad ");
+    }
+}
+
+#[test]
+fn a_state_directory_may_have_any_name() {
+    let host = Host::with_busybox();
+    let dir = [host.scratch().as_os_str().as_encoded_bytes(), b"/\xff"].concat();
+    let mydocker = |words: &[&str]| {
+        let mut command = std::process::Command::new(support::MYDOCKER);
+        let [state, run] = bytes([&[&dir[..], b"state"].concat(), &[&dir[..], b"run"].concat()]);
+        command.arg("--root").arg(state).arg("--run-root").arg(run).args(words);
+        command.output().unwrap()
+    };
+    let archive = support::busybox_archive();
+    mydocker(&["import", archive.to_str().unwrap(), "bb"]);
+    let run = mydocker(&["run", "--name", "c", "-v", "vol:/v", "bb", "echo", "hi"]);
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "hi\n", "{run:?}");
+    let again = mydocker(&["start", "-a", "c"]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "hi\n", "{again:?}");
+    let removed = mydocker(&["rm", "-v", "c"]);
+    assert!(removed.status.success(), "{removed:?}");
+    mydocker(&["network", "prune", "--force"]);
+}

@@ -9,6 +9,7 @@ use super::tame;
 use crate::engine::options::{ArchiveFormat, CommitOptions};
 use crate::engine::view::ChangeKind;
 use crate::error::fail;
+use crate::raw;
 
 #[derive(Default)]
 struct SaveArgs {
@@ -18,7 +19,7 @@ struct SaveArgs {
 
 static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
     Flag::<SaveArgs>::setting("output", "FILE", "Write FILE, not the standard output", |a, v| {
-        a.output = Some(v.into());
+        a.output = Some(raw::path(v).into());
         Ok(())
     })
     .short('o'),
@@ -62,7 +63,7 @@ static EXPORT_FLAGS: &[Flag<ExportArgs>] = &[Flag::<ExportArgs>::setting(
     "FILE",
     "Write FILE, not the standard output",
     |a, v| {
-        a.output = Some(v.into());
+        a.output = Some(raw::path(v).into());
         Ok(())
     },
 )
@@ -98,12 +99,12 @@ impl Default for CommitArgs {
 
 static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
     Flag::<CommitArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
-        v.clone_into(&mut a.0.message);
+        a.0.message = raw::utf8("message", v)?;
         Ok(())
     })
     .short('m'),
     Flag::<CommitArgs>::value("author", "NAME", "Who made it", |a, v| {
-        v.clone_into(&mut a.0.author);
+        a.0.author = raw::utf8("author", v)?;
         Ok(())
     })
     .short('a'),
@@ -112,7 +113,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "INSTRUCTION",
         "Set CMD, ENV, USER … as a Dockerfile does",
         |a, v| {
-            a.0.changes.push(v.to_owned());
+            a.0.changes.push(raw::utf8("instruction", v)?);
             Ok(())
         },
     )
@@ -130,7 +131,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "FILE",
         "Write the whole root as a tar to FILE and make no image",
         |a, v| {
-            a.0.output = Some(v.into());
+            a.0.output = Some(raw::path(v).into());
             Ok(())
         },
     )
@@ -183,7 +184,7 @@ pub static DIFF: Command = Command {
                 ChangeKind::Changed => "C ",
                 ChangeKind::Deleted => "D ",
             });
-            text.push_str(&tame::line(&String::from_utf8_lossy(&change.path)));
+            text.push_str(&tame::line(&raw::encode(&change.path)));
             text.push('\n');
             match text.len() < PIECE {
                 true => Ok(()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::flag::{Command, Flag, Group, Operand, specs};
 use crate::engine::options::FirewallChoice;
 use crate::error::{Context, Result};
+use crate::raw;
 use crate::store::Roots;
 
 #[derive(Default)]
@@ -22,7 +23,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
         "DIR",
         "Keep images, containers, networks and volumes in DIR (MYDOCKER_ROOT)",
         |a, v| {
-            a.root = Some(v.into());
+            a.root = Some(raw::path(v).into());
             Ok(())
         },
     ),
@@ -31,7 +32,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
         "DIR",
         "Keep the state of what runs in DIR (MYDOCKER_RUN_ROOT)",
         |a, v| {
-            a.run_root = Some(v.into());
+            a.run_root = Some(raw::path(v).into());
             Ok(())
         },
     ),

@@ -10,6 +10,7 @@ use super::output::{print, print_error, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
 use crate::error::Result;
+use crate::raw;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
@@ -170,13 +171,13 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
         "INSTRUCTION",
         "Set CMD, ENV, USER … as a Dockerfile does",
         |a, v| {
-            a.changes.push(v.to_owned());
+            a.changes.push(raw::utf8("instruction", v)?);
             Ok(())
         },
     )
     .short('c'),
     Flag::<ImportArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
-        a.message = Some(v.to_owned());
+        a.message = Some(raw::utf8("message", v)?);
         Ok(())
     })
     .short('m'),
@@ -197,13 +198,18 @@ pub static IMPORT: Command = Command {
     flags: || specs(IMPORT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(IMPORT_FLAGS)?;
-        let file = Some(Path::new(&names[0])).filter(|path| *path != Path::new("-"));
+        let file = Some(raw::path(&names[0])).filter(|path| **path != *Path::new("-"));
         if file.is_none() {
             refuse_terminal("name a file, or pipe the archive in")?;
         }
         let reference = names.get(1).map(String::as_str);
         let engine = call.engine()?;
-        print_line(&engine.import(file, reference, &args.changes, args.message.as_deref())?)?;
+        print_line(&engine.import(
+            file.as_deref(),
+            reference,
+            &args.changes,
+            args.message.as_deref(),
+        )?)?;
         Ok(0)
     },
 };
@@ -220,7 +226,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
         "FILE",
         "Read FILE instead of the standard input",
         |a, v| {
-            a.input = Some(v.into());
+            a.input = Some(raw::path(v).into());
             Ok(())
         },
     )

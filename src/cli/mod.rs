@@ -42,10 +42,12 @@ mod version;
 mod volume;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use crate::engine::Engine;
 use crate::error::{EXIT_ENGINE, Error, Result};
+use crate::raw;
 
 use flag::{Command, Flag};
 use global::GlobalArgs;
@@ -237,11 +239,8 @@ impl Invocation {
 /// The whole command line: `argv` begins with the program's name.
 pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
     let mut global = GlobalArgs::default();
-    let status = match text_arguments(argv.skip(1)) {
-        Ok(words) => dispatch(&mut global, &words),
-        Err(error) => Err(Failure::Engine(error)),
-    };
-    let status = status.unwrap_or_else(|failure| match failure {
+    let words: Vec<String> = argv.skip(1).map(|word| raw::encode(word.as_bytes())).collect();
+    let status = dispatch(&mut global, &words).unwrap_or_else(|failure| match failure {
         Failure::Usage(error) | Failure::Engine(error) => {
             complain(None, &error, global.debug);
             error.exit_code()
@@ -249,22 +248,6 @@ pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
         Failure::Help => 0,
     });
     ExitCode::from(status)
-}
-
-/// Arguments as text; what isn't UTF-8 can't be kept in a container's record and is refused.
-fn text_arguments(argv: impl Iterator<Item = OsString>) -> Result<Vec<String>> {
-    let mut words = Vec::with_capacity(argv.size_hint().0);
-    for argument in argv {
-        match argument.into_string() {
-            Ok(word) => words.push(word),
-            Err(raw) => crate::error::fail!(
-                "argument {} is not UTF-8: '{}'",
-                words.len() + 1,
-                raw.to_string_lossy()
-            ),
-        }
-    }
-    Ok(words)
 }
 
 fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {

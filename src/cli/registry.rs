@@ -5,6 +5,7 @@ use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
 use crate::engine::registry::{self, Login, PullRequest, RegistryOptions, ask, read_secret};
+use crate::raw;
 
 const TLS_VERIFY: &str = "With =false, take any certificate, and plain HTTP too";
 const CACERT: &str = "Trust the authorities in FILE (PEM) too";
@@ -32,7 +33,7 @@ static PULL_FLAGS: &[Flag<PullArgs>] = &[
     Flag::<PullArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
     Flag::<PullArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PullArgs>::setting("cacert", "FILE", CACERT, |a, v| {
-        a.registry.ca_cert = Some(v.into());
+        a.registry.ca_cert = Some(raw::path(v).into());
         Ok(())
     }),
 ];
@@ -82,7 +83,7 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
     Flag::<PushArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
     Flag::<PushArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PushArgs>::setting("cacert", "FILE", CACERT, |a, v| {
-        a.registry.ca_cert = Some(v.into());
+        a.registry.ca_cert = Some(raw::path(v).into());
         Ok(())
     }),
 ];
@@ -141,7 +142,7 @@ static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
     }),
     Flag::<LoginArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<LoginArgs>::setting("cacert", "FILE", CACERT, |a, v| {
-        a.registry.ca_cert = Some(v.into());
+        a.registry.ca_cert = Some(raw::path(v).into());
         Ok(())
     }),
 ];

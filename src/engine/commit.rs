@@ -1,7 +1,6 @@
 //! `commit`: an image of a container's changes, or its whole root as a tar.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -14,6 +13,7 @@ use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_paused};
 use crate::error::{Context, Result};
 use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
+use crate::raw;
 use crate::runtime::cgroup::freezer;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
@@ -50,7 +50,7 @@ impl Engine {
         };
         let (files, form, left_out, top_changed) = match &record.rootfs {
             Some(directory) => {
-                (Path::new(directory).to_owned(), Form::Plain, mount_points(record), false)
+                (raw::path(directory).into(), Form::Plain, mount_points(record), false)
             }
             None => {
                 let diff = self.compare(record, &mut |_| Ok(()))?;
@@ -64,7 +64,7 @@ impl Engine {
         let commit = Commit {
             base: base.as_ref(),
             config,
-            created_by: record.args().join(" "),
+            created_by: raw::utf8("command", &record.args().join(" "))?,
             author: options.author.clone(),
             message: options.message.clone(),
             reference: reference.as_ref(),
@@ -89,24 +89,31 @@ impl Engine {
         let added = |pair: &String| {
             (*pair == hostname || (record.tty && pair == "TERM=xterm")) && !base.env.contains(pair)
         };
-        let some = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+        // An image's config is UTF-8, in ours and in every other engine.
+        let some = |words: &[String]| -> Result<Option<Vec<String>>> {
+            let words = words.iter().map(|word| raw::utf8("argument", word));
+            let words = words.collect::<Result<Vec<_>>>()?;
+            Ok(Some(words).filter(|words| !words.is_empty()))
+        };
         let mut volumes = base.volumes;
         for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
-            if !volumes.contains(&mount.target) {
-                volumes.push(mount.target.clone());
+            let target = raw::utf8("volume", &mount.target)?;
+            if !volumes.contains(&target) {
+                volumes.push(target);
             }
         }
         let stop_signal = Some(record.stop_signal.clone());
         let default_signal = base.stop_signal.is_none() && record.stop_signal == "SIGTERM";
+        let env = record.env.iter().filter(|pair| !added(pair));
         Ok(ContainerConfig {
-            env: record.env.iter().filter(|pair| !added(pair)).cloned().collect(),
-            cmd: some(&record.command),
-            entrypoint: some(&record.entrypoint),
+            env: env.map(|pair| raw::utf8("variable", pair)).collect::<Result<_>>()?,
+            cmd: some(&record.command)?,
+            entrypoint: some(&record.entrypoint)?,
             working_dir: match (record.cwd.as_str(), base.working_dir.as_str()) {
                 ("/", "") => String::new(),
-                (cwd, _) => cwd.to_owned(),
+                (cwd, _) => raw::utf8("working directory", cwd)?,
             },
-            user: record.user.clone(),
+            user: raw::utf8("user", &record.user)?,
             stop_signal: stop_signal.filter(|_| !default_signal),
             volumes,
             labels: record.labels.clone(),

@@ -15,10 +15,11 @@
 //! meanwhile, no path of it ever means one of the host's (CVE-2018-15664), and nothing that lies in
 //! it is run or loaded (CVE-2019-14271).
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -30,6 +31,7 @@ use super::root::OpenRoot;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::{Original, Skip, copy, pack, unpack_stream};
+use crate::raw;
 use crate::runtime::user_namespace;
 use crate::sys::beneath;
 use crate::sys::stdio::stdin;
@@ -71,7 +73,7 @@ impl Engine {
             (Place::Container { path, .. }, Place::Stream) => {
                 let source = Source::find(root, path, options.follow)?;
                 let mut output = Output::open(None)?;
-                let name = Some(source.name.as_bytes()).filter(|_| !source.contents);
+                let name = Some(source.name.as_slice()).filter(|_| !source.contents);
                 let skip = source.kernels_part(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
                 pack(&Original { handle: source.handle.as_fd(), name, ids, skip }, &mut output)
@@ -108,7 +110,7 @@ impl Engine {
 /// What is to be copied.
 struct Source {
     handle: OwnedFd,
-    name: String,
+    name: Vec<u8>,
     is_directory: bool,
     /// Only what is in the directory.
     contents: bool,
@@ -121,7 +123,7 @@ impl Source {
         if !follow && !typed.directory {
             flags |= OFlags::NOFOLLOW;
         }
-        let handle = match beneath::open(root, Path::new(&typed.path), flags, Mode::empty()) {
+        let handle = match beneath::open(root, &typed.path(), flags, Mode::empty()) {
             Err(Errno::NOENT) => fail!("no such file or directory: {path}"),
             result => result.context(|| format!("open {path}"))?,
         };
@@ -130,8 +132,9 @@ impl Source {
             fail!("not a directory: {path}");
         }
         let name = typed.path.rsplit('/').next().unwrap_or_default().to_owned();
-        // Of `/`, `..` and the like there is no name to give to the copy.
+        // `/`, `..` and the like give no name to the copy.
         let nameless = matches!(name.as_str(), "" | "." | "..");
+        let name = raw::decode(&name).into_owned();
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
     }
 
@@ -159,11 +162,11 @@ impl Source {
     /// is in the source goes there.
     fn goes_to(&self, root: BorrowedFd<'_>, target: &str) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         if let Some(directory) = existing_directory(root, target)? {
-            let name = Some(self.name.clone().into_bytes()).filter(|_| !self.contents);
+            let name = Some(self.name.clone()).filter(|_| !self.contents);
             return Ok((directory, name));
         }
         let typed = Typed::new(target);
-        let place = beneath::resolve_last(root, Path::new(&typed.path));
+        let place = beneath::resolve_last(root, &typed.path());
         let place = match place {
             Err(Errno::NOENT | Errno::NOTDIR) => fail!("no such directory: above {target}"),
             place => place.context(|| format!("resolve {target}"))?,
@@ -207,13 +210,17 @@ impl Typed {
         let directory = contents || trimmed.len() < bare.len();
         Typed { path: trimmed.to_owned(), directory, contents }
     }
+
+    fn path(&self) -> Cow<'_, Path> {
+        raw::path(&self.path)
+    }
 }
 
 /// Where an existing directory is, without a slash at its beginning; `None` if it isn't one.
 fn existing_directory(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     let typed = Typed::new(path);
-    match beneath::open(root, Path::new(&typed.path), DIRECTORY, Mode::empty()) {
-        Ok(_) => Ok(Some(plain(Path::new(&typed.path)))),
+    match beneath::open(root, &typed.path(), DIRECTORY, Mode::empty()) {
+        Ok(_) => Ok(Some(plain(&typed.path()))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error).context(|| format!("open {path}")),
     }
@@ -239,12 +246,8 @@ fn absolute(path: &str) -> Result<String> {
         return Ok(path.to_owned());
     }
     let here = std::env::current_dir().context(|| "find the working directory")?;
-    let whole: PathBuf = here.join(path);
     // join keeps `x/.` and `x/`; a lone `.` is the working directory's contents.
-    match whole.into_os_string().into_string() {
-        Ok(text) => Ok(text),
-        Err(_) => fail!("the working directory's name is not UTF-8"),
-    }
+    Ok(raw::encode_path(&here.join(raw::path(path))))
 }
 
 #[cfg(test)]

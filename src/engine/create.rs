@@ -20,6 +20,7 @@ use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id
 use crate::container::{id_range, names, state};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
+use crate::raw;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::store::{self, Durability, Lock};
 use crate::sys::signal::Signal;
@@ -244,7 +245,7 @@ impl Engine {
             mounts.push(self.mount(mount, made)?);
         }
         for target in &config.volumes {
-            let target = normalize(target);
+            let target = normalize(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
                 mounts.push(self.anonymous_volume(&target, made)?);
@@ -270,7 +271,7 @@ impl Engine {
         match mount.kind {
             MountKind::Tmpfs => Ok(record(record::MountKind::Tmpfs, String::new())),
             MountKind::Bind => {
-                let source = Path::new(&mount.source);
+                let source = &*raw::path(&mount.source);
                 if !source.exists() {
                     if !mount.make_source {
                         fail!("bind source {} does not exist", mount.source);
@@ -296,7 +297,7 @@ impl Engine {
                 Ok(MountRecord {
                     volume: Some(mount.source.clone()),
                     copy_up: !mount.no_copy,
-                    ..record(record::MountKind::Volume, data.display().to_string())
+                    ..record(record::MountKind::Volume, raw::encode_path(&data))
                 })
             }
         }
@@ -308,7 +309,7 @@ impl Engine {
         made.push(id.clone());
         Ok(MountRecord {
             kind: record::MountKind::Volume,
-            source: volume::data(&self.roots, &id).display().to_string(),
+            source: raw::encode_path(&volume::data(&self.roots, &id)),
             volume: Some(id),
             anonymous: true,
             target: target.to_owned(),
@@ -348,7 +349,7 @@ impl Source {
     fn layers(&self) -> Vec<String> {
         match self {
             Source::Image { image, .. } => {
-                image.layers.iter().map(|layer| layer.display().to_string()).collect()
+                image.layers.iter().map(|layer| raw::encode_path(layer)).collect()
             }
             Source::Directory(..) => Vec::new(),
         }
@@ -357,7 +358,7 @@ impl Source {
     fn directory(&self) -> Option<String> {
         match self {
             Source::Image { .. } => None,
-            Source::Directory(path, _) => Some(path.display().to_string()),
+            Source::Directory(path, _) => Some(raw::encode_path(path)),
         }
     }
 }
@@ -442,7 +443,8 @@ fn check(options: &CreateOptions) -> Result<()> {
         id_range::check_given(ids)?;
     }
     for device in &options.devices {
-        fs::metadata(&device.source).context(|| format!("--device {}", device.source))?;
+        fs::metadata(raw::path(&device.source))
+            .context(|| format!("--device {}", device.source))?;
     }
     Ok(())
 }
@@ -498,16 +500,21 @@ fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<Strin
     let entrypoint = match &options.entrypoint {
         Some(word) if word.is_empty() => Vec::new(),
         Some(word) => vec![word.clone()],
-        None => config.entrypoint.clone().unwrap_or_default(),
+        None => words(&config.entrypoint),
     };
     let command = if !options.command.is_empty() {
         options.command.clone()
     } else if options.entrypoint.is_none() {
-        config.cmd.clone().unwrap_or_default()
+        words(&config.cmd)
     } else {
         Vec::new()
     };
     (entrypoint, command)
+}
+
+/// Words of an image's config, as a record keeps them.
+fn words(words: &Option<Vec<String>>) -> Vec<String> {
+    words.iter().flatten().map(|word| raw::encode(word.as_bytes())).collect()
 }
 
 /// The image's, then ours, then the user's; of two with one name the later counts.
@@ -516,11 +523,12 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
     if options.tty {
         defaults.push("TERM=xterm".to_owned());
     }
-    let mut env: Vec<String> = Vec::with_capacity(defaults.len() + config.env.len());
+    let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
+    let mut env: Vec<String> = Vec::with_capacity(defaults.len() + image.len());
     // An image may have tens of thousands of variables: each finds its place without a search.
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for pair in defaults.iter().chain(&config.env).chain(&options.env) {
+    for pair in defaults.iter().chain(&image).chain(&options.env) {
         match places.entry(name(pair)) {
             Entry::Occupied(place) => env[*place.get()] = pair.clone(),
             Entry::Vacant(place) => {
@@ -542,7 +550,8 @@ pub(super) fn set_env(env: &mut Vec<String>, pair: &str) {
 }
 
 fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {
-    let cwd = options.workdir.as_deref().unwrap_or(&config.working_dir);
+    let image = raw::encode(config.working_dir.as_bytes());
+    let cwd = options.workdir.as_deref().unwrap_or(&image);
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     if !cwd.starts_with('/') {
         fail!("working directory '{cwd}' must be absolute");

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::Engine;
 use crate::error::{Context, Result};
+use crate::raw;
 use crate::store;
 
 const DIRECTORY: &str = "etc";
@@ -25,7 +26,7 @@ impl Engine {
         if !layers
             .iter()
             .rev()
-            .find_map(|layer| is_plain(&Path::new(layer).join(DIRECTORY)))
+            .find_map(|layer| is_plain(&raw::path(layer).join(DIRECTORY)))
             .unwrap_or(false)
         {
             return Ok(None);

@@ -8,6 +8,7 @@ use super::condition::{MAX_TRANSITION, Patience, no_such};
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_watched};
 use crate::error::{Result, fail};
+use crate::raw;
 use crate::runtime::spec::{IdMap, Mount, MountSource, Root};
 use crate::runtime::view;
 use crate::store::{self, Lock};
@@ -68,7 +69,8 @@ impl Engine {
 
     /// What the container's image holds.
     pub(super) fn open_layers(&self, record: &Record) -> Result<OwnedFd> {
-        let layers: Vec<PathBuf> = record.layers.iter().map(PathBuf::from).collect();
+        let layers: Vec<PathBuf> =
+            record.layers.iter().map(|layer| raw::path(layer).into()).collect();
         view::of_layers(&layers, &self.mount_point()?)
     }
 
@@ -100,10 +102,10 @@ impl Engine {
     pub(super) fn root_of(&self, record: &Record) -> Result<Root> {
         let files = Files::new(&self.roots, &record.id);
         Ok(match &record.rootfs {
-            Some(directory) => Root::Directory(directory.into()),
+            Some(directory) => Root::Directory(raw::path(directory).into()),
             None => Root::Overlay {
                 lower: {
-                    let image = record.layers.iter().map(PathBuf::from);
+                    let image = record.layers.iter().map(|layer| raw::path(layer).into());
                     image.chain(self.placeholders(&record.layers)?).collect()
                 },
                 upper: files.upper(),
@@ -126,5 +128,5 @@ impl Engine {
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));
-    ours.into_iter().chain(targets).map(|path| path.as_bytes().to_vec()).collect()
+    ours.into_iter().chain(targets).map(|path| raw::decode(path).into_owned()).collect()
 }

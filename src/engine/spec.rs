@@ -8,6 +8,7 @@ use crate::container::{joined, tty};
 use crate::error::{Result, fail};
 use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
+use crate::raw;
 use crate::runtime::spec::{Cgroup, Mount, MountSource, Process, Root, Spec};
 use crate::store::{self, Durability};
 
@@ -168,14 +169,14 @@ pub(super) fn process(record: &Record) -> Process {
 
 pub(super) fn mount(record: &Record, mount: &MountRecord) -> Mount {
     let source = match mount.kind {
-        MountKind::Bind | MountKind::Volume => MountSource::Bind(mount.source.clone().into()),
+        MountKind::Bind | MountKind::Volume => MountSource::Bind(raw::path(&mount.source).into()),
         MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },
     };
     let unmapped = record.user_namespace.as_ref().map(|namespace| &namespace.unmapped);
     Mount {
         source,
         mapped: unmapped.is_some_and(|unmapped| !unmapped.contains(&mount.target)),
-        target: mount.target.clone().into(),
+        target: raw::path(&mount.target).into(),
         read_only: mount.read_only,
         copy_up: mount.copy_up,
     }

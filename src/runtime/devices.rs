@@ -10,6 +10,7 @@ use rustix::fs::{
 
 use super::spec::{Device, IdMap, Spec};
 use crate::error::{Context, Result, fail};
+use crate::raw;
 use crate::sys::beneath;
 
 /// Name, major and minor number of the nodes that every container has.
@@ -62,7 +63,8 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
 /// `--device`: a node below /dev with the host's numbers, owner and mode; in a user namespace its
 /// own user of that number is the owner.
 fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Result<()> {
-    let found = stat(&device.source).context(|| format!("device {}", device.source))?;
+    let found =
+        stat(&*raw::path(&device.source)).context(|| format!("device {}", device.source))?;
     let kind = FileType::from_raw_mode(found.st_mode);
     if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
         fail!("{} is not a device", device.source);
@@ -70,7 +72,7 @@ fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Res
     let Some(name) = device.target.strip_prefix("/dev/") else {
         fail!("device target '{}' must lie in /dev", device.target)
     };
-    let path = Path::new(name);
+    let path = raw::path(name);
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
         fail!("device target '{}' names no file", device.target)
     };
@@ -112,7 +114,7 @@ fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
             {
                 continue;
             }
-            let text = path.to_string_lossy().into_owned();
+            let text = raw::encode_path(&path);
             let device = Device { source: text.clone(), target: text, access: "rwm".into() };
             host_device(dev, &device, None)?;
         }

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
 use rustix::io::Errno;
@@ -22,6 +21,7 @@ use super::user::User;
 use super::user_namespace::UserNamespace;
 use super::{capabilities, label, pid1, report, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::raw;
 use crate::sys::{self, beneath};
 
 /// Where commands are looked for when the environment doesn't say (Docker's default).
@@ -147,7 +147,7 @@ fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn c_string(text: &str) -> Result<CString> {
-    CString::new(text).map_err(|_| Error::new(format!("'{text}' holds a zero byte")))
+    CString::new(raw::decode(text)).map_err(|_| Error::new(format!("'{text}' holds a zero byte")))
 }
 
 fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
@@ -256,7 +256,7 @@ fn resource(name: &str) -> Option<Resource> {
 }
 
 fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
-    match beneath::make_dirs(root, Path::new(cwd), Mode::from_raw_mode(0o755)) {
+    match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
         // A read-only root can't have one made; changing to it says the rest.
         Ok(_) | Err(Errno::ROFS) => Ok(()),
         Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
@@ -268,7 +268,7 @@ fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 /// (CVE-2024-21626).
 fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
-    beneath::open(root, Path::new(cwd), flags, Mode::empty())
+    beneath::open(root, &raw::path(cwd), flags, Mode::empty())
         .and_then(fchdir)
         .context(|| format!("change to working directory {cwd}"))
         .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))

@@ -20,6 +20,7 @@ use crate::engine::options::RestartPolicy;
 use crate::error::{Result, fail};
 use crate::network::link::parse_mac;
 use crate::network::ports::Publish;
+use crate::raw;
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
 /// How many of the first flags are `run`'s alone.
@@ -66,7 +67,7 @@ pub static FLAGS: &[F] = &[
         },
     ),
     F::setting("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
-        a.options.cidfile = Some(v.into());
+        a.options.cidfile = Some(raw::path(v).into());
         Ok(())
     }),
     F::value("label", "KEY=VALUE", "Attach a label", |a, v| {
@@ -171,7 +172,7 @@ pub static FLAGS: &[F] = &[
             fail!("the directory's name is empty");
         }
         // The container can be started again from elsewhere.
-        a.options.rootfs = Some(parse_host_path(v)?.into());
+        a.options.rootfs = Some(raw::path(&parse_host_path(v)?).into());
         Ok(())
     })
     .under(Category::Files),

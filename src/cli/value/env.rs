@@ -3,9 +3,11 @@
 //! Docker's file grammar: one `NAME=value` a line, taken literally (no quoting, no expansion); blank
 //! lines and lines beginning with `#` are skipped; a name alone takes the caller's value.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Context, Result, fail};
+use crate::raw;
 
 /// The longest env file that is read.
 const MAX_ENV_FILE: u64 = 1 << 20;
@@ -22,18 +24,15 @@ pub fn parse_env(text: &str) -> Result<Option<String>> {
     if name.len() < text.len() {
         return Ok(Some(text.to_owned()));
     }
-    match std::env::var_os(name).map(std::ffi::OsString::into_string) {
-        Some(Ok(value)) => Ok(Some(format!("{name}={value}"))),
-        Some(Err(_)) => fail!("the value of {name} here is not UTF-8"),
-        None => Ok(None),
-    }
+    let value = std::env::var_os(OsStr::from_bytes(&raw::decode(name)));
+    Ok(value.map(|value| format!("{name}={}", raw::encode(value.as_bytes()))))
 }
 
 /// All variables of an env file.
 pub fn read_env_file(path: &str) -> Result<Vec<String>> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(Path::new(path))
+    std::fs::File::open(raw::path(path))
         .and_then(|file| file.take(MAX_ENV_FILE + 1).read_to_end(&mut bytes))
         .context(|| format!("read env file {path}"))?;
     if bytes.len() as u64 > MAX_ENV_FILE {
@@ -47,10 +46,8 @@ fn parse_env_file(path: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let mut variables = Vec::new();
     for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         let place = || format!("{path}:{}", index + 1);
-        let Ok(line) = std::str::from_utf8(line) else {
-            fail!("{}: not UTF-8", place());
-        };
-        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
+        let line = raw::encode(line);
+        let line = line.strip_suffix('\r').unwrap_or(&line).trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -90,7 +87,6 @@ mod tests {
         for (text, message) in [
             (&b"A=1\nbad name=2\n"[..], "f:2: bad variable name 'bad name'"),
             (b"=x", "f:1: bad variable '=x'"),
-            (b"A=\xff", "f:1: not UTF-8"),
         ] {
             let error = parse_env_file("f", text).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");

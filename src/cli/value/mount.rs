@@ -7,6 +7,7 @@
 use super::name::check_volume_name;
 use crate::engine::options::{MountKind, MountOption};
 use crate::error::{Context, Result, fail};
+use crate::raw;
 use crate::units::ByteSize;
 
 /// An absolute path without `.`, `..` and doubled slashes.
@@ -36,11 +37,9 @@ fn parse_target(text: &str) -> Result<String> {
 
 /// A host path, relative ones taken from the working directory.
 pub fn parse_host_path(text: &str) -> Result<String> {
-    let path = std::path::absolute(text).context(|| format!("find '{text}' from here"))?;
-    match path.to_str() {
-        Some(path) => Ok(clean(path)),
-        None => fail!("the path of '{text}' is not UTF-8"),
-    }
+    let path = std::path::absolute(raw::path(text));
+    let path = path.context(|| format!("find '{text}' from here"))?;
+    Ok(clean(&raw::encode_path(&path)))
 }
 
 fn empty(kind: MountKind, target: String) -> MountOption {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::error::{Result, fail};
+use crate::raw;
 
 /// The longest container or volume name: it is one component of a path, with room to spare.
 const MAX_NAME: usize = 128;
@@ -59,7 +60,7 @@ pub fn parse_label(text: &str) -> Result<(String, String)> {
     if key.trim().is_empty() {
         fail!("bad label '{text}': its key is empty");
     }
-    Ok((key.to_owned(), value.to_owned()))
+    Ok((raw::utf8("label", key)?, raw::utf8("label", value)?))
 }
 
 /// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets, and `host-gateway`

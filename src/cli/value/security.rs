@@ -2,6 +2,7 @@
 
 use crate::engine::options::{Confinement, SeccompOption};
 use crate::error::{Result, fail};
+use crate::raw;
 use crate::runtime::capabilities::names;
 
 use super::mount::parse_host_path;
@@ -30,7 +31,7 @@ pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<
         ("seccomp", Some("unconfined")) => confinement.seccomp = SeccompOption::Unconfined,
         ("seccomp", Some("builtin" | "default")) => confinement.seccomp = SeccompOption::Default,
         ("seccomp", Some(file)) if !file.is_empty() => {
-            confinement.seccomp = SeccompOption::File(parse_host_path(file)?.into());
+            confinement.seccomp = SeccompOption::File(raw::path(&parse_host_path(file)?).into());
         }
         ("apparmor", Some(profile)) if !profile.is_empty() => {
             confinement.apparmor = Some(profile.to_owned());

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, major, minor};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
+use crate::raw;
 use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Spec};
 use crate::sys;
 use crate::sys::bpf::Instruction;
@@ -100,8 +101,8 @@ fn access(letters: &str) -> u8 {
 fn of_devices(devices: &[Device]) -> Result<Vec<Rule>> {
     let mut rules = Vec::new();
     for device in devices {
-        let stat =
-            rustix::fs::stat(&device.source).context(|| format!("device {}", device.source))?;
+        let stat = rustix::fs::stat(&*raw::path(&device.source))
+            .context(|| format!("device {}", device.source))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice => Kind::Character,
             FileType::BlockDevice => Kind::Block,
