@@ -5,7 +5,7 @@
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Object, Value};
 
-use super::digest::Digest;
+use super::digest::{A_DIGEST, Digest};
 use super::platform::Platform;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse, weigh};
@@ -77,9 +77,8 @@ impl ImageConfig {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
         let rootfs = root.need("rootfs")?;
-        let diff_id = |node: &Node<'_>| {
-            Digest::parse(&node.string()?).map_err(|_| node.wrong("a sha256 digest"))
-        };
+        let diff_id =
+            |node: &Node<'_>| Digest::parse(&node.string()?).map_err(|_| node.wrong(A_DIGEST));
         let config = match root.get("config")? {
             Some(node) => ContainerConfig::parse(&node)?,
             None => ContainerConfig::default(),

@@ -4,7 +4,7 @@
 use miniserde::json::Value;
 
 use super::config::MAX_LAYERS;
-use super::digest::Digest;
+use super::digest::{A_DIGEST, Digest};
 use super::platform::Platform;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
@@ -153,8 +153,7 @@ impl Descriptor {
         }
         Ok(Descriptor {
             media_type: node.text("mediaType")?,
-            digest: Digest::parse(&digest.string()?)
-                .map_err(|_| digest.wrong("a sha256 digest"))?,
+            digest: Digest::parse(&digest.string()?).map_err(|_| digest.wrong(A_DIGEST))?,
             size,
             urls: node.texts("urls", MAX_URLS)?.unwrap_or_default(),
         })
@@ -271,6 +270,10 @@ mod tests {
             (
                 r#"{"config":{"digest":"md5:x","size":1},"layers":[]}"#.to_owned(),
                 "m: config.digest",
+            ),
+            (
+                format!(r#"{{"config":{{"digest":"sha512:{0}{0}","size":1}}}}"#, digest.hex()),
+                "m: config.digest should be a sha256 digest, the only kind known here",
             ),
             (format!(r#"{{"config":{{"digest":"{digest}","size":-1}}}}"#), "m: config.size"),
             (
