@@ -344,6 +344,13 @@ fn what_is_mounted_is_written_in_place() {
     std::os::unix::fs::symlink("x", host.scratch().join("link")).unwrap();
     let link = host.scratch().join("link");
     host.mydocker(["cp", link.to_str().unwrap(), "c:/open"]).refused("a file is mounted there");
+    // A container that may mount leads the host's root to a file of the kernel's.
+    let mount = "touch /trap; mount -o bind /proc/1/comm /trap; echo ready; exec sleep 1000";
+    let flags = ["run", "-d", "--name", "trap", "--cap-add", "SYS_ADMIN", "bb"];
+    host.mydocker([&flags[..], &["sh", "-ec", mount]].concat());
+    support::eventually("it is mounted", || host.mydocker(["logs", "trap"]).text() == "ready");
+    host.mydocker(["cp", new, "trap:/trap"]).refused("a file of the kernel's");
+    host.mydocker(["exec", "trap", "cat", "/proc/1/comm"]).stdout("sleep\n");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
 
 /// Opens the file at `name` to be written from its beginning, if it is mounted there.
@@ -28,6 +29,10 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     }
     if FileType::from_raw_mode(found.stx_mode.into()) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
+    }
+    // A container that may mount could have the kernel told something by the host's root.
+    if is_kernels(handle.as_fd())? {
+        fail!("a file of the kernel's is mounted there");
     }
     // By the handle, which is of a file: opening a device that took its place could do something.
     let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
