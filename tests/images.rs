@@ -406,3 +406,42 @@ fn each_thing_on_disk_with_its_room() {
     assert_eq!(containers.filter(|line| line.contains("   1   ")).count(), 2, "{told}");
     host.mydocker(["system", "df", "-v", "--format", "json"]).refused("leave out --format");
 }
+
+#[test]
+fn an_import_of_what_gnu_tar_alone_reads_is_saved_for_all() {
+    let host = Host::new();
+    let dir = host.scratch();
+    let tar = format!("tar -C {}/tree", dir.display());
+    sh(&format!(
+        "mkdir -p {0}/tree/d; cd {0}/tree; truncate -s 3M hole; printf x | dd of=hole bs=1 \
+         seek=1M conv=notrunc status=none; echo text >d/f",
+        dir.display()
+    ));
+    for (name, flags) in
+        [("sparse", "--format=gnu -S"), ("label", "-V mine"), ("dumpdir", "-g /dev/null")]
+    {
+        host.feed(sh(&format!("{tar} {flags} -c .")), ["import", "-", name]);
+        let saved = host.mydocker(["save", name]).bytes();
+        let id = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", name]).text();
+        let id = id.trim_matches(['[', ']', '"']).replace("sha256:", "");
+        let archive = host.file("saved.tar", &saved);
+        let layer = sh(&format!("tar -xOf {} blobs/sha256/{id}", archive.display()));
+        // The types of all entries, the sizes of their data skipped.
+        let (mut at, mut kinds) = (0, Vec::new());
+        while layer[at] != 0 {
+            let size = std::str::from_utf8(&layer[at + 124..at + 135]).unwrap();
+            kinds.push(char::from(layer[at + 156]));
+            let size = usize::from_str_radix(size, 8).unwrap();
+            at += 512 + if kinds.last() == Some(&'5') { 0 } else { size.next_multiple_of(512) };
+        }
+        assert!(kinds.iter().all(|kind| "05x".contains(*kind)), "{name}: {kinds:?}");
+        let layer = host.file("layer.tar", &layer);
+        let list = format!("tar -xOf {} ./d/f || tar -xOf {0} d/f", layer.display());
+        assert_eq!(sh(&format!("({list}) 2>/dev/null")), b"text\n", "{name}");
+        let other = Host::new();
+        other.feed(saved, ["load"]);
+        other.mydocker(["create", "--name", "c", name, "true"]);
+        let hole = other.mydocker(["cp", "c:/hole", "-"]).bytes();
+        assert!(name != "sparse" || hole.len() < 100_000, "{name} lost its holes: {}", hole.len());
+    }
+}

@@ -94,7 +94,12 @@ impl ImageStore {
     }
 
     /// Writes a tree as a tar into one end of a pipe and unpacks a layer from the other.
-    fn stage_tree(&self, files: BorrowedFd<'_>, form: Form, skip: Skip<'_>) -> Result<Staged> {
+    pub(super) fn stage_tree(
+        &self,
+        files: BorrowedFd<'_>,
+        form: Form,
+        skip: Skip<'_>,
+    ) -> Result<Staged> {
         let (mut reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
         std::thread::scope(|scope| {
             let write = move || -> Result<()> {

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use miniserde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
 use super::digest::{Digest, ImageId};
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
+use super::tree::Form;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
@@ -37,9 +39,13 @@ impl ImageStore {
         config: ContainerConfig,
         comment: &str,
     ) -> Result<ImageId> {
-        let layer = self.layers.stage(input)?;
+        let mut layer = self.layers.stage(input)?;
         if !layer.ended {
             fail!("the archive is empty or truncated: its end mark is missing");
+        }
+        if !layer.is_plain {
+            // The layer's digest is ours to choose here, so others get a tar that they can read.
+            layer = self.stage_tree(layer.root()?.as_fd(), Form::Layer, &|_| false)?;
         }
         let created = Some(Instant::now());
         let history = History { created, comment: comment.to_owned(), ..History::default() };

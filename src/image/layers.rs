@@ -46,6 +46,8 @@ pub struct Staged {
     pub diff_id: Digest,
     /// Whether the archive's end mark was met.
     pub ended: bool,
+    /// Its tar can be given away as it came: other readers take it, and there is a recipe for it.
+    pub is_plain: bool,
     dir: PathBuf,
     /// flock tells the sweep that the maker lives.
     lock: OwnedFd,
@@ -100,7 +102,7 @@ impl Layers {
         self.sweep();
         let (dir, lock) = self.locked_dir()?;
         let diff_id = Digest::of(b"");
-        let mut staged = Staged { diff_id, ended: false, dir, lock, kept: false };
+        let mut staged = Staged { diff_id, ended: false, is_plain: false, dir, lock, kept: false };
         let fs = staged.dir.join("fs");
         make_dir(&fs)?;
         let root = open(&fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -117,6 +119,7 @@ impl Layers {
             store::remove_file(&recipe)?;
         }
         staged.ended = unpacked.ended;
+        staged.is_plain = tar_size.is_some() && !unpacked.gnu_only;
         let record = LayerRecord { size: unpacked.size, tar_size };
         store::replace_json(&staged.dir.join("layer.json"), &record, Durability::Lazy)?;
         Ok(staged)
@@ -141,7 +144,7 @@ impl Layers {
         let dir = self.ready_dir(diff_id);
         let lock = lock_dir(&dir, FlockOperation::NonBlockingLockShared)?;
         let diff_id = *diff_id;
-        Ok(lock.map(|lock| Staged { diff_id, ended: true, dir, lock, kept: true }))
+        Ok(lock.map(|lock| Staged { diff_id, ended: true, is_plain: true, dir, lock, kept: true }))
     }
 
     fn ready_dir(&self, diff_id: &Digest) -> PathBuf {
@@ -264,6 +267,13 @@ impl Leftover {
 }
 
 impl Staged {
+    /// Its root directory.
+    pub fn root(&self) -> Result<OwnedFd> {
+        let (fs, flags) =
+            (self.dir.join("fs"), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
+        open(&fs, flags, Mode::empty()).context(|| format!("open {}", fs.display()))
+    }
+
     /// Whether nothing came of it.
     pub fn is_empty(&self) -> Result<bool> {
         let fs = self.dir.join("fs");

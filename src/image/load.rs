@@ -32,6 +32,8 @@ use crate::sys::stdio::Waiting;
 
 /// Most members of an archive; an image has at most 500 layers, of three members each.
 const MAX_MEMBERS: usize = 100_000;
+/// Bytes of the names of all members, and of what links name.
+const MAX_NAMES: usize = 16 << 20;
 /// Longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
 /// How often the layers that a removal took away meanwhile are unpacked again.
@@ -161,7 +163,7 @@ impl Archive {
     /// Finds all members by their headers alone.
     fn index(file: File, start: u64) -> Result<Archive> {
         let end = file.metadata()?.len();
-        let mut members = HashMap::new();
+        let (mut members, mut bytes) = (HashMap::new(), 0);
         let mut position = start;
         loop {
             // Anew for each header, since the data between is skipped without being read.
@@ -184,6 +186,13 @@ impl Archive {
                 Kind::Hardlink => Member::Link(member_name(b"", &entry.link)),
                 _ => continue,
             };
+            bytes += name.len();
+            if let Member::Link(target) = &member {
+                bytes += target.len();
+            }
+            if bytes > MAX_NAMES {
+                fail!("the names of the archive's members have more than {MAX_NAMES} bytes");
+            }
             members.insert(name, member);
             if members.len() > MAX_MEMBERS {
                 fail!("the archive has more than {MAX_MEMBERS} members");
@@ -418,6 +427,14 @@ mod tests {
             many.header(b'0', &number.to_string(), "", 0);
         }
         refused(&many, "more than 100000 members");
+        let mut long = Writer::default();
+        long.raw(b'L', "././@LongLink", &vec![b'n'; 1 << 20]).file("short", b"");
+        refused(&long, "a name of 1048576 bytes: at most 4095");
+        let mut long = Writer::default();
+        for number in 0..=MAX_NAMES / 4000 {
+            long.raw(b'L', "././@LongLink", format!("{number:04000}").as_bytes()).file("s", b"");
+        }
+        refused(&long, "names of the archive's members");
         let document = vec![b' '; MAX_DOCUMENT as usize + 1];
         refused(Writer::default().file("manifest.json", &document), "larger than");
         let base = layer("a", b"1");

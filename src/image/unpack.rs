@@ -57,6 +57,8 @@ pub struct Unpacked {
     pub size: u64,
     /// The archive's end mark was there; without it a cut between two entries goes unseen.
     pub ended: bool,
+    /// It has entries that other readers refuse.
+    pub gnu_only: bool,
 }
 
 /// A layer's tar as it is read.
@@ -115,7 +117,7 @@ fn unpack_within(
         applied.context(|| format!("unpack '{}'", shortened(&entry.path)))?;
     }
     layer.set_directory_times()?;
-    Ok(Unpacked { size: layer.size, ended: reader.ended() })
+    Ok(Unpacked { size: layer.size, ended: reader.ended(), gnu_only: reader.gnu_only() })
 }
 
 impl CopyRules {

@@ -93,11 +93,13 @@ pub struct Reader<R> {
     /// Bytes after that data up to the next block.
     padding: u64,
     ended: bool,
+    /// An entry of a type that GNU tar alone knows was met.
+    gnu_only: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, position: 0, left: 0, padding: 0, ended: false }
+        Reader { input, position: 0, left: 0, padding: 0, ended: false, gnu_only: false }
     }
 
     /// The next entry; what is left of the last one's data is skipped. `None` at the end.
@@ -119,6 +121,7 @@ impl<R: BufRead> Reader<R> {
             }
             let at = || format!("tar header at byte {start}");
             let header = Header::parse(&block).context(at)?;
+            self.gnu_only |= matches!(header.kind_flag, b'S' | b'V' | b'D');
             match header.kind_flag {
                 b'x' | b'X' => {
                     records = Records::parse(&self.extension(&header)?).context(at)?;
@@ -173,6 +176,11 @@ impl<R: BufRead> Reader<R> {
     /// What is read from.
     pub fn input(&mut self) -> &mut R {
         &mut self.input
+    }
+
+    /// Whether it has entries that other readers refuse: old sparse files, labels, dumpdirs.
+    pub fn gnu_only(&self) -> bool {
+        self.gnu_only
     }
 
     /// Whether the archive's end mark was met, rather than just the end of the input.
