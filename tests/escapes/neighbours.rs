@@ -115,6 +115,44 @@ fn a_hosts_file_in_hostile_hands_holds_nobody_up() {
     host.mydocker(["rm", "-f", "locks", "spoils", "swells", "late"]);
 }
 
+/// A lease on the hosts file makes the kernel hold up the engine, which opens it to write, for
+/// /proc/sys/fs/lease-break-time. Guard: it is opened without waiting, and that container alone does
+/// without the name; had the engine waited, the lease would be broken and the name be there.
+#[test]
+fn a_lease_on_a_hosts_file_holds_nobody_up() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "shared"]);
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "leases", "--net", "shared", "-v", &attack_here, "bb"];
+    let command = attack("neighbours::lease_the_hosts_file");
+    host.mydocker([&flags[..], &command].concat());
+    eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+    for name in ["early", "late"] {
+        host.mydocker(["run", "-d", "--name", name, "--net", "shared", "bb", "sleep", "1000"]);
+    }
+    host.mydocker(["exec", "early", "grep", "-qw", "late", "/etc/hosts"]);
+    host.mydocker(["exec", "leases", "grep", "-w", "-e", "early", "-e", "late", "/etc/hosts"])
+        .exits(1);
+    host.mydocker(["rm", "-f", "leases", "early", "late"]);
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn lease_the_hosts_file() {
+    must_be_inside();
+    let file = File::open("/etc/hosts").unwrap();
+    // SAFETY: a constant handler, an open descriptor and constants.
+    let leased = unsafe {
+        libc::signal(libc::SIGIO, libc::SIG_IGN);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+    println!("struck");
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1000));
+    }
+}
+
 #[test]
 #[ignore = "an attack, run inside a container"]
 fn lock_the_hosts_file() {
