@@ -163,3 +163,26 @@ fn a_paused_container_is_neither_started_nor_attached_to() {
     host.mydocker(["start", "c"]).stdout("c\n");
     host.mydocker(["rm", "-f", "c"]);
 }
+
+/// Processes that fork and exit all the time are held too, go on afterwards, and lose none of their
+/// forks.
+#[test]
+fn a_fork_storm_stands_still_and_goes_on() {
+    let host = Host::with_busybox();
+    let script = "w() { while (:); do :; done; echo failed; }; i=0; \
+        while [ $i -lt 200 ]; do w & i=$((i+1)); done; echo all; wait";
+    // Bounded, so that the host stays usable.
+    let run = ["run", "-d", "--name", "c", "--cpus", "0.5"];
+    host.mydocker(run.iter().chain(&["bb", "sh", "-c", script]));
+    let logs = || String::from_utf8(host.mydocker(["logs", "c"]).bytes()).unwrap();
+    eventually("the storm is on", || logs().contains("all"));
+    for _ in 0..2 {
+        host.mydocker(["pause", "c"]);
+        assert_eq!(host.inspect("c", "{{.State.Status}}"), "paused");
+        host.mydocker(["unpause", "c"]);
+    }
+    host.mydocker(["commit", "c", "snap"]);
+    assert!(host.is_running("c") && logs() == "all\n", "{}", logs());
+    host.mydocker(["rm", "-f", "c"]);
+    host.mydocker(["system", "check"]).stdout("");
+}

@@ -4,19 +4,34 @@
 //! A container enters no v1 freezer cgroup as it starts, since few are ever paused and each
 //! directory costs every start: its processes are moved into one, until none is found outside, and
 //! moved out again as they thaw. A thaw before anything is frozen, or twice, does nothing.
+//!
+//! Processes that fork faster than they can be moved are stopped first (SIGSTOP), and continued once
+//! they are frozen. An empty cgroup below the freezer's says so: if this process is killed meanwhile,
+//! the thaw continues them. Refusing their forks instead (`pids.max`) would end most shells.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::layout::Layout;
 use super::make_directory;
 use crate::error::{Context, Result, fail};
+use crate::sys::{self, signal::Signal};
 
 /// A process in the middle of an uninterruptible wait can't be frozen before its end.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// To move thousands of processes on a busy host.
+const MAX_MOVE: Duration = Duration::from_secs(60);
+/// So long processes run on while they are moved: a container that does nothing odd is never stopped.
+const FREE_TIME: Duration = Duration::from_millis(250);
+/// The cgroup that says that the processes were stopped.
+const STOPPED: &str = "stopped";
 
 /// Freezes the processes in the container's `cgroups`.
 pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
@@ -31,8 +46,16 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     let members = Path::new(members).join("cgroup.procs");
     write(&own.join("freezer.state"), "FROZEN")?;
     // What enters a frozen cgroup freezes, so this ends when nobody is left to fork.
-    let deadline = Instant::now() + MAX_WAIT;
+    let begun = Instant::now();
+    let mut stopped = false;
     loop {
+        if !stopped && begun.elapsed() > FREE_TIME {
+            make_directory(&own.join(STOPPED))?;
+            stopped = true;
+        }
+        if stopped {
+            signal_all(&members, Signal::STOP)?;
+        }
         let inside = pids(&own.join("cgroup.procs"))?;
         let outside: Vec<String> = pids(&members)?.difference(&inside).cloned().collect();
         if outside.is_empty() {
@@ -44,12 +67,49 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result.context(|| format!("move process {pid} into the freezer"))?,
             }
+            if !stopped && begun.elapsed() > FREE_TIME {
+                break;
+            }
         }
-        if Instant::now() > deadline {
+        if begun.elapsed() > MAX_MOVE {
             fail!("processes are made faster than they can be frozen");
         }
     }
+    continue_stopped(&own)?;
     await_line(&own.join("freezer.state"), "FROZEN")
+}
+
+/// Continues the processes that `freeze` stopped, whichever process called that.
+fn continue_stopped(own: &Path) -> Result<()> {
+    let note = own.join(STOPPED);
+    if note.exists() {
+        signal_all(&own.join("cgroup.procs"), Signal::CONT)?;
+        fs::remove_dir(&note).context(|| format!("remove cgroup {}", note.display()))?;
+    }
+    Ok(())
+}
+
+/// Sends a signal to the processes that the file `procs` lists, and to no others: a number that is
+/// listed again after its descriptor was opened has not passed to another process in between.
+fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
+    /// Descriptors open at a time; the usual limit is 1,024.
+    const CHUNK: usize = 256;
+    let listed: Vec<String> = pids(procs)?.into_iter().collect();
+    for chunk in listed.chunks(CHUNK) {
+        let opened: Vec<(&String, OwnedFd)> = chunk
+            .iter()
+            .filter_map(|pid| {
+                let number = Pid::from_raw(pid.parse().ok()?)?;
+                // One that has ended needs no signal.
+                Some((pid, pidfd_open(number, PidfdFlags::empty()).ok()?))
+            })
+            .collect();
+        let still = pids(procs)?;
+        for (_, pidfd) in opened.iter().filter(|(pid, _)| still.contains(*pid)) {
+            let _ = sys::process::send_signal(pidfd.as_fd(), signal);
+        }
+    }
+    Ok(())
 }
 
 /// Lets them go on.
@@ -58,6 +118,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
         return write(&unified.join("cgroup.freeze"), "0");
     }
     let Some(own) = v1_directory(parent, id)?.filter(|own| own.exists()) else { return Ok(()) };
+    continue_stopped(&own)?;
     write(&own.join("freezer.state"), "THAWED")?;
     let root = own.ancestors().find(|above| !above.join("freezer.state").exists());
     let root = root.unwrap_or(&own).join("cgroup.procs");
