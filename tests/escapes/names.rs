@@ -235,3 +235,78 @@ fn environment_files_are_lines_of_names_and_values() {
         host.mydocker(["run", "--rm", &flag, "bb", "env"]).refused(path);
     }
 }
+
+/// CVE-2026-50195: whoever names an image would have it run in place of the one that is pinned.
+#[test]
+fn a_digest_is_never_given_to_an_image() {
+    let host = Host::with_busybox();
+    let archive = host.scratch().join("bb.tar");
+    let archive = archive.to_str().unwrap();
+    host.mydocker(["save", "-o", archive, "bb"]);
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for name in [format!("pinned@{digest}"), format!("pinned:1@{digest}")] {
+        let refused = |args: &[&str]| {
+            host.mydocker(args).refused("can't be named by a digest");
+        };
+        refused(&["tag", "bb", &name]);
+        refused(&["commit", "c", &name]);
+        refused(&["import", archive, &name]);
+        // As the archive's own name for it, in each of its two documents.
+        for document in ["manifest.json", "index.json"] {
+            let unpacked = host.scratch().join("unpacked");
+            let unpacked = unpacked.to_str().unwrap();
+            let alter = format!(
+                "rm -rf {unpacked}; mkdir {unpacked}; tar -C {unpacked} -xf {archive} && \
+                 cd {unpacked} && if [ {document} = index.json ]; then rm manifest.json; fi && \
+                 sed -i 's#docker.io/library/bb:latest#{name}#g; s#bb:latest#{name}#g' {document} && \
+                 tar -cf ../altered.tar *"
+            );
+            assert!(Command::new("sh").args(["-c", &alter]).status().unwrap().success());
+            let altered = host.scratch().join("altered.tar");
+            host.mydocker(["load", "-i", altered.to_str().unwrap()])
+                .stdout_has("Loaded image ID: ")
+                .stderr_has("in the archive is passed over");
+        }
+        host.mydocker(["run", "--rm", "--pull", "never", &name, "true"])
+            .exits(125)
+            .stderr_has("no such image");
+    }
+}
+
+/// CVE-2026-53488: an image's labels are its own words. They are shown as labels, of the container
+/// alone, and nothing is done by them.
+#[test]
+fn labels_of_an_image_steer_nothing() {
+    let host = Host::with_busybox();
+    let labels = "LABEL com.docker.compose.project=x com.docker.compose.service=y restart=always \
+        mydocker.privileged=true io.podman.annotations.privileged=TRUE log-driver=none \
+        com.docker.volume.anonymous= org.projectatomic.user=root maintainer=/etc:/host";
+    let with = |change: &str| ["import".to_owned(), "-c".to_owned(), change.to_owned()];
+    let archive = host.scratch().join("root.tar");
+    let archive = archive.to_str().unwrap();
+    host.mydocker(["create", "--name", "plain", "-v", "/data", "bb", "true"]);
+    host.mydocker(["export", "-o", archive, "plain"]);
+    let changes = [
+        with(labels).to_vec(),
+        ["-c", "VOLUME /data", archive, "labelled"].map(str::to_owned).to_vec(),
+    ];
+    host.mydocker(changes.concat());
+    host.mydocker(["create", "--name", "labelled", "labelled", "true"]);
+    for fact in [
+        "{{json .HostConfig.RestartPolicy}}",
+        "{{json .HostConfig.LogConfig}}",
+        "{{json .HostConfig.PortBindings}}",
+        "{{json .HostConfig.Privileged}}",
+        "{{json .Config.User}}",
+    ] {
+        assert_eq!(host.inspect("labelled", fact), host.inspect("plain", fact), "{fact}");
+    }
+    let binds = host.inspect("labelled", "{{json .HostConfig.Binds}}");
+    assert!(binds.ends_with(":/data\"]") && binds.matches(':').count() == 1, "{binds}");
+    assert!(host.inspect("labelled", "{{json .Config.Labels}}").contains("compose.project"));
+    for volume in host.mydocker(["volume", "ls", "-q"]).lines() {
+        let shown = host.mydocker(["volume", "inspect", &volume]).text();
+        assert!(!shown.contains("compose"), "{shown}");
+    }
+}

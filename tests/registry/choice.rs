@@ -93,7 +93,7 @@ fn a_size_that_is_not_the_stated_one_is_refused() {
         (0, -1, "its descriptor says"),
         (1, -1, "bytes of another digest"),
         (2, -1, "bytes of another digest"),
-        (2, 1, "the answer is shorter than the blob"),
+        (2, 1, "ask for the rest of"),
     ] {
         let proxy = with_documents(&registry, vec![state(at, change)]);
         // Which has no layer yet: one that is here isn't asked for.

@@ -146,8 +146,15 @@ impl<'a> Fetch<'a> {
         }
         let endpoint = self.sources.get(self.at)?;
         let url = self.url(endpoint)?;
-        let Answer { head, mut body, origin } =
-            endpoint.ask("GET", &url, &headers, Payload::Empty)?;
+        let answer = endpoint.ask("GET", &url, &headers, Payload::Empty);
+        // A blob that ends before the size that its descriptor states is refused so (416).
+        let (position, size) = (self.position, self.blob.size);
+        let Answer { head, mut body, origin } = match position {
+            0 => answer,
+            _ => answer.map_err(|failure| {
+                failure.context(|| format!("ask for the rest of {size} bytes from {position} on"))
+            }),
+        }?;
         if head.status == 206 {
             let range = head.header("content-range").unwrap_or_default();
             if !range.starts_with(&format!("bytes {}-", self.position)) {
