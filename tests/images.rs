@@ -418,9 +418,12 @@ fn an_import_of_what_gnu_tar_alone_reads_is_saved_for_all() {
         dir.display()
     ));
     for (name, flags) in
-        [("sparse", "--format=gnu -S"), ("label", "-V mine"), ("dumpdir", "-g /dev/null")]
+        [("sparse", "--format=gnu -S"), ("label", "-V mine"), ("dumpdir", "-g ../snapshot-of-it")]
     {
-        host.feed(sh(&format!("{tar} {flags} -c .")), ["import", "-", name]);
+        host.feed(
+            sh(&format!("cd {}/tree; {tar} {flags} -c .", dir.display())),
+            ["import", "-", name],
+        );
         let saved = host.mydocker(["save", name]).bytes();
         let id = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", name]).text();
         let id = id.trim_matches(['[', ']', '"']).replace("sha256:", "");
