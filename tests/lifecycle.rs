@@ -464,6 +464,11 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["start", "a", "b", "c"]);
     host.mydocker(["kill", "a", "nobody", "c"]).exits(1).stdout("a\nc\n");
     host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
+    // Those that remove themselves may be gone before their turn comes.
+    for name in names {
+        host.mydocker(["run", "-d", "--rm", "--name", name, "bb", "sleep", "1000"]);
+    }
+    host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
     // The second goes while the first is waited for.
     host.mydocker(["run", "-d", "--rm", "--name", "s", "bb", "sh", "-c", "sleep 1; exit 4"]);
     host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 0.5; exit 5"]);

@@ -366,12 +366,17 @@ pub static RM: Command = Command {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
         if args.force {
-            for name in &names {
-                // `remove` meets the failure again and reports it.
-                let _ = engine.kill_before_removal(name);
-            }
+            return call.each_beside(
+                &names,
+                // `remove_killed` meets the same failure and reports it.
+                |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
+                |name, killed| {
+                    engine.remove_killed(name, killed, args.volumes)?;
+                    print_line(name)
+                },
+            );
         }
-        call.each_told(&names, |name| engine.remove(name, args.force, args.volumes))
+        call.each_told(&names, |name| engine.remove(name, false, args.volumes))
     },
 };
 

@@ -52,20 +52,30 @@ impl Engine {
         fail!("container {name} was started meanwhile; stop it first, or remove it with -f")
     }
 
-    /// Kills a container that is to be removed by force; `remove` waits for its end. In between,
-    /// others can be killed, so that all end at the same time.
-    pub fn kill_before_removal(&self, name: &str) -> Result<()> {
+    /// Kills a container that is to be removed by force; returns its id if it ran. `remove_killed`
+    /// waits for its end. In between, others can be killed, so that all end at the same time.
+    pub fn kill_before_removal(&self, name: &str) -> Result<Option<String>> {
         let record = self.record(name)?;
         if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
             self.call_off(&record, StopMark::User)?;
         }
-        if let Condition::Running(state) = self.glance(&record)? {
-            if let Found::Living(process) = state.find()? {
-                stop::send(&process, Signal::KILL)?;
-            }
-            self.let_go(&record, &state)?;
+        let Condition::Running(state) = self.glance(&record)? else { return Ok(None) };
+        if let Found::Living(process) = state.find()? {
+            stop::send(&process, Signal::KILL)?;
         }
-        Ok(())
+        self.let_go(&record, &state)?;
+        Ok(Some(record.id))
+    }
+
+    /// Removes a container by force. `killed` is its id if it was killed for that.
+    pub fn remove_killed(&self, name: &str, killed: Option<String>, volumes: bool) -> Result<()> {
+        match self.remove(name, true, volumes) {
+            // Its monitor was quicker: it was made with --rm.
+            Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Ends a running container, if that is allowed.
