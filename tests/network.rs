@@ -146,6 +146,18 @@ fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -
     (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
 }
 
+/// A socket on that address of the machine. A process that another test forks at this moment may
+/// still hold the last one.
+fn listen(host: &Host, address: &str) -> std::net::UdpSocket {
+    let mut socket = None;
+    eventually(&format!("{address} is free"), || {
+        let bound = host.machine().within(Side::Here, || std::net::UdpSocket::bind(address));
+        socket = bound.ok();
+        socket.is_some()
+    });
+    socket.unwrap()
+}
+
 #[test]
 fn a_host_that_asks_itself_has_name_servers_for_containers() {
     let host = Host::on_machine();
@@ -163,10 +175,10 @@ fn a_host_that_asks_itself_has_name_servers_for_containers() {
     assert_eq!(by("", ""), silent("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
     // A resolver of the host, on all addresses or on the bridge's alone.
     for address in ["0.0.0.0:53", "10.1.0.1:53", "[::]:53"] {
-        let _server = host.machine().within(Side::Here, || std::net::UdpSocket::bind(address));
+        let _server = listen(&host, address);
         assert_eq!(by("nameserver 127.0.0.1\n", ""), silent("nameserver 10.1.0.1\n"), "{address}");
     }
-    let _server = host.machine().within(Side::Here, || std::net::UdpSocket::bind("127.0.0.1:53"));
+    let _server = listen(&host, "127.0.0.1:53");
     assert!(by("nameserver 127.0.0.1\n", "").0.contains("8.8.8.8"));
     // What is asked for is what there is.
     let given = ["run", "--rm", "--dns", "192.0.2.1", "bb", "cat", "/etc/resolv.conf"];
