@@ -6,6 +6,7 @@
 #   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
 #   make bench       mydocker, crun, runc and podman side by side, against the budgets
 #   make fuzz        TIME seconds for each fuzz target of TARGETS, on the reader of archives and names
+#   make mutants     one guard at a time taken out: does a test miss it? GUARDS chooses
 #   make check       formatting, lints, and what may enter the binary (deny.toml)
 #   make release     both architectures, stripped, with sha256 sums, below target/dist
 #   make reproducible  two releases built in two directories have the same bytes
@@ -42,7 +43,7 @@ c_compiler := libc6-dev $(call compiler_for,$(TARGET))
 # machine has: a package that is missing above fails here as on a fresh machine.
 declared = PATH="$$(tests/support/declared-programs target/programs/$@ $(packages) $(c_compiler))"
 
-.PHONY: all bench check fuzz test test-hosts demo release reproducible install clean toolchain
+.PHONY: all bench check fuzz mutants test test-hosts demo release reproducible install clean toolchain
 
 all: toolchain
 	cargo build --release --target $(TARGET)
@@ -76,6 +77,11 @@ test-hosts: toolchain packages
 demo: packages := $(demo_packages)
 demo: all packages
 	$(declared) && $(sudo) env "PATH=$$PATH" tests/demo $(binary)
+
+# Hours; below target/mutants. tests/mutants/run says how, and what the lists beside it hold.
+mutants: packages := $(test_packages)
+mutants: toolchain packages
+	$(declared) && $(sudo) env "PATH=$$PATH" tests/mutants/run $(GUARDS)
 
 # By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
 bench: packages := $(bench_packages)
