@@ -307,3 +307,17 @@ fn the_check_mends_what_it_finds() {
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["start", "-a", "good"]);
 }
+
+/// Nobody else would reap its processes, take its log or hear of its end.
+#[test]
+fn a_container_ends_with_its_monitor() {
+    let host = Host::with_busybox();
+    for flags in [&[][..], &["--init"], &["-u", "1000"]] {
+        let run = ["run", "-d", "--name", "c"].iter().chain(flags);
+        host.mydocker(run.chain(&["bb", "sleep", "100000"]));
+        let process = format!("/proc/{}", host.pid("c"));
+        host.kill(host.monitor("c"));
+        eventually("it has ended", || !std::path::Path::new(&process).exists());
+        host.mydocker(["rm", "-f", "c"]);
+    }
+}

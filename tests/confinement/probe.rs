@@ -29,6 +29,9 @@ pub fn report() {
         if name == "Umask" {
             fact("umask", value.trim());
         }
+        if name == "Gid" {
+            value.split_whitespace().take(1).for_each(|group| fact("gid", group));
+        }
         if name == "Groups" {
             value.split_whitespace().for_each(|group| fact("group", group));
         }

@@ -162,6 +162,63 @@ fn watch_the_powers_of_who_enters() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
+/// CVE-2016-9962 again, from a container with the default powers, whose root may trace processes of
+/// its own user that have no more power than itself. Guard: what enters is not dumpable until it
+/// executes the program.
+#[test]
+fn a_process_that_enters_cannot_be_traced() {
+    let host = Host::with_busybox();
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "box", "-v", &attack_here, "bb"];
+    host.mydocker(flags.iter().copied().chain(attack("entering::try_to_trace_what_enters")));
+    for _ in rounds(&host, 50) {
+        if host.mydocker(["exec", "-e", &slow_path(), "box", "true"]).status() != 0 {
+            // The attack has found something, and ended.
+            break;
+        }
+    }
+    assert_found_nothing(&host);
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn try_to_trace_what_enters() {
+    must_be_inside();
+    let mut seen = false;
+    while !Path::new("/stop").exists() {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            for pid in [pid, pid + 1] {
+                let proc = Path::new("/proc").join(pid.to_string());
+                let title = || fs::read(proc.join("cmdline")).unwrap_or_default();
+                let enters = || title().starts_with(b"mydocker-init");
+                if !enters() {
+                    continue;
+                }
+                // Opened with the right to attach (proc_pid_mem(5)).
+                let memory = File::open(proc.join("mem"));
+                // Still no other program's.
+                if enters() {
+                    note_that_one_was_seen(&mut seen);
+                    assert!(memory.is_err(), "process {pid} can be traced as it enters");
+                }
+            }
+        }
+    }
+    assert!(seen, "never saw a process entering: the attack proves nothing");
+}
+
+/// A process of ours that stays, `--init`, holds what the engine had in memory. Guard: it is not
+/// dumpable.
+#[test]
+fn an_init_of_ours_cannot_be_looked_into() {
+    let host = Host::with_busybox();
+    let script = "for file in environ maps; do cat /proc/1/$file >/dev/null 2>&1 && echo $file; \
+                  done; readlink /proc/1/exe /proc/1/cwd /proc/1/fd/0; grep Name /proc/1/status";
+    let seen = host.mydocker(["run", "--rm", "--init", "bb", "sh", "-c", script]).text();
+    assert_eq!(seen.split_whitespace().next(), Some("Name:"), "{seen}");
+}
+
 /// CVE-2024-21626: a descriptor that the runtime had left open served as working directory, by
 /// `-w /proc/self/fd/N`: a way to the host's files. Guards: descriptors are closed or close-on-exec,
 /// and no magic link is followed to the working directory.
@@ -177,6 +234,7 @@ fn no_descriptor_is_a_working_directory() {
             vec!["run", "--rm", "-w", &cwd, "bb", "ls"],
             vec!["exec", "-w", &cwd, "box", "ls"],
             vec!["run", "--rm", "-w", "/proc/1/cwd", "bb", "ls"],
+            vec!["exec", "-w", "/proc/1/cwd", "box", "ls"],
         ] {
             let done = super::call(leaking(host.command(command), &leaked));
             let status = done.status();

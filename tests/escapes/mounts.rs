@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags, makedev, renameat_with};
 
 use super::support::Host;
 use super::{CANARY, attack, canary, must_be_inside, with_attack};
@@ -57,8 +57,10 @@ fn an_image_whose_kernel_directories_are_links_is_refused() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     for name in ["dev", "proc", "sys"] {
-        for (kind, target) in [("absolute", canary.clone()), ("up", "../../../../tmp".into())] {
+        let up = "../../../../tmp".into();
+        for (kind, target) in [("absolute", canary.clone()), ("up", up), ("inside", "at".into())] {
             let root = root(&host, &format!("{name}-{kind}"));
+            fs::create_dir(root.join("at")).unwrap();
             symlink(&target, root.join(name)).unwrap();
             let path = root.to_str().unwrap();
             let args = ["run", "--rm", "--rootfs", path, "/bin/busybox", "true"];
@@ -75,18 +77,22 @@ fn an_image_whose_kernel_directories_are_links_is_refused() {
 fn what_masks_is_the_null_device() {
     let host = Host::with_busybox();
     let canary = canary(&host);
-    for kind in ["link", "file", "other device"] {
+    for kind in ["link", "file", "block device", "other device"] {
         let dev = host.scratch().join(format!("dev {kind}"));
         fs::create_dir_all(&dev).unwrap();
         match kind {
             "link" => symlink(canary.join("secret"), dev.join("null")).unwrap(),
             "file" => fs::write(dev.join("null"), "x").unwrap(),
+            "block device" => {
+                let (null, mode) = (dev.join("null"), Mode::from_raw_mode(0o666));
+                rustix::fs::mknodat(CWD, null, FileType::BlockDevice, mode, makedev(1, 3)).unwrap();
+            }
             _ => rustix::fs::mknodat(
                 CWD,
                 dev.join("null"),
-                rustix::fs::FileType::CharacterDevice,
-                rustix::fs::Mode::from_raw_mode(0o666),
-                rustix::fs::makedev(1, 5),
+                FileType::CharacterDevice,
+                Mode::from_raw_mode(0o666),
+                makedev(1, 5),
             )
             .unwrap(),
         }

@@ -142,6 +142,14 @@ fn a_wrong_manifest_is_refused() {
     });
     let name = proxy.name(&format!("app@{digest}"));
     host.mydocker(["pull", &name]).exits(125).stderr_has("sends a manifest with the digest");
+    // The config, which is the one blob that is asked for without an encoding.
+    let proxy = Proxy::before(&registry.address, |asked, _| {
+        let is_config = asked.is_blob() && asked.header("accept-encoding").is_none();
+        if is_config { Fault::Corrupt(20) } else { Fault::None }
+    });
+    let other = Host::new();
+    let pulled = other.mydocker(["pull", &proxy.name("app:1")]);
+    pulled.exits(125).stderr_has("sends a config with the digest");
 }
 
 /// The layer's bytes are those that the manifest names, but its tar isn't the one that the config
@@ -372,25 +380,30 @@ fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
 fn a_challenge_of_another_host_is_not_answered() {
     let host = Host::new();
     let registry = filled(&host);
-    let thief = Proxy::before(&registry.address, |_, _| {
-        Fault::Answer(401, "WWW-Authenticate: Basic realm=\"give\"\r\n".to_owned())
-    });
-    let to = thief.address.clone();
-    let proxy = Proxy::before(&registry.address, move |asked, _| match asked.is_blob() {
-        true => Fault::Answer(307, format!("Location: http://{to}/x\r\n")),
-        false => Fault::None,
-    });
-    let config = host.scratch().join("docker");
-    fs::create_dir_all(&config).unwrap();
-    let entry = r#"{"auth":"bWU6c2VjcmV0"}"#;
-    let text =
-        format!(r#"{{"auths":{{"{}":{entry},"{}":{entry}}}}}"#, proxy.address, thief.address);
-    fs::write(config.join("config.json"), text).unwrap();
-    let pull = host.command(["pull", &proxy.name("app:1")]).env("DOCKER_CONFIG", &config).output();
-    assert!(!pull.unwrap().status.success());
-    for asked in thief.asked() {
-        assert_eq!(asked.header("authorization"), None, "{asked:?}");
+    let tokens = Proxy::before(&registry.address, |_, _| Fault::Answer(404, String::new()));
+    let bearer = format!("Bearer realm=\"http://{}/token\"", tokens.address);
+    for challenge in ["Basic realm=\"give\"", &bearer] {
+        let header = format!("WWW-Authenticate: {challenge}\r\n");
+        let thief =
+            Proxy::before(&registry.address, move |_, _| Fault::Answer(401, header.clone()));
+        let to = thief.address.clone();
+        let proxy = Proxy::before(&registry.address, move |asked, _| match asked.is_blob() {
+            true => Fault::Answer(307, format!("Location: http://{to}/x\r\n")),
+            false => Fault::None,
+        });
+        let config = host.scratch().join("docker");
+        fs::create_dir_all(&config).unwrap();
+        let entry = r#"{"auth":"bWU6c2VjcmV0"}"#;
+        let text =
+            format!(r#"{{"auths":{{"{}":{entry},"{}":{entry}}}}}"#, proxy.address, thief.address);
+        fs::write(config.join("config.json"), text).unwrap();
+        let mut pull = host.command(["pull", &proxy.name("app:1")]);
+        assert!(!pull.env("DOCKER_CONFIG", &config).output().unwrap().status.success());
+        for asked in thief.asked() {
+            assert_eq!(asked.header("authorization"), None, "{asked:?}");
+        }
     }
+    assert!(tokens.asked().is_empty(), "{:?}", tokens.asked());
 }
 
 #[test]
