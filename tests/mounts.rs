@@ -320,3 +320,21 @@ fn host_files_keep_their_owners() {
     shell(&host, &["-u", "app", "-v", &format!("{}:/d", dir.display())], "touch /d/x");
     assert_eq!(std::fs::metadata(dir.join("x")).unwrap().uid(), 1234);
 }
+
+/// A host whose mounts are shared, as most are, sees none of those that a container is put together
+/// from.
+#[test]
+fn what_is_mounted_for_a_container_is_not_mounted_on_the_host() {
+    let host = Host::with_busybox();
+    let run = host.command(["run", "-d", "--name", "c", "-v", "/tmp:/t", "bb", "sleep", "1000"]);
+    let mut shared = std::process::Command::new("unshare");
+    let script = "\"$@\" >/dev/null && cat /proc/self/mountinfo";
+    shared.args(["--mount", "--propagation", "shared", "sh", "-c", script, "sh"]);
+    let done = shared.arg(run.get_program()).args(run.get_args()).output().unwrap();
+    let mounts = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && mounts.contains(" shared:"), "{mounts}");
+    let state = host.state_root();
+    let ours = mounts.lines().filter(|line| line.contains(state.to_str().unwrap()));
+    assert_eq!(ours.count(), 0, "{mounts}");
+    assert!(host.is_running("c"));
+}
