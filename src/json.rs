@@ -104,6 +104,10 @@ impl<'a> Node<'a> {
         self.get(key)?.ok_or_else(missing)
     }
 
+    pub fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
     pub fn string(&self) -> Result<String> {
         match self.value {
             Value::String(text) => Ok(text.clone()),

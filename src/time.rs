@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since 1970-01-01T00:00:00Z; negative before.
+/// Nanoseconds since 1970-01-01T00:00:00Z; negative before. They reach from the year 1677 to 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub i64);
 
@@ -32,7 +32,8 @@ impl Instant {
     }
 
     /// Parses RFC 3339 section 5.6's date-time; the time, its seconds and its zone may be left out
-    /// (midnight, zero, UTC), as `--since 2026-01-31` is written by hand.
+    /// (midnight, zero, UTC), as `--since 2026-01-31` is written by hand. An instant that is too
+    /// early or too late for this type is the first or the last that it has.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = match text.find(['T', 't', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),
@@ -58,7 +59,7 @@ impl Instant {
         let ns = digits(fraction)? * 10i64.pow(9 - fraction.len() as u32);
         let days = days_from_civil(year, month, day);
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
-        Some(Instant(seconds.checked_mul(NS)?.checked_add(ns)?))
+        Some(Instant(seconds.saturating_mul(NS).saturating_add(ns)))
     }
 }
 
@@ -118,6 +119,11 @@ mod tests {
         assert_eq!(Instant::parse_rfc3339("2026-01-31T14:00:00+02:00"), utc);
         assert_eq!(Instant::parse_rfc3339("2026-01-31T12:00"), utc);
         assert!(Instant::parse_rfc3339("2026-01-31").is_some());
+        let last = Instant::parse_rfc3339("9999-12-31T23:59:59Z");
+        assert_eq!(last, Some(Instant(i64::MAX)));
+        assert!(last.unwrap().to_rfc3339().starts_with("2262-04-11T"));
+        assert_eq!(Instant::parse_rfc3339("1600-01-01"), Some(Instant(i64::MIN)));
+        assert!(Instant(i64::MIN).to_rfc3339().starts_with("1677-09-21T"));
         for bad in ["", "yesterday", "2026-13-01", "2026-01-31T25:00:00Z", "2026-01-31T12:00+"] {
             assert_eq!(Instant::parse_rfc3339(bad), None, "{bad}");
         }

@@ -230,7 +230,11 @@ impl ContainerConfig {
             let keys = node.map(|node| node.fields(MAX_ITEMS, |key, _| Ok(key.to_owned())));
             Ok(keys.transpose()?.unwrap_or_default())
         };
-        let label = |key: &str, node: &Node<'_>| Ok((key.to_owned(), node.string()?));
+        let label = |key: &str, node: &Node<'_>| {
+            // To Docker a null is the empty text.
+            let value = if node.is_null() { String::new() } else { node.string()? };
+            Ok((key.to_owned(), value))
+        };
         let labels = node.get("Labels")?;
         let labels = labels.map(|node| node.fields(MAX_ITEMS, label)).transpose()?;
         Ok(ContainerConfig {
@@ -274,6 +278,10 @@ impl ContainerConfig {
 
 impl History {
     fn parse(node: &Node<'_>) -> Result<History> {
+        // To Docker a null is a step of which nothing is known.
+        if node.is_null() {
+            return Ok(History::default());
+        }
         let empty_layer = node.get("empty_layer")?.map(|node| node.boolean()).transpose()?;
         Ok(History {
             created: instant(node, "created")?,
@@ -403,6 +411,17 @@ mod tests {
         assert_eq!(config.config.entrypoint, Some(vec!["/x".to_owned()]));
         assert_eq!(config.created, None);
         assert!(config.history[0].empty_layer && config.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn reads_null_steps_null_labels_and_dates_out_of_range() {
+        let document = br#"{"created":"9999-12-31T23:59:59Z","config":{"Labels":{"a":null}},
+            "rootfs":{},"history":[null,{"created":"2300-01-01T00:00:00Z"}]}"#;
+        let config = ImageConfig::parse("c", document).unwrap();
+        assert_eq!(config.created, Some(Instant(i64::MAX)));
+        assert_eq!(config.config.labels, [("a".to_owned(), String::new())]);
+        assert_eq!(config.history[0], History::default());
+        assert_eq!(config.history[1].created, Some(Instant(i64::MAX)));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! An entry that is an index itself holds one image for several platforms, and so do several
 //! entries of one name: this machine's is taken (`choice`).
 //! A name stands in the annotations, whole as containerd writes it or, from others, in `ref.name`,
-//! where a tag alone names nothing.
+//! where a tag alone names nothing. The grammar of `ref.name` (annotations.md) is wider than that of
+//! image names: an image whose name is no image name here gets none.
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
@@ -12,7 +13,7 @@ use super::digest::Digest;
 use super::load::{Archive, passed_over};
 use super::manifest::{Descriptor, Document, Manifest, Offer};
 use super::platform::Wanted;
-use super::reference::Reference;
+use super::reference::{self, Reference};
 use super::store::NewImage;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
@@ -153,7 +154,7 @@ fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Refere
         let (full, reference) = (annotations.text(FULL_NAME)?, annotations.text(REF_NAME)?);
         let name = match full.as_str() {
             // A tag alone names nothing.
-            "" if !reference.contains([':', '/', '@']) => return Ok(None),
+            "" if reference.is_empty() || reference::is_tag(&reference) => return Ok(None),
             "" => reference,
             full => full.to_owned(),
         };
@@ -294,6 +295,24 @@ mod tests {
             assert_eq!(loaded.unwrap()[0].references, []);
             assert!(notes[0].contains(&name) && notes.len() == 1, "{notes:?}");
             assert_eq!(scratch.store().list().unwrap()[0].digest, None);
+        }
+    }
+
+    #[test]
+    fn a_reference_of_the_whole_grammar_loads_an_image_without_a_name() {
+        for name in ["v1.0+meta", "a:b:c", "Team/App+x:1", "a--b@c/d", "x@v1", "A/B"] {
+            let mut blobs = Blobs::default();
+            let entry = blobs.image("s390x", &named(name));
+            let (_scratch, loaded, notes) = blobs.load("layout-grammar", &[entry]);
+            assert_eq!(loaded.unwrap()[0].references, [], "{name}");
+            assert!(notes.len() == 1 && notes[0].contains(&format!("'{name}'")), "{notes:?}");
+        }
+        // A name that Docker has too, and a tag alone, which names nothing.
+        for (name, references) in [("a--b/c:1.x", 1), ("v1.0", 0), ("", 0)] {
+            let mut blobs = Blobs::default();
+            let entry = blobs.image("s390x", &named(name));
+            let (_scratch, loaded, notes) = blobs.load("layout-grammar", &[entry]);
+            assert_eq!((loaded.unwrap()[0].references.len(), notes.len()), (references, 0));
         }
     }
 

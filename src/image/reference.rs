@@ -200,6 +200,11 @@ fn check_path(text: &str, path: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the whole text can be a tag.
+pub fn is_tag(text: &str) -> bool {
+    check_tag(text, text).is_ok()
+}
+
 fn check_tag(text: &str, tag: &str) -> Result<()> {
     if tag.is_empty() {
         fail!("bad image name '{text}': the tag is empty");
