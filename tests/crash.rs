@@ -292,11 +292,25 @@ fn the_check_mends_what_it_finds() {
     std::fs::create_dir_all(containers.join(format!(".{made}.removing/upper"))).unwrap();
     std::fs::remove_file(containers.join("names/good")).unwrap();
     std::fs::write(containers.join(&id).join(".config.json.4194305.tmp"), "{").unwrap();
+    // The number of a maker that is in use again says nothing: the process here has none of it open.
+    let manifests = host.state_root().join("images/manifests");
+    let leases = host.state_root().join("networks/n/leases");
+    std::fs::create_dir_all(&manifests).unwrap();
+    host.mydocker(["network", "create", "n"]);
+    std::fs::create_dir_all(&leases).unwrap();
+    let reused = std::process::id();
+    std::fs::write(manifests.join(format!(".00.{reused}.tmp")), "{").unwrap();
+    std::fs::write(leases.join(format!(".10.0.0.1.{reused}.tmp")), "{").unwrap();
+    std::fs::write(containers.join(&id).join(format!(".config.json.{reused}.tmp")), "{").unwrap();
+    std::fs::create_dir_all(host.state_root().join(format!("volumes/.w.{reused}.new/_data")))
+        .unwrap();
+    let living = containers.join(&id).join(format!(".state.json.{reused}.tmp"));
+    let held = std::fs::File::create(&living).unwrap();
     std::fs::create_dir_all(host.run_root().join("fedcba9876543210".repeat(4))).unwrap();
     std::fs::create_dir_all(host.state_root().join("layers/.unpack-0/fs")).unwrap();
     std::fs::create_dir_all(host.state_root().join("volumes/.v.4194305.new/_data")).unwrap();
     let found = host.mydocker(["system", "check"]).exits(1).lines();
-    assert_eq!(found.len(), 8, "{found:#?}");
+    assert_eq!(found.len(), 12, "{found:#?}");
     assert_eq!(
         host.mydocker(["system", "check"]).exits(1).lines(),
         found,
@@ -305,6 +319,10 @@ fn the_check_mends_what_it_finds() {
     let mended = host.mydocker(["system", "check", "--repair"]).lines();
     assert!(mended.iter().all(|line| line.ends_with(": mended")), "{mended:#?}");
     host.mydocker(["system", "check"]).stdout("");
+    assert!(living.exists(), "its maker writes it still");
+    drop(held);
+    host.mydocker(["system", "check", "--repair"]);
+    assert!(!living.exists());
     host.mydocker(["start", "-a", "good"]);
 }
 

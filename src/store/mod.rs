@@ -206,17 +206,31 @@ pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(removals)
 }
 
-/// Temporary files in `dir` whose makers are gone.
+/// Temporary files in `dir` that their makers have left.
 pub fn stale_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
+    stale(dir, ".tmp")
+}
+
+/// What `.NAME.PID` and `suffix` call in `dir`, and the process PID hasn't open: its maker holds it
+/// open until it has its final name.
+pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     hidden(dir, |name| {
-        let pid = name.strip_suffix(".tmp").and_then(|rest| rest.rsplit_once('.'));
-        pid.and_then(|(_, pid)| pid.parse().ok()).is_some_and(is_gone)
+        let pid = name.strip_suffix(suffix).and_then(|rest| rest.rsplit_once('.'));
+        let pid = pid.and_then(|(_, pid)| pid.parse().ok());
+        pid.is_some_and(|pid| !has_open(pid, &dir.join(name)))
     })
 }
 
-/// Whether there is no process of this number.
-pub fn is_gone(pid: u32) -> bool {
-    !Path::new("/proc").join(pid.to_string()).exists()
+/// Whether the process `pid` has `path` open. That it exists says nothing: numbers are used again.
+fn has_open(pid: u32, path: &Path) -> bool {
+    let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(descriptors) => descriptors,
+        // Another user's process: only a user without root's powers gets here.
+        Err(error) => return error.kind() == ErrorKind::PermissionDenied,
+    };
+    let wanted = of(path);
+    descriptors.flatten().any(|descriptor| of(&descriptor.path()) == wanted)
 }
 
 /// The entries of `dir` that `list` leaves out and `matches` takes.

@@ -52,6 +52,8 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
         store::remove_tree(&beside)?;
         // Open to all, as Docker has it: what may be done inside is for the files to say.
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
+        // Shows that it isn't a leftover.
+        let _held = fs::File::open(&beside)?;
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
@@ -104,10 +106,7 @@ pub fn remove(roots: &Roots, name: &str) -> Result<()> {
 /// What commands that were killed have left: volumes half made or half removed.
 pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
     let mut leftovers = store::removals(&roots.volumes())?;
-    leftovers.extend(store::hidden(&roots.volumes(), |name| {
-        let pid = name.strip_suffix(".new").and_then(|rest| rest.rsplit_once('.'));
-        pid.and_then(|(_, pid)| pid.parse().ok()).is_some_and(store::is_gone)
-    })?);
+    leftovers.extend(store::stale(&roots.volumes(), ".new")?);
     Ok(leftovers)
 }
 

@@ -69,9 +69,18 @@ impl Engine {
 
     fn check_temporaries(&self, findings: &mut Findings) -> Result<()> {
         let roots = &self.roots;
-        let mut dirs = vec![roots.run.clone(), roots.images().join("blobs/sha256")];
-        let below =
-            [roots.containers(), roots.volumes(), roots.layers(), roots.images().join("refs")];
+        let images = roots.images();
+        let mut dirs =
+            vec![roots.run.clone(), images.join("blobs/sha256"), images.join("manifests")];
+        let leases = store::list(&roots.networks())?.into_iter();
+        dirs.extend(leases.map(|network| roots.networks().join(network).join("leases")));
+        let below = [
+            roots.containers(),
+            roots.volumes(),
+            roots.layers(),
+            roots.networks(),
+            images.join("refs"),
+        ];
         for parent in below.iter().chain([&roots.run]) {
             let names = store::list(parent)?.into_iter();
             dirs.extend(names.map(|name| parent.join(name)).filter(|path| path.is_dir()));
