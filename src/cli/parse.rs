@@ -1,10 +1,16 @@
 //! Turns argv into a command's arguments and its operands, by its table of flags.
 //!
-//! The rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`, bundled switches `-itd`,
-//! `--rm=false`; a flag that takes a value takes the next argument whatever it looks like; `--` ends
-//! the flags. Whole-token spellings of the tutorial engines (`-name`, `--it`) are matched before a
-//! single dash is read as a bundle. After the first operand of `run`, `create` and `exec` nothing is
-//! looked at any more.
+//! lexopt takes argv apart; the rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`,
+//! bundled switches `-itd`, `--rm=false`; a flag that takes a value takes the next argument whatever
+//! it looks like; `--` ends the flags. After the first operand of `run`, `create` and `exec` all
+//! arguments are operands.
+//!
+//! Before lexopt reads a token as a bundle of letters, the token is compared with the whole-token
+//! spellings of the tutorial engines (`-name`, `--it`).
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, Parser};
 
 use super::Failure;
 use super::flag::{Command, Flag, FlagSpec, Update, specs};
@@ -12,17 +18,17 @@ use super::suggest::nearest;
 use crate::error::{Context, Error, Result, fail};
 
 /// One flag as it was typed.
-struct Occurrence<'a> {
+struct Occurrence {
     /// Its place in the table.
     flag: usize,
     /// Its spelling, for messages.
     name: String,
-    value: Value<'a>,
+    value: Value,
 }
 
-enum Value<'a> {
+enum Value {
     Switch(bool),
-    Text(&'a str),
+    Text(String),
 }
 
 /// Parses `argv` into `args` and returns the operands.
@@ -50,7 +56,7 @@ pub fn split<A>(
             update(args, on);
             Ok(())
         }
-        (Update::Value(update), Value::Text(text)) => update(args, text),
+        (Update::Value(update), Value::Text(text)) => update(args, &text),
         (Update::Switch(_), Value::Text(_)) | (Update::Value(_), Value::Switch(_)) => {
             unreachable!("a flag's spec says what its update takes")
         }
@@ -67,7 +73,7 @@ fn read(
 ) -> Result<Vec<String>, Failure> {
     let (occurrences, operands) = scan(specs, trailing, argv)?;
     for Occurrence { flag, name, value } in occurrences {
-        if specs[flag].ignores_empty && matches!(value, Value::Text("")) {
+        if specs[flag].ignores_empty && matches!(&value, Value::Text(text) if text.is_empty()) {
             continue;
         }
         update(flag, value).context(|| name).map_err(Failure::Usage)?;
@@ -87,26 +93,86 @@ fn check_count(command: &Command, operands: &[String]) -> Result<(), Failure> {
 }
 
 /// What was typed: flags in order, and operands.
-fn scan<'a>(
+fn scan(
     specs: &[&'static FlagSpec],
     trailing: bool,
-    argv: &'a [String],
-) -> Result<(Vec<Occurrence<'a>>, Vec<String>), Failure> {
+    argv: &[String],
+) -> Result<(Vec<Occurrence>, Vec<String>), Failure> {
     let (mut occurrences, mut operands) = (Vec::new(), Vec::new());
-    let mut rest = argv.iter();
-    while let Some(token) = rest.next() {
-        if token == "--" {
-            operands.extend(rest.by_ref().cloned());
-        } else if token.len() < 2 || !token.starts_with('-') {
-            operands.push(token.clone());
-            if trailing {
-                operands.extend(rest.by_ref().cloned());
+    let mut parser = Parser::from_args(argv);
+    // The token that lexopt is in, for messages about one of its letters.
+    let mut token = String::new();
+    loop {
+        let mut is_first = false;
+        if let Some(mut rest) = parser.try_raw_args() {
+            let Some(next) = rest.peek() else { break };
+            token = text(next.to_owned());
+            is_first = true;
+            if token == "--" {
+                operands.extend(rest.skip(1).map(text));
+                break;
             }
-        } else {
-            scan_token(specs, token, &mut rest, &mut occurrences)?;
+            let (head, value) = match token.split_once('=') {
+                Some((head, value)) => (head, Some(value.to_owned())),
+                None => (token.as_str(), None),
+            };
+            if let Some(flag) = specs.iter().position(|spec| spec.also.contains(&head)) {
+                rest.next();
+                occurrences.push(occurrence(specs, flag, head.to_owned(), value, &mut parser)?);
+                continue;
+            }
+        }
+        match parser.next() {
+            Ok(None) => break,
+            Ok(Some(Arg::Value(operand))) => {
+                operands.push(text(operand));
+                if trailing && let Some(rest) = parser.try_raw_args() {
+                    operands.extend(rest.map(text));
+                }
+            }
+            Ok(Some(Arg::Long(long))) => {
+                let name = format!("--{long}");
+                let Some(flag) = specs.iter().position(|spec| spec.long == long) else {
+                    return Err(if long == "help" {
+                        Failure::Help
+                    } else {
+                        Failure::Usage(unknown(specs, &name))
+                    });
+                };
+                let value = parser.optional_value().map(text);
+                occurrences.push(occurrence(specs, flag, name, value, &mut parser)?);
+            }
+            Ok(Some(Arg::Short(letter))) => {
+                let Some(flag) = specs.iter().position(|spec| spec.short == Some(letter)) else {
+                    return Err(no_such_letter(specs, letter, is_first, &token));
+                };
+                let is_switch = specs[flag].value.is_none();
+                // The rest of a bundle is further switches, or the value of its last flag.
+                let value = if is_switch { None } else { parser.optional_value().map(text) };
+                occurrences.push(occurrence(
+                    specs,
+                    flag,
+                    format!("-{letter}"),
+                    value,
+                    &mut parser,
+                )?);
+            }
+            // `-t=false`: to lexopt a switch has no value.
+            Err(lexopt::Error::UnexpectedValue { option, value }) => {
+                let on = parse_bool(&option, &text(value)).map_err(Failure::Usage)?;
+                if let Some(last) = occurrences.last_mut() {
+                    last.value = Value::Switch(on);
+                }
+            }
+            Err(error) => return Err(Failure::Usage(Error::new(error.to_string()))),
         }
     }
     Ok((occurrences, operands))
+}
+
+/// An argument came as text, so it still is.
+fn text(argument: OsString) -> String {
+    argument.to_string_lossy().into_owned()
 }
 
 /// The error of too few operands, naming the first that lacks.
@@ -130,79 +196,41 @@ fn usage(message: String, command: &Command) -> Failure {
     Failure::Usage(Error::new(line.trim_end().to_owned()))
 }
 
-/// The flags of one token, a value taken from `rest` if it must be.
-fn scan_token<'a>(
+/// A flag with the value that stands in its token, or otherwise the next argument.
+fn occurrence(
     specs: &[&'static FlagSpec],
-    token: &'a str,
-    rest: &mut std::slice::Iter<'a, String>,
-    occurrences: &mut Vec<Occurrence<'a>>,
-) -> Result<(), Failure> {
-    let (head, value) = match token.split_once('=') {
-        Some((head, value)) => (head, Some(value)),
-        None => (token, None),
+    flag: usize,
+    name: String,
+    value: Option<String>,
+    parser: &mut Parser,
+) -> Result<Occurrence, Failure> {
+    let read = || -> Result<Value> {
+        Ok(match (specs[flag].value, value) {
+            (None, None) => Value::Switch(true),
+            (None, Some(value)) => Value::Switch(parse_bool(&name, &value)?),
+            (Some(_), Some(value)) => Value::Text(value),
+            (Some(what), None) => match parser.value() {
+                Ok(next) => Value::Text(text(next)),
+                Err(_) => fail!("flag '{name}' needs a value: {name} {what}"),
+            },
+        })
     };
-    if let Some(flag) = specs.iter().position(|spec| spec.is_spelled(head)) {
-        let value = read_value(specs[flag], head, value, rest).map_err(Failure::Usage)?;
-        occurrences.push(Occurrence { flag, name: head.to_owned(), value });
-        return Ok(());
-    }
-    let short_help = head == "-h" && !specs.iter().any(|spec| spec.short == Some('h'));
-    if head == "--help" || short_help {
-        return Err(Failure::Help);
-    }
-    if head.starts_with("--") {
-        return Err(Failure::Usage(unknown(specs, head)));
-    }
-    scan_bundle(specs, token, rest, occurrences).map_err(Failure::Usage)
+    let value = read().map_err(Failure::Usage)?;
+    Ok(Occurrence { flag, name, value })
 }
 
-/// `-itd`, `-eK=V`, `-t=false`: shorts one after the other, the last of which may have a value.
-fn scan_bundle<'a>(
+/// The failure of a letter that is no flag, `is_first` in its token.
+fn no_such_letter(
     specs: &[&'static FlagSpec],
-    token: &'a str,
-    rest: &mut std::slice::Iter<'a, String>,
-    occurrences: &mut Vec<Occurrence<'a>>,
-) -> Result<()> {
-    for (at, letter) in token.char_indices().skip(1) {
-        let Some(flag) = specs.iter().position(|spec| spec.short == Some(letter)) else {
-            let head = token.split('=').next().unwrap_or(token);
-            if at == 1 {
-                return Err(unknown(specs, head));
-            }
-            fail!("unknown flag '-{letter}' in '{head}'");
-        };
-        let name = format!("-{letter}");
-        let tail = &token[at + letter.len_utf8()..];
-        let value = match tail.strip_prefix('=') {
-            Some(value) => Some(value),
-            None if specs[flag].value.is_some() => Some(tail).filter(|tail| !tail.is_empty()),
-            None => {
-                occurrences.push(Occurrence { flag, name, value: Value::Switch(true) });
-                continue;
-            }
-        };
-        let value = read_value(specs[flag], &name, value, rest)?;
-        occurrences.push(Occurrence { flag, name, value });
-        return Ok(());
-    }
-    Ok(())
-}
-
-/// The value as it stands in the token, else the next argument.
-fn read_value<'a>(
-    spec: &FlagSpec,
-    name: &str,
-    value: Option<&'a str>,
-    rest: &mut std::slice::Iter<'a, String>,
-) -> Result<Value<'a>> {
-    match (spec.value, value) {
-        (None, None) => Ok(Value::Switch(true)),
-        (None, Some(value)) => Ok(Value::Switch(parse_bool(name, value)?)),
-        (Some(_), Some(value)) => Ok(Value::Text(value)),
-        (Some(what), None) => match rest.next() {
-            Some(next) => Ok(Value::Text(next)),
-            None => fail!("flag '{name}' needs a value: {name} {what}"),
-        },
+    letter: char,
+    is_first: bool,
+    token: &str,
+) -> Failure {
+    let head = token.split('=').next().unwrap_or(token);
+    match (head, is_first) {
+        ("-h", _) => Failure::Help,
+        (_, true) => Failure::Usage(unknown(specs, head)),
+        (_, false) => Failure::Usage(Error::new(format!("unknown flag '-{letter}' in '{head}'"))),
     }
 }
 
@@ -229,13 +257,6 @@ fn unknown(specs: &[&'static FlagSpec], head: &str) -> Error {
     match near {
         Some(near) => Error::new(format!("unknown flag '{head}'; did you mean '{near}'?")),
         None => Error::new(format!("unknown flag '{head}'; see --help")),
-    }
-}
-
-impl FlagSpec {
-    /// Whether `head` is this flag, written out.
-    fn is_spelled(&self, head: &str) -> bool {
-        head.strip_prefix("--") == Some(self.long) || self.also.contains(&head)
     }
 }
 
