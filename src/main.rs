@@ -34,5 +34,6 @@ fn main() -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| name == "/hello") {
         return hello::main();
     }
+    sys::inherited::lift_for_command();
     cli::main(std::env::args_os())
 }

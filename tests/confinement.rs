@@ -465,6 +465,62 @@ fn a_user_of_the_host_can_read_or_reach_nothing() {
     assert!(complaint.contains("root"), "{complaint}");
 }
 
+/// The command line and environment of a process, as the host's root sees them.
+fn seen_of(pid: i32) -> (String, String) {
+    let text = |file: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+    };
+    (text("cmdline"), text("environ"))
+}
+
+#[test]
+fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
+    use std::os::unix::process::CommandExt;
+    let host = Host::with_busybox();
+    let flags = ["-d", "-e", "DBPASS=hunter2", "bb", "sleep", "1000"];
+    let mut long = host.command(["run", "--name", "long"].iter().chain(&flags));
+    // A command line that is shorter than the title.
+    let mut short = Command::new(support::MYDOCKER);
+    short.arg0("md").env("MYDOCKER_ROOT", host.state_root());
+    short.env("MYDOCKER_RUN_ROOT", host.run_root());
+    short.args(["run", "--name", "s", "-d", "-e", "DBPASS", "bb", "sleep", "99"]);
+    for (name, command) in [("long", &mut long), ("s", &mut short)] {
+        command.env("DBPASS", "hunter2").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        assert!(command.status().unwrap().success());
+        let (pid, id) = (host.monitor(name), host.inspect(name, "{{.Id}}"));
+        let title = format!("mydocker: monitor of {name} ({})", &id[..12]);
+        support::eventually("it has its title", || seen_of(pid).0 == title);
+        let environment = seen_of(pid).1;
+        assert!(environment.ends_with("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "{environment}");
+        assert!(!environment.contains("hunter2") && !environment.contains("DBPASS"));
+    }
+}
+
+#[test]
+fn a_command_that_stays_shows_no_variable_of_the_container() {
+    let host = Host::with_busybox();
+    let script = "echo $DBPASS; exec sleep 1000";
+    for (at, flags) in
+        [&["-e", "DBPASS=hunter2"][..], &["-eDBPASS=hunter2"], &["--env=DBPASS=hunter2"]]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("box{at}");
+        let args = ["run", "--rm", "--name", &name];
+        let mut run = host.background(args.iter().chain(flags).chain(&["bb", "sh", "-c", script]));
+        run.expect("hunter2");
+        let (line, _) = seen_of(run.pid());
+        assert!(!line.contains("hunter2") && line.contains("DBPASS=*******"), "{line}");
+        let args = ["exec"].iter().chain(flags).copied();
+        let mut exec = host.background(args.chain([name.as_str(), "sh", "-c", script]));
+        exec.expect("hunter2");
+        let (line, _) = seen_of(exec.pid());
+        assert!(!line.contains("hunter2") && line.contains("DBPASS=*******"), "{line}");
+        host.mydocker(["rm", "-f", &name]);
+    }
+}
+
 #[test]
 fn info_tells_what_confines_containers_here() {
     let host = Host::new();

@@ -122,6 +122,85 @@ fn signals_begin_at_their_defaults_and_none_is_blocked() {
     shell(&host, &["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
 }
 
+/// Lets `command` inherit what a careless or a special caller leaves: SIGCHLD ignored (cron), all
+/// else blocked, files of 4 kB at most, little else, low priority, one CPU, no randomised addresses.
+fn left_by_a_bad_caller(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let leave = || {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        // SAFETY: system calls with numbers and initialised structures, after a fork.
+        unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+            // Soft ones alone: to raise a hard one takes a power that not every test machine gives.
+            for (resource, most) in [
+                (libc::RLIMIT_FSIZE, 4096),
+                (libc::RLIMIT_NOFILE, 64),
+                (libc::RLIMIT_CORE, 0),
+                (libc::RLIMIT_CPU, 100),
+            ] {
+                let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                libc::getrlimit(resource, &raw mut limit);
+                limit.rlim_cur = most;
+                libc::setrlimit(resource, &raw const limit);
+            }
+            libc::setpriority(libc::PRIO_PROCESS, 0, 7);
+            let first_cpu = 1u64;
+            libc::syscall(libc::SYS_sched_setaffinity, 0, 8, &raw const first_cpu);
+            libc::syscall(libc::SYS_personality, 0x0040000);
+        }
+        std::fs::write("/proc/self/oom_score_adj", "700")
+    };
+    // SAFETY: the closure allocates nothing but a path; the child has one thread.
+    unsafe { command.pre_exec(leave) };
+}
+
+#[test]
+fn what_a_caller_leaves_reaches_neither_container_nor_monitor() {
+    let host = Host::with_busybox();
+    let script = "grep -E '^(Sig(Blk|Ign)|Cpus_allowed):' /proc/self/status; \
+        cat /proc/self/oom_score_adj /proc/self/personality /proc/self/limits; umask; cut -d' ' -f19 /proc/self/stat; exit 3";
+    let call = |bad: bool, args: &[&str]| {
+        let mut command = host.command(args);
+        if bad {
+            left_by_a_bad_caller(&mut command);
+        }
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let run = ["run", "--rm", "bb", "sh", "-c", script];
+    let plain = call(false, &run);
+    assert!(plain.contains("\n0022\n0\n"), "{plain}");
+    assert_eq!(call(true, &run), plain);
+    host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
+    let exec = ["exec", "box", "sh", "-c", script];
+    assert_eq!(call(false, &exec), plain);
+    assert_eq!(call(true, &exec), plain);
+}
+
+#[test]
+fn a_callers_limits_cut_no_log_and_leave_the_container_in_hand() {
+    let host = Host::with_busybox();
+    let script = "yes 0123456 | head -c 80000; exec sleep 1000";
+    let mut run = host.command(["run", "-d", "--name", "box", "bb", "sh", "-c", script]);
+    left_by_a_bad_caller(&mut run);
+    assert!(run.output().unwrap().status.success());
+    support::eventually("all of it is in the log", || {
+        host.mydocker(["logs", "box"]).bytes().len() == 80000
+    });
+    host.mydocker(["stop", "-t", "0", "box"]);
+    assert_eq!(host.inspect("box", "{{.State.ExitCode}}"), "137");
+    // Closed standard streams.
+    let closed = host.command(["run", "--rm", "bb", "sh", "-c", "echo x; exit 4"]);
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
+    shell.arg(closed.get_program()).args(closed.get_args());
+    assert_eq!(shell.status().unwrap().code(), Some(4));
+}
+
 #[test]
 fn nothing_but_three_descriptors() {
     let host = Host::with_busybox();

@@ -4,6 +4,7 @@ use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::env::{parse_env, read_env_file};
 use super::value::process::{parse_detach_keys, parse_workdir};
 use super::{Invocation, Outcome};
+use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, ExecOptions};
 
 #[derive(Default)]
@@ -88,6 +89,9 @@ pub static EXEC: Command = Command {
 
 fn exec(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(FLAGS)?;
+    if !args.env.is_empty() {
+        Engine::hide_variables();
+    }
     let options = resolve(args, operands);
     Ok(call.engine()?.exec(&options)?)
 }

@@ -21,7 +21,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::audience::{Audience, Client, Hold};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
-use super::record::{Files, Record};
+use super::record::{Files, Record, short};
 use super::restart::Backoff;
 use super::state::{self, Outcome, Span, State, StopMark};
 use super::{id_range, joined, logs};
@@ -98,6 +98,9 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.audience.admit(Client::first(client, attached));
     }
+    // Once nobody waits for the start. The host's other users see it for as long as this runs.
+    let title = format!("mydocker: monitor of {} ({})", record.name, short(&record.id));
+    sys::title::replace(title.as_bytes(), true);
     let mut backoff = Backoff::new();
     let outcome = loop {
         let begun = Instant::now();
@@ -155,6 +158,7 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     sys::fds::become_stdio([null.as_fd(), null.as_fd(), null.as_fd()])
         .context(|| "let go of the caller's streams")?;
     rustix::process::chdir("/").context(|| "go to /")?;
+    sys::inherited::shed();
     // Blocked, never read: a stray SIGTERM to everything must not end the one who cleans up.
     let all = (1..=64).filter_map(sys::signal::Signal::from_number);
     sys::signal::block(all).context(|| "block signals")

@@ -77,4 +77,10 @@ impl Engine {
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }
+
+    /// For a command that was given variables and stays while its container runs: the host's other
+    /// users see its arguments. It must have read them.
+    pub fn hide_variables() {
+        crate::sys::title::hide_variables();
+    }
 }

@@ -104,7 +104,8 @@ fn go_between(
     parent: &OwnedFd,
 ) -> Result<Pid> {
     process::hide()?;
-    sys::title::replace(process::TITLE);
+    sys::title::replace(process::TITLE, false);
+    sys::inherited::shed();
     setsid().context(|| "begin a new session")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open /dev/null")?;

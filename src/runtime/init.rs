@@ -36,7 +36,7 @@ fn run(
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
     process::hide()?;
-    sys::title::replace(process::TITLE);
+    sys::title::replace(process::TITLE, false);
     // The modes that we make files with are the modes they get.
     umask(Mode::empty());
     setsid().context(|| "begin a new session")?;

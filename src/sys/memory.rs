@@ -106,6 +106,13 @@ mod tests {
     use super::*;
     use rustix::event::PollFlags;
 
+    /// What letting go of the program's pages rests on: they are the same when read again.
+    #[test]
+    fn an_executed_file_can_not_be_changed() {
+        let opened = std::fs::OpenOptions::new().write(true).open("/proc/self/exe");
+        assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::ETXTBSY));
+    }
+
     #[test]
     fn it_is_poll() {
         let (read, write) = rustix::pipe::pipe().unwrap();

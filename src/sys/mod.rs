@@ -14,6 +14,7 @@ pub mod contained;
 pub mod exec;
 pub mod fds;
 pub mod heap;
+pub mod inherited;
 pub mod keyring;
 pub mod loopback;
 pub mod memory;

@@ -147,20 +147,28 @@ pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
     (read == size as isize).then(|| Signal::from_number(info.ssi_signo as i32)).flatten()
 }
 
+/// The default action for `signal`, and no blocking of it.
+pub fn reset(signal: Signal) {
+    set_default(signal.0);
+    let set = set_of([signal]);
+    // SAFETY: the set is initialised; the old mask isn't wanted.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+fn set_default(number: i32) {
+    // rt_sigaction(2)'s handler, flags, restorer and mask: SIG_DFL is zero.
+    let default = [0u64; 4];
+    let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
+    // SAFETY: the kernel reads one struct sigaction from `default` and refuses KILL and STOP, which
+    // is as wanted. Not by libc, which refuses its own signals too.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, old, mask_size) };
+}
+
 /// Default action and no blocking for every signal: what a program expects to start with, whatever
 /// was ignored by our caller (nohup; musl's posix_spawn, which leaves 32 to 34 ignored) or by Rust's
 /// start-up (SIGPIPE).
 pub fn reset_all() {
-    // rt_sigaction(2)'s handler, flags, restorer and mask: SIG_DFL is zero.
-    let default = [0u64; 4];
-    for number in 1..=LAST {
-        let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
-        // SAFETY: the kernel reads one struct sigaction from `default` and refuses KILL and STOP,
-        // which is as wanted. Not by libc, which refuses its own signals too.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, old, mask_size)
-        };
-    }
+    (1..=LAST).for_each(set_default);
     // SAFETY: an empty set is made before it is used.
     unsafe {
         let mut none = std::mem::zeroed();

@@ -2,35 +2,112 @@
 //! proc_pid_environ(5)): both are read from its own memory, where they can be overwritten.
 //!
 //! A process of ours that is seen inside a container must not show the host's paths, flags and
-//! variables there.
+//! variables there. A monitor, which runs for as long as its container, must not show the variables
+//! of `-e` to the host's other users.
+//!
+//! The areas hold what `std::env` reads, so nothing else may read or write them at the same time:
+//! this is for a process with one thread, which is checked.
 
-/// Overwrites the command line with `title` and the environment with zeroes. Nothing may read
-/// `std::env` afterwards.
-pub fn replace(title: &[u8]) {
-    let Some((args, environment)) = areas() else { return };
-    overwrite(args, title);
-    overwrite(environment, &[]);
-}
+use std::ffi::c_char;
+use std::fs;
 
-/// Start and end of both areas (proc_pid_stat(5), fields 48 to 51).
-fn areas() -> Option<((usize, usize), (usize, usize))> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let after_name = stat.rfind(')')? + 2;
-    let mut fields = stat.get(after_name..)?.split_whitespace().skip(45);
-    let mut next = || fields.next()?.parse::<usize>().ok();
-    Some(((next()?, next()?), (next()?, next()?)))
-}
+/// The one variable that is kept on request: programs of the host's are looked for by it.
+const PATH: &[u8] = b"PATH=";
 
-fn overwrite((start, end): (usize, usize), text: &[u8]) {
-    if start == 0 || end <= start {
+/// Overwrites the command line with `title` and the environment with zeroes, but for PATH where
+/// `keep_path` says so. `std::env` then has no arguments and no other variable.
+pub fn replace(title: &[u8], keep_path: bool) {
+    let Some(stat) = Stat::read() else { return };
+    assert_eq!(stat.threads, 1, "the title is replaced in a process with one thread");
+    let (start, end) = (stat.args.0, stat.environment.1);
+    // The kernel lays the environment out right after the arguments.
+    if start == 0 || stat.args.1 <= start || stat.environment.0 != stat.args.1 || end < stat.args.1
+    {
         return;
     }
-    let length = end - start;
-    let text = &text[..text.len().min(length - 1)];
     // SAFETY: the kernel says that these bytes of our own stack hold the strings; they stay mapped
-    // and writable for the life of the process, and nobody else looks at them (see `replace`).
+    // and writable for the life of the process, and no other thread looks at them.
+    let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+    let arguments = stat.args.1 - start;
+    let variables = area[arguments..].split(|&byte| byte == 0);
+    let path =
+        variables.filter(|_| keep_path).find(|pair| pair.starts_with(PATH)).map(<[u8]>::to_vec);
+    area.fill(0);
+    // At the very end, each string with the zero that ends it. A title that is longer than the
+    // arguments were goes on in the environment: since it overwrites the last zero of the arguments
+    // the kernel shows all of it.
+    let kept = path.as_deref().map_or(0, |path| path.len() + 1);
+    let room = area.len() - kept;
+    let length = title.len().min(room.saturating_sub(1));
+    area[..length].copy_from_slice(&title[..length]);
+    area[room..room + kept.saturating_sub(1)].copy_from_slice(path.as_deref().unwrap_or_default());
+    let first = if kept > 0 { (start + room) as *mut c_char } else { std::ptr::null_mut() };
+    // SAFETY: `environ` is the kernel's vector of at least the variable that was found and a null
+    // pointer, or of the latter alone; the variable ends in a zero byte. No other thread reads it.
     unsafe {
-        std::ptr::write_bytes(start as *mut u8, 0, length);
-        std::ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
+        if !environ.is_null() {
+            *environ = first;
+            if !first.is_null() {
+                *environ.add(1) = std::ptr::null_mut();
+            }
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// environ(7)
+    static mut environ: *mut *mut c_char;
+}
+
+/// What /proc/self/stat says (proc_pid_stat(5)).
+struct Stat {
+    /// Field 20.
+    threads: usize,
+    /// Start and end, fields 48 to 51.
+    args: (usize, usize),
+    environment: (usize, usize),
+}
+
+impl Stat {
+    fn read() -> Option<Stat> {
+        let stat = fs::read("/proc/self/stat").ok()?;
+        let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
+        let text = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+        let field = |number: usize| text.split_whitespace().nth(number - 3)?.parse().ok();
+        Some(Stat {
+            threads: field(20)?,
+            args: (field(48)?, field(49)?),
+            environment: (field(50)?, field(51)?),
+        })
+    }
+}
+
+/// Overwrites the value of each variable among the arguments (`-e A=x`, `--env=A=x`), for as long
+/// as this command stays. They must have been copied by then.
+pub fn hide_variables() {
+    let Some(stat) = Stat::read() else { return };
+    let (start, end) = stat.args;
+    if start == 0 || end <= start || stat.threads != 1 {
+        return;
+    }
+    // SAFETY: as in `replace`.
+    let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+    let mut is_value = false;
+    for argument in area.split_mut(|&byte| byte == 0) {
+        let flags = [&b"--env="[..], b"--e=", b"-e"];
+        let inline = flags.into_iter().find(|flag| argument.starts_with(flag));
+        // `-ite A=x` too.
+        let alone = match &*argument {
+            [b'-', b'-', long @ ..] => matches!(long, b"env" | b"e"),
+            [b'-', .., last] => *last == b'e',
+            _ => false,
+        };
+        let from = inline.filter(|_| !alone && !is_value).map_or(0, <[u8]>::len);
+        if (is_value || from > 0)
+            && let Some(at) = argument[from..].iter().position(|&byte| byte == b'=')
+        {
+            argument[from + at + 1..].fill(b'*');
+        }
+        is_value = alone && !is_value;
     }
 }

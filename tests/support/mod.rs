@@ -282,7 +282,15 @@ impl Host {
         let mounts = mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned);
         let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
             let command = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
-            command.contains(dir).then(|| format!("{:?}: {command:?}", entry.file_name()))
+            // A monitor's command line names no directory; the lock that it holds does.
+            let holds = || {
+                let fds =
+                    std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+                let mut files = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+                files.any(|file| file.to_string_lossy().contains(dir))
+            };
+            let ours = command.contains(dir) || command.starts_with("mydocker: monitor") && holds();
+            ours.then(|| format!("{:?}: {command:?}", entry.file_name()))
         });
         mounts.chain(processes).collect()
     }

@@ -81,7 +81,11 @@ fn run(call: &Invocation) -> Outcome {
     let (detach, no_sig_proxy) = (args.detach, args.no_sig_proxy);
     let keys = args.detach_keys.clone();
     let (pull, platform) = (args.pull, args.platform.clone());
+    let has_variables = !args.env.is_empty();
     let options = lower(call, args, operands)?;
+    if has_variables {
+        Engine::hide_variables();
+    }
     Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
     bring_image(&engine, &options, pull, platform)?;
