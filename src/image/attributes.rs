@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chmod, chownat,
-    fchmod, fchown, fsetxattr, fstat, openat, setxattr, utimensat,
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags, chmod, chownat, fchmod,
+    fchown, fsetxattr, openat, setxattr, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -31,25 +31,20 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
     chownat(parent, name, Some(uid), Some(gid), no_follow).context(|| "set the owner")?;
     let mut xattrs = kept_xattrs(entry).peekable();
-    if xattrs.peek().is_some() {
+    let has_mode = entry.kind != Kind::Symlink;
+    if has_mode || xattrs.peek().is_some() {
+        // Not by the name, which setxattr(2) and chmod(2) would follow: where a container lives
+        // beside us it may be a link by now. A magic link leads to the very inode that the handle
+        // has, be it a symbolic link's, and no further.
         let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(parent, name, handle, Mode::empty())?;
-        // A magic link leads to the very inode, be it a symbolic link, and no further.
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
         for (name, value) in xattrs {
             kept(name, setxattr(&path, name, value, XattrFlags::empty()))?;
         }
-    }
-    if entry.kind != Kind::Symlink {
-        // Not by the name, which chmod(2) would follow: where a container lives beside us it may be
-        // a link by now.
-        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = openat(parent, name, handle, Mode::empty())?;
-        if FileType::from_raw_mode(fstat(&handle)?.st_mode) == FileType::Symlink {
-            fail!("it was replaced by a link meanwhile");
+        if has_mode {
+            chmod(path, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")?;
         }
-        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        chmod(path, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")?;
     }
     utimensat(parent, name, &times(entry), no_follow).context(|| "set the time")
 }

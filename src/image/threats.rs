@@ -210,6 +210,32 @@ fn overlays_own_attributes_are_not_the_archives_to_set() {
     assert!(rustix::fs::setxattr(&canary, "trusted.y", b"", none).is_ok(), "it could have been");
 }
 
+/// Where a container lives beside us it may put a link in the place of what was just made.
+#[test]
+fn attributes_go_to_no_target_of_a_link() {
+    let ground = Ground::new("swapped");
+    let canary = ground.scratch.dir.join("outside/canary");
+    let about = |path: &std::path::Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.mode(), found.uid(), found.mtime(), found.ctime_nsec())
+    };
+    let before = about(&canary);
+    std::os::unix::fs::symlink("../outside/canary", ground.path("link")).unwrap();
+    let mut archive = tar();
+    (archive.mode, archive.owner, archive.mtime) = (0o4777, (1234, 1234), 5678);
+    archive.pax(&[("SCHILY.xattr.trusted.x", b"1")]).header(b'6', "link", "", 0);
+    let bytes = archive.finish();
+    let mut reader = Reader::new(&bytes[..]);
+    let entry = reader.next().unwrap().unwrap();
+    assert_eq!(entry.kind, Kind::Fifo);
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let root = openat(CWD, ground.path(""), flags, Mode::empty()).unwrap();
+    // Kernels before 6.6 set the link's own mode.
+    let _ = set_attributes_by_name(root.as_fd(), "link".as_ref(), &entry);
+    assert_eq!(about(&canary), before);
+    assert!(getxattr(&canary, "trusted.x", &mut [0; 8]).is_err());
+}
+
 #[test]
 fn powers_come_with_their_owner_or_not_at_all() {
     let ground = Ground::new("powers");

@@ -29,10 +29,15 @@ use crate::sys::process::Found;
 /// The root of the running process `pid`, with all that is mounted in it.
 pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
+    root_of(pid, pidfd.as_fd())
+}
+
+/// The root of the process of `pidfd`, which was found by the number `pid`.
+fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // A magic link (proc_pid_root(5)): the process's own view, its mount namespace included.
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
     // Not ended by now, the process has had the number all the while: that root is its own.
-    if sys::process::has_ended(pidfd.as_fd()).context(|| "look for the container's process")? {
+    if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
         fail!("the container has ended just now");
     }
     root.context(|| "open the container's root")
@@ -120,4 +125,24 @@ fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
         sys::mount::add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, true)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    #[test]
+    fn a_number_that_another_process_has_by_now_leads_nowhere() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32).unwrap();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        child.wait().unwrap();
+        // As if the kernel had given the number to this process meanwhile.
+        let ours = std::process::id() as i32;
+        let error = root_of(ours, pidfd.as_fd()).unwrap_err().to_string();
+        assert!(error.contains("ended just now"), "{error}");
+        let ourselves = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+        assert!(root_of(ours, ourselves.as_fd()).is_ok());
+    }
 }

@@ -340,15 +340,20 @@ fn kill_all(path: &Path) {
     }
     let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-        let flags = rustix::process::PidfdFlags::empty();
-        let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { continue };
-        // Asked again with the descriptor held: the number may have passed to another process.
-        let still = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-        let number = pid.as_raw_nonzero().to_string();
-        if still.lines().any(|line| line == number) {
-            // It may have ended by itself meanwhile.
-            let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
-        }
+        kill_member(path, pid);
+    }
+}
+
+/// SIGKILL to the process `pid` if it is in the cgroup.
+fn kill_member(path: &Path, pid: Pid) {
+    let flags = rustix::process::PidfdFlags::empty();
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
+    // Read with the descriptor held: the number may have passed to a process elsewhere.
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let number = pid.as_raw_nonzero().to_string();
+    if members.lines().any(|line| line == number) {
+        // It may have ended by itself meanwhile.
+        let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
 }
 
@@ -395,6 +400,25 @@ fn default_pids(cgroup: &spec::Cgroup) -> Option<Setting> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Here a plain directory stands for the cgroup.
+    #[test]
+    fn only_a_process_that_is_in_the_cgroup_is_killed() {
+        let dir = std::env::temp_dir().join(format!("cgroup-kill-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32).unwrap();
+        // It left, or its number belongs to another process by now.
+        fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
+        kill_member(&dir, pid);
+        std::thread::sleep(Duration::from_millis(50));
+        let lives = child.try_wait().unwrap().is_none();
+        fs::write(dir.join("cgroup.procs"), format!("1\n{}\n", child.id())).unwrap();
+        kill_member(&dir, pid);
+        let _ = lives && child.wait().unwrap().success();
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(lives);
+    }
 
     #[test]
     fn cpus_become_quota_and_period() {
