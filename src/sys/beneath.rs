@@ -162,6 +162,15 @@ mod tests {
         }
     }
 
+    /// RESOLVE_IN_ROOT refuses them too, so far, and by another error (openat2(2)).
+    #[test]
+    fn magic_links_are_refused_by_their_own_flag() {
+        let top = rustix::fs::open("/", OFlags::PATH, Mode::empty()).unwrap();
+        for link in ["/proc/self/cwd", "/proc/self/root/etc", "/proc/self/fd/0"] {
+            assert_eq!(handle(top.as_fd(), Path::new(link)).unwrap_err(), Errno::LOOP, "{link}");
+        }
+    }
+
     #[test]
     fn links_stay_inside() {
         let tree = Tree::new("links");
