@@ -204,6 +204,28 @@ fn users_listen_on_all_ports_and_may_ping() {
 }
 
 #[test]
+fn a_directory_of_devices() {
+    let host = Host::with_busybox();
+    let sound = host.scratch().join("snd");
+    std::fs::create_dir_all(sound.join("by-path")).unwrap();
+    for (name, minor) in [("control", "3"), ("by-path/pcm", "5")] {
+        let mut mknod = std::process::Command::new("mknod");
+        mknod.arg(sound.join(name)).args(["c", "1", minor]);
+        assert!(mknod.status().unwrap().success());
+    }
+    std::fs::write(sound.join("no-device"), "").unwrap();
+    std::os::unix::fs::symlink("/dev/mem", sound.join("link")).unwrap();
+    let list =
+        "cd /dev/snd && find . -type c | sort && ls | wc -l && head -c 3 by-path/pcm | wc -c";
+    let flag = format!("{}:/dev/snd:r", sound.display());
+    shell(&host, &["--device", &flag], list).stdout("./by-path/pcm\n./control\n2\n3\n");
+    let empty = host.scratch().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let flag = format!("{}:/dev/x", empty.display());
+    shell(&host, &["--device", &flag], "true").refused("no device lies below");
+}
+
+#[test]
 fn a_device_of_the_host() {
     let host = Host::with_busybox();
     shell(&host, &["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")

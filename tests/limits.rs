@@ -322,3 +322,16 @@ fn a_container_without_limits_has_that_of_processes() {
     host.mydocker(["run", "-d", "--pids-limit", "-1", "--name", "d", "bb", "sleep", "1000"]);
     assert_eq!(setting(&host, "d", "pids", ["pids.max", "pids.max"]), "max");
 }
+
+#[test]
+fn cpus_that_are_not_there_are_refused_with_those_that_are() {
+    let host = Host::with_busybox();
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    let available = format!("available: {}", online.trim());
+    for list in ["4000", "0,4000", "0-4000"] {
+        host.mydocker(["run", "--cpuset-cpus", list, "bb", "true"]).refused(&available);
+    }
+    host.mydocker(["create", "--cpuset-mems", "99", "bb", "true"]).refused("available: 0");
+    host.mydocker(["create", "--cpus", "4000", "bb", "true"]).refused("CPUs available");
+    host.mydocker(["ps", "-aq"]).stdout("");
+}

@@ -260,7 +260,9 @@ fn a_read_only_root_with_writable_holes() {
         "touch /run/x /data/x && echo ok",
     )
     .stdout("ok\n");
-    shell(&host, &["--read-only", "-w", "/made"], "pwd").exits(126);
+    shell(&host, &["--read-only", "-w", "/made/deep"], "pwd").stdout("/made/deep\n");
+    shell(&host, &["--read-only", "-w", "/made"], "touch x").exits(1).stderr_has("Read-only");
+    shell(&host, &["--read-only", "-w", "/made", "--userns", "auto"], "stat -c %u .").stdout("0\n");
     // Nor to the host's disk by the files that the engine mounts.
     for file in ["hosts", "hostname", "resolv.conf"] {
         let script = format!("echo x >>/etc/{file}");

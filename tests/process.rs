@@ -370,3 +370,35 @@ fn a_state_directory_may_have_any_name() {
     assert!(removed.status.success(), "{removed:?}");
     mydocker(&["network", "prune", "--force"]);
 }
+
+#[test]
+fn a_variable_that_the_caller_lacks_is_removed() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    host.mydocker(["commit", "-c", "ENV X=image Y=image", "c", "with"]);
+    let run = |flags: &[&str]| {
+        let line = [&["run", "--rm"], flags, &["with", "sh", "-c", "echo ${X-none} ${Y-none}"]];
+        let mut command = host.command(line.concat());
+        let output = command.env_remove("X").env("Y", "ours").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(&[]), "image image\n");
+    assert_eq!(run(&["-e", "X", "-e", "Y"]), "none ours\n");
+    assert_eq!(run(&["-e", "X", "-e", "X=again"]), "again image\n");
+    host.mydocker(["run", "-d", "--name", "d", "with", "sleep", "1000"]);
+    let mut exec = host.command(["exec", "-e", "X", "d", "sh", "-c", "echo ${X-none} $Y"]);
+    assert_eq!(exec.env_remove("X").output().unwrap().stdout, b"none image\n");
+}
+
+#[test]
+fn a_device_in_the_place_of_passwd_or_group_lists_nobody() {
+    let host = Host::with_busybox();
+    for place in ["/etc/passwd", "/etc/group"] {
+        let mount = format!("/dev/null:{place}");
+        let run = |user| host.mydocker(["run", "--rm", "-v", &mount, "-u", user, "bb", "id", "-u"]);
+        run("0").stdout("0\n");
+        run("1234").stdout("1234\n");
+    }
+    let run = ["run", "--rm", "-v", "/dev/null:/etc/passwd", "-u", "web", "bb", "true"];
+    host.mydocker(run).refused("no user 'web'");
+}

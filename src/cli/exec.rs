@@ -31,7 +31,7 @@ static FLAGS: &[Flag<ExecArgs>] = &[
         "NAME[=VALUE]",
         "Set a variable, or pass on the caller's",
         |a, v| {
-            a.env.extend(parse_env(v)?);
+            a.env.push(parse_env(v)?);
             Ok(())
         },
     )

@@ -439,6 +439,7 @@ fn check(options: &CreateOptions) -> Result<()> {
     if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
         fail!("--cpus and --cpu-quota say the same thing; give one of them");
     }
+    super::cpus::check(resources)?;
     if let UserNamespaceOption::Given(ids) = &options.userns {
         id_range::check_given(ids)?;
     }
@@ -537,6 +538,9 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
             }
         }
     }
+    // `-e NAME` without a value here removes the image's.
+    let is_removal = |pair: &String| !pair.contains('=') && options.env.contains(pair);
+    env.retain(|pair| pair.contains('=') || !is_removal(pair));
     env
 }
 

@@ -60,6 +60,7 @@ impl Engine {
         for pair in &options.env {
             super::create::set_env(&mut env, pair);
         }
+        env.retain(|pair| pair.contains('=') || !options.env.contains(pair));
         let process = Process {
             args: options.command.clone(),
             env,

@@ -13,6 +13,7 @@ mod commit;
 mod condition;
 mod confine;
 mod cp;
+mod cpus;
 mod create;
 mod diff;
 mod disk;

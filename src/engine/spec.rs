@@ -9,7 +9,8 @@ use crate::error::{Result, fail};
 use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
-use crate::runtime::spec::{Cgroup, Mount, MountSource, Process, Root, Spec};
+use crate::runtime::devices::nodes_below;
+use crate::runtime::spec::{Cgroup, Device, Mount, MountSource, Process, Root, Spec};
 use crate::store::{self, Durability};
 
 /// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
@@ -54,7 +55,7 @@ impl Engine {
             namespaces,
             ids: record.ids(),
             mounts,
-            devices: record.devices.clone(),
+            devices: devices(&record.devices)?,
             device_rules: record.device_rules.clone(),
             shm_size: record.shm_size,
             cgroup: Cgroup {
@@ -147,6 +148,30 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
         ("net.ipv4.ip_unprivileged_port_start", "0".to_owned()),
         ("net.ipv4.ping_group_range", format!("{first} {last}")),
     ]
+}
+
+/// `--device` of a directory stands for the device nodes that are below it at this start.
+fn devices(asked: &[Device]) -> Result<Vec<Device>> {
+    let mut devices = Vec::with_capacity(asked.len());
+    for device in asked {
+        let source = raw::path(&device.source);
+        if !source.is_dir() {
+            devices.push(device.clone());
+            continue;
+        }
+        let nodes = nodes_below(&source)?;
+        if nodes.is_empty() {
+            fail!("--device {}: no device lies below this directory", device.source);
+        }
+        let target = raw::path(&device.target);
+        // What was found below a directory begins with its path.
+        devices.extend(nodes.iter().filter_map(|node| {
+            let target = target.join(node.strip_prefix(&source).ok()?);
+            let (source, target) = (raw::encode_path(node), raw::encode_path(&target));
+            Some(Device { source, target, access: device.access.clone() })
+        }));
+    }
+    Ok(devices)
 }
 
 /// The first process, which `exec` takes its defaults from too.

@@ -1,7 +1,8 @@
 //! The device nodes of a container's /dev (null(4), random(4), pts(4)).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, major, makedev, minor, mkdirat,
@@ -22,6 +23,9 @@ const STANDARD: [(&str, u32, u32); 6] = [
     ("urandom", 1, 9),
     ("tty", 5, 0),
 ];
+
+/// Device nodes that one directory may have below it. A large server has some thousands.
+const MAX_NODES: usize = 1 << 16;
 
 const LINKS: [(&str, &str); 6] = [
     ("/proc/self/fd", "fd"),
@@ -93,33 +97,44 @@ fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Res
         .context(|| format!("make device node {}", device.target))
 }
 
-/// `--privileged`: a node for each device of the host's /dev.
+/// `--privileged`: a node for each device of the host's /dev, but for those that every container has.
 fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
-    let mut pending = vec![std::path::PathBuf::from("/dev")];
-    while let Some(directory) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let Ok(kind) = entry.file_type() else { continue };
-            let separate = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
-            if kind.is_dir() && !separate.iter().any(|skip| path == Path::new(skip)) {
-                pending.push(path);
-                continue;
-            }
-            use std::os::unix::fs::FileTypeExt;
-            let standard = STANDARD.iter().any(|(name, ..)| path == Path::new("/dev").join(name));
-            if !(kind.is_char_device() || kind.is_block_device())
-                || standard
-                || ["/dev/console", "/dev/ptmx"].iter().any(|skip| path == Path::new(skip))
-            {
-                continue;
-            }
+    for path in nodes_below(Path::new("/dev"))? {
+        let standard = STANDARD.iter().any(|(name, ..)| path == Path::new("/dev").join(name));
+        if !standard && !["/dev/console", "/dev/ptmx"].iter().any(|skip| path == Path::new(skip)) {
             let text = raw::encode_path(&path);
             let device = Device { source: text.clone(), target: text, access: "rwm".into() };
             host_device(dev, &device, None)?;
         }
     }
     Ok(())
+}
+
+/// The host's device nodes below a directory of /dev, sorted; links are not followed. What has a file
+/// system of its own in each container (terminals, shared memory) is left out.
+pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    const SEPARATE: [&str; 5] =
+        ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
+    let mut pending = vec![directory.to_owned()];
+    let mut nodes = Vec::new();
+    while let Some(directory) = pending.pop() {
+        // One that went away has no devices.
+        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && !SEPARATE.iter().any(|skip| path == Path::new(skip)) {
+                pending.push(path);
+            } else if kind.is_char_device() || kind.is_block_device() {
+                nodes.push(path);
+            }
+            if nodes.len() + pending.len() > MAX_NODES {
+                fail!("{}: more than {MAX_NODES} devices", directory.display());
+            }
+        }
+    }
+    nodes.sort();
+    Ok(nodes)
 }
 
 /// The container's /dev/null, made sure to be the real one: it covers what must not be read, and a

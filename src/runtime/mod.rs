@@ -8,7 +8,7 @@
 pub mod capabilities;
 pub mod cgroup;
 pub mod copy_up;
-mod devices;
+pub mod devices;
 pub mod exec;
 pub mod ids;
 mod init;

@@ -16,9 +16,9 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
-use super::spec::{IdMap, Mount, MountSource, Namespace, Spec};
+use super::spec::{IdMap, Mount, MountSource, Namespace, Root, Spec};
 use super::user_namespace::map_owners;
-use super::{copy_up, devices};
+use super::{copy_up, devices, process};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -97,6 +97,11 @@ pub fn mount_all(
         hide(root)?;
     }
     if spec.root_read_only {
+        // It may lack the working directory, which nobody can make after this. A directory of the
+        // user's is not written to.
+        if matches!(spec.root, Root::Overlay { .. }) {
+            process::make_working_directory(root, &spec.process.cwd)?;
+        }
         sys::mount::add_attributes(root, RDONLY, false)
             .context(|| "make the container's root read-only")?;
     }

@@ -255,7 +255,8 @@ fn resource(name: &str) -> Option<Resource> {
     })
 }
 
-fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
+/// Makes the working directory below `root` if it isn't there, as Docker does for an image's WORKDIR.
+pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
         // A read-only root can't have one made; changing to it says the rest.
         Ok(_) | Err(Errno::ROFS) => Ok(()),

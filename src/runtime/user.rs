@@ -131,6 +131,15 @@ fn find(
     Ok(found)
 }
 
+/// Whether a device stands in the file's place: it lists nobody, and is never read.
+fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
+    let handle = beneath::open(root, Path::new(path), OFlags::PATH, Mode::empty());
+    handle.and_then(|handle| fstat(&handle)).is_ok_and(|stat| {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+    })
+}
+
 /// Calls `each` with the fields of each line until it says false. A file that isn't there has none.
 fn for_each_line(
     root: BorrowedFd<'_>,
@@ -142,10 +151,16 @@ fn for_each_line(
     let file = match beneath::open(root, Path::new(path), flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        // A mount without devices opens none: `-v /dev/null:/etc/passwd` hides the file.
+        Err(Errno::ACCESS) if is_device(root, path) => return Ok(()),
         Err(error) => return Err(error).context(|| format!("open the container's /{path}")),
     };
     let stat = fstat(&file).context(|| format!("stat the container's /{path}"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+        return Ok(());
+    }
+    if kind != FileType::RegularFile {
         fail!("the container's /{path} is not a regular file");
     }
     let mut reader = BufReader::new(std::fs::File::from(file).take(MAX_FILE));

@@ -102,7 +102,7 @@ pub static FLAGS: &[F] = &[
         .short('t')
         .under(Category::Process),
     F::value("env", "NAME[=VALUE]", "Set a variable, or pass on the caller's", |a, v| {
-        a.env.extend(parse_env(v)?);
+        a.env.push(parse_env(v)?);
         Ok(())
     })
     .short('e')

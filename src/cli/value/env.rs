@@ -12,8 +12,9 @@ use crate::raw;
 /// The longest env file that is read.
 const MAX_ENV_FILE: u64 = 1 << 20;
 
-/// `NAME=value`; a `NAME` alone takes the caller's value, or is dropped if there is none.
-pub fn parse_env(text: &str) -> Result<Option<String>> {
+/// `NAME=value`; a `NAME` alone takes the caller's value. If there is none it stays a name alone,
+/// which removes the image's variable.
+pub fn parse_env(text: &str) -> Result<String> {
     let name = text.split_once('=').map_or(text, |(name, _)| name);
     if name.is_empty() {
         fail!("bad variable '{text}': its name is empty");
@@ -22,10 +23,13 @@ pub fn parse_env(text: &str) -> Result<Option<String>> {
         fail!("bad variable '{name}': it holds a NUL byte");
     }
     if name.len() < text.len() {
-        return Ok(Some(text.to_owned()));
+        return Ok(text.to_owned());
     }
     let value = std::env::var_os(OsStr::from_bytes(&raw::decode(name)));
-    Ok(value.map(|value| format!("{name}={}", raw::encode(value.as_bytes()))))
+    Ok(match value {
+        Some(value) => format!("{name}={}", raw::encode(value.as_bytes())),
+        None => name.to_owned(),
+    })
 }
 
 /// All variables of an env file.
@@ -55,7 +59,9 @@ fn parse_env_file(path: &str, bytes: &[u8]) -> Result<Vec<String>> {
         if name.contains(char::is_whitespace) {
             fail!("{}: bad variable name '{name}': it has white space in it", place());
         }
-        variables.extend(parse_env(line).context(place)?);
+        let variable = parse_env(line).context(place)?;
+        // As in Docker, a file's name alone removes nothing.
+        variables.extend(Some(variable).filter(|variable| variable.contains('=')));
     }
     Ok(variables)
 }
@@ -66,11 +72,11 @@ mod tests {
 
     #[test]
     fn names_alone_take_the_callers_value() {
-        assert_eq!(parse_env("A=1=2").unwrap().unwrap(), "A=1=2");
-        assert_eq!(parse_env("A=").unwrap().unwrap(), "A=");
+        assert_eq!(parse_env("A=1=2").unwrap(), "A=1=2");
+        assert_eq!(parse_env("A=").unwrap(), "A=");
         let path = std::env::var("PATH").unwrap();
-        assert_eq!(parse_env("PATH").unwrap().unwrap(), format!("PATH={path}"));
-        assert_eq!(parse_env("MYDOCKER_NO_SUCH_VARIABLE").unwrap(), None);
+        assert_eq!(parse_env("PATH").unwrap(), format!("PATH={path}"));
+        assert_eq!(parse_env("MYDOCKER_NO_SUCH_VARIABLE").unwrap(), "MYDOCKER_NO_SUCH_VARIABLE");
         assert!(parse_env("=1").is_err());
         assert!(parse_env("").is_err());
     }

@@ -1,0 +1,51 @@
+//! `--cpus`, `--cpuset-cpus` and `--cpuset-mems` against what this machine has.
+//!
+//! The kernel takes a quota beyond the machine's CPUs and refuses a CPU list with a bare EINVAL, late,
+//! at the start. As Docker does, a container is refused when it is made, with what there is. Read
+//! only if one of these flags is given (sysfs: cpu/online, node/online).
+
+use std::fs;
+
+use crate::error::{Result, fail};
+use crate::runtime::spec::Resources;
+
+const CPUS: &str = "/sys/devices/system/cpu/online";
+const NODES: &str = "/sys/devices/system/node/online";
+
+/// Refuses CPUs and memory nodes that are not there.
+pub(super) fn check(resources: &Resources) -> Result<()> {
+    if let Some(nano) = resources.nano_cpus {
+        let online = online(CPUS);
+        let count: u64 = ranges(&online).map(|(first, last)| u64::from(last - first) + 1).sum();
+        if nano > count * 1_000_000_000 {
+            fail!("--cpus: from 0.01 to {count}.00, as there are only {count} CPUs available");
+        }
+    }
+    for (flag, list, what, file) in [
+        ("--cpuset-cpus", &resources.cpuset_cpus, "CPUs", CPUS),
+        ("--cpuset-mems", &resources.cpuset_mems, "memory nodes", NODES),
+    ] {
+        let Some(list) = list else { continue };
+        let online = online(file);
+        let is_online =
+            |number: u32| ranges(&online).any(|(first, last)| (first..=last).contains(&number));
+        // The command line bounds the numbers, and so this loop (CVE-2018-20699).
+        if !ranges(list).all(|(first, last)| (first..=last).all(is_online)) {
+            fail!("{flag} {list}: these {what} are not available; available: {online}");
+        }
+    }
+    Ok(())
+}
+
+/// A kernel without the file has one CPU, or one node.
+fn online(file: &str) -> String {
+    fs::read_to_string(file).map_or_else(|_| "0".to_owned(), |list| list.trim().to_owned())
+}
+
+/// The ranges of a list such as `0-3,7`, which is known to be well-formed.
+fn ranges(list: &str) -> impl Iterator<Item = (u32, u32)> {
+    list.split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some((first.parse().ok()?, last.parse().ok()?))
+    })
+}
