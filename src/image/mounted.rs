@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
+use crate::sys::beneath;
 
 /// Opens the file at `name` to be written from its beginning, if it is mounted there.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
@@ -37,5 +38,6 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     // By the handle, which is of a file: opening a device that took its place could do something.
     let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(CWD, own, flags, Mode::empty()).map(Some).context(|| "open what is mounted there")
+    let opened = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error);
+    opened.map(Some).context(|| "open what is mounted there")
 }

@@ -27,6 +27,7 @@ use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::error::{Context, Result, fail, shortened};
 use crate::runtime::ids::IdMap;
 use crate::store::walk::{DIRECTORY, Descent, Links, Names};
+use crate::sys::beneath;
 
 /// The kernel's default overflow ID (proc_sys_kernel(5)).
 const NOBODY: u32 = 65534;
@@ -127,7 +128,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 // a file of /proc may wait for something to happen.
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
-                self.file(openat(CWD, own, flags, Mode::empty())?, path)
+                let file = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error)?;
+                self.file(file, path)
             }
             file_type => match special(file_type) {
                 Some(kind) => self.special(handle, self.described(&stat, kind, path)),
@@ -232,7 +234,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             Kind::File => {
                 // Not blocking: it may be a fifo by now.
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let file = openat(parent, name, flags, Mode::empty())?;
+                let file =
+                    openat(parent, name, flags, Mode::empty()).map_err(beneath::open_error)?;
                 self.file(file, path)?;
             }
             _ => {

@@ -5,9 +5,9 @@
 //! between two comments, with who else is there. It is rewritten in place, by one at a time,
 //! whenever somebody comes, goes or is renamed; lines outside of it, the user's own too, stay.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -51,11 +51,28 @@ pub struct Names<'a> {
 /// As in Docker: Google's public name servers.
 pub const PUBLIC_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
-/// Writes the three files in place: a running container's mounts go on showing the same files.
+/// Writes the three files in place: a running container's mounts go on showing the same files. A file
+/// on which another container holds a lease (fcntl(2), F_SETLEASE) is replaced by a new one: a start
+/// must not wait until the kernel breaks the lease.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     let files = NameFiles::below(directory);
     let put = |path: &Path, text: &str| {
-        fs::write(path, text).context(|| format!("write {}", path.display()))
+        let open = || {
+            let no_wait = OFlags::NONBLOCK.bits() as i32;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o644).custom_flags(no_wait);
+            options.open(path)
+        };
+        let written = open().or_else(|error| {
+            if error.kind() != ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            fs::remove_file(path)?;
+            open()
+        });
+        written
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .context(|| format!("write {}", path.display()))
     };
     put(&files.hostname, &format!("{}\n", names.hostname))?;
     put(&files.hosts, &hosts(names))?;

@@ -153,7 +153,10 @@ fn for_each_line(
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         // A mount without devices opens none: `-v /dev/null:/etc/passwd` hides the file.
         Err(Errno::ACCESS) if is_device(root, path) => return Ok(()),
-        Err(error) => return Err(error).context(|| format!("open the container's /{path}")),
+        Err(error) => {
+            let named: Result<()> = Err(beneath::open_error(error));
+            return named.context(|| format!("open the container's /{path}"));
+        }
     };
     let stat = fstat(&file).context(|| format!("stat the container's /{path}"))?;
     let kind = FileType::from_raw_mode(stat.st_mode);

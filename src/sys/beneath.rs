@@ -11,10 +11,21 @@ use std::path::{Component, Path};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
+use crate::error::Error;
+
 /// How often a resolution is tried again when a rename somewhere made the kernel unsure (EAGAIN).
 const MAX_TRIES: u32 = 128;
 /// As many links as the kernel itself follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
+
+/// The error of an open(2) of a file with O_NONBLOCK. A file that a program holds a lease on (fcntl(2),
+/// F_SETLEASE) is EAGAIN then, where a blocking open would wait for 45 seconds.
+pub fn open_error(errno: Errno) -> Error {
+    match errno {
+        Errno::AGAIN => Error::new("a program holds a lease on this file; try again in a minute"),
+        errno => errno.into(),
+    }
+}
 
 /// Opens `path` as a process with `root` as its root directory would, never leaving `root`.
 pub fn open(

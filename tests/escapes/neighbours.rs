@@ -133,7 +133,30 @@ fn a_lease_on_a_hosts_file_holds_nobody_up() {
     host.mydocker(["exec", "early", "grep", "-qw", "late", "/etc/hosts"]);
     host.mydocker(["exec", "leases", "grep", "-w", "-e", "early", "-e", "late", "/etc/hosts"])
         .exits(1);
+    // A command that reads the file names the reason, and waits no more.
+    host.mydocker(["cp", "leases:/leased", "-"]).exits(125).complains("holds a lease");
+    host.mydocker(["export", "-o", host.scratch().join("x").to_str().unwrap(), "leases"])
+        .exits(125)
+        .complains("holds a lease");
     host.mydocker(["rm", "-f", "leases", "early", "late"]);
+}
+
+/// The same by a container that shares another's network, and with it the files: the other one starts
+/// again without waiting, with a new file. Had the engine waited, both would still share the old one.
+#[test]
+fn a_lease_on_anothers_hosts_file_holds_no_start_up() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "base", "--net", "none", "bb", "sleep", "1000"]);
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "leases", "--net", "container:base", "-v", &attack_here];
+    let command = attack("neighbours::lease_the_hosts_file");
+    host.mydocker([&flags[..], &["bb"], &command].concat());
+    eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+    host.mydocker(["restart", "-t", "0", "base"]);
+    let file = |name| host.mydocker(["exec", name, "stat", "-c", "%i", "/etc/hosts"]).text();
+    assert_ne!(file("base"), file("leases"));
+    host.mydocker(["exec", "base", "grep", "-q", "localhost", "/etc/hosts"]);
+    host.mydocker(["rm", "-f", "base", "leases"]);
 }
 
 #[test]
@@ -146,6 +169,10 @@ fn lease_the_hosts_file() {
         libc::signal(libc::SIGIO, libc::SIG_IGN);
         libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK)
     };
+    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+    let mine = File::create_new("/leased").unwrap();
+    // SAFETY: an open descriptor and constants.
+    let leased = unsafe { libc::fcntl(mine.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
     assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
     println!("struck");
     loop {
