@@ -200,3 +200,35 @@ fn what_networks_hold_for_containers_that_are_gone() {
     assert!(told.iter().any(|line| line.contains("not mended: remove ")), "{told:?}");
     fs::remove_dir_all(networks.join("torn")).unwrap();
 }
+
+/// What a cleaner of temporary files does to the run directory orphans no program and loses no data.
+#[test]
+fn a_run_directory_that_is_wiped() {
+    let host = Host::with_busybox();
+    for (name, flags) in
+        [("kept", &[][..]), ("brief", &["--rm"]), ("gone", &["--restart", "always"])]
+    {
+        let run = ["run", "-d", "--net", "none", "--name", name];
+        host.mydocker([&run[..], flags, &["bb", "sleep", "100000"]].concat());
+    }
+    let pids = ["kept", "brief", "gone"].map(|name| host.pid(name));
+    let wipe = || {
+        for entry in std::fs::read_dir(host.run_root()).unwrap().flatten() {
+            let path = entry.path();
+            let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+        }
+    };
+    wipe();
+    let listed = host.mydocker(["ps", "--format", "{{.Names}}"]).lines();
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    host.mydocker(["exec", "brief", "echo", "in"]).stdout("in\n");
+    host.mydocker(["rm", "kept"]).exits(1).stderr_has("running");
+    host.mydocker(["stop", "-t", "0", "kept"]);
+    assert!(!host.is_running("kept"));
+    host.mydocker(["start", "kept"]);
+    host.mydocker(["rm", "-f", "kept", "brief", "gone"]);
+    host.mydocker(["ps", "-aq"]).stdout("");
+    for pid in pids {
+        eventually("it has ended", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+}

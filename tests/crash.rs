@@ -40,17 +40,9 @@ fn parent_of(pid: i32) -> i32 {
     line.map_or(0, |pid| pid.trim().parse().unwrap())
 }
 
-/// The monitors of this host: processes of the binary that name its state root.
+/// The commands and monitors of this host.
 fn processes(host: &Host) -> Vec<i32> {
-    let root = host.state_root().display().to_string();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
-            line.is_ok_and(|line| line.contains(&root))
-        })
-        .collect()
+    host.processes().into_iter().map(|(pid, _)| pid).collect()
 }
 
 fn spawn(host: &Host, args: &[&str]) -> Child {

@@ -74,6 +74,17 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     }
 }
 
+/// How a monitor's title begins; the container's name and its short id in parentheses follow.
+const TITLE: &str = "mydocker: monitor of ";
+
+/// Whether a process is the monitor of container `id`, by its title.
+pub fn is_titled(pid: Pid, id: &str) -> bool {
+    let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+    let title = std::fs::read_to_string(path).unwrap_or_default();
+    let title = title.trim_end_matches('\0');
+    title.starts_with(TITLE) && title.ends_with(&format!("({})", short(id)))
+}
+
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, before, attached, surroundings } = watch;
     let left = Vec::new();
@@ -99,7 +110,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         monitor.audience.admit(Client::first(client, attached));
     }
     // Once nobody waits for the start. The host's other users see it for as long as this runs.
-    let title = format!("mydocker: monitor of {} ({})", record.name, short(&record.id));
+    let title = format!("{TITLE}{} ({})", record.name, short(&record.id));
     sys::title::replace(title.as_bytes(), true);
     let mut backoff = Backoff::new();
     let outcome = loop {

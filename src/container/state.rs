@@ -152,12 +152,20 @@ fn look(
         Some(outcome) => outcome.started != 0 && outcome.finished == 0,
         None => record.run,
     };
-    if !files.run.exists() {
+    if !files.monitor_lock().exists() {
         let outcome = store::read_json(&files.outcome())?;
-        if is_open(&outcome) && (!again || files.run.exists()) {
-            return Ok(None);
+        if is_open(&outcome) {
+            if !again {
+                return Ok(None);
+            }
+            let started = outcome.as_ref().map_or(record.created, |outcome| outcome.started);
+            if let Some(state) = unlisted(record, started)? {
+                return Ok(Some(Condition::Running(state)));
+            }
         }
-        return at_rest(record, outcome).map(Some);
+        if !files.run.exists() {
+            return at_rest(record, outcome).map(Some);
+        }
     }
     if !is_watched(files)? {
         reclaim(roots, record, take_down)?;
@@ -181,6 +189,31 @@ fn look(
         return Ok(Some(Condition::Starting));
     }
     at_rest(record, outcome).map(Some)
+}
+
+/// A container that runs although its files in the run directory are gone, as a cleaner of temporary
+/// files removes them: its first process is in its cgroup, and the parent is its monitor by title.
+/// Without the files it can't be attached to, and its restart policy is over with this run.
+fn unlisted(record: &Record, started: i64) -> Result<Option<State>> {
+    let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
+    let cgroups: Vec<String> =
+        paths.into_iter().filter(|path| std::path::Path::new(path).exists()).collect();
+    let first = cgroup::members(&cgroups).into_iter().find_map(|pid| {
+        let pid = rustix::process::Pid::from_raw(pid)?;
+        let parent = sys::process::parent(pid)?;
+        super::monitor::is_titled(parent, &record.id).then_some(pid)
+    });
+    let Some(pid) = first else { return Ok(None) };
+    let start_time = sys::process::start_time(pid).context(|| "look for the first process")?;
+    Ok(start_time.map(|start_time| State {
+        pid: pid.as_raw_nonzero().get(),
+        start_time,
+        boot_id: sys::process::boot_id(),
+        started,
+        cgroups,
+        restarts: 0,
+        last: None,
+    }))
 }
 
 /// What a container without a program is, by how its last run went.

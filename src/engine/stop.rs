@@ -157,10 +157,21 @@ impl Engine {
     }
 
     pub(super) fn await_cleanup_until(&self, record: &Record, deadline: Instant) -> Result<()> {
-        if !monitor_goes_by(&Files::new(&self.roots, &record.id), deadline)? {
+        let files = Files::new(&self.roots, &record.id);
+        if !monitor_goes_by(&files, deadline)? {
             return Err(hangs(record));
         }
-        if Files::new(&self.roots, &record.id).config().exists() {
+        // A monitor whose run directory was wiped has no lock to wait for.
+        while files.config().exists()
+            && !files.monitor_lock().exists()
+            && matches!(self.glance(record)?, Condition::Running(_))
+        {
+            if Instant::now() >= deadline {
+                return Err(hangs(record));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if files.config().exists() {
             self.condition(record)?;
         }
         Ok(())

@@ -63,6 +63,16 @@ pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
 
 /// When a process started, in clock ticks since boot; `None` if /proc shows no such process.
 pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
+    stat_field(pid, 22)
+}
+
+/// A process's parent; `None` if there is none or /proc shows no such process.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(stat_field(pid, 4).ok()??).ok()?)
+}
+
+/// A number of /proc/PID/stat, by its field as proc_pid_stat(5) counts them, from the third on.
+fn stat_field(pid: Pid, field: usize) -> Result<Option<u64>, Errno> {
     let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
         Ok(stat) => stat,
         Err(error) => {
@@ -74,8 +84,9 @@ pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
     };
     // The command's name, field 2, may hold anything; it ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
-    let field = std::str::from_utf8(after_name).ok().and_then(|text| text.split(' ').nth(20));
-    field.and_then(|field| field.parse().ok()).map(Some).ok_or(Errno::IO)
+    let text = std::str::from_utf8(after_name).ok();
+    let number = text.and_then(|text| text.split(' ').nth(field - 2)?.trim_end().parse().ok());
+    number.map(Some).ok_or(Errno::IO)
 }
 
 /// Whether all threads of the process have ended.

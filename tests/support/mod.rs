@@ -275,14 +275,14 @@ impl Host {
         let _ = self.command(["network", "prune", "--force"]).output();
     }
 
-    /// The mounts and processes that would outlive the host's directory.
-    fn leftovers(&self) -> Vec<String> {
+    /// The processes of this host's mydocker with their command lines: commands name its directories,
+    /// monitors hold files below them.
+    pub fn processes(&self) -> Vec<(i32, String)> {
         let dir = self.dir.to_str().unwrap();
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let mounts = mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned);
-        let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let processes = entries.filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
             let command = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
-            // A monitor's command line names no directory; the lock that it holds does.
             let holds = || {
                 let fds =
                     std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
@@ -290,9 +290,18 @@ impl Host {
                 files.any(|file| file.to_string_lossy().contains(dir))
             };
             let ours = command.contains(dir) || command.starts_with("mydocker: monitor") && holds();
-            ours.then(|| format!("{:?}: {command:?}", entry.file_name()))
+            ours.then_some((pid, command))
         });
-        mounts.chain(processes).collect()
+        processes.collect()
+    }
+
+    /// The mounts and processes that would outlive the host's directory.
+    fn leftovers(&self) -> Vec<String> {
+        let dir = self.dir.to_str().unwrap();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned);
+        let processes = self.processes();
+        mounts.chain(processes.iter().map(|process| format!("{process:?}"))).collect()
     }
 }
 
