@@ -80,8 +80,9 @@ pub fn exec(
         Ok(Fork::Parent(go_between)) => go_between,
         Err(error) => return Err(error).context(|| "clone a process"),
     };
+    let has_console = matches!(stdio, Stdio::Terminal);
     drop((theirs, stdio));
-    match report::await_exec(ours.as_fd()) {
+    match report::await_exec(ours.as_fd(), has_console) {
         Ok(console) => Ok((go_between, console)),
         Err(error) if error.exit_code() == ENDS => match is_ended(&pidfd)? {
             true => fail!("the container is not running"),

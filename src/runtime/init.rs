@@ -36,6 +36,8 @@ fn run(
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
     process::hide()?;
+    // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.
+    close_the_monitors(&stdio, joined, cgroup, parent)?;
     sys::title::replace(process::TITLE, false);
     // The modes that we make files with are the modes they get.
     umask(Mode::empty());
@@ -101,6 +103,22 @@ fn run(
         process.capabilities &= !CapabilitySet::MKNOD.bits();
     }
     process::confine(&process, &entry, parent, &[parent.as_fd()])?.exec()
+}
+
+/// Closes every descriptor that is the monitor's alone.
+fn close_the_monitors(
+    stdio: &Stdio,
+    joined: &Joined,
+    cgroup: &Cgroup,
+    parent: &OwnedFd,
+) -> Result<()> {
+    let mut keep = joined.descriptors();
+    keep.extend(cgroup.birthplace());
+    keep.push(parent.as_fd());
+    if let Stdio::Given(streams) = stdio {
+        keep.extend(streams.iter().map(AsFd::as_fd));
+    }
+    sys::fds::close_all_but(&keep).context(|| "close the monitor's descriptors")
 }
 
 fn standard_streams(

@@ -89,13 +89,14 @@ pub fn start(
         Ok(sys::clone::Fork::Parent(child)) => child,
         Err(error) => return Err(discard(&cgroup, error)),
     };
+    let has_console = matches!(stdio, Stdio::Terminal);
     drop((theirs, stdio));
     let begun = (|| {
         cgroup.make(spec)?;
         prepare(holder.as_ref().map_or(child.pid, user_namespace::Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
-        report::await_exec(ours.as_fd())
+        report::await_exec(ours.as_fd(), has_console)
     })();
     match begun {
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),

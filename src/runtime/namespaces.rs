@@ -65,6 +65,13 @@ pub struct Joined {
 }
 
 impl Joined {
+    /// All that is open here.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user } = self;
+        let all = [pid, ipc, uts, network, ipc_mounts, mounts, user];
+        all.into_iter().flatten().map(AsFd::as_fd).collect()
+    }
+
     pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
         let join = |namespace, name| match (namespace, holder) {

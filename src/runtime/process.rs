@@ -18,7 +18,7 @@ use rustix::thread::{
 
 use super::spec::Process;
 use super::user::User;
-use super::user_namespace::UserNamespace;
+use super::user_namespace::{self, UserNamespace};
 use super::{capabilities, label, pid1, report, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::raw;
@@ -69,7 +69,7 @@ pub fn confine<'a>(
 ) -> Result<Program<'a>> {
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open the container's /")?;
-    let user = user::look_up(root.as_fd(), &process.user)?;
+    let user = look_up_user(root.as_fd(), process, entry)?;
     let vectors = vectors(process, &user.home)?;
     let path = search_path(process);
     own_stdio(host_uid(entry, &user)?)?;
@@ -133,6 +133,22 @@ pub fn confine<'a>(
         pid1::become_init()?;
     }
     Ok(Program { args: &process.args, path, vectors })
+}
+
+/// Reads the image's passwd and group as the container's root would: with the capabilities that the
+/// container has, and in a user namespace as the owner of its files. The host's root could read what
+/// they lead to and the container cannot.
+fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
+    if let Some(UserNamespace { ids, .. }) = &entry.user_namespace {
+        user_namespace::become_builder(ids)?;
+    }
+    capabilities::lower_effective(process.capabilities)?;
+    let user = user::look_up(root, &process.user);
+    if entry.user_namespace.is_some() {
+        user_namespace::become_host()?;
+    }
+    capabilities::raise_permitted()?;
+    user
 }
 
 /// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). The parent may have died just

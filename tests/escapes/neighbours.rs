@@ -159,6 +159,70 @@ fn a_lease_on_anothers_hosts_file_holds_no_start_up() {
     host.mydocker(["rm", "-f", "base", "leases"]);
 }
 
+/// A program that another container leases holds execve up: the start can be seen and ended.
+#[test]
+fn a_start_through_a_leased_program_is_seen_and_ended() {
+    let host = Host::with_busybox();
+    let attack_here = with_attack();
+    let run = ["run", "-d", "--net", "none", "-v", "shared:/shared"];
+    let command = attack("neighbours::lease_a_program");
+    host.mydocker([&run[..], &["--name", "leases", "-v", &attack_here, "bb"], &command].concat());
+    eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+    let line = [&run[..], &["--name", "held", "bb", "/shared/sleep", "1000"]].concat();
+    let held = host.background(&line);
+    let list = ["ps", "-a", "--format", "{{.Names}}"];
+    eventually("it is listed", || host.mydocker(list).lines().contains(&"held".to_owned()));
+    host.mydocker(["rm", "-f", "held"]);
+    held.wait().status();
+    host.mydocker(list).stdout("leases\n");
+    host.mydocker(["rm", "-f", "leases"]);
+}
+
+/// A first process that hangs as it starts would keep the lock of a monitor that is gone, and the
+/// container would be "starting" for ever. Guard: it closes what is the monitor's first of all.
+#[test]
+fn a_first_process_has_nothing_of_the_monitors_open() {
+    let host = Host::with_busybox();
+    let (mut seen, mut started) = (0, 0);
+    while seen < 5 {
+        assert!(started < 200, "no first process was seen while it was one of mydocker's");
+        started += 1;
+        let run = host.background(["run", "--rm", "--net", "none", "bb", "true"]);
+        for _ in 0..20 {
+            for entry in fs::read_dir("/proc").unwrap().flatten() {
+                let title = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                if !title.starts_with(b"mydocker-init\0") {
+                    continue;
+                }
+                let fds = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+                let open: Vec<_> = fds.filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
+                let is_ours = |file: &std::path::PathBuf| file.starts_with(host.run_root());
+                assert!(!open.iter().any(is_ours), "{open:?}");
+                seen += usize::from(!open.is_empty());
+            }
+        }
+        run.wait().status();
+    }
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn lease_a_program() {
+    must_be_inside();
+    fs::copy("/bin/busybox", "/shared/sleep").unwrap();
+    let file = File::open("/shared/sleep").unwrap();
+    // SAFETY: a constant handler, an open descriptor and constants.
+    let leased = unsafe {
+        libc::signal(libc::SIGIO, libc::SIG_IGN);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+    };
+    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+    println!("struck");
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1000));
+    }
+}
+
 #[test]
 #[ignore = "an attack, run inside a container"]
 fn lease_the_hosts_file() {

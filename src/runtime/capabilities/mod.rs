@@ -67,6 +67,13 @@ pub fn limit(keep: u64, spare: u64) -> Result<()> {
     set(effective, effective | spare)
 }
 
+/// Takes what is not in `keep` out of effect; it stays permitted, so that `raise_permitted` brings it
+/// back.
+pub fn lower_effective(keep: u64) -> Result<()> {
+    let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
+    set(now.effective & CapabilitySet::from_bits_retain(keep), now.permitted)
+}
+
 /// Puts permitted capabilities into effect.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
