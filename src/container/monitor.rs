@@ -295,15 +295,16 @@ impl Life<'_> {
     }
 
     fn outcome(&self, exit_code: u8, error: String) -> Outcome {
+        let mark = self.stop_mark();
         Outcome {
             started: self.started,
             finished: if self.started == 0 { 0 } else { time::Instant::now().0 },
             exit_code,
             oom_killed: false,
-            stopped: self.stop_mark() == Some(StopMark::User),
+            stopped: mark == Some(StopMark::User),
             restarts: self.restarts,
             error,
-            kept: (self.stop_mark() == Some(StopMark::Restart)).then_some(true),
+            kept: (mark == Some(StopMark::Restart)).then_some(true),
         }
     }
 

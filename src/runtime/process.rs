@@ -144,10 +144,11 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
     }
     capabilities::lower_effective(process.capabilities)?;
     let user = user::look_up(root, &process.user);
-    if entry.user_namespace.is_some() {
-        user_namespace::become_host()?;
+    match entry.user_namespace {
+        // Becoming UID 0 again puts all that is permitted into effect (capabilities(7)).
+        Some(_) => user_namespace::become_host()?,
+        None => capabilities::raise_permitted()?,
     }
-    capabilities::raise_permitted()?;
     user
 }
 

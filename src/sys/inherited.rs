@@ -36,9 +36,9 @@ pub fn lift_for_command() {
     limit(Resource::Fsize, Rlimit { current: None, maximum: None });
 }
 
-/// Nothing of the caller's is left.
+/// Drops what the caller left, but for signals: a monitor blocks them all, and a process that enters a
+/// container resets them before it executes the program.
 pub fn shed() {
-    signal::reset_all();
     for (resource, current, maximum) in LIMITS {
         limit(resource, Rlimit { current, maximum });
     }
