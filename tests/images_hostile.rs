@@ -6,45 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use support::Host;
-
-/// A tar's entries, written by hand: what no sane tool would make.
-#[derive(Default)]
-struct Tar(Vec<u8>);
-
-impl Tar {
-    fn entry(mut self, kind: u8, name: &str, link: &str, data: &[u8]) -> Tar {
-        let mut header = [0; 512];
-        let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
-        put(0, name.as_bytes());
-        put(100, b"0000755");
-        put(108, b"0000000");
-        put(116, b"0000000");
-        put(124, format!("{:011o}", data.len()).as_bytes());
-        put(136, b"00000000000\0        ");
-        put(156, &[kind]);
-        put(157, link.as_bytes());
-        put(257, b"ustar\x0000");
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self.0.extend_from_slice(&header);
-        self.0.extend_from_slice(data);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn file(self, name: &str, data: &str) -> Tar {
-        self.entry(b'0', name, "", data.as_bytes())
-    }
-
-    fn link(self, name: &str, target: &str) -> Tar {
-        self.entry(b'2', name, target, b"")
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend([0; 1024]);
-        self.0
-    }
-}
+use support::tar::Tar;
 
 /// What is in the state directory, locks aside.
 fn left(host: &Host) -> Vec<String> {

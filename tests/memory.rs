@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-use support::Host;
+use support::{Host, tar};
 
 /// For any image, archive or answer, however hostile.
 const HOSTILE_KIB: i64 = 64 << 10;
@@ -85,20 +85,6 @@ fn half_made(host: &Host) -> Vec<PathBuf> {
     layers.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.')).collect()
 }
 
-/// The header of a tar's file of `size` bytes.
-fn tar_header(name: &str, size: u64) -> Vec<u8> {
-    let mut header = vec![0; 512];
-    let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
-    put(0, name.as_bytes());
-    put(100, b"0000644\x00");
-    put(124, format!("{size:011o}").as_bytes());
-    put(136, b"00000000000\0        0");
-    put(257, b"ustar\x0000");
-    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
-}
-
 /// Bytes that don't compress, the same for the same seed.
 fn noise(mut seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length);
@@ -122,7 +108,7 @@ fn packed(host: &Host, name: &str, data: &[&[u8]], program: &[&str]) -> PathBuf 
         command.args(&program[1..]).stdin(Stdio::piped()).stdout(output).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let length = data.iter().map(|piece| piece.len()).sum::<usize>();
-    input.write_all(&tar_header("file", length as u64)).unwrap();
+    input.write_all(&tar::header(b'0', "file", "", length as u64)).unwrap();
     data.iter().for_each(|piece| input.write_all(piece).unwrap());
     input.write_all(&vec![0; length.next_multiple_of(512) - length + 1024]).unwrap();
     drop(input);
@@ -221,7 +207,7 @@ fn docker_archive(host: &Host, config: &str) -> PathBuf {
 fn archive(host: &Host, members: &[(&str, &str)]) -> PathBuf {
     let mut tar = Vec::new();
     for (name, text) in members {
-        tar.extend(tar_header(name, text.len() as u64));
+        tar.extend(tar::header(b'0', name, "", text.len() as u64));
         tar.extend_from_slice(text.as_bytes());
         tar.resize(tar.len().next_multiple_of(512), 0);
     }

@@ -8,42 +8,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use support::Host;
-
-/// A tar's entries in the order in which they are added.
-#[derive(Clone, Default)]
-struct Tar(Vec<u8>);
-
-impl Tar {
-    fn entry(mut self, kind: u8, name: &str, data: &[u8]) -> Tar {
-        let mut header = [0; 512];
-        let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
-        put(0, name.as_bytes());
-        put(100, b"0000755\x000000000\x000000000");
-        put(124, format!("{:011o}", data.len()).as_bytes());
-        put(136, b"00000000000\0        ");
-        put(156, &[kind]);
-        put(257, b"ustar\x0000");
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self.0.extend_from_slice(&header);
-        self.0.extend_from_slice(data);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn file(self, name: &str, data: &str) -> Tar {
-        self.entry(b'0', name, data.as_bytes())
-    }
-
-    fn directory(self, name: &str) -> Tar {
-        self.entry(b'5', name, b"")
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend([0; 1024]);
-        self.0
-    }
-}
+use support::tar::Tar;
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -61,7 +26,7 @@ fn archive(name: &str, layers: &[&[u8]]) -> Vec<u8> {
     );
     let mut tar = Tar::default().file("config.json", &config);
     for (at, layer) in layers.iter().enumerate() {
-        tar = tar.entry(b'0', &format!("{at}/layer.tar"), layer);
+        tar = tar.entry(b'0', &format!("{at}/layer.tar"), "", layer);
     }
     let members: Vec<String> = (0..layers.len()).map(|at| format!("\"{at}/layer.tar\"")).collect();
     let manifest = format!(

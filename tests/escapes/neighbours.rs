@@ -205,18 +205,18 @@ fn a_first_process_has_nothing_of_the_monitors_open() {
     }
 }
 
-#[test]
-#[ignore = "an attack, run inside a container"]
-fn lease_a_program() {
-    must_be_inside();
-    fs::copy("/bin/busybox", "/shared/sleep").unwrap();
-    let file = File::open("/shared/sleep").unwrap();
+/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it whatever the kernel asks.
+fn lease(file: &File, kind: libc::c_int) {
     // SAFETY: a constant handler, an open descriptor and constants.
     let leased = unsafe {
         libc::signal(libc::SIGIO, libc::SIG_IGN);
-        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind)
     };
     assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Says that the attack has struck, and stays.
+fn stay() -> ! {
     println!("struck");
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1000));
@@ -225,23 +225,23 @@ fn lease_a_program() {
 
 #[test]
 #[ignore = "an attack, run inside a container"]
+fn lease_a_program() {
+    must_be_inside();
+    fs::copy("/bin/busybox", "/shared/sleep").unwrap();
+    let program = File::open("/shared/sleep").unwrap();
+    lease(&program, libc::F_WRLCK);
+    stay();
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
 fn lease_the_hosts_file() {
     must_be_inside();
-    let file = File::open("/etc/hosts").unwrap();
-    // SAFETY: a constant handler, an open descriptor and constants.
-    let leased = unsafe {
-        libc::signal(libc::SIGIO, libc::SIG_IGN);
-        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK)
-    };
-    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
-    let mine = File::create_new("/leased").unwrap();
-    // SAFETY: an open descriptor and constants.
-    let leased = unsafe { libc::fcntl(mine.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
-    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
-    println!("struck");
-    loop {
-        std::thread::sleep(std::time::Duration::from_secs(1000));
-    }
+    let hosts = File::open("/etc/hosts").unwrap();
+    lease(&hosts, libc::F_RDLCK);
+    let own = File::create_new("/leased").unwrap();
+    lease(&own, libc::F_WRLCK);
+    stay();
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod busybox;
 mod call;
 mod debian;
 pub mod machine;
+pub mod tar;
 mod terminal;
 
 use std::ffi::{OsStr, OsString};
