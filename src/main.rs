@@ -12,6 +12,7 @@ mod cli;
 mod container;
 mod engine;
 mod error;
+mod healthcheck;
 mod hello;
 mod image;
 mod json;

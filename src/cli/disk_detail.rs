@@ -104,7 +104,7 @@ static CONTAINER_FIELDS: &[Field<ContainerUse>] = &[
     Field {
         name: "Status",
         header: "STATUS",
-        write: |row, show, out| push_status(out, &row.container.status, show.now),
+        write: |row, show, out| push_status(out, &row.container, show.now),
     },
 ];
 

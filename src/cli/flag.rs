@@ -27,6 +27,7 @@ pub struct FlagSpec {
 pub enum Category {
     General,
     Process,
+    Health,
     Files,
     Network,
     Limits,
@@ -38,9 +39,10 @@ pub enum Category {
 
 impl Category {
     /// In the order in which the help shows them.
-    pub const ALL: [Category; 8] = [
+    pub const ALL: [Category; 9] = [
         Category::General,
         Category::Process,
+        Category::Health,
         Category::Files,
         Category::Network,
         Category::Limits,
@@ -54,6 +56,7 @@ impl Category {
         match self {
             Category::General => "Flags",
             Category::Process => "The process",
+            Category::Health => "Health check",
             Category::Files => "Files and volumes",
             Category::Network => "Network and names",
             Category::Limits => "Limits",

@@ -4,9 +4,9 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
 use super::value::process::{check_signal, parse_detach_keys};
 use super::{Invocation, Outcome};
-use crate::engine::StopMark;
 use crate::engine::options::AttachOptions;
-use crate::error::{Error, Result};
+use crate::engine::{StopMark, WaitCondition};
+use crate::error::{Error, Result, fail};
 
 #[derive(Default)]
 struct StartArgs {
@@ -301,23 +301,50 @@ pub static UNPAUSE: Command = Command {
     },
 };
 
+#[derive(Default)]
+struct WaitArgs {
+    condition: WaitCondition,
+}
+
+static WAIT_FLAGS: &[Flag<WaitArgs>] = &[Flag::<WaitArgs>::setting(
+    "condition",
+    "CONDITION",
+    "Wait until not-running (default), next-exit, removed or healthy",
+    |a, v| {
+        a.condition = match v {
+            "not-running" => WaitCondition::NotRunning,
+            "next-exit" => WaitCondition::NextExit,
+            "removed" => WaitCondition::Removed,
+            "healthy" => WaitCondition::Healthy,
+            _ => fail!("bad condition '{v}': write not-running, next-exit, removed or healthy"),
+        };
+        Ok(())
+    },
+)];
+
 pub static WAIT: Command = Command {
     name: "wait",
     group: Group::Run,
-    usage: "CONTAINER [CONTAINER…]",
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
     summary: "Wait for containers to end and print their exit statuses",
-    examples: &[],
+    examples: &["mydocker wait --condition healthy db"],
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: || specs(WAIT_FLAGS),
     run: |call| {
-        let (_, names) = call.parse(NO_FLAGS)?;
+        let (args, names) = call.parse(WAIT_FLAGS)?;
         let engine = call.engine()?;
         call.each_beside(
             &names,
-            |name| engine.begin_wait(name),
-            |_, waiting| print_line(&engine.end_wait(waiting)?.to_string()),
+            |name| engine.begin_wait(name, args.condition),
+            |_, waiting| {
+                let code = engine.end_wait(waiting)?;
+                match args.condition {
+                    WaitCondition::Healthy => print_line("healthy"),
+                    _ => print_line(&code.to_string()),
+                }
+            },
         )
     },
 };

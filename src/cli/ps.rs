@@ -5,7 +5,7 @@ use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_go_time, 
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::options::Filter;
-use crate::engine::view::{ContainerView, Status};
+use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
 use crate::units::push_human_span;
@@ -39,7 +39,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     Flag::<PsArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "id, name, status, label or ancestor",
+        "id, name, status, health, label or ancestor",
         |a, v| {
             a.filters.push(parse_filter(v)?);
             Ok(())
@@ -75,6 +75,8 @@ pub static PS: Command = Command {
 
 const STATES: [&str; 5] = ["created", "running", "paused", "exited", "dead"];
 
+const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
+
 fn parse_filter(text: &str) -> Result<Filter> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad filter '{text}': write KEY=VALUE, as in status=exited");
@@ -86,8 +88,10 @@ fn parse_filter(text: &str) -> Result<Filter> {
         "label" => Filter::Label(value),
         "ancestor" => Filter::Ancestor(value),
         "status" if STATES.contains(&value.as_str()) => Filter::Status(value),
+        "health" if HEALTH.contains(&value.as_str()) => Filter::Health(value),
+        "health" => fail!("unknown health '{value}'; known: {}", HEALTH.join(" ")),
         "status" => fail!("unknown status '{value}'; known: {}", STATES.join(" ")),
-        _ => fail!("unknown filter '{key}'; known: id name status label ancestor"),
+        _ => fail!("unknown filter '{key}'; known: id name status health label ancestor"),
     })
 }
 
@@ -151,11 +155,7 @@ static FIELDS: &[Field<ContainerView>] = &[
         write: |c, show, out| push_ago(out, c.created, show.now),
     },
     Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(c.status.name()) },
-    Field {
-        name: "Status",
-        header: "STATUS",
-        write: |c, show, out| push_status(out, &c.status, show.now),
-    },
+    Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
 
 fn push_list(out: &mut String, items: &[String], separator: &str) {
@@ -224,14 +224,17 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     out.push('"');
 }
 
-pub fn push_status(out: &mut String, status: &Status, now: Instant) {
-    match status {
+pub fn push_status(out: &mut String, container: &ContainerView, now: Instant) {
+    match &container.status {
         Status::Created => out.push_str("Created"),
         Status::Running { started, paused, .. } => {
             out.push_str("Up ");
             push_human_span(out, now.seconds() - started.seconds());
-            if *paused {
-                out.push_str(" (Paused)");
+            match (*paused, container.health) {
+                (true, _) => out.push_str(" (Paused)"),
+                (false, Some(HealthStatus::Starting)) => out.push_str(" (health: starting)"),
+                (false, Some(health)) => out.extend([" (", health.name(), ")"]),
+                (false, None) => {}
             }
         }
         Status::Restarting { code, finished } => {
@@ -263,6 +266,7 @@ mod tests {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             created: Instant(0),
             status,
+            health: None,
             ports: vec!["80/tcp".into(), "443/tcp".into()],
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
             mounts: vec!["/a/long/path/to/data".into()],

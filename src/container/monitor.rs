@@ -6,7 +6,8 @@
 //! attach socket, and sleeps in one poll(2). What the program writes goes to the log and to every
 //! client (`audience`), and nothing is ever dropped. When the program ends the monitor removes what
 //! it leaves behind, begins it anew if the restart policy says so, or else writes down how it
-//! ended, tells the clients and goes. One thread, and when it sleeps it holds no buffer.
+//! ended, tells the clients and goes. One thread, and when it sleeps it holds no buffer. A health
+//! check runs in processes of its own (`probes`); the sleep ends when the next one is due.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,16 +21,17 @@ use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::audience::{Audience, Client, Hold};
+use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
 use super::restart::Backoff;
 use super::state::{self, Outcome, Span, State, StopMark};
 use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
-use crate::runtime::spec::Spec;
+use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Stdio, cgroup};
 use crate::store::{self, Doomed, Durability, Lock, Roots};
-use crate::sys::{self, clone::Fork, packet};
+use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
 /// After so much silence the monitor expects more of it.
@@ -55,6 +57,8 @@ pub struct Watch<'a> {
     /// Whether the first client wants the output.
     pub attached: bool,
     pub surroundings: &'a mut dyn Surroundings,
+    /// The first process of a record's container, for its health check.
+    pub process: fn(&Record) -> Process,
 }
 
 /// Forks the monitor off; gives the client's end of its first connection.
@@ -86,9 +90,10 @@ pub fn is_titled(pid: Pid, id: &str) -> bool {
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
-    let Watch { roots, record, spec, lock, before, attached, surroundings } = watch;
+    let Watch { roots, record, spec, lock, before, attached, surroundings, process } = watch;
     let left = Vec::new();
-    let mut life = Life { roots, record, surroundings, before, started: 0, restarts: 0, left };
+    let mut life =
+        Life { roots, record, surroundings, process, before, started: 0, restarts: 0, left };
     let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
         .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
@@ -104,7 +109,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
     };
     // Only a restart needs it again.
-    let mut spec = (!record.restart.is_no()).then_some(spec);
+    let mut spec = record.may_restart().then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.audience.admit(Client::first(client, attached));
@@ -115,10 +120,10 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let mut backoff = Backoff::new();
     let outcome = loop {
         let begun = Instant::now();
-        let code = monitor.watch(&mut program);
+        let code = monitor.watch(&mut program, &life);
         let outcome = life.program_ended(&mut monitor, &mut program, code);
         let (Some(spec), false) = (&mut spec, outcome.stopped) else { break outcome };
-        if !life.goes_on(&outcome) {
+        if !life.goes_on(&outcome, &program) {
             break outcome;
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
@@ -140,7 +145,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         };
         if life.stop_mark().is_some() {
             // Called off while it was being begun: whoever did may not have seen it yet.
-            sys::process::kill_group(program.pid, sys::signal::Signal::KILL);
+            sys::process::kill_group(program.pid, Signal::KILL);
         }
     };
     if let Some(log) = &monitor.log {
@@ -171,7 +176,7 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     rustix::process::chdir("/").context(|| "go to /")?;
     sys::inherited::shed();
     // Blocked, never read: a stray SIGTERM to everything must not end the one who cleans up.
-    let all = (1..=64).filter_map(sys::signal::Signal::from_number);
+    let all = (1..=64).filter_map(Signal::from_number);
     sys::signal::block(all).context(|| "block signals")
 }
 
@@ -215,6 +220,7 @@ struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
     surroundings: &'a mut dyn Surroundings,
+    process: fn(&Record) -> Process,
     before: Span,
     /// When the present program began; zero: none has.
     started: i64,
@@ -227,13 +233,14 @@ impl Life<'_> {
     /// Makes the program's streams and begins it.
     fn begin(&mut self, spec: &Spec) -> Result<Program> {
         let streams = Streams::new(self.record)?;
+        probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
         let surroundings = &mut *self.surroundings;
         let running = runtime::start(spec, streams.theirs, &mut |pid| surroundings.set_up(pid))?;
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {
                 // No command could find the program, so it must not run.
-                sys::process::kill_group(running.pid, sys::signal::Signal::KILL);
+                sys::process::kill_group(running.pid, Signal::KILL);
                 let _ = waitpid(Some(running.pid), WaitOptions::empty());
                 let _ = cgroup::remove(&running.cgroup.paths());
                 return Err(error);
@@ -250,8 +257,9 @@ impl Life<'_> {
             }
             outputs.push((Stream::Stdout, console));
         }
+        let probes = Probes::of(self.record, &state);
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
-        Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups })
+        Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups, probes })
     }
 
     /// Writes down which process the program is.
@@ -318,13 +326,25 @@ impl Life<'_> {
         if cgroup::remove(&program.cgroups).is_err() {
             self.left.append(&mut program.cgroups);
         }
+        if let Some(probes) = &mut program.probes {
+            probes.end();
+        }
         monitor.drain(program);
         Outcome { oom_killed, ..self.outcome(code, String::new()) }
     }
 
-    fn goes_on(&self, outcome: &Outcome) -> bool {
+    fn goes_on(&self, outcome: &Outcome, program: &Program) -> bool {
+        // Ended by the monitor itself, because it was unhealthy.
+        let replaced = self.record.restarts_unhealthy()
+            && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()
-            && self.record.restart.applies(outcome.exit_code, outcome.restarts)
+            && (replaced || self.record.restart.applies(outcome.exit_code, outcome.restarts))
+    }
+
+    fn tend(&self, program: &mut Program) {
+        if let Some(probes) = &mut program.probes {
+            probes.tend(self.roots, self.record, self.process, program.pidfd.as_fd());
+        }
     }
 
     /// Between two programs.
@@ -379,6 +399,7 @@ struct Program {
     /// Its standard input, as long as it is open.
     stdin: Option<OwnedFd>,
     cgroups: Vec<String>,
+    probes: Option<Probes>,
 }
 
 struct Monitor {
@@ -417,13 +438,15 @@ impl Monitor {
     }
 
     /// Until the program has ended; gives its exit status.
-    fn watch(&mut self, program: &mut Program) -> u8 {
+    fn watch(&mut self, program: &mut Program, life: &Life<'_>) -> u8 {
         loop {
-            if self.turn(Some(program), None)
+            let wake = program.probes.as_ref().and_then(Probes::wake);
+            if self.turn(Some(program), wake)
                 && let Ok(Some((_, status))) = waitpid(Some(program.pid), WaitOptions::NOHANG)
             {
                 return runtime::exit_code(status);
             }
+            life.tend(program);
         }
     }
 
@@ -521,6 +544,9 @@ impl Monitor {
                 clients.push(at);
             }
         }
+        let probes = program.and_then(|program| program.probes.as_ref());
+        let prober = probes.and_then(Probes::pidfd);
+        fds.extend(prober.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs() as _,
             tv_nsec: timeout.subsec_nanos() as _,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use miniserde::{Deserialize, Serialize};
 use rustix::io::Errno;
 
+use super::health::{HealthRecord, OnFailure};
 use super::restart::RestartPolicy;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Resources, Rlimit};
@@ -26,6 +27,10 @@ pub struct Record {
     /// `--rm`
     pub remove: bool,
     pub restart: RestartPolicy,
+    /// The image's health check with the flags' changes; it may say `NONE`.
+    pub health: Option<HealthRecord>,
+    /// `--depends-on`, as given.
+    pub depends_on: Option<Vec<String>>,
     /// As given on the command line.
     pub image: String,
     /// `sha256:…`; empty with `--rootfs`.
@@ -156,6 +161,21 @@ impl Record {
         self.user_namespace.as_ref().map(|namespace| namespace.ids)
     }
 
+    /// Its health check, if it has one that runs.
+    pub fn health_check(&self) -> Option<&HealthRecord> {
+        self.health.as_ref().filter(|health| health.check.runs())
+    }
+
+    /// Whether its monitor may start it again.
+    pub fn may_restart(&self) -> bool {
+        !self.restart.is_no() || self.restarts_unhealthy()
+    }
+
+    /// Whether its monitor starts it again when it has become unhealthy.
+    pub fn restarts_unhealthy(&self) -> bool {
+        self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
+    }
+
     /// Makes the sources of `-v` that are missing, each time that the container starts.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
@@ -281,6 +301,11 @@ impl Files {
 
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
+    }
+
+    /// Whether its program works (`health::Health`).
+    pub fn health(&self) -> PathBuf {
+        self.run.join("health.json")
     }
 
     /// How it ended, where the disk that `outcome` is on had no room.

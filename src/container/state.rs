@@ -22,6 +22,9 @@ use crate::time::Instant;
 /// for by itself has shorter bounds.
 pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 
+/// Seconds between the stop signal and SIGKILL (Docker's default).
+pub const STOP_TIMEOUT: i64 = 10;
+
 /// `<run>/<id>/state.json`, written by the monitor once the program has begun.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {

@@ -27,13 +27,15 @@ impl Engine {
             }
             _ => false,
         });
-        // Those whose namespaces others join come before these; else in the order of their making.
-        let joins = |record: &Record| {
+        // Those that join another's namespaces or depend on another come last; otherwise in the order
+        // of their making.
+        let needs = |record: &Record| {
             [&record.network, &record.pid, &record.ipc, &record.uts]
                 .iter()
                 .any(|mode| mode.starts_with("container:"))
+                || record.depends_on.is_some()
         };
-        waiting.sort_unstable_by_key(|record| (joins(record), record.created));
+        waiting.sort_unstable_by_key(|record| (needs(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());
         if let Err(error) = wiring::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));

@@ -12,6 +12,7 @@ use super::root::mount_points;
 use crate::container::record::{Files, Record};
 use crate::container::state::{Condition, State, is_paused};
 use crate::error::{Context, Result};
+use crate::healthcheck::Healthcheck;
 use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
 use crate::raw;
 use crate::runtime::cgroup::freezer;
@@ -104,6 +105,10 @@ impl Engine {
         }
         let stop_signal = Some(record.stop_signal.clone());
         let default_signal = base.stop_signal.is_none() && record.stop_signal == "SIGTERM";
+        let healthcheck = record.health.as_ref().map(|health| -> Result<_> {
+            let test = health.check.test.iter().map(|word| raw::utf8("argument", word));
+            Ok(Healthcheck { test: test.collect::<Result<_>>()?, ..health.check.clone() })
+        });
         let env = record.env.iter().filter(|pair| !added(pair));
         Ok(ContainerConfig {
             env: env.map(|pair| raw::utf8("variable", pair)).collect::<Result<_>>()?,
@@ -118,6 +123,7 @@ impl Engine {
             volumes,
             labels: record.labels.clone(),
             exposed_ports: record.exposed.clone(),
+            healthcheck: healthcheck.transpose()?,
         })
     }
 }

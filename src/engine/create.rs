@@ -14,11 +14,14 @@ use std::path::{Path, PathBuf};
 
 use super::Engine;
 use super::options::{
-    CreateOptions, IdMap, MountKind, MountOption, NamespaceOption, Publish, UserNamespaceOption,
+    CreateOptions, HealthOptions, IdMap, MountKind, MountOption, NamespaceOption, Publish,
+    UserNamespaceOption,
 };
+use crate::container::health::{HealthRecord, OnFailure};
 use crate::container::record::{self, Files, MountRecord, Record, VERSION, new_id, short};
 use crate::container::{id_range, names, state};
 use crate::error::{Context, Result, fail};
+use crate::healthcheck::Healthcheck;
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::runtime::cgroup::DEFAULT_PARENT;
@@ -57,6 +60,10 @@ impl Engine {
                 "--cidfile {}: the file exists; remove it if its container is gone",
                 cidfile.display()
             );
+        }
+        for dependency in &options.depends_on {
+            let name = dependency.strip_suffix(":healthy").unwrap_or(dependency);
+            self.record(name).context(|| format!("--depends-on {dependency}"))?;
         }
         let source = self.source(options)?;
         let id = new_id()?;
@@ -175,6 +182,8 @@ impl Engine {
             run,
             remove: options.remove,
             restart: options.restart,
+            health: health(&options.health, config)?,
+            depends_on: Some(options.depends_on.clone()).filter(|names| !names.is_empty()),
             image: options.image.clone(),
             image_id: source.image_id(),
             layers: source.layers(),
@@ -431,6 +440,9 @@ fn check(options: &CreateOptions) -> Result<()> {
     if options.remove && !options.restart.is_no() {
         fail!("--rm and --restart contradict each other");
     }
+    if options.remove && options.health.on_failure == OnFailure::Restart {
+        fail!("--rm and --health-on-failure restart contradict each other");
+    }
     if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
         && reservation > memory
     {
@@ -448,6 +460,23 @@ fn check(options: &CreateOptions) -> Result<()> {
             .context(|| format!("--device {}", device.source))?;
     }
     Ok(())
+}
+
+/// The image's health check with the changes of `options`.
+fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<HealthRecord>> {
+    let image = config.healthcheck.as_ref().map(|check| Healthcheck {
+        test: check.test.iter().map(|word| raw::encode(word.as_bytes())).collect(),
+        ..check.clone()
+    });
+    let check = match options.disabled {
+        true => Healthcheck::none(),
+        false => options.check.clone().over(image.as_ref()),
+    };
+    if options.on_failure.acts() && !check.runs() {
+        fail!("--health-on-failure needs a health check; give one by --health-cmd");
+    }
+    let on_failure = options.on_failure;
+    Ok((!check.test.is_empty()).then_some(HealthRecord { check, on_failure }))
 }
 
 /// A sysctl of a namespace that isn't the container's own would be the host's.

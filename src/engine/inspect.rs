@@ -7,11 +7,13 @@ use miniserde::json::{Array, Number, Object, Value, to_string};
 use super::Engine;
 use super::network_view::port_bindings;
 use super::options::InspectKind;
+use crate::container::health::Health;
 use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
 use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
-use crate::image::{Image, ImageStore};
+use crate::image::config::healthcheck_value;
+use crate::image::{ContainerConfig, Image, ImageStore};
 use crate::time::Instant;
 use crate::volume;
 
@@ -66,12 +68,16 @@ impl Engine {
             ("WorkDir", text(files.work().display())),
         ]);
         let paused = matches!(&condition, Condition::Running(state) if is_paused(&files, state));
+        let health = match (&condition, record.health_check()) {
+            (Condition::Running(_), Some(_)) => Health::read(&files)?,
+            _ => None,
+        };
         Ok(to_string(&object([
             ("Id", text(id)),
             ("Created", instant(record.created)),
             ("Path", text(args.next().unwrap_or_default())),
             ("Args", strings(args)),
-            ("State", state(&condition, paused)),
+            ("State", state(&condition, paused, health.as_ref())),
             ("Image", text(&record.image_id)),
             ("ResolvConfPath", text(files.dir.join("resolv.conf").display())),
             ("HostnamePath", text(files.dir.join("hostname").display())),
@@ -121,17 +127,20 @@ impl Engine {
             ("Size", number(size)),
             (
                 "Config",
-                object([
-                    ("User", text(&defaults.user)),
-                    ("ExposedPorts", set(&defaults.exposed_ports)),
-                    ("Env", strings(&defaults.env)),
-                    ("Cmd", defaults.cmd.as_ref().map_or(Value::Null, strings)),
-                    ("Volumes", set(&defaults.volumes)),
-                    ("WorkingDir", text(&defaults.working_dir)),
-                    ("Entrypoint", defaults.entrypoint.as_ref().map_or(Value::Null, strings)),
-                    ("Labels", map(&defaults.labels)),
-                    ("StopSignal", text(defaults.stop_signal.as_deref().unwrap_or_default())),
-                ]),
+                with_healthcheck(
+                    defaults,
+                    [
+                        ("User", text(&defaults.user)),
+                        ("ExposedPorts", set(&defaults.exposed_ports)),
+                        ("Env", strings(&defaults.env)),
+                        ("Cmd", defaults.cmd.as_ref().map_or(Value::Null, strings)),
+                        ("Volumes", set(&defaults.volumes)),
+                        ("WorkingDir", text(&defaults.working_dir)),
+                        ("Entrypoint", defaults.entrypoint.as_ref().map_or(Value::Null, strings)),
+                        ("Labels", map(&defaults.labels)),
+                        ("StopSignal", text(defaults.stop_signal.as_deref().unwrap_or_default())),
+                    ],
+                ),
             ),
             (
                 "RootFS",
@@ -156,6 +165,15 @@ impl Engine {
     }
 }
 
+/// The fields of an image's config, with the health check if it has one, as Docker prints them.
+fn with_healthcheck<const N: usize>(config: &ContainerConfig, fields: [(&str, Value); N]) -> Value {
+    let mut value = object(fields);
+    if let (Some(check), Value::Object(config)) = (&config.healthcheck, &mut value) {
+        config.insert("Healthcheck".to_owned(), healthcheck_value(check));
+    }
+    value
+}
+
 fn restarts(condition: &Condition) -> u32 {
     match condition {
         Condition::Running(state) => state.restarts,
@@ -164,7 +182,7 @@ fn restarts(condition: &Condition) -> u32 {
     }
 }
 
-fn state(condition: &Condition, paused: bool) -> Value {
+fn state(condition: &Condition, paused: bool, health: Option<&Health>) -> Value {
     let (status, pid, started, outcome) = match condition {
         Condition::Created(outcome) => ("created", 0, 0, outcome.as_ref()),
         Condition::Starting => ("created", 0, 0, None),
@@ -174,7 +192,7 @@ fn state(condition: &Condition, paused: bool) -> Value {
         Condition::Restarting(last) => ("restarting", 0, last.started, Some(last)),
         Condition::Leftover => ("dead", 0, 0, None),
     };
-    object([
+    let mut state = object([
         ("Status", text(status)),
         ("Running", Value::Bool(matches!(condition, Condition::Running(_)))),
         ("Paused", Value::Bool(status == "paused")),
@@ -186,6 +204,26 @@ fn state(condition: &Condition, paused: bool) -> Value {
         ("Error", text(outcome.map_or("", |outcome| &outcome.error))),
         ("StartedAt", instant(started)),
         ("FinishedAt", instant(outcome.map_or(0, |outcome| outcome.finished))),
+    ]);
+    if let (Some(health), Value::Object(state)) = (health, &mut state) {
+        state.insert("Health".to_owned(), health_state(health));
+    }
+    state
+}
+
+fn health_state(health: &Health) -> Value {
+    let results = health.log.iter().map(|result| {
+        object([
+            ("Start", instant(result.start)),
+            ("End", instant(result.end)),
+            ("ExitCode", signed(result.exit_code.into())),
+            ("Output", text(&result.output)),
+        ])
+    });
+    object([
+        ("Status", text(health.status.name())),
+        ("FailingStreak", number(health.failing_streak.into())),
+        ("Log", array(results)),
     ])
 }
 
@@ -307,7 +345,7 @@ fn mount(mount: &MountRecord) -> Value {
 fn config(record: &Record) -> Value {
     let or_null = |words: &[String]| if words.is_empty() { Value::Null } else { strings(words) };
     let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-    object([
+    let mut config = object([
         ("Hostname", text(&record.hostname)),
         ("User", text(&record.user)),
         ("Tty", Value::Bool(record.tty)),
@@ -322,7 +360,14 @@ fn config(record: &Record) -> Value {
         ("ExposedPorts", set(&record.exposed)),
         ("StopSignal", text(&record.stop_signal)),
         ("StopTimeout", record.stop_timeout.map_or(Value::Null, signed)),
-    ])
+    ]);
+    // As Docker does, left out where there is none; the action is Podman's field.
+    if let (Some(health), Value::Object(config)) = (&record.health, &mut config) {
+        config.insert("Healthcheck".to_owned(), healthcheck_value(&health.check));
+        let action = health.on_failure.name();
+        config.insert("HealthcheckOnFailureAction".to_owned(), text(action));
+    }
+    config
 }
 
 pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {

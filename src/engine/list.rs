@@ -6,7 +6,8 @@ use super::Engine;
 use super::condition::Patience;
 use super::network_view::network_names;
 use super::options::Filter;
-use super::view::{ContainerView, Status};
+use super::view::{ContainerView, HealthStatus, Status};
+use crate::container::health::Health;
 use crate::container::record::{Files, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
 use crate::error::Result;
@@ -73,6 +74,14 @@ impl Engine {
             Status::Running { .. } => self.reachable_at(&record),
             _ => (Vec::new(), Vec::new()),
         };
+        let health = match (&status, record.health_check()) {
+            // Where the file can't be read the status is not known.
+            (Status::Running { .. }, Some(_)) => {
+                let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
+                health.map(|health| health.status)
+            }
+            _ => None,
+        };
         let mounts = record.mounts.iter();
         Some(ContainerView {
             args: record.args(),
@@ -88,6 +97,7 @@ impl Engine {
             image_id: record.image_id,
             created: Instant(record.created),
             status,
+            health,
             ports,
             labels: record.labels,
         })
@@ -109,6 +119,7 @@ fn dead(id: &str, reason: String) -> ContainerView {
         args: Vec::new(),
         created: Instant(0),
         status: Status::Dead { reason },
+        health: None,
         ports: Vec::new(),
         labels: Vec::new(),
         mounts: Vec::new(),
@@ -127,6 +138,7 @@ fn matches(view: &ContainerView, filters: &[Filter]) -> bool {
         && any_of(|filter| matches!(filter, Filter::Name(_)))
         && any_of(|filter| matches!(filter, Filter::Status(_)))
         && any_of(|filter| matches!(filter, Filter::Ancestor(_)))
+        && any_of(|filter| matches!(filter, Filter::Health(_)))
         && filters
             .iter()
             .filter(|filter| matches!(filter, Filter::Label(_)))
@@ -138,6 +150,7 @@ fn holds(view: &ContainerView, filter: &Filter) -> bool {
         Filter::Id(prefix) => view.id.starts_with(prefix.as_str()),
         Filter::Name(part) => view.name.contains(part.as_str()),
         Filter::Status(name) => view.status.name() == name,
+        Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
         Filter::Label(wanted) => {
             view.labels.iter().any(|(key, value)| match wanted.split_once('=') {
                 Some((wanted_key, wanted_value)) => key == wanted_key && value == wanted_value,

@@ -43,6 +43,7 @@ mod transfer;
 mod transfer;
 mod user_namespace;
 mod volumes;
+mod wait;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -52,6 +53,7 @@ use crate::network::firewall;
 use crate::store::Roots;
 
 pub use crate::container::state::StopMark;
+pub use wait::WaitCondition;
 
 pub struct Engine {
     roots: Roots,

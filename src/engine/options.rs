@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use crate::container::health::OnFailure;
 pub use crate::container::restart::RestartPolicy;
+pub use crate::healthcheck::Healthcheck;
 pub use crate::image::ArchiveFormat;
 pub use crate::network::config::NetworkOptions;
 pub use crate::network::firewall::Choice as FirewallChoice;
@@ -24,6 +26,9 @@ pub struct CreateOptions {
     /// `--rm`
     pub remove: bool,
     pub restart: RestartPolicy,
+    pub health: HealthOptions,
+    /// `--depends-on`: `NAME` or `NAME:healthy`.
+    pub depends_on: Vec<String>,
     /// Say nothing of an image being unpacked.
     pub quiet: bool,
     pub interactive: bool,
@@ -79,6 +84,16 @@ pub struct CreateOptions {
     pub devices: Vec<Device>,
     pub device_rules: Vec<DeviceRule>,
     pub log: LogOptions,
+}
+
+/// `--health-cmd` and its kin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthOptions {
+    /// What is zero or empty is the image's.
+    pub check: Healthcheck,
+    /// `--no-healthcheck`
+    pub disabled: bool,
+    pub on_failure: OnFailure,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -217,6 +232,8 @@ pub enum Filter {
     Id(String),
     Name(String),
     Status(String),
+    /// `starting`, `healthy`, `unhealthy`, or `none` for one without a health check
+    Health(String),
     /// `key` or `key=value`
     Label(String),
     Ancestor(String),

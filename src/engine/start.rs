@@ -22,6 +22,7 @@ use crate::time::Instant;
 impl Engine {
     /// `run` in the foreground: gives the command's exit status.
     pub fn run_attached(&self, options: &CreateOptions, attach: &AttachOptions) -> Result<u8> {
+        self.await_dependencies(&options.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         self.stay(&socket, None, &created.record, attach)
@@ -29,6 +30,7 @@ impl Engine {
 
     /// `run -d`: gives the container's id once its command has begun.
     pub fn run_detached(&self, options: &CreateOptions) -> Result<String> {
+        self.await_dependencies(&options.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), false)?;
         client::await_start(&socket)?;
@@ -59,7 +61,10 @@ impl Engine {
     ) -> Result<Option<(Record, OwnedFd)>> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
-        self.record_of(&id, name)?;
+        let record = self.record_of(&id, name)?;
+        if !is_watched(&files)? {
+            self.await_dependencies(record.depends_on.as_deref().unwrap_or_default())?;
+        }
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);
         let (_change, mut record) = loop {
@@ -108,7 +113,8 @@ impl Engine {
             let spec = self.spec(record)?;
             let surroundings = &mut Networks::new(self, record);
             let roots = &self.roots;
-            spawn(Watch { roots, record, spec, lock, before, attached, surroundings })
+            let process = super::spec::process;
+            spawn(Watch { roots, record, spec, lock, before, attached, surroundings, process })
         };
         launch().inspect_err(|error| {
             // Nothing runs: what `run --rm` made goes, else only the run directory.

@@ -1,4 +1,4 @@
-//! `stop`, `kill`, `wait`.
+//! `stop` and `kill`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -7,11 +7,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Engine;
-use crate::container::client::{self, End};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, MAX_CLEANUP, StopMark, await_monitor, monitor_goes_by, set_stop_mark, stop_mark,
+    Condition, MAX_CLEANUP, STOP_TIMEOUT, StopMark, monitor_goes_by, set_stop_mark, stop_mark,
 };
 use crate::error::{Context, Error, Result, fail};
 use crate::store;
@@ -21,8 +20,6 @@ use crate::sys::signal::Signal;
 
 /// How long what kills a container lets it finish its start.
 pub(super) const MAX_START: Duration = Duration::from_secs(1);
-/// Seconds between the stop signal and SIGKILL (Docker's default).
-const DEFAULT_TIMEOUT: i64 = 10;
 
 /// A container that was asked to end.
 pub struct Stopping {
@@ -32,12 +29,6 @@ pub struct Stopping {
     /// None: it is never killed.
     deadline: Option<Instant>,
     mark: StopMark,
-}
-
-/// A container whose end is waited for.
-pub struct Waiting {
-    record: Record,
-    monitor: Option<OwnedFd>,
 }
 
 impl Engine {
@@ -52,7 +43,7 @@ impl Engine {
     ) -> Result<Stopping> {
         let record = self.record(name)?;
         let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
-        let timeout = timeout.or(record.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = timeout.or(record.stop_timeout).unwrap_or(STOP_TIMEOUT);
         let deadline = u64::try_from(timeout).ok();
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut stopping = Stopping { record, signal, asked: None, deadline, mark };
@@ -98,7 +89,7 @@ impl Engine {
     /// looked at after this: its monitor may just have done so.
     pub(super) fn call_off(&self, record: &Record, mark: StopMark) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
-        if record.restart.is_no() && mark != StopMark::Restart {
+        if !record.may_restart() && mark != StopMark::Restart {
             // A restart that was interrupted no longer keeps a container made with --rm.
             if record.remove && stop_mark(&files) == Some(StopMark::Restart) {
                 store::remove_file(&files.stop_mark())?;
@@ -175,35 +166,6 @@ impl Engine {
             self.condition(record)?;
         }
         Ok(())
-    }
-
-    /// Begins to wait for a container's end, so that several can be waited for at the same time.
-    pub fn begin_wait(&self, name: &str) -> Result<Waiting> {
-        let record = self.record(name)?;
-        let monitor = match self.condition(&record)? {
-            Condition::Running(_) | Condition::Restarting(_) => {
-                protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
-            }
-            _ => None,
-        };
-        Ok(Waiting { record, monitor })
-    }
-
-    /// Waits for a container's end; returns its exit status. One that isn't running has ended
-    /// already.
-    pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
-        let Waiting { record, monitor } = waiting;
-        if let Some(monitor) = monitor
-            && let End::Exited(code) = client::await_end(&monitor)?
-        {
-            return Ok(code);
-        }
-        await_monitor(&Files::new(&self.roots, &record.id))?;
-        match self.condition(&record)? {
-            Condition::Exited(outcome) => Ok(outcome.exit_code),
-            Condition::Created(failed) => Ok(failed.map_or(0, |failed| failed.exit_code)),
-            _ => fail!("how container {} ended was not seen", record.name),
-        }
     }
 }
 

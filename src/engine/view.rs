@@ -1,5 +1,6 @@
 //! What the engine answers with: facts for the command line to print, not yet text.
 
+pub use crate::container::health::HealthStatus;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
 use crate::time::Instant;
 
@@ -14,6 +15,8 @@ pub struct ContainerView {
     pub args: Vec<String>,
     pub created: Instant,
     pub status: Status,
+    /// Of one that runs and has a health check.
+    pub health: Option<HealthStatus>,
     /// As `-p` published them.
     pub ports: Vec<String>,
     pub labels: Vec<(String, String)>,

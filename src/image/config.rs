@@ -3,11 +3,12 @@
 //! read.
 
 use miniserde::Deserialize;
-use miniserde::json::{self, Array, Object, Value};
+use miniserde::json::{self, Array, Number, Object, Value};
 
 use super::digest::{A_DIGEST, Digest};
 use super::platform::Platform;
 use crate::error::{Error, Result, fail};
+use crate::healthcheck::Healthcheck;
 use crate::json::{Node, parse, weigh};
 use crate::time::Instant;
 
@@ -49,6 +50,7 @@ pub struct ContainerConfig {
     pub labels: Vec<(String, String)>,
     /// `80/tcp`
     pub exposed_ports: Vec<String>,
+    pub healthcheck: Option<Healthcheck>,
 }
 
 /// One step of how the image came to be; `history` prints these.
@@ -159,7 +161,7 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
 }
 
 /// The document of an image made from another: what `base` says beside the fields that are known
-/// here (a health check, a variant, what others add) goes on to hold.
+/// here (a variant, what others add) goes on to hold.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
     /// These are written anew, or were true of the base alone.
     const OURS: [&str; 11] = [
@@ -175,7 +177,7 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
         "id",
         "parent",
     ];
-    const DEFAULTS: [&str; 10] = [
+    const DEFAULTS: [&str; 11] = [
         "Env",
         "Cmd",
         "Entrypoint",
@@ -186,6 +188,7 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
         "Labels",
         "ExposedPorts",
         "Image",
+        "Healthcheck",
     ];
     let mut root = config.to_object();
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
@@ -247,6 +250,7 @@ impl ContainerConfig {
             volumes: keys("Volumes")?,
             labels: labels.unwrap_or_default(),
             exposed_ports: keys("ExposedPorts")?,
+            healthcheck: node.get("Healthcheck")?.map(|node| healthcheck(&node)).transpose()?,
         })
     }
 
@@ -272,8 +276,43 @@ impl ContainerConfig {
         let labels = self.labels.iter().map(|(key, value)| (key.clone(), text(value)));
         put("Labels", (!self.labels.is_empty()).then(|| object_of(labels)));
         put("ExposedPorts", set(&self.exposed_ports));
+        put("Healthcheck", self.healthcheck.as_ref().map(healthcheck_value));
         Value::Object(object)
     }
+}
+
+fn healthcheck(node: &Node<'_>) -> Result<Healthcheck> {
+    let number = |key: &str| -> Result<u64> {
+        Ok(node.get(key)?.map(|node| node.unsigned()).transpose()?.unwrap_or_default())
+    };
+    Ok(Healthcheck {
+        test: node.texts("Test", MAX_ITEMS)?.unwrap_or_default(),
+        interval: number("Interval")?,
+        timeout: number("Timeout")?,
+        start_period: number("StartPeriod")?,
+        start_interval: number("StartInterval")?,
+        retries: u32::try_from(number("Retries")?).unwrap_or(u32::MAX),
+    })
+}
+
+/// As the config states it; `inspect` prints it so, too.
+pub fn healthcheck_value(check: &Healthcheck) -> Value {
+    let mut object = Object::new();
+    if !check.test.is_empty() {
+        object.insert("Test".into(), texts(&check.test));
+    }
+    for (key, number) in [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+        ("Retries", check.retries.into()),
+    ] {
+        if number != 0 {
+            object.insert(key.into(), Value::Number(Number::U64(number)));
+        }
+    }
+    Value::Object(object)
 }
 
 impl History {
@@ -388,6 +427,12 @@ mod tests {
                 volumes: vec!["/data".into()],
                 labels: vec![("a".into(), "b".into())],
                 exposed_ports: vec!["80/tcp".into()],
+                healthcheck: Some(Healthcheck {
+                    test: vec!["CMD-SHELL".into(), "true".into()],
+                    interval: 5_000_000_000,
+                    retries: 2,
+                    ..Default::default()
+                }),
             },
             diff_ids: vec![Digest::of(b"x")],
             history: vec![History { created_by: "RUN x".into(), ..History::default() }],
@@ -426,10 +471,10 @@ mod tests {
 
     #[test]
     fn what_isnt_known_here_is_handed_on() {
-        let base = br#"{"variant":"v7","container":"c","config":{"Healthcheck":{"Test":["x"]},
+        let base = br#"{"variant":"v7","container":"c","config":{"OnBuild":["x"],
             "User":"old"},"rootfs":{}}"#;
         let written = to_json_over(&sample(), Some(base)).unwrap();
-        assert!(written.contains(r#""variant":"v7""#) && written.contains("Healthcheck"));
+        assert!(written.contains(r#""variant":"v7""#) && written.contains("OnBuild"));
         assert!(!written.contains("container\"") && !written.contains("old"), "{written}");
         assert_eq!(ImageConfig::parse("config", written.as_bytes()).unwrap(), sample());
     }

@@ -1,10 +1,11 @@
 //! `--change`: a Dockerfile's instructions that alter what an image says of its containers.
-//! Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME WORKDIR.
+//! Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL USER VOLUME WORKDIR.
 
 use miniserde::json;
 
 use super::config::ContainerConfig;
 use crate::error::{Context, Error, Result, fail};
+use crate::healthcheck::{Healthcheck, parse_retries, parse_span};
 use crate::sys::signal::Signal;
 
 /// Most ports of one range.
@@ -56,6 +57,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
                 }
             }
         }
+        "HEALTHCHECK" => config.healthcheck = Some(healthcheck(rest)?),
         "VOLUME" => {
             let paths = match rest.starts_with('[') {
                 true => json_words(rest)?,
@@ -85,8 +87,8 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         }
         "ONBUILD" => fail!("ONBUILD is for builds, which mydocker doesn't do"),
         _ => fail!(
-            "unknown instruction; known: CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME \
-             WORKDIR"
+            "unknown instruction; known: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL \
+             USER VOLUME WORKDIR"
         ),
     }
     Ok(())
@@ -100,6 +102,40 @@ fn command(rest: &str) -> Result<Vec<String>> {
         false if rest.is_empty() => Ok(Vec::new()),
         false => Ok(shell(rest)),
     }
+}
+
+/// `[--interval=30s …] CMD command` or `NONE`.
+fn healthcheck(rest: &str) -> Result<Healthcheck> {
+    let mut check = Healthcheck::none();
+    let mut rest = rest;
+    while let Some(option) = rest.strip_prefix("--") {
+        let (option, tail) = option.split_once(char::is_whitespace).unwrap_or((option, ""));
+        let Some((name, value)) = option.split_once('=') else {
+            fail!("--{option} has no value; write --{option}=VALUE");
+        };
+        match name {
+            "interval" => check.interval = parse_span(value)?,
+            "timeout" => check.timeout = parse_span(value)?,
+            "start-period" => check.start_period = parse_span(value)?,
+            "start-interval" => check.start_interval = parse_span(value)?,
+            "retries" => check.retries = parse_retries(value)?,
+            _ => fail!("unknown option --{name}"),
+        }
+        rest = tail.trim_start();
+    }
+    let (keyword, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let command = command.trim();
+    match (keyword.to_ascii_uppercase().as_str(), command) {
+        ("NONE", "") => return Ok(Healthcheck::none()),
+        ("CMD", "") => fail!("CMD needs a command"),
+        ("CMD", _) => {}
+        _ => fail!("HEALTHCHECK should be NONE, or CMD and a command"),
+    }
+    check.test = match command.starts_with('[').then(|| json_words(command)) {
+        Some(Ok(words)) => [vec!["CMD".to_owned()], words].concat(),
+        _ => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+    };
+    Ok(check)
 }
 
 fn shell(line: &str) -> Vec<String> {
@@ -271,10 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn health_checks() {
+        let check = |change| changed(&[change]).unwrap().healthcheck.unwrap();
+        let found = check("HEALTHCHECK --interval=5s --retries=2  CMD curl -f  localhost");
+        assert_eq!(found.test, ["CMD-SHELL", "curl -f  localhost"]);
+        assert_eq!((found.interval, found.retries), (5_000_000_000, 2));
+        assert_eq!(check("healthcheck cmd [\"/x\", \"y\"]").test, ["CMD", "/x", "y"]);
+        assert_eq!(check("HEALTHCHECK NONE").test, ["NONE"]);
+    }
+
+    #[test]
     fn mistakes_name_the_instruction() {
         for (change, reason) in [
             ("ONBUILD RUN x", "ONBUILD is for builds"),
             ("RUN x", "unknown instruction"),
+            ("HEALTHCHECK", "NONE, or CMD"),
+            ("HEALTHCHECK --interval=1 CMD x", "bad duration '1'"),
+            ("HEALTHCHECK --every=1s CMD x", "unknown option --every"),
             ("ENV", "needs an argument"),
             ("ENV A", "'A' has no value"),
             ("ENV A=1 B", "'B' should be NAME=VALUE"),

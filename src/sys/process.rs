@@ -71,6 +71,12 @@ pub fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(i32::try_from(stat_field(pid, 4).ok()??).ok()?)
 }
 
+/// A process's parent and its session (setsid(2)); `None` if /proc shows no such process.
+pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
+    let number = |field| i32::try_from(stat_field(pid, field).ok()??).ok();
+    Some((number(4)?, number(6)?))
+}
+
 /// A number of /proc/PID/stat, by its field as proc_pid_stat(5) counts them, from the third on.
 fn stat_field(pid: Pid, field: usize) -> Result<Option<u64>, Errno> {
     let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {

@@ -5,6 +5,8 @@
 
 #[path = "../../src/error.rs"]
 pub mod error;
+#[path = "../../src/healthcheck.rs"]
+pub mod healthcheck;
 #[path = "../../src/image/mod.rs"]
 pub mod image;
 #[path = "../../src/json.rs"]
@@ -19,3 +21,5 @@ pub mod store;
 pub mod sys;
 #[path = "../../src/time.rs"]
 pub mod time;
+#[path = "../../src/units.rs"]
+pub mod units;

@@ -234,7 +234,8 @@ mod tests {
     /// What the sources here use of others is in `mydocker.rs` too: nobody builds that but a fuzzer.
     #[test]
     fn a_fuzzer_has_all_that_it_needs() {
-        const HAS: [&str; 6] = ["error", "json", "runtime::ids", "store", "sys", "time"];
+        const HAS: [&str; 7] =
+            ["error", "healthcheck", "json", "runtime::ids", "store", "sys", "time"];
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let without_registries =
             |path: &PathBuf| !["pull.rs", "push.rs"].iter().any(|name| path.ends_with(name));

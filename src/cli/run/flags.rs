@@ -16,8 +16,9 @@ use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_namespace, parse_userns, parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
-use crate::engine::options::RestartPolicy;
+use crate::engine::options::{OnFailure, RestartPolicy};
 use crate::error::{Result, fail};
+use crate::healthcheck::{parse_retries, parse_span};
 use crate::network::link::parse_mac;
 use crate::network::ports::Publish;
 use crate::raw;
@@ -145,6 +146,82 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Process),
+    // Health check.
+    F::setting("health-cmd", "COMMAND", "Run COMMAND by /bin/sh to check health", |a, v| {
+        a.options.health.check.test = vec!["CMD-SHELL".to_owned(), v.to_owned()];
+        Ok(())
+    })
+    .under(Category::Health),
+    F::setting("health-interval", "TIME", "Time between two checks (default 30s)", |a, v| {
+        a.options.health.check.interval = parse_span(v)?;
+        Ok(())
+    })
+    .under(Category::Health),
+    F::setting(
+        "health-timeout",
+        "TIME",
+        "Most time that a check may take (default 30s)",
+        |a, v| {
+            a.options.health.check.timeout = parse_span(v)?;
+            Ok(())
+        },
+    )
+    .under(Category::Health),
+    F::setting(
+        "health-retries",
+        "NUMBER",
+        "Consecutive failures that report unhealthy (default 3)",
+        |a, v| {
+            a.options.health.check.retries = parse_retries(v)?;
+            Ok(())
+        },
+    )
+    .under(Category::Health),
+    F::setting(
+        "health-start-period",
+        "TIME",
+        "Time to start in which failures do not count",
+        |a, v| {
+            a.options.health.check.start_period = parse_span(v)?;
+            Ok(())
+        },
+    )
+    .under(Category::Health),
+    F::setting(
+        "health-start-interval",
+        "TIME",
+        "Time between two checks in the start period (default 5s)",
+        |a, v| {
+            a.options.health.check.start_interval = parse_span(v)?;
+            Ok(())
+        },
+    )
+    .under(Category::Health),
+    F::setting(
+        "health-on-failure",
+        "ACTION",
+        "When unhealthy: none (default), kill, restart or stop",
+        |a, v| {
+            a.options.health.on_failure = OnFailure::parse(v)?;
+            Ok(())
+        },
+    )
+    .under(Category::Health),
+    F::switch("no-healthcheck", "Disable the image's health check", |a, on| {
+        a.options.health.disabled = on;
+    })
+    .under(Category::Health),
+    F::value(
+        "depends-on",
+        "CONTAINER[:healthy]",
+        "Wait for CONTAINER to run or to be healthy",
+        |a, v| {
+            check_container_name(v.strip_suffix(":healthy").unwrap_or(v))?;
+            a.options.depends_on.push(v.to_owned());
+            Ok(())
+        },
+    )
+    .under(Category::Health),
     // Files and volumes.
     F::value("volume", "[SRC:]DST[:ro]", "Mount a host path or a volume", |a, v| {
         a.options.mounts.push(parse_volume(v)?);

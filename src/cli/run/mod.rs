@@ -166,6 +166,10 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
     options.env.extend(args.env);
     options.quiet = args.quiet;
     check_distinct(&options.mounts)?;
+    let health = &options.health;
+    if health.disabled && (health.check != Default::default() || health.on_failure.acts()) {
+        fail!("--no-healthcheck can't go with other --health flags");
+    }
 
     let resources = &mut options.resources;
     if let Some(swap) = args.swap {

@@ -1,0 +1,243 @@
+//! One probe of a health check, as a prober runs it: a fork of the monitor that joins the container as
+//! `exec` does, gathers the command's output, kills it at its timeout and writes the new state.
+//!
+//! At the timeout the command is killed with its descendants: those whose chain of parents leads to
+//! it, and those in its sessions, whose parents may have ended. A daemon that has left both (two
+//! forks and setsid(2)) is the container's own from then on, and stays.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use super::health::{Health, HealthRecord, HealthStatus, ProbeResult};
+use super::record::{Files, Record};
+use super::state::{State, is_paused};
+use crate::error::{Context, Result};
+use crate::healthcheck::Healthcheck;
+use crate::runtime::exec::{self, Target};
+use crate::runtime::spec::Process;
+use crate::runtime::{Stdio, capabilities, cgroup};
+use crate::store::Roots;
+use crate::sys::{self, signal::Signal};
+use crate::time;
+
+/// What is kept of a probe's output (Docker's limit).
+const MAX_OUTPUT: usize = 4096;
+/// Follows output that was cut.
+const CUT: &str = "...";
+/// How long a process that was killed may take to end.
+pub const MAX_END: Duration = Duration::from_secs(2);
+
+/// What a probe needs of the container.
+pub struct Probed<'a> {
+    pub roots: &'a Roots,
+    pub record: &'a Record,
+    pub state: &'a State,
+    /// The container's first process, whose user, variables and limits the command has.
+    pub process: fn(&Record) -> Process,
+}
+
+/// The prober: runs the command once and writes what follows from it.
+pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStatus>> {
+    let Some(HealthRecord { check, .. }) = probed.record.health_check() else { return Ok(None) };
+    // The monitor's lock is one of them: held here it would outlive the monitor.
+    sys::fds::close_all_but(&[]).context(|| "close the monitor's descriptors")?;
+    // A monitor is known by its title, and this is none.
+    sys::title::replace(
+        format!("mydocker: health check of {}", probed.record.name).as_bytes(),
+        true,
+    );
+    let files = Files::new(probed.roots, &probed.record.id);
+    let age = started.elapsed();
+    let start = time::Instant::now().0;
+    let (exit_code, output) = match probe(probed, check) {
+        Ok(result) => result,
+        Err(error) => (-1, error.to_string()),
+    };
+    // Held still while it ran, the command may have had no time at all.
+    if exit_code != 0 && is_paused(&files, probed.state) {
+        return Ok(None);
+    }
+    let end = time::Instant::now().0;
+    let mut health = Health::read(&files)?.unwrap_or_else(Health::starting);
+    health.note(check, age, ProbeResult { start, end, exit_code, output });
+    health.write(&files)?;
+    Ok(Some(health.status))
+}
+
+/// Runs the command; returns its exit status and output.
+fn probe(probed: &Probed<'_>, check: &Healthcheck) -> Result<(i32, String)> {
+    let (record, state) = (probed.record, probed.state);
+    let defaults = (probed.process)(record);
+    let process = Process {
+        args: check.args().unwrap_or_default(),
+        terminal: false,
+        window: None,
+        // The first process may have been denied more than was asked for.
+        capabilities: defaults.capabilities & capabilities::bounding_set(state.pid),
+        ..defaults
+    };
+    let target = Target {
+        pid: state.pid,
+        start_time: state.start_time,
+        cgroups: &state.cgroups,
+        ids: record.ids(),
+    };
+    let streams = || -> Result<_, Errno> {
+        let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&output, true)?;
+        let also_theirs = theirs.try_clone().map_err(|_| Errno::MFILE)?;
+        Ok((output, [null, theirs, also_theirs]))
+    };
+    let (output, theirs) = streams().context(|| "make the probe's standard streams")?;
+    let deadline = Instant::now() + check.timeout();
+    let (child, _) = exec::exec(&target, &process, Stdio::Given(theirs))?;
+    let mut gathered = Vec::new();
+    let mut open = true;
+    let ended = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break false;
+        }
+        let mut fds = vec![PollFd::new(&child.pidfd, PollFlags::IN)];
+        if open {
+            fds.push(PollFd::new(&output, PollFlags::IN));
+        }
+        // Interrupted or not: looked at again in the next turn.
+        let _ = poll(&mut fds, Some(&timespec(left)));
+        let ended = !fds[0].revents().is_empty();
+        open = gather(&output, &mut gathered);
+        if ended {
+            break true;
+        }
+    };
+    if !ended {
+        kill_tree(child.pid, &state.cgroups);
+        ends_within(&child.pidfd, MAX_END);
+        let span = check.timeout();
+        return Ok((-1, format!("Health check exceeded timeout ({span:?})")));
+    }
+    gather(&output, &mut gathered);
+    let ended = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    let code = ended.ok().flatten().and_then(|ended| ended.exit_status());
+    Ok((code.unwrap_or(-1), text(gathered)))
+}
+
+/// Reads what there is and keeps the first of it; false at its end. A command that writes for ever
+/// is left at one pipe's worth a turn.
+fn gather(output: &OwnedFd, gathered: &mut Vec<u8>) -> bool {
+    const MAX_READS: usize = 64;
+    let mut buffer = [0; 4096];
+    for _ in 0..MAX_READS {
+        match rustix::io::read(output, &mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => {
+                let room = (MAX_OUTPUT + 1).saturating_sub(gathered.len());
+                gathered.extend_from_slice(&buffer[..length.min(room)]);
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// At most `MAX_OUTPUT` bytes of text.
+fn text(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8_lossy(&bytes);
+    if text.len() <= MAX_OUTPUT {
+        return text.into_owned();
+    }
+    let end = text.floor_char_boundary(MAX_OUTPUT - CUT.len());
+    text[..end].to_owned() + CUT
+}
+
+/// Kills the descendants of `ancestor`, a process of ours that ends when its child does.
+fn kill_tree(ancestor: Pid, cgroups: &[String]) {
+    /// The tree may grow while it is killed; a tree that grows faster than that is left.
+    const MAX_PASSES: u32 = 100;
+    let ancestor = ancestor.as_raw_nonzero().get();
+    let mut tree = HashSet::from([ancestor]);
+    for _ in 0..MAX_PASSES {
+        let alive: Vec<(i32, i32, i32)> = processes(cgroups)
+            .into_iter()
+            .filter_map(|pid| {
+                let (parent, session) = sys::process::parent_and_session(Pid::from_raw(pid)?)?;
+                Some((pid, parent, session))
+            })
+            .collect();
+        // All of them first: the children of a process that is killed get another parent.
+        let mut found = Vec::new();
+        loop {
+            let known = found.len();
+            for &(pid, parent, session) in &alive {
+                let is_new = !tree.contains(&pid);
+                if is_new && (tree.contains(&parent) || tree.contains(&session)) {
+                    tree.insert(pid);
+                    found.push(pid);
+                }
+            }
+            if found.len() == known {
+                break;
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        for pid in found.into_iter().filter_map(Pid::from_raw) {
+            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            // The number has not passed to another process since.
+            let still = sys::process::parent_and_session(pid)
+                .is_some_and(|(parent, session)| tree.contains(&parent) || tree.contains(&session));
+            if still {
+                // If it has ended by now, all is well.
+                let _ = sys::process::send_signal(pidfd.as_fd(), Signal::KILL);
+            }
+        }
+    }
+}
+
+/// The container's processes, or all of a host without cgroups.
+fn processes(cgroups: &[String]) -> Vec<i32> {
+    if !cgroups.is_empty() {
+        return cgroup::members(cgroups);
+    }
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+pub fn ends_within(pidfd: &OwnedFd, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timespec(left))) {
+            Err(Errno::INTR) => {}
+            result => return result.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+fn timespec(span: Duration) -> Timespec {
+    Timespec { tv_sec: span.as_secs() as _, tv_nsec: span.subsec_nanos() as _ }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_cut_at_a_character() {
+        assert_eq!(text(b"fine\n".to_vec()), "fine\n");
+        assert_eq!(text(vec![b'x'; MAX_OUTPUT]).len(), MAX_OUTPUT);
+        let long = text("ä".repeat(MAX_OUTPUT).into_bytes());
+        assert!(long.len() <= MAX_OUTPUT && long.ends_with("ä..."), "{}", long.len());
+    }
+}

@@ -1,0 +1,204 @@
+//! A container's health check as its monitor sees it: one probe at a time, and what follows when the
+//! container becomes unhealthy.
+//!
+//! The monitor forks a prober (`probe`) for each probe and sleeps on. The prober's exit status
+//! reports the new status. So all memory that a probe takes goes with the prober, a probe that hangs
+//! holds nothing up, and the monitor keeps no more than when the next one is due.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::health::{Health, HealthStatus, OnFailure};
+use super::probe::{MAX_END, Probed, ends_within, prober};
+use super::record::{Files, Record};
+use super::state::{STOP_TIMEOUT, State, StopMark, is_paused, set_stop_mark};
+use crate::error::Result;
+use crate::runtime::spec::Process;
+use crate::store::Roots;
+use crate::sys;
+use crate::sys::clone::{Child, Fork};
+use crate::sys::signal::Signal;
+
+/// The health check of a running program.
+pub struct Probes {
+    /// The program, as it was written down.
+    state: State,
+    status: HealthStatus,
+    started: Instant,
+    next: Instant,
+    prober: Option<Child>,
+    ending: Option<Ending>,
+}
+
+/// The program was found unhealthy and asked to end for it.
+struct Ending {
+    /// When SIGKILL follows; `None`: it was sent, or is never to be.
+    deadline: Option<Instant>,
+}
+
+/// Before a program starts that has a health check: no command finds it without a status.
+pub fn prepare(files: &Files, record: &Record) -> Result<()> {
+    match record.health_check() {
+        Some(_) => Health::starting().write(files),
+        None => Ok(()),
+    }
+}
+
+impl Probes {
+    /// Of a program that has just started; `None` if it has no health check.
+    pub fn of(record: &Record, state: &State) -> Option<Probes> {
+        let check = &record.health_check()?.check;
+        let (state, status, started) = (state.clone(), HealthStatus::Starting, Instant::now());
+        let next = started + check.pause(true, Duration::ZERO);
+        Some(Probes { state, status, started, next, prober: None, ending: None })
+    }
+
+    /// When `tend` is to be called, if not for `pidfd` before.
+    pub fn wake(&self) -> Option<Instant> {
+        match &self.ending {
+            Some(Ending { deadline }) => *deadline,
+            None => self.prober.is_none().then_some(self.next),
+        }
+    }
+
+    /// Is readable when `tend` is to be called.
+    pub fn pidfd(&self) -> Option<&OwnedFd> {
+        self.prober.as_ref().map(|prober| &prober.pidfd)
+    }
+
+    /// Whether the program was asked to end because it was unhealthy.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Does what is due: starts a probe, takes in one that has ended, ends an unhealthy `program`.
+    pub fn tend(
+        &mut self,
+        roots: &Roots,
+        record: &Record,
+        process: fn(&Record) -> Process,
+        program: BorrowedFd<'_>,
+    ) {
+        match &mut self.ending {
+            Some(Ending { deadline }) => {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    *deadline = None;
+                    send(program, Signal::KILL);
+                }
+            }
+            None => {
+                let state = self.state.clone();
+                if self.probe(&Probed { roots, record, state: &state, process }) {
+                    self.begin_end(roots, record, program);
+                }
+            }
+        }
+    }
+
+    /// Starts the probe that is due, or takes in the one that has ended. True if the container has
+    /// become unhealthy by it.
+    fn probe(&mut self, probed: &Probed<'_>) -> bool {
+        let Some(health) = probed.record.health_check() else { return false };
+        let before = self.status;
+        match &self.prober {
+            None if Instant::now() < self.next => return false,
+            None => {
+                let files = Files::new(probed.roots, &probed.record.id);
+                if !is_paused(&files, probed.state) {
+                    self.prober = self.fork(probed);
+                }
+            }
+            Some(prober) => {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                match waitid(WaitId::PidFd(prober.pidfd.as_fd()), options) {
+                    Ok(None) | Err(Errno::INTR) => return false,
+                    Ok(Some(ended)) => {
+                        self.status = status_of(ended.exit_status()).unwrap_or(before);
+                        self.prober = None;
+                    }
+                    Err(_) => self.prober = None,
+                }
+            }
+        }
+        if self.prober.is_none() {
+            let starting = self.status == HealthStatus::Starting;
+            self.next = Instant::now() + health.check.pause(starting, self.started.elapsed());
+        }
+        self.status == HealthStatus::Unhealthy && before != HealthStatus::Unhealthy
+    }
+
+    /// Forks a prober; `None` if the kernel has no process to spare: the next interval tries again.
+    fn fork(&self, probed: &Probed<'_>) -> Option<Child> {
+        match sys::clone::clone3(sys::clone::Flags::default(), None).ok()? {
+            Fork::Parent(prober) => Some(prober),
+            Fork::Child => {
+                let code = match prober(probed, self.started) {
+                    Ok(Some(status)) => status as u8,
+                    // This one does not count: it says nothing of the container.
+                    Ok(None) | Err(_) => u8::MAX,
+                };
+                sys::exec::exit_now(code)
+            }
+        }
+    }
+
+    /// `--health-on-failure`
+    fn begin_end(&mut self, roots: &Roots, record: &Record, program: BorrowedFd<'_>) {
+        let action = record.health_check().map_or(OnFailure::None, |health| health.on_failure);
+        let signal = match action {
+            OnFailure::None => return,
+            OnFailure::Kill => Signal::KILL,
+            OnFailure::Restart => Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM),
+            OnFailure::Stop => {
+                // Without the mark the restart policy would start it again.
+                if set_stop_mark(&Files::new(roots, &record.id), StopMark::User).is_err() {
+                    return;
+                }
+                Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM)
+            }
+        };
+        let timeout = u64::try_from(record.stop_timeout.unwrap_or(STOP_TIMEOUT));
+        let deadline = timeout.ok().map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        self.ending = Some(Ending { deadline });
+        send(program, signal);
+    }
+
+    /// Ends the probe that runs, after all processes in the container have been killed.
+    pub fn end(&mut self) {
+        let Some(prober) = self.prober.take() else { return };
+        // It ends by itself once its process has.
+        if !ends_within(&prober.pidfd, MAX_END) {
+            send(prober.pidfd.as_fd(), Signal::KILL);
+        }
+        let _ = waitid(WaitId::PidFd(prober.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+}
+
+/// To a child of this process. If it has ended by now, all is well.
+fn send(process: BorrowedFd<'_>, signal: Signal) {
+    let _ = sys::process::send_signal(process, signal);
+}
+
+/// How a prober's exit status reports the container's.
+fn status_of(code: Option<i32>) -> Option<HealthStatus> {
+    [HealthStatus::Starting, HealthStatus::Healthy, HealthStatus::Unhealthy]
+        .into_iter()
+        .find(|&status| code == Some(status as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prober_reports_each_status() {
+        use HealthStatus::{Healthy, Starting, Unhealthy};
+        for status in [Healthy, Starting, Unhealthy] {
+            assert_eq!(status_of(Some(status as i32)), Some(status));
+        }
+        assert_eq!((status_of(Some(255)), status_of(None)), (None, None));
+    }
+}

@@ -1,0 +1,204 @@
+//! `wait`, and the waits of `--depends-on`: until a container has ended, was removed, or is healthy.
+//!
+//! The end of a container comes over its monitor's socket. The other conditions are looked for in
+//! the run directory, again and again: nobody sends them, and what a look costs is not felt.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::Engine;
+use super::condition::no_such;
+use crate::container::client::{self, End};
+use crate::container::health::{Health, HealthStatus};
+use crate::container::protocol;
+use crate::container::record::{Files, Record};
+use crate::container::state::{Condition, await_monitor};
+use crate::error::{Context, Result, fail};
+
+/// The longest pause between two looks.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// `wait --condition`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WaitCondition {
+    /// It has ended, and its restart policy does not start it again.
+    #[default]
+    NotRunning,
+    /// A program of it has ended after the call.
+    NextExit,
+    Removed,
+    Healthy,
+}
+
+/// A container that is waited for.
+pub struct Waiting {
+    record: Record,
+    monitor: Option<OwnedFd>,
+    condition: WaitCondition,
+    /// When its last run ended; a later end is the next one.
+    finished: i64,
+}
+
+/// Sleeps between two looks, longer each time.
+struct Looks {
+    pause: Duration,
+}
+
+impl Looks {
+    fn new() -> Looks {
+        Looks { pause: Duration::from_millis(1) }
+    }
+
+    fn rest(&mut self) {
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+}
+
+impl Engine {
+    /// Begins to wait for a container, so that several can be waited for at the same time.
+    pub fn begin_wait(&self, name: &str, condition: WaitCondition) -> Result<Waiting> {
+        let record = self.record(name)?;
+        if condition == WaitCondition::Healthy && record.health_check().is_none() {
+            fail!("container {name} has no health check; make it with --health-cmd");
+        }
+        let mut finished = 0;
+        let monitor = match self.condition(&record)? {
+            Condition::Running(_) | Condition::Restarting(_) => {
+                protocol::dial(&Files::new(&self.roots, &record.id).run, false)?
+            }
+            Condition::Exited(outcome) => {
+                finished = outcome.finished;
+                None
+            }
+            _ => None,
+        };
+        Ok(Waiting { record, monitor, condition, finished })
+    }
+
+    /// Waits until the condition holds; returns the exit status of a container that has ended. One
+    /// that isn't running has ended already.
+    pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
+        match waiting.condition {
+            WaitCondition::NotRunning => self.await_end(waiting),
+            WaitCondition::NextExit => self.await_next_exit(waiting),
+            WaitCondition::Removed => self.await_removal(waiting),
+            WaitCondition::Healthy => {
+                self.await_health(&waiting.record.name, false)?;
+                Ok(0)
+            }
+        }
+    }
+
+    fn await_end(&self, waiting: Waiting) -> Result<u8> {
+        let Waiting { record, monitor, .. } = waiting;
+        if let Some(monitor) = monitor
+            && let End::Exited(code) = client::await_end(&monitor)?
+        {
+            return Ok(code);
+        }
+        await_monitor(&Files::new(&self.roots, &record.id))?;
+        match self.condition(&record)? {
+            Condition::Exited(outcome) => Ok(outcome.exit_code),
+            Condition::Created(failed) => Ok(failed.map_or(0, |failed| failed.exit_code)),
+            _ => fail!("how container {} ended was not seen", record.name),
+        }
+    }
+
+    fn await_next_exit(&self, mut waiting: Waiting) -> Result<u8> {
+        let id = waiting.record.id.clone();
+        let files = Files::new(&self.roots, &id);
+        let mut looks = Looks::new();
+        let mut ran = false;
+        loop {
+            if !files.config().exists() {
+                fail!("container {} was removed before it ended again", waiting.record.name);
+            }
+            match self.glance(&waiting.record)? {
+                Condition::Running(_) if !waiting.record.may_restart() => {
+                    if waiting.monitor.is_none() {
+                        waiting.monitor = protocol::dial(&files.run, false)?;
+                    }
+                    return self.await_end(waiting);
+                }
+                Condition::Running(state) => {
+                    ran = true;
+                    if let Some(process) = state.find()?.living() {
+                        // Interrupted or not: looked at again in the next turn.
+                        let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], None);
+                        continue;
+                    }
+                }
+                Condition::Restarting(last) if ran => return Ok(last.exit_code),
+                Condition::Exited(outcome) if ran || outcome.finished != waiting.finished => {
+                    return Ok(outcome.exit_code);
+                }
+                _ => {}
+            }
+            looks.rest();
+        }
+    }
+
+    fn await_removal(&self, waiting: Waiting) -> Result<u8> {
+        let files = Files::new(&self.roots, &waiting.record.id);
+        let mut code = 0;
+        let mut looks = Looks::new();
+        if let Some(monitor) = &waiting.monitor
+            && let End::Exited(status) = client::await_end(monitor)?
+        {
+            code = status;
+        }
+        while files.dir.exists() {
+            // One that is removed while it is looked at was removed.
+            match self.glance(&waiting.record) {
+                Ok(Condition::Exited(outcome)) => code = outcome.exit_code,
+                Err(error) if files.dir.exists() => return Err(error),
+                _ => {}
+            }
+            looks.rest();
+        }
+        Ok(code)
+    }
+
+    /// Waits until a container's health check has succeeded. With `strict` an unhealthy container
+    /// is an error, for a caller that can't do without it.
+    fn await_health(&self, name: &str, strict: bool) -> Result<()> {
+        let mut looks = Looks::new();
+        loop {
+            let record = self.record(name)?;
+            if record.health_check().is_none() {
+                fail!("container {name} has no health check; make it with --health-cmd");
+            }
+            match self.condition(&record)? {
+                Condition::Running(_) => {
+                    let health = Health::read(&Files::new(&self.roots, &record.id))?;
+                    match health.map(|health| health.status) {
+                        Some(HealthStatus::Healthy) => return Ok(()),
+                        Some(HealthStatus::Unhealthy) if strict => {
+                            fail!("container {name} is unhealthy; `inspect` shows its last probes")
+                        }
+                        _ => {}
+                    }
+                }
+                Condition::Starting | Condition::Restarting(_) => {}
+                Condition::Leftover => return Err(no_such(name)),
+                _ => fail!("container {name} is not running"),
+            }
+            looks.rest();
+        }
+    }
+
+    /// `--depends-on`: waits until each of `names` runs or, with `:healthy`, is healthy.
+    pub(super) fn await_dependencies(&self, names: &[String]) -> Result<()> {
+        for dependency in names {
+            match dependency.strip_suffix(":healthy") {
+                Some(name) => self.await_health(name, true),
+                None => self.running(dependency).map(drop),
+            }
+            .context(|| format!("--depends-on {dependency}"))?;
+        }
+        Ok(())
+    }
+}

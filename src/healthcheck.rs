@@ -1,0 +1,160 @@
+//! A health check as data: the command that says whether a container's program works, and how often
+//! it runs. An image's config states it (`HEALTHCHECK`), flags change it, a container's record keeps
+//! it. Docker's `Healthcheck` (Docker image spec v1.3) has the same fields: spans in nanoseconds,
+//! zero for the default. `container/probes` runs the command.
+
+use std::time::Duration;
+
+use miniserde::{Deserialize, Serialize};
+
+use crate::error::{Result, fail};
+use crate::units::parse_duration_ns;
+
+const DEFAULT_INTERVAL: u64 = 30_000_000_000;
+const DEFAULT_TIMEOUT: u64 = 30_000_000_000;
+const DEFAULT_START_INTERVAL: u64 = 5_000_000_000;
+const DEFAULT_RETRIES: u32 = 3;
+/// The shortest span but for zero (Docker's).
+const MIN_SPAN: i64 = 1_000_000;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healthcheck {
+    /// `CMD` and arguments, `CMD-SHELL` and a line for /bin/sh, or `NONE`; empty: the image's.
+    pub test: Vec<String>,
+    pub interval: u64,
+    pub timeout: u64,
+    pub start_period: u64,
+    pub start_interval: u64,
+    /// Zero is the default.
+    pub retries: u32,
+}
+
+impl Healthcheck {
+    /// What `--no-healthcheck` and `HEALTHCHECK NONE` state.
+    pub fn none() -> Healthcheck {
+        Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
+    }
+
+    /// The command line to run; `None` where there is no check.
+    pub fn args(&self) -> Option<Vec<String>> {
+        match self.test.split_first()? {
+            (kind, args) if kind == "CMD" && !args.is_empty() => Some(args.to_vec()),
+            (kind, [line, ..]) if kind == "CMD-SHELL" => {
+                Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()])
+            }
+            _ => None,
+        }
+    }
+
+    /// This one, with what it leaves open taken from `base`.
+    pub fn over(self, base: Option<&Healthcheck>) -> Healthcheck {
+        let Some(base) = base else { return self };
+        let or = |own: u64, base: u64| if own == 0 { base } else { own };
+        Healthcheck {
+            test: if self.test.is_empty() { base.test.clone() } else { self.test },
+            interval: or(self.interval, base.interval),
+            timeout: or(self.timeout, base.timeout),
+            start_period: or(self.start_period, base.start_period),
+            start_interval: or(self.start_interval, base.start_interval),
+            retries: if self.retries == 0 { base.retries } else { self.retries },
+        }
+    }
+
+    /// Whether there is a command to run.
+    pub fn runs(&self) -> bool {
+        self.args().is_some()
+    }
+
+    pub fn timeout(&self) -> Duration {
+        span(self.timeout, DEFAULT_TIMEOUT)
+    }
+
+    pub fn retries(&self) -> u32 {
+        if self.retries == 0 { DEFAULT_RETRIES } else { self.retries }
+    }
+
+    /// Whether the program is still given time to start, so long after its start.
+    pub fn is_start(&self, age: Duration) -> bool {
+        age < Duration::from_nanos(self.start_period)
+    }
+
+    /// The pause before the next probe of a program of that age. `starting`: none has succeeded yet.
+    pub fn pause(&self, starting: bool, age: Duration) -> Duration {
+        let interval = span(self.interval, DEFAULT_INTERVAL);
+        match starting && self.is_start(age) {
+            true => interval.min(span(self.start_interval, DEFAULT_START_INTERVAL)),
+            false => interval,
+        }
+    }
+}
+
+fn span(given: u64, default: u64) -> Duration {
+    Duration::from_nanos(if given == 0 { default } else { given })
+}
+
+/// A span of a flag or an instruction: a Go duration.
+pub fn parse_span(text: &str) -> Result<u64> {
+    match parse_duration_ns(text) {
+        Some(0) => Ok(0),
+        Some(span) if span >= MIN_SPAN => Ok(span.unsigned_abs()),
+        Some(_) => fail!("{text} is too short; the least is 1ms"),
+        None => fail!("bad duration '{text}': write it like 30s, 1m30s or 500ms"),
+    }
+}
+
+/// A number of failures in a row.
+pub fn parse_retries(text: &str) -> Result<u32> {
+    match text.parse() {
+        Ok(retries) => Ok(retries),
+        Err(_) => fail!("bad number of retries '{text}': write 0 or more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str) -> Healthcheck {
+        let test = vec!["CMD-SHELL".to_owned(), line.to_owned()];
+        Healthcheck { test, ..Default::default() }
+    }
+
+    #[test]
+    fn the_three_forms() {
+        assert_eq!(shell("a b").args().unwrap(), ["/bin/sh", "-c", "a b"]);
+        let test = ["CMD", "/x", "y z"].map(str::to_owned).to_vec();
+        let exec = Healthcheck { test, ..Default::default() };
+        assert_eq!(exec.args().unwrap(), ["/x", "y z"]);
+        assert_eq!(Healthcheck::none().args(), None);
+        assert_eq!(<Healthcheck as Default>::default().args(), None);
+    }
+
+    #[test]
+    fn flags_change_only_what_they_say() {
+        let image = Healthcheck { interval: 5, retries: 7, ..shell("image") };
+        let flags = Healthcheck { interval: 9, ..Default::default() };
+        let both = flags.over(Some(&image));
+        assert_eq!((both.test, both.interval, both.retries), (image.test.clone(), 9, 7));
+        assert_eq!(shell("flag").over(Some(&image)).test[1], "flag");
+    }
+
+    #[test]
+    fn the_start_period_has_an_interval_of_its_own() {
+        let second = Duration::from_secs(1);
+        let check = Healthcheck { start_period: 10_000_000_000, ..shell("x") };
+        assert_eq!(check.pause(true, second), second * 5);
+        assert_eq!(check.pause(true, second * 11), second * 30);
+        assert_eq!(check.pause(false, second), second * 30);
+        let fast = Healthcheck { interval: 1_000_000_000, ..check };
+        assert_eq!(fast.pause(true, second), second);
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(parse_span("1m30s").unwrap(), 90_000_000_000);
+        assert_eq!(parse_span("0").unwrap(), 0);
+        for bad in ["", "5", "-1s", "1us", "s"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+    }
+}
