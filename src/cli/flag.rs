@@ -33,13 +33,15 @@ pub enum Category {
     Limits,
     Isolation,
     Logging,
+    /// Flags of Docker's that change nothing here, or are refused with the reason.
+    Docker,
     /// Spellings of the tutorial engines, kept working.
     Tutorial,
 }
 
 impl Category {
     /// In the order in which the help shows them.
-    pub const ALL: [Category; 9] = [
+    pub const ALL: [Category; 10] = [
         Category::General,
         Category::Process,
         Category::Health,
@@ -48,6 +50,7 @@ impl Category {
         Category::Limits,
         Category::Isolation,
         Category::Logging,
+        Category::Docker,
         Category::Tutorial,
     ];
 
@@ -62,6 +65,7 @@ impl Category {
             Category::Limits => "Limits",
             Category::Isolation => "Isolation",
             Category::Logging => "Logs",
+            Category::Docker => "Docker's, for scripts",
             Category::Tutorial => "Spellings of the tutorial engines",
         }
     }

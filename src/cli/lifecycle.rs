@@ -73,7 +73,8 @@ fn start(call: &Invocation) -> Outcome {
 /// How the terminal is tied, with the default keys if none are given.
 pub fn attach_options(stdin: bool, sig_proxy: bool, keys: Option<Vec<u8>>) -> AttachOptions {
     let default = AttachOptions::default();
-    AttachOptions { stdin, sig_proxy, detach_keys: keys.unwrap_or(default.detach_keys) }
+    let detach_keys = keys.unwrap_or(default.detach_keys);
+    AttachOptions { stdin, sig_proxy, detach_keys, ..AttachOptions::default() }
 }
 
 #[derive(Default)]
@@ -185,15 +186,6 @@ pub static STOP: Command = Command {
     },
 };
 
-static RESTART_FLAGS: &[Flag<StopArgs>] = &[Flag::<StopArgs>::value(
-    "timeout",
-    "SECONDS",
-    "Kill it after so long (default 10, -1 never)",
-    set_timeout,
-)
-.short('t')
-.also(&["--time"])];
-
 pub static RESTART: Command = Command {
     name: "restart",
     group: Group::Run,
@@ -203,13 +195,14 @@ pub static RESTART: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(RESTART_FLAGS),
+    flags: || specs(STOP_FLAGS),
     run: |call| {
-        let (args, names) = call.parse(RESTART_FLAGS)?;
+        let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
+        let signal = args.signal.as_deref();
         call.each_beside(
             &names,
-            |name| engine.ask_to_stop(name, args.timeout, None, StopMark::Restart),
+            |name| engine.ask_to_stop(name, args.timeout, signal, StopMark::Restart),
             |name, stopping| {
                 engine.end_stop(stopping)?;
                 engine.start(name)?;

@@ -37,6 +37,9 @@ pub enum End {
 pub struct Ties<'a> {
     /// Pass our standard input on.
     pub stdin: bool,
+    /// Print what the program writes there.
+    pub stdout: bool,
+    pub stderr: bool,
     pub terminal: bool,
     /// Make the program draw its screen anew: it was drawn for somebody else.
     pub redraw: bool,
@@ -239,6 +242,8 @@ impl Client<'_> {
             result => result.context(|| "hear from the monitor")?,
         };
         let written = match Reply::parse(&buffer[..length]) {
+            Some(Reply::Stdout(_)) if !self.ties.stdout => Ok(()),
+            Some(Reply::Stderr(_)) if !self.ties.stderr => Ok(()),
             Some(Reply::Stdout(data)) => stdio::write_all(stdout(), data),
             Some(Reply::Stderr(data)) => stdio::write_all(stderr(), data),
             Some(Reply::Exited { code }) => return Ok(Some(End::Exited(code))),

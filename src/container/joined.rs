@@ -21,7 +21,8 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     // All are of containers with the same IDs.
     let other = [network, pid, ipc, uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(Namespace::Private);
-    Ok(Namespaces { pid, ipc, uts, network, user })
+    let host_cgroups = record.host_cgroups == Some(true);
+    Ok(Namespaces { pid, ipc, uts, network, user, host_cgroups })
 }
 
 const NETWORK: &str = "network";

@@ -45,7 +45,10 @@ pub struct Record {
     pub env: Vec<String>,
     pub cwd: String,
     pub user: String,
+    /// `--group-add`
+    pub groups: Option<Vec<String>>,
     pub hostname: String,
+    pub domainname: Option<String>,
     pub tty: bool,
     pub interactive: bool,
     pub read_only: bool,
@@ -56,23 +59,28 @@ pub struct Record {
     /// Seconds; -1 is for ever; `None` is the default.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,
+    pub annotations: Option<Vec<(String, String)>>,
     pub rlimits: Vec<Rlimit>,
     pub sysctls: Vec<(String, String)>,
     pub shm_size: u64,
     pub add_hosts: Vec<(String, String)>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
+    pub dns_options: Option<Vec<String>>,
     /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
     pub network: String,
     /// Those it is on, in the order of its interfaces.
     pub networks: Vec<NetworkRecord>,
     /// `private`, `host` or `container:<id>`.
     pub pid: String,
+    /// Or `shareable`, as ours always is, or `none`: without /dev/shm.
     pub ipc: String,
     pub uts: String,
     /// `None`: the host's.
     pub user_namespace: Option<UserNamespaceRecord>,
     pub cgroup_parent: String,
+    /// `--cgroupns host`
+    pub host_cgroups: Option<bool>,
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
     pub devices: Vec<Device>,
@@ -85,6 +93,8 @@ pub struct Record {
     pub log_disabled: bool,
     pub log_max_size: u64,
     pub log_max_file: u32,
+    /// Further `--log-opt`, which change nothing here and are shown by `inspect`.
+    pub log_options: Option<Vec<(String, String)>>,
 }
 
 /// `--userns`, but for `host`.

@@ -158,6 +158,9 @@ impl Engine {
         let joined = network.strip_prefix("container:");
         let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
             (Some(_), true) => fail!("--hostname can't be set with --uts host"),
+            _ if options.domainname.is_some() && options.uts == NamespaceOption::Host => {
+                fail!("--domainname can't be set with --uts host")
+            }
             (Some(_), _) if joined.is_some() => fail!(
                 "--hostname can't be set with --network container:NAME: that container's is used"
             ),
@@ -192,7 +195,9 @@ impl Engine {
             command,
             cwd: working_directory(options, config)?,
             user: options.user.clone().unwrap_or_else(|| config.user.clone()),
+            groups: Some(options.groups.clone()).filter(|groups| !groups.is_empty()),
             hostname,
+            domainname: options.domainname.clone(),
             tty: options.tty,
             interactive: options.interactive,
             read_only: options.read_only,
@@ -207,19 +212,22 @@ impl Engine {
                 .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
             stop_timeout: options.stop_timeout,
             labels,
+            annotations: Some(options.annotations.clone()).filter(|found| !found.is_empty()),
             rlimits: options.rlimits.clone(),
             sysctls: options.sysctls.clone(),
             shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             add_hosts: options.add_hosts.clone(),
             dns: options.dns.clone(),
             dns_search: options.dns_search.clone(),
+            dns_options: Some(options.dns_options.clone()).filter(|found| !found.is_empty()),
             network,
             networks,
             pid: self.namespace(&options.pid)?,
-            ipc: self.namespace(&options.ipc)?,
+            ipc: self.ipc_namespace(&options.ipc)?,
             uts: self.namespace(&options.uts)?,
             user_namespace: None,
             cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
+            host_cgroups: options.host_cgroups.then_some(true),
             resources: options.resources.clone(),
             oom_score_adj: options.oom_score_adj,
             devices: options.devices.clone(),
@@ -230,6 +238,7 @@ impl Engine {
             log_disabled: options.log.disabled,
             log_max_size: options.log.max_size,
             log_max_file: options.log.max_file,
+            log_options: Some(options.log.others.clone()).filter(|found| !found.is_empty()),
         })
     }
 
@@ -239,7 +248,18 @@ impl Engine {
             NamespaceOption::Private => "private".to_owned(),
             NamespaceOption::Host => "host".to_owned(),
             NamespaceOption::Container(name) => format!("container:{}", self.record(name)?.id),
+            NamespaceOption::None => "none".to_owned(),
+            NamespaceOption::Shareable => "shareable".to_owned(),
         })
+    }
+
+    fn ipc_namespace(&self, option: &NamespaceOption) -> Result<String> {
+        if let NamespaceOption::Container(name) = option
+            && self.record(name)?.ipc == "none"
+        {
+            fail!("container {name} was made with --ipc none: its IPC namespace can't be joined");
+        }
+        self.namespace(option)
     }
 
     /// The user's mounts and the image's volumes, outermost first; makes what must be made.
@@ -455,6 +475,9 @@ fn check(options: &CreateOptions) -> Result<()> {
     if let UserNamespaceOption::Given(ids) = &options.userns {
         id_range::check_given(ids)?;
     }
+    for rate in resources.device_rates.iter().flatten() {
+        super::spec::device_numbers(&rate.path)?;
+    }
     for device in &options.devices {
         fs::metadata(raw::path(&device.source))
             .context(|| format!("--device {}", device.source))?;
@@ -485,7 +508,8 @@ fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
         if key.starts_with("net.") && network == "host" {
             fail!("--sysctl {key} would change the host: the container uses its network");
         }
-        if !key.starts_with("net.") && options.ipc != NamespaceOption::Private {
+        let joins = matches!(options.ipc, NamespaceOption::Host | NamespaceOption::Container(_));
+        if !key.starts_with("net.") && joins {
             fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
         }
     }

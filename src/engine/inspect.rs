@@ -6,7 +6,7 @@ use miniserde::json::{Array, Number, Object, Value, to_string};
 
 use super::Engine;
 use super::network_view::port_bindings;
-use super::options::InspectKind;
+use super::options::{InspectKind, RateKind, Resources};
 use crate::container::health::Health;
 use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
@@ -247,10 +247,11 @@ fn host_config(record: &Record) -> Value {
             ("Soft", signed(limit.soft as i64)),
         ])
     });
-    let log_options = [
+    let mut log_options = vec![
         ("max-size".to_owned(), record.log_max_size.to_string()),
         ("max-file".to_owned(), record.log_max_file.to_string()),
     ];
+    log_options.extend(record.log_options.iter().flatten().cloned());
     let tmpfs: Vec<(String, String)> = record
         .mounts
         .iter()
@@ -287,6 +288,10 @@ fn host_config(record: &Record) -> Value {
         ("Tmpfs", map(&tmpfs)),
         ("Dns", strings(&record.dns)),
         ("DnsSearch", strings(&record.dns_search)),
+        ("DnsOptions", strings(record.dns_options.iter().flatten())),
+        ("GroupAdd", strings(record.groups.iter().flatten())),
+        ("Annotations", map(record.annotations.as_deref().unwrap_or_default())),
+        ("CgroupnsMode", text(if record.host_cgroups == Some(true) { "host" } else { "private" })),
         (
             "ExtraHosts",
             strings(record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}"))),
@@ -305,8 +310,19 @@ fn host_config(record: &Record) -> Value {
         ("CpusetCpus", text(resources.cpuset_cpus.as_deref().unwrap_or(""))),
         ("CpusetMems", text(resources.cpuset_mems.as_deref().unwrap_or(""))),
         ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
+        ("MemorySwappiness", resources.memory_swappiness.map_or(Value::Null, number)),
+        ("OomKillDisable", Value::Bool(resources.oom_kill_disable == Some(true))),
+        ("BlkioDeviceReadBps", rates(resources, RateKind::ReadBytes)),
+        ("BlkioDeviceWriteBps", rates(resources, RateKind::WriteBytes)),
+        ("BlkioDeviceReadIOps", rates(resources, RateKind::ReadOperations)),
+        ("BlkioDeviceWriteIOps", rates(resources, RateKind::WriteOperations)),
         ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
     ])
+}
+
+fn rates(resources: &Resources, kind: RateKind) -> Value {
+    let rates = resources.device_rates.iter().flatten().filter(|rate| rate.kind == kind);
+    array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
 /// As `--userns` takes it; empty for `host`, as Docker has it.
@@ -347,6 +363,7 @@ fn config(record: &Record) -> Value {
     let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
     let mut config = object([
         ("Hostname", text(&record.hostname)),
+        ("Domainname", text(record.domainname.as_deref().unwrap_or_default())),
         ("User", text(&record.user)),
         ("Tty", Value::Bool(record.tty)),
         ("OpenStdin", Value::Bool(record.interactive)),

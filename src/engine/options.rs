@@ -12,7 +12,9 @@ pub use crate::network::firewall::Choice as FirewallChoice;
 pub use crate::network::link::Mac;
 pub use crate::network::ports::Publish;
 pub use crate::network::subnet::Subnet;
-pub use crate::runtime::spec::{Device, DeviceKind, DeviceRule, IdMap, Resources, Rlimit};
+pub use crate::runtime::spec::{
+    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, RateKind, Resources, Rlimit,
+};
 
 /// `create` and `run`.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +40,10 @@ pub struct CreateOptions {
     pub mounts: Vec<MountOption>,
     pub workdir: Option<String>,
     pub user: Option<String>,
+    /// `--group-add`
+    pub groups: Vec<String>,
     pub hostname: Option<String>,
+    pub domainname: Option<String>,
     /// One word, as Docker has it; empty clears the image's.
     pub entrypoint: Option<String>,
     pub read_only: bool,
@@ -50,6 +55,7 @@ pub struct CreateOptions {
     /// Seconds; -1 waits for ever.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,
+    pub annotations: Vec<(String, String)>,
     pub cidfile: Option<PathBuf>,
     pub rlimits: Vec<Rlimit>,
     pub sysctls: Vec<(String, String)>,
@@ -59,6 +65,7 @@ pub struct CreateOptions {
     pub add_hosts: Vec<(String, String)>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
     /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.
     pub networks: Vec<String>,
     /// `--ip`, `--ip6`: on the first of the networks.
@@ -79,6 +86,8 @@ pub struct CreateOptions {
     pub uts: NamespaceOption,
     pub userns: UserNamespaceOption,
     pub cgroup_parent: Option<String>,
+    /// `--cgroupns host`
+    pub host_cgroups: bool,
     pub resources: Resources,
     pub oom_score_adj: Option<i32>,
     pub devices: Vec<Device>,
@@ -103,6 +112,10 @@ pub enum NamespaceOption {
     Host,
     /// `container:NAME`
     Container(String),
+    /// `--ipc` alone: a private one without /dev/shm.
+    None,
+    /// `--ipc` alone: a private one that others may join, as they may any of ours.
+    Shareable,
 }
 
 /// `--userns`
@@ -175,11 +188,13 @@ pub struct LogOptions {
     pub max_size: u64,
     /// Files kept, the one in use among them.
     pub max_file: u32,
+    /// Others of Docker's, kept for `inspect`.
+    pub others: Vec<(String, String)>,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        LogOptions { disabled: false, max_size: 10_000_000, max_file: 3 }
+        LogOptions { disabled: false, max_size: 10_000_000, max_file: 3, others: Vec::new() }
     }
 }
 
@@ -187,6 +202,8 @@ impl Default for LogOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOptions {
     pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
     /// Forward the signals that reach us (`--sig-proxy`), when there is no tty.
     pub sig_proxy: bool,
     /// Key sequence that detaches, as bytes.
@@ -196,7 +213,13 @@ pub struct AttachOptions {
 impl Default for AttachOptions {
     fn default() -> Self {
         // ctrl-p ctrl-q
-        AttachOptions { stdin: true, sig_proxy: true, detach_keys: vec![0x10, 0x11] }
+        AttachOptions {
+            stdin: true,
+            stdout: true,
+            stderr: true,
+            sig_proxy: true,
+            detach_keys: vec![0x10, 0x11],
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! From a container's record to the `Spec` that the core understands.
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::{Engine, confine};
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::{joined, tty};
-use crate::error::{Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::network::config::Network;
 use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::nodes_below;
-use crate::runtime::spec::{Cgroup, Device, Mount, MountSource, Process, Root, Spec};
+use crate::runtime::spec::{Cgroup, Device, Mount, MountSource, Process, Resources, Root, Spec};
 use crate::store::{self, Durability};
 
 /// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
@@ -33,6 +34,7 @@ impl Engine {
                 add_hosts: &self.added_hosts(record)?,
                 dns: &record.dns,
                 dns_search: &record.dns_search,
+                dns_options: record.dns_options.as_deref().unwrap_or_default(),
                 host_network: record.network == "host",
                 fallback: &|| self.fallback_servers(record),
             };
@@ -52,15 +54,16 @@ impl Engine {
             mount_point: files.run,
             process: process(record),
             hostname: Some(record.hostname.clone()),
+            domainname: record.domainname.clone(),
             namespaces,
             ids: record.ids(),
             mounts,
             devices: devices(&record.devices)?,
             device_rules: record.device_rules.clone(),
-            shm_size: record.shm_size,
+            shm_size: if record.ipc == "none" { 0 } else { record.shm_size },
             cgroup: Cgroup {
                 parent: record.cgroup_parent.clone(),
-                resources: record.resources.clone(),
+                resources: resources(&record.resources)?,
                 default_pids: Some(DEFAULT_PIDS),
             },
             sysctls: record.sysctls.clone(),
@@ -150,6 +153,25 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The limits, with the present numbers of their devices.
+fn resources(asked: &Resources) -> Result<Resources> {
+    let mut resources = asked.clone();
+    for rate in resources.device_rates.iter_mut().flatten() {
+        rate.numbers = Some(device_numbers(&rate.path)?);
+    }
+    Ok(resources)
+}
+
+/// `MAJOR:MINOR` of a block device.
+pub(super) fn device_numbers(path: &str) -> Result<String> {
+    let found = std::fs::metadata(raw::path(path)).context(|| format!("look at device {path}"))?;
+    if !found.file_type().is_block_device() {
+        fail!("{path} is not a block device; a rate is for a whole disk such as /dev/sda");
+    }
+    let device = found.rdev();
+    Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
+}
+
 /// `--device` of a directory stands for the device nodes that are below it at this start.
 fn devices(asked: &[Device]) -> Result<Vec<Device>> {
     let mut devices = Vec::with_capacity(asked.len());
@@ -181,6 +203,7 @@ pub(super) fn process(record: &Record) -> Process {
         env: record.env.clone(),
         cwd: record.cwd.clone(),
         user: record.user.clone(),
+        groups: record.groups.clone().unwrap_or_default(),
         terminal: record.tty,
         window: if record.tty { tty::size() } else { None },
         capabilities: confine::capabilities(record),

@@ -151,6 +151,8 @@ impl Engine {
     ) -> Result<u8> {
         let ties = client::Ties {
             stdin: attach.stdin && record.interactive,
+            stdout: attach.stdout,
+            stderr: attach.stderr,
             terminal: record.tty,
             redraw: record.tty && program.is_some(),
             sig_proxy: attach.sig_proxy,

@@ -42,6 +42,8 @@ pub struct Names<'a> {
     pub add_hosts: &'a [(String, String)],
     pub dns: &'a [String],
     pub dns_search: &'a [String],
+    /// As resolv.conf(5) has them; in the place of the host's.
+    pub dns_options: &'a [String],
     /// The container uses the host's network: the host's files serve as they are.
     pub host_network: bool,
     /// Gives name servers for a container on a host that names none that it can reach.
@@ -223,7 +225,8 @@ const UPSTREAMS: [&str; 3] = [
 
 fn resolv_conf(names: &Names<'_>) -> Result<String> {
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    if names.host_network && names.dns.is_empty() && names.dns_search.is_empty() {
+    let own = [names.dns, names.dns_search, names.dns_options];
+    if names.host_network && own.iter().all(|own| own.is_empty()) {
         return Ok(host);
     }
     let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
@@ -251,7 +254,7 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
                 names.dns.is_empty() && (names.host_network || is_reachable_nameserver(line))
             }
             "search" | "domain" => names.dns_search.is_empty(),
-            "options" => true,
+            "options" => names.dns_options.is_empty(),
             _ => false,
         };
         if keep {
@@ -261,6 +264,9 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
     }
     if !names.dns_search.is_empty() {
         let _ = writeln!(text, "search {}", names.dns_search.join(" "));
+    }
+    if !names.dns_options.is_empty() {
+        let _ = writeln!(text, "options {}", names.dns_options.join(" "));
     }
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");
@@ -350,6 +356,7 @@ mod tests {
             add_hosts: &[("db".to_owned(), "10.9.9.9".to_owned())],
             dns: &[],
             dns_search: &[],
+            dns_options: &[],
             host_network: false,
             fallback: &|| Ok(Vec::new()),
         });

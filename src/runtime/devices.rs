@@ -9,7 +9,7 @@ use rustix::fs::{
     mknodat, stat, symlinkat,
 };
 
-use super::spec::{Device, IdMap, Spec};
+use super::spec::{Device, IdMap, Namespace, Spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
@@ -46,7 +46,10 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
     }
-    for name in ["pts", "shm", "mqueue"] {
+    // `--ipc none`
+    let without_shm = spec.shm_size == 0 && spec.namespaces.ipc == Namespace::Private;
+    for name in ["pts", "shm", "mqueue"].into_iter().filter(|name| !(without_shm && *name == "shm"))
+    {
         mkdirat(dev, name, Mode::from_raw_mode(0o755))
             .context(|| format!("make directory /dev/{name}"))?;
     }

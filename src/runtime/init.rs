@@ -75,6 +75,12 @@ fn run(
         rustix::system::sethostname(name.as_bytes())
             .context(|| format!("set the host name to '{name}'"))?;
     }
+    if spec.namespaces.uts == Namespace::Private
+        && let Some(name) = &spec.domainname
+    {
+        rustix::system::setdomainname(name.as_bytes())
+            .context(|| format!("set the domain name to '{name}'"))?;
+    }
 
     // 5. The parent has made our cgroups by now; they become the root of our cgroup view.
     if user_namespace.is_some() {
@@ -82,10 +88,12 @@ fn run(
     }
     report::await_go(parent.as_fd())?;
     cgroup.enter()?;
-    match sys::exec::unshare(UnshareFlags::NEWCGROUP) {
-        // A kernel without cgroups has no view of them to hide.
-        Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
-        result => result.context(|| "unshare the cgroup namespace")?,
+    if !spec.namespaces.host_cgroups {
+        match sys::exec::unshare(UnshareFlags::NEWCGROUP) {
+            // A kernel without cgroups has no view of them to hide.
+            Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
+            result => result.context(|| "unshare the cgroup namespace")?,
+        }
     }
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 

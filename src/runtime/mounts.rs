@@ -158,6 +158,8 @@ fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
         [("mode", "0620"), ("ptmxmode", "0666"), ("gid", gid.as_str()), ("max", MAX_TERMINALS)];
     mount_kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
     match spec.namespaces.ipc {
+        // `--ipc none`
+        Namespace::Private if spec.shm_size == 0 => {}
         Namespace::Private => {
             let size = spec.shm_size.to_string();
             let options = [("mode", "1777"), ("size", size.as_str())];

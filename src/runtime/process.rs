@@ -143,7 +143,7 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
         user_namespace::become_builder(ids)?;
     }
     capabilities::lower_effective(process.capabilities)?;
-    let user = user::look_up(root, &process.user);
+    let user = user::look_up(root, &process.user, &process.groups);
     match entry.user_namespace {
         // Becoming UID 0 again puts all that is permitted into effect (capabilities(7)).
         Some(_) => user_namespace::become_host()?,

@@ -21,6 +21,8 @@ pub struct Spec {
     pub mount_point: PathBuf,
     pub process: Process,
     pub hostname: Option<String>,
+    /// The NIS domain (setdomainname(2)).
+    pub domainname: Option<String>,
     pub namespaces: Namespaces,
     /// The IDs of its user namespace; `None`: it is in the host's.
     pub ids: Option<IdMap>,
@@ -30,7 +32,7 @@ pub struct Spec {
     pub devices: Vec<Device>,
     /// Allowed beside them, whether or not there is a node.
     pub device_rules: Vec<DeviceRule>,
-    /// Size of /dev/shm in bytes.
+    /// Size of /dev/shm in bytes; 0: there is none.
     pub shm_size: u64,
     pub cgroup: Cgroup,
     pub sysctls: Vec<(String, String)>,
@@ -60,6 +62,8 @@ pub struct Process {
     pub cwd: String,
     /// `user[:group]`, names or numbers, looked up inside the container; empty is root.
     pub user: String,
+    /// Further groups, names or numbers, looked up inside the container.
+    pub groups: Vec<String>,
     pub terminal: bool,
     /// Rows and columns of the terminal at first.
     pub window: Option<(u16, u16)>,
@@ -80,6 +84,8 @@ pub struct Namespaces {
     pub network: Namespace,
     /// With `Spec::ids`: a new one, or that of a process, which has those IDs.
     pub user: Namespace,
+    /// The container sees the host's cgroups, not only its own.
+    pub host_cgroups: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,4 +190,27 @@ pub struct Resources {
     pub pids: Option<i64>,
     /// 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// 0 to 100.
+    pub memory_swappiness: Option<u64>,
+    pub oom_kill_disable: Option<bool>,
+    pub device_rates: Option<Vec<DeviceRate>>,
+}
+
+/// How much a container may read from or write to a device each second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRate {
+    /// On the host.
+    pub path: String,
+    /// `MAJOR:MINOR`, found at each start.
+    pub numbers: Option<String>,
+    pub kind: RateKind,
+    pub rate: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RateKind {
+    ReadBytes,
+    WriteBytes,
+    ReadOperations,
+    WriteOperations,
 }

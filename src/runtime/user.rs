@@ -34,8 +34,8 @@ pub struct User {
     pub home: String,
 }
 
-/// Looks up `user[:group]` (names or numbers; empty is root) below `root`.
-pub fn look_up(root: BorrowedFd<'_>, text: &str) -> Result<User> {
+/// Looks up `user[:group]` (names or numbers; empty is root) below `root`, and the groups `further`.
+pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<User> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),
         None => (text, None),
@@ -69,6 +69,12 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str) -> Result<User> {
     // As Docker does: a group given by `-u` stands alone.
     if let (Some(user_name), None) = (user_name, group) {
         add_memberships(root, user_name, &mut groups)?;
+    }
+    for group in further {
+        let gid = group_id(root, group)?;
+        if !groups.contains(&gid) {
+            groups.push(gid);
+        }
     }
     let home = if home.is_empty() { "/".to_owned() } else { home.to_owned() };
     Ok(User { uid, gid, groups, home })
@@ -209,7 +215,7 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/var/www:\n1000:x:7:8::/odd:\n",
             "root:x:0:\nweb:x:33:\nlog:x:44:web,x\nadm:x:4:web\n",
         );
-        let user = |text| look_up(fd.as_fd(), text);
+        let user = |text| look_up(fd.as_fd(), text, &[]);
         let web = user("web").unwrap();
         assert_eq!((web.uid, web.gid, web.home.as_str()), (33, 33, "/var/www"));
         assert_eq!(web.groups, [33, 44, 4]);
@@ -234,7 +240,7 @@ mod tests {
     fn a_giant_line_is_passed_over() {
         let giant = "x".repeat(MAX_LINE * 3) + "\nweb:x:33:33::/:\n";
         let (dir, fd) = root("giant", &giant, "");
-        assert_eq!(look_up(fd.as_fd(), "web").unwrap().uid, 33);
+        assert_eq!(look_up(fd.as_fd(), "web", &[]).unwrap().uid, 33);
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

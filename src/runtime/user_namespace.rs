@@ -94,6 +94,7 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
 pub fn shortcoming(directory: &Path) -> Option<String> {
     let try_out = || -> Result<()> {
         let namespaces = Namespaces {
+            host_cgroups: false,
             pid: Namespace::Host,
             ipc: Namespace::Host,
             uts: Namespace::Host,

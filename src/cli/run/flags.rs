@@ -3,20 +3,21 @@
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
-use crate::cli::value::env::{parse_env, read_env_file};
+use crate::cli::value::env::{parse_env, read_env_file, read_label_file};
 use crate::cli::value::limit::{
-    parse_cgroup_parent, parse_device, parse_device_rule, parse_number, parse_sysctl, parse_ulimit,
-    set_log_option,
+    parse_cgroup_parent, parse_device, parse_device_rate, parse_device_rule, parse_number,
+    parse_sysctl, parse_ulimit, set_log_option,
 };
 use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
 use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, check_signal, parse_detach_keys, parse_namespace, parse_userns, parse_workdir,
+    check_network, check_signal, parse_detach_keys, parse_ipc, parse_namespace, parse_userns,
+    parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
-use crate::engine::options::{OnFailure, RestartPolicy};
+use crate::engine::options::{OnFailure, RateKind, RestartPolicy};
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
 use crate::network::link::parse_mac;
@@ -49,6 +50,17 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Process),
     // General.
+    F::value("attach", "STREAM", "Attach to STDIN, STDOUT or STDERR alone", |a, v| {
+        match v.to_ascii_lowercase().as_str() {
+            "stdin" => a.attach.stdin = true,
+            "stdout" => a.attach.stdout = true,
+            "stderr" => a.attach.stderr = true,
+            _ => fail!("bad stream '{v}': write STDIN, STDOUT or STDERR"),
+        }
+        Ok(())
+    })
+    .short('a')
+    .under(Category::Process),
     F::setting("name", "NAME", "Call the container so", |a, v| {
         check_container_name(v)?;
         a.options.name = Some(v.to_owned());
@@ -76,6 +88,14 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .short('l'),
+    F::value("label-file", "FILE", "Attach the labels of FILE, one a line", |a, v| {
+        a.options.labels.extend(read_label_file(v)?);
+        Ok(())
+    }),
+    F::value("annotation", "KEY=VALUE", "Add an annotation, which `inspect` shows", |a, v| {
+        a.options.annotations.push(parse_label(v)?);
+        Ok(())
+    }),
     F::switch("quiet", "Say nothing of an image being fetched or unpacked", |a, on| {
         a.quiet = on;
     })
@@ -125,6 +145,14 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .short('u')
+    .under(Category::Process),
+    F::value("group-add", "GROUP", "Add a group to join, by name or number", |a, v| {
+        if v.is_empty() {
+            fail!("the group's name is empty");
+        }
+        a.options.groups.push(v.to_owned());
+        Ok(())
+    })
     .under(Category::Process),
     F::value("entrypoint", "PROGRAM", "Run PROGRAM instead of the image's", |a, v| {
         a.options.entrypoint = Some(v.to_owned());
@@ -326,6 +354,12 @@ pub static FLAGS: &[F] = &[
     })
     .short('h')
     .under(Category::Network),
+    F::setting("domainname", "NAME", "Set the NIS domain name", |a, v| {
+        check_hostname(v)?;
+        a.options.domainname = Some(v.to_owned());
+        Ok(())
+    })
+    .under(Category::Network),
     F::value("add-host", "NAME:IP", "Add a line to /etc/hosts", |a, v| {
         a.options.add_hosts.push(parse_host(v)?);
         Ok(())
@@ -345,12 +379,23 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
+    F::value("dns-option", "OPTION", "Set an option of resolv.conf (ndots:2)", |a, v| {
+        let plain = |byte: u8| byte.is_ascii_graphic();
+        if v.is_empty() || !v.bytes().all(plain) {
+            fail!("bad option '{v}': write it as resolv.conf has it, such as ndots:2");
+        }
+        a.options.dns_options.push(v.to_owned());
+        Ok(())
+    })
+    .also(&["--dns-opt"])
+    .under(Category::Network),
     // Limits.
     F::value("memory", "SIZE", "Most memory (512m, 1.5g)", |a, v| {
         a.options.resources.memory = unless_zero(ByteSize::parse(v)?.0);
         Ok(())
     })
     .short('m')
+    .also(&["--m"])
     .under(Category::Limits),
     F::value("memory-swap", "SIZE", "Most memory and swap together; -1 is no limit", |a, v| {
         a.options.resources.memory_swap = match v {
@@ -363,6 +408,18 @@ pub static FLAGS: &[F] = &[
     F::value("memory-reservation", "SIZE", "Memory to shrink to when the host runs low", |a, v| {
         a.options.resources.memory_reservation = unless_zero(ByteSize::parse(v)?.0);
         Ok(())
+    })
+    .under(Category::Limits),
+    F::value("memory-swappiness", "NUMBER", "Tune swappiness, 0 to 100 (default -1)", |a, v| {
+        a.options.resources.memory_swappiness = match v {
+            "-1" => None,
+            _ => Some(parse_number(v, 0, 100)?),
+        };
+        Ok(())
+    })
+    .under(Category::Limits),
+    F::switch("oom-kill-disable", "Disable the OOM killer (cgroup v1)", |a, on| {
+        a.options.resources.oom_kill_disable = on.then_some(true);
     })
     .under(Category::Limits),
     F::value("cpus", "NUMBER", "Most CPU time, in CPUs (1.5)", |a, v| {
@@ -413,7 +470,7 @@ pub static FLAGS: &[F] = &[
     F::value(
         "pids-limit",
         "NUMBER",
-        "Most processes and threads (default 2048); -1 is no limit",
+        "Most processes and threads (default 2048); -1: no limit",
         |a, v| {
             a.options.resources.pids = match v {
                 "0" | "-1" => Some(-1),
@@ -432,6 +489,34 @@ pub static FLAGS: &[F] = &[
         };
         Ok(())
     })
+    .under(Category::Limits),
+    F::value(
+        "device-read-bps",
+        "DEV:RATE",
+        "Limit reads from a device, in bytes a second",
+        |a, v| add_rate(a, v, RateKind::ReadBytes),
+    )
+    .under(Category::Limits),
+    F::value(
+        "device-write-bps",
+        "DEV:RATE",
+        "Limit writes to a device, in bytes a second",
+        |a, v| add_rate(a, v, RateKind::WriteBytes),
+    )
+    .under(Category::Limits),
+    F::value(
+        "device-read-iops",
+        "DEV:RATE",
+        "Limit reads from a device, in operations a second",
+        |a, v| add_rate(a, v, RateKind::ReadOperations),
+    )
+    .under(Category::Limits),
+    F::value(
+        "device-write-iops",
+        "DEV:RATE",
+        "Limit writes to a device, in operations a second",
+        |a, v| add_rate(a, v, RateKind::WriteOperations),
+    )
     .under(Category::Limits),
     F::value("oom-score-adj", "NUMBER", "Who is killed first, -1000 to 1000", |a, v| {
         a.options.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
@@ -456,9 +541,17 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Isolation),
-    F::setting("ipc", "NAMESPACE", "host or container:NAME", |a, v| {
-        // Ours can always be shared.
-        a.options.ipc = parse_namespace(if v == "shareable" { "private" } else { v })?;
+    F::setting("ipc", "NAMESPACE", "none, shareable, private, host or container:NAME", |a, v| {
+        a.options.ipc = parse_ipc(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::setting("cgroupns", "NAMESPACE", "private (default) or host", |a, v| {
+        a.options.host_cgroups = match v {
+            "private" => false,
+            "host" => true,
+            _ => fail!("bad cgroup namespace '{v}': write private or host"),
+        };
         Ok(())
     })
     .under(Category::Isolation),
@@ -512,10 +605,41 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Logging),
-    F::value("log-opt", "KEY=VALUE", "max-size=10m, max-file=3", |a, v| {
+    F::value("log-opt", "KEY=VALUE", "max-size=10m, max-file=3 and more", |a, v| {
         set_log_option(&mut a.options.log, v)
     })
     .under(Category::Logging),
+    // Docker's flags that have one meaning here, or none.
+    F::setting("runtime", "NAME", "mydocker or runc: both are ours", |_, v| match v {
+        "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        _ => fail!("mydocker is its own runtime and starts no other such as '{v}'"),
+    })
+    .under(Category::Docker),
+    F::setting("isolation", "NAME", "default is all that Linux has", |_, v| match v {
+        "default" => Ok(()),
+        _ => fail!("isolation '{v}' is of Windows; write default"),
+    })
+    .under(Category::Docker),
+    F::setting("volume-driver", "NAME", "local is all that there is", |_, v| match v {
+        "local" => Ok(()),
+        _ => fail!("there is no volume driver '{v}': mydocker has no plugins; write local"),
+    })
+    .under(Category::Docker),
+    F::setting("gpus", "GPUS", "Refused: give devices by --device", |_, _| {
+        fail!(
+            "GPUs need a vendor's hook in the runtime, which mydocker does not run; give their \
+             nodes by --device and their libraries by -v"
+        )
+    })
+    .under(Category::Docker),
+    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, _| {
+        fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
+    })
+    .under(Category::Docker),
+    F::switch("use-api-socket", "Refused: there is no daemon's socket", |a, on| {
+        a.wants_api_socket = on;
+    })
+    .under(Category::Docker),
     // Spellings of the tutorial engines with a meaning of their own.
     F::value("mem", "MEGABYTES", "As --memory, a bare number in megabytes", |a, v| {
         a.options.resources.memory = unless_zero(ByteSize::parse_megabytes(v)?.0);
@@ -543,6 +667,12 @@ pub static FLAGS: &[F] = &[
     .also(&["--ti"])
     .under(Category::Tutorial),
 ];
+
+fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
+    let rate = parse_device_rate(text, kind)?;
+    args.options.resources.device_rates.get_or_insert_default().push(rate);
+    Ok(())
+}
 
 /// Docker's zero: no limit.
 fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::value::mount::check_distinct;
 use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
-use crate::engine::options::CreateOptions;
+use crate::engine::options::{AttachOptions, CreateOptions};
 use crate::engine::registry::{Here, PullRequest};
 use crate::error::{Result, fail};
 
@@ -41,6 +41,16 @@ pub struct RunArgs {
     detach: bool,
     no_sig_proxy: bool,
     detach_keys: Option<Vec<u8>>,
+    attach: Attached,
+    wants_api_socket: bool,
+}
+
+/// `-a`: the streams to attach to; none is all of them.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Attached {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
 }
 
 static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(RUN_ONLY).1;
@@ -78,7 +88,10 @@ pub static CREATE: Command = Command {
 
 fn run(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(FLAGS)?;
-    let (detach, no_sig_proxy) = (args.detach, args.no_sig_proxy);
+    let (detach, no_sig_proxy, attached) = (args.detach, args.no_sig_proxy, args.attach);
+    if detach && attached != Attached::default() {
+        return call.refuse("-a and -d contradict each other");
+    }
     let keys = args.detach_keys.clone();
     let (pull, platform) = (args.pull, args.platform.clone());
     let has_variables = !args.env.is_empty();
@@ -98,7 +111,14 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&id)?;
         return Ok(0);
     }
-    let attach = attach_options(options.interactive, !no_sig_proxy, keys);
+    let attach = match attached == Attached::default() {
+        true => attach_options(options.interactive, !no_sig_proxy, keys),
+        false => AttachOptions {
+            stdout: attached.stdout,
+            stderr: attached.stderr,
+            ..attach_options(options.interactive && attached.stdin, !no_sig_proxy, keys)
+        },
+    };
     Ok(engine.run_attached(&options, &attach)?)
 }
 
@@ -166,6 +186,9 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
     options.env.extend(args.env);
     options.quiet = args.quiet;
     check_distinct(&options.mounts)?;
+    if args.wants_api_socket {
+        fail!("--use-api-socket: mydocker has no daemon, so there is no socket to hand in");
+    }
     let health = &options.health;
     if health.disabled && (health.check != Default::default() || health.on_failure.acts()) {
         fail!("--no-healthcheck can't go with other --health flags");

@@ -6,11 +6,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use super::name::parse_label;
 use crate::error::{Context, Result, fail};
 use crate::raw;
 
-/// The longest env file that is read.
-const MAX_ENV_FILE: u64 = 1 << 20;
+/// The longest file of variables or labels that is read.
+const MAX_FILE: u64 = 1 << 20;
 
 /// `NAME=value`; a `NAME` alone takes the caller's value. If there is none it stays a name alone,
 /// which removes the image's variable.
@@ -34,15 +35,33 @@ pub fn parse_env(text: &str) -> Result<String> {
 
 /// All variables of an env file.
 pub fn read_env_file(path: &str) -> Result<Vec<String>> {
+    parse_env_file(path, &read_bounded("env file", path)?)
+}
+
+fn read_bounded(what: &str, path: &str) -> Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(raw::path(path))
-        .and_then(|file| file.take(MAX_ENV_FILE + 1).read_to_end(&mut bytes))
-        .context(|| format!("read env file {path}"))?;
-    if bytes.len() as u64 > MAX_ENV_FILE {
-        fail!("env file {path} is larger than {MAX_ENV_FILE} bytes");
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .context(|| format!("read {what} {path}"))?;
+    if bytes.len() as u64 > MAX_FILE {
+        fail!("{what} {path} is larger than {MAX_FILE} bytes");
     }
-    parse_env_file(path, &bytes)
+    Ok(bytes)
+}
+
+/// `--label-file`: one label a line; blank lines and lines beginning with `#` are skipped.
+pub fn read_label_file(path: &str) -> Result<Vec<(String, String)>> {
+    let bytes = read_bounded("label file", path)?;
+    let mut labels = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        let line = raw::encode(line);
+        let line = line.strip_suffix('\r').unwrap_or(&line).trim_start();
+        if !line.is_empty() && !line.starts_with('#') {
+            labels.push(parse_label(line).context(|| format!("{path}:{}", index + 1))?);
+        }
+    }
+    Ok(labels)
 }
 
 fn parse_env_file(path: &str, bytes: &[u8]) -> Result<Vec<String>> {

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::engine::options::{Device, DeviceKind, DeviceRule, LogOptions, Rlimit};
+use crate::engine::options::{
+    Device, DeviceKind, DeviceRate, DeviceRule, LogOptions, RateKind, Rlimit,
+};
 use crate::error::{Context, Error, Result, fail};
 use crate::units::ByteSize;
 
@@ -121,6 +123,9 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
 
 /// `SRC[:DST][:ACCESS]`, ACCESS some of `rwm`.
 pub fn parse_device(text: &str) -> Result<Device> {
+    if !text.starts_with('/') && text.contains('=') {
+        fail!("'{text}' names a device by CDI, which mydocker does not do; give its node in /dev");
+    }
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, access) = match parts[..] {
         [source] => (source, source, "rwm"),
@@ -140,10 +145,32 @@ pub fn parse_device(text: &str) -> Result<Device> {
     Ok(Device { source: super::mount::clean(source), target, access: access.to_owned() })
 }
 
+/// `PATH:RATE`, the rate in bytes or in operations a second.
+pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
+    let Some((path, rate)) = text.rsplit_once(':') else {
+        fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
+    };
+    if !path.starts_with("/dev/") {
+        fail!("bad rate '{text}': the device lies in /dev, as in /dev/sda:1mb");
+    }
+    let rate = match kind {
+        RateKind::ReadBytes | RateKind::WriteBytes => ByteSize::parse(rate)?.0,
+        RateKind::ReadOperations | RateKind::WriteOperations => {
+            parse_number(rate, 0, u32::MAX)?.into()
+        }
+    };
+    // To the kernel, 0 takes the limit away.
+    if rate == 0 {
+        fail!("bad rate '{text}': it must be above 0");
+    }
+    Ok(DeviceRate { path: super::mount::clean(path), numbers: None, kind, rate })
+}
+
 /// Most rotated files that are kept.
 const MAX_LOG_FILES: u32 = 1000;
 
-/// `max-size=10m` or `max-file=3`.
+/// `max-size=10m` or `max-file=3`. Docker's other options are checked and kept: the log is written
+/// without holding the program up in either mode, its files stay as they are.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     match text.split_once('=') {
         Some(("max-size", "-1")) => log.max_size = u64::MAX,
@@ -154,7 +181,21 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
         Some(("max-file", count)) => {
             log.max_file = parse_number(count, 1, MAX_LOG_FILES).context(|| "max-file")?;
         }
-        Some((key, _)) => fail!("unknown log option '{key}'; known: max-size max-file"),
+        Some((key, value)) => {
+            match (key, value) {
+                ("mode", "blocking" | "non-blocking") | ("compress", "true" | "false") => {}
+                ("mode", _) => fail!("mode should be blocking or non-blocking, not '{value}'"),
+                ("compress", _) => fail!("compress should be true or false, not '{value}'"),
+                ("max-buffer-size", size) => drop(ByteSize::parse(size).context(|| key)?),
+                ("tag" | "labels" | "labels-regex" | "env" | "env-regex", _) => {}
+                _ => fail!(
+                    "unknown log option '{key}'; known: max-size max-file mode max-buffer-size \
+                     compress tag labels labels-regex env env-regex"
+                ),
+            }
+            log.others.retain(|(known, _)| known != key);
+            log.others.push((key.to_owned(), value.to_owned()));
+        }
         None => fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m"),
     }
     Ok(())
@@ -272,7 +313,8 @@ mod tests {
         set_log_option(&mut log, "max-size=1m").unwrap();
         set_log_option(&mut log, "max-file=5").unwrap();
         assert_eq!((log.max_size, log.max_file), (1 << 20, 5));
-        for bad in ["max-size", "max-size=x", "max-size=0", "max-file=0", "max-file=-1", "tag=x"] {
+        for bad in ["max-size", "max-size=x", "max-size=0", "max-file=0", "max-file=-1", "speed=1"]
+        {
             assert!(set_log_option(&mut log, bad).is_err(), "{bad}");
         }
     }

@@ -30,6 +30,19 @@ pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
     }
 }
 
+/// `--ipc`: as `parse_namespace`, or `none` or `shareable`.
+pub fn parse_ipc(text: &str) -> Result<NamespaceOption> {
+    match text {
+        "none" => Ok(NamespaceOption::None),
+        "shareable" => Ok(NamespaceOption::Shareable),
+        "" | "private" | "host" => parse_namespace(text),
+        _ if text.starts_with("container:") => parse_namespace(text),
+        _ => {
+            fail!("bad namespace '{text}': write none, shareable, private, host or container:NAME")
+        }
+    }
+}
+
 /// `none`, `host`, `container:NAME` or a network's name.
 pub fn check_network(text: &str) -> Result<()> {
     let name = match text.split_once(':') {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Setting;
 use super::layout::Hierarchy;
 use crate::error::{Context, Result};
-use crate::runtime::spec::Cgroup;
+use crate::runtime::spec::{Cgroup, RateKind};
 
 /// One line for each limit: controller, file, value, and the flag that asked for it.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
@@ -39,6 +39,24 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     }
     if let Some(weight) = resources.blkio_weight {
         set("blkio", "blkio.bfq.weight", weight.to_string(), "--blkio-weight");
+    }
+    if let Some(swappiness) = resources.memory_swappiness {
+        set("memory", "memory.swappiness", swappiness.to_string(), "--memory-swappiness");
+    }
+    if resources.oom_kill_disable == Some(true) {
+        set("memory", "memory.oom_control", "1".to_owned(), "--oom-kill-disable");
+    }
+    for rate in resources.device_rates.iter().flatten() {
+        let (file, flag) = match rate.kind {
+            RateKind::ReadBytes => ("blkio.throttle.read_bps_device", "--device-read-bps"),
+            RateKind::WriteBytes => ("blkio.throttle.write_bps_device", "--device-write-bps"),
+            RateKind::ReadOperations => ("blkio.throttle.read_iops_device", "--device-read-iops"),
+            RateKind::WriteOperations => {
+                ("blkio.throttle.write_iops_device", "--device-write-iops")
+            }
+        };
+        let numbers = rate.numbers.as_deref().unwrap_or_default();
+        set("blkio", file, format!("{numbers} {}", rate.rate), flag);
     }
     // After the memory limit, which it must not be below; a kernel without swap accounting has no
     // such file, which only matters if the user asked.

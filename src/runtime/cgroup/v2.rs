@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::Setting;
 use crate::error::{Context, Error, Result};
-use crate::runtime::spec::Cgroup;
+use crate::runtime::spec::{Cgroup, RateKind};
 
 /// One line for each limit: controller, file, value, and the flag that asked for it.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
@@ -39,6 +39,23 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     }
     if let Some(weight) = resources.blkio_weight {
         set("io", "io.weight", weight_of_blkio(weight).to_string(), "--blkio-weight");
+    }
+    // v2 has neither: refused when the file is not found.
+    if let Some(swappiness) = resources.memory_swappiness {
+        set("memory", "memory.swappiness", swappiness.to_string(), "--memory-swappiness");
+    }
+    if resources.oom_kill_disable == Some(true) {
+        set("memory", "memory.oom_control", "1".to_owned(), "--oom-kill-disable");
+    }
+    for rate in resources.device_rates.iter().flatten() {
+        let (key, flag) = match rate.kind {
+            RateKind::ReadBytes => ("rbps", "--device-read-bps"),
+            RateKind::WriteBytes => ("wbps", "--device-write-bps"),
+            RateKind::ReadOperations => ("riops", "--device-read-iops"),
+            RateKind::WriteOperations => ("wiops", "--device-write-iops"),
+        };
+        let numbers = rate.numbers.as_deref().unwrap_or_default();
+        set("io", "io.max", format!("{numbers} {key}={}", rate.rate), flag);
     }
     // v1 counts memory and swap together, v2 swap alone.
     if let (Some(total), Some(memory)) = (super::memory_and_swap(resources), resources.memory) {

@@ -1,0 +1,205 @@
+//! Docker's flags of `run` and `create`, each by its effect inside the container.
+
+mod support;
+
+use support::{Host, eventually};
+
+/// `run --rm --network none FLAGS bb sh -c SCRIPT`
+fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
+    let run = ["run", "--rm", "--network", "none"];
+    host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat())
+}
+
+/// A container `c` that runs until it is removed.
+fn running(host: &Host, flags: &[&str]) {
+    let run = ["run", "-d", "--name", "c", "--network", "none"];
+    host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
+}
+
+#[test]
+fn further_groups_by_name_and_number() {
+    let host = Host::with_busybox();
+    shell(&host, &["--group-add", "audio", "--group-add", "777"], "id -G").stdout("0 29 777\n");
+    let of_app = ["--user", "app", "--group-add", "777", "--group-add", "1234"];
+    shell(&host, &of_app, "id -G").stdout("1234 29 50 777\n");
+    shell(&host, &["--group-add", "nobodys"], "true").exits(125).stderr_has("no group 'nobodys'");
+    running(&host, &["--group-add", "777"]);
+    host.mydocker(["exec", "c", "id", "-G"]).stdout("0 777\n");
+    assert_eq!(host.inspect("c", "{{json .HostConfig.GroupAdd}}"), "[\"777\"]");
+}
+
+#[test]
+fn options_of_the_resolver() {
+    let host = Host::with_busybox();
+    let flags = ["--dns-option", "ndots:2", "--dns-opt", "rotate", "--dns", "192.0.2.1"];
+    let text = shell(&host, &flags, "grep -v ^search /etc/resolv.conf").text();
+    assert_eq!(text, "options ndots:2 rotate\nnameserver 192.0.2.1");
+    assert!(!host.succeeds(["run", "--rm", "--dns-option", "a b", "bb", "true"]));
+}
+
+#[test]
+fn a_domain_of_its_own() {
+    let host = Host::with_busybox();
+    let read = "cat /proc/sys/kernel/domainname; hostname";
+    shell(&host, &["--domainname", "example.org", "-h", "web"], read).stdout("example.org\nweb\n");
+    let before = std::fs::read_to_string("/proc/sys/kernel/domainname").unwrap();
+    running(&host, &["--domainname", "example.org"]);
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/domainname").unwrap(), before);
+    assert_eq!(host.inspect("c", "{{.Config.Domainname}}"), "example.org");
+    let clash = ["--domainname", "x", "--uts", "host"];
+    shell(&host, &clash, "true").refused("--domainname can't be set");
+}
+
+#[test]
+fn the_hosts_cgroups_are_seen_on_request_alone() {
+    let host = Host::with_busybox();
+    let own = "cat /proc/self/cgroup | cut -d: -f3 | sort -u";
+    shell(&host, &[], own).stdout("/\n");
+    shell(&host, &["--cgroupns", "private"], own).stdout("/\n");
+    running(&host, &["--cgroupns", "host"]);
+    let id = host.inspect("c", "{{.Id}}");
+    host.mydocker(["exec", "c", "cat", "/proc/1/cgroup"]).stdout_has(&id);
+    assert_eq!(host.inspect("c", "{{.HostConfig.CgroupnsMode}}"), "host");
+    let ns = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/cgroup")).unwrap();
+    assert_eq!(ns(&host.pid("c").to_string()), ns("self"));
+}
+
+#[test]
+fn an_ipc_namespace_without_shared_memory() {
+    let host = Host::with_busybox();
+    let look = "test -e /dev/shm && echo shm; readlink /proc/self/ns/ipc";
+    let text = shell(&host, &["--ipc", "none"], look).text();
+    assert!(!text.contains("shm") && text.starts_with("ipc:"), "{text}");
+    let ours = std::fs::read_link("/proc/self/ns/ipc").unwrap();
+    assert_ne!(text, ours.to_str().unwrap());
+    for mode in ["private", "shareable", ""] {
+        shell(&host, &["--ipc", mode], look).stdout_has("shm\n");
+    }
+    running(&host, &["--ipc", "none"]);
+    shell(&host, &["--ipc", "container:c"], "true").refused("IPC namespace can't be joined");
+    assert_eq!(host.inspect("c", "{{.HostConfig.IpcMode}}"), "none");
+}
+
+#[test]
+fn labels_of_a_file_and_annotations() {
+    let host = Host::with_busybox();
+    let file = host.file("labels", "# mine\na=1\n\n  b\nc=x=y\n");
+    let file = file.to_str().unwrap();
+    running(&host, &["--label-file", file, "--label", "a=2", "--annotation", "k=v"]);
+    assert_eq!(host.inspect("c", "{{json .Config.Labels}}"), r#"{"a":"2","b":"","c":"x=y"}"#);
+    assert_eq!(host.inspect("c", "{{json .HostConfig.Annotations}}"), r#"{"k":"v"}"#);
+    let missing = ["--label-file", "/no/such/file"];
+    shell(&host, &missing, "true").refused("label file /no/such/file");
+}
+
+#[test]
+fn swappiness_the_oom_killer_and_rates_of_devices() {
+    let host = Host::with_busybox();
+    if !std::path::Path::new("/sys/fs/cgroup/memory/memory.oom_control").exists() {
+        skip!("the memory controller is not on cgroup v1");
+    }
+    let read = "cat /sys/fs/cgroup/memory/memory.swappiness; \
+                grep disable /sys/fs/cgroup/memory/memory.oom_control";
+    shell(&host, &["--memory-swappiness", "7", "--oom-kill-disable", "-m", "64m"], read)
+        .stdout("7\noom_kill_disable 1\n");
+    for bad in ["101", "-2", "x"] {
+        shell(&host, &["--memory-swappiness", bad], "true").refused("bad number");
+    }
+    let disks = std::fs::read_dir("/sys/block").unwrap().flatten();
+    let disk = disks
+        .map(|disk| disk.file_name().into_string().unwrap())
+        .find(|name| std::path::Path::new("/dev").join(name).exists() && !name.starts_with("loop"));
+    let Some(disk) = disk else { skip!("this host has no disk") };
+    let numbers = std::fs::read_to_string(format!("/sys/block/{disk}/dev")).unwrap();
+    let flags =
+        [("read-bps", "1mb"), ("write-bps", "2mb"), ("read-iops", "30"), ("write-iops", "40")];
+    let flags = flags.map(|(flag, rate)| format!("--device-{flag}=/dev/{disk}:{rate}"));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let files = ["read_bps", "write_bps", "read_iops", "write_iops"];
+    let files = files.map(|file| format!("/sys/fs/cgroup/blkio/blkio.throttle.{file}_device"));
+    let rates = [1 << 20, 2 << 20, 30, 40].map(|rate| format!("{} {rate}\n", numbers.trim()));
+    shell(&host, &flags, &format!("cat {}", files.join(" "))).stdout(&rates.concat());
+    running(&host, &flags);
+    let rates = host.inspect("c", "{{json .HostConfig.BlkioDeviceReadBps}}");
+    assert_eq!(rates, format!(r#"[{{"Path":"/dev/{disk}","Rate":1048576}}]"#));
+    for (bad, part) in [
+        ("/dev/null:1mb", "not a block device"),
+        ("/dev/none:1mb", "/dev/none"),
+        ("/etc:1mb", "lies in /dev"),
+        ("/dev/sda", "write DEVICE:RATE"),
+        ("/dev/sda:0", "above 0"),
+    ] {
+        shell(&host, &["--device-read-bps", bad], "true").refused(part);
+    }
+}
+
+#[test]
+fn only_the_streams_that_are_attached_to() {
+    let host = Host::with_busybox();
+    let script = "echo out; echo err >&2";
+    shell(&host, &["-a", "stdout"], script).stdout("out\n").stderr("");
+    shell(&host, &["--attach", "STDERR"], script).stdout("").stderr("err\n");
+    shell(&host, &["-a", "stdout", "-a", "stderr"], script).stdout("out\n").stderr("err\n");
+    let cat = ["run", "--rm", "-i", "-a", "stdin", "-a", "stdout", "bb", "cat"];
+    host.feed("typed", cat).stdout("typed");
+    // Its input is open and not ours.
+    let read = ["sh", "-c", "read -t 1 line; echo got=$line"];
+    let unread = [&["run", "--rm", "-i", "-a", "stdout", "bb"][..], &read].concat();
+    host.feed("typed\n", unread).stdout("got=\n");
+    for bad in [&["-a", "everything"][..], &["-d", "-a", "stdout"]] {
+        assert!(!host.succeeds([&["run", "--rm"][..], bad, &["bb", "true"]].concat()));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_a_sentence_and_what_is_ours_accepted() {
+    let host = Host::with_busybox();
+    for flags in [
+        ["--runtime", "runc"],
+        ["--runtime", "mydocker"],
+        ["--isolation", "default"],
+        ["--volume-driver", "local"],
+        ["--m", "100m"],
+    ] {
+        shell(&host, &flags, "echo ok").stdout("ok\n");
+    }
+    for (flags, part) in [
+        (["--gpus", "all"], "GPUs need a vendor's hook"),
+        (["--runtime", "kata"], "starts no other such as 'kata'"),
+        (["--isolation", "hyperv"], "is of Windows"),
+        (["--volume-driver", "nfs"], "no volume driver 'nfs'"),
+        (["--kernel-memory", "1g"], "Linux 5.16 dropped"),
+        (["--device", "vendor.com/gpu=all"], "by CDI"),
+        (["--use-api-socket", "--rm"], "no daemon"),
+    ] {
+        shell(&host, &flags, "true").refused(part);
+    }
+}
+
+#[test]
+fn log_options_are_checked_and_shown() {
+    let host = Host::with_busybox();
+    let options = ["mode=non-blocking", "max-buffer-size=4m", "compress=true", "tag={{.Name}}"];
+    let mut flags = Vec::new();
+    options.iter().for_each(|option| flags.extend(["--log-opt", option]));
+    running(&host, &[&flags[..], &["--log-opt", "labels=a,b", "--log-opt", "env=X"]].concat());
+    let shown = host.inspect("c", "{{json .HostConfig.LogConfig.Config}}");
+    for part in [r#""mode":"non-blocking""#, r#""compress":"true""#, r#""env":"X""#] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    for bad in ["mode=fast", "compress=yes", "max-buffer-size=x", "speed=1"] {
+        assert!(!host.succeeds(["run", "--rm", "--log-opt", bad, "bb", "true"]), "{bad}");
+    }
+}
+
+#[test]
+fn a_restart_asks_with_the_signal_that_is_given() {
+    let host = Host::with_busybox();
+    let script = "trap 'echo asked; exit' USR1; echo started; while :; do sleep 0.05; done";
+    host.mydocker(["run", "-d", "--name", "c", "--network", "none", "bb", "sh", "-c", script]);
+    eventually("it has started", || host.mydocker(["logs", "c"]).text() == "started");
+    host.mydocker(["restart", "-s", "USR1", "c"]);
+    eventually("it was asked and starts again", || {
+        host.mydocker(["logs", "c"]).text() == "started\nasked\nstarted"
+    });
+}
