@@ -470,7 +470,7 @@ pub static FLAGS: &[F] = &[
     F::value(
         "pids-limit",
         "NUMBER",
-        "Most processes and threads (default 2048); -1: no limit",
+        "Most processes and threads (default 2048); -1: none",
         |a, v| {
             a.options.resources.pids = match v {
                 "0" | "-1" => Some(-1),
