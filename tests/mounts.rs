@@ -340,3 +340,181 @@ fn what_is_mounted_for_a_container_is_not_mounted_on_the_host() {
     assert_eq!(ours.count(), 0, "{mounts}");
     assert!(host.is_running("c"));
 }
+
+/// A tmpfs on `dir` that is a shared mount of the host, until it is dropped.
+struct Shared {
+    dir: std::path::PathBuf,
+}
+
+impl Shared {
+    fn mount(dir: std::path::PathBuf) -> Shared {
+        use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+        std::fs::create_dir_all(&dir).unwrap();
+        mount("tmpfs", &dir, "tmpfs", MountFlags::empty(), c"size=1m").unwrap();
+        mount_change(&dir, MountPropagationFlags::SHARED).unwrap();
+        for name in ["early", "late", "inner"] {
+            std::fs::create_dir(dir.join(name)).unwrap();
+        }
+        Shared { dir }
+    }
+
+    /// Another tmpfs, below it, with a file in it.
+    fn mount_below(&self, name: &str) {
+        let dir = self.dir.join(name);
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", &dir, "tmpfs", flags, c"size=64k").unwrap();
+        std::fs::write(dir.join("file"), name).unwrap();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for name in ["early", "late", "inner", ""] {
+            let detach = rustix::mount::UnmountFlags::DETACH;
+            let _ = rustix::mount::unmount(self.dir.join(name), detach);
+        }
+    }
+}
+
+#[test]
+fn later_mounts_of_the_host_show_in_a_slave_alone() {
+    let host = Host::with_busybox();
+    let shared = Shared::mount(host.scratch().join("shared"));
+    shared.mount_below("early");
+    let dir = shared.dir.to_str().unwrap();
+    let run = |name: &str, flags: &[&str]| {
+        let run = ["run", "-d", "--name", name, "--network", "none"];
+        host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
+    };
+    let by_key = format!("type=bind,src={dir},dst=/m,bind-propagation=rslave");
+    run("slave", &["-v", &format!("{dir}:/m:rslave"), "-v", &format!("{dir}:/p")]);
+    run("key", &["--mount", &by_key]);
+    run("private", &["-v", &format!("{dir}:/m")]);
+    shared.mount_below("late");
+    let sees = |name: &str, path: &str| host.succeeds(["exec", name, "test", "-e", path]);
+    assert!(sees("slave", "/m/early/file") && sees("slave", "/m/late/file"));
+    assert!(sees("key", "/m/late/file"));
+    assert!(sees("slave", "/p/early/file") && !sees("slave", "/p/late/file"), "another bind of it");
+    assert!(sees("private", "/m/early/file") && !sees("private", "/m/late/file"));
+    host.mydocker(["inspect", "key"]).stdout_has("\"Propagation\": \"rslave\"");
+    // The container's own mounts stay its own.
+    let mount = ["mount", "-t", "tmpfs", "tmpfs", "/m/inner"];
+    host.mydocker([&["exec", "--privileged", "slave"][..], &mount].concat());
+    host.mydocker(["exec", "--privileged", "slave", "touch", "/m/inner/file"]);
+    assert!(!shared.dir.join("inner/file").exists());
+    host.mydocker(["rm", "-f", "slave", "key", "private"]);
+}
+
+#[test]
+fn mounts_of_a_container_show_on_the_host_if_the_bind_is_shared() {
+    let host = Host::with_busybox();
+    let shared = Shared::mount(host.scratch().join("shared"));
+    let bind = format!("{}:/m:rshared", shared.dir.display());
+    let script = "mount -t tmpfs tmpfs /m/inner && touch /m/inner/file && sleep 1000";
+    let run = ["run", "-d", "--name", "c", "--network", "none", "--privileged", "-v", &bind];
+    host.mydocker([&run[..], &["bb", "sh", "-c", script]].concat());
+    support::eventually("it shows", || shared.dir.join("inner/file").exists());
+    shared.mount_below("late");
+    host.mydocker(["exec", "c", "cat", "/m/late/file"]).stdout("late");
+    // Nothing else of the container's reaches the host.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let id = host.inspect("c", "{{.Id}}");
+    assert!(!mounts.contains(&format!("containers/{id}")), "{mounts}");
+    host.mydocker(["rm", "-f", "c"]);
+    drop(shared);
+    let plain = host.scratch().join("plain");
+    let plain = Shared::mount(plain);
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    mount_change(&plain.dir, MountPropagationFlags::PRIVATE).unwrap();
+    for mode in ["rshared", "rslave"] {
+        let bind = format!("{}:/m:{mode}", plain.dir.display());
+        host.mydocker(["run", "--rm", "-v", &bind, "bb", "true"])
+            .exits(125)
+            .stderr_has("is not on a shared mount of the host");
+    }
+}
+
+#[test]
+fn a_bind_without_what_is_mounted_below_or_read_only_without_it() {
+    let host = Host::with_busybox();
+    let shared = Shared::mount(host.scratch().join("shared"));
+    shared.mount_below("early");
+    let run = |keys: &str, script: &str| {
+        let mount = format!("type=bind,src={},dst=/m{keys}", shared.dir.display());
+        let run = ["run", "--rm", "--network", "none", "--mount", &mount];
+        host.mydocker([&run[..], &["bb", "sh", "-c", script]].concat())
+    };
+    let write = "touch /m/x 2>/dev/null && echo top; touch /m/early/x 2>/dev/null && echo below; \
+                 rm -f /m/x /m/early/x; ls /m/early 2>/dev/null";
+    run("", write).stdout("top\nbelow\nfile\n");
+    run(",bind-recursive=disabled", write).stdout("top\nbelow\n");
+    run(",bind-nonrecursive", write).stdout("top\nbelow\n");
+    run(",readonly", write).stdout("file\n");
+    run(",readonly,bind-recursive=readonly", write).stdout("file\n");
+    run(",readonly,bind-recursive=writable", write).stdout("below\nfile\n");
+    let missing = shared.dir.join("missing");
+    let mount = format!("type=bind,src={},dst=/m,bind-create-src", missing.display());
+    host.mydocker(["run", "--rm", "--mount", &mount, "bb", "touch", "/m/made"]);
+    assert!(missing.join("made").exists());
+}
+
+#[test]
+fn a_part_of_a_volume_and_labels_for_a_new_one() {
+    let host = Host::with_busybox();
+    let run = |keys: &str, script: &str| {
+        let mount = format!("type=volume,src=data,dst=/m{keys}");
+        let run = ["run", "--rm", "--network", "none", "--mount", &mount];
+        host.mydocker([&run[..], &["bb", "sh", "-c", script]].concat())
+    };
+    let make = "mkdir -p /m/a/b && echo inside >/m/a/b/file && ln -s / /m/out && ln -s a/b /m/in";
+    run(",volume-label=k=v,volume-label=l", make);
+    assert_eq!(host.inspect("data", "{{json .Labels}}"), r#"{"k":"v","l":""}"#);
+    run(",volume-subpath=a/b", "cat /m/file; ls /m").stdout("inside\nfile\n");
+    run(",volume-subpath=a/b/file", "cat /m").stdout("inside\n");
+    run(",volume-subpath=in", "cat /m/file").stdout("inside\n");
+    // A link out of the volume leads to the volume itself.
+    run(",volume-subpath=out", "ls /m").stdout("a\nin\nout\n");
+    run(",volume-subpath=none", "true").exits(125).stderr_has("open none in");
+    let mount = "type=volume,src=data,dst=/m,volume-subpath=a/b";
+    host.mydocker(["create", "--name", "c", "--mount", mount, "bb", "true"]);
+    let copy = host.scratch().join("copy");
+    host.mydocker(["cp", "c:/m/file", copy.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), "inside\n");
+}
+
+#[test]
+fn volumes_of_another_container_outlive_it() {
+    let host = Host::with_busybox();
+    let bind = format!("{}:/bound", host.scratch().display());
+    let run =
+        ["run", "-d", "--name", "a", "--network", "none", "-v", "/anonymous", "-v", "named:/n"];
+    host.mydocker([&run[..], &["-v", &bind, "--tmpfs", "/t", "bb", "sleep", "1000"]].concat());
+    host.mydocker([
+        "exec",
+        "a",
+        "sh",
+        "-c",
+        "echo 1 >/anonymous/f; echo 2 >/n/f; echo 3 >/bound/f",
+    ]);
+    let read = "cat /anonymous/f /n/f /bound/f; test -e /t && echo tmpfs; touch /n/x && echo wrote";
+    let from = |flag: &str| {
+        let run = ["run", "--rm", "--network", "none", "--volumes-from", flag];
+        host.mydocker([&run[..], &["bb", "sh", "-c", read]].concat())
+    };
+    from("a").stdout("1\n2\n3\nwrote\n");
+    from("a:ro").exits(1).stdout("1\n2\n3\n").stderr_has("Read-only");
+    // One's own mount at a place wins.
+    let own = ["run", "--rm", "--network", "none", "--volumes-from", "a", "--tmpfs", "/n"];
+    host.mydocker([&own[..], &["bb", "ls", "/n"]].concat()).stdout("");
+    let keep = ["create", "--name", "b", "--network", "none", "--volumes-from", "a"];
+    host.mydocker([&keep[..], &["bb", "cat", "/anonymous/f"]].concat());
+    host.mydocker(["rm", "-f", "-v", "a"]);
+    host.mydocker(["start", "-a", "b"]).stdout("1\n");
+    host.mydocker(["volume", "ls", "-q"]).stdout_has("named\n");
+    assert_eq!(host.mydocker(["volume", "ls", "-q"]).lines().len(), 2);
+    host.mydocker(["rm", "-v", "b"]);
+    host.mydocker(["volume", "ls", "-q"]).stdout("named\n");
+    host.mydocker(["run", "--rm", "--volumes-from", "a", "bb", "true"])
+        .refused("--volumes-from a: no such container");
+    assert!(!host.succeeds(["create", "--volumes-from", "a:maybe", "bb", "true"]));
+}

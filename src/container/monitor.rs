@@ -26,11 +26,11 @@ use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
 use super::restart::Backoff;
 use super::state::{self, Outcome, Span, State, StopMark};
-use super::{id_range, joined, logs};
+use super::{id_range, joined, logs, volumes};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Stdio, cgroup};
-use crate::store::{self, Doomed, Durability, Lock, Roots};
+use crate::store::{Doomed, Durability, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
@@ -369,7 +369,7 @@ impl Life<'_> {
         // looks takes all of it back.
         cgroup::remove(&self.left)?;
         if self.record.remove && outcome.kept != Some(true) {
-            remove_anonymous_volumes(self.roots, self.record);
+            volumes::remove_anonymous(self.roots, self.record);
             let (id, name) = (&self.record.id, &self.record.name);
             let doomed = state::hide(self.roots, id, name, Durability::Lazy)?;
             id_range::give_back(self.roots, self.record)?;
@@ -377,16 +377,6 @@ impl Life<'_> {
         }
         state::settle(self.roots, self.record, outcome)?;
         taken_down.map(|()| None)
-    }
-}
-
-/// `--rm` removes the volumes that have no name, as Docker does.
-pub fn remove_anonymous_volumes(roots: &Roots, record: &Record) {
-    for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
-        if let Some(name) = &volume.volume {
-            // Left behind, it shows in `volume ls` and goes by `volume prune`.
-            let _ = store::vanish(&roots.volumes().join(name), Durability::Lazy);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::health::{HealthRecord, OnFailure};
 use super::restart::RestartPolicy;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
-use crate::runtime::spec::{Device, DeviceRule, IdMap, Resources, Rlimit};
+use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
 /// Bumped when a field changes its meaning.
@@ -150,6 +150,11 @@ pub struct MountRecord {
     /// Fill an empty volume from the image.
     pub copy_up: bool,
     pub tmpfs_options: String,
+    /// Left out by older versions: the defaults.
+    pub propagation: Option<Propagation>,
+    pub recursion: Option<Recursion>,
+    /// Of a volume, the part that is mounted.
+    pub subpath: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -273,6 +273,10 @@ impl Engine {
         for mount in &options.mounts {
             mounts.push(self.mount(mount, made)?);
         }
+        for (name, read_only) in &options.volumes_from {
+            self.add_volumes_of(name, *read_only, &mut mounts)
+                .context(|| format!("--volumes-from {name}"))?;
+        }
         for target in &config.volumes {
             let target = normalize(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
@@ -283,6 +287,22 @@ impl Engine {
         // Stable: of two at one depth the order given counts.
         mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
         Ok(mounts)
+    }
+
+    /// Adds the volumes and binds of another container, where nothing is mounted yet.
+    fn add_volumes_of(
+        &self,
+        name: &str,
+        read_only: bool,
+        mounts: &mut Vec<MountRecord>,
+    ) -> Result<()> {
+        for theirs in self.record(name)?.mounts {
+            let taken = mounts.iter().any(|mount| mount.target == theirs.target);
+            if theirs.kind != record::MountKind::Tmpfs && !taken {
+                mounts.push(MountRecord { read_only: theirs.read_only || read_only, ..theirs });
+            }
+        }
+        Ok(())
     }
 
     fn mount(&self, mount: &MountOption, made: &mut Vec<String>) -> Result<MountRecord> {
@@ -296,6 +316,9 @@ impl Engine {
             make_source: mount.make_source.then_some(true),
             copy_up: false,
             tmpfs_options: mount.tmpfs_options.clone(),
+            propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
+            recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
+            subpath: Some(mount.subpath.clone()).filter(|path| !path.is_empty()),
         };
         match mount.kind {
             MountKind::Tmpfs => Ok(record(record::MountKind::Tmpfs, String::new())),
@@ -317,7 +340,7 @@ impl Engine {
             }
             MountKind::Volume => {
                 let (name, created) = (mount.source.clone(), Instant::now().0);
-                let labels = Vec::new();
+                let labels = mount.labels.clone();
                 volume::ensure(
                     &self.roots,
                     &volume::Volume { name, created, labels, anonymous: false },
@@ -325,7 +348,8 @@ impl Engine {
                 let data = volume::data(&self.roots, &mount.source);
                 Ok(MountRecord {
                     volume: Some(mount.source.clone()),
-                    copy_up: !mount.no_copy,
+                    // What is to be found in it was put there before.
+                    copy_up: !mount.no_copy && mount.subpath.is_empty(),
                     ..record(record::MountKind::Volume, raw::encode_path(&data))
                 })
             }
@@ -346,6 +370,9 @@ impl Engine {
             make_source: None,
             copy_up: true,
             tmpfs_options: String::new(),
+            propagation: None,
+            recursion: None,
+            subpath: None,
         })
     }
 }

@@ -6,7 +6,7 @@ use miniserde::json::{Array, Number, Object, Value, to_string};
 
 use super::Engine;
 use super::network_view::port_bindings;
-use super::options::{InspectKind, RateKind, Resources};
+use super::options::{InspectKind, Propagation, RateKind, Resources};
 use crate::container::health::Health;
 use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
@@ -347,6 +347,12 @@ fn mount(mount: &MountRecord) -> Value {
         MountKind::Volume => "volume",
         MountKind::Tmpfs => "tmpfs",
     };
+    let propagation = match (mount.kind, mount.propagation.unwrap_or_default()) {
+        (MountKind::Bind, Propagation::Private) => "rprivate",
+        (_, Propagation::Private) => "",
+        (_, Propagation::Slave) => "rslave",
+        (_, Propagation::Shared) => "rshared",
+    };
     object([
         ("Type", text(kind)),
         ("Name", text(mount.volume.as_deref().unwrap_or(""))),
@@ -354,7 +360,7 @@ fn mount(mount: &MountRecord) -> Value {
         ("Destination", text(&mount.target)),
         ("Mode", text(if mount.read_only { "ro" } else { "" })),
         ("RW", Value::Bool(!mount.read_only)),
-        ("Propagation", text(if mount.kind == MountKind::Bind { "rprivate" } else { "" })),
+        ("Propagation", text(propagation)),
     ])
 }
 

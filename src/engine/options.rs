@@ -13,7 +13,8 @@ pub use crate::network::link::Mac;
 pub use crate::network::ports::Publish;
 pub use crate::network::subnet::Subnet;
 pub use crate::runtime::spec::{
-    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, RateKind, Resources, Rlimit,
+    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
+    Rlimit,
 };
 
 /// `create` and `run`.
@@ -38,6 +39,8 @@ pub struct CreateOptions {
     /// `NAME=value`, in order, env files first.
     pub env: Vec<String>,
     pub mounts: Vec<MountOption>,
+    /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
+    pub volumes_from: Vec<(String, bool)>,
     pub workdir: Option<String>,
     pub user: Option<String>,
     /// `--group-add`
@@ -145,6 +148,12 @@ pub struct MountOption {
     pub unmapped: bool,
     /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
     pub make_source: bool,
+    pub propagation: Propagation,
+    pub recursion: Recursion,
+    /// Volume: only this part of it; empty is all.
+    pub subpath: String,
+    /// Volume: for one that is made.
+    pub labels: Vec<(String, String)>,
 }
 
 /// `--cap-add`, `--cap-drop`, `--security-opt`

@@ -6,7 +6,7 @@ use super::stop::MAX_START;
 use super::{Engine, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
-use crate::container::{id_range, monitor, names};
+use crate::container::{id_range, names, volumes};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::store::{self, Durability};
@@ -40,7 +40,7 @@ impl Engine {
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::is_watched(&files)? {
                 if volumes || record.remove {
-                    monitor::remove_anonymous_volumes(&self.roots, &record);
+                    volumes::remove_anonymous(&self.roots, &record);
                 }
                 state::erase(&self.roots, &id, &record.name, record.durability())?;
                 return id_range::give_back(&self.roots, &record);

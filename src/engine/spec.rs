@@ -91,7 +91,18 @@ impl Engine {
                 // A read-only container must not write to the host's disk through these either. The engine
                 // writes them from outside.
                 let (read_only, copy_up, mapped) = (record.read_only, false, true);
-                mounts.push(Mount { source, target, read_only, mapped, copy_up });
+                let (propagation, recursion) = Default::default();
+                let subpath = None;
+                mounts.push(Mount {
+                    source,
+                    target,
+                    read_only,
+                    mapped,
+                    copy_up,
+                    subpath,
+                    propagation,
+                    recursion,
+                });
             }
         }
         mounts
@@ -227,5 +238,8 @@ pub(super) fn mount(record: &Record, mount: &MountRecord) -> Mount {
         target: raw::path(&mount.target).into(),
         read_only: mount.read_only,
         copy_up: mount.copy_up,
+        subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
+        propagation: mount.propagation.unwrap_or_default(),
+        recursion: mount.recursion.unwrap_or_default(),
     }
 }

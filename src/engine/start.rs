@@ -7,12 +7,12 @@ use super::condition::no_such;
 use super::network::Networks;
 use super::options::{AttachOptions, CreateOptions};
 use super::{Engine, stop};
-use crate::container::monitor::{Watch, remove_anonymous_volumes, spawn};
+use crate::container::monitor::{Watch, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, erase, is_watched, reclaim_locked, settle,
 };
-use crate::container::{client, id_range, names};
+use crate::container::{client, id_range, names, volumes};
 use crate::error::{Result, fail};
 use crate::network::wiring;
 use crate::runtime::cgroup;
@@ -120,7 +120,7 @@ impl Engine {
             // Nothing runs: what `run --rm` made goes, else only the run directory.
             let _ = match record.remove && record.run {
                 true => {
-                    remove_anonymous_volumes(&self.roots, record);
+                    volumes::remove_anonymous(&self.roots, record);
                     erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                         .and_then(|()| id_range::give_back(&self.roots, record))
                 }

@@ -16,7 +16,7 @@ use super::cgroup::Cgroup;
 use super::namespaces::Joined;
 use super::spec::{Namespace, Spec};
 use super::user_namespace::{self, UserNamespace};
-use super::{Stdio, mounts, process, report, rootfs, terminal};
+use super::{Stdio, mounts, process, propagation, report, rootfs, terminal};
 use crate::error::{Context, Result};
 use crate::sys;
 
@@ -58,12 +58,13 @@ fn run(
 
     // 3. The root and all that is mounted in it, while the host's /proc and paths are still here.
     let open_devices = spec.privileged || cgroup.restricts_devices();
+    let shared = propagation::copy_shared(spec)?;
     let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
             .context(|| "keep the image's device nodes shut")?;
     }
-    mounts::mount_all(root.as_fd(), fresh, spec, joined, open_devices)?;
+    mounts::mount_all(root.as_fd(), fresh, spec, joined, open_devices, shared)?;
 
     // 4. What belongs to the new network and host name.
     if spec.namespaces.network == Namespace::Private {
@@ -98,7 +99,7 @@ fn run(
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 
     // 6. From here on no path leads to the host.
-    rootfs::make_root(root.as_fd())?;
+    rootfs::make_root(root.as_fd(), spec.propagates())?;
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 

@@ -17,6 +17,7 @@ mod mounts;
 mod namespaces;
 mod pid1;
 mod process;
+mod propagation;
 mod report;
 mod rootfs;
 pub mod seccomp;

@@ -16,9 +16,9 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
-use super::spec::{IdMap, Mount, MountSource, Namespace, Root, Spec};
+use super::spec::{IdMap, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec};
 use super::user_namespace::map_owners;
-use super::{copy_up, devices, process};
+use super::{copy_up, devices, process, propagation};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -80,6 +80,7 @@ pub fn mount_all(
     spec: &Spec,
     joined: &Joined,
     open_devices: bool,
+    shared: Vec<OwnedFd>,
 ) -> Result<()> {
     attach_plainly(root, "proc", fresh.proc.as_fd())?;
     write_sysctls(root, spec)?;
@@ -89,8 +90,17 @@ pub fn mount_all(
             .context(|| "make /sys read-only")?;
     }
     dev(root, spec, joined)?;
+    let mut shared = shared.into_iter();
+    if spec.propagates() {
+        // All but the mounts that are to propagate, one by one: `make_root` does it otherwise.
+        sys::mount::make_private(root).context(|| "make the container's mounts private")?;
+    }
     for mount in &spec.mounts {
-        user_mount(root, spec, mount, joined.user(), open_devices)
+        let shared = match mount.propagation {
+            Propagation::Shared => shared.next(),
+            _ => None,
+        };
+        user_mount(root, spec, mount, joined.user(), open_devices, shared)
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
     if spec.hidden_paths {
@@ -200,6 +210,7 @@ fn user_mount(
     mount: &Mount,
     user_namespace: Option<BorrowedFd<'_>>,
     open_devices: bool,
+    shared: Option<OwnedFd>,
 ) -> Result<()> {
     let user_namespace = user_namespace.filter(|_| mount.mapped);
     let (tree, is_directory) = match &mount.source {
@@ -208,13 +219,20 @@ fn user_mount(
             if mount.copy_up {
                 copy_up::fill(root, &mount.target, source, user_namespace)?;
             }
-            let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                .context(|| format!("open {}", source.display()))?;
+            let handle = open_source(source, mount.subpath.as_deref())?;
             let kind = FileType::from_raw_mode(
                 fstat(&handle).context(|| format!("stat {}", source.display()))?.st_mode,
             );
-            let tree = sys::mount::copy_tree(handle.as_fd(), true)
-                .context(|| format!("copy the mount of {}", source.display()))?;
+            if mount.propagation == Propagation::Slave {
+                propagation::check_slave(&handle, source)?;
+            }
+            let tree = match shared {
+                Some(tree) => tree,
+                None => {
+                    sys::mount::copy_tree(handle.as_fd(), mount.recursion != Recursion::Disabled)
+                        .context(|| format!("copy the mount of {}", source.display()))?
+                }
+            };
             if let Some(user_namespace) = user_namespace {
                 map_owners(tree.as_fd(), user_namespace, source)?;
             }
@@ -232,13 +250,28 @@ fn user_mount(
         Err(Errno::NOTDIR) => fail!("one is a directory, the other a file"),
         result => result?,
     }
+    if spec.propagates() && mount.propagation == Propagation::Private {
+        sys::mount::make_private(tree.as_fd()).context(|| "make it private")?;
+    }
     if mount.read_only {
-        sys::mount::add_attributes(tree.as_fd(), RDONLY, true).context(|| "make it read-only")?;
+        let all = mount.recursion != Recursion::Writable;
+        sys::mount::add_attributes(tree.as_fd(), RDONLY, all).context(|| "make it read-only")?;
     }
     if !open_devices {
         sys::mount::add_attributes(tree.as_fd(), NODEV, true).context(|| "shut its devices")?;
     }
     Ok(())
+}
+
+/// A handle to a bind's source, or to a part of it: no link in a volume leads out of that.
+pub fn open_source(source: &Path, subpath: Option<&Path>) -> Result<OwnedFd> {
+    let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .context(|| format!("open {}", source.display()))?;
+    match subpath {
+        None => Ok(handle),
+        Some(subpath) => beneath::handle(handle.as_fd(), subpath)
+            .context(|| format!("open {} in {}", subpath.display(), source.display())),
+    }
 }
 
 /// Nothing may be mounted over /proc or inside it, by whatever name: a file of the user's there

@@ -197,8 +197,9 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Makes `root` this process's `/` and lets go of the host's.
-pub fn make_root(root: BorrowedFd<'_>) -> Result<()> {
+/// Makes `root` this process's `/` and lets go of the host's. With `propagates` some mounts are to go
+/// on with the host's, and all others are private already.
+pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
     // With both arguments "." the old root ends up stacked on the new one and is unmounted from
     // there: no directory for it is needed inside (pivot_root(2), NOTES).
@@ -214,6 +215,9 @@ pub fn make_root(root: BorrowedFd<'_>) -> Result<()> {
         Err(error) => return Err(error).context(|| "pivot_root"),
     }
     chdir("/").context(|| "go to /")?;
+    if propagates {
+        return Ok(());
+    }
     // From now on nothing that the host mounts or unmounts shows here.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context(|| "make the container's mounts private")

@@ -46,6 +46,13 @@ pub struct Spec {
     pub hidden_paths: bool,
 }
 
+impl Spec {
+    /// Whether a later mount of one side shows on the other.
+    pub fn propagates(&self) -> bool {
+        self.mounts.iter().any(|mount| mount.propagation != Propagation::Private)
+    }
+}
+
 /// Where the root file system comes from.
 pub enum Root {
     /// overlayfs: `lower` is base first.
@@ -112,6 +119,33 @@ pub struct Mount {
     pub mapped: bool,
     /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does.
     pub copy_up: bool,
+    /// A bind: only this part of the source, which nothing in it can lead out of.
+    pub subpath: Option<PathBuf>,
+    pub propagation: Propagation,
+    pub recursion: Recursion,
+}
+
+/// Whether later mounts below a bind show on the other side (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    #[default]
+    Private,
+    /// The host's in the container.
+    Slave,
+    /// Those of either side.
+    Shared,
+}
+
+/// What of the mounts below a bind's source the container sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recursion {
+    /// All; read-only where the bind is.
+    #[default]
+    Enabled,
+    /// None.
+    Disabled,
+    /// All; even of a read-only bind they can be written to.
+    Writable,
 }
 
 pub enum MountSource {

@@ -18,7 +18,8 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
-use super::spec::{Mount, MountSource, Root};
+use super::mounts::open_source;
+use super::spec::{Mount, MountSource, Recursion, Root};
 use super::{namespaces, rootfs};
 use crate::error::{Context, Result, fail};
 use crate::sys;
@@ -111,15 +112,14 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
 }
 
 fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
-    let handle = OFlags::PATH | OFlags::CLOEXEC;
-    let source = openat(CWD, source, handle, Mode::empty())?;
+    let source = open_source(source, mount.subpath.as_deref())?;
     let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
     // One that never started lacks the place still.
     let target = match kind == FileType::Directory {
         true => beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?,
         false => beneath::make_file(root, &mount.target, Mode::from_raw_mode(0o644))?,
     };
-    let tree = sys::mount::copy_tree(source.as_fd(), true)?;
+    let tree = sys::mount::copy_tree(source.as_fd(), mount.recursion != Recursion::Disabled)?;
     sys::mount::attach(tree.as_fd(), target.as_fd())?;
     if mount.read_only {
         sys::mount::add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, true)?;

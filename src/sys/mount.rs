@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
-    open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    mount_change, move_mount, open_tree,
 };
 
 use super::clone::last_errno;
@@ -62,6 +62,19 @@ pub fn add_attributes(
     let attr = MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() };
     match set_attributes(tree, &attr, recursive) {
         Err(Errno::NOSYS) => remount(tree, attributes),
+        result => result,
+    }
+}
+
+/// Makes the attached mount that `tree` is the root of, and all below it, private: what is mounted
+/// elsewhere does not show here. Before Linux 5.12 by its path in the host's /proc.
+pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attr = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    match set_attributes(tree, &attr, true) {
+        Err(Errno::NOSYS) => {
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change(format!("/proc/self/fd/{}", tree.as_raw_fd()), private)
+        }
         result => result,
     }
 }

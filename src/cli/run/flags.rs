@@ -8,7 +8,9 @@ use crate::cli::value::limit::{
     parse_cgroup_parent, parse_device, parse_device_rate, parse_device_rule, parse_number,
     parse_sysctl, parse_ulimit, set_log_option,
 };
-use crate::cli::value::mount::{parse_host_path, parse_mount, parse_tmpfs, parse_volume};
+use crate::cli::value::mount::{
+    parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
+};
 use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
 };
@@ -260,6 +262,11 @@ pub static FLAGS: &[F] = &[
     .under(Category::Files),
     F::value("mount", "KEY=VALUE,…", "Mount by type=, src=, dst=, readonly and more", |a, v| {
         a.options.mounts.push(parse_mount(v)?);
+        Ok(())
+    })
+    .under(Category::Files),
+    F::value("volumes-from", "CONTAINER[:ro]", "Mount the volumes of CONTAINER", |a, v| {
+        a.options.volumes_from.push(parse_volumes_from(v)?);
         Ok(())
     })
     .under(Category::Files),

@@ -4,8 +4,8 @@
 //! none at all an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
 //! inside the container is resolved there, by file descriptor.
 
-use super::name::check_volume_name;
-use crate::engine::options::{MountKind, MountOption};
+use super::name::{check_container_name, check_volume_name, parse_label};
+use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::units::ByteSize;
@@ -52,6 +52,10 @@ fn empty(kind: MountKind, target: String) -> MountOption {
         no_copy: false,
         unmapped: false,
         make_source: false,
+        propagation: Propagation::Private,
+        recursion: Recursion::Enabled,
+        subpath: String::new(),
+        labels: Vec::new(),
     }
 }
 
@@ -92,19 +96,35 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
             "noidmap" => fail!("bad volume '{text}': noidmap is for host paths, not volumes"),
             "nocopy" => fail!("bad volume '{text}': nocopy is for volumes, not host paths"),
             // SELinux relabelling, and the consistency hints of Docker on a Mac: nothing to do.
-            "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate" => {}
-            "private" | "shared" | "rshared" | "slave" | "rslave" => {
-                fail!("bad volume '{text}': propagation '{option}' is not supported, only rprivate")
-            }
-            _ => fail!(
-                "bad volume '{text}': unknown option '{option}'; known: ro rw nocopy noidmap z Z"
-            ),
+            "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            _ => match parse_propagation(option) {
+                Some(propagation) if mount.kind == MountKind::Bind => {
+                    mount.propagation = propagation;
+                }
+                Some(_) => {
+                    fail!("bad volume '{text}': {option} is for host paths, not volumes")
+                }
+                None => fail!(
+                    "bad volume '{text}': unknown option '{option}'; known: ro rw nocopy noidmap \
+                     z Z rprivate rslave rshared"
+                ),
+            },
         }
     }
     if mount.read_only && writable {
         fail!("bad volume '{text}': both ro and rw");
     }
     Ok(mount)
+}
+
+/// Without the `r` it means the same: what lies below follows its mount.
+fn parse_propagation(text: &str) -> Option<Propagation> {
+    Some(match text {
+        "private" | "rprivate" => Propagation::Private,
+        "slave" | "rslave" => Propagation::Slave,
+        "shared" | "rshared" => Propagation::Shared,
+        _ => return None,
+    })
 }
 
 /// `--tmpfs`.
@@ -186,6 +206,22 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
+/// Keys of one type of mount alone.
+const KEYS: [&str; 12] = [
+    "tmpfs-size",
+    "tmpfs-mode",
+    "volume-nocopy",
+    "volume-subpath",
+    "volume-label",
+    "volume-driver",
+    "volume-opt",
+    "bind-propagation",
+    "bind-recursive",
+    "bind-nonrecursive",
+    "bind-create-src",
+    "noidmap",
+];
+
 fn set_mount_key(
     mount: &mut MountOption,
     tmpfs: &mut Vec<String>,
@@ -195,7 +231,11 @@ fn set_mount_key(
     let kind = mount.kind;
     let value = match (key, value) {
         // These alone may stand without a value.
-        ("readonly" | "ro" | "volume-nocopy" | "noidmap", None) => "true",
+        (
+            "readonly" | "ro" | "volume-nocopy" | "noidmap" | "bind-nonrecursive"
+            | "bind-create-src",
+            None,
+        ) => "true",
         (_, Some(value)) => value,
         (_, None) => fail!("'{key}' needs a value"),
     };
@@ -218,18 +258,46 @@ fn set_mount_key(
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
         ("tmpfs-mode", MountKind::Tmpfs) => tmpfs.push(format!("mode={:o}", tmpfs_mode(value)?)),
         ("noidmap", MountKind::Bind) => mount.unmapped = parse_switch(key, value)?,
-        ("bind-propagation", MountKind::Bind) if value == "rprivate" => {}
-        ("bind-propagation", MountKind::Bind) => {
-            fail!("propagation '{value}' is not supported, only rprivate")
+        ("bind-propagation", MountKind::Bind) => match parse_propagation(value) {
+            Some(propagation) => mount.propagation = propagation,
+            None => fail!("unknown propagation '{value}'; known: rprivate rslave rshared"),
+        },
+        ("bind-recursive", MountKind::Bind) => {
+            mount.recursion = match value {
+                "enabled" | "readonly" => Recursion::Enabled,
+                "disabled" => Recursion::Disabled,
+                "writable" => Recursion::Writable,
+                _ => fail!("unknown '{key}={value}'; known: enabled disabled writable readonly"),
+            }
+        }
+        ("bind-nonrecursive", MountKind::Bind) => {
+            if parse_switch(key, value)? {
+                mount.recursion = Recursion::Disabled;
+            }
+        }
+        ("bind-create-src", MountKind::Bind) => mount.make_source = parse_switch(key, value)?,
+        ("volume-subpath", MountKind::Volume) => {
+            if value.is_empty() || value.starts_with('/') {
+                fail!("'{key}' should be a path below the volume, such as logs/web");
+            }
+            mount.subpath = clean(value).trim_start_matches('/').to_owned();
+        }
+        ("volume-label", MountKind::Volume) => {
+            let (label, text) = parse_label(value)?;
+            mount.labels.retain(|(known, _)| *known != label);
+            mount.labels.push((label, text));
+        }
+        ("volume-driver", MountKind::Volume) if value == "local" => {}
+        ("volume-driver", MountKind::Volume) => {
+            fail!("there is no volume driver '{value}': mydocker has no plugins; write local")
+        }
+        ("volume-opt", MountKind::Volume) => {
+            fail!("a volume takes no options here; mount '{value}' on the host and bind it")
         }
         // A hint of Docker on a Mac: nothing to do.
         ("consistency", _) => {}
-        ("volume-nocopy" | "tmpfs-size" | "tmpfs-mode" | "noidmap" | "bind-propagation", _) => {
-            fail!("'{key}' does not go with this type")
-        }
-        _ => fail!(
-            "unknown key '{key}'; known: type source target readonly tmpfs-size tmpfs-mode volume-nocopy noidmap bind-propagation"
-        ),
+        (_, _) if KEYS.contains(&key) => fail!("'{key}' does not go with this type"),
+        _ => fail!("unknown key '{key}'; known: type source target readonly {}", KEYS.join(" ")),
     }
     Ok(())
 }
@@ -263,6 +331,17 @@ fn split_csv(text: &str) -> Result<Vec<String>> {
         fail!("a quote is not closed");
     }
     Ok(fields)
+}
+
+/// `--volumes-from NAME[:ro|rw]`: the container, and whether its volumes are read-only here.
+pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+    check_container_name(name)?;
+    match mode {
+        "ro" => Ok((name.to_owned(), true)),
+        "rw" | "z" | "Z" => Ok((name.to_owned(), false)),
+        _ => fail!("bad mode '{mode}': write ro or rw"),
+    }
 }
 
 /// Refuses two mounts on one place.
@@ -314,7 +393,7 @@ mod tests {
             ("/a:/b:rx", "unknown option 'rx'"),
             ("/a:/b:", "unknown option ''"),
             ("/a:/b:ro,rw", "both ro and rw"),
-            ("/a:/b:rshared", "propagation 'rshared'"),
+            ("data:/b:rshared", "rshared is for host paths"),
             ("/a:/b:ro:x", "write [SOURCE:]TARGET"),
             ("/a:ro", "absolute"),
             ("/a:/b:nocopy", "nocopy is for volumes"),
@@ -358,7 +437,11 @@ mod tests {
             ("type=npipe,src=a,dst=/b", "unknown type 'npipe'"),
             ("type=volume,dst=/b,speed=9", "unknown key 'speed'"),
             ("type=volume,dst=/b,tmpfs-size=1m", "does not go with this type"),
-            ("type=bind,src=/a,dst=/b,bind-propagation=rshared", "only rprivate"),
+            ("type=bind,src=/a,dst=/b,bind-propagation=loud", "unknown propagation"),
+            ("type=bind,src=/a,dst=/b,bind-recursive=maybe", "known: enabled"),
+            ("type=volume,dst=/b,volume-subpath=/x", "below the volume"),
+            ("type=volume,dst=/b,volume-opt=type=nfs", "takes no options"),
+            ("type=volume,dst=/b,volume-driver=nfs", "no volume driver"),
             ("type=tmpfs,src=/a,dst=/b", "no source"),
             ("type=tmpfs,dst=/b,ro=maybe", "neither true nor false"),
             ("type=tmpfs,\"dst=/b", "quote"),

@@ -1,0 +1,31 @@
+//! The volumes that a container has without a name: they go with it by `--rm` and `rm -v`.
+//!
+//! Another container can have them too (`--volumes-from`), and keeps them. No count of users is kept
+//! that a crash could falsify: the records of all containers say who has a volume. They are read
+//! only when a container with such a volume goes.
+
+use super::record::{Files, Record, all_ids};
+use crate::store::{self, Durability, Roots};
+
+/// `--rm` removes the volumes that have no name, as Docker does, but for those that another container
+/// has by `--volumes-from`.
+pub fn remove_anonymous(roots: &Roots, record: &Record) {
+    for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
+        if let Some(name) = &volume.volume
+            && !is_volume_of_another(roots, record, name)
+        {
+            // Left behind, it shows in `volume ls` and goes by `volume prune`.
+            let _ = store::vanish(&roots.volumes().join(name), Durability::Lazy);
+        }
+    }
+}
+
+/// A container that can't be read may have it.
+fn is_volume_of_another(roots: &Roots, record: &Record, volume: &str) -> bool {
+    let Ok(mut ids) = all_ids(roots) else { return true };
+    ids.retain(|id| *id != record.id && Files::new(roots, id).config().exists());
+    ids.iter().any(|id| match Record::read(roots, id) {
+        Ok(other) => other.mounts.iter().any(|mount| mount.volume.as_deref() == Some(volume)),
+        Err(_) => Files::new(roots, id).config().exists(),
+    })
+}

@@ -1,0 +1,61 @@
+//! Binds whose later mounts show on the other side (`rslave`, `rshared`), by mount_namespaces(7).
+//!
+//! The container's mount namespace begins as a copy of the host's, each mount in one peer group with
+//! the host's own. A bind that is to be shared is copied then, before all mounts become slaves; one
+//! that is to be a slave is copied after. Both need a source that is in such a group on the host.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, StatxFlags, statx};
+
+use super::mounts::open_source;
+use super::spec::{MountSource, Propagation, Spec};
+use crate::error::{Context, Result, fail};
+use crate::sys;
+
+/// A copy of the source's tree for each mount of the spec that is shared, in their order.
+pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
+    let mut copies = Vec::new();
+    for mount in &spec.mounts {
+        let (MountSource::Bind(source), Propagation::Shared) = (&mount.source, mount.propagation)
+        else {
+            continue;
+        };
+        let handle = open_source(source, mount.subpath.as_deref())?;
+        if !is_in_group(&handle, &["shared:"])? {
+            fail!(
+                "{} is not on a shared mount of the host; make it one by `mount --make-shared`, or \
+                 leave rshared out",
+                source.display()
+            );
+        }
+        let copy = sys::mount::copy_tree(handle.as_fd(), true);
+        copies.push(copy.context(|| format!("copy the mount of {}", source.display()))?);
+    }
+    Ok(copies)
+}
+
+/// Refuses a slave of a mount that nothing can reach, once all mounts here are the host's slaves.
+pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
+    if is_in_group(handle, &["master:"])? {
+        return Ok(());
+    }
+    fail!(
+        "{} is not on a shared mount of the host; make it one by `mount --make-shared`, or leave \
+         rslave out",
+        source.display()
+    )
+}
+
+/// Whether the mount that `handle` lies on has one of the optional fields of mountinfo
+/// (proc_pid_mountinfo(5)).
+fn is_in_group(handle: &OwnedFd, fields: &[&str]) -> Result<bool> {
+    let found = statx(handle, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+    let id = found.context(|| "look for the mount of a bind")?.stx_mnt_id.to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo");
+    let mounts = mounts.context(|| "read /proc/self/mountinfo")?;
+    let line = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()));
+    let optional = line.into_iter().flat_map(|line| line.split(' ').skip(6));
+    let mut optional = optional.take_while(|field| *field != "-");
+    Ok(optional.any(|field| fields.iter().any(|wanted| field.starts_with(wanted))))
+}
