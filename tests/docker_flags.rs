@@ -203,3 +203,92 @@ fn a_restart_asks_with_the_signal_that_is_given() {
         host.mydocker(["logs", "c"]).text() == "started\nasked\nstarted"
     });
 }
+
+/// A container on a network of the test's own machine.
+fn on(host: &Host, name: &str, flags: &[&str], script: &str) {
+    let run = ["run", "-d", "--name", name];
+    host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat());
+}
+
+#[test]
+fn a_network_by_its_keys() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.77.0.0/24", "front"]);
+    host.mydocker(["network", "create", "--subnet", "10.78.0.0/24", "back"]);
+    let front = "name=front,alias=one,alias=two,ip=10.77.0.9,mac-address=02:00:00:00:00:09";
+    let flags = ["--network", front, "--network", "name=back,ip=10.78.0.7"];
+    on(&host, "a", &flags, "sleep 1000");
+    let seen = host.mydocker(["exec", "a", "ip", "addr"]).text();
+    for part in ["10.77.0.9/24", "10.78.0.7/24", "02:00:00:00:00:09"] {
+        assert!(seen.contains(part), "{seen}");
+    }
+    let run = ["run", "--rm", "--network", "front", "bb", "sh", "-c"];
+    let script = "grep -o '10.77.0.9.*' /etc/hosts; ping -c 1 -W 5 two >/dev/null && echo there";
+    host.mydocker([&run[..], &[script]].concat()).stdout("10.77.0.9\ta one two\nthere\n");
+    let back = ["run", "--rm", "--network", "back", "bb", "grep", "one", "/etc/hosts"];
+    host.mydocker(back).exits(1).stdout("");
+    for (flags, part) in [
+        (&["--network", "name=front,ip=10.77.0.8", "--ip", "10.77.0.7"][..], "leave one out"),
+        (&["--network", "alias=x"], "names no network"),
+        (&["--network", "name=front,speed=9"], "unknown key 'speed'"),
+        (&["--network", "name=none,alias=x"], "need a network, not --net none"),
+        (&["--network", "name=nowhere"], "nowhere"),
+    ] {
+        host.mydocker([&["run", "--rm"][..], flags, &["bb", "true"]].concat()).refused(part);
+    }
+}
+
+#[test]
+fn a_link_brings_name_ports_and_variables() {
+    let host = Host::on_machine();
+    on(&host, "store", &["--expose", "5432", "-e", "USER=me"], "sleep 1000");
+    let address = host.mydocker(["exec", "store", "hostname", "-i"]).text();
+    let run = |flags: &[&str], script: &str| {
+        host.mydocker(
+            [&["run", "--rm", "--name", "web"][..], flags, &["bb", "sh", "-c", script]].concat(),
+        )
+    };
+    let script = "ping -c 1 -W 5 db >/dev/null && ping -c 1 -W 5 store >/dev/null && \
+                  env | grep ^DB_ | sort";
+    let port = "DB_PORT_5432_TCP";
+    run(&["--link", "store:db"], script).stdout(&format!(
+        "DB_ENV_USER=me\nDB_NAME=/web/db\nDB_PORT=tcp://{address}:5432\n\
+         {port}=tcp://{address}:5432\n{port}_ADDR={address}\n{port}_PORT=5432\n{port}_PROTO=tcp\n"
+    ));
+    run(&["--link", "store:db", "-e", "DB_PORT=mine"], "echo $DB_PORT").stdout("mine\n");
+    // Made once, it finds the other where that is now.
+    host.mydocker([
+        "create", "--name", "later", "--link", "store", "bb", "ping", "-c", "1", "store",
+    ]);
+    on(&host, "filler", &[], "sleep 1000");
+    host.mydocker(["stop", "-t", "0", "store"]);
+    host.mydocker(["start", "later"])
+        .exits(1)
+        .stderr_has("store, which --link names, is not running");
+    host.mydocker(["start", "store"]);
+    host.mydocker(["start", "-a", "later"]).stdout_has("1 packets received");
+    host.mydocker(["network", "create", "other"]);
+    for (flags, part) in [
+        (&["--link", "nobody"][..], "no such container: nobody"),
+        (&["--link", "store", "--network", "other"], "on none of this container's networks"),
+        (&["--link", "store", "--network", "none"], "--link needs a network"),
+        (&["--link", "store:a b"], "bad host name 'a b'"),
+    ] {
+        run(flags, "true").refused(part);
+    }
+}
+
+#[test]
+fn ps_shows_sizes_on_request() {
+    let host = Host::with_busybox();
+    running(&host, &[]);
+    host.mydocker(["exec", "c", "sh", "-c", "head -c 3000 /dev/zero >/file"]);
+    host.mydocker(["ps"]).stdout_lacks("SIZE");
+    let table = host.mydocker(["ps", "-s"]).text();
+    assert!(table.lines().next().unwrap().ends_with("NAMES     SIZE"), "{table}");
+    let size = host.mydocker(["ps", "--size", "--format", "{{.Size}}"]).text();
+    let (own, all) = size.split_once(" (virtual ").unwrap();
+    assert!(own.ends_with("kB") && all.ends_with("MB)"), "{size}");
+    let kilobytes: f64 = own.trim_end_matches("kB").parse().unwrap();
+    assert!((3.0..20.0).contains(&kilobytes), "{size}");
+}

@@ -8,13 +8,14 @@ use crate::engine::options::Filter;
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
-use crate::units::push_human_span;
+use crate::units::{push_human_size, push_human_span};
 
 #[derive(Default)]
 struct PsArgs {
     all: bool,
     quiet: bool,
     no_trunc: bool,
+    size: bool,
     last: Option<usize>,
     filters: Vec<Filter>,
     format: String,
@@ -36,6 +37,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     })
     .short('n'),
     Flag::<PsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
+    Flag::<PsArgs>::switch("size", "Display total file sizes", |a, on| a.size = on).short('s'),
     Flag::<PsArgs>::setting(
         "filter",
         "KEY=VALUE",
@@ -97,16 +99,22 @@ fn parse_filter(text: &str) -> Result<Filter> {
 
 fn ps(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(FLAGS)?;
-    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+    let columns = if args.size { SIZE_COLUMNS } else { COLUMNS };
+    let format = match Format::parse(&args.format, FIELDS, columns) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
     // As in Docker, who asks for a status or for the newest means the ended ones as well.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
     let all = args.all || args.last.is_some() || by_status;
-    let mut containers = call.engine()?.containers(all, &args.filters)?;
+    let engine = call.engine()?;
+    let mut containers = engine.containers(all, &args.filters)?;
     if let Some(last) = args.last {
         containers.truncate(last);
+    }
+    // As in Docker, a template that names the size asks for it too.
+    if !args.quiet && (args.size || args.format.contains(".Size")) {
+        engine.measure(&mut containers)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text = if args.quiet {
@@ -124,6 +132,9 @@ fn ps(call: &Invocation) -> Outcome {
 }
 
 static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+
+static SIZE_COLUMNS: &[&str] =
+    &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
 /// In the alphabetical order of Docker's JSON.
 static FIELDS: &[Field<ContainerView>] = &[
@@ -154,6 +165,7 @@ static FIELDS: &[Field<ContainerView>] = &[
         header: "CREATED",
         write: |c, show, out| push_ago(out, c.created, show.now),
     },
+    Field { name: "Size", header: "SIZE", write: |c, _, out| push_size(out, c.size) },
     Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(c.status.name()) },
     Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
@@ -164,6 +176,17 @@ fn push_list(out: &mut String, items: &[String], separator: &str) {
             out.push_str(separator);
         }
         out.push_str(item);
+    }
+}
+
+/// `2B (virtual 4.26MB)`
+fn push_size(out: &mut String, size: Option<(u64, u64)>) {
+    let (own, all) = size.unwrap_or_default();
+    push_human_size(out, own);
+    if all > 0 {
+        out.push_str(" (virtual ");
+        push_human_size(out, all);
+        out.push(')');
     }
 }
 
@@ -272,6 +295,7 @@ mod tests {
             mounts: vec!["/a/long/path/to/data".into()],
             networks: vec!["none".into()],
             addresses: vec!["10.0.0.2".into()],
+            size: None,
         }
     }
 
@@ -296,7 +320,7 @@ mod tests {
         let text = Format::Json.render(&rows, FIELDS, &SHOW);
         assert_eq!(
             text,
-            "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
+            "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
         );
     }
 

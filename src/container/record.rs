@@ -69,6 +69,8 @@ pub struct Record {
     pub dns_options: Option<Vec<String>>,
     /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
     pub network: String,
+    /// `--link`: a container's id, and what it is called here.
+    pub links: Option<Vec<(String, String)>>,
     /// Those it is on, in the order of its interfaces.
     pub networks: Vec<NetworkRecord>,
     /// `private`, `host` or `container:<id>`.

@@ -34,6 +34,7 @@ impl Engine {
                 .iter()
                 .any(|mode| mode.starts_with("container:"))
                 || record.depends_on.is_some()
+                || record.links.is_some()
         };
         waiting.sort_unstable_by_key(|record| (needs(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());

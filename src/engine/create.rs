@@ -220,6 +220,7 @@ impl Engine {
             dns: options.dns.clone(),
             dns_search: options.dns_search.clone(),
             dns_options: Some(options.dns_options.clone()).filter(|found| !found.is_empty()),
+            links: self.linked(&options.links)?,
             network,
             networks,
             pid: self.namespace(&options.pid)?,

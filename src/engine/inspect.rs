@@ -9,7 +9,7 @@ use super::network_view::port_bindings;
 use super::options::{InspectKind, Propagation, RateKind, Resources};
 use crate::container::health::Health;
 use crate::container::names;
-use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord};
+use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord, short};
 use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
 use crate::image::config::healthcheck_value;
@@ -263,6 +263,7 @@ fn host_config(record: &Record) -> Value {
         ("Binds", strings(binds)),
         ("LogConfig", object([("Type", text(log_type)), ("Config", map(&log_options))])),
         ("NetworkMode", text(&record.network)),
+        ("Links", self_links(record)),
         (
             "RestartPolicy",
             object([
@@ -318,6 +319,12 @@ fn host_config(record: &Record) -> Value {
         ("BlkioDeviceWriteIOps", rates(resources, RateKind::WriteOperations)),
         ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
     ])
+}
+
+/// `/db:/web/alias`, as Docker has it; the container that is linked to by its id.
+fn self_links(record: &Record) -> Value {
+    let links = record.links.iter().flatten();
+    strings(links.map(|(id, alias)| format!("/{}:/{}/{alias}", short(id), record.name)))
 }
 
 fn rates(resources: &Resources, kind: RateKind) -> Value {

@@ -11,6 +11,8 @@ use crate::container::health::Health;
 use crate::container::record::{Files, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
 use crate::error::Result;
+use crate::image::ImageStore;
+use crate::store::tree_size;
 use crate::time::Instant;
 
 /// How long a list waits, for all containers together, until those that start have started.
@@ -32,6 +34,17 @@ impl Engine {
         }
         views.sort_unstable_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(views)
+    }
+
+    /// Measures what each container takes on disk.
+    pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
+        let images = ImageStore::open(&self.roots).list()?;
+        for view in views {
+            let own = tree_size(&Files::new(&self.roots, &view.id).upper());
+            let image = images.iter().find(|image| image.id.to_string() == view.image_id);
+            view.size = Some((own, own + image.map_or(0, |image| image.size)));
+        }
+        Ok(())
     }
 
     fn view(&self, id: &str, patience: &mut Patience) -> Option<ContainerView> {
@@ -100,6 +113,7 @@ impl Engine {
             health,
             ports,
             labels: record.labels,
+            size: None,
         })
     }
 
@@ -125,6 +139,7 @@ fn dead(id: &str, reason: String) -> ContainerView {
         mounts: Vec::new(),
         networks: Vec::new(),
         addresses: Vec::new(),
+        size: None,
     }
 }
 

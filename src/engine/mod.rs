@@ -22,6 +22,7 @@ mod hello;
 mod images;
 mod info;
 mod inspect;
+mod links;
 mod list;
 mod logs;
 mod network;

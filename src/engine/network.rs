@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::Pid;
 
 use super::Engine;
-use super::options::{CreateOptions, NetworkOptions, Publish};
+use super::options::{CreateOptions, EndpointOption, NetworkOptions, Publish};
 use super::view::NetworkView;
 use crate::container::monitor::Surroundings;
 use crate::container::names;
@@ -106,7 +106,17 @@ impl Engine {
             if names.len() > 1 {
                 fail!("--net {special} can't go with other networks");
             }
-            if !options.addresses.is_empty() || options.mac.is_some() || !options.aliases.is_empty()
+            let has_endpoint = options.endpoints.iter().any(|endpoint| {
+                let EndpointOption { aliases, addresses, mac, .. } = endpoint;
+                !aliases.is_empty() || !addresses.is_empty() || mac.is_some()
+            });
+            if !options.links.is_empty() {
+                fail!("--link needs a network, not --net {special}");
+            }
+            if !options.addresses.is_empty()
+                || options.mac.is_some()
+                || !options.aliases.is_empty()
+                || has_endpoint
             {
                 fail!(
                     "--ip, --mac-address and --network-alias need a network, not --net {special}"
@@ -122,20 +132,38 @@ impl Engine {
             };
             return Ok((kind, Vec::new()));
         }
+        let given = |at: usize| {
+            let name = options.networks.get(at);
+            options.endpoints.iter().find(|endpoint| Some(&endpoint.network) == name)
+        };
         let mut networks = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
             let network = Network::open(&self.roots, name)?;
             let first = at == 0;
+            let given = given(at);
+            let own = given.map_or(&[][..], |given| &given.addresses);
+            if first && !own.is_empty() && !options.addresses.is_empty() {
+                fail!("--ip and --network name={name},ip=… both give an address; leave one out");
+            }
             networks.push(NetworkRecord {
                 name: network.name,
                 addresses: options
                     .addresses
                     .iter()
                     .filter(|_| first)
+                    .chain(own)
                     .map(IpAddr::to_string)
                     .collect(),
-                mac: options.mac.filter(|_| first).map(format_mac),
-                aliases: options.aliases.clone(),
+                mac: given
+                    .and_then(|given| given.mac)
+                    .or(options.mac.filter(|_| first))
+                    .map(format_mac),
+                aliases: given
+                    .map_or(&[][..], |given| &given.aliases)
+                    .iter()
+                    .chain(&options.aliases)
+                    .cloned()
+                    .collect(),
             });
         }
         Ok((names[0].to_owned(), networks))

@@ -71,6 +71,10 @@ pub struct CreateOptions {
     pub dns_options: Vec<String>,
     /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.
     pub networks: Vec<String>,
+    /// What `--network name=…` says of one of them.
+    pub endpoints: Vec<EndpointOption>,
+    /// `--link`: a container, and what it is called here.
+    pub links: Vec<(String, String)>,
     /// `--ip`, `--ip6`: on the first of the networks.
     pub addresses: Vec<IpAddr>,
     /// On the first of the networks.
@@ -130,6 +134,16 @@ pub enum UserNamespaceOption {
     Auto,
     /// `UID:GID:SIZE`
     Given(IdMap),
+}
+
+/// `--network name=web,alias=a,ip=10.0.0.2`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointOption {
+    /// The network's, as given.
+    pub network: String,
+    pub aliases: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    pub mac: Option<Mac>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,10 +28,13 @@ impl Engine {
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
         let namespaces = joined::namespaces(&self.roots, record)?;
+        let links = self.links(record)?;
         if !record.network.starts_with(SHARED) {
+            let mut add_hosts = self.added_hosts(record)?;
+            add_hosts.extend(links.hosts);
             let names = Names {
                 hostname: &record.hostname,
-                add_hosts: &self.added_hosts(record)?,
+                add_hosts: &add_hosts,
                 dns: &record.dns,
                 dns_search: &record.dns_search,
                 dns_options: record.dns_options.as_deref().unwrap_or_default(),
@@ -52,7 +55,7 @@ impl Engine {
             root,
             root_read_only: record.read_only,
             mount_point: files.run,
-            process: process(record),
+            process: process_with(record, links.variables),
             hostname: Some(record.hostname.clone()),
             domainname: record.domainname.clone(),
             namespaces,
@@ -205,6 +208,18 @@ fn devices(asked: &[Device]) -> Result<Vec<Device>> {
         }));
     }
     Ok(devices)
+}
+
+/// The first process, with variables where the user set no other.
+fn process_with(record: &Record, variables: Vec<String>) -> Process {
+    let mut process = process(record);
+    for pair in variables {
+        let name = pair.split('=').next();
+        if !process.env.iter().any(|known| known.split('=').next() == name) {
+            process.env.push(pair);
+        }
+    }
+    process
 }
 
 /// The first process, which `exec` takes its defaults from too.

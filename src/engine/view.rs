@@ -24,6 +24,8 @@ pub struct ContainerView {
     pub networks: Vec<String>,
     /// Those it has now.
     pub addresses: Vec<String>,
+    /// Bytes that it wrote, and with its image; `None`: not asked for.
+    pub size: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

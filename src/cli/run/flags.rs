@@ -15,8 +15,8 @@ use crate::cli::value::name::{
     check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, check_signal, parse_detach_keys, parse_ipc, parse_namespace, parse_userns,
-    parse_workdir,
+    check_network, check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link,
+    parse_namespace, parse_userns, parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::{OnFailure, RateKind, RestartPolicy};
@@ -304,14 +304,30 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     // Network and names.
-    F::setting("net", "NETWORK[,…]", "none, host, container:NAME or networks", |a, v| {
-        for network in v.split(',') {
-            check_network(network)?;
-            a.options.networks.push(network.to_owned());
-        }
+    F::setting(
+        "net",
+        "NETWORK[,…]",
+        "none, host, container:NAME, networks or name=…,ip=…",
+        |a, v| {
+            if v.contains('=') {
+                let endpoint = parse_endpoint(v)?;
+                a.options.networks.push(endpoint.network.clone());
+                a.options.endpoints.push(endpoint);
+                return Ok(());
+            }
+            for network in v.split(',') {
+                check_network(network)?;
+                a.options.networks.push(network.to_owned());
+            }
+            Ok(())
+        },
+    )
+    .also(&["--network", "-net"])
+    .under(Category::Network),
+    F::value("link", "CONTAINER[:ALIAS]", "Add a running container to /etc/hosts", |a, v| {
+        a.options.links.push(parse_link(v)?);
         Ok(())
     })
-    .also(&["--network", "-net"])
     .under(Category::Network),
     F::setting("ip", "IP", "Its address on the first network", |a, v| {
         a.options.addresses.push(parse_ip(v)?);

@@ -1,7 +1,9 @@
 //! What concerns the first process and its terminal: namespaces, working directory, detach keys.
 
-use crate::engine::options::{IdMap, NamespaceOption, UserNamespaceOption};
+use super::name::{check_container_name, check_hostname, parse_ip};
+use crate::engine::options::{EndpointOption, IdMap, NamespaceOption, UserNamespaceOption};
 use crate::error::{Result, fail};
+use crate::network::link::parse_mac;
 use crate::sys::signal::Signal;
 
 /// `--userns`: whose range of IDs the container has.
@@ -57,6 +59,41 @@ pub fn check_network(text: &str) -> Result<()> {
         fail!("bad network '{text}': write none, host, container:NAME or a network's name");
     }
     Ok(())
+}
+
+/// `--network name=NETWORK,alias=…,ip=…,ip6=…,mac-address=…`
+pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
+    let mut endpoint = EndpointOption::default();
+    for field in text.split(',') {
+        let Some((key, value)) = field.split_once('=') else {
+            fail!("'{field}' should be KEY=VALUE, as in name=web,alias=db");
+        };
+        match key {
+            "name" => {
+                check_network(value)?;
+                endpoint.network = value.to_owned();
+            }
+            "alias" => {
+                check_hostname(value)?;
+                endpoint.aliases.push(value.to_owned());
+            }
+            "ip" | "ip6" => endpoint.addresses.push(parse_ip(value)?),
+            "mac-address" => endpoint.mac = Some(parse_mac(value)?),
+            _ => fail!("unknown key '{key}'; known: name alias ip ip6 mac-address"),
+        }
+    }
+    if endpoint.network.is_empty() {
+        fail!("'{text}' names no network; write name=NETWORK");
+    }
+    Ok(endpoint)
+}
+
+/// `--link CONTAINER[:ALIAS]`
+pub fn parse_link(text: &str) -> Result<(String, String)> {
+    let (name, alias) = text.split_once(':').unwrap_or((text, text));
+    check_container_name(name)?;
+    check_hostname(alias)?;
+    Ok((name.to_owned(), alias.to_owned()))
 }
 
 /// An absolute directory inside the container, cleaned of `.` and `..`.
@@ -117,6 +154,18 @@ mod tests {
         for bad in ["keep-id", "1", "1:2", "1:2:3:4", "-1:2:3", "1:2:", "1:2:4294967296", "a:b:c"] {
             assert!(parse_userns(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn endpoints_by_key() {
+        let found = parse_endpoint("name=web,alias=a,alias=b,ip=10.0.0.2").unwrap();
+        assert_eq!((found.network.as_str(), found.aliases.len()), ("web", 2));
+        assert_eq!(found.addresses, ["10.0.0.2".parse::<std::net::IpAddr>().unwrap()]);
+        for bad in ["alias=a", "name=web,x", "name=web,speed=1", "name=web,ip=x", "name="] {
+            assert!(parse_endpoint(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_link("db").unwrap(), ("db".into(), "db".into()));
+        assert!(parse_link("db:a b").is_err());
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! `--link`: another container's address in /etc/hosts under an alias and, as Docker has it on the
+//! default network, its ports and variables in the environment.
+//!
+//! Addresses are looked up when the container starts: one that is linked to and starts again with
+//! another address is found at the next start of this one. On a network of the user's own all
+//! containers know each other by name at all times, so a link only adds the alias.
+
+use super::Engine;
+use crate::container::record::Record;
+use crate::container::state;
+use crate::error::{Result, fail};
+use crate::network::config::DEFAULT;
+use crate::network::wiring::Wiring;
+
+/// What the links of a container bring it.
+#[derive(Default)]
+pub(super) struct Links {
+    /// Name, address.
+    pub hosts: Vec<(String, String)>,
+    pub variables: Vec<String>,
+}
+
+impl Engine {
+    /// The ids of the containers that `--link` names.
+    pub(super) fn linked(
+        &self,
+        links: &[(String, String)],
+    ) -> Result<Option<Vec<(String, String)>>> {
+        let mut found = Vec::with_capacity(links.len());
+        for (name, alias) in links {
+            found.push((self.record(name)?.id, alias.clone()));
+        }
+        Ok(Some(found).filter(|found| !found.is_empty()))
+    }
+
+    pub(super) fn links(&self, record: &Record) -> Result<Links> {
+        let mut links = Links::default();
+        for (id, alias) in record.links.iter().flatten() {
+            let other = Record::read(&self.roots, id)?;
+            if state::running(&self.roots, id)?.is_none() {
+                fail!(
+                    "container {}, which --link names, is not running; start it first",
+                    other.name
+                );
+            }
+            let wiring = Wiring::read(&self.roots, id)?;
+            let common = wiring.endpoints.iter().find(|endpoint| {
+                record.networks.iter().any(|network| network.name == endpoint.network)
+            });
+            let Some((endpoint, address)) =
+                common.and_then(|endpoint| Some((endpoint, endpoint.addresses.first()?)))
+            else {
+                fail!(
+                    "container {}, which --link names, is on none of this container's networks",
+                    other.name
+                );
+            };
+            links.hosts.push((alias.clone(), address.address.clone()));
+            if endpoint.network == DEFAULT {
+                if other.name != *alias {
+                    links.hosts.push((other.name.clone(), address.address.clone()));
+                }
+                add_variables(&mut links.variables, record, &other, alias, &address.address);
+            }
+        }
+        Ok(links)
+    }
+}
+
+/// `DB_PORT_5432_TCP_ADDR=172.17.0.2` and its kin, as Docker writes them.
+fn add_variables(
+    variables: &mut Vec<String>,
+    record: &Record,
+    other: &Record,
+    alias: &str,
+    address: &str,
+) {
+    let prefix = alias.to_uppercase().replace(['-', '.'], "_");
+    let port = |text: &String| -> Option<(u16, String)> {
+        let (number, protocol) = text.split_once('/')?;
+        Some((number.parse().ok()?, protocol.to_owned()))
+    };
+    let mut ports: Vec<(u16, String)> = other.exposed.iter().filter_map(port).collect();
+    ports.sort_unstable();
+    for (at, (number, protocol)) in ports.iter().enumerate() {
+        let url = format!("{protocol}://{address}:{number}");
+        if at == 0 {
+            variables.push(format!("{prefix}_PORT={url}"));
+        }
+        let one = format!("{prefix}_PORT_{number}_{}", protocol.to_uppercase());
+        variables.push(format!("{one}={url}"));
+        variables.push(format!("{one}_ADDR={address}"));
+        variables.push(format!("{one}_PORT={number}"));
+        variables.push(format!("{one}_PROTO={protocol}"));
+    }
+    variables.push(format!("{prefix}_NAME=/{}/{alias}", record.name));
+    for pair in &other.env {
+        let name = pair.split('=').next().unwrap_or_default();
+        if !matches!(name, "HOME" | "PATH" | "HOSTNAME") {
+            variables.push(format!("{prefix}_ENV_{pair}"));
+        }
+    }
+}
