@@ -21,8 +21,9 @@ use super::manifest::{
 use super::platform::{Platform, Wanted};
 use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
-use super::registry::fetch::{Fetch, Partial};
+use super::registry::fetch::Fetch;
 use super::registry::http::{Attempt, Failure, Payload};
+use super::registry::partial::Partial;
 use super::registry::sources::Sources;
 use super::registry::url::Url;
 use super::registry::{self, Access};
@@ -234,8 +235,9 @@ impl ImageStore {
                 tell(Step::Exists);
                 return Ok(here);
             }
-            let partial = Partial::hold(&self.partials(), &blob.digest)?;
-            // Whoever held it may have brought the layer meanwhile.
+            let (hex, stall) = (blob.digest.hex(), sources.stall());
+            let partial = Partial::hold(&self.partials(), &hex, blob.size, stall, stop)?;
+            // Another pull may have brought the layer in the meantime.
             if let Some(here) = self.layer_here(diff_id)? {
                 partial.discard()?;
                 tell(Step::Exists);

@@ -232,6 +232,40 @@ fn a_registry_that_drips_is_given_up() {
     slow.wait().status();
 }
 
+/// Slow, but not slow enough to be given up: a pull of the same layer from another registry doesn't
+/// wait for it.
+#[test]
+fn a_slow_registry_holds_up_no_pull_from_another() {
+    let host = Host::new();
+    let registry = filled(&host);
+    let settings = host.scratch().join("settings");
+    fs::create_dir_all(&settings).unwrap();
+    fs::write(settings.join("registries.json"), r#"{"stall_seconds":2}"#).unwrap();
+    let is_layer = |asked: &Asked| asked.header("accept-encoding").is_some();
+    let slow = Proxy::before(&registry.address, move |asked, _| match is_layer(asked) {
+        true => Fault::Trickle(500, Duration::from_millis(100)),
+        false => Fault::None,
+    });
+    let pull = |name: &str| {
+        let mut pull = host.command(["pull", name]);
+        pull.env("MYDOCKER_CONFIG_DIR", &settings);
+        Background::spawn(pull)
+    };
+    let first = pull(&slow.name("app:1"));
+    eventually("the layers are being downloaded", || {
+        slow.asked().iter().filter(|asked| is_layer(asked)).count() == 2
+    });
+    drop(pull(&registry.name("app:1")).wait().exits(0));
+    is_whole(&host, &registry.name("app:1"));
+    // The first is still at it: its layers are here, its image isn't.
+    host.mydocker(["image", "inspect", &slow.name("app:1")]).exits(1);
+    first.signal(Signal::KILL);
+    first.wait().exits(137);
+    host.mydocker(["system", "check", "--repair"]);
+    assert!(partials(&host).is_empty());
+    host.mydocker(["system", "check"]).stdout("");
+}
+
 #[test]
 fn busy_registries_are_asked_again_and_not_for_ever() {
     let host = Host::new();

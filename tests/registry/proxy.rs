@@ -24,6 +24,8 @@ pub enum Fault {
     Encoded(&'static str, Vec<u8>),
     /// So many bytes of the body at once, then one byte each so often.
     Drip(usize, Duration),
+    /// Pieces of so many bytes of the body, each so often.
+    Trickle(usize, Duration),
 }
 
 /// A request as it came.
@@ -221,6 +223,11 @@ fn serve(
             let mut byte = [0];
             while answer.read(&mut byte)? == 1 {
                 client.write_all(&byte)?;
+                std::thread::sleep(pause);
+            }
+        }
+        Fault::Trickle(piece, pause) => {
+            while std::io::copy(&mut answer.by_ref().take(piece as u64), &mut client)? > 0 {
                 std::thread::sleep(pause);
             }
         }

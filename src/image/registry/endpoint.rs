@@ -315,17 +315,19 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     let mut tries = 1;
     loop {
         match attempt() {
-            Err(failure) if failure.passing && tries < MAX_TRIES => wait(&failure, tries),
+            Err(failure) if failure.passing && tries < MAX_TRIES => {
+                std::thread::sleep(pause(&failure, tries));
+            }
             result => return result,
         }
         tries += 1;
     }
 }
 
-/// Waits before the next try: as long as asked, or twice as long as the last time.
-pub fn wait(failure: &Failure, tries: u32) {
+/// How long to wait before the next try: as long as asked, or twice as long as the last time.
+pub fn pause(failure: &Failure, tries: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
-    std::thread::sleep(failure.after.unwrap_or(doubled).min(MAX_WAIT));
+    failure.after.unwrap_or(doubled).min(MAX_WAIT)
 }
 
 #[cfg(test)]

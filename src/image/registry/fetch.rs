@@ -1,64 +1,65 @@
 //! A blob's bytes as they arrive, through cuts and stalls.
 //!
-//! What arrives is kept in `images/partial/<digest>` until the blob was used, so that after a cut,
-//! or a kill, only the rest is asked for (Range, RFC 9110 section 14). Nothing in that file is
-//! believed: the digest is taken over all bytes each time, those on disk too. A flock(2) on the
-//! file makes sure that a blob is downloaded by one process at a time.
+//! What arrives is kept in a [`Partial`] file until the blob was used, so that after a cut, or a
+//! kill, only the rest is asked for (Range, RFC 9110 section 14). Nothing in that file is trusted:
+//! the digest is taken over all bytes each time, those on disk too. [`Patience`] bounds how often a
+//! blob is asked for again, and how much time its stalls and waits may take in all.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
 use super::super::manifest::Descriptor;
-use super::endpoint::{Answer, Endpoint, MAX_TRIES, wait};
+use super::endpoint::{Answer, Endpoint, MAX_TRIES, pause};
 use super::http::{Attempt, Body, Failure, Payload};
+use super::partial::Partial;
 use super::sources::Sources;
 use super::url::{Origin, Url};
 use crate::error::{Context, Error, Result};
-use crate::store::{make_dir, remove_file};
 
-/// What must have arrived since the last cut for the count of tries to begin anew: it bounds how
-/// often a blob is asked for by its size.
+/// Bytes that must arrive before the count of tries starts again: so the blob's size bounds how
+/// often it is asked for.
 const PROGRESS: u64 = 1 << 20;
+/// Most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if that
+/// is longer. Without it a registry that sends `PROGRESS` and then drips could go on for days.
+const MAX_LOST: Duration = Duration::from_secs(600);
+const MAX_STALLS: u32 = 20;
 
-/// The file that holds what arrived of a blob; held by this process.
-pub struct Partial {
-    path: PathBuf,
-    file: File,
+/// How much more failure a source is given for one blob.
+struct Patience {
+    tries: u32,
+    /// Where the first of these tries started.
+    tried_from: u64,
+    /// Time that brought no bytes, over all tries.
+    lost: Duration,
 }
 
-impl Partial {
-    /// Waits until no other process downloads the blob.
-    pub fn hold(dir: &Path, digest: &Digest) -> Result<Partial> {
-        make_dir(dir)?;
-        let path = dir.join(digest.hex());
-        loop {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(&path).context(|| format!("open {}", path.display()))?;
-            loop {
-                match flock(&file, FlockOperation::LockExclusive) {
-                    Err(Errno::INTR) => continue,
-                    result => break result.context(|| format!("lock {}", path.display()))?,
-                }
-            }
-            // The holder before may have removed it.
-            if file.metadata()?.nlink() > 0 {
-                return Ok(Partial { path, file });
-            }
-        }
+impl Patience {
+    fn new(position: u64) -> Patience {
+        Patience { tries: 1, tried_from: position, lost: Duration::ZERO }
     }
 
-    /// Removes the file: the blob was used, or is wrong.
-    pub fn discard(self) -> Result<()> {
-        remove_file(&self.path)
+    /// Says how long to wait before the next try; `None` if there were enough. `failed` is how long
+    /// the last try brought nothing, `stall` how long a try may bring nothing.
+    fn after(
+        &mut self,
+        failure: &Failure,
+        position: u64,
+        failed: Duration,
+        stall: Duration,
+    ) -> Option<Duration> {
+        if position >= self.tried_from + PROGRESS {
+            (self.tries, self.tried_from) = (1, position);
+        }
+        let wait = pause(failure, self.tries);
+        self.lost += failed + wait;
+        self.tries += 1;
+        let may_go_on = self.tries <= MAX_TRIES && self.lost <= MAX_LOST.max(stall * MAX_STALLS);
+        may_go_on.then_some(wait)
     }
 }
 
@@ -72,15 +73,15 @@ pub struct Fetch<'a> {
     /// The repository's.
     path: &'a str,
     blob: &'a Descriptor,
-    partial: &'a File,
+    partial: &'a Partial,
     /// Bytes of the partial file that were there before.
     on_disk: u64,
     position: u64,
     hasher: Sha256,
     body: Option<(Body, Origin)>,
-    tries: u32,
-    /// Where the first of these tries began.
-    tried_from: u64,
+    patience: Patience,
+    /// When the registry was last asked, or last sent something.
+    heard: Instant,
     /// Why there is no more to come. What [`Read`] gives loses the chain.
     failure: Option<Error>,
     stop: &'a AtomicBool,
@@ -99,19 +100,21 @@ impl<'a> Fetch<'a> {
         stop: &'a AtomicBool,
         watch: &'a (dyn Fn(u64) + Sync),
     ) -> Result<Fetch<'a>> {
+        let on_disk = partial.file().metadata()?.len().min(blob.size);
+        partial.set_downloading(on_disk == 0)?;
         Ok(Fetch {
             sources,
             at,
             elsewhere: None,
             path,
             blob,
-            on_disk: partial.file.metadata()?.len().min(blob.size),
-            partial: &partial.file,
+            on_disk,
+            partial,
             position: 0,
             hasher: Sha256::new(),
             body: None,
-            tries: 1,
-            tried_from: 0,
+            patience: Patience::new(0),
+            heard: Instant::now(),
             failure: None,
             stop,
             watch,
@@ -140,6 +143,10 @@ impl<'a> Fetch<'a> {
 
     /// Asks for the blob from the position on.
     fn open(&mut self) -> Attempt<(Body, Origin)> {
+        self.heard = Instant::now();
+        if self.on_disk > 0 {
+            self.partial.set_downloading(true)?;
+        }
         let mut headers = vec![("Accept-Encoding", "identity".to_owned())];
         if self.position > 0 {
             headers.push(("Range", format!("bytes={}-", self.position)));
@@ -207,14 +214,12 @@ impl<'a> Fetch<'a> {
     /// Waits for another try, or gives up.
     fn after(&mut self, failure: Failure) -> io::Result<()> {
         self.body = None;
-        if self.position >= self.tried_from + PROGRESS {
-            (self.tries, self.tried_from) = (1, self.position);
-        }
-        let may_pass = failure.passing || failure.unreachable && self.position > 0;
-        if may_pass && self.tries < MAX_TRIES {
-            wait(&failure, self.tries);
-            self.tries += 1;
-            return Ok(());
+        if failure.passing || failure.unreachable && self.position > 0 {
+            let (failed, stall) = (self.heard.elapsed(), self.sources.stall());
+            if let Some(wait) = self.patience.after(&failure, self.position, failed, stall) {
+                std::thread::sleep(wait);
+                return Ok(());
+            }
         }
         let foreign = self.elsewhere.map_or(0, |at| at + 1);
         match self.sources.after(self.at, failure) {
@@ -222,7 +227,7 @@ impl<'a> Fetch<'a> {
             Err(_) if foreign < self.blob.urls.len() => self.elsewhere = Some(foreign),
             Err(failure) => return self.fail(failure.error),
         }
-        (self.tries, self.tried_from) = (1, self.position);
+        self.patience = Patience::new(self.position);
         Ok(())
     }
 
@@ -242,15 +247,16 @@ impl Read for Fetch<'_> {
             let count = if self.position < self.on_disk {
                 let left = usize::try_from(self.on_disk - self.position).unwrap_or(usize::MAX);
                 let wanted = buffer.len().min(left);
-                self.partial.read_at(&mut buffer[..wanted], self.position)?
+                self.partial.file().read_at(&mut buffer[..wanted], self.position)?
             } else if self.position == self.blob.size {
                 return Ok(0);
             } else {
                 match self.receive(buffer) {
                     Ok(count) => {
-                        if let Err(error) =
-                            self.partial.write_all_at(&buffer[..count], self.position)
-                        {
+                        self.heard = Instant::now();
+                        let kept =
+                            self.partial.file().write_all_at(&buffer[..count], self.position);
+                        if let Err(error) = kept {
                             let error = Err::<(), _>(error).context(|| "keep what was downloaded");
                             return self.fail(error.unwrap_err());
                         }
@@ -267,5 +273,30 @@ impl Read for Fetch<'_> {
             (self.watch)(self.position);
             return Ok(count);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_not_asked_for_without_an_end() {
+        let failure = Failure::passing(Error::new("too slow"));
+        let stall = Duration::from_secs(30);
+        let tries = |stall: Duration, progress: u64| {
+            let (mut patience, mut position) = (Patience::new(0), 0);
+            for count in 1..10_000 {
+                position += progress;
+                if patience.after(&failure, position, stall, stall).is_none() {
+                    return count;
+                }
+            }
+            panic!("no end");
+        };
+        assert_eq!(tries(stall, 0), MAX_TRIES);
+        // Progress starts the count again, but not the time that was lost.
+        assert_eq!(tries(stall, PROGRESS), MAX_STALLS);
+        assert_eq!(tries(Duration::from_secs(3600), PROGRESS), MAX_STALLS);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` for who we
 //! are; `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
-//! stalls; `connect` makes connections, with `proxy`, `tls`, `verifier` and `http` below it;
+//! stalls, kept in a file of `partial`; `connect` makes connections, with `proxy`, `tls`, `verifier` and `http` below it;
 //! `settings` is what the administrator says of them.
 
 mod auth;
@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod fetch;
 pub mod http;
+pub mod partial;
 mod proxy;
 mod settings;
 pub mod sources;

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::super::transfer::{Event, Watch};
 use super::endpoint::Endpoint;
@@ -43,6 +44,11 @@ impl<'a> Sources<'a> {
         let mut list = Vec::new();
         list.resize_with(settings.mirrors_of(host).len() + 1, Source::default);
         Ok(Sources { host, path, scopes, access, settings, list, watch })
+    }
+
+    /// How long a source may be silent.
+    pub fn stall(&self) -> Duration {
+        self.settings.stall
     }
 
     /// The number of the registry itself, which is the last.

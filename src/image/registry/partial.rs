@@ -1,0 +1,166 @@
+//! The file that holds what arrived of a blob: `images/partial/<hex>`.
+//!
+//! A flock(2) on the file makes sure that one process at a time writes to it, so two pulls of one
+//! blob download it once. A pull that waits for the lock watches the file grow. If the holder's
+//! registry is slow or silent, the pull takes the next file, `<hex>-2` and so on, and asks its own
+//! registry: one bad registry must not hold up the pulls from all others. Nothing in these files is
+//! trusted: the reader takes the digest over all bytes. `check` finds those that no process holds.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::error::{Context, Result, fail};
+use crate::store::{make_dir, remove_file};
+
+/// Bytes a second that a holder's file must grow by for another pull to wait for it.
+const SHARED_RATE: u64 = 32 << 10;
+/// How long the growth of a holder's file is watched before it is judged.
+const MAX_WINDOW: Duration = Duration::from_secs(10);
+/// Most files of one blob. For the last one a pull waits, however slow the holder is.
+const MAX_FILES: u32 = 4;
+const POLL: Duration = Duration::from_millis(20);
+/// The file's mode while its holder reads what an earlier pull left: it doesn't grow then.
+const READING: u32 = 0o400;
+const DOWNLOADING: u32 = 0o600;
+
+/// The file, held by this process.
+pub struct Partial {
+    path: PathBuf,
+    file: File,
+}
+
+impl Partial {
+    /// Takes the first file of the blob whose holder ends or is slow; `stall` is how long a
+    /// registry may be silent, and `stop` ends the wait.
+    pub fn hold(
+        dir: &Path,
+        hex: &str,
+        size: u64,
+        stall: Duration,
+        stop: &AtomicBool,
+    ) -> Result<Partial> {
+        make_dir(dir)?;
+        for number in 1..MAX_FILES {
+            let path = dir.join(file_name(hex, number));
+            if let Some(partial) = take(path, Some((size, stall.min(MAX_WINDOW))), stop)? {
+                return Ok(partial);
+            }
+        }
+        match take(dir.join(file_name(hex, MAX_FILES)), None, stop)? {
+            Some(partial) => Ok(partial),
+            None => fail!("{MAX_FILES} other pulls download the blob; try again later"),
+        }
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Says to the pulls that wait whether this process reads old bytes or downloads new ones.
+    pub fn set_downloading(&self, downloading: bool) -> Result<()> {
+        let mode = if downloading { DOWNLOADING } else { READING };
+        let set = self.file.set_permissions(Permissions::from_mode(mode));
+        set.context(|| format!("change the mode of {}", self.path.display()))
+    }
+
+    /// Removes the file: the blob was used, or its bytes are wrong.
+    pub fn discard(self) -> Result<()> {
+        remove_file(&self.path)
+    }
+}
+
+fn file_name(hex: &str, number: u32) -> String {
+    match number {
+        1 => hex.to_owned(),
+        _ => format!("{hex}-{number}"),
+    }
+}
+
+/// Waits for the lock of the file, which is made if it is missing. Gives `None` if the holder gets
+/// too little of the blob's `size` in the window that `judge` names.
+fn take(
+    path: PathBuf,
+    judge: Option<(u64, Duration)>,
+    stop: &AtomicBool,
+) -> Result<Option<Partial>> {
+    let mut growth = Growth::new();
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            fail!("stopped");
+        }
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.mode(DOWNLOADING).open(&path);
+        let file = file.context(|| format!("open {}", path.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // The holder before may have removed it.
+            Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(Partial { path, file })),
+            Ok(()) | Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error).context(|| format!("lock {}", path.display())),
+        }
+        let metadata = file.metadata()?;
+        if let Some((size, window)) = judge {
+            // The rest is work of this machine, not of the registry.
+            let is_local = metadata.len() >= size || metadata.mode() & 0o777 == READING;
+            if is_local {
+                growth = Growth::new();
+            } else if growth.is_slow(metadata.len(), window, Instant::now()) {
+                return Ok(None);
+            }
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// How fast a file grows.
+struct Growth {
+    /// When the window started, and the file's length then.
+    since: Option<(Instant, u64)>,
+}
+
+impl Growth {
+    fn new() -> Growth {
+        Growth { since: None }
+    }
+
+    /// Whether a whole window went by in which the file grew by less than `SHARED_RATE`.
+    fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
+        // A file that another holder started again is shorter.
+        let (begun, before) = match self.since {
+            Some((begun, before)) if before <= length => (begun, before),
+            _ => *self.since.insert((now, length)),
+        };
+        if now.duration_since(begun) < window {
+            return false;
+        }
+        self.since = Some((now, length));
+        length - before < SHARED_RATE * window.as_secs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_too_little_in_a_window_is_slow() {
+        let (start, window) = (Instant::now(), Duration::from_secs(10));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut growth = Growth::new();
+        assert!(!growth.is_slow(0, window, start));
+        assert!(!growth.is_slow(0, window, after(9)));
+        assert!(!growth.is_slow(SHARED_RATE * 10, window, after(10)));
+        // The next window counts from where the last one ended.
+        assert!(!growth.is_slow(SHARED_RATE * 10, window, after(19)));
+        assert!(growth.is_slow(SHARED_RATE * 20 - 1, window, after(20)));
+        // Another holder started again.
+        assert!(!growth.is_slow(1, window, after(40)));
+    }
+}
