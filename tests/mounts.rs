@@ -518,3 +518,38 @@ fn volumes_of_another_container_outlive_it() {
         .refused("--volumes-from a: no such container");
     assert!(!host.succeeds(["create", "--volumes-from", "a:maybe", "bb", "true"]));
 }
+
+#[test]
+fn another_image_to_read() {
+    let host = Host::with_busybox();
+    let make = "mkdir -p /data/in; echo one >/data/in/file; ln -s / /data/out";
+    host.mydocker(["run", "--name", "made", "--network", "none", "bb", "sh", "-c", make]);
+    host.mydocker(["commit", "made", "tools"]);
+    let run = |keys: &str, flags: &[&str], script: &str| {
+        let mount = format!("type=image,src=tools,dst=/m{keys}");
+        let run = ["run", "--rm", "--network", "none", "--mount", &mount];
+        host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat())
+    };
+    run("", &[], "cat /m/data/in/file; test -e /m/bin/busybox && echo all").stdout("one\nall\n");
+    run(",image-subpath=data/in", &[], "ls /m").stdout("file\n");
+    run(",image-subpath=data/in/file", &[], "cat /m").stdout("one\n");
+    // A link leads to the image's root, not to the host's.
+    run(",image-subpath=data/out", &[], "cat /m/data/in/file").stdout("one\n");
+    run(",image-subpath=none", &[], "true").exits(125).stderr_has("open none in the image");
+    // Of one layer or of several, not even a container that may mount writes to it.
+    let write = "mount -o remount,rw /m 2>/dev/null; touch /m/x 2>/dev/null && echo wrote";
+    let may_mount = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+    run("", &may_mount, write).exits(1).stdout("");
+    let one = ["run", "--rm", "--network", "none", "--mount", "type=image,src=bb,dst=/m"];
+    host.mydocker([&one[..], &may_mount, &["bb", "sh", "-c", write]].concat()).exits(1).stdout("");
+    host.mydocker(["run", "--rm", "bb", "test", "-e", "/x"]).exits(1);
+    let mount = "type=image,src=tools,dst=/m";
+    host.mydocker(["create", "--name", "c", "--mount", mount, "bb", "cat", "/m/data/in/file"]);
+    host.mydocker(["rm", "made"]);
+    host.mydocker(["rmi", "tools"]).exits(1).stderr_has("c");
+    host.mydocker(["start", "-a", "c"]).stdout("one\n");
+    host.mydocker(["inspect", "c"]).stdout_has("\"Type\": \"image\"");
+    host.mydocker(["rm", "c"]);
+    host.mydocker(["rmi", "tools"]);
+    run("", &[], "true").refused("no such image: 'tools'");
+}

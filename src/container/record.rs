@@ -155,8 +155,10 @@ pub struct MountRecord {
     /// Left out by older versions: the defaults.
     pub propagation: Option<Propagation>,
     pub recursion: Option<Recursion>,
-    /// Of a volume, the part that is mounted.
+    /// Of a volume or an image, the part that is mounted.
     pub subpath: Option<String>,
+    /// What `source` names, if it is an image.
+    pub image: Option<ImageMount>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -165,6 +167,16 @@ pub enum MountKind {
     Bind,
     Volume,
     Tmpfs,
+    Image,
+}
+
+/// `--mount type=image`
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImageMount {
+    /// `sha256:…`
+    pub id: String,
+    /// Its layer directories, base first.
+    pub layers: Vec<String>,
 }
 
 impl Record {
@@ -318,6 +330,12 @@ impl Files {
 
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
+    }
+
+    /// An empty directory, the topmost layer of images that are mounted. All containers have the same:
+    /// the root of each covers its own run directory.
+    pub fn empty(&self) -> PathBuf {
+        self.run.with_file_name("empty")
     }
 
     /// Whether its program works (`health::Health`).

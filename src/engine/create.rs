@@ -91,7 +91,9 @@ impl Engine {
         if let Source::Image { image, .. } = &source {
             make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
         }
-        let mounts = self.mounts(options, source.config(), &mut undo.volumes)?;
+        // The images that are mounted stay until the record names them.
+        let mut holds = Vec::new();
+        let mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
         let user_namespace = self.user_namespace(options, &id)?;
         undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
         let record = Record {
@@ -269,10 +271,11 @@ impl Engine {
         options: &CreateOptions,
         config: &ContainerConfig,
         made: &mut Vec<String>,
+        holds: &mut Vec<ImageHold>,
     ) -> Result<Vec<MountRecord>> {
         let mut mounts = Vec::new();
         for mount in &options.mounts {
-            mounts.push(self.mount(mount, made)?);
+            mounts.push(self.mount(mount, made, holds)?);
         }
         for (name, read_only) in &options.volumes_from {
             self.add_volumes_of(name, *read_only, &mut mounts)
@@ -306,7 +309,12 @@ impl Engine {
         Ok(())
     }
 
-    fn mount(&self, mount: &MountOption, made: &mut Vec<String>) -> Result<MountRecord> {
+    fn mount(
+        &self,
+        mount: &MountOption,
+        made: &mut Vec<String>,
+        holds: &mut Vec<ImageHold>,
+    ) -> Result<MountRecord> {
         let record = |kind, source: String| MountRecord {
             kind,
             volume: None,
@@ -320,9 +328,16 @@ impl Engine {
             propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
             recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
             subpath: Some(mount.subpath.clone()).filter(|path| !path.is_empty()),
+            image: None,
         };
         match mount.kind {
             MountKind::Tmpfs => Ok(record(record::MountKind::Tmpfs, String::new())),
+            MountKind::Image => {
+                let (image, hold) = self.image_mount(&mount.source)?;
+                holds.push(hold);
+                let record = record(record::MountKind::Image, mount.source.clone());
+                Ok(MountRecord { read_only: true, image: Some(image), ..record })
+            }
             MountKind::Bind => {
                 let source = &*raw::path(&mount.source);
                 if !source.exists() {
@@ -357,6 +372,17 @@ impl Engine {
         }
     }
 
+    fn image_mount(&self, name: &str) -> Result<(record::ImageMount, ImageHold)> {
+        let images = ImageStore::open(&self.roots);
+        let Some(id) = images.find(name)? else {
+            fail!("no such image: '{name}'; `pull` it before it can be mounted")
+        };
+        let hold = images.hold(&id)?;
+        let layers = images.get(&id)?.layers;
+        let layers = layers.iter().map(|layer| raw::encode_path(layer)).collect();
+        Ok((record::ImageMount { id: id.to_string(), layers }, hold))
+    }
+
     fn anonymous_volume(&self, target: &str, made: &mut Vec<String>) -> Result<MountRecord> {
         let id = new_id()?;
         volume::ensure_anonymous(&self.roots, &id)?;
@@ -374,6 +400,7 @@ impl Engine {
             propagation: None,
             recursion: None,
             subpath: None,
+            image: None,
         })
     }
 }
@@ -500,6 +527,10 @@ fn check(options: &CreateOptions) -> Result<()> {
         fail!("--cpus and --cpu-quota say the same thing; give one of them");
     }
     super::cpus::check(resources)?;
+    let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);
+    if mounts_image && options.userns != UserNamespaceOption::Host {
+        fail!("--mount type=image can't go with a user namespace; use --userns host");
+    }
     if let UserNamespaceOption::Given(ids) = &options.userns {
         id_range::check_given(ids)?;
     }

@@ -25,6 +25,8 @@ impl Engine {
             let files = Files::new(&self.roots, &view.id);
             containers.add(running, tree_size(&files.upper()));
             if let Ok(record) = Record::read(&self.roots, &view.id) {
+                let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
+                used_images.extend(mounted.map(|image| image.id.clone()));
                 used_volumes.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
             }
             used_images.insert(view.image_id);

@@ -81,7 +81,8 @@ impl Engine {
                 continue;
             }
             let record = Record::read(&self.roots, &container)?;
-            if record.image_id == id {
+            let mut mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
+            if record.image_id == id || mounted.any(|image| image.id == id) {
                 users.push(record.name);
             }
         }

@@ -229,7 +229,8 @@ fn health_state(health: &Health) -> Value {
 
 fn host_config(record: &Record) -> Value {
     let resources = &record.resources;
-    let binds = record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(|mount| {
+    let is_bind = |mount: &&MountRecord| matches!(mount.kind, MountKind::Bind | MountKind::Volume);
+    let binds = record.mounts.iter().filter(is_bind).map(|mount| {
         let source = mount.volume.as_ref().unwrap_or(&mount.source);
         format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
     });
@@ -353,6 +354,7 @@ fn mount(mount: &MountRecord) -> Value {
         MountKind::Bind => "bind",
         MountKind::Volume => "volume",
         MountKind::Tmpfs => "tmpfs",
+        MountKind::Image => "image",
     };
     let propagation = match (mount.kind, mount.propagation.unwrap_or_default()) {
         (MountKind::Bind, Propagation::Private) => "rprivate",

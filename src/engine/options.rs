@@ -150,6 +150,7 @@ pub struct EndpointOption {
 pub struct MountOption {
     pub kind: MountKind,
     /// Bind: an absolute host path. Volume: its name, empty for an anonymous one. Tmpfs: empty.
+    /// Image: its name or id.
     pub source: String,
     /// Absolute.
     pub target: String,
@@ -164,7 +165,7 @@ pub struct MountOption {
     pub make_source: bool,
     pub propagation: Propagation,
     pub recursion: Recursion,
-    /// Volume: only this part of it; empty is all.
+    /// Volume and image: only this part of it; empty is all.
     pub subpath: String,
     /// Volume: for one that is made.
     pub labels: Vec<(String, String)>,
@@ -200,6 +201,7 @@ pub enum MountKind {
     Bind,
     Volume,
     Tmpfs,
+    Image,
 }
 
 /// `--log-opt`

@@ -27,11 +27,13 @@ impl Engine {
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
         self.open_root_by(record, view::running, || {
             let mut mounts = self.name_mounts(record);
-            mounts.extend(record.mounts.iter().map(|mount| super::spec::mount(record, mount)));
+            let files = Files::new(&self.roots, &record.id);
+            let theirs = record.mounts.iter();
+            mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
             // A source may not be there yet, or no longer.
             mounts.retain(|mount| match &mount.source {
                 MountSource::Bind(path) => path.exists(),
-                MountSource::Tmpfs { .. } => false,
+                MountSource::Tmpfs { .. } | MountSource::Image { .. } => false,
             });
             mounts
         })

@@ -44,7 +44,10 @@ impl Engine {
             names::write(&files.dir, &names)?;
         }
         let mut mounts = self.name_mounts(record);
-        mounts.extend(record.mounts.iter().map(|found| mount(record, found)));
+        mounts.extend(record.mounts.iter().map(|found| mount(record, found, &files)));
+        if record.mounts.iter().any(|mount| mount.kind == MountKind::Image) {
+            store::make_dir(&files.empty())?;
+        }
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
             // A container that goes with its end needs no syncing to disk.
@@ -241,10 +244,16 @@ pub(super) fn process(record: &Record) -> Process {
     }
 }
 
-pub(super) fn mount(record: &Record, mount: &MountRecord) -> Mount {
+pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Mount {
     let source = match mount.kind {
         MountKind::Bind | MountKind::Volume => MountSource::Bind(raw::path(&mount.source).into()),
         MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },
+        MountKind::Image => {
+            let layers = mount.image.iter().flat_map(|image| &image.layers);
+            let empty = std::iter::once(files.empty());
+            let layers = layers.map(|layer| raw::path(layer).into()).chain(empty).collect();
+            MountSource::Image { layers }
+        }
     };
     let unmapped = record.user_namespace.as_ref().map(|namespace| &namespace.unmapped);
     Mount {

@@ -8,7 +8,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -18,7 +18,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::namespaces::Joined;
 use super::spec::{IdMap, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec};
 use super::user_namespace::map_owners;
-use super::{copy_up, devices, process, propagation};
+use super::{copy_up, devices, process, propagation, rootfs};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -215,6 +215,7 @@ fn user_mount(
     let user_namespace = user_namespace.filter(|_| mount.mapped);
     let (tree, is_directory) = match &mount.source {
         MountSource::Tmpfs { options } => (tmpfs(options, spec.ids.as_ref())?, true),
+        MountSource::Image { layers } => image(layers, &spec.mount_point, mount)?,
         MountSource::Bind(source) => {
             if mount.copy_up {
                 copy_up::fill(root, &mount.target, source, user_namespace)?;
@@ -261,6 +262,13 @@ fn user_mount(
         sys::mount::add_attributes(tree.as_fd(), NODEV, true).context(|| "shut its devices")?;
     }
     Ok(())
+}
+
+/// An image's files, or a part of them; whether that is a directory.
+fn image(layers: &[PathBuf], mount_point: &Path, mount: &Mount) -> Result<(OwnedFd, bool)> {
+    let tree = rootfs::layers_tree(layers, mount.subpath.as_deref(), mount_point)?;
+    let stat = fstat(&tree).context(|| "look at an image's files")?;
+    Ok((tree, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
 }
 
 /// A handle to a bind's source, or to a part of it: no link in a volume leads out of that.

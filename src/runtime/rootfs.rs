@@ -19,7 +19,7 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 use super::spec::Root;
 use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
-use crate::sys;
+use crate::sys::{self, beneath};
 
 /// overlayfs stacks no more (its OVL_MAX_STACK).
 const MAX_LAYERS: usize = 500;
@@ -67,6 +67,29 @@ pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> 
         _ => overlay(lower, None, false, mount_point, None)?,
     }
     open_directory(mount_point).context(|| "open the layers")
+}
+
+/// A detached, read-only tree of `layers`, base first and at least two, or of the part `subpath` of
+/// it. It is mounted on `mount_point` for a moment, over whatever that has, in a namespace whose
+/// mounts reach no other: before Linux 6.15 only what is mounted can be copied.
+pub fn layers_tree(
+    layers: &[PathBuf],
+    subpath: Option<&Path>,
+    mount_point: &Path,
+) -> Result<OwnedFd> {
+    overlay(layers, None, false, mount_point, None)?;
+    let copy = || -> Result<OwnedFd> {
+        let whole = open_directory(mount_point).context(|| "open an image")?;
+        let part = match subpath {
+            None => whole,
+            Some(subpath) => beneath::handle(whole.as_fd(), subpath)
+                .context(|| format!("open {} in the image", subpath.display()))?,
+        };
+        sys::mount::copy_tree(part.as_fd(), false).context(|| "copy the mount of an image")
+    };
+    let tree = copy();
+    unmount(mount_point, UnmountFlags::DETACH).context(|| "unmount an image")?;
+    tree
 }
 
 /// The layers as overlayfs takes them: the topmost first, each once. An image may have a layer

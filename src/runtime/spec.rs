@@ -153,6 +153,9 @@ pub enum MountSource {
     Bind(PathBuf),
     /// `options` as mount(8) writes them: `size=64m,mode=1777`.
     Tmpfs { options: String },
+    /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
+    /// plain bind of a layer could be made writable by a container that may mount.
+    Image { layers: Vec<PathBuf> },
 }
 
 /// A `setrlimit` of the process.

@@ -187,8 +187,9 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
         None | Some("volume") => MountKind::Volume,
         Some("bind") => MountKind::Bind,
         Some("tmpfs") => MountKind::Tmpfs,
+        Some("image") => MountKind::Image,
         Some(other) => {
-            fail!("bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs")
+            fail!("bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs image")
         }
     };
     let mut mount = empty(kind, String::new());
@@ -200,14 +201,16 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
     if mount.target.is_empty() {
         fail!("bad mount '{text}': target=PATH is missing");
     }
-    if mount.kind == MountKind::Bind && mount.source.is_empty() {
-        fail!("bad mount '{text}': source=PATH is missing");
+    if matches!(mount.kind, MountKind::Bind | MountKind::Image) && mount.source.is_empty() {
+        let value = if mount.kind == MountKind::Bind { "PATH" } else { "IMAGE" };
+        fail!("bad mount '{text}': source={value} is missing");
     }
     Ok(mount)
 }
 
 /// Keys of one type of mount alone.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
+    "image-subpath",
     "tmpfs-size",
     "tmpfs-mode",
     "volume-nocopy",
@@ -253,6 +256,7 @@ fn set_mount_key(
             check_volume_name(value)?;
             mount.source = value.to_owned();
         }
+        ("source" | "src", MountKind::Image) => mount.source = value.to_owned(),
         ("source" | "src", MountKind::Tmpfs) => fail!("a tmpfs has no source"),
         ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_switch(key, value)?,
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
@@ -276,9 +280,9 @@ fn set_mount_key(
             }
         }
         ("bind-create-src", MountKind::Bind) => mount.make_source = parse_switch(key, value)?,
-        ("volume-subpath", MountKind::Volume) => {
+        ("volume-subpath", MountKind::Volume) | ("image-subpath", MountKind::Image) => {
             if value.is_empty() || value.starts_with('/') {
-                fail!("'{key}' should be a path below the volume, such as logs/web");
+                fail!("'{key}' should be a path inside, without a first slash, such as logs/web");
             }
             mount.subpath = clean(value).trim_start_matches('/').to_owned();
         }
@@ -439,7 +443,8 @@ mod tests {
             ("type=volume,dst=/b,tmpfs-size=1m", "does not go with this type"),
             ("type=bind,src=/a,dst=/b,bind-propagation=loud", "unknown propagation"),
             ("type=bind,src=/a,dst=/b,bind-recursive=maybe", "known: enabled"),
-            ("type=volume,dst=/b,volume-subpath=/x", "below the volume"),
+            ("type=volume,dst=/b,volume-subpath=/x", "without a first slash"),
+            ("type=image,dst=/b", "source=IMAGE is missing"),
             ("type=volume,dst=/b,volume-opt=type=nfs", "takes no options"),
             ("type=volume,dst=/b,volume-driver=nfs", "no volume driver"),
             ("type=tmpfs,src=/a,dst=/b", "no source"),
