@@ -146,6 +146,11 @@ fn only_the_streams_that_are_attached_to() {
     let read = ["sh", "-c", "read -t 1 line; echo got=$line"];
     let unread = [&["run", "--rm", "-i", "-a", "stdout", "bb"][..], &read].concat();
     host.feed("typed\n", unread).stdout("got=\n");
+    // The input alone: the id is printed, and the output is in the log.
+    let cat = ["run", "-i", "-a", "stdin", "--network", "none", "bb", "cat"];
+    let id = host.feed("typed", cat).text();
+    host.mydocker(["wait", &id]);
+    host.mydocker(["logs", &id]).stdout("typed");
     for bad in [&["-a", "everything"][..], &["-d", "-a", "stdout"]] {
         assert!(!host.succeeds([&["run", "--rm"][..], bad, &["bb", "true"]].concat()));
     }

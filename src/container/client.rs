@@ -154,6 +154,11 @@ impl Client<'_> {
         loop {
             self.send_pending()?;
             let sending = !self.typed.is_empty() || self.end_typed || self.resized;
+            // Attached to the input alone, there is nothing to stay for after its end.
+            let input_alone = !self.ties.stdout && !self.ties.stderr;
+            if input_alone && !self.reading && !sending {
+                return Ok(End::Detached);
+            }
             let mut events = PollFlags::IN;
             if sending {
                 events |= PollFlags::OUT;

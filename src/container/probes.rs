@@ -90,8 +90,7 @@ impl Probes {
                 }
             }
             None => {
-                let state = self.state.clone();
-                if self.probe(&Probed { roots, record, state: &state, process }) {
+                if self.probe(roots, record, process) {
                     self.begin_end(roots, record, program);
                 }
             }
@@ -100,15 +99,14 @@ impl Probes {
 
     /// Starts the probe that is due, or takes in the one that has ended. True if the container has
     /// become unhealthy by it.
-    fn probe(&mut self, probed: &Probed<'_>) -> bool {
-        let Some(health) = probed.record.health_check() else { return false };
+    fn probe(&mut self, roots: &Roots, record: &Record, process: fn(&Record) -> Process) -> bool {
+        let Some(health) = record.health_check() else { return false };
         let before = self.status;
         match &self.prober {
             None if Instant::now() < self.next => return false,
             None => {
-                let files = Files::new(probed.roots, &probed.record.id);
-                if !is_paused(&files, probed.state) {
-                    self.prober = self.fork(probed);
+                if !is_paused(&Files::new(roots, &record.id), &self.state) {
+                    self.prober = self.fork(&Probed { roots, record, state: &self.state, process });
                 }
             }
             Some(prober) => {

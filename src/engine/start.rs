@@ -20,11 +20,17 @@ use crate::store::{self, Durability, Lock};
 use crate::time::Instant;
 
 impl Engine {
-    /// `run` in the foreground: gives the command's exit status.
-    pub fn run_attached(&self, options: &CreateOptions, attach: &AttachOptions) -> Result<u8> {
+    /// `run` in the foreground: gives the command's exit status. `made` is called with the id.
+    pub fn run_attached(
+        &self,
+        options: &CreateOptions,
+        attach: &AttachOptions,
+        made: &dyn Fn(&str) -> Result<()>,
+    ) -> Result<u8> {
         self.await_dependencies(&options.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
+        made(&created.record.id)?;
         self.stay(&socket, None, &created.record, attach)
     }
 
@@ -62,8 +68,10 @@ impl Engine {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let record = self.record_of(&id, name)?;
-        if !is_watched(&files)? {
-            self.await_dependencies(record.depends_on.as_deref().unwrap_or_default())?;
+        if let Some(names) = &record.depends_on
+            && !is_watched(&files)?
+        {
+            self.await_dependencies(names)?;
         }
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);

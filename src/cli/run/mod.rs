@@ -119,7 +119,10 @@ fn run(call: &Invocation) -> Outcome {
             ..attach_options(options.interactive && attached.stdin, !no_sig_proxy, keys)
         },
     };
-    Ok(engine.run_attached(&options, &attach)?)
+    let input_alone = !attach.stdout && !attach.stderr;
+    // As Docker does: the output is found by the id.
+    let made = |id: &str| if input_alone { print_line(id) } else { Ok(()) };
+    Ok(engine.run_attached(&options, &attach, &made)?)
 }
 
 fn create(call: &Invocation) -> Outcome {
