@@ -19,7 +19,7 @@ const MIN_SPAN: i64 = 1_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
-    /// `CMD` and arguments, `CMD-SHELL` and a line for /bin/sh, or `NONE`; empty: the image's.
+    /// `CMD` and arguments, `CMD-SHELL` and a line for a shell, or `NONE`; empty: the image's.
     pub test: Vec<String>,
     pub interval: u64,
     pub timeout: u64,
@@ -35,12 +35,18 @@ impl Healthcheck {
         Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
     }
 
-    /// The command line to run; `None` where there is no check.
-    pub fn args(&self) -> Option<Vec<String>> {
+    /// The command line to run, a line by `shell` (the image's `SHELL`) or otherwise by /bin/sh; `None`
+    /// where there is no check.
+    pub fn args(&self, shell: &[String]) -> Option<Vec<String>> {
         match self.test.split_first()? {
             (kind, args) if kind == "CMD" && !args.is_empty() => Some(args.to_vec()),
             (kind, [line, ..]) if kind == "CMD-SHELL" => {
-                Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()])
+                let mut args = shell.to_vec();
+                if args.is_empty() {
+                    args = vec!["/bin/sh".to_owned(), "-c".to_owned()];
+                }
+                args.push(line.clone());
+                Some(args)
             }
             _ => None,
         }
@@ -62,7 +68,7 @@ impl Healthcheck {
 
     /// Whether there is a command to run.
     pub fn runs(&self) -> bool {
-        self.args().is_some()
+        self.args(&[]).is_some()
     }
 
     pub fn timeout(&self) -> Duration {
@@ -121,12 +127,14 @@ mod tests {
 
     #[test]
     fn the_three_forms() {
-        assert_eq!(shell("a b").args().unwrap(), ["/bin/sh", "-c", "a b"]);
+        assert_eq!(shell("a b").args(&[]).unwrap(), ["/bin/sh", "-c", "a b"]);
+        let bash = ["/bin/bash", "-ec"].map(str::to_owned);
+        assert_eq!(shell("a b").args(&bash).unwrap(), ["/bin/bash", "-ec", "a b"]);
         let test = ["CMD", "/x", "y z"].map(str::to_owned).to_vec();
         let exec = Healthcheck { test, ..Default::default() };
-        assert_eq!(exec.args().unwrap(), ["/x", "y z"]);
-        assert_eq!(Healthcheck::none().args(), None);
-        assert_eq!(<Healthcheck as Default>::default().args(), None);
+        assert_eq!(exec.args(&[]).unwrap(), ["/x", "y z"]);
+        assert_eq!(Healthcheck::none().args(&[]), None);
+        assert_eq!(<Healthcheck as Default>::default().args(&[]), None);
     }
 
     #[test]

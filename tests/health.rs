@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use sha2::Digest;
 use support::{Host, eventually};
 
 /// A check each 100 ms that two failures in a row make unhealthy.
@@ -159,6 +160,28 @@ fn an_image_brings_its_check_and_flags_change_it() {
     host.mydocker(["load", "-i", saved.to_str().unwrap()]);
     run("e", "checked", &[]);
     eventually("it is unhealthy", || status(&host, "e") == "unhealthy");
+}
+
+/// `SHELL` of a Dockerfile.
+#[test]
+fn a_line_runs_by_the_images_shell() {
+    let host = Host::new();
+    let layer = std::fs::read(support::busybox_archive()).unwrap();
+    let digest = sha2::Sha256::digest(&layer);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{"Shell":["/bin/echo","by","echo:"],
+            "Healthcheck":{{"Test":["CMD-SHELL","a line"],"Interval":100000000}}}},
+            "rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
+    );
+    let manifest = r#"[{"Config":"c.json","RepoTags":["shelled:latest"],"Layers":["l.tar"]}]"#;
+    let archive =
+        support::tar::Tar::default().file("c.json", &config).entry(b'0', "l.tar", "", &layer);
+    host.feed(archive.file("manifest.json", manifest).end(), ["load"]);
+    let run = ["run", "-d", "--name", "c", "--network", "none"];
+    host.mydocker([&run[..], &["shelled", "sleep", "1000"]].concat());
+    host.mydocker(["wait", "--condition", "healthy", "c"]);
+    host.mydocker(["inspect", "c"]).stdout_has("by echo: a line\\n");
 }
 
 #[test]

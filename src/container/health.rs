@@ -132,6 +132,8 @@ impl OnFailure {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct HealthRecord {
     pub check: Healthcheck,
+    /// The image's, for a line; `None` is /bin/sh.
+    pub shell: Option<Vec<String>>,
     pub on_failure: OnFailure,
 }
 

@@ -19,7 +19,6 @@ use super::health::{Health, HealthRecord, HealthStatus, ProbeResult};
 use super::record::{Files, Record};
 use super::state::{State, is_paused};
 use crate::error::{Context, Result};
-use crate::healthcheck::Healthcheck;
 use crate::runtime::exec::{self, Target};
 use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, cgroup};
@@ -45,7 +44,7 @@ pub struct Probed<'a> {
 
 /// The prober: runs the command once and writes what follows from it.
 pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStatus>> {
-    let Some(HealthRecord { check, .. }) = probed.record.health_check() else { return Ok(None) };
+    let Some(record) = probed.record.health_check() else { return Ok(None) };
     // The monitor's lock is one of them: held here it would outlive the monitor.
     sys::fds::close_all_but(&[]).context(|| "close the monitor's descriptors")?;
     // A monitor is known by its title, and this is none.
@@ -56,7 +55,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
     let files = Files::new(probed.roots, &probed.record.id);
     let age = started.elapsed();
     let start = time::Instant::now().0;
-    let (exit_code, output) = match probe(probed, check) {
+    let (exit_code, output) = match probe(probed, record) {
         Ok(result) => result,
         Err(error) => (-1, error.to_string()),
     };
@@ -66,17 +65,18 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
     }
     let end = time::Instant::now().0;
     let mut health = Health::read(&files)?.unwrap_or_else(Health::starting);
-    health.note(check, age, ProbeResult { start, end, exit_code, output });
+    health.note(&record.check, age, ProbeResult { start, end, exit_code, output });
     health.write(&files)?;
     Ok(Some(health.status))
 }
 
 /// Runs the command; returns its exit status and output.
-fn probe(probed: &Probed<'_>, check: &Healthcheck) -> Result<(i32, String)> {
+fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
+    let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);
     let defaults = (probed.process)(record);
     let process = Process {
-        args: check.args().unwrap_or_default(),
+        args: check.args(shell).unwrap_or_default(),
         terminal: false,
         window: None,
         // The first process may have been denied more than was asked for.

@@ -124,6 +124,7 @@ impl Engine {
             labels: record.labels.clone(),
             exposed_ports: record.exposed.clone(),
             healthcheck: healthcheck.transpose()?,
+            shell: None,
         })
     }
 }

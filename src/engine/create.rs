@@ -557,8 +557,9 @@ fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<He
     if options.on_failure.acts() && !check.runs() {
         fail!("--health-on-failure needs a health check; give one by --health-cmd");
     }
+    let shell = Some(words(&config.shell)).filter(|words| !words.is_empty());
     let on_failure = options.on_failure;
-    Ok((!check.test.is_empty()).then_some(HealthRecord { check, on_failure }))
+    Ok((!check.test.is_empty()).then_some(HealthRecord { check, shell, on_failure }))
 }
 
 /// A sysctl of a namespace that isn't the container's own would be the host's.

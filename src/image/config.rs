@@ -51,6 +51,9 @@ pub struct ContainerConfig {
     /// `80/tcp`
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
+    /// What runs a line of the health check. Read only: images made from this one keep it as they keep
+    /// all that is not known here.
+    pub shell: Option<Vec<String>>,
 }
 
 /// One step of how the image came to be; `history` prints these.
@@ -250,6 +253,7 @@ impl ContainerConfig {
             volumes: keys("Volumes")?,
             labels: labels.unwrap_or_default(),
             exposed_ports: keys("ExposedPorts")?,
+            shell: node.texts("Shell", MAX_ITEMS)?,
             healthcheck: node.get("Healthcheck")?.map(|node| healthcheck(&node)).transpose()?,
         })
     }
@@ -427,6 +431,7 @@ mod tests {
                 volumes: vec!["/data".into()],
                 labels: vec![("a".into(), "b".into())],
                 exposed_ports: vec!["80/tcp".into()],
+                shell: None,
                 healthcheck: Some(Healthcheck {
                     test: vec!["CMD-SHELL".into(), "true".into()],
                     interval: 5_000_000_000,
