@@ -100,6 +100,7 @@ fn a_running_container_is_held_still_and_goes_on() {
         host.mydocker(["exec", "busy", "cat", "/a"]).text() != before
     });
     host.mydocker(["commit", "--pause=false", "busy", "snap"]);
+    host.mydocker(["commit", "-q", "--no-pause", "busy", "snap"]).stdout_has("sha256:");
 }
 
 #[test]

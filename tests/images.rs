@@ -338,6 +338,88 @@ fn names_come_and_go() {
 }
 
 #[test]
+fn images_lists_what_a_pattern_names() {
+    let host = Host::with_busybox();
+    for name in ["me/web:1", "me/web:2", "me/mail:1", "you/web:1"] {
+        host.mydocker(["tag", "bb", name]);
+    }
+    for (pattern, names) in [
+        ("me/web", &["me/web:1", "me/web:2"][..]),
+        ("me/web:2", &["me/web:2"]),
+        ("*/web:1", &["me/web:1", "you/web:1"]),
+        ("me/[m-w]*", &["me/mail:1", "me/web:1", "me/web:2"]),
+        ("*", &["bb:latest"]),
+        ("we", &[]),
+    ] {
+        let listed = host.mydocker(["images", "--format", "{{.Repository}}:{{.Tag}}", pattern]);
+        let listed = listed.text();
+        let mut listed: Vec<&str> = listed.lines().collect();
+        listed.sort_unstable();
+        assert_eq!(listed, names, "{pattern}");
+    }
+}
+
+#[test]
+fn rmi_with_force_passes_over_what_is_not_there() {
+    let host = Host::with_busybox();
+    host.mydocker(["rmi", "nosuch"]).exits(1).stderr_has("no such image: nosuch");
+    host.mydocker(["rmi", "-f", "nosuch", "bb"])
+        .exits(0)
+        .stderr_has("no such image: nosuch")
+        .stdout_has("Untagged: bb:latest");
+    // Only what isn't there is passed over.
+    host.mydocker(["rmi", "-f", "BAD"]).exits(1);
+}
+
+#[test]
+fn a_platform_that_is_not_the_images_is_refused() {
+    let host = Host::with_busybox();
+    let tar = busybox_tar();
+    let ours = host.inspect("bb", "linux/{{.Architecture}}");
+    host.mydocker(["import", "-q", "--platform", "linux/s390x", &tar, "far"]);
+    assert_eq!(host.inspect("far", "{{.Architecture}}"), "s390x");
+    host.mydocker(["import", "--platform", "linux/arm/v7", &tar]).refused("keeps no variant");
+    host.mydocker(["import", "--platform", "plan9/amd64", &tar]).refused("only linux runs here");
+    let file = host.scratch().join("far.tar").display().to_string();
+    let save = ["save", "-o", &file, "far", "--platform"];
+    let far_is_for = format!("image far is for linux/s390x, not for {ours}");
+    host.mydocker([&save[..], &[&ours]].concat()).refused(&far_is_for);
+    assert!(!std::path::Path::new(&file).exists());
+    host.mydocker([&save[..], &["linux/s390x"]].concat()).exits(0);
+    host.mydocker(["history", "--platform", &ours, "far"]).refused(&far_is_for);
+    host.mydocker(["history", "--platform", "s390x", "far"]).stdout_has("Imported from");
+    host.mydocker(["push", "--platform", &ours, "--disable-content-trust", "far"])
+        .refused(&far_is_for);
+    host.mydocker(["rmi", "--platform", &ours, "far"]).exits(1).stderr_has(&far_is_for);
+    host.mydocker(["rmi", "--no-prune", "--platform", "linux/s390x", "far"])
+        .stdout_has("Untagged: far:latest");
+    // An archive of both: the one that is asked for is loaded.
+    host.mydocker(["load", "-i", &file, "--platform", &ours])
+        .refused(&format!("the archive has no image for {ours}, only for linux/s390x"));
+    host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"]).stdout_has("far:latest");
+    host.mydocker(["save", "-o", &file, "far", "bb"]);
+    host.mydocker(["rmi", "far", "bb"]);
+    host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"])
+        .stdout("Loaded image: far:latest\n")
+        .stderr_has(&format!("an image for {ours} is left out"));
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn dockers_flag_for_signatures_changes_nothing() {
+    let host = Host::with_busybox();
+    let run = ["run", "--rm", "--disable-content-trust", "--net", "none", "bb", "echo", "hi"];
+    host.mydocker(run).stdout("hi\n");
+    host.mydocker(["create", "--disable-content-trust=false", "bb", "true"]).exits(0);
+    host.mydocker(["pull", "--disable-content-trust", "BAD"]).refused("BAD");
+}
+
+#[test]
+fn search_says_why_it_is_not_there() {
+    Host::new().mydocker(["search", "nginx"]).refused("only Docker Hub has");
+}
+
+#[test]
 fn images_are_chosen_by_time_and_label() {
     let host = Host::with_busybox();
     let tar = busybox_tar();

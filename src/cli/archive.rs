@@ -13,6 +13,7 @@ use crate::raw;
 
 #[derive(Default)]
 struct SaveArgs {
+    platform: Option<String>,
     output: Option<PathBuf>,
     format: ArchiveFormat,
 }
@@ -31,6 +32,15 @@ static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
         };
         Ok(())
     }),
+    Flag::<SaveArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Save the images only if they are for the platform",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
 ];
 
 pub static SAVE: Command = Command {
@@ -48,7 +58,11 @@ pub static SAVE: Command = Command {
         if args.output.is_none() {
             refuse_terminal_output()?;
         }
-        call.engine()?.save(&names, args.format, args.output.as_deref())?;
+        let engine = call.engine()?;
+        for name in &names {
+            engine.require_platform(name, args.platform.as_deref())?;
+        }
+        engine.save(&names, args.format, args.output.as_deref())?;
         Ok(0)
     },
 };
@@ -126,6 +140,11 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         },
     )
     .short('p'),
+    Flag::<CommitArgs>::switch("no-pause", "Don't pause the container during commit", |a, on| {
+        a.0.pause = !on;
+    }),
+    Flag::<CommitArgs>::accepted("quiet", "Print the image's id only, as is always done here")
+        .short('q'),
     Flag::<CommitArgs>::setting(
         "output",
         "FILE",

@@ -111,6 +111,16 @@ impl<A> Flag<A> {
         flag
     }
 
+    /// A switch of Docker's that asks for what happens here anyway.
+    pub const fn accepted(long: &'static str, doc: &'static str) -> Self {
+        Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
+    }
+
+    /// Docker's switch for image signatures, which mydocker doesn't know.
+    pub const fn content_trust() -> Self {
+        Flag::accepted("disable-content-trust", "Skip image verification, as is always done here")
+    }
+
     /// Adds the one-letter spelling.
     pub const fn short(mut self, short: char) -> Self {
         self.spec.short = Some(short);

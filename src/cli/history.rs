@@ -12,6 +12,7 @@ const COMMAND_WIDTH: usize = 45;
 
 #[derive(Default)]
 struct HistoryArgs {
+    platform: Option<String>,
     exact: bool,
     quiet: bool,
     no_trunc: bool,
@@ -32,6 +33,15 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
         |a, on| a.exact = !on,
     )
     .short('H'),
+    Flag::<HistoryArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Show the history only if the image is for the platform",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
     Flag::<HistoryArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
     Flag::<HistoryArgs>::switch("no-trunc", "Print ids and commands in full", |a, on| {
         a.no_trunc = on;
@@ -65,7 +75,9 @@ pub static HISTORY: Command = Command {
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-        let steps = call.engine()?.history(&names[0])?.into_iter();
+        let engine = call.engine()?;
+        engine.require_platform(&names[0], args.platform.as_deref())?;
+        let steps = engine.history(&names[0])?.into_iter();
         let rows: Vec<Row> = steps.map(|step| Row { step, exact: args.exact }).collect();
         print(&format.render(&rows, FIELDS, &show))?;
         Ok(0)

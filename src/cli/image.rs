@@ -9,7 +9,7 @@ use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error, print_line, refuse_terminal};
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::raw;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -77,12 +77,10 @@ fn images(call: &Invocation) -> Outcome {
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
     let engine = call.engine()?;
-    let filters = args.filters.into_iter().map(|filter| filter.resolve(&engine));
+    let named = names.into_iter().map(ImageFilter::Reference);
+    let filters = args.filters.into_iter().chain(named).map(|filter| filter.resolve(&engine));
     let filters = filters.collect::<Result<Vec<ImageFilter>>>()?;
     let mut images = engine.images()?;
-    if let Some(name) = names.first() {
-        images.retain(|image| is_called(image, name));
-    }
     images.retain(|image| passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text = match args.quiet {
@@ -103,16 +101,6 @@ fn ids(images: &[ImageView], show: &Show) -> String {
         }
     }
     text
-}
-
-/// Whether `name` is the image's repository, with or without its tag.
-fn is_called(image: &ImageView, name: &str) -> bool {
-    let Some(repository) = image.repository.as_deref() else { return false };
-    match name.strip_prefix(repository) {
-        Some("") => true,
-        Some(rest) => rest.strip_prefix(':').is_some_and(|tag| image.tag.as_deref() == Some(tag)),
-        None => false,
-    }
 }
 
 static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
@@ -161,6 +149,7 @@ static FIELDS: &[Field<ImageView>] = &[
 
 #[derive(Default)]
 struct ImportArgs {
+    platform: Option<String>,
     changes: Vec<String>,
     message: Option<String>,
 }
@@ -181,6 +170,17 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
         Ok(())
     })
     .short('m'),
+    Flag::<ImportArgs>::accepted("quiet", "Print the image's id only, as is always done here")
+        .short('q'),
+    Flag::<ImportArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Set the platform of the image",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
 ];
 
 pub static IMPORT: Command = Command {
@@ -209,6 +209,7 @@ pub static IMPORT: Command = Command {
             reference,
             &args.changes,
             args.message.as_deref(),
+            args.platform.as_deref(),
         )?)?;
         Ok(0)
     },
@@ -216,6 +217,7 @@ pub static IMPORT: Command = Command {
 
 #[derive(Default)]
 struct LoadArgs {
+    platform: Option<String>,
     input: Option<PathBuf>,
     quiet: bool,
 }
@@ -231,6 +233,15 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
         },
     )
     .short('i'),
+    Flag::<LoadArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Load only the images for the platform",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
     Flag::<LoadArgs>::switch("quiet", "Don't print what was loaded", |a, on| a.quiet = on)
         .short('q'),
 ];
@@ -251,7 +262,8 @@ pub static LOAD: Command = Command {
             refuse_terminal("name a file with -i, or pipe the archive in")?;
         }
         let mut notes = Vec::new();
-        let loaded = call.engine()?.load(args.input.as_deref(), &mut |note| notes.push(note));
+        let (input, platform) = (args.input.as_deref(), args.platform.as_deref());
+        let loaded = call.engine()?.load(input, platform, &mut |note| notes.push(note));
         for note in notes {
             print_error(&format!("warning: {note}\n"));
         }
@@ -284,13 +296,27 @@ pub static TAG: Command = Command {
 #[derive(Default)]
 struct RmiArgs {
     force: bool,
+    platform: Option<String>,
 }
 
-static RMI_FLAGS: &[Flag<RmiArgs>] =
-    &[Flag::<RmiArgs>::switch("force", "Untag it even if a container uses it", |a, on| {
-        a.force = on;
-    })
-    .short('f')];
+static RMI_FLAGS: &[Flag<RmiArgs>] = &[
+    Flag::<RmiArgs>::switch(
+        "force",
+        "Untag it even if a container uses it, and pass over what isn't there",
+        |a, on| a.force = on,
+    )
+    .short('f'),
+    Flag::<RmiArgs>::accepted("no-prune", "Keep untagged parents; there are none here"),
+    Flag::<RmiArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Remove the image only if it is for the platform",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
+];
 
 pub static RMI: Command = Command {
     name: "rmi",
@@ -306,6 +332,11 @@ pub static RMI: Command = Command {
         let (args, names) = call.parse(RMI_FLAGS)?;
         let engine = call.engine()?;
         call.each(&names, |name| {
+            if args.force && !engine.image_exists(name)? {
+                call.complain(&Error::new(format!("no such image: {name}")));
+                return Ok(());
+            }
+            engine.require_platform(name, args.platform.as_deref())?;
             for line in engine.remove_image(name, args.force)? {
                 print_line(&line)?;
             }
@@ -341,19 +372,5 @@ mod tests {
              <none>       <none>    0123456789ab   N/A                 7.38MB\n"
         );
         assert_eq!(ids(&rows, &show), "0123456789ab\n");
-    }
-
-    #[test]
-    fn names_with_and_without_tag() {
-        let image = image(Some("host:5000/a/b"), Some("1"));
-        for (name, called) in [
-            ("host:5000/a/b", true),
-            ("host:5000/a/b:1", true),
-            ("host:5000/a/b:2", false),
-            ("host:5000/a", false),
-            ("host", false),
-        ] {
-            assert_eq!(is_called(&image, name), called, "{name}");
-        }
     }
 }

@@ -107,7 +107,7 @@ fn has_label(image: &ImageView, wanted: &str) -> bool {
     })
 }
 
-/// A shell's pattern of `*` and `?`, neither of which stands for a slash.
+/// A pattern of Go's path.Match: `*`, `?`, `[a-z]` and `[^a-z]`, none of which stands for a slash.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,
@@ -116,9 +116,34 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 || matches!(text, [first, others @ ..] if *first != b'/' && matches(pattern, others))
         }
         ([b'?', rest @ ..], [first, others @ ..]) => *first != b'/' && matches(rest, others),
+        ([b'[', class @ ..], [first, others @ ..]) => {
+            let Some(end) = class.iter().skip(1).position(|byte| *byte == b']') else {
+                return false;
+            };
+            let (class, rest) = (&class[..=end], &class[end + 2..]);
+            *first != b'/' && is_in(class, *first) && matches(rest, others)
+        }
         ([a, rest @ ..], [b, others @ ..]) => a == b && matches(rest, others),
         _ => false,
     }
+}
+
+/// Whether a class, without its brackets, stands for `byte`.
+fn is_in(class: &[u8], byte: u8) -> bool {
+    let (negated, mut class) = match class {
+        [b'^', rest @ ..] => (true, rest),
+        class => (false, class),
+    };
+    let mut found = false;
+    while let [low, rest @ ..] = class {
+        let (high, rest) = match rest {
+            [b'-', high, rest @ ..] => (high, rest),
+            rest => (low, rest),
+        };
+        found |= (low..=high).contains(&&byte);
+        class = rest;
+    }
+    found != negated
 }
 
 #[cfg(test)]
@@ -147,6 +172,9 @@ mod tests {
             ("reference=*", false),
             ("reference=me/web:2", false),
             ("reference=*:*", false),
+            ("reference=me/[u-x]eb:[^2-9]", true),
+            ("reference=me/[^u-x]eb", false),
+            ("reference=me/[w", false),
             ("label=a", true),
             ("label=a=1", true),
             ("label=a=2", false),

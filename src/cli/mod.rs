@@ -340,7 +340,14 @@ fn subcommands(management: &str) -> Vec<&'static str> {
     words
 }
 
+/// Why there is no `search`.
+const NO_SEARCH: &str = "search asks an API that only Docker Hub has, and no registry; look the \
+                         image up at https://hub.docker.com, then run mydocker pull NAME";
+
 fn unknown_command(management: &str, word: &str) -> Failure {
+    if management.is_empty() && word == "search" {
+        return Failure::Engine(Error::new(NO_SEARCH));
+    }
     let candidates: Vec<&str> = match management {
         "" => COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT).collect(),
         _ => subcommands(management),

@@ -19,6 +19,7 @@ struct PullArgs {
 }
 
 static PULL_FLAGS: &[Flag<PullArgs>] = &[
+    Flag::<PullArgs>::content_trust(),
     Flag::<PullArgs>::switch("all-tags", "All tags of the repository", |a, on| a.all_tags = on)
         .short('a'),
     Flag::<PullArgs>::setting(
@@ -70,12 +71,23 @@ pub static PULL: Command = Command {
 
 #[derive(Default)]
 struct PushArgs {
+    platform: Option<String>,
     all_tags: bool,
     quiet: bool,
     registry: RegistryOptions,
 }
 
 static PUSH_FLAGS: &[Flag<PushArgs>] = &[
+    Flag::<PushArgs>::content_trust(),
+    Flag::<PushArgs>::setting(
+        "platform",
+        "OS/ARCH[/VARIANT]",
+        "Push the image only if it is for the platform",
+        |a, v| {
+            a.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
     Flag::<PushArgs>::switch("all-tags", "All tags that are here of the repository", |a, on| {
         a.all_tags = on;
     })
@@ -104,6 +116,7 @@ pub static PUSH: Command = Command {
         let (args, names) = call.parse(PUSH_FLAGS)?;
         let progress = Progress::on_stdout(args.quiet);
         let engine = call.engine()?;
+        engine.require_platform(&names[0], args.platform.as_deref())?;
         let note = |event| progress.note(event);
         let pushed = engine.push(&names[0], args.all_tags, &args.registry, &note)?;
         if args.quiet {

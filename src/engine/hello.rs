@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Context, Result};
+use crate::image::platform::Platform;
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference};
 
 /// What the image is called.
@@ -24,7 +25,13 @@ pub fn make(images: &ImageStore) -> Result<ImageId> {
         ContainerConfig { cmd: Some(vec![format!("/{NAME}")]), ..ContainerConfig::default() };
     let reference = Reference::parse(NAME)?;
     images
-        .import(&mut archive, Some(&reference), config, "the image that mydocker carries")
+        .import(
+            &mut archive,
+            Some(&reference),
+            config,
+            "the image that mydocker carries",
+            &Platform::default(),
+        )
         .context(|| "make the image 'hello'")
 }
 

@@ -8,6 +8,7 @@ use super::Engine;
 use super::view::{HistoryView, ImageView};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
+use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
 use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
@@ -37,6 +38,26 @@ impl Engine {
 
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {
         ImageStore::open(&self.roots).tag(source, &Reference::parse_new(target)?)
+    }
+
+    /// Whether there is an image of that name or id.
+    pub fn image_exists(&self, name: &str) -> Result<bool> {
+        Ok(ImageStore::open(&self.roots).find(name)?.is_some())
+    }
+
+    /// Refuses an image that is for another platform than the user asks for. An image is here for
+    /// one platform only, so a command with `--platform` has nothing to choose from.
+    pub fn require_platform(&self, name: &str, platform: Option<&str>) -> Result<()> {
+        let Some(platform) = platform else { return Ok(()) };
+        let wanted = Wanted::exactly(Platform::parse(platform)?);
+        let Some(image) = ImageStore::open(&self.roots).resolve(name)? else {
+            fail!("no such image: {name}")
+        };
+        let offered = image.config.platform();
+        if wanted.rank_of_config(&offered).is_none() {
+            fail!("image {name} is for {offered}, not for {0}; pull it for {0}", wanted.platform);
+        }
+        Ok(())
     }
 
     /// Gives Docker's lines: `Untagged: …`, `Deleted: …`.
@@ -97,7 +118,12 @@ impl Engine {
         reference: Option<&str>,
         changes: &[String],
         message: Option<&str>,
+        platform: Option<&str>,
     ) -> Result<String> {
+        let platform = platform.map(Platform::parse).transpose()?.unwrap_or_default();
+        if !platform.variant.is_empty() {
+            fail!("bad platform '{platform}': an import keeps no variant; write OS/ARCHITECTURE");
+        }
         let reference = reference.map(Reference::parse_new).transpose()?;
         let comment =
             message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
@@ -105,15 +131,24 @@ impl Engine {
         instruction::apply(&mut config, changes)?;
         let images = ImageStore::open(&self.roots);
         let id = images
-            .import(&mut open(file)?, reference.as_ref(), config, &comment)
+            .import(&mut open(file)?, reference.as_ref(), config, &comment, &platform)
             .context(|| format!("import {}", name(file)))?;
         Ok(id.to_string())
     }
 
     /// Loads the images of an archive; gives a line for each name, as Docker does. `note` hears of
     /// what is passed over.
-    pub fn load(&self, file: Option<&Path>, note: &mut dyn FnMut(String)) -> Result<Vec<String>> {
-        let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into(), note);
+    pub fn load(
+        &self,
+        file: Option<&Path>,
+        platform: Option<&str>,
+        note: &mut dyn FnMut(String),
+    ) -> Result<Vec<String>> {
+        let wanted = match platform {
+            Some(platform) => Wanted::exactly(Platform::parse(platform)?),
+            None => Wanted::native(),
+        };
+        let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into(), &wanted, note);
         let mut lines = Vec::new();
         for image in loaded.context(|| format!("load {}", name(file)))? {
             if image.references.is_empty() {

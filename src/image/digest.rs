@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Result, fail};
 
 /// What a document should hold where it holds no digest that is understood.
-pub const A_DIGEST: &str = "a sha256 digest, the only kind known here";
+pub const A_DIGEST: &str =
+    "a sha256 digest, the only kind known here; make the image again with sha256 digests";
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +37,10 @@ impl Digest {
     pub fn parse(text: &str) -> Result<Digest> {
         let Some(hex) = text.strip_prefix("sha256:") else {
             if let Some(("sha384" | "sha512", _)) = text.split_once(':') {
-                fail!("unsupported digest '{text}': only sha256 is known here");
+                fail!(
+                    "unsupported digest '{text}': only sha256 is known here; name the image by its \
+                     tag or its sha256 digest"
+                );
             }
             fail!("bad digest '{text}': it should be sha256: and 64 hexadecimal digits")
         };

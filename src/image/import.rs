@@ -13,6 +13,7 @@ use miniserde::{Deserialize, Serialize};
 
 use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
 use super::digest::{Digest, ImageId};
+use super::platform::Platform;
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
 use super::tree::Form;
@@ -31,13 +32,15 @@ struct Dropped {
 
 impl ImageStore {
     /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` is
-    /// what its containers default to, `comment` goes into its history.
+    /// what its containers default to, `comment` goes into its history. A `platform` without an
+    /// architecture stands for this machine.
     pub fn import(
         &self,
         input: &mut (dyn Read + Send),
         reference: Option<&Reference>,
         config: ContainerConfig,
         comment: &str,
+        platform: &Platform,
     ) -> Result<ImageId> {
         let mut layer = self.layers.stage(input)?;
         if !layer.ended {
@@ -47,10 +50,14 @@ impl ImageStore {
             // The layer's digest is ours to choose here, so others get a tar that they can read.
             layer = self.stage_tree(layer.root()?.as_fd(), Form::Layer, &|_| false)?;
         }
+        let architecture = match platform.architecture.as_str() {
+            "" => native_architecture().to_owned(),
+            named => named.to_owned(),
+        };
         let created = Some(Instant::now());
         let history = History { created, comment: comment.to_owned(), ..History::default() };
         let config = ImageConfig {
-            architecture: native_architecture().to_owned(),
+            architecture,
             os: "linux".to_owned(),
             created,
             author: String::new(),
@@ -102,7 +109,13 @@ impl ImageStore {
         }
         let comment = format!("Imported from {name}.tar");
         let id = self
-            .import(&mut file, Some(reference), ContainerConfig::default(), &comment)
+            .import(
+                &mut file,
+                Some(reference),
+                ContainerConfig::default(),
+                &comment,
+                &Platform::default(),
+            )
             .context(|| format!("import {}", path.display()))?;
         let dropped = Dropped { id: id.to_string(), ..dropped(&metadata) };
         // Lost in a power cut, the file is imported once more.
@@ -153,7 +166,13 @@ mod tests {
             ContainerConfig { cmd: Some(vec!["/bin/sh".into()]), ..ContainerConfig::default() };
         let mut ids = Vec::new();
         for bytes in [tar.clone(), gzip(&tar), zstd(&tar)] {
-            let id = store.import(&mut &bytes[..], Some(&name), config.clone(), "from a test");
+            let id = store.import(
+                &mut &bytes[..],
+                Some(&name),
+                config.clone(),
+                "from a test",
+                &Platform::default(),
+            );
             let image = store.resolve("box:1").unwrap().unwrap();
             assert_eq!(image.id, id.unwrap());
             assert_eq!(image.config.config.cmd, Some(vec!["/bin/sh".to_owned()]));
@@ -183,7 +202,13 @@ mod tests {
             (b"\xfd7zXZ\0", "xz compression is not supported"),
             (&layer("../../escape", b""), "outside"),
         ] {
-            let imported = store.import(&mut &bytes[..], None, ContainerConfig::default(), "");
+            let imported = store.import(
+                &mut &bytes[..],
+                None,
+                ContainerConfig::default(),
+                "",
+                &Platform::default(),
+            );
             let error = imported.unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
             assert_eq!(scratch.left(), [""; 0], "{reason}");

@@ -40,6 +40,7 @@ impl Archive {
     pub fn layout(
         &self,
         index: &[u8],
+        wanted: &Wanted,
         sources: &mut Vec<(Digest, String)>,
         note: &mut dyn FnMut(String),
     ) -> Result<Vec<NewImage>> {
@@ -47,7 +48,6 @@ impl Archive {
         let Document::Index(offers) = Document::parse("index.json", "", index)? else {
             fail!("index.json is a manifest, not an index");
         };
-        let wanted = Wanted::native();
         let fits = |offer: &Offer| {
             let platform = offer.platform.as_ref().filter(|_| !offer.is_artifact);
             platform.map(|platform| wanted.rank(platform).is_some())
@@ -64,7 +64,7 @@ impl Archive {
         let mut images: Vec<NewImage> = Vec::new();
         let mut documents = self;
         for (name, offers) in groups {
-            let mut choice = Choice::new(&mut documents, &wanted);
+            let mut choice = Choice::new(&mut documents, wanted);
             let chosen = match &offers[..] {
                 // Without names, the images for other platforms are of the same image.
                 [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
@@ -231,7 +231,8 @@ mod tests {
             let archive = scratch.file("archive.tar", &packed(&index, &self.0));
             let mut notes = Vec::new();
             let file = fs::File::open(archive).unwrap();
-            let loaded = scratch.store().load(file, &mut |note| notes.push(note));
+            let loaded =
+                scratch.store().load(file, &Wanted::native(), &mut |note| notes.push(note));
             (scratch, loaded, notes)
         }
     }
@@ -382,7 +383,10 @@ mod tests {
         }
         scratch.file("layout/index.json", index.as_bytes());
         for input in [archive, scratch.dir.join("layout")] {
-            let loaded = scratch.store().load(fs::File::open(input).unwrap(), &mut |_| {}).unwrap();
+            let loaded = scratch
+                .store()
+                .load(fs::File::open(input).unwrap(), &Wanted::native(), &mut |_| {})
+                .unwrap();
             assert_eq!(loaded.len(), 1);
             assert_eq!(loaded[0].id, Digest::of(&blobs[1]));
             let names: Vec<String> = loaded[0].references.iter().map(Reference::familiar).collect();
@@ -429,7 +433,11 @@ mod tests {
         ] {
             let scratch = Scratch::new("layout-bad");
             let archive = scratch.file("archive.tar", &bytes);
-            let loaded = scratch.store().load(fs::File::open(archive).unwrap(), &mut |_| {});
+            let loaded = scratch.store().load(
+                fs::File::open(archive).unwrap(),
+                &Wanted::native(),
+                &mut |_| {},
+            );
             let error = loaded.unwrap_err().to_string();
             assert!(error.contains(reason), "{reason}: {error}");
             assert_eq!(scratch.left(), [""; 0], "{reason}");

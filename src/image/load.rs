@@ -18,9 +18,12 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::compression::is_plain;
-use super::config::{ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest};
+use super::config::{
+    ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest, platform_of,
+};
 use super::digest::{Digest, ImageId};
 use super::layers::{Staged, random_name};
+use super::platform::Wanted;
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
 use super::stream::with_plain;
@@ -71,7 +74,12 @@ pub(super) struct Section {
 impl ImageStore {
     /// Loads all images of a docker-archive: all of them, or none when anything is wrong. `note`
     /// hears of what is passed over.
-    pub fn load(&self, input: File, note: &mut dyn FnMut(String)) -> Result<Vec<Loaded>> {
+    pub fn load(
+        &self,
+        input: File,
+        platform: &Wanted,
+        note: &mut dyn FnMut(String),
+    ) -> Result<Vec<Loaded>> {
         let archive = match input.metadata()?.is_dir() {
             true => Archive::Directory(input.into()),
             false => {
@@ -87,12 +95,16 @@ impl ImageStore {
                 images.push(archive.image(&archived, &mut sources, note)?);
             }
         } else if let Some(index) = archive.document("index.json")? {
-            images = archive.layout(&index, &mut sources, note)?;
+            images = archive.layout(&index, platform, &mut sources, note)?;
         } else {
             fail!(
                 "neither manifest.json nor index.json: not an archive of images (for a root file \
                  system: import)"
             );
+        }
+        if platform.is_exact {
+            keep_those_for(platform, &mut images, note)?;
+            sources.retain(|(id, _)| images.iter().any(|image| image.diff_ids.contains(id)));
         }
         let mut staged = Vec::new();
         let mut wanted: Vec<Digest> = sources.iter().map(|(diff_id, _)| *diff_id).collect();
@@ -157,6 +169,32 @@ impl ImageStore {
         crate::store::remove_file(&path)?;
         Ok(file)
     }
+}
+
+/// Leaves out the images for other platforms than the one that the user asks for.
+fn keep_those_for(
+    platform: &Wanted,
+    images: &mut Vec<NewImage>,
+    note: &mut dyn FnMut(String),
+) -> Result<()> {
+    let mut others = Vec::new();
+    let mut kept = Vec::new();
+    for image in images.drain(..) {
+        let offered = platform_of("config", &image.config)?;
+        match platform.rank_of_config(&offered) {
+            Some(_) => kept.push(image),
+            None => others.push(offered.to_string()),
+        }
+    }
+    let wanted = &platform.platform;
+    if kept.is_empty() {
+        fail!("the archive has no image for {wanted}, only for {}", others.join(", "));
+    }
+    for other in others {
+        note(format!("an image for {other} is left out: only {wanted} is asked for"));
+    }
+    *images = kept;
+    Ok(())
 }
 
 impl Archive {
@@ -346,7 +384,7 @@ mod tests {
 
     fn load(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>> {
         let path = scratch.file("archive.tar", bytes);
-        scratch.store().load(File::open(path).unwrap(), &mut |_| {})
+        scratch.store().load(File::open(path).unwrap(), &Wanted::native(), &mut |_| {})
     }
 
     #[test]
@@ -365,7 +403,10 @@ mod tests {
         let scratch = Scratch::new("load-pipe");
         let (reader, mut writer) = std::io::pipe().unwrap();
         let thread = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
-        scratch.store().load(File::from(std::os::fd::OwnedFd::from(reader)), &mut |_| {}).unwrap();
+        scratch
+            .store()
+            .load(File::from(std::os::fd::OwnedFd::from(reader)), &Wanted::native(), &mut |_| {})
+            .unwrap();
         thread.join().unwrap();
         assert!(scratch.store().resolve("me/app:2").unwrap().is_some());
     }
@@ -413,7 +454,10 @@ mod tests {
             tar.file(&name, &config).file("l", &base).file("manifest.json", manifest.as_bytes());
             let mut notes = Vec::new();
             let file = File::open(scratch.file("archive.tar", &tar.finish())).unwrap();
-            let loaded = scratch.store().load(file, &mut |note| notes.push(note)).unwrap();
+            let loaded = scratch
+                .store()
+                .load(file, &Wanted::native(), &mut |note| notes.push(note))
+                .unwrap();
             assert_eq!(loaded[0].id, Digest::of(&config));
             assert!(notes.len() == noted && notes.iter().all(|it| it.contains(&name)), "{notes:?}");
         }

@@ -273,7 +273,8 @@ mod tests {
             ),
             (
                 format!(r#"{{"config":{{"digest":"sha512:{0}{0}","size":1}}}}"#, digest.hex()),
-                "m: config.digest should be a sha256 digest, the only kind known here",
+                "m: config.digest should be a sha256 digest, the only kind known here; make the \
+                 image again with sha256 digests",
             ),
             (format!(r#"{{"config":{{"digest":"{digest}","size":-1}}}}"#), "m: config.size"),
             (

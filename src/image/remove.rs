@@ -100,6 +100,7 @@ mod tests {
     use std::fs::File;
 
     use super::super::config::ContainerConfig;
+    use super::super::platform::{Platform, Wanted};
     use super::super::store::NewImage;
     use super::super::testing::{Scratch, archive, config, layer};
     use super::*;
@@ -114,7 +115,9 @@ mod tests {
         let store = scratch.store();
         let one = Reference::parse("one").unwrap();
         let tar = layer("f", b"1");
-        let id = store.import(&mut &tar[..], Some(&one), ContainerConfig::default(), "").unwrap();
+        let id = store
+            .import(&mut &tar[..], Some(&one), ContainerConfig::default(), "", &Platform::default())
+            .unwrap();
         store.tag("one", &Reference::parse("two:2").unwrap()).unwrap();
         let error = store.remove(&id.hex(), false, &nobody).unwrap_err().to_string();
         assert!(error.contains("several names (one:latest, two:2)"), "{error}");
@@ -165,7 +168,7 @@ mod tests {
         let (shared, one, two) = (layer("f", b"1"), layer("g", b"2"), layer("h", b"3"));
         for (name, own) in [("one:1", &one), ("two:1", &two)] {
             let file = scratch.file("archive", &archive(name, &[&shared, own]));
-            store.load(File::open(file).unwrap(), &mut |_| {}).unwrap();
+            store.load(File::open(file).unwrap(), &Wanted::native(), &mut |_| {}).unwrap();
         }
         assert_eq!(store.remove("one:1", false, &nobody).unwrap().layers, [Digest::of(&one)]);
         assert!(store.layers.exists(&Digest::of(&shared)));

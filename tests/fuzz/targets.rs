@@ -15,6 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use super::config::{ImageConfig, parse_archive_manifest, to_json_over};
 use super::digest::ImageId;
 use super::manifest::{Document, Manifest};
+use super::platform::Wanted;
 use super::recipe::{Recorder, replay};
 use super::reference::Reference;
 use super::store::ImageStore;
@@ -73,7 +74,7 @@ pub fn load(input: &[u8]) {
     let state = place.root.join("state");
     let roots = Roots::new(Some(state.clone()), Some(place.root.join("run"))).unwrap();
     let store = ImageStore::open(&roots);
-    if store.load(File::open(&archive).unwrap(), &mut |_| {}).is_ok() {
+    if store.load(File::open(&archive).unwrap(), &Wanted::native(), &mut |_| {}).is_ok() {
         let listed = store.list().unwrap();
         assert!(!listed.is_empty());
         let mut ids: Vec<ImageId> = listed.iter().map(|image| image.id).collect();

@@ -633,6 +633,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Logging),
     // Docker's flags that have one meaning here, or none.
+    F::content_trust(),
     F::setting("runtime", "NAME", "mydocker or runc: both are ours", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),
         _ => fail!("mydocker is its own runtime and starts no other such as '{v}'"),
