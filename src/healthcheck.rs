@@ -94,8 +94,10 @@ impl Healthcheck {
     }
 }
 
+/// An image's config may state any number; flags and instructions were checked.
 fn span(given: u64, default: u64) -> Duration {
-    Duration::from_nanos(if given == 0 { default } else { given })
+    let given = if given == 0 { default } else { given };
+    Duration::from_nanos(given.max(MIN_SPAN.unsigned_abs()))
 }
 
 /// A span of a flag or an instruction: a Go duration.
@@ -155,6 +157,13 @@ mod tests {
         assert_eq!(check.pause(false, second), second * 30);
         let fast = Healthcheck { interval: 1_000_000_000, ..check };
         assert_eq!(fast.pause(true, second), second);
+    }
+
+    #[test]
+    fn an_images_config_makes_no_probe_follow_another_at_once() {
+        let check = Healthcheck { interval: 1, timeout: 1, ..shell("x") };
+        let least = Duration::from_millis(1);
+        assert_eq!((check.pause(false, Duration::ZERO), check.timeout()), (least, least));
     }
 
     #[test]
