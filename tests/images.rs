@@ -452,6 +452,61 @@ fn images_are_chosen_by_time_and_label() {
 }
 
 #[test]
+fn every_prune_keeps_what_its_filters_do_not_match() {
+    let host = Host::with_busybox();
+    let (keep, drop) = ("keep".to_owned(), "drop".to_owned());
+    let fill = || {
+        for (name, label) in [(&keep, "env=prod"), (&drop, "env=test")] {
+            host.mydocker(["create", "--name", name, "--label", label, "bb", "true"]).exits(0);
+            host.mydocker(["volume", "create", "--label", label, name]).exits(0);
+            host.mydocker(["network", "create", "--label", label, name]).exits(0);
+            host.mydocker(["import", "-c", &format!("LABEL {label}"), &busybox_tar(), "tmp"]);
+            host.mydocker(["tag", "tmp", name]);
+            host.mydocker(["rmi", "tmp"]);
+        }
+    };
+    let left = |noun: &str| {
+        let (all, field): (&[&str], &str) = match noun {
+            "container" => (&["-a"], "{{.Names}}"),
+            "image" => (&[], "{{.Repository}}"),
+            _ => (&[], "{{.Name}}"),
+        };
+        let listed = host.mydocker([&[noun, "ls", "--format", field], all].concat()).text();
+        let ours = listed.lines().filter(|name| **name == keep || **name == drop);
+        let mut names: Vec<String> = ours.map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    let both = [drop.clone(), keep.clone()];
+    fill();
+    for noun in ["container", "volume", "network", "image"] {
+        let prune = |filters: &[&str]| {
+            let all: &[&str] = if matches!(noun, "image" | "volume") { &["-a"] } else { &[] };
+            host.mydocker([&[noun, "prune", "-f"], all, filters].concat())
+        };
+        prune(&["--filter", "until=24h"]).exits(0);
+        prune(&["--filter", "label=env=other"]).exits(0);
+        prune(&["--filter", "label=env", "--filter", "label!=env"]).exits(0);
+        prune(&["--filter", "name=x"]).refused("unknown filter 'name'; known:");
+        assert_eq!(left(noun), both, "{noun}");
+        prune(&["--filter", "until=0s", "--filter", "label!=env=prod"]).exits(0);
+        assert_eq!(left(noun), [keep.as_str()], "{noun}");
+    }
+    // All kinds by one command. A volume with a name stays.
+    host.mydocker(["system", "prune", "-a", "-f", "--volumes", "--filter", "label=env=other"]);
+    for noun in ["container", "network", "image"] {
+        assert_eq!(left(noun), [keep.as_str()], "{noun}");
+    }
+    host.mydocker(["system", "prune", "-a", "-f", "--volumes", "--filter", "label=env=prod"])
+        .stdout_has("Deleted Containers:")
+        .stdout_has("Deleted Networks:");
+    for noun in ["container", "network", "image"] {
+        assert_eq!(left(noun), [""; 0], "{noun}");
+    }
+    host.mydocker(["volume", "prune", "-f", "--filter", "all=1"]).stdout_has(&keep);
+}
+
+#[test]
 fn a_history_in_words_or_exactly() {
     let host = Host::with_busybox();
     let columns = "{{.CreatedSince}} {{.Size}}";

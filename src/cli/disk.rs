@@ -2,11 +2,12 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show};
-use super::image_filter::{ImageFilter, passes};
+use super::image_filter::ImageFilter;
 use super::output::{confirmed, print};
+use super::prune_filter::{self, PruneFilter};
 use super::{Invocation, Outcome, disk_detail};
 use crate::engine::Engine;
-use crate::engine::view::{DiskUse, Pruned};
+use crate::engine::view::{DiskUse, PruneChoice, Pruned};
 use crate::error::Result;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -92,25 +93,32 @@ static FIELDS: &[Field<DiskUse>] = &[
 struct PruneArgs {
     all: bool,
     volumes: bool,
-    filters: Vec<ImageFilter>,
+    filter: PruneFilter,
     force: bool,
 }
 
 const FORCE: Flag<PruneArgs> =
     Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f');
 
-static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FORCE];
+const FILTER: Flag<PruneArgs> =
+    Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
+        a.filter.add(v, prune_filter::KNOWN)
+    });
+
+static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FILTER, FORCE];
 
 static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
     Flag::<PruneArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "Only those by label=, label!= or until= a time",
+        "Remove only what matches: until=, label=, label!= or dangling=",
         |a, v| {
-            match ImageFilter::parse_for_prune(v)? {
-                ImageFilter::Dangling(dangling) => a.all = !dangling,
-                filter => a.filters.push(filter),
+            if !v.starts_with("dangling=") {
+                return a.filter.add(v, "dangling label until");
+            }
+            if let ImageFilter::Dangling(dangling) = ImageFilter::parse(v)? {
+                a.all = !dangling;
             }
             Ok(())
         },
@@ -121,6 +129,7 @@ static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
 static SYSTEM_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Images with a name too", |a, on| a.all = on).short('a'),
     Flag::<PruneArgs>::switch("volumes", "Anonymous volumes too", |a, on| a.volumes = on),
+    FILTER,
     FORCE,
 ];
 
@@ -135,8 +144,9 @@ pub static CONTAINER_PRUNE: Command = Command {
     trailing: false,
     flags: || specs(CONTAINER_FLAGS),
     run: |call| {
-        prune(call, CONTAINER_FLAGS, "all containers that don't run", |engine, _| {
-            Ok(vec![("Deleted Containers:", engine.container_prune()?)])
+        prune(call, CONTAINER_FLAGS, "all containers that don't run", |engine, args| {
+            let pruned = engine.container_prune(&|candidate| args.filter.matches(candidate))?;
+            Ok(vec![("Deleted Containers:", pruned)])
         })
     },
 };
@@ -171,11 +181,12 @@ pub static SYSTEM_PRUNE: Command = Command {
     run: |call| {
         let what = "all containers that don't run, and what nothing else uses";
         prune(call, SYSTEM_FLAGS, what, |engine, args| {
-            let mut pruned = vec![("Deleted Containers:", engine.container_prune()?)];
-            let networks = Pruned { removed: engine.network_prune()?, reclaimed: 0 };
+            let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
+            let mut pruned = vec![("Deleted Containers:", engine.container_prune(wanted)?)];
+            let networks = Pruned { removed: engine.network_prune(wanted)?, reclaimed: 0 };
             pruned.push(("Deleted Networks:", networks));
             if args.volumes {
-                pruned.push(("Deleted Volumes:", engine.volume_prune_counted(false)?));
+                pruned.push(("Deleted Volumes:", engine.volume_prune_counted(false, wanted)?));
             }
             pruned.push(("Deleted Images:", image_prune(engine, args)?));
             Ok(pruned)
@@ -185,8 +196,8 @@ pub static SYSTEM_PRUNE: Command = Command {
 
 /// Images, and, unless only some are asked for, what is left of pulls.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
-    let mut pruned = engine.image_prune(args.all, &|image| passes(image, &args.filters))?;
-    if args.filters.is_empty() {
+    let mut pruned = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
+    if args.filter.is_empty() {
         pruned.reclaimed += engine.leftover_prune()?;
     }
     Ok(pruned)

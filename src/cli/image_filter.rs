@@ -1,5 +1,9 @@
-//! `--filter` of images: which of them a listing shows and a prune takes.
+//! `--filter` of `images`: which of them the listing shows. A prune has filters of its own.
+//!
+//! A `reference` is a pattern as Go's path.Match reads it, against the name with and without the
+//! tag; several are alternatives. All other filters must hold.
 
+use super::prune_filter::has_label;
 use crate::engine::Engine;
 use crate::engine::view::ImageView;
 use crate::error::{Result, fail};
@@ -7,8 +11,6 @@ use crate::time::Instant;
 use crate::units::parse_moment;
 
 const KNOWN: &str = "dangling reference label before since until";
-/// Of these a prune knows.
-const KNOWN_TO_PRUNE: &str = "dangling label until";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum ImageFilter {
@@ -53,18 +55,6 @@ impl ImageFilter {
         })
     }
 
-    /// As [`ImageFilter::parse`], for what is to be removed: by its own properties alone.
-    pub fn parse_for_prune(text: &str) -> Result<ImageFilter> {
-        match ImageFilter::parse(text) {
-            Ok(
-                ImageFilter::Reference(_)
-                | ImageFilter::Before(Moment::Of(_))
-                | ImageFilter::Since(_),
-            ) => fail!("bad filter '{text}'; known: {KNOWN_TO_PRUNE}"),
-            parsed => parsed,
-        }
-    }
-
     /// With the image that it names looked up.
     pub fn resolve(self, engine: &Engine) -> Result<ImageFilter> {
         let at = |name: &str| engine.image_created(name).map(Moment::At);
@@ -91,19 +81,12 @@ pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
     });
     any && filters.iter().all(|filter| match filter {
         ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
-        ImageFilter::Label(wanted) => has_label(image, wanted),
-        ImageFilter::NoLabel(unwanted) => !has_label(image, unwanted),
+        ImageFilter::Label(wanted) => has_label(&image.labels, wanted),
+        ImageFilter::NoLabel(unwanted) => !has_label(&image.labels, unwanted),
         ImageFilter::Before(Moment::At(moment)) => image.created < *moment,
         ImageFilter::Since(Moment::At(moment)) => image.created > *moment,
         // Patterns were looked at above; a name that wasn't looked up holds nothing back.
         ImageFilter::Reference(_) | ImageFilter::Before(_) | ImageFilter::Since(_) => true,
-    })
-}
-
-fn has_label(image: &ImageView, wanted: &str) -> bool {
-    image.labels.iter().any(|(key, value)| match wanted.split_once('=') {
-        Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
-        None => key == wanted,
     })
 }
 
@@ -210,14 +193,5 @@ mod tests {
         ] {
             assert_eq!(passes(&image(), &[filter]), passed);
         }
-    }
-
-    #[test]
-    fn a_prune_looks_at_no_other_image() {
-        for filter in ["before=x", "since=x", "reference=x"] {
-            let error = ImageFilter::parse_for_prune(filter).unwrap_err().to_string();
-            assert!(error.contains("known: dangling label until"), "{error}");
-        }
-        assert!(ImageFilter::parse_for_prune("label!=x").is_ok());
     }
 }

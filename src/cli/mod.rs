@@ -28,6 +28,7 @@ mod network;
 mod output;
 mod parse;
 mod progress;
+mod prune_filter;
 mod ps;
 mod registry;
 mod run;

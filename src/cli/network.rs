@@ -7,6 +7,7 @@ use super::format::{Field, Format, Piece, Show, push_id};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
 use super::output::{confirmed, print, print_error, print_line};
+use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
 use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
@@ -384,11 +385,16 @@ pub static RM: Command = Command {
 
 #[derive(Default)]
 struct PruneArgs {
+    filter: PruneFilter,
     force: bool,
 }
 
-static PRUNE_FLAGS: &[Flag<PruneArgs>] =
-    &[Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f')];
+static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
+    Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
+        a.filter.add(v, prune_filter::KNOWN)
+    }),
+    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f'),
+];
 
 pub static PRUNE: Command = Command {
     name: "network prune",
@@ -405,7 +411,7 @@ pub static PRUNE: Command = Command {
         if !args.force && !confirmed("This removes all networks that no container is on.")? {
             return Ok(0);
         }
-        let removed = call.engine()?.network_prune()?;
+        let removed = call.engine()?.network_prune(&|candidate| args.filter.matches(candidate))?;
         if !removed.is_empty() {
             print_line(&format!("Deleted Networks:\n{}", removed.join("\n")))?;
         }

@@ -4,6 +4,7 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Piece, Show};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
+use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
@@ -221,11 +222,23 @@ pub static RM: Command = Command {
 #[derive(Default)]
 struct PruneArgs {
     all: bool,
+    filter: PruneFilter,
     force: bool,
 }
 
 static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| match v {
+        "all=true" | "all=1" => {
+            a.all = true;
+            Ok(())
+        }
+        "all=false" | "all=0" => {
+            a.all = false;
+            Ok(())
+        }
+        filter => a.filter.add(filter, "all label until"),
+    }),
     Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f'),
 ];
 
@@ -249,7 +262,8 @@ fn prune(call: &Invocation) -> Outcome {
     {
         return Ok(0);
     }
-    let removed = call.engine()?.volume_prune(args.all)?;
+    let removed =
+        call.engine()?.volume_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     let mut text = String::new();
     if !removed.is_empty() {
         text.push_str("Deleted Volumes:\n");

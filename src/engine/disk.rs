@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::Engine;
 use super::view::{
-    ContainerUse, DiskDetail, DiskUse, ImageUse, ImageView, Pruned, Status, VolumeUse,
+    ContainerUse, DiskDetail, DiskUse, ImageUse, ImageView, PruneCandidate, PruneChoice, Pruned,
+    Status, VolumeUse,
 };
 use crate::container::record::{Files, Record};
 use crate::error::Result;
@@ -88,11 +89,12 @@ impl Engine {
         })
     }
 
-    /// Removes the containers that don't run.
-    pub fn container_prune(&self) -> Result<Pruned> {
+    /// Removes the containers that don't run and that are `wanted`.
+    pub fn container_prune(&self, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         for view in self.containers(true, &[])? {
-            if is_active(&view.status) {
+            let candidate = PruneCandidate { created: Some(view.created), labels: &view.labels };
+            if is_active(&view.status) || !wanted(&candidate) {
                 continue;
             }
             let size = tree_size(&Files::new(&self.roots, &view.id).upper());
@@ -105,12 +107,14 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes images that no container uses: those without a name, or `all`, of which one line at
-    /// least is `wanted`.
-    pub fn image_prune(&self, all: bool, wanted: &dyn Fn(&ImageView) -> bool) -> Result<Pruned> {
+    /// Removes images that no container uses and that are `wanted`: those without a name, or `all`.
+    pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let images = ImageStore::open(&self.roots);
+        let is_wanted = |image: &ImageView| {
+            wanted(&PruneCandidate { created: image.created, labels: &image.labels })
+        };
         let lines = self.images()?.into_iter();
-        let wanted: HashSet<String> = lines.filter(wanted).map(|image| image.id).collect();
+        let wanted: HashSet<String> = lines.filter(is_wanted).map(|image| image.id).collect();
         let before = images.usage()?;
         let mut pruned = Pruned::default();
         for (id, _) in &before.images {
@@ -149,7 +153,7 @@ impl Engine {
     }
 
     /// As [`Engine::volume_prune`], with what it freed.
-    pub fn volume_prune_counted(&self, all: bool) -> Result<Pruned> {
+    pub fn volume_prune_counted(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         let sizes: Vec<(String, u64)> = volume::list(&self.roots)?
             .into_iter()
@@ -158,7 +162,7 @@ impl Engine {
                 (found.name, size)
             })
             .collect();
-        pruned.removed = self.volume_prune(all)?;
+        pruned.removed = self.volume_prune(all, wanted)?;
         let freed = sizes.iter().filter(|(name, _)| pruned.removed.contains(name));
         pruned.reclaimed = freed.map(|(_, size)| size).sum();
         Ok(pruned)

@@ -7,7 +7,7 @@ use rustix::process::Pid;
 
 use super::Engine;
 use super::options::{CreateOptions, EndpointOption, NetworkOptions, Publish};
-use super::view::NetworkView;
+use super::view::{NetworkView, PruneCandidate, PruneChoice};
 use crate::container::monitor::Surroundings;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
@@ -20,6 +20,7 @@ use crate::network::wiring::{self, Inside, Want, Who};
 use crate::network::{bridge, firewall, ipam};
 use crate::store::{self, Lock, Roots};
 use crate::sys::netlink::Socket;
+use crate::time::Instant;
 
 /// A container's networks, made and unmade by its monitor.
 pub(super) struct Networks<'a> {
@@ -344,8 +345,11 @@ impl Engine {
         ))
     }
 
-    /// `network prune`: gives the names of those removed.
-    pub fn network_prune(&self) -> Result<Vec<String>> {
-        config::prune(&self.roots, is_alive)
+    /// Removes the networks that no container is on and that are `wanted`; gives their names.
+    pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
+        config::prune(&self.roots, is_alive, &|network| {
+            let created = Some(Instant(network.created));
+            wanted(&PruneCandidate { created, labels: &network.labels })
+        })
     }
 }

@@ -28,6 +28,15 @@ pub struct ContainerView {
     pub size: Option<(u64, u64)>,
 }
 
+/// What a prune knows of something before it removes it.
+pub struct PruneCandidate<'a> {
+    pub created: Option<Instant>,
+    pub labels: &'a [(String, String)],
+}
+
+/// Chooses what a prune removes of what nothing uses.
+pub type PruneChoice<'a> = &'a dyn Fn(&PruneCandidate<'_>) -> bool;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,

@@ -1,7 +1,7 @@
 //! `volume create`, `ls`, `rm`, `prune`.
 
 use super::Engine;
-use super::view::VolumeView;
+use super::view::{PruneCandidate, PruneChoice, VolumeView};
 use crate::container::record::{Record, all_ids, new_id};
 use crate::error::{Result, fail};
 use crate::time::Instant;
@@ -42,11 +42,14 @@ impl Engine {
         volume::remove(&self.roots, name)
     }
 
-    /// Removes what no container uses: the volumes without a name, or `all`. Gives their names.
-    pub fn volume_prune(&self, all: bool) -> Result<Vec<String>> {
+    /// Removes what no container uses and is `wanted`: the volumes without a name, or `all`. Gives
+    /// their names.
+    pub fn volume_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
         let mut removed = Vec::new();
         for found in volume::list(&self.roots)? {
-            if (all || found.anonymous) && self.volume_user(&found.name)?.is_none() {
+            let created = Some(Instant(found.created));
+            let is_wanted = wanted(&PruneCandidate { created, labels: &found.labels });
+            if (all || found.anonymous) && is_wanted && self.volume_user(&found.name)?.is_none() {
                 volume::remove(&self.roots, &found.name)?;
                 removed.push(found.name);
             }

@@ -288,15 +288,19 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that nobody uses, and tells which. The default one stays on record, without
-/// its bridge.
-pub fn prune(roots: &Roots, is_alive: IsAlive) -> Result<Vec<String>> {
+/// Removes the networks that no container uses and that are `wanted`, and returns their names. The
+/// default one stays on record, without its bridge.
+pub fn prune(
+    roots: &Roots,
+    is_alive: IsAlive,
+    wanted: &dyn Fn(&Network) -> bool,
+) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for network in known(roots)? {
         let is_used =
             ipam::leases(roots, &network)?.iter().any(|lease| is_alive(roots, &lease.owner));
         match network.name.as_str() {
-            _ if is_used => {}
+            _ if is_used || !wanted(&network) => {}
             DEFAULT => {
                 let _change = network.lock(roots)?;
                 take_bridge_down(roots, &network, is_alive)?;

@@ -1,0 +1,104 @@
+//! `--filter` of the commands that prune: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
+//!
+//! Every filter must hold, as Docker has it. A filter that isn't known is refused: to pass over one
+//! would remove more than the user asked for. Docker refuses `until` for volumes, whose age it
+//! doesn't know; here it works, since a volume's record has the time.
+
+use crate::engine::view::PruneCandidate;
+use crate::error::{Result, fail};
+use crate::time::Instant;
+use crate::units::parse_moment;
+
+pub const DOC: &str = "Remove only what matches: until=, label= or label!=";
+pub const KNOWN: &str = "label until";
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PruneFilter {
+    until: Option<Instant>,
+    labels: Vec<String>,
+    excluded_labels: Vec<String>,
+}
+
+impl PruneFilter {
+    /// Adds one `KEY=VALUE`; `known` lists the keys of the command for the error.
+    pub fn add(&mut self, text: &str, known: &str) -> Result<()> {
+        let Some((key, value)) = text.split_once('=') else {
+            fail!("bad filter '{text}': write KEY=VALUE, as in label=tmp");
+        };
+        match key {
+            "label" => self.labels.push(value.to_owned()),
+            "label!" => self.excluded_labels.push(value.to_owned()),
+            "until" => {
+                let moment = parse_moment(value, Instant::now())?;
+                if self.until.replace(moment).is_some() {
+                    fail!("bad filter '{text}': there is another until; write one");
+                }
+            }
+            _ => fail!("unknown filter '{key}'; known: {known}"),
+        }
+        Ok(())
+    }
+
+    /// Whether the command removes everything.
+    pub fn is_empty(&self) -> bool {
+        *self == PruneFilter::default()
+    }
+
+    /// Whether the command removes the candidate. One without a time is older than all others.
+    pub fn matches(&self, candidate: &PruneCandidate<'_>) -> bool {
+        let has = |label: &String| has_label(candidate.labels, label);
+        self.until.is_none_or(|until| candidate.created < Some(until))
+            && self.labels.iter().all(has)
+            && !self.excluded_labels.iter().any(has)
+    }
+}
+
+/// Whether there is a label `wanted`, which is `key` or `key=value`.
+pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
+    labels.iter().any(|(key, value)| match wanted.split_once('=') {
+        Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
+        None => key == wanted,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_filters_must_hold() {
+        let labels = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())];
+        let candidate = PruneCandidate { created: Some(Instant(1_000_000_000)), labels: &labels };
+        for (texts, matches) in [
+            (&[][..], true),
+            (&["label=a"], true),
+            (&["label=a=1", "label=b"], true),
+            (&["label=a=2"], false),
+            (&["label=a", "label=c"], false),
+            (&["label!=a=2"], true),
+            (&["label!=a"], false),
+            (&["label!=c", "label!=b="], false),
+            (&["until=2"], true),
+            (&["until=1"], false),
+            (&["until=2", "label=c"], false),
+        ] {
+            let mut filter = PruneFilter::default();
+            texts.iter().for_each(|text| filter.add(text, KNOWN).unwrap());
+            assert_eq!(filter.matches(&candidate), matches, "{texts:?}");
+            assert_eq!(filter.is_empty(), texts.is_empty());
+        }
+        let undated = PruneCandidate { created: None, labels: &[] };
+        let mut filter = PruneFilter::default();
+        filter.add("until=1", KNOWN).unwrap();
+        assert!(filter.matches(&undated));
+        for (text, part) in [
+            ("label", "write KEY=VALUE"),
+            ("until=2", "another until"),
+            ("until=x", "bad time 'x'"),
+            ("name=x", "unknown filter 'name'; known: label until"),
+        ] {
+            let error = filter.add(text, KNOWN).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
