@@ -30,7 +30,7 @@ use super::{id_range, joined, logs, volumes};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Stdio, cgroup};
-use crate::store::{Doomed, Durability, Lock, Roots};
+use crate::store::{Durability, HiddenTree, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
@@ -157,8 +157,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     drop(lock);
     monitor.say_goodbye(outcome.exit_code);
     // Freeing blocks takes a disk as long as all the rest: nobody waits for it.
-    if let Ok(Some(doomed)) = left {
-        let _ = doomed.remove();
+    if let Ok(Some(tree)) = left {
+        let _ = tree.remove();
     }
     monitor.audience.see_out(monitor.log.as_ref(), outcome.exit_code);
     outcome.exit_code
@@ -293,7 +293,7 @@ impl Life<'_> {
             0 => Outcome { kept: outcome.kept, ..Outcome::not_begun(&error, self.before) },
             _ => outcome,
         };
-        let left = self.leave(&outcome).and_then(|doomed| doomed.map_or(Ok(()), Doomed::remove));
+        let left = self.leave(&outcome).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
         match left {
             Ok(()) => error,
             Err(leftover) => {
@@ -363,7 +363,7 @@ impl Life<'_> {
     }
 
     /// Gives what is yet to be removed of a container that goes with its end.
-    fn leave(&mut self, outcome: &Outcome) -> Result<Option<Doomed>> {
+    fn leave(&mut self, outcome: &Outcome) -> Result<Option<HiddenTree>> {
         let taken_down = self.surroundings.take_down();
         // Where they still can't be removed, the run directory stays, and the next command that
         // looks takes all of it back.
@@ -371,9 +371,9 @@ impl Life<'_> {
         if self.record.remove && outcome.kept != Some(true) {
             volumes::remove_anonymous(self.roots, self.record);
             let (id, name) = (&self.record.id, &self.record.name);
-            let doomed = state::hide(self.roots, id, name, Durability::Lazy)?;
+            let tree = state::hide(self.roots, id, name, Durability::Lazy)?;
             id_range::give_back(self.roots, self.record)?;
-            return taken_down.map(|()| Some(doomed));
+            return taken_down.map(|()| Some(tree));
         }
         state::settle(self.roots, self.record, outcome)?;
         taken_down.map(|()| None)

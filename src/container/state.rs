@@ -13,7 +13,7 @@ use super::names;
 use super::record::{Files, Record};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
-use crate::store::{self, Doomed, Durability, Lock, LockMode, Roots};
+use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots};
 use crate::sys;
 use crate::sys::process::Found;
 use crate::time::Instant;
@@ -405,7 +405,7 @@ pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Res
 /// name released. Killed after the first it is still listed and can be removed again; after the
 /// second its name is free to be taken, and `system check` finds what is left to be removed, as it
 /// does if the caller dies before it has done that.
-pub fn hide(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<Doomed> {
+pub fn hide(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<HiddenTree> {
     let files = Files::new(roots, id);
     // It may have been renamed since the caller last looked.
     let name = match names::look_up(roots, name) {
@@ -413,7 +413,7 @@ pub fn hide(roots: &Roots, id: &str, name: &str, durability: Durability) -> Resu
         _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),
     };
     store::remove_tree(&files.run)?;
-    let doomed = store::hide(&files.dir, durability)?;
+    let tree = store::hide(&files.dir, durability)?;
     names::release(roots, &name, id)?;
-    Ok(doomed)
+    Ok(tree)
 }

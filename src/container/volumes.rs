@@ -15,7 +15,7 @@ pub fn remove_anonymous(roots: &Roots, record: &Record) {
             && !is_volume_of_another(roots, record, name)
         {
             // Left behind, it shows in `volume ls` and goes by `volume prune`.
-            let _ = store::vanish(&roots.volumes().join(name), Durability::Lazy);
+            let _ = store::remove_hidden(&roots.volumes().join(name), Durability::Lazy);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
 //! it.
 
-mod at_once;
 mod attributes;
 mod check;
 mod choice;
@@ -26,6 +25,7 @@ mod layout;
 mod load;
 mod manifest;
 mod mounted;
+mod parallel;
 pub mod platform;
 #[cfg(feature = "pull")]
 pub mod pull;

@@ -10,7 +10,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::at_once::at_once;
 use super::choice::{Choice, Chosen, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
@@ -18,6 +17,7 @@ use super::layers::Staged;
 use super::manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
 };
+use super::parallel::in_parallel;
 use super::platform::{Platform, Wanted};
 use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
@@ -206,7 +206,7 @@ impl ImageStore {
         for layer in wanted {
             watch(Event::Layer(layer.blob.digest, Step::Waiting));
         }
-        let staged = at_once(wanted, |layer, stop| {
+        let staged = in_parallel(wanted, |layer, stop| {
             let pulled = self.pull_layer(sources, first, &reference.path, layer, stop, watch);
             pulled.context(|| format!("layer {}", layer.blob.digest.short()))
         })?;

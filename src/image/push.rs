@@ -16,13 +16,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::at_once::at_once;
 use super::config::{ImageConfig, MAX_DOCUMENT};
 use super::digest::{Digest, ImageId};
 use super::layer_tar::{Hashing, LayerTar};
 use super::manifest::{
     DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
 };
+use super::parallel::in_parallel;
 use super::reference::Reference;
 use super::registry::endpoint::{Answer, Endpoint, patiently};
 use super::registry::http::{Attempt, Failure, Head, Payload};
@@ -93,7 +93,7 @@ impl ImageStore {
         let wants_length = AtomicBool::new(false);
         let target = Target { endpoint: &endpoint, path, sources, watch, wants_length };
 
-        let pushed = at_once(&outgoing, |layer, _| {
+        let pushed = in_parallel(&outgoing, |layer, _| {
             let pushed = target.push_layer(layer);
             pushed.context(|| format!("push layer {}", layer.tar.digest.short()))
         })?;

@@ -610,5 +610,5 @@ fn write_data(
 }
 
 #[cfg(test)]
-#[path = "threats.rs"]
-mod threats;
+#[path = "hostile.rs"]
+mod hostile;

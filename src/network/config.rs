@@ -268,11 +268,11 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
     take_bridge_down(roots, network, is_alive)?;
-    let doomed = roots.networks().join(format!("{REMOVING}{}", network.id));
+    let removing = roots.networks().join(format!("{REMOVING}{}", network.id));
     let dir = dir(roots, &network.name);
-    fs::rename(&dir, &doomed).context(|| format!("remove {}", dir.display()))?;
+    fs::rename(&dir, &removing).context(|| format!("remove {}", dir.display()))?;
     store::sync_parent(&dir)?;
-    store::remove_tree(&doomed)
+    store::remove_tree(&removing)
 }
 
 /// How the hidden names of networks begin that are being removed.

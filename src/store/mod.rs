@@ -152,37 +152,37 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a tree that others may look at: out of sight first, under a name that `list` leaves out
-/// (`.NAME.removing`), so that nobody meets it half removed. If this dies there, `system check`
-/// finds the rest.
-pub fn vanish(path: &Path, durability: Durability) -> Result<()> {
+/// Removes a tree that other commands may read. It is renamed first to a name that `list` leaves
+/// out (`.NAME.removing`), so no command sees it half removed. If this process dies before the end,
+/// `system check` finds the rest.
+pub fn remove_hidden(path: &Path, durability: Durability) -> Result<()> {
     hide(path, durability)?.remove()
 }
 
-/// A tree out of sight that is yet to be removed.
+/// A tree under its hidden name, which is still to be removed.
 #[must_use]
-pub struct Doomed {
+pub struct HiddenTree {
     path: PathBuf,
-    /// Tells `removals` that somebody is at it. Not ours where the caller holds it already.
+    /// Shows `removals` that a process removes the tree. `None` if the caller holds the lock.
     _lock: Option<Lock>,
 }
 
-impl Doomed {
+impl HiddenTree {
     pub fn remove(self) -> Result<()> {
         remove_tree(&self.path)
     }
 }
 
-/// The first half of `vanish`: from here on the tree counts as removed.
-pub fn hide(path: &Path, durability: Durability) -> Result<Doomed> {
+/// The first half of `remove_hidden`: from here on the tree counts as removed.
+pub fn hide(path: &Path, durability: Durability) -> Result<HiddenTree> {
     let lock = Lock::try_exclusive(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let doomed = path.with_file_name(format!(".{name}{REMOVING}"));
-    match fs::rename(path, &doomed) {
+    let hidden_path = path.with_file_name(format!(".{name}{REMOVING}"));
+    match fs::rename(path, &hidden_path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        // Left by one that was killed.
+        // A removal that was killed left it.
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
-            remove_tree(&doomed)?;
+            remove_tree(&hidden_path)?;
             return hide(path, durability);
         }
         // A new name may need room on a full disk; removal must not.
@@ -193,7 +193,7 @@ pub fn hide(path: &Path, durability: Durability) -> Result<Doomed> {
     if durability == Durability::Synced {
         sync_parent(path)?;
     }
-    Ok(Doomed { path: doomed, _lock: lock })
+    Ok(HiddenTree { path: hidden_path, _lock: lock })
 }
 
 /// How the hidden names of trees end that are being removed.

@@ -99,7 +99,7 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 
 /// Removes a volume and its data. Out of sight first, so that a half-removed one is never used.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
-    store::vanish(&roots.volumes().join(name), Durability::Synced)
+    store::remove_hidden(&roots.volumes().join(name), Durability::Synced)
         .context(|| format!("remove volume '{name}'"))
 }
 

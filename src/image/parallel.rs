@@ -1,16 +1,20 @@
-//! A few threads over a list: for layers, whose bytes keep a core or a connection busy each.
+//! A few threads that share the work on a list of layers.
+//!
+//! Each layer keeps a core or a connection busy, so three at a time are faster than one. The results
+//! keep the list's order, and the first error stops the other threads. This starts no thread for a
+//! single item, and works with fewer threads when the kernel gives none.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 
-/// Layers on their way at once: as many as registries are used to from Docker.
+/// Layers that are transferred at the same time: Docker's number, which registries expect.
 const THREADS: usize = 3;
 
-/// Does `work` to each of `items`, some at once; the results are in their order. The first error
-/// ends it, and tells the others by the flag.
-pub fn at_once<T: Sync, R: Send>(
+/// Calls `work` for each of `items`, for up to `THREADS` of them at the same time, and returns the
+/// results in the order of `items`. The first error sets the flag that the other calls watch.
+pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
@@ -28,7 +32,7 @@ pub fn at_once<T: Sync, R: Send>(
                     done.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(result);
                 }
                 Err(error) => {
-                    // The first is the one to tell: the others are what it stopped.
+                    // Keep the first error: it stopped the other calls, which fail because of it.
                     failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -58,8 +62,8 @@ mod tests {
     #[test]
     fn results_keep_their_order_and_the_first_error_ends_it() {
         let items: Vec<u32> = (0..100).collect();
-        assert_eq!(at_once(&items, |item, _| Ok(item * 2)).unwrap()[99], 198);
-        let failed = at_once(&items, |item, stop| {
+        assert_eq!(in_parallel(&items, |item, _| Ok(item * 2)).unwrap()[99], 198);
+        let failed = in_parallel(&items, |item, stop| {
             while *item != 1 && !stop.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
@@ -67,6 +71,6 @@ mod tests {
             Err::<(), _>(Error::new(told))
         });
         assert_eq!(failed.unwrap_err().to_string(), "one");
-        assert!(at_once(&[0u8; 0], |_, _| Ok(())).unwrap().is_empty());
+        assert!(in_parallel(&[0u8; 0], |_, _| Ok(())).unwrap().is_empty());
     }
 }

@@ -1,6 +1,8 @@
-//! What an archive may try, each as a test that fails when its guard is taken out. That nothing
-//! outside is touched whatever an archive says is the fuzz targets' to show; here it is seen that the
-//! right thing happens inside.
+//! Hostile archives: each test unpacks one attack, and fails when the guard against it is taken out.
+//!
+//! The tests check what lies inside the layer afterwards, and that the canary outside is as it was.
+//! The fuzz targets show that no archive at all changes anything outside. The guards and their tests
+//! are listed in `tests/mutants/image.guards`.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -21,7 +23,7 @@ struct Ground {
 
 impl Ground {
     fn new(name: &str) -> Ground {
-        let scratch = Scratch::new(&format!("threats-{name}"));
+        let scratch = Scratch::new(&format!("hostile-{name}"));
         fs::create_dir(scratch.dir.join("root")).unwrap();
         scratch.file("outside/canary", b"alive");
         Ground { scratch }
