@@ -122,6 +122,16 @@ fn a_killed_commit_leaves_the_container_running() {
 }
 
 /// What they hold may be secret, whatever the caller's umask and whatever file they replace.
+/// As Docker: `-` is no name for the standard output here.
+#[test]
+fn a_dash_after_output_names_a_file() {
+    let host = Host::with_busybox();
+    let mut save = host.command(["save", "-o", "-", "bb"]);
+    let done = save.current_dir(host.scratch()).output().unwrap();
+    assert!(done.status.success() && done.stdout.is_empty());
+    assert!(host.scratch().join("-").metadata().unwrap().len() > 1000);
+}
+
 #[test]
 fn an_archive_is_readable_by_its_owner_alone() {
     let host = Host::with_busybox();
