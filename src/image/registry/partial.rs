@@ -163,4 +163,27 @@ mod tests {
         // Another holder started again.
         assert!(!growth.is_slow(1, window, after(40)));
     }
+
+    #[test]
+    fn a_pull_waits_for_one_that_reads_what_an_earlier_one_left() {
+        let dir = std::env::temp_dir().join(format!("mydocker-partial-{}", std::process::id()));
+        let (window, stop) = (Duration::from_secs(1), AtomicBool::new(false));
+        let hold = || Partial::hold(&dir, "ab", 100, window, &stop).unwrap();
+        let first = hold();
+        first.set_downloading(false).unwrap();
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(hold);
+            std::thread::sleep(window * 2);
+            first.discard().unwrap();
+            second.join().unwrap()
+        });
+        assert_eq!(second.path, dir.join("ab"));
+        // It downloads, and gets nothing.
+        second.set_downloading(true).unwrap();
+        let third = hold();
+        assert_eq!(third.path, dir.join("ab-2"));
+        second.discard().unwrap();
+        third.discard().unwrap();
+        std::fs::remove_dir(&dir).unwrap();
+    }
 }
