@@ -48,9 +48,12 @@ impl Engine {
     pub(super) fn record_of(&self, id: &str, name: &str) -> Result<Record> {
         let files = Files::new(&self.roots, id);
         let mut patience = Patience::new(MAX_TRANSITION);
+        let mut read_again = false;
         loop {
             match Record::read(&self.roots, id) {
                 Err(_) if !files.dir.exists() => return Err(no_such(name)),
+                // It came just after the read; a bad one fails again.
+                Err(_) if !read_again && files.config().exists() => read_again = true,
                 // `run` and `create` hold this lock from before the directory is there. The record
                 // is looked for again, because it may have come just before they let go.
                 Err(_)
