@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::stdio::{stderr, stdin, stdout};
 
 use super::detach::Detector;
-use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request};
+use super::protocol::{MAX_DATA, MAX_PACKET, Reply, Request};
 use super::tty;
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Found;
@@ -51,7 +51,7 @@ pub struct Ties<'a> {
 /// Waits for the monitor's first word: the program's PID and start time, or why it could not begin.
 pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     let mut buffer = [0; 4200];
-    let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
+    let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
         .context(|| "hear from the monitor")?;
     match Reply::parse(&buffer[..length]) {
         Some(Reply::Started { pid, start_time }) => Ok((pid, start_time)),
@@ -64,7 +64,7 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 4200];
     loop {
-        let length = protocol::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
+        let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
             .context(|| "hear from the monitor")?;
         match Reply::parse(&buffer[..length]) {
             Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
@@ -240,7 +240,7 @@ impl Client<'_> {
     }
 
     fn take_reply(&mut self, buffer: &mut [u8]) -> Result<Option<End>> {
-        let received = protocol::receive(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT);
+        let received = sys::packet::receive(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT);
         let length = match received {
             Err(Errno::AGAIN) => return Ok(None),
             Ok(0) => return Ok(Some(End::Lost)),

@@ -598,7 +598,7 @@ impl Monitor {
             return true;
         }
         let flags = RecvFlags::DONTWAIT;
-        let length = match protocol::receive(client.socket.as_fd(), &mut self.buffer, flags) {
+        let length = match sys::packet::receive(client.socket.as_fd(), &mut self.buffer, flags) {
             Err(Errno::AGAIN) => return true,
             // It hung up, or died: the container lives on.
             Ok(0) | Err(_) => return false,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
-    listen, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    socket_with,
 };
 
 use crate::error::{Context, Error, Result};
@@ -141,21 +141,6 @@ fn send(socket: BorrowedFd<'_>, kind: u8, data: &[u8], flags: SendFlags) -> Resu
     packet::send(socket, &[&[kind], data], None, flags)
 }
 
-/// Receives one packet; 0 bytes is the other side's close.
-pub fn receive(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: RecvFlags,
-) -> Result<usize, Errno> {
-    let received = match packet::receive(socket, buffer, flags) {
-        // The other side is gone and left something of ours unread. That is told once, before what
-        // it said last.
-        Err(Errno::CONNRESET) => packet::receive(socket, buffer, flags),
-        received => received,
-    };
-    received.map(|(length, _)| length)
-}
-
 const NAME: &str = "attach.sock";
 
 /// A socket address holds 107 bytes of path, fewer than a state directory may have: the directory
@@ -215,6 +200,7 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::RecvFlags;
 
     #[test]
     fn replies_survive_the_socket() {
@@ -228,7 +214,7 @@ mod tests {
             Reply::Failed { code: 127, message: "no" },
         ] {
             reply.send(ours.as_fd(), SendFlags::empty()).unwrap();
-            let length = receive(theirs.as_fd(), &mut buffer, RecvFlags::empty()).unwrap();
+            let length = packet::receive(theirs.as_fd(), &mut buffer, RecvFlags::empty()).unwrap();
             assert_eq!(Reply::parse(&buffer[..length]).unwrap(), reply);
         }
         assert_eq!(Reply::parse(b"s12"), None);

@@ -18,8 +18,8 @@ use rustix::thread::{
 
 use super::spec::Process;
 use super::user::User;
-use super::user_namespace::{self, UserNamespace};
-use super::{capabilities, label, pid1, report, user};
+use super::user_namespace::UserNamespace;
+use super::{capabilities, label, pid1, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::raw;
 use crate::sys::{self, beneath};
@@ -135,29 +135,36 @@ pub fn confine<'a>(
     Ok(Program { args: &process.args, path, vectors })
 }
 
-/// Reads the image's passwd and group as the container's root would: with the capabilities that the
-/// container has, and in a user namespace as the owner of its files. The host's root could read what
-/// they lead to and the container cannot.
+/// Reads the image's passwd and group as the container's root would: without the caller's groups,
+/// with the capabilities that the container has, and in a user namespace as the owner of its files.
+/// The host's root could read what they lead to and the container cannot.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
-    if let Some(UserNamespace { ids, .. }) = &entry.user_namespace {
-        user_namespace::become_builder(ids)?;
+    set_thread_groups(&[]).context(|| "leave the caller's groups")?;
+    let ids = entry.user_namespace.as_ref().map(|user_namespace| &user_namespace.ids);
+    let gid = Gid::from_raw(ids.map_or(0, |ids| ids.gid));
+    set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT).context(|| "leave the caller's group")?;
+    let become_user =
+        |uid| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT).context(|| "change the user");
+    if let Some(ids) = ids {
+        become_user(Uid::from_raw(ids.uid))?;
     }
-    capabilities::lower_effective(process.capabilities)?;
+    let permitted = capabilities::lower_effective(process.capabilities)?;
     let user = user::look_up(root, &process.user, &process.groups);
-    match entry.user_namespace {
-        // Becoming UID 0 again puts all that is permitted into effect (capabilities(7)).
-        Some(_) => user_namespace::become_host()?,
-        None => capabilities::raise_permitted()?,
+    match ids {
+        // This puts all that is permitted into effect again (capabilities(7)). The group follows when
+        // the process enters the namespace.
+        Some(_) => become_user(Uid::ROOT)?,
+        None => capabilities::set(permitted, permitted)?,
     }
     user
 }
 
-/// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). The parent may have died just
-/// before, without a signal; its socket tells.
+/// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). If the parent died just before,
+/// no signal comes; its end of the socket is closed.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context(|| "ask to die with the monitor")?;
-    if report::parent_is_gone(parent) {
+    if sys::packet::is_closed(parent) {
         fail!("the monitor is gone");
     }
     Ok(())

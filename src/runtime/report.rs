@@ -1,14 +1,15 @@
-//! What parent and child say to each other while a container begins: packets over a socket pair.
+//! What parent and child send each other while a container starts: packets over a socket pair.
 //!
-//! Parent to child: one byte, "cgroup and network are ready". Child to parent: the console's
-//! descriptor, or a failure as exit code and sentence. The child's end closes on exec: that is the
-//! word that all went well. One descriptor is taken, with the console's message, where a terminal was
-//! asked for; any other that comes is closed, and its message is an error.
+//! Parent to child: one byte, "cgroup and network are ready", and nothing after it. Child to parent:
+//! the console's descriptor, or a failure as exit code and sentence. execve closes the child's end,
+//! and this close reports success; an empty packet does not. If the caller asked for a terminal, the
+//! first packet brings one descriptor. Any other packet with a descriptor is an error, and the
+//! descriptor is closed.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
 
 use crate::error::{Context, Error, Result};
 use crate::sys::packet;
@@ -28,17 +29,10 @@ pub fn go(child: BorrowedFd<'_>) {
 pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     let mut buffer = [0; 1];
     match packet::receive(parent, &mut buffer, RecvFlags::empty()) {
-        Ok((1, _)) => Ok(()),
+        Ok(1) => Ok(()),
         Ok(_) => Err(Error::new("the monitor is gone")),
         Err(error) => Err(error).context(|| "wait for the monitor"),
     }
-}
-
-/// Whether the parent has gone meanwhile.
-pub fn parent_is_gone(parent: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(&parent, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
 }
 
 pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<()> {
@@ -60,24 +54,40 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
 
 /// Waits until the child has executed the program; returns its console if it is to send one.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
+    // From here on the child gets nothing from us, and no descriptor. An error means that it is gone.
+    let _ = shutdown(child, Shutdown::Write);
     let mut console = None;
     let mut buffer = [0; MAX_MESSAGE + 2];
     loop {
-        let received = packet::receive(child.as_fd(), &mut buffer, RecvFlags::empty());
-        let (length, fd) = received.context(|| "hear from the container's first process")?;
-        match &buffer[..length] {
-            [] if console.is_some() == has_console => return Ok(console),
-            [CONSOLE] if has_console && console.is_none() && fd.is_some() => console = fd,
-            [FAILED, code, text @ ..] => {
+        let received = match has_console && console.is_none() {
+            true => packet::receive_with_fd(child, &mut buffer),
+            false => packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None)),
+        };
+        let (length, fd) = match received {
+            Err(Errno::BADMSG | Errno::MSGSIZE) => return Err(nonsense()),
+            received => received.context(|| "hear from the container's first process")?,
+        };
+        match (&buffer[..length], fd) {
+            ([], None) if console.is_some() == has_console && packet::is_finished(child) => {
+                return Ok(console);
+            }
+            ([CONSOLE], Some(fd)) => console = Some(fd),
+            ([FAILED, code, text @ ..], None) => {
                 return Err(Error::new(String::from_utf8_lossy(text)).exit_with(*code));
             }
-            _ => return Err(Error::new("the container's first process sent nonsense")),
+            _ => return Err(nonsense()),
         }
     }
 }
 
+fn nonsense() -> Error {
+    Error::new("the container's first process sent nonsense")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     fn heard(has_console: bool, send: impl FnOnce(BorrowedFd<'_>)) -> Result<bool> {
@@ -101,5 +111,37 @@ mod tests {
             console(socket);
         };
         assert!(refused(heard(true, twice)).contains("nonsense"));
+    }
+
+    #[test]
+    fn only_a_close_reports_success() {
+        let empty = |socket: BorrowedFd<'_>| {
+            packet::send(socket, &[], None, SendFlags::empty()).unwrap();
+        };
+        // The child is there still, and has executed nothing.
+        let (ours, theirs) = packet::pair().unwrap();
+        empty(theirs.as_fd());
+        assert!(await_exec(ours.as_fd(), false).unwrap_err().to_string().contains("nonsense"));
+        // It fails after an empty packet.
+        let failed = heard(false, |socket| {
+            empty(socket);
+            send_failure(socket, &Error::new("no such program"));
+        });
+        assert!(failed.is_err());
+        let too_long = [0; MAX_MESSAGE + 3];
+        let cut = heard(false, |socket| {
+            packet::send(socket, &[&too_long], None, SendFlags::empty()).unwrap();
+        });
+        assert!(cut.unwrap_err().to_string().contains("nonsense"));
+    }
+
+    #[test]
+    fn the_child_gets_nothing_while_it_is_awaited() {
+        let (ours, theirs) = packet::pair().unwrap();
+        send_failure(theirs.as_fd(), &Error::new("no such program"));
+        assert!(await_exec(ours.as_fd(), false).is_err());
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let sent = packet::send(ours.as_fd(), &[GO], Some(null.as_fd()), SendFlags::empty());
+        assert_eq!(sent, Err(Errno::PIPE));
     }
 }

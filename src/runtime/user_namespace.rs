@@ -22,8 +22,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Pid;
 use rustix::thread::{
-    Gid, LinkNameSpaceType, Uid, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    Gid, LinkNameSpaceType, Uid, move_into_link_name_space, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::namespaces::Joined;
@@ -41,11 +40,11 @@ pub struct UserNamespace<'a> {
 }
 
 impl UserNamespace<'_> {
-    /// Moves the calling thread, a process's only one, into the namespace, as its root.
+    /// Moves the calling thread, the only one of its process, into the namespace, as its root. The
+    /// process has no supplementary groups by then.
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
             .context(|| "enter the user namespace")?;
-        set_thread_groups(&[]).context(|| "leave the host's groups")?;
         set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
             .context(|| "become the user namespace's root group")?;
         set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
@@ -172,7 +171,7 @@ impl Holder {
 
     fn await_joined(&self) -> Result<()> {
         match packet::receive(self.socket.as_fd(), &mut [0], RecvFlags::empty()) {
-            Ok((1, _)) => Ok(()),
+            Ok(1) => Ok(()),
             _ => fail!("the other container's user namespace can't be joined; has it ended?"),
         }
     }

@@ -1,14 +1,16 @@
 //! Sequenced packets over a pair of unix sockets, a descriptor riding along where wanted
 //! (SCM_RIGHTS, unix(7)). One packet is one message: nothing is ever half received.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
 };
 
 /// Two connected ends.
@@ -41,27 +43,126 @@ pub fn send(
     }
 }
 
-/// Receives one packet into `buffer`; 0 bytes is the other end's close (no packet of ours is
-/// empty). The descriptor that rode along is close-on-exec.
+/// Receives one packet into `buffer`; 0 bytes is the other end's close. The kernel passes on no
+/// descriptor (recvmsg(2) without a control buffer). A packet that brings one is refused as EBADMSG,
+/// one that is longer than `buffer` as EMSGSIZE.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
+) -> Result<usize, Errno> {
+    receive_with(socket, buffer, &mut RecvAncillaryBuffer::default(), flags)
+}
+
+/// The same where one descriptor may come along, which is close-on-exec. If more than one comes, all
+/// are closed and the packet is refused as EBADMSG.
+pub fn receive_with_fd(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
+    // Padding makes this long enough for several, all of which the kernel then opens.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [std::io::IoSliceMut::new(buffer)];
-    let bytes = loop {
-        match recvmsg(socket, &mut slices, &mut control, flags | RecvFlags::CMSG_CLOEXEC) {
-            // A peer that closed before it had read all that we sent: the kernel tells so once, and
-            // what the peer said last only after it.
+    let length = receive_with(socket, buffer, &mut control, RecvFlags::empty())?;
+    let mut came = None;
+    for message in control.drain() {
+        let RecvAncillaryMessage::ScmRights(fds) = message else { return Err(Errno::BADMSG) };
+        for fd in fds {
+            if came.replace(fd).is_some() {
+                return Err(Errno::BADMSG);
+            }
+        }
+    }
+    Ok((length, came))
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    control: &mut RecvAncillaryBuffer<'_>,
+    flags: RecvFlags,
+) -> Result<usize, Errno> {
+    let mut slices = [IoSliceMut::new(buffer)];
+    let received = loop {
+        match recvmsg(socket, &mut slices, control, flags | RecvFlags::CMSG_CLOEXEC) {
+            // A peer that closed before it had read all that we sent: the kernel reports this once,
+            // and what the peer sent last only after it.
             Err(Errno::INTR | Errno::CONNRESET) => continue,
-            result => break result?.bytes,
+            result => break result?,
         }
     };
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok((bytes, fd))
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(Errno::BADMSG);
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(Errno::MSGSIZE);
+    }
+    Ok(received.bytes)
+}
+
+/// Whether the other end is closed.
+pub fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+/// Whether the other end is closed and every byte that it sent is received. `receive` returns 0 for
+/// an empty packet too, so 0 alone is no proof of a close.
+pub fn is_finished(socket: BorrowedFd<'_>) -> bool {
+    // In this order: a closed end sends nothing more.
+    is_closed(socket) && rustix::io::ioctl_fionread(socket) == Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    /// How many descriptors of `file` this process has.
+    fn opened(file: &std::fs::File) -> usize {
+        use std::os::unix::fs::MetadataExt;
+        let wanted = file.metadata().unwrap().ino();
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let metadata = fds.filter_map(|fd| std::fs::metadata(fd.path()).ok());
+        metadata.filter(|metadata| metadata.ino() == wanted).count()
+    }
+
+    /// Sends `count` descriptors of `file`.
+    fn send_many(socket: BorrowedFd<'_>, file: &std::fs::File, count: usize) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(9))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = vec![file.as_fd(); count];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        sendmsg(socket, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn one_descriptor_comes_where_one_may() {
+        let (ours, theirs) = pair().unwrap();
+        let (ours, theirs) = (ours.as_fd(), theirs.as_fd());
+        // A file that no other test has open.
+        let path = std::env::temp_dir().join(format!("packet-{}", std::process::id()));
+        let file = std::fs::File::create(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        for count in 1..=9 {
+            send_many(theirs, &file, count);
+            let received = receive_with_fd(ours, &mut [0]).map(|(_, fd)| fd.is_some());
+            let expected = if count == 1 { Ok(true) } else { Err(Errno::BADMSG) };
+            assert_eq!(received, expected, "{count} descriptors");
+            assert_eq!(opened(&file), 1, "{count} descriptors");
+            send_many(theirs, &file, count);
+            let received = receive(ours, &mut [0], RecvFlags::empty());
+            assert_eq!(received, Err(Errno::BADMSG), "{count} descriptors");
+            assert_eq!(opened(&file), 1, "{count} descriptors");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_is_too_long_is_refused() {
+        let (ours, theirs) = pair().unwrap();
+        send(theirs.as_fd(), &[b"long"], None, SendFlags::empty()).unwrap();
+        let received = receive(ours.as_fd(), &mut [0; 3], RecvFlags::empty());
+        assert_eq!(received, Err(Errno::MSGSIZE));
+    }
 }

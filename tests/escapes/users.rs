@@ -145,6 +145,30 @@ fn a_passwd_file_is_read_with_the_containers_powers() {
     }
 }
 
+/// The groups of the command's caller open no file to the container. Guard: `look_up_user` leaves
+/// them first.
+#[test]
+fn a_passwd_file_is_read_without_the_callers_groups() {
+    let host = Host::with_busybox();
+    let script = "echo app:x:1234:1234::/:/bin/sh >/etc/passwd; chmod 640 /etc/passwd; \
+        chown 4242:4343 /etc/passwd";
+    host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]);
+    host.mydocker(["commit", "c", "closed"]);
+    for userns in ["host", "auto"] {
+        let flags = ["run", "--rm", "--net", "none", "--userns", userns, "--cap-drop", "ALL"];
+        for of_caller in [&["--groups", "4343"][..], &["--regid", "4343", "--clear-groups"]] {
+            let called = |args: &[&str]| {
+                let like = host.command(args);
+                let mut command = std::process::Command::new("setpriv");
+                command.args(of_caller).arg(like.get_program()).args(like.get_args());
+                call(command)
+            };
+            let run = [&flags[..], &["-u", "app", "closed", "true"]].concat();
+            called(&run).exits(125).complains("Permission denied");
+        }
+    }
+}
+
 /// CVE-2026-47262: a passwd or group file without end filled the engine's memory, or held it for
 /// hours. Guards: MAX_LINE bounds the memory, MAX_FILE the time.
 #[test]

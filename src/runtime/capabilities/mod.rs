@@ -67,11 +67,11 @@ pub fn limit(keep: u64, spare: u64) -> Result<()> {
     set(effective, effective | spare)
 }
 
-/// Takes what is not in `keep` out of effect; it stays permitted, so that `raise_permitted` brings it
-/// back.
-pub fn lower_effective(keep: u64) -> Result<()> {
+/// Leaves only `keep` of what is permitted in effect. All of it stays permitted, and is returned.
+pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
-    set(now.effective & CapabilitySet::from_bits_retain(keep), now.permitted)
+    set(now.permitted & CapabilitySet::from_bits_retain(keep), now.permitted)?;
+    Ok(now.permitted)
 }
 
 /// Puts permitted capabilities into effect.
@@ -86,7 +86,8 @@ pub fn raise_permitted() -> Result<()> {
     set(now.permitted, now.permitted)
 }
 
-fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<()> {
+/// Nothing is inheritable (see `limit`).
+pub fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<()> {
     let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
