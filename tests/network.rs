@@ -499,6 +499,44 @@ fn a_kill_amid_the_first_rules_is_found_and_mended() {
 }
 
 #[test]
+fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
+    let host = Host::with_firewall("iptables");
+    for network in ["one", "two"] {
+        host.mydocker(["network", "create", network]);
+    }
+    let run = ["run", "-d", "--name", "c", "--net", "one", "-p", "8080:80", "bb"];
+    host.mydocker([&run[..], &["sleep", "100000"]].concat());
+    let path = path_with_restore(&host, "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
+    let killed = |verb: &str, network: &str| {
+        let mut change = host.command(["network", verb, network, "c"]);
+        assert!(!change.env("PATH", &path).output().unwrap().status.success());
+    };
+    let interfaces = || host.mydocker(["exec", "c", "ls", "/sys/class/net"]).text();
+    // The link is there and the record doesn't have it: the next command takes it away.
+    killed("connect", "two");
+    assert_eq!(interfaces(), "eth0\neth1\nlo");
+    host.mydocker(["network", "disconnect", "two", "c"]);
+    assert_eq!(interfaces(), "eth0\nlo");
+    host.mydocker(["network", "disconnect", "two", "c"]).exits(125).complains("is not on network");
+    host.mydocker(["network", "rm", "two"]);
+    host.mydocker(["network", "create", "two"]);
+    // Or the next command makes it whole.
+    killed("connect", "two");
+    host.mydocker(["network", "connect", "two", "c"]);
+    assert_eq!(interfaces(), "eth0\neth1\nlo");
+    // The way of the ports is gone: the next change leads them by the other network.
+    killed("disconnect", "one");
+    assert_eq!(interfaces(), "eth1\nlo");
+    host.mydocker(["network", "disconnect", "one", "c"]);
+    let address = host.mydocker(["exec", "c", "ip", "-4", "-o", "addr", "show", "eth1"]).text();
+    let address = address.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
+    let to = format!("--to-destination {address}:80");
+    assert!(host.rules().iter().any(|rule| rule.contains(&to)), "{:?}", host.rules());
+    host.mydocker(["network", "rm", "one"]);
+    host.mydocker(["rm", "-f", "c"]);
+}
+
+#[test]
 fn the_last_of_two_state_roots_that_go_at_once_takes_the_owners_chain_along() {
     let host = Host::with_firewall("iptables");
     host.mydocker(["run", "--rm", "bb", "true"]);

@@ -12,7 +12,7 @@ use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
 use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
 use crate::engine::view::NetworkView;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::time::Instant;
 
 static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
@@ -74,6 +74,13 @@ pub static CREATE: Command = Command {
 pub fn warn(engine: &Engine) {
     if let Some(warning) = engine.network_warning() {
         print_error(&format!("mydocker: {warning}\n"));
+    }
+}
+
+/// Says which hosts files could not be written: the change itself is made.
+fn warn_unwritten(errors: &[Error]) {
+    for error in errors {
+        print_error(&format!("mydocker: names are missing in a hosts file: {error}\n"));
     }
 }
 
@@ -298,7 +305,12 @@ pub static CONNECT: Command = Command {
     run: |call| {
         let (args, names) = call.parse(CONNECT_FLAGS)?;
         let engine = call.engine()?;
-        engine.network_connect(&names[0], &names[1], &args.addresses, &args.aliases)?;
+        warn_unwritten(&engine.network_connect(
+            &names[0],
+            &names[1],
+            &args.addresses,
+            &args.aliases,
+        )?);
         Ok(0)
     },
 };
@@ -321,7 +333,7 @@ pub static DISCONNECT: Command = Command {
     flags: || specs(DISCONNECT_FLAGS),
     run: |call| {
         let (_, names) = call.parse(DISCONNECT_FLAGS)?;
-        call.engine()?.network_disconnect(&names[0], &names[1])?;
+        warn_unwritten(&call.engine()?.network_disconnect(&names[0], &names[1])?);
         Ok(0)
     },
 };

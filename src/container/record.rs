@@ -195,6 +195,11 @@ impl Record {
         self.health.as_ref().filter(|health| health.check.runs())
     }
 
+    /// Whether it is on the network of that name, or will be when it starts.
+    pub fn is_on(&self, network: &str) -> bool {
+        self.networks.iter().any(|known| known.name == network)
+    }
+
     /// Whether its monitor may start it again.
     pub fn may_restart(&self) -> bool {
         !self.restart.is_no() || self.restarts_unhealthy()

@@ -12,7 +12,7 @@ use crate::container::monitor::Surroundings;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, is_watched};
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::network::config::{self, DEFAULT, Network};
 use crate::network::link::{format_mac, parse_mac};
 use crate::network::pool::Pool;
@@ -230,18 +230,20 @@ impl Engine {
     }
 
     /// `network connect`: a container that runs gets the interface at once, and every one at its
-    /// next start. Killed in between, a running container has an interface that the next start
-    /// forgets.
+    /// next start. The record comes last: killed before that, a running container's next change of
+    /// networks takes the interface away. Returns why hosts files could not be written.
     pub fn network_connect(
         &self,
         network: &str,
         container: &str,
         addresses: &[IpAddr],
         aliases: &[String],
-    ) -> Result<()> {
+    ) -> Result<Vec<Error>> {
         let network = self.network(network)?;
         let (mut record, _change) = self.change_networks(container)?;
-        if record.networks.iter().any(|known| known.name == network.name) {
+        let state = self.running_state(&record)?;
+        self.finish_change(&record, state.is_some(), &network)?;
+        if record.is_on(&network.name) {
             fail!("container {container} is on network {} already", network.name);
         }
         let wanted = NetworkRecord {
@@ -250,7 +252,8 @@ impl Engine {
             mac: None,
             aliases: aliases.to_vec(),
         };
-        if let Some(state) = self.running_state(&record)?
+        let mut unwritten = Vec::new();
+        if let Some(state) = &state
             && let Some(pid) = Pid::from_raw(state.pid)
         {
             let inside = Inside::open(pid)?;
@@ -258,32 +261,48 @@ impl Engine {
             if state.find()?.living().is_none() {
                 fail!("container {container} ended just now");
             }
-            wiring::connect(
-                &self.roots,
-                self.firewall,
-                inside,
-                &who(&record),
-                &want(&record, &wanted)?,
-            )?;
+            let (who, want) = (who(&record), want(&record, &wanted)?);
+            unwritten = wiring::connect(&self.roots, self.firewall, inside, &who, &want)?;
         }
         record.networks.push(wanted);
         record.network.clone_from(&record.networks[0].name);
-        record.write(&self.roots)
+        record.write(&self.roots).inspect_err(|_| {
+            if state.is_some() {
+                // The user must see the failure to write the record.
+                let _ = wiring::disconnect(&self.roots, &record.id, &network.name);
+            }
+        })?;
+        Ok(unwritten)
     }
 
-    /// `network disconnect`
-    pub fn network_disconnect(&self, network: &str, container: &str) -> Result<()> {
+    /// `network disconnect`: the record comes first. Killed after it, a running container keeps the
+    /// interface until its next change of networks, which takes it away. Returns why hosts files
+    /// could not be written.
+    pub fn network_disconnect(&self, network: &str, container: &str) -> Result<Vec<Error>> {
         let network = self.network(network)?;
         let (mut record, _change) = self.change_networks(container)?;
-        if !record.networks.iter().any(|known| known.name == network.name) {
+        let is_running = self.running_state(&record)?.is_some();
+        let finished = self.finish_change(&record, is_running, &network)?;
+        if !record.is_on(&network.name) {
+            if finished {
+                return Ok(Vec::new());
+            }
             fail!("container {container} is not on network {}", network.name);
-        }
-        if self.running_state(&record)?.is_some() {
-            wiring::disconnect(&self.roots, &record.id, &network.name)?;
         }
         record.networks.retain(|known| known.name != network.name);
         record.network = record.networks.first().map_or("none", |first| &first.name).to_owned();
-        record.write(&self.roots)
+        record.write(&self.roots)?;
+        match is_running {
+            true => wiring::disconnect(&self.roots, &record.id, &network.name),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Finishes what a killed change of a running container's networks left. Returns whether that
+    /// took the container off `network`.
+    fn finish_change(&self, record: &Record, is_running: bool, network: &Network) -> Result<bool> {
+        let recorded = |name: &str| record.is_on(name);
+        Ok(is_running && wiring::finish(&self.roots, &record.id, network, recorded)?)
     }
 
     /// By name, id or Docker's name of the default one.

@@ -13,10 +13,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::ipam::Lease;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::store::{Lock, LockMode, Roots};
+use crate::sys::beneath;
 
 /// The three files, below a container's directory.
 pub struct NameFiles {
@@ -53,9 +55,14 @@ pub struct Names<'a> {
 /// As in Docker: Google's public name servers.
 pub const PUBLIC_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
-/// Writes the three files in place: a running container's mounts go on showing the same files. A file
-/// on which another container holds a lease (fcntl(2), F_SETLEASE) is replaced by a new one: a start
-/// must not wait until the kernel breaks the lease.
+/// Writes the three files in place, because a bind mount shows the inode that it was made of: the
+/// containers that share the network have these files mounted, and must see the new text. So a
+/// reader may find a file half-written, and a start that is killed here leaves one; the next start
+/// writes it again.
+///
+/// A container can keep the engine from writing in place: by a lease on the file (fcntl(2),
+/// F_SETLEASE), or by running it as a program (ETXTBSY). Such a file is replaced by a new one, which
+/// those containers do not see: a start must neither wait nor fail because of them.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     let files = NameFiles::below(directory);
     let put = |path: &Path, text: &str| {
@@ -65,14 +72,14 @@ pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
             options.write(true).create(true).truncate(true).mode(0o644).custom_flags(no_wait);
             options.open(path)
         };
-        let written = open().or_else(|error| {
-            if error.kind() != ErrorKind::WouldBlock {
-                return Err(error);
+        let opened = open().or_else(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::ExecutableFileBusy => {
+                fs::remove_file(path)?;
+                open()
             }
-            fs::remove_file(path)?;
-            open()
+            _ => Err(error),
         });
-        written
+        opened
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .context(|| format!("write {}", path.display()))
     };
@@ -106,17 +113,15 @@ fn hosts(names: &Names<'_>) -> String {
 }
 
 /// Puts `leases` into the hosts files of all containers that hold one: `network` is the section's
-/// name. The caller holds the network's lock.
-pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Result<()> {
+/// name. The caller holds the network's lock. Returns why a file could not be written, for each of
+/// them: a container that keeps its file from being written does without the names, and the change
+/// itself succeeds.
+pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
     let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();
-    for owner in owners {
-        // The file is in its container's hands. One that keeps us from writing it does without the
-        // names; the others must not.
-        let _ = put_section(roots, owner, network, &section(leases, owner));
-    }
-    Ok(())
+    let put = |owner: &&str| put_section(roots, owner, network, &section(leases, owner)).err();
+    owners.iter().filter_map(put).collect()
 }
 
 /// What container `owner` knows of a network: first itself, by its host name too, which is for
@@ -169,12 +174,14 @@ pub fn tell_itself(
 /// The most that is read of a hosts file: with room for thousands of names.
 const MAX_HOSTS: u64 = 4 << 20;
 
-/// Replaces the section `network` of a container's hosts file; no lines, no section. Written by one
-/// write and shortened after it, so that no reader ever finds the file empty.
+/// Replaces the section `network` of a container's hosts file; without lines the section goes. One
+/// write puts the text there and the file is shortened after it, so that no reader ever finds the
+/// file empty. The file cannot be replaced by rename(2): the container has its inode mounted.
 ///
-/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE) and fill
-/// it with anything: nothing of that may hold us up. So the lock is on the run directory, which it
-/// can't reach.
+/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), run it as
+/// a program and fill it with anything. None of that may hold the engine up: so the lock is on the
+/// run directory, which the container cannot reach, and the file is opened without waiting for the
+/// lease. The caller must succeed although this fails, and reports the failure as a warning.
 pub fn put_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let path = NameFiles::below(&roots.containers().join(id)).hosts;
     let update = || -> Result<()> {
@@ -184,9 +191,13 @@ pub fn put_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Resul
         let no_wait = OFlags::NONBLOCK.bits() as i32;
         let file = match OpenOptions::new().read(true).write(true).custom_flags(no_wait).open(&path)
         {
-            // Removed, or with the hosts file of another: nothing to tell it.
+            Ok(file) => file,
+            // The container was removed, or has the hosts file of another one.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            file => file?,
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                return Err(errno.map_or_else(|| error.into(), beneath::open_error));
+            }
         };
         let mut before = Vec::new();
         (&file).take(MAX_HOSTS).read_to_end(&mut before)?;

@@ -16,11 +16,11 @@ use super::config::{self, Network};
 pub use super::endpoint::Inside;
 use super::endpoint::{self, Plan};
 use super::firewall::PortRule;
-use super::ipam::{self, Applicant, IsAlive, Lease};
+use super::ipam::{self, Applicant, IsAlive};
 use super::link::{self, Mac, format_mac, parse_mac};
 use super::ports::{self, Claimed, Defaults, PortMap, Publish};
 use super::{bridge, conntrack, firewall, names};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Durability, Roots};
 use crate::sys::netlink::Socket;
 
@@ -164,6 +164,7 @@ pub fn set_up(
     open_ports(roots, choice, &mut host, &members, &wiring, who.id)?;
     open_loopback(&members, &wiring.port_rules(who.id)?, guarded)?;
     for (network, endpoint) in networks.iter().zip(&wiring.endpoints) {
+        // The monitor has nobody to warn: a container whose file can't be written lacks the names.
         tell(roots, who, network, endpoint)?;
     }
     Ok(held)
@@ -263,7 +264,7 @@ pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
             true => link::delete(&mut host, &endpoint.link),
             false => endpoint::silence(&mut host, &endpoint.link),
         };
-        let left = leave(roots, id, endpoint);
+        let left = leave(roots, id, endpoint).map(drop);
         first = first.and(cut_off).and(left);
     }
     first?;
@@ -282,14 +283,17 @@ fn close_ports(roots: &Roots, id: &str, wiring: &Wiring) -> Result<()> {
     firewall::take_down(roots, id, &wiring.port_rules(id)?, || without.write(roots, id))
 }
 
-/// Joins one more network while the container runs.
+/// Connects a running container to one more network. Returns why hosts files could not be written.
+///
+/// The order is: leases, the wiring, the link, the firewall's rules, the names; the caller then puts
+/// the network on the container's record. Killed before that, `finish` undoes it.
 pub fn connect(
     roots: &Roots,
     choice: firewall::Choice,
     mut inside: Inside,
     who: &Who<'_>,
     want: &Want,
-) -> Result<()> {
+) -> Result<Vec<Error>> {
     let mut wiring = Wiring::read(roots, who.id)?;
     let network = Network::open(roots, &want.network)?;
     if wiring.endpoints.iter().any(|endpoint| endpoint.network == network.name) {
@@ -301,7 +305,7 @@ pub fn connect(
     let endpoint = lease(roots, who, want, &network, number.unwrap_or(0))?;
     wiring.endpoints.push(endpoint.clone());
     wiring.write(roots, who.id)?;
-    let mut make = || -> Result<()> {
+    let mut make = || -> Result<Vec<Error>> {
         let mut host = Socket::route()?;
         let is_default = wiring.endpoints.len() == 1;
         connect_endpoint(roots, &mut host, &mut inside, &network, &endpoint, is_default)?;
@@ -309,34 +313,68 @@ pub fn connect(
         tell(roots, who, &network, &endpoint)
     };
     make().inspect_err(|_| {
-        // The failure to connect is what the user must hear of.
+        // The user must see the failure to connect.
         let _ = disconnect(roots, who.id, &network.name);
     })
 }
 
-/// Leaves a network while the container runs.
-pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<()> {
+/// Disconnects a running container from a network. Returns why hosts files could not be written.
+///
+/// The caller has taken the network off the container's record. The endpoint leaves the wiring after
+/// the link and the leases are gone: killed before that, `finish` does all of it again. A step that
+/// is done already is no failure.
+pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
     let mut wiring = Wiring::read(roots, id)?;
     let Some(at) = wiring.endpoints.iter().position(|endpoint| endpoint.network == network) else {
-        fail!("the container is not on network {network}");
+        return Ok(Vec::new());
     };
     let endpoint = &wiring.endpoints[at];
     link::delete(&mut Socket::route()?, &endpoint.link)?;
-    leave(roots, id, endpoint)?;
-    names::put_section(roots, id, network, "")?;
+    let mut unwritten = leave(roots, id, endpoint)?;
+    unwritten.extend(names::put_section(roots, id, network, "").err());
     // The way that its ports took may have been this one.
     let before = wiring.port_rules(id)?;
-    let ports = wiring.ports.clone();
     wiring.endpoints.remove(at);
     let after = wiring.port_rules(id)?;
     if before == after {
-        return wiring.write(roots, id);
+        wiring.write(roots, id)?;
+    } else {
+        // The ports stay in the wiring: killed before they have their new rules, `finish` makes them.
+        firewall::take_down(roots, id, &before, || wiring.write(roots, id))?;
+        firewall::set_up(roots, firewall::Choice::Auto, &[], id, &after)?;
     }
-    wiring.ports.clear();
-    firewall::take_down(roots, id, &before, || wiring.write(roots, id))?;
-    wiring.ports = ports;
-    wiring.write(roots, id)?;
-    firewall::set_up(roots, firewall::Choice::Auto, &[], id, &after)
+    Ok(unwritten)
+}
+
+/// Repairs a running container that a killed `connect` or `disconnect` left half-changed. `recorded`
+/// says whether the container's record names a network: an endpoint of any other one goes, and so
+/// does a lease on `network` without an endpoint. Returns whether an endpoint on `network` went.
+pub fn finish(
+    roots: &Roots,
+    id: &str,
+    network: &Network,
+    recorded: impl Fn(&str) -> bool,
+) -> Result<bool> {
+    let mut finished = false;
+    for endpoint in Wiring::read(roots, id)?.endpoints {
+        if !recorded(&endpoint.network) {
+            // The killed command is gone: its warnings are of no use.
+            let _unwritten = disconnect(roots, id, &endpoint.network)?;
+            finished |= endpoint.network == network.name;
+        }
+    }
+    let wiring = Wiring::read(roots, id)?;
+    let rules = wiring.port_rules(id)?;
+    if !rules.is_empty() {
+        firewall::set_up(roots, firewall::Choice::Auto, &[], id, &rules)?;
+    }
+    if !wiring.endpoints.iter().any(|endpoint| endpoint.network == network.name) {
+        let _change = network.lock(roots)?;
+        for lease in ipam::leases(roots, network)? {
+            ipam::release(roots, network, lease.address, id)?;
+        }
+    }
+    Ok(finished)
 }
 
 /// Makes again what others took away from running containers: bridges, ports of bridges, forwarding
@@ -401,7 +439,8 @@ pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
             ipam::rename(roots, &network, lease)?;
         }
         if knows_names(&network) {
-            names::tell(roots, &network.name, &leases)?;
+            // The container has its new name, whatever a neighbour does to its hosts file.
+            let _unwritten = names::tell(roots, &network.name, &leases);
         }
     }
     Ok(())
@@ -475,33 +514,40 @@ fn connect_endpoint(
         .context(|| format!("connect to network {}", network.name))
 }
 
-/// Tells the others on the network of the container, and it of them.
-fn tell(roots: &Roots, who: &Who<'_>, network: &Network, endpoint: &Endpoint) -> Result<()> {
+/// Puts the container into the hosts files of the others on the network, and them into its own.
+/// Returns why files could not be written.
+fn tell(
+    roots: &Roots,
+    who: &Who<'_>,
+    network: &Network,
+    endpoint: &Endpoint,
+) -> Result<Vec<Error>> {
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
     if !knows_names(network) {
-        return names::tell_itself(roots, who.id, &network.name, &addresses, who.hostname);
+        let told = names::tell_itself(roots, who.id, &network.name, &addresses, who.hostname);
+        return Ok(told.err().into_iter().collect());
     }
     let _names = network.lock(roots)?;
-    names::tell(roots, &network.name, &ipam::leases(roots, network)?)
+    Ok(names::tell(roots, &network.name, &ipam::leases(roots, network)?))
 }
 
-/// Gives an endpoint's leases back and tells the others.
-fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<()> {
-    let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(()) };
+/// Gives an endpoint's leases back and takes the container out of the others' hosts files. Returns
+/// why files could not be written.
+fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Vec<Error>> {
+    let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(Vec::new()) };
     let _change = network.lock(roots)?;
     for address in endpoint.ip_addresses() {
         ipam::release(roots, &network, address, id)?;
     }
-    if knows_names(&network) {
-        let leases: Vec<Lease> = ipam::leases(roots, &network)?;
-        names::tell(roots, &network.name, &leases)?;
+    if !knows_names(&network) {
+        return Ok(Vec::new());
     }
-    Ok(())
+    Ok(names::tell(roots, &network.name, &ipam::leases(roots, &network)?))
 }
 
 fn give_back(roots: &Roots, id: &str, wiring: &Wiring) {
     for endpoint in &wiring.endpoints {
-        // The failure that led here is what the user must hear of; a stray lease is reclaimed.
+        // The user must see the failure that led here; a stray lease is reclaimed.
         let _ = leave(roots, id, endpoint);
     }
 }

@@ -141,6 +141,76 @@ fn a_lease_on_a_hosts_file_holds_nobody_up() {
     host.mydocker(["rm", "-f", "leases", "early", "late"]);
 }
 
+/// The hosts file that is leased is the container's own, and networks come and go. Guard: each of them
+/// does all but write that file, and a warning names the reason.
+#[test]
+fn a_lease_on_its_own_hosts_file_keeps_no_network_from_coming_or_going() {
+    let host = Host::on_machine();
+    for network in ["one", "two"] {
+        host.mydocker(["network", "create", network]);
+    }
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "leases", "--net", "one", "-v", &attack_here, "bb"];
+    host.mydocker([&flags[..], &attack("neighbours::lease_the_hosts_file")].concat());
+    eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+    let interfaces = || host.mydocker(["exec", "leases", "ls", "/sys/class/net"]).text();
+    host.mydocker(["network", "disconnect", "one", "leases"]).complains("holds a lease");
+    assert_eq!(interfaces(), "lo");
+    for network in ["two", "default"] {
+        host.mydocker(["network", "connect", network, "leases"]).complains("holds a lease");
+    }
+    assert_eq!(interfaces(), "eth0\neth1\nlo");
+    host.mydocker(["rename", "leases", "other"]);
+    host.mydocker(["network", "disconnect", "default", "other"]).complains("holds a lease");
+    host.mydocker(["network", "rm", "one"]);
+    host.mydocker(["network", "rm", "two"]).exits(1).complains("in use");
+    host.mydocker(["restart", "-t", "0", "other"]);
+    eventually("it has struck", || {
+        host.mydocker(["logs", "other"]).text().matches("struck").count() == 2
+    });
+    assert_eq!(host.mydocker(["exec", "other", "ls", "/sys/class/net"]).text(), "eth0\nlo");
+    host.mydocker(["rm", "-f", "other"]);
+}
+
+/// A peer that shares the network leases the files, or runs one of them as a program, and the
+/// container goes. Guard: nothing of the removal opens them.
+#[test]
+fn a_lease_on_anothers_hosts_file_keeps_nobody_from_its_removal() {
+    let host = Host::on_machine();
+    host.mydocker(["run", "-d", "--name", "base", "bb", "sleep", "1000"]);
+    let attack_here = with_attack();
+    let flags = ["run", "-d", "--name", "leases", "--net", "container:base", "-v", &attack_here];
+    let command = attack("neighbours::lease_the_hosts_file");
+    host.mydocker([&flags[..], &["bb"], &command].concat());
+    eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+    let busy = "cp /bin/busybox /etc/resolv.conf; chmod +x /etc/resolv.conf; \
+                exec -a sleep /etc/resolv.conf 1000";
+    host.mydocker(["exec", "-d", "leases", "sh", "-c", busy]);
+    let runs = ["exec", "leases", "sh", "-c", "ls -l /proc/[0-9]*/exe | grep -q /etc/resolv.conf"];
+    eventually("it runs", || host.succeeds(runs));
+    host.mydocker(["restart", "-t", "0", "base"]);
+    host.mydocker(["rm", "-f", "base"]);
+    host.mydocker(["rm", "-f", "leases"]);
+}
+
+/// The files by which `exec -u NAME` finds a user are leased. Guard: they are opened without waiting
+/// and the failure is named.
+#[test]
+fn a_lease_on_the_users_file_fails_an_entry_by_name_at_once() {
+    let host = Host::with_busybox();
+    for (file, user) in [("/etc/passwd", "alice"), ("/etc/group", "0:staff")] {
+        let attack_here = with_attack();
+        let flags = ["run", "-d", "--name", "leases", "--net", "none", "-v", &attack_here, "-e"];
+        let variable = format!("LEASED={file}");
+        let command = attack("neighbours::lease_a_users_file");
+        host.mydocker([&flags[..], &[&variable, "bb"], &command].concat());
+        eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
+        let entry = host.mydocker(["exec", "-u", user, "leases", "true"]);
+        entry.exits(125).complains("holds a lease").complains(file);
+        host.mydocker(["rm", "-f", "leases"]);
+    }
+}
+
 /// The same by a container that shares another's network, and with it the files: the other one starts
 /// again without waiting, with a new file. Had the engine waited, both would still share the old one.
 #[test]
@@ -239,8 +309,18 @@ fn lease_the_hosts_file() {
     must_be_inside();
     let hosts = File::open("/etc/hosts").unwrap();
     lease(&hosts, libc::F_RDLCK);
-    let own = File::create_new("/leased").unwrap();
+    let own = File::create("/leased").unwrap();
     lease(&own, libc::F_WRLCK);
+    stay();
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn lease_a_users_file() {
+    must_be_inside();
+    let path = std::env::var("LEASED").unwrap();
+    let file = File::create(path).unwrap();
+    lease(&file, libc::F_WRLCK);
     stay();
 }
 
