@@ -21,6 +21,7 @@ mod raw;
 mod runtime;
 mod store;
 mod sys;
+mod template;
 mod time;
 mod units;
 mod volume;

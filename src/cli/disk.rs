@@ -1,7 +1,7 @@
 //! Room on disk: system df, and what removes what nothing uses.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::format::{Field, Format, Show};
+use super::format::{Field, Format, Row, Show};
 use super::image_filter::ImageFilter;
 use super::output::{confirmed, print};
 use super::prune_filter::{self, PruneFilter};
@@ -53,13 +53,19 @@ pub static DF: Command = Command {
             if !args.format.is_empty() {
                 return call.refuse("--verbose has tables of its own: leave out --format");
             }
-            print(&disk_detail::render(&call.engine()?.disk_use_of_each()?, &show))?;
+            print(&disk_detail::render(&call.engine()?.disk_use_of_each()?, &show)?)?;
             return Ok(0);
         }
-        print(&format.render(&call.engine()?.disk_use()?, FIELDS, &show))?;
+        print(&format.render(&call.engine()?.disk_use()?, FIELDS, &show)?)?;
         Ok(0)
     },
 };
+
+impl Row for DiskUse {
+    const KIND: &'static str = "*formatter.diskUsageContext";
+    const RAW: &'static str = "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\n\
+        size: {{.Size}}\nreclaimable: {{.Reclaimable}}\n";
+}
 
 static COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
 

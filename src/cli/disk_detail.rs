@@ -1,20 +1,33 @@
 //! `system df -v`: each image, container and volume with the room that it takes.
 
-use super::format::{Field, Format, Show, push_ago, push_id};
+use super::format::{Field, Format, Row, Show, push_ago, push_id};
 use super::ps::{push_command, push_image, push_status};
 use crate::engine::view::{ContainerUse, DiskDetail, ImageUse, VolumeUse};
+use crate::error::Result;
 use crate::units::push_human_size;
 
 /// Three tables under their headings.
-pub fn render(detail: &DiskDetail, show: &Show) -> String {
-    let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, IMAGE_FIELDS, show);
+pub fn render(detail: &DiskDetail, show: &Show) -> Result<String> {
+    let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, IMAGE_FIELDS, show)?;
     let containers = Format::Columns(CONTAINER_COLUMNS);
-    let containers = containers.render(&detail.containers, CONTAINER_FIELDS, show);
-    let volumes = Format::Columns(VOLUME_COLUMNS).render(&detail.volumes, VOLUME_FIELDS, show);
-    format!(
+    let containers = containers.render(&detail.containers, CONTAINER_FIELDS, show)?;
+    let volumes = Format::Columns(VOLUME_COLUMNS).render(&detail.volumes, VOLUME_FIELDS, show)?;
+    Ok(format!(
         "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\n\
          Local Volumes space usage:\n\n{volumes}"
-    )
+    ))
+}
+
+impl Row for ImageUse {
+    const KIND: &'static str = "*formatter.imageContext";
+}
+
+impl Row for ContainerUse {
+    const KIND: &'static str = "*formatter.ContainerContext";
+}
+
+impl Row for VolumeUse {
+    const KIND: &'static str = "*formatter.volumeContext";
 }
 
 static IMAGE_COLUMNS: &[&str] =

@@ -1,15 +1,15 @@
-//! How listings are printed: Docker's tables, `--format json`, and the plain `{{.Field}}` templates.
+//! How listings are printed: Docker's tables, `--format json` and templates.
 //!
 //! A listing declares its fields once, as data; its default columns, JSON objects and templates are
-//! all made from them. Of Go's template language `{{.Field}}`, `{{.A.B}}` (inspect), `{{json .}}` and
-//! `{{json .Field}}` are known; anything richer is refused by name rather than half understood.
+//! all made from them. The language of the templates is Go's (`template`).
 
 use std::borrow::Cow;
 
 use super::json::push_string;
 use super::table::Table;
 use super::tame;
-use crate::error::{Result, fail};
+use crate::error::Result;
+use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
 
 /// What a field needs to know beside its row.
@@ -25,114 +25,87 @@ pub struct Field<R: 'static> {
     pub write: fn(&R, &Show, &mut String),
 }
 
-/// A part of a template.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    Text(String),
-    /// `{{.A.B}}`; an empty path is the whole.
-    Value {
-        path: Vec<String>,
-        json: bool,
-    },
+/// What a row of a listing is to a template, beside its fields.
+pub trait Row {
+    /// As Docker's errors name it: `*formatter.ContainerContext`.
+    const KIND: &'static str;
+    /// The template that `--format raw` stands for; empty where Docker has none.
+    const RAW: &'static str = "";
+
+    /// What the method `Label` looks into.
+    fn labels(&self) -> Option<&[(String, String)]> {
+        None
+    }
 }
 
-/// Parses a template.
-pub fn parse_template(text: &str) -> Result<Vec<Piece>> {
-    // A shell passes on `\t` as it is; Docker reads it too.
-    let text = text.replace("\\t", "\t").replace("\\n", "\n");
-    let mut pieces = Vec::new();
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((action, after)) = after.split_once("}}") else {
-            fail!("bad format: '{{{{' is not closed");
+/// Parses a template. `\t` and `\n` between the actions are what they say: a shell passes them on
+/// as they are.
+pub fn parse_template(text: &str) -> Result<Template> {
+    let mut source = String::with_capacity(text.len());
+    for (at, part) in text.split("{{").enumerate() {
+        if at > 0 {
+            source.push_str("{{");
+        }
+        let plain = match part.rfind("}}") {
+            Some(end) if at > 0 => end,
+            _ if at > 0 => part.len(),
+            _ => 0,
         };
-        if !before.is_empty() {
-            pieces.push(Piece::Text(before.to_owned()));
-        }
-        pieces.push(parse_action(action)?);
-        rest = after;
+        source.push_str(&part[..plain]);
+        source.push_str(&part[plain..].replace("\\t", "\t").replace("\\n", "\n"));
     }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
-    }
-    Ok(pieces)
-}
-
-fn parse_action(action: &str) -> Result<Piece> {
-    let action = action.trim();
-    let (json, operand) = match action.strip_prefix("json ") {
-        Some(operand) => (true, operand.trim()),
-        None => (false, action),
-    };
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    match operand.strip_prefix('.') {
-        Some("") => return Ok(Piece::Value { path: Vec::new(), json }),
-        Some(path) if path.split('.').all(is_name) => {
-            return Ok(Piece::Value { path: path.split('.').map(str::to_owned).collect(), json });
-        }
-        _ => {}
-    }
-    fail!(
-        "format '{{{{{action}}}}}' is not supported: only {{{{.Field}}}} and {{{{json .Field}}}} are"
-    )
+    Template::parse(&source)
 }
 
 /// How a listing is to be printed.
-pub enum Format<R: 'static> {
+pub enum Format {
     /// The default columns.
     Columns(&'static [&'static str]),
     /// `table {{.A}}\t{{.B}}`
-    Table(Vec<Part<R>>),
-    Lines(Vec<Part<R>>),
+    Table(Template),
+    Lines(Template),
     Json,
 }
 
-/// A part of a template whose names are known to be fields.
-pub enum Part<R: 'static> {
-    Text(String),
-    Field { field: &'static Field<R>, json: bool },
-    Whole,
-}
-
-impl<R> Format<R> {
+impl Format {
     /// What `--format` says, over `fields`.
-    pub fn parse(
+    pub fn parse<R: Row>(
         text: &str,
         fields: &'static [Field<R>],
         columns: &'static [&'static str],
-    ) -> Result<Format<R>> {
+    ) -> Result<Format> {
+        let text = text.trim_matches(' ');
         match text {
             "" | "table" => return Ok(Format::Columns(columns)),
             "json" => return Ok(Format::Json),
+            "raw" if !R::RAW.is_empty() => {
+                return Ok(Format::Lines(parse_template(R::RAW)?));
+            }
             _ => {}
         }
         let (table, template) = match text.strip_prefix("table ") {
             Some(template) => (true, template.trim_start()),
             None => (false, text),
         };
-        let mut parts = Vec::new();
-        for piece in parse_template(template)? {
-            parts.push(match piece {
-                Piece::Text(text) => Part::Text(text),
-                Piece::Value { path, json } => match path.as_slice() {
-                    [] if json => Part::Whole,
-                    [] => fail!("format '{{{{.}}}}' is not supported: name a field"),
-                    [name] => match fields.iter().find(|field| field.name == name) {
-                        Some(field) => Part::Field { field, json },
-                        None => fail!("unknown field '.{name}'; known: {}", names(fields)),
-                    },
-                    path => fail!("unknown field '.{}'; known: {}", path.join("."), names(fields)),
-                },
-            });
+        let template = parse_template(template)?;
+        // A wrong name is an error even where there is no row to print.
+        if let Err(error) = template.render_headers(&headers(fields))
+            && error.to_string().contains("can't evaluate field")
+            && error.to_string().contains(R::KIND)
+        {
+            return Err(error);
         }
-        Ok(if table { Format::Table(parts) } else { Format::Lines(parts) })
+        Ok(if table { Format::Table(template) } else { Format::Lines(template) })
     }
 
     /// All rows as one text.
-    pub fn render(&self, rows: &[R], fields: &'static [Field<R>], show: &Show) -> String {
-        match self {
+    pub fn render<R: Row>(
+        &self,
+        rows: &[R],
+        fields: &'static [Field<R>],
+        show: &Show,
+    ) -> Result<String> {
+        Ok(match self {
             Format::Columns(columns) => {
                 let columns: Vec<&Field<R>> = columns
                     .iter()
@@ -146,21 +119,12 @@ impl<R> Format<R> {
                 }
                 table.render()
             }
-            Format::Table(parts) => {
-                let mut headers = String::new();
-                for part in parts {
-                    match part {
-                        Part::Text(text) => headers.push_str(text),
-                        Part::Field { field, .. } => headers.push_str(field.header),
-                        Part::Whole => {}
-                    }
-                }
+            Format::Table(template) => {
+                let headers = template.render_headers(&headers(fields)).unwrap_or_default();
                 let columns = headers.split('\t').count();
                 let mut table = Table::new(headers.split('\t'));
-                let mut line = String::new();
                 for row in rows {
-                    line.clear();
-                    push_parts(&mut line, parts, row, fields, show);
+                    let line = template.render(&value(row, fields, show))?;
                     // A tab inside a value must not shift the cells after it.
                     let mut cells = line.splitn(columns, '\t');
                     for _ in 0..columns {
@@ -169,10 +133,10 @@ impl<R> Format<R> {
                 }
                 table.render()
             }
-            Format::Lines(parts) => {
+            Format::Lines(template) => {
                 let mut out = String::new();
                 for row in rows {
-                    push_parts(&mut out, parts, row, fields, show);
+                    out.push_str(&template.render(&value(row, fields, show))?);
                     out.push('\n');
                 }
                 out
@@ -185,30 +149,32 @@ impl<R> Format<R> {
                 }
                 out
             }
-        }
+        })
     }
 }
 
-fn names<R>(fields: &[Field<R>]) -> String {
-    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-    names.join(" ")
+/// A row as a template sees it.
+fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
+    let mut object = Struct { kind: R::KIND, ..Struct::default() };
+    let mut text = String::new();
+    for field in fields {
+        text.clear();
+        push_field(&mut text, field, row, show);
+        object.fields.insert(field.name.into(), Value::text(&text));
+    }
+    object.labels = row.labels().map(<[_]>::to_vec);
+    Value::Struct(object.into())
 }
 
-fn push_parts<R>(
-    out: &mut String,
-    parts: &[Part<R>],
-    row: &R,
-    fields: &'static [Field<R>],
-    show: &Show,
-) {
-    for part in parts {
-        match part {
-            Part::Text(text) => out.push_str(text),
-            Part::Field { field, json: false } => push_field(out, field, row, show),
-            Part::Field { field, json: true } => push_json_field(out, field, row, show),
-            Part::Whole => push_object(out, row, fields, show),
-        }
+/// The row of a table's headers.
+fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
+    let mut object = Struct { kind: R::KIND, is_header: true, ..Struct::default() };
+    for field in fields {
+        object.fields.insert(field.name.into(), Value::text(field.header));
     }
+    // A row's kind has labels if it has the field that lists them.
+    object.labels = object.fields.contains_key("Labels").then(Vec::new);
+    Value::Struct(object.into())
 }
 
 /// On one line, whatever is in it: a row must not pass for two.
@@ -289,10 +255,15 @@ mod tests {
         Field { name: "Name", header: "NAME", write: |row, _, out| out.push_str(row.1) },
     ];
 
+    impl Row for (u32, &str) {
+        const KIND: &'static str = "*formatter.rowContext";
+        const RAW: &'static str = "id: {{.ID}}\nname: {{.Name}}\n";
+    }
+
     fn rendered(format: &str) -> Result<String> {
         let show = Show { no_trunc: false, now: Instant(0) };
         let rows = [(1, "one"), (2, "t\"wo")];
-        Ok(Format::parse(format, FIELDS, &["Name"])?.render(&rows, FIELDS, &show))
+        Format::parse(format, FIELDS, &["Name"])?.render(&rows, FIELDS, &show)
     }
 
     #[test]
@@ -310,15 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn richer_templates_are_refused() {
+    fn templates_reach_rows_and_headers() {
+        assert_eq!(rendered("{{if eq .ID \"1\"}}a{{else}}b{{end}}").unwrap(), "a\nb\n");
+        assert_eq!(
+            rendered("table {{upper .Name}}\\t{{printf \"%s\\n\" .ID | len}}").unwrap(),
+            "NAME      7\nONE       2\nT\"WO      2\n"
+        );
+        assert_eq!(rendered("raw").unwrap(), "id: 1\nname: one\n\nid: 2\nname: t\"wo\n\n");
+    }
+
+    #[test]
+    fn wrong_templates_are_refused() {
         for (format, part) in [
-            ("{{.Nope}}", "unknown field '.Nope'; known: ID Name"),
-            ("{{if .ID}}x{{end}}", "'{{if .ID}}' is not supported"),
-            ("{{range .ID}}", "is not supported"),
-            ("{{.ID", "is not closed"),
-            ("{{.ID.X}}", "unknown field '.ID.X'"),
-            ("{{.}}", "name a field"),
-            ("{{}}", "is not supported"),
+            ("{{.Nope}}", "can't evaluate field Nope in type *formatter.rowContext"),
+            ("{{range .ID}}", "unexpected EOF"),
+            ("{{.ID", "unclosed action"),
+            ("{{.ID.X}}", "can't evaluate field X in type string"),
+            ("{{}}", "missing value for command"),
         ] {
             let error = rendered(format).unwrap_err().to_string();
             assert!(error.contains(part), "{format}: {error}");

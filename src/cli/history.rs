@@ -79,10 +79,14 @@ pub static HISTORY: Command = Command {
         engine.require_platform(&names[0], args.platform.as_deref())?;
         let steps = engine.history(&names[0])?.into_iter();
         let rows: Vec<Row> = steps.map(|step| Row { step, exact: args.exact }).collect();
-        print(&format.render(&rows, FIELDS, &show))?;
+        print(&format.render(&rows, FIELDS, &show)?)?;
         Ok(0)
     },
 };
+
+impl super::format::Row for Row {
+    const KIND: &'static str = "*formatter.historyContext";
+}
 
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
 

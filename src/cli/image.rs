@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Show, push_ago, push_go_time, push_id};
+use super::format::{Field, Format, Row, Show, push_ago, push_go_time, push_id};
 use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error, print_line, refuse_terminal};
@@ -85,7 +85,7 @@ fn images(call: &Invocation) -> Outcome {
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text = match args.quiet {
         true => ids(&images, &show),
-        false => format.render(&images, FIELDS, &show),
+        false => format.render(&images, FIELDS, &show)?,
     };
     print(&text)?;
     Ok(0)
@@ -101,6 +101,12 @@ fn ids(images: &[ImageView], show: &Show) -> String {
         }
     }
     text
+}
+
+impl Row for ImageView {
+    const KIND: &'static str = "*formatter.imageContext";
+    const RAW: &'static str = "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\n\
+        created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 }
 
 static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
@@ -366,7 +372,7 @@ mod tests {
         let rows = [image(Some("busybox"), Some("latest")), image(None, None)];
         let show = Show { no_trunc: false, now: Instant(3_600_000_000_000) };
         assert_eq!(
-            Format::Columns(COLUMNS).render(&rows, FIELDS, &show),
+            Format::Columns(COLUMNS).render(&rows, FIELDS, &show).unwrap(),
             "REPOSITORY   TAG       IMAGE ID       CREATED             SIZE\n\
              busybox      latest    0123456789ab   About an hour ago   7.38MB\n\
              <none>       <none>    0123456789ab   N/A                 7.38MB\n"

@@ -1,16 +1,17 @@
 //! `inspect`: everything on record of containers, images, volumes and networks, as JSON.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Piece, parse_template};
-use super::json::{lookup, push_plain, push_pretty};
+use super::format::parse_template;
+use super::json::push_pretty;
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
+use crate::template::{Template, Value};
 
 #[derive(Default)]
 struct InspectArgs {
-    format: Option<Vec<Piece>>,
+    format: Option<Template>,
     kind: Option<InspectKind>,
 }
 
@@ -49,12 +50,12 @@ pub static INSPECT: Command = Command {
     flags: || specs(FLAGS),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
-        inspect(call, &names, args.kind, args.format.as_deref())
+        inspect(call, &names, args.kind, args.format.as_ref())
     },
 };
 
 /// `json` or a template.
-pub fn parse_format(text: &str) -> Result<Vec<Piece>> {
+pub fn parse_format(text: &str) -> Result<Template> {
     parse_template(if text == "json" { "{{json .}}" } else { text })
 }
 
@@ -63,7 +64,7 @@ pub fn inspect(
     call: &Invocation,
     names: &[String],
     kind: Option<InspectKind>,
-    format: Option<&[Piece]>,
+    format: Option<&Template>,
 ) -> Outcome {
     let engine = call.engine()?;
     let mut out = String::new();
@@ -86,21 +87,10 @@ pub fn inspect(
 }
 
 /// Prints one object: pretty, or by `format`.
-pub fn push_line(out: &mut String, format: &[Piece], object: &str) -> Result<()> {
-    let start = out.len();
-    for piece in format {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Value { path, json } => match (lookup(object, path), json) {
-                (Some(value), true) => out.push_str(value),
-                (Some(value), false) => push_plain(out, value),
-                (None, _) => {
-                    out.truncate(start);
-                    fail!("there is no field '.{}'", path.join("."));
-                }
-            },
-        }
-    }
+pub fn push_line(out: &mut String, format: &Template, object: &str) -> Result<()> {
+    let document = miniserde::json::from_str(object)
+        .map_err(|_| Error::new("what was found is not valid JSON"))?;
+    out.push_str(&format.render_document(&Value::of_document(&document, ""))?);
     out.push('\n');
     Ok(())
 }
@@ -130,7 +120,7 @@ mod tests {
         assert_eq!(line("json").unwrap(), format!("{object}\n"));
         assert_eq!(
             line("{{.State.Nope}}").unwrap_err().to_string(),
-            "there is no field '.State.Nope'"
+            "template parsing error: template: :1:8: executing \"\" at <.State.Nope>: map has no entry for key \"Nope\""
         );
     }
 

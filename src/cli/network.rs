@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Piece, Show, push_id};
+use super::format::{Field, Format, Row, Show, push_id};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
 use super::output::{confirmed, print, print_error, print_line};
@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
 use crate::engine::view::NetworkView;
 use crate::error::{Error, Result, fail};
+use crate::template::Template;
 use crate::time::Instant;
 
 static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
@@ -166,7 +167,7 @@ pub static LS: Command = Command {
         let mut networks = call.engine()?.network_list()?;
         networks.retain(|network| passes(network, &args.filters));
         let show = Show { no_trunc: args.no_trunc, now: Instant(0) };
-        print(&format.render(&networks, FIELDS, &show))?;
+        print(&format.render(&networks, FIELDS, &show)?)?;
         Ok(0)
     },
 };
@@ -187,6 +188,16 @@ fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
         }
     }
     (!names.0 || names.1) && (!drivers.0 || drivers.1) && labels
+}
+
+impl Row for NetworkView {
+    const KIND: &'static str = "*network.networkContext";
+    const RAW: &'static str =
+        "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n";
+
+    fn labels(&self) -> Option<&[(String, String)]> {
+        Some(&self.labels)
+    }
 }
 
 static COLUMNS: &[&str] = &["Name", "Driver", "Subnet", "Gateway", "Containers"];
@@ -243,7 +254,7 @@ static FIELDS: &[Field<NetworkView>] = &[
 
 #[derive(Default)]
 struct InspectArgs {
-    format: Option<Vec<Piece>>,
+    format: Option<Template>,
 }
 
 static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
@@ -269,7 +280,7 @@ pub static INSPECT: Command = Command {
     flags: || specs(INSPECT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
-        inspect(call, &names, Some(InspectKind::Network), args.format.as_deref())
+        inspect(call, &names, Some(InspectKind::Network), args.format.as_ref())
     },
 };
 

@@ -1,7 +1,7 @@
 //! `ps`: containers, in Docker's columns.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_go_time, push_id};
+use super::format::{Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id};
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::options::Filter;
@@ -125,10 +125,21 @@ fn ps(call: &Invocation) -> Outcome {
         }
         text
     } else {
-        format.render(&containers, FIELDS, &show)
+        format.render(&containers, FIELDS, &show)?
     };
     print(&text)?;
     Ok(0)
+}
+
+impl Row for ContainerView {
+    const KIND: &'static str = "*formatter.ContainerContext";
+    const RAW: &'static str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
+        created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
+        names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
+
+    fn labels(&self) -> Option<&[(String, String)]> {
+        Some(&self.labels)
+    }
 }
 
 static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
@@ -305,7 +316,7 @@ mod tests {
     fn the_table_reads_as_dockers() {
         let exited = Status::Exited { code: 3, finished: Instant(0), oom_killed: false };
         let rows = [container(&["sh", "-c", "echo hi there, world"], exited)];
-        let text = Format::Columns(COLUMNS).render(&rows, FIELDS, &SHOW);
+        let text = Format::Columns(COLUMNS).render(&rows, FIELDS, &SHOW).unwrap();
         assert_eq!(
             text,
             "CONTAINER ID   IMAGE     COMMAND                  CREATED              STATUS                          PORTS             NAMES\n\
@@ -317,7 +328,7 @@ mod tests {
     fn json_has_dockers_names() {
         let started = Instant(95 * 1_000_000_000);
         let rows = [container(&["top"], Status::Running { pid: 1, started, paused: false })];
-        let text = Format::Json.render(&rows, FIELDS, &SHOW);
+        let text = Format::Json.render(&rows, FIELDS, &SHOW).unwrap();
         assert_eq!(
             text,
             "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"

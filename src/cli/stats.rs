@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Show, push_id};
+use super::format::{Field, Format, Row, Show, push_id};
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::view::StatsView;
@@ -56,7 +56,7 @@ fn stats(call: &Invocation) -> Outcome {
     loop {
         let rows = engine.stats(&names)?;
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-        let text = format.render(&rows, FIELDS, &show);
+        let text = format.render(&rows, FIELDS, &show)?;
         if args.no_stream {
             print(&text)?;
             return Ok(0);
@@ -65,6 +65,10 @@ fn stats(call: &Invocation) -> Outcome {
         print(&if clears { format!("\x1b[H\x1b[2J{text}") } else { text })?;
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
+}
+
+impl Row for StatsView {
+    const KIND: &'static str = "*container.statsContext";
 }
 
 static COLUMNS: &[&str] =

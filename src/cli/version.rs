@@ -1,12 +1,12 @@
 //! `version` and `info`.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::format::Piece;
 use super::inspect::{parse_format, push_line};
 use super::json::push_string;
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::{Invocation, Outcome};
+use crate::template::Template;
 
 /// As stamped by the build, else the package's.
 pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
@@ -16,7 +16,7 @@ pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
 
 #[derive(Default)]
 struct VersionArgs {
-    format: Option<Vec<Piece>>,
+    format: Option<Template>,
 }
 
 static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(

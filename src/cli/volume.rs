@@ -1,7 +1,7 @@
 //! Volumes: create, ls, inspect, rm, prune.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Piece, Show};
+use super::format::{Field, Format, Row, Show};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
 use super::prune_filter::{self, PruneFilter};
@@ -10,6 +10,7 @@ use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
 use crate::engine::view::VolumeView;
 use crate::error::fail;
+use crate::template::Template;
 use crate::time::Instant;
 
 #[derive(Default)]
@@ -109,7 +110,7 @@ pub static LS: Command = Command {
         let mut volumes = call.engine()?.volumes()?;
         volumes.retain(|volume| passes(volume, &args.filters));
         let show = Show { no_trunc: true, now: Instant(0) };
-        print(&format.render(&volumes, FIELDS, &show))?;
+        print(&format.render(&volumes, FIELDS, &show)?)?;
         Ok(0)
     },
 };
@@ -130,6 +131,15 @@ fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
         }
     }
     (!names.0 || names.1) && (!labels.0 || labels.1)
+}
+
+impl Row for VolumeView {
+    const KIND: &'static str = "*formatter.volumeContext";
+    const RAW: &'static str = "name: {{.Name}}\ndriver: {{.Driver}}\n";
+
+    fn labels(&self) -> Option<&[(String, String)]> {
+        Some(&self.labels)
+    }
 }
 
 static COLUMNS: &[&str] = &["Driver", "Name"];
@@ -161,7 +171,7 @@ static FIELDS: &[Field<VolumeView>] = &[
 
 #[derive(Default)]
 struct InspectArgs {
-    format: Option<Vec<Piece>>,
+    format: Option<Template>,
 }
 
 static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
@@ -187,7 +197,7 @@ pub static INSPECT: Command = Command {
     flags: || specs(INSPECT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
-        inspect(call, &names, Some(InspectKind::Volume), args.format.as_deref())
+        inspect(call, &names, Some(InspectKind::Volume), args.format.as_ref())
     },
 };
 
@@ -291,7 +301,7 @@ mod tests {
     #[test]
     fn the_table_reads_as_dockers() {
         let show = Show { no_trunc: true, now: Instant(0) };
-        let text = Format::Columns(COLUMNS).render(&[volume("data")], FIELDS, &show);
+        let text = Format::Columns(COLUMNS).render(&[volume("data")], FIELDS, &show).unwrap();
         assert_eq!(text, "DRIVER    VOLUME NAME\nlocal     data\n");
     }
 

@@ -19,6 +19,8 @@ pub mod runtime {
 pub mod store;
 #[path = "../../src/sys/mod.rs"]
 pub mod sys;
+#[path = "../../src/template/mod.rs"]
+pub mod template;
 #[path = "../../src/time.rs"]
 pub mod time;
 #[path = "../../src/units.rs"]

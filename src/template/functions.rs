@@ -1,0 +1,313 @@
+//! The functions of a template: those of Go's text/template, and Docker's own after them.
+//!
+//! `and` and `or` stand here by name only: they do not evaluate all of their arguments, so
+//! evaluation itself does them.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use super::printf::printf;
+use super::value::Value;
+
+#[derive(Debug)]
+pub struct Function {
+    pub name: &'static str,
+    /// Fewest and most arguments.
+    pub arguments: (usize, usize),
+    /// The most bytes that the result may have come last.
+    pub run: fn(&[Value], usize) -> Result<Value, String>,
+    /// In the headers of a table it leaves its first argument as it is.
+    pub keeps_headers: bool,
+}
+
+const ANY: usize = usize::MAX;
+
+pub const TOO_MUCH: &str = "the output is too large";
+
+const fn function(
+    name: &'static str,
+    arguments: (usize, usize),
+    run: fn(&[Value], usize) -> Result<Value, String>,
+) -> Function {
+    Function { name, arguments, run, keeps_headers: false }
+}
+
+const fn of_text(
+    name: &'static str,
+    arguments: (usize, usize),
+    run: fn(&[Value], usize) -> Result<Value, String>,
+) -> Function {
+    Function { name, arguments, run, keeps_headers: true }
+}
+
+static FUNCTIONS: &[Function] = &[
+    function("and", (1, ANY), |_, _| Ok(Value::Nil)),
+    function("or", (1, ANY), |_, _| Ok(Value::Nil)),
+    function("not", (1, 1), |values, _| Ok(Value::Bool(!values[0].is_true()))),
+    function("eq", (2, ANY), |values, _| {
+        for other in &values[1..] {
+            if equal(&values[0], other)? {
+                return Ok(Value::Bool(true));
+            }
+        }
+        Ok(Value::Bool(false))
+    }),
+    function("ne", (2, 2), |values, _| Ok(Value::Bool(!equal(&values[0], &values[1])?))),
+    function("lt", (2, 2), |values, _| ordered(values, |order| order == Ordering::Less)),
+    function("le", (2, 2), |values, _| ordered(values, |order| order != Ordering::Greater)),
+    function("gt", (2, 2), |values, _| ordered(values, |order| order == Ordering::Greater)),
+    function("ge", (2, 2), |values, _| ordered(values, |order| order != Ordering::Less)),
+    function("index", (1, ANY), |values, _| index(values)),
+    function("slice", (1, 4), |values, _| slice(values)),
+    function("len", (1, 1), |values, _| match &values[0] {
+        Value::Text(text) => Ok(Value::Int(text.len() as i64)),
+        Value::List(items) => Ok(Value::Int(items.len() as i64)),
+        Value::Map(items) => Ok(Value::Int(items.len() as i64)),
+        Value::Nil | Value::Missing => Err("len of nil pointer".to_owned()),
+        other => Err(format!("len of type {}", other.type_name())),
+    }),
+    function("print", (0, ANY), |values, _| Ok(Value::text(&print(values)))),
+    function("println", (0, ANY), |values, _| {
+        let words: Vec<String> =
+            values.iter().map(|value| print(std::slice::from_ref(value))).collect();
+        Ok(Value::text(&(words.join(" ") + "\n")))
+    }),
+    function("printf", (1, ANY), |values, limit| {
+        let text = printf(string(&values[0])?, &values[1..], limit);
+        Ok(Value::text(&text.ok_or(TOO_MUCH)?))
+    }),
+    function("html", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), html)))),
+    function("js", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), js)))),
+    function("urlquery", (0, ANY), |values, _| Ok(Value::text(&url_query(&print(values))))),
+    function("call", (1, ANY), |values, _| match &values[0] {
+        Value::Nil | Value::Missing => Err("call of nil".to_owned()),
+        other => Err(format!("non-function of type {}", other.type_name())),
+    }),
+    of_text("json", (1, 1), |values, _| {
+        let mut out = String::new();
+        values[0].push_json(&mut out);
+        Ok(Value::text(&out))
+    }),
+    function("split", (2, 2), |values, _| {
+        let (text, separator) = (string(&values[0])?, string(&values[1])?);
+        let parts: Vec<Value> = match separator {
+            "" => text.chars().map(|c| Value::text(c.encode_utf8(&mut [0; 4]))).collect(),
+            separator => text.split(separator).map(Value::text).collect(),
+        };
+        Ok(Value::List(Rc::new(parts)))
+    }),
+    function("join", (2, 2), |values, limit| {
+        let separator = string(&values[1])?;
+        let items: &[Value] = match &values[0] {
+            Value::List(items) => items,
+            Value::Nil => &[],
+            other => return Err(expected("[]string", other)),
+        };
+        let items = items.iter().map(string).collect::<Result<Vec<&str>, String>>()?;
+        let length: usize = items.iter().map(|item| item.len() + separator.len()).sum();
+        if length > limit {
+            return Err(TOO_MUCH.to_owned());
+        }
+        Ok(Value::text(&items.join(separator)))
+    }),
+    of_text("lower", (1, 1), |values, _| Ok(Value::text(&string(&values[0])?.to_lowercase()))),
+    of_text("upper", (1, 1), |values, _| Ok(Value::text(&string(&values[0])?.to_uppercase()))),
+    of_text("title", (1, 1), |values, _| {
+        let mut starts = true;
+        let mut out = String::new();
+        for c in string(&values[0])?.chars() {
+            match starts {
+                true => out.extend(c.to_uppercase()),
+                false => out.push(c),
+            }
+            starts = !(c.is_alphanumeric() || matches!(c, '_' | '\''));
+        }
+        Ok(Value::text(&out))
+    }),
+    function("pad", (3, 3), |values, limit| {
+        let text = string(&values[0])?;
+        let (before, after) = (whole(&values[1])?, whole(&values[2])?);
+        if text.is_empty() {
+            return Ok(values[0].clone());
+        }
+        if before.saturating_add(after).saturating_add(text.len()) > limit {
+            return Err(TOO_MUCH.to_owned());
+        }
+        Ok(Value::text(&format!("{}{text}{}", " ".repeat(before), " ".repeat(after))))
+    }),
+    of_text("truncate", (2, 2), |values, _| {
+        let (text, length) = (string(&values[0])?, whole(&values[1])?);
+        Ok(Value::text(&text.chars().take(length).collect::<String>()))
+    }),
+];
+
+pub fn find(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+fn expected(kind: &str, value: &Value) -> String {
+    match value {
+        Value::Nil | Value::Missing => format!("invalid value; expected {kind}"),
+        value => format!("wrong type for value; expected {kind}; got {}", value.type_name()),
+    }
+}
+
+fn string(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        other => Err(expected("string", other)),
+    }
+}
+
+fn whole(value: &Value) -> Result<usize, String> {
+    match value {
+        Value::Int(number) => usize::try_from(*number).map_err(|_| format!("bad length: {number}")),
+        other => Err(expected("int", other)),
+    }
+}
+
+fn equal(one: &Value, other: &Value) -> Result<bool, String> {
+    Ok(match (one, other) {
+        (Value::Bool(one), Value::Bool(other)) => one == other,
+        (Value::Int(one), Value::Int(other)) => one == other,
+        (Value::Float(one), Value::Float(other)) => one == other,
+        (Value::Text(one), Value::Text(other)) => one == other,
+        (Value::Nil | Value::Missing, Value::Nil | Value::Missing) => true,
+        (Value::Nil | Value::Missing, _) | (_, Value::Nil | Value::Missing) => false,
+        (Value::List(_) | Value::Map(_) | Value::Struct(_), _)
+        | (_, Value::List(_) | Value::Map(_) | Value::Struct(_)) => {
+            return Err("non-comparable type".to_owned());
+        }
+        _ => return Err("incompatible types for comparison".to_owned()),
+    })
+}
+
+fn ordered(values: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, String> {
+    let order = match (&values[0], &values[1]) {
+        (Value::Int(one), Value::Int(other)) => Some(one.cmp(other)),
+        (Value::Float(one), Value::Float(other)) => one.partial_cmp(other),
+        (Value::Text(one), Value::Text(other)) => Some(one.cmp(other)),
+        (Value::Bool(_), Value::Bool(_)) => return Err("invalid type for comparison".to_owned()),
+        _ => return Err("incompatible types for comparison".to_owned()),
+    };
+    Ok(Value::Bool(order.is_some_and(holds)))
+}
+
+fn index(values: &[Value]) -> Result<Value, String> {
+    let mut value = values[0].clone();
+    for key in &values[1..] {
+        value = match (&value, key) {
+            (Value::Nil | Value::Missing, _) => return Err("index of untyped nil".to_owned()),
+            (Value::Map(items), Value::Text(key)) => items.get(key).cloned().unwrap_or_else(|| {
+                // A map of strings gives its zero value.
+                match items.values().next() {
+                    None | Some(Value::Text(_)) => Value::text(""),
+                    _ => Value::Nil,
+                }
+            }),
+            (Value::Struct(object), Value::Text(key)) if object.kind.is_empty() => {
+                object.fields.get(key).cloned().unwrap_or(Value::Nil)
+            }
+            (Value::List(items), Value::Int(at)) => {
+                let found = usize::try_from(*at).ok().and_then(|at| items.get(at));
+                found.cloned().ok_or_else(|| format!("index out of range: {at}"))?
+            }
+            (Value::Text(text), Value::Int(at)) => {
+                let found = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
+                Value::Int(i64::from(*found.ok_or_else(|| format!("index out of range: {at}"))?))
+            }
+            (Value::List(_) | Value::Text(_), key) => {
+                return Err(format!("cannot index slice/array with type {}", key.type_name()));
+            }
+            (Value::Map(_), key) => {
+                return Err(format!("value has type {}; should be string", key.type_name()));
+            }
+            (other, _) => return Err(format!("can't index item of type {}", other.type_name())),
+        };
+    }
+    Ok(value)
+}
+
+fn slice(values: &[Value]) -> Result<Value, String> {
+    let length = match &values[0] {
+        Value::Text(text) => text.len(),
+        Value::List(items) => items.len(),
+        other => return Err(format!("can't slice item of type {}", other.type_name())),
+    };
+    let bound = |at: usize, default: usize| values.get(at).map_or(Ok(default), whole);
+    let (start, end) = (bound(1, 0)?, bound(2, length)?);
+    if end > length {
+        return Err(format!("index out of range: {end}"));
+    }
+    if start > end {
+        return Err(format!("invalid slice index: {start} > {end}"));
+    }
+    Ok(match &values[0] {
+        Value::List(items) => Value::List(Rc::new(items[start..end].to_vec())),
+        Value::Text(text) => Value::text(&String::from_utf8_lossy(&text.as_bytes()[start..end])),
+        other => other.clone(),
+    })
+}
+
+/// Go's `print`: a space between two that are no strings.
+pub fn print(values: &[Value]) -> String {
+    let mut out = String::new();
+    for (at, value) in values.iter().enumerate() {
+        let is_text = |value: &Value| matches!(value, Value::Text(_));
+        if at > 0 && !is_text(value) && !is_text(&values[at - 1]) {
+            out.push(' ');
+        }
+        match value {
+            Value::Missing => out.push_str("<nil>"),
+            value => value.push(&mut out),
+        }
+    }
+    out
+}
+
+fn escape(text: &str, escape: fn(char) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match escape(c) {
+            Some(escaped) => out.push_str(&escaped),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+fn html(c: char) -> Option<String> {
+    match c {
+        '\0' => Some("\u{fffd}".to_owned()),
+        '"' | '\'' | '&' | '<' | '>' => Some(match c {
+            '"' => "&#34;".to_owned(),
+            '\'' => "&#39;".to_owned(),
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            _ => "&gt;".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+fn js(c: char) -> Option<String> {
+    match c {
+        '\\' | '\'' | '"' => Some(format!("\\{c}")),
+        '<' | '>' | '&' | '=' => Some(format!("\\u{:04X}", u32::from(c))),
+        c if c.is_control() => Some(format!("\\u{:04X}", u32::from(c))),
+        _ => None,
+    }
+}
+
+fn url_query(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b' ' => out.push('+'),
+            b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}

@@ -1,0 +1,80 @@
+//! Go's text/template, as Docker's `--format` takes it: `lexer` → `parser` → `eval`, over `value`.
+//!
+//! Errors are worded as Docker words them, with the place in the template. What a template may
+//! take is bounded: levels, steps and bytes. It does not know Go's types: methods other than
+//! `Label` and functions as values are not there.
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
+mod eval;
+mod functions;
+mod lexer;
+mod literal;
+mod parser;
+mod printf;
+mod value;
+
+use crate::error::{Error, Result};
+
+pub use value::{Struct, Value};
+
+/// Longest template, in bytes.
+const MAX_SOURCE: usize = 1 << 20;
+
+#[derive(Debug)]
+pub struct Template {
+    source: String,
+    trees: parser::Trees,
+}
+
+impl Template {
+    pub fn parse(source: &str) -> Result<Template> {
+        if source.len() > MAX_SOURCE {
+            return Err(Error::new("template parsing error: the template is too long"));
+        }
+        let trees = parser::parse(source).map_err(|(at, message)| {
+            let (line, _) = place(source, at);
+            Error::new(format!("template parsing error: template: :{line}: {message}"))
+        })?;
+        Ok(Template { source: source.to_owned(), trees })
+    }
+
+    /// The text for `value`, as a listing prints it.
+    pub fn render(&self, value: &Value) -> Result<String> {
+        let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
+        evaluation.run().map_err(wrong)
+    }
+
+    /// The row of headers of a table: functions leave the headers as they are.
+    pub fn render_headers(&self, headers: &Value) -> Result<String> {
+        let mut evaluation = eval::Evaluation::new(&self.source, &self.trees, headers.clone());
+        evaluation.headers = true;
+        evaluation.run().map_err(wrong)
+    }
+
+    /// As `inspect` does: what fails is tried again with JSON alone, whose missing keys are errors.
+    pub fn render_document(&self, value: &Value) -> Result<String> {
+        let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
+        evaluation.run().or_else(|_| {
+            let mut strict = eval::Evaluation::new(&self.source, &self.trees, value.clone());
+            strict.strict = true;
+            strict.run().map_err(wrong)
+        })
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(format!("template parsing error: {message}"))
+}
+
+/// Line from 1 and column from 0, in bytes.
+fn place(source: &str, at: usize) -> (usize, usize) {
+    let before = &source.as_bytes()[..at.min(source.len())];
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    (line, before.len() - start)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Templates and what they print, as Go's and Docker's do.
+
+use super::{Struct, Template, Value};
+
+const DOCUMENT: &str = r#"{
+    "Id":"abc","Name":"/web",
+    "State":{"Status":"running","Running":true,"Pid":42,"ExitCode":0},
+    "Config":{"Image":"bb","Env":["A=1","B=2"],"Cmd":null,"Labels":{"b":"2","a":"1"}},
+    "NetworkSettings":{
+        "Networks":{"bridge":{"IPAddress":"10.0.0.2"}},
+        "Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"81/tcp":null}},
+    "Mounts":[{"Source":"/s","Destination":"/d"}]
+}"#;
+
+fn document() -> Value {
+    Value::of_document(&miniserde::json::from_str(DOCUMENT).unwrap(), "")
+}
+
+fn rendered(source: &str) -> String {
+    match Template::parse(source).and_then(|template| template.render_document(&document())) {
+        Ok(text) => text,
+        Err(error) => format!("ERROR {error}"),
+    }
+}
+
+#[test]
+fn templates_print_what_gos_do() {
+    for (source, text) in [
+        ("{{.Name}} {{ .State.Pid }}", "/web 42"),
+        ("{{.Config.Labels}}", "map[a:1 b:2]"),
+        ("{{.Config.Env}}", "[A=1 B=2]"),
+        ("{{.Config.Labels.a}} {{.Config.Labels.zz}}", "1 <no value>"),
+        ("{{index .Config.Labels \"zz\"}}|{{index .Config.Env 1}}", "|B=2"),
+        ("{{.NetworkSettings.Networks.bridge.IPAddress}}", "10.0.0.2"),
+        ("{{.NetworkSettings.Networks.other.IPAddress}}", "<no value>"),
+        ("{{(index (index .NetworkSettings.Ports \"80/tcp\") 0).HostPort}}", "8080"),
+        ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "10.0.0.2"),
+        (
+            "{{range $p, $c := .NetworkSettings.Ports}}{{$p}}={{if $c}}{{(index $c 0).HostPort}}{{else}}-{{end}};{{end}}",
+            "80/tcp=8080;81/tcp=-;",
+        ),
+        ("{{range $i, $e := .Config.Env}}{{if $i}}, {{end}}{{$e}}{{end}}", "A=1, B=2"),
+        ("{{range .Config.Cmd}}x{{else}}none{{end}}", "none"),
+        ("{{range .Config.Env}}{{.}}{{break}}{{end}}", "A=1"),
+        ("{{range $i, $e := .Config.Env}}{{if eq $i 0}}{{continue}}{{end}}{{$e}}{{end}}", "B=2"),
+        ("{{range 3}}{{.}}{{end}}", "012"),
+        ("{{with .State}}{{.Status}}{{$.Name}}{{end}}", "running/web"),
+        ("{{with .Config.Cmd}}x{{else}}y{{end}}", "y"),
+        ("{{if eq .State.ExitCode 1}}a{{else if .State.Running}}b{{else}}c{{end}}", "b"),
+        ("{{if .State.Health}}x{{else}}no{{end}}", "no"),
+        ("{{$x := 1}}{{if true}}{{$x = 2}}{{end}}{{$x}}", "2"),
+        ("{{define \"T\"}}<{{.}}>{{end}}{{template \"T\" .Name}}", "</web>"),
+        ("{{block \"B\" .State}}{{.Pid}}{{end}}", "42"),
+        ("a {{- /* no */ -}} b{{/* x */}}c", "abc"),
+        ("a  {{- .Id -}}  b", "aabcb"),
+        ("{{json .State.Running}} {{json .Config.Labels}}", "true {\"a\":\"1\",\"b\":\"2\"}"),
+        ("{{.Name | printf \"%q %5d|%-5s|\" | len}} {{printf \"%05.1f\" 2.25}}", "33 002.2"),
+        (
+            "{{printf \"%d %s\" \"x\" 1}} {{printf \"%d\"}} {{printf \"a\" 1}}",
+            "%!d(string=x) %!s(int=1) %!d(MISSING) a%!(EXTRA int=1)",
+        ),
+        ("{{print 1 2 \"a\" \"b\" 3}}{{println \"x\" 1}}", "1 2ab3x 1\n"),
+        (
+            "{{join (split \"a,b,c\" \",\") \"-\"}} {{upper \"aé\"}} {{title \"ab cd\"}}",
+            "a-b-c AÉ Ab Cd",
+        ),
+        ("[{{pad \"x\" 1 2}}] {{truncate \"abcdef\" 3}} {{slice \"abc\" 1 2}}", "[ x  ] abc b"),
+        ("{{and 1 0}} {{or 0 \"x\"}} {{not true}} {{and true false true}}", "0 x false false"),
+        ("{{eq 1 2 1}} {{ne 1 2}} {{lt 1 2}} {{ge \"b\" \"a\"}}", "true true true true"),
+        (
+            "{{html \"<a&'\"}} {{js \"'<\"}} {{urlquery \"a b/\"}}",
+            "&lt;a&amp;&#39; \\'\\u003C a+b%2F",
+        ),
+        (
+            "{{`raw\\n`}} {{\"a\\tb\\u00e9\\x41\\101\"}} {{'a'}} {{0x10}} {{1e3}} {{010}} {{-5}}",
+            "raw\\n a\tbéAA 97 16 1000 8 -5",
+        ),
+        ("{{.Mounts}}", "[{/d /s}]"),
+        ("{{len .Config.Env}} {{(.State).Pid}} {{$.State.Pid}}", "2 42 42"),
+    ] {
+        assert_eq!(rendered(source), text, "{source}");
+    }
+}
+
+#[test]
+fn errors_are_worded_as_dockers() {
+    let running = "template parsing error: template: :1:";
+    for (source, text) in [
+        ("{{.Nope}}", "2: executing \"\" at <.Nope>: map has no entry for key \"Nope\""),
+        (
+            "{{.State.Health.Status}}",
+            "8: executing \"\" at <.State.Health.Status>: map has no entry for key \"Health\"",
+        ),
+        (
+            "{{(index (index .NetworkSettings.Ports \"9/tcp\") 0).HostPort}}",
+            "3: executing \"\" at <index (index .NetworkSettings.Ports \"9/tcp\") 0>: error calling index: index of untyped nil",
+        ),
+        ("{{.Name.X}}", "7: executing \"\" at <.Name.X>: can't evaluate field X in type string"),
+        ("{{.Name", " unclosed action"),
+        ("{{if .Name}}", " unexpected EOF"),
+        ("{{end}}", " unexpected {{end}}"),
+        ("{{frob .Name}}", " function \"frob\" not defined"),
+        ("{{$x}}", " undefined variable \"$x\""),
+        ("{{}}", " missing value for command"),
+        ("{{.Name}", " unexpected \"}\" in operand"),
+        ("{{\"a}}", " unterminated quoted string"),
+        ("{{break}}", " {{break}} outside {{range}}"),
+        ("{{1 | 2}}", " non executable command in pipeline stage 2"),
+        ("{{/* x }}", " unclosed comment"),
+        ("{{range $a, $b, $c := .X}}{{end}}", " too many declarations in range"),
+        ("{{len}}", "2: executing \"\" at <len>: wrong number of args for len: want 1 got 0"),
+    ] {
+        assert_eq!(rendered(source), format!("ERROR {running}{text}"), "{source}");
+    }
+}
+
+#[test]
+fn rows_have_labels_and_a_type() {
+    let row = |is_header| {
+        let mut row =
+            Struct { kind: "*formatter.ContainerContext", is_header, ..Struct::default() };
+        row.fields.insert("Names".into(), Value::text("web"));
+        row.labels = Some(vec![("com.x.my-app".to_owned(), "1".to_owned())]);
+        Value::Struct(row.into())
+    };
+    let template = Template::parse("{{upper .Names}} {{.Label \"com.x.my-app\"}}").unwrap();
+    assert_eq!(template.render(&row(false)).unwrap(), "WEB 1");
+    assert_eq!(template.render_headers(&row(true)).unwrap(), "web my app");
+    let error = Template::parse("{{.Foo}}").unwrap().render(&row(false)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "template parsing error: template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type *formatter.ContainerContext"
+    );
+}
+
+#[test]
+fn what_a_template_takes_is_bounded() {
+    for (source, part) in [
+        (
+            "{{define \"T\"}}{{template \"T\"}}{{end}}{{template \"T\"}}".to_owned(),
+            "maximum template depth",
+        ),
+        ("{{range 1000000000}}{{end}}".to_owned(), "too many steps"),
+        ("{{range 2000000000}}{{range 2000000000}}{{end}}{{end}}".to_owned(), "too many steps"),
+        ("{{pad \"x\" 1000000000 1}}".to_owned(), "too large"),
+        (
+            "{{$x := \"aaaaaaaa\"}}{{range 100}}{{$x = printf \"%s%s\" $x $x}}{{end}}".to_owned(),
+            "too large",
+        ),
+        ("{{range 1000000}}{{printf \"%1000000d\" 1}}{{end}}".to_owned(), "too large"),
+        (format!("{{{{{}1{}}}}}", "(".repeat(10_000), ")".repeat(10_000)), "levels deep"),
+        ("{{if 1}}".repeat(10_000), "levels deep"),
+    ] {
+        let text = rendered(&source);
+        assert!(text.contains(part), "{part}: {}", &text[..text.len().min(300)]);
+    }
+}
+
+#[test]
+fn the_corpus_breaks_nothing() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/template");
+    let mut count = 0;
+    for file in std::fs::read_dir(corpus).unwrap() {
+        super::fuzz::template(&std::fs::read(file.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 5, "the corpus is empty");
+}
