@@ -18,8 +18,8 @@ use crate::container::record::{Files, Record};
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 
-/// Longest path that is compared (PATH_MAX): under a longer one nobody finds the file.
-const MAX_PATH: usize = 4096;
+/// Longest path that is compared, as for archives. It bounds the memory for a deep tree.
+const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
     /// Gives each change to `report`, in the order of the paths.

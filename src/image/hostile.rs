@@ -88,9 +88,39 @@ fn a_name_above_the_top_is_refused() {
 #[test]
 fn names_are_bounded_and_whole() {
     let ground = Ground::new("names");
-    let long = "a/".repeat(2047) + "bb";
-    ground.refuses(tar().pax(&[("path", long.as_bytes())]).file("x", b""), "at most 4095");
-    ground.unpack(tar().pax(&[("path", &long.as_bytes()[..4095])]).file("x", b"")).unwrap();
+    let component = "a".repeat(199);
+    let long = format!("{component}/").repeat(655) + &"b".repeat(73);
+    ground.refuses(tar().pax(&[("path", long.as_bytes())]).file("x", b""), "at most 131071");
+    let most = &long.as_bytes()[..131_071];
+    ground.unpack(tar().pax(&[("path", most)]).file("x", b"")).unwrap();
+    // Hard links are found there, before and after other directories were named.
+    let link = |name: &[u8]| {
+        let mut tar = tar();
+        tar.pax(&[("path", most)])
+            .file("x", b"deep")
+            .pax(&[("linkpath", most)])
+            .link(b'1', "l", "x");
+        tar.pax(&[("path", name)]).file("x", b"").pax(&[("linkpath", most)]).link(b'1', "m", "x");
+        tar
+    };
+    ground.unpack(&link(&long.as_bytes()[..90_001])).unwrap();
+    assert_eq!((ground.read("l"), ground.read("m")), ("deep".into(), "deep".into()));
+    let up = [&long.as_bytes()[..8000], b"/../".as_slice(), &long.as_bytes()[..900]].concat();
+    ground.unpack(tar().pax(&[("path", &up)]).file("x", b"")).unwrap();
+    // A link at the beginning of a long name leads as any other. One in a later part is refused.
+    let (above, below) = long.as_bytes().split_at(200);
+    let through = |name: &str| [name.as_bytes(), b"/", &below[..10_000], b"x"].concat();
+    let mut first = tar();
+    first.link(b'2', "way", std::str::from_utf8(above).unwrap());
+    first.pax(&[("path", &through("way"))]).file("x", b"");
+    ground.unpack(&first).unwrap();
+    let later = [&long.as_bytes()[..8000], b"way"].concat();
+    let mut links = tar();
+    links.pax(&[("path", &later)]).link(b'2', "x", "/");
+    links.pax(&[("path", &[&later, b"/x".as_slice()].concat())]).file("x", b"");
+    ground.refuses(&links, "Symbolic link loop");
+    let target = &long.as_bytes()[..4096];
+    ground.refuses(tar().pax(&[("linkpath", target)]).link(b'2', "x", "y"), "at most 4095");
     ground.refuses(tar().pax(&[("path", b"a\0b")]).file("x", b""), "NUL");
     ground.refuses(tar().pax(&[("linkpath", b"a\0b")]).link(b'2', "x", "y"), "symbolic link to");
     ground.refuses(tar().link(b'2', "x", ""), "symbolic link to");

@@ -494,7 +494,7 @@ mod tests {
         refused(&many, "more than 100000 members");
         let mut long = Writer::default();
         long.raw(b'L', "././@LongLink", &vec![b'n'; 1 << 20]).file("short", b"");
-        refused(&long, "a name of 1048576 bytes: at most 4095");
+        refused(&long, "a name of 1048576 bytes: at most 131071");
         let mut long = Writer::default();
         for number in 0..=MAX_NAMES / 4000 {
             long.raw(b'L', "././@LongLink", format!("{number:04000}").as_bytes()).file("s", b"");

@@ -13,6 +13,7 @@ mod compression;
 pub mod config;
 pub mod copy;
 pub mod digest;
+mod directories;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/targets.rs"]
 pub mod fuzz;

@@ -20,15 +20,14 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, openat};
 
-use crate::error::{Context, Result, fail};
-use crate::sys::beneath;
+use super::directories::Directories;
+use crate::error::{Context, Result, fail, shortened};
 
 /// Bytes kept as they are are written out in pieces of about this size.
 const PIECE: usize = 64 << 10;
@@ -153,7 +152,7 @@ impl Read for Recorder<'_> {
 /// Writes the tar that `recipe` was made of, file contents taken from below `fs`.
 pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
     let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
-    let mut buffer = vec![0; COPY_BUFFER];
+    let (mut buffer, mut directories) = (vec![0; COPY_BUFFER], Directories::new(fs));
     while !recipe.fill_buf().context(|| "read the layer's recipe")?.is_empty() {
         let literal = read_number(&mut recipe)?;
         let copied = io::copy(&mut (&mut recipe).take(literal), output);
@@ -170,23 +169,28 @@ pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Resul
         let mut path = vec![0; length as usize];
         recipe.read_exact(&mut path).context(|| "read the layer's recipe")?;
         let (offset, length) = (read_number(&mut recipe)?, read_number(&mut recipe)?);
-        copy(fs, &path, offset, length, &mut buffer, output)
-            .context(|| format!("file '{}' of the layer", path.escape_ascii()))?;
+        copy(&mut directories, &path, offset, length, &mut buffer, output)
+            .context(|| format!("file '{}' of the layer", shortened(&path)))?;
     }
     Ok(())
 }
 
 fn copy(
-    fs: BorrowedFd<'_>,
+    directories: &mut Directories<'_>,
     path: &[u8],
     mut offset: u64,
     mut left: u64,
     buffer: &mut [u8],
     output: &mut dyn Write,
 ) -> Result<()> {
-    let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(beneath::open(fs, path, flags, Mode::empty())?);
+    let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&b""[..], path),
+    };
+    let directory = directories.open(above)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = std::ffi::OsStr::from_bytes(name);
+    let file = File::from(openat(&directory, name, flags, Mode::empty())?);
     while left > 0 {
         let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = file.read_at(&mut buffer[..wanted], offset)?;

@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags, fchmod, fchown,
@@ -24,6 +25,7 @@ use rustix::io::{Errno, pwrite, write};
 use rustix::process::{Gid, Uid};
 
 use super::attributes::{set_attributes, set_attributes_by_name, times};
+use super::directories::{DIRECTORY, Directories};
 use super::mounted::open_mounted;
 use super::recipe::Recorder;
 use super::tar::{Entry, Kind, MAX_PATH, Reader};
@@ -47,8 +49,6 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What old storage drivers kept for themselves: at the top of a layer, and of no use to others.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
-
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// What unpacking found.
 #[derive(Debug)]
@@ -100,19 +100,16 @@ fn unpack_within(
         root,
         rules,
         limits,
-        parent: None,
+        directories: Directories::new(root),
         directory_times: DirectoryTimes::default(),
         size: 0,
+        entries: 0,
     };
-    let mut entries = 0;
     while let Some(mut entry) = reader.next()? {
         if let Rules::Copy(rules) = rules {
             rules.alter(&mut entry)?;
         }
-        entries += 1;
-        if entries > limits.entries {
-            fail!("the archive has more than {} entries", limits.entries);
-        }
+        layer.count()?;
         let applied = layer.apply(&entry, &mut reader);
         applied.context(|| format!("unpack '{}'", shortened(&entry.path)))?;
     }
@@ -155,11 +152,12 @@ struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
     limits: &'a Limits,
-    /// The last entry's parent: most entries share it with the one before. Forgotten whenever
-    /// something is replaced, since its path may lead elsewhere from then on.
-    parent: Option<(Vec<u8>, OwnedFd)>,
+    /// Forgotten whenever something is replaced, because paths may lead elsewhere from then on.
+    directories: Directories<'a>,
     directory_times: DirectoryTimes,
     size: u64,
+    /// Entries, and directories that none of them names but a path needs.
+    entries: u64,
 }
 
 /// The times of directories. What is put into a directory changes its time, so they are set at the
@@ -173,6 +171,15 @@ struct DirectoryTimes {
 }
 
 impl Layer<'_> {
+    /// Counts one entry, or one directory that is made for it.
+    fn count(&mut self) -> Result<()> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            fail!("the archive has more than {} entries", self.limits.entries);
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
         let mut path = normalize(&entry.path)?;
         if let Rules::Copy(CopyRules { into, .. }) = self.rules {
@@ -191,7 +198,7 @@ impl Layer<'_> {
             return Ok(());
         }
         let parent_path = &path[..path.len().saturating_sub(name.len() + 1)];
-        let parent = self.take_parent(parent_path)?;
+        let parent = self.parent(parent_path)?;
         let before = self.times_to_keep(parent.as_fd())?;
         let result = match name.strip_prefix(WHITEOUT).filter(|_| is_layer) {
             Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
@@ -209,9 +216,12 @@ impl Layer<'_> {
             futimens(&parent, &before)?;
         }
         match change {
-            Change::Added => self.parent = Some((parent_path.to_vec(), parent)),
-            Change::Uncovered => {}
-            Change::Replaced => reader.input().give_up(),
+            Change::Added => {}
+            Change::Uncovered => self.directories.forget(),
+            Change::Replaced => {
+                self.directories.forget();
+                reader.input().give_up();
+            }
         }
         Ok(())
     }
@@ -328,6 +338,7 @@ impl Layer<'_> {
             set_opaque(directory.as_fd())?;
         }
         set_attributes(directory.as_fd(), entry)?;
+        self.directories.hold(path, Rc::new(directory));
         self.want_times(path, entry)?;
         Ok(change)
     }
@@ -346,7 +357,7 @@ impl Layer<'_> {
         let above = Path::new(OsStr::from_bytes(above));
         let target_name = OsStr::from_bytes(target_name);
         // Only the parent is resolved; linkat doesn't follow the name itself.
-        let above = match beneath::open(self.root, above, DIRECTORY, Mode::empty()) {
+        let above = match beneath::open_long(self.root, above, DIRECTORY) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
             result => result?,
         };
@@ -394,37 +405,38 @@ impl Layer<'_> {
         }
     }
 
-    /// The directory `path`, made with what is missing above it.
-    fn take_parent(&mut self, path: &[u8]) -> Result<OwnedFd> {
-        if let Some((cached, parent)) = self.parent.take()
-            && cached == path
-        {
-            return Ok(parent);
-        }
-        let whole = Path::new(OsStr::from_bytes(path));
-        match beneath::open(self.root, whole, DIRECTORY, Mode::empty()) {
+    /// Opens the directory `path`. Makes it, and the directories above it, if they are missing.
+    fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
+        match self.directories.open(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             result => return result.context(|| "open its directory"),
         }
-        let mut current = beneath::open(self.root, Path::new("."), DIRECTORY, Mode::empty())?;
-        let ends = (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/');
-        let mut start = 0;
-        for end in ends {
-            let name = OsStr::from_bytes(&path[start..end]);
-            let so_far = Path::new(OsStr::from_bytes(&path[..end]));
-            start = end + 1;
-            current = match beneath::open(self.root, so_far, DIRECTORY, Mode::empty()) {
-                Err(Errno::NOENT | Errno::NOTDIR) => {
-                    let before = self.times_to_keep(current.as_fd())?;
-                    let made = make_parent(current.as_fd(), name)?;
-                    if let Some(before) = before {
-                        futimens(&current, &before)?;
-                    }
-                    made
-                }
-                result => result.context(|| "open its directory")?,
-            };
+        let ends: Vec<usize> =
+            (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/').collect();
+        // If a directory is missing, so is all below it: halving finds the first one in a few steps,
+        // however many there are.
+        let (mut found, mut missing) = (0, ends.len());
+        while missing - found > 1 {
+            let middle = found + (missing - found) / 2;
+            match self.directories.open(&path[..ends[middle - 1]]) {
+                Ok(_) => found = middle,
+                Err(Errno::NOENT | Errno::NOTDIR) => missing = middle,
+                Err(error) => return Err(error).context(|| "open its directory"),
+            }
         }
+        let mut start = if found == 0 { 0 } else { ends[found - 1] + 1 };
+        let mut current = self.directories.open(&path[..start.saturating_sub(1)])?;
+        for &end in &ends[found..] {
+            self.count()?;
+            let before = self.times_to_keep(current.as_fd())?;
+            let made = make_parent(current.as_fd(), OsStr::from_bytes(&path[start..end]))?;
+            if let Some(before) = before {
+                futimens(&current, &before)?;
+            }
+            (current, start) = (Rc::new(made), end + 1);
+        }
+        // A whiteout that a directory replaced leads nowhere, so what is held stays right.
+        self.directories.hold(path, current.clone());
         Ok(current)
     }
 
@@ -455,13 +467,13 @@ impl Layer<'_> {
 
     fn set_directory_times(&mut self) -> Result<()> {
         self.directory_times.bytes = 0;
+        let mut directories = Directories::new(self.root);
         for (path, times) in std::mem::take(&mut self.directory_times.wanted) {
-            let path = Path::new(OsStr::from_bytes(&path));
-            match beneath::open(self.root, path, DIRECTORY, Mode::empty()) {
+            match directories.open(&path) {
                 Ok(directory) => futimens(&directory, &times)?,
                 // A later entry took its place.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => return Err(error).context(|| format!("open {}", path.display())),
+                Err(error) => return Err(error).context(|| format!("open '{}'", shortened(&path))),
             }
         }
         Ok(())

@@ -47,6 +47,52 @@ pub fn open_without_links(
     open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
+/// The longest path that the kernel resolves at once (PATH_MAX, its NUL counted).
+const MAX_AT_ONCE: usize = 4095;
+
+/// As [`open`] of a plain path (no `..`) that may be longer than PATH_MAX: the kernel resolves it in
+/// pieces. In the first piece links lead anywhere in `root`. A link in a later piece is `ELOOP`,
+/// because an absolute one would begin at the wrong directory.
+pub fn open_long(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let Some((first, rest)) = first_piece(path)? else {
+        return open(root, path, flags, Mode::empty());
+    };
+    let above = open(root, first, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    open_long_without_links(&above, rest, flags)
+}
+
+/// As [`open_without_links`] of a plain path that may be longer than PATH_MAX. An absolute path or
+/// one that leads above `directory` is refused.
+pub fn open_long_without_links(
+    directory: &OwnedFd,
+    path: &Path,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mut above: Option<OwnedFd> = None;
+    let mut path = path;
+    while let Some((piece, rest)) = first_piece(path)? {
+        let from = above.as_ref().unwrap_or(directory).as_fd();
+        let handle = OFlags::PATH | OFlags::DIRECTORY;
+        above = Some(open_resolving(from, piece, handle, Mode::empty(), resolve)?);
+        path = rest;
+    }
+    let from = above.as_ref().unwrap_or(directory).as_fd();
+    open_resolving(from, path, flags, Mode::empty(), resolve)
+}
+
+/// Splits a path that is too long for the kernel after as many components as it resolves at once.
+fn first_piece(path: &Path) -> Result<Option<(&Path, &Path)>, Errno> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() <= MAX_AT_ONCE {
+        return Ok(None);
+    }
+    let slash = bytes[1..=MAX_AT_ONCE].iter().rposition(|&byte| byte == b'/');
+    let at = slash.ok_or(Errno::NAMETOOLONG)? + 1;
+    let part = |bytes| Path::new(OsStr::from_bytes(bytes));
+    Ok(Some((part(&bytes[..at]), part(&bytes[at + 1..]))))
+}
+
 fn open_resolving(
     root: BorrowedFd<'_>,
     path: &Path,

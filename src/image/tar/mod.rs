@@ -22,9 +22,13 @@ pub use sparse::Extent;
 pub use writer::{Writer, check_name};
 
 pub const BLOCK: usize = 512;
-/// Longest name that the kernel resolves (PATH_MAX, its NUL counted): every file must be found again
-/// by its whole name, for its layer's tar.
-pub const MAX_PATH: usize = 4095;
+/// Longest path of an entry. The kernel has no such limit: a program reaches any depth by chdir(2).
+/// The limit bounds the memory and the time that an archive can take for one entry. A path of this
+/// length still fits in one argument of a program (MAX_ARG_STRLEN, execve(2)), and a PAX header
+/// holds it beside a link's target and the attributes.
+pub const MAX_PATH: usize = (128 << 10) - 1;
+/// Longest target of a symbolic link that the kernel stores (PATH_MAX, its NUL counted).
+const MAX_TARGET: usize = 4095;
 /// Longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after it.
 const MAX_NAME: usize = MAX_PATH + 64;
 /// Longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
@@ -241,6 +245,9 @@ impl<R: BufRead> Reader<R> {
         let link = records.link.or(long_link).unwrap_or(header.link);
         if path.len().max(link.len()) > MAX_NAME {
             fail!("a name of {} bytes: at most {MAX_PATH}", path.len().max(link.len()));
+        }
+        if kind == Kind::Symlink && link.len() > MAX_TARGET {
+            fail!("the target of a symbolic link has {} bytes: at most {MAX_TARGET}", link.len());
         }
         Ok(Entry {
             path,

@@ -189,7 +189,7 @@ impl Header {
     }
 }
 
-/// Refuses a name that no tar can hold, or under which the kernel finds no file.
+/// Refuses a name that no tar can hold, or that is longer than readers take.
 pub fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.contains(&0) {
         fail!("bad name '{}' for an archive", name.escape_ascii());

@@ -1,0 +1,92 @@
+//! Finds the directories of a tree in the order in which an archive or a recipe names them.
+//!
+//! Most names share their directory, or the directories above it, with the name before. The last
+//! directories found stay open (`HELD` of them), and a search starts at the nearest one. A path may
+//! therefore be longer than the kernel resolves at once, and a tree may be as deep as its names are
+//! long: the time for it grows with the bytes of the names. See `sys::beneath` for what a path may
+//! lead to. If a directory is replaced, the caller must call [`Directories::forget`].
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::sys::beneath;
+
+/// Directories that stay open.
+const HELD: usize = 32;
+
+pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+pub struct Directories<'a> {
+    root: BorrowedFd<'a>,
+    /// The path of the last directory found: plain components, without a slash at either end.
+    path: Vec<u8>,
+    /// That directory and some above it, each with the length of its path. The deepest is the last.
+    held: VecDeque<(usize, Rc<OwnedFd>)>,
+}
+
+impl<'a> Directories<'a> {
+    pub fn new(root: BorrowedFd<'a>) -> Directories<'a> {
+        Directories { root, path: Vec::new(), held: VecDeque::new() }
+    }
+
+    /// Opens the directory `path`: plain components, without a slash at either end.
+    pub fn open(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+        self.go_up(path);
+        let found = match self.held.back() {
+            Some((length, directory)) if *length == path.len() => return Ok(directory.clone()),
+            // The root's own path is empty and has no slash after it.
+            Some((length, directory)) if *length > 0 => {
+                let below = Path::new(OsStr::from_bytes(&path[length + 1..]));
+                beneath::open_long_without_links(directory, below, DIRECTORY)
+            }
+            _ => Err(Errno::LOOP),
+        };
+        let found = match found {
+            // A link may lead anywhere in the tree, so its path is resolved from the root.
+            Err(Errno::LOOP) => {
+                beneath::open_long(self.root, Path::new(OsStr::from_bytes(path)), DIRECTORY)?
+            }
+            result => result?,
+        };
+        let found = Rc::new(found);
+        self.hold(path, found.clone());
+        Ok(found)
+    }
+
+    /// Notes the directory `path`, which the caller has just opened.
+    pub fn hold(&mut self, path: &[u8], directory: Rc<OwnedFd>) {
+        self.go_up(path);
+        // What is held agrees with `path` up to here.
+        let same = self.held.back().map_or(0, |(length, _)| *length);
+        if same == path.len() {
+            self.held.pop_back();
+        }
+        self.path.truncate(same);
+        self.path.extend_from_slice(&path[same..]);
+        self.held.push_back((path.len(), directory));
+        if self.held.len() > HELD {
+            self.held.pop_front();
+        }
+    }
+
+    /// Closes all directories: the paths may lead elsewhere from now on.
+    pub fn forget(&mut self) {
+        self.held.clear();
+    }
+
+    /// Closes the directories that are neither `path` nor above it.
+    fn go_up(&mut self, path: &[u8]) {
+        let common = self.path.iter().zip(path).take_while(|(one, other)| one == other).count();
+        let is_above = |length: usize| {
+            length == 0 || length <= common && path.get(length).is_none_or(|&byte| byte == b'/')
+        };
+        while self.held.pop_back_if(|(length, _)| !is_above(*length)).is_some() {}
+    }
+}
