@@ -345,6 +345,24 @@ fn entries_and_bytes_are_counted() {
 }
 
 #[test]
+fn directories_in_each_other_keep_their_times() {
+    let ground = Ground::new("times-nested");
+    let (mut archive, mut path) = (tar(), String::new());
+    for at in 0..40 {
+        archive.mtime = 1000 + at;
+        path += "d/";
+        archive.directory(&path);
+    }
+    // So few are kept at once that they are set several times on the way down.
+    let limits = Limits { entries: 1000, bytes: 1000, kept: 300 };
+    ground.unpack_by(&archive, &Rules::Layer, &limits).unwrap();
+    for at in 0..40 {
+        let path = ground.path(&"d/".repeat(at + 1));
+        assert_eq!(fs::metadata(path).unwrap().mtime(), 1000 + at as i64, "level {at}");
+    }
+}
+
+#[test]
 fn directories_keep_their_times_however_many_there_are() {
     let mut archive = tar();
     for round in 1..4 {

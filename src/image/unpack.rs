@@ -215,6 +215,11 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
+        // After the parent got its old time back: this may set the times of all directories known so
+        // far, the parent's too.
+        if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
+            self.want_times(&path, entry)?;
+        }
         match change {
             Change::Added => {}
             Change::Uncovered => self.directories.forget(),
@@ -339,7 +344,6 @@ impl Layer<'_> {
         }
         set_attributes(directory.as_fd(), entry)?;
         self.directories.hold(path, Rc::new(directory));
-        self.want_times(path, entry)?;
         Ok(change)
     }
 
