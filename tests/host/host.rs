@@ -76,7 +76,7 @@ const FEW_MODULES: [&str; 8] = [
 ];
 
 /// What guests that aren't short of memory load besides, if their kernel has it.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 26] = [
     "f2fs",
     "squashfs",
     "vfat",
@@ -87,6 +87,8 @@ const MODULES: [&str; 24] = [
     "veth",
     "bridge",
     "br_netfilter",
+    "sch_ingress",
+    "cls_bpf",
     "bfq",
     "nf_tables",
     "nf_conntrack",
