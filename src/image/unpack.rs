@@ -43,7 +43,7 @@ struct Limits {
     kept: usize,
 }
 
-const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 8 << 20 };
+const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 2 << 20 };
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
