@@ -93,7 +93,7 @@ const TREE: &str = "mkdir -p d/e deep; echo hi >d/f; ln d/f d/hard; ln d/f hard2
     printf 'x' >'odd name
 with newline'; printf x >\"$(printf 'latin\\351')\"; chown 70000:3000000 empty; chown -h 12:34 d/link; \
     cp /bin/busybox caps; setcap cap_net_raw+ep caps; touch -d 1960-01-02 old; \
-    touch -d 2200-01-01 future; touch -d @1234567890.5 d; chmod 000 empty";
+    touch -d 2200-01-01 future; touch -d @1234567890.5 d; chmod 000 empty; touch -d 2001-02-03 .";
 
 /// What `find` and friends tell of every entry below the working directory.
 const LIST: &str = "find . -printf '%p %y %m %U:%G %s %Ts %l %n\\n' | sort; \

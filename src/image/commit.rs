@@ -15,7 +15,7 @@ use super::layers::Staged;
 use super::reference::Reference;
 use super::store::{ImageStore, NewImage};
 use super::tar::Writer;
-use super::tree::{Form, Skip, TreeWriter};
+use super::tree::{Form, Skip, Top, TreeWriter};
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
@@ -45,7 +45,7 @@ impl ImageStore {
         form: Form,
         skip: Skip<'_>,
     ) -> Result<ImageId> {
-        let layer = self.stage_tree(files, form, skip)?;
+        let layer = self.stage_tree(files, form, Top::Unusual, skip)?;
         let changed = commit.top_changed || !layer.is_empty()?;
         let base = match commit.base {
             Some(id) => match self.config_bytes(id)? {
@@ -98,6 +98,7 @@ impl ImageStore {
         &self,
         files: BorrowedFd<'_>,
         form: Form,
+        top: Top,
         skip: Skip<'_>,
     ) -> Result<Staged> {
         let (mut reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
@@ -105,7 +106,7 @@ impl ImageStore {
             let write = move || -> Result<()> {
                 let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, pipe));
                 let mut tree = TreeWriter::new(&mut writer, form).skipping(skip);
-                tree.top(files)?;
+                tree.top(files, top)?;
                 tree.contents(files)?;
                 writer.finish()?.flush().context(|| "write to a pipe")
             };

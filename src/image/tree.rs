@@ -47,6 +47,15 @@ pub enum Form {
     Layer,
 }
 
+/// When the archive has an entry `./` for the tree's own directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Top {
+    /// Its mode, owner and time are part of the tree.
+    Always,
+    /// Only if its mode or owner is another than a directory gets for which there is no entry.
+    Unusual,
+}
+
 /// Whether the file or tree of that path is left out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
@@ -94,13 +103,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// The entry of the directory `top` itself, unless it is as one that no entry tells of.
-    pub fn top(&mut self, top: BorrowedFd<'_>) -> Result<()> {
+    /// Writes the entry of the directory `top` itself, as `wanted` says.
+    pub fn top(&mut self, top: BorrowedFd<'_>, wanted: Top) -> Result<()> {
         let stat = fstat(top)?;
-        match (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) {
-            (0o755, 0, 0) => Ok(()),
-            _ => self.writer.begin(&entry(&stat, Kind::Directory, b"./")),
+        let is_usual = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (0o755, 0, 0);
+        if is_usual && wanted == Top::Unusual {
+            return Ok(());
         }
+        self.writer.begin(&entry(&stat, Kind::Directory, b"./"))
     }
 
     /// All that is in the directory `top`, its own entry left out.
