@@ -19,19 +19,24 @@ struct SaveArgs {
 }
 
 static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
-    Flag::<SaveArgs>::setting("output", "FILE", "Write FILE, not the standard output", |a, v| {
+    Flag::<SaveArgs>::setting("output", "FILE", "Write to FILE instead of stdout", |a, v| {
         a.output = Some(raw::path(v).into());
         Ok(())
     })
     .short('o'),
-    Flag::<SaveArgs>::setting("format", "FORMAT", "docker-archive or oci-archive", |a, v| {
-        a.format = match v {
-            "docker-archive" => ArchiveFormat::Docker,
-            "oci-archive" => ArchiveFormat::Oci,
-            _ => fail!("unknown format '{v}'; known: docker-archive oci-archive"),
-        };
-        Ok(())
-    }),
+    Flag::<SaveArgs>::setting(
+        "format",
+        "FORMAT",
+        "Write a docker-archive (default) or oci-archive",
+        |a, v| {
+            a.format = match v {
+                "docker-archive" => ArchiveFormat::Docker,
+                "oci-archive" => ArchiveFormat::Oci,
+                _ => fail!("unknown format '{v}'; known: docker-archive oci-archive"),
+            };
+            Ok(())
+        },
+    ),
     Flag::<SaveArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",
@@ -47,7 +52,7 @@ pub static SAVE: Command = Command {
     name: "save",
     group: Group::Images,
     usage: "[FLAGS] IMAGE [IMAGE…]",
-    summary: "Write images to an archive that load and every other tool reads",
+    summary: "Save images to a tar archive",
     examples: &["mydocker save -o web.tar nginx:1", "mydocker save nginx | ssh host mydocker load"],
     operand: Operand::Image,
     operands: (1, MANY),
@@ -72,22 +77,18 @@ struct ExportArgs {
     output: Option<PathBuf>,
 }
 
-static EXPORT_FLAGS: &[Flag<ExportArgs>] = &[Flag::<ExportArgs>::setting(
-    "output",
-    "FILE",
-    "Write FILE, not the standard output",
-    |a, v| {
+static EXPORT_FLAGS: &[Flag<ExportArgs>] =
+    &[Flag::<ExportArgs>::setting("output", "FILE", "Write to FILE instead of stdout", |a, v| {
         a.output = Some(raw::path(v).into());
         Ok(())
-    },
-)
-.short('o')];
+    })
+    .short('o')];
 
 pub static EXPORT: Command = Command {
     name: "export",
     group: Group::Images,
     usage: "[FLAGS] CONTAINER",
-    summary: "Write a container's root file system, without its volumes, as a tar",
+    summary: "Export a container's root file system, without volumes, as a tar",
     examples: &["mydocker export web | tar -t"],
     operand: Operand::Container,
     operands: (1, 1),
@@ -112,12 +113,17 @@ impl Default for CommitArgs {
 }
 
 static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
-    Flag::<CommitArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
-        a.0.message = raw::utf8("message", v)?;
-        Ok(())
-    })
+    Flag::<CommitArgs>::value(
+        "message",
+        "TEXT",
+        "Set a comment for the image's history",
+        |a, v| {
+            a.0.message = raw::utf8("message", v)?;
+            Ok(())
+        },
+    )
     .short('m'),
-    Flag::<CommitArgs>::value("author", "NAME", "Who made it", |a, v| {
+    Flag::<CommitArgs>::value("author", "NAME", "Set the author", |a, v| {
         a.0.author = raw::utf8("author", v)?;
         Ok(())
     })
@@ -125,7 +131,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
     Flag::<CommitArgs>::value(
         "change",
         "INSTRUCTION",
-        "Set CMD, ENV, USER … as a Dockerfile does",
+        "Apply a Dockerfile instruction (CMD, ENV, USER …)",
         |a, v| {
             a.0.changes.push(raw::utf8("instruction", v)?);
             Ok(())
@@ -134,21 +140,24 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
     .short('c'),
     Flag::<CommitArgs>::switch(
         "pause",
-        "Hold its processes still meanwhile (default true)",
+        "Pause the container during the commit (default true)",
         |a, on| {
             a.0.pause = on;
         },
     )
     .short('p'),
-    Flag::<CommitArgs>::switch("no-pause", "Don't pause the container during commit", |a, on| {
-        a.0.pause = !on;
-    }),
-    Flag::<CommitArgs>::accepted("quiet", "Print the image's id only, as is always done here")
-        .short('q'),
+    Flag::<CommitArgs>::switch(
+        "no-pause",
+        "Do not pause the container during the commit",
+        |a, on| {
+            a.0.pause = !on;
+        },
+    ),
+    Flag::<CommitArgs>::accepted("quiet", "Accepted; only the image's id is printed").short('q'),
     Flag::<CommitArgs>::setting(
         "output",
         "FILE",
-        "Write the whole root as a tar to FILE and make no image",
+        "Write the root file system as a tar to FILE instead",
         |a, v| {
             a.0.output = Some(raw::path(v).into());
             Ok(())
@@ -161,7 +170,7 @@ pub static COMMIT: Command = Command {
     name: "commit",
     group: Group::Images,
     usage: "[FLAGS] CONTAINER [NAME[:TAG]]",
-    summary: "Make an image of a container's changes",
+    summary: "Create an image from a container's changes",
     examples: &["mydocker commit -m 'nginx set up' -c 'CMD [\"nginx\"]' web site:2"],
     operand: Operand::Container,
     operands: (1, 2),
@@ -188,7 +197,7 @@ pub static DIFF: Command = Command {
     name: "diff",
     group: Group::Watch,
     usage: "CONTAINER",
-    summary: "List what a container added (A), changed (C) and deleted (D) in its root",
+    summary: "List files that a container added (A), changed (C) or deleted (D)",
     examples: &[],
     operand: Operand::Container,
     operands: (1, 1),

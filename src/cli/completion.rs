@@ -13,7 +13,7 @@ pub static COMPLETION: Command = Command {
     name: "completion",
     group: Group::Engine,
     usage: "bash|zsh",
-    summary: "Print a script that completes commands in bash or zsh",
+    summary: "Print a completion script for bash or zsh",
     examples: &["source <(mydocker completion bash)"],
     operand: Operand::Nothing,
     operands: (1, 1),

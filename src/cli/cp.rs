@@ -16,17 +16,18 @@ static FLAGS: &[Flag<CpArgs>] = &[
         a.archive = on;
     })
     .short('a'),
-    Flag::<CpArgs>::switch("follow-link", "Copy what the link SRC leads to", |a, on| a.follow = on)
-        .short('L'),
-    Flag::<CpArgs>::switch("quiet", "Nothing is told anyway, so this changes nothing", |_, _| {})
-        .short('q'),
+    Flag::<CpArgs>::switch("follow-link", "Follow SRC if it is a symbolic link", |a, on| {
+        a.follow = on
+    })
+    .short('L'),
+    Flag::<CpArgs>::switch("quiet", "Accepted; cp prints no progress", |_, _| {}).short('q'),
 ];
 
 pub static CP: Command = Command {
     name: "cp",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER:SRC DEST|-  or  SRC|- CONTAINER:DEST",
-    summary: "Copy files out of a container or into one, running or not",
+    summary: "Copy files between a container and the host",
     examples: &[
         "mydocker cp web:/var/log/nginx logs",
         "mydocker cp site/. web:/var/www/html",

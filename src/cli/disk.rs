@@ -19,12 +19,14 @@ struct DfArgs {
 }
 
 static DF_FLAGS: &[Flag<DfArgs>] = &[
-    Flag::<DfArgs>::switch("verbose", "Each image, container and volume", |a, on| a.verbose = on)
-        .short('v'),
+    Flag::<DfArgs>::switch("verbose", "Show each image, container and volume", |a, on| {
+        a.verbose = on
+    })
+    .short('v'),
     Flag::<DfArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.Type}} {{.Size}}'",
+        "Print as json, or by a template such as '{{.Type}} {{.Size}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -36,7 +38,7 @@ pub static DF: Command = Command {
     name: "system df",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Show how much room images, containers and volumes take",
+    summary: "Show the disk use of images, containers and volumes",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -104,7 +106,8 @@ struct PruneArgs {
 }
 
 const FORCE: Flag<PruneArgs> =
-    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f');
+    Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
+        .short('f');
 
 const FILTER: Flag<PruneArgs> =
     Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
@@ -114,11 +117,11 @@ const FILTER: Flag<PruneArgs> =
 static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FILTER, FORCE];
 
 static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
-    Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::switch("all", "Remove tagged images too", |a, on| a.all = on).short('a'),
     Flag::<PruneArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "Remove only what matches: until=, label=, label!= or dangling=",
+        "Remove only matches of until=, label=, label!= or dangling=",
         |a, v| {
             if !v.starts_with("dangling=") {
                 return a.filter.add(v, "dangling label until");
@@ -133,8 +136,10 @@ static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
 ];
 
 static SYSTEM_FLAGS: &[Flag<PruneArgs>] = &[
-    Flag::<PruneArgs>::switch("all", "Images with a name too", |a, on| a.all = on).short('a'),
-    Flag::<PruneArgs>::switch("volumes", "Anonymous volumes too", |a, on| a.volumes = on),
+    Flag::<PruneArgs>::switch("all", "Remove tagged images too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::switch("volumes", "Remove unused anonymous volumes too", |a, on| {
+        a.volumes = on
+    }),
     FILTER,
     FORCE,
 ];
@@ -143,7 +148,7 @@ pub static CONTAINER_PRUNE: Command = Command {
     name: "container prune",
     group: Group::Run,
     usage: "[FLAGS]",
-    summary: "Remove all containers that don't run",
+    summary: "Remove all containers that are not running",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -161,7 +166,7 @@ pub static IMAGE_PRUNE: Command = Command {
     name: "image prune",
     group: Group::Images,
     usage: "[FLAGS]",
-    summary: "Remove images that no container uses and that have no name",
+    summary: "Remove untagged images that no container uses",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -178,7 +183,7 @@ pub static SYSTEM_PRUNE: Command = Command {
     name: "system prune",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Remove stopped containers, and networks and images that nothing uses",
+    summary: "Remove stopped containers, unused networks and untagged images",
     examples: &["mydocker system prune -a --volumes"],
     operand: Operand::Nothing,
     operands: (0, 0),

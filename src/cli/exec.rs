@@ -16,12 +16,12 @@ struct ExecArgs {
 }
 
 static FLAGS: &[Flag<ExecArgs>] = &[
-    Flag::<ExecArgs>::switch("interactive", "Keep the standard input open", |a, on| {
+    Flag::<ExecArgs>::switch("interactive", "Keep stdin open", |a, on| {
         a.options.interactive = on;
     })
     .short('i'),
-    Flag::<ExecArgs>::switch("tty", "Give it a terminal", |a, on| a.options.tty = on).short('t'),
-    Flag::<ExecArgs>::switch("detach", "Run it in the background", |a, on| {
+    Flag::<ExecArgs>::switch("tty", "Allocate a terminal", |a, on| a.options.tty = on).short('t'),
+    Flag::<ExecArgs>::switch("detach", "Run in the background", |a, on| {
         a.options.detach = on;
     })
     .short('d')
@@ -29,7 +29,7 @@ static FLAGS: &[Flag<ExecArgs>] = &[
     Flag::<ExecArgs>::value(
         "env",
         "NAME[=VALUE]",
-        "Set a variable, or pass on the caller's",
+        "Set a variable, or copy the caller's",
         |a, v| {
             a.env.push(parse_env(v)?);
             Ok(())
@@ -40,33 +40,40 @@ static FLAGS: &[Flag<ExecArgs>] = &[
     Flag::<ExecArgs>::value(
         "env-file",
         "FILE",
-        "Set the variables of FILE, one NAME=VALUE a line",
+        "Set the variables of FILE, one NAME=VALUE per line",
         |a, v| {
             a.options.env.extend(read_env_file(v)?);
             Ok(())
         },
     ),
-    Flag::<ExecArgs>::setting("workdir", "DIR", "Start in DIR of the container", |a, v| {
-        a.options.workdir = Some(parse_workdir(v)?);
-        Ok(())
-    })
+    Flag::<ExecArgs>::setting(
+        "workdir",
+        "DIR",
+        "Set the working directory in the container",
+        |a, v| {
+            a.options.workdir = Some(parse_workdir(v)?);
+            Ok(())
+        },
+    )
     .short('w'),
     Flag::<ExecArgs>::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
         a.options.user = Some(v.to_owned());
         Ok(())
     })
     .short('u'),
-    Flag::<ExecArgs>::switch("privileged", "All capabilities", |a, on| a.options.privileged = on),
+    Flag::<ExecArgs>::switch("privileged", "Give all capabilities", |a, on| {
+        a.options.privileged = on
+    }),
     Flag::<ExecArgs>::setting(
         "detach-keys",
         "KEYS",
-        "Keys that detach (default ctrl-p,ctrl-q)",
+        "Set the keys that detach (default ctrl-p,ctrl-q)",
         |a, v| {
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
         },
     ),
-    Flag::<ExecArgs>::switch("it", "As -i -t", |a, on| {
+    Flag::<ExecArgs>::switch("it", "Same as -i -t", |a, on| {
         a.options.interactive = on;
         a.options.tty = on;
     })
@@ -78,7 +85,7 @@ pub static EXEC: Command = Command {
     name: "exec",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER COMMAND [ARG…]",
-    summary: "Run a further command in a running container",
+    summary: "Run a command in a running container",
     examples: &["mydocker exec -it web sh", "mydocker exec -e DEBUG=1 -w /srv web ls -l"],
     operand: Operand::Container,
     operands: (2, MANY),

@@ -21,7 +21,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "root",
         "DIR",
-        "Keep images, containers, networks and volumes in DIR (MYDOCKER_ROOT)",
+        "Store images, containers, networks and volumes in DIR (MYDOCKER_ROOT)",
         |a, v| {
             a.root = Some(raw::path(v).into());
             Ok(())
@@ -30,7 +30,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "run-root",
         "DIR",
-        "Keep the state of what runs in DIR (MYDOCKER_RUN_ROOT)",
+        "Store the state of running containers in DIR (MYDOCKER_RUN_ROOT)",
         |a, v| {
             a.run_root = Some(raw::path(v).into());
             Ok(())
@@ -39,14 +39,16 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "firewall",
         "NAME",
-        "Make rules by iptables, nftables or auto (MYDOCKER_FIREWALL)",
+        "Use iptables, nftables or auto (MYDOCKER_FIREWALL)",
         |a, v| {
             a.firewall = Some(FirewallChoice::parse(v)?);
             Ok(())
         },
     ),
-    Flag::<GlobalArgs>::switch("debug", "Tell of an error step by step", |a, on| a.debug = on)
-        .short('D'),
+    Flag::<GlobalArgs>::switch("debug", "Print the causes of an error, one per line", |a, on| {
+        a.debug = on
+    })
+    .short('D'),
     Flag::<GlobalArgs>::switch("version", "Print the version", |a, on| a.version = on).short('v'),
 ];
 

@@ -12,7 +12,7 @@ pub static HELP: Command = Command {
     name: "help",
     group: Group::Engine,
     usage: "[COMMAND]",
-    summary: "Show this page, or what there is to know of a command",
+    summary: "Print this page, or the help of a command",
     examples: &[],
     operand: Operand::Command,
     operands: (0, MANY),
@@ -44,7 +44,7 @@ fn overview() -> String {
          Try it:\n  \
          mydocker run hello                                    a first container, built in\n  \
          mydocker import rootfs.tar.gz base                    any root file system is an image\n  \
-         mydocker run --rm -it base sh                         a shell in it, gone when you leave\n  \
+         mydocker run --rm -it base sh                         a shell in it, removed at exit\n  \
          mydocker run -d --name web -m 256m base httpd -f      in the background, with a limit\n  \
          mydocker exec -it web sh                              look around inside\n",
     );
@@ -58,8 +58,8 @@ fn overview() -> String {
     out.push_str("\nFlags before the command:\n");
     push_flags(&mut out, &specs(global::FLAGS));
     out.push_str(
-        "\nmydocker COMMAND --help tells more. Docker's own spellings (container ls, image rm …) work\n\
-         too. 'mydocker completion bash' completes all this, 'mydocker man' is the manual page.\n",
+        "\nRun 'mydocker COMMAND --help' for the flags of a command. Docker's longer spellings\n\
+         (container ls, image rm …) work too. 'mydocker man' prints the manual page.\n",
     );
     out
 }

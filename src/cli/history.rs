@@ -29,7 +29,7 @@ struct Row {
 static FLAGS: &[Flag<HistoryArgs>] = &[
     Flag::<HistoryArgs>::switch(
         "human",
-        "Sizes and times as one says them (default true)",
+        "Print rounded sizes and times (default true)",
         |a, on| a.exact = !on,
     )
     .short('H'),
@@ -42,14 +42,14 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<HistoryArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
-    Flag::<HistoryArgs>::switch("no-trunc", "Print ids and commands in full", |a, on| {
+    Flag::<HistoryArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<HistoryArgs>::switch("no-trunc", "Do not shorten ids and commands", |a, on| {
         a.no_trunc = on;
     }),
     Flag::<HistoryArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.CreatedBy}}'",
+        "Print as json, or by a template such as '{{.CreatedBy}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -61,7 +61,7 @@ pub static HISTORY: Command = Command {
     name: "history",
     group: Group::Images,
     usage: "[FLAGS] IMAGE",
-    summary: "Show the steps by which an image came to be",
+    summary: "Show the history of an image",
     examples: &[],
     operand: Operand::Image,
     operands: (1, 1),

@@ -24,21 +24,16 @@ struct ImagesArgs {
 }
 
 static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
-    Flag::<ImagesArgs>::switch("all", "Nothing is hidden, so this changes nothing", |_, _| {})
-        .short('a'),
-    Flag::<ImagesArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
-    Flag::<ImagesArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
-    Flag::<ImagesArgs>::switch(
-        "digests",
-        "Show the digests that registries have them by",
-        |a, on| {
-            a.digests = on;
-        },
-    ),
+    Flag::<ImagesArgs>::switch("all", "Accepted; no image is hidden", |_, _| {}).short('a'),
+    Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<ImagesArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),
+    Flag::<ImagesArgs>::switch("digests", "Show the digests of the registries", |a, on| {
+        a.digests = on;
+    }),
     Flag::<ImagesArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "dangling, reference, label, before or since an image, until a time",
+        "Filter by dangling, reference, label, before, since or until",
         |a, v| {
             a.filters.push(ImageFilter::parse(v)?);
             Ok(())
@@ -48,7 +43,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
     Flag::<ImagesArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.Repository}}'",
+        "Print as json, or by a template such as '{{.Repository}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -164,20 +159,24 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
     Flag::<ImportArgs>::value(
         "change",
         "INSTRUCTION",
-        "Set CMD, ENV, USER … as a Dockerfile does",
+        "Apply a Dockerfile instruction (CMD, ENV, USER …)",
         |a, v| {
             a.changes.push(raw::utf8("instruction", v)?);
             Ok(())
         },
     )
     .short('c'),
-    Flag::<ImportArgs>::value("message", "TEXT", "A comment for the image's history", |a, v| {
-        a.message = Some(raw::utf8("message", v)?);
-        Ok(())
-    })
+    Flag::<ImportArgs>::value(
+        "message",
+        "TEXT",
+        "Set a comment for the image's history",
+        |a, v| {
+            a.message = Some(raw::utf8("message", v)?);
+            Ok(())
+        },
+    )
     .short('m'),
-    Flag::<ImportArgs>::accepted("quiet", "Print the image's id only, as is always done here")
-        .short('q'),
+    Flag::<ImportArgs>::accepted("quiet", "Accepted; only the image's id is printed").short('q'),
     Flag::<ImportArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",
@@ -193,7 +192,7 @@ pub static IMPORT: Command = Command {
     name: "import",
     group: Group::Images,
     usage: "[FLAGS] FILE|- [NAME[:TAG]]",
-    summary: "Make an image from a root file system in a tar archive",
+    summary: "Create an image from a tar of a root file system",
     examples: &[
         "mydocker import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz base:1",
         "tar -C rootfs -c . | mydocker import - base",
@@ -229,15 +228,10 @@ struct LoadArgs {
 }
 
 static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
-    Flag::<LoadArgs>::setting(
-        "input",
-        "FILE",
-        "Read FILE instead of the standard input",
-        |a, v| {
-            a.input = Some(raw::path(v).into());
-            Ok(())
-        },
-    )
+    Flag::<LoadArgs>::setting("input", "FILE", "Read FILE instead of stdin", |a, v| {
+        a.input = Some(raw::path(v).into());
+        Ok(())
+    })
     .short('i'),
     Flag::<LoadArgs>::setting(
         "platform",
@@ -248,7 +242,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<LoadArgs>::switch("quiet", "Don't print what was loaded", |a, on| a.quiet = on)
+    Flag::<LoadArgs>::switch("quiet", "Do not print the loaded images", |a, on| a.quiet = on)
         .short('q'),
 ];
 
@@ -256,7 +250,7 @@ pub static LOAD: Command = Command {
     name: "load",
     group: Group::Images,
     usage: "[FLAGS]",
-    summary: "Load images from an archive that docker save wrote",
+    summary: "Load images from an archive of docker save or mydocker save",
     examples: &["mydocker load -i images.tar", "docker save nginx | mydocker load"],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -286,7 +280,7 @@ pub static TAG: Command = Command {
     name: "tag",
     group: Group::Images,
     usage: "IMAGE NAME[:TAG]",
-    summary: "Give an image a further name",
+    summary: "Add a name to an image",
     examples: &[],
     operand: Operand::Image,
     operands: (2, 2),
@@ -306,13 +300,11 @@ struct RmiArgs {
 }
 
 static RMI_FLAGS: &[Flag<RmiArgs>] = &[
-    Flag::<RmiArgs>::switch(
-        "force",
-        "Untag it even if a container uses it, and pass over what isn't there",
-        |a, on| a.force = on,
-    )
+    Flag::<RmiArgs>::switch("force", "Untag used images, and ignore missing ones", |a, on| {
+        a.force = on
+    })
     .short('f'),
-    Flag::<RmiArgs>::accepted("no-prune", "Keep untagged parents; there are none here"),
+    Flag::<RmiArgs>::accepted("no-prune", "Accepted; images have no untagged parents"),
     Flag::<RmiArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",

@@ -19,30 +19,35 @@ static FLAGS: &[Flag<InspectArgs>] = &[
     Flag::<InspectArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.State.Pid}}'",
+        "Print as json, or by a template such as '{{.State.Pid}}'",
         |a, v| {
             a.format = Some(parse_format(v)?);
             Ok(())
         },
     )
     .short('f'),
-    Flag::<InspectArgs>::setting("type", "KIND", "container, image, volume or network", |a, v| {
-        a.kind = Some(match v {
-            "container" => InspectKind::Container,
-            "image" => InspectKind::Image,
-            "volume" => InspectKind::Volume,
-            "network" => InspectKind::Network,
-            _ => fail!("unknown kind '{v}'; known: container image volume network"),
-        });
-        Ok(())
-    }),
+    Flag::<InspectArgs>::setting(
+        "type",
+        "KIND",
+        "Inspect only a container, image, volume or network",
+        |a, v| {
+            a.kind = Some(match v {
+                "container" => InspectKind::Container,
+                "image" => InspectKind::Image,
+                "volume" => InspectKind::Volume,
+                "network" => InspectKind::Network,
+                _ => fail!("unknown kind '{v}'; known: container image volume network"),
+            });
+            Ok(())
+        },
+    ),
 ];
 
 pub static INSPECT: Command = Command {
     name: "inspect",
     group: Group::Watch,
     usage: "[FLAGS] NAME [NAME…]",
-    summary: "Show all that is known of containers, images, volumes and networks",
+    summary: "Print the details of containers, images, volumes and networks",
     examples: &["mydocker inspect -f '{{.State.Pid}}' web"],
     operand: Operand::Container,
     operands: (1, MANY),

@@ -17,18 +17,18 @@ struct StartArgs {
 }
 
 static START_FLAGS: &[Flag<StartArgs>] = &[
-    Flag::<StartArgs>::switch("attach", "Show its output and wait for its end", |a, on| {
+    Flag::<StartArgs>::switch("attach", "Attach to the output and wait for the exit", |a, on| {
         a.attach = on;
     })
     .short('a'),
-    Flag::<StartArgs>::switch("interactive", "Pass on the standard input", |a, on| {
+    Flag::<StartArgs>::switch("interactive", "Attach stdin", |a, on| {
         a.interactive = on;
     })
     .short('i'),
     Flag::<StartArgs>::setting(
         "detach-keys",
         "KEYS",
-        "Keys that detach (default ctrl-p,ctrl-q)",
+        "Set the keys that detach (default ctrl-p,ctrl-q)",
         |a, v| {
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
@@ -36,7 +36,7 @@ static START_FLAGS: &[Flag<StartArgs>] = &[
     ),
     Flag::<StartArgs>::switch(
         "sig-proxy",
-        "Pass signals on to the process (default true)",
+        "Forward signals to the process (default true)",
         |a, on| {
             a.no_sig_proxy = !on;
         },
@@ -47,7 +47,7 @@ pub static START: Command = Command {
     name: "start",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Start containers that were made or have ended",
+    summary: "Start created or stopped containers",
     examples: &["mydocker start -ai shell"],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -85,12 +85,10 @@ struct AttachArgs {
 }
 
 static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
-    Flag::<AttachArgs>::switch("no-stdin", "Leave the standard input alone", |a, on| {
-        a.no_stdin = on
-    }),
+    Flag::<AttachArgs>::switch("no-stdin", "Do not attach stdin", |a, on| a.no_stdin = on),
     Flag::<AttachArgs>::switch(
         "sig-proxy",
-        "Pass signals on to the process (default true)",
+        "Forward signals to the process (default true)",
         |a, on| {
             a.no_sig_proxy = !on;
         },
@@ -98,7 +96,7 @@ static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
     Flag::<AttachArgs>::setting(
         "detach-keys",
         "KEYS",
-        "Keys that detach (default ctrl-p,ctrl-q)",
+        "Set the keys that detach (default ctrl-p,ctrl-q)",
         |a, v| {
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
@@ -110,7 +108,7 @@ pub static ATTACH: Command = Command {
     name: "attach",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER",
-    summary: "Tie this terminal to a running container",
+    summary: "Attach this terminal to a running container",
     examples: &[],
     operand: Operand::Container,
     operands: (1, 1),
@@ -148,16 +146,21 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
     Flag::<StopArgs>::value(
         "timeout",
         "SECONDS",
-        "Kill it after so long (default 10, -1 never)",
+        "Kill after SECONDS (default 10; -1: never)",
         set_timeout,
     )
     .short('t')
     .also(&["--time"]),
-    Flag::<StopArgs>::setting("signal", "SIGNAL", "The signal that asks it to end", |a, v| {
-        check_signal(v)?;
-        a.signal = Some(v.to_owned());
-        Ok(())
-    })
+    Flag::<StopArgs>::setting(
+        "signal",
+        "SIGNAL",
+        "Set the signal that asks the process to exit",
+        |a, v| {
+            check_signal(v)?;
+            a.signal = Some(v.to_owned());
+            Ok(())
+        },
+    )
     .short('s'),
 ];
 
@@ -165,7 +168,7 @@ pub static STOP: Command = Command {
     name: "stop",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Ask containers to end, then kill them",
+    summary: "Stop containers, and kill those that do not exit in time",
     examples: &["mydocker stop -t 3 web"],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -190,7 +193,7 @@ pub static RESTART: Command = Command {
     name: "restart",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Stop containers and start them again",
+    summary: "Stop and start containers",
     examples: &[],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -220,7 +223,7 @@ struct KillArgs {
 static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
     "signal",
     "SIGNAL",
-    "The signal to send (default KILL)",
+    "Set the signal to send (default KILL)",
     |a, v| {
         check_signal(v)?;
         a.signal = Some(v.to_owned());
@@ -233,7 +236,7 @@ pub static KILL: Command = Command {
     name: "kill",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Send containers a signal, SIGKILL if none is named",
+    summary: "Send a signal to containers (default SIGKILL)",
     examples: &["mydocker kill -s HUP web"],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -264,7 +267,7 @@ pub static PAUSE: Command = Command {
     name: "pause",
     group: Group::Run,
     usage: "CONTAINER [CONTAINER…]",
-    summary: "Hold all processes of containers still",
+    summary: "Pause all processes of containers",
     examples: &[],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -281,7 +284,7 @@ pub static UNPAUSE: Command = Command {
     name: "unpause",
     group: Group::Run,
     usage: "CONTAINER [CONTAINER…]",
-    summary: "Let paused containers go on",
+    summary: "Resume paused containers",
     examples: &[],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -319,7 +322,7 @@ pub static WAIT: Command = Command {
     name: "wait",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Wait for containers to end and print their exit statuses",
+    summary: "Wait for containers to exit and print their exit statuses",
     examples: &["mydocker wait --condition healthy db"],
     operand: Operand::Container,
     operands: (1, MANY),
@@ -346,7 +349,7 @@ pub static RENAME: Command = Command {
     name: "rename",
     group: Group::Run,
     usage: "CONTAINER NEW_NAME",
-    summary: "Give a container another name",
+    summary: "Rename a container",
     examples: &[],
     operand: Operand::Container,
     operands: (2, 2),
@@ -367,8 +370,11 @@ struct RmArgs {
 }
 
 static RM_FLAGS: &[Flag<RmArgs>] = &[
-    Flag::<RmArgs>::switch("force", "Kill it first if it runs", |a, on| a.force = on).short('f'),
-    Flag::<RmArgs>::switch("volumes", "Remove its anonymous volumes too", |a, on| a.volumes = on)
+    Flag::<RmArgs>::switch("force", "Kill a running container, then remove it", |a, on| {
+        a.force = on
+    })
+    .short('f'),
+    Flag::<RmArgs>::switch("volumes", "Remove the anonymous volumes too", |a, on| a.volumes = on)
         .short('v'),
 ];
 
@@ -376,7 +382,7 @@ pub static RM: Command = Command {
     name: "rm",
     group: Group::Run,
     usage: "[FLAGS] CONTAINER [CONTAINER…]",
-    summary: "Remove containers and all that was written in them",
+    summary: "Remove containers and the files written in them",
     examples: &["mydocker rm -f $(mydocker ps -aq)"],
     operand: Operand::Container,
     operands: (1, MANY),

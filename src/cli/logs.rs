@@ -12,9 +12,8 @@ use crate::time::Instant;
 use crate::units::parse_moment;
 
 static FLAGS: &[Flag<LogsOptions>] = &[
-    Flag::<LogsOptions>::switch("follow", "Go on as more is written", |a, on| a.follow = on)
-        .short('f'),
-    Flag::<LogsOptions>::setting("tail", "LINES", "Only the last LINES, or all", |a, v| {
+    Flag::<LogsOptions>::switch("follow", "Follow the output", |a, on| a.follow = on).short('f'),
+    Flag::<LogsOptions>::setting("tail", "LINES", "Print only the last LINES, or all", |a, v| {
         a.tail = match v {
             "all" | "-1" => None,
             _ => Some(v.parse().map_err(|_| {
@@ -27,17 +26,17 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     Flag::<LogsOptions>::setting(
         "since",
         "TIME",
-        "Only what is newer (10m, 2026-01-31T12:00:00Z)",
+        "Print only lines after TIME (10m, 2026-01-31T12:00:00Z)",
         |a, v| {
             a.since = Some(parse_moment(v, Instant::now())?);
             Ok(())
         },
     ),
-    Flag::<LogsOptions>::setting("until", "TIME", "Only what is older", |a, v| {
+    Flag::<LogsOptions>::setting("until", "TIME", "Print only lines before TIME", |a, v| {
         a.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
     }),
-    Flag::<LogsOptions>::switch("timestamps", "Put the time before each line", |a, on| {
+    Flag::<LogsOptions>::switch("timestamps", "Print the time before each line", |a, on| {
         a.timestamps = on;
     })
     .short('t'),
@@ -47,7 +46,7 @@ pub static LOGS: Command = Command {
     name: "logs",
     group: Group::Watch,
     usage: "[FLAGS] CONTAINER",
-    summary: "Show what a container has written",
+    summary: "Print the logs of a container",
     examples: &["mydocker logs -f --tail 20 web", "mydocker logs --since 10m web"],
     operand: Operand::Container,
     operands: (1, 1),

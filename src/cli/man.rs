@@ -45,8 +45,8 @@ fn page() -> String {
     out.push_str(".SH NAME\nmydocker \\- run containers without a daemon\n");
     out.push_str(".SH SYNOPSIS\n.B mydocker\n[FLAGS] COMMAND [ARG...]\n");
     out.push_str(
-        ".SH DESCRIPTION\nmydocker makes, runs and looks after containers as docker(1) does, with one \
-         program and no daemon: each container has a small monitor of its own, and all state is in \
+        ".SH DESCRIPTION\nmydocker creates, runs and manages containers as docker(1) does, with one \
+         program and no daemon. Each container has a small monitor process, and all state is in \
          plain files.\n",
     );
     out.push_str(".SH FLAGS BEFORE THE COMMAND\n");
@@ -72,17 +72,17 @@ fn page() -> String {
         }
     }
     out.push_str(
-        ".SH EXIT STATUS\nThe command's own; 128 and the signal's number if a signal ended it; 125 for a \
-         failure of mydocker itself or a mistake in its call; 126 if the command can't be executed; 127 if \
-         it isn't there. Commands on several containers end with 1 if any of them failed.\n",
+        ".SH EXIT STATUS\nThe exit status of the command; 128 plus the signal's number if a signal ended it; 125 \
+         if mydocker itself failed or was called wrongly; 126 if the command cannot be executed; 127 if the \
+         command does not exist. Commands on several containers exit with 1 if any of them failed.\n",
     );
     out.push_str(
-        ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nAs \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nAs \\-\\-run\\-root.\n\
-         .TP\n.B MYDOCKER_FIREWALL\nAs \\-\\-firewall.\n",
+        ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nSame as \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nSame as \\-\\-run\\-root.\n\
+         .TP\n.B MYDOCKER_FIREWALL\nSame as \\-\\-firewall.\n",
     );
     out.push_str(
         ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers, networks and volumes.\n.TP\n.I /run/mydocker\n\
-         The state of what runs.\n",
+         The state of running containers.\n",
     );
     out.push_str(".SH SEE ALSO\n.BR namespaces (7),\n.BR cgroups (7),\n.BR capabilities (7)\n");
     out

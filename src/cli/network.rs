@@ -17,45 +17,60 @@ use crate::template::Template;
 use crate::time::Instant;
 
 static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
-    Flag::<NetworkOptions>::setting("driver", "DRIVER", "bridge, the only one", |_, v| match v {
-        "bridge" => Ok(()),
-        _ => fail!("unknown network driver '{v}'; known: bridge"),
+    Flag::<NetworkOptions>::setting("driver", "DRIVER", "Set the driver (only bridge)", |_, v| {
+        match v {
+            "bridge" => Ok(()),
+            _ => fail!("unknown network driver '{v}'; known: bridge"),
+        }
     })
     .short('d')
     .also(&["-driver"]),
-    Flag::<NetworkOptions>::setting("subnet", "CIDR", "Its subnet (default a free one)", |a, v| {
-        a.subnets.push(Subnet::parse(v)?);
-        Ok(())
-    })
+    Flag::<NetworkOptions>::setting(
+        "subnet",
+        "CIDR",
+        "Set the subnet (default: a free one)",
+        |a, v| {
+            a.subnets.push(Subnet::parse(v)?);
+            Ok(())
+        },
+    )
     .also(&["-subnet"]),
-    Flag::<NetworkOptions>::setting("gateway", "IP", "The host's address in it", |a, v| {
-        a.gateways.push(parse_ip(v)?);
-        Ok(())
-    })
+    Flag::<NetworkOptions>::setting(
+        "gateway",
+        "IP",
+        "Set the host's address in the subnet",
+        |a, v| {
+            a.gateways.push(parse_ip(v)?);
+            Ok(())
+        },
+    )
     .also(&["-gateway"]),
     Flag::<NetworkOptions>::setting(
         "ip-range",
         "CIDR",
-        "Give out addresses of this part",
+        "Give containers addresses from this range",
         |a, v| {
             a.ranges.push(Subnet::parse(v)?.0);
             Ok(())
         },
     ),
-    Flag::<NetworkOptions>::switch("internal", "No way out of it", |a, on| a.internal = on),
-    Flag::<NetworkOptions>::switch("ipv6", "IPv6 too", |a, on| a.ipv6 = on),
-    Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Attach a label", |a, v| {
+    Flag::<NetworkOptions>::switch("internal", "Isolate the network from all others", |a, on| {
+        a.internal = on
+    }),
+    Flag::<NetworkOptions>::switch("ipv6", "Enable IPv6 too", |a, on| a.ipv6 = on),
+    Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Add a label", |a, v| {
         a.labels.push(parse_label(v)?);
         Ok(())
     }),
-    Flag::<NetworkOptions>::value("opt", "KEY=VALUE", "mtu or publish-ip", set_option).short('o'),
+    Flag::<NetworkOptions>::value("opt", "KEY=VALUE", "Set mtu or publish-ip", set_option)
+        .short('o'),
 ];
 
 pub static CREATE: Command = Command {
     name: "network create",
     group: Group::Networks,
     usage: "[FLAGS] NETWORK",
-    summary: "Make a network",
+    summary: "Create a network",
     examples: &["mydocker network create --subnet 192.168.99.0/24 web"],
     operand: Operand::Nothing,
     operands: (1, 1),
@@ -120,9 +135,11 @@ enum NetworkFilter {
 }
 
 static LS_FLAGS: &[Flag<LsArgs>] = &[
-    Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
-    Flag::<LsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
-    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "name, driver or label", |a, v| {
+    Flag::<LsArgs>::switch("quiet", "Print only names", |a, on| a.quiet = on).short('q'),
+    Flag::<LsArgs>::switch("no-trunc", "Do not shorten ids and other values", |a, on| {
+        a.no_trunc = on
+    }),
+    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "Filter by name, driver or label", |a, v| {
         a.filters.push(match v.split_once('=') {
             Some(("name", name)) => NetworkFilter::Name(name.to_owned()),
             Some(("driver", driver)) => NetworkFilter::Driver(driver.to_owned()),
@@ -136,7 +153,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
     Flag::<LsArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.Name}}'",
+        "Print as json, or by a template such as '{{.Name}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -260,7 +277,7 @@ struct InspectArgs {
 static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
     "format",
     "FORMAT",
-    "json, or a template such as '{{.Driver}}'",
+    "Print as json, or by a template such as '{{.Driver}}'",
     |a, v| {
         a.format = Some(parse_format(v)?);
         Ok(())
@@ -272,7 +289,7 @@ pub static INSPECT: Command = Command {
     name: "network inspect",
     group: Group::Networks,
     usage: "[FLAGS] NETWORK [NETWORK…]",
-    summary: "Show all that is known of networks",
+    summary: "Print the details of networks",
     examples: &[],
     operand: Operand::Network,
     operands: (1, MANY),
@@ -291,23 +308,28 @@ struct ConnectArgs {
 }
 
 static CONNECT_FLAGS: &[Flag<ConnectArgs>] = &[
-    Flag::<ConnectArgs>::setting("ip", "IP", "Its address there", |a, v| {
+    Flag::<ConnectArgs>::setting("ip", "IP", "Set the container's address", |a, v| {
         a.addresses.push(parse_ip(v)?);
         Ok(())
     })
     .also(&["--ip6"]),
-    Flag::<ConnectArgs>::value("alias", "NAME", "A further name there", |a, v| {
-        check_hostname(v)?;
-        a.aliases.push(v.to_owned());
-        Ok(())
-    }),
+    Flag::<ConnectArgs>::value(
+        "alias",
+        "NAME",
+        "Add a name that other containers can use",
+        |a, v| {
+            check_hostname(v)?;
+            a.aliases.push(v.to_owned());
+            Ok(())
+        },
+    ),
 ];
 
 pub static CONNECT: Command = Command {
     name: "network connect",
     group: Group::Networks,
     usage: "[FLAGS] NETWORK CONTAINER",
-    summary: "Put a container on one more network",
+    summary: "Connect a container to a network",
     examples: &[],
     operand: Operand::Network,
     operands: (2, 2),
@@ -330,13 +352,13 @@ pub static CONNECT: Command = Command {
 struct DisconnectArgs;
 
 static DISCONNECT_FLAGS: &[Flag<DisconnectArgs>] =
-    &[Flag::<DisconnectArgs>::switch("force", "As without it", |_, _| {}).short('f')];
+    &[Flag::<DisconnectArgs>::switch("force", "Accepted; changes nothing", |_, _| {}).short('f')];
 
 pub static DISCONNECT: Command = Command {
     name: "network disconnect",
     group: Group::Networks,
     usage: "NETWORK CONTAINER",
-    summary: "Take a container off a network",
+    summary: "Disconnect a container from a network",
     examples: &[],
     operand: Operand::Network,
     operands: (2, 2),
@@ -353,7 +375,7 @@ pub static RELOAD: Command = Command {
     name: "network reload",
     group: Group::Networks,
     usage: "",
-    summary: "Make bridges and firewall rules again that others took away",
+    summary: "Restore missing bridges and firewall rules",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -370,7 +392,7 @@ pub static PORT: Command = Command {
     name: "port",
     group: Group::Watch,
     usage: "CONTAINER [PORT[/udp]]",
-    summary: "Show where a container's ports are published",
+    summary: "List the published ports of a container",
     examples: &[],
     operand: Operand::Container,
     operands: (1, 2),
@@ -416,14 +438,15 @@ static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
         a.filter.add(v, prune_filter::KNOWN)
     }),
-    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f'),
+    Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
+        .short('f'),
 ];
 
 pub static PRUNE: Command = Command {
     name: "network prune",
     group: Group::Networks,
     usage: "[FLAGS]",
-    summary: "Remove networks that no container is on",
+    summary: "Remove networks that no container uses",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),

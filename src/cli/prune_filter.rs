@@ -9,7 +9,7 @@ use crate::error::{Result, fail};
 use crate::time::Instant;
 use crate::units::parse_moment;
 
-pub const DOC: &str = "Remove only what matches: until=, label= or label!=";
+pub const DOC: &str = "Remove only matches of until=, label= or label!=";
 pub const KNOWN: &str = "label until";
 
 #[derive(Debug, Default, PartialEq, Eq)]

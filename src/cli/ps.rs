@@ -22,26 +22,33 @@ struct PsArgs {
 }
 
 static FLAGS: &[Flag<PsArgs>] = &[
-    Flag::<PsArgs>::switch("all", "Those that have ended too", |a, on| a.all = on).short('a'),
-    Flag::<PsArgs>::switch("quiet", "Ids only", |a, on| a.quiet = on).short('q'),
-    Flag::<PsArgs>::switch("latest", "Only the newest, running or not", |a, on| {
+    Flag::<PsArgs>::switch("all", "Show stopped containers too", |a, on| a.all = on).short('a'),
+    Flag::<PsArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<PsArgs>::switch("latest", "Show only the newest, running or not", |a, on| {
         a.last = on.then_some(1);
     })
     .short('l'),
-    Flag::<PsArgs>::value("last", "NUMBER", "Only the newest few, running or not", |a, v| {
-        a.last = match v {
-            "-1" => None,
-            _ => Some(v.parse().map_err(|_| Error::new(format!("bad number '{v}'")))?),
-        };
-        Ok(())
-    })
+    Flag::<PsArgs>::value(
+        "last",
+        "NUMBER",
+        "Show only the newest NUMBER, running or not",
+        |a, v| {
+            a.last = match v {
+                "-1" => None,
+                _ => Some(v.parse().map_err(|_| Error::new(format!("bad number '{v}'")))?),
+            };
+            Ok(())
+        },
+    )
     .short('n'),
-    Flag::<PsArgs>::switch("no-trunc", "Print everything in full", |a, on| a.no_trunc = on),
-    Flag::<PsArgs>::switch("size", "Display total file sizes", |a, on| a.size = on).short('s'),
+    Flag::<PsArgs>::switch("no-trunc", "Do not shorten ids and other values", |a, on| {
+        a.no_trunc = on
+    }),
+    Flag::<PsArgs>::switch("size", "Show the size on disk", |a, on| a.size = on).short('s'),
     Flag::<PsArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "id, name, status, health, label or ancestor",
+        "Filter by id, name, status, health, label or ancestor",
         |a, v| {
             a.filters.push(parse_filter(v)?);
             Ok(())
@@ -51,7 +58,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     Flag::<PsArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.ID}} {{.Names}}'",
+        "Print as json, or by a template such as '{{.ID}} {{.Names}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())

@@ -7,8 +7,8 @@ use super::progress::Progress;
 use crate::engine::registry::{self, Login, PullRequest, RegistryOptions, ask, read_secret};
 use crate::raw;
 
-const TLS_VERIFY: &str = "With =false, take any certificate, and plain HTTP too";
-const CACERT: &str = "Trust the authorities in FILE (PEM) too";
+const TLS_VERIFY: &str = "Verify certificates (default true); =false allows HTTP too";
+const CACERT: &str = "Trust the certificate authorities in FILE (PEM) too";
 
 #[derive(Default)]
 struct PullArgs {
@@ -20,18 +20,20 @@ struct PullArgs {
 
 static PULL_FLAGS: &[Flag<PullArgs>] = &[
     Flag::<PullArgs>::content_trust(),
-    Flag::<PullArgs>::switch("all-tags", "All tags of the repository", |a, on| a.all_tags = on)
-        .short('a'),
+    Flag::<PullArgs>::switch("all-tags", "Pull all tags of the repository", |a, on| {
+        a.all_tags = on
+    })
+    .short('a'),
     Flag::<PullArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",
-        "The image for that platform instead of this machine's",
+        "Pull the image for this platform (default: the host's)",
         |a, v| {
             a.platform = Some(v.to_owned());
             Ok(())
         },
     ),
-    Flag::<PullArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
+    Flag::<PullArgs>::switch("quiet", "Print only the name", |a, on| a.quiet = on).short('q'),
     Flag::<PullArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PullArgs>::setting("cacert", "FILE", CACERT, |a, v| {
         a.registry.ca_cert = Some(raw::path(v).into());
@@ -88,11 +90,11 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<PushArgs>::switch("all-tags", "All tags that are here of the repository", |a, on| {
+    Flag::<PushArgs>::switch("all-tags", "Push all local tags of the repository", |a, on| {
         a.all_tags = on;
     })
     .short('a'),
-    Flag::<PushArgs>::switch("quiet", "Print the name only", |a, on| a.quiet = on).short('q'),
+    Flag::<PushArgs>::switch("quiet", "Print only the name", |a, on| a.quiet = on).short('q'),
     Flag::<PushArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PushArgs>::setting("cacert", "FILE", CACERT, |a, v| {
         a.registry.ca_cert = Some(raw::path(v).into());
@@ -135,7 +137,7 @@ struct LoginArgs {
 }
 
 static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
-    Flag::<LoginArgs>::setting("username", "USER", "Instead of asking for it", |a, v| {
+    Flag::<LoginArgs>::setting("username", "USER", "Set the user, instead of asking", |a, v| {
         a.user = Some(v.to_owned());
         Ok(())
     })
@@ -143,14 +145,14 @@ static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
     Flag::<LoginArgs>::value(
         "password",
         "PASSWORD",
-        "Instead of asking for it; others on this host can see it",
+        "Set the password; other users can see it in ps",
         |a, v| {
             a.password = Some(v.to_owned());
             Ok(())
         },
     )
     .short('p'),
-    Flag::<LoginArgs>::switch("password-stdin", "Read it from the standard input", |a, on| {
+    Flag::<LoginArgs>::switch("password-stdin", "Read the password from stdin", |a, on| {
         a.password_stdin = on;
     }),
     Flag::<LoginArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
@@ -164,7 +166,7 @@ pub static LOGIN: Command = Command {
     name: "login",
     group: Group::Images,
     usage: "[FLAGS] [REGISTRY]",
-    summary: "Check user and password with a registry and keep them",
+    summary: "Log in to a registry and store the password",
     examples: &["mydocker login -u me --password-stdin registry.lan:5000 <password"],
     operand: Operand::Nothing,
     operands: (0, 1),
@@ -193,7 +195,7 @@ pub static LOGOUT: Command = Command {
     name: "logout",
     group: Group::Images,
     usage: "[REGISTRY]",
-    summary: "Forget user and password of a registry",
+    summary: "Log out of a registry and delete the stored password",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 1),

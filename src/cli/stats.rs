@@ -19,12 +19,12 @@ struct StatsArgs {
 }
 
 static FLAGS: &[Flag<StatsArgs>] = &[
-    Flag::<StatsArgs>::switch("no-stream", "Print once and end", |a, on| a.no_stream = on),
-    Flag::<StatsArgs>::switch("no-trunc", "Print ids in full", |a, on| a.no_trunc = on),
+    Flag::<StatsArgs>::switch("no-stream", "Print once and exit", |a, on| a.no_stream = on),
+    Flag::<StatsArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),
     Flag::<StatsArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.Name}} {{.CPUPerc}}'",
+        "Print as json, or by a template such as '{{.Name}} {{.CPUPerc}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -36,7 +36,7 @@ pub static STATS: Command = Command {
     name: "stats",
     group: Group::Watch,
     usage: "[FLAGS] [CONTAINER…]",
-    summary: "Show what running containers use: processor, memory, network, disk",
+    summary: "Show the CPU, memory, network and disk use of running containers",
     examples: &["mydocker stats --no-stream"],
     operand: Operand::Container,
     operands: (0, MANY),

@@ -12,13 +12,13 @@ struct CheckArgs {
 }
 
 static CHECK_FLAGS: &[Flag<CheckArgs>] =
-    &[Flag::<CheckArgs>::switch("repair", "Mend what is found", |a, on| a.repair = on)];
+    &[Flag::<CheckArgs>::switch("repair", "Repair the faults found", |a, on| a.repair = on)];
 
 pub static CHECK: Command = Command {
     name: "system check",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Look for what kills and power cuts left behind",
+    summary: "Check the state on disk for leftovers of crashes",
     examples: &["mydocker system check --repair"],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -51,7 +51,7 @@ pub static BOOT: Command = Command {
     name: "boot",
     group: Group::Engine,
     usage: "",
-    summary: "Start the containers whose restart policy asks for it, after the host's start",
+    summary: "Start containers by their restart policy after a boot of the host",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -86,7 +86,7 @@ const HALT_TIMEOUT: i64 = 10;
 static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(
     "timeout",
     "SECONDS",
-    "Kill what still runs after so long (default 10)",
+    "Kill after SECONDS (default 10)",
     |a, v| -> Result<()> {
         a.timeout = Some(parse_timeout(v)?);
         Ok(())
@@ -98,7 +98,7 @@ pub static HALT: Command = Command {
     name: "halt",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Stop all containers at once, before the host's shutdown",
+    summary: "Stop all containers before the host shuts down",
     examples: &["mydocker halt -t 5"],
     operand: Operand::Nothing,
     operands: (0, 0),

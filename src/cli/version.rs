@@ -22,7 +22,7 @@ struct VersionArgs {
 static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(
     "format",
     "FORMAT",
-    "json, or a template such as '{{.Version}}'",
+    "Print as json, or by a template such as '{{.Version}}'",
     |a, v| {
         a.format = Some(parse_format(v)?);
         Ok(())
@@ -70,7 +70,7 @@ pub static INFO: Command = Command {
     name: "info",
     group: Group::Engine,
     usage: "",
-    summary: "Tell what this host offers and where the state is",
+    summary: "Print facts about the host and the paths of the state",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),

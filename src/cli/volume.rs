@@ -18,23 +18,26 @@ struct CreateArgs {
     labels: Vec<(String, String)>,
 }
 
-static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
-    Flag::<CreateArgs>::value("label", "KEY=VALUE", "Attach a label", |a, v| {
-        a.labels.push(parse_label(v)?);
-        Ok(())
-    }),
-    Flag::<CreateArgs>::setting("driver", "DRIVER", "local, the only one", |_, v| match v {
-        "local" => Ok(()),
-        _ => fail!("unknown volume driver '{v}'; known: local"),
-    })
-    .short('d'),
-];
+static CREATE_FLAGS: &[Flag<CreateArgs>] =
+    &[
+        Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
+            a.labels.push(parse_label(v)?);
+            Ok(())
+        }),
+        Flag::<CreateArgs>::setting("driver", "DRIVER", "Set the driver (only local)", |_, v| {
+            match v {
+                "local" => Ok(()),
+                _ => fail!("unknown volume driver '{v}'; known: local"),
+            }
+        })
+        .short('d'),
+    ];
 
 pub static CREATE: Command = Command {
     name: "volume create",
     group: Group::Volumes,
     usage: "[FLAGS] [VOLUME]",
-    summary: "Make a volume",
+    summary: "Create a volume",
     examples: &["mydocker volume create data"],
     operand: Operand::Nothing,
     operands: (0, 1),
@@ -65,8 +68,8 @@ enum VolumeFilter {
 }
 
 static LS_FLAGS: &[Flag<LsArgs>] = &[
-    Flag::<LsArgs>::switch("quiet", "Names only", |a, on| a.quiet = on).short('q'),
-    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "name or label", |a, v| {
+    Flag::<LsArgs>::switch("quiet", "Print only names", |a, on| a.quiet = on).short('q'),
+    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "Filter by name or label", |a, v| {
         a.filters.push(match v.split_once('=') {
             Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
             Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
@@ -79,7 +82,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
     Flag::<LsArgs>::setting(
         "format",
         "FORMAT",
-        "json, or a template such as '{{.Name}}'",
+        "Print as json, or by a template such as '{{.Name}}'",
         |a, v| {
             a.format = v.to_owned();
             Ok(())
@@ -177,7 +180,7 @@ struct InspectArgs {
 static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
     "format",
     "FORMAT",
-    "json, or a template such as '{{.Mountpoint}}'",
+    "Print as json, or by a template such as '{{.Mountpoint}}'",
     |a, v| {
         a.format = Some(parse_format(v)?);
         Ok(())
@@ -189,7 +192,7 @@ pub static INSPECT: Command = Command {
     name: "volume inspect",
     group: Group::Volumes,
     usage: "[FLAGS] VOLUME [VOLUME…]",
-    summary: "Show all that is known of volumes",
+    summary: "Print the details of volumes",
     examples: &[],
     operand: Operand::Volume,
     operands: (1, MANY),
@@ -207,7 +210,7 @@ struct RmArgs {
 }
 
 static RM_FLAGS: &[Flag<RmArgs>] =
-    &[Flag::<RmArgs>::switch("force", "A volume that isn't there is no error", |a, on| {
+    &[Flag::<RmArgs>::switch("force", "Ignore missing volumes", |a, on| {
         a.force = on;
     })
     .short('f')];
@@ -216,7 +219,7 @@ pub static RM: Command = Command {
     name: "volume rm",
     group: Group::Volumes,
     usage: "[FLAGS] VOLUME [VOLUME…]",
-    summary: "Remove volumes and all that is in them",
+    summary: "Remove volumes and their files",
     examples: &[],
     operand: Operand::Volume,
     operands: (1, MANY),
@@ -237,7 +240,7 @@ struct PruneArgs {
 }
 
 static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
-    Flag::<PruneArgs>::switch("all", "Those with a name too", |a, on| a.all = on).short('a'),
+    Flag::<PruneArgs>::switch("all", "Remove named volumes too", |a, on| a.all = on).short('a'),
     Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| match v {
         "all=true" | "all=1" => {
             a.all = true;
@@ -249,7 +252,8 @@ static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
         }
         filter => a.filter.add(filter, "all label until"),
     }),
-    Flag::<PruneArgs>::switch("force", "Don't ask", |a, on| a.force = on).short('f'),
+    Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
+        .short('f'),
 ];
 
 pub static PRUNE: Command = Command {

@@ -42,14 +42,19 @@ pub static FLAGS: &[F] = &[
     .short('d')
     .also(&["--d"])
     .under(Category::Process),
-    F::switch("sig-proxy", "Pass signals on to the process (default true)", |a, on| {
+    F::switch("sig-proxy", "Forward signals to the process (default true)", |a, on| {
         a.no_sig_proxy = !on;
     })
     .under(Category::Process),
-    F::setting("detach-keys", "KEYS", "Keys that detach (default ctrl-p,ctrl-q)", |a, v| {
-        a.detach_keys = Some(parse_detach_keys(v)?);
-        Ok(())
-    })
+    F::setting(
+        "detach-keys",
+        "KEYS",
+        "Set the keys that detach (default ctrl-p,ctrl-q)",
+        |a, v| {
+            a.detach_keys = Some(parse_detach_keys(v)?);
+            Ok(())
+        },
+    )
     .under(Category::Process),
     // General.
     F::value("attach", "STREAM", "Attach to STDIN, STDOUT or STDERR alone", |a, v| {
@@ -63,19 +68,19 @@ pub static FLAGS: &[F] = &[
     })
     .short('a')
     .under(Category::Process),
-    F::setting("name", "NAME", "Call the container so", |a, v| {
+    F::setting("name", "NAME", "Name the container", |a, v| {
         check_container_name(v)?;
         a.options.name = Some(v.to_owned());
         Ok(())
     })
     .also(&["-name"]),
-    F::switch("rm", "Remove the container when it ends", |a, on| {
+    F::switch("rm", "Remove the container when it exits", |a, on| {
         a.options.remove = on;
     }),
     F::setting(
         "restart",
         "POLICY",
-        "When it ends: no, always, unless-stopped, on-failure[:N]",
+        "Restart on exit: no, always, unless-stopped, on-failure[:N]",
         |a, v| {
             a.options.restart = RestartPolicy::parse(v)?;
             Ok(())
@@ -85,20 +90,20 @@ pub static FLAGS: &[F] = &[
         a.options.cidfile = Some(raw::path(v).into());
         Ok(())
     }),
-    F::value("label", "KEY=VALUE", "Attach a label", |a, v| {
+    F::value("label", "KEY=VALUE", "Add a label", |a, v| {
         a.options.labels.push(parse_label(v)?);
         Ok(())
     })
     .short('l'),
-    F::value("label-file", "FILE", "Attach the labels of FILE, one a line", |a, v| {
+    F::value("label-file", "FILE", "Add the labels of FILE, one KEY=VALUE per line", |a, v| {
         a.options.labels.extend(read_label_file(v)?);
         Ok(())
     }),
-    F::value("annotation", "KEY=VALUE", "Add an annotation, which `inspect` shows", |a, v| {
+    F::value("annotation", "KEY=VALUE", "Add an annotation, shown by `inspect`", |a, v| {
         a.options.annotations.push(parse_label(v)?);
         Ok(())
     }),
-    F::switch("quiet", "Say nothing of an image being fetched or unpacked", |a, on| {
+    F::switch("quiet", "Do not print the progress of a pull", |a, on| {
         a.quiet = on;
     })
     .short('q'),
@@ -111,32 +116,32 @@ pub static FLAGS: &[F] = &[
         };
         Ok(())
     }),
-    F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for that platform", |a, v| {
+    F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for this platform", |a, v| {
         a.platform = Some(v.to_owned());
         Ok(())
     }),
     // The process.
-    F::switch("interactive", "Keep the standard input open", |a, on| {
+    F::switch("interactive", "Keep stdin open", |a, on| {
         a.options.interactive = on;
     })
     .short('i')
     .under(Category::Process),
-    F::switch("tty", "Give it a terminal", |a, on| a.options.tty = on)
+    F::switch("tty", "Allocate a terminal", |a, on| a.options.tty = on)
         .short('t')
         .under(Category::Process),
-    F::value("env", "NAME[=VALUE]", "Set a variable, or pass on the caller's", |a, v| {
+    F::value("env", "NAME[=VALUE]", "Set a variable, or copy the caller's", |a, v| {
         a.env.push(parse_env(v)?);
         Ok(())
     })
     .short('e')
     .also(&["--e"])
     .under(Category::Process),
-    F::value("env-file", "FILE", "Set the variables of FILE, one NAME=VALUE a line", |a, v| {
+    F::value("env-file", "FILE", "Set the variables of FILE, one NAME=VALUE per line", |a, v| {
         a.options.env.extend(read_env_file(v)?);
         Ok(())
     })
     .under(Category::Process),
-    F::setting("workdir", "DIR", "Start in DIR of the container", |a, v| {
+    F::setting("workdir", "DIR", "Set the working directory in the container", |a, v| {
         a.options.workdir = Some(parse_workdir(v)?);
         Ok(())
     })
@@ -148,7 +153,7 @@ pub static FLAGS: &[F] = &[
     })
     .short('u')
     .under(Category::Process),
-    F::value("group-add", "GROUP", "Add a group to join, by name or number", |a, v| {
+    F::value("group-add", "GROUP", "Join a further group, by name or number", |a, v| {
         if v.is_empty() {
             fail!("the group's name is empty");
         }
@@ -156,51 +161,51 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Process),
-    F::value("entrypoint", "PROGRAM", "Run PROGRAM instead of the image's", |a, v| {
+    F::value("entrypoint", "PROGRAM", "Replace the image's entrypoint", |a, v| {
         a.options.entrypoint = Some(v.to_owned());
         Ok(())
     })
     .under(Category::Process),
-    F::switch("init", "Put a process 1 before it that reaps and forwards signals", |a, on| {
+    F::switch("init", "Run an init that reaps zombies and forwards signals", |a, on| {
         a.options.init = on;
     })
     .under(Category::Process),
-    F::setting("stop-signal", "SIGNAL", "What `stop` sends (default TERM)", |a, v| {
-        check_signal(v)?;
-        a.options.stop_signal = Some(v.to_owned());
-        Ok(())
-    })
+    F::setting(
+        "stop-signal",
+        "SIGNAL",
+        "Set the signal that `stop` sends (default TERM)",
+        |a, v| {
+            check_signal(v)?;
+            a.options.stop_signal = Some(v.to_owned());
+            Ok(())
+        },
+    )
     .under(Category::Process),
-    F::value("stop-timeout", "SECONDS", "How long `stop` waits before it kills", |a, v| {
+    F::value("stop-timeout", "SECONDS", "Set how long `stop` waits before SIGKILL", |a, v| {
         a.options.stop_timeout = Some(parse_timeout(v)?);
         Ok(())
     })
     .under(Category::Process),
     // Health check.
-    F::setting("health-cmd", "COMMAND", "Run COMMAND by /bin/sh to check health", |a, v| {
+    F::setting("health-cmd", "COMMAND", "Check health by running COMMAND in /bin/sh", |a, v| {
         a.options.health.check.test = vec!["CMD-SHELL".to_owned(), v.to_owned()];
         Ok(())
     })
     .under(Category::Health),
-    F::setting("health-interval", "TIME", "Time between two checks (default 30s)", |a, v| {
+    F::setting("health-interval", "TIME", "Set the time between checks (default 30s)", |a, v| {
         a.options.health.check.interval = parse_span(v)?;
         Ok(())
     })
     .under(Category::Health),
-    F::setting(
-        "health-timeout",
-        "TIME",
-        "Most time that a check may take (default 30s)",
-        |a, v| {
-            a.options.health.check.timeout = parse_span(v)?;
-            Ok(())
-        },
-    )
+    F::setting("health-timeout", "TIME", "Limit the time of one check (default 30s)", |a, v| {
+        a.options.health.check.timeout = parse_span(v)?;
+        Ok(())
+    })
     .under(Category::Health),
     F::setting(
         "health-retries",
         "NUMBER",
-        "Consecutive failures that report unhealthy (default 3)",
+        "Report unhealthy after NUMBER failures in a row (default 3)",
         |a, v| {
             a.options.health.check.retries = parse_retries(v)?;
             Ok(())
@@ -210,7 +215,7 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "health-start-period",
         "TIME",
-        "Time to start in which failures do not count",
+        "Ignore failures for TIME after the start",
         |a, v| {
             a.options.health.check.start_period = parse_span(v)?;
             Ok(())
@@ -220,7 +225,7 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "health-start-interval",
         "TIME",
-        "Time between two checks in the start period (default 5s)",
+        "Set the time between checks in the start period (default 5s)",
         |a, v| {
             a.options.health.check.start_interval = parse_span(v)?;
             Ok(())
@@ -230,7 +235,7 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "health-on-failure",
         "ACTION",
-        "When unhealthy: none (default), kill, restart or stop",
+        "Act when unhealthy: none (default), kill, restart or stop",
         |a, v| {
             a.options.health.on_failure = OnFailure::parse(v)?;
             Ok(())
@@ -260,17 +265,22 @@ pub static FLAGS: &[F] = &[
     .short('v')
     .also(&["--v"])
     .under(Category::Files),
-    F::value("mount", "KEY=VALUE,…", "Mount by type=, src=, dst=, readonly and more", |a, v| {
-        a.options.mounts.push(parse_mount(v)?);
-        Ok(())
-    })
+    F::value(
+        "mount",
+        "KEY=VALUE,…",
+        "Mount by keys: type=, src=, dst=, readonly and more",
+        |a, v| {
+            a.options.mounts.push(parse_mount(v)?);
+            Ok(())
+        },
+    )
     .under(Category::Files),
     F::value("volumes-from", "CONTAINER[:ro]", "Mount the volumes of CONTAINER", |a, v| {
         a.options.volumes_from.push(parse_volumes_from(v)?);
         Ok(())
     })
     .under(Category::Files),
-    F::value("tmpfs", "DST[:OPTIONS]", "Mount a file system in memory", |a, v| {
+    F::value("tmpfs", "DST[:OPTIONS]", "Mount a tmpfs", |a, v| {
         a.options.mounts.push(parse_tmpfs(v)?);
         Ok(())
     })
@@ -279,7 +289,7 @@ pub static FLAGS: &[F] = &[
         a.options.read_only = on;
     })
     .under(Category::Files),
-    F::value("rootfs", "DIR", "Run from a plain directory, without an image", |a, v| {
+    F::value("rootfs", "DIR", "Use DIR as the root file system instead of an image", |a, v| {
         if v.is_empty() {
             fail!("the directory's name is empty");
         }
@@ -288,7 +298,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Files),
-    F::value("device", "SRC[:DST[:rwm]]", "Give it a device of the host", |a, v| {
+    F::value("device", "SRC[:DST[:rwm]]", "Add a device of the host", |a, v| {
         a.options.devices.push(parse_device(v)?);
         Ok(())
     })
@@ -298,7 +308,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Files),
-    F::value("shm-size", "SIZE", "Size of /dev/shm (default 64m)", |a, v| {
+    F::value("shm-size", "SIZE", "Set the size of /dev/shm (default 64m)", |a, v| {
         a.options.shm_size = Some(at_least_one(ByteSize::parse(v)?)?);
         Ok(())
     })
@@ -307,7 +317,7 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "net",
         "NETWORK[,…]",
-        "none, host, container:NAME, networks or name=…,ip=…",
+        "Join networks (name=N,ip=IP), none, host, container:N",
         |a, v| {
             if v.contains('=') {
                 let endpoint = parse_endpoint(v)?;
@@ -329,18 +339,18 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
-    F::setting("ip", "IP", "Its address on the first network", |a, v| {
+    F::setting("ip", "IP", "Set the address on the first network", |a, v| {
         a.options.addresses.push(parse_ip(v)?);
         Ok(())
     })
     .also(&["--ip6"])
     .under(Category::Network),
-    F::setting("mac-address", "MAC", "Its hardware address on the first network", |a, v| {
+    F::setting("mac-address", "MAC", "Set the MAC address on the first network", |a, v| {
         a.options.mac = Some(parse_mac(v)?);
         Ok(())
     })
     .under(Category::Network),
-    F::value("network-alias", "NAME", "A further name on its networks", |a, v| {
+    F::value("network-alias", "NAME", "Add a name that other containers can use", |a, v| {
         check_hostname(v)?;
         a.options.aliases.push(v.to_owned());
         Ok(())
@@ -354,23 +364,28 @@ pub static FLAGS: &[F] = &[
     .short('p')
     .also(&["--p"])
     .under(Category::Network),
-    F::switch("publish-all", "Publish all exposed ports, on ports that are free", |a, on| {
+    F::switch("publish-all", "Publish all exposed ports on free host ports", |a, on| {
         a.options.publish_all = on;
     })
     .short('P')
     .under(Category::Network),
-    F::setting("publish-default-ip", "IP", "Where -p publishes that says no address", |a, v| {
-        a.options.publish_address = Some(parse_ip(v)?);
-        Ok(())
-    })
+    F::setting(
+        "publish-default-ip",
+        "IP",
+        "Set the host address for a -p that names none",
+        |a, v| {
+            a.options.publish_address = Some(parse_ip(v)?);
+            Ok(())
+        },
+    )
     .under(Category::Network),
-    F::value("expose", "PORT[/udp]", "A port that -P publishes", |a, v| {
+    F::value("expose", "PORT[/udp]", "Expose a port, for -P to publish", |a, v| {
         let port = Publish::exposed(v)?;
         a.options.expose.push(port.to_string());
         Ok(())
     })
     .under(Category::Network),
-    F::setting("hostname", "NAME", "Its host name (default its id)", |a, v| {
+    F::setting("hostname", "NAME", "Set the host name (default: the short id)", |a, v| {
         check_hostname(v)?;
         a.options.hostname = Some(v.to_owned());
         Ok(())
@@ -388,12 +403,12 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
-    F::value("dns", "IP", "Ask this name server", |a, v| {
+    F::value("dns", "IP", "Set a DNS server", |a, v| {
         a.options.dns.push(parse_address(v)?);
         Ok(())
     })
     .under(Category::Network),
-    F::value("dns-search", "DOMAIN", "Look names up in DOMAIN", |a, v| {
+    F::value("dns-search", "DOMAIN", "Add a DNS search domain", |a, v| {
         // A lone dot is resolv.conf(5)'s empty list.
         if v != "." {
             check_hostname(v)?;
@@ -402,7 +417,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
-    F::value("dns-option", "OPTION", "Set an option of resolv.conf (ndots:2)", |a, v| {
+    F::value("dns-option", "OPTION", "Add a resolv.conf option (ndots:2)", |a, v| {
         let plain = |byte: u8| byte.is_ascii_graphic();
         if v.is_empty() || !v.bytes().all(plain) {
             fail!("bad option '{v}': write it as resolv.conf has it, such as ndots:2");
@@ -413,14 +428,14 @@ pub static FLAGS: &[F] = &[
     .also(&["--dns-opt"])
     .under(Category::Network),
     // Limits.
-    F::value("memory", "SIZE", "Most memory (512m, 1.5g)", |a, v| {
+    F::value("memory", "SIZE", "Limit memory (512m, 1.5g)", |a, v| {
         a.options.resources.memory = unless_zero(ByteSize::parse(v)?.0);
         Ok(())
     })
     .short('m')
     .also(&["--m"])
     .under(Category::Limits),
-    F::value("memory-swap", "SIZE", "Most memory and swap together; -1 is no limit", |a, v| {
+    F::value("memory-swap", "SIZE", "Limit memory plus swap; -1 for no limit", |a, v| {
         a.options.resources.memory_swap = match v {
             "-1" => Some(-1),
             _ => unless_zero(ByteSize::parse(v)?.0 as i64),
@@ -428,10 +443,15 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value("memory-reservation", "SIZE", "Memory to shrink to when the host runs low", |a, v| {
-        a.options.resources.memory_reservation = unless_zero(ByteSize::parse(v)?.0);
-        Ok(())
-    })
+    F::value(
+        "memory-reservation",
+        "SIZE",
+        "Set a soft limit, for when the host runs low",
+        |a, v| {
+            a.options.resources.memory_reservation = unless_zero(ByteSize::parse(v)?.0);
+            Ok(())
+        },
+    )
     .under(Category::Limits),
     F::value("memory-swappiness", "NUMBER", "Tune swappiness, 0 to 100 (default -1)", |a, v| {
         a.options.resources.memory_swappiness = match v {
@@ -445,12 +465,12 @@ pub static FLAGS: &[F] = &[
         a.options.resources.oom_kill_disable = on.then_some(true);
     })
     .under(Category::Limits),
-    F::value("cpus", "NUMBER", "Most CPU time, in CPUs (1.5)", |a, v| {
+    F::value("cpus", "NUMBER", "Limit CPU time, in CPUs (1.5)", |a, v| {
         a.options.resources.nano_cpus = unless_zero(parse_nano_cpus(v)?);
         Ok(())
     })
     .under(Category::Limits),
-    F::value("cpu-shares", "WEIGHT", "Share of busy CPUs, 2 to 262144 (default 1024)", |a, v| {
+    F::value("cpu-shares", "WEIGHT", "Set the CPU weight, 2 to 262144 (default 1024)", |a, v| {
         a.options.resources.cpu_shares = match v {
             "0" => None,
             _ => Some(parse_number(v, 2, 262_144)?),
@@ -460,7 +480,7 @@ pub static FLAGS: &[F] = &[
     .short('c')
     .also(&["-cpushare", "--cpushare"])
     .under(Category::Limits),
-    F::value("cpu-quota", "MICROSECONDS", "CPU time in each period", |a, v| {
+    F::value("cpu-quota", "MICROSECONDS", "Limit CPU time per period", |a, v| {
         a.options.resources.cpu_quota = match v {
             "0" => None,
             "-1" => Some(-1),
@@ -469,13 +489,18 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value("cpu-period", "MICROSECONDS", "Length of the period (default 100000)", |a, v| {
-        a.options.resources.cpu_period = match v {
-            "0" => None,
-            _ => Some(parse_number(v, 1_000, 1_000_000)?),
-        };
-        Ok(())
-    })
+    F::value(
+        "cpu-period",
+        "MICROSECONDS",
+        "Set the length of the period (default 100000)",
+        |a, v| {
+            a.options.resources.cpu_period = match v {
+                "0" => None,
+                _ => Some(parse_number(v, 1_000, 1_000_000)?),
+            };
+            Ok(())
+        },
+    )
     .under(Category::Limits),
     F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
         check_cpu_list(v)?;
@@ -490,22 +515,17 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Limits),
-    F::value(
-        "pids-limit",
-        "NUMBER",
-        "Most processes and threads (default 2048); -1: none",
-        |a, v| {
-            a.options.resources.pids = match v {
-                "0" | "-1" => Some(-1),
-                // The kernel's PID_MAX_LIMIT.
-                _ => Some(parse_number(v, 1, 4_194_304)?),
-            };
-            Ok(())
-        },
-    )
+    F::value("pids-limit", "NUMBER", "Limit PIDs (default 2048; -1: no limit)", |a, v| {
+        a.options.resources.pids = match v {
+            "0" | "-1" => Some(-1),
+            // The kernel's PID_MAX_LIMIT.
+            _ => Some(parse_number(v, 1, 4_194_304)?),
+        };
+        Ok(())
+    })
     .also(&["--pids", "-pids"])
     .under(Category::Limits),
-    F::value("blkio-weight", "WEIGHT", "Share of busy disks, 10 to 1000", |a, v| {
+    F::value("blkio-weight", "WEIGHT", "Set the disk weight, 10 to 1000", |a, v| {
         a.options.resources.blkio_weight = match v {
             "0" => None,
             _ => Some(parse_number(v, 10, 1000)?),
@@ -516,102 +536,112 @@ pub static FLAGS: &[F] = &[
     F::value(
         "device-read-bps",
         "DEV:RATE",
-        "Limit reads from a device, in bytes a second",
+        "Limit reads from a device, in bytes per second",
         |a, v| add_rate(a, v, RateKind::ReadBytes),
     )
     .under(Category::Limits),
     F::value(
         "device-write-bps",
         "DEV:RATE",
-        "Limit writes to a device, in bytes a second",
+        "Limit writes to a device, in bytes per second",
         |a, v| add_rate(a, v, RateKind::WriteBytes),
     )
     .under(Category::Limits),
     F::value(
         "device-read-iops",
         "DEV:RATE",
-        "Limit reads from a device, in operations a second",
+        "Limit reads from a device, in operations per second",
         |a, v| add_rate(a, v, RateKind::ReadOperations),
     )
     .under(Category::Limits),
     F::value(
         "device-write-iops",
         "DEV:RATE",
-        "Limit writes to a device, in operations a second",
+        "Limit writes to a device, in operations per second",
         |a, v| add_rate(a, v, RateKind::WriteOperations),
     )
     .under(Category::Limits),
-    F::value("oom-score-adj", "NUMBER", "Who is killed first, -1000 to 1000", |a, v| {
-        a.options.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
-        Ok(())
-    })
+    F::value(
+        "oom-score-adj",
+        "NUMBER",
+        "Set the OOM killer's preference, -1000 to 1000",
+        |a, v| {
+            a.options.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
+            Ok(())
+        },
+    )
     .under(Category::Limits),
-    F::value("ulimit", "NAME=SOFT[:HARD]", "A limit of setrlimit(2) (nofile=1024)", |a, v| {
+    F::value("ulimit", "NAME=SOFT[:HARD]", "Set a limit of setrlimit(2) (nofile=1024)", |a, v| {
         let limit = parse_ulimit(v)?;
         a.options.rlimits.retain(|other| other.name != limit.name);
         a.options.rlimits.push(limit);
         Ok(())
     })
     .under(Category::Limits),
-    F::setting("cgroup-parent", "PATH", "Make its cgroup below PATH", |a, v| {
+    F::setting("cgroup-parent", "PATH", "Create the cgroup below PATH", |a, v| {
         a.options.cgroup_parent = Some(parse_cgroup_parent(v)?);
         Ok(())
     })
     .under(Category::Limits),
     // Isolation.
-    F::setting("pid", "NAMESPACE", "host or container:NAME", |a, v| {
+    F::setting("pid", "NAMESPACE", "Use the PID namespace of host or container:NAME", |a, v| {
         a.options.pid = parse_namespace(v)?;
         Ok(())
     })
     .under(Category::Isolation),
-    F::setting("ipc", "NAMESPACE", "none, shareable, private, host or container:NAME", |a, v| {
-        a.options.ipc = parse_ipc(v)?;
-        Ok(())
-    })
-    .under(Category::Isolation),
-    F::setting("cgroupns", "NAMESPACE", "private (default) or host", |a, v| {
-        a.options.host_cgroups = match v {
-            "private" => false,
-            "host" => true,
-            _ => fail!("bad cgroup namespace '{v}': write private or host"),
-        };
-        Ok(())
-    })
-    .under(Category::Isolation),
-    F::setting("uts", "NAMESPACE", "host or container:NAME", |a, v| {
-        a.options.uts = parse_namespace(v)?;
-        Ok(())
-    })
-    .under(Category::Isolation),
     F::setting(
-        "userns",
-        "MODE",
-        "auto, host or UID:GID:SIZE: its root is nobody outside",
+        "ipc",
+        "NAMESPACE",
+        "Use an IPC namespace: none, shareable, private, host, container:NAME",
         |a, v| {
-            a.options.userns = parse_userns(v)?;
+            a.options.ipc = parse_ipc(v)?;
             Ok(())
         },
     )
     .under(Category::Isolation),
-    F::switch("privileged", "All capabilities and devices: no safer than the host", |a, on| {
+    F::setting(
+        "cgroupns",
+        "NAMESPACE",
+        "Use a cgroup namespace: private (default) or host",
+        |a, v| {
+            a.options.host_cgroups = match v {
+                "private" => false,
+                "host" => true,
+                _ => fail!("bad cgroup namespace '{v}': write private or host"),
+            };
+            Ok(())
+        },
+    )
+    .under(Category::Isolation),
+    F::setting("uts", "NAMESPACE", "Use the UTS namespace of host or container:NAME", |a, v| {
+        a.options.uts = parse_namespace(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::setting("userns", "MODE", "Map users to host ids: auto, host or UID:GID:SIZE", |a, v| {
+        a.options.userns = parse_userns(v)?;
+        Ok(())
+    })
+    .under(Category::Isolation),
+    F::switch("privileged", "Give all capabilities and devices (not isolated)", |a, on| {
         a.options.privileged = on;
     })
     .under(Category::Isolation),
-    F::value("cap-add", "CAPABILITY", "Give it a capability more, or ALL", |a, v| {
+    F::value("cap-add", "CAPABILITY", "Add a capability, or ALL", |a, v| {
         a.options.confinement.cap_add.push(parse_capability(v)?);
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("cap-drop", "CAPABILITY", "Take a capability away, or ALL", |a, v| {
+    F::value("cap-drop", "CAPABILITY", "Drop a capability, or ALL", |a, v| {
         a.options.confinement.cap_drop.push(parse_capability(v)?);
         Ok(())
     })
     .under(Category::Isolation),
-    F::value("security-opt", "OPTION", "no-new-privileges, seccomp=FILE and more", |a, v| {
+    F::value("security-opt", "OPTION", "Set no-new-privileges, seccomp=FILE and more", |a, v| {
         set_security_option(&mut a.options.confinement, v)
     })
     .under(Category::Isolation),
-    F::value("sysctl", "KEY=VALUE", "Set a kernel setting of its namespaces", |a, v| {
+    F::value("sysctl", "KEY=VALUE", "Set a namespaced kernel parameter", |a, v| {
         let (key, value) = parse_sysctl(v)?;
         a.options.sysctls.retain(|(other, _)| *other != key);
         a.options.sysctls.push((key, value));
@@ -619,37 +649,42 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Isolation),
     // Logs.
-    F::setting("log-driver", "DRIVER", "json-file, local (both are ours) or none", |a, v| {
-        a.options.log.disabled = match v {
-            "json-file" | "local" => false,
-            "none" => true,
-            _ => fail!("unknown log driver '{v}'; known: json-file local none"),
-        };
-        Ok(())
-    })
+    F::setting(
+        "log-driver",
+        "DRIVER",
+        "Set the driver: json-file, local (the same) or none",
+        |a, v| {
+            a.options.log.disabled = match v {
+                "json-file" | "local" => false,
+                "none" => true,
+                _ => fail!("unknown log driver '{v}'; known: json-file local none"),
+            };
+            Ok(())
+        },
+    )
     .under(Category::Logging),
-    F::value("log-opt", "KEY=VALUE", "max-size=10m, max-file=3 and more", |a, v| {
+    F::value("log-opt", "KEY=VALUE", "Set a log option (max-size=10m, max-file=3)", |a, v| {
         set_log_option(&mut a.options.log, v)
     })
     .under(Category::Logging),
     // Docker's flags that have one meaning here, or none.
     F::content_trust(),
-    F::setting("runtime", "NAME", "mydocker or runc: both are ours", |_, v| match v {
+    F::setting("runtime", "NAME", "Accept mydocker or runc (the same runtime)", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),
         _ => fail!("mydocker is its own runtime and starts no other such as '{v}'"),
     })
     .under(Category::Docker),
-    F::setting("isolation", "NAME", "default is all that Linux has", |_, v| match v {
+    F::setting("isolation", "NAME", "Accept default, the only one on Linux", |_, v| match v {
         "default" => Ok(()),
         _ => fail!("isolation '{v}' is of Windows; write default"),
     })
     .under(Category::Docker),
-    F::setting("volume-driver", "NAME", "local is all that there is", |_, v| match v {
+    F::setting("volume-driver", "NAME", "Accept local, the only driver", |_, v| match v {
         "local" => Ok(()),
         _ => fail!("there is no volume driver '{v}': mydocker has no plugins; write local"),
     })
     .under(Category::Docker),
-    F::setting("gpus", "GPUS", "Refused: give devices by --device", |_, _| {
+    F::setting("gpus", "GPUS", "Refused: use --device", |_, _| {
         fail!(
             "GPUs need a vendor's hook in the runtime, which mydocker does not run; give their \
              nodes by --device and their libraries by -v"
@@ -660,31 +695,31 @@ pub static FLAGS: &[F] = &[
         fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
     })
     .under(Category::Docker),
-    F::switch("use-api-socket", "Refused: there is no daemon's socket", |a, on| {
+    F::switch("use-api-socket", "Refused: there is no daemon socket", |a, on| {
         a.wants_api_socket = on;
     })
     .under(Category::Docker),
     // Spellings of the tutorial engines with a meaning of their own.
-    F::value("mem", "MEGABYTES", "As --memory, a bare number in megabytes", |a, v| {
+    F::value("mem", "MEGABYTES", "Same as --memory, in megabytes", |a, v| {
         a.options.resources.memory = unless_zero(ByteSize::parse_megabytes(v)?.0);
         Ok(())
     })
     .also(&["-mem"])
     .under(Category::Tutorial),
-    F::value("swap", "MEGABYTES", "Swap on top of the memory", |a, v| {
+    F::value("swap", "MEGABYTES", "Limit swap, in addition to memory", |a, v| {
         a.swap = Some(ByteSize::parse_megabytes(v)?.0);
         Ok(())
     })
     .also(&["-swap"])
     .under(Category::Tutorial),
-    F::value("cpu", "PERCENT", "Most CPU time, in hundredths of a CPU", |a, v| {
+    F::value("cpu", "PERCENT", "Limit CPU time, in percent of one CPU", |a, v| {
         let percent: u64 = parse_number(v.strip_suffix('%').unwrap_or(v), 0, 819_200)?;
         a.options.resources.nano_cpus = unless_zero(percent * 10_000_000);
         Ok(())
     })
     .also(&["-cpu"])
     .under(Category::Tutorial),
-    F::switch("it", "As -i -t", |a, on| {
+    F::switch("it", "Same as -i -t", |a, on| {
         a.options.interactive = on;
         a.options.tty = on;
     })

@@ -59,7 +59,7 @@ pub static RUN: Command = Command {
     name: "run",
     group: Group::Run,
     usage: "[FLAGS] IMAGE [COMMAND [ARG…]]",
-    summary: "Make a container from an image and run a command in it",
+    summary: "Create a container from an image and run a command in it",
     examples: &[
         "mydocker run hello",
         "mydocker run --rm -it busybox sh",
@@ -77,7 +77,7 @@ pub static CREATE: Command = Command {
     name: "create",
     group: Group::Run,
     usage: "[FLAGS] IMAGE [COMMAND [ARG…]]",
-    summary: "Make a container without starting it",
+    summary: "Create a container without starting it",
     examples: &["mydocker start -a $(mydocker create busybox date)"],
     operand: Operand::Image,
     operands: (0, MANY),
