@@ -514,8 +514,8 @@ fn volumes_of_another_container_outlive_it() {
     assert_eq!(host.mydocker(["volume", "ls", "-q"]).lines().len(), 2);
     host.mydocker(["rm", "-v", "b"]);
     host.mydocker(["volume", "ls", "-q"]).stdout("named\n");
-    host.mydocker(["run", "--rm", "--volumes-from", "a", "bb", "true"])
-        .refused("--volumes-from a: no such container");
+    host.mydocker(["run", "--rm", "--volumes-from", "nobody", "bb", "true"])
+        .refused("--volumes-from nobody: no such container");
     assert!(!host.succeeds(["create", "--volumes-from", "a:maybe", "bb", "true"]));
 }
 

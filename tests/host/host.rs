@@ -186,7 +186,7 @@ impl Host {
             // The output of `boot` would come between the agent's marks.
             let recipe = include_str!("../../contrib/inittab")
                 .replace("/usr/bin/mydocker", "/bin/mydocker")
-                .replace("mydocker boot\n", "mydocker boot >/dev/null\n");
+                .replace("mydocker boot\n", "mydocker boot >/dev/null 2>&1\n");
             inittab.push_str(&recipe);
         }
         inittab.push_str(&format!("{console}::respawn:/bin/agent\n"));
