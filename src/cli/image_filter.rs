@@ -3,9 +3,8 @@
 //! A `reference` is a pattern as Go's path.Match reads it, against the name with and without the
 //! tag; several are alternatives. All other filters must hold.
 
-use super::prune_filter::has_label;
 use crate::engine::Engine;
-use crate::engine::view::ImageView;
+use crate::engine::view::{ImageView, has_label};
 use crate::error::{Result, fail};
 use crate::time::Instant;
 use crate::units::parse_moment;

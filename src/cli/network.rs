@@ -11,7 +11,7 @@ use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
 use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
-use crate::engine::view::NetworkView;
+use crate::engine::view::{NetworkView, has_label};
 use crate::error::{Error, Result, fail};
 use crate::template::Template;
 use crate::time::Instant;
@@ -197,10 +197,7 @@ fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
             NetworkFilter::Name(part) => names = (true, names.1 || network.name.contains(part)),
             NetworkFilter::Driver(name) => drivers = (true, drivers.1 || network.driver == name),
             NetworkFilter::Label(wanted) => {
-                labels &= network.labels.iter().any(|(key, value)| match wanted.split_once('=') {
-                    Some((wanted, content)) => key == wanted && value == content,
-                    None => key == wanted,
-                });
+                labels &= has_label(&network.labels, wanted);
             }
         }
     }

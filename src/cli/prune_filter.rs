@@ -4,7 +4,7 @@
 //! would remove more than the user asked for. Docker refuses `until` for volumes, whose age it
 //! doesn't know; here it works, since a volume's record has the time.
 
-use crate::engine::view::PruneCandidate;
+use crate::engine::view::{PruneCandidate, has_label};
 use crate::error::{Result, fail};
 use crate::time::Instant;
 use crate::units::parse_moment;
@@ -51,14 +51,6 @@ impl PruneFilter {
             && self.labels.iter().all(has)
             && !self.excluded_labels.iter().any(has)
     }
-}
-
-/// Whether there is a label `wanted`, which is `key` or `key=value`.
-pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
-    labels.iter().any(|(key, value)| match wanted.split_once('=') {
-        Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
-        None => key == wanted,
-    })
 }
 
 #[cfg(test)]

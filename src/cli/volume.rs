@@ -8,7 +8,7 @@ use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
-use crate::engine::view::VolumeView;
+use crate::engine::view::{VolumeView, has_label};
 use crate::error::fail;
 use crate::template::Template;
 use crate::time::Instant;
@@ -120,17 +120,13 @@ pub static LS: Command = Command {
 
 /// Filters of one key are alternatives, those of different keys add up.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
-    let has_label = |wanted: &str| {
-        volume.labels.iter().any(|(key, value)| match wanted.split_once('=') {
-            Some((wanted, content)) => key == wanted && value == content,
-            None => key == wanted,
-        })
-    };
     let (mut names, mut labels) = ((false, false), (false, false));
     for filter in filters {
         match filter {
             VolumeFilter::Name(part) => names = (true, names.1 || volume.name.contains(part)),
-            VolumeFilter::Label(label) => labels = (true, labels.1 || has_label(label)),
+            VolumeFilter::Label(label) => {
+                labels = (true, labels.1 || has_label(&volume.labels, label))
+            }
         }
     }
     (!names.0 || names.1) && (!labels.0 || labels.1)

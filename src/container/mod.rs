@@ -1,6 +1,7 @@
 //! One container's life outside its namespaces: what it is (`record`), how it goes (`state`), who
-//! watches over it (`monitor`), whether its program works (`health`, `probes`), who talks to it (`protocol`, `client`, `relay`) and what it said
-//! (`logs`). Knows nothing of images, networks or volumes.
+//! watches over it (`monitor`), whether its program works (`health`, `probes`), who talks to it
+//! (`protocol`, `client`, `relay`) and what it said (`logs`). Knows nothing of images or networks, and
+//! of volumes only which ones go with a container (`volumes`).
 
 mod audience;
 pub mod client;

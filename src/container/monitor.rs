@@ -537,10 +537,8 @@ impl Monitor {
         let probes = program.and_then(|program| program.probes.as_ref());
         let prober = probes.and_then(Probes::pidfd);
         fds.extend(prober.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as _,
-            tv_nsec: timeout.subsec_nanos() as _,
-        });
+        // More seconds than the kernel can count are as good as no end.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
             Ok(_) => {}

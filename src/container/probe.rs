@@ -31,7 +31,7 @@ const MAX_OUTPUT: usize = 4096;
 /// Follows output that was cut.
 const CUT: &str = "...";
 /// How long a process that was killed may take to end.
-pub const MAX_END: Duration = Duration::from_secs(2);
+const MAX_END: Duration = Duration::from_secs(2);
 
 /// What a probe needs of the container.
 pub struct Probed<'a> {
@@ -111,7 +111,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
             fds.push(PollFd::new(&output, PollFlags::IN));
         }
         // Interrupted or not: looked at again in the next turn.
-        let _ = poll(&mut fds, Some(&timespec(left)));
+        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         let ended = !fds[0].revents().is_empty();
         open = gather(&output, &mut gathered);
         if ended {
@@ -120,7 +120,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     };
     if !ended {
         kill_tree(child.pid, &state.cgroups);
-        ends_within(&child.pidfd, MAX_END);
+        ends_soon(&child.pidfd);
         let span = check.timeout();
         return Ok((-1, format!("Health check exceeded timeout ({span:?})")));
     }
@@ -214,19 +214,10 @@ fn processes(cgroups: &[String]) -> Vec<i32> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-pub fn ends_within(pidfd: &OwnedFd, limit: Duration) -> bool {
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timespec(left))) {
-            Err(Errno::INTR) => {}
-            result => return result.is_ok_and(|ready| ready > 0),
-        }
-    }
-}
-
-fn timespec(span: Duration) -> Timespec {
-    Timespec { tv_sec: span.as_secs() as _, tv_nsec: span.subsec_nanos() as _ }
+/// Waits for the end of a process that was killed, which may take `MAX_END`.
+pub fn ends_soon(pidfd: &OwnedFd) -> bool {
+    let deadline = Instant::now() + MAX_END;
+    sys::process::ends_by(pidfd.as_fd(), Some(deadline)) == Ok(true)
 }
 
 #[cfg(test)]

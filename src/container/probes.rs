@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::health::{Health, HealthStatus, OnFailure};
-use super::probe::{MAX_END, Probed, ends_within, prober};
+use super::probe::{Probed, ends_soon, prober};
 use super::record::{Files, Record};
 use super::state::{STOP_TIMEOUT, State, StopMark, is_paused, set_stop_mark};
 use crate::error::Result;
@@ -168,7 +168,7 @@ impl Probes {
     pub fn end(&mut self) {
         let Some(prober) = self.prober.take() else { return };
         // It ends by itself once its process has.
-        if !ends_within(&prober.pidfd, MAX_END) {
+        if !ends_soon(&prober.pidfd) {
             send(prober.pidfd.as_fd(), Signal::KILL);
         }
         let _ = waitid(WaitId::PidFd(prober.pidfd.as_fd()), WaitIdOptions::EXITED);

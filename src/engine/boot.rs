@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Engine;
@@ -105,17 +104,8 @@ impl Engine {
 
 fn await_ends<'a>(processes: impl Iterator<Item = &'a OwnedFd>, deadline: Instant) -> Result<()> {
     for process in processes {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ };
-            match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
-                Err(Errno::INTR) => {}
-                result => {
-                    result.context(|| "wait for the containers' end")?;
-                    break;
-                }
-            }
-        }
+        let ended = sys::process::ends_by(process.as_fd(), Some(deadline));
+        ended.context(|| "wait for the containers' end")?;
     }
     Ok(())
 }

@@ -188,7 +188,7 @@ impl Engine {
             remove: options.remove,
             restart: options.restart,
             health: health(&options.health, config)?,
-            depends_on: Some(options.depends_on.clone()).filter(|names| !names.is_empty()),
+            depends_on: unless_empty(&options.depends_on),
             image: options.image.clone(),
             image_id: source.image_id(),
             layers: source.layers(),
@@ -197,7 +197,7 @@ impl Engine {
             command,
             cwd: working_directory(options, config)?,
             user: options.user.clone().unwrap_or_else(|| config.user.clone()),
-            groups: Some(options.groups.clone()).filter(|groups| !groups.is_empty()),
+            groups: unless_empty(&options.groups),
             hostname,
             domainname: options.domainname.clone(),
             tty: options.tty,
@@ -214,14 +214,14 @@ impl Engine {
                 .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
             stop_timeout: options.stop_timeout,
             labels,
-            annotations: Some(options.annotations.clone()).filter(|found| !found.is_empty()),
+            annotations: unless_empty(&options.annotations),
             rlimits: options.rlimits.clone(),
             sysctls: options.sysctls.clone(),
             shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             add_hosts: options.add_hosts.clone(),
             dns: options.dns.clone(),
             dns_search: options.dns_search.clone(),
-            dns_options: Some(options.dns_options.clone()).filter(|found| !found.is_empty()),
+            dns_options: unless_empty(&options.dns_options),
             links: self.linked(&options.links)?,
             network,
             networks,
@@ -241,7 +241,7 @@ impl Engine {
             log_disabled: options.log.disabled,
             log_max_size: options.log.max_size,
             log_max_file: options.log.max_file,
-            log_options: Some(options.log.others.clone()).filter(|found| !found.is_empty()),
+            log_options: unless_empty(&options.log.others),
         })
     }
 
@@ -542,6 +542,11 @@ fn check(options: &CreateOptions) -> Result<()> {
             .context(|| format!("--device {}", device.source))?;
     }
     Ok(())
+}
+
+/// A list as a record keeps those that older versions don't have.
+fn unless_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
+    (!items.is_empty()).then(|| items.to_vec())
 }
 
 /// The image's health check with the changes of `options`.

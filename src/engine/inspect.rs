@@ -13,7 +13,7 @@ use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamesp
 use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
 use crate::image::config::healthcheck_value;
-use crate::image::{ContainerConfig, Image, ImageStore};
+use crate::image::{Image, ImageStore};
 use crate::time::Instant;
 use crate::volume;
 
@@ -127,9 +127,8 @@ impl Engine {
             ("Size", number(size)),
             (
                 "Config",
-                with_healthcheck(
-                    defaults,
-                    [
+                with(
+                    object([
                         ("User", text(&defaults.user)),
                         ("ExposedPorts", set(&defaults.exposed_ports)),
                         ("Env", strings(&defaults.env)),
@@ -139,7 +138,9 @@ impl Engine {
                         ("Entrypoint", defaults.entrypoint.as_ref().map_or(Value::Null, strings)),
                         ("Labels", map(&defaults.labels)),
                         ("StopSignal", text(defaults.stop_signal.as_deref().unwrap_or_default())),
-                    ],
+                    ]),
+                    "Healthcheck",
+                    defaults.healthcheck.as_ref().map(healthcheck_value),
                 ),
             ),
             (
@@ -165,13 +166,12 @@ impl Engine {
     }
 }
 
-/// The fields of an image's config, with the health check if it has one, as Docker prints them.
-fn with_healthcheck<const N: usize>(config: &ContainerConfig, fields: [(&str, Value); N]) -> Value {
-    let mut value = object(fields);
-    if let (Some(check), Value::Object(config)) = (&config.healthcheck, &mut value) {
-        config.insert("Healthcheck".to_owned(), healthcheck_value(check));
+/// `object` with one more field, which Docker leaves out where there is none.
+fn with(mut object: Value, name: &str, field: Option<Value>) -> Value {
+    if let (Value::Object(object), Some(field)) = (&mut object, field) {
+        object.insert(name.to_owned(), field);
     }
-    value
+    object
 }
 
 fn restarts(condition: &Condition) -> u32 {
@@ -192,7 +192,7 @@ fn state(condition: &Condition, paused: bool, health: Option<&Health>) -> Value 
         Condition::Restarting(last) => ("restarting", 0, last.started, Some(last)),
         Condition::Leftover => ("dead", 0, 0, None),
     };
-    let mut state = object([
+    let state = object([
         ("Status", text(status)),
         ("Running", Value::Bool(matches!(condition, Condition::Running(_)))),
         ("Paused", Value::Bool(status == "paused")),
@@ -205,10 +205,7 @@ fn state(condition: &Condition, paused: bool, health: Option<&Health>) -> Value 
         ("StartedAt", instant(started)),
         ("FinishedAt", instant(outcome.map_or(0, |outcome| outcome.finished))),
     ]);
-    if let (Some(health), Value::Object(state)) = (health, &mut state) {
-        state.insert("Health".to_owned(), health_state(health));
-    }
-    state
+    with(state, "Health", health.map(health_state))
 }
 
 fn health_state(health: &Health) -> Value {
@@ -376,7 +373,7 @@ fn mount(mount: &MountRecord) -> Value {
 fn config(record: &Record) -> Value {
     let or_null = |words: &[String]| if words.is_empty() { Value::Null } else { strings(words) };
     let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-    let mut config = object([
+    let config = object([
         ("Hostname", text(&record.hostname)),
         ("Domainname", text(record.domainname.as_deref().unwrap_or_default())),
         ("User", text(&record.user)),
@@ -393,13 +390,12 @@ fn config(record: &Record) -> Value {
         ("StopSignal", text(&record.stop_signal)),
         ("StopTimeout", record.stop_timeout.map_or(Value::Null, signed)),
     ]);
-    // As Docker does, left out where there is none; the action is Podman's field.
-    if let (Some(health), Value::Object(config)) = (&record.health, &mut config) {
-        config.insert("Healthcheck".to_owned(), healthcheck_value(&health.check));
-        let action = health.on_failure.name();
-        config.insert("HealthcheckOnFailureAction".to_owned(), text(action));
-    }
-    config
+    let health = record.health.as_ref();
+    let check = health.map(|health| healthcheck_value(&health.check));
+    let config = with(config, "Healthcheck", check);
+    // Podman's field.
+    let action = health.map(|health| text(health.on_failure.name()));
+    with(config, "HealthcheckOnFailureAction", action)
 }
 
 pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {

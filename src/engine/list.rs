@@ -1,12 +1,13 @@
 //! `ps`: every container as it truly is now.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Engine;
 use super::condition::Patience;
 use super::network_view::network_names;
 use super::options::Filter;
-use super::view::{ContainerView, HealthStatus, Status};
+use super::view::{ContainerView, HealthStatus, Status, has_label};
 use crate::container::health::Health;
 use crate::container::record::{Files, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
@@ -38,11 +39,13 @@ impl Engine {
 
     /// Measures what each container takes on disk.
     pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
-        let images = ImageStore::open(&self.roots).list()?;
+        let images = ImageStore::open(&self.roots).list()?.into_iter();
+        let sizes: HashMap<String, u64> =
+            images.map(|image| (image.id.to_string(), image.size)).collect();
         for view in views {
             let own = tree_size(&Files::new(&self.roots, &view.id).upper());
-            let image = images.iter().find(|image| image.id.to_string() == view.image_id);
-            view.size = Some((own, own + image.map_or(0, |image| image.size)));
+            let image = sizes.get(&view.image_id).copied().unwrap_or_default();
+            view.size = Some((own, own + image));
         }
         Ok(())
     }
@@ -166,12 +169,7 @@ fn holds(view: &ContainerView, filter: &Filter) -> bool {
         Filter::Name(part) => view.name.contains(part.as_str()),
         Filter::Status(name) => view.status.name() == name,
         Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
-        Filter::Label(wanted) => {
-            view.labels.iter().any(|(key, value)| match wanted.split_once('=') {
-                Some((wanted_key, wanted_value)) => key == wanted_key && value == wanted_value,
-                None => key == wanted,
-            })
-        }
+        Filter::Label(wanted) => has_label(&view.labels, wanted),
         Filter::Ancestor(image) => {
             let untagged = view.image.strip_suffix(":latest").unwrap_or(&view.image);
             let digits = image.strip_prefix("sha256:").unwrap_or(image);

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Engine;
@@ -63,7 +62,8 @@ impl Engine {
             stopping.asked = self.ask(&stopping)?;
         }
         if let Some(process) = &stopping.asked
-            && !ends_by(process, stopping.deadline)?
+            && !sys::process::ends_by(process.as_fd(), stopping.deadline)
+                .context(|| "wait for the container's end")?
         {
             send(process, Signal::KILL)?;
         }
@@ -191,19 +191,5 @@ pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
         // It ended just now.
         Err(Errno::SRCH) => Ok(()),
         result => result.context(|| format!("send {signal}")),
-    }
-}
-
-/// Waits for the end of a process; false if it has not come at the deadline.
-fn ends_by(process: &OwnedFd, deadline: Option<Instant>) -> Result<bool> {
-    loop {
-        let left = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ }
-        });
-        match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {
-            Err(Errno::INTR) => {}
-            result => return Ok(result.context(|| "wait for the container's end")? > 0),
-        }
     }
 }

@@ -225,3 +225,11 @@ pub struct NetworkView {
     pub ipv6: bool,
     pub labels: Vec<(String, String)>,
 }
+
+/// Whether there is a label `wanted`, which is `key` or `key=value`, as filters take it.
+pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
+    labels.iter().any(|(key, value)| match wanted.split_once('=') {
+        Some((wanted_key, wanted)) => key == wanted_key && value == wanted,
+        None => key == wanted,
+    })
+}

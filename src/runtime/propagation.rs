@@ -22,7 +22,7 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
             continue;
         };
         let handle = open_source(source, mount.subpath.as_deref())?;
-        if !is_in_group(&handle, &["shared:"])? {
+        if !has_group(&handle, "shared:")? {
             fail!(
                 "{} is not on a shared mount of the host; make it one by `mount --make-shared`, or \
                  leave rshared out",
@@ -37,7 +37,7 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
 
 /// Refuses a slave of a mount that nothing can reach, once all mounts here are the host's slaves.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
-    if is_in_group(handle, &["master:"])? {
+    if has_group(handle, "master:")? {
         return Ok(());
     }
     fail!(
@@ -47,15 +47,15 @@ pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     )
 }
 
-/// Whether the mount that `handle` lies on has one of the optional fields of mountinfo
-/// (proc_pid_mountinfo(5)).
-fn is_in_group(handle: &OwnedFd, fields: &[&str]) -> Result<bool> {
+/// Whether the mount that `handle` lies on has the peer group that `field`, an optional field of
+/// mountinfo, names (proc_pid_mountinfo(5)).
+fn has_group(handle: &OwnedFd, field: &str) -> Result<bool> {
     let found = statx(handle, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
     let id = found.context(|| "look for the mount of a bind")?.stx_mnt_id.to_string();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo");
     let mounts = mounts.context(|| "read /proc/self/mountinfo")?;
     let line = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()));
     let optional = line.into_iter().flat_map(|line| line.split(' ').skip(6));
-    let mut optional = optional.take_while(|field| *field != "-");
-    Ok(optional.any(|field| fields.iter().any(|wanted| field.starts_with(wanted))))
+    let mut optional = optional.take_while(|optional| *optional != "-");
+    Ok(optional.any(|optional| optional.starts_with(field)))
 }

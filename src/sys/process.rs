@@ -9,6 +9,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -63,22 +64,22 @@ pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
 
 /// When a process started, in clock ticks since boot; `None` if /proc shows no such process.
 pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
-    stat_field(pid, 22)
+    Ok(stat_fields(pid, [22])?.map(|[start]| start))
 }
 
 /// A process's parent; `None` if there is none or /proc shows no such process.
 pub fn parent(pid: Pid) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(stat_field(pid, 4).ok()??).ok()?)
+    Pid::from_raw(parent_and_session(pid)?.0)
 }
 
 /// A process's parent and its session (setsid(2)); `None` if /proc shows no such process.
 pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
-    let number = |field| i32::try_from(stat_field(pid, field).ok()??).ok();
-    Some((number(4)?, number(6)?))
+    let [parent, session] = stat_fields(pid, [4, 6]).ok()??.map(i32::try_from);
+    Some((parent.ok()?, session.ok()?))
 }
 
-/// A number of /proc/PID/stat, by its field as proc_pid_stat(5) counts them, from the third on.
-fn stat_field(pid: Pid, field: usize) -> Result<Option<u64>, Errno> {
+/// Numbers of /proc/PID/stat, by their fields as proc_pid_stat(5) counts them, from the third on.
+fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u64; N]>, Errno> {
     let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
         Ok(stat) => stat,
         Err(error) => {
@@ -90,16 +91,28 @@ fn stat_field(pid: Pid, field: usize) -> Result<Option<u64>, Errno> {
     };
     // The command's name, field 2, may hold anything; it ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
-    let text = std::str::from_utf8(after_name).ok();
-    let number = text.and_then(|text| text.split(' ').nth(field - 2)?.trim_end().parse().ok());
-    number.map(Some).ok_or(Errno::IO)
+    let text = std::str::from_utf8(after_name).map_err(|_| Errno::IO)?;
+    let mut numbers = [0; N];
+    for (number, field) in numbers.iter_mut().zip(fields) {
+        let found = text.split(' ').nth(field - 2).and_then(|word| word.trim_end().parse().ok());
+        *number = found.ok_or(Errno::IO)?;
+    }
+    Ok(Some(numbers))
 }
 
 /// Whether all threads of the process have ended.
 pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    ends_by(pidfd, Some(Instant::now()))
+}
+
+/// Waits until all threads of the process have ended; false if they have not at `deadline`, `None`
+/// being no deadline.
+pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
     loop {
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // More seconds than the kernel can count are as good as no deadline.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
             Err(Errno::INTR) => {}
             result => return result.map(|ready| ready > 0),
         }
