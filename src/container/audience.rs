@@ -74,7 +74,7 @@ impl Client {
         self.behind.is_some() || !self.pending.is_empty()
     }
 
-    /// Gives a lagging client what its socket takes; false if it is gone.
+    /// Gives a lagging client what its socket takes; false if it is to be let go.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {
@@ -105,10 +105,21 @@ impl Client {
             match sent {
                 Ok(()) => self.took = Instant::now(),
                 Err(Errno::AGAIN) => return true,
-                Err(_) => return false,
+                Err(_) => {
+                    self.end_output();
+                    return true;
+                }
             }
         }
         true
+    }
+
+    /// After an output that could not be sent: the client has closed its end. What it sent before
+    /// that may still be unread, such as the end of its input; the monitor drops the client when it
+    /// has read that.
+    fn end_output(&mut self) {
+        (self.output, self.behind) = (false, None);
+        self.pending.clear();
     }
 
     /// False if this client is to be let go.
@@ -127,7 +138,10 @@ impl Client {
             match give(&self.socket, stream, data) {
                 Ok(()) => return true,
                 Err(Errno::AGAIN) => self.took = Instant::now(),
-                Err(_) => return false,
+                Err(_) => {
+                    self.end_output();
+                    return true;
+                }
             }
         }
         if let (Some(log), Some(mark), true) = (log, mark, self.pending.is_empty()) {
@@ -232,4 +246,29 @@ fn give(socket: &OwnedFd, stream: Stream, data: &[u8]) -> Result<(), Errno> {
         Stream::Stderr => Reply::Stderr(data),
     };
     reply.send(socket.as_fd(), SendFlags::DONTWAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::RecvFlags;
+
+    use super::*;
+    use crate::container::protocol::Request;
+    use crate::sys::packet;
+
+    #[test]
+    fn what_a_client_sent_before_it_left_is_still_read() {
+        let (ours, theirs) = packet::pair().unwrap();
+        Request::StdinEnd.send(theirs.as_fd(), SendFlags::empty()).unwrap();
+        drop(theirs);
+        let mut audience = Audience { clients: vec![Client::first(ours, true)] };
+        audience.offer(Stream::Stdout, b"out", None, None);
+        let [client] = &audience.clients[..] else { panic!("the client was dropped") };
+        assert!(!client.output && !client.lags());
+        let mut buffer = [0; 16];
+        let mut receive =
+            || packet::receive(client.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
+        assert_ne!(receive(), Ok(0));
+        assert_eq!(receive(), Ok(0));
+    }
 }
