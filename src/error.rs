@@ -1,14 +1,13 @@
-//! The one error type: what went wrong, told outward.
-//!
-//! An `Error` is a chain of sentences, innermost first, each added by `context` at a call site that
-//! knew more ("mount overlay on /x"), with the errno at its root where the kernel gave one, and the
-//! exit status that the command must end with. The user sees the chain on one line; `--debug` sees
-//! a line for each link.
+//! The one error type. An `Error` is a chain of sentences, innermost first: `context` adds one at
+//! each call site that knows more ("mount overlay on /x"). At its root is the errno, if the kernel
+//! returned one, and with it goes the exit status of the command. The user sees the chain on one
+//! line; `--debug` prints a line for each link.
 
 use std::fmt;
 
 use rustix::io::Errno;
 
+/// A result whose error is the project's `Error`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Exit status of the engine's own failures (Docker's convention).
@@ -18,10 +17,10 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// Exit status when the command was not found.
 pub const EXIT_NOT_FOUND: u8 = 127;
 
-/// One word, that a `?` hands on in a register: with its fields inline the binary was 130 kB larger.
-pub struct Error(Box<Story>);
+/// One word, which `?` passes in a register: with its fields inline the binary was 130 kB larger.
+pub struct Error(Box<Details>);
 
-struct Story {
+struct Details {
     /// Innermost first.
     chain: Vec<String>,
     errno: Option<Errno>,
@@ -29,21 +28,22 @@ struct Story {
 }
 
 impl Error {
+    /// An error with a message and the exit status 125.
     pub fn new(message: impl Into<String>) -> Self {
         Error::begin(message.into(), None)
     }
 
     fn begin(message: String, errno: Option<Errno>) -> Self {
-        Error(Box::new(Story { chain: vec![bounded(message)], errno, exit_code: EXIT_ENGINE }))
+        Error(Box::new(Details { chain: vec![bounded(message)], errno, exit_code: EXIT_ENGINE }))
     }
 
-    /// What `fail!` makes of its words: here, and not at each of its places.
-    pub fn told(message: fmt::Arguments<'_>) -> Self {
+    /// The error of `fail!`, formatted here and not at each call site, to keep the binary small.
+    pub fn from_arguments(message: fmt::Arguments<'_>) -> Self {
         Error::begin(message.to_string(), None)
     }
 
-    /// The same error, and what was being done: what `context` adds to it.
-    fn amid(mut self, doing: String) -> Self {
+    /// Adds what was being done. `context` calls this.
+    fn with_context(mut self, doing: String) -> Self {
         self.0.chain.push(bounded(doing));
         self
     }
@@ -54,6 +54,7 @@ impl Error {
         self
     }
 
+    /// The exit status of the command that fails with this error.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code
     }
@@ -115,13 +116,13 @@ pub trait Context<T> {
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T> {
-        self.map_err(|error| error.into().amid(doing().into()))
+        self.map_err(|error| error.into().with_context(doing().into()))
     }
 }
 
-/// `return Err(Error::told(format_args!(…)))`, shortened: it is the most frequent line of a parser.
+/// `return Err(Error::from_arguments(format_args!(…)))`, shortened: it is the most frequent line of a parser.
 macro_rules! fail {
-    ($($arg:tt)*) => { return Err($crate::error::Error::told(format_args!($($arg)*))) };
+    ($($arg:tt)*) => { return Err($crate::error::Error::from_arguments(format_args!($($arg)*))) };
 }
 pub(crate) use fail;
 
@@ -168,7 +169,7 @@ mod tests {
             shown.len() < 3 * MAX_PATH && shown.starts_with("/begin") && shown.ends_with("/end")
         );
         let long = "é".repeat(MAX_LINK);
-        let error = Error::new(format!("x{long}")).amid(format!("{long}x"));
+        let error = Error::new(format!("x{long}")).with_context(format!("{long}x"));
         assert!(error.to_string().len() < 2 * MAX_LINK + 20);
     }
 

@@ -17,6 +17,7 @@ const DEFAULT_RETRIES: u32 = 3;
 /// The shortest span but for zero (Docker's).
 const MIN_SPAN: i64 = 1_000_000;
 
+/// A health check, as an image's config has it. Times are nanoseconds; zero is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// `CMD` and arguments, `CMD-SHELL` and a line for a shell, or `NONE`; empty: the image's.
@@ -71,10 +72,12 @@ impl Healthcheck {
         self.args(&[]).is_some()
     }
 
+    /// The most time of one probe.
     pub fn timeout(&self) -> Duration {
         span(self.timeout, DEFAULT_TIMEOUT)
     }
 
+    /// The number of failures in a row that make a container unhealthy.
     pub fn retries(&self) -> u32 {
         if self.retries == 0 { DEFAULT_RETRIES } else { self.retries }
     }

@@ -1,5 +1,7 @@
-//! The only program of the built-in image `hello`: this binary itself, run as `/hello` inside a
-//! container. It greets and prints what it sees from there.
+//! The program of the built-in image `hello`: this same binary, run as `/hello` inside a container.
+//! It prints a greeting and what a process sees from inside: its PID, user, capabilities, limits,
+//! interfaces and mounts. It only reads /proc and /sys/fs/cgroup, so it needs no other file in the
+//! image and works offline.
 
 use std::fmt::Write;
 use std::fs;
@@ -45,7 +47,7 @@ fn compose(text: &mut String) -> std::fmt::Result {
         let access = words.next().unwrap_or("").split(',').next().unwrap_or("");
         writeln!(text, "  {target:<32} {kind:<8} {access}")?;
     }
-    writeln!(text, "\nTo go on: put a root file system into an image and run a program of it:")?;
+    writeln!(text, "\nNext: import a root file system as an image and run a program from it:")?;
     writeln!(text, "  mydocker import rootfs.tar mine")?;
     writeln!(text, "  mydocker run -it mine sh")
 }
@@ -63,7 +65,7 @@ fn interfaces() -> String {
     names.map(|(name, _)| name.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// The limits that its own cgroup shows, in v1's files or v2's.
+/// The limits of the container's cgroup, from the files of v1 or v2.
 fn limits() -> Vec<(&'static str, String)> {
     let read = |paths: [&str; 2]| {
         let found =

@@ -85,6 +85,7 @@ pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
 }
 
 impl<'a> Node<'a> {
+    /// The root of a document; `document` names it in errors.
     pub fn root(document: &'a str, value: &'a Value) -> Node<'a> {
         Node { value, step: Step::Document(document), above: None }
     }
@@ -104,10 +105,12 @@ impl<'a> Node<'a> {
         self.get(key)?.ok_or_else(missing)
     }
 
+    /// Whether the value is null or absent.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 
+    /// The value as a string. Fails with the path if it is not one.
     pub fn string(&self) -> Result<String> {
         match self.value {
             Value::String(text) => Ok(text.clone()),
@@ -115,6 +118,7 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The value as a boolean. Fails with the path if it is not one.
     pub fn boolean(&self) -> Result<bool> {
         match self.value {
             Value::Bool(truth) => Ok(*truth),

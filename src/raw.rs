@@ -5,7 +5,7 @@
 //! kept as the character U+10FF00 + B, of the last 128 characters of Unicode's last private plane. A
 //! character of those 128 that really stands in the input is kept as its own four bytes, each in that
 //! way. So `decode` gives back exactly what `encode` took. The kernel gets what `decode` returns;
-//! people get what `cli::tame` prints: `\udcff` for the byte ff, as Python's surrogateescape spells it
+//! people get what `cli::escape` prints: `\udcff` for the byte ff, as Python's surrogateescape spells it
 //! in JSON. What other programs read (labels, an image's config) can't hold such text: `utf8` refuses it.
 
 use std::borrow::Cow;
@@ -73,7 +73,7 @@ pub fn is_plain(text: &str) -> bool {
 pub fn utf8(what: &str, text: &str) -> Result<String> {
     match String::from_utf8(decode(text).into_owned()) {
         Ok(text) => Ok(text),
-        Err(_) => fail!("the {what} '{text}' is not UTF-8, so no other program could read it"),
+        Err(_) => fail!("the {what} '{text}' is not UTF-8"),
     }
 }
 

@@ -12,11 +12,13 @@ pub struct Instant(pub i64);
 const NS: i64 = 1_000_000_000;
 
 impl Instant {
+    /// The present time of the host's clock.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant(since.as_nanos() as i64)
     }
 
+    /// Whole seconds since 1970.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(NS)
     }

@@ -89,7 +89,7 @@ const MAX_CPUS: u32 = 8192;
 /// Checks a CPU or memory-node list such as `0-3,7`.
 pub fn check_cpu_list(text: &str) -> Result<()> {
     if text.len() > 4096 {
-        fail!("bad list: {} characters are too many", text.len());
+        fail!("bad list: {} characters are more than 4096", text.len());
     }
     let bad = || Error::new(format!("bad list '{text}': write numbers and ranges, as in 0-3,7"));
     for part in text.split(',') {
@@ -124,12 +124,12 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     }
     let whole: u64 = whole.parse().map_err(|_| bad())?;
     if whole > u64::from(MAX_CPUS) {
-        fail!("bad number of CPUs '{text}': the most is {MAX_CPUS}");
+        fail!("bad number of CPUs '{text}': the maximum is {MAX_CPUS}");
     }
     let part: u64 = fraction.parse().map_err(|_| bad())?;
     let nano = whole * 1_000_000_000 + part * 10u64.pow(9 - fraction.len() as u32);
     if nano != 0 && nano < 10_000_000 {
-        fail!("bad number of CPUs '{text}': the least is 0.01");
+        fail!("bad number of CPUs '{text}': the minimum is 0.01");
     }
     Ok(nano)
 }

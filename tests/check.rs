@@ -32,7 +32,7 @@ fn finds(host: &Host, expected: &[&str]) -> Vec<String> {
 #[track_caller]
 fn mends(host: &Host, expected: &[&str]) {
     let mended = finds(host, expected);
-    assert!(mended.iter().all(|line| line.ends_with(": mended")), "{mended:#?}");
+    assert!(mended.iter().all(|line| line.ends_with(": repaired")), "{mended:#?}");
     host.mydocker(["system", "check"]).stdout("");
 }
 
@@ -74,7 +74,7 @@ fn names_without_an_image() {
     let refs = host.state_root().join("images/refs");
     write(&refs.join("docker.io+library+lost/1"), &format!("sha256:{}", "0".repeat(64)));
     write(&refs.join("docker.io+library+torn/2"), "");
-    mends(&host, &["image name lost:1 stands for no image", "torn/2 holds no image id"]);
+    mends(&host, &["image name lost:1 refers to no image", "torn/2 holds no image id"]);
     host.mydocker(["run", "--rm", "bb", "true"]);
 }
 
@@ -90,7 +90,7 @@ fn damaged_images_are_told_and_can_be_removed() {
     let aside = layers.join("aside");
     fs::rename(&layer, &aside).unwrap();
     let told = finds(&host, &[&format!("image {short} lacks its layer sha256:")]);
-    assert!(told[0].ends_with("load or pull the image anew, or remove it"), "{told:?}");
+    assert!(told[0].ends_with("load or pull the image again, or remove it"), "{told:?}");
     fs::remove_dir_all(&aside).unwrap();
     host.mydocker(["load", "-i", archive.to_str().unwrap()]);
     host.mydocker(["system", "check"]).stdout("");
@@ -100,7 +100,10 @@ fn damaged_images_are_told_and_can_be_removed() {
     for content in ["{\"rootfs\":{}}", ""] {
         fs::write(&config, content).unwrap();
         let told = finds(&host, &[&format!("image {short} can't be read: ")]);
-        assert!(told[0].contains(&format!("not mended: `rmi {short}`")), "{told:?}");
+        assert!(
+            told[0].contains(&format!("not repaired: remove it with `rmi {short}`")),
+            "{told:?}"
+        );
         assert!(layer.is_dir());
     }
     host.mydocker(["rmi", short]);
@@ -165,8 +168,8 @@ fn what_networks_hold_for_containers_that_are_gone() {
     mends(
         &host,
         &[
-            "address 10.77.0.9 of network n is held for a container ffffffffffff, which doesn't run",
-            "address 10.77.0.10 of network n is held for a container that is unknown",
+            "address 10.77.0.9 of network n is leased to container ffffffffffff, which is not running",
+            "address 10.77.0.10 of network n is leased to container (unknown)",
             ".removing-1 was cut short",
         ],
     );
@@ -187,8 +190,8 @@ fn what_networks_hold_for_containers_that_are_gone() {
             && host.mydocker(["ps", "-q"]).text().is_empty()
     });
     let expected = [
-        "has a cgroup and doesn't run",
-        "of network n is held for a container",
+        "is not running but has a cgroup",
+        "of network n is leased to container",
         &format!("the firewall lets traffic through to container {short}, which is gone"),
     ];
     mends(&host, &expected);
@@ -197,7 +200,7 @@ fn what_networks_hold_for_containers_that_are_gone() {
     write(&networks.join("torn/config.json"), "");
     write(&networks.join("n/leases/10.77.0.9"), &format!("{nobody}\nx\n"));
     let told = finds(&host, &["network torn can't be read", "address 10.77.0.9"]);
-    assert!(told.iter().any(|line| line.contains("not mended: remove ")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("not repaired: remove ")), "{told:?}");
     fs::remove_dir_all(networks.join("torn")).unwrap();
 }
 

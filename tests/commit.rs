@@ -162,7 +162,7 @@ fn the_flattened_root_goes_to_any_path() {
         .exits(1)
         .stdout("new\nfile\n/home:\nfile\n");
     host.mydocker(["commit", "-o", "/nowhere/x.tar", "c"]).refused("/nowhere/x.tar");
-    host.mydocker(["commit", "-o", path, "c", "name"]).refused("leave out its name");
+    host.mydocker(["commit", "-o", path, "c", "name"]).refused("leave out the image's name");
     let leftovers = std::fs::read_dir(host.scratch()).unwrap().count();
     assert_eq!(leftovers, 1);
 }

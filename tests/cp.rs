@@ -242,7 +242,7 @@ fn files_without_a_size_come_out_whole() {
     for directory in ["/proc", "/proc/.", "/proc/1", "/sys/class/net/lo/"] {
         let new = host.scratch().join("new");
         host.mydocker(["cp", &format!("live:{directory}"), new.to_str().unwrap()])
-            .refused("the kernel makes up this directory");
+            .refused("the kernel generates this directory");
         host.mydocker(["cp", &format!("live:{directory}"), "-"]).exits(125).complains(directory);
         assert!(!new.exists(), "{directory}");
     }
@@ -305,8 +305,8 @@ fn an_empty_path_is_refused() {
         ("c:", out, "'c:' has no path"),
         ("c:", "-", "'c:' has no path"),
         ("/etc/passwd", "c:", "'c:' has no path"),
-        ("", "c:/x", "an empty path"),
-        ("c:/etc/passwd", "", "an empty path"),
+        ("", "c:/x", "the path is empty"),
+        ("c:/etc/passwd", "", "the path is empty"),
         (":/etc/passwd", out, "names no container"),
     ] {
         host.mydocker(["cp", from, to]).refused(part);

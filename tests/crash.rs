@@ -309,7 +309,7 @@ fn the_check_mends_what_it_finds() {
         "a look changes nothing"
     );
     let mended = host.mydocker(["system", "check", "--repair"]).lines();
-    assert!(mended.iter().all(|line| line.ends_with(": mended")), "{mended:#?}");
+    assert!(mended.iter().all(|line| line.ends_with(": repaired")), "{mended:#?}");
     host.mydocker(["system", "check"]).stdout("");
     assert!(living.exists(), "its maker writes it still");
     drop(held);

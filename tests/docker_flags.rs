@@ -169,12 +169,12 @@ fn what_cannot_be_is_refused_by_a_sentence_and_what_is_ours_accepted() {
         shell(&host, &flags, "echo ok").stdout("ok\n");
     }
     for (flags, part) in [
-        (["--gpus", "all"], "GPUs need a vendor's hook"),
-        (["--runtime", "kata"], "starts no other such as 'kata'"),
-        (["--isolation", "hyperv"], "is of Windows"),
+        (["--gpus", "all"], "GPUs need a vendor's runtime hook"),
+        (["--runtime", "kata"], "cannot use 'kata'"),
+        (["--isolation", "hyperv"], "exists only on Windows"),
         (["--volume-driver", "nfs"], "no volume driver 'nfs'"),
         (["--kernel-memory", "1g"], "Linux 5.16 dropped"),
-        (["--device", "vendor.com/gpu=all"], "by CDI"),
+        (["--device", "vendor.com/gpu=all"], "CDI device name"),
         (["--use-api-socket", "--rm"], "no daemon"),
     ] {
         shell(&host, &flags, "true").refused(part);

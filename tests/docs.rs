@@ -1,4 +1,4 @@
-//! The documents name files and functions that exist.
+//! The documents name files and functions that exist, and the sources are documented.
 //!
 //! In `docs/*.md`, README, CONTRIBUTING and SECURITY a code span that begins with `src/`, `tests/`,
 //! `benches/`, `contrib/` or `examples/` is a path of the project. `path.rs::name` also says that the
@@ -87,4 +87,80 @@ fn a_name_that_does_not_exist_is_found() {
     assert_eq!(fault("src/main.rs::main"), None);
     assert_eq!(fault("src/no_such.rs").unwrap(), "src/no_such.rs does not exist");
     assert_eq!(fault("src/main.rs::mai").unwrap(), "src/main.rs defines no mai");
+}
+
+/// Every Rust file of the product, as its path and its lines.
+fn sources() -> Vec<(String, Vec<String>)> {
+    let mut sources = Vec::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let lines = text.lines().map(str::to_owned).collect();
+                sources.push((path.display().to_string(), lines));
+            }
+        }
+    }
+    assert!(sources.len() > 100, "hardly any source was found: {}", sources.len());
+    sources
+}
+
+/// The public functions, types, constants and statics without a doc comment, up to the unit tests.
+fn undocumented(lines: &[String]) -> Vec<&str> {
+    const ITEMS: [&str; 8] =
+        ["fn ", "struct ", "enum ", "const ", "static ", "trait ", "type ", "unsafe fn "];
+    let mut found = Vec::new();
+    let mut is_documented = false;
+    for (at, line) in lines.iter().enumerate() {
+        let line = line.trim();
+        if line == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.starts_with("mod "))
+        {
+            break;
+        }
+        if line.starts_with("#[") || line == ")]" {
+            // An attribute may stand between the comment and the item.
+            continue;
+        }
+        let item = line
+            .strip_prefix("pub ")
+            .filter(|item| ITEMS.iter().any(|keyword| item.starts_with(keyword)));
+        if item.is_some() && !is_documented {
+            found.push(line);
+        }
+        is_documented = line.starts_with("///");
+    }
+    found
+}
+
+#[test]
+fn every_public_item_has_a_doc_comment() {
+    let mut faults = Vec::new();
+    for (path, lines) in sources() {
+        faults.extend(undocumented(&lines).into_iter().map(|item| format!("{path}: {item}")));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn an_item_without_a_doc_comment_is_found() {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(
+        undocumented(&lines("/// Runs.\n#[inline]\npub fn run() {}\npub use other;")).is_empty()
+    );
+    assert_eq!(undocumented(&lines("// Runs.\npub fn run() {}")), ["pub fn run() {}"]);
+    assert_eq!(undocumented(&lines("/// A.\npub struct A;\npub struct B;")), ["pub struct B;"]);
+}
+
+#[test]
+fn every_source_starts_with_a_head() {
+    let is_short =
+        |lines: &[String]| lines.iter().take_while(|line| line.starts_with("//!")).count() < 3;
+    let mut faults = sources();
+    faults.retain(|(_, lines)| is_short(lines));
+    let faults: Vec<String> = faults.into_iter().map(|(path, _)| path).collect();
+    assert!(faults.is_empty(), "these heads have fewer than 3 lines: {faults:#?}");
 }

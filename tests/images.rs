@@ -401,7 +401,7 @@ fn a_platform_that_is_not_the_images_is_refused() {
     host.mydocker(["rmi", "far", "bb"]);
     host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"])
         .stdout("Loaded image: far:latest\n")
-        .stderr_has(&format!("an image for {ours} is left out"));
+        .stderr_has(&format!("an image for {ours} is skipped"));
     host.mydocker(["system", "check"]).stdout("");
 }
 

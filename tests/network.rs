@@ -58,8 +58,8 @@ fn subnets_that_are_taken_are_refused_by_name() {
     create("203.0.113.0/25").exits(125).stderr_has("overlaps the host's route to 203.0.113.0/24");
     create("10.1.1.0/31").exits(125).stderr_has("too small");
     create("10.1.1/24").exits(125).stderr_has("bad subnet '10.1.1/24'");
-    host.mydocker(["network", "create", "one"]).exits(125).stderr_has("is there already");
-    host.mydocker(["network", "create", "host"]).exits(125).stderr_has("meaning of its own");
+    host.mydocker(["network", "create", "one"]).exits(125).stderr_has("network one already exists");
+    host.mydocker(["network", "create", "host"]).exits(125).stderr_has("the name is reserved");
     // A free one is chosen.
     host.mydocker(["network", "create", "three"]);
     host.idle("a", &["--net", "three"]);
@@ -287,8 +287,10 @@ fn a_joined_network_ends_with_the_container_that_it_was_made_for() {
     host.mydocker(["restart", "-t0", "dep"]).exits(1).stderr_has("base").stderr_has("not running");
     host.mydocker(["rm", "base"]);
     let id = host.inspect("dep", "{{.HostConfig.NetworkMode}}").replace("container:", "");
-    let gone =
-        format!("container {}, whose network namespace is to be joined, was removed", &id[..12]);
+    let gone = format!(
+        "container {}, whose network namespace this container shares, was removed",
+        &id[..12]
+    );
     host.mydocker(["start", "dep"]).exits(1).stderr_has(&gone);
     host.mydocker(["restart", "dep"]).exits(1).stderr_has(&gone);
 }
@@ -584,7 +586,7 @@ fn rules_that_nobody_finished_are_found_and_mended(host: Host) {
 fn assert_cut_short_rules_go(host: &Host) {
     let finding = "a change of the firewall's rules was cut short";
     host.mydocker(["system", "check"]).exits(1).stdout_has(finding);
-    host.mydocker(["system", "check", "--repair"]).stdout(&format!("{finding}: mended\n"));
+    host.mydocker(["system", "check", "--repair"]).stdout(&format!("{finding}: repaired\n"));
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["network", "prune", "-f"]);
     assert_eq!(host.traces(), [""; 0]);
@@ -630,7 +632,7 @@ fn a_network_that_is_removed_while_a_container_starts_leaves_nothing() {
     host.machine().run(Side::Here, &["ip", "link", "del", &bridge]);
     std::fs::remove_dir_all(&dir).unwrap();
     drop(lock);
-    run.wait().exits(125).stderr_has("network web was removed meanwhile");
+    run.wait().exits(125).stderr_has("network web was removed at the same time");
     assert!(!dir.exists());
     assert_eq!(host.traces(), [""; 0]);
 }

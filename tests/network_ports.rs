@@ -288,7 +288,7 @@ fn a_port_that_is_taken_is_refused_by_name() {
     host.serve(Side::Here, 9090, "busy");
     port("9090:80").exits(125).stdout("").stderr_has("9090/tcp is in use by process");
     port("9090:80").exits(125).stderr_has("(busybox)");
-    port("198.51.100.1:81:80").exits(125).stderr_has("none of the host's addresses");
+    port("198.51.100.1:81:80").exits(125).stderr_has("is not an address of the host");
     // And the host can't take what a container has.
     let taken = host
         .machine()

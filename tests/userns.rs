@@ -273,7 +273,7 @@ fn the_range_stays_with_the_container_and_is_freed_with_it() {
     // Left by a kill.
     let lost = host.state_root().join("ids/1879048192");
     std::os::unix::fs::symlink("0".repeat(64), &lost).unwrap();
-    host.mydocker(["system", "check"]).exits(1).stdout_has("leased to no container");
+    host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");
     host.mydocker(["system", "check", "--repair"]);
     assert!(!lost.exists() && leases(&host) == 1);
     // Lost by a file system that was.

@@ -1,11 +1,14 @@
-//! Archives and images of what is here: save, export, commit, diff.
+//! `save`, `export`, `commit` and `diff`: the commands that turn local images and containers into
+//! archives, images or lists of changes. An archive is never written to a terminal: without a file
+//! and with a terminal as stdout the command fails. The work is `engine::archives`',
+//! `engine::commit`'s and `engine::diff`'s.
 
 use std::path::PathBuf;
 
+use super::escape;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
-use super::tame;
 use crate::engine::options::{ArchiveFormat, CommitOptions};
 use crate::engine::view::ChangeKind;
 use crate::error::fail;
@@ -48,6 +51,7 @@ static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
     ),
 ];
 
+/// The command `save`.
 pub static SAVE: Command = Command {
     name: "save",
     group: Group::Images,
@@ -84,6 +88,7 @@ static EXPORT_FLAGS: &[Flag<ExportArgs>] =
     })
     .short('o')];
 
+/// The command `export`.
 pub static EXPORT: Command = Command {
     name: "export",
     group: Group::Images,
@@ -166,6 +171,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
     .short('o'),
 ];
 
+/// The command `commit`.
 pub static COMMIT: Command = Command {
     name: "commit",
     group: Group::Images,
@@ -181,7 +187,7 @@ pub static COMMIT: Command = Command {
         options.image = names.get(1).cloned();
         options.container = names.swap_remove(0);
         if options.image.is_some() && options.output.is_some() {
-            return call.refuse("with --output no image is made: leave out its name");
+            return call.refuse("--output makes no image; leave out the image's name");
         }
         if let Some(id) = call.engine()?.commit(&options)? {
             print_line(&id)?;
@@ -190,9 +196,10 @@ pub static COMMIT: Command = Command {
     },
 };
 
-/// How much of a list is printed at a time.
+/// The most bytes of a list that are printed in one write.
 const PIECE: usize = 64 << 10;
 
+/// The command `diff`.
 pub static DIFF: Command = Command {
     name: "diff",
     group: Group::Watch,
@@ -212,7 +219,7 @@ pub static DIFF: Command = Command {
                 ChangeKind::Changed => "C ",
                 ChangeKind::Deleted => "D ",
             });
-            text.push_str(&tame::line(&raw::encode(&change.path)));
+            text.push_str(&escape::line(&raw::encode(&change.path)));
             text.push('\n');
             match text.len() < PIECE {
                 true => Ok(()),

@@ -9,6 +9,7 @@ use super::global;
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 
+/// The command `completion`.
 pub static COMPLETION: Command = Command {
     name: "completion",
     group: Group::Engine,

@@ -1,4 +1,6 @@
-//! `cp`: files between the host and a container.
+//! `cp`: copies files between the host and a container. This file only decides which operand means
+//! the container: `NAME:PATH`, unless the word starts like a path of the host (`/` or `.`), and `-`
+//! is a tar on stdin or stdout, as in Docker. Copying, links and owners are `engine::cp`'s.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
@@ -23,6 +25,7 @@ static FLAGS: &[Flag<CpArgs>] = &[
     Flag::<CpArgs>::switch("quiet", "Accepted; cp prints no progress", |_, _| {}).short('q'),
 ];
 
+/// The command `cp`.
 pub static CP: Command = Command {
     name: "cp",
     group: Group::Run,
@@ -52,19 +55,19 @@ pub static CP: Command = Command {
     },
 };
 
-/// `NAME:PATH` is a container's, unless it begins like a path of the host.
+/// Parses an operand: `NAME:PATH` is in a container, unless it starts like a path of the host.
 fn place(word: &str) -> Result<Place> {
     Ok(match word.split_once(':') {
-        _ if word.is_empty() => fail!("an empty path; . is the working directory"),
+        _ if word.is_empty() => fail!("the path is empty; write . for the working directory"),
         _ if word == "-" => Place::Stream,
         Some((name, path)) if !word.starts_with(['/', '.']) && !name.contains('/') => {
             if name.is_empty() {
-                fail!("'{word}' names no container; begin a host's path with ./");
+                fail!("'{word}' names no container; start a path on the host with ./");
             }
             if path.is_empty() {
                 fail!("'{word}' has no path; {name}:/ is the container's root");
             }
-            // From the root, whatever the container's working directory is.
+            // The path is taken from the root, whatever the container's working directory is.
             let path = format!("/{}", path.trim_start_matches('/'));
             Place::Container { name: name.to_owned(), path }
         }

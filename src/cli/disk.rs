@@ -1,4 +1,7 @@
-//! Room on disk: system df, and what removes what nothing uses.
+//! `system df` and the prunes of containers, images and the system. Each prune asks for
+//! confirmation unless `-f` is given, and prints what it removed and the freed bytes, in Docker's
+//! words. Volumes and networks have their prune beside their other commands. Sizes are measured by
+//! `engine::disk`.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Row, Show};
@@ -34,6 +37,7 @@ static DF_FLAGS: &[Flag<DfArgs>] = &[
     ),
 ];
 
+/// The command `system df`.
 pub static DF: Command = Command {
     name: "system df",
     group: Group::Engine,
@@ -53,7 +57,7 @@ pub static DF: Command = Command {
         let show = Show { no_trunc: false, now: Instant::now() };
         if args.verbose {
             if !args.format.is_empty() {
-                return call.refuse("--verbose has tables of its own: leave out --format");
+                return call.refuse("--verbose has fixed tables; leave out --format");
             }
             print(&disk_detail::render(&call.engine()?.disk_use_of_each()?, &show)?)?;
             return Ok(0);
@@ -71,7 +75,7 @@ impl Row for DiskUse {
 
 static COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
 
-/// In the alphabetical order of Docker's JSON.
+/// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<DiskUse>] = &[
     Field {
         name: "Active",
@@ -144,6 +148,7 @@ static SYSTEM_FLAGS: &[Flag<PruneArgs>] = &[
     FORCE,
 ];
 
+/// The command `container prune`.
 pub static CONTAINER_PRUNE: Command = Command {
     name: "container prune",
     group: Group::Run,
@@ -155,13 +160,14 @@ pub static CONTAINER_PRUNE: Command = Command {
     trailing: false,
     flags: || specs(CONTAINER_FLAGS),
     run: |call| {
-        prune(call, CONTAINER_FLAGS, "all containers that don't run", |engine, args| {
+        prune(call, CONTAINER_FLAGS, "all stopped containers", |engine, args| {
             let pruned = engine.container_prune(&|candidate| args.filter.matches(candidate))?;
             Ok(vec![("Deleted Containers:", pruned)])
         })
     },
 };
 
+/// The command `image prune`.
 pub static IMAGE_PRUNE: Command = Command {
     name: "image prune",
     group: Group::Images,
@@ -179,6 +185,7 @@ pub static IMAGE_PRUNE: Command = Command {
     },
 };
 
+/// The command `system prune`.
 pub static SYSTEM_PRUNE: Command = Command {
     name: "system prune",
     group: Group::Engine,
@@ -190,7 +197,7 @@ pub static SYSTEM_PRUNE: Command = Command {
     trailing: false,
     flags: || specs(SYSTEM_FLAGS),
     run: |call| {
-        let what = "all containers that don't run, and what nothing else uses";
+        let what = "all stopped containers, and the networks and images that nothing uses";
         prune(call, SYSTEM_FLAGS, what, |engine, args| {
             let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
             let mut pruned = vec![("Deleted Containers:", engine.container_prune(wanted)?)];
@@ -205,7 +212,7 @@ pub static SYSTEM_PRUNE: Command = Command {
     },
 };
 
-/// Images, and, unless only some are asked for, what is left of pulls.
+/// Removes images, and the leftovers of pulls unless a filter is set.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     let mut pruned = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     if args.filter.is_empty() {
@@ -214,7 +221,7 @@ fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     Ok(pruned)
 }
 
-/// A heading and what was removed under it.
+/// A heading, and what was removed.
 type Section = (&'static str, Pruned);
 
 fn prune(

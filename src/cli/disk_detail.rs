@@ -1,4 +1,6 @@
-//! `system df -v`: each image, container and volume with the room that it takes.
+//! `system df -v`: three tables with each image, container and volume and the room that it takes.
+//! Only columns and words are here; the sizes come from `engine::disk`. Docker's build cache table
+//! is left out, because there is no build cache.
 
 use super::format::{Field, Format, Row, Show, push_ago, push_id};
 use super::ps::{push_command, push_image, push_status};
@@ -6,7 +8,7 @@ use crate::engine::view::{ContainerUse, DiskDetail, ImageUse, VolumeUse};
 use crate::error::Result;
 use crate::units::push_human_size;
 
-/// Three tables under their headings.
+/// Returns the three tables with their headings.
 pub fn render(detail: &DiskDetail, show: &Show) -> Result<String> {
     let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, IMAGE_FIELDS, show)?;
     let containers = Format::Columns(CONTAINER_COLUMNS);

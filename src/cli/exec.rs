@@ -1,4 +1,6 @@
-//! `exec`: a further process in a running container.
+//! `exec`: runs a further process in a running container. The flags are a subset of `run`'s and
+//! mean the same. Environment files are read before the process starts, and `-e` overrides them
+//! wherever it stands. The entry into the container is `engine::exec`'s.
 
 use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::env::{parse_env, read_env_file};
@@ -9,7 +11,7 @@ use crate::engine::options::{AttachOptions, ExecOptions};
 
 #[derive(Default)]
 struct ExecArgs {
-    /// Its `env` holds the env files' variables until the command is known.
+    /// The options. Until the command is known, `env` has only the variables of the env files.
     options: ExecOptions,
     env: Vec<String>,
     detach_keys: Option<Vec<u8>>,
@@ -81,6 +83,7 @@ static FLAGS: &[Flag<ExecArgs>] = &[
     .under(Category::Tutorial),
 ];
 
+/// The command `exec`.
 pub static EXEC: Command = Command {
     name: "exec",
     group: Group::Run,

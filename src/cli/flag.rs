@@ -77,6 +77,7 @@ pub enum Update<A> {
     Value(fn(&mut A, &str) -> Result<()>),
 }
 
+/// One flag of a command: its spec, and how a value changes the arguments `A`.
 pub struct Flag<A: 'static> {
     pub spec: FlagSpec,
     pub update: Update<A>,

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use super::escape;
 use super::json::push_string;
 use super::table::Table;
-use super::tame;
 use crate::error::Result;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
@@ -181,8 +181,8 @@ fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
 fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
     let start = out.len();
     (field.write)(row, show, out);
-    if let Cow::Owned(tamed) = tame::line(&out[start..]) {
-        out.replace_range(start.., &tamed);
+    if let Cow::Owned(escaped) = escape::line(&out[start..]) {
+        out.replace_range(start.., &escaped);
     }
 }
 

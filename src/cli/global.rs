@@ -1,4 +1,6 @@
-//! Flags before the command: where the state lives, and how much is told of an error.
+//! The flags before the command: the directories of the state, the firewall, and how an error is
+//! printed. Each can also be set by an environment variable (`MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT`,
+//! `MYDOCKER_FIREWALL`); a flag wins over its variable, and an empty variable counts as not set.
 
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use crate::error::{Context, Result};
 use crate::raw;
 use crate::store::Roots;
 
+/// The flags before the command, as typed.
 #[derive(Default)]
 pub struct GlobalArgs {
     root: Option<PathBuf>,
@@ -17,6 +20,7 @@ pub struct GlobalArgs {
     pub version: bool,
 }
 
+/// The table of these flags.
 pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "root",
@@ -52,7 +56,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::switch("version", "Print the version", |a, on| a.version = on).short('v'),
 ];
 
-/// The program itself, as far as its flags go.
+/// The program as a `Command`, so that its own flags are parsed like those of a command.
 pub static MYDOCKER: Command = Command {
     name: "",
     group: Group::Engine,
@@ -67,7 +71,7 @@ pub static MYDOCKER: Command = Command {
 };
 
 impl GlobalArgs {
-    /// The roots by flag, else by environment, else the defaults.
+    /// The roots, from the flags, otherwise from the environment, otherwise the defaults.
     pub fn roots(&self) -> Result<Roots> {
         let from = |flag: &Option<PathBuf>, variable: &str| {
             let set = || std::env::var_os(variable).filter(|value| !value.is_empty());
@@ -76,7 +80,7 @@ impl GlobalArgs {
         Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
     }
 
-    /// The firewall by flag, else by environment, else by itself.
+    /// The firewall, from the flag, otherwise from the environment, otherwise chosen automatically.
     pub fn firewall(&self) -> Result<FirewallChoice> {
         match (self.firewall, std::env::var("MYDOCKER_FIREWALL")) {
             (Some(choice), _) => Ok(choice),

@@ -1,4 +1,6 @@
-//! Help, written from the tables: the overview, and each command's own.
+//! `help` and `--help`: the overview and the page of each command, written from the same tables
+//! that the parser uses, so a flag can't be missing from its page. Lines fit 100 columns in the
+//! overview and 110 in a page, which the unit tests check. The man page is in `man`.
 
 use super::COMMANDS;
 use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, specs};
@@ -8,6 +10,7 @@ use super::output::print;
 use super::{Invocation, Outcome, find};
 use crate::error::Result;
 
+/// The command `help`.
 pub static HELP: Command = Command {
     name: "help",
     group: Group::Engine,
@@ -31,7 +34,7 @@ pub static HELP: Command = Command {
     },
 };
 
-/// `mydocker help`.
+/// `mydocker help`: prints the overview.
 pub fn print_overview() -> Outcome {
     print(&overview())?;
     Ok(0)
@@ -64,12 +67,12 @@ fn overview() -> String {
     out
 }
 
-/// `mydocker volume --help`: what may follow the word.
+/// `mydocker volume --help`: prints the words that may follow.
 pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
     print(&format!("Usage: mydocker {word} COMMAND\n\nCommands: {}\n", subcommands.join(", ")))
 }
 
-/// `mydocker COMMAND --help`.
+/// `mydocker COMMAND --help`: prints the command's page.
 pub fn print_command(command: &Command) -> Outcome {
     print(&page(command))?;
     Ok(0)
@@ -96,7 +99,7 @@ fn page(command: &Command) -> String {
     out
 }
 
-/// One line for each flag: spellings, then what it does.
+/// Appends one line for each flag: its spellings, then what it does.
 fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
     let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);

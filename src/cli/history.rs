@@ -1,4 +1,6 @@
-//! `history`: the steps by which an image came to be.
+//! `history`: the steps that made an image, newest first, in Docker's columns. Sizes and times are
+//! rounded unless `--human=false`; a long command is cut unless `--no-trunc`. Only the newest step
+//! has an id, because images of registries carry none for the others.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_id};
@@ -7,7 +9,7 @@ use crate::engine::view::HistoryView;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
-/// Characters of a command that a table shows.
+/// The most characters of a command in a table.
 const COMMAND_WIDTH: usize = 45;
 
 #[derive(Default)]
@@ -19,10 +21,10 @@ struct HistoryArgs {
     format: String,
 }
 
-/// A step and how to tell of it.
+/// A step, and how to print it.
 struct Row {
     step: HistoryView,
-    /// Times and bytes as they are, not as one says them.
+    /// Print exact times and bytes, not rounded ones.
     exact: bool,
 }
 
@@ -57,6 +59,7 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
     ),
 ];
 
+/// The command `history`.
 pub static HISTORY: Command = Command {
     name: "history",
     group: Group::Images,
@@ -90,7 +93,7 @@ impl super::format::Row for Row {
 
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
 
-/// In the alphabetical order of Docker's JSON.
+/// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<Row>] = &[
     Field {
         name: "Comment",

@@ -1,4 +1,6 @@
-//! Images: images, import, load, tag, rmi.
+//! `images`, `import`, `load`, `tag` and `rmi`: local images, and images from archives. Archives
+//! are read from a file or from stdin, but never from a terminal. `save` and `commit` are in
+//! `archive`, `pull` and `push` in `registry`, the filters of `images` in `image_filter`.
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +53,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
     ),
 ];
 
+/// The command `images`.
 pub static IMAGES: Command = Command {
     name: "images",
     group: Group::Images,
@@ -86,7 +89,7 @@ fn images(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// The id of each image on a line, once even if it has several names.
+/// One id per line; an image with several names appears once.
 fn ids(images: &[ImageView], show: &Show) -> String {
     let mut text = String::new();
     for (at, image) in images.iter().enumerate() {
@@ -107,7 +110,7 @@ impl Row for ImageView {
 static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
 static DIGEST_COLUMNS: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 
-/// In the alphabetical order of Docker's JSON.
+/// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<ImageView>] = &[
     Field {
         name: "CreatedAt",
@@ -188,6 +191,7 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
     ),
 ];
 
+/// The command `import`.
 pub static IMPORT: Command = Command {
     name: "import",
     group: Group::Images,
@@ -246,6 +250,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
         .short('q'),
 ];
 
+/// The command `load`.
 pub static LOAD: Command = Command {
     name: "load",
     group: Group::Images,
@@ -276,6 +281,7 @@ pub static LOAD: Command = Command {
     },
 };
 
+/// The command `tag`.
 pub static TAG: Command = Command {
     name: "tag",
     group: Group::Images,
@@ -316,6 +322,7 @@ static RMI_FLAGS: &[Flag<RmiArgs>] = &[
     ),
 ];
 
+/// The command `rmi`.
 pub static RMI: Command = Command {
     name: "rmi",
     group: Group::Images,

@@ -11,6 +11,7 @@ use crate::units::parse_moment;
 
 const KNOWN: &str = "dangling reference label before since until";
 
+/// One `--filter` of `images`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ImageFilter {
     Dangling(bool),
@@ -23,6 +24,7 @@ pub enum ImageFilter {
     Since(Moment),
 }
 
+/// The image or the time that `before`, `since` and `until` compare with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Moment {
     /// When the image of that name was made.

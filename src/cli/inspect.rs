@@ -1,4 +1,7 @@
-//! `inspect`: everything on record of containers, images, volumes and networks, as JSON.
+//! `inspect` and the printing that `volume inspect` and `network inspect` share: a JSON array of
+//! objects, or one line per object by a template. The objects come from the engine as compact text
+//! with Docker's field names. A name that is not found is reported on stderr; the other objects are
+//! printed.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::parse_template;
@@ -43,6 +46,7 @@ static FLAGS: &[Flag<InspectArgs>] = &[
     ),
 ];
 
+/// The command `inspect`.
 pub static INSPECT: Command = Command {
     name: "inspect",
     group: Group::Watch,
@@ -59,12 +63,12 @@ pub static INSPECT: Command = Command {
     },
 };
 
-/// `json` or a template.
+/// Parses the value of `--format`: `json` or a template.
 pub fn parse_format(text: &str) -> Result<Template> {
     parse_template(if text == "json" { "{{json .}}" } else { text })
 }
 
-/// Prints what the engine knows of `names`: one array, or a line each by `format`.
+/// Prints the objects with these `names`: one array, or one line each by `format`.
 pub fn inspect(
     call: &Invocation,
     names: &[String],
@@ -91,7 +95,7 @@ pub fn inspect(
     Ok(status)
 }
 
-/// Prints one object: pretty, or by `format`.
+/// Appends one object, printed by `format`.
 pub fn push_line(out: &mut String, format: &Template, object: &str) -> Result<()> {
     let document = miniserde::json::from_str(object)
         .map_err(|_| Error::new("what was found is not valid JSON"))?;

@@ -1,4 +1,7 @@
-//! Commands that change what a container does: start, stop, restart, kill, attach, wait, rename, rm.
+//! The commands that change what a container does: start, stop, restart, kill, pause, unpause,
+//! attach, wait, rename and rm. Most take several containers: each is done in turn, a failure is
+//! reported on its own line and the exit status is 1 at the end. stop, restart, kill and rm signal
+//! all containers before they wait for the first, so that they exit at the same time.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
@@ -43,6 +46,7 @@ static START_FLAGS: &[Flag<StartArgs>] = &[
     ),
 ];
 
+/// The command `start`.
 pub static START: Command = Command {
     name: "start",
     group: Group::Run,
@@ -70,7 +74,7 @@ fn start(call: &Invocation) -> Outcome {
     Ok(engine.start_attached(name, &options)?)
 }
 
-/// How the terminal is tied, with the default keys if none are given.
+/// The options for attaching the terminal, with the default keys if none are given.
 pub fn attach_options(stdin: bool, sig_proxy: bool, keys: Option<Vec<u8>>) -> AttachOptions {
     let default = AttachOptions::default();
     let detach_keys = keys.unwrap_or(default.detach_keys);
@@ -104,6 +108,7 @@ static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
     ),
 ];
 
+/// The command `attach`.
 pub static ATTACH: Command = Command {
     name: "attach",
     group: Group::Run,
@@ -132,12 +137,12 @@ fn set_timeout(args: &mut StopArgs, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Seconds to wait before SIGKILL; -1 is for ever.
+/// Parses the seconds to wait before SIGKILL; -1 is no limit.
 pub fn parse_timeout(value: &str) -> Result<i64> {
     let seconds = value.parse().ok().filter(|seconds| (-1..=i64::from(i32::MAX)).contains(seconds));
     seconds.ok_or_else(|| {
         Error::new(format!(
-            "bad number of seconds '{value}': write 0 or more, or -1 to wait for ever"
+            "bad number of seconds '{value}': write 0 or more, or -1 to wait without a limit"
         ))
     })
 }
@@ -164,6 +169,7 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
     .short('s'),
 ];
 
+/// The command `stop`.
 pub static STOP: Command = Command {
     name: "stop",
     group: Group::Run,
@@ -189,6 +195,7 @@ pub static STOP: Command = Command {
     },
 };
 
+/// The command `restart`.
 pub static RESTART: Command = Command {
     name: "restart",
     group: Group::Run,
@@ -232,6 +239,7 @@ static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
 )
 .short('s')];
 
+/// The command `kill`.
 pub static KILL: Command = Command {
     name: "kill",
     group: Group::Run,
@@ -257,12 +265,14 @@ pub static KILL: Command = Command {
     },
 };
 
-/// For commands without a flag.
+/// The arguments of a command without flags.
 #[derive(Default)]
 pub struct NoArgs;
 
+/// The table of a command without flags.
 pub static NO_FLAGS: &[Flag<NoArgs>] = &[];
 
+/// The command `pause`.
 pub static PAUSE: Command = Command {
     name: "pause",
     group: Group::Run,
@@ -280,6 +290,7 @@ pub static PAUSE: Command = Command {
     },
 };
 
+/// The command `unpause`.
 pub static UNPAUSE: Command = Command {
     name: "unpause",
     group: Group::Run,
@@ -318,6 +329,7 @@ static WAIT_FLAGS: &[Flag<WaitArgs>] = &[Flag::<WaitArgs>::setting(
     },
 )];
 
+/// The command `wait`.
 pub static WAIT: Command = Command {
     name: "wait",
     group: Group::Run,
@@ -345,6 +357,7 @@ pub static WAIT: Command = Command {
     },
 };
 
+/// The command `rename`.
 pub static RENAME: Command = Command {
     name: "rename",
     group: Group::Run,
@@ -378,6 +391,7 @@ static RM_FLAGS: &[Flag<RmArgs>] = &[
         .short('v'),
 ];
 
+/// The command `rm`.
 pub static RM: Command = Command {
     name: "rm",
     group: Group::Run,
@@ -394,7 +408,7 @@ pub static RM: Command = Command {
         if args.force {
             return call.each_beside(
                 &names,
-                // `remove_killed` meets the same failure and reports it.
+                // `remove_killed` fails in the same way and reports it.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |name, killed| {
                     engine.remove_killed(name, killed, args.volumes)?;

@@ -1,4 +1,6 @@
-//! `logs`: what a container has written.
+//! `logs`: prints a container's output, stdout to stdout and stderr to stderr, and follows it with
+//! `-f`. A reader that closes the pipe (`mydocker logs web | head`) ends the command without an
+//! error. Selecting lines by time and number is `container::logs::reader`'s.
 
 use std::io::LineWriter;
 
@@ -42,6 +44,7 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     .short('t'),
 ];
 
+/// The command `logs`.
 pub static LOGS: Command = Command {
     name: "logs",
     group: Group::Watch,
@@ -61,7 +64,7 @@ fn logs(call: &Invocation) -> Outcome {
     let mut err = Watched::new(stdio::stderr());
     let shown = call.engine()?.logs(&names[0], &options, &mut out, &mut err);
     match shown {
-        // The reader went away: `mydocker logs web | head`.
+        // The reader closed the pipe: `mydocker logs web | head`.
         Err(_) if out.closed || err.closed => Ok(0),
         shown => shown.map(|()| 0).map_err(Into::into),
     }

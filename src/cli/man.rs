@@ -1,4 +1,6 @@
-//! `man`: the manual page in man(7)'s roff, written from the tables.
+//! `man`: prints the manual page as man(7) roff, written from the same tables as the help, so that
+//! both always agree. The page is one file for all commands. Text is escaped so that hyphens stay
+//! hyphens and no line of text is taken for a roff request.
 
 use super::COMMANDS;
 use super::flag::{Category, Command, FlagSpec, Group, Operand, specs};
@@ -7,6 +9,7 @@ use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::version::VERSION_TEXT;
 
+/// The command `man`.
 pub static MAN: Command = Command {
     name: "man",
     group: Group::Engine,
@@ -24,7 +27,7 @@ pub static MAN: Command = Command {
     },
 };
 
-/// Text as roff takes it literally: hyphens are hyphens, a leading dot is no request.
+/// Escapes text for roff: a hyphen stays a hyphen, and a leading dot is not a request.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {

@@ -1,16 +1,17 @@
 //! Docker's face: argv in; tables, JSON and exit statuses out.
 //!
-//! `COMMANDS` lists every command; each owns a static table of flags (`flag.rs`) by which its
-//! arguments are parsed, told of in the help, completed by the shell and written into the man page.
-//! A command's file turns its arguments into the engine's plain types, calls the engine and prints
-//! what comes back. Nothing here makes a syscall but to print, or knows a file format; only the
-//! table of the command that was called is looked at.
+//! `COMMANDS` lists every command. Each has a static table of flags (`flag.rs`), from which the
+//! parser, the help, the shell completion and the man page are made. A command's file turns its
+//! arguments into the engine's plain types, calls the engine and prints what comes back. Nothing
+//! here makes a system call except to print, or knows a file format. Only the table of the called
+//! command is read.
 
 mod archive;
 mod completion;
 mod cp;
 mod disk;
 mod disk_detail;
+mod escape;
 mod exec;
 mod flag;
 mod format;
@@ -36,7 +37,6 @@ mod stats;
 mod suggest;
 mod system;
 mod table;
-mod tame;
 mod top;
 mod value;
 mod version;
@@ -116,7 +116,7 @@ static COMMANDS: &[&Command] = &[
     &man::MAN,
 ];
 
-/// Docker's management spellings and short names: what is typed, the command, arguments put first.
+/// Docker's longer and shorter spellings: the typed words, the command, and arguments to put first.
 static ALIASES: &[(&str, &str, &[&str])] = &[
     ("container ls", "ps", &[]),
     ("container list", "ps", &[]),
@@ -152,7 +152,7 @@ const MANAGEMENT: [&str; 5] = ["container", "image", "volume", "network", "syste
 
 /// Why a command ended early.
 pub enum Failure {
-    /// The command line was wrong: told under the command's name.
+    /// The command line was wrong; the message goes under the command's name.
     Usage(Error),
     Engine(Error),
     /// `--help` was among the flags.
@@ -186,13 +186,15 @@ impl Invocation {
         Ok((args, operands))
     }
 
+    /// The engine, with the roots and the firewall of the global flags.
     pub fn engine(&self) -> Result<Engine> {
         Engine::new(self.global.roots()?, self.global.firewall()?, |note| {
             output::print_error(&format!("mydocker: {note}\n"))
         })
     }
 
-    /// Does `act` to each of `names`; a failure is told on its own line and the rest still done.
+    /// Calls `act` with each of `names`. A failure is reported on its own line, and the others are
+    /// still done.
     pub fn each(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
         let mut status = 0;
         for name in names {
@@ -204,7 +206,7 @@ impl Invocation {
         Ok(status)
     }
 
-    /// As `each`, and prints the name of each that it was done to.
+    /// As `each`, and prints each name for which it succeeded.
     pub fn each_told(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
         self.each(names, |name| {
             act(name)?;
@@ -212,8 +214,8 @@ impl Invocation {
         })
     }
 
-    /// Does `first` to all of `names`, then `then` to each that it succeeded for, and prints their
-    /// names: what `first` sets off happens to all at the same time.
+    /// Calls `first` with all `names`, then `then` with each for which it succeeded, and prints
+    /// their names. So what `first` starts happens for all at the same time.
     pub fn each_beside<T>(
         &self,
         names: &[String],
@@ -226,7 +228,7 @@ impl Invocation {
         self.each(names, |name| begun.next().map_or(Ok(()), |begun| then(name, begun?)))
     }
 
-    /// Tells of an error under the command's name.
+    /// Reports an error under the command's name.
     pub fn complain(&self, error: &Error) {
         complain(Some(self.command.name), error, self.global.debug);
     }
@@ -237,7 +239,7 @@ impl Invocation {
     }
 }
 
-/// The whole command line: `argv` begins with the program's name.
+/// Runs the command line. `argv` starts with the program's name.
 pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
     let mut global = GlobalArgs::default();
     let words: Vec<String> = argv.skip(1).map(|word| raw::encode(word.as_bytes())).collect();
@@ -280,7 +282,7 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     outcome
 }
 
-/// The command that `words` begin with, and its own arguments.
+/// The command at the start of `words`, and its arguments.
 fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     let by_name = |name: &str| COMMANDS.iter().copied().find(|command| command.name == name);
     let Some((first, rest)) = words.split_first() else {
@@ -342,8 +344,8 @@ fn subcommands(management: &str) -> Vec<&'static str> {
 }
 
 /// Why there is no `search`.
-const NO_SEARCH: &str = "search asks an API that only Docker Hub has, and no registry; look the \
-                         image up at https://hub.docker.com, then run mydocker pull NAME";
+const NO_SEARCH: &str = "search is not supported: only Docker Hub has that API; find the image at \
+    https://hub.docker.com, then run mydocker pull NAME";
 
 fn unknown_command(management: &str, word: &str) -> Failure {
     if management.is_empty() && word == "search" {
@@ -360,7 +362,7 @@ fn unknown_command(management: &str, word: &str) -> Failure {
     }))
 }
 
-/// One line on the standard error, or with `--debug` a line for each link of the chain.
+/// Prints an error as one line on stderr, or with `--debug` one line for each link of its chain.
 fn complain(command: Option<&str>, error: &Error, debug: bool) {
     // A message with a newline in it (from a file, a name) still is one line.
     let line = |message: &str| message.replace('\n', " ");

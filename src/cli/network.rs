@@ -1,4 +1,6 @@
-//! Networks: create, ls, inspect, connect, disconnect, reload, rm, prune; and `port`.
+//! `network create`, `ls`, `inspect`, `connect`, `disconnect`, `reload`, `rm` and `prune`, and
+//! `port`. Subnets, addresses and options are parsed here into the types of `network`; what they
+//! mean is checked there. A host without a usable packet filter gets one warning per boot.
 
 use std::net::IpAddr;
 
@@ -66,6 +68,7 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
         .short('o'),
 ];
 
+/// The command `network create`.
 pub static CREATE: Command = Command {
     name: "network create",
     group: Group::Networks,
@@ -86,7 +89,7 @@ pub static CREATE: Command = Command {
     },
 };
 
-/// Says what the host lacks for networks, once.
+/// Prints the warning about what the host lacks for networks.
 pub fn warn(engine: &Engine) {
     if let Some(warning) = engine.network_warning() {
         print_error(&format!("mydocker: {warning}\n"));
@@ -100,7 +103,7 @@ fn warn_unwritten(errors: &[Error]) {
     }
 }
 
-/// Docker's keys are known beside ours.
+/// Sets one `--opt`. Docker's long keys work as well as the short ones.
 fn set_option(options: &mut NetworkOptions, text: &str) -> Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450");
@@ -161,6 +164,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
     ),
 ];
 
+/// The command `network ls`.
 pub static LS: Command = Command {
     name: "network ls",
     group: Group::Networks,
@@ -189,7 +193,7 @@ pub static LS: Command = Command {
     },
 };
 
-/// Filters of one key are alternatives, those of different keys add up; labels all hold.
+/// Whether a network passes the filters: one filter of each key must match, and every label.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
     let (mut names, mut drivers, mut labels) = ((false, false), (false, false), true);
     for filter in filters {
@@ -282,6 +286,7 @@ static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
 )
 .short('f')];
 
+/// The command `network inspect`.
 pub static INSPECT: Command = Command {
     name: "network inspect",
     group: Group::Networks,
@@ -322,6 +327,7 @@ static CONNECT_FLAGS: &[Flag<ConnectArgs>] = &[
     ),
 ];
 
+/// The command `network connect`.
 pub static CONNECT: Command = Command {
     name: "network connect",
     group: Group::Networks,
@@ -351,6 +357,7 @@ struct DisconnectArgs;
 static DISCONNECT_FLAGS: &[Flag<DisconnectArgs>] =
     &[Flag::<DisconnectArgs>::switch("force", "Accepted; changes nothing", |_, _| {}).short('f')];
 
+/// The command `network disconnect`.
 pub static DISCONNECT: Command = Command {
     name: "network disconnect",
     group: Group::Networks,
@@ -368,6 +375,7 @@ pub static DISCONNECT: Command = Command {
     },
 };
 
+/// The command `network reload`.
 pub static RELOAD: Command = Command {
     name: "network reload",
     group: Group::Networks,
@@ -385,6 +393,7 @@ pub static RELOAD: Command = Command {
     },
 };
 
+/// The command `port`.
 pub static PORT: Command = Command {
     name: "port",
     group: Group::Watch,
@@ -408,6 +417,7 @@ pub static PORT: Command = Command {
     },
 };
 
+/// The command `network rm`.
 pub static RM: Command = Command {
     name: "network rm",
     group: Group::Networks,
@@ -439,6 +449,7 @@ static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
         .short('f'),
 ];
 
+/// The command `network prune`.
 pub static PRUNE: Command = Command {
     name: "network prune",
     group: Group::Networks,
@@ -451,7 +462,7 @@ pub static PRUNE: Command = Command {
     flags: || specs(PRUNE_FLAGS),
     run: |call| {
         let (args, _) = call.parse(PRUNE_FLAGS)?;
-        if !args.force && !confirmed("This removes all networks that no container is on.")? {
+        if !args.force && !confirmed("This removes all networks that no container uses.")? {
             return Ok(0);
         }
         let removed = call.engine()?.network_prune(&|candidate| args.filter.matches(candidate))?;

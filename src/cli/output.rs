@@ -1,16 +1,18 @@
-//! The standard streams: whole texts, one write each; a reader that went away ends us quietly.
+//! Writes to stdout and stderr, and questions to the user. Text is printed in one write, after
+//! every control character in it was escaped (`escape`), because names, labels and messages can come
+//! from images and registries. A reader that closed the pipe ends a command without an error.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
-use super::tame;
+use super::escape;
 use crate::error::{Context, Result, fail};
 use crate::sys::stdio::{stderr, stdin, stdout};
 
-/// Prints `text`, in which nothing commands the terminal.
+/// Prints `text`, with control characters escaped except newlines and tabs.
 pub fn print(text: &str) -> Result<()> {
-    let text = tame::text(text);
+    let text = escape::text(text);
     match stdout().write_all(text.as_bytes()) {
-        // `mydocker ps | head -1`: nobody wants the rest.
+        // `mydocker ps | head -1`: the reader does not want the rest.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context(|| "write to the standard output"),
     }
@@ -21,12 +23,12 @@ pub fn print_line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints `text` on the standard error. If that fails, there is no other place to report it.
+/// Prints `text` on stderr. If that fails, there is no other place to report it.
 pub fn print_error(text: &str) {
-    let _ = stderr().write_all(tame::text(text).as_bytes());
+    let _ = stderr().write_all(escape::text(text).as_bytes());
 }
 
-/// Refuses to read an archive from a terminal, where nobody could type one.
+/// Fails if an archive is to be read from a terminal.
 pub fn refuse_terminal(hint: &str) -> Result<()> {
     if io::stdin().is_terminal() {
         fail!("the standard input is a terminal: {hint}");
@@ -34,7 +36,7 @@ pub fn refuse_terminal(hint: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks whether to go on with what `warning` says; anything but a yes is a no.
+/// Prints `warning` and asks for confirmation; every answer except `y` and `yes` is a no.
 pub fn confirmed(warning: &str) -> Result<bool> {
     print(&format!("{warning} Go on? [y/N] "))?;
     let mut answer = String::new();
@@ -42,7 +44,7 @@ pub fn confirmed(warning: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Refuses to write an archive to a terminal, where nobody could read it.
+/// Fails if an archive is to be written to a terminal.
 pub fn refuse_terminal_output() -> Result<()> {
     if io::stdout().is_terminal() {
         fail!("the standard output is a terminal: name a file with -o, or pipe the archive on");
@@ -50,11 +52,11 @@ pub fn refuse_terminal_output() -> Result<()> {
     Ok(())
 }
 
-/// A stream that remembers that its reader went away, so that the failure it then gives to the
-/// engine can be told from a real one.
+/// A stream that remembers that its reader closed it, so that this failure can be distinguished
+/// from others.
 pub struct Watched<W> {
     inner: W,
-    /// Whether a write failed because nobody reads any more.
+    /// Whether a write failed because the reader closed the pipe.
     pub closed: bool,
 }
 

@@ -1,11 +1,13 @@
-//! How a pull or push goes on: a line for each step where nobody watches, on a terminal a bar for
-//! each layer that is on its way, below those that are through.
+//! The progress of a pull or push: on a terminal a bar for each active layer, below the lines of
+//! the finished ones; otherwise one line for each step. Several threads report at the same time, so
+//! the drawing is behind a mutex and each update is one write. Escape sequences are only written to
+//! a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tame;
+use super::escape;
 use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
 use crate::sys::stdio::{stderr, stdout};
@@ -13,12 +15,12 @@ use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
 const BAR: usize = 40;
-/// A shorter bar says nothing.
+/// The least width of a bar, in columns.
 const MIN_BAR: usize = 5;
-/// Of a terminal that doesn't say.
+/// Used when the terminal reports no size.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// Where a transfer is told of.
+/// The place where a transfer is reported.
 pub struct Progress {
     quiet: bool,
     on_stderr: bool,
@@ -28,27 +30,27 @@ pub struct Progress {
 
 #[derive(Default)]
 struct Drawing {
-    /// Those begun and not yet done: name, bytes, of how many.
+    /// The active layers: name, finished bytes, all bytes.
     active: Vec<(String, u64, u64)>,
-    /// Lines of bars that stand on the terminal.
+    /// The number of lines with bars on the terminal.
     drawn: usize,
     last: Option<Instant>,
 }
 
 impl Progress {
-    /// On the standard output, or nowhere.
+    /// Reports on stdout, or nowhere if `quiet`.
     pub fn on_stdout(quiet: bool) -> Progress {
         let terminal = io::stdout().is_terminal();
         Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
     }
 
-    /// On the standard error, for a command whose output is another's.
+    /// Reports on stderr, for a command whose stdout is the container's.
     pub fn on_stderr(quiet: bool) -> Progress {
         let terminal = io::stderr().is_terminal();
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
     }
 
-    /// Takes note of what happened; any thread may call it.
+    /// Reports one event. Any thread may call it.
     pub fn note(&self, event: TransferEvent) {
         let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         let (layer, step) = match event {
@@ -84,27 +86,27 @@ impl Progress {
         }
     }
 
-    /// Prints a line for good, above the bars.
+    /// Prints a line that stays, above the bars.
     fn through(&self, drawing: &mut Drawing, line: &str) {
         if !self.quiet {
-            self.draw(drawing, &format!("{}\n", tame::line(line)));
+            self.draw(drawing, &format!("{}\n", escape::line(line)));
         }
     }
 
     fn draw(&self, drawing: &mut Drawing, line: &str) {
         let mut text = String::new();
         if drawing.drawn > 0 {
-            // Up to the first bar, and away with all of them.
+            // Move up to the first bar and erase all of them.
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
-        // A line that wraps would be two to go up by.
+        // A wrapped line would take two lines to move up.
         let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);
         }
         (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
-        // If the terminal went away, the work goes on all the same.
+        // If the terminal was closed, the transfer goes on.
         let _ = match self.on_stderr {
             true => stderr().write_all(text.as_bytes()),
             false => stdout().write_all(text.as_bytes()),
@@ -112,7 +114,8 @@ impl Progress {
     }
 }
 
-/// A layer's line, a column shorter than the terminal: with a bar as long as there is room for.
+/// Appends the line of a layer, one column shorter than the terminal, with a bar that fills the
+/// room.
 fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64, columns: usize) {
     let mut sizes = String::new();
     push_human_size(&mut sizes, bytes);

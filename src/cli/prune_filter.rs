@@ -9,9 +9,12 @@ use crate::error::{Result, fail};
 use crate::time::Instant;
 use crate::units::parse_moment;
 
+/// The help text of `--filter`.
 pub const DOC: &str = "Remove only matches of until=, label= or label!=";
+/// The keys that every prune has, for errors.
 pub const KNOWN: &str = "label until";
 
+/// All `--filter`s of one prune.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PruneFilter {
     until: Option<Instant>,
@@ -31,7 +34,7 @@ impl PruneFilter {
             "until" => {
                 let moment = parse_moment(value, Instant::now())?;
                 if self.until.replace(moment).is_some() {
-                    fail!("bad filter '{text}': there is another until; write one");
+                    fail!("bad filter '{text}': until is given twice; give it once");
                 }
             }
             _ => fail!("unknown filter '{key}'; known: {known}"),
@@ -85,7 +88,7 @@ mod tests {
         assert!(filter.matches(&undated));
         for (text, part) in [
             ("label", "write KEY=VALUE"),
-            ("until=2", "another until"),
+            ("until=2", "until is given twice"),
             ("until=x", "bad time 'x'"),
             ("name=x", "unknown filter 'name'; known: label until"),
         ] {

@@ -1,4 +1,6 @@
-//! `ps`: containers, in Docker's columns.
+//! `ps`: the list of containers in Docker's columns and words ("Up 5 minutes", "Exited (0) 2 hours
+//! ago"). Without `-a` only running ones are shown; a filter by status, `-l` and `-n` include
+//! stopped ones, as in Docker. The states come from `engine::list`.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id};
@@ -66,6 +68,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     ),
 ];
 
+/// The command `ps`.
 pub static PS: Command = Command {
     name: "ps",
     group: Group::Watch,
@@ -111,7 +114,7 @@ fn ps(call: &Invocation) -> Outcome {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
-    // As in Docker, who asks for a status or for the newest means the ended ones as well.
+    // As in Docker, a filter by status and a number include the stopped containers.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
     let all = args.all || args.last.is_some() || by_status;
     let engine = call.engine()?;
@@ -119,7 +122,7 @@ fn ps(call: &Invocation) -> Outcome {
     if let Some(last) = args.last {
         containers.truncate(last);
     }
-    // As in Docker, a template that names the size asks for it too.
+    // As in Docker, a template with the field Size asks for the size too.
     if !args.quiet && (args.size || args.format.contains(".Size")) {
         engine.measure(&mut containers)?;
     }
@@ -154,7 +157,7 @@ static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "P
 static SIZE_COLUMNS: &[&str] =
     &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
-/// In the alphabetical order of Docker's JSON.
+/// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<ContainerView>] = &[
     Field {
         name: "Addresses",
@@ -208,6 +211,7 @@ fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     }
 }
 
+/// Appends the image as it was named at creation; an id is shortened.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     match container.image.starts_with("sha256:") {
         true => push_id(out, &container.image, show),
@@ -235,7 +239,8 @@ fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     }
 }
 
-/// In quotes, cut to twenty characters; arguments with a space in single quotes, as Docker's.
+/// Appends the command in quotes, cut to twenty characters. Arguments with a space are in single
+/// quotes, as in Docker.
 pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     let mut line = String::new();
     for (at, argument) in container.args.iter().enumerate() {
@@ -246,7 +251,7 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
             true => line.extend(["'", argument, "'"]),
             false => line.push_str(argument),
         }
-        // A long command is not worth joining when only its beginning is shown.
+        // Only the start of a long command is shown, so the rest is not joined.
         if !show.no_trunc && line.len() > 4 * 20 {
             break;
         }
@@ -265,6 +270,7 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     out.push('"');
 }
 
+/// Appends the status in Docker's words.
 pub fn push_status(out: &mut String, container: &ContainerView, now: Instant) {
     match &container.status {
         Status::Created => out.push_str("Created"),

@@ -1,4 +1,6 @@
-//! Images from and to registries: pull, push, login, logout.
+//! `pull`, `push`, `login` and `logout`: images from and to registries. Progress goes to stdout,
+//! with bars on a terminal; passwords are read without echo or from stdin. Credentials are stored
+//! where Docker stores them. The protocol is `image::registry`'s (OCI distribution spec).
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
@@ -41,6 +43,7 @@ static PULL_FLAGS: &[Flag<PullArgs>] = &[
     }),
 ];
 
+/// The command `pull`.
 pub static PULL: Command = Command {
     name: "pull",
     group: Group::Images,
@@ -102,6 +105,7 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
     }),
 ];
 
+/// The command `push`.
 pub static PUSH: Command = Command {
     name: "push",
     group: Group::Images,
@@ -162,6 +166,7 @@ static LOGIN_FLAGS: &[Flag<LoginArgs>] = &[
     }),
 ];
 
+/// The command `login`.
 pub static LOGIN: Command = Command {
     name: "login",
     group: Group::Images,
@@ -186,11 +191,12 @@ pub static LOGIN: Command = Command {
         let server = names.first().cloned().unwrap_or_default();
         let login = Login { server, user, password };
         let kept = registry::login(&login, &args.registry)?;
-        print_line(&format!("Login Succeeded (kept in {kept})"))?;
+        print_line(&format!("Login Succeeded (stored in {kept})"))?;
         Ok(0)
     },
 };
 
+/// The command `logout`.
 pub static LOGOUT: Command = Command {
     name: "logout",
     group: Group::Images,
@@ -205,8 +211,8 @@ pub static LOGOUT: Command = Command {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);
         let told = match registry::logout(server)? {
-            true => format!("Removed what was kept for {server}"),
-            false => format!("Nothing was kept for {server}"),
+            true => format!("Removed the stored password for {server}"),
+            false => format!("No password is stored for {server}"),
         };
         print_line(&told)?;
         Ok(0)

@@ -1,4 +1,6 @@
-//! `stats`: what containers use, once or again and again.
+//! `stats`: the use of running containers in Docker's columns, once with `--no-stream` or again and
+//! again until the command is interrupted. On a terminal each table replaces the one before it. The
+//! figures are `engine::stats`'.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -32,6 +34,7 @@ static FLAGS: &[Flag<StatsArgs>] = &[
     ),
 ];
 
+/// The command `stats`.
 pub static STATS: Command = Command {
     name: "stats",
     group: Group::Watch,
@@ -61,7 +64,7 @@ fn stats(call: &Invocation) -> Outcome {
             print(&text)?;
             return Ok(0);
         }
-        // From the top of a terminal, what was there before being wiped.
+        // On a terminal, erase the screen and start at its top.
         print(&if clears { format!("\x1b[H\x1b[2J{text}") } else { text })?;
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
@@ -74,7 +77,7 @@ impl Row for StatsView {
 static COLUMNS: &[&str] =
     &["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
 
-/// In the alphabetical order of Docker's JSON.
+/// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<StatsView>] = &[
     Field {
         name: "BlockIO",
@@ -124,7 +127,7 @@ fn push_pair(out: &mut String, one: u64, other: u64, push: fn(&mut String, u64))
     push(out, other);
 }
 
-/// Four digits and a binary unit, as Docker prints memory: `1.5MiB`.
+/// Appends at most four digits and a binary unit, as Docker prints memory: `1.5MiB`.
 fn push_binary_size(out: &mut String, bytes: u64) {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;

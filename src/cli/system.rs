@@ -1,4 +1,6 @@
-//! `system check`, `boot` and `halt`: for the host rather than for one container.
+//! `system check`, `boot` and `halt`: the commands for the host instead of one container. `check`
+//! prints each finding and exits with 1 if one remains; `boot` and `halt` are called by the init
+//! system (contrib/ has the unit files). The work is `engine::check`'s and `engine::boot`'s.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::{NO_FLAGS, parse_timeout};
@@ -14,6 +16,7 @@ struct CheckArgs {
 static CHECK_FLAGS: &[Flag<CheckArgs>] =
     &[Flag::<CheckArgs>::switch("repair", "Repair the faults found", |a, on| a.repair = on)];
 
+/// The command `system check`.
 pub static CHECK: Command = Command {
     name: "system check",
     group: Group::Engine,
@@ -34,10 +37,10 @@ fn check(call: &Invocation) -> Outcome {
     for finding in call.engine()?.check(args.repair)? {
         text.push_str(&finding.what);
         match finding.mended {
-            Some(Ok(())) => text.push_str(": mended"),
+            Some(Ok(())) => text.push_str(": repaired"),
             Some(Err(error)) => {
                 status = 1;
-                text.push_str(&format!(": not mended: {error}"));
+                text.push_str(&format!(": not repaired: {error}"));
             }
             None => status = 1,
         }
@@ -47,6 +50,7 @@ fn check(call: &Invocation) -> Outcome {
     Ok(status)
 }
 
+/// The command `boot`.
 pub static BOOT: Command = Command {
     name: "boot",
     group: Group::Engine,
@@ -80,7 +84,7 @@ struct HaltArgs {
     timeout: Option<i64>,
 }
 
-/// Seconds that all containers together have to end by themselves.
+/// Seconds in which all containers together can exit by themselves.
 const HALT_TIMEOUT: i64 = 10;
 
 static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(
@@ -94,6 +98,7 @@ static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(
 )
 .short('t')];
 
+/// The command `halt`.
 pub static HALT: Command = Command {
     name: "halt",
     group: Group::Engine,
@@ -109,7 +114,7 @@ pub static HALT: Command = Command {
 
 fn halt(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(HALT_FLAGS)?;
-    // For ever is as long as a shutdown can wait.
+    // -1 means no limit: a number of seconds that no shutdown reaches.
     let timeout = u64::try_from(args.timeout.unwrap_or(HALT_TIMEOUT)).unwrap_or(u32::MAX.into());
     call.engine()?.halt(timeout)?;
     Ok(0)

@@ -6,6 +6,7 @@
 const PADDING: usize = 3;
 const MIN_WIDTH: usize = 10;
 
+/// A table that is being filled, row by row.
 pub struct Table {
     columns: usize,
     text: String,
@@ -29,6 +30,7 @@ impl Table {
         self.ends.push(self.text.len());
     }
 
+    /// The table as text, with its columns aligned.
     pub fn render(&self) -> String {
         let mut cells = Vec::with_capacity(self.ends.len());
         let mut start = 0;

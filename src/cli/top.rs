@@ -1,4 +1,6 @@
-//! `top`: the processes of a container, with the columns of `ps -ef`.
+//! `top`: the processes of a container in the columns of `ps -ef` (UID, PID, PPID, C, STIME, TTY,
+//! TIME, CMD), as Docker prints them. Numbers are the host's, times are UTC. Options of ps(1) are
+//! not supported, because ps is not called. The facts are `engine::top`'s.
 
 use std::fmt::Write;
 
@@ -6,8 +8,9 @@ use super::flag::{Command, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::table::Table;
-use super::{Invocation, Outcome, tame};
+use super::{Invocation, Outcome, escape};
 
+/// The command `top`.
 pub static TOP: Command = Command {
     name: "top",
     group: Group::Watch,
@@ -29,7 +32,7 @@ fn top(call: &Invocation) -> Outcome {
             table.cell(|out| out.push_str(&number.to_string()));
         }
         table.cell(|out| out.push_str(&process.cpu_percent.to_string()));
-        // Hours and minutes of the day, UTC as all times here.
+        // Hours and minutes of the day in UTC, like all times here.
         table.cell(|out| out.push_str(&process.started.to_rfc3339()[11..16]));
         table.cell(|out| out.push_str(process.terminal.as_deref().unwrap_or("?")));
         table.cell(|out| {
@@ -38,7 +41,7 @@ fn top(call: &Invocation) -> Outcome {
             let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
             let _ = write!(out, "{hours:02}:{minutes:02}:{:02}", seconds % 60);
         });
-        table.cell(|out| out.push_str(&tame::line(&process.command)));
+        table.cell(|out| out.push_str(&escape::line(&process.command)));
     }
     print(&table.render())?;
     Ok(0)

@@ -1,4 +1,6 @@
-//! `version` and `info`.
+//! `version` and `info`: the version of this binary, and the facts about this host. The version is
+//! MYDOCKER_VERSION of the build's environment, or otherwise the package's. `version` prints a
+//! client only, because there is no server. The facts of `info` are `engine::info`'s.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::{parse_format, push_line};
@@ -8,7 +10,7 @@ use super::output::print;
 use super::{Invocation, Outcome};
 use crate::template::Template;
 
-/// As stamped by the build, else the package's.
+/// The version as the build stamped it, otherwise the package's.
 pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -30,6 +32,7 @@ static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(
 )
 .short('f')];
 
+/// The command `version`.
 pub static VERSION: Command = Command {
     name: "version",
     group: Group::Engine,
@@ -59,13 +62,14 @@ fn version(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// The version on one line.
+/// Prints the version on one line.
 pub fn print_line() -> Outcome {
     let arch = std::env::consts::ARCH;
     print(&format!("mydocker version {VERSION_TEXT}, linux/{arch}\n"))?;
     Ok(0)
 }
 
+/// The command `info`.
 pub static INFO: Command = Command {
     name: "info",
     group: Group::Engine,

@@ -1,4 +1,6 @@
-//! Volumes: create, ls, inspect, rm, prune.
+//! `volume create`, `ls`, `inspect`, `rm` and `prune`. A volume without a name gets a random one.
+//! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver,
+//! and no driver options are supported. The work is `engine::volumes`'.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show};
@@ -33,6 +35,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] =
         .short('d'),
     ];
 
+/// The command `volume create`.
 pub static CREATE: Command = Command {
     name: "volume create",
     group: Group::Volumes,
@@ -90,6 +93,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
     ),
 ];
 
+/// The command `volume ls`.
 pub static LS: Command = Command {
     name: "volume ls",
     group: Group::Volumes,
@@ -118,7 +122,7 @@ pub static LS: Command = Command {
     },
 };
 
-/// Filters of one key are alternatives, those of different keys add up.
+/// Whether a volume passes the filters: one filter of each key must match.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
     let (mut names, mut labels) = ((false, false), (false, false));
     for filter in filters {
@@ -184,6 +188,7 @@ static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
 )
 .short('f')];
 
+/// The command `volume inspect`.
 pub static INSPECT: Command = Command {
     name: "volume inspect",
     group: Group::Volumes,
@@ -211,6 +216,7 @@ static RM_FLAGS: &[Flag<RmArgs>] =
     })
     .short('f')];
 
+/// The command `volume rm`.
 pub static RM: Command = Command {
     name: "volume rm",
     group: Group::Volumes,
@@ -252,6 +258,7 @@ static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
         .short('f'),
 ];
 
+/// The command `volume prune`.
 pub static PRUNE: Command = Command {
     name: "volume prune",
     group: Group::Volumes,

@@ -1,8 +1,7 @@
-//! The user's side of a container: `run` in the foreground, `start -a` and `attach`.
-//!
-//! Ties this process's standard streams, signals and window size to a monitor's socket. It never
-//! blocks on the socket while it has output to take, so that the two sides can't wait for each
-//! other; it does block on its own standard output, which is how a slow reader slows the program.
+//! The user's side of a container: `run` in the foreground, `start -a` and `attach`. It connects
+//! this process's standard streams, signals and window size with a monitor's socket. It never
+//! blocks on the socket while there is output to read, so the two sides can't wait for each other.
+//! It does block on its own stdout, which is how a slow reader slows the program down.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -26,37 +25,39 @@ pub enum End {
     Exited(u8),
     /// The user typed the detach keys.
     Detached,
-    /// Our own standard output was closed.
+    /// This process's stdout was closed.
     Unread,
-    /// A signal to us that is not passed on.
+    /// A signal to this process that is not forwarded.
     Signalled(Signal),
-    /// The monitor is gone without a word.
+    /// The monitor closed the connection without a message.
     Lost,
 }
 
-pub struct Ties<'a> {
-    /// Pass our standard input on.
+/// How a client is attached: its streams, terminal, signals and detach keys.
+pub struct Attach<'a> {
+    /// Pass this process's stdin on.
     pub stdin: bool,
     /// Print what the program writes there.
     pub stdout: bool,
     pub stderr: bool,
     pub terminal: bool,
-    /// Make the program draw its screen anew: it was drawn for somebody else.
+    /// Make the program draw its screen again, for this terminal.
     pub redraw: bool,
     /// Pass signals on (there being no terminal that does).
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
 }
 
-/// Waits for the monitor's first word: the program's PID and start time, or why it could not begin.
+/// Waits for the monitor's first message: the program's pid and start time, or the error of its
+/// start.
 pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     let mut buffer = [0; 4200];
     let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
-        .context(|| "hear from the monitor")?;
+        .context(|| "read from the monitor")?;
     match Reply::parse(&buffer[..length]) {
         Some(Reply::Started { pid, start_time }) => Ok((pid, start_time)),
         Some(Reply::Failed { code, message }) => Err(Error::new(message).exit_with(code)),
-        _ => Err(Error::new("the monitor died before the container began")),
+        _ => Err(Error::new("the monitor died before the container started")),
     }
 }
 
@@ -65,7 +66,7 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 4200];
     loop {
         let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
-            .context(|| "hear from the monitor")?;
+            .context(|| "read from the monitor")?;
         match Reply::parse(&buffer[..length]) {
             Some(Reply::Exited { code }) => return Ok(End::Exited(code)),
             Some(Reply::Failed { code, message }) => {
@@ -104,26 +105,28 @@ pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
         .collect()
 }
 
-/// Ties this process to the container until one of them lets go. `program` is who signals go to.
-pub fn tie(socket: &OwnedFd, program: Option<(i32, u64)>, ties: &Ties<'_>) -> Result<End> {
-    let signals = sys::signal::receive(taken_signals(ties.terminal, ties.sig_proxy))
+/// Attaches this process to the container until it exits or the user detaches. `program` is the
+/// process that gets the signals, as its pid and start time.
+pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
+    let signals = sys::signal::receive(taken_signals(options.terminal, options.sig_proxy))
         .context(|| "receive signals")?;
-    let raw = if ties.terminal && ties.stdin { tty::Raw::enter()? } else { None };
+    let raw = if options.terminal && options.stdin { tty::Raw::enter()? } else { None };
     let mut client = Client {
         socket,
         signals,
         program,
-        ties,
-        detector: Detector::new(if ties.terminal { ties.detach_keys } else { &[] }),
-        reading: ties.stdin,
+        options,
+        detector: Detector::new(if options.terminal { options.detach_keys } else { &[] }),
+        reading: options.stdin,
         typed: Vec::new(),
         end_typed: false,
-        resized: ties.terminal,
+        resized: options.terminal,
     };
-    if ties.redraw
+    if options.redraw
         && let Some((rows, columns)) = tty::size()
     {
-        // A size that isn't the right one, corrected at once: each is a SIGWINCH.
+        // Send a wrong size first and then the right one: each is a SIGWINCH, so the program draws
+        // again.
         let wrong = Request::Resize { rows: rows + 1, columns };
         wrong.send(socket.as_fd(), SendFlags::empty()).context(|| "send to the monitor")?;
     }
@@ -136,11 +139,11 @@ struct Client<'a> {
     socket: &'a OwnedFd,
     signals: OwnedFd,
     program: Option<(i32, u64)>,
-    ties: &'a Ties<'a>,
+    options: &'a Attach<'a>,
     detector: Detector,
-    /// Standard input is still open.
+    /// Stdin is still open.
     reading: bool,
-    /// Read from standard input and not yet sent.
+    /// Bytes from stdin that are not sent yet.
     typed: Vec<u8>,
     /// The end of the input is still to be sent.
     end_typed: bool,
@@ -155,7 +158,7 @@ impl Client<'_> {
             self.send_pending()?;
             let sending = !self.typed.is_empty() || self.end_typed || self.resized;
             // Attached to the input alone, there is nothing to stay for after its end.
-            let input_alone = !self.ties.stdout && !self.ties.stderr;
+            let input_alone = !self.options.stdout && !self.options.stderr;
             if input_alone && !self.reading && !sending {
                 return Ok(End::Detached);
             }
@@ -221,7 +224,7 @@ impl Client<'_> {
 
     fn take_signals(&mut self) -> Result<Option<End>> {
         while let Some(signal) = sys::signal::next(self.signals.as_fd()) {
-            if self.ties.terminal {
+            if self.options.terminal {
                 if signal == Signal::WINCH {
                     self.resized = true;
                     continue;
@@ -244,11 +247,11 @@ impl Client<'_> {
         let length = match received {
             Err(Errno::AGAIN) => return Ok(None),
             Ok(0) => return Ok(Some(End::Lost)),
-            result => result.context(|| "hear from the monitor")?,
+            result => result.context(|| "read from the monitor")?,
         };
         let written = match Reply::parse(&buffer[..length]) {
-            Some(Reply::Stdout(_)) if !self.ties.stdout => Ok(()),
-            Some(Reply::Stderr(_)) if !self.ties.stderr => Ok(()),
+            Some(Reply::Stdout(_)) if !self.options.stdout => Ok(()),
+            Some(Reply::Stderr(_)) if !self.options.stderr => Ok(()),
             Some(Reply::Stdout(data)) => stdio::write_all(stdout(), data),
             Some(Reply::Stderr(data)) => stdio::write_all(stderr(), data),
             Some(Reply::Exited { code }) => return Ok(Some(End::Exited(code))),

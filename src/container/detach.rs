@@ -1,19 +1,23 @@
-//! The keys that detach a client from a container (`ctrl-p ctrl-q`), found in what is typed.
+//! Finds the keys that detach a client from a container (`--detach-keys`, default ctrl-p ctrl-q) in
+//! the bytes that the user types. The keys may be spread over several reads, so the state is kept
+//! between calls. Bytes that start the sequence without completing it are passed on to the program.
+//! Parsing the flag is `cli::value::process`'.
 
-/// Watches typed bytes for the sequence.
+/// The detector of one client, with the number of keys matched so far.
 pub struct Detector {
     keys: Vec<u8>,
     matched: usize,
 }
 
 impl Detector {
-    /// An empty sequence is never found.
+    /// A detector for `keys`. An empty sequence never matches.
     pub fn new(keys: &[u8]) -> Detector {
         Detector { keys: keys.to_vec(), matched: 0 }
     }
 
-    /// Appends to `out` what of `typed` is the program's; true if the sequence is complete. Bytes
-    /// that began a sequence and turned out to be none are passed on late, none is lost.
+    /// Appends the bytes of `typed` that belong to the program to `out`. Returns true if the
+    /// sequence is complete. Bytes of a sequence that stays incomplete are passed on late; none is
+    /// lost.
     pub fn pass(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for &byte in typed {
             if self.keys.is_empty() {

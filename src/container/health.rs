@@ -17,6 +17,7 @@ use crate::store::{self, Durability};
 /// Results that are kept (Docker's number).
 const MAX_RESULTS: usize = 5;
 
+/// The result of the last probes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
@@ -79,6 +80,7 @@ impl Health {
         self.log.drain(..excess);
     }
 
+    /// Writes health.json. It is not synced, because it describes only a running container.
     pub fn write(&self, files: &Files) -> Result<()> {
         store::replace_json(&files.health(), self, Durability::Lazy)
     }
@@ -104,6 +106,7 @@ pub enum OnFailure {
 }
 
 impl OnFailure {
+    /// Parses the value of `--health-on-failure`.
     pub fn parse(text: &str) -> Result<OnFailure> {
         Ok(match text {
             "none" => OnFailure::None,
@@ -114,10 +117,12 @@ impl OnFailure {
         })
     }
 
+    /// Whether anything is done when the container becomes unhealthy.
     pub fn acts(self) -> bool {
         self != OnFailure::None
     }
 
+    /// The spelling of the flag's value.
     pub fn name(self) -> &'static str {
         match self {
             OnFailure::None => "none",

@@ -179,7 +179,10 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");
     if uid == 0 || gid == 0 {
-        fail!("{text}: ID 0 is the host's root, which a container must not be; begin above it");
+        fail!(
+            "{text}: ID 0 is the host's root, which a container must not have; choose a range that \
+             starts at 1 or above"
+        );
     }
     // -1 is "unchanged" to the kernel.
     if size == 0 || [uid, gid].iter().any(|first| first.checked_add(size).is_none()) {
@@ -189,7 +192,7 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
     let range = |first| Range { first, count: size };
     if pool.uids.overlaps(&range(uid)) || pool.gids.overlaps(&range(gid)) {
         fail!(
-            "{text} meets the IDs {} to {} that --userns auto gives out",
+            "{text} overlaps the IDs {} to {}, which --userns auto assigns; choose another range",
             pool.uids.first,
             pool.uids.first + (pool.uids.count - 1)
         );

@@ -13,6 +13,8 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::Roots;
 
+/// The namespaces of a container, with the processes whose namespaces it joins. Fails if such a
+/// container is not running.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.pid)?;
     let ipc = namespace(roots, "IPC", &record.ipc)?;
@@ -35,15 +37,16 @@ fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
             let files = Files::new(roots, id);
             if !files.dir.exists() {
                 fail!(
-                    "container {}, whose {kind} namespace is to be joined, was removed; make this \
-                     container again with another one",
+                    "container {}, whose {kind} namespace this container shares, was removed; \
+                     create this container again with another one",
                     short(id)
                 );
             }
             let other = Record::read(roots, id)?;
             let Some(state) = state::running(roots, id)? else {
                 fail!(
-                    "container {}, whose {kind} namespace is to be joined, is not running",
+                    "container {}, whose {kind} namespace this container shares, is not running; \
+                     start it first",
                     other.name
                 );
             };

@@ -3,8 +3,8 @@
 //! (`protocol`, `client`, `relay`) and what it said (`logs`). Knows nothing of images or networks, and
 //! of volumes only which ones go with a container (`volumes`).
 
-mod audience;
 pub mod client;
+mod clients;
 pub mod detach;
 pub mod health;
 pub mod id_range;

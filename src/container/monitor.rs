@@ -1,13 +1,10 @@
-//! The process that watches over one container: its parent, and all that is left of mydocker while
-//! it runs.
-//!
-//! A plain fork of the command that started it, in a session and a cgroup of its own. It holds the
-//! container's lock, the reading ends of the program's output (or the terminal's master) and the
-//! attach socket, and sleeps in one poll(2). What the program writes goes to the log and to every
-//! client (`audience`), and nothing is ever dropped. When the program ends the monitor removes what
-//! it leaves behind, begins it anew if the restart policy says so, or else writes down how it
-//! ended, tells the clients and goes. One thread, and when it sleeps it holds no buffer. A health
-//! check runs in processes of its own (`probes`); the sleep ends when the next one is due.
+//! The monitor: the process beside a running container, its parent, and all of mydocker that stays.
+//! It is a plain fork of the command that started it, in a session and a cgroup of its own, with
+//! one thread. It holds the container's lock, the program's output pipes (or the terminal's master)
+//! and the attach socket, and sleeps in one poll(2) without a buffer. Output goes to the log and to
+//! every client (`clients`); nothing is dropped. When the program exits, the monitor kills what is
+//! left, restarts it if the policy says so, or otherwise records the outcome, tells the clients the
+//! exit status and exits. Probes of a health check run in processes of their own (`probes`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::audience::{Audience, Client, Hold};
+use super::clients::{Client, Clients, Hold};
 use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
@@ -34,39 +31,40 @@ use crate::store::{Durability, HiddenTree, Lock, Roots};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
-/// After so much silence the monitor expects more of it.
+/// After this much silence the monitor expects more silence.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
 
-/// What is done on the host for a container beside what `runtime` does: its network.
-pub trait Surroundings {
+/// What is done on the host at a container's start and end, outside of `runtime`: its network.
+/// OCI's word for it is hooks.
+pub trait Hooks {
     /// Called while the first process, `pid`, builds its root.
     fn set_up(&mut self, pid: Pid) -> Result<()>;
-    /// Called when the container has ended, or could not begin.
+    /// Called when the container has exited, or could not start.
     fn take_down(&mut self) -> Result<()>;
 }
 
-/// All that a monitor is to know.
+/// Everything that a monitor needs.
 pub struct Watch<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub spec: Spec,
-    /// The container's monitor lock, taken by the caller; the monitor keeps it.
+    /// The container's monitor lock, taken by the caller and kept by the monitor.
     pub lock: Lock,
     /// The container's last run.
     pub before: Span,
     /// Whether the first client wants the output.
     pub attached: bool,
-    pub surroundings: &'a mut dyn Surroundings,
+    pub hooks: &'a mut dyn Hooks,
     /// The first process of a record's container, for its health check.
     pub process: fn(&Record) -> Process,
 }
 
-/// Forks the monitor off; gives the client's end of its first connection.
+/// Forks the monitor. Returns the client's end of its first connection.
 pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
     let cgroup = cgroup::monitors(&watch.record.cgroup_parent);
     let fork = |cgroup| sys::clone::clone3(sys::clone::Flags::default(), cgroup);
-    // A cgroup may take no process, as a threaded one does.
+    // A cgroup may refuse processes, for example a threaded one.
     let forked = fork(cgroup.as_ref().map(AsFd::as_fd)).or_else(|_| fork(None));
     match forked.context(|| "fork the monitor")? {
         Fork::Parent(_) => Ok(ours),
@@ -78,7 +76,7 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// How a monitor's title begins; the container's name and its short id in parentheses follow.
+/// The start of a monitor's title. The container's name and its short id in parentheses follow.
 const TITLE: &str = "mydocker: monitor of ";
 
 /// Whether a process is the monitor of container `id`, by its title.
@@ -90,31 +88,32 @@ pub fn is_titled(pid: Pid, id: &str) -> bool {
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
-    let Watch { roots, record, spec, lock, before, attached, surroundings, process } = watch;
+    let Watch { roots, record, spec, lock, before, attached, hooks, process } = watch;
     let left = Vec::new();
-    let mut life =
-        Life { roots, record, surroundings, process, before, started: 0, restarts: 0, left };
+    let mut life = Life { roots, record, hooks, process, before, started: 0, restarts: 0, left };
     let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
         .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             let error = life.failed(error);
-            // Let go before the client hears of it: it may start the container again at once.
+            // Release the lock before the client gets the answer, because it may start the
+            // container again at once.
             drop(lock);
             let reply = Reply::Failed { code: error.exit_code(), message: &error.to_string() };
-            // A client that is gone needs no answer.
+            // A client that has gone needs no answer.
             let _ = reply.send(client.as_fd(), SendFlags::empty());
             return error.exit_code();
         }
     };
-    // Only a restart needs it again.
+    // Only a restart needs this again.
     let mut spec = record.may_restart().then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
-        monitor.audience.admit(Client::first(client, attached));
+        monitor.clients.add(Client::first(client, attached));
     }
-    // Once nobody waits for the start. The host's other users see it for as long as this runs.
+    // After the start was answered, because it takes time. The title is what other users of the
+    // host see.
     let title = format!("{TITLE}{} ({})", record.name, short(&record.id));
     sys::title::replace(title.as_bytes(), true);
     let mut backoff = Backoff::new();
@@ -135,7 +134,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
         }
         life.restarts += 1;
-        // A command that reads the files of a container at rest holds this lock.
+        // A command that reads the files of a stopped container holds this lock.
         let change = Files::new(roots, &record.id).lock_changes();
         let begun = life.begin_again(spec);
         drop(change);
@@ -144,30 +143,30 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             Err(error) => break life.outcome(error.exit_code(), error.to_string()),
         };
         if life.stop_mark().is_some() {
-            // Called off while it was being begun: whoever did may not have seen it yet.
+            // The restart was prevented while it was under way, and the command that did so may not
+            // have seen the program.
             sys::process::kill_group(program.pid, Signal::KILL);
         }
     };
     if let Some(log) = &monitor.log {
-        monitor.audience.gather(log);
+        monitor.clients.gather(log);
     }
-    // What can't be done now is done by the next command that looks: the lock is let go of, so
-    // that it will find it.
+    // What fails now is done by the next command that reads the container's state; it finds the
+    // lock released.
     let left = life.leave(&outcome);
     drop(lock);
-    monitor.say_goodbye(outcome.exit_code);
-    // Freeing blocks takes a disk as long as all the rest: nobody waits for it.
+    monitor.send_exit(outcome.exit_code);
+    // Freeing blocks on disk takes as long as everything before, so no client waits for it.
     if let Ok(Some(tree)) = left {
         let _ = tree.remove();
     }
-    monitor.audience.see_out(monitor.log.as_ref(), outcome.exit_code);
+    monitor.clients.finish(monitor.log.as_ref(), outcome.exit_code);
     outcome.exit_code
 }
 
-/// A session of its own, nothing of the caller's terminal, pipes or locks, and no signal that isn't
-/// meant for it.
+/// Starts a new session, and drops the caller's terminal, pipes, locks and signals.
 fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
-    setsid().context(|| "begin a new session")?;
+    setsid().context(|| "start a new session")?;
     sys::fds::close_all_but(keep).context(|| "close the caller's descriptors")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open /dev/null")?;
@@ -175,7 +174,7 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
         .context(|| "let go of the caller's streams")?;
     rustix::process::chdir("/").context(|| "go to /")?;
     sys::inherited::shed();
-    // Blocked, never read: a stray SIGTERM to everything must not end the one who cleans up.
+    // Blocked and never read: a SIGTERM to all processes must not end the process that cleans up.
     let all = (1..=64).filter_map(Signal::from_number);
     sys::signal::block(all).context(|| "block signals")
 }
@@ -215,14 +214,14 @@ impl Streams {
     }
 }
 
-/// One container from its first program's beginning to its last one's end.
+/// One container from its first start to its last exit, with the restarts in between.
 struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
-    surroundings: &'a mut dyn Surroundings,
+    hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Process,
     before: Span,
-    /// When the present program began; zero: none has.
+    /// When the present program started; zero if none has.
     started: i64,
     restarts: u32,
     /// The cgroups of the last program that could not be removed.
@@ -230,16 +229,16 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Makes the program's streams and begins it.
+    /// Creates the program's streams and starts it.
     fn begin(&mut self, spec: &Spec) -> Result<Program> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
-        let surroundings = &mut *self.surroundings;
-        let running = runtime::start(spec, streams.theirs, &mut |pid| surroundings.set_up(pid))?;
+        let hooks = &mut *self.hooks;
+        let running = runtime::start(spec, streams.theirs, &mut |pid| hooks.set_up(pid))?;
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {
-                // No command could find the program, so it must not run.
+                // No command could find the program later, so it must not run.
                 sys::process::kill_group(running.pid, Signal::KILL);
                 let _ = waitpid(Some(running.pid), WaitOptions::empty());
                 let _ = cgroup::remove(&running.cgroup.paths());
@@ -262,7 +261,7 @@ impl Life<'_> {
         Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups, probes })
     }
 
-    /// Writes down which process the program is.
+    /// Records which process the program is.
     fn write_down(&self, running: &runtime::Running) -> Result<State> {
         let started = sys::process::start_time(running.pid)
             .and_then(|start_time| start_time.ok_or(Errno::SRCH))
@@ -286,7 +285,7 @@ impl Life<'_> {
         self.begin(spec)
     }
 
-    /// The container could not begin. Gives the error back, with what went wrong on top of it.
+    /// Cleans up after a failed start. Returns the error, with the failures of the cleanup added.
     fn failed(&mut self, error: Error) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
@@ -320,7 +319,7 @@ impl Life<'_> {
         state::stop_mark(&Files::new(self.roots, &self.record.id))
     }
 
-    /// Ends whatever the program has left running, then takes the last of its output.
+    /// Kills the processes that the program left, then reads the rest of its output.
     fn program_ended(&mut self, monitor: &mut Monitor, program: &mut Program, code: u8) -> Outcome {
         let oom_killed = cgroup::oom_killed(&program.cgroups);
         if cgroup::remove(&program.cgroups).is_err() {
@@ -334,7 +333,7 @@ impl Life<'_> {
     }
 
     fn goes_on(&self, outcome: &Outcome, program: &Program) -> bool {
-        // Ended by the monitor itself, because it was unhealthy.
+        // The monitor itself ended it, because it was unhealthy.
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()
@@ -347,9 +346,9 @@ impl Life<'_> {
         }
     }
 
-    /// Between two programs.
+    /// Waits between two runs of the program.
     fn rest(&mut self, outcome: &Outcome) -> Result<()> {
-        self.surroundings.take_down()?;
+        self.hooks.take_down()?;
         let state = State {
             pid: 0,
             start_time: 0,
@@ -362,11 +361,11 @@ impl Life<'_> {
         state::write(self.roots, &self.record.id, &state)
     }
 
-    /// Gives what is yet to be removed of a container that goes with its end.
+    /// Returns the trees that are still to be removed of a container with --rm.
     fn leave(&mut self, outcome: &Outcome) -> Result<Option<HiddenTree>> {
-        let taken_down = self.surroundings.take_down();
-        // Where they still can't be removed, the run directory stays, and the next command that
-        // looks takes all of it back.
+        let taken_down = self.hooks.take_down();
+        // If the cgroups still can't be removed, the run directory stays, and the next command that
+        // reads the state cleans up.
         cgroup::remove(&self.left)?;
         if self.record.remove && outcome.kept != Some(true) {
             volumes::remove_anonymous(self.roots, self.record);
@@ -380,13 +379,13 @@ impl Life<'_> {
     }
 }
 
-/// The program as the monitor has hold of it.
+/// The running program.
 struct Program {
     pid: Pid,
     pidfd: OwnedFd,
     start_time: u64,
     outputs: Vec<(Stream, OwnedFd)>,
-    /// Its standard input, as long as it is open.
+    /// The write end of its stdin, as long as that is open.
     stdin: Option<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
@@ -394,16 +393,16 @@ struct Program {
 
 struct Monitor {
     listener: OwnedFd,
-    audience: Audience,
+    clients: Clients,
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
     terminal: bool,
-    /// Received from a client and not yet taken by the program.
+    /// Bytes from a client that the program has not read yet.
     typed: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// What a turn of the loop found ready.
+/// The descriptors that a turn of the loop found ready.
 #[derive(Default)]
 struct Ready {
     ended: bool,
@@ -420,14 +419,14 @@ impl Monitor {
         Ok(Monitor {
             log: if record.log_disabled { None } else { Some(open()?) },
             listener: protocol::serve(&files.run)?,
-            audience: Audience { clients: Vec::new() },
+            clients: Clients { list: Vec::new() },
             terminal: record.tty,
             typed: Vec::new(),
             buffer: Vec::new(),
         })
     }
 
-    /// Until the program has ended; gives its exit status.
+    /// Serves until the program has exited. Returns its exit status.
     fn watch(&mut self, program: &mut Program, life: &Life<'_>) -> u8 {
         loop {
             let wake = program.probes.as_ref().and_then(Probes::wake);
@@ -447,9 +446,9 @@ impl Monitor {
         }
     }
 
-    /// Waits for something to do and does it. True if the program has ended.
+    /// Waits for an event and handles it. Returns true if the program has exited.
     fn turn(&mut self, mut program: Option<&mut Program>, deadline: Option<Instant>) -> bool {
-        let hold = match self.audience.hold(self.log.as_ref()) {
+        let hold = match self.clients.hold(self.log.as_ref()) {
             Hold::Until(until) => Some(until),
             _ => None,
         };
@@ -459,8 +458,8 @@ impl Monitor {
         let poll = |fds: &mut [PollFd<'_>], timeout: Option<&Timespec>| poll(fds, timeout);
         let mut ready = self.wait(program.as_deref(), Some(short), poll);
         if ready.is_none() && left() != Some(Duration::ZERO) {
-            // For long now it costs next to nothing: no buffers, and of the program itself only
-            // what the sleep needs.
+            // Free the buffers and drop unused pages before a long sleep, so that an idle monitor
+            // costs little memory.
             self.buffer = Vec::new();
             self.typed.shrink_to_fit();
             ready = self.wait(program.as_deref(), left(), sys::memory::poll_released);
@@ -474,28 +473,28 @@ impl Monitor {
                 self.pass_on_typed(program);
             }
             for at in (0..program.outputs.len()).rev() {
-                if ready.outputs[at] && self.audience.hold(self.log.as_ref()) == Hold::No {
+                if ready.outputs[at] && self.clients.hold(self.log.as_ref()) == Hold::No {
                     self.read_output(program, at);
                 }
             }
         }
-        // From the back, so that removing one leaves the others' places alone. Reading output may
-        // have removed some: then the next turn finds again what there is to do.
+        // From the back, so that a removal does not move the others. Reading output may have
+        // removed some; the next turn then finds the rest.
         for &at in ready.clients.iter().rev() {
-            if at < self.audience.clients.len() && !self.serve_client(at, program.as_deref_mut()) {
-                self.audience.clients.remove(at);
+            if at < self.clients.list.len() && !self.serve_client(at, program.as_deref_mut()) {
+                self.clients.list.remove(at);
             }
         }
         if ready.connection
             && let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC)
         {
-            // It says what it wants in its first message.
-            self.audience.admit(Client::new(socket));
+            // Its first message says what it wants.
+            self.clients.add(Client::new(socket));
         }
         ready.ended
     }
 
-    /// Waits by `poll` for something to do; `None` if nothing is within the time.
+    /// Waits in poll(2) for an event; `None` if the time is over.
     fn wait(
         &self,
         program: Option<&Program>,
@@ -508,7 +507,7 @@ impl Monitor {
         fds.extend(program.map(|program| PollFd::new(&program.pidfd, PollFlags::IN)));
         let outputs_at = fds.len();
         if let Some(program) = program
-            && self.audience.hold(self.log.as_ref()) == Hold::No
+            && self.clients.hold(self.log.as_ref()) == Hold::No
         {
             fds.extend(program.outputs.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)));
         }
@@ -519,7 +518,7 @@ impl Monitor {
         }
         let clients_at = fds.len();
         let mut clients = Vec::new();
-        for (at, client) in self.audience.clients.iter().enumerate() {
+        for (at, client) in self.clients.list.iter().enumerate() {
             let mut events = PollFlags::empty();
             if self.listens_to(client) {
                 events |= PollFlags::IN;
@@ -527,8 +526,8 @@ impl Monitor {
             if client.lags() {
                 events |= PollFlags::OUT;
             }
-            // Left out rather than asked for nothing: a hang-up is told all the same, and would
-            // keep us awake.
+            // Leave the descriptor out instead of asking for no events: poll reports a hang-up
+            // anyway, and would never sleep.
             if !events.is_empty() {
                 fds.push(PollFd::new(&client.socket, events));
                 clients.push(at);
@@ -559,7 +558,7 @@ impl Monitor {
         Some(ready)
     }
 
-    /// What a client types while the program isn't reading stays in the client's socket.
+    /// While the program does not read, a client's input stays in the client's socket.
     fn listens_to(&self, client: &Client) -> bool {
         self.typed.is_empty() || !client.greeted
     }
@@ -568,27 +567,28 @@ impl Monitor {
         let (stream, fd) = &program.outputs[at];
         match rustix::io::read(fd, &mut self.buffer[..MAX_DATA]) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // EIO: the last process let go of the terminal.
+            // EIO: the last process closed the terminal.
             Ok(0) | Err(_) => drop(program.outputs.remove(at)),
             Ok(length) => self.pass_on(*stream, length),
         }
     }
 
-    /// Keeps the first `length` bytes of the buffer and hands them to the clients.
+    /// Writes the first `length` bytes of the buffer to the log and to the clients.
     fn pass_on(&mut self, stream: Stream, length: usize) {
         let data = &self.buffer[..length];
         let mark = self.log.as_mut().and_then(|log| {
-            self.audience.leave_behind(log);
-            // A full disk costs log lines, not the container.
+            self.clients.drop_outrun(log);
+            // A full disk loses log lines, never the container.
             log.append(stream, data).ok()
         });
-        self.audience.offer(stream, data, self.log.as_ref(), mark);
+        self.clients.offer(stream, data, self.log.as_ref(), mark);
     }
 
-    /// False if the client is gone, or said what no client of ours says.
+    /// Reads one message of a client. Returns false if the client is gone or its message is
+    /// malformed.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
-        let listens = self.listens_to(&self.audience.clients[at]);
-        let client = &mut self.audience.clients[at];
+        let listens = self.listens_to(&self.clients.list[at]);
+        let client = &mut self.clients.list[at];
         if client.lags() && !client.feed(self.log.as_ref(), &mut self.buffer) {
             return false;
         }
@@ -598,7 +598,7 @@ impl Monitor {
         let flags = RecvFlags::DONTWAIT;
         let length = match sys::packet::receive(client.socket.as_fd(), &mut self.buffer, flags) {
             Err(Errno::AGAIN) => return true,
-            // It hung up, or died: the container lives on.
+            // The client disconnected or died; the container goes on.
             Ok(0) | Err(_) => return false,
             Ok(length) => length,
         };
@@ -607,16 +607,16 @@ impl Monitor {
             (Some(Request::Hello { output }), _) => {
                 (client.greeted, client.output) = (true, output);
             }
-            // Whoever types before it greets would be heard while others wait their turn.
+            // A client must greet before it sends input, so that it can't get ahead of others.
             (Some(_), _) if !client.greeted => return false,
-            // What is typed while there is no program goes nowhere, as at a terminal.
+            // Input without a running program is dropped, as at a terminal.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {
                 self.typed.extend_from_slice(data);
                 self.pass_on_typed(program);
             }
             (Some(Request::StdinEnd), Some(program)) => {
-                // A terminal's end of input is a key; closing it would hang the program up.
+                // The end of input is a key on a terminal; closing it would hang up the program.
                 if !self.terminal {
                     program.stdin = None;
                 }
@@ -625,7 +625,7 @@ impl Monitor {
                 if let Some((_, console)) = program.outputs.first().filter(|_| self.terminal) {
                     let size =
                         Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-                    // A terminal that is just going needs no size.
+                    // A terminal that is being closed needs no size.
                     let _ = tcsetwinsize(console, size);
                 }
             }
@@ -650,8 +650,8 @@ impl Monitor {
         }
     }
 
-    /// After the end of all who could write: what is still in the pipes. No more than they hold
-    /// can come.
+    /// Reads the rest from the pipes after every process that could write has exited. It is at most
+    /// what the pipes hold.
     fn drain(&mut self, program: &mut Program) {
         self.typed.clear();
         self.buffer.resize(MAX_PACKET, 0);
@@ -662,14 +662,14 @@ impl Monitor {
         }
     }
 
-    /// The container is over: everyone who keeps up gets the exit status.
-    fn say_goodbye(&mut self, code: u8) {
-        // Connected after the last turn of the loop: waiting for this very word.
+    /// The container has ended: every client that keeps up gets the exit status.
+    fn send_exit(&mut self, code: u8) {
+        // A client that connected after the last turn of the loop waits for the exit status.
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
-            self.audience.admit(Client::new(socket));
+            self.clients.add(Client::new(socket));
         }
         self.buffer.resize(MAX_PACKET, 0);
-        self.audience.say_goodbye(self.log.as_ref(), code, &mut self.buffer);
+        self.clients.send_exit(self.log.as_ref(), code, &mut self.buffer);
         self.buffer = Vec::new();
     }
 }

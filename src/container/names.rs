@@ -81,7 +81,7 @@ fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
         // Only one of several takers removes it; the others find it changed and look again.
         release(roots, name, &owner)?;
     }
-    Err(Error::new(format!("the name '{name}' changes hands too quickly")))
+    Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
 /// Whether a name stands for no container: that was never finished, or is called otherwise since a

@@ -214,7 +214,7 @@ fn processes(cgroups: &[String]) -> Vec<i32> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Waits for the end of a process that was killed, which may take `MAX_END`.
+/// Waits up to `MAX_END` for a killed process to exit. Returns false if it still runs then.
 pub fn ends_soon(pidfd: &OwnedFd) -> bool {
     let deadline = Instant::now() + MAX_END;
     sys::process::ends_by(pidfd.as_fd(), Some(deadline)) == Ok(true)

@@ -69,6 +69,7 @@ pub enum Stream {
 }
 
 impl Request<'_> {
+    /// Sends this to the monitor.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         match self {
             Request::Hello { output } => send(socket, b'h', &[u8::from(*output)], flags),
@@ -98,6 +99,7 @@ impl Request<'_> {
 }
 
 impl Reply<'_> {
+    /// Sends this to a client. With MSG_DONTWAIT a full socket is EAGAIN.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         match self {
             Reply::Started { pid, start_time } => {
@@ -117,6 +119,7 @@ impl Reply<'_> {
         }
     }
 
+    /// Parses a packet of the monitor; `None` if it is malformed.
     pub fn parse(packet: &[u8]) -> Option<Reply<'_>> {
         match packet {
             [b's', rest @ ..] => {

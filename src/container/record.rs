@@ -1,5 +1,7 @@
-//! `containers/<id>/config.json`: what a container is, as it was asked for and resolved when it was
-//! made. Written once by `create` (and by `rename`), read by everything else.
+//! The record of a container, `containers/ID/config.json`: what was asked for, resolved once at
+//! creation. `create` writes it, `rename` replaces it, everything else reads it. Nothing here
+//! changes while the container runs; that is `state`'s. Also the paths of a container's files and
+//! the two locks on them. A new field must be an `Option`, so that older records can still be read.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,10 @@ use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
-/// Bumped when a field changes its meaning.
+/// Raised when a field changes its meaning. A record of another version is refused.
 pub const VERSION: u32 = 1;
 
+/// What a container is: the content of config.json.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
@@ -22,12 +25,13 @@ pub struct Record {
     pub name: String,
     /// Nanoseconds since 1970.
     pub created: i64,
-    /// Made by `run`, which starts at once: one that never ended was cut off.
+    /// Created by `run`, which starts the container at once. If it never ended, that `run` was
+    /// killed.
     pub run: bool,
     /// `--rm`
     pub remove: bool,
     pub restart: RestartPolicy,
-    /// The image's health check with the flags' changes; it may say `NONE`.
+    /// The image's health check, changed by the flags. It may be `NONE`.
     pub health: Option<HealthRecord>,
     /// `--depends-on`, as given.
     pub depends_on: Option<Vec<String>>,
@@ -56,7 +60,7 @@ pub struct Record {
     pub privileged: bool,
     pub confinement: ConfinementRecord,
     pub stop_signal: String,
-    /// Seconds; -1 is for ever; `None` is the default.
+    /// Seconds; -1 waits without a limit; `None` is the default.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,
     pub annotations: Option<Vec<(String, String)>>,
@@ -69,16 +73,16 @@ pub struct Record {
     pub dns_options: Option<Vec<String>>,
     /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
     pub network: String,
-    /// `--link`: a container's id, and what it is called here.
+    /// `--link`: a container's id, and its name in this container.
     pub links: Option<Vec<(String, String)>>,
-    /// Those it is on, in the order of its interfaces.
+    /// The networks of the container, in the order of its interfaces.
     pub networks: Vec<NetworkRecord>,
     /// `private`, `host` or `container:<id>`.
     pub pid: String,
-    /// Or `shareable`, as ours always is, or `none`: without /dev/shm.
+    /// Also `shareable`, which is the same as `private` here, or `none`: without /dev/shm.
     pub ipc: String,
     pub uts: String,
-    /// `None`: the host's.
+    /// `None` is the host's.
     pub user_namespace: Option<UserNamespaceRecord>,
     pub cgroup_parent: String,
     /// `--cgroupns host`
@@ -95,11 +99,11 @@ pub struct Record {
     pub log_disabled: bool,
     pub log_max_size: u64,
     pub log_max_file: u32,
-    /// Further `--log-opt`, which change nothing here and are shown by `inspect`.
+    /// Other values of `--log-opt`, which have no effect here; `inspect` shows them.
     pub log_options: Option<Vec<(String, String)>>,
 }
 
-/// `--userns`, but for `host`.
+/// `--userns`, unless it is `host`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct UserNamespaceRecord {
     pub ids: IdMap,
@@ -115,7 +119,7 @@ pub struct ConfinementRecord {
     /// `CAP_NET_ADMIN` or `ALL`.
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
-    /// Empty is the default; else `unconfined`, or a profile's JSON itself.
+    /// Empty is the default profile; otherwise `unconfined`, or the JSON of a profile.
     pub seccomp: String,
     pub no_new_privileges: bool,
     /// The name of a profile, or `unconfined`; `None` is the default.
@@ -129,13 +133,14 @@ pub struct ConfinementRecord {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NetworkRecord {
     pub name: String,
-    /// `--ip`, one of a family; empty: any.
+    /// `--ip`, at most one of each family. If there is none, an address is chosen.
     pub addresses: Vec<String>,
     pub mac: Option<String>,
-    /// Further names there, beside the container's own.
+    /// Further names on this network, in addition to the container's.
     pub aliases: Vec<String>,
 }
 
+/// One mount of a container.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct MountRecord {
     pub kind: MountKind,
@@ -147,20 +152,21 @@ pub struct MountRecord {
     pub source: String,
     pub target: String,
     pub read_only: bool,
-    /// `-v`, whose source is made where it is missing; `--mount` refuses that.
+    /// Set for `-v`, which creates a missing source; `--mount` refuses one.
     pub make_source: Option<bool>,
     /// Fill an empty volume from the image.
     pub copy_up: bool,
     pub tmpfs_options: String,
-    /// Left out by older versions: the defaults.
+    /// Missing in records of older versions, which means the default.
     pub propagation: Option<Propagation>,
     pub recursion: Option<Recursion>,
-    /// Of a volume or an image, the part that is mounted.
+    /// The part of a volume or an image that is mounted.
     pub subpath: Option<String>,
-    /// What `source` names, if it is an image.
+    /// The image that `source` names, for a mount of an image.
     pub image: Option<ImageMount>,
 }
 
+/// The type of a mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MountKind {
@@ -200,17 +206,17 @@ impl Record {
         self.networks.iter().any(|known| known.name == network)
     }
 
-    /// Whether its monitor may start it again.
+    /// Whether the monitor may restart the container.
     pub fn may_restart(&self) -> bool {
         !self.restart.is_no() || self.restarts_unhealthy()
     }
 
-    /// Whether its monitor starts it again when it has become unhealthy.
+    /// Whether the monitor restarts the container when it becomes unhealthy.
     pub fn restarts_unhealthy(&self) -> bool {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Makes the sources of `-v` that are missing, each time that the container starts.
+    /// Creates the missing sources of `-v`. This is done at each start.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = Path::new(&mount.source);
@@ -219,7 +225,7 @@ impl Record {
             }
             if mount.make_source != Some(true) {
                 return Err(Error::new(format!(
-                    "bind source {} does not exist; make it, or use -v, which makes it",
+                    "bind source {} does not exist; create it, or use -v, which creates it",
                     mount.source
                 ))
                 .exit_with(EXIT_NOT_FOUND));
@@ -230,11 +236,12 @@ impl Record {
         Ok(())
     }
 
-    /// Losing a container that is removed at its end anyway needs no guarding against.
+    /// How safely to write: a container that is removed at its end need not survive a power cut.
     pub fn durability(&self) -> Durability {
         if self.remove { Durability::Lazy } else { Durability::Synced }
     }
 
+    /// Writes config.json, replacing an older one atomically.
     pub fn write(&self, roots: &Roots) -> Result<()> {
         let files = Files::new(roots, &self.id);
         store::replace_json(&files.config(), self, self.durability()).context(|| {
@@ -242,10 +249,14 @@ impl Record {
         })
     }
 
+    /// Reads the record of container `id`. Fails if it is missing, damaged or of another version.
     pub fn read(roots: &Roots, id: &str) -> Result<Record> {
         let path = Files::new(roots, id).config();
         let record: Record = store::read_json(&path)?.ok_or_else(|| {
-            Error::new(format!("container {} is only half made; `rm` removes it", short(id)))
+            Error::new(format!(
+                "the creation of container {} was cut short; remove it with `rm`",
+                short(id)
+            ))
         })?;
         if record.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), record.version);
@@ -274,46 +285,52 @@ pub fn new_id() -> Result<String> {
     Ok(id)
 }
 
-/// Where one container's files lie.
+/// The paths of one container's files.
 pub struct Files {
     pub dir: PathBuf,
-    /// Also the mount point on which the root is assembled: seen by its first process alone.
+    /// The run directory. It is also the mount point of the root, which only the container's
+    /// processes see.
     pub run: PathBuf,
 }
 
 impl Files {
+    /// The paths for container `id`. Nothing is read or created.
     pub fn new(roots: &Roots, id: &str) -> Files {
         Files { dir: roots.containers().join(id), run: roots.run_dir(id) }
     }
 
+    /// The record.
     pub fn config(&self) -> PathBuf {
         self.dir.join("config.json")
     }
 
-    /// How the last run went (`state::Outcome`).
+    /// The result of the last run (`state::Outcome`).
     pub fn outcome(&self) -> PathBuf {
         self.dir.join("outcome.json")
     }
 
+    /// The newest file of the log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
 
+    /// overlayfs's upperdir.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")
     }
 
+    /// overlayfs's workdir.
     pub fn work(&self) -> PathBuf {
         self.dir.join("work")
     }
 
-    /// Serialises changes: start, rename, removal, reclaim. The directory itself is what is
-    /// locked, which takes no room on a full disk.
+    /// Takes the lock for changes: start, rename, removal, repair. It is a lock on the directory
+    /// itself, which needs no space on a full disk. `None` if the container is gone.
     pub fn lock_changes(&self) -> Result<Option<Lock>> {
         Lock::wait_existing(&self.dir, LockMode::Exclusive)
     }
 
-    /// Makes the run directory and takes its lock, which the monitor keeps.
+    /// Creates the run directory and takes the monitor's lock in it.
     pub fn lock_monitor(&self) -> Result<Lock> {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
@@ -321,50 +338,51 @@ impl Files {
             match Lock::wait(&self.monitor_lock(), LockMode::Exclusive) {
                 Ok(lock) if self.monitor_lock().exists() => return Ok(lock),
                 Err(error) if error.errno() != Some(Errno::NOENT) => return Err(error),
-                // A sweep took the still empty directory for a leftover.
+                // Another command removed the directory while it was empty.
                 _ => {}
             }
         }
-        fail!("{} is being removed as fast as it is made", self.run.display())
+        fail!("{} is removed again and again while it is created", self.run.display())
     }
 
-    /// Held by the monitor for as long as it lives.
+    /// The lock file that the monitor holds as long as it lives.
     pub fn monitor_lock(&self) -> PathBuf {
         self.run.join("monitor.lock")
     }
 
+    /// What the container is doing (`state::State`).
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
     }
 
-    /// An empty directory, the topmost layer of images that are mounted. All containers have the same:
-    /// the root of each covers its own run directory.
+    /// An empty directory, the topmost layer of mounted images. All containers use the same one,
+    /// because each root is mounted over its own run directory.
     pub fn empty(&self) -> PathBuf {
         self.run.with_file_name("empty")
     }
 
-    /// Whether its program works (`health::Health`).
+    /// The result of the health checks (`health::Health`).
     pub fn health(&self) -> PathBuf {
         self.run.join("health.json")
     }
 
-    /// How it ended, where the disk that `outcome` is on had no room.
+    /// The outcome, if the disk with `outcome` was full.
     pub fn parked_outcome(&self) -> PathBuf {
         self.run.join("outcome.json")
     }
 
-    /// Says that the container is held still (`state::is_paused`).
+    /// The mark of a paused container (`state::is_paused`).
     pub fn paused(&self) -> PathBuf {
         self.run.join("paused")
     }
 
-    /// Says that the container is not to be begun again (`state::StopMark`).
+    /// The mark of a container that must not be restarted (`state::StopMark`).
     pub fn stop_mark(&self) -> PathBuf {
         self.run.join("stop")
     }
 }
 
-/// Whether `path` is a plain name below the containers' directory: 64 hexadecimal digits.
+/// Whether `name` is a container's id: 64 lower-case hexadecimal digits.
 pub fn is_id(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

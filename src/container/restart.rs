@@ -1,5 +1,7 @@
-//! Restart policies (`--restart`), with Docker's meaning: whether a container that has ended by
-//! itself is begun again, after how long, and whether `boot` begins it.
+//! Restart policies (`--restart`) with Docker's meaning: whether a container that exited by itself
+//! is started again, after which pause, and whether `boot` starts it. The pause doubles from 100 ms
+//! to 60 s and starts over after a run of 10 s. The monitor applies the policy; a stop by the user
+//! overrides it (`state::StopMark`).
 
 use std::fmt;
 use std::time::Duration;
@@ -8,13 +10,15 @@ use miniserde::{Deserialize, Serialize};
 
 use crate::error::{Result, fail};
 
+/// A policy, as `--restart` gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RestartPolicy {
     pub mode: RestartMode,
-    /// `on-failure:N`; 0 is for ever.
+    /// The N of `on-failure:N`; 0 is no limit.
     pub max_retries: u32,
 }
 
+/// The policies of Docker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestartMode {
@@ -26,7 +30,7 @@ pub enum RestartMode {
 }
 
 impl RestartPolicy {
-    /// `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`.
+    /// Parses `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`.
     pub fn parse(text: &str) -> Result<RestartPolicy> {
         let policy = |mode, max_retries| Ok(RestartPolicy { mode, max_retries });
         let retries = text.strip_prefix("on-failure:").map(str::parse);
@@ -43,12 +47,13 @@ impl RestartPolicy {
         }
     }
 
+    /// Whether the container is never restarted.
     pub fn is_no(self) -> bool {
         self.mode == RestartMode::No
     }
 
-    /// Whether a program that ended by itself with `exit_code`, begun again `restarts` times
-    /// already, is begun once more.
+    /// Whether a program that exited by itself with `exit_code`, after `restarts` restarts, is
+    /// started again.
     pub fn applies(self, exit_code: u8, restarts: u32) -> bool {
         match self.mode {
             RestartMode::No => false,
@@ -59,7 +64,8 @@ impl RestartPolicy {
         }
     }
 
-    /// Whether `boot` begins a container that has run and ended so; `stopped` is by the user.
+    /// Whether `boot` starts a container that exited with `exit_code`; `stopped` if the user
+    /// stopped it.
     pub fn applies_at_boot(self, exit_code: u8, stopped: bool) -> bool {
         match self.mode {
             RestartMode::Always => true,
@@ -81,8 +87,8 @@ impl fmt::Display for RestartPolicy {
     }
 }
 
-/// How long to wait before each new try: doubled each time, from the start again once the program
-/// has held out for a while.
+/// The pause before each restart. It doubles each time, and starts over after a run of at least
+/// `GOOD`.
 pub struct Backoff {
     next: Duration,
 }
@@ -90,9 +96,10 @@ pub struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LAST: Duration = Duration::from_secs(60);
-    /// A run as long as this was a good one.
+    /// After a run of this length the pause starts over.
     const GOOD: Duration = Duration::from_secs(10);
 
+    /// Starts with the shortest pause.
     pub fn new() -> Backoff {
         Backoff { next: Self::FIRST }
     }

@@ -75,6 +75,7 @@ const LOST: u8 = 255;
 /// layer.
 pub type TakeDown = fn(&Roots, &str) -> Result<()>;
 
+/// What a container is doing.
 #[derive(Clone)]
 pub enum Condition {
     /// It has never run. The outcome says why its start failed.
@@ -110,6 +111,7 @@ impl Outcome {
         Outcome { finished, exit_code, error, ..Outcome::begun(started) }
     }
 
+    /// When the run started and finished.
     pub fn span(&self) -> Span {
         Span { started: self.started, finished: self.finished }
     }
@@ -121,6 +123,7 @@ impl Outcome {
         Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error, kept }
     }
 
+    /// Writes outcome.json, as durably as the record.
     pub fn write(&self, roots: &Roots, record: &Record) -> Result<()> {
         let files = Files::new(roots, &record.id);
         store::replace_json(&files.outcome(), self, record.durability())
@@ -233,7 +236,7 @@ fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     if outcome.finished == 0 {
         outcome.exit_code = LOST;
         outcome.finished = outcome.started;
-        outcome.error = "its end was not seen: the host lost power or was reset".to_owned();
+        outcome.error = "its exit was not recorded: the host lost power or was reset".to_owned();
     }
     Ok(Condition::Exited(outcome))
 }
@@ -366,6 +369,7 @@ pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), text, Durability::Lazy)
 }
 
+/// Reads the stop mark; `None` if there is none.
 pub fn stop_mark(files: &Files) -> Option<StopMark> {
     match std::fs::read(files.stop_mark()).ok()?.as_slice() {
         b"user" => Some(StopMark::User),

@@ -1,5 +1,7 @@
-//! The user's own terminal while a container's is shown on it: raw, so that every key reaches the
-//! program, and put back as it was whatever happens (termios(3)).
+//! The terminal of the user while a client is attached to a container: raw, so that every key
+//! reaches the program, or without echo, for a password. The settings are restored when the guard
+//! is dropped, on every return path; a client killed by SIGKILL leaves the terminal raw
+//! (termios(3), tty_ioctl(4)). The container's own terminal is `runtime::terminal`'s.
 
 use std::os::fd::BorrowedFd;
 
@@ -16,7 +18,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Makes the terminal that is standard input raw; `None` if it is no terminal.
+    /// Makes the terminal on stdin raw; `None` if stdin is not a terminal.
     pub fn enter() -> Result<Option<Raw>> {
         if !isatty(stdin()) {
             return Ok(None);
@@ -31,31 +33,31 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that has gone away can't be put back.
+        // A terminal that was closed can't be restored.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// What is typed isn't shown until this is dropped.
+/// The terminal shows no typed characters until this is dropped.
 pub struct NoEcho {
     before: Termios,
 }
 
 impl NoEcho {
-    /// For the terminal that is standard input.
+    /// Turns the echo of the terminal on stdin off.
     pub fn enter() -> Result<NoEcho> {
         let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
         let mut unseen = before.clone();
         unseen.local_modes.remove(LocalModes::ECHO);
         let set = tcsetattr(stdin(), OptionalActions::Now, &unseen);
-        set.context(|| "hide what is typed")?;
+        set.context(|| "turn the terminal's echo off")?;
         Ok(NoEcho { before })
     }
 }
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // A terminal that has gone away can't be put back.
+        // A terminal that was closed can't be restored.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
@@ -65,7 +67,7 @@ pub fn size() -> Option<(u16, u16)> {
     window().filter(|(rows, _)| *rows != 0)
 }
 
-/// Columns of the user's terminal, which may know them without its rows.
+/// Columns of the user's terminal, which may report them without rows.
 pub fn columns() -> Option<u16> {
     let (_, columns) = window()?;
     (columns != 0).then_some(columns)

@@ -1,4 +1,7 @@
-//! `save` and `export`: images and containers as archives.
+//! `save` and `export`: images as an archive, and a container's root file system as a tar. Both
+//! write to a file or to stdout through `Output`, which shows a file only when it is complete. The
+//! formats are `image::save`'s (docker-archive, OCI image layout) and `image::tar`'s. `load` and
+//! `import` are in `images`.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -10,7 +13,7 @@ use crate::error::{Context, Result};
 use crate::image::{ArchiveFormat, ImageStore, archive_tree};
 
 impl Engine {
-    /// Writes images to `file` or the standard output.
+    /// Writes images to `file`, or to stdout.
     pub fn save(&self, names: &[String], format: ArchiveFormat, file: Option<&Path>) -> Result<()> {
         let mut output = Output::open(file)?;
         ImageStore::open(&self.roots).save(names, format, &mut output)?;
@@ -25,7 +28,7 @@ impl Engine {
     }
 
     pub(super) fn export_root(&self, record: &Record, file: Option<&Path>) -> Result<()> {
-        // Before the mount namespace changes: the file's name is the user's.
+        // Open the output before the mount namespace changes: the user means a path of the host.
         let mut output = Output::open(file)?;
         let open = self.open_bare_root(record)?;
         archive_tree(open.root.as_fd(), open.ids, &mut output)

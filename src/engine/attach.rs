@@ -1,4 +1,7 @@
-//! `attach`, and what a client's end means as an exit status.
+//! `attach`: connects this terminal to a running container. Also the exit status that follows from
+//! the way in which a client's connection ended, which `run`, `start -a` and `exec` share. The
+//! relay between terminal and monitor is `container::client`'s; exit codes are Docker's (128 + n
+//! for signal n).
 
 use super::Engine;
 use super::options::AttachOptions;
@@ -9,8 +12,8 @@ use crate::container::state::Condition;
 use crate::error::{Error, Result, fail};
 
 impl Engine {
-    /// If a terminal is `wanted` for the standard input, refuses any other, with Docker's words and
-    /// status: the program would wait for an end of input that a terminal never passes on.
+    /// If `wanted`, fails unless stdin is a terminal, with Docker's message and exit status 1.
+    /// Otherwise the program would wait for an end of input that its terminal never passes on.
     pub fn need_terminal(wanted: bool) -> Result<()> {
         if wanted && !rustix::termios::isatty(rustix::stdio::stdin()) {
             let words = "the input device is not a TTY; leave out -t, or run this on a terminal";
@@ -19,7 +22,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Ties this terminal to a running container; returns its exit status if it ends meanwhile.
+    /// Attaches this terminal to a running container. Returns the exit status of the container, or
+    /// 0 after a detach.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
         self.refuse_paused(&record, &state)?;
@@ -30,8 +34,8 @@ impl Engine {
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
     }
 
-    /// The exit status of a container whose monitor hung up without a word: it had said it all
-    /// before we called, or it was killed.
+    /// The exit status of a container whose monitor closed the connection without a message: it had
+    /// sent its last one before this client connected, or it was killed.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
         self.await_cleanup(record)?;
         match self.condition(record)? {
@@ -45,12 +49,12 @@ pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
     match end {
         End::Exited(code) => Ok(code),
         End::Detached => Ok(0),
-        // As if the signal had ended us, which is what it was sent for.
+        // As if the signal had ended this process, which was its purpose.
         End::Signalled(signal) => Ok(128 + signal.number() as u8),
         End::Unread => Ok(128 + libc::SIGPIPE as u8),
         End::Lost => fail!(
-            "lost the connection to container {name}: it wrote more than was read, or its monitor \
-             was killed; `logs` and `ps` tell"
+            "lost the connection to container {name}: it wrote faster than this client read, or \
+             its monitor was killed; see `mydocker logs` and `mydocker ps`"
         ),
     }
 }

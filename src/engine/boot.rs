@@ -1,4 +1,7 @@
-//! `boot` and `halt`: what a host's start and its shutdown call.
+//! `boot` and `halt`: what an init script calls after the host's start and before its shutdown.
+//! `boot` restores the networks and starts containers by their restart policy; a second call
+//! changes nothing. `halt` stops all containers in parallel within one timeout. There is no daemon,
+//! so without these two calls nothing is started at boot.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -15,9 +18,8 @@ use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
 impl Engine {
-    /// Brings the networks back, and starts every container whose restart policy asks for it and
-    /// that isn't running: done twice it does nothing the second time. Gives the names of those that
-    /// it started, and why others could not be; one failure doesn't keep the others from starting.
+    /// Restores the networks, and starts every stopped container whose restart policy asks for it.
+    /// Returns the name and the result of each start; a failure does not prevent the other starts.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
         waiting.retain(|record| match self.glance(record) {
@@ -26,8 +28,7 @@ impl Engine {
             }
             _ => false,
         });
-        // Those that join another's namespaces or depend on another come last; otherwise in the order
-        // of their making.
+        // In the order of their creation, but containers that need another one come last.
         let needs = |record: &Record| {
             [&record.network, &record.pid, &record.ipc, &record.uts]
                 .iter()
@@ -44,8 +45,8 @@ impl Engine {
         Ok(done)
     }
 
-    /// Stops all containers at once, within one common timeout (seconds); what hasn't ended by then
-    /// is killed. The next `boot` starts again those whose policy asks for it.
+    /// Stops all containers in parallel within one timeout, in seconds, and kills those that still
+    /// run then. The next `boot` starts them again if their policy asks for it.
     pub fn halt(&self, timeout: u64) -> Result<()> {
         let mut running = Vec::new();
         let mut failed = Vec::new();
@@ -60,7 +61,7 @@ impl Engine {
         let processes = || running.iter().filter_map(|(_, process)| process.as_ref());
         await_ends(processes(), deadline)?;
         for process in processes() {
-            // Those that have ended already are no error.
+            // A process that has exited already is not an error.
             let _ = sys::process::send_signal(process.as_fd(), Signal::KILL);
         }
         let deadline = Instant::now() + MAX_CLEANUP;
@@ -75,27 +76,27 @@ impl Engine {
         }
     }
 
-    /// Sends the stop signal to a container that runs; gives the process to wait for, or none if
-    /// it has ended and only its monitor is left to be waited for.
+    /// Sends the stop signal to a running container. Returns the process to wait for, or an inner
+    /// `None` if it has exited and only its monitor still runs.
     fn ask_to_halt(&self, record: &Record) -> Result<Option<Option<OwnedFd>>> {
         match self.condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(None),
         }
-        self.call_off(record, StopMark::Halt)?;
+        self.prevent_restart(record, StopMark::Halt)?;
         let Condition::Running(state) = self.condition(record)? else { return Ok(None) };
         let Found::Living(process) = state.find()? else { return Ok(Some(None)) };
         let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
         match sys::process::send_signal(process.as_fd(), signal) {
             Ok(()) | Err(Errno::SRCH) => {
-                self.let_go(record, &state)?;
+                self.resume(record, &state)?;
                 Ok(Some(Some(process)))
             }
             Err(error) => Err(Error::from(error)).context(|| format!("send {signal}")),
         }
     }
 
-    /// Those that can be read: the others are for `ps` and `system check` to tell of.
+    /// All readable records. `ps` and `system check` report the others.
     fn records(&self) -> Result<Vec<Record>> {
         let ids = all_ids(&self.roots)?;
         Ok(ids.iter().filter_map(|id| Record::read(&self.roots, id).ok()).collect())

@@ -1,4 +1,8 @@
-//! `commit`: an image of a container's changes, or its whole root as a tar.
+//! `commit`: makes an image from a container's changes, or writes its whole root as a tar
+//! (`--output`). The changes are overlayfs's upper directory, read as one layer. A running
+//! container is frozen while it is read (`--pause`), and a child process thaws it even if this
+//! process is killed. The image's config is what the container was created with, changed by
+//! `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,7 +24,7 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
 impl Engine {
-    /// Gives the new image's id; nothing when the root was written to a file.
+    /// Returns the new image's id, or `None` if the root was written to a file.
     pub fn commit(&self, options: &CommitOptions) -> Result<Option<String>> {
         let record = self.record(&options.container)?;
         let committed = self.commit_record(&record, options);
@@ -33,7 +37,7 @@ impl Engine {
         instruction::apply(&mut config, &options.changes)?;
         let _frozen = match self.condition(record)? {
             Condition::Running(state) if options.pause => match self.hold(record, &state) {
-                // It ended just now: there is nothing to hold still.
+                // The container has just exited, so there is nothing to freeze.
                 Err(_) if self.ends(&state) => None,
                 held => held?,
             },
@@ -42,7 +46,7 @@ impl Engine {
         if let Some(file) = &options.output {
             return self.export_root(record, Some(file)).map(|()| None);
         }
-        // A container at rest stays so until its changes are read.
+        // A stopped container can't start until its changes are read.
         let _at_rest = self.at_rest(record)?.ok();
         let images = ImageStore::open(&self.roots);
         let base = match record.image_id.as_str() {
@@ -78,19 +82,19 @@ impl Engine {
         Ok(Some(id.to_string()))
     }
 
-    /// What containers of the new image default to: what this one was made with.
+    /// The config of the new image: what this container was created with.
     fn defaults_of(&self, record: &Record) -> Result<ContainerConfig> {
         let images = ImageStore::open(&self.roots);
         let base = match images.find(&record.image_id) {
             Ok(Some(id)) => images.get(&id)?.config.config,
             _ => ContainerConfig::default(),
         };
-        // What `run` itself adds isn't the image's.
+        // Leave out the variables that `run` adds by itself.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.tty && pair == "TERM=xterm")) && !base.env.contains(pair)
         };
-        // An image's config is UTF-8, in ours and in every other engine.
+        // An image's config must be UTF-8 (OCI image spec).
         let some = |words: &[String]| -> Result<Option<Vec<String>>> {
             let words = words.iter().map(|word| raw::utf8("argument", word));
             let words = words.collect::<Result<Vec<_>>>()?;
@@ -129,15 +133,16 @@ impl Engine {
     }
 }
 
-/// A container whose processes are held still. A child of ours thaws them when this is dropped, and
-/// just so when this process is killed: its end of the pipe closes either way.
+/// A container whose processes are frozen. A child process thaws them when this is dropped or when
+/// this process is killed: both close the pipe.
 struct Frozen {
     pipe: Option<OwnedFd>,
     thawer: Child,
 }
 
 impl Engine {
-    /// `None` if they are held already: whoever did it will let them go.
+    /// Freezes the container's processes. `None` if they are frozen already, by `pause` or another
+    /// commit, which will thaw them.
     fn hold(&self, record: &Record, state: &State) -> Result<Option<Frozen>> {
         let files = Files::new(&self.roots, &record.id);
         let (parent, id) = (&record.cgroup_parent, &record.id);
@@ -148,11 +153,11 @@ impl Engine {
         let thawer = match clone3(Flags::default(), None).context(|| "clone a process")? {
             Fork::Child => {
                 drop(pipe);
-                // Not to end by a ctrl-C that is meant for its parent.
+                // A ctrl-C for the parent must not end this process.
                 let _ = rustix::process::setsid();
                 // Returns when the other end is closed.
                 let _ = rustix::io::read(&read, &mut [0; 1]);
-                // Paused meanwhile, they stay so.
+                // If the container was paused in the meantime, it stays frozen.
                 let thawed = match is_paused(&files, state) {
                     true => Ok(()),
                     false => freezer::thaw(&state.cgroups, parent, id),

@@ -106,7 +106,10 @@ impl Engine {
         while let Condition::Starting = self.glance(record)? {
             cgroup::kill(&cgroup::possible_paths(&record.cgroup_parent, &record.id)?);
             if !patience.wait() {
-                fail!("container {} is being started, and its start can't be ended", record.name);
+                fail!(
+                    "container {} is still starting, and its processes do not exit; try again later",
+                    record.name
+                );
             }
         }
         self.glance(record)

@@ -1,5 +1,7 @@
-//! How a container is confined: what was asked on the command line, checked against this host and
-//! put on record when the container is made, and turned into what the core enforces when it starts.
+//! How a container is confined: capabilities, seccomp, AppArmor or SELinux, and masked paths. The
+//! flags are checked against this host and recorded at creation (`describe`); at each start the
+//! record becomes what `runtime` enforces. The defaults are Docker's. Flags that give away the host
+//! get a warning here; docs/security.md explains each.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,14 +18,14 @@ use crate::runtime::seccomp::{Seccomp, docker};
 
 const UNCONFINED: &str = "unconfined";
 
-/// What goes on record; refuses what this host can't do.
+/// Returns the record of the flags. Fails if this host can't do what they ask for.
 pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => String::new(),
         SeccompOption::Unconfined => UNCONFINED.to_owned(),
         SeccompOption::File(path) => {
             let text = read_profile(path)?;
-            // Now, rather than when it starts.
+            // Compile it now, so that a broken profile fails at creation and not at the start.
             docker::compile(&text, capabilities::DEFAULT)
                 .context(|| format!("--security-opt seccomp={}", path.display()))?;
             text
@@ -42,7 +44,7 @@ pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
     }
     for name in asked.cap_add.iter().filter(|name| *name != ALL) {
         if names::bit(name).is_none_or(|bit| capabilities::all() & bit == 0) {
-            fail!("--cap-add {name}: it is not to be had here, by this kernel or this user");
+            fail!("--cap-add {name}: this kernel or this user does not have it");
         }
     }
     Ok(ConfinementRecord {
@@ -70,8 +72,9 @@ fn read_profile(path: &Path) -> Result<String> {
 
 const ALL: &str = "ALL";
 
-/// Docker's rules: ALL added comes first and less what is dropped, ALL dropped leaves what is
-/// added, else the default set less what is dropped and with what is added.
+/// The capabilities of a container, by Docker's rules. `--cap-add ALL` gives all except the dropped
+/// ones; `--cap-drop ALL` leaves only the added ones; otherwise the default set without the dropped
+/// and with the added ones.
 pub(super) fn capabilities(record: &Record) -> u64 {
     let all = capabilities::all();
     if record.privileged {
@@ -91,9 +94,9 @@ pub(super) fn capabilities(record: &Record) -> u64 {
     kept & all
 }
 
-/// Capabilities beyond the default set by which a program becomes root of the host, or reads all that
-/// the host has, unless a user namespace confines them. The README's section on security gives the way
-/// of each.
+/// Capabilities beyond the default set with which a program can become root of the host, or read
+/// all of its files, unless a user namespace confines them. The README's section on security says
+/// how.
 const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::SYS_MODULE)
@@ -103,14 +106,14 @@ const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::MAC_ADMIN);
 
-/// What the user should read before a container starts with capabilities that give the host away.
-/// `--privileged` says so by its name, and a user namespace keeps them inside.
+/// The warning before a container starts with capabilities that give away the host. None with
+/// `--privileged`, whose name says it, or in a user namespace, which confines them.
 pub(super) fn warning(record: &Record) -> Option<String> {
     if record.privileged || record.user_namespace.is_some() {
         return None;
     }
     let mut dangerous = HOST_ROOT;
-    // These reach what is the host's only where its namespace is shared.
+    // These affect the host only if the container shares the host's namespace.
     if record.pid == "host" {
         dangerous |= CapabilitySet::SYS_PTRACE;
     }
@@ -142,7 +145,7 @@ pub(super) fn seccomp(record: &Record) -> Seccomp {
     }
 }
 
-/// The label of the security module that this host has.
+/// The label for the security module of this host.
 pub(super) fn label(record: &Record) -> Option<Label> {
     let confinement = &record.confinement;
     if !confinement.selinux.is_empty() {
@@ -155,7 +158,8 @@ pub(super) fn label(record: &Record) -> Option<Label> {
     }
 }
 
-/// As `--security-opt` would give them; a seccomp profile as its text, as Docker shows it.
+/// The values of `--security-opt` for `inspect`. A seccomp profile is shown as its text, as in
+/// Docker.
 pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
     let mut options: Vec<String> =
         confinement.selinux.iter().map(|part| format!("label={part}")).collect();
@@ -174,7 +178,7 @@ pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
     options
 }
 
-/// `user:role:type:level`, of containers unless told else.
+/// `user:role:type:level`, with the defaults for containers.
 fn selinux_context(parts: &[String]) -> String {
     let part = |name: &str, default: &str| {
         let given =

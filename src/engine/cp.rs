@@ -42,6 +42,7 @@ const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Engine {
+    /// `cp`: copies between a container and the host or a stream.
     pub fn cp(&self, options: &CopyOptions) -> Result<()> {
         let container = match (&options.from, &options.to) {
             (Place::Container { .. }, Place::Container { .. }) => {
@@ -64,7 +65,7 @@ impl Engine {
         match (&options.from, &options.to) {
             (Place::Stream, Place::Container { path, .. }) => {
                 let Some(into) = existing_directory(root, path)? else {
-                    fail!("{path} in the container is not a directory that is there")
+                    fail!("{path} does not exist in the container, or is not a directory")
                 };
                 let mut stdin = stdin();
                 // The stream itself names the owners of its files.
@@ -168,7 +169,9 @@ impl Source {
         let typed = Typed::new(target);
         let place = beneath::resolve_last(root, &typed.path());
         let place = match place {
-            Err(Errno::NOENT | Errno::NOTDIR) => fail!("no such directory: above {target}"),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                fail!("no such directory: the parent of {target}")
+            }
             place => place.context(|| format!("resolve {target}"))?,
         };
         let exists = match beneath::open(root, &place, OFlags::PATH, Mode::empty()) {

@@ -69,8 +69,8 @@ impl Engine {
         let id = new_id()?;
         let name = match &options.name {
             Some(name) if !names::is_valid(name) => fail!(
-                "bad container name '{name}': it must begin with a letter or digit and go on with \
-                 letters, digits, '_', '.' and '-'"
+                "bad container name '{name}': use letters, digits, '_', '.' and '-', and start \
+                 with a letter or digit"
             ),
             name => name.clone(),
         };
@@ -132,8 +132,8 @@ impl Engine {
             None if options.image == super::hello::NAME => super::hello::make(&images)?,
             Some(id) => id,
             None => fail!(
-                "no such image: '{}'; `mydocker images` lists those that are here, `pull`, \
-                 `load` and `import` bring others",
+                "no such image: '{}'; `mydocker images` lists the local images; add one with \
+                 `pull`, `load` or `import`",
                 options.image
             ),
         };
@@ -375,7 +375,7 @@ impl Engine {
     fn image_mount(&self, name: &str) -> Result<(record::ImageMount, ImageHold)> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {
-            fail!("no such image: '{name}'; `pull` it before it can be mounted")
+            fail!("no such image: '{name}'; pull it before you mount it")
         };
         let hold = images.hold(&id)?;
         let layers = images.get(&id)?.layers;
@@ -524,7 +524,7 @@ fn check(options: &CreateOptions) -> Result<()> {
         fail!("--memory-reservation {reservation} is more than --memory {memory}");
     }
     if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
-        fail!("--cpus and --cpu-quota say the same thing; give one of them");
+        fail!("--cpus and --cpu-quota set the same limit; give only one of them");
     }
     super::cpus::check(resources)?;
     let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);

@@ -26,7 +26,9 @@ impl Engine {
     pub fn diff(&self, name: &str, report: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
         let record = self.record(name)?;
         if record.rootfs.is_some() {
-            fail!("container {name} runs on a plain directory: what was in it before is unknown");
+            fail!(
+                "container {name} runs on a plain directory (--rootfs), so its changes are unknown"
+            );
         }
         let compared = self.compare(&record, report).map(drop);
         self.unless_gone(&record.id, name, compared)

@@ -1,4 +1,7 @@
-//! What takes room, and taking it back: `system df`, the prunes.
+//! `system df` and the prunes of containers, images and leftovers. Sizes are allocated bytes of the
+//! directory trees, counted at the call, since no index keeps them; a layer that several images
+//! share is counted once. A prune removes objects one by one through the normal removal, so an
+//! object that comes into use at the same time stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +18,7 @@ use crate::store::tree_size;
 use crate::volume;
 
 impl Engine {
-    /// A line each for images, containers and volumes.
+    /// One line each for images, containers and volumes.
     pub fn disk_use(&self) -> Result<Vec<DiskUse>> {
         let images = ImageStore::open(&self.roots).usage()?;
         let mut used_images = HashSet::new();
@@ -89,7 +92,7 @@ impl Engine {
         })
     }
 
-    /// Removes the containers that don't run and that are `wanted`.
+    /// Removes the stopped containers that are `wanted`.
     pub fn container_prune(&self, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         for view in self.containers(true, &[])? {
@@ -98,7 +101,7 @@ impl Engine {
                 continue;
             }
             let size = tree_size(&Files::new(&self.roots, &view.id).upper());
-            // Started meanwhile, or broken: it stays.
+            // A container that was just started, or is broken, stays.
             if self.remove(&view.id, false, false).is_ok() {
                 pruned.reclaimed += size;
                 pruned.removed.push(view.id);
@@ -107,7 +110,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes images that no container uses and that are `wanted`: those without a name, or `all`.
+    /// Removes the images that no container uses and that are `wanted`: only untagged ones, or
+    /// `all`.
     pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let images = ImageStore::open(&self.roots);
         let is_wanted = |image: &ImageView| {
@@ -130,7 +134,8 @@ impl Engine {
                 asked.push(id.to_string());
             }
             for name in asked {
-                // Used meanwhile: it stays. Gone with another of its names: as wanted.
+                // An image that was just used stays. A name that was removed with another one is
+                // fine.
                 let Ok(lines) = self.remove_image(&name, false) else { break };
                 pruned.removed.extend(lines);
             }
@@ -141,7 +146,7 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes what pulls that were broken off left; gives its bytes.
+    /// Removes the leftovers of interrupted pulls. Returns their size in bytes.
     pub fn leftover_prune(&self) -> Result<u64> {
         let images = ImageStore::open(&self.roots);
         let mut reclaimed = 0;
@@ -152,7 +157,7 @@ impl Engine {
         Ok(reclaimed)
     }
 
-    /// As [`Engine::volume_prune`], with what it freed.
+    /// As [`Engine::volume_prune`], with the number of freed bytes.
     pub fn volume_prune_counted(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         let sizes: Vec<(String, u64)> = volume::list(&self.roots)?
@@ -169,7 +174,7 @@ impl Engine {
     }
 }
 
-/// Of each image, the bytes of layers that another one has too.
+/// For each image, the bytes of the layers that another image has too.
 fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
     let sizes: HashMap<&Digest, u64> =
         usage.layers.iter().map(|(layer, size)| (layer, *size)).collect();

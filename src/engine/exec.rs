@@ -1,4 +1,7 @@
-//! `exec`: a further process in a running container.
+//! `exec`: runs a further process in a running container. Its defaults (environment, user,
+//! capabilities, seccomp) are those of the container's first process. The entry into the namespaces
+//! is `runtime::exec`'s, the streams are relayed by `container::relay`. The process is a child of
+//! this command, not of the monitor: its exit status is returned here and recorded nowhere.
 
 use std::os::fd::OwnedFd;
 
@@ -18,13 +21,13 @@ use crate::runtime::spec::Process;
 use crate::runtime::{Stdio, capabilities, exec};
 use crate::sys::clone::Child;
 
-/// A process that has started, our ends of its streams and its console; none if it is detached.
+/// A started process, our ends of its streams, and its console; `None` if it is detached.
 type Begun = Option<(Child, Option<Streams>, Option<OwnedFd>)>;
 
 impl Engine {
-    /// Returns the command's exit status, or with `detach` 0 as soon as the command has started.
+    /// Runs the command and returns its exit status, or with `detach` 0 as soon as it has started.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        // One that a restart policy starts again each time can't end under us more often.
+        // A container with a restart policy can't exit more often during one call.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given");
@@ -33,18 +36,18 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
             let (record, state) = match self.glance(&record)? {
-                // Whether its process lives is found out as it is entered.
+                // The entry itself finds out whether the process still lives.
                 Condition::Running(state) => (record, state),
                 _ => self.running(container)?,
             };
             match self.exec_in(&record, &state, options) {
                 Ok(begun) => return self.follow(begun, options),
-                // The container ended under us: the state that follows says what to answer.
+                // The container exited during the entry; its new state decides the answer.
                 Err(_) if state.has_ended() => drop(self.running(container)?),
                 Err(error) => return Err(error),
             }
         }
-        fail!("container {container} starts and ends all the time; try again")
+        fail!("container {container} restarts again and again; try again")
     }
 
     fn exec_in(&self, record: &Record, state: &State, options: &ExecOptions) -> Result<Begun> {
@@ -70,7 +73,7 @@ impl Engine {
             window: if terminal { tty::size() } else { None },
             capabilities: match privileged {
                 true => capabilities::all(),
-                // Its first process may have been denied more than was asked for.
+                // The first process may have fewer capabilities than the record says.
                 false => defaults.capabilities & capabilities::bounding_set(state.pid),
             },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
@@ -108,14 +111,15 @@ impl Engine {
                 stdout: console,
                 stderr: None,
             },
-            (None, None) => fail!("the process gave no terminal"),
+            (None, None) => fail!("the process sent no terminal"),
         };
         let end = relay::run(&child, ours, terminal, &options.detach_keys)?;
         super::attach::exit_status(end, &options.container)
     }
 }
 
-/// The process's streams and our ends of them; a terminal's end comes from the container.
+/// Creates the streams of the process, and our ends of them. A terminal is created inside the
+/// container instead.
 fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>), Errno> {
     if terminal {
         return Ok((Stdio::Terminal, None));

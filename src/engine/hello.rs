@@ -1,5 +1,7 @@
-//! The image in the binary: `hello` is this binary itself as an image's only file, made on its first
-//! use through the same import as any other root file system.
+//! The built-in image `hello`: its only file is this binary, so a first container needs no download
+//! and no other file. It is created on first use by the same import as any other tar. The ustar
+//! header is written here by hand (tar(5)), with a fixed date, so that the layer's digest depends
+//! on the binary alone. The program itself is `hello` at the top of the tree.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,12 +11,12 @@ use crate::error::{Context, Result};
 use crate::image::platform::Platform;
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference};
 
-/// What the image is called.
+/// The name of the image.
 pub const NAME: &str = "hello";
-/// A tar is made of blocks of so many bytes (tar(5)).
+/// The size of a tar block, in bytes (tar(5)).
 const BLOCK: usize = 512;
 
-/// Makes the image if it isn't there.
+/// Creates the image if it does not exist.
 pub fn make(images: &ImageStore) -> Result<ImageId> {
     let binary = File::open("/proc/self/exe").context(|| "open this binary")?;
     let size = binary.metadata().context(|| "stat this binary")?.size();

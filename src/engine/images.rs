@@ -1,4 +1,6 @@
-//! `images`, `import`, `load`, `tag`, `rmi`.
+//! `images`, `history`, `import`, `load`, `tag` and `rmi`. The image store does the work; this file
+//! adds what it can't know: which containers use an image, and where the archive comes from (a file
+//! or stdin). Pull and push are in `registry`, `save` is in `archives`.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -14,6 +16,7 @@ use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
 
 impl Engine {
+    /// All images: one entry for each name, or one without a name.
     pub fn images(&self) -> Result<Vec<ImageView>> {
         let listed = ImageStore::open(&self.roots).list()?;
         let view = |image: crate::image::ListedImage| ImageView {
@@ -28,7 +31,7 @@ impl Engine {
         Ok(listed.into_iter().map(view).collect())
     }
 
-    /// When an image was made, if it says so.
+    /// The creation time of an image, if its config has one.
     pub fn image_created(&self, name: &str) -> Result<Option<Instant>> {
         match ImageStore::open(&self.roots).resolve(name)? {
             Some(image) => Ok(image.config.created),
@@ -36,17 +39,18 @@ impl Engine {
         }
     }
 
+    /// Gives the image `source` the further name `target`.
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {
         ImageStore::open(&self.roots).tag(source, &Reference::parse_new(target)?)
     }
 
-    /// Whether there is an image of that name or id.
+    /// Whether an image with this name or id exists.
     pub fn image_exists(&self, name: &str) -> Result<bool> {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())
     }
 
-    /// Refuses an image that is for another platform than the user asks for. An image is here for
-    /// one platform only, so a command with `--platform` has nothing to choose from.
+    /// Fails if the image is not for `platform`. A local image has one platform only, so
+    /// `--platform` has nothing to choose from.
     pub fn require_platform(&self, name: &str, platform: Option<&str>) -> Result<()> {
         let Some(platform) = platform else { return Ok(()) };
         let wanted = Wanted::exactly(Platform::parse(platform)?);
@@ -60,7 +64,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives Docker's lines: `Untagged: …`, `Deleted: …`.
+    /// Removes an image or one of its names. Returns Docker's lines `Untagged: …` and `Deleted: …`.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<String>> {
         let images = ImageStore::open(&self.roots);
         let removed = images.remove(name, force, &|id| self.users_of(id))?;
@@ -69,7 +73,7 @@ impl Engine {
         Ok(untagged.chain(ids.map(|id| format!("Deleted: {id}"))).collect())
     }
 
-    /// How an image came to be, newest step first.
+    /// The history of an image, newest step first.
     pub fn history(&self, name: &str) -> Result<Vec<HistoryView>> {
         let images = ImageStore::open(&self.roots);
         let Some(image) = images.resolve(name)? else { fail!("no such image: {name}") };
@@ -91,13 +95,13 @@ impl Engine {
         Ok(steps)
     }
 
-    /// The names of the containers made of an image. One whose record can't be read might be: it
-    /// is an error.
+    /// The names of the containers that use an image. Fails if a record can't be read, because that
+    /// container may use it.
     pub(super) fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
         let id = id.to_string();
         let mut users = Vec::new();
         for container in all_ids(&self.roots)? {
-            // One that is only half made holds the image by its lock instead.
+            // A container that is being created holds the image by a lock instead.
             if !self.roots.containers().join(&container).join("config.json").exists() {
                 continue;
             }
@@ -110,8 +114,8 @@ impl Engine {
         Ok(users)
     }
 
-    /// Makes an image of a root file system's tar, read from `file` or the standard input; gives
-    /// its id.
+    /// Creates an image from a tar of a root file system, read from `file` or stdin. Returns its
+    /// id.
     pub fn import(
         &self,
         file: Option<&Path>,
@@ -136,8 +140,8 @@ impl Engine {
         Ok(id.to_string())
     }
 
-    /// Loads the images of an archive; gives a line for each name, as Docker does. `note` hears of
-    /// what is passed over.
+    /// Loads the images of an archive. Returns Docker's line for each name. `note` is called with
+    /// each warning about a skipped part.
     pub fn load(
         &self,
         file: Option<&Path>,

@@ -1,4 +1,6 @@
-//! `info`: what this host offers and how much is on record.
+//! `info`: facts about this host (kernel, cgroups, security modules, packet filter), the number of
+//! containers and images, and warnings about what the host lacks. Everything is read at the call;
+//! nothing is cached. The labels follow `docker info` where it has the same fact.
 
 use std::path::Path;
 
@@ -10,7 +12,7 @@ use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
 
 impl Engine {
-    /// Labels and values, in the order to print them.
+    /// Returns labels and values, in the order to print them.
     pub fn info(&self) -> Result<Vec<(String, String)>> {
         let containers = self.containers(true, &[])?;
         let count = |is: fn(&Status) -> bool| {
@@ -83,7 +85,7 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
     unless(has("memory"), "no memory controller: -m can't be applied");
     unless(has("cpu"), "no cpu controller: --cpus can't be applied");
     let has_devices = layout.v1_with("devices").is_some() || layout.v2.is_some();
-    unless(has_devices, "no control of devices: files of devices don't open in containers");
+    unless(has_devices, "no devices controller: device files can't be opened in containers");
     unless(
         !label::apparmor_is_on() || label::default_apparmor().is_some(),
         "AppArmor is on, but its profile docker-default is not loaded: containers run without",

@@ -1,4 +1,7 @@
-//! `inspect`: all that is on record, under Docker's field names.
+//! `inspect` of containers, images and volumes: everything on record as JSON under Docker's field
+//! names, so that scripts and templates written for Docker work. The JSON is built as a value here
+//! and printed by `cli::inspect`. Networks, and the network settings of a container, are in
+//! `network_view`.
 
 use std::time::Duration;
 
@@ -17,11 +20,12 @@ use crate::image::{Image, ImageStore};
 use crate::time::Instant;
 use crate::volume;
 
-/// What Docker prints for "not yet".
+/// Docker's time for "not yet".
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Engine {
-    /// A JSON object for the container, image, volume or network of that name, looked for in this order.
+    /// Returns a JSON object for the container, image, volume or network with this name, searched
+    /// in this order.
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::resolve(&self.roots, name) {
@@ -56,7 +60,7 @@ impl Engine {
     }
 
     fn container(&self, record: &Record) -> Result<String> {
-        // A start that hangs is shown, not waited for.
+        // A container that hangs in its start is shown as it is, without a wait.
         const MAX_WAIT: Duration = Duration::from_secs(1);
         let id = &record.id;
         let files = Files::new(&self.roots, id);
@@ -83,7 +87,7 @@ impl Engine {
             ("HostnamePath", text(files.dir.join("hostname").display())),
             ("HostsPath", text(files.dir.join("hosts").display())),
             ("LogPath", text(files.log().display())),
-            // Docker puts a slash before it, a leftover of links that no script needs.
+            // Without Docker's slash, which is a leftover of links that no script needs.
             ("Name", text(format!("/{}", record.name))),
             ("RestartCount", number(restarts(&condition).into())),
             ("Driver", text("overlay")),
@@ -319,7 +323,7 @@ fn host_config(record: &Record) -> Value {
     ])
 }
 
-/// `/db:/web/alias`, as Docker has it; the container that is linked to by its id.
+/// `/db:/web/alias`, as in Docker, but with the id of the linked container.
 fn self_links(record: &Record) -> Value {
     let links = record.links.iter().flatten();
     strings(links.map(|(id, alias)| format!("/{}:/{}/{alias}", short(id), record.name)))
@@ -330,7 +334,7 @@ fn rates(resources: &Resources, kind: RateKind) -> Value {
     array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
-/// As `--userns` takes it; empty for `host`, as Docker has it.
+/// The value of `--userns`; empty for `host`, as in Docker.
 fn userns_mode(record: &Record) -> String {
     match &record.user_namespace {
         None => String::new(),
@@ -339,7 +343,7 @@ fn userns_mode(record: &Record) -> String {
     }
 }
 
-/// `container's:host's:count`, as Podman shows them; null for the host's own.
+/// `CONTAINER_ID:HOST_ID:COUNT`, as in Podman; null without a user namespace.
 fn id_mappings(record: &Record) -> Value {
     let Some(ids) = record.ids() else { return Value::Null };
     let map = |first: u32| strings([format!("0:{first}:{}", ids.size)]);

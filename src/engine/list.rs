@@ -1,4 +1,7 @@
-//! `ps`: every container as it truly is now.
+//! `ps`: all containers with their present state. Each call reads the record, the monitor's lock
+//! and the state file of each container again, so a killed monitor or a reboot is seen. A container
+//! that can't be read is listed as dead with the reason; it never hides the others. Filters are
+//! applied here, columns are `cli::ps`'.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,12 +19,12 @@ use crate::image::ImageStore;
 use crate::store::tree_size;
 use crate::time::Instant;
 
-/// How long a list waits, for all containers together, until those that start have started.
+/// How long a list waits in all for containers that are starting.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Newest first. A container whose files can't be read is listed as dead, with the reason; what
-    /// an interrupted `--rm` left is removed rather than listed.
+    /// Lists the containers, newest first. An unreadable one is listed as dead, with the reason.
+    /// The rest of an interrupted `--rm` is removed and not listed.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         let mut patience = Patience::new(MAX_WAIT);
@@ -37,7 +40,7 @@ impl Engine {
         Ok(views)
     }
 
-    /// Measures what each container takes on disk.
+    /// Adds the size on disk to each container.
     pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
         let images = ImageStore::open(&self.roots).list()?.into_iter();
         let sizes: HashMap<String, u64> =
@@ -53,7 +56,8 @@ impl Engine {
     fn view(&self, id: &str, patience: &mut Patience) -> Option<ContainerView> {
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
-            // Made or removed at this very moment, or a `create` was killed: no container yet.
+            // It is being created or removed at this moment, or a `create` was killed: not a
+            // container.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
                 return None;
             }

@@ -1,5 +1,7 @@
-//! What each command means: the place where images, volumes, networks and containers meet. One file
-//! for each family of verbs, each an `impl Engine`.
+//! What each command means: the layer where images, volumes, networks and containers meet. One file
+//! for each family of commands, each an `impl Engine`. Results are facts; words, tables and exit
+//! codes are made in `cli`. An `Engine` holds only the roots and the choice of a firewall, and
+//! keeps no state between commands.
 
 pub mod options;
 pub mod registry;
@@ -56,20 +58,21 @@ use crate::store::Roots;
 pub use crate::container::state::StopMark;
 pub use wait::WaitCondition;
 
+/// The engine for one command: the roots, the firewall, and where warnings go.
 pub struct Engine {
     roots: Roots,
     firewall: firewall::Choice,
-    /// Tells the user what needs to be known but fails nothing.
+    /// Prints a warning for the user.
     tell: fn(&str),
 }
 
 impl Engine {
-    /// Needs root: namespaces, mounts and cgroups do.
+    /// Prepares the roots. Fails without root, which namespaces, mounts and cgroups need.
     pub fn new(roots: Roots, firewall: firewall::Choice, tell: fn(&str)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
-        // What containers see of what is made here has the modes that are asked for.
+        // Containers see files made here, which must have exactly the modes asked for.
         umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {
             tell(&note);
@@ -77,13 +80,14 @@ impl Engine {
         Ok(Engine { roots, firewall, tell })
     }
 
-    /// For a command whose processes enter containers, before it does anything: see `sys::binary`.
+    /// Protects this binary from containers that its processes enter; called first. See
+    /// `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }
 
-    /// For a command that was given variables and stays while its container runs: the host's other
-    /// users see its arguments. It must have read them.
+    /// Hides the values of `-e` in this process's arguments, which other users of the host can
+    /// read. For a command that stays while its container runs; called after the flags were parsed.
     pub fn hide_variables() {
         crate::sys::title::hide_variables();
     }

@@ -1,4 +1,7 @@
-//! Networks: those of a container as it starts and ends, and the `network` verbs.
+//! The networks of a container at its start and end, and the `network` commands. The monitor
+//! creates and removes a container's endpoints through `Networks`; `network connect` and
+//! `disconnect` change them while it runs, under the container's lock. Bridges, leases and the
+//! firewall are `network`'s; this file adds which containers live.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -8,7 +11,7 @@ use rustix::process::Pid;
 use super::Engine;
 use super::options::{CreateOptions, EndpointOption, NetworkOptions, Publish};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
-use crate::container::monitor::Surroundings;
+use crate::container::monitor::Hooks;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, is_watched};
@@ -22,26 +25,28 @@ use crate::store::{self, Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
 
-/// A container's networks, made and unmade by its monitor.
+/// A container's networks, which its monitor sets up and takes down.
 pub(super) struct Networks<'a> {
     roots: &'a Roots,
     firewall: firewall::Choice,
     record: &'a Record,
     has_begun: bool,
-    /// Hold the published ports.
+    /// Sockets that hold the published ports on the host.
     held: Vec<OwnedFd>,
 }
 
 impl<'a> Networks<'a> {
+    /// The networks of the container of `record`; nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
         Networks { roots, firewall, record, has_begun: false, held: Vec::new() }
     }
 }
 
-impl Surroundings for Networks<'_> {
+impl Hooks for Networks<'_> {
     fn set_up(&mut self, pid: Pid) -> Result<()> {
-        // Begun again by its restart policy, it may have been renamed or connected meanwhile.
+        // After a restart by its policy, read the record again: the container may have been renamed
+        // or connected since.
         let present = match std::mem::replace(&mut self.has_begun, true) {
             true => Some(Record::read(self.roots, &self.record.id)?),
             false => None,
@@ -57,7 +62,7 @@ impl Surroundings for Networks<'_> {
     }
 
     fn take_down(&mut self) -> Result<()> {
-        // Free before anyone hears that the container is over.
+        // Free the ports before the container is reported as ended.
         self.held.clear();
         wiring::take_down(self.roots, &self.record.id)
     }
@@ -67,9 +72,9 @@ fn who(record: &Record) -> Who<'_> {
     Who { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
 }
 
-/// Whether a container runs, or is being started or wound up: its lease is its own.
+/// Whether a container runs, starts or ends, so that its leases are in use.
 pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
-    // One that can't be told is left alone.
+    // If that can't be read, its leases stay.
     is_watched(&Files::new(roots, id)).unwrap_or(true)
 }
 
@@ -86,7 +91,7 @@ fn want(record: &Record, network: &NetworkRecord) -> Result<Want> {
 }
 
 impl Engine {
-    /// The kind of network and those that a new container is to be on.
+    /// The network mode and the networks of a new container.
     pub(super) fn networks(&self, options: &CreateOptions) -> Result<(String, Vec<NetworkRecord>)> {
         let mut names: Vec<&str> = Vec::new();
         for name in &options.networks {
@@ -170,20 +175,20 @@ impl Engine {
         Ok((names[0].to_owned(), networks))
     }
 
-    /// `network create`: gives its id.
+    /// `network create`. Returns the id.
     pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
         if !config::is_valid(&options.name) {
             fail!("bad network name '{}'", options.name);
         }
         if matches!(options.name.as_str(), "none" | "host" | "bridge" | "default" | "container") {
-            fail!("a network can't be called {}: the name has a meaning of its own", options.name);
+            fail!("a network can't be named {}: the name is reserved", options.name);
         }
         let network = config::create(&self.roots, options)?;
         bridge::ensure(&mut Socket::route()?, &self.roots, &network)?;
         Ok(network.id)
     }
 
-    /// `network ls`, the three that always exist among them.
+    /// `network ls`, including the three networks that always exist.
     pub fn network_list(&self) -> Result<Vec<NetworkView>> {
         let mut views = Vec::new();
         for network in Network::all(&self.roots)? {
@@ -257,7 +262,7 @@ impl Engine {
             && let Some(pid) = Pid::from_raw(state.pid)
         {
             let inside = Inside::open(pid)?;
-            // What was entered was this container's only if that process still is who it was.
+            // The namespace is this container's only if the process still lives.
             if state.find()?.living().is_none() {
                 fail!("container {container} ended just now");
             }
@@ -305,7 +310,7 @@ impl Engine {
         Ok(is_running && wiring::finish(&self.roots, &record.id, network, recorded)?)
     }
 
-    /// By name, id or Docker's name of the default one.
+    /// The network with this name or id; `bridge` and `default` are the default one.
     fn network(&self, name: &str) -> Result<Network> {
         match name {
             "bridge" | "default" => Network::open(&self.roots, DEFAULT),
@@ -318,7 +323,8 @@ impl Engine {
 
     /// The record of a container whose networks can be changed, and the lock on it.
     fn change_networks(&self, container: &str) -> Result<(Record, Lock)> {
-        // What a killed monitor left goes before the lock is taken, which is needed for that too.
+        // Clean up after a killed monitor before the lock is taken, because the cleanup takes it
+        // too.
         self.condition(&self.record(container)?)?;
         let id = names::resolve(&self.roots, container)?;
         let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {
@@ -327,14 +333,14 @@ impl Engine {
         let record = Record::read(&self.roots, &id)?;
         if record.network == "host" || record.network.contains(':') {
             fail!(
-                "container {container} uses the network of {}: it has none of its own",
+                "container {container} shares the network of {} and has none of its own",
                 record.network
             );
         }
         Ok((record, change))
     }
 
-    /// As `condition`, for one who holds the lock of changes.
+    /// The state of a running container, for a caller that holds the lock for changes.
     fn running_state(&self, record: &Record) -> Result<Option<State>> {
         let files = Files::new(&self.roots, &record.id);
         if !is_watched(&files)? {
@@ -344,19 +350,19 @@ impl Engine {
         Ok(state.find()?.living().map(|_| state))
     }
 
-    /// `network reload`: makes again what others took away.
+    /// `network reload`: restores missing bridges and firewall rules.
     pub fn network_reload(&self) -> Result<()> {
         wiring::reload(&self.roots, self.firewall)
     }
 
-    /// Told once in a boot on a host without a packet filter of use: what won't work.
+    /// On a host without a usable packet filter: a warning about what will not work, once per boot.
     pub fn network_warning(&self) -> Option<String> {
         let told = self.roots.run.join("no-firewall");
         if told.exists() {
             return None;
         }
         let lack = firewall::lack(&self.roots, self.firewall)?;
-        // If it can't be noted, it is told again.
+        // If the mark can't be written, the warning appears again.
         let _ = std::fs::write(&told, "");
         Some(format!(
             "containers reach the host and each other, but nothing beyond, and no port can be \
@@ -364,7 +370,7 @@ impl Engine {
         ))
     }
 
-    /// Removes the networks that no container is on and that are `wanted`; gives their names.
+    /// Removes the unused networks that are `wanted`. Returns their names.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
         config::prune(&self.roots, is_alive, &|network| {
             let created = Some(Instant(network.created));

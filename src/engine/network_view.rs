@@ -1,4 +1,7 @@
-//! What `ps`, `port` and `inspect` tell of networks.
+//! What `ps`, `port` and `inspect` show of a container's networks and published ports, under
+//! Docker's field names. The facts come from the endpoints that `network` recorded at the start,
+//! not from the kernel, so reading them needs no netlink and works for a container in another
+//! namespace.
 
 use miniserde::json::{Object, Value, to_string};
 

@@ -1,4 +1,6 @@
-//! Registries left out of the build (cargo feature `pull`): images come by `load` and `import`.
+//! Stands in for `transfer` in a build without registries (without the cargo feature `pull`): the
+//! same functions, which all fail with a hint at `load` and `import`. So the rest of the engine and
+//! the command line need no conditional compilation.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions};
@@ -7,16 +9,17 @@ use crate::error::{Error, Result};
 
 fn left_out() -> Error {
     Error::new(
-        "this mydocker was built without registries (cargo feature 'pull'); images come by `load` \
-         and `import`",
+        "this mydocker was built without registries (cargo feature 'pull'); use `load` or `import`",
     )
 }
 
 impl Engine {
+    /// Fails: this build has no registries.
     pub fn pull(&self, _: &PullRequest, _: &(dyn Fn(TransferEvent) + Sync)) -> Result<Vec<String>> {
         Err(left_out())
     }
 
+    /// Fails: this build has no registries.
     pub fn push(
         &self,
         _: &str,
@@ -28,10 +31,12 @@ impl Engine {
     }
 }
 
+/// Fails: this build has no registries.
 pub fn login(_: &Login, _: &RegistryOptions) -> Result<String> {
     Err(left_out())
 }
 
+/// Fails: this build has no registries.
 pub fn logout(_: &str) -> Result<bool> {
     Err(left_out())
 }

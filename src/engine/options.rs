@@ -1,4 +1,7 @@
-//! What the command line asks of the engine, resolved as far as flags alone allow.
+//! The options of each command, as the engine takes them: typed values, checked as far as a flag
+//! alone can be checked. `cli` fills them in; other front ends can too. What depends on the host or
+//! on other containers is checked by the engine when it uses them. Sizes are bytes, times are
+//! seconds, unless a field says otherwise.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,7 +35,7 @@ pub struct CreateOptions {
     pub health: HealthOptions,
     /// `--depends-on`: `NAME` or `NAME:healthy`.
     pub depends_on: Vec<String>,
-    /// Say nothing of an image being unpacked.
+    /// Do not print the progress of unpacking an image.
     pub quiet: bool,
     pub interactive: bool,
     pub tty: bool,
@@ -47,15 +50,15 @@ pub struct CreateOptions {
     pub groups: Vec<String>,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
-    /// One word, as Docker has it; empty clears the image's.
+    /// One word, as in Docker; empty clears the image's entrypoint.
     pub entrypoint: Option<String>,
     pub read_only: bool,
     pub init: bool,
     pub privileged: bool,
     pub confinement: Confinement,
-    /// As given: a name or a number; checked.
+    /// A checked name or number, as given.
     pub stop_signal: Option<String>,
-    /// Seconds; -1 waits for ever.
+    /// Seconds; -1 waits without a limit.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -71,20 +74,20 @@ pub struct CreateOptions {
     pub dns_options: Vec<String>,
     /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.
     pub networks: Vec<String>,
-    /// What `--network name=…` says of one of them.
+    /// The endpoints of `--network name=…`.
     pub endpoints: Vec<EndpointOption>,
-    /// `--link`: a container, and what it is called here.
+    /// `--link`: a container, and its name in this container.
     pub links: Vec<(String, String)>,
     /// `--ip`, `--ip6`: on the first of the networks.
     pub addresses: Vec<IpAddr>,
-    /// On the first of the networks.
+    /// `--mac-address`: on the first of the networks.
     pub mac: Option<Mac>,
     /// Further names on every user network.
     pub aliases: Vec<String>,
     pub publish: Vec<Publish>,
     /// `-P`
     pub publish_all: bool,
-    /// Where a `-p` publishes that says no address.
+    /// The host address for a `-p` without one.
     pub publish_address: Option<IpAddr>,
     /// `--expose`, each `80/tcp`.
     pub expose: Vec<String>,
@@ -102,16 +105,17 @@ pub struct CreateOptions {
     pub log: LogOptions,
 }
 
-/// `--health-cmd` and its kin.
+/// `--health-cmd` and the other `--health-*` flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthOptions {
-    /// What is zero or empty is the image's.
+    /// A field that is zero or empty means the image's.
     pub check: Healthcheck,
     /// `--no-healthcheck`
     pub disabled: bool,
     pub on_failure: OnFailure,
 }
 
+/// The value of `--pid`, `--ipc` or `--uts`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NamespaceOption {
     #[default]
@@ -121,7 +125,7 @@ pub enum NamespaceOption {
     Container(String),
     /// `--ipc` alone: a private one without /dev/shm.
     None,
-    /// `--ipc` alone: a private one that others may join, as they may any of ours.
+    /// `--ipc` alone: the same as private, which other containers may join here.
     Shareable,
 }
 
@@ -146,6 +150,7 @@ pub struct EndpointOption {
     pub mac: Option<Mac>,
 }
 
+/// `--mount`, `-v` or `--tmpfs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOption {
     pub kind: MountKind,
@@ -159,7 +164,7 @@ pub struct MountOption {
     pub tmpfs_options: String,
     /// Volume: do not fill an empty one from the image.
     pub no_copy: bool,
-    /// Bind: in a user namespace the owners of files stay the host's.
+    /// Bind: in a user namespace the files keep the host's owners (`noidmap`).
     pub unmapped: bool,
     /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
     pub make_source: bool,
@@ -167,7 +172,7 @@ pub struct MountOption {
     pub recursion: Recursion,
     /// Volume and image: only this part of it; empty is all.
     pub subpath: String,
-    /// Volume: for one that is made.
+    /// Volume: the labels of a volume that is created.
     pub labels: Vec<(String, String)>,
 }
 
@@ -183,10 +188,11 @@ pub struct Confinement {
     pub apparmor: Option<String>,
     /// `disable`, or `user:…`, `role:…`, `type:…`, `level:…`.
     pub selinux: Vec<String>,
-    /// Nothing in /proc and /sys is hidden or made read-only.
+    /// No path in /proc and /sys is masked or read-only.
     pub system_paths_unconfined: bool,
 }
 
+/// `--security-opt seccomp=`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SeccompOption {
     #[default]
@@ -196,6 +202,7 @@ pub enum SeccompOption {
     File(PathBuf),
 }
 
+/// The type of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountKind {
     Bind,
@@ -207,13 +214,13 @@ pub enum MountKind {
 /// `--log-opt`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// `--log-driver none`: nothing is kept.
+    /// `--log-driver none`: no log is written.
     pub disabled: bool,
-    /// Bytes after which a log file is rotated.
+    /// The size in bytes at which a log file is rotated.
     pub max_size: u64,
-    /// Files kept, the one in use among them.
+    /// The number of files, including the one in use.
     pub max_file: u32,
-    /// Others of Docker's, kept for `inspect`.
+    /// Docker's other options, recorded for `inspect`.
     pub others: Vec<(String, String)>,
 }
 
@@ -223,13 +230,14 @@ impl Default for LogOptions {
     }
 }
 
-/// How `run`, `start -a` and `attach` are tied to the terminal they were called from.
+/// How `run`, `start -a` and `attach` connect the caller's streams and signals to the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOptions {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// Forward the signals that reach us (`--sig-proxy`), when there is no tty.
+    /// Forward the signals that this process gets (`--sig-proxy`), if the container has no
+    /// terminal.
     pub sig_proxy: bool,
     /// Key sequence that detaches, as bytes.
     pub detach_keys: Vec<u8>,
@@ -268,7 +276,7 @@ pub struct ExecOptions {
 pub struct LogsOptions {
     pub follow: bool,
     pub timestamps: bool,
-    /// The last so many lines; all if `None`.
+    /// Only the last lines, as many as this; all if `None`.
     pub tail: Option<u64>,
     pub since: Option<crate::time::Instant>,
     pub until: Option<crate::time::Instant>,
@@ -305,9 +313,9 @@ pub struct CommitOptions {
     pub author: String,
     /// Dockerfile instructions.
     pub changes: Vec<String>,
-    /// Hold its processes still meanwhile.
+    /// Freeze the container's processes during the commit.
     pub pause: bool,
-    /// Write the flattened root to this file instead of making an image.
+    /// Write the root file system to this file and make no image.
     pub output: Option<PathBuf>,
 }
 
@@ -328,8 +336,8 @@ pub enum Place {
 pub struct CopyOptions {
     pub from: Place,
     pub to: Place,
-    /// Keep owners, and what only makes sense with them.
+    /// Keep owners, setuid bits and devices.
     pub archive: bool,
-    /// Copy what a link leads to, not the link.
+    /// Follow a symbolic link instead of copying it.
     pub follow: bool,
 }

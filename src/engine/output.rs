@@ -1,4 +1,7 @@
-//! Where an archive goes: to the standard output, or to a file that appears when it is whole.
+//! The destination of an archive: stdout, or a file that appears only when it is complete. A
+//! regular file is written under a temporary name and renamed at the end, so a failed `save` or
+//! `export` leaves an older file as it was. Anything else, such as a fifo or /dev/stdout, is
+//! written directly.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -13,13 +16,13 @@ const BUFFER: usize = 256 << 10;
 
 pub(super) struct Output {
     stream: BufWriter<Waiting<OwnedFd>>,
-    /// What is written now, and what it will be called.
+    /// The temporary and the final name.
     rename: Option<(PathBuf, PathBuf)>,
 }
 
 impl Output {
-    /// `None` is the standard output. A file of that name is replaced at the end; what isn't a
-    /// regular file (a fifo, /dev/stdout) is written to as it is.
+    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end;
+    /// anything else (a fifo, /dev/stdout) is written directly.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
             let stdout = own_stdout().context(|| "duplicate the standard output")?;

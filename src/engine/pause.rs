@@ -10,6 +10,7 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::cgroup::freezer;
 
 impl Engine {
+    /// Pauses a running container. Fails if it is paused already.
     pub fn pause(&self, name: &str) -> Result<()> {
         let (record, state) = self.running(name)?;
         let files = Files::new(&self.roots, &record.id);
@@ -21,10 +22,11 @@ impl Engine {
         let frozen = freezer::freeze(&state.cgroups, &record.cgroup_parent, &record.id);
         frozen.context(|| format!("pause container {name}")).inspect_err(|_| {
             // The failure to hold it is what the user must hear of.
-            let _ = self.let_go(&record, &state);
+            let _ = self.resume(&record, &state);
         })
     }
 
+    /// Resumes a paused container. Fails if it is not paused.
     pub fn unpause(&self, name: &str) -> Result<()> {
         let (record, state) = self.running(name)?;
         let files = Files::new(&self.roots, &record.id);
@@ -32,22 +34,21 @@ impl Engine {
         if !is_paused(&files, &state) {
             fail!("container {name} is not paused");
         }
-        self.let_go(&record, &state)
+        self.resume(&record, &state)
     }
 
-    /// Lets a paused container go on; any other does so anyway. A signal that was sent to it before
-    /// is the first thing that it meets.
-    pub(super) fn let_go(&self, record: &Record, state: &State) -> Result<()> {
+    /// Resumes a container if it is paused. A signal that was sent to it before is delivered first.
+    pub(super) fn resume(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !is_paused(&files, state) {
             return Ok(());
         }
         freezer::thaw(&state.cgroups, &record.cgroup_parent, &record.id)
-            .context(|| format!("let container {} go on", record.name))?;
+            .context(|| format!("resume container {}", record.name))?;
         set_paused(&files, state, false)
     }
 
-    /// For what takes a container's processes to do something.
+    /// Fails if the container is paused, for commands that need its processes to run.
     pub(super) fn refuse_paused(&self, record: &Record, state: &State) -> Result<()> {
         if is_paused(&Files::new(&self.roots, &record.id), state) {
             fail!("container {} is paused; `unpause` it first", record.name);

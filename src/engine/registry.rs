@@ -1,4 +1,7 @@
-//! `pull`, `push`, `login`, `logout`: what is asked of a registry. `transfer` does it.
+//! `pull`, `push`, `login` and `logout` as the command line asks for them, and the questions that
+//! come before: whether an image is already here, and the password. `transfer` does the transfer
+//! itself, or `no_transfer` in a build without registries. A pull for `run` happens in a child
+//! process, so that the monitor's memory stays small.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
@@ -22,14 +25,14 @@ use crate::sys::stdio::{stderr, stdin};
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// How a registry is to be spoken to.
+/// How to connect to a registry.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryOptions {
     pub tls_verify: Option<bool>,
     pub ca_cert: Option<PathBuf>,
 }
 
-/// Who one is to a registry.
+/// The user and password for a registry.
 #[derive(Clone)]
 pub struct Login {
     /// Empty is Docker Hub.
@@ -38,6 +41,7 @@ pub struct Login {
     pub password: String,
 }
 
+/// What `pull` asks for.
 #[derive(Clone, Debug, Default)]
 pub struct PullRequest {
     pub name: String,
@@ -47,12 +51,12 @@ pub struct PullRequest {
     pub registry: RegistryOptions,
 }
 
-/// Whether an image is here.
+/// Whether an image exists locally.
 pub enum Here {
     No,
     Yes,
-    /// An image of that name is, but for another platform: why it won't do, and whether a registry
-    /// can be asked for the right one.
+    /// An image with this name exists for another platform: the reason to refuse it, and whether a
+    /// pull can bring the right one.
     Other {
         reason: String,
         can_pull: bool,
@@ -60,8 +64,8 @@ pub enum Here {
 }
 
 impl Engine {
-    /// Whether an image of that name is here, for `platform` if that is given. An image that states
-    /// no architecture is for all.
+    /// Whether an image with this name exists locally, for `platform` if that is given. An image
+    /// without an architecture fits all.
     pub fn has_image(&self, name: &str, platform: Option<&str>) -> Result<Here> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {
@@ -76,14 +80,14 @@ impl Engine {
             return Ok(Here::Yes);
         }
         let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
-        // An id is of this very image.
+        // An id names exactly this image, so a pull can't bring another.
         let names = images.names(&id)?;
         let can_pull = Reference::parse(name).is_ok_and(|name| names.contains(&name));
         Ok(Here::Other { reason, can_pull })
     }
 
-    /// Pulls in a process of its own, which ends with this one: what TLS leaves in a process's
-    /// memory would stay for as long as the container that this one goes on to watch over.
+    /// Pulls in a child process, which dies with this one. This process becomes the monitor, and
+    /// the memory that TLS used would stay as long as the container runs.
     pub fn pull_apart(
         &self,
         request: &PullRequest,
@@ -93,11 +97,11 @@ impl Engine {
         let child = match sys::clone::fork().context(|| "fork for the pull")? {
             Fork::Parent(child) => child,
             Fork::Child => {
-                // If it came too late, or can't be had, the pull goes on to its end, unseen.
+                // If this fails, or the parent is already dead, the pull just runs to its end.
                 let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
                 let pulled = self.pull(request, watch);
                 if let Err(error) = &pulled {
-                    // Its status tells too that it failed.
+                    // The exit status reports the failure as well.
                     let _ = File::from(writer).write_all(error.to_string().as_bytes());
                 }
                 sys::exec::exit_now(u8::from(pulled.is_err()));
@@ -107,7 +111,7 @@ impl Engine {
         let mut told = String::new();
         let read = File::from(reader).read_to_string(&mut told);
         let status = waitpid(Some(child), WaitOptions::empty()).context(|| "wait for the pull")?;
-        read.context(|| "read what became of the pull")?;
+        read.context(|| "read the result of the pull")?;
         match status.and_then(|(_, status)| status.exit_status()) {
             Some(0) => Ok(()),
             _ if told.is_empty() => fail!("the pull was killed"),
@@ -116,13 +120,13 @@ impl Engine {
     }
 }
 
-/// Asks for a line on the terminal, unseen if it is `secret`.
+/// Asks for a line on the terminal, without echo if it is `secret`.
 pub fn ask(prompt: &str, secret: bool) -> Result<String> {
     if !std::io::stdin().is_terminal() {
-        fail!("{prompt}: the standard input is no terminal to ask on; use -u and --password-stdin");
+        fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
     }
     let _unseen = secret.then(NoEcho::enter).transpose()?;
-    // If the prompt can't be shown, the answer can still be typed.
+    // Without a prompt the answer can still be typed.
     let _ = write!(stderr(), "{prompt}: ");
     let mut line = String::new();
     let read = BufReader::new(stdin().take(MAX_SECRET)).read_line(&mut line);
@@ -133,7 +137,7 @@ pub fn ask(prompt: &str, secret: bool) -> Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// The secret on the standard input, its last newline left out.
+/// Reads the secret from stdin, without its last newline.
 pub fn read_secret() -> Result<String> {
     let mut text = String::new();
     let read = stdin().take(MAX_SECRET).read_to_string(&mut text);

@@ -1,4 +1,7 @@
-//! `rm` and `rename`.
+//! `rm` and `rename`. A removal ends the container first if it is forced, waits for its monitor,
+//! hides the container's directory by a rename and then deletes it, so a killed `rm` leaves nothing
+//! that looks like a container. Both take the container's lock for changes. A broken record can be
+//! removed by its id.
 
 use std::time::Duration;
 
@@ -13,18 +16,19 @@ use crate::store::{self, Durability};
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// How often `rm -f` goes after a container that others start again.
+/// How often `rm -f` tries again if the container is started again at the same time.
 const MAX_TRIES: u32 = 1000;
 
 impl Engine {
-    /// Removes a container; a running one only with `force`; its anonymous volumes with `volumes`.
+    /// Removes a container: a running one only with `force`, its anonymous volumes only with
+    /// `volumes`.
     pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let record = match self.record_of(&id, name) {
             Ok(record) => record,
             Err(error) if !files.dir.exists() => return Err(error),
-            // A record that can't be read: what can be found by id alone goes.
+            // The record can't be read, so everything that can be found by the id is removed.
             Err(_) if force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
@@ -36,7 +40,7 @@ impl Engine {
         };
         for _ in 0..MAX_TRIES {
             self.end(&record, name, force)?;
-            // Gone by now: an --rm container by its monitor, any other by another `rm`.
+            // The container is gone: its monitor (--rm) or another `rm` removed it.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::is_watched(&files)? {
                 if volumes || record.remove {
@@ -46,31 +50,31 @@ impl Engine {
                 return id_range::give_back(&self.roots, &record);
             }
             drop(change);
-            // It starts or ends at this moment; the next look finds out which.
+            // It is starting or ending at this moment; the next try sees which.
             std::thread::sleep(Duration::from_millis(5));
         }
-        fail!("container {name} was started meanwhile; stop it first, or remove it with -f")
+        fail!("container {name} was started at the same time; stop it first, or remove it with -f")
     }
 
-    /// Kills a container that is to be removed by force; returns its id if it ran. `remove_killed`
-    /// waits for its end. In between, others can be killed, so that all end at the same time.
+    /// Kills a container for a forced removal. Returns its id if it was running. `remove_killed`
+    /// waits for its exit; the caller can kill others first, so that all exit at the same time.
     pub fn kill_before_removal(&self, name: &str) -> Result<Option<String>> {
         let record = self.record(name)?;
         if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
-            self.call_off(&record, StopMark::User)?;
+            self.prevent_restart(&record, StopMark::User)?;
         }
         let Condition::Running(state) = self.glance(&record)? else { return Ok(None) };
         if let Found::Living(process) = state.find()? {
             stop::send(&process, Signal::KILL)?;
         }
-        self.let_go(&record, &state)?;
+        self.resume(&record, &state)?;
         Ok(Some(record.id))
     }
 
     /// Removes a container by force. `killed` is its id if it was killed for that.
     pub fn remove_killed(&self, name: &str, killed: Option<String>, volumes: bool) -> Result<()> {
         match self.remove(name, true, volumes) {
-            // Its monitor was quicker: it was made with --rm.
+            // The monitor has removed it already (--rm).
             Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
                 Ok(())
             }
@@ -88,19 +92,19 @@ impl Engine {
             if !force {
                 fail!("container {name} is running; stop it first, or remove it with -f");
             }
-            self.call_off(record, StopMark::User)?;
+            self.prevent_restart(record, StopMark::User)?;
             if let Condition::Running(state) = self.glance(record)? {
                 if let Found::Living(process) = state.find()? {
                     stop::send(&process, Signal::KILL)?;
                 }
-                self.let_go(record, &state)?;
+                self.resume(record, &state)?;
             }
             self.await_cleanup(record)?;
         }
         Ok(())
     }
 
-    /// Every name that stands for `id`: when its record can't say which it has.
+    /// Releases every name of container `id`, for a record that can't be read.
     fn release_names(&self, id: &str) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
             names::release(&self.roots, &name, id)?;
@@ -108,13 +112,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The new name first, then the record, then the old name goes: killed between, the container
-    /// answers to both, and its record says which it is.
+    /// Renames a container: claims the new name, writes the record, releases the old name. If this
+    /// process is killed in between, both names work and the record has the right one.
     pub fn rename(&self, old: &str, new: &str) -> Result<()> {
         if !names::is_valid(new) {
             fail!(
-                "bad container name '{new}': it must begin with a letter or digit and go on with \
-                 letters, digits, '_', '.' and '-'"
+                "bad container name '{new}': use letters, digits, '_', '.' and '-', and start with \
+                 a letter or digit"
             );
         }
         let id = names::resolve(&self.roots, old)?;
@@ -123,7 +127,7 @@ impl Engine {
         };
         let mut record = Record::read(&self.roots, &id)?;
         if record.name == new {
-            fail!("container {old} is called '{new}' already");
+            fail!("container {old} already has the name '{new}'");
         }
         names::claim(&self.roots, new, &id)?;
         let before = std::mem::replace(&mut record.name, new.to_owned());

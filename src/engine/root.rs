@@ -1,4 +1,7 @@
-//! The files of a container from outside: which view of them a command needs, and how it is had.
+//! The files of a container seen from outside, for `cp`, `export`, `commit` and `diff`. The root of
+//! a running container is taken from its first process by descriptor; that of a stopped one is
+//! assembled from its layers in a mount namespace of this command. Paths in it must be resolved
+//! with openat2(RESOLVE_IN_ROOT) (`sys::beneath`), because the container controls its links.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -16,21 +19,21 @@ use crate::store::{self, Lock};
 /// A container's root directory, open.
 pub(super) struct OpenRoot {
     pub root: OwnedFd,
-    /// Running in a user namespace: its files' owners are seen as the host knows them.
+    /// Set if the container runs in a user namespace: its files appear with the host's owners.
     pub ids: Option<IdMap>,
-    /// Keeps a container at rest from starting meanwhile.
+    /// Prevents a start of the stopped container.
     _at_rest: Option<Lock>,
 }
 
 impl Engine {
-    /// The root as the container sees it, volumes included.
+    /// The root as the container sees it, with its volumes.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
         self.open_root_by(record, view::running, || {
             let mut mounts = self.name_mounts(record);
             let files = Files::new(&self.roots, &record.id);
             let theirs = record.mounts.iter();
             mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
-            // A source may not be there yet, or no longer.
+            // A source may be missing, before or after the container's run.
             mounts.retain(|mount| match &mount.source {
                 MountSource::Bind(path) => path.exists(),
                 MountSource::Tmpfs { .. } | MountSource::Image { .. } => false,
@@ -39,7 +42,7 @@ impl Engine {
         })
     }
 
-    /// The root without what is mounted in it.
+    /// The root without the mounts in it.
     pub(super) fn open_bare_root(&self, record: &Record) -> Result<OpenRoot> {
         self.open_root_by(record, view::running_root, Vec::new)
     }
@@ -61,23 +64,24 @@ impl Engine {
                 }
             };
             match running(state.pid, state.start_time) {
-                // It ended just now: what it leaves is looked at instead.
+                // It has just exited, so its files are read as those of a stopped container.
                 Err(_) if self.ends(&state) => {}
                 root => return Ok(OpenRoot { root: root?, ids: record.ids(), _at_rest: None }),
             }
         }
-        fail!("container {} starts and ends all the time; try again", record.name)
+        fail!("container {} restarts again and again; try again", record.name)
     }
 
-    /// What the container's image holds.
+    /// The files of the container's image.
     pub(super) fn open_layers(&self, record: &Record) -> Result<OwnedFd> {
         let layers: Vec<PathBuf> =
             record.layers.iter().map(|layer| raw::path(layer).into()).collect();
         view::of_layers(&layers, &self.mount_point()?)
     }
 
-    /// Either keeps the container from starting, or returns how it runs. One that waits to be
-    /// restarted is at rest too: its monitor takes the lock of changes before it starts it.
+    /// Returns a lock that prevents a start of the container, or the state if it runs. A container
+    /// that waits for a restart counts as stopped: its monitor takes the same lock before it starts
+    /// it.
     pub(super) fn at_rest(&self, record: &Record) -> Result<Result<Lock, State>> {
         let files = Files::new(&self.roots, &record.id);
         let mut patience = Patience::new(MAX_TRANSITION);
@@ -86,7 +90,7 @@ impl Engine {
                 return Ok(Err(state));
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
-            // It may have started or ended before the lock was ours.
+            // It may have started or ended before the lock was taken.
             let rests = match is_watched(&files)? {
                 true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
                 false => !files.run.exists() || files.parked_outcome().exists(),
@@ -96,7 +100,7 @@ impl Engine {
             }
             drop(lock);
             if !patience.wait() {
-                fail!("container {} starts and ends all the time; try again", record.name);
+                fail!("container {} restarts again and again; try again", record.name);
             }
         }
     }
@@ -117,7 +121,7 @@ impl Engine {
         })
     }
 
-    /// Where this process mounts, in a namespace of its own.
+    /// The mount point of this process, used in its own mount namespace.
     fn mount_point(&self) -> Result<PathBuf> {
         let place = self.roots.run.join("view");
         store::make_dir(&place)?;
@@ -125,8 +129,8 @@ impl Engine {
     }
 }
 
-/// What the runtime itself puts into a root to mount on: no change of the container's, which can't
-/// reach what lies below a mount. Paths without the first slash.
+/// The mount points that the runtime creates in a root. They are not changes of the container,
+/// which can't reach the files below a mount. Paths are without the first slash.
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));

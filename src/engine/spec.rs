@@ -1,4 +1,7 @@
-//! From a container's record to the `Spec` that the core understands.
+//! Turns a container's record into the `Spec` that `runtime` executes, at each start: the files for
+//! name resolution, the namespaces to join, mounts, devices and limits with the numbers of this
+//! moment. What is fixed at creation is in the record already (`create`); the runtime knows neither
+//! images nor networks.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
@@ -14,17 +17,18 @@ use crate::runtime::devices::nodes_below;
 use crate::runtime::spec::{Cgroup, Device, Mount, MountSource, Process, Resources, Root, Spec};
 use crate::store::{self, Durability};
 
-/// A fork bomb must not take the host along; Docker sets no limit, Podman this one.
+/// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
+/// limit, Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
-/// What `--add-host` takes for the host's address on the container's network.
+/// The word in `--add-host` for the host's address on the container's network.
 pub(crate) const HOST_GATEWAY: &str = "host-gateway";
 
-/// What `--network` says of a container that joins another's; its ID follows.
+/// The prefix of a network mode that joins another container's network; its id follows.
 const SHARED: &str = "container:";
 
 impl Engine {
-    /// What the container of `record` is to be, now that it starts: writes its name files and finds
-    /// the processes whose namespaces it joins.
+    /// The `Spec` of a container for this start. Writes its files for name resolution and finds the
+    /// processes whose namespaces it joins.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
         let namespaces = joined::namespaces(&self.roots, record)?;
@@ -50,7 +54,7 @@ impl Engine {
         }
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
-            // A container that goes with its end needs no syncing to disk.
+            // A container that is removed at its end needs no sync to disk.
             *volatile = record.remove && record.run;
         }
         Ok(Spec {
@@ -80,9 +84,10 @@ impl Engine {
         })
     }
 
-    /// The files by which the container resolves names, where the user mounts nothing else.
+    /// The mounts of /etc/hosts, /etc/resolv.conf and /etc/hostname, unless the user mounts
+    /// something there.
     pub(super) fn name_mounts(&self, record: &Record) -> Vec<Mount> {
-        // One network, one set of names.
+        // Containers that share a network share these files.
         let owner = record.network.strip_prefix(SHARED).unwrap_or(&record.id);
         let files = NameFiles::below(&Files::new(&self.roots, owner).dir);
         let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
@@ -94,8 +99,8 @@ impl Engine {
             if !record.mounts.iter().any(|mount| mount.target == target) {
                 let source = MountSource::Bind(path);
                 let target = PathBuf::from(target);
-                // A read-only container must not write to the host's disk through these either. The engine
-                // writes them from outside.
+                // A read-only container must not write to the host's disk through these files
+                // either. The engine writes them from outside.
                 let (read_only, copy_up, mapped) = (record.read_only, false, true);
                 let (propagation, recursion) = Default::default();
                 let subpath = None;
@@ -138,7 +143,7 @@ impl Engine {
         Ok(names::PUBLIC_SERVERS.map(str::to_owned).to_vec())
     }
 
-    /// `--add-host`, with the host's own address in the place of `host-gateway`.
+    /// The hosts of `--add-host`, with the host's address in place of `host-gateway`.
     fn added_hosts(&self, record: &Record) -> Result<Vec<(String, String)>> {
         let mut hosts = record.add_hosts.clone();
         for (name, address) in hosts.iter_mut().filter(|(_, address)| address == HOST_GATEWAY) {
@@ -160,8 +165,8 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
     if record.network == "host" || record.network.starts_with(SHARED) {
         return Vec::new();
     }
-    // Written from outside of the user namespace, so in the host's numbers. The kernel takes none
-    // beyond 31 bits.
+    // They are written from outside the user namespace, so with the host's IDs. The kernel takes at
+    // most 31 bits.
     let (first, count) = record.ids().map_or((0, u32::MAX), |ids| (ids.gid, ids.size));
     let last = first.saturating_add(count.saturating_sub(1)).min(i32::MAX as u32);
     vec![
@@ -189,7 +194,8 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
     Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// `--device` of a directory stands for the device nodes that are below it at this start.
+/// The devices of the container. `--device` with a directory means all device nodes below it at
+/// this start.
 fn devices(asked: &[Device]) -> Result<Vec<Device>> {
     let mut devices = Vec::with_capacity(asked.len());
     for device in asked {
@@ -203,7 +209,7 @@ fn devices(asked: &[Device]) -> Result<Vec<Device>> {
             fail!("--device {}: no device lies below this directory", device.source);
         }
         let target = raw::path(&device.target);
-        // What was found below a directory begins with its path.
+        // A path found below a directory starts with the directory's path.
         devices.extend(nodes.iter().filter_map(|node| {
             let target = target.join(node.strip_prefix(&source).ok()?);
             let (source, target) = (raw::encode_path(node), raw::encode_path(&target));
@@ -213,7 +219,7 @@ fn devices(asked: &[Device]) -> Result<Vec<Device>> {
     Ok(devices)
 }
 
-/// The first process, with variables where the user set no other.
+/// The first process, with `variables` added that the user has not set.
 fn process_with(record: &Record, variables: Vec<String>) -> Process {
     let mut process = process(record);
     for pair in variables {
@@ -225,7 +231,7 @@ fn process_with(record: &Record, variables: Vec<String>) -> Process {
     process
 }
 
-/// The first process, which `exec` takes its defaults from too.
+/// The first process. `exec` takes its defaults from it too.
 pub(super) fn process(record: &Record) -> Process {
     Process {
         args: record.args(),

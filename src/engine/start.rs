@@ -1,4 +1,7 @@
-//! `run`, `start`, `restart`: bringing a container to life and, in the foreground, staying with it.
+//! `run`, `start` and `restart`: starts a container by forking its monitor, and stays attached to
+//! it in the foreground. The container's lock for changes is held until the monitor has its own
+//! lock, so two starts exclude each other. The monitor's work is `container::monitor`'s, the
+//! client's is `container::client`'s.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -20,7 +23,8 @@ use crate::store::{self, Durability, Lock};
 use crate::time::Instant;
 
 impl Engine {
-    /// `run` in the foreground: gives the command's exit status. `made` is called with the id.
+    /// `run` in the foreground. Returns the command's exit status. `made` is called with the id
+    /// after the start.
     pub fn run_attached(
         &self,
         options: &CreateOptions,
@@ -34,7 +38,7 @@ impl Engine {
         self.stay(&socket, None, &created.record, attach)
     }
 
-    /// `run -d`: gives the container's id once its command has begun.
+    /// `run -d`. Returns the container's id when its command has started.
     pub fn run_detached(&self, options: &CreateOptions) -> Result<String> {
         self.await_dependencies(&options.depends_on)?;
         let created = self.make(options, true)?;
@@ -43,6 +47,7 @@ impl Engine {
         Ok(created.record.id)
     }
 
+    /// `start`. Returns when the command has started.
     pub fn start(&self, name: &str) -> Result<()> {
         if let Some((_, socket)) = self.start_again(name, false, false)? {
             client::await_start(&socket)?;
@@ -50,7 +55,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `start -a`: gives the command's exit status.
+    /// `start -a`. Returns the command's exit status.
     pub fn start_attached(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         match self.start_again(name, true, attach.stdin)? {
             Some((record, socket)) => self.stay(&socket, None, &record, attach),
@@ -58,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// `None` if it runs already.
+    /// Starts a container again. `None` if it is running.
     fn start_again(
         &self,
         name: &str,
@@ -92,16 +97,19 @@ impl Engine {
                 }
                 Life::Passing => {}
             }
-            // Not with the lock of changes in hand: whoever ends the container needs it.
+            // Wait without the lock for changes, because the end of the container needs it.
             drop(change);
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
         reclaim_locked(&self.roots, &record, wiring::take_down)?;
-        // Killed before its program runs, a container that a restart has kept is kept again.
+        // If this process is killed before the program runs, the container that `restart` keeps
+        // stays.
         let (kept, before) = match self.glance(&record)? {
             Condition::Leftover => {
-                fail!("container {name} was made with --rm and is over; `rm` removes what is left")
+                fail!(
+                    "container {name} was made with --rm and has ended; remove the rest with `rm`"
+                )
             }
             Condition::Exited(outcome) => (outcome.kept, outcome.span()),
             _ => (None, Span::default()),
@@ -113,19 +121,20 @@ impl Engine {
         Ok(Some((record, socket)))
     }
 
-    /// Forks the monitor. Comes back before the command has begun: the socket tells when.
+    /// Forks the monitor. Returns before the command has started; a message on the socket reports
+    /// the start.
     fn launch(&self, record: &Record, lock: Lock, before: Span, attached: bool) -> Result<OwnedFd> {
         let launch = || {
             self.find_cgroups()?;
             record.make_sources()?;
             let spec = self.spec(record)?;
-            let surroundings = &mut Networks::new(self, record);
+            let hooks = &mut Networks::new(self, record);
             let roots = &self.roots;
             let process = super::spec::process;
-            spawn(Watch { roots, record, spec, lock, before, attached, surroundings, process })
+            spawn(Watch { roots, record, spec, lock, before, attached, hooks, process })
         };
         launch().inspect_err(|error| {
-            // Nothing runs: what `run --rm` made goes, else only the run directory.
+            // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
             let _ = match record.remove && record.run {
                 true => {
                     volumes::remove_anonymous(&self.roots, record);
@@ -137,8 +146,8 @@ impl Engine {
         })
     }
 
-    /// Sees to it that there are cgroups, on a host that didn't mount them. Without any, containers
-    /// run unlimited, which is said once each boot; a limit that was asked for is refused later.
+    /// Mounts cgroups on a host that has none mounted. If that fails, containers run without
+    /// limits, with a warning once per boot; a limit that was asked for fails later.
     fn find_cgroups(&self) -> Result<()> {
         let Err(reason) = cgroup::mount_missing() else { return Ok(()) };
         let told = self.roots.run.join(".without-cgroups");
@@ -149,7 +158,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Stays tied to a container until it ends or lets us go.
+    /// Stays attached to a container until it exits or the client detaches.
     pub(super) fn stay(
         &self,
         socket: &OwnedFd,
@@ -157,7 +166,7 @@ impl Engine {
         record: &Record,
         attach: &AttachOptions,
     ) -> Result<u8> {
-        let ties = client::Ties {
+        let options = client::Attach {
             stdin: attach.stdin && record.interactive,
             stdout: attach.stdout,
             stderr: attach.stderr,
@@ -170,7 +179,7 @@ impl Engine {
             Some(program) => program,
             None => client::await_start(socket)?,
         };
-        match client::tie(socket, Some(program), &ties)? {
+        match client::attach(socket, Some(program), &options)? {
             client::End::Lost => self.status_of_lost(record),
             end => super::attach::exit_status(end, &record.name),
         }

@@ -1,4 +1,7 @@
-//! `stats`: what running containers use, of the processor as measured between two looks.
+//! `stats`: the use of CPU, memory, network, disk and processes of running containers. The CPU use
+//! is the difference between two readings 500 ms apart, taken once for all containers. Memory, disk
+//! and CPU come from the cgroup files (`runtime::cgroup::usage`), network bytes from the process's
+//! /proc/PID/net/dev (proc_pid_net(5)).
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use crate::error::Result;
 use crate::runtime::cgroup::usage::{Usage, usage};
 use crate::sys::{self, procfs};
 
-/// Between the two looks.
+/// The time between the two readings.
 const SPAN: Duration = Duration::from_millis(500);
 
 struct Look {
@@ -24,7 +27,7 @@ struct Look {
 }
 
 impl Engine {
-    /// Of the containers that are named, or of all that run. It takes its time, once for all.
+    /// The use of the containers in `names`, or of all running ones. Takes `SPAN` once for all.
     pub fn stats(&self, names: &[String]) -> Result<Vec<StatsView>> {
         let mut looks = Vec::new();
         for name in names {
@@ -33,7 +36,7 @@ impl Engine {
         }
         if names.is_empty() {
             for id in all_ids(&self.roots)? {
-                // One that can't be read is for `ps` to tell of.
+                // `ps` reports an unreadable record.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
                 if let Ok(Condition::Running(state)) = self.glance(&record) {
                     looks.push(Look::new(record, state.pid, state.cgroups));
@@ -57,7 +60,7 @@ impl Look {
     fn view(self, total_memory: u64) -> StatsView {
         let now = usage(&self.cgroups);
         let span = self.at.elapsed().as_nanos().max(1) as f64;
-        // Processes that were counted by themselves and have ended since take their time with them.
+        // Without a cgroup the time of a process is lost when it exits, so this may go down.
         let ran = now.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64;
         let has_network = !self.record.networks.is_empty();
         let network = if has_network { traffic(self.pid) } else { (0, 0) };
@@ -76,9 +79,10 @@ impl Look {
     }
 }
 
-/// Bytes over all interfaces of a process's network but the loopback (proc_pid_net(5)).
+/// The bytes received and sent on all interfaces of a process's network except the loopback
+/// (proc_pid_net(5)).
 fn traffic(pid: i32) -> (u64, u64) {
-    /// Of some 8,000 interfaces: a container with CAP_NET_ADMIN can make more.
+    /// Enough for about 8,000 interfaces; a container with CAP_NET_ADMIN can create more.
     const MAX_TABLE: usize = 1 << 20;
     let table = sys::process::open_in_proc(pid, "net/dev", OFlags::RDONLY | OFlags::CLOEXEC)
         .ok()

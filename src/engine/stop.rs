@@ -1,4 +1,7 @@
-//! `stop` and `kill`.
+//! `stop` and `kill`: signals to a container's first process by pidfd (pidfd_send_signal(2)), the
+//! wait for its exit, and SIGKILL at the deadline. A stop mark keeps the restart policy from
+//! starting the container again. Asking and waiting are separate calls, so that several containers
+//! stop at the same time.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -17,22 +20,22 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// How long what kills a container lets it finish its start.
+/// How long a kill lets a starting container finish its start.
 pub(super) const MAX_START: Duration = Duration::from_secs(1);
 
-/// A container that was asked to end.
+/// A container that was asked to stop.
 pub struct Stopping {
     record: Record,
     signal: Signal,
     asked: Option<OwnedFd>,
-    /// None: it is never killed.
+    /// `None`: it is never killed.
     deadline: Option<Instant>,
     mark: StopMark,
 }
 
 impl Engine {
-    /// Asks a container to end. `end_stop` waits for the end: in between, others can be asked, so
-    /// that all end at the same time. One that isn't running is stopped already.
+    /// Asks a container to stop. `end_stop` waits for its exit; the caller can ask others first, so
+    /// that all exit at the same time. A container that is not running is stopped already.
     pub fn ask_to_stop(
         &self,
         name: &str,
@@ -47,14 +50,14 @@ impl Engine {
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut stopping = Stopping { record, signal, asked: None, deadline, mark };
         match self.glance(&stopping.record)? {
-            // `end_stop` asks it once it has started.
+            // `end_stop` asks it after its start.
             Condition::Starting => {}
             _ => stopping.asked = self.ask(&stopping)?,
         }
         Ok(stopping)
     }
 
-    /// Waits for the end of a container that was asked to, and kills it at its deadline.
+    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline.
     pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
         if stopping.asked.is_none() {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
@@ -70,44 +73,44 @@ impl Engine {
         self.await_cleanup(&stopping.record)
     }
 
-    /// Sends the stop signal; returns the process, or none if the container doesn't run.
+    /// Sends the stop signal. Returns the process, or `None` if the container is not running.
     fn ask(&self, stopping: &Stopping) -> Result<Option<OwnedFd>> {
         let record = &stopping.record;
         match self.glance(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(None),
         }
-        self.call_off(record, stopping.mark)?;
+        self.prevent_restart(record, stopping.mark)?;
         let Condition::Running(state) = self.glance(record)? else { return Ok(None) };
         let Found::Living(process) = state.find()? else { return Ok(None) };
         send(&process, stopping.signal)?;
-        self.let_go(record, &state)?;
+        self.resume(record, &state)?;
         Ok(Some(process))
     }
 
-    /// Sees to it that the restart policy doesn't begin the container again. The state must be
-    /// looked at after this: its monitor may just have done so.
-    pub(super) fn call_off(&self, record: &Record, mark: StopMark) -> Result<()> {
+    /// Prevents a restart of the container by its policy. The caller must read the state after
+    /// this, because the monitor may just have restarted it.
+    pub(super) fn prevent_restart(&self, record: &Record, mark: StopMark) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !record.may_restart() && mark != StopMark::Restart {
-            // A restart that was interrupted no longer keeps a container made with --rm.
+            // An interrupted restart must no longer keep a container that was made with --rm.
             if record.remove && stop_mark(&files) == Some(StopMark::Restart) {
                 store::remove_file(&files.stop_mark())?;
             }
             return Ok(());
         }
         match set_stop_mark(&files, mark) {
-            // Its run directory is gone: it ended just now.
+            // The run directory is gone: the container has just ended.
             Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
             result => result?,
         }
-        // A call wakes a monitor that waits before the next try.
+        // A connection wakes a monitor that waits before the next restart.
         protocol::dial(&files.run, false).map(drop)
     }
 
-    /// Sends a signal to the container's first process. One that ends the container ends its
-    /// restarts too. Returns the record if `await_cleanup` is to be called: others can be signalled
-    /// in between.
+    /// Sends a signal to the container's first process. SIGKILL and the stop signal also end its
+    /// restarts. Returns the record if `await_cleanup` must be called; the caller can signal others
+    /// first.
     pub fn kill(&self, name: &str, signal: &str) -> Result<Option<Record>> {
         let signal = parse_signal(signal)?;
         let record = self.record(name)?;
@@ -118,31 +121,32 @@ impl Engine {
         };
         match found {
             Condition::Running(_) | Condition::Restarting(_) if ends => {
-                self.call_off(&record, StopMark::User)?;
+                self.prevent_restart(&record, StopMark::User)?;
             }
             Condition::Running(_) => {}
-            // Fails, and says in which state it is.
+            // This fails with the container's state.
             _ => drop(self.running(name)?),
         }
-        // It may have been restarted just before that was called off.
+        // It may have been restarted just before restarts were prevented.
         if let Condition::Running(state) = self.glance(&record)? {
             match state.find()? {
                 Found::Living(process) => send(&process, signal)?,
-                // It has ended by itself just now.
+                // It has just exited by itself.
                 _ if ends => {}
                 _ => fail!("container {name} is not running"),
             }
             if signal == Signal::KILL {
-                self.let_go(&record, &state)?;
+                self.resume(&record, &state)?;
             }
-            // So that a `start` or `rm` right after SIGKILL finds the container ended.
+            // After SIGKILL the caller waits, so that a `start` or `rm` right after this finds the
+            // container stopped.
             return Ok((signal == Signal::KILL).then_some(record));
         }
         Ok(ends.then_some(record))
     }
 
-    /// Waits until the monitor of a container that was killed, or has ended, has written down how
-    /// and cleaned up. If the monitor was killed, that is done here.
+    /// Waits until the monitor of a container that was killed, or has exited, has recorded the exit
+    /// status and cleaned up. If the monitor was killed, this function does it.
     pub fn await_cleanup(&self, record: &Record) -> Result<()> {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
@@ -152,7 +156,7 @@ impl Engine {
         if !monitor_goes_by(&files, deadline)? {
             return Err(hangs(record));
         }
-        // A monitor whose run directory was wiped has no lock to wait for.
+        // If the run directory was deleted, there is no monitor's lock to wait for.
         while files.config().exists()
             && !files.monitor_lock().exists()
             && matches!(self.glance(record)?, Condition::Running(_))
@@ -176,10 +180,10 @@ fn parse_signal(text: &str) -> Result<Signal> {
     }
 }
 
-/// Neither the program nor the monitor can be ended by a signal, or one of them is stopped.
+/// The error for a program or a monitor that does not react to a signal, or is stopped.
 pub(super) fn hangs(record: &Record) -> Error {
     Error::new(format!(
-        "container {} has not ended {} s after its end was due: one of its processes, or its \
+        "container {} has not exited within {} s: one of its processes, or its \
          monitor, is stuck in the kernel or stopped; the host's `ps` shows which",
         record.name,
         MAX_CLEANUP.as_secs()
@@ -188,7 +192,7 @@ pub(super) fn hangs(record: &Record) -> Error {
 
 pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
     match sys::process::send_signal(process.as_fd(), signal) {
-        // It ended just now.
+        // It has just exited.
         Err(Errno::SRCH) => Ok(()),
         result => result.context(|| format!("send {signal}")),
     }

@@ -1,4 +1,7 @@
-//! `top`: the processes of a container as the host sees them (proc_pid_stat(5)).
+//! `top`: the processes of a container as the host sees them, with the host's pids and user IDs.
+//! The pids come from the container's cgroups, the facts from /proc/PID/stat and /proc/PID/cmdline
+//! (proc_pid_stat(5), proc_pid_cmdline(5)). A container controls its command lines, so their length
+//! is bounded.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,18 +14,18 @@ use crate::runtime::cgroup;
 use crate::sys::procfs;
 use crate::time::Instant;
 
-/// What is shown of one command line, and of all of them: a container's processes can have
-/// megabytes of arguments each.
+/// The most bytes of one command line, and of all of them: each process can have megabytes of
+/// arguments.
 const MAX_COMMAND: usize = 4 << 10;
 const MAX_COMMANDS: usize = 4 << 20;
 
-/// Clock ticks in a second, as the kernel tells them to programs: on all architectures.
+/// USER_HZ: the clock ticks per second in /proc, on all architectures here.
 const TICKS: u64 = 100;
 
 impl Engine {
-    /// In the order of their numbers.
+    /// The processes of a container, sorted by pid.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // One that a restart policy starts again each time can't end under us more often.
+        // A container with a restart policy can't exit more often during one call.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (_, state) = self.running(name)?;
@@ -31,14 +34,14 @@ impl Engine {
                 return Ok(processes);
             }
         }
-        fail!("container {name} starts and ends all the time; try again")
+        fail!("container {name} restarts again and again; try again")
     }
 }
 
 fn processes(state: &State) -> Vec<ProcessView> {
     let mut pids = cgroup::members(&state.cgroups);
     if pids.is_empty() {
-        // Without cgroups: the one that is known.
+        // Without cgroups only the first process is known.
         pids.push(state.pid);
     }
     pids.sort_unstable();
@@ -51,18 +54,19 @@ fn processes(state: &State) -> Vec<ProcessView> {
         left = left.saturating_sub(view.command.len());
         Some(view)
     };
-    // Those that have ended meanwhile are left out.
+    // Processes that have exited since are left out.
     pids.into_iter().filter_map(view).collect()
 }
 
-/// A command line is cut to `most` bytes; where that is none, the name stands for it.
+/// Reads one process. The command line is cut to `most` bytes; if it is empty, the name in brackets
+/// replaces it.
 fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     let dir = format!("/proc/{pid}");
     let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
-    // The name may hold anything, brackets and blanks too.
+    // The name may contain any byte, also brackets and blanks.
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
-    // From the third field on.
+    // The fields from the third one on.
     let fields: Vec<&str> = tail.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let (ticks, begun) = (number(14)? + number(15)?, number(22)? / TICKS);
@@ -82,7 +86,7 @@ fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     })
 }
 
-/// The name of a pseudo-terminal by its device number; no other is a container's.
+/// The name of a pseudo-terminal with this device number. A container has no other terminals.
 fn terminal(device: u64) -> Option<String> {
     const FIRST_MAJOR: u64 = 136;
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);

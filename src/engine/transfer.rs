@@ -1,4 +1,7 @@
-//! To registries and from them: what `registry` offers, in a build that speaks to any.
+//! Transfers with registries, in a build with the cargo feature `pull`: what `registry` offers to
+//! the command line. Pull and push loop over the tags of a repository; the protocol, the digests
+//! and the credentials file are `image::registry`'s (OCI distribution spec). The lines for the user
+//! are Docker's.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions};
@@ -11,8 +14,8 @@ use crate::image::registry::credentials::{CredentialFile, Credentials};
 use crate::image::{ImageStore, Reference};
 
 impl Engine {
-    /// Pulls an image, or all of a repository; gives the names in full, as Docker's last lines have
-    /// them.
+    /// Pulls an image, or all tags of a repository. Returns the full names, as in Docker's last
+    /// lines.
     pub fn pull(
         &self,
         request: &PullRequest,
@@ -45,7 +48,7 @@ impl Engine {
         Ok(references.iter().map(Reference::to_string).collect())
     }
 
-    /// Pushes an image, or all that are here of a repository; gives the names in full.
+    /// Pushes an image, or all local tags of a repository. Returns the full names.
     pub fn push(
         &self,
         name: &str,
@@ -81,24 +84,24 @@ fn refuse_tag(typed: &str, reference: &Reference) -> Result<()> {
     Ok(())
 }
 
-/// Checks user and password with a registry and keeps them; tells where.
+/// Checks user and password with a registry and stores them. Returns the path of the file.
 pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     let host = host_of(&login.server);
     let Login { user, password, .. } = login.clone();
     let given = Credentials::Password { user, password };
     let access = Access { credentials: Some(given.clone()), ..access(options) };
     let registry = crate::image::registry::open(&host, "", Vec::new(), &access)?;
-    // A token that the server gave to keep is better than the password.
+    // Store the server's refresh token, if there is one, instead of the password.
     let kept = registry.check_login()?.map_or(given, Credentials::Identity);
     CredentialFile::open().keep(&host, &kept)
 }
 
-/// Forgets user and password of a registry; false if none were kept.
+/// Deletes the stored user and password of a registry. Returns false if there were none.
 pub fn logout(server: &str) -> Result<bool> {
     CredentialFile::open().forget(&host_of(server))
 }
 
-/// The registry that was typed: a host, a URL, or nothing for Docker Hub.
+/// The host of the registry: from a host, a URL, or an empty text for Docker Hub.
 fn host_of(server: &str) -> String {
     let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
     match bare.split('/').next().unwrap_or_default() {

@@ -1,4 +1,7 @@
-//! `--userns`: which range of IDs a container gets, and what can't go with one.
+//! `--userns` at creation: which range of host IDs a container gets, and which options can't go
+//! with one. `auto` leases a range that no other container has (`container::id_range`). Namespaces
+//! can be shared only by containers with the same mapping, because the kernel ties each to its user
+//! namespace (user_namespaces(7)).
 
 use super::Engine;
 use super::options::{CreateOptions, UserNamespaceOption};
@@ -8,7 +11,8 @@ use crate::error::{Result, fail};
 use crate::store;
 
 impl Engine {
-    /// Leases a range if one is to be had; its lease is on disk before the record that says so.
+    /// The user namespace of a new container. With `auto` the lease is on disk before the record
+    /// that names it.
     pub(super) fn user_namespace(
         &self,
         options: &CreateOptions,
@@ -27,13 +31,13 @@ impl Engine {
         Ok(Some(UserNamespaceRecord { ids, auto, unmapped }))
     }
 
-    /// Refuses what the container couldn't be: powers over the host, or a share in the namespaces of
-    /// a container whose IDs are others.
+    /// Fails if the container is to be privileged, or joins a namespace of a container with another
+    /// mapping.
     pub(super) fn check_user_namespace(&self, record: &Record) -> Result<()> {
         if record.privileged && record.user_namespace.is_some() {
             fail!(
-                "--privileged is to have the host's devices and settings, which --userns keeps \
-                 away; leave one of them out"
+                "--privileged gives the host's devices and settings, which --userns withholds; \
+                 leave one of them out"
             );
         }
         let joined = [

@@ -1,42 +1,45 @@
-//! What the engine answers with: facts for the command line to print, not yet text.
+//! The facts that the engine returns to the command line: one struct for each kind of output line,
+//! without text and columns. `cli` prints them as tables, JSON or by templates. Sizes are bytes,
+//! times are `Instant`s, ids are in full.
 
 pub use crate::container::health::HealthStatus;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
 use crate::time::Instant;
 
-/// A container as `ps` tells of it.
+/// A line of `ps`.
 #[derive(Clone, Debug)]
 pub struct ContainerView {
     pub id: String,
     pub name: String,
-    /// As it was named when the container was made.
+    /// The name that was given when the container was created.
     pub image: String,
     pub image_id: String,
     pub args: Vec<String>,
     pub created: Instant,
     pub status: Status,
-    /// Of one that runs and has a health check.
+    /// Set if the container runs and has a health check.
     pub health: Option<HealthStatus>,
-    /// As `-p` published them.
+    /// Docker's texts, such as `0.0.0.0:8080->80/tcp`.
     pub ports: Vec<String>,
     pub labels: Vec<(String, String)>,
     pub mounts: Vec<String>,
     pub networks: Vec<String>,
-    /// Those it has now.
+    /// The present addresses.
     pub addresses: Vec<String>,
-    /// Bytes that it wrote, and with its image; `None`: not asked for.
+    /// The bytes that it wrote, and those together with its image; `None` if not asked for.
     pub size: Option<(u64, u64)>,
 }
 
-/// What a prune knows of something before it removes it.
+/// An object that a prune may remove.
 pub struct PruneCandidate<'a> {
     pub created: Option<Instant>,
     pub labels: &'a [(String, String)],
 }
 
-/// Chooses what a prune removes of what nothing uses.
+/// Decides which of the unused objects a prune removes.
 pub type PruneChoice<'a> = &'a dyn Fn(&PruneCandidate<'_>) -> bool;
 
+/// What a container is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,
@@ -45,7 +48,7 @@ pub enum Status {
         started: Instant,
         paused: bool,
     },
-    /// Ended so, and waiting to be begun again.
+    /// Exited with `code`, and waiting for a restart.
     Restarting {
         code: u8,
         finished: Instant,
@@ -55,7 +58,7 @@ pub enum Status {
         finished: Instant,
         oom_killed: bool,
     },
-    /// Its record can't be read, or its removal was cut short: the reason.
+    /// The record can't be read, or the removal was cut short.
     Dead {
         reason: String,
     },
@@ -66,9 +69,9 @@ pub enum Status {
 pub struct StatsView {
     pub id: String,
     pub name: String,
-    /// A whole processor is 100.
+    /// Percent of one CPU.
     pub cpu_percent: f64,
-    /// Bytes, as all below but the last.
+    /// Bytes, like the fields below except `processes`.
     pub memory: u64,
     pub memory_limit: u64,
     pub received: u64,
@@ -85,7 +88,7 @@ pub struct ProcessView {
     pub uid: u32,
     pub pid: i32,
     pub parent: i32,
-    /// Of one processor, since it began.
+    /// Percent of one CPU, since the process started.
     pub cpu_percent: u64,
     pub started: Instant,
     pub terminal: Option<String>,
@@ -99,7 +102,7 @@ pub struct ImageView {
     /// `None` is printed as `<none>`.
     pub repository: Option<String>,
     pub tag: Option<String>,
-    /// Of the manifest by which a registry has it.
+    /// The digest of the registry's manifest.
     pub digest: Option<String>,
     pub labels: Vec<(String, String)>,
     /// `sha256:…`
@@ -112,7 +115,7 @@ pub struct ImageView {
 /// A line of `history`.
 #[derive(Clone, Debug)]
 pub struct HistoryView {
-    /// Of the image, if this step made it as it is now.
+    /// The id of the image, for its newest step.
     pub id: Option<String>,
     pub created: Option<Instant>,
     pub created_by: String,
@@ -139,33 +142,36 @@ pub struct DiskDetail {
     pub volumes: Vec<VolumeUse>,
 }
 
+/// An image in `system df -v`.
 #[derive(Clone, Debug)]
 pub struct ImageUse {
     pub image: ImageView,
-    /// Bytes of its layers that other images have too.
+    /// The bytes of its layers that other images have too.
     pub shared: u64,
-    /// How many are made of it.
+    /// The number of containers made from it.
     pub containers: usize,
 }
 
+/// A container in `system df -v`.
 #[derive(Clone, Debug)]
 pub struct ContainerUse {
     pub container: ContainerView,
-    /// How many it has.
+    /// The number of its volumes.
     pub volumes: usize,
     /// Bytes that it wrote.
     pub size: u64,
 }
 
+/// A volume in `system df -v`.
 #[derive(Clone, Debug)]
 pub struct VolumeUse {
     pub name: String,
-    /// How many containers have it.
+    /// The number of containers that use it.
     pub users: usize,
     pub size: u64,
 }
 
-/// What a prune took away.
+/// What a prune removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub removed: Vec<String>,
@@ -181,6 +187,7 @@ pub struct Change {
     pub path: Vec<u8>,
 }
 
+/// The letters A, C and D of `diff`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     Added,
@@ -198,7 +205,7 @@ pub struct VolumeView {
 }
 
 impl Status {
-    /// Docker's word for it.
+    /// Docker's word for the status.
     pub fn name(&self) -> &'static str {
         match self {
             Status::Created => "created",
@@ -219,7 +226,7 @@ pub struct NetworkView {
     pub driver: &'static str,
     pub subnets: Vec<String>,
     pub gateways: Vec<String>,
-    /// How many run on it.
+    /// The number of running containers on it.
     pub containers: usize,
     pub internal: bool,
     pub ipv6: bool,

@@ -1,4 +1,6 @@
-//! `volume create`, `ls`, `rm`, `prune`.
+//! `volume create`, `ls`, `rm` and `prune`: the commands that need to know which containers use a
+//! volume. A container uses a volume if its record names it, whether it runs or not. The files of a
+//! volume are `volume`'s.
 
 use super::Engine;
 use super::view::{PruneCandidate, PruneChoice, VolumeView};
@@ -8,7 +10,7 @@ use crate::time::Instant;
 use crate::volume;
 
 impl Engine {
-    /// Makes a volume, or finds it there; gives its name.
+    /// Creates a volume if it does not exist. Returns its name.
     pub fn volume_create(&self, name: Option<&str>, labels: &[(String, String)]) -> Result<String> {
         let name = match name {
             Some(name) => name.to_owned(),
@@ -20,6 +22,7 @@ impl Engine {
         Ok(name)
     }
 
+    /// All volumes, sorted by name.
     pub fn volumes(&self) -> Result<Vec<VolumeView>> {
         let view = |found: volume::Volume| VolumeView {
             mountpoint: volume::data(&self.roots, &found.name).display().to_string(),
@@ -29,7 +32,8 @@ impl Engine {
         Ok(volume::list(&self.roots)?.into_iter().map(view).collect())
     }
 
-    /// A volume that a container uses stays; one that isn't there is an error without `force`.
+    /// Removes a volume. Fails if a container uses it, or if it does not exist, unless `force` is
+    /// set.
     pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
         match volume::read(&self.roots, name) {
             Ok(_) => {}
@@ -42,8 +46,8 @@ impl Engine {
         volume::remove(&self.roots, name)
     }
 
-    /// Removes what no container uses and is `wanted`: the volumes without a name, or `all`. Gives
-    /// their names.
+    /// Removes the unused volumes that are `wanted`: only anonymous ones, or `all`. Returns their
+    /// names.
     pub fn volume_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
         let mut removed = Vec::new();
         for found in volume::list(&self.roots)? {

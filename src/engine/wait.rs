@@ -103,7 +103,7 @@ impl Engine {
         match self.condition(&record)? {
             Condition::Exited(outcome) => Ok(outcome.exit_code),
             Condition::Created(failed) => Ok(failed.map_or(0, |failed| failed.exit_code)),
-            _ => fail!("how container {} ended was not seen", record.name),
+            _ => fail!("the exit status of container {} is unknown", record.name),
         }
     }
 

@@ -1,5 +1,7 @@
-//! What an entry says of a file beside its data: owner, mode, extended attributes, time. Always set
-//! by descriptor, or by a name that was made a moment ago and is never followed.
+//! Sets a file's attributes from a tar entry: owner, extended attributes, mode and time, in this
+//! order, because chown(2) drops setuid bits and file capabilities. It works by descriptor, or by a
+//! name that was just created and is never followed, because a container may change the tree at the
+//! same time. overlayfs's own attributes are left out: an image could redirect a path with them.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -15,7 +17,7 @@ use rustix::process::{Gid, Uid};
 use super::tar::{Entry, Kind};
 use crate::error::{Context, Result, fail};
 
-/// Owner, then xattrs, then mode: chown takes setuid, setgid and file capabilities away.
+/// Sets owner, then xattrs, then mode: chown drops setuid, setgid and file capabilities.
 pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;
@@ -25,7 +27,8 @@ pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
 }
 
-/// The same for what can't or mustn't be opened, by the name that was just made; and its time.
+/// The same, and the time, for a file that can't or must not be opened, by the name that was just
+/// created.
 pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
@@ -33,9 +36,9 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
     let mut xattrs = kept_xattrs(entry).peekable();
     let has_mode = entry.kind != Kind::Symlink;
     if has_mode || xattrs.peek().is_some() {
-        // Not by the name, which setxattr(2) and chmod(2) would follow: where a container lives
-        // beside us it may be a link by now. A magic link leads to the very inode that the handle
-        // has, be it a symbolic link's, and no further.
+        // Not by the name, which setxattr(2) and chmod(2) would follow: a running container may
+        // have replaced it by a link. The magic link in /proc/self/fd leads to exactly the open
+        // inode, even if that is a symbolic link.
         let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(parent, name, handle, Mode::empty())?;
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
@@ -57,19 +60,20 @@ fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
 }
 
-/// overlayfs's own attributes are ours to set: a redirect from an image could show it what another
-/// path of a lower layer holds.
+/// Without overlayfs's own attributes: a redirect in an image could show the files of another path
+/// of a lower layer.
 fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
     let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlays(name));
     kept.map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))
 }
 
-/// Whether overlayfs keeps its own notes in the attribute.
+/// Whether the attribute is one of overlayfs's own.
 pub fn is_overlays(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 
-/// A file system that can't keep an attribute (ramfs, a missing SELinux) doesn't stop the image.
+/// Ignores the error of a file system that can't store an attribute (ramfs, or SELinux labels
+/// without SELinux).
 fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
     match set {
         Err(Errno::NOTSUP) => Ok(()),
@@ -77,6 +81,7 @@ fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
     }
 }
 
+/// The times to set for an entry: its mtime. The access time stays.
 pub fn times(entry: &Entry) -> Timestamps {
     let (seconds, nanoseconds) = entry.mtime;
     Timestamps {

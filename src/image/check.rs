@@ -37,10 +37,12 @@ enum Kind {
 }
 
 impl Leftover {
+    /// The path of the leftover.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// What it is in words, to follow the path.
     pub fn what(&self) -> &'static str {
         match self.kind {
             Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",
@@ -56,6 +58,7 @@ impl Leftover {
 }
 
 impl ImageStore {
+    /// The flaws of names and images in the store.
     pub fn flaws(&self) -> Result<Vec<Flaw>> {
         let mut flaws = Vec::new();
         if !self.dir().is_dir() {
@@ -98,6 +101,7 @@ impl ImageStore {
         }
     }
 
+    /// The leftovers of killed commands in the store.
     pub fn leftovers(&self) -> Result<Vec<Leftover>> {
         let layers = self.layers.leftovers()?.into_iter();
         let mut leftovers: Vec<Leftover> =

@@ -44,6 +44,7 @@ pub struct Choice<'a, D> {
 }
 
 impl<'a, D: Documents> Choice<'a, D> {
+    /// A choice among the documents that `documents` can read.
     pub fn new(documents: &'a mut D, wanted: &'a Wanted) -> Choice<'a, D> {
         Choice { documents, wanted, looks: 0, others: Vec::new() }
     }
@@ -51,7 +52,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     /// The image that fits best; `None` if none does.
     pub fn of(&mut self, offers: &[Offer], depth: usize) -> Result<Option<Chosen>, D::Error> {
         if depth == 0 {
-            return Err(Error::new("there are too many indexes in each other").into());
+            return Err(Error::new("too many nested indexes").into());
         }
         let images = || offers.iter().filter(|offer| !offer.is_artifact);
         let mut stated: Vec<(u32, &Offer)> = Vec::new();

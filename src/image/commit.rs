@@ -89,7 +89,7 @@ impl ImageStore {
         let id = Digest::of(&image.config);
         match self.commit(&mut staged, &[image])? {
             Ok(()) => Ok(id),
-            Err(_) => fail!("the container's image was removed meanwhile"),
+            Err(_) => fail!("the container's image was removed at the same time"),
         }
     }
 

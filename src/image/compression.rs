@@ -301,12 +301,14 @@ pub mod testing {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
+    /// Compresses `bytes` by gzip, for tests.
     pub fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
+    /// Compresses `bytes` by zstd, for tests.
     pub fn zstd(bytes: &[u8]) -> Vec<u8> {
         let mut child = Command::new("zstd")
             .arg("-qc")

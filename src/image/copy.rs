@@ -1,5 +1,7 @@
-//! Files on their way into or out of a tree in use, as `cp` moves them: always as a tar, whose
-//! writer and reader only ever resolve names below the descriptors that they are given.
+//! Copies files into or out of a container's tree, for `cp`: always as a tar, between two threads
+//! over a pipe or to a stream of the user, so that one packer and one unpacker do all checks. Names
+//! are resolved only below the descriptors that are given (openat2, `sys::beneath`), because the
+//! container may change the tree while it is read.
 
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,11 +22,11 @@ const BUFFER: usize = 128 << 10;
 /// What is copied.
 pub struct Original<'a> {
     pub handle: BorrowedFd<'a>,
-    /// What it is called in the archive; `None`: only what is in the directory.
+    /// Its name in the archive; `None` means only the contents of the directory.
     pub name: Option<&'a [u8]>,
-    /// Of the user namespace that it belongs to.
+    /// The mapping of the user namespace that owns the files.
     pub ids: Option<IdMap>,
-    /// By the names in the archive.
+    /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
 }
 
@@ -36,7 +38,7 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
         None => {
-            // A mere handle can't be read.
+            // An O_PATH descriptor can't be read.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = openat(original.handle, ".", flags, Mode::empty())?;
             tree.contents(directory.as_fd())?;
@@ -75,17 +77,17 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
         let mut reader = BufReader::with_capacity(BUFFER, reader);
         let unpacked = unpack(&mut Recorder::new(&mut reader, None), root, &Rules::Copy(rules))
             .and_then(|_| {
-                // What follows the end mark, so that the packer ends in peace.
+                // Read what follows the end mark, so that the packer does not fail.
                 std::io::copy(&mut reader, &mut std::io::sink()).map(drop).context(|| "read a pipe")
             });
-        // If that failed the packer must not wait for ever.
+        // If this failed, the packer must not wait without end.
         drop(reader);
         first_failure(unpacked, packing.join())
     })
 }
 
-/// The reason why writer and reader of a pipe failed: that of the writer, whose silence the reader
-/// takes for a truncation, unless it only found its reader gone.
+/// The first cause if the writer and the reader of a pipe failed. It is the writer's error, because
+/// the reader then reports a truncation, unless the writer only found its reader gone.
 pub fn first_failure<T>(read: Result<T>, written: std::thread::Result<Result<()>>) -> Result<T> {
     let written = written.unwrap_or_else(|_| Err(Error::new("the archive's writer failed")));
     match (read, written) {

@@ -38,7 +38,7 @@ impl Digest {
         let Some(hex) = text.strip_prefix("sha256:") else {
             if let Some(("sha384" | "sha512", _)) = text.split_once(':') {
                 fail!(
-                    "unsupported digest '{text}': only sha256 is known here; name the image by its \
+                    "unsupported digest '{text}': only sha256 is supported; name the image by its \
                      tag or its sha256 digest"
                 );
             }
@@ -125,6 +125,6 @@ mod tests {
         }
         assert!(Digest::parse(&format!("sha256:{}", hex.to_uppercase())).is_err());
         let error = Digest::parse(&format!("sha512:{hex}{hex}")).unwrap_err().to_string();
-        assert!(error.contains("only sha256 is known here"), "{error}");
+        assert!(error.contains("only sha256 is supported"), "{error}");
     }
 }

@@ -21,8 +21,10 @@ use crate::sys::beneath;
 /// Directories that stay open.
 const HELD: usize = 32;
 
+/// The flags that open a directory.
 pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// The open directories on the way to the last path that was found.
 pub struct Directories<'a> {
     root: BorrowedFd<'a>,
     /// The path of the last directory found: plain components, without a slash at either end.
@@ -32,6 +34,7 @@ pub struct Directories<'a> {
 }
 
 impl<'a> Directories<'a> {
+    /// Starts at `root`, with nothing open below it.
     pub fn new(root: BorrowedFd<'a>) -> Directories<'a> {
         Directories { root, path: Vec::new(), held: VecDeque::new() }
     }

@@ -1,5 +1,7 @@
-//! `--change`: a Dockerfile's instructions that alter what an image says of its containers.
-//! Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL USER VOLUME WORKDIR.
+//! `--change` of `import` and `commit`: Dockerfile instructions that change an image's config
+//! (Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL USER VOLUME
+//! WORKDIR). Each is one line, parsed with Docker's rules for JSON lists, quotes and variables.
+//! Instructions that build (RUN, COPY, ONBUILD …) are refused.
 
 use miniserde::json;
 
@@ -8,7 +10,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::healthcheck::{Healthcheck, parse_retries, parse_span};
 use crate::sys::signal::Signal;
 
-/// Most ports of one range.
+/// The most ports in one range.
 const MAX_PORTS: u16 = 1024;
 
 /// Applies `changes`, one instruction each, in their order.
@@ -33,7 +35,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         "CMD" => config.cmd = Some(command(rest)?),
         "ENTRYPOINT" => {
             config.entrypoint = Some(command(rest)?);
-            // The old command was for the old entrypoint.
+            // The old command belonged to the old entrypoint.
             if !has_command {
                 config.cmd = None;
             }
@@ -85,7 +87,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
                 false => format!("{}/{path}", config.working_dir.trim_end_matches('/')),
             };
         }
-        "ONBUILD" => fail!("ONBUILD is for builds, which mydocker doesn't do"),
+        "ONBUILD" => fail!("ONBUILD is for builds, which mydocker does not support"),
         _ => fail!(
             "unknown instruction; known: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL \
              USER VOLUME WORKDIR"
@@ -94,10 +96,10 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
     Ok(())
 }
 
-/// The exec form, `["a","b"]`, or else words for a shell.
+/// The exec form, `["a","b"]`, or otherwise the shell form.
 fn command(rest: &str) -> Result<Vec<String>> {
     match rest.starts_with('[') {
-        // As Docker has it: what isn't a list after all is the shell's.
+        // As in Docker: a text that is not a valid list is the shell form.
         true => json_words(rest).or_else(|_| Ok(shell(rest))),
         false if rest.is_empty() => Ok(Vec::new()),
         false => Ok(shell(rest)),
@@ -170,8 +172,8 @@ fn one_word(keyword: &str, rest: &str, env: &[String]) -> Result<String> {
     }
 }
 
-/// Splits as a shell would: blanks, quotes, backslashes; `$NAME` and `${NAME}` are taken from the
-/// image's environment, but for single quotes.
+/// Splits words as a shell does, at blanks, with quotes and backslashes. `$NAME` and `${NAME}` are
+/// replaced from the image's environment, except in single quotes.
 fn words(text: &str, env: &[String]) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

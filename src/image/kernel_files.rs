@@ -53,7 +53,7 @@ pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>>
     let mut contents = Vec::new();
     let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut contents);
     if read.context(|| "read")? as u64 > MAX_FILE {
-        fail!("more than {} MiB come out of a file that says no size", MAX_FILE >> 20);
+        fail!("a file without a stated size has more than {} MiB", MAX_FILE >> 20);
     }
     Ok(Some(contents))
 }

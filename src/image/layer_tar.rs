@@ -86,6 +86,7 @@ pub struct Hashing<W> {
 }
 
 impl<W: Write> Hashing<W> {
+    /// A writer to `output` that computes the digest of the bytes.
     pub fn new(output: W) -> Hashing<W> {
         Hashing { output, hasher: Sha256::new(), size: 0 }
     }

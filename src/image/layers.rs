@@ -65,6 +65,7 @@ struct LayerRecord {
 }
 
 impl Layers {
+    /// The layers in the directory `dir`.
     pub fn new(dir: PathBuf) -> Layers {
         Layers { dir }
     }
@@ -74,10 +75,12 @@ impl Layers {
         self.home(diff_id).join("fs")
     }
 
+    /// The directory of a layer.
     pub fn home(&self, diff_id: &Digest) -> PathBuf {
         self.dir.join(diff_id.hex())
     }
 
+    /// Whether the layer is unpacked here.
     pub fn exists(&self, diff_id: &Digest) -> bool {
         self.home(diff_id).is_dir()
     }

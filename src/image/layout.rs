@@ -425,7 +425,7 @@ mod tests {
             (packed(&index, &corrupt), "is missing"),
             (packed(empty, &blobs), "no image"),
             (packed("{}", &blobs), "unknown kind"),
-            (packed(&outermost, &nested), "too many indexes"),
+            (packed(&outermost, &nested), "too many nested indexes"),
             (packed(&by(&blobs[2], MAX_DOCUMENT + 1), &blobs), "larger than"),
             (swapped.file("index.json", right(&blobs[3]).as_bytes()).finish(), "is corrupt"),
             (packed(&by(&blobs[2], 9), &blobs), "its descriptor says 9"),

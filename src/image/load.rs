@@ -124,7 +124,7 @@ impl ImageStore {
                 Err(missing) => wanted = missing,
             }
         }
-        fail!("the image's layers are being removed as fast as they are loaded")
+        fail!("the image's layers are removed again and again while they are loaded")
     }
 
     fn stage_member(&self, archive: &Archive, diff_id: &Digest, member: &str) -> Result<Staged> {
@@ -191,7 +191,7 @@ fn keep_those_for(
         fail!("the archive has no image for {wanted}, only for {}", others.join(", "));
     }
     for other in others {
-        note(format!("an image for {other} is left out: only {wanted} is asked for"));
+        note(format!("an image for {other} is skipped: only {wanted} was requested"));
     }
     *images = kept;
     Ok(())
@@ -277,7 +277,7 @@ impl Archive {
             let reference = Reference::parse(tag)?;
             match reference.digest {
                 None => references.push(reference),
-                Some(_) => note(passed_over(tag, "a digest is not an archive's to give")),
+                Some(_) => note(passed_over(tag, "an archive can't set a digest")),
             }
         }
         Ok(NewImage { config, diff_ids, references, manifest: None })
@@ -331,13 +331,13 @@ impl Archive {
                 None => return Ok(None),
             }
         }
-        fail!("{name} is a link that leads to links only")
+        fail!("{name} leads through more than {MAX_LINKS} links")
     }
 }
 
 /// The word on a name that isn't given.
 pub(super) fn passed_over(name: &str, reason: &str) -> String {
-    format!("the name '{}' in the archive is passed over: {reason}", name.escape_debug())
+    format!("the name '{}' in the archive is ignored: {reason}", name.escape_debug())
 }
 
 /// A member's name as a path without `.` and `..`; these never leave the archive, for the name is
@@ -543,7 +543,7 @@ mod tests {
             (&flipped, "is corrupt: its digest is"),
             (&wrong_config, "is corrupt: its digest is"),
             (&missing, "gone is missing"),
-            (&loop_of_links, "links only"),
+            (&loop_of_links, "more than 8 links"),
             (&layer("f", b""), "neither manifest.json nor"),
             (&[][..], "neither manifest.json nor"),
             (&archive("Bad:Name", &[&base]), "lower case"),

@@ -1,5 +1,7 @@
-//! Manifests and indexes: OCI image spec (manifest.md, image-index.md) and Docker's schema 2, which
-//! differ in their media types only. Schema 1 is refused by name.
+//! Manifests and indexes of images: OCI image spec (manifest.md, image-index.md) and Docker's
+//! schema 2, which differ only in their media types. They are parsed from bytes of a registry or an
+//! archive, whose digest the caller has checked, with bounds on every list. Schema 1 is refused by
+//! name. Which entry of an index is taken is decided in `choice`.
 
 use miniserde::json::Value;
 
@@ -9,33 +11,40 @@ use super::platform::Platform;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 
+/// Media type of a manifest (OCI image spec, media-types.md).
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of an index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media type of an image's config.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Media type of a layer compressed by gzip.
 pub const OCI_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// Media type of Docker's schema 2 manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of Docker's manifest list.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
-/// Most images of an index.
+/// The most entries of an index.
 const MAX_IMAGES: usize = 1000;
-/// Most addresses of a foreign layer.
+/// The most URLs of a foreign layer.
 const MAX_URLS: usize = 8;
-/// The largest blob that is taken.
+/// The largest accepted blob, in bytes.
 pub const MAX_BLOB: u64 = 1 << 40;
 
-/// What a manifest says of a blob.
+/// A descriptor of a blob (descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     pub media_type: String,
     pub digest: Digest,
     pub size: u64,
-    /// Where it is if the registry hasn't it: a foreign layer, whose owner wouldn't have it copied.
+    /// The URLs of a foreign layer, which the registry itself does not have.
     pub urls: Vec<String>,
 }
 
+/// A manifest: the descriptors of an image's config and layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     pub config: Descriptor,
@@ -47,17 +56,19 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub descriptor: Descriptor,
-    /// `None` if the index doesn't say.
+    /// `None` if the index does not state it.
     pub platform: Option<Platform>,
-    /// Whether the index says that it is no image.
+    /// Whether the index marks it as something other than an image.
     pub is_artifact: bool,
 }
 
+/// What a registry or an archive may have under a name.
 #[derive(Debug)]
 pub enum Document {
     Manifest(Manifest),
     Index(Vec<Offer>),
-    /// A manifest of something else (a signature, a chart), and why it is no image's.
+    /// A manifest of something other than an image (a signature, a chart), and the reason to refuse
+    /// it.
     Artifact(Error),
 }
 
@@ -67,12 +78,15 @@ impl Document {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
         if root.get("schemaVersion")?.map(|version| version.unsigned()).transpose()? == Some(1) {
-            fail!("{document} is of Docker's schema 1, which is out of use: push the image anew");
+            fail!(
+                "{document} is of Docker's schema 1, which is obsolete; push the image again with \
+                 a current tool"
+            );
         }
         let stated = root.text("mediaType")?;
         let media_type = if stated.is_empty() { media_type } else { &stated };
         let (config, images) = (root.get("config")?.is_some(), root.get("manifests")?.is_some());
-        // What could be read as either is told apart differently by others (CVE-2021-41190).
+        // Other programs could take such a document for the other kind (CVE-2021-41190).
         if config && images {
             fail!("{document} is a manifest and an index at once");
         }
@@ -86,7 +100,7 @@ impl Document {
     }
 }
 
-/// What a kept manifest is to be called: what it says itself, which OCI's need not.
+/// The media type of a stored manifest: the one it states, or OCI's, which need not be stated.
 pub fn media_type_of(bytes: &[u8]) -> String {
     let stated = parse("manifest", bytes).and_then(|value| {
         let root = Node::root("manifest", &value);
@@ -101,7 +115,7 @@ impl Manifest {
         std::iter::once(&self.config).chain(&self.layers).map(|blob| &blob.digest)
     }
 
-    /// Parses a manifest that was kept.
+    /// Parses a stored manifest.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Manifest> {
         match Document::parse(document, "", bytes)? {
             Document::Manifest(manifest) => Ok(manifest),
@@ -124,8 +138,7 @@ impl Manifest {
         )
     }
 
-    /// The same as Docker's schema 2, if that has a name for each of the layers: it has none for
-    /// zstd.
+    /// The same as Docker's schema 2; `None` if that has no media type for a layer (zstd).
     pub fn to_docker_json(&self) -> Option<String> {
         let mut manifest = self.clone();
         manifest.config.media_type = DOCKER_CONFIG.to_owned();
@@ -141,6 +154,7 @@ impl Manifest {
 }
 
 impl Descriptor {
+    /// A descriptor without foreign URLs.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
         Descriptor { media_type: media_type.to_owned(), digest, size, urls: Vec::new() }
     }
@@ -182,7 +196,7 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // OCI's, Docker's own of today and of its beginnings, or none.
+    // The media types of OCI, of Docker today and in its first versions, or none.
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {
@@ -214,7 +228,7 @@ fn parse_index(root: &Node<'_>) -> Result<Vec<Offer>> {
             }),
             None => None,
         };
-        // What builders attest of an image is for an unknown platform, and annotated.
+        // Builders add attestations for the platform unknown/unknown, with an annotation.
         let annotations = node.get("annotations")?;
         let refers =
             annotations.map(|it| it.get("vnd.docker.reference.type").map(|it| it.is_some()));

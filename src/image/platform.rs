@@ -9,6 +9,8 @@ use std::fmt;
 use super::config::native_architecture;
 use crate::error::{Result, fail};
 
+/// An operating system, an architecture in Go's words, and its variant (OCI image spec,
+/// image-index.md). An empty field is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platform {
     pub os: String,

@@ -41,12 +41,14 @@ const MAX_TAGS: usize = 10_000;
 /// The largest page of a list of tags.
 const MAX_TAG_PAGE: u64 = 8 << 20;
 
+/// How to pull.
 pub struct PullOptions {
     /// `None` is this machine's.
     pub platform: Option<Platform>,
     pub access: Access,
 }
 
+/// The result of a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
     pub id: ImageId,
@@ -117,7 +119,7 @@ impl ImageStore {
                 Err(_missing) => staged.clear(),
             }
         }
-        fail!("the image's layers are being removed as fast as they are pulled")
+        fail!("the image's layers are removed again and again while they are pulled")
     }
 
     /// The names of all tags of the repository.
@@ -260,7 +262,7 @@ impl ImageStore {
                 wrong += 1;
                 if wrong == MAX_WRONG {
                     let host = &sources.get(at)?.host;
-                    let told = format!("{host} sends bytes of another digest, again and again");
+                    let told = format!("{host} repeatedly sends bytes with another digest");
                     (at, wrong) = (sources.after(at, Failure::new(told))?, 0);
                 }
                 continue;

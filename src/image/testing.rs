@@ -1,4 +1,6 @@
-//! A scratch image store for tests, and archives to fill it with.
+//! A temporary image store for unit tests, and small archives to fill it with. Each test has its
+//! own directory, which is removed when the value is dropped, so tests run in parallel. Layers are
+//! plain tars written by `tar::testing`.
 
 use std::fs;
 use std::io::Write;
@@ -9,12 +11,13 @@ use super::store::ImageStore;
 use super::tar::testing::Writer;
 use crate::store::Roots;
 
-/// A directory of its own, gone with the value.
+/// A directory that is removed when this is dropped.
 pub struct Scratch {
     pub dir: PathBuf,
 }
 
 impl Scratch {
+    /// Creates the directory for the test `name`.
     pub fn new(name: &str) -> Scratch {
         let dir = std::env::temp_dir().join(format!("image-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
@@ -22,11 +25,13 @@ impl Scratch {
         Scratch { dir }
     }
 
+    /// The image store in it.
     pub fn store(&self) -> ImageStore {
         let roots = Roots::new(Some(self.dir.join("root")), Some(self.dir.join("run"))).unwrap();
         ImageStore::open(&roots)
     }
 
+    /// Writes a file into it and returns the path.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -34,7 +39,7 @@ impl Scratch {
         path
     }
 
-    /// All names in `layers/` and `images/`, to see that nothing is left.
+    /// All names in `layers/` and `images/`, to check that nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
         let ours = [".lock", "refs", "blobs", "manifests", "partial"];

@@ -1,15 +1,17 @@
-//! What whoever watches a pull or push is told.
+//! The events of a pull or push, for the caller that shows the progress. A transfer calls its
+//! `Watch` from several threads. Words and bars are made in `cli::progress`; this file only has the
+//! types, so that a build without registries has them too.
 
 use super::digest::Digest;
 
-/// What happens to a layer on its way.
+/// The progress of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Not begun, or another process downloads it.
+    /// Not started, or another process downloads it.
     Waiting,
     /// It was there before.
     Exists,
-    /// So many of its bytes have arrived.
+    /// The number of its bytes that have arrived.
     Moved {
         bytes: u64,
         of: u64,
@@ -20,14 +22,15 @@ pub enum Step {
     Mounted,
 }
 
-/// What whoever watches a pull or push hears.
+/// One event of a pull or push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Which layer, and what of it.
+    /// The layer, and its progress.
     Layer(Digest, Step),
-    /// To be told as it is.
+    /// A line to print as it is.
     Line(String),
     Warning(String),
 }
 
+/// The function that is called with each event, from any thread.
 pub type Watch<'a> = &'a (dyn Fn(Event) + Sync);

@@ -87,11 +87,13 @@ pub struct TreeWriter<'a, W> {
 }
 
 impl<'a, W: Write> TreeWriter<'a, W> {
+    /// A writer of trees into the archive of `writer`.
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         let (links, buffer) = (Links::default(), vec![0; BUFFER]);
         TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer, device: None }
     }
 
+    /// Leaves out the entries that `skip` names.
     pub fn skipping(mut self, skip: Skip<'a>) -> TreeWriter<'a, W> {
         self.skip = skip;
         self
@@ -219,7 +221,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         };
         if self.form == Form::Layer {
             if name.as_bytes().starts_with(b".wh.") {
-                fail!("a name that begins with .wh. stands for a deletion in a layer");
+                fail!("a name that starts with .wh. means a deletion in a layer");
             }
             if kind == Kind::Character && stat.st_rdev == 0 {
                 let at = path.len() - name.len();
@@ -303,7 +305,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     fn file(&mut self, file: OwnedFd, path: &[u8]) -> Result<()> {
         let stat = fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            fail!("it changed its kind meanwhile");
+            fail!("its type changed while it was read");
         }
         let mut entry = self.described(&stat, Kind::File, path);
         entry.xattrs = without_overlays(all_xattrs(file.as_fd())?);
@@ -349,7 +351,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
 /// A tree of the kernel's would come out empty.
 fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
     if is_kernels(directory)? {
-        fail!("the kernel makes up this directory: copy single files of it");
+        fail!("the kernel generates this directory; copy single files from it");
     }
     Ok(())
 }

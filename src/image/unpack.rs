@@ -73,6 +73,7 @@ pub enum Rules {
     Copy(CopyRules),
 }
 
+/// How `cp` unpacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyRules {
     /// Where in the root everything goes.

@@ -1,4 +1,8 @@
-//! A network's bridge: the host's end of it, with the gateway's address.
+//! The bridge of a network on the host, with the gateway's address, and the sysctls that it needs:
+//! made when the first container needs it, and again after a reboot. The bridge's alias names its
+//! network and state root, so that `system check` finds bridges whose record is gone. Containers'
+//! ports are added in `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7),
+//! ip-sysctl.rst.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,11 +15,10 @@ use crate::sys::netlink::{Batch, Socket};
 
 /// The MTU where the host has no default route to take one from.
 const DEFAULT_MTU: u32 = 1500;
-/// IPv6 doesn't work below (RFC 8200); nothing else of today does either.
+/// The least MTU of IPv6 (RFC 8200).
 pub const MIN_MTU: u32 = 1280;
 
-/// The network's bridge; one that isn't there, or isn't ready, is made so. The second value tells
-/// whether that was needed.
+/// Returns the network's bridge, and whether it had to be created or set up.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     if let Some(link) = link::find(socket, &network.bridge)?.filter(|link| link.is_up) {
         return Ok((link, false));
@@ -32,13 +35,13 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         socket.send(batch)?;
     }
     let Some(found) = link::find(socket, &network.bridge)? else {
-        fail!("bridge {} is gone just after it was made", network.bridge);
+        fail!("bridge {} was removed right after it was created", network.bridge);
     };
     refuse_advertised_routes(&network.bridge)?;
-    // A packet with a route of its own (RFC 791) would reach 127.0.0.1 past the guard, which sees
-    // another destination.
+    // A source-routed packet (RFC 791) would reach 127.0.0.1 past the guard, which sees another
+    // destination.
     set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
-    // Up comes last: a bridge that is up is ready.
+    // The flag up is set last, so that a bridge that is up is ready.
     let mut batch = Batch::default();
     for pool in &network.pools {
         link::add_address(&mut batch, found.index, pool.gateway, &pool.subnet);
@@ -50,7 +53,7 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
 }
 
-/// What a bridge says of itself.
+/// The alias of a bridge: its network and its state root.
 fn alias(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
 }
@@ -58,14 +61,14 @@ fn alias(roots: &Roots, network: &str) -> String {
 /// Between the network and its state root. No network's name has a space.
 const OF: &str = " of ";
 
-/// Bridges, each with what it says of itself, that no network needs: its record was removed by
-/// other hands than ours. One with a port stays, until its containers end. Those of a state root
-/// that is gone as a whole are the default one's to find.
+/// Bridges that no network needs, each with its alias: something other than mydocker removed the
+/// record. A bridge with a port is left out until its containers exit. The default state root also
+/// finds the bridges of state roots that no longer exist.
 pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // Who removes a network takes its bridge first.
+    // A removal of a network deletes the bridge before the record.
     let _choice = config::lock_all(roots)?;
     let mut bridges = link::idle_aliases(&mut Socket::route()?)?;
     let known = config::known(roots)?;
@@ -77,14 +80,14 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     Ok(bridges)
 }
 
-/// Whether it is for this state root to tell if a bridge with this alias is needed.
+/// Whether this state root decides if a bridge with this alias is needed.
 fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
     let Some((_, root)) = alias.split_once(OF) else { return false };
     let root = Path::new(root);
     root == roots.state || (roots.state.as_os_str() == DEFAULT_ROOT && !root.exists())
 }
 
-/// A container that says it is an IPv6 router must not become the host's way to the world
+/// A container that sends router advertisements must not become the host's IPv6 router
 /// (CVE-2020-13401).
 fn refuse_advertised_routes(bridge: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv6/conf/{bridge}/accept_ra");
@@ -92,7 +95,7 @@ fn refuse_advertised_routes(bridge: &str) -> Result<()> {
     if Path::new(&path).exists() { set(&path, "0") } else { Ok(()) }
 }
 
-/// Switches forwarding on: without it nothing leaves the bridge but to the host itself.
+/// Enables IP forwarding; without it containers reach only the host.
 pub fn forward(network: &Network) -> Result<()> {
     set("/proc/sys/net/ipv4/ip_forward", "1")?;
     if network.pool(false).is_some() {
@@ -101,14 +104,15 @@ pub fn forward(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Whether packets of 127.0.0.1 may leave by the bridge, to reach a published port. It lets the
-/// containers reach the host's loopback in turn (CVE-2020-8558): the guard must be there first.
+/// Sets whether packets from 127.0.0.1 may leave through the bridge, to reach a published port. It
+/// also lets containers reach the host's loopback (CVE-2020-8558), so the guard must be there
+/// first.
 pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
     set(&path, if open { "1" } else { "0" })
 }
 
-/// Written only if it isn't so already: the file may be read-only on a host that was prepared.
+/// Writes a sysctl if it has another value: on a prepared host the file may be read-only.
 fn set(path: &str, value: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|present| present.trim_end() == value) {
         return Ok(());
@@ -116,7 +120,7 @@ fn set(path: &str, value: &str) -> Result<()> {
     std::fs::write(path, value).context(|| format!("write {value} to {path}"))
 }
 
-/// That of the host's default route, as containers can't send larger packets through it.
+/// The MTU of the host's default route, because larger packets can't leave through it.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
     let Some(default) = routes.iter().find(|route| route.to.is_none()) else {
@@ -126,14 +130,14 @@ fn host_mtu(socket: &mut Socket) -> Result<u32> {
     Ok(mtu.max(MIN_MTU))
 }
 
-/// A hardware address of the locally administered kind that is always the same for a network.
+/// The bridge's MAC address: locally administered, and always the same for a network.
 fn mac(network: &Network) -> link::Mac {
     let [a, b, c, d] = hash(network.id.as_bytes()).to_be_bytes();
     [0x02, 0x42, a, b, c, d]
 }
 
-/// What a container's interface has by default: made from its address, so that whoever knew the
-/// address before it was given again still has the right one.
+/// The default MAC address of a container's interface. It is made from the IP address, so that an
+/// ARP entry stays right when another container gets that address.
 pub fn container_mac(addresses: &[IpAddr]) -> link::Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),

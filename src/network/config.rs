@@ -97,11 +97,12 @@ impl Network {
             Some(network) => Ok(network),
             None if name == DEFAULT => make_default(roots),
             None => {
-                fail!("no such network: {name}; `mydocker network ls` lists those that are here")
+                fail!("no such network: {name}; `mydocker network ls` lists the networks")
             }
         }
     }
 
+    /// Reads the record of a network; `None` if there is none.
     pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
         let path = dir(roots, name).join("config.json");
         let Some(stored) = store::read_json::<Stored>(&path)? else { return Ok(None) };
@@ -129,7 +130,7 @@ impl Network {
         match (networks.len(), networks.pop()) {
             (1, Some(network)) => Ok(network),
             (0, _) | (_, None) => fail!("no such network: {name}"),
-            _ => fail!("'{name}' is ambiguous: several networks' ids begin so"),
+            _ => fail!("'{name}' is ambiguous: several network ids start with it"),
         }
     }
 
@@ -148,7 +149,7 @@ impl Network {
         };
         match (lock, Network::read(roots, &self.name)?) {
             (Some(lock), Some(present)) if present.id == self.id => Ok(lock),
-            _ => fail!("network {} was removed meanwhile", self.name),
+            _ => fail!("network {} was removed at the same time", self.name),
         }
     }
 
@@ -204,7 +205,7 @@ impl Stored {
             });
         }
         if !self.bridge.starts_with(BRIDGE_PREFIX) || self.bridge.len() > link::MAX_NAME {
-            fail!("'{}' is no bridge of ours", self.bridge);
+            fail!("'{}' is not a bridge of mydocker", self.bridge);
         }
         Ok(Network {
             name: self.name,
@@ -254,7 +255,7 @@ pub(super) fn lock_all(roots: &Roots) -> Result<Lock> {
 pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     let _choice = lock_all(roots)?;
     if Network::read(roots, &options.name)?.is_some() || options.name == DEFAULT {
-        fail!("a network called {} is there already", options.name);
+        fail!("network {} already exists", options.name);
     }
     let network = describe(roots, options)?;
     network.write(roots)?;

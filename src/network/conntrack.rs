@@ -81,7 +81,7 @@ fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
 
 fn delete(socket: &mut Socket, rule: &PortRule, tuple: &[u8]) -> Result<()> {
     let mut batch = Batch::default();
-    let doing = format!("forget a flow to port {}", rule.from.port());
+    let doing = format!("delete a flow to port {}", rule.from.port());
     batch.begin(DELETE, 0, &header(rule), doing);
     batch.attribute(CTA_TUPLE_ORIG | NESTED, tuple);
     match socket.send(batch) {

@@ -84,7 +84,7 @@ fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
         fail!("address {address} is outside of network {}'s subnet {}", network.name, pool.subnet);
     }
     if !is_hosts(pool, address) {
-        fail!("address {address} of network {} is its own", network.name);
+        fail!("address {address} of network {} is reserved for the network itself", network.name);
     }
     Ok(())
 }

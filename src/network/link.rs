@@ -1,4 +1,7 @@
-//! Links, addresses and routes by rtnetlink(7): what `ip link`, `ip addr` and `ip route` do.
+//! Links, addresses and routes by rtnetlink(7): what `ip link`, `ip addr` and `ip route` do,
+//! without starting a program. Functions with a `Batch` only add a message to it, so that several
+//! changes go to the kernel in one system call; functions with a `Socket` send at once. Which links
+//! there should be is decided in `bridge` and `endpoint`. The constants are linux-raw-sys'.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -16,7 +19,7 @@ pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
 /// The longest alias of a link, without its NUL.
 const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
-/// The kernel's numbers of one header, as the type that their field in a message has.
+/// Constants of a kernel header, converted to the type of their field in a message.
 macro_rules! numbers {
     ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
         $(const $name: $type = {
@@ -38,7 +41,7 @@ numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
 /// linux/veth.h, which linux-raw-sys leaves out.
 const VETH_INFO_PEER: u16 = 1;
-/// Where attributes begin behind the header of a link, an address, a route.
+/// The offset of the attributes in a message about a link, an address or a route.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
@@ -46,7 +49,7 @@ const ROUTE_HEADER: usize = size_of::<rtmsg>();
 /// A hardware address.
 pub type Mac = [u8; 6];
 
-/// A link, as far as is asked for.
+/// The facts about a link that are needed here.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub index: u32,
@@ -73,7 +76,7 @@ pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     Ok(socket.ask(batch)?.first().and_then(|answer| link_of(&answer.payload)))
 }
 
-/// All links that have an alias, with it, and that no other is a port of: their names and aliases.
+/// The names and aliases of all links that have an alias and no port.
 pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
@@ -99,15 +102,15 @@ fn link_of(payload: &[u8]) -> Option<Link> {
     Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
 }
 
-/// A bridge, still down and without an address. Its hardware address is given, or it would change
-/// with its ports, and the containers' ARP caches be wrong. Its alias, which `ip link` shows, says
-/// whose it is, if it is not too long.
+/// Adds a bridge, which is down and without an address. Its MAC address is set, because otherwise
+/// it would change with its ports and the containers' ARP caches would be wrong. The alias, which
+/// `ip link` shows, is left out if it is too long.
 pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_ADDRESS, &mac);
     batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "bridge"));
-    // Set apart: given at birth it would not be kept when ports come and go.
+    // A separate message: an MTU set at creation would change when ports come and go.
     batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("set the MTU of {name} to {mtu}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_MTU, &mtu.to_ne_bytes());
@@ -116,7 +119,7 @@ pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32
     }
 }
 
-/// Sets a link up, without or with the link-local address that IPv6 gives by itself.
+/// Sets a link up, with or without IPv6's automatic link-local address.
 pub fn set_up(batch: &mut Batch, name: &str, link_local: bool) {
     batch.begin(RTM_NEWLINK, 0, &link_header(0, IFF_UP, IFF_UP), format!("set {name} up"));
     batch.text(IFLA_IFNAME, name);
@@ -125,7 +128,7 @@ pub fn set_up(batch: &mut Batch, name: &str, link_local: bool) {
     }
 }
 
-/// A pair of links, one of them born in another network namespace. Both are down.
+/// A veth pair whose peer is created in another network namespace. Both ends are down.
 pub struct Veth<'a> {
     pub name: &'a str,
     pub mtu: u32,
@@ -134,6 +137,7 @@ pub struct Veth<'a> {
     pub peer_namespace: BorrowedFd<'a>,
 }
 
+/// Adds a veth pair (veth(4)).
 pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     let doing = format!("make the pair of links {} and {}", veth.name, veth.peer);
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), doing);
@@ -158,8 +162,9 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     });
 }
 
-/// Makes a link a port of a bridge and sets it up. A hairpin port gives back what came in by it: a
-/// container's way to its own published port where bridged packets pass the firewall.
+/// Makes a link a port of a bridge and sets it up. A port in hairpin mode sends packets back to
+/// where they came from: a container's way to its own published port if bridged packets pass the
+/// firewall.
 pub fn add_port(batch: &mut Batch, name: &str, bridge: u32) {
     let header = link_header(0, IFF_UP, IFF_UP);
     batch.begin(RTM_NEWLINK, 0, &header, format!("make {name} a port of the bridge"));
@@ -169,8 +174,8 @@ pub fn add_port(batch: &mut Batch, name: &str, bridge: u32) {
     change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_MODE, &[1]));
 }
 
-/// Makes the bridge forget the hardware addresses that it saw at a port. To disable the port as well
-/// is of no use: the kernel enables it again within the same call, as the link is up.
+/// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port too
+/// would not help: the kernel enables it again in the same call, because the link is up.
 pub fn flush_port(batch: &mut Batch, name: &str) {
     change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_FLUSH, &[]));
 }
@@ -192,7 +197,7 @@ fn no_link_local(batch: &mut Batch) {
     });
 }
 
-/// Removes a link, and its peer with it; that it is already gone is what was wanted.
+/// Removes a link and its peer. A link that is already gone is not an error.
 pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_DELLINK, 0, &link_header(0, 0, 0), format!("remove link {name}"));
@@ -203,7 +208,7 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     }
 }
 
-/// Gives a link an address, and with it the route to its subnet.
+/// Adds an address to a link, and with it the route to its subnet.
 pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subnet) {
     let header = ifaddrmsg {
         ifa_prefixlen: subnet.prefix(),
@@ -218,12 +223,13 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
         // A /31 has no broadcast (RFC 3021).
         IpAddr::V4(_) if subnet.prefix() < 31 => put_address(batch, IFA_BROADCAST, subnet.last()),
         IpAddr::V4(_) => {}
-        // It is ours by lease: asking the others first would hold its use up for a second.
+        // The address is leased, so duplicate address detection would only delay its use by a
+        // second.
         IpAddr::V6(_) => batch.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes()),
     }
 }
 
-/// The route to everywhere else.
+/// Adds the default route.
 pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
     let header = rtmsg {
         rtm_table: RT_TABLE_MAIN,
@@ -237,7 +243,7 @@ pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
     batch.attribute(RTA_OIF, &index.to_ne_bytes());
 }
 
-/// A route: where to (everywhere if `None`) and by which link.
+/// A route: its destination (`None` for the default route) and the index of its link.
 pub struct Route {
     pub to: Option<Subnet>,
     pub link: u32,
@@ -271,7 +277,7 @@ fn route_of(payload: &[u8]) -> Option<Route> {
     Some(Route { to, link })
 }
 
-/// All addresses that the host itself has.
+/// All addresses of this network namespace.
 pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for family in [AF_INET as u8, AF_INET6 as u8] {
@@ -280,7 +286,7 @@ pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
         batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
         addresses.extend(socket.ask(batch)?.iter().filter_map(|answer| {
             let attributes = answer.payload.get(ADDRESS_HEADER..)?;
-            // Of a point-to-point link the other is the peer's.
+            // On a point-to-point link IFA_ADDRESS is the peer's.
             let own =
                 attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS));
             address_of(own?)
@@ -289,6 +295,7 @@ pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// The address in an attribute of 4 or 16 bytes.
 pub fn address_of(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
@@ -343,6 +350,7 @@ pub fn format_mac(mac: Mac) -> String {
     parts.join(":")
 }
 
+/// Parses six hexadecimal bytes with colons. Fails for a group address.
 pub fn parse_mac(text: &str) -> Result<Mac> {
     let mut mac: Mac = [0; 6];
     let is_digit = |byte: u8| byte.is_ascii_hexdigit();

@@ -28,6 +28,7 @@ pub struct NameFiles {
 }
 
 impl NameFiles {
+    /// The files in the directory of a container.
     pub fn below(directory: &Path) -> NameFiles {
         NameFiles {
             hosts: directory.join("hosts"),

@@ -64,7 +64,7 @@ pub fn plan(
 fn around(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<Pool> {
     let host_bits = if subnet.is_ipv4() { 32 } else { 128 } - subnet.prefix();
     if host_bits < 2 {
-        fail!("subnet {subnet} is too small: it has no room for a gateway and a container");
+        fail!("subnet {subnet} is too small for a gateway and a container");
     }
     let given = options.gateways.iter().copied().find(|&gateway| subnet.contains(gateway));
     let gateway = match given {
@@ -74,7 +74,7 @@ fn around(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<P
         None => subnet.nth(1).unwrap_or(written),
     };
     if gateway == subnet.first() || (subnet.is_ipv4() && gateway == subnet.last()) {
-        fail!("gateway {gateway} is no address that a host of subnet {subnet} can have");
+        fail!("gateway {gateway} is not a host address of subnet {subnet}");
     }
     let range = options.ranges.iter().copied().find(|range| range.overlaps(&subnet));
     if let Some(range) = range
@@ -119,8 +119,8 @@ fn choose(
     match free {
         Some(subnet) => Ok(*subnet),
         None => fail!(
-            "no free subnet is left: the host's routes and other networks take all that are tried; \
-             make a network with a subnet of your own: network create --subnet 192.168.200.0/24 NAME"
+            "no free subnet is left: the host's routes and other networks use them all; choose a \
+             subnet yourself: network create --subnet 192.168.200.0/24 NAME"
         ),
     }
 }

@@ -25,6 +25,7 @@ use crate::store::Roots;
 /// More than any sane container publishes; each costs a socket and a rule.
 const MAX_PORTS: usize = 4096;
 
+/// The protocol of a published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Tcp,
@@ -41,6 +42,7 @@ impl Protocol {
         }
     }
 
+    /// `tcp` or `udp`.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -127,7 +129,7 @@ impl Publish {
             && host.len() != container.len()
             && container.len() != 1
         {
-            fail!("bad ports '{text}': {host} and {container} are not as many");
+            fail!("bad ports '{text}': {host} and {container} have different lengths");
         }
         Ok(Publish { address, host, container, protocol })
     }
@@ -168,6 +170,7 @@ pub struct PortMap {
 }
 
 impl PortMap {
+    /// The protocol as a type.
     pub fn protocol(&self) -> Protocol {
         if self.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp }
     }
@@ -291,7 +294,7 @@ fn hold_all(
                     .context(|| format!("port {at}/{} is in use", protocol.name())),
             },
             Err(Errno::ADDRNOTAVAIL) => {
-                Err(Error::new(format!("{address} is none of the host's addresses")))
+                Err(Error::new(format!("{address} is not an address of the host")))
             }
             held => held.context(|| format!("bind to {at}/{}", protocol.name())),
         };

@@ -1,4 +1,7 @@
-//! IP subnets of both families, as `address/prefix` (RFC 4632, RFC 4291).
+//! IP subnets of both families, written as `address/prefix` (CIDR: RFC 4632, RFC 4291), and
+//! arithmetic on them: contains, overlaps, the nth address. An address of either family is a u128
+//! inside, so that each operation is written once. Which subnet a network gets is decided in
+//! `pool`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,8 +22,8 @@ impl Subnet {
         Subnet { base: address_of(bits, address.is_ipv4()), prefix }
     }
 
-    /// Parses `ADDRESS/PREFIX`; the address may have host bits, and is given back beside the
-    /// subnet: the tutorial engines' users mean the gateway by it.
+    /// Parses `ADDRESS/PREFIX`. The address may have host bits and is returned with the subnet:
+    /// users of the tutorial engines mean the gateway by it.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
@@ -37,14 +40,17 @@ impl Subnet {
         Ok((Subnet::around(address, prefix), address))
     }
 
+    /// The length of the prefix, in bits.
     pub fn prefix(&self) -> u8 {
         self.prefix
     }
 
+    /// Whether this is an IPv4 subnet.
     pub fn is_ipv4(&self) -> bool {
         self.base.is_ipv4()
     }
 
+    /// The first address.
     pub fn first(&self) -> IpAddr {
         self.base
     }
@@ -55,10 +61,12 @@ impl Subnet {
         address_of(bits, self.base.is_ipv4())
     }
 
+    /// Whether `address` lies in the subnet. An address of the other family does not.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.is_ipv4() == address.is_ipv4() && Subnet::around(address, self.prefix) == *self
     }
 
+    /// Whether the two subnets have an address in common.
     pub fn overlaps(&self, other: &Subnet) -> bool {
         self.contains(other.base) || other.contains(self.base)
     }
@@ -95,7 +103,7 @@ fn address_of(bits: u128, ipv4: bool) -> IpAddr {
     }
 }
 
-/// Bits of an address of this family.
+/// The number of bits of an address of this family.
 pub fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }

@@ -65,6 +65,7 @@ pub struct Endpoint {
     pub addresses: Vec<Address>,
 }
 
+/// One address of an interface.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Address {
     pub address: String,
@@ -110,6 +111,7 @@ impl Wiring {
 }
 
 impl Endpoint {
+    /// All addresses, as types.
     pub fn ip_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().filter_map(|address| address.address.parse().ok())
     }

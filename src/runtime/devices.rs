@@ -1,4 +1,7 @@
-//! The device nodes of a container's /dev (null(4), random(4), pts(4)).
+//! The device nodes of a container's /dev: the six that every container has, links such as
+//! /dev/stdin, and those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
+//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved.
+//! Whether a node can be opened is decided by the cgroup rules in `cgroup::devices`.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -14,7 +17,7 @@ use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
 
-/// Name, major and minor number of the nodes that every container has.
+/// Name, major and minor number of the nodes in every container.
 const STANDARD: [(&str, u32, u32); 6] = [
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -24,7 +27,7 @@ const STANDARD: [(&str, u32, u32); 6] = [
     ("tty", 5, 0),
 ];
 
-/// Device nodes that one directory may have below it. A large server has some thousands.
+/// The most device nodes below one directory. A large server has some thousands.
 const MAX_NODES: usize = 1 << 16;
 
 const LINKS: [(&str, &str); 6] = [
@@ -36,12 +39,12 @@ const LINKS: [(&str, &str); 6] = [
     ("pts/ptmx", "ptmx"),
 ];
 
-/// Makes nodes, links and mount points in the still detached file system `dev`.
+/// Creates nodes, links and mount points in `dev`, a file system that is not mounted yet.
 pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (name, major, minor) in STANDARD {
         node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
     }
-    // Without a terminal what is written to the console goes nowhere; with one it is mounted here.
+    // The console is a null device. If the container has a terminal, it is mounted over it later.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
@@ -67,8 +70,8 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// `--device`: a node below /dev with the host's numbers, owner and mode; in a user namespace its
-/// own user of that number is the owner.
+/// `--device`: creates a node below /dev with the host's numbers, owner and mode. In a user
+/// namespace the owner is the container's user with the same number.
 fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Result<()> {
     let found =
         stat(&*raw::path(&device.source)).context(|| format!("device {}", device.source))?;
@@ -86,7 +89,7 @@ fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Res
     let parent = beneath::make_dirs(dev, parent, Mode::from_raw_mode(0o755))
         .context(|| format!("make the directory of {}", device.target))?;
     let mode = Mode::from_raw_mode(found.st_mode & 0o777);
-    // A standard node gives way to the one asked for.
+    // The device that was asked for replaces a standard node.
     let _ = rustix::fs::unlinkat(&parent, file, AtFlags::empty());
     mknodat(&parent, file, kind, mode, makedev(major(found.st_rdev), minor(found.st_rdev)))
         .and_then(|()| {
@@ -100,7 +103,7 @@ fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Res
         .context(|| format!("make device node {}", device.target))
 }
 
-/// `--privileged`: a node for each device of the host's /dev, but for those that every container has.
+/// `--privileged`: creates a node for each device in the host's /dev, except the standard ones.
 fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
     for path in nodes_below(Path::new("/dev"))? {
         let standard = STANDARD.iter().any(|(name, ..)| path == Path::new("/dev").join(name));
@@ -113,15 +116,15 @@ fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The host's device nodes below a directory of /dev, sorted; links are not followed. What has a file
-/// system of its own in each container (terminals, shared memory) is left out.
+/// The host's device nodes below a directory of /dev, sorted; links are not followed. Directories
+/// that are separate file systems in each container (terminals, shared memory) are left out.
 pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     const SEPARATE: [&str; 5] =
         ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
     let mut pending = vec![directory.to_owned()];
     let mut nodes = Vec::new();
     while let Some(directory) = pending.pop() {
-        // One that went away has no devices.
+        // A directory that was removed has no devices.
         let Ok(entries) = std::fs::read_dir(&directory) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -140,8 +143,8 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(nodes)
 }
 
-/// The container's /dev/null, made sure to be the real one: it covers what must not be read, and a
-/// file swapped in its place would be mounted instead (CVE-2025-31133).
+/// Opens the container's /dev/null and checks that it is the null device: it masks files, and a
+/// file in its place would be mounted over them instead (CVE-2025-31133).
 pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH;
     let null = beneath::open_without_links(root, Path::new("dev/null"), flags, Mode::empty())

@@ -107,7 +107,7 @@ fn go_between(
     process::hide()?;
     sys::title::replace(process::TITLE, false);
     sys::inherited::shed();
-    setsid().context(|| "begin a new session")?;
+    setsid().context(|| "start a new session")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open /dev/null")?;
     let terminal = matches!(stdio, Stdio::Terminal);
@@ -182,7 +182,7 @@ fn go_between(
 }
 
 fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
-    setsid().context(|| "begin a new session")?;
+    setsid().context(|| "start a new session")?;
     if terminal {
         ioctl_tiocsctty(rustix::stdio::stdin()).context(|| "adopt the terminal")?;
     }
@@ -193,7 +193,7 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
 fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));
-    Ok(ended.context(|| "wait for the container's end")? > 0)
+    Ok(ended.context(|| "wait for the container to exit")? > 0)
 }
 
 /// Waits for the process and ends as it did.

@@ -41,7 +41,7 @@ fn run(
     sys::title::replace(process::TITLE, false);
     // The modes that we make files with are the modes they get.
     umask(Mode::empty());
-    setsid().context(|| "begin a new session")?;
+    setsid().context(|| "start a new session")?;
     joined.enter()?;
 
     // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
@@ -62,7 +62,7 @@ fn run(
     let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
-            .context(|| "keep the image's device nodes shut")?;
+            .context(|| "block the image's device nodes")?;
     }
     mounts::mount_all(root.as_fd(), fresh, spec, joined, open_devices, shared)?;
 

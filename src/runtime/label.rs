@@ -13,6 +13,7 @@ use rustix::mount::MountAttrFlags;
 use crate::error::{Context, Result, fail};
 use crate::sys;
 
+/// The label of a Linux security module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
     /// The name of a profile that the kernel has loaded.
@@ -48,19 +49,21 @@ pub fn private_proc() -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc =
-        sys::mount::filesystem(c"proc", &[], attributes).context(|| "make a /proc of our own")?;
-    let stat = fstatfs(proc.as_fd()).context(|| "look at our own /proc")?;
+        sys::mount::filesystem(c"proc", &[], attributes).context(|| "mount a private /proc")?;
+    let stat = fstatfs(proc.as_fd()).context(|| "check the private /proc")?;
     if stat.f_type as u64 != PROC_SUPER_MAGIC {
-        fail!("our own /proc is none");
+        fail!("the private /proc is not a proc file system");
     }
     Ok(proc)
 }
 
+/// Whether AppArmor is enabled in the kernel.
 pub fn apparmor_is_on() -> bool {
     let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
     enabled.is_ok_and(|enabled| enabled.trim() == "Y")
 }
 
+/// Whether SELinux is enabled in the kernel.
 pub fn selinux_is_on() -> bool {
     openat(CWD, "/sys/fs/selinux/enforce", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }

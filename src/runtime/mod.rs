@@ -74,7 +74,7 @@ pub fn start(
             let flags = namespaces::clone_flags(&spec.namespaces, holder.is_some());
             match sys::clone::clone3(flags, cgroup.birthplace()) {
                 Err(Errno::INVAL) if !namespaces::missing().is_empty() => fail!(
-                    "this kernel was built without {}: no container can be kept apart on it",
+                    "this kernel was built without {}: containers need it",
                     namespaces::missing().join(", ")
                 ),
                 result => result.context(|| "clone a process into new namespaces"),

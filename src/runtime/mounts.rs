@@ -248,7 +248,9 @@ fn user_mount(
     let target = target.context(|| "make the mount point")?;
     refuse_kernel_filesystem(target.as_fd(), &mount.target)?;
     match sys::mount::attach(tree.as_fd(), target.as_fd()) {
-        Err(Errno::NOTDIR) => fail!("one is a directory, the other a file"),
+        Err(Errno::NOTDIR) => {
+            fail!("the source and the target must both be directories or both be files")
+        }
         result => result?,
     }
     if spec.propagates() && mount.propagation == Propagation::Private {
@@ -343,7 +345,7 @@ fn hide(root: BorrowedFd<'_>) -> Result<()> {
         } else {
             sys::mount::copy_tree(null.as_fd(), false)
         };
-        let cover = cover.context(|| format!("make a cover for /{path}"))?;
+        let cover = cover.context(|| format!("mask /{path}"))?;
         sys::mount::attach(cover.as_fd(), target.as_fd()).context(|| format!("mask /{path}"))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && empty.is_none() {
             empty = Some(cover);

@@ -1,4 +1,7 @@
-//! Which namespaces a container is born into, and which it joins (namespaces(7), setns(2)).
+//! Which namespaces a container's first process is cloned into and which ones it joins
+//! (namespaces(7), clone(2), setns(2)). Namespaces of another container are opened by its pid and
+//! checked by its start time afterwards, so that a recycled pid is never joined. The user namespace
+//! itself is `user_namespace`'s; the cgroup namespace is unshared later, in `init`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -15,9 +18,9 @@ use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::Flags;
 
-/// A mount namespace always; the others as asked, but for those that a holder (see
-/// `user_namespace`) has made already. The cgroup namespace comes later, by unshare, since its root
-/// is the cgroup that its maker is in.
+/// The clone flags: always a mount namespace, and the others that are private, except those that a
+/// holder (see `user_namespace`) has created already. The cgroup namespace is unshared later,
+/// because its root is the cgroup of the process that creates it.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match namespaces.pid {
@@ -36,8 +39,8 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
 }
 
-/// What a clone that failed with EINVAL lacked: the kinds of namespace that this kernel was built
-/// without.
+/// The kernel options of the namespaces that this kernel was built without, to explain a clone that
+/// failed with EINVAL.
 pub fn missing() -> Vec<&'static str> {
     let kinds = [
         ("mnt", "CONFIG_NAMESPACES"),
@@ -50,28 +53,28 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Namespaces of other containers, opened while they are known to run, and those of this
-/// container's holder.
+/// Open namespaces of other containers, and of this container's holder process.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
     uts: Option<OwnedFd>,
     network: Option<OwnedFd>,
-    /// The mount namespace of the container whose IPC namespace is joined: its /dev/shm goes along.
+    /// The mount namespace of the container whose IPC namespace is joined, for its /dev/shm.
     pub ipc_mounts: Option<OwnedFd>,
-    /// The container's own, if that was made for it.
+    /// The container's own mount namespace, if a holder created it.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
 }
 
 impl Joined {
-    /// All that is open here.
+    /// All open descriptors.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user } = self;
         let all = [pid, ipc, uts, network, ipc_mounts, mounts, user];
         all.into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
+    /// Opens the namespaces to join. Fails if a container that shares its namespace has exited.
     pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
         let join = |namespace, name| match (namespace, holder) {
@@ -92,36 +95,39 @@ impl Joined {
             mounts: held("mnt")?,
             user: held("user")?,
         };
-        // Still there after all was opened: its number was no other's in between.
+        // The process still runs after everything was opened, so its pid was not another process's
+        // before.
         for namespace in [namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.network] {
             if let Namespace::Of { pid, start_time } = namespace {
                 let found = sys::process::find(pid, start_time);
                 if found.context(|| format!("look for process {pid}"))?.living().is_none() {
-                    fail!("the container whose namespaces are to be joined has just ended");
+                    fail!("the container that shares its namespaces has just exited");
                 }
             }
         }
         Ok(joined)
     }
 
+    /// The container's user namespace, if a holder created it.
     pub fn user(&self) -> Option<BorrowedFd<'_>> {
         self.user.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes the caller's next child a member of the joined PID namespace; the caller stays where
-    /// it is (pid_namespaces(7)).
+    /// Puts the caller's next child into the joined PID namespace; the caller stays in its own
+    /// (pid_namespaces(7)).
     pub fn enter_pid_namespace(&self) -> Result<()> {
         enter(&self.pid, LinkNameSpaceType::ProcessID)
     }
 
-    /// Joins the others, but for that of the mounts.
+    /// Joins the IPC, UTS and network namespaces.
     pub fn enter(&self) -> Result<()> {
         enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
         enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
         enter(&self.network, LinkNameSpaceType::Network)
     }
 
-    /// Leaves the host's mounts for a copy of them that belongs to the user namespace.
+    /// Joins the mount namespace that the holder created: a copy of the host's mounts, owned by the
+    /// user namespace.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount)
     }
@@ -133,11 +139,11 @@ fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
     opened.map(Some).context(|| format!("open the {name} namespace of process {pid}"))
 }
 
-/// Moves the calling thread, a process's only one, into the namespaces `which` of the process that
-/// `pidfd` stands for and that has the number `pid`. A main thread that has ended has none any more
-/// (ESRCH): then those of another thread are entered, one by one.
+/// Moves the calling thread, the only one of its process, into the namespaces `which` of the
+/// process `pid`, open as `pidfd`. A main thread that has exited has no namespaces (ESRCH); then
+/// those of another thread are joined one by one.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
-    /// That of the mounts comes last: it takes /proc away.
+    /// The mount namespace comes last, because /proc is gone after it.
     const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 6] = [
         (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
         (
@@ -163,7 +169,7 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         opened.push((kind, sys::process::open_in_proc(pid, name, flags)?));
     }
-    // Not ended by now, the process has had the number all the while.
+    // The process has not exited, so `pid` was its number all the time.
     if sys::process::has_ended(pidfd)? {
         return Err(Errno::SRCH);
     }

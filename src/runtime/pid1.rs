@@ -20,7 +20,7 @@ pub fn become_init() -> Result<()> {
         sys::clone::Fork::Child => {
             // A group of its own, in the terminal's foreground, so that ctrl-C reaches it once:
             // from the terminal, and not from us as well.
-            setpgid(None, None).context(|| "begin a new process group")?;
+            setpgid(None, None).context(|| "start a new process group")?;
             if rustix::termios::isatty(rustix::stdio::stdin()) {
                 // Done by a background process: SIGTTOU would stop us.
                 let _held = sys::signal::receive(all_signals()).context(|| "block signals")?;

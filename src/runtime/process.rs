@@ -1,5 +1,8 @@
-//! The last steps of every process that enters a container, by `start` or by `exec`: from root of
-//! the host to the user, capabilities and filter asked for, then execve.
+//! The last steps of every process that enters a container, for `start` and for `exec` alike: from
+//! the host's root in the right namespaces to the user, capabilities, resource limits and seccomp
+//! filter that were asked for, then execve(2). The order is the security: a comment stands at each
+//! step that must not move. Namespaces and mounts are done before, in `init` and `exec`.
+//! References: credentials(7), capabilities(7), prctl(2), seccomp(2).
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -24,43 +27,45 @@ use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, 
 use crate::raw;
 use crate::sys::{self, beneath};
 
-/// Where commands are looked for when the environment doesn't say (Docker's default).
+/// The PATH if the environment sets none (Docker's default).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a process of ours is called inside a container.
+/// The title of a mydocker process inside a container.
 pub const TITLE: &[u8] = b"mydocker-init";
 
 /// What differs between a container's first process and one that joins it.
 pub struct Entry<'a> {
-    /// The container's, not yet entered.
+    /// The container's user namespace, which is not entered yet.
     pub user_namespace: Option<UserNamespace<'a>>,
-    /// Make the working directory if it isn't there (Docker does for the image's WORKDIR).
+    /// Create the working directory if it is missing, as Docker does for the image's WORKDIR.
     pub make_cwd: bool,
-    /// Put our own reaping PID 1 before the program.
+    /// Run an init as PID 1 that starts the program, reaps zombies and forwards signals.
     pub init: bool,
-    /// A process of ours stays that never executes the program.
+    /// This process stays in the container and never executes the program itself.
     pub stays: bool,
     /// Die with the parent.
     pub die_with_parent: bool,
 }
 
-/// Hides this process from the container it is in or about to enter: not dumpable, its /proc
-/// entries can't be opened nor can it be traced from inside, so neither its descriptors nor its
-/// executable can be taken (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable again.
+/// Hides this process from the container that it enters. A process that is not dumpable can't be
+/// traced and its /proc entries can't be opened from inside, so the container gets neither its
+/// descriptors nor its executable (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable
+/// again.
 pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
 
-/// What is left to do once a process is confined: execve.
+/// A program that is ready to be executed by a confined process.
 pub struct Program<'a> {
     args: &'a [String],
     path: String,
     vectors: sys::exec::Vectors,
 }
 
-/// Takes on the user, capabilities and filter that the program is to have, and lets go of every
-/// descriptor but 0 to 2 and `keep`. This process is in all its namespaces, its root is `/`, its
-/// standard descriptors are in place; `parent` is the way to who waits for it.
+/// Takes on the program's user, capabilities and filter, and closes every descriptor except 0 to 2
+/// and `keep`. Before the call this process must be in all its namespaces except the user
+/// namespace, with the container's root as `/` and its standard descriptors in place. `parent` is
+/// the socket to the process that waits for it.
 pub fn confine<'a>(
     process: &'a Process,
     entry: &Entry<'_>,
@@ -78,7 +83,7 @@ pub fn confine<'a>(
         label.set_for_exec()?;
     }
     set_rlimits(process)?;
-    // All that only the host's root may do is done.
+    // Every step that needs the host's root is done.
     if let Some(user_namespace) = &entry.user_namespace {
         user_namespace.enter()?;
     }
@@ -94,7 +99,8 @@ pub fn confine<'a>(
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
     let filter = process.seccomp.program(process.capabilities)?;
-    // Without no_new_privs only CAP_SYS_ADMIN may set a filter: kept, out of effect, until then.
+    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which stays permitted but not effective
+    // until then.
     let spare = match filter.is_some() && !process.no_new_privileges {
         true => CapabilitySet::SYS_ADMIN.bits(),
         false => 0,
@@ -103,7 +109,8 @@ pub fn confine<'a>(
     // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     capabilities::limit(process.capabilities, spare)?;
-    // As the user, so that a directory closed to it can't be a way in.
+    // As the user, so that a directory which the user may not enter can't become its working
+    // directory.
     change_directory(root.as_fd(), &process.cwd)?;
     drop(root);
     umask(Mode::from_raw_mode(0o022));
@@ -111,14 +118,14 @@ pub fn confine<'a>(
     if entry.die_with_parent {
         die_with_parent(parent.as_fd())?;
     }
-    // Whatever a caller left open must not reach the program (CVE-2024-21626). What is kept, such as
-    // the way to tell of execve's failure, is close-on-exec; the rest can't be made so at once before
-    // Linux 5.11.
+    // Whatever a caller left open must not reach the program (CVE-2024-21626). The kept ones, such
+    // as the socket that reports a failed execve, are close-on-exec. Before Linux 5.11 a whole
+    // range can't be marked close-on-exec, so the rest is closed now.
     sys::fds::close_all_but(keep).context(|| "close all other descriptors")?;
     if process.no_new_privileges {
         set_no_new_privs(true).context(|| "set no_new_privs")?;
     }
-    // Last, so that a profile need not allow what the steps above do, but for capset below.
+    // Last, so that a profile need not allow the calls of the steps above, except capset below.
     if let Some(program) = filter {
         if spare != 0 {
             capabilities::raise(spare)?;
@@ -137,7 +144,7 @@ pub fn confine<'a>(
 
 /// Reads the image's passwd and group as the container's root would: without the caller's groups,
 /// with the capabilities that the container has, and in a user namespace as the owner of its files.
-/// The host's root could read what they lead to and the container cannot.
+/// The host's root could read files behind a link that the container's root cannot.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
     let ids = entry.user_namespace.as_ref().map(|user_namespace| &user_namespace.ids);
@@ -163,7 +170,7 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
 /// no signal comes; its end of the socket is closed.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .context(|| "ask to die with the monitor")?;
+        .context(|| "request a signal for the monitor's death")?;
     if sys::packet::is_closed(parent) {
         fail!("the monitor is gone");
     }
@@ -197,7 +204,8 @@ fn search_path(process: &Process) -> String {
     path.unwrap_or(DEFAULT_PATH).to_owned()
 }
 
-/// Who the user is to the host.
+/// The host's ID for the user. Fails if the user or a group is outside the container's user
+/// namespace.
 fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     let Some(UserNamespace { ids, .. }) = &entry.user_namespace else { return Ok(user.uid) };
     let outside = user.groups.iter().chain([&user.gid]).find(|gid| ids.host_gid(**gid).is_none());
@@ -217,8 +225,8 @@ fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     }
 }
 
-/// Gives descriptors 0 to 2 to the user, so that it can open /dev/stdout again; shared devices
-/// keep their owner.
+/// Makes the user the owner of descriptors 0 to 2, so that the program can open /dev/stdout again.
+/// Shared devices keep their owner.
 fn own_stdio(uid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
@@ -279,18 +287,19 @@ fn resource(name: &str) -> Option<Resource> {
     })
 }
 
-/// Makes the working directory below `root` if it isn't there, as Docker does for an image's WORKDIR.
+/// Creates the working directory below `root` if it is missing, as Docker does for an image's
+/// WORKDIR.
 pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
-        // A read-only root can't have one made; changing to it says the rest.
+        // On a read-only root it can't be created; the later chdir reports the error.
         Ok(_) | Err(Errno::ROFS) => Ok(()),
         Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
     }
     .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
 }
 
-/// No magic link is followed: `/proc/self/fd/N` as working directory would lead to what N is
-/// (CVE-2024-21626).
+/// Changes to the working directory. No magic link is followed: `/proc/self/fd/N` would lead to the
+/// directory behind descriptor N (CVE-2024-21626).
 fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     beneath::open(root, &raw::path(cwd), flags, Mode::empty())
@@ -300,7 +309,7 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 }
 
 impl Program<'_> {
-    /// execve, with PATH searched for a name without a slash as execvp(3) does.
+    /// Executes the program. A name without a slash is searched in PATH, as execvp(3) does.
     pub fn exec(&self) -> Result<Infallible> {
         let Program { args, path, vectors } = self;
         let Some(program) = args.first() else { fail!("no command to run") };

@@ -35,11 +35,13 @@ pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
+/// Sends the master of the container's terminal to the monitor.
 pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<()> {
     let sent = packet::send(parent, &[&[CONSOLE]], Some(console), SendFlags::empty());
     sent.context(|| "send the console to the monitor")
 }
 
+/// Sends an error to the monitor. A failure to send is ignored: the closed socket reports it too.
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
@@ -64,8 +66,8 @@ pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Own
             false => packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None)),
         };
         let (length, fd) = match received {
-            Err(Errno::BADMSG | Errno::MSGSIZE) => return Err(nonsense()),
-            received => received.context(|| "hear from the container's first process")?,
+            Err(Errno::BADMSG | Errno::MSGSIZE) => return Err(malformed()),
+            received => received.context(|| "read from the container's first process")?,
         };
         match (&buffer[..length], fd) {
             ([], None) if console.is_some() == has_console && packet::is_finished(child) => {
@@ -75,13 +77,13 @@ pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Own
             ([FAILED, code, text @ ..], None) => {
                 return Err(Error::new(String::from_utf8_lossy(text)).exit_with(*code));
             }
-            _ => return Err(nonsense()),
+            _ => return Err(malformed()),
         }
     }
 }
 
-fn nonsense() -> Error {
-    Error::new("the container's first process sent nonsense")
+fn malformed() -> Error {
+    Error::new("the container's first process sent a malformed report")
 }
 
 #[cfg(test)]
@@ -104,13 +106,13 @@ mod tests {
         assert!(heard(true, console).unwrap());
         assert!(!heard(false, |_| {}).unwrap());
         let refused = |found: Result<bool>| found.unwrap_err().to_string();
-        assert!(refused(heard(false, console)).contains("nonsense"));
-        assert!(refused(heard(true, |_| {})).contains("nonsense"));
+        assert!(refused(heard(false, console)).contains("malformed report"));
+        assert!(refused(heard(true, |_| {})).contains("malformed report"));
         let twice = |socket: BorrowedFd<'_>| {
             console(socket);
             console(socket);
         };
-        assert!(refused(heard(true, twice)).contains("nonsense"));
+        assert!(refused(heard(true, twice)).contains("malformed report"));
     }
 
     #[test]
@@ -121,7 +123,9 @@ mod tests {
         // The child is there still, and has executed nothing.
         let (ours, theirs) = packet::pair().unwrap();
         empty(theirs.as_fd());
-        assert!(await_exec(ours.as_fd(), false).unwrap_err().to_string().contains("nonsense"));
+        assert!(
+            await_exec(ours.as_fd(), false).unwrap_err().to_string().contains("malformed report")
+        );
         // It fails after an empty packet.
         let failed = heard(false, |socket| {
             empty(socket);
@@ -132,7 +136,7 @@ mod tests {
         let cut = heard(false, |socket| {
             packet::send(socket, &[&too_long], None, SendFlags::empty()).unwrap();
         });
-        assert!(cut.unwrap_err().to_string().contains("nonsense"));
+        assert!(cut.unwrap_err().to_string().contains("malformed report"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn assemble(
 ) -> Result<OwnedFd> {
     // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .context(|| "make the mounts of this namespace our own")?;
+        .context(|| "make the mounts of this namespace private")?;
     match root {
         Root::Overlay { lower, upper, work, volatile } => {
             let mapped = user_namespace.map(|fd| Mapped { user_namespace: fd, mount_point });
@@ -59,7 +59,7 @@ pub fn assemble(
 /// Mounts the layers `lower` on `mount_point`, to read only, and gives a handle to them.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .context(|| "make the mounts of this namespace our own")?;
+        .context(|| "make the mounts of this namespace private")?;
     match stack(lower)[..] {
         [] => mount_nothing(mount_point)?,
         // overlayfs needs two layers if there is no upper directory.

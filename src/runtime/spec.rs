@@ -61,6 +61,7 @@ pub enum Root {
     Directory(PathBuf),
 }
 
+/// A process in a container: what to execute, and with which rights.
 #[derive(Clone)]
 pub struct Process {
     pub args: Vec<String>,
@@ -84,6 +85,7 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
 }
 
+/// The namespaces of a container.
 pub struct Namespaces {
     pub pid: Namespace,
     pub ipc: Namespace,
@@ -95,6 +97,7 @@ pub struct Namespaces {
     pub host_cgroups: bool,
 }
 
+/// Where one namespace comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Namespace {
     /// A new one.
@@ -109,6 +112,7 @@ pub enum Namespace {
     },
 }
 
+/// One mount in a container.
 pub struct Mount {
     pub source: MountSource,
     /// Absolute, inside the container.
@@ -148,6 +152,7 @@ pub enum Recursion {
     Writable,
 }
 
+/// What is mounted.
 pub enum MountSource {
     /// A host directory or file, with what is mounted below it.
     Bind(PathBuf),
@@ -188,6 +193,7 @@ pub struct DeviceRule {
     pub access: String,
 }
 
+/// The kind of device in a cgroup's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     Any,
@@ -195,6 +201,7 @@ pub enum DeviceKind {
     Character,
 }
 
+/// The cgroup of a container.
 pub struct Cgroup {
     /// The directory below each hierarchy's root under which the container's own is made.
     pub parent: String,
@@ -244,6 +251,7 @@ pub struct DeviceRate {
     pub rate: u64,
 }
 
+/// What a rate of a block device limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RateKind {
     ReadBytes,

@@ -23,6 +23,7 @@ const MAX_GROUPS: usize = 1024;
 /// The greatest UID or GID: -1 is "unchanged" to the kernel, and runc and Docker stop at 2^31-1.
 const MAX_ID: u32 = i32::MAX as u32;
 
+/// The user of a process, as numbers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct User {
     pub uid: u32,

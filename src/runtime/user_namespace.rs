@@ -176,6 +176,7 @@ impl Holder {
         }
     }
 
+    /// The process ID of the holder.
     pub fn pid(&self) -> Pid {
         self.child.pid
     }

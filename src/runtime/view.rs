@@ -74,7 +74,7 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0]);
     // It ends as soon as it has said so.
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
-    match received.context(|| "hear from the process in between")? {
+    match received.context(|| "read from the intermediate process")? {
         (_, Some(copy)) => Ok(copy),
         (_, None) => fail!("the container's root can't be copied; has it ended?"),
     }

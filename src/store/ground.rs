@@ -30,7 +30,7 @@ pub fn refuse_unfit(state: &Path) -> Result<()> {
     if let Some((_, name)) = WITHOUT_OWNERS.iter().find(|(unfit, _)| *unfit == magic) {
         fail!(
             "{}: a {name} file system can't hold images, which need owners, modes and links; \
-             give --root a directory on another",
+             choose a --root on another file system",
             state.display()
         );
     }

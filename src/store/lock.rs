@@ -1,4 +1,7 @@
-//! Exclusion between processes by flock(2): held by an open file, so a killed holder lets go.
+//! Locks between processes by flock(2) on a file or a directory. The kernel releases the lock when
+//! its last descriptor is closed, so a killed holder leaves none behind, and no file has to be
+//! cleaned up. A waiter waits without a limit; there is no fairness and no deadlock detection, so
+//! locks are taken in the order that docs/architecture.md lists.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,13 +14,14 @@ use rustix::io::Errno;
 use super::open_existing;
 use crate::error::{Context, Result};
 
+/// Whether several processes may hold the lock at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockMode {
     Shared,
     Exclusive,
 }
 
-/// A held lock; dropping it lets go.
+/// A held lock. Dropping it releases the lock.
 pub struct Lock {
     file: OwnedFd,
 }
@@ -29,23 +33,23 @@ impl AsFd for Lock {
 }
 
 impl Lock {
-    /// Waits for the lock that the file `path` stands for (made if missing).
+    /// Waits for the lock on the file `path`, which is created if it is missing.
     pub fn wait(path: &Path, mode: LockMode) -> Result<Lock> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
         take(file.context(|| format!("open {}", path.display()))?, path, mode)
     }
 
-    /// As [`Lock::wait`], of something that is there: a file, or a directory, which needs no file
-    /// for its lock. `None` if it isn't there, or was removed before the lock was ours.
+    /// As [`Lock::wait`], on an existing file or directory. `None` if `path` does not exist, or was
+    /// removed before the lock was taken.
     pub fn wait_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let lock = take(file, path, mode)?;
         Ok(lock.stands_for(path).then_some(lock))
     }
 
-    /// Takes the lock of something that is there if nobody holds it; `None` if somebody does, or it
-    /// isn't there.
+    /// Takes the lock on an existing file or directory without waiting. `None` if another process
+    /// holds it, or `path` does not exist.
     pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -58,7 +62,8 @@ impl Lock {
         }
     }
 
-    /// Whether somebody holds the lock exclusively. Doesn't disturb others who ask the same.
+    /// Whether a process holds the lock exclusively. Several processes may ask this at the same
+    /// time.
     pub fn is_held(path: &Path) -> Result<bool> {
         let Some(file) = open_existing(path)? else { return Ok(false) };
         match flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -68,7 +73,7 @@ impl Lock {
         }
     }
 
-    /// Whether what was locked still has this name: a lock on something removed excludes nobody.
+    /// Whether the locked file still has this name: a lock on a removed file excludes nothing.
     fn stands_for(&self, path: &Path) -> bool {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));

@@ -91,7 +91,7 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     match text.and_then(|text| miniserde::json::from_str(text).ok()) {
         Some(value) => Ok(Some(value)),
         None => Err(Error::new(format!(
-            "{} is {}; it isn't a state file of this version",
+            "{} is {}, not a state file of this version",
             path.display(),
             if bytes.is_empty() { "empty" } else { "truncated or foreign" },
         ))),
@@ -168,6 +168,7 @@ pub struct HiddenTree {
 }
 
 impl HiddenTree {
+    /// Deletes the hidden tree.
     pub fn remove(self) -> Result<()> {
         remove_tree(&self.path)
     }

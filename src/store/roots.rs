@@ -1,4 +1,8 @@
-//! Where the state lives: the durable root and the volatile one.
+//! The two directories that hold all state: the durable root (`--root`) and the volatile one
+//! (`--run-root`), and the names of the directories in them. The volatile root is usually on a
+//! tmpfs, so that a reboot empties it and no record of a running process outlives the host. Both
+//! are created on first use with mode 0700. The formats of the files belong to the modules that
+//! write them.
 
 use std::path::PathBuf;
 
@@ -15,8 +19,8 @@ pub const DEFAULT_RUN_ROOT: &str = "/run/mydocker";
 pub struct Roots {
     /// Durable: images, layers, containers, networks, volumes.
     pub state: PathBuf,
-    /// Volatile: what is running now. A power cut wipes it, so a dead host can't claim a running
-    /// container.
+    /// Volatile: the state of running containers. A reboot empties it, so no container is taken for
+    /// running after one.
     pub run: PathBuf,
 }
 
@@ -33,10 +37,12 @@ impl Roots {
         })
     }
 
+    /// Names, manifests and configs of images.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
     }
 
+    /// The unpacked layers, by diff_id.
     pub fn layers(&self) -> PathBuf {
         self.state.join("layers")
     }
@@ -46,15 +52,17 @@ impl Roots {
         self.state.join("placeholders")
     }
 
+    /// One directory for each network.
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
     }
 
+    /// One directory for each volume.
     pub fn volumes(&self) -> PathBuf {
         self.state.join("volumes")
     }
 
-    /// The ranges of user IDs that are given out.
+    /// The ranges of user IDs that containers have.
     pub fn ids(&self) -> PathBuf {
         self.state.join("ids")
     }
@@ -69,13 +77,13 @@ impl Roots {
         self.run.join(id)
     }
 
-    /// Says that another container has joined the network of container `id`.
+    /// The mark that another container has joined the network namespace of container `id`.
     pub fn network_joined_mark(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("network-joined")
     }
 
-    /// Makes both roots if they aren't there. Gives what the user should know of the file system
-    /// below them: once, since a root is only made once, and one in memory once each boot.
+    /// Creates both roots if they are missing. Returns a note for the user about the file system
+    /// below them; it appears once per root, or once per boot if the root is in memory.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;
@@ -86,7 +94,7 @@ impl Roots {
         }
         ground::refuse_unfit(&self.state)?;
         make_dir(&self.containers())?;
-        // Of two that come first at once, one mounts.
+        // If two commands come first at the same time, only one mounts.
         let _lock = Lock::wait(&self.state.join(".lock"), LockMode::Exclusive)?;
         if names.is_dir() {
             return Ok(None);

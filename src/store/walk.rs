@@ -39,10 +39,12 @@ pub struct Descent {
 }
 
 impl Descent {
+    /// Starts at `top`.
     pub fn new(top: OwnedFd) -> Descent {
         Descent { current: top, held: VecDeque::new(), closed: Vec::new() }
     }
 
+    /// The directory reached so far.
     pub fn current(&self) -> BorrowedFd<'_> {
         self.current.as_fd()
     }

@@ -1,4 +1,7 @@
-//! bpf(2): a program that decides which devices a cgroup may open (Linux 4.15).
+//! Device rules of a cgroup v2 as a BPF program: BPF_PROG_LOAD with BPF_PROG_TYPE_CGROUP_DEVICE,
+//! then BPF_PROG_ATTACH to the cgroup's directory (bpf(2), Linux 4.15). The attached program lives
+//! as long as the cgroup, so nothing is pinned and nothing has to be removed. This file knows no
+//! rules: `runtime::cgroup::devices` compiles them. The structs follow linux/bpf.h.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -24,8 +27,8 @@ const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 
-/// Loads a program for devices and attaches it to the v2 cgroup that `cgroup` is, for as long as
-/// that lasts.
+/// Loads a device program and attaches it to the v2 cgroup whose directory is open as `cgroup`. The
+/// program lasts as long as the cgroup.
 pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     let program = match load(program) {
         // Before Linux 5.11 programs count as locked memory, all of a user's together.
@@ -42,7 +45,8 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
         target: cgroup.as_raw_fd() as u32,
         program: program.as_raw_fd() as u32,
         attach_type: CGROUP_DEVICE,
-        // Beside what the host's own manager has put on a cgroup above: all must agree.
+        // The host's manager may have attached a program to a cgroup above; the kernel asks all of
+        // them.
         flags: ALLOW_MULTI,
     };
     let mut attributes = Attributes { whole: [0; 16] };
@@ -51,8 +55,8 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
     unsafe { bpf(PROG_ATTACH, &attributes) }.map(drop)
 }
 
-/// union bpf_attr of linux/bpf.h, all of it that Linux 5.10 has: what a command's own part doesn't
-/// fill is zero, as every kernel, older or newer, wants what it doesn't know of to be.
+/// union bpf_attr of linux/bpf.h, in the size of Linux 5.10. The bytes that a command does not use
+/// are zero: a kernel refuses unknown bytes that are not.
 #[repr(C)]
 union Attributes {
     whole: [u64; 16],
@@ -98,15 +102,15 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     // SAFETY: the instructions and the license outlive the call, which reads as many as `length`
     // says; no log is asked for, so nothing is written.
     let descriptor = unsafe { bpf(PROG_LOAD, &attributes) }?;
-    // SAFETY: the kernel gave a new descriptor that nobody else owns.
+    // SAFETY: the kernel returned a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// # Safety
-/// `attributes` is what `command` reads, and what it points to lives.
+/// `attributes` has the layout that `command` reads, and its pointers are valid during the call.
 unsafe fn bpf(command: libc::c_int, attributes: &Attributes) -> Result<i32, Errno> {
     let size = std::mem::size_of::<Attributes>();
-    // SAFETY: the caller's promise; the kernel reads `size` bytes, all of which are set.
+    // SAFETY: the caller guarantees the contents; the kernel reads `size` bytes, all of them set.
     match unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size) } {
         -1 => Err(last_errno()),
         result => Ok(result as i32),

@@ -15,13 +15,20 @@ use rustix::process::Pid;
 pub struct Flags(u64);
 
 impl Flags {
+    /// A new PID namespace.
     pub const PID: Flags = Flags(libc::CLONE_NEWPID as u64);
+    /// A new mount namespace.
     pub const MOUNT: Flags = Flags(libc::CLONE_NEWNS as u64);
+    /// A new UTS namespace.
     pub const UTS: Flags = Flags(libc::CLONE_NEWUTS as u64);
+    /// A new IPC namespace.
     pub const IPC: Flags = Flags(libc::CLONE_NEWIPC as u64);
+    /// A new network namespace.
     pub const NETWORK: Flags = Flags(libc::CLONE_NEWNET as u64);
+    /// A new user namespace.
     pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
 
+    /// Both sets of flags together.
     pub fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }

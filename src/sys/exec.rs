@@ -1,4 +1,6 @@
-//! execve(2) and the calls around it that rustix has not.
+//! execve(2), execveat(2), _exit(2) and unshare(2), which rustix lacks or marks as unsafe. The
+//! argument vectors are built before the fork or before the process is confined, so that the call
+//! itself allocates nothing. PATH is not searched here: `runtime::process` does that.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
@@ -9,7 +11,7 @@ use rustix::thread::UnshareFlags;
 
 use super::clone::last_errno;
 
-/// Argument and environment vectors, laid out for the kernel beforehand.
+/// Argument and environment vectors in the layout that execve(2) reads.
 pub struct Vectors {
     _strings: Vec<CString>,
     argv: Vec<*const c_char>,
@@ -17,6 +19,7 @@ pub struct Vectors {
 }
 
 impl Vectors {
+    /// Lays out `args` and `env` for execve(2).
     pub fn new(args: Vec<CString>, env: Vec<CString>) -> Vectors {
         let pointers = |strings: &[CString]| {
             let pointers = strings.iter().map(|string| string.as_ptr());
@@ -29,14 +32,14 @@ impl Vectors {
     }
 }
 
-/// Replaces this process by the program at `path`; comes back only with the reason why not.
+/// Replaces this process by the program at `path`. Returns only if that fails, with the error.
 pub fn execve(path: &CStr, vectors: &Vectors) -> Result<Infallible, Errno> {
     // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns.
     unsafe { libc::execve(path.as_ptr(), vectors.argv.as_ptr(), vectors.envp.as_ptr()) };
     Err(last_errno())
 }
 
-/// As [`execve`], of the file that `file` stands for (execveat(2), AT_EMPTY_PATH).
+/// As [`execve`], with the program open as `file` (execveat(2), AT_EMPTY_PATH).
 pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infallible, Errno> {
     let (argv, envp) = (vectors.argv.as_ptr(), vectors.envp.as_ptr());
     // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns, the path
@@ -48,7 +51,8 @@ pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infa
     Err(last_errno())
 }
 
-/// Ends this process now: no destructor, no atexit handler of the process it was forked from.
+/// Ends this process now, without destructors and atexit handlers: after a fork they belong to the
+/// parent.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status.into()) }
@@ -57,6 +61,6 @@ pub fn exit_now(status: u8) -> ! {
 /// unshare(2) of a namespace.
 pub fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     debug_assert!(!flags.contains(UnshareFlags::FILES));
-    // SAFETY: unsafe only for CLONE_FILES, by which descriptors could dangle; that isn't asked.
+    // SAFETY: only CLONE_FILES is unsafe, because descriptors could dangle; `flags` lacks it.
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }

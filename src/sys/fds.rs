@@ -1,4 +1,7 @@
-//! The descriptor table as a whole: what a process that will run foreign code may keep open.
+//! The descriptor table as a whole: which descriptors a process keeps before it runs a program that
+//! is not ours, and how three of them become stdin, stdout and stderr. One descriptor left open is
+//! a way out of the container (CVE-2024-21626), so everything is closed by range with
+//! close_range(2), Linux 5.9, instead of one by one.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -6,7 +9,7 @@ use rustix::io::Errno;
 
 use super::clone::last_errno;
 
-/// Closes every descriptor from 3 on, save those of `keep`, whoever left it open.
+/// Closes every descriptor from 3 up, except those in `keep`, no matter which code opened it.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     let mut first = 3;
     let next_kept =
@@ -21,17 +24,17 @@ pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
 }
 
 fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: for a process that was just forked off and never goes back to the code that owns
-    // these descriptors: no owner is dropped or used again. close_range(2), Linux 5.9.
+    // SAFETY: only for a forked process that never returns to the code that owns these descriptors,
+    // so no owner is dropped or used again. close_range(2), Linux 5.9.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
 }
 
-/// Makes `stdin`, `stdout` and `stderr` descriptors 0, 1 and 2.
+/// Duplicates `fds` onto the descriptors 0, 1 and 2.
 pub fn become_stdio(fds: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
-    // Lifted above 2 first, so that none is overwritten before its turn.
+    // Duplicate them above 2 first, so that no dup2 overwrites a source that is still needed.
     let mut lifted = Vec::with_capacity(3);
     for fd in fds {
         lifted.push(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);

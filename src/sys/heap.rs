@@ -53,6 +53,7 @@ struct Free {
 // SAFETY: the pointers lead to memory that belongs to the arena alone, whichever thread holds it.
 unsafe impl Send for Arena {}
 
+/// The global allocator.
 pub struct Heap(Mutex<Arena>);
 
 impl Heap {

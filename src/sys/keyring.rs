@@ -1,4 +1,6 @@
-//! keyctl(2): a container must not share the caller's session keyring.
+//! keyctl(2) with KEYCTL_JOIN_SESSION_KEYRING. A process inherits the session keyring of its
+//! caller, and a container must not read the caller's keys. Only the session keyring is replaced:
+//! user keyrings follow the user ID, and the seccomp profile denies keyctl in the container.
 
 use rustix::io::Errno;
 

@@ -1,5 +1,6 @@
-//! The loopback interface of a new network namespace, which the kernel makes but leaves down
-//! (netdevice(7)).
+//! Sets the loopback interface of a new network namespace up: the kernel creates `lo`, but leaves
+//! it down. One SIOCSIFFLAGS ioctl (netdevice(7)) is all that is needed, so no netlink socket is
+//! opened on the start path. Other interfaces are `network::link`'s.
 
 use std::os::fd::AsRawFd;
 

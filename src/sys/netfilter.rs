@@ -1,5 +1,8 @@
-//! Whether the packet filter's rules changed: a number that grows with every change for nf_tables,
-//! sizes of the tables for the iptables of old (linux/netfilter_ipv4/ip_tables.h).
+//! A cheap test of whether the packet filter's rules have changed, so that a start need not list
+//! them. nf_tables has a generation number that grows with every change (NFT_MSG_GETGEN of
+//! linux/netfilter/nf_tables.h). The legacy iptables has none; the number of its rules and their
+//! size stand in for it (IPT_SO_GET_INFO of linux/netfilter_ipv4/ip_tables.h), which misses a
+//! change that keeps both. Rules are made and read in `network::firewall`.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -14,10 +17,10 @@ use crate::error::Result;
 const GET_GENERATION: u16 = 10 << 8 | 16;
 const NFTA_GEN_ID: u16 = 1;
 
-/// Does something with this process's socket to netfilter, which stays open to the process's end.
+/// Calls `act` with this process's netfilter socket, which stays open until the process exits.
 ///
-/// To close one takes as long as the kernel needs to free what was deleted last: an RCU grace
-/// period, 10 ms and more. Nobody waits for a monitor's end.
+/// A close waits until the kernel has freed the rules deleted last: an RCU grace period, 10 ms and
+/// more. At the exit of a monitor nothing waits for that.
 pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     thread_local! {
         static SOCKET: RefCell<Option<(u32, Socket)>> = const { RefCell::new(None) };
@@ -26,8 +29,8 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         let own = match kept.take() {
             Some((pid, socket)) if pid == std::process::id() => (pid, socket),
             other => {
-                // That of the process that we were forked from isn't ours to use, nor to close: a
-                // child lets go of its caller's descriptors, and gives the numbers to others.
+                // A socket of the parent process must be neither used nor closed: a child closes
+                // the descriptors of its caller, and the number may be another file's by now.
                 std::mem::forget(other);
                 (std::process::id(), Socket::new(Family::Netfilter)?)
             }
@@ -36,7 +39,7 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     })
 }
 
-/// The generation of nf_tables' rules in our network namespace; `None` without nf_tables.
+/// The generation of the nf_tables rules in this network namespace; `None` without nf_tables.
 pub fn generation() -> Option<u32> {
     let mut batch = Batch::default();
     // struct nfgenmsg
@@ -61,7 +64,8 @@ struct GetInfo {
 /// IPT_SO_GET_INFO and IP6T_SO_GET_INFO.
 const SO_GET_INFO: libc::c_int = 64;
 
-/// How many rules the tables have and how large they are.
+/// The number of rules and the size in bytes of the legacy tables, as one text to compare; `None`
+/// if a table is missing.
 pub fn legacy_stamp(ipv6: bool) -> Option<String> {
     let mut text = String::from("legacy");
     let ipv4 = (AddressFamily::INET, libc::SOL_IP);

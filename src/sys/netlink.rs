@@ -18,10 +18,15 @@ use crate::error::{Context, Error, Result};
 
 /// netlink(7): flags of requests.
 pub const ACK: u16 = kernel::NLM_F_ACK as u16;
+/// NLM_F_DUMP: list all objects.
 pub const DUMP: u16 = kernel::NLM_F_DUMP as u16;
+/// NLM_F_REPLACE: replace an existing object.
 pub const REPLACE: u16 = kernel::NLM_F_REPLACE as u16;
+/// NLM_F_EXCL: fail if the object exists.
 pub const EXCL: u16 = kernel::NLM_F_EXCL as u16;
+/// NLM_F_CREATE: create a missing object.
 pub const CREATE: u16 = kernel::NLM_F_CREATE as u16;
+/// NLM_F_APPEND: add at the end of a list.
 pub const APPEND: u16 = kernel::NLM_F_APPEND as u16;
 /// An attribute that holds attributes.
 pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;

@@ -1,5 +1,7 @@
-//! Sequenced packets over a pair of unix sockets, a descriptor riding along where wanted
-//! (SCM_RIGHTS, unix(7)). One packet is one message: nothing is ever half received.
+//! Messages between two of our processes over a pair of SOCK_SEQPACKET unix sockets, each with at
+//! most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message is never
+//! received in part and needs no length in front. The contents are up to the callers, such as
+//! `runtime::report`.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

@@ -1,4 +1,6 @@
-//! seccomp(2): installs a system call filter, for good, on this thread and all that it begets.
+//! seccomp(2) with SECCOMP_SET_MODE_FILTER: installs a BPF filter of system calls on this thread.
+//! The filter can't be removed, and every later child inherits it. The program comes from
+//! `runtime::seccomp`; it is not checked here, because the kernel checks it.
 
 use rustix::io::Errno;
 
@@ -6,7 +8,7 @@ use super::clone::last_errno;
 
 pub use libc::sock_filter as Instruction;
 
-/// Needs CAP_SYS_ADMIN or no_new_privs.
+/// Installs `program` on this thread. Needs CAP_SYS_ADMIN or no_new_privs; otherwise EACCES.
 pub fn install(program: &[Instruction]) -> Result<(), Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };

@@ -1,5 +1,6 @@
-//! Signals: their names (signal(7)), and receiving them as bytes from a descriptor (signalfd(2))
-//! rather than in a handler.
+//! Signals: their names and numbers (signal(7)), blocking them, resetting them, and reading them
+//! from a descriptor (signalfd(2)). A signal that is read in the poll loop needs no handler, so no
+//! code runs asynchronously in the monitor. The numbers are Linux's for x86_64 and aarch64.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -51,18 +52,25 @@ const NAMES: [(&str, i32); 33] = [
 ];
 
 impl Signal {
+    /// Ends a process; it can't be caught.
     pub const KILL: Signal = Signal(libc::SIGKILL);
+    /// Asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);
+    /// A child has changed its state.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
+    /// Continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);
+    /// Stops a process; it can't be caught.
     pub const STOP: Signal = Signal(libc::SIGSTOP);
+    /// The terminal's size has changed.
     pub const WINCH: Signal = Signal(libc::SIGWINCH);
 
+    /// The signal with this number, if it is from 1 to 64.
     pub fn from_number(number: i32) -> Option<Signal> {
         (1..=LAST).contains(&number).then_some(Signal(number))
     }
 
-    /// `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`.
+    /// Parses a name or number: `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`.
     pub fn parse(text: &str) -> Option<Signal> {
         if let Ok(number) = text.parse() {
             return Signal::from_number(number);
@@ -72,7 +80,7 @@ impl Signal {
         if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Some(Signal(*number));
         }
-        // musl and glibc keep the first real-time signals to themselves: RTMIN is 34 to programs.
+        // musl and glibc use the first real-time signals themselves, so a program's RTMIN is 34.
         let real_time = |base: i32, rest: &str| match rest {
             "" => Some(base),
             rest => Some(base + rest.parse::<i32>().ok()?),
@@ -85,6 +93,7 @@ impl Signal {
         (34..=LAST).contains(&number).then_some(Signal(number))
     }
 
+    /// The signal's number.
     pub fn number(self) -> i32 {
         self.0
     }
@@ -104,7 +113,7 @@ pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
     block_set(&set_of(signals))
 }
 
-/// Blocks `signals` in this process and gives the descriptor (non-blocking) that they are read from.
+/// Blocks `signals` in this process and returns a non-blocking descriptor to read them from.
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
     let set = set_of(signals);
     block_set(&set)?;
@@ -137,7 +146,7 @@ fn block_set(set: &libc::sigset_t) -> Result<(), Errno> {
     }
 }
 
-/// The next signal that has come in, if any.
+/// Returns the next pending signal, if there is one.
 pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
     // SAFETY: signalfd_siginfo is plain integers.
     let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
@@ -147,7 +156,7 @@ pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
     (read == size as isize).then(|| Signal::from_number(info.ssi_signo as i32)).flatten()
 }
 
-/// The default action for `signal`, and no blocking of it.
+/// Sets the default action for `signal` and unblocks it.
 pub fn reset(signal: Signal) {
     set_default(signal.0);
     let set = set_of([signal]);
@@ -159,14 +168,14 @@ fn set_default(number: i32) {
     // rt_sigaction(2)'s handler, flags, restorer and mask: SIG_DFL is zero.
     let default = [0u64; 4];
     let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
-    // SAFETY: the kernel reads one struct sigaction from `default` and refuses KILL and STOP, which
-    // is as wanted. Not by libc, which refuses its own signals too.
+    // SAFETY: the kernel reads one struct sigaction from `default`. It refuses KILL and STOP, which
+    // is fine. libc's sigaction would refuse its internal signals too.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, old, mask_size) };
 }
 
-/// Default action and no blocking for every signal: what a program expects to start with, whatever
-/// was ignored by our caller (nohup; musl's posix_spawn, which leaves 32 to 34 ignored) or by Rust's
-/// start-up (SIGPIPE).
+/// Sets the default action for every signal and unblocks all, as a program expects at its start.
+/// The caller may have ignored some (nohup; musl's posix_spawn leaves 32 to 34 ignored), and Rust's
+/// start-up ignores SIGPIPE.
 pub fn reset_all() {
     (1..=LAST).for_each(set_default);
     // SAFETY: an empty set is made before it is used.

@@ -16,14 +16,17 @@ use rustix::stdio;
 /// A stream that waits where its descriptor would not.
 pub struct Waiting<F>(pub F);
 
+/// Standard input.
 pub fn stdin() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stdin())
 }
 
+/// Standard output.
 pub fn stdout() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stdout())
 }
 
+/// Standard error.
 pub fn stderr() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stderr())
 }

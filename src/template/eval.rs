@@ -15,6 +15,7 @@ const MAX_BYTES: usize = 32 << 20;
 /// Calls of templates, blocks and parentheses within each other.
 const MAX_DEPTH: usize = 256;
 
+/// The state of rendering one template.
 pub struct Evaluation<'a> {
     pub source: &'a str,
     pub trees: &'a Trees,
@@ -40,6 +41,7 @@ enum Flow {
 type Done<T> = Result<T, String>;
 
 impl<'a> Evaluation<'a> {
+    /// A rendering of `trees` with `root` as the dot.
     pub fn new(source: &'a str, trees: &'a Trees, root: Value) -> Evaluation<'a> {
         Evaluation {
             source,

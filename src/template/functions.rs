@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::printf::printf;
 use super::value::Value;
 
+/// A function that templates can call.
 #[derive(Debug)]
 pub struct Function {
     pub name: &'static str,
@@ -22,6 +23,7 @@ pub struct Function {
 
 const ANY: usize = usize::MAX;
 
+/// The error of an output beyond the limit.
 pub const TOO_MUCH: &str = "the output is too large";
 
 const fn function(
@@ -141,6 +143,7 @@ static FUNCTIONS: &[Function] = &[
     }),
 ];
 
+/// The function with this name.
 pub fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }

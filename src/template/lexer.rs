@@ -3,6 +3,7 @@
 //! The rules are those of Go's text/template: `{{-` and `-}}` trim white space, `{{/* */}}` is a
 //! comment, and a space separates arguments. The words of the errors are Go's.
 
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -25,6 +26,7 @@ pub enum Kind {
     Other,
 }
 
+/// One token, by its place in the source.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
     pub kind: Kind,

@@ -1,4 +1,6 @@
-//! Go's literals: quoted and raw strings, characters and numbers.
+//! Literals of Go's template language: quoted and raw strings, characters and numbers (Go spec,
+//! "Lexical elements"). The lexer finds where a literal ends; this file only computes its value.
+//! Complex and hexadecimal floating-point numbers are not supported.
 
 use super::value::Value;
 

@@ -22,6 +22,7 @@ pub use value::{Struct, Value};
 /// Longest template, in bytes.
 const MAX_SOURCE: usize = 1 << 20;
 
+/// A parsed template.
 #[derive(Debug)]
 pub struct Template {
     source: String,
@@ -29,6 +30,7 @@ pub struct Template {
 }
 
 impl Template {
+    /// Parses a template. The error has Docker's words.
     pub fn parse(source: &str) -> Result<Template> {
         if source.len() > MAX_SOURCE {
             return Err(Error::new("template parsing error: the template is too long"));

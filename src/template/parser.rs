@@ -13,6 +13,7 @@ use super::value::Value;
 /// Levels of blocks and parentheses within each other.
 const MAX_DEPTH: usize = 64;
 
+/// One part of a template.
 #[derive(Debug)]
 pub enum Node {
     Text(String),
@@ -25,6 +26,7 @@ pub enum Node {
     Continue,
 }
 
+/// The parts of `if`, `with` and `range`.
 #[derive(Debug)]
 pub struct Branch {
     pub pipe: Pipe,
@@ -40,6 +42,7 @@ pub struct Span {
     pub mark: usize,
 }
 
+/// A pipeline: commands whose results are passed on, and the variables that it sets.
 #[derive(Debug)]
 pub struct Pipe {
     pub at: Span,
@@ -49,12 +52,14 @@ pub struct Pipe {
     pub commands: Vec<Command>,
 }
 
+/// One command of a pipeline: a value, or a function and its arguments.
 #[derive(Debug)]
 pub struct Command {
     pub at: Span,
     pub words: Vec<Word>,
 }
 
+/// One word of a command.
 #[derive(Debug)]
 pub struct Word {
     pub at: Span,
@@ -63,6 +68,7 @@ pub struct Word {
     pub fields: Vec<String>,
 }
 
+/// What a word is.
 #[derive(Debug)]
 pub enum WordKind {
     Literal(Value),

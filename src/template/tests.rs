@@ -1,4 +1,6 @@
-//! Templates and what they print, as Go's and Docker's do.
+//! Unit tests of templates: each row is a template and the text that Go's text/template and Docker
+//! print for it, or the error. The document has the shape of `docker inspect`. Arbitrary input is
+//! `fuzz`'s.
 
 use super::{Struct, Template, Value};
 

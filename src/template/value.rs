@@ -31,6 +31,7 @@ const MAPS: &[&str] = &[
 /// Fields that a struct has although JSON leaves them out.
 const OPTIONAL: &[&str] = &["Health", "Healthcheck", "SizeRw", "SizeRootFs"];
 
+/// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A key that its map lacks.
@@ -45,6 +46,7 @@ pub enum Value {
     Struct(Rc<Struct>),
 }
 
+/// A struct of Go: named fields, and perhaps the method `Label`.
 #[derive(Debug, Default)]
 pub struct Struct {
     /// As errors name it, such as `*formatter.ContainerContext`; empty for a part of a document.
@@ -57,6 +59,7 @@ pub struct Struct {
 }
 
 impl Struct {
+    /// Whether Docker's struct has this field although its JSON may leave it out.
     pub fn lacks_by_omission(name: &str) -> bool {
         OPTIONAL.contains(&name)
     }
@@ -74,6 +77,7 @@ impl Struct {
 }
 
 impl Value {
+    /// A string.
     pub fn text(text: &str) -> Value {
         Value::Text(Rc::from(text))
     }

@@ -1,5 +1,7 @@
-//! Named volumes: `volumes/<name>/config.json` and `volumes/<name>/_data`, which is what containers
-//! see. A volume is made beside its place and renamed into it: it is whole or not there.
+//! Named and anonymous volumes: `volumes/NAME/config.json` is the record and `volumes/NAME/_data`
+//! the directory that containers see. A volume is created under a hidden name and renamed into its
+//! place, so it is complete or absent. Removal hides it first for the same reason. Mounting is
+//! `runtime::mounts`', and filling a new volume from the image is `runtime::copy_up`'s.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,13 +15,14 @@ use crate::runtime::copy_up::{self, FILLED, FILLING};
 use crate::store::{self, Durability, Lock, Roots};
 use crate::time::Instant;
 
+/// The record of a volume: the content of its config.json.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Volume {
     pub name: String,
     /// Nanoseconds since 1970.
     pub created: i64,
     pub labels: Vec<(String, String)>,
-    /// Made for one container, without a name of the user's.
+    /// Created for one container, with a random name.
     pub anonymous: bool,
 }
 
@@ -28,7 +31,7 @@ pub fn data(roots: &Roots, name: &str) -> PathBuf {
     roots.volumes().join(name).join("_data")
 }
 
-/// Docker's grammar, the same as a container's name's: it becomes one file name.
+/// Whether `name` follows Docker's grammar for volumes. The name becomes one file name.
 pub fn is_valid_name(name: &str) -> bool {
     const MAX: usize = 255;
     name.len() <= MAX
@@ -36,7 +39,7 @@ pub fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Makes `volume` unless it exists, which is as good.
+/// Creates `volume`. Does nothing if it exists.
 pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
     let name = &volume.name;
     if !is_valid_name(name) {
@@ -50,15 +53,15 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
         store::make_dir(&roots.volumes())?;
         let beside = roots.volumes().join(format!(".{name}.{}.new", std::process::id()));
         store::remove_tree(&beside)?;
-        // Open to all, as Docker has it: what may be done inside is for the files to say.
+        // `_data` is open to all users, as in Docker: the permissions of the files inside decide.
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
-        // Shows that it isn't a leftover.
+        // An open directory with this process's number in its name is not a leftover.
         let _held = fs::File::open(&beside)?;
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
             Ok(()) => store::sync_parent(&place),
-            // Made by another command meanwhile.
+            // Another command created it at the same time.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -73,12 +76,13 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
     make().context(|| format!("make volume '{name}'"))
 }
 
-/// A volume for one container: its name is as random as `id`.
+/// Creates an anonymous volume with the name `id`.
 pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<()> {
     let (name, created) = (id.to_owned(), Instant::now().0);
     ensure(roots, &Volume { name, created, labels: Vec::new(), anonymous: true })
 }
 
+/// Reads the record of volume `name`. Fails if there is no such volume.
 pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     let volume = match is_valid_name(name) {
         true => store::read_json(&roots.volumes().join(name).join("config.json"))?,
@@ -90,20 +94,22 @@ pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     }
 }
 
-/// All volumes by name. One whose file can't be read is left out here and told of by `inspect`.
+/// All volumes, sorted by name. A volume whose record can't be read is left out; `inspect` reports
+/// it.
 pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
     let mut names = store::list(&roots.volumes())?;
     names.sort_unstable();
     Ok(names.iter().filter_map(|name| read(roots, name).ok()).collect())
 }
 
-/// Removes a volume and its data. Out of sight first, so that a half-removed one is never used.
+/// Removes a volume and its data. It is hidden first, so that a partly removed volume is never
+/// used.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     store::remove_hidden(&roots.volumes().join(name), Durability::Synced)
         .context(|| format!("remove volume '{name}'"))
 }
 
-/// What commands that were killed have left: volumes half made or half removed.
+/// The remains of killed commands: volumes that were created or removed in part.
 pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
     let mut leftovers = store::removals(&roots.volumes())?;
     leftovers.extend(store::stale(&roots.volumes(), ".new")?);
@@ -113,14 +119,15 @@ pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
 /// What is wrong with a volume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flaw {
-    /// Nothing, or nothing that can be read, says what it is; what it holds is there.
+    /// The record is missing or unreadable; the data is there.
     NoConfig,
     NoData,
-    /// A copy out of an image that was never finished.
+    /// The copy from an image was not finished.
     Filling,
 }
 
 impl Flaw {
+    /// The flaw in words, to follow the volume's name.
     pub fn what(self) -> &'static str {
         match self {
             Flaw::NoConfig => "has no config.json that can be read",
@@ -130,7 +137,7 @@ impl Flaw {
     }
 }
 
-/// What is wrong with volumes, by name.
+/// The flaws of all volumes, each with the volume's name.
 pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     let mut flaws = Vec::new();
     for name in store::list(&roots.volumes())?.into_iter().filter(|name| is_valid_name(name)) {
@@ -140,7 +147,7 @@ pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
         let found = [
             (read(roots, &name).is_err(), Flaw::NoConfig),
             (!place.join("_data").is_dir(), Flaw::NoData),
-            // The directory that the copy goes to comes first.
+            // Repairs run in this order: the copy needs `_data`.
             (filling, Flaw::Filling),
         ];
         let wrong = found.into_iter().filter(|(is_wrong, _)| *is_wrong);
@@ -149,12 +156,13 @@ pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     Ok(flaws)
 }
 
-/// Makes it right without touching what the volume holds.
+/// Repairs `flaw` without a change to the volume's files.
 pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
     let place = roots.volumes().join(name);
     match flaw {
         Flaw::NoConfig => {
-            // Labels are lost; as one with a name it isn't pruned for want of one.
+            // The labels are lost. The volume counts as named, so that a prune of anonymous volumes
+            // keeps it.
             let created = Instant::now().0;
             let volume =
                 Volume { name: name.to_owned(), created, labels: Vec::new(), anonymous: false };

@@ -266,7 +266,7 @@ fn a_digest_is_never_given_to_an_image() {
             let altered = host.scratch().join("altered.tar");
             host.mydocker(["load", "-i", altered.to_str().unwrap()])
                 .stdout_has("Loaded image ID: ")
-                .stderr_has("in the archive is passed over");
+                .stderr_has("in the archive is ignored");
         }
         host.mydocker(["run", "--rm", "--pull", "never", &name, "true"])
             .exits(125)

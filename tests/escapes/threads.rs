@@ -148,8 +148,8 @@ fn a_container_that_does_not_end_is_no_success() {
     let start = host.background(["start", "box"]);
     // Not held up by the other two.
     host.mydocker(["rename", "box", "case"]);
-    stop.wait().exits(1).complains("box has not ended");
-    start.wait().exits(1).complains("has not ended");
+    stop.wait().exits(1).complains("box has not exited");
+    start.wait().exits(1).complains("has not exited");
     signal(rustix::process::Signal::CONT);
     host.mydocker(["rm", "-f", "case"]);
 }

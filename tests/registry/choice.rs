@@ -73,7 +73,7 @@ fn indexes_that_lead_to_each_other_without_an_end() {
         documents.insert(0, index(&[describe(&documents[0], "")]));
     }
     let proxy = with_documents(&registry, documents);
-    host.mydocker(["pull", &proxy.name("app:1")]).exits(125).complains("too many indexes");
+    host.mydocker(["pull", &proxy.name("app:1")]).exits(125).complains("too many nested indexes");
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn a_size_that_is_not_the_stated_one_is_refused() {
     for (at, change, reason) in [
         (0, 1, "its descriptor says"),
         (0, -1, "its descriptor says"),
-        (1, -1, "bytes of another digest"),
-        (2, -1, "bytes of another digest"),
+        (1, -1, "bytes with another digest"),
+        (2, -1, "bytes with another digest"),
         (2, 1, "ask for the rest of"),
     ] {
         let proxy = with_documents(&registry, vec![state(at, change)]);

@@ -124,7 +124,7 @@ fn wrong_bytes_are_never_visible_and_asked_for_again() {
         true => Fault::Corrupt(50_000),
         false => Fault::None,
     });
-    other.mydocker(["pull", &always.name("app:1")]).exits(125).stderr_has("of another digest");
+    other.mydocker(["pull", &always.name("app:1")]).exits(125).stderr_has("with another digest");
     assert_eq!(visible(&other), 0);
     other.mydocker(["pull", &registry.name("app:1")]);
     is_whole(&other, &registry.name("app:1"));

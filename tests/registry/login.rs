@@ -39,7 +39,7 @@ fn certificates_of_an_authority_of_ones_own() {
     registry.fill_with(&[base()], "app:1");
     let name = registry.name("app:1");
     let authority = certificates.authority();
-    fails(command(&host, &["pull", &name]), "is of no authority known here");
+    fails(command(&host, &["pull", &name]), "is not from a trusted authority");
     succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
     succeeds(&mut command(&host, &["pull", "--tls-verify=false", &name]));
     succeeds(command(&host, &["pull", &name]).env("SSL_CERT_FILE", &authority));
@@ -86,7 +86,7 @@ fn a_certificate_of_our_own_is_shown_to_who_asks() {
     fs::copy(certificates.authority(), certs.join("ca.crt")).unwrap();
     fails(
         command(&host, &["pull", &name]),
-        "wants a client's certificate that it knows: put it into certs.d/",
+        "needs a client certificate that it trusts: put it into certs.d/",
     );
     fs::copy(client.join("client.cert"), certs.join("client.cert")).unwrap();
     fails(command(&host, &["pull", &name]), "client.key: No such file");
@@ -105,7 +105,7 @@ fn a_certificate_of_the_future_is_told_as_the_clock() {
     let pull = || command(&host, &["pull", "--cacert", &authority, &name]);
     fails(
         pull(),
-        "is not yet valid: it begins 2049-01-01 00:00:00, and this machine's clock says ",
+        "is not yet valid: it is valid from 2049-01-01 00:00:00, and this machine's clock says ",
     );
     fails(pull(), "set the clock");
 }
@@ -118,7 +118,7 @@ fn a_certificate_of_the_past_has_expired() {
     let registry = Registry::start(&host, &certificates.settings(), "");
     let authority = certificates.authority();
     let pull = command(&host, &["pull", "--cacert", &authority, &registry.name("app:1")]);
-    fails(pull, "has expired: it ended 2002-01-01 00:00:00");
+    fails(pull, "has expired: it was valid until 2002-01-01 00:00:00");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_password_is_checked_kept_and_forgotten() {
     fs::create_dir_all(config.parent().unwrap()).unwrap();
     fs::write(&config, r#"{"psFormat":"table"}"#).unwrap();
 
-    fails(command(&host, &["pull", &name]), "wants to know who asks: mydocker login");
+    fails(command(&host, &["pull", &name]), "needs a login; run mydocker login");
     let login =
         |password: &str| command(&host, &["login", "-u", "me", "-p", password, &registry.address]);
     fails(login("wrong"), "wrong user or password");
@@ -278,7 +278,7 @@ fn a_password_is_checked_kept_and_forgotten() {
             .arg(&docker),
     );
     succeeds(&mut command(&host, &["logout", &registry.address]));
-    fails(command(&host, &["pull", &name]), "wants to know who asks");
+    fails(command(&host, &["pull", &name]), "needs a login");
     // And we read what another tool keeps.
     let login = ["login", "--tls-verify=false", "-u", "me", "-p", "secret", "--authfile"];
     succeeds(Command::new("skopeo").args(login).arg(&config).arg(&registry.address));
@@ -311,7 +311,7 @@ fn a_password_of_a_path_goes_to_no_other() {
     let text = format!(r#"{{"auths":{{"{address}/team":{{"auth":"bWU6c2VjcmV0"}}}}}}"#);
     fs::write(&config, text).unwrap();
     let before = proxy.asked().len();
-    fails(command(&host, &["pull", &proxy.name("teams/app:1")]), "wants to know who asks");
+    fails(command(&host, &["pull", &proxy.name("teams/app:1")]), "needs a login");
     let shown = |asked: &crate::proxy::Asked| asked.header("authorization").is_some();
     assert!(!proxy.asked()[before..].iter().any(shown));
 }
@@ -346,7 +346,7 @@ fn a_helper_keeps_the_password() {
     let of_one = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address);
     for text in [of_one.as_str(), r#"{"credsStore":"test"}"#] {
         fs::write(&config, text).unwrap();
-        fails(with_helper(&["pull", &name]), "wants to know who asks");
+        fails(with_helper(&["pull", &name]), "needs a login");
         succeeds(&mut with_helper(&["login", "-u", "me", "-p", "secret", &registry.address]));
         assert_eq!(fs::read_to_string(&config).unwrap(), text, "the secret is the helper's");
         assert!(fs::read_to_string(&kept).unwrap().contains(r#""Secret":"secret""#));

@@ -184,7 +184,7 @@ fn what_can_not_be_an_image_is_refused_by_its_name() {
         (
             "application/vnd.docker.distribution.manifest.v1+prettyjws",
             r#"{"schemaVersion":1,"fsLayers":[]}"#,
-            "is of Docker's schema 1, which is out of use: push the image anew",
+            "is of Docker's schema 1, which is obsolete; push the image again with a current tool",
         ),
         (
             "application/vnd.oci.image.manifest.v1+json",
@@ -226,7 +226,7 @@ fn a_host_without_authorities_has_those_of_the_binary() {
             .unwrap()
     };
     let told = String::from_utf8(pull(&[], ":").stderr).unwrap();
-    assert!(told.contains("is of no authority known here"), "{told}");
+    assert!(told.contains("is not from a trusted authority"), "{told}");
     assert!(pull(&["--cacert", &authority], ":").status.success());
     // And what a host has is believed.
     let has = format!("mkdir /etc/ssl/certs; cp {authority} /etc/ssl/certs/ca-certificates.crt");
@@ -461,7 +461,7 @@ fn a_broken_mirror_is_told_of_once_and_passed_over() {
     for (mirror, why) in [
         ("127.0.0.1:1", "connect to 127.0.0.1:1: Connection refused"),
         (refusing.address.as_str(), "answers 403"),
-        (lying.address.as_str(), "sends bytes of another digest, again and again"),
+        (lying.address.as_str(), "repeatedly sends bytes with another digest"),
     ] {
         let host = Host::new();
         let settings = settings_with_mirrors(&host, &registry.address, &[mirror]);
@@ -469,7 +469,7 @@ fn a_broken_mirror_is_told_of_once_and_passed_over() {
         let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
         let told = String::from_utf8(pull.stderr).unwrap();
         assert!(pull.status.success(), "{told}");
-        let warning = format!("warning: the mirror {mirror} is left out: ");
+        let warning = format!("warning: the mirror {mirror} is skipped: ");
         assert!(told.starts_with(&warning) && told.contains(why), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
     }
@@ -499,7 +499,7 @@ fn a_mirror_that_never_answers_is_waited_for_once() {
     let told = String::from_utf8(pull.stderr).unwrap();
     assert!(pull.status.success(), "{told}");
     let why = format!(
-        "the mirror {mirror} is left out: {mirror} sent less than 500 bytes a second for 1 s"
+        "the mirror {mirror} is skipped: {mirror} sent less than 500 bytes a second for 1 s"
     );
     assert!(told.contains(&why), "{told}");
     assert_eq!(came.lock().unwrap().len(), 1);

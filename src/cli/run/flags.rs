@@ -1,4 +1,8 @@
-//! The flags of `run` and `create`: one table, in the order in which the help shows them.
+//! The flags of `run` and `create`: one table in the order of the help, each flag with its
+//! spelling, its help text and the code that stores its value. The first `RUN_ONLY` flags are
+//! `run`'s alone. A value is parsed here into its final type; what depends on several flags is
+//! decided in `resolve`, in the module above. Docker's flags without a meaning here are accepted or
+//! refused with the reason.
 
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Flag};
@@ -27,15 +31,15 @@ use crate::network::ports::Publish;
 use crate::raw;
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
-/// How many of the first flags are `run`'s alone.
+/// The number of flags at the start of the table that only `run` has.
 pub const RUN_ONLY: usize = 3;
 
-/// Names the arguments once, so that no closure has to.
+/// A flag over `RunArgs`, so that the closures need no type.
 type F = Flag<RunArgs>;
 
-/// All flags of `run`; `create` has them but for the first `RUN_ONLY`.
+/// All flags of `run`. `create` has them except the first `RUN_ONLY`.
 pub static FLAGS: &[F] = &[
-    // `run` alone: RUN_ONLY counts these, `create` begins after them.
+    // Only `run`: RUN_ONLY counts these, and `create` starts after them.
     F::switch("detach", "Run in the background and print the id", |a, on| {
         a.detach = on;
     })
@@ -293,7 +297,7 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() {
             fail!("the directory's name is empty");
         }
-        // The container can be started again from elsewhere.
+        // Absolute, because the container can be started again from another directory.
         a.options.rootfs = Some(raw::path(&parse_host_path(v)?).into());
         Ok(())
     })
@@ -420,7 +424,7 @@ pub static FLAGS: &[F] = &[
     F::value("dns-option", "OPTION", "Add a resolv.conf option (ndots:2)", |a, v| {
         let plain = |byte: u8| byte.is_ascii_graphic();
         if v.is_empty() || !v.bytes().all(plain) {
-            fail!("bad option '{v}': write it as resolv.conf has it, such as ndots:2");
+            fail!("bad option '{v}': write it as in resolv.conf, such as ndots:2");
         }
         a.options.dns_options.push(v.to_owned());
         Ok(())
@@ -667,16 +671,19 @@ pub static FLAGS: &[F] = &[
         set_log_option(&mut a.options.log, v)
     })
     .under(Category::Logging),
-    // Docker's flags that have one meaning here, or none.
+    // Docker's flags that accept only one value here, or are refused.
     F::content_trust(),
     F::setting("runtime", "NAME", "Accept mydocker or runc (the same runtime)", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),
-        _ => fail!("mydocker is its own runtime and starts no other such as '{v}'"),
+        _ => fail!(
+            "mydocker is the only runtime here and cannot use '{v}'; write mydocker or leave the \
+             flag out"
+        ),
     })
     .under(Category::Docker),
     F::setting("isolation", "NAME", "Accept default, the only one on Linux", |_, v| match v {
         "default" => Ok(()),
-        _ => fail!("isolation '{v}' is of Windows; write default"),
+        _ => fail!("isolation '{v}' exists only on Windows; write default"),
     })
     .under(Category::Docker),
     F::setting("volume-driver", "NAME", "Accept local, the only driver", |_, v| match v {
@@ -686,8 +693,8 @@ pub static FLAGS: &[F] = &[
     .under(Category::Docker),
     F::setting("gpus", "GPUS", "Refused: use --device", |_, _| {
         fail!(
-            "GPUs need a vendor's hook in the runtime, which mydocker does not run; give their \
-             nodes by --device and their libraries by -v"
+            "GPUs need a vendor's runtime hook, which mydocker does not run; add the devices with \
+             --device and the libraries with -v"
         )
     })
     .under(Category::Docker),
@@ -699,7 +706,7 @@ pub static FLAGS: &[F] = &[
         a.wants_api_socket = on;
     })
     .under(Category::Docker),
-    // Spellings of the tutorial engines with a meaning of their own.
+    // Spellings of the tutorial engines that differ in meaning from Docker's flags.
     F::value("mem", "MEGABYTES", "Same as --memory, in megabytes", |a, v| {
         a.options.resources.memory = unless_zero(ByteSize::parse_megabytes(v)?.0);
         Ok(())
@@ -733,7 +740,7 @@ fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
     Ok(())
 }
 
-/// Docker's zero: no limit.
+/// Docker's 0 means no limit.
 fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
 }

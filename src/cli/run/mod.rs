@@ -1,4 +1,7 @@
-//! `run` and `create`: the flags as typed, what they mean together, and the two commands.
+//! `run` and `create`: the flags as typed (`RunArgs`), what they mean together (`resolve`), and the
+//! two commands. `run` pulls a missing image, creates the container, starts it, and stays attached
+//! unless `-d`; `create` stops before the start. The table of flags is `flags`, the work is
+//! `engine::create`'s and `engine::start`'s.
 
 mod flags;
 
@@ -17,7 +20,7 @@ use crate::error::{Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
 
-/// When the image is pulled.
+/// `--pull`: when to pull the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Pull {
     Always,
@@ -29,11 +32,12 @@ enum Pull {
 /// The flags as typed.
 #[derive(Default)]
 pub struct RunArgs {
-    /// What each flag sets by itself; its `env` holds the env files' variables until `lower`.
+    /// The values of the single flags. Until `resolve`, `env` has only the variables of the env
+    /// files.
     options: CreateOptions,
-    /// `-e`, which overrides every env file wherever it stands.
+    /// The values of `-e`, which override every env file, wherever they stand.
     env: Vec<String>,
-    /// `--swap`: bytes on top of the memory.
+    /// `--swap`: bytes in addition to the memory.
     swap: Option<u64>,
     quiet: bool,
     pull: Pull,
@@ -45,7 +49,7 @@ pub struct RunArgs {
     wants_api_socket: bool,
 }
 
-/// `-a`: the streams to attach to; none is all of them.
+/// `-a`: the streams to attach to; if none is set, all of them.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Attached {
     stdin: bool,
@@ -55,6 +59,7 @@ struct Attached {
 
 static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(RUN_ONLY).1;
 
+/// The command `run`.
 pub static RUN: Command = Command {
     name: "run",
     group: Group::Run,
@@ -73,6 +78,7 @@ pub static RUN: Command = Command {
     run,
 };
 
+/// The command `create`.
 pub static CREATE: Command = Command {
     name: "create",
     group: Group::Run,
@@ -120,7 +126,7 @@ fn run(call: &Invocation) -> Outcome {
         },
     };
     let input_alone = !attach.stdout && !attach.stderr;
-    // As Docker does: the output is found by the id.
+    // As in Docker: the id is printed, to find the output by it.
     let made = |id: &str| if input_alone { print_line(id) } else { Ok(()) };
     Ok(engine.run_attached(&options, &attach, &made)?)
 }
@@ -135,7 +141,7 @@ fn create(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Pulls the image if that is wanted; what is told of it goes to the standard error.
+/// Pulls the image if `--pull` asks for it. Progress goes to stderr.
 fn bring_image(
     engine: &Engine,
     options: &CreateOptions,
@@ -153,7 +159,7 @@ fn bring_image(
         (Pull::Missing, Here::Other { reason, can_pull: true }) => {
             Some(format!("Unable to find image '{name}' locally: {reason}\n"))
         }
-        // To run what isn't asked for would be worse.
+        // Never run an image for another platform than the one asked for.
         (_, Here::Other { reason, .. }) => fail!("{reason}"),
     };
     if let Some(told) = told.filter(|_| !options.quiet) {
@@ -175,7 +181,8 @@ fn lower(
     resolve(args, operands).map_err(Failure::Usage)
 }
 
-/// From what was typed to what is meant: everything that more than one flag has a say in.
+/// Turns the flags as typed into the engine's options: everything that depends on more than one
+/// flag.
 fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
     let mut operands = operands.into_iter();
@@ -190,7 +197,7 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
     options.quiet = args.quiet;
     check_distinct(&options.mounts)?;
     if args.wants_api_socket {
-        fail!("--use-api-socket: mydocker has no daemon, so there is no socket to hand in");
+        fail!("--use-api-socket: mydocker has no daemon and so no socket");
     }
     let health = &options.health;
     if health.disabled && (health.check != Default::default() || health.on_failure.acts()) {

@@ -1,4 +1,7 @@
-//! Limits and tunables: `--ulimit`, `--sysctl`, `--device`, `--log-opt` and the bounds of plain numbers.
+//! Values of limits and devices: `--ulimit` (setrlimit(2)), `--sysctl`, `--device`,
+//! `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and numbers with
+//! bounds. Each is parsed once into the engine's type. A sysctl must belong to a namespace and a
+//! cgroup's path must stay below its root, because nothing checks them again later.
 
 use std::str::FromStr;
 
@@ -8,7 +11,7 @@ use crate::engine::options::{
 use crate::error::{Context, Error, Result, fail};
 use crate::units::ByteSize;
 
-/// Resource names that setrlimit(2) knows on Linux.
+/// The resources of setrlimit(2) on Linux, without `RLIMIT_`.
 const RLIMITS: [&str; 16] = [
     "as",
     "core",
@@ -28,7 +31,7 @@ const RLIMITS: [&str; 16] = [
     "stack",
 ];
 
-/// `nofile=1024:2048`, `nofile=1024`, `core=unlimited`.
+/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`.
 pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     let Some((name, limits)) = text.split_once('=') else {
         fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
@@ -51,7 +54,7 @@ pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     Ok(Rlimit { name: name.to_owned(), soft, hard })
 }
 
-/// Kernel settings that an IPC namespace has of its own.
+/// The kernel parameters that an IPC namespace has.
 const IPC_SYSCTLS: [&str; 8] = [
     "kernel.msgmax",
     "kernel.msgmnb",
@@ -63,7 +66,7 @@ const IPC_SYSCTLS: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// `key=value` of a setting that a namespace has of its own: any other would change the host.
+/// Parses `KEY=VALUE` of a parameter that belongs to a namespace: any other would change the host.
 pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad setting '{text}': write KEY=VALUE, as in net.core.somaxconn=1024");
@@ -86,14 +89,14 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Some of `rwm`, each at most once.
+/// Whether `part` has some of `rwm`, each at most once.
 fn is_access(part: &str) -> bool {
     let letters = part.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'));
     let once = |letter| part.matches(letter).count() <= 1;
     !part.is_empty() && letters && once('r') && once('w') && once('m')
 }
 
-/// `KIND MAJOR:MINOR ACCESS`, as cgroup v1's devices.allow has it: `c 42:* rmw`.
+/// Parses `KIND MAJOR:MINOR ACCESS`, the syntax of cgroup v1's devices.allow: `c 42:* rmw`.
 pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     let wrong = || {
         Error::new(format!(
@@ -121,10 +124,13 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     Ok(DeviceRule { kind, major: number(major)?, minor: number(minor)?, access })
 }
 
-/// `SRC[:DST][:ACCESS]`, ACCESS some of `rwm`.
+/// Parses `SRC[:DST][:ACCESS]`; ACCESS is some of `rwm`.
 pub fn parse_device(text: &str) -> Result<Device> {
     if !text.starts_with('/') && text.contains('=') {
-        fail!("'{text}' names a device by CDI, which mydocker does not do; give its node in /dev");
+        fail!(
+            "'{text}' is a CDI device name, which mydocker does not support; give a device file in \
+             /dev"
+        );
     }
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, access) = match parts[..] {
@@ -145,7 +151,7 @@ pub fn parse_device(text: &str) -> Result<Device> {
     Ok(Device { source: super::mount::clean(source), target, access: access.to_owned() })
 }
 
-/// `PATH:RATE`, the rate in bytes or in operations a second.
+/// Parses `PATH:RATE`; the rate is in bytes or in operations per second.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -159,18 +165,18 @@ pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
             parse_number(rate, 0, u32::MAX)?.into()
         }
     };
-    // To the kernel, 0 takes the limit away.
+    // For the kernel 0 removes the limit.
     if rate == 0 {
         fail!("bad rate '{text}': it must be above 0");
     }
     Ok(DeviceRate { path: super::mount::clean(path), numbers: None, kind, rate })
 }
 
-/// Most rotated files that are kept.
+/// The most log files that are kept.
 const MAX_LOG_FILES: u32 = 1000;
 
-/// `max-size=10m` or `max-file=3`. Docker's other options are checked and kept: the log is written
-/// without holding the program up in either mode, its files stay as they are.
+/// Sets `max-size=10m` or `max-file=3`. Docker's other options are checked and recorded without an
+/// effect: the log never blocks the program in either mode, and its files are never compressed.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     match text.split_once('=') {
         Some(("max-size", "-1")) => log.max_size = u64::MAX,
@@ -201,7 +207,8 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A cgroup's path: below each hierarchy's root, and never out of it. Nothing after this looks again.
+/// Parses a cgroup's path, which must stay below the root of each hierarchy. Nothing checks it
+/// again later.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = super::mount::clean(text);
@@ -211,7 +218,7 @@ pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     Ok(path)
 }
 
-/// A number between two bounds.
+/// Parses a number between two bounds.
 pub fn parse_number<N: FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,

@@ -1,4 +1,6 @@
-//! The grammars of flag values, each parsed once into the type the engine takes.
+//! The syntax of flag values: one file for each family of flags, whose functions turn text into the
+//! type that the engine takes. A value that was parsed here is not checked again. An error names
+//! the value and says how to write it right; the parser puts the flag's name before it.
 
 pub mod env;
 pub mod limit;

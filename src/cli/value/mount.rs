@@ -248,7 +248,7 @@ fn set_mount_key(
         ("readonly" | "ro", _) => mount.read_only = parse_switch(key, value)?,
         ("source" | "src", MountKind::Bind) => {
             if !value.starts_with(['/', '.']) {
-                fail!("the source of a bind, '{value}', must be an absolute path or begin with ./");
+                fail!("the source of a bind, '{value}', must be an absolute path or start with ./");
             }
             mount.source = parse_host_path(value)?;
         }

@@ -1,29 +1,32 @@
-//! Names: of containers, volumes and hosts; labels; `--add-host` lines.
+//! Names of containers, volumes and hosts, labels, addresses and `--add-host`. A name becomes one
+//! component of a path below the state root, so Docker's grammar (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`) is
+//! checked here, once. Image names are `image::reference`'s.
 
 use std::net::IpAddr;
 
 use crate::error::{Result, fail};
 use crate::raw;
 
-/// The longest container or volume name: it is one component of a path, with room to spare.
+/// The longest container or volume name: it becomes one component of a path, with a prefix or
+/// suffix.
 const MAX_NAME: usize = 128;
-/// utsname(2)'s field less its NUL.
+/// The length of a field of utsname (uname(2)) without its NUL.
 const MAX_HOSTNAME: usize = 64;
 
-/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]*`: Docker's grammar of names, and one letter
-/// too.
+/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]*`: Docker's grammar, but a single letter is
+/// allowed too.
 fn is_name(text: &str) -> bool {
     let (first, rest) = text.as_bytes().split_first().unwrap_or((&b'-', &[]));
     let tail = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     first.is_ascii_alphanumeric() && rest.iter().all(tail)
 }
 
-/// Refuses what can't name a container.
+/// Fails if `text` can't name a container.
 pub fn check_container_name(text: &str) -> Result<()> {
     check_name("container", text)
 }
 
-/// Refuses what can't name a volume.
+/// Fails if `text` can't name a volume.
 pub fn check_volume_name(text: &str) -> Result<()> {
     check_name("volume", text)
 }
@@ -40,7 +43,7 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what can't be a host name or a search domain.
+/// Fails if `text` can't be a host name or a search domain.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
@@ -54,7 +57,7 @@ pub fn check_hostname(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// `key=value`, or `key` alone for an empty value.
+/// Parses `key=value`, or `key` alone for an empty value.
 pub fn parse_label(text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     if key.trim().is_empty() {
@@ -80,12 +83,12 @@ pub fn parse_host(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// An address of a name server.
+/// Parses the address of a name server.
 pub fn parse_address(text: &str) -> Result<String> {
     Ok(parse_ip(text)?.to_string())
 }
 
-/// An address of either family.
+/// Parses an address of either family.
 pub fn parse_ip(text: &str) -> Result<IpAddr> {
     match text.parse() {
         Ok(ip) => Ok(ip),

@@ -1,4 +1,6 @@
-//! What concerns the first process and its terminal: namespaces, working directory, detach keys.
+//! Values about a container's first process: namespaces and networks to join, working directory,
+//! stop signal and detach keys. A container's name is kept as text, because only the engine can
+//! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
 
 use super::name::{check_container_name, check_hostname, parse_ip};
 use crate::engine::options::{EndpointOption, IdMap, NamespaceOption, UserNamespaceOption};
@@ -6,7 +8,7 @@ use crate::error::{Result, fail};
 use crate::network::link::parse_mac;
 use crate::sys::signal::Signal;
 
-/// `--userns`: whose range of IDs the container has.
+/// Parses `--userns`.
 pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
     match text {
         "" | "host" => return Ok(UserNamespaceOption::Host),
@@ -20,7 +22,7 @@ pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
     }
 }
 
-/// `host`, `container:NAME`, `private` or nothing.
+/// Parses `host`, `container:NAME`, `private` or an empty value.
 pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
     match text {
         "" | "private" => Ok(NamespaceOption::Private),
@@ -96,7 +98,7 @@ pub fn parse_link(text: &str) -> Result<(String, String)> {
     Ok((name.to_owned(), alias.to_owned()))
 }
 
-/// An absolute directory inside the container, cleaned of `.` and `..`.
+/// Parses an absolute directory inside the container; `.` and `..` are removed.
 pub fn parse_workdir(text: &str) -> Result<String> {
     if !text.starts_with('/') {
         fail!("bad working directory '{text}': it must be absolute");
@@ -104,7 +106,7 @@ pub fn parse_workdir(text: &str) -> Result<String> {
     Ok(super::mount::clean(text))
 }
 
-/// Refuses what is no signal; the text itself is kept on record, as Docker does.
+/// Fails if `text` is not a signal. The text itself is recorded, as in Docker.
 pub fn check_signal(text: &str) -> Result<()> {
     match Signal::parse(text) {
         Some(_) => Ok(()),
@@ -112,10 +114,10 @@ pub fn check_signal(text: &str) -> Result<()> {
     }
 }
 
-/// The longest detach sequence.
+/// The most keys of a detach sequence.
 const MAX_KEYS: usize = 16;
 
-/// A key sequence, `ctrl-p,ctrl-q` or `a,b`, as the bytes that a terminal sends.
+/// Parses a key sequence, `ctrl-p,ctrl-q` or `a,b`, into the bytes that a terminal sends.
 pub fn parse_detach_keys(text: &str) -> Result<Vec<u8>> {
     let mut keys = Vec::new();
     for key in text.split(',') {

@@ -1,4 +1,7 @@
-//! `--cap-add`, `--cap-drop` and `--security-opt`.
+//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. Only the form of a value is
+//! checked here; whether this host can do it (a capability of the kernel, AppArmor, SELinux) is
+//! checked in `engine::confine`. Capability names are those of capabilities(7), with or without
+//! `CAP_`.
 
 use crate::engine::options::{Confinement, SeccompOption};
 use crate::error::{Result, fail};
@@ -7,7 +10,7 @@ use crate::runtime::capabilities::names;
 
 use super::mount::parse_host_path;
 
-/// `NET_ADMIN`, `cap_net_admin` or `ALL`, as `CAP_NET_ADMIN` or `ALL`.
+/// Parses `NET_ADMIN`, `cap_net_admin` or `ALL`. Returns `CAP_NET_ADMIN` or `ALL`.
 pub fn parse_capability(text: &str) -> Result<String> {
     if text.eq_ignore_ascii_case("ALL") || text.eq_ignore_ascii_case("CAP_ALL") {
         return Ok("ALL".to_owned());
@@ -18,9 +21,9 @@ pub fn parse_capability(text: &str) -> Result<String> {
     }
 }
 
-/// `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…`, `systempaths=unconfined`.
+/// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
 pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
-    // Docker's older spelling has a colon; a file's name may hold either.
+    // Docker's older spelling has a colon; a file name may contain both.
     let (key, value) = match text.find(['=', ':']) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),

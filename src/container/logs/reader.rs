@@ -1,5 +1,8 @@
-//! The reading end of a log: all its files as one row of chunks, also while the writer rotates them,
-//! and the chunks made lines again.
+//! Reads a container's log: opens all its files as one row of chunks, oldest first, and turns
+//! chunks into lines for `logs`. The writer may rotate the files while they are read, so each file
+//! is recognised by its inode and followed in the order of rotation. A damaged file does not stop
+//! the reading; `check` reports it at the end. The format of a chunk is defined in the module
+//! above.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,7 +14,7 @@ use crate::container::protocol::Stream;
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
-/// What of a log is wanted, and how.
+/// Which lines to print, and whether with their times.
 pub struct Selection {
     pub timestamps: bool,
     pub tail: Option<u64>,
@@ -19,21 +22,21 @@ pub struct Selection {
     pub until: Option<Instant>,
 }
 
-/// The reading end: all files of one log, oldest first, as one row of chunks.
+/// All files of one log, oldest first, as one row of chunks.
 pub struct Reader {
     path: PathBuf,
-    /// Oldest first; the last is the one being written when it was opened.
+    /// Oldest first. The last one was the file being written when the log was opened.
     files: Vec<Chunks>,
-    /// Read on what is written meanwhile.
+    /// Go on with chunks that are written later.
     follow: bool,
-    /// Those whose last chunk ended within a line.
+    /// The streams whose last chunk ended within a line.
     mid_line: Vec<Stream>,
-    /// A file was met that doesn't go on as a log does.
+    /// A file with a broken chunk was found.
     damaged: bool,
 }
 
 impl Reader {
-    /// Without `follow` it ends where the log ends now.
+    /// Opens the log. Without `follow` the reader ends where the log ends now.
     pub fn open(path: &Path, follow: bool) -> Result<Reader> {
         let mut files = files(path)?;
         files.reverse();
@@ -47,7 +50,7 @@ impl Reader {
         Ok(Reader { path: path.to_owned(), files, follow, mid_line: Vec::new(), damaged: false })
     }
 
-    /// Reads all that is there now without moving on.
+    /// Reads everything up to the present end without a change of the position.
     fn look_ahead(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         for at in 0..self.files.len() {
             self.files[at].stop_at_present_end().context(|| "read the log")?;
@@ -61,7 +64,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands every chunk up to the present end to `each`.
+    /// Calls `each` with every chunk up to the present end.
     fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         if self.files.is_empty() && self.follow {
             *self = Reader::open(&self.path, true)?;
@@ -72,7 +75,7 @@ impl Reader {
                 let Some(newer) = self.newer(self.files[0].inode)? else { return Ok(()) };
                 let adjoins = newer.adjoins;
                 self.files.push(newer.file);
-                // Written between our last look and the rotation.
+                // Chunks written between the last read and the rotation.
                 self.read_file(0, each)?;
                 if !adjoins {
                     self.end_lines(each)?;
@@ -108,7 +111,7 @@ impl Reader {
         }
     }
 
-    /// Ends the lines that are open: what comes next is the end of others, and makes none with them.
+    /// Ends the open lines, because the next chunks are the ends of other lines.
     fn end_lines(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         for stream in self.mid_line.drain(..) {
             each(Chunk { stream, time: Instant::now(), data: b"\n" })?;
@@ -116,7 +119,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The file that follows the one with `inode`, if that has been rotated away.
+    /// The file that follows the one with `inode`, if that one was rotated.
     fn newer(&self, inode: u64) -> Result<Option<Newer>> {
         let mut newer = None;
         for file in files(&self.path)? {
@@ -125,11 +128,11 @@ impl Reader {
             }
             newer = Some(file);
         }
-        // Rotated out altogether: the oldest that is left comes next.
+        // The file itself was removed by rotation: the oldest remaining file comes next.
         Ok(newer.map(|file| Newer { file, adjoins: false }))
     }
 
-    /// An error if some of the log could not be read; all the rest was.
+    /// Fails if a part of the log could not be read. All other parts were.
     pub fn check(&self) -> Result<()> {
         if self.damaged {
             fail!("{} is damaged: some of what it held is lost", self.path.display());
@@ -137,8 +140,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Writes what is selected, up to the present end, to `out` and `err`. Called again it goes on
-    /// from there.
+    /// Writes the selected lines, up to the present end, to `out` and `err`. The next call
+    /// continues from there.
     pub fn print(
         &mut self,
         printer: &mut Printer,
@@ -150,14 +153,15 @@ impl Reader {
     }
 }
 
-/// A file that comes after another: right after it for certain, or maybe after some that are lost.
+/// The next file, and whether it adjoins the file before it or some files between them may be lost.
 struct Newer {
     file: Chunks,
     adjoins: bool,
 }
 
-/// The log's files, newest first, as the writer may be moving them: upwards, so that going the same
-/// way may meet one twice but misses none, and one number at a time may be missing.
+/// Opens the log's files, newest first, while the writer may rename them. It renames each to a
+/// higher number, so in this order a file may be found twice but none is missed, and at most one
+/// number is missing.
 fn files(path: &Path) -> Result<Vec<Chunks>> {
     let mut files = Vec::new();
     let mut missing = 0;
@@ -175,17 +179,18 @@ fn files(path: &Path) -> Result<Vec<Chunks>> {
     Ok(files)
 }
 
-/// Makes lines of chunks again, to count, date and choose them.
+/// Turns chunks into lines, to count, date and select them.
 pub struct Printer {
     selection: Selection,
-    /// Lines yet to be passed over for `tail`.
+    /// Lines still to be skipped for `tail`.
     skip: u64,
     /// Per stream: whether a line is open and whether it is printed.
     open: HashMap<u8, bool>,
 }
 
 impl Printer {
-    /// Counts the lines beforehand if only the last are wanted.
+    /// Creates the printer. If only the last lines are wanted, the whole log is read once to count
+    /// them.
     pub fn new(reader: &mut Reader, selection: Selection) -> Result<Printer> {
         let mut printer = Printer { selection, skip: 0, open: HashMap::new() };
         if let Some(tail) = printer.selection.tail {
@@ -247,7 +252,7 @@ impl Selection {
     }
 }
 
-/// How many lines begin in this chunk.
+/// The number of lines that start in this chunk.
 fn count_lines(open: &mut HashMap<u8, ()>, chunk: &Chunk<'_>) -> u64 {
     let key = chunk.stream as u8;
     let mut lines = 0;

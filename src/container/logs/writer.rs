@@ -1,5 +1,8 @@
-//! The writing end of a log, the monitor's, and the way back into what it has just written: a
-//! client that can't keep up reads on from the files.
+//! Writes a container's log: appends chunks and rotates the files at `max_size`. Only the monitor
+//! writes, so there is no lock. A client that can't keep up reads from the files by a `Cursor`, so
+//! the monitor buffers nothing for it. Nothing is synced: after a power cut an incomplete chunk at
+//! the end is cut off when the log is opened again. The format of a chunk is defined in the module
+//! above.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +14,7 @@ use super::{Chunks, HEADER, Header, header, numbered, parse_header};
 use crate::container::protocol::{MAX_DATA, Stream};
 use crate::error::{Context, Result, fail};
 
+/// The writer of one log.
 pub struct Writer {
     path: PathBuf,
     /// `None` until something is written: a silent container has no log.
@@ -18,18 +22,19 @@ pub struct Writer {
     size: u64,
     max_size: u64,
     max_files: u32,
-    /// How often this writer has begun a new file.
+    /// The number of files that this writer has started.
     rotations: u64,
 }
 
-/// Where a chunk begins.
+/// The position of a chunk.
 #[derive(Clone, Copy)]
 pub struct Mark {
     rotation: u64,
     offset: u64,
 }
 
-/// One who reads behind the writer. It keeps the file that it is in, even when that is rotated out.
+/// A reader behind the writer. It keeps its file open, even after that file was removed by
+/// rotation.
 pub struct Cursor {
     at: Mark,
     file: File,
@@ -38,6 +43,8 @@ pub struct Cursor {
 }
 
 impl Writer {
+    /// Opens the log and cuts an incomplete chunk at its end off. `max_size` is in bytes for each
+    /// file.
     pub fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Writer> {
         let at = || format!("open log {}", path.display());
         let mut size = 0;
@@ -54,8 +61,8 @@ impl Writer {
         Ok(Writer { path: path.to_owned(), file, size, max_size, max_files, rotations: 0 })
     }
 
-    /// Appends one chunk (of at most `MAX_DATA` bytes); tells where. A disk without room loses
-    /// output, never the container: the caller goes on.
+    /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. If the disk is full,
+    /// the chunk is lost and the caller goes on: output is lost, never the container.
     pub fn append(&mut self, stream: Stream, data: &[u8]) -> Result<Mark> {
         let length = (HEADER + data.len()) as u64;
         if self.must_rotate(data.len()) {
@@ -71,9 +78,9 @@ impl Writer {
         let mark = Mark { rotation: self.rotations, offset: self.size };
         match written {
             Ok(written) if written as u64 == length => self.size += length,
-            // No room for all of it: half a chunk would hide every later one.
+            // The disk is full: an incomplete chunk would hide every later one.
             failed => {
-                file.set_len(self.size).context(|| "cut a torn log chunk off")?;
+                file.set_len(self.size).context(|| "cut an incomplete log chunk off")?;
                 failed?;
                 fail!("write the log: no room");
             }
@@ -81,20 +88,20 @@ impl Writer {
         Ok(mark)
     }
 
-    /// Whether a chunk of `length` bytes begins a new file.
+    /// Whether a chunk of `length` bytes needs a new file.
     fn must_rotate(&self, length: usize) -> bool {
         self.size > 0 && self.size + (HEADER + length) as u64 > self.max_size
     }
 
-    /// Whether the next chunk may take away what `cursor` has yet to read.
+    /// Whether the next chunk may remove a file that `cursor` has not read yet.
     pub fn may_outrun(&self, cursor: &Cursor) -> bool {
         self.must_rotate(MAX_DATA)
             && cursor.at.rotation + u64::from(self.max_files) <= self.rotations
     }
 
-    /// The new file is made before the others are moved: where that fails, or this dies, no line
-    /// is lost but the oldest, whose turn it was. There may be a gap in the numbers afterwards, and
-    /// `log.new`, which the next rotation makes anew.
+    /// Starts a new file. It is created before the others are renamed: if that fails, or this
+    /// process dies, only the oldest lines are lost, which were due to be removed. A gap in the
+    /// numbers may remain, and a file `log.new`, which the next rotation creates again.
     fn rotate(&mut self) -> Result<()> {
         let fresh = self.path.with_extension("new");
         crate::store::remove_file(&fresh)?;
@@ -105,7 +112,8 @@ impl Writer {
             }
             _ => Ok(()),
         };
-        // Not renamed over: ext4 then writes the other out at once (its option auto_da_alloc).
+        // Removed instead of renamed over, because ext4 would write the new file to the disk at
+        // once (its option auto_da_alloc).
         crate::store::remove_file(&numbered(&self.path, self.max_files - 1))?;
         for number in (1..self.max_files).rev() {
             rename(&numbered(&self.path, number - 1), &numbered(&self.path, number))?;
@@ -116,7 +124,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A reader that begins at `mark`, which is in the present file.
+    /// A reader that starts at `mark`, which must be in the present file.
     pub fn cursor(&self, mark: Mark) -> Result<Cursor> {
         let Some(file) = &self.file else { fail!("nothing was logged yet") };
         let file = file.try_clone().context(|| "open the log once more")?;
@@ -125,8 +133,8 @@ impl Writer {
 }
 
 impl Cursor {
-    /// The next chunk, read into `buffer`; `None` if it has caught up with `log`. It comes again
-    /// until `advance`.
+    /// Reads the next chunk into `buffer`; `None` if the cursor has caught up with `log`. Returns
+    /// the same chunk until `advance`.
     pub fn peek<'a>(
         &mut self,
         log: &Writer,
@@ -154,12 +162,12 @@ impl Cursor {
         }
     }
 
-    /// Passes over the chunk of `length` bytes that `peek` gave.
+    /// Moves past the chunk of `length` bytes that `peek` returned.
     pub fn advance(&mut self, length: usize) {
         self.at.offset += (HEADER + length) as u64;
     }
 
-    /// Opens all that is left to read: the files may be removed now.
+    /// Opens all files that are left to read, so that they may be removed.
     pub fn gather(&mut self, log: &Writer) -> Result<()> {
         for rotation in self.at.rotation + 1..=log.rotations {
             let file = self.open_newer(log, rotation).context(|| "open the log")?;
@@ -169,7 +177,7 @@ impl Cursor {
     }
 
     fn open_newer(&self, log: &Writer, rotation: u64) -> std::io::Result<File> {
-        // `may_outrun` has seen to it that this is one of the files kept.
+        // `may_outrun` ensures that this file still exists.
         File::open(numbered(&log.path, (log.rotations - rotation) as u32))
     }
 }
@@ -193,7 +201,7 @@ fn whole_length(file: &File) -> std::io::Result<u64> {
         match chunks.next() {
             Ok(Some(chunk)) => whole += (HEADER + chunk.data.len()) as u64,
             Ok(None) => return Ok(whole),
-            // What a power cut left in place of data that never came to the disk.
+            // After a power cut, other bytes may stand where the data never reached the disk.
             Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(whole),
             Err(error) => return Err(error),
         }

@@ -1,4 +1,7 @@
-//! Containers, their names and run directories.
+//! `system check` for containers: records, names, run directories, leased user IDs and removals
+//! that were cut short. A container whose monitor lives is left alone; the monitor's lock shows
+//! that. Each finding carries its repair, which `--repair` runs. Images, volumes and networks are
+//! in `stores`.
 
 use std::path::Path;
 
@@ -17,10 +20,11 @@ impl Engine {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
-            // Its maker holds the monitor lock; one that was removed just now has no directory.
+            // The command that creates it holds the monitor's lock; a container that was just
+            // removed has no directory.
             Err(_) if !files.config().exists() => {
                 if !is_watched(&files).unwrap_or(true) && files.dir.exists() {
-                    let what = format!("container {} is only half made", short(id));
+                    let what = format!("the creation of container {} was cut short", short(id));
                     findings.add(what, || self.remove(id, true, false));
                 }
                 return;
@@ -28,7 +32,7 @@ impl Engine {
             Err(error) => {
                 let id = short(id);
                 findings.add(format!("container {id} can't be read: {error}"), || {
-                    Err(Error::new(format!("it may hold data; `rm -f {id}` removes it")))
+                    Err(Error::new(format!("it may hold data; remove it with `rm -f {id}`")))
                 });
                 return;
             }
@@ -36,7 +40,9 @@ impl Engine {
         let name = &record.name;
         if !is_watched(&files).unwrap_or(true) {
             if files.parked_outcome().exists() {
-                let what = format!("how container {name} ended had no room on the disk");
+                let what = format!(
+                    "the exit status of container {name} was not written: the disk is full"
+                );
                 findings.add(what, || state::reclaim(&self.roots, &record, wiring::take_down));
             } else if files.run.exists() {
                 let what = format!("the monitor of container {name} was killed");
@@ -44,7 +50,7 @@ impl Engine {
             }
             let cgroups = cgroup::possible_paths(&record.cgroup_parent, id).unwrap_or_default();
             if cgroups.iter().any(|path| Path::new(path).exists()) {
-                let what = format!("container {name} has a cgroup and doesn't run");
+                let what = format!("container {name} is not running but has a cgroup");
                 findings.add(what, || cgroup::remove(&cgroups));
             }
         }
@@ -54,18 +60,20 @@ impl Engine {
             let what = format!("the user IDs of container {name} are not leased to it");
             findings.add(what, || match id_range::take(&self.roots, ids, id)? {
                 true => Ok(()),
-                false => fail!("another container has them; `rm` one of the two"),
+                false => fail!("another container has them; remove one of the two with `rm`"),
             });
         }
         match condition_at_rest(self, &record) {
             Ok(Some(Condition::Leftover)) => {
-                let what = format!("container {name} was to go with its end (--rm)");
+                let what = format!(
+                    "container {name} was made with --rm and has ended, but was not removed"
+                );
                 findings.add(what, || self.remove(id, false, true));
                 return;
             }
             Ok(_) => {}
             Err(error) => {
-                let what = format!("what became of container {name} can't be read: {error}");
+                let what = format!("the state of container {name} can't be read: {error}");
                 findings.add(what, || store::remove_file(&files.outcome()));
             }
         }
@@ -80,9 +88,10 @@ impl Engine {
 
     pub(super) fn check_id_ranges(&self, findings: &mut Findings) -> Result<()> {
         for lease in id_range::lost(&self.roots)? {
-            findings.add(format!("{} is leased to no container", lease.display()), || {
-                store::remove_file(&lease)
-            });
+            findings
+                .add(format!("{} is leased, but its container is gone", lease.display()), || {
+                    store::remove_file(&lease)
+                });
         }
         Ok(())
     }
@@ -92,7 +101,7 @@ impl Engine {
             match names::look_up(&self.roots, &name) {
                 Ok(Some(id)) => {
                     if names::is_abandoned(&self.roots, &name, &id)? {
-                        findings.add(format!("name {name} stands for no container"), || {
+                        findings.add(format!("name {name} belongs to no container"), || {
                             names::release(&self.roots, &name, &id)
                         });
                     }
@@ -106,7 +115,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Run directories whose container is gone.
+    /// Finds run directories whose container is gone.
     pub(super) fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
         for id in store::list(&self.roots.run)?.into_iter().filter(|name| is_id(name)) {
             let files = Files::new(&self.roots, &id);
@@ -131,7 +140,7 @@ impl Engine {
     }
 }
 
-/// The condition of a container that nobody watches; looking at it changes nothing.
+/// The condition of a container without a monitor. This changes nothing on disk.
 fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Condition>> {
     let files = Files::new(&engine.roots, &record.id);
     if files.run.exists() {

@@ -1,4 +1,7 @@
-//! Images, volumes and networks: what they hold for nobody, and what they lack.
+//! `system check` for images, volumes and networks: leftovers of killed commands, names without an
+//! object, objects without a part, leases and firewall rules of containers that are gone. Each
+//! finding carries its repair, which `--repair` runs; a finding that only the user can repair
+//! carries advice. Containers are checked first, in `containers`.
 
 use super::Findings;
 use crate::engine::Engine;
@@ -12,14 +15,14 @@ use crate::sys::netlink::Socket;
 use crate::volume;
 
 impl Engine {
-    /// Names first: what they mean decides nothing else. Leftovers go one by one, since what one
-    /// command left another may be using by now.
+    /// Names come first, because nothing depends on them. Leftovers are removed one by one, because
+    /// another command may use one by now.
     pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         for flaw in images.flaws()? {
             match flaw {
                 Flaw::NoImage(name) => {
-                    let what = format!("image name {} stands for no image", name.familiar());
+                    let what = format!("image name {} refers to no image", name.familiar());
                     findings.add(what, || images.remove_dangling(&name));
                 }
                 Flaw::BadName(path) => {
@@ -29,12 +32,12 @@ impl Engine {
                 Flaw::Unreadable(id, reason) => {
                     let what = format!("image {} can't be read: {reason}", id.short());
                     let advice =
-                        format!("`rmi {}` removes it; then load or pull it anew", id.short());
+                        format!("remove it with `rmi {}`, then load or pull it again", id.short());
                     findings.advise(what, advice);
                 }
                 Flaw::NoLayer(id, layer) => {
                     let what = format!("image {} lacks its layer {layer}", id.short());
-                    findings.advise(what, "load or pull the image anew, or remove it".into());
+                    findings.advise(what, "load or pull the image again, or remove it".into());
                 }
             }
         }
@@ -74,12 +77,13 @@ impl Engine {
                     let place = config::dir(&self.roots, &name);
                     findings.advise(
                         format!("network {name} can't be read: {error}"),
-                        format!("remove {} and make it anew", place.display()),
+                        format!("remove {} and create the network again", place.display()),
                     );
                 }
             }
         }
-        // Rules are made from all networks together.
+        // The rules are made from all networks together, so an unreadable network prevents the
+        // comparison.
         if all_readable {
             for (bridge, alias) in bridge::orphans(&self.roots)? {
                 findings
@@ -101,9 +105,10 @@ impl Engine {
         };
         for lease in stale {
             let (address, name) = (lease.address, &network.name);
-            let owner = lease.owner.get(..12).unwrap_or("that is unknown").to_owned();
+            let owner = lease.owner.get(..12).unwrap_or("(unknown)").to_owned();
             let what = format!(
-                "address {address} of network {name} is held for a container {owner}, which doesn't run"
+                "address {address} of network {name} is leased to container {owner}, which is not \
+                 running"
             );
             findings.add(what, || {
                 let _giving_out = network.lock(&self.roots)?;

@@ -1,5 +1,7 @@
-//! How a registry is told who asks: Basic, or a token from the server that its challenge names
-//! (distribution spec, "Token Authentication"), by GET or by OAuth2's POST.
+//! Authentication at a registry: parses the challenge of a 401 (RFC 9110, WWW-Authenticate) and
+//! answers it by Basic, or by a bearer token from the server that the challenge names (distribution
+//! spec, "Token Authentication"), by GET or by OAuth2's POST. Where passwords are stored is
+//! `credentials`'; a token is kept in memory only.
 
 use super::base64;
 use super::connect::Connector;
@@ -13,22 +15,22 @@ use crate::json::{Node, parse};
 pub const MAX_TOKEN_ANSWER: u64 = 256 << 10;
 const CLIENT_ID: &str = "mydocker";
 
-/// What a registry asks for with a 401.
+/// What a registry asks for in a 401.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
     Basic,
     Bearer { realm: String, service: String, scope: String },
 }
 
-/// What a token server answers.
+/// The answer of a token server.
 pub struct Token {
     pub access: String,
-    /// To have further tokens made of.
+    /// The refresh token, for further tokens.
     pub refresh: Option<String>,
 }
 
 impl Challenge {
-    /// The best challenge of a response: a token's, else Basic.
+    /// The best challenge of a response: a token, otherwise Basic.
     pub fn of(head: &Head) -> Option<Challenge> {
         let challenges: Vec<Challenge> =
             head.all("www-authenticate").flat_map(parse_challenges).collect();
@@ -89,12 +91,12 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
     Some((name, value, ""))
 }
 
-/// The header that shows a password.
+/// The value of the header Authorization for a user and password.
 pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
 }
 
-/// The same for `USER[:PASSWORD]` as a URL has it.
+/// The same for the `USER[:PASSWORD]` of a URL.
 pub fn basic_of(user: &str) -> String {
     format!("Basic {}", base64::encode(&percent_decode(user)))
 }
@@ -129,7 +131,7 @@ pub fn fetch_token(
     }
     let (head, body) =
         connector.document("GET", &url, &headers, Payload::Empty, MAX_TOKEN_ANSWER)?;
-    // Servers that know OAuth2 alone.
+    // Some servers support only OAuth2.
     if let (404 | 405, Some(Credentials::Password { user, password })) = (head.status, credentials)
     {
         let mut fields =

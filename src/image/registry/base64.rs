@@ -1,7 +1,10 @@
-//! Base64 (RFC 4648, section 4), as passwords travel and are kept.
+//! Base64 (RFC 4648, section 4): the form of passwords in the Authorization header and in Docker's
+//! config.json. Encoding pads; decoding also accepts missing padding, which some tools leave out.
+//! It is written here because both directions are a few lines and no dependency has to be checked.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// Encodes `bytes` with padding.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -16,7 +19,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// `None` if it isn't base64; the padding may be missing.
+/// Decodes `text`, with or without padding. `None` if it is not base64.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);

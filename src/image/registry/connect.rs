@@ -1,4 +1,7 @@
-//! Connections to registries: straight or through a proxy, plain or TLS, kept for the next request.
+//! Connections to registries: directly or through a proxy, plain or TLS, kept for the next request.
+//! Each connect has a timeout and each read a least rate, so a stalled server can't hold a pull. A
+//! stall is reported as a passing failure, which the caller may repeat, unless another source can
+//! be asked. HTTP itself is `http`'s, certificates are `tls`'.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -14,20 +17,20 @@ use super::url::{Origin, Url};
 use crate::error::{Context, Error};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Most addresses of a host that are tried.
+/// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// Bytes a second that must come on average over each `stall` that is waited for an answer. A slow
-/// mobile line that several layers share gives each as much.
+/// The least average rate, in bytes per second, over each `stall` of waiting. Even a slow mobile
+/// line that several layers share reaches it for each.
 const LEAST_RATE: u64 = 500;
-/// Most connections kept; more than the layers that are downloaded at once.
+/// The most idle connections that are kept; more than the number of parallel downloads.
 const MAX_IDLE: usize = 8;
 
-/// A stream that fails when the other side sends too little in too long, a byte at a time or none.
-/// Only time spent waiting counts: a slow disk on this side is no fault of the other.
+/// A stream that fails if the other side sends too little for too long. Only the time of waiting
+/// counts, so a slow disk on this side is not held against the other.
 struct Paced {
     stream: TcpStream,
     stall: Duration,
-    /// How long reads waited in this turn, and what they got.
+    /// How long the reads of this turn waited, and how many bytes they got.
     waited: Duration,
     received: u64,
 }
@@ -59,7 +62,7 @@ impl Read for Paced {
 }
 
 impl Write for Paced {
-    /// Something new is asked: many short answers in a row are no slow one.
+    /// A new request starts a new turn: many short answers are not one slow answer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin_turn();
         self.stream.write(bytes)
@@ -70,18 +73,19 @@ impl Write for Paced {
     }
 }
 
-/// Sends requests to any origin.
+/// Sends requests to any origin and keeps idle connections.
 pub struct Connector {
     trust: Trust,
     proxies: Proxies,
-    /// How long a read or write may stand still, or reads come to less than `LEAST_RATE`.
+    /// The longest time without progress, or with less than `LEAST_RATE`.
     stall: Duration,
-    /// Whether to ask again after that. Not if somebody else can be asked: it took long enough.
+    /// Whether to repeat a request after that. Not if another source can be asked instead.
     again: bool,
     idle: Mutex<Vec<(Origin, Connection)>>,
 }
 
 impl Connector {
+    /// A connector without connections.
     pub fn new(trust: Trust, proxies: Proxies, stall: Duration, again: bool) -> Connector {
         Connector { trust, proxies, stall, again, idle: Mutex::default() }
     }
@@ -102,7 +106,8 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // A stream can't be sent twice, and the other side may have closed by now.
+            // A body that is a stream can't be sent twice, and a kept connection may be closed by
+            // now.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {
@@ -110,7 +115,7 @@ impl Connector {
             }
         }
         let connection = self.connect(&url.origin)?;
-        // Without a tunnel the proxy is who speaks to us, and whose certificate it is.
+        // Without a tunnel the other end of TLS is the proxy, with its certificate.
         let peer = through.map_or(&url.origin, |proxy| &proxy.origin);
         exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }
@@ -129,6 +134,7 @@ impl Connector {
         Ok((head, bytes))
     }
 
+    /// Reads a body of at most `limit` bytes.
     pub fn read_whole(&self, origin: &Origin, mut body: Body, limit: u64) -> Attempt<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);
@@ -145,7 +151,7 @@ impl Connector {
         Ok(bytes)
     }
 
-    /// Keeps the connection of a body that is read, or nearly so.
+    /// Keeps the connection of a body that is read completely, or nearly.
     pub fn recycle(&self, origin: &Origin, body: Body) {
         if let Some(connection) = body.recycle() {
             let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -161,7 +167,7 @@ impl Connector {
         Some(idle.swap_remove(at).1)
     }
 
-    /// What a failed read or write on the connection to `origin` means.
+    /// Turns a failed read or write on the connection to `origin` into a failure with its words.
     pub fn failure(&self, origin: &Origin, error: io::Error) -> Failure {
         if let Some(failure) = tls::explain(origin, &error) {
             return failure;

@@ -23,6 +23,7 @@ const MAX_ANSWER: u64 = 256 << 10;
 /// The key of Docker Hub, for reasons of history.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
+/// The credentials for one registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     Password {

@@ -27,6 +27,7 @@ pub const MAX_TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// One registry or mirror, with its connections and its authorization.
 pub struct Endpoint {
     pub connector: Connector,
     /// What stands before `/v2/`.
@@ -160,7 +161,7 @@ impl Endpoint {
         self.connector.recycle(&first.origin, first.body);
         self.authorize(&challenge, used.as_deref())?;
         if payload.again().is_none() {
-            let told = format!("{} wants another token midway", self.host);
+            let told = format!("{} asks for another token during the transfer", self.host);
             return Err(Failure::passing(Error::new(told)));
         }
         let now = self.locked().header.clone();
@@ -258,7 +259,7 @@ impl Endpoint {
 
     fn log_in_first(&self) -> Failure {
         let host = &self.host;
-        Error::new(format!("{host} wants to know who asks: mydocker login {host}")).into()
+        Error::new(format!("{host} needs a login; run mydocker login {host}")).into()
     }
 
     fn refused(&self, answer: Answer) -> Failure {

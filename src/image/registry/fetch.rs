@@ -165,7 +165,7 @@ impl<'a> Fetch<'a> {
         if head.status == 206 {
             let range = head.header("content-range").unwrap_or_default();
             if !range.starts_with(&format!("bytes {}-", self.position)) {
-                let told = format!("{} sends another range than asked for", endpoint.host);
+                let told = format!("{} sends another range than requested", endpoint.host);
                 return Err(Failure::passing(Error::new(told)));
             }
             return Ok((body, origin));

@@ -27,6 +27,7 @@ const BUFFER: usize = 64 << 10;
 pub trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
+/// A buffered connection.
 pub type Connection = BufReader<Box<dyn Stream>>;
 
 /// A fresh connection over `stream`.
@@ -71,6 +72,7 @@ impl Failure {
         Failure::lasting(Error::new(message))
     }
 
+    /// A failure that may pass, so that the request is worth repeating.
     pub fn passing(error: impl Into<Error>) -> Failure {
         Failure { passing: true, ..Failure::lasting(error) }
     }
@@ -99,6 +101,7 @@ impl From<Failure> for Error {
     }
 }
 
+/// The result of a request.
 pub type Attempt<T> = Result<T, Failure>;
 
 /// What goes out with a request.
@@ -122,6 +125,7 @@ impl Payload<'_> {
     }
 }
 
+/// A request without its body.
 pub struct Request<'a> {
     pub method: &'static str,
     pub url: &'a Url,

@@ -58,6 +58,7 @@ impl Partial {
         }
     }
 
+    /// The file with the bytes that were downloaded.
     pub fn file(&self) -> &File {
         &self.file
     }

@@ -1,5 +1,7 @@
-//! Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either
-//! case, as Go's programs read them. This machine itself is never asked for through a proxy.
+//! Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
+//! lower case, with the rules of Go's net/http, so that a setup for Docker works. Requests to this
+//! host itself never go through a proxy. Only http and https proxies are supported. Errors never
+//! repeat a proxy's value, which may hold a password.
 
 use std::net::IpAddr;
 
@@ -7,10 +9,11 @@ use super::auth::basic_of;
 use super::url::{Origin, Url};
 use crate::error::{Result, fail};
 
+/// One proxy: its address and its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     pub origin: Origin,
-    /// Value of `Proxy-Authorization`.
+    /// The value of the header `Proxy-Authorization`.
     pub authorization: Option<String>,
 }
 
@@ -23,6 +26,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    /// Reads the environment. Fails if a value is not the URL of a proxy.
     pub fn from_environment() -> Result<Proxies> {
         Proxies::read(&|name| {
             let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
@@ -52,8 +56,8 @@ impl Proxies {
     }
 }
 
-/// Whether an entry of NO_PROXY (`*`, a domain, an address, a range; with a port or not) means
-/// `origin`.
+/// Whether an entry of NO_PROXY (`*`, a domain, an address or a range, with or without a port)
+/// includes `origin`.
 fn matches(entry: &str, origin: &Origin) -> bool {
     if entry == "*" || entry == origin.host {
         return true;
@@ -107,7 +111,7 @@ impl Proxy {
             Some((user, authority)) => (Some(user), authority),
             None => (None, rest),
         };
-        // The value isn't repeated: it may hold a password.
+        // The error does not repeat the value, which may hold a password.
         let Ok(url) = Url::parse(&format!("{scheme}://{authority}")) else {
             fail!("{name} is not the URL of a proxy");
         };

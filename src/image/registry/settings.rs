@@ -25,6 +25,7 @@ const MAX_ENTRIES: usize = 1000;
 const STALL_SECONDS: u64 = 30;
 const MAX_STALL_SECONDS: u64 = 3600;
 
+/// The content of registries.json, with defaults.
 #[derive(Debug)]
 pub struct Settings {
     mirrors: Vec<(String, Vec<Url>)>,
@@ -72,11 +73,13 @@ impl Settings {
         })
     }
 
+    /// The mirrors of a registry, in the order to ask them.
     pub fn mirrors_of(&self, host: &str) -> &[Url] {
         let found = self.mirrors.iter().find(|(of, _)| of == host);
         found.map_or(&[], |(_, urls)| urls)
     }
 
+    /// Whether the settings allow plain HTTP and any certificate for a registry.
     pub fn is_insecure(&self, host: &str) -> bool {
         self.insecure.iter().any(|entry| entry == host)
     }

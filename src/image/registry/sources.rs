@@ -1,5 +1,7 @@
-//! Who has a repository: the registry's mirrors in their order, then the registry itself. Each is
-//! opened when it is first asked; one that fails is told of once, and the next one is asked.
+//! The sources of a repository: the registry's mirrors in their order, then the registry itself.
+//! Each is connected to on first use. A mirror that fails is reported once and skipped; one that
+//! lacks the image is skipped without a message. The digests decide whether a mirror's bytes are
+//! taken, so a mirror need not be trusted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,27 +14,29 @@ use super::settings::Settings;
 use super::{Access, open_at};
 use crate::error::Result;
 
+/// The sources of one repository.
 pub struct Sources<'a> {
     host: &'a str,
-    /// The repository's.
+    /// The name of the repository.
     path: &'a str,
     scopes: Vec<String>,
     access: &'a Access,
     settings: Settings,
-    /// One more than there are mirrors.
+    /// One for each mirror, and one for the registry.
     list: Vec<Source>,
     watch: Watch<'a>,
 }
 
 #[derive(Default)]
 struct Source {
-    /// Or why it can't be: text, as each who asks gets it.
+    /// The connection, or the text of the error, which each later caller gets again.
     opened: OnceLock<Result<Endpoint, String>>,
-    /// Whether its failure was told of.
+    /// Whether its failure was reported.
     told: AtomicBool,
 }
 
 impl<'a> Sources<'a> {
+    /// The sources of a repository; nothing is connected yet.
     pub fn new(
         host: &'a str,
         path: &'a str,
@@ -46,7 +50,7 @@ impl<'a> Sources<'a> {
         Ok(Sources { host, path, scopes, access, settings, list, watch })
     }
 
-    /// How long a source may be silent.
+    /// How long a source may send nothing.
     pub fn stall(&self) -> Duration {
         self.settings.stall
     }
@@ -56,6 +60,7 @@ impl<'a> Sources<'a> {
         self.list.len() - 1
     }
 
+    /// Connects to source `at`, or returns the existing connection.
     pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {
@@ -68,15 +73,15 @@ impl<'a> Sources<'a> {
         opened.as_ref().map_err(Failure::new)
     }
 
-    /// The number of the one to ask instead of `at`, which failed; that failure if there is none.
+    /// The number of the source to ask after `at` failed, or that failure if there is none.
     pub fn after(&self, at: usize, failure: Failure) -> Attempt<usize> {
         if at == self.last() {
             return Err(failure);
         }
-        // Not to have an image is what mirrors may do.
+        // A mirror may lack an image.
         if !failure.missing && !self.list[at].told.swap(true, Ordering::Relaxed) {
             let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
-            let told = format!("the mirror {mirror} is left out: {}", failure.error);
+            let told = format!("the mirror {mirror} is skipped: {}", failure.error);
             (self.watch)(Event::Warning(told));
         }
         Ok(at + 1)

@@ -49,6 +49,8 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// How to trust servers: the `certs.d` directories, the file of `--cacert`, and the host that
+    /// is not verified.
     pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
         Trust { certs, ca_cert, unverified, roots, configs }
@@ -200,8 +202,8 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
         ) => format!(
-            "{host} wants a client's certificate that it knows: put it into certs.d/{host} as \
-             client.cert, with client.key"
+            "{host} needs a client certificate that it trusts: put it into certs.d/{host} as client.cert, with \
+             client.key"
         ),
         rustls::Error::AlertReceived(alert) => format!("{host} ended TLS with the alert {alert:?}"),
         other => format!("TLS with {host}: {other}"),
@@ -218,8 +220,8 @@ fn explain_certificate(host: &str, reason: &CertificateError) -> String {
     let certificate = format!("the certificate of {host}");
     match reason {
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "{certificate} is not yet valid: it begins {}, and this machine's clock says {}; set \
-             the clock",
+            "{certificate} is not yet valid: it is valid from {}, and this machine's clock says \
+             {}; set the clock",
             date(not_before),
             date(time)
         ),
@@ -227,13 +229,13 @@ fn explain_certificate(host: &str, reason: &CertificateError) -> String {
             format!("{certificate} is not yet valid; is this machine's clock right?")
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "{certificate} has expired: it ended {}, and this machine's clock says {}",
+            "{certificate} has expired: it was valid until {}, and this machine's clock says {}",
             date(not_after),
             date(time)
         ),
         CertificateError::UnknownIssuer => format!(
-            "{certificate} is of no authority known here; name it with --cacert FILE, or put it \
-             into certs.d/{host}/ca.crt"
+            "{certificate} is not from a trusted authority; name the authority with --cacert FILE, \
+             or put it into certs.d/{host}/ca.crt"
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("{certificate} is for another name")

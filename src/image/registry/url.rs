@@ -18,6 +18,7 @@ pub struct Origin {
     pub port: u16,
 }
 
+/// A parsed URL of the schemes http and https.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub origin: Origin,
@@ -68,7 +69,7 @@ impl Url {
         let (tls, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-            _ => fail!("bad URL '{shown}': it should begin with http:// or https://"),
+            _ => fail!("bad URL '{shown}': it must start with http:// or https://"),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let origin = Origin::parse(tls, &rest[..end])?;

@@ -1,4 +1,7 @@
-//! How a server's certificate is looked at, where webpki alone won't do.
+//! Two verifiers of a server's certificate, for the cases that webpki alone refuses: a certificate
+//! that the user named and that signed itself, and `--tls-verify=false`, which accepts any.
+//! Signatures of the handshake are checked by rustls in both cases. Which one is used is decided in
+//! `tls`.
 
 use std::sync::Arc;
 
@@ -9,8 +12,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// Takes what webpki takes, and the very certificates that the user named: one that signed itself
-/// is made as an authority by openssl's defaults, and no authority's may be a server's for webpki.
+/// Accepts what webpki accepts, and also exactly the certificates that the user named. openssl's
+/// defaults mark a self-signed certificate as an authority, and webpki refuses an authority as a
+/// server.
 #[derive(Debug)]
 pub struct Named {
     pub webpki: Arc<WebPkiServerVerifier>,
@@ -27,7 +31,7 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
-            // The dates come before this in webpki, and have errors of their own.
+            // webpki checks the dates first and reports them by other errors.
             Err(rustls::Error::InvalidCertificate(error))
                 if signed_itself(&error) && self.certificates.contains(server) =>
             {
@@ -61,12 +65,13 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Whether that is why webpki refuses. rustls passes the reason on as text alone.
+/// Whether webpki refused the certificate because it signed itself. rustls passes the reason on
+/// only as text.
 pub fn signed_itself(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
 }
 
-/// Takes any certificate, as `--tls-verify=false` asks.
+/// Accepts any certificate, for `--tls-verify=false`.
 #[derive(Debug)]
 pub struct Anyone(pub Arc<CryptoProvider>);
 

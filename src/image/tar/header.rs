@@ -1,10 +1,12 @@
-//! The 512-byte header block: fixed fields, numbers in octal or GNU's base-256, a checksum.
+//! The 512-byte header block of a tar (tar(5), POSIX ustar, GNU tar): fixed fields, numbers in
+//! octal or in GNU's base-256, a checksum. One block is parsed by itself, without the extensions
+//! that change its meaning: long names and PAX records are applied in the module above.
 
 use super::BLOCK;
 use super::sparse::Extent;
 use crate::error::{Error, Result, fail};
 
-/// The fields of one header block, extensions not yet applied.
+/// The fields of one header block, before extensions are applied.
 pub struct Header {
     pub path: Vec<u8>,
     pub link: Vec<u8>,
@@ -15,7 +17,7 @@ pub struct Header {
     pub size: u64,
     pub mtime: i64,
     pub device: (u32, u32),
-    /// What GNU's old sparse format (type `S`) puts where ustar has its prefix.
+    /// The fields of GNU's old sparse format (type `S`), in place of ustar's prefix.
     pub sparse: OldSparse,
 }
 
@@ -24,17 +26,17 @@ pub struct Header {
 pub struct OldSparse {
     pub map: Vec<Extent>,
     pub real_size: u64,
-    /// A block with more of the map follows.
+    /// Whether another block of the map follows.
     pub continues: bool,
 }
 
 impl Header {
+    /// Parses a block. Fails if the checksum or a number is wrong.
     pub fn parse(block: &[u8; BLOCK]) -> Result<Header> {
         check_sum(block)?;
         let kind_flag = block[156];
         let mut path = text(&block[0..100]);
-        // "ustar\0" is POSIX, whose long paths are split; "ustar  " is GNU, which has other things
-        // there.
+        // "ustar\0" is POSIX, which splits long paths; "ustar  " is GNU, which has other fields there.
         if &block[257..263] == b"ustar\0" {
             let prefix = text(&block[345..500]);
             if !prefix.is_empty() {
@@ -67,7 +69,7 @@ impl Header {
     }
 }
 
-/// Extents of 12 + 12 bytes, ended by one whose first byte is NUL.
+/// Parses extents of 12 + 12 bytes, up to one that starts with NUL.
 pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
     let mut map = Vec::new();
     for pair in fields.chunks_exact(24) {
@@ -81,9 +83,10 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
     Ok(map)
 }
 
-/// The sum of all bytes, its own field taken as spaces; old writers summed signed bytes.
+/// Checks the sum of all bytes, with the sum's field taken as spaces. Old writers summed signed
+/// bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
-    // No number there is as wrong as a wrong one; no sum is negative.
+    // A missing number is as wrong as a wrong one, and no sum is negative.
     let stated = number(&block[148..156]).unwrap_or(-1);
     let (mut unsigned, mut signed) = (0i64, 0i64);
     for (at, &byte) in block.iter().enumerate() {
@@ -97,11 +100,11 @@ fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
     Ok(())
 }
 
-/// Octal text, or with the top bit set a big-endian number in two's complement.
+/// Parses octal text, or if the top bit is set, a big-endian number in two's complement.
 fn number(field: &[u8]) -> Result<i64> {
     let bad = || Error::new(format!("bad number '{}'", field.escape_ascii()));
     if field[0] & 0x80 != 0 {
-        // 12 bytes at most: i128 holds them. The bit above is the mark, the one below it the sign.
+        // At most 12 bytes fit an i128. The top bit is the mark, the next one the sign.
         let first = i128::from(((field[0] << 1) as i8) >> 1);
         let value = field[1..].iter().fold(first, |value, &byte| value << 8 | i128::from(byte));
         return i64::try_from(value).map_err(|_| bad());

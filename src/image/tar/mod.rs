@@ -21,6 +21,7 @@ use pax::Records;
 pub use sparse::Extent;
 pub use writer::{Writer, check_name};
 
+/// The size of a block, in bytes.
 pub const BLOCK: usize = 512;
 /// Longest path of an entry. The kernel has no such limit: a program reaches any depth by chdir(2).
 /// The limit bounds the memory and the time that an archive can take for one entry. A path of this
@@ -102,6 +103,7 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
+    /// A reader of the archive in `input`.
     pub fn new(input: R) -> Reader<R> {
         Reader { input, position: 0, left: 0, padding: 0, ended: false, gnu_only: false }
     }

@@ -1,10 +1,12 @@
-//! PAX extended headers: records `LENGTH KEY=VALUE\n` that override the header they precede.
-//! POSIX.1-2024, pax, "pax Extended Header"; `SCHILY.xattr.*` is star's, `GNU.sparse.*` GNU tar's.
+//! PAX extended headers: records `LENGTH KEY=VALUE\n` that override fields of the header they
+//! precede (POSIX.1-2024, pax, "pax Extended Header"). `SCHILY.xattr.*` is star's, `GNU.sparse.*`
+//! GNU tar's. Unknown keys are skipped; a malformed record fails the archive. The size of the whole
+//! header is bounded by the caller.
 
 use super::sparse::{Extent, PaxSparse};
 use crate::error::{Error, Result, fail};
 
-/// What one extended header says, of the keys that matter here.
+/// The known records of one extended header.
 #[derive(Default)]
 pub struct Records {
     pub path: Option<Vec<u8>>,
@@ -19,14 +21,15 @@ pub struct Records {
 }
 
 impl Records {
-    /// Whether nothing was said.
+    /// Whether no known record was found.
     pub fn is_empty(&self) -> bool {
         !self.any
     }
 
+    /// Parses all records of one header.
     pub fn parse(mut bytes: &[u8]) -> Result<Records> {
         let mut records = Records { any: true, ..Records::default() };
-        // The value of an offset record, until its length comes.
+        // The value of an offset record, until the record with its length.
         let mut offset = None;
         while !bytes.is_empty() && bytes[0] != 0 {
             let (record, rest) = split_record(bytes)?;
@@ -95,7 +98,7 @@ fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
 pub fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let body = key.len() + value.len() + 3;
     let digits = |length: usize| length.to_string().len();
-    // One digit more may make the length one digit longer, but not twice.
+    // An additional digit may make the length one digit longer, but not twice.
     let mut length = body + digits(body);
     length = body + digits(length);
     out.extend_from_slice(format!("{length} ").as_bytes());

@@ -43,7 +43,7 @@ pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
         total += extent.length;
     }
     if total != stored {
-        fail!("the map of a sparse file tells of {total} bytes, the archive has {stored}");
+        fail!("the map of a sparse file has {total} bytes, the archive has {stored}");
     }
     Ok(())
 }

@@ -1,4 +1,6 @@
-//! A tiny tar writer, to make archives that no sane tool would.
+//! A small tar writer for tests: it writes any header that a test asks for, also ones that no
+//! correct tool writes (wrong types, hostile names, broken sparse maps). It checks nothing. The
+//! writer of the product is `writer`.
 
 use super::BLOCK;
 
@@ -14,6 +16,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Appends a header block of type `flag`.
     pub fn header(&mut self, flag: u8, path: &str, link: &str, size: u64) -> &mut Self {
         let start = self.bytes.len();
         self.bytes.resize(start + BLOCK, 0);
@@ -48,34 +51,40 @@ impl Writer {
         self
     }
 
+    /// Appends data, padded to a block.
     pub fn data(&mut self, data: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(data);
         self.bytes.resize(self.bytes.len().next_multiple_of(BLOCK), 0);
         self
     }
 
+    /// Appends a header and its data.
     pub fn raw(&mut self, flag: u8, path: &str, data: &[u8]) -> &mut Self {
         self.header(flag, path, "", data.len() as u64).data(data)
     }
 
+    /// Appends a regular file.
     pub fn file(&mut self, path: &str, data: &[u8]) -> &mut Self {
         self.raw(b'0', path, data)
     }
 
+    /// Appends a directory.
     pub fn directory(&mut self, path: &str) -> &mut Self {
         self.header(b'5', path, "", 0)
     }
 
+    /// Appends a link of type `flag`.
     pub fn link(&mut self, flag: u8, path: &str, target: &str) -> &mut Self {
         self.header(flag, path, target, 0)
     }
 
+    /// Appends an extended header with `records`.
     pub fn pax(&mut self, records: &[(&str, &[u8])]) -> &mut Self {
         let records = records.iter().flat_map(|(key, value)| pax_record(key, value));
         self.raw(b'x', "PaxHeaders/x", &records.collect::<Vec<u8>>())
     }
 
-    /// An old GNU sparse file, its map split so that a second block is needed.
+    /// Appends an old GNU sparse file whose map needs a second block.
     pub fn gnu_sparse(
         &mut self,
         path: &str,
@@ -99,6 +108,7 @@ impl Writer {
         self.data(data)
     }
 
+    /// Returns the archive with its end mark.
     pub fn finish(&self) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         bytes.resize(bytes.len() + 2 * BLOCK, 0);
@@ -106,6 +116,7 @@ impl Writer {
     }
 }
 
+/// One PAX record with its length.
 pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     let body = key.len() + value.len() + 3;
     let mut length = body + 1;

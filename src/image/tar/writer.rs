@@ -26,6 +26,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
+    /// A writer of an archive to `output`.
     pub fn new(output: W) -> Writer<W> {
         Writer { output, left: 0, padding: 0 }
     }

@@ -67,26 +67,32 @@ pub struct Rule<'a> {
 }
 
 impl<'a> Rule<'a> {
+    /// A rule whose expressions are added to the message in `batch`.
     pub fn new(batch: &'a mut Batch, family: Family) -> Rule<'a> {
         Rule { batch, family }
     }
 
+    /// Matches the incoming interface.
     pub fn iifname(&mut self, links: Links<'_>) -> &mut Self {
         self.load_meta(NFT_META_IIFNAME).compare_name(true, links)
     }
 
+    /// Matches the outgoing interface.
     pub fn oifname(&mut self, links: Links<'_>) -> &mut Self {
         self.load_meta(NFT_META_OIFNAME).compare_name(true, links)
     }
 
+    /// Matches any other outgoing interface.
     pub fn oifname_not(&mut self, links: Links<'_>) -> &mut Self {
         self.load_meta(NFT_META_OIFNAME).compare_name(false, links)
     }
 
+    /// Matches the source address.
     pub fn saddr(&mut self, subnet: &Subnet) -> &mut Self {
         self.address(if self.family == Family::V4 { 12 } else { 8 }, subnet)
     }
 
+    /// Matches the destination address.
     pub fn daddr(&mut self, subnet: &Subnet) -> &mut Self {
         self.address(if self.family == Family::V4 { 16 } else { 24 }, subnet)
     }
@@ -111,6 +117,7 @@ impl<'a> Rule<'a> {
         self.compare(true, &RTN_LOCAL.to_ne_bytes())
     }
 
+    /// Matches the protocol and the destination port.
     pub fn dport(&mut self, protocol: Protocol, port: u16) -> &mut Self {
         const NFT_META_L4PROTO: u32 = 16;
         const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
@@ -122,18 +129,22 @@ impl<'a> Rule<'a> {
         self.load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2).compare(true, &port.to_be_bytes())
     }
 
+    /// Matches the state of the connection (conntrack).
     pub fn flow(&mut self, flow: Flow) -> &mut Self {
         self.load_flow(flow).compare(false, &[0; 4])
     }
 
+    /// Matches any other state of the connection.
     pub fn not_flow(&mut self, flow: Flow) -> &mut Self {
         self.load_flow(flow).compare(true, &[0; 4])
     }
 
+    /// The verdict accept.
     pub fn accept(&mut self) {
         self.verdict(NF_ACCEPT, None);
     }
 
+    /// The verdict drop.
     pub fn drop(&mut self) {
         self.verdict(NF_DROP, None);
     }
@@ -143,6 +154,7 @@ impl<'a> Rule<'a> {
         self.verdict(NFT_RETURN, None);
     }
 
+    /// The verdict jump to `chain`.
     pub fn jump(&mut self, chain: &str) {
         self.verdict(NFT_JUMP, Some(chain));
     }

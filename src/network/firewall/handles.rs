@@ -1,5 +1,7 @@
-//! Which rules of ours nf_tables has, by their handles. The same handles are the same rules,
-//! whatever others did to theirs.
+//! The handles of mydocker's rules in nf_tables, as one text that two looks can compare. A rule
+//! keeps its handle until it is deleted, so equal handles mean equal rules, no matter what other
+//! programs did to their own rules. This file only reads, through `message`; `nftables` and
+//! `iptables` make the rules.
 
 use std::fmt::Write;
 
@@ -7,14 +9,15 @@ use super::Family;
 use super::message::Table;
 use crate::error::Result;
 
-/// A chain of a table: ours, or one of the kernel's in which only the rule that leads to ours counts.
+/// A chain to look at. `leading_to` is set for a chain of the host: only its rules that jump to
+/// that chain of mydocker count.
 pub struct Chain<'a> {
     pub table: &'a str,
     pub name: &'a str,
     pub leading_to: Option<&'a str>,
 }
 
-/// The handles of all rules of ours, as text.
+/// Returns the handles of all rules of mydocker in `chains`, as text.
 pub fn of(chains: &[Chain<'_>], ipv6: bool) -> Result<String> {
     let mut text = String::new();
     for (family, digit) in

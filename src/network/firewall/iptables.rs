@@ -32,6 +32,7 @@ const ATTEMPTS: u32 = 10;
 /// Where the tools are if PATH doesn't lead there.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
+/// The back end that runs iptables-restore.
 pub struct Iptables {
     restore: PathBuf,
     /// Of the old kind, that doesn't go by nf_tables.

@@ -41,6 +41,7 @@ const NFTA_RULE_USERDATA: u16 = 7;
 /// What nft(8) keeps in a rule's user data: a type, a length, the text.
 const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 
+/// A table of nf_tables, by family and name.
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
     pub family: Family,
@@ -87,6 +88,7 @@ impl RuleThere {
         Some(RuleThere { handle, payload: message.payload })
     }
 
+    /// Whether the rule's comment is `text`.
     pub fn has_comment(&self, text: &str) -> bool {
         let attributes = self.payload.get(4..).unwrap_or_default();
         attribute(attributes, NFTA_RULE_USERDATA) == Some(&comment(text))
@@ -108,9 +110,13 @@ pub struct Hook {
 
 /// linux/netfilter.h and linux/netfilter_ipv4.h, the same for IPv6.
 pub const PREROUTING: Hook = Hook { kind: "nat", number: 0, priority: -100 };
+/// Packets to the host itself.
 pub const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
+/// Packets that the host forwards.
 pub const FORWARD: Hook = Hook { kind: "filter", number: 2, priority: 0 };
+/// The host's own packets, for NAT of their destination.
 pub const OUTPUT: Hook = Hook { kind: "nat", number: 3, priority: -100 };
+/// Packets that leave, for NAT of their source.
 pub const POSTROUTING: Hook = Hook { kind: "nat", number: 4, priority: 100 };
 
 /// A change of tables, chains and rules, made as a whole or not at all.
@@ -119,6 +125,7 @@ pub struct Change {
 }
 
 impl Change {
+    /// An empty change.
     pub fn new() -> Change {
         let mut change = Change { batch: Batch::default() };
         let doing = "ask for nf_tables (CONFIG_NF_TABLES, module nf_tables)";
@@ -180,6 +187,7 @@ impl Change {
         }
     }
 
+    /// Deletes the rule with this handle.
     pub fn delete_rule(&mut self, table: Table<'_>, chain: &str, handle: u64) {
         let doing = format!("delete a rule of chain {chain}");
         self.batch.begin(DELETE_RULE, 0, &table.header(), doing);
@@ -188,6 +196,7 @@ impl Change {
         self.batch.attribute(NFTA_RULE_HANDLE, &handle.to_be_bytes());
     }
 
+    /// Sends the change. The kernel makes all of it or nothing.
     pub fn carry_out(mut self) -> Result<()> {
         self.batch.begin(BATCH_END, 0, &batch_header(), "change nf_tables");
         self.rehearse()

@@ -149,6 +149,7 @@ pub enum Choice {
 }
 
 impl Choice {
+    /// Parses the value of `--firewall`.
     pub fn parse(text: &str) -> Result<Choice> {
         match text {
             "auto" => Ok(Choice::Auto),

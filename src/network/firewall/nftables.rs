@@ -35,11 +35,13 @@ use crate::sys::netfilter;
 const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
 const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", "postrouting"];
 
+/// The back end that speaks netlink to nf_tables.
 pub struct Nftables {
     table: String,
 }
 
 impl Nftables {
+    /// The back end for the state root with this tag.
     pub fn new(tag: &str) -> Nftables {
         Nftables { table: format!("mydocker{tag}") }
     }
@@ -209,7 +211,7 @@ impl Backend for Nftables {
             }
         }
         if found != ports.len() {
-            fail!("of {} rules for ports in table {}, {found} were there", ports.len(), self.table);
+            fail!("table {} should have {} port rules, but has {found}", ports.len(), self.table);
         }
         change.carry_out()
     }

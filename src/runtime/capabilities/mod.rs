@@ -1,4 +1,7 @@
-//! Capability sets of a container's processes (capabilities(7)).
+//! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
+//! steps that cut bounding, permitted and effective down to the wanted set. Inheritable and ambient
+//! stay empty, as in Docker since CVE-2022-24769. Sets are u64 masks with bit N for capability
+//! number N; `names` maps the names to bits.
 
 pub mod names;
 
@@ -26,7 +29,7 @@ pub const DEFAULT: u64 = CapabilitySet::CHOWN
 
 /// Every capability that the running kernel knows.
 pub fn all() -> u64 {
-    // One that the kernel doesn't know can't be asked about (EINVAL): the first such ends the list.
+    // The kernel returns EINVAL for a capability it does not know, and the first one ends the list.
     (0..64)
         .map(|number| 1u64 << number)
         .take_while(|bit| {
@@ -36,16 +39,16 @@ pub fn all() -> u64 {
         .fold(0, |all, bit| all | bit)
 }
 
-/// What a running process and all that it begets can never go beyond (proc_pid_status(5)); nothing
-/// for one that has ended.
+/// The bounding set of process `pid`, which neither it nor its children can exceed
+/// (proc_pid_status(5)); 0 if the process has ended.
 pub fn bounding_set(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Takes everything outside `keep` from the bounding set, so that no program with file
-/// capabilities can bring it back. Needs CAP_SETPCAP: done before the sets are cut down.
+/// Drops everything outside `keep` from the bounding set, so that no program with file capabilities
+/// can regain it. Needs CAP_SETPCAP, so it comes before `limit`.
 pub fn limit_bounding(keep: u64) -> Result<()> {
     let drop = all() & !keep;
     for number in (0..64).filter(|number| drop & (1u64 << number) != 0) {
@@ -58,8 +61,8 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
 
 /// Cuts effective and permitted down to `keep`; inheritable is empty, as Docker has it since
 /// CVE-2022-24769. A process that left UID 0 has an empty effective set already: none are added.
-/// `spare` stays permitted beside them, out of effect until `raise` or, at the latest, execve,
-/// which takes away whatever the bounding set lacks.
+/// `spare` stays permitted but not effective until `raise`. At the latest execve drops it, because
+/// the bounding set lacks it.
 pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective & CapabilitySet::from_bits_retain(keep);
@@ -74,13 +77,13 @@ pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     Ok(now.permitted)
 }
 
-/// Puts permitted capabilities into effect.
+/// Adds permitted capabilities to the effective set.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.effective | CapabilitySet::from_bits_retain(capabilities), now.permitted)
 }
 
-/// Puts everything permitted into effect.
+/// Makes the whole permitted set effective.
 pub fn raise_permitted() -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted, now.permitted)

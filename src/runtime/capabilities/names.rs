@@ -1,6 +1,9 @@
-//! The capabilities' names by number (capabilities(7), linux/capability.h). Plain data without
-//! imports: build.rs reads it too, for the seccomp profile.
+//! The names of the capabilities in the order of their numbers (capabilities(7),
+//! linux/capability.h). Plain data without imports, because build.rs includes this file too, to
+//! compile the seccomp profile. A capability that a newer kernel adds has no name here and can't be
+//! asked for by name; `all()` in the module above still includes it.
 
+/// The name of each capability, without `CAP_`, at the index of its number.
 pub const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -45,7 +48,7 @@ pub const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// The bit of a capability, by its name in any case, with or without `CAP_`.
+/// Returns the bit of the capability `name`, in upper or lower case, with or without `CAP_`.
 pub fn bit(name: &str) -> Option<u64> {
     let upper = name.to_ascii_uppercase();
     let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);

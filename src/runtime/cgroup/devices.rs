@@ -1,5 +1,8 @@
-//! Which devices a container may use: a list of rules, written to v1's devices controller or
-//! compiled to a BPF program for v2, which has no files for it (cgroup-v2.rst, "Device controller").
+//! Which devices a container may use: a list of rules, first Docker's standard ones, then those of
+//! `--device` and `--device-cgroup-rule`. cgroup v1 gets them as text in devices.allow
+//! (cgroup-v1/devices.rst). cgroup v2 has no file for them, so they are compiled to a BPF program
+//! (cgroup-v2.rst, "Device controller") that `sys::bpf` attaches. Nodes in /dev are made in
+//! `runtime::devices`; without a rule here they can't be opened.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +18,7 @@ use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Spec};
 use crate::sys;
 use crate::sys::bpf::Instruction;
 
-/// What is allowed, of these devices; `None` is any number.
+/// Allows `access` to the devices of this kind and number; `None` is any number.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     kind: Kind,
@@ -30,13 +33,13 @@ enum Kind {
     Character = 2,
 }
 
-/// As linux/bpf.h numbers them (BPF_DEVCG_ACC_…).
+/// The bits of linux/bpf.h (BPF_DEVCG_ACC_…).
 const MKNOD: u8 = 1;
 const READ: u8 = 2;
 const WRITE: u8 = 4;
 const ALL: u8 = MKNOD | READ | WRITE;
 
-/// Docker's: every node may be made, only the standard ones opened.
+/// Docker's rules: every node may be made, but only the standard ones opened.
 const STANDARD: [Rule; 10] = [
     Rule { kind: Kind::Character, major: None, minor: None, access: MKNOD },
     Rule { kind: Kind::Block, major: None, minor: None, access: MKNOD },
@@ -54,7 +57,7 @@ const fn character(major: u32, minor: Option<u32>) -> Rule {
     Rule { kind: Kind::Character, major: Some(major), minor, access: ALL }
 }
 
-/// As devices.allow of v1 reads it.
+/// The syntax of v1's devices.allow.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
@@ -75,7 +78,7 @@ fn rules(spec: &Spec) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// `--device-cgroup-rule`; any kind of device is one or the other.
+/// The rules of one `--device-cgroup-rule`: the kind `a` becomes two.
 fn given(rule: &DeviceRule) -> impl Iterator<Item = Rule> {
     let (block, character) = match rule.kind {
         DeviceKind::Any => (true, true),
@@ -106,7 +109,7 @@ fn of_devices(devices: &[Device]) -> Result<Vec<Rule>> {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice => Kind::Character,
             FileType::BlockDevice => Kind::Block,
-            // Refused, with its name, where the node is to be made.
+            // `runtime::devices` refuses it with its name when it makes the node.
             _ => continue,
         };
         let access = access(&device.access);
@@ -116,7 +119,7 @@ fn of_devices(devices: &[Device]) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// Denies every device but the container's, in a directory of v1.
+/// Denies all devices except the container's in a v1 cgroup directory.
 pub fn restrict_v1(directory: &Path, spec: &Spec) -> Result<()> {
     let write = |file: &str, rule: &str| {
         fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
@@ -125,7 +128,7 @@ pub fn restrict_v1(directory: &Path, spec: &Spec) -> Result<()> {
     rules(spec)?.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
 }
 
-/// The same for a directory of v2; false if this kernel has no such programs.
+/// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
 pub fn restrict_v2(directory: BorrowedFd<'_>, spec: &Spec) -> Result<bool> {
     match sys::bpf::restrict_devices(directory, &compile(&rules(spec)?)) {
         Ok(()) => Ok(true),
@@ -135,13 +138,14 @@ pub fn restrict_v2(directory: BorrowedFd<'_>, spec: &Spec) -> Result<bool> {
     }
 }
 
-/// Offsets into struct bpf_cgroup_dev_ctx: the access wanted is above the kind of device.
+/// Offsets into struct bpf_cgroup_dev_ctx. The first word has the kind of device in its lower and
+/// the wanted access in its upper 16 bits.
 const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
-/// A program that returns 1 as soon as a rule allows all that is wanted, and 0 at its end. Register
-/// 1 comes with the context.
+/// Compiles a program that returns 1 at the first rule that allows the whole access, and 0 at its
+/// end. The kernel passes the context in register 1.
 fn compile(rules: &[Rule]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
     const CONTEXT: u8 = 1;
@@ -179,7 +183,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
         block.extend([set(RESULT, 1), exit]);
         let length = block.len();
         for (at, step) in block.iter_mut().enumerate().filter(|(_, step)| step.code == 0x55) {
-            // A few instructions each: far from i16's end.
+            // A rule has a few instructions, so the distance fits an i16.
             step.offset = (length - at - 1) as i16;
         }
         program.extend(block);

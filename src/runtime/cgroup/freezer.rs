@@ -72,7 +72,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             }
         }
         if begun.elapsed() > MAX_MOVE {
-            fail!("processes are made faster than they can be frozen");
+            fail!("the container creates processes faster than they can be frozen");
         }
     }
     continue_stopped(&own)?;

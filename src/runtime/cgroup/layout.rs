@@ -1,5 +1,8 @@
-//! Where this host keeps its controllers: cgroup v1 hierarchies, the v2 one, or some in each
-//! (hybrid). Found per controller in /proc/self/mountinfo (cgroups(7), proc_pid_mountinfo(5)).
+//! Where this host mounts its cgroup controllers: in v1 hierarchies, in the v2 hierarchy, or some
+//! in each (hybrid). The mounts are read from /proc/self/mountinfo (cgroups(7),
+//! proc_pid_mountinfo(5)) instead of being guessed from the kernel version. If nothing is mounted,
+//! as on a bare initramfs, cgroup v2 is mounted. What is written into the controllers' files is
+//! `v1`'s and `v2`'s.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +14,14 @@ use crate::error::{Context, Result, fail};
 
 /// linux/magic.h
 const CGROUP2: u64 = 0x6367_7270;
-/// Below v1's hierarchies.
+/// The file system on /sys/fs/cgroup if v1 hierarchies are mounted below it.
 const TMPFS: u64 = 0x0102_1994;
 
-/// The v1 controllers that a limit or a default of ours needs.
+/// The v1 controllers that a limit or a default needs.
 pub const CONTROLLERS: [&str; 9] =
     ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "freezer", "hugetlb"];
 
+/// The cgroup hierarchies of this host.
 #[derive(Debug, Default)]
 pub struct Layout {
     pub v1: Vec<Hierarchy>,
@@ -31,6 +35,7 @@ pub struct Hierarchy {
     pub controllers: Vec<String>,
 }
 
+/// The cgroup v2 hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unified {
     pub mount: PathBuf,
@@ -39,6 +44,7 @@ pub struct Unified {
 }
 
 impl Layout {
+    /// Reads the mounts of this process and the controllers of cgroup v2.
     pub fn detect() -> Result<Layout> {
         let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")
             .context(|| "read /proc/self/mountinfo")?;
@@ -57,6 +63,7 @@ impl Layout {
         self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
     }
 
+    /// Whether the v2 hierarchy offers `controller`.
     pub fn v2_has(&self, controller: &str) -> bool {
         let unified = self.v2.as_ref();
         unified.is_some_and(|unified| unified.controllers.iter().any(|name| name == controller))
@@ -66,7 +73,7 @@ impl Layout {
 /// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
 pub fn mount_missing() -> Result<()> {
     const PLACE: &str = "/sys/fs/cgroup";
-    // Nearly always all is mounted: one call tells.
+    // Nearly every host has them mounted; one call shows that.
     let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);
     if [CGROUP2, TMPFS].contains(&magic) {
         return Ok(());
@@ -104,7 +111,7 @@ fn parse(mountinfo: &str) -> Layout {
             .filter(|option| CONTROLLERS.contains(option))
             .map(str::to_owned)
             .collect();
-        // The first mount of each is the host's own; a later one is somebody's second view.
+        // The first mount of a hierarchy is the host's; later ones are further mounts of the same.
         if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
             layout.v1.push(Hierarchy { mount, controllers });
         }

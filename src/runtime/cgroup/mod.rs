@@ -156,6 +156,7 @@ impl Cgroup {
         self.restricts_devices
     }
 
+    /// The cgroup v2 directory into which the first process is cloned (CLONE_INTO_CGROUP).
     pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
@@ -186,6 +187,7 @@ impl Cgroup {
         if v1.is_empty() && !self.directories.is_empty() { vec![String::new()] } else { v1 }
     }
 
+    /// The paths of all directories.
     pub fn paths(&self) -> Vec<String> {
         self.directories.iter().map(|directory| directory.path.display().to_string()).collect()
     }
@@ -321,7 +323,7 @@ fn remove_one(path: &Path) -> Result<()> {
             }
         }
         if std::time::Instant::now() > deadline {
-            fail!("cgroup {} can't be removed: its processes don't end", path.display());
+            fail!("cgroup {} can't be removed: its processes do not exit", path.display());
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));

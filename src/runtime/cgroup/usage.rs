@@ -10,6 +10,7 @@ use super::members;
 /// Nanoseconds in a clock tick, as the kernel tells them to programs.
 const TICK_NS: u64 = 10_000_000;
 
+/// What the processes of a container use. Sizes are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// On all processors together, since the container began.
@@ -23,6 +24,8 @@ pub struct Usage {
     pub written: u64,
 }
 
+/// Reads the use from the files of `cgroups`. Without a controller's file, the counts of the
+/// processes are added up.
 pub fn usage(cgroups: &[String]) -> Usage {
     let text = |file: &str| {
         cgroups.iter().find_map(|cgroup| fs::read_to_string(Path::new(cgroup).join(file)).ok())

@@ -1,4 +1,7 @@
-//! Limits as cgroup v1 writes them (Documentation/admin-guide/cgroup-v1), and the directory tree.
+//! The files and values of cgroup v1 for a container's limits
+//! (Documentation/admin-guide/cgroup-v1), and the creation of a directory in a hierarchy.
+//! `settings` only lists what to write; the module above writes it and reports a missing controller
+//! by the flag that needs it. The order of the list matters where one file bounds another.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +11,7 @@ use super::layout::Hierarchy;
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// One line for each limit: controller, file, value, and the flag that asked for it.
+/// Lists each limit as controller, file, value, and the flag that asked for it.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     let resources = &cgroup.resources;
     let mut settings = Vec::new();
@@ -58,8 +61,8 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
         let numbers = rate.numbers.as_deref().unwrap_or_default();
         set("blkio", file, format!("{numbers} {}", rate.rate), flag);
     }
-    // After the memory limit, which it must not be below; a kernel without swap accounting has no
-    // such file, which only matters if the user asked.
+    // It comes after the memory limit, which it must not be below. A kernel without swap accounting
+    // lacks the file; that is an error only if the user asked for the limit.
     if let Some(bytes) = super::memory_and_swap(resources) {
         settings.push(Setting {
             controller: "memory",
@@ -75,8 +78,8 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     settings
 }
 
-/// Makes `directory` below the hierarchy's root and whatever is missing above it. A new cpuset is
-/// empty and takes no process until it has its parent's CPUs and memory nodes (cpuset(7)).
+/// Creates `directory` and its missing parents in the hierarchy. A new cpuset is empty and takes no
+/// process until it has CPUs and memory nodes, so it gets its parent's (cpuset(7)).
 pub fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
     let inherits = hierarchy.controllers.iter().any(|name| name == "cpuset");
     if !inherits {

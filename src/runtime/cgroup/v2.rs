@@ -1,4 +1,7 @@
-//! Limits as cgroup v2 writes them (Documentation/admin-guide/cgroup-v2.rst), and delegation.
+//! The files and values of cgroup v2 for a container's limits
+//! (Documentation/admin-guide/cgroup-v2.rst), and the delegation of controllers to a new directory.
+//! Weights are converted from v1's ranges as runc and systemd do, so that a flag means the same on
+//! both versions. Devices have no file in v2; see `devices`.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +12,7 @@ use super::Setting;
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// One line for each limit: controller, file, value, and the flag that asked for it.
+/// Lists each limit as controller, file, value, and the flag that asked for it.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     let resources = &cgroup.resources;
     let mut settings = Vec::new();
@@ -40,7 +43,7 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     if let Some(weight) = resources.blkio_weight {
         set("io", "io.weight", weight_of_blkio(weight).to_string(), "--blkio-weight");
     }
-    // v2 has neither: refused when the file is not found.
+    // v2 has neither file, so the write fails and the flag is refused.
     if let Some(swappiness) = resources.memory_swappiness {
         set("memory", "memory.swappiness", swappiness.to_string(), "--memory-swappiness");
     }
@@ -74,18 +77,18 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     settings
 }
 
-/// 2..262144 onto 1..10000, as runc and systemd do it.
+/// Maps 2..262144 to 1..10000, as runc and systemd do.
 fn weight_of_shares(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
-/// 10..1000 onto 1..10000.
+/// Maps 10..1000 to 1..10000.
 fn weight_of_blkio(weight: u16) -> u64 {
     1 + (u64::from(weight) - 10) * 9999 / 990
 }
 
-/// Makes `directory`, and hands the controllers `wanted` down to it from the root of the hierarchy:
-/// each level above must list them in cgroup.subtree_control.
+/// Creates `directory` and delegates the controllers `wanted` to it: each level above it must list
+/// them in cgroup.subtree_control.
 pub fn make(mount: &Path, directory: &Path, wanted: &[&str]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);
@@ -112,10 +115,10 @@ fn delegate(directory: &Path, wanted: &[&str]) -> Result<()> {
     fs::write(&path, &missing)
         .map_err(Error::from)
         .map_err(|error| match error.errno() {
-            // The rule of no internal processes: only a cgroup without its own can share out.
+            // The rule of no internal processes: a cgroup with processes of its own can't delegate.
             Some(Errno::BUSY) => Error::new(format!(
-                "{} has processes of its own, so it can't share out {missing}; start mydocker \
-             outside of it or give --cgroup-parent another place",
+                "{} has processes of its own, so it can't delegate {missing}; start mydocker \
+                 outside of it, or choose another --cgroup-parent",
                 directory.display()
             )),
             _ => error,

@@ -24,16 +24,24 @@ pub struct Instruction {
 
 /// Loads, jumps, arithmetic and return as linux/bpf_common.h composes them.
 pub const LOAD: u16 = 0x20;
+/// A &= k.
 pub const AND: u16 = 0x54;
+/// Jumps forward by k.
 pub const JUMP: u16 = 0x05;
+/// Jumps by jt if A == k, otherwise by jf.
 pub const JUMP_EQUAL: u16 = 0x15;
+/// Jumps by jt if A > k, otherwise by jf.
 pub const JUMP_GREATER: u16 = 0x25;
+/// Jumps by jt if A >= k, otherwise by jf.
 pub const JUMP_AT_LEAST: u16 = 0x35;
+/// Returns k.
 pub const RETURN: u16 = 0x06;
 
 /// What a filter returns (linux/seccomp.h).
 pub const ALLOW: u32 = 0x7fff_0000;
+/// The call fails with the error in the low 16 bits.
 pub const ERRNO: u32 = 0x0005_0000;
+/// The process is killed.
 pub const KILL_PROCESS: u32 = 0x8000_0000;
 
 /// Offsets in `struct seccomp_data`.
@@ -55,6 +63,7 @@ pub enum Is {
     AtMost,
 }
 
+/// A condition on one argument of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// 0 to 5.
@@ -67,6 +76,7 @@ pub struct Condition {
     pub low: bool,
 }
 
+/// An action, and when it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// It counts only for a container that has one of these; 0 is for all.
@@ -77,6 +87,7 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A rule that always applies.
     pub fn always(action: u32) -> Rule {
         Rule { capabilities: 0, conditions: Vec::new(), action }
     }

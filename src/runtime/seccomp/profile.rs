@@ -1,22 +1,27 @@
-//! Reads `default.profile`, whose head describes it. Compiled into build.rs, and into the unit
-//! tests, which check the program against it; at run time nothing of it is left.
+//! Reads `default.profile`, the default seccomp profile in the text format that its own head
+//! describes, and turns it into verdicts per architecture and call. build.rs includes this file and
+//! compiles the profile to BPF at build time; the unit tests include it to check the compiled
+//! program. Nothing of it is in the binary. Profiles of the user, in Docker's JSON, are read by
+//! `docker`.
 
 use super::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
 use super::syscalls::{self, Arch};
 
+/// The text of the default profile.
 pub const TEXT: &str = include_str!("default.profile");
 
 const EPERM: u32 = 1;
 const EINVAL: u32 = 22;
 const ENOSYS: u32 = 38;
 
-/// A rule and the calls that it is for.
+/// A rule and the names of the calls it applies to.
 pub struct Group {
     pub rule: Rule,
     pub names: Vec<String>,
 }
 
-/// `capability` gives the bit of a capability's name.
+/// Parses the profile. `capability` returns the bit of a capability's name. An error names the
+/// line.
 pub fn parse(text: &str, capability: fn(&str) -> Option<u64>) -> Result<Vec<Group>, String> {
     let mut groups: Vec<Group> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -84,7 +89,7 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// The verdict on each call of each architecture.
+/// Returns the verdict on each call for each architecture of `family`.
 pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     let table = |arch: &Arch| {
         let mut calls: Vec<(u32, Verdict)> =
@@ -95,7 +100,7 @@ pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     family.iter().map(table).collect()
 }
 
-/// The rules for one call, up to the one that leaves nothing open.
+/// The rules for one call, up to the first that has no condition.
 fn verdict(groups: &[Group], name: &str) -> Verdict {
     let mut verdict = Verdict::new();
     for group in groups.iter().filter(|group| group.names.iter().any(|known| known == name)) {

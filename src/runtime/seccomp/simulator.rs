@@ -1,17 +1,20 @@
-//! Runs a filter as the kernel would, for the tests.
+//! Interprets a seccomp filter the way the kernel does, for the unit tests: they run every call of
+//! every architecture through the compiled program and compare the verdicts with the profile. It
+//! knows only the instructions that `bpf` emits and panics on any other (classic BPF, seccomp(2)).
+//! Not part of the binary.
 
 use super::bpf::{
     AND, Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD, MAX_INSTRUCTIONS, RETURN,
 };
 
-/// `struct seccomp_data`, without the instruction pointer.
+/// `struct seccomp_data` of seccomp(2), without the instruction pointer.
 pub struct Call {
     pub arch: u32,
     pub number: u32,
     pub arguments: [u64; 6],
 }
 
-/// The verdict, and how many instructions it took.
+/// Runs `program` on `call`. Returns the verdict and the number of instructions it took.
 pub fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
     assert!(program.len() <= MAX_INSTRUCTIONS);
     let (mut at, mut accumulator) = (0, 0);
@@ -35,7 +38,7 @@ pub fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
             JUMP_EQUAL => accumulator == k,
             JUMP_GREATER => accumulator > k,
             JUMP_AT_LEAST => accumulator >= k,
-            other => panic!("instruction {other:#x} is none that we emit"),
+            other => panic!("unknown instruction {other:#x}"),
         };
         at += usize::from(if test { jt } else { jf });
     }

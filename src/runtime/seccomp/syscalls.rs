@@ -1,9 +1,12 @@
-//! The system calls by name and number, from `syscalls.tbl`. Compiled into build.rs too, so it
-//! imports nothing.
+//! The system calls by name and by number on each architecture, from `syscalls.tbl`. A filter needs
+//! the numbers of every architecture whose programs the kernel runs: x86_64 also runs i386 and x32
+//! programs, aarch64 also arm. build.rs includes this file too, so it imports nothing.
 
+/// The text of the table: a line for each call, with its number on each architecture and its name.
 pub const TABLE: &str = include_str!("syscalls.tbl");
 
-/// An architecture as a filter sees it. x32 is told from x86_64 by a bit of the number alone.
+/// An architecture as a filter sees it. x32 has the audit value of x86_64; only a bit of the call's
+/// number differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     X86_64,
@@ -13,7 +16,7 @@ pub enum Arch {
     Arm,
 }
 
-/// What marks a call of x32's (asm/unistd.h, __X32_SYSCALL_BIT).
+/// The bit that marks an x32 call (asm/unistd.h, __X32_SYSCALL_BIT).
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
@@ -41,7 +44,7 @@ impl Arch {
         self as usize
     }
 
-    /// Every call it has, as the number that a filter sees and the name.
+    /// Every call of this architecture, as the number that a filter sees and its name.
     pub fn calls(self) -> impl Iterator<Item = (u32, &'static str)> {
         let base = if self == Arch::X32 { X32_BIT } else { 0 };
         TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
@@ -53,7 +56,7 @@ impl Arch {
 }
 
 /// Whether some architecture has a call of this name.
-#[allow(dead_code)] // Asked by the build script.
+#[allow(dead_code)] // Used by build.rs.
 pub fn exists(name: &str) -> bool {
     TABLE.lines().any(|line| line.split_ascii_whitespace().next_back() == Some(name))
 }

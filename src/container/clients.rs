@@ -1,13 +1,11 @@
-//! The clients of a monitor: who wants the program's output, and how each gets all of it without
-//! the program having to wait for them.
-//!
-//! The log is the buffer. A client whose socket is full is left behind: it reads on from the log
-//! files, at its own pace, until it has caught up. Only the client that began the container holds
-//! the program up, as the reader of a pipe does, for as long as it keeps taking what it is given
-//! (`mydocker run … | gzip` goes at gzip's pace); one that takes nothing for `PATIENCE` is left
-//! behind as well. When rotation is about to remove what a client has not read, a later client is
-//! let go, and the first one holds the program up after all: a pipeline never loses a byte. What
-//! isn't in the log (`--log-driver none`, a full disk) is held by the one chunk.
+//! The clients of a monitor: which ones want the program's output, and how each gets all of it
+//! without the program having to wait. The log is the buffer: a client whose socket is full reads
+//! on from the log files at its own pace until it has caught up. Only the client that started the
+//! container slows the program down, as the reader of a pipe does, as long as it keeps reading
+//! (`mydocker run … | gzip`); one that reads nothing for `PATIENCE` becomes a lagging client too.
+//! Before rotation removes unread output, a later client is disconnected, but the first one stops
+//! the program: a pipeline never loses a byte. Without a log (`--log-driver none`, a full disk)
+//! each client holds one chunk of its own.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,30 +20,32 @@ use super::logs::{Cursor, Mark, Writer};
 use super::protocol::{MAX_PACKET, Reply, Stream};
 use crate::error::EXIT_ENGINE;
 
-/// Clients that may be connected at once; more are turned away.
+/// The most clients at the same time; further ones are refused.
 const MAX_CLIENTS: usize = 64;
-/// How long the first client may take nothing before the program goes on without it.
+/// How long the first client may read nothing before the program goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Chunks that one client is given in one turn: the others have theirs.
+/// The most chunks that one client gets in one turn, before the others have theirs.
 const MAX_TURN: usize = 16;
 
-pub struct Audience {
-    pub clients: Vec<Client>,
+/// All clients of one container.
+pub struct Clients {
+    pub list: Vec<Client>,
 }
 
+/// One client: a connection to the attach socket.
 pub struct Client {
     pub socket: OwnedFd,
-    /// It began the container.
+    /// It started the container.
     first: bool,
-    /// It has said what it wants.
+    /// It has sent its first request.
     pub greeted: bool,
-    /// Wants what the program writes.
+    /// It wants the program's output.
     pub output: bool,
-    /// Reads on from here.
+    /// It continues at this position of the log.
     behind: Option<Cursor>,
-    /// After that, what the log could not take.
+    /// Output to send after that, which the log could not store.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
-    /// When it last took something, or began to lag.
+    /// When it last read something, or started to lag.
     took: Instant,
 }
 
@@ -53,28 +53,30 @@ pub struct Client {
 #[derive(PartialEq, Eq)]
 pub enum Hold {
     No,
-    /// Not before then, unless somebody takes what waits for them.
+    /// Not before this time, unless a client reads on.
     Until(Instant),
-    /// Not before somebody takes what waits for them.
+    /// Not before a client reads on.
     Firm,
 }
 
 impl Client {
+    /// A client that has just connected.
     pub fn new(socket: OwnedFd) -> Client {
         let (behind, pending, took) = (None, VecDeque::new(), Instant::now());
         Client { socket, first: false, greeted: false, output: false, behind, pending, took }
     }
 
-    /// The one that began the container.
+    /// The client that started the container.
     pub fn first(socket: OwnedFd, output: bool) -> Client {
         Client { first: true, greeted: true, output, ..Client::new(socket) }
     }
 
+    /// Whether output is waiting for this client.
     pub fn lags(&self) -> bool {
         self.behind.is_some() || !self.pending.is_empty()
     }
 
-    /// Gives a lagging client what its socket takes; false if it is to be let go.
+    /// Sends a lagging client as much as its socket takes. Returns false if the client is gone.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {
@@ -90,7 +92,7 @@ impl Client {
                         self.behind = None;
                         continue;
                     }
-                    // It would miss some: better that it knows.
+                    // The client would miss output; the closed connection shows that.
                     Err(_) => return false,
                 }
             } else if let Some((stream, data)) = self.pending.front() {
@@ -114,15 +116,15 @@ impl Client {
         true
     }
 
-    /// After an output that could not be sent: the client has closed its end. What it sent before
-    /// that may still be unread, such as the end of its input; the monitor drops the client when it
-    /// has read that.
+    /// After an output that could not be sent: the client has closed its end. Bytes that it sent
+    /// before may still be unread, such as the end of its input. The monitor drops the client when
+    /// it has read them.
     fn end_output(&mut self) {
         (self.output, self.behind) = (false, None);
         self.pending.clear();
     }
 
-    /// False if this client is to be let go.
+    /// Returns false if this client must be disconnected.
     fn offer(
         &mut self,
         stream: Stream,
@@ -153,7 +155,7 @@ impl Client {
                 return true;
             }
         } else if log.is_some() && !self.first {
-            // A full disk and a slow reader: the program goes on.
+            // With a full disk and a slow reader the program goes on.
             return false;
         }
         let copy = copy.get_or_insert_with(|| data.into());
@@ -162,35 +164,37 @@ impl Client {
     }
 }
 
-impl Audience {
-    /// Takes a client in, or turns it away with the reason.
-    pub fn admit(&mut self, client: Client) {
-        if self.clients.len() < MAX_CLIENTS {
-            self.clients.push(client);
+impl Clients {
+    /// Adds a client, or refuses it with the reason.
+    pub fn add(&mut self, client: Client) {
+        if self.list.len() < MAX_CLIENTS {
+            self.list.push(client);
             return;
         }
-        let message = "too many are attached to this container already";
+        let message = "too many clients are attached to this container; detach one first";
         let reply = Reply::Failed { code: EXIT_ENGINE, message };
-        // If it can't even take that, it finds the connection closed.
+        // If the message can't be sent, the client finds the connection closed.
         let _ = reply.send(client.socket.as_fd(), SendFlags::DONTWAIT);
     }
 
-    /// Hands a chunk to everyone who wants it. `mark` is where it is in the log, if it is.
+    /// Sends a chunk to every client that wants output. `mark` is its position in the log, if it is
+    /// there.
     pub fn offer(&mut self, stream: Stream, data: &[u8], log: Option<&Writer>, mark: Option<Mark>) {
         let mut copy = None;
-        self.clients.retain_mut(|client| client.offer(stream, data, log, mark, &mut copy));
+        self.list.retain_mut(|client| client.offer(stream, data, log, mark, &mut copy));
     }
 
-    /// Lets those go who would miss what the next rotation removes.
-    pub fn leave_behind(&mut self, log: &Writer) {
-        self.clients.retain(|client| {
+    /// Disconnects the clients that would miss the output that the next rotation removes.
+    pub fn drop_outrun(&mut self, log: &Writer) {
+        self.list.retain(|client| {
             client.first || !client.behind.as_ref().is_some_and(|cursor| log.may_outrun(cursor))
         });
     }
 
+    /// Whether the program's output must wait for a client, and for which reason.
     pub fn hold(&self, log: Option<&Writer>) -> Hold {
         let mut hold = Hold::No;
-        for client in self.clients.iter().filter(|client| client.lags()) {
+        for client in self.list.iter().filter(|client| client.lags()) {
             let outrun = client
                 .behind
                 .as_ref()
@@ -206,17 +210,18 @@ impl Audience {
         hold
     }
 
-    /// Before the log files may be removed: opens what each is still to read.
+    /// Opens the log files that each client must still read, so that they may be removed.
     pub fn gather(&mut self, log: &Writer) {
-        self.clients.retain_mut(|client| match &mut client.behind {
+        self.list.retain_mut(|client| match &mut client.behind {
             Some(cursor) => cursor.gather(log).is_ok(),
             None => true,
         });
     }
 
-    /// Gives everyone what they take at once; who has had all gets the exit status and is let go.
-    pub fn say_goodbye(&mut self, log: Option<&Writer>, code: u8, buffer: &mut [u8]) {
-        self.clients.retain_mut(|client| {
+    /// Sends each client as much as its socket takes. A client that has all the output gets the
+    /// exit status and is removed.
+    pub fn send_exit(&mut self, log: Option<&Writer>, code: u8, buffer: &mut [u8]) {
+        self.list.retain_mut(|client| {
             let alive = client.feed(log, buffer);
             if !alive || client.lags() {
                 return alive;
@@ -226,16 +231,16 @@ impl Audience {
         });
     }
 
-    /// Gives everyone the rest and the exit status, waiting for each as long as it lives.
-    pub fn see_out(mut self, log: Option<&Writer>, code: u8) {
+    /// Sends each client the rest and the exit status, and waits for it as long as it lives.
+    pub fn finish(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
-        while !self.clients.is_empty() {
-            let clients = self.clients.iter();
+        while !self.list.is_empty() {
+            let clients = self.list.iter();
             let mut fds: Vec<_> =
                 clients.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect();
-            // Interrupted or not: tried again below.
+            // The loop tries again, also after an interrupt.
             let _ = poll(&mut fds, None);
-            self.say_goodbye(log, code, &mut buffer);
+            self.send_exit(log, code, &mut buffer);
         }
     }
 }

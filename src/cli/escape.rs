@@ -1,0 +1,54 @@
+//! Escapes control characters in text that comes from images, containers and registries, before a
+//! terminal gets it: escape sequences and characters that reverse the direction of text are printed
+//! as `\u001b` instead of sent. This is JSON's syntax, so the value of a JSON string stays the
+//! same.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use crate::raw;
+
+fn is_control(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || raw::byte(c).is_some()
+}
+
+/// Escapes a text of several lines; newlines and tabs stay.
+pub fn text(text: &str) -> Cow<'_, str> {
+    escape(text, |c| is_control(c) && !matches!(c, '\n' | '\t'))
+}
+
+/// Escapes a text that must stay on one line.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escape(text, is_control)
+}
+
+fn escape(text: &str, must_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&must_escape) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match must_escape(c) {
+            // Writing to a String can't fail. A byte that is not UTF-8 becomes a lone surrogate, as
+            // in Python.
+            true => {
+                let code = raw::byte(c).map_or(u32::from(c), |byte| 0xdc00 + u32::from(byte));
+                let _ = write!(escaped, "\\u{code:04x}");
+            }
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_commands_a_terminal_is_shown() {
+        let wild = "a\u{1b}[2J\r\u{9b}1m\u{202e}é\tb\nc\u{7f}";
+        assert_eq!(super::text(wild), "a\\u001b[2J\\u000d\\u009b1m\\u202eé\tb\nc\\u007f");
+        assert_eq!(super::text("a\u{10ffe9}"), "a\\udce9");
+        assert!(super::line(wild).ends_with("é\\u0009b\\u000ac\\u007f"));
+    }
+}
