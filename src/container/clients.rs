@@ -266,9 +266,9 @@ mod tests {
         let (ours, theirs) = packet::pair().unwrap();
         Request::StdinEnd.send(theirs.as_fd(), SendFlags::empty()).unwrap();
         drop(theirs);
-        let mut audience = Audience { clients: vec![Client::first(ours, true)] };
-        audience.offer(Stream::Stdout, b"out", None, None);
-        let [client] = &audience.clients[..] else { panic!("the client was dropped") };
+        let mut clients = Clients { list: vec![Client::first(ours, true)] };
+        clients.offer(Stream::Stdout, b"out", None, None);
+        let [client] = &clients.list[..] else { panic!("the client was dropped") };
         assert!(!client.output && !client.lags());
         let mut buffer = [0; 16];
         let mut receive =
