@@ -8,6 +8,7 @@
 // What registries alone need stands among the rest; without them the compiler leaves it out.
 #![cfg_attr(not(feature = "pull"), allow(dead_code))]
 
+mod address;
 mod cli;
 mod container;
 mod engine;
@@ -17,6 +18,7 @@ mod hello;
 mod image;
 mod json;
 mod network;
+mod port;
 mod raw;
 mod runtime;
 mod store;

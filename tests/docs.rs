@@ -164,3 +164,131 @@ fn every_source_starts_with_a_head() {
     let faults: Vec<String> = faults.into_iter().map(|(path, _)| path).collect();
     assert!(faults.is_empty(), "these heads have fewer than 3 lines: {faults:#?}");
 }
+
+/// The modules that the head of a `mod.rs` lists, lowest first: lines such as `//! 1. `naming`: …`.
+fn listed_modules(head: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let (number, rest) = line.strip_prefix("//! ")?.split_once(". `")?;
+        number.parse::<usize>().ok()?;
+        Some(rest.split_once('`')?.0.to_owned())
+    };
+    head.lines().filter_map(name).collect()
+}
+
+/// The names right after `prefix` in the code, such as `a` and `b` of `use super::{a, b::C};`, up to
+/// the unit tests.
+fn names_after(source: &str, prefix: &str) -> Vec<String> {
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
+    let code: Vec<&str> =
+        code.lines().map(|line| line.split("//").next().unwrap().trim()).collect();
+    let code = code.join(" ");
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(prefix) {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|before| before.is_alphanumeric() || before == '_' || before == ':') {
+            continue;
+        }
+        let rest = &code[at + prefix.len()..];
+        let first = |item: &str| {
+            let item = item.trim();
+            let end = item.find(|next: char| !next.is_alphanumeric() && next != '_');
+            item[..end.unwrap_or(item.len())].to_owned()
+        };
+        let Some(group) = rest.strip_prefix('{') else {
+            names.push(first(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, next) in group.char_indices() {
+            match next {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    names.push(first(&group[start..at]));
+                    start = at + 1;
+                    if next == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// The imports of a file that go to a module which is not below it. `file` has the modules beside it
+/// in `order`, and those of the directory above, if any, in `above`: the last of each is the file's
+/// own.
+fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> Vec<String> {
+    let lower = |order: &[String]| order[..order.len() - 1].to_vec();
+    let (beside, network) = (lower(order), lower(above.unwrap_or(order)));
+    let beside = names_after(source, "super::").into_iter().filter(|name| !beside.contains(name));
+    let network = names_after(source, "crate::network::")
+        .into_iter()
+        .filter(|name| !network.contains(name))
+        .map(|name| format!("network::{name}"));
+    /// The layers below `network`, and what every layer uses.
+    const LOWER: [&str; 9] =
+        ["address", "error", "json", "network", "port", "raw", "store", "sys", "time"];
+    let outside = names_after(source, "crate::")
+        .into_iter()
+        .filter(|name| !LOWER.contains(&name.as_str()))
+        .map(|name| format!("crate::{name}"));
+    beside.chain(network).chain(outside).collect()
+}
+
+#[test]
+fn imports_in_network_go_one_way() {
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/network");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let order = listed_modules(&read(&network.join("mod.rs")));
+    let up_to = |order: &[String], name: &str| {
+        let at = order.iter().position(|listed| listed == name);
+        order[..=at.unwrap_or_else(|| panic!("mod.rs lists no {name}"))].to_vec()
+    };
+    let mut faults = Vec::new();
+    let mut files = 0;
+    let mut check = |path: &Path, order: &[String], above: Option<&[String]>| {
+        files += 1;
+        let upward = upward_imports(&read(path), order, above);
+        faults.extend(upward.iter().map(|name| format!("{} imports {name}", path.display())));
+    };
+    let listed = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
+        entries.filter(|path| !path.ends_with("mod.rs")).collect::<Vec<_>>()
+    };
+    let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    for path in listed(&network) {
+        let above = up_to(&order, &stem(&path));
+        if path.is_file() {
+            check(&path, &above, None);
+            continue;
+        }
+        let inner = listed_modules(&read(&path.join("mod.rs")));
+        check(&path.join("mod.rs"), &above, None);
+        for file in listed(&path) {
+            check(&file, &up_to(&inner, &stem(&file)), Some(&above));
+        }
+    }
+    assert!(files > 25, "only {files} files were found");
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn an_upward_import_is_found() {
+    let order = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let order = (order("rules backend"), order("naming record firewall"));
+    let faults = |source: &str| upward_imports(source, &order.0, Some(&order.1));
+    let good = "use super::rules::{Rules, PortRule};\nuse crate::network::naming;\n\
+                use crate::store::{self, Roots}; // super::mod\n\
+                #[cfg(test)]\nmod tests {\n    use super::*;\n}\n";
+    assert!(faults(good).is_empty(), "{:?}", faults(good));
+    assert_eq!(faults("use super::{rules, Firewall};"), ["Firewall"]);
+    assert_eq!(faults("use super::{\n    rules::{A, B},\n    nftables::C,\n};"), ["nftables"]);
+    assert_eq!(faults("let x = super::super::attachment::all();"), ["super"]);
+    assert_eq!(faults("use crate::network::attachment::record;"), ["network::attachment"]);
+    assert_eq!(faults("use crate::network::{naming, firewall};"), ["network::firewall"]);
+    assert_eq!(faults("use crate::container::record;"), ["crate::container"]);
+}

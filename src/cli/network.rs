@@ -32,7 +32,7 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
         "CIDR",
         "Set the subnet (default: a free one)",
         |a, v| {
-            a.subnets.push(Subnet::parse(v)?);
+            a.pools.subnets.push(Subnet::parse(v)?);
             Ok(())
         },
     )
@@ -42,7 +42,7 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
         "IP",
         "Set the host's address in the subnet",
         |a, v| {
-            a.gateways.push(parse_ip(v)?);
+            a.pools.gateways.push(parse_ip(v)?);
             Ok(())
         },
     )
@@ -52,14 +52,14 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
         "CIDR",
         "Give containers addresses from this range",
         |a, v| {
-            a.ranges.push(Subnet::parse(v)?.0);
+            a.pools.ranges.push(v.parse()?);
             Ok(())
         },
     ),
     Flag::<NetworkOptions>::switch("internal", "Isolate the network from all others", |a, on| {
         a.internal = on
     }),
-    Flag::<NetworkOptions>::switch("ipv6", "Enable IPv6 too", |a, on| a.ipv6 = on),
+    Flag::<NetworkOptions>::switch("ipv6", "Enable IPv6 too", |a, on| a.pools.ipv6 = on),
     Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Add a label", |a, v| {
         a.labels.push(parse_label(v)?);
         Ok(())

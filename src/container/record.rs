@@ -10,7 +10,9 @@ use rustix::io::Errno;
 
 use super::health::{HealthRecord, OnFailure};
 use super::restart::RestartPolicy;
+use crate::address::{Ip, Mac};
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::port::Publish;
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
@@ -92,8 +94,7 @@ pub struct Record {
     pub devices: Vec<Device>,
     pub device_rules: Vec<DeviceRule>,
     pub mounts: Vec<MountRecord>,
-    /// `8080:80/tcp` and the like, as given.
-    pub publish: Vec<String>,
+    pub publish: Vec<Publish>,
     pub exposed: Vec<String>,
     /// `--log-driver none`
     pub log_disabled: bool,
@@ -134,8 +135,8 @@ pub struct ConfinementRecord {
 pub struct NetworkRecord {
     pub name: String,
     /// `--ip`, at most one of each family. If there is none, an address is chosen.
-    pub addresses: Vec<String>,
-    pub mac: Option<String>,
+    pub addresses: Vec<Ip>,
+    pub mac: Option<Mac>,
     /// Further names on this network, in addition to the container's.
     pub aliases: Vec<String>,
 }

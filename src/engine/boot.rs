@@ -12,7 +12,7 @@ use super::Engine;
 use crate::container::record::{Record, all_ids};
 use crate::container::state::{Condition, MAX_CLEANUP, StopMark};
 use crate::error::{Context, Error, Result, fail};
-use crate::network::wiring;
+use crate::network::attachment;
 use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
@@ -38,7 +38,7 @@ impl Engine {
         };
         waiting.sort_unstable_by_key(|record| (needs(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());
-        if let Err(error) = wiring::restore(&self.roots, self.firewall) {
+        if let Err(error) = attachment::reload::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));
         }
         done.extend(waiting.into_iter().map(|record| (record.name, self.start(&record.id))));

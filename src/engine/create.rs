@@ -594,7 +594,7 @@ fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
 }
 
 /// `-p`, and with `-P` a port of the host's choice for each exposed one.
-fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<String>> {
+fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>> {
     let mut publish = options.publish.clone();
     if options.publish_all {
         for port in exposed {
@@ -610,7 +610,7 @@ fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<String>>
     for port in &mut publish {
         port.address = port.address.or(options.publish_address);
     }
-    Ok(publish.iter().map(Publish::to_string).collect())
+    Ok(publish)
 }
 
 /// Docker's rule: an entrypoint of the user's drops the image's command; words after the image

@@ -6,11 +6,12 @@
 //! containers know each other by name at all times, so a link only adds the alias.
 
 use super::Engine;
+use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state;
 use crate::error::{Result, fail};
-use crate::network::config::DEFAULT;
-use crate::network::wiring::Wiring;
+use crate::network::attachment::record::Attachment;
+use crate::network::naming::DEFAULT;
 
 /// What the links of a container bring it.
 #[derive(Default)]
@@ -43,8 +44,8 @@ impl Engine {
                     other.name
                 );
             }
-            let wiring = Wiring::read(&self.roots, id)?;
-            let common = wiring.endpoints.iter().find(|endpoint| {
+            let attachment = Attachment::read(&self.roots, id)?;
+            let common = attachment.endpoints.iter().find(|endpoint| {
                 record.networks.iter().any(|network| network.name == endpoint.network)
             });
             let Some((endpoint, address)) =
@@ -55,12 +56,12 @@ impl Engine {
                     other.name
                 );
             };
-            links.hosts.push((alias.clone(), address.address.clone()));
+            links.hosts.push((alias.clone(), address.address.to_string()));
             if endpoint.network == DEFAULT {
                 if other.name != *alias {
-                    links.hosts.push((other.name.clone(), address.address.clone()));
+                    links.hosts.push((other.name.clone(), address.address.to_string()));
                 }
-                add_variables(&mut links.variables, record, &other, alias, &address.address);
+                add_variables(&mut links.variables, record, &other, alias, address.address);
             }
         }
         Ok(links)
@@ -73,7 +74,7 @@ fn add_variables(
     record: &Record,
     other: &Record,
     alias: &str,
-    address: &str,
+    address: Ip,
 ) {
     let prefix = alias.to_uppercase().replace(['-', '.'], "_");
     let port = |text: &String| -> Option<(u16, String)> {

@@ -9,18 +9,21 @@ use std::os::fd::OwnedFd;
 use rustix::process::Pid;
 
 use super::Engine;
-use super::options::{CreateOptions, EndpointOption, NetworkOptions, Publish};
+use super::options::{CreateOptions, EndpointOption, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
+use crate::address::Ip;
 use crate::container::monitor::Hooks;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, is_watched};
 use crate::error::{Error, Result, fail};
-use crate::network::config::{self, DEFAULT, Network};
-use crate::network::link::{format_mac, parse_mac};
+use crate::network::attachment::{self, Container, EndpointConfig, change};
+use crate::network::endpoint::NetworkNamespace;
+use crate::network::naming::{self, DEFAULT};
 use crate::network::pool::Pool;
-use crate::network::wiring::{self, Inside, Want, Who};
-use crate::network::{bridge, firewall, ipam};
+use crate::network::record::Network;
+use crate::network::subnet::Family;
+use crate::network::{bridge, create, firewall, ipam, lifecycle};
 use crate::store::{self, Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
@@ -52,24 +55,23 @@ impl Hooks for Networks<'_> {
             false => None,
         };
         let record = present.as_ref().unwrap_or(self.record);
-        let wants: Result<Vec<Want>> =
-            record.networks.iter().map(|network| want(record, network)).collect();
-        let publish: Result<Vec<Publish>> =
-            record.publish.iter().map(|text| Publish::parse(text)).collect();
-        let (wants, publish) = (wants?, publish?);
-        self.held = wiring::set_up(self.roots, self.firewall, pid, &who(record), &wants, &publish)?;
+        let configs: Vec<EndpointConfig> =
+            record.networks.iter().map(|network| endpoint_config(record, network)).collect();
+        let (container, publish) = (container(record), &record.publish);
+        self.held =
+            attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
         Ok(())
     }
 
     fn take_down(&mut self) -> Result<()> {
         // Free the ports before the container is reported as ended.
         self.held.clear();
-        wiring::take_down(self.roots, &self.record.id)
+        attachment::take_down(self.roots, &self.record.id)
     }
 }
 
-fn who(record: &Record) -> Who<'_> {
-    Who { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
+fn container(record: &Record) -> Container<'_> {
+    Container { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
 }
 
 /// Whether a container runs, starts or ends, so that its leases are in use.
@@ -78,16 +80,15 @@ pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     is_watched(&Files::new(roots, id)).unwrap_or(true)
 }
 
-fn want(record: &Record, network: &NetworkRecord) -> Result<Want> {
-    let addresses = network.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok());
+fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
     let mut names = vec![record.name.clone()];
     names.extend(network.aliases.iter().cloned());
-    Ok(Want {
+    EndpointConfig {
         network: network.name.clone(),
-        addresses: addresses.collect(),
-        mac: network.mac.as_deref().map(parse_mac).transpose()?,
+        addresses: network.addresses.iter().map(|address| address.0).collect(),
+        mac: network.mac,
         names,
-    })
+    }
 }
 
 impl Engine {
@@ -144,7 +145,7 @@ impl Engine {
         };
         let mut networks = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
-            let network = Network::open(&self.roots, name)?;
+            let network = create::open(&self.roots, name)?;
             let first = at == 0;
             let given = given(at);
             let own = given.map_or(&[][..], |given| &given.addresses);
@@ -158,12 +159,9 @@ impl Engine {
                     .iter()
                     .filter(|_| first)
                     .chain(own)
-                    .map(IpAddr::to_string)
+                    .map(|&address| Ip(address))
                     .collect(),
-                mac: given
-                    .and_then(|given| given.mac)
-                    .or(options.mac.filter(|_| first))
-                    .map(format_mac),
+                mac: given.and_then(|given| given.mac).or(options.mac.filter(|_| first)),
                 aliases: given
                     .map_or(&[][..], |given| &given.aliases)
                     .iter()
@@ -177,13 +175,13 @@ impl Engine {
 
     /// `network create`. Returns the id.
     pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
-        if !config::is_valid(&options.name) {
+        if !naming::is_valid(&options.name) {
             fail!("bad network name '{}'", options.name);
         }
         if matches!(options.name.as_str(), "none" | "host" | "bridge" | "default" | "container") {
             fail!("a network can't be named {}: the name is reserved", options.name);
         }
-        let network = config::create(&self.roots, options)?;
+        let network = create::create(&self.roots, options)?;
         bridge::ensure(&mut Socket::route()?, &self.roots, &network)?;
         Ok(network.id)
     }
@@ -191,7 +189,7 @@ impl Engine {
     /// `network ls`, including the three networks that always exist.
     pub fn network_list(&self) -> Result<Vec<NetworkView>> {
         let mut views = Vec::new();
-        for network in Network::all(&self.roots)? {
+        for network in create::all(&self.roots)? {
             let leases = ipam::leases(&self.roots, &network)?;
             let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
             containers.dedup();
@@ -204,7 +202,7 @@ impl Engine {
                 gateways: text(|pool| pool.gateway.to_string()),
                 containers: containers.len(),
                 internal: network.internal,
-                ipv6: network.pool(false).is_some(),
+                ipv6: network.pool(Family::V6).is_some(),
                 labels: network.labels.clone(),
                 name: network.name,
             });
@@ -230,8 +228,8 @@ impl Engine {
         if matches!(name, "none" | "host" | DEFAULT) {
             fail!("network {name} always exists: it can't be removed");
         }
-        let network = Network::resolve(&self.roots, name)?;
-        config::remove(&self.roots, &network, is_alive)
+        let network = create::resolve(&self.roots, name)?;
+        lifecycle::remove(&self.roots, &network, is_alive)
     }
 
     /// `network connect`: a container that runs gets the interface at once, and every one at its
@@ -253,7 +251,7 @@ impl Engine {
         }
         let wanted = NetworkRecord {
             name: network.name.clone(),
-            addresses: addresses.iter().map(IpAddr::to_string).collect(),
+            addresses: addresses.iter().map(|&address| Ip(address)).collect(),
             mac: None,
             aliases: aliases.to_vec(),
         };
@@ -261,20 +259,22 @@ impl Engine {
         if let Some(state) = &state
             && let Some(pid) = Pid::from_raw(state.pid)
         {
-            let inside = Inside::open(pid)?;
+            let namespace = NetworkNamespace::open(pid)?;
             // The namespace is this container's only if the process still lives.
             if state.find()?.living().is_none() {
                 fail!("container {container} ended just now");
             }
-            let (who, want) = (who(&record), want(&record, &wanted)?);
-            unwritten = wiring::connect(&self.roots, self.firewall, inside, &who, &want)?;
+            let config = endpoint_config(&record, &wanted);
+            let container = self::container(&record);
+            unwritten =
+                change::connect(&self.roots, self.firewall, namespace, &container, &config)?;
         }
         record.networks.push(wanted);
         record.network.clone_from(&record.networks[0].name);
         record.write(&self.roots).inspect_err(|_| {
             if state.is_some() {
                 // The user must see the failure to write the record.
-                let _ = wiring::disconnect(&self.roots, &record.id, &network.name);
+                let _ = change::disconnect(&self.roots, &record.id, &network.name);
             }
         })?;
         Ok(unwritten)
@@ -298,7 +298,7 @@ impl Engine {
         record.network = record.networks.first().map_or("none", |first| &first.name).to_owned();
         record.write(&self.roots)?;
         match is_running {
-            true => wiring::disconnect(&self.roots, &record.id, &network.name),
+            true => change::disconnect(&self.roots, &record.id, &network.name),
             false => Ok(Vec::new()),
         }
     }
@@ -307,17 +307,17 @@ impl Engine {
     /// took the container off `network`.
     fn finish_change(&self, record: &Record, is_running: bool, network: &Network) -> Result<bool> {
         let recorded = |name: &str| record.is_on(name);
-        Ok(is_running && wiring::finish(&self.roots, &record.id, network, recorded)?)
+        Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)
     }
 
     /// The network with this name or id; `bridge` and `default` are the default one.
     fn network(&self, name: &str) -> Result<Network> {
         match name {
-            "bridge" | "default" => Network::open(&self.roots, DEFAULT),
+            "bridge" | "default" => create::open(&self.roots, DEFAULT),
             "none" | "host" => {
                 fail!("network {name} can't be joined or left while a container runs")
             }
-            name => Network::resolve(&self.roots, name),
+            name => create::resolve(&self.roots, name),
         }
     }
 
@@ -352,7 +352,7 @@ impl Engine {
 
     /// `network reload`: restores missing bridges and firewall rules.
     pub fn network_reload(&self) -> Result<()> {
-        wiring::reload(&self.roots, self.firewall)
+        attachment::reload::reload(&self.roots, self.firewall)
     }
 
     /// On a host without a usable packet filter: a warning about what will not work, once per boot.
@@ -372,7 +372,7 @@ impl Engine {
 
     /// Removes the unused networks that are `wanted`. Returns their names.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
-        config::prune(&self.roots, is_alive, &|network| {
+        lifecycle::prune(&self.roots, is_alive, &|network| {
             let created = Some(Instant(network.created));
             wanted(&PruneCandidate { created, labels: &network.labels })
         })

@@ -3,6 +3,8 @@
 //! not from the kernel, so reading them needs no netlink and works for a container in another
 //! namespace.
 
+use std::net::IpAddr;
+
 use miniserde::json::{Object, Value, to_string};
 
 use super::Engine;
@@ -10,10 +12,11 @@ use super::inspect::{array, instant, map, number, object, text};
 use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::error::{Context, Result, fail};
-use crate::network::config::{DEFAULT, Network};
-use crate::network::ipam;
-use crate::network::ports::{PortMap, Publish};
-use crate::network::wiring::{Endpoint, Wiring};
+use crate::network::attachment::record::{Address, Attachment, Endpoint};
+use crate::network::naming::DEFAULT;
+use crate::network::ports::PortMap;
+use crate::network::subnet::Family;
+use crate::network::{create, ipam};
 
 /// Under Docker's names.
 pub(super) fn network_names(record: &Record) -> Vec<String> {
@@ -26,8 +29,8 @@ pub(super) fn network_names(record: &Record) -> Vec<String> {
 /// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
     let mut bindings = Object::new();
-    for publish in record.publish.iter().filter_map(|text| Publish::parse(text).ok()) {
-        let key = format!("{}/{}", publish.container, publish.protocol.name());
+    for publish in &record.publish {
+        let key = format!("{}/{}", publish.container, publish.protocol);
         let host = publish.host.map(|range| range.to_string()).unwrap_or_default();
         let address = publish.address.map(|address| address.to_string()).unwrap_or_default();
         push(&mut bindings, key, object([("HostIp", text(address)), ("HostPort", text(host))]));
@@ -50,54 +53,53 @@ impl Engine {
             return (record.exposed.clone(), Vec::new());
         }
         // One that can't be read has nothing to show; `inspect` says why.
-        let Ok(wiring) = Wiring::read(&self.roots, &record.id) else { return Default::default() };
-        let mut ports = published(&wiring.ports);
+        let Ok(attachment) = Attachment::read(&self.roots, &record.id) else {
+            return Default::default();
+        };
+        let mut ports = published(&attachment.ports);
         let is_published = |exposed: &&String| {
-            wiring
+            attachment
                 .ports
                 .iter()
                 .any(|map| format!("{}/{}", map.container_port, map.protocol) == **exposed)
         };
         ports.extend(record.exposed.iter().filter(|exposed| !is_published(exposed)).cloned());
-        let addresses = wiring.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        (ports, addresses.map(|address| address.address.clone()).collect())
+        let addresses = attachment.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        (ports, addresses.map(|address| address.address.to_string()).collect())
     }
 
     /// `port`: lines such as `80/tcp -> 0.0.0.0:8080`, or with a port only what it leads to.
     pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<String>> {
         let record = self.record(name)?;
-        let wiring = match self.condition(&record)? {
-            Condition::Running(_) => Wiring::read(&self.roots, &record.id)?,
+        let attachment = match self.condition(&record)? {
+            Condition::Running(_) => Attachment::read(&self.roots, &record.id)?,
             _ => return Ok(Vec::new()),
         };
         let Some(port) = port else {
             let line = |map: &PortMap| {
-                Ok(format!("{}/{} -> {}", map.container_port, map.protocol, map.socket_address()?))
+                format!("{}/{} -> {}", map.container_port, map.protocol, map.from())
             };
-            return wiring.ports.iter().map(line).collect();
+            return Ok(attachment.ports.iter().map(line).collect());
         };
         let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
         let wanted = |map: &&PortMap| {
-            map.container_port.to_string() == number && map.protocol.eq_ignore_ascii_case(protocol)
+            map.container_port.to_string() == number
+                && map.protocol.name().eq_ignore_ascii_case(protocol)
         };
-        let found: Result<Vec<String>> = wiring
-            .ports
-            .iter()
-            .filter(wanted)
-            .map(|map| Ok(map.socket_address()?.to_string()))
-            .collect();
-        match found?.as_slice() {
-            [] => fail!("container {name} has published no port {number}/{protocol}"),
-            found => Ok(found.to_vec()),
+        let found: Vec<String> =
+            attachment.ports.iter().filter(wanted).map(|map| map.from().to_string()).collect();
+        if found.is_empty() {
+            fail!("container {name} has published no port {number}/{protocol}");
         }
+        Ok(found)
     }
 
     pub(super) fn network_settings(&self, record: &Record) -> Result<Value> {
-        let wiring = Wiring::read(&self.roots, &record.id)
+        let attachment = Attachment::read(&self.roots, &record.id)
             .context(|| format!("inspect the networks of container {}", record.name))?;
         let mut networks = Object::new();
         for wanted in &record.networks {
-            let endpoint = wiring.endpoints.iter().find(|endpoint| endpoint.network == wanted.name);
+            let endpoint = attachment.endpoint(&wanted.name);
             let aliases = wanted.aliases.iter().map(text);
             networks.insert(wanted.name.clone(), settings(endpoint, array(aliases)));
         }
@@ -105,17 +107,17 @@ impl Engine {
             networks.insert(record.network.clone(), settings(None, array([])));
         }
         let mut ports = Object::new();
-        for map in &wiring.ports {
+        for map in &attachment.ports {
             let key = format!("{}/{}", map.container_port, map.protocol);
             let host = text(map.port);
-            push(&mut ports, key, object([("HostIp", text(&map.address)), ("HostPort", host)]));
+            push(&mut ports, key, object([("HostIp", text(map.address)), ("HostPort", host)]));
         }
         for exposed in &record.exposed {
             if ports.get(exposed).is_none() {
                 ports.insert(exposed.clone(), Value::Null);
             }
         }
-        let Value::Object(mut all) = settings(wiring.endpoints.first(), array([])) else {
+        let Value::Object(mut all) = settings(attachment.endpoints.first(), array([])) else {
             fail!("network settings are an object")
         };
         all.insert("Ports".to_owned(), Value::Object(ports));
@@ -134,8 +136,8 @@ impl Engine {
             ])));
         }
         let network = match name {
-            "bridge" | "default" | DEFAULT => Network::open(&self.roots, DEFAULT)?,
-            name => Network::resolve(&self.roots, name)?,
+            "bridge" | "default" | DEFAULT => create::open(&self.roots, DEFAULT)?,
+            name => create::resolve(&self.roots, name)?,
         };
         let pools = network.pools.iter().map(|pool| {
             object([
@@ -146,10 +148,10 @@ impl Engine {
         });
         let mut containers = Object::new();
         for lease in ipam::leases(&self.roots, &network)? {
-            let Ok(wiring) = Wiring::read(&self.roots, &lease.owner) else { continue };
-            let endpoint = wiring.endpoints.iter().find(|known| known.network == network.name);
+            let Ok(attachment) = Attachment::read(&self.roots, &lease.owner) else { continue };
+            let endpoint = attachment.endpoint(&network.name);
             if let Some(endpoint) = endpoint {
-                containers.insert(lease.owner, member(&wiring.name, endpoint));
+                containers.insert(lease.owner, member(&attachment.name, endpoint));
             }
         }
         Ok(to_string(&object([
@@ -158,7 +160,7 @@ impl Engine {
             ("Created", instant(network.created)),
             ("Scope", text("local")),
             ("Driver", text("bridge")),
-            ("EnableIPv6", Value::Bool(network.pool(false).is_some())),
+            ("EnableIPv6", Value::Bool(network.pool(Family::V6).is_some())),
             ("IPAM", object([("Driver", text("default")), ("Config", array(pools))])),
             ("Internal", Value::Bool(network.internal)),
             ("Bridge", text(&network.bridge)),
@@ -171,40 +173,39 @@ impl Engine {
 
 /// A container in `network inspect`.
 fn member(name: &str, endpoint: &Endpoint) -> Value {
-    let address = |ipv4: bool| {
-        let mut addresses = endpoint.addresses.iter();
-        let address = addresses.find(|address| address.address.contains('.') == ipv4);
+    let address = |family| {
+        let address = endpoint.address(family);
         text(address.map_or(String::new(), |found| format!("{}/{}", found.address, found.prefix)))
     };
     object([
         ("Name", text(name)),
-        ("MacAddress", text(&endpoint.mac)),
-        ("IPv4Address", address(true)),
-        ("IPv6Address", address(false)),
+        ("MacAddress", text(endpoint.mac)),
+        ("IPv4Address", address(Family::V4)),
+        ("IPv6Address", address(Family::V6)),
     ])
 }
 
 /// Docker's fields of one endpoint; empty without one.
 fn settings(endpoint: Option<&Endpoint>, aliases: Value) -> Value {
-    let address = |ipv4: bool| {
-        endpoint.and_then(|endpoint| {
-            endpoint.addresses.iter().find(|address| address.address.contains('.') == ipv4)
-        })
-    };
-    let field = |ipv4: bool, of: fn(&crate::network::wiring::Address) -> &str| {
-        text(address(ipv4).map_or("", of))
-    };
-    let prefix = |ipv4: bool| number(address(ipv4).map_or(0, |address| address.prefix.into()));
+    let address = |family| endpoint.and_then(|endpoint| endpoint.address(family));
+    let field =
+        |family, of: fn(&Address) -> String| text(address(family).map_or_else(String::new, of));
+    let ip = |address: &Address| address.address.to_string();
+    let gateway = |address: &Address| address.gateway.to_string();
+    let prefix = |family| number(address(family).map_or(0, |address| address.prefix.into()));
     object([
         ("Aliases", aliases),
         ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
-        ("MacAddress", text(endpoint.map_or("", |endpoint| &endpoint.mac))),
-        ("IPAddress", field(true, |address| &address.address)),
-        ("IPPrefixLen", prefix(true)),
-        ("Gateway", field(true, |address| &address.gateway)),
-        ("GlobalIPv6Address", field(false, |address| &address.address)),
-        ("GlobalIPv6PrefixLen", prefix(false)),
-        ("IPv6Gateway", field(false, |address| &address.gateway)),
+        (
+            "MacAddress",
+            text(endpoint.map_or_else(String::new, |endpoint| endpoint.mac.to_string())),
+        ),
+        ("IPAddress", field(Family::V4, ip)),
+        ("IPPrefixLen", prefix(Family::V4)),
+        ("Gateway", field(Family::V4, gateway)),
+        ("GlobalIPv6Address", field(Family::V6, ip)),
+        ("GlobalIPv6PrefixLen", prefix(Family::V6)),
+        ("IPv6Gateway", field(Family::V6, gateway)),
     ])
 }
 
@@ -212,11 +213,13 @@ fn settings(endpoint: Option<&Endpoint>, aliases: Value) -> Value {
 fn published(maps: &[PortMap]) -> Vec<String> {
     let mut runs: Vec<(PortMap, u16)> = Vec::new();
     let mut sorted: Vec<&PortMap> = maps.iter().collect();
-    sorted.sort_unstable_by_key(|map| (&map.address, &map.protocol, map.container_port, map.port));
+    sorted.sort_unstable_by_key(|map| {
+        (map.address, map.protocol.name(), map.container_port, map.port)
+    });
     for map in sorted {
         match runs.last_mut() {
             Some((first, length))
-                if (&first.address, &first.protocol) == (&map.address, &map.protocol)
+                if (first.address, first.protocol) == (map.address, map.protocol)
                     && first.port.checked_add(*length) == Some(map.port)
                     && first.container_port.checked_add(*length) == Some(map.container_port) =>
             {
@@ -230,9 +233,9 @@ fn published(maps: &[PortMap]) -> Vec<String> {
             1 => first.to_string(),
             _ => format!("{first}-{}", first + (length - 1)),
         };
-        let address = match map.address.contains(':') {
-            true => format!("[{}]", map.address),
-            false => map.address.clone(),
+        let address = match map.address.0 {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
         };
         format!("{address}:{}->{}/{}", range(map.port), range(map.container_port), map.protocol)
     };
@@ -242,12 +245,13 @@ fn published(maps: &[PortMap]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::Protocol;
 
     #[test]
     fn neighbouring_ports_are_shown_as_ranges() {
         let map = |port, container_port| PortMap {
-            protocol: "tcp".into(),
-            address: "0.0.0.0".into(),
+            protocol: Protocol::Tcp,
+            address: "0.0.0.0".parse().unwrap(),
             port,
             container_port,
         };

@@ -6,15 +6,15 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use crate::address::Mac;
 pub use crate::container::health::OnFailure;
 pub use crate::container::restart::RestartPolicy;
 pub use crate::healthcheck::Healthcheck;
 pub use crate::image::ArchiveFormat;
-pub use crate::network::config::NetworkOptions;
+pub use crate::network::create::NetworkOptions;
 pub use crate::network::firewall::Choice as FirewallChoice;
-pub use crate::network::link::Mac;
-pub use crate::network::ports::Publish;
 pub use crate::network::subnet::Subnet;
+pub use crate::port::Publish;
 pub use crate::runtime::spec::{
     Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
     Rlimit,

@@ -11,7 +11,7 @@ use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
 use crate::container::{id_range, names, volumes};
 use crate::error::{Result, fail};
-use crate::network::wiring;
+use crate::network::attachment;
 use crate::store::{self, Durability};
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
@@ -32,7 +32,7 @@ impl Engine {
             Err(_) if force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
-                wiring::take_down(&self.roots, &id)?;
+                attachment::take_down(&self.roots, &id)?;
                 self.release_names(&id)?;
                 return state::erase(&self.roots, &id, name, Durability::Lazy);
             }
@@ -136,6 +136,6 @@ impl Engine {
             return Err(error);
         }
         names::release(&self.roots, &before, &id)?;
-        wiring::rename(&self.roots, &id, &before, new)
+        attachment::change::rename(&self.roots, &id, &before, new)
     }
 }

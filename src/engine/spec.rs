@@ -10,7 +10,7 @@ use super::{Engine, confine};
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::{joined, tty};
 use crate::error::{Context, Result, fail};
-use crate::network::config::Network;
+use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::nodes_below;
@@ -123,8 +123,8 @@ impl Engine {
     /// the host's that listens on the bridge, otherwise public ones, which is reported once each boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<String>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
-        let network = Network::open(&self.roots, &network.name)?;
-        let served = network.pools.iter().find(|pool| names::is_served_at(pool.gateway));
+        let network = create::open(&self.roots, &network.name)?;
+        let served = network.pools.iter().find(|pool| names::is_served_at(pool.gateway.0));
         if let Some(pool) = served {
             return Ok(vec![pool.gateway.to_string()]);
         }
@@ -149,7 +149,7 @@ impl Engine {
         for (name, address) in hosts.iter_mut().filter(|(_, address)| address == HOST_GATEWAY) {
             *address = match record.networks.first() {
                 Some(network) => {
-                    Network::open(&self.roots, &network.name)?.pools[0].gateway.to_string()
+                    create::open(&self.roots, &network.name)?.pools[0].gateway.to_string()
                 }
                 None if record.network == "host" => "127.0.0.1".to_owned(),
                 None => fail!("--add-host {name}:{HOST_GATEWAY} needs a network"),

@@ -17,7 +17,7 @@ use crate::container::state::{
 };
 use crate::container::{client, id_range, names, volumes};
 use crate::error::{Result, fail};
-use crate::network::wiring;
+use crate::network::attachment;
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
 use crate::time::Instant;
@@ -102,7 +102,7 @@ impl Engine {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
-        reclaim_locked(&self.roots, &record, wiring::take_down)?;
+        reclaim_locked(&self.roots, &record, attachment::take_down)?;
         // If this process is killed before the program runs, the container that `restart` keeps
         // stays.
         let (kept, before) = match self.glance(&record)? {

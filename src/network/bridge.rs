@@ -7,10 +7,13 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::config::{self, BRIDGE_PREFIX, Network, hash};
 use super::link::{self, Link};
+use super::naming::{BRIDGE_PREFIX, hash, is_default_root};
+use super::record::{self, Network};
+use super::subnet::Family;
+use crate::address::Mac;
 use crate::error::{Context, Result, fail};
-use crate::store::{DEFAULT_ROOT, Roots};
+use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
 
 /// The MTU where the host has no default route to take one from.
@@ -44,9 +47,9 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     // The flag up is set last, so that a bridge that is up is ready.
     let mut batch = Batch::default();
     for pool in &network.pools {
-        link::add_address(&mut batch, found.index, pool.gateway, &pool.subnet);
+        link::add_address(&mut batch, found.index, pool.gateway.0, &pool.subnet);
     }
-    let has_ipv6 = network.pool(false).is_some();
+    let has_ipv6 = network.pool(Family::V6).is_some();
     link::set_up(&mut batch, &network.bridge, has_ipv6);
     socket.send(batch).context(|| format!("set up bridge {}", network.bridge))?;
     forward(network)?;
@@ -69,9 +72,9 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
         return Ok(Vec::new());
     }
     // A removal of a network deletes the bridge before the record.
-    let _choice = config::lock_all(roots)?;
+    let _choice = record::lock_all(roots)?;
     let mut bridges = link::idle_aliases(&mut Socket::route()?)?;
-    let known = config::known(roots)?;
+    let known = record::known(roots)?;
     bridges.retain(|(bridge, alias)| {
         bridge.starts_with(BRIDGE_PREFIX)
             && is_ours_to_find(roots, alias)
@@ -84,7 +87,7 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
 fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
     let Some((_, root)) = alias.split_once(OF) else { return false };
     let root = Path::new(root);
-    root == roots.state || (roots.state.as_os_str() == DEFAULT_ROOT && !root.exists())
+    root == roots.state || (is_default_root(roots) && !root.exists())
 }
 
 /// A container that sends router advertisements must not become the host's IPv6 router
@@ -98,7 +101,7 @@ fn refuse_advertised_routes(bridge: &str) -> Result<()> {
 /// Enables IP forwarding; without it containers reach only the host.
 pub fn forward(network: &Network) -> Result<()> {
     set("/proc/sys/net/ipv4/ip_forward", "1")?;
-    if network.pool(false).is_some() {
+    if network.pool(Family::V6).is_some() {
         set("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     }
     Ok(())
@@ -131,25 +134,26 @@ fn host_mtu(socket: &mut Socket) -> Result<u32> {
 }
 
 /// The bridge's MAC address: locally administered, and always the same for a network.
-fn mac(network: &Network) -> link::Mac {
+fn mac(network: &Network) -> Mac {
     let [a, b, c, d] = hash(network.id.as_bytes()).to_be_bytes();
-    [0x02, 0x42, a, b, c, d]
+    Mac([0x02, 0x42, a, b, c, d])
 }
 
 /// The default MAC address of a container's interface. It is made from the IP address, so that an
 /// ARP entry stays right when another container gets that address.
-pub fn container_mac(addresses: &[IpAddr]) -> link::Mac {
+pub fn container_mac(addresses: &[IpAddr]) -> Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),
         Some(IpAddr::V6(address)) => hash(&address.octets()).to_be_bytes(),
         None => [0; 4],
     };
-    [0x02, 0x42, tail[0], tail[1], tail[2], tail[3]]
+    Mac([0x02, 0x42, tail[0], tail[1], tail[2], tail[3]])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::DEFAULT_ROOT;
 
     #[test]
     fn the_default_root_asks_for_bridges_of_roots_that_are_gone() {

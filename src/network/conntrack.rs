@@ -9,11 +9,12 @@ use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::firewall::PortRule;
+use super::firewall::rules::PortRule;
 use super::link;
-use super::ports::Protocol;
+use super::subnet::Family;
 use crate::error::Result;
-use crate::sys::netlink::{Batch, DUMP, Family, NESTED, Socket, attribute};
+use crate::port::Protocol;
+use crate::sys::netlink::{self, Batch, DUMP, NESTED, Socket, attribute};
 
 /// NFNL_SUBSYS_CTNETLINK << 8, and IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE.
 const GET: u16 = 1 << 8 | 1;
@@ -38,7 +39,7 @@ pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
         return Ok(());
     }
     let ours = link::addresses(host)?;
-    let mut socket = Socket::new(Family::Netfilter)?;
+    let mut socket = Socket::new(netlink::Family::Netfilter)?;
     for rule in rules {
         for tuple in flows(&mut socket, rule)? {
             let is_ours = match destination(&tuple) {
@@ -93,8 +94,7 @@ fn delete(socket: &mut Socket, rule: &PortRule, tuple: &[u8]) -> Result<()> {
 
 /// struct nfgenmsg
 fn header(rule: &PortRule) -> [u8; 4] {
-    let (inet, inet6) = (2, 10);
-    [if rule.from.is_ipv4() { inet } else { inet6 }, 0, 0, 0]
+    [Family::of(rule.from.ip()).number(), 0, 0, 0]
 }
 
 fn is_to(tuple: &[u8], port: u16) -> bool {

@@ -1,9 +1,9 @@
 //! One container's interface on one network: a veth(4) pair, one end a port of the bridge, the other
-//! born inside the container's network namespace.
+//! created inside the container's network namespace (network_namespaces(7)).
 //!
-//! The host's end has a random name, new at each start: names made from ids would meet those of
-//! similar ids, and of the interface before it, which the kernel removes with its namespace only
-//! some milliseconds after the container's end.
+//! The host's end gets a random name at each start. A name made from the container's id could meet
+//! that of a similar id, or that of the same container's last pair, which the kernel removes with its
+//! namespace only some milliseconds after the container's end.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,52 +13,55 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::config::{Network, random_digits};
-use super::link::{self, Link, Mac, Veth};
+use super::link::{self, Link, Veth};
+use super::naming::random_digits;
+use super::record::Network;
+use super::subnet::Family;
 use super::{bridge, guard};
+use crate::address::Mac;
 use crate::error::{Context, Error, Result};
 use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
 
-/// What the host's ends of our pairs begin with.
+/// The start of the name of the host's end.
 const VETH_PREFIX: &str = "mdv";
 
-/// A network namespace, and a socket that acts inside it.
-pub struct Inside {
-    namespace: OwnedFd,
+/// A container's network namespace, and a netlink socket that acts inside it.
+pub struct NetworkNamespace {
+    descriptor: OwnedFd,
     socket: Socket,
 }
 
-impl Inside {
+impl NetworkNamespace {
     /// The namespace of process `pid`.
-    pub fn open(pid: Pid) -> Result<Inside> {
+    pub fn open(pid: Pid) -> Result<NetworkNamespace> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
             .context(|| "open our own network namespace")?;
         let pid = pid.as_raw_nonzero().get();
-        let namespace = sys::process::open_in_proc(pid, "ns/net", flags)
+        let descriptor = sys::process::open_in_proc(pid, "ns/net", flags)
             .context(|| format!("open the network namespace of process {pid}"))?;
         let enter = |fd: &OwnedFd| {
             move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
                 .context(|| "enter a network namespace")
         };
-        enter(&namespace)?;
+        enter(&descriptor)?;
         let socket = Socket::route();
-        // The one way back is to a namespace that we were in a moment ago.
+        // This process was in that namespace a moment ago, so the way back can't be refused.
         enter(&ours)?;
-        Ok(Inside { namespace, socket: socket? })
+        Ok(NetworkNamespace { descriptor, socket: socket? })
     }
 }
 
-/// What an interface is to be.
+/// The interface that `connect` makes.
 pub struct Plan<'a> {
-    /// Of the host's end.
+    /// The name of the host's end.
     pub name: &'a str,
-    /// Inside: `eth0` and so on.
+    /// The name in the container: `eth0` and so on.
     pub interface: &'a str,
     pub mac: Mac,
     pub addresses: &'a [IpAddr],
-    /// Whether this is the container's way to everywhere else.
+    /// Whether the container's default route leads through it.
     pub is_default: bool,
 }
 
@@ -68,10 +71,10 @@ pub fn invent_name() -> Result<String> {
     Ok(format!("{VETH_PREFIX}{}", &digits[..link::MAX_NAME - VETH_PREFIX.len()]))
 }
 
-/// Makes the pair and wires both ends. Gives what `plug` does.
+/// Makes the pair and sets up both ends. Returns what `plug` does.
 pub fn connect(
     host: &mut Socket,
-    inside: &mut Inside,
+    namespace: &mut NetworkNamespace,
     bridge: Link,
     network: &Network,
     plan: &Plan<'_>,
@@ -82,38 +85,38 @@ pub fn connect(
         mtu: bridge.mtu,
         peer: plan.interface,
         peer_mac: plan.mac,
-        peer_namespace: inside.namespace.as_fd(),
+        peer_namespace: namespace.descriptor.as_fd(),
     };
     link::add_veth(&mut batch, &veth);
-    // By itself: what follows must not touch a link of that name that isn't this one.
+    // Send this alone: if the name is taken, nothing below may touch the other link of that name.
     host.send(batch)?;
     let guarded = plug(host, plan.name, network, bridge)?;
 
-    let Some(interface) = link::find(&mut inside.socket, plan.interface)? else {
+    let Some(interface) = link::find(&mut namespace.socket, plan.interface)? else {
         return Err(Error::from(Errno::NODEV))
             .context(|| format!("find {} in the container", plan.interface));
     };
     let mut batch = Batch::default();
     let mut has_ipv6 = false;
     for &address in plan.addresses {
-        if let Some(pool) = network.pool(address.is_ipv4()) {
+        if let Some(pool) = network.pool(Family::of(address)) {
             link::add_address(&mut batch, interface.index, address, &pool.subnet);
-            has_ipv6 |= !address.is_ipv4();
+            has_ipv6 |= address.is_ipv6();
         }
     }
     link::set_up(&mut batch, plan.interface, has_ipv6);
     if plan.is_default && !network.internal {
         for pool in &network.pools {
-            link::add_default_route(&mut batch, interface.index, pool.gateway);
+            link::add_default_route(&mut batch, interface.index, pool.gateway.0);
         }
     }
-    let sent = inside.socket.send(batch);
+    let sent = namespace.socket.send(batch);
     sent.context(|| format!("set up {} in the container", plan.interface))?;
     Ok(guarded)
 }
 
-/// Makes the host's end a port of the bridge, whatever it was; one that is gone stays so. False if
-/// nothing keeps the container off the host's loopback: then the bridge doesn't lead there either.
+/// Makes the host's end a port of the bridge. A link that is gone is no error. Returns false if nothing
+/// keeps the container off the host's loopback: then the bridge does not lead there either.
 pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
     // Before the first packet can arrive.
     let guarded = guard::set(host, name)?;
@@ -128,10 +131,10 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
     }
 }
 
-/// Silences the host's end: nothing that still lives in the container's namespace, and not the
-/// namespace itself, answers for an address that is given to another container. The kernel removes
-/// the pair with the namespace. To wait for that (20 ms on a kernel that waits for an RCU grace
-/// period) would cost more than all the rest.
+/// Silences the host's end, so that neither a process in the container's namespace nor the namespace
+/// itself answers for an address that another container gets. The kernel removes the pair with the
+/// namespace. Waiting for that (20 ms on a kernel that waits for an RCU grace period) would cost more
+/// than everything else here.
 pub fn silence(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();

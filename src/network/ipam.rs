@@ -1,9 +1,9 @@
-//! Addresses of containers: `networks/<name>/leases/<address>`, a file for each that is given out.
+//! Addresses of containers: `networks/<name>/leases/<address>`, one file for each leased address.
 //!
-//! Creating the file exclusively is the allocation, so that no address is ever given twice. Its
-//! first line is the container's id, its second the names that the container answers to on this
-//! network, its third the host name that the container itself has for the address. A lease is as good as its container is alive: one that was left behind (a crash, a power
-//! cut) is taken back when its address is asked for or none is free.
+//! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
+//! first line is the container's id, the second its names on this network, the third its own host
+//! name. A lease ends with its container: one that a crash or a power cut left is reclaimed when its
+//! address is requested or no other is free.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -12,63 +12,66 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::config::{Network, dir};
+use super::naming::dir;
 use super::pool::Pool;
+use super::record::Network;
+use super::subnet::Family;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Roots};
 
-/// An address that is given out.
+/// A leased address.
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub address: IpAddr,
     /// The container's id.
     pub owner: String,
-    /// What it is called on this network.
+    /// The container's names on this network.
     pub names: Vec<String>,
-    /// What it calls itself.
+    /// The container's own host name.
     pub hostname: String,
 }
 
-/// Whether the container of that id lives.
+/// Returns whether the container with this id runs.
 pub type IsAlive = fn(&Roots, &str) -> bool;
 
-/// Who asks for an address.
-pub struct Applicant<'a> {
+/// A request for an address.
+pub struct LeaseRequest<'a> {
+    /// The address that the user chose; otherwise any free one.
+    pub address: Option<IpAddr>,
+    /// The container's id.
     pub id: &'a str,
     pub names: &'a [String],
     pub hostname: &'a str,
     pub is_alive: IsAlive,
 }
 
-/// Leases an address of `pool`, the `wanted` one if that is given. The caller holds the network's
-/// lock.
+/// Leases an address of `pool`. The caller holds the network's lock.
 pub fn lease(
     roots: &Roots,
     network: &Network,
     pool: &Pool,
-    wanted: Option<IpAddr>,
-    applicant: &Applicant<'_>,
+    request: &LeaseRequest<'_>,
 ) -> Result<IpAddr> {
-    if let Some(address) = wanted {
+    if let Some(address) = request.address {
         check_wanted(network, pool, address)?;
-        if !take(roots, network, address, applicant)? {
+        if !take(roots, network, address, request)? {
             match read(roots, network, address)? {
-                Some(lease) if (applicant.is_alive)(roots, &lease.owner) => fail!(
+                Some(lease) if (request.is_alive)(roots, &lease.owner) => fail!(
                     "address {address} of network {} is in use by container {}",
                     network.name,
                     lease.owner.get(..12).unwrap_or(&lease.owner)
                 ),
                 _ => store::remove_file(&path(roots, network, address))?,
             }
-            take(roots, network, address, applicant)?;
+            take(roots, network, address, request)?;
         }
         return Ok(address);
     }
-    if let Some(address) = take_free(roots, network, pool, applicant)? {
+    if let Some(address) = take_free(roots, network, pool, request)? {
         return Ok(address);
     }
-    reclaim(roots, network, applicant.is_alive)?;
-    match take_free(roots, network, pool, applicant)? {
+    reclaim(roots, network, request.is_alive)?;
+    match take_free(roots, network, pool, request)? {
         Some(address) => Ok(address),
         None => fail!(
             "network {} has no free address left in {}: stop containers that use it, or make a \
@@ -89,11 +92,11 @@ fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
     Ok(())
 }
 
-/// Whether a container may have it: not the subnet's, not the broadcast's, not the gateway's.
+/// Whether a container may have the address: it is not the subnet's, the broadcast's or the gateway's.
 fn is_hosts(pool: &Pool, address: IpAddr) -> bool {
     let subnet = &pool.subnet;
-    let is_broadcast = subnet.is_ipv4() && address == subnet.last();
-    address != subnet.first() && !is_broadcast && address != pool.gateway
+    let is_broadcast = subnet.family() == Family::V4 && address == subnet.last();
+    address != subnet.first() && !is_broadcast && address != pool.gateway.0
 }
 
 /// The first address that is free, or `None`.
@@ -101,27 +104,27 @@ fn take_free(
     roots: &Roots,
     network: &Network,
     pool: &Pool,
-    applicant: &Applicant<'_>,
+    request: &LeaseRequest<'_>,
 ) -> Result<Option<IpAddr>> {
     let given: HashSet<IpAddr> = addresses(roots, network)?.into_iter().collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // At most as many as are given out, and the three that nobody gets, are in the way.
+    // Only leased addresses and the three reserved ones can be in the way.
     for offset in 0..=given.len() as u128 + 3 {
         let Some(address) = from.nth(offset) else { break };
         let is_free = is_hosts(pool, address) && !given.contains(&address);
-        if is_free && take(roots, network, address, applicant)? {
+        if is_free && take(roots, network, address, request)? {
             return Ok(Some(address));
         }
     }
     Ok(None)
 }
 
-/// Makes the lease's file unless it is there.
+/// Creates the lease's file. Returns false if it exists.
 fn take(
     roots: &Roots,
     network: &Network,
     address: IpAddr,
-    applicant: &Applicant<'_>,
+    request: &LeaseRequest<'_>,
 ) -> Result<bool> {
     let path = path(roots, network, address);
     let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -135,7 +138,7 @@ fn take(
     match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         opened => {
-            let text = content(applicant.id, applicant.names, applicant.hostname);
+            let text = content(request.id, request.names, request.hostname);
             let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
             written.context(|| format!("write {}", path.display()))?;
             Ok(true)
@@ -147,7 +150,7 @@ fn content(id: &str, names: &[String], hostname: &str) -> String {
     format!("{id}\n{}\n{hostname}\n", names.join(" "))
 }
 
-/// Takes back the leases of containers that are no more. The caller holds the network's lock.
+/// Removes the leases of containers that are gone. The caller holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     for lease in stale(roots, network, is_alive)? {
         store::remove_file(&path(roots, network, lease.address))?;
@@ -155,7 +158,7 @@ pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()
     Ok(())
 }
 
-/// The leases of containers that are no more. The caller holds the network's lock.
+/// The leases of containers that are gone. The caller holds the network's lock.
 pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<Lease>> {
     let mut stale = leases(roots, network)?;
     stale.retain(|lease| lease.owner.is_empty() || !is_alive(roots, &lease.owner));
@@ -172,7 +175,7 @@ pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
-/// Gives an address back, if it is still the container's.
+/// Removes the lease of an address, if it is still the container's.
 pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -> Result<()> {
     match read(roots, network, address)? {
         Some(lease) if lease.owner == owner => store::remove_file(&path(roots, network, address)),
@@ -180,7 +183,7 @@ pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -
     }
 }
 
-/// Puts other names on a lease.
+/// Writes a lease with other names.
 pub fn rename(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
     let text = content(&lease.owner, &lease.names, &lease.hostname);
     store::replace(&path(roots, network, lease.address), text.as_bytes(), Durability::Lazy)
@@ -195,7 +198,7 @@ fn read(roots: &Roots, network: &Network, address: IpAddr) -> Result<Option<Leas
     let Some(bytes) = store::read(&path(roots, network, address))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
-    // Cut off while it was written: nobody's, and taken back as such.
+    // A lease that was cut off while it was written has no owner, and is reclaimed.
     let owner = lines.next().unwrap_or_default().to_owned();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
     let hostname = lines.next().unwrap_or_default().to_owned();

@@ -6,12 +6,13 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use linux_raw_sys::net::{AF_INET, AF_INET6, AF_UNSPEC, IFALIASZ, IFNAMSIZ};
+use linux_raw_sys::net::{AF_INET6, AF_UNSPEC, IFALIASZ, IFNAMSIZ};
 use linux_raw_sys::netlink::{IFA_F_NODAD, RTPROT_BOOT, ifaddrmsg, ifinfomsg, rtmsg};
 use rustix::io::Errno;
 
-use super::subnet::{Subnet, width};
-use crate::error::{Result, fail};
+use super::subnet::{Family, Subnet};
+use crate::address::Mac;
+use crate::error::Result;
 use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, u32_at};
 
 /// The longest name of a link, without its NUL.
@@ -45,9 +46,6 @@ const VETH_INFO_PEER: u16 = 1;
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
-
-/// A hardware address.
-pub type Mac = [u8; 6];
 
 /// The facts about a link that are needed here.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +106,7 @@ fn link_of(payload: &[u8]) -> Option<Link> {
 pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
     batch.text(IFLA_IFNAME, name);
-    batch.attribute(IFLA_ADDRESS, &mac);
+    batch.attribute(IFLA_ADDRESS, &mac.0);
     batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "bridge"));
     // A separate message: an MTU set at creation would change when ports come and go.
     batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("set the MTU of {name} to {mtu}"));
@@ -155,7 +153,7 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
             batch.nest(VETH_INFO_PEER, |batch| {
                 batch.header(&link_header(0, 0, 0));
                 end(batch, veth.peer);
-                batch.attribute(IFLA_ADDRESS, &veth.peer_mac);
+                batch.attribute(IFLA_ADDRESS, &veth.peer_mac.0);
                 batch.attribute(IFLA_NET_NS_FD, &veth.peer_namespace.as_raw_fd().to_ne_bytes());
             });
         });
@@ -213,7 +211,7 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
     let header = ifaddrmsg {
         ifa_prefixlen: subnet.prefix(),
         ifa_index: index,
-        ..address_header(family(address))
+        ..address_header(Family::of(address).number())
     };
     let doing = format!("add address {address}/{}", subnet.prefix());
     batch.begin(RTM_NEWADDR, CREATE | REPLACE, &header, doing);
@@ -235,7 +233,7 @@ pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
         rtm_table: RT_TABLE_MAIN,
         rtm_protocol: RTPROT_BOOT as u8,
         rtm_type: RTN_UNICAST,
-        ..route_header(family(gateway))
+        ..route_header(Family::of(gateway).number())
     };
     let doing = format!("add the default route by {gateway}");
     batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, doing);
@@ -252,7 +250,7 @@ pub struct Route {
 /// The host's routes to other machines, of both families.
 pub fn routes(socket: &mut Socket) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
-    for family in [AF_INET as u8, AF_INET6 as u8] {
+    for family in [Family::V4.number(), Family::V6.number()] {
         let header = route_header(family);
         let mut batch = Batch::default();
         batch.begin(RTM_GETROUTE, DUMP, &header, "list routes");
@@ -280,7 +278,7 @@ fn route_of(payload: &[u8]) -> Option<Route> {
 /// All addresses of this network namespace.
 pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
-    for family in [AF_INET as u8, AF_INET6 as u8] {
+    for family in [Family::V4.number(), Family::V6.number()] {
         let header = address_header(family);
         let mut batch = Batch::default();
         batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
@@ -311,10 +309,6 @@ fn put_address(batch: &mut Batch, kind: u16, address: IpAddr) {
     }
 }
 
-fn family(address: IpAddr) -> u8 {
-    (if width(address) == 32 { AF_INET } else { AF_INET6 }) as u8
-}
-
 fn link_header(index: u32, flags: u32, change: u32) -> ifinfomsg {
     ifinfomsg {
         ifi_family: AF_UNSPEC as u8,
@@ -341,52 +335,5 @@ fn route_header(family: u8) -> rtmsg {
         rtm_scope: 0,
         rtm_type: 0,
         rtm_flags: 0,
-    }
-}
-
-/// `02:42:ac:11:00:02`
-pub fn format_mac(mac: Mac) -> String {
-    let parts: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    parts.join(":")
-}
-
-/// Parses six hexadecimal bytes with colons. Fails for a group address.
-pub fn parse_mac(text: &str) -> Result<Mac> {
-    let mut mac: Mac = [0; 6];
-    let is_digit = |byte: u8| byte.is_ascii_hexdigit();
-    let mut parts = text.split([':', '-']);
-    for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(is_digit));
-        match part.and_then(|part| u8::from_str_radix(part, 16).ok()) {
-            Some(value) => *byte = value,
-            None => fail!("bad hardware address '{text}': write one such as 02:42:ac:11:00:02"),
-        }
-    }
-    if parts.next().is_some() || mac[0] & 1 == 1 || mac == [0; 6] {
-        fail!("bad hardware address '{text}': it must be one interface's, six bytes");
-    }
-    Ok(mac)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hardware_addresses() {
-        for text in ["02:42:ac:11:00:02", "02-42-AC-11-00-02"] {
-            assert_eq!(format_mac(parse_mac(text).unwrap()), "02:42:ac:11:00:02");
-        }
-        for bad in [
-            "",
-            "02:42:ac:11:00",
-            "02:42:ac:11:00:02:03",
-            "2:42:ac:11:00:02",
-            "01:00:5e:00:00:01",
-            "00:00:00:00:00:00",
-            "+2:42:ac:11:00:02",
-        ] {
-            assert!(parse_mac(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -117,11 +117,11 @@ fn hosts(names: &Names<'_>) -> String {
 /// name. The caller holds the network's lock. Returns why a file could not be written, for each of
 /// them: a container that keeps its file from being written does without the names, and the change
 /// itself succeeds.
-pub fn tell(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
+pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
     let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();
-    let put = |owner: &&str| put_section(roots, owner, network, &section(leases, owner)).err();
+    let put = |owner: &&str| write_section(roots, owner, network, &section(leases, owner)).err();
     owners.iter().filter_map(put).collect()
 }
 
@@ -158,7 +158,7 @@ fn own_names(hostname: &str) -> Vec<&str> {
 }
 
 /// Puts only the container itself into its hosts file.
-pub fn tell_itself(
+pub fn write_own_section(
     roots: &Roots,
     id: &str,
     network: &str,
@@ -169,7 +169,7 @@ pub fn tell_itself(
     for address in addresses {
         let _ = writeln!(lines, "{address}\t{}", own_names(hostname).join(" "));
     }
-    put_section(roots, id, network, &lines)
+    write_section(roots, id, network, &lines)
 }
 
 /// The most that is read of a hosts file: with room for thousands of names.
@@ -183,7 +183,7 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// a program and fill it with anything. None of that may hold the engine up: so the lock is on the
 /// run directory, which the container cannot reach, and the file is opened without waiting for the
 /// lease. The caller must succeed although this fails, and reports the failure as a warning.
-pub fn put_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
+pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let path = NameFiles::below(&roots.containers().join(id)).hosts;
     let update = || -> Result<()> {
         // Not running: the file is written anew at the next start.

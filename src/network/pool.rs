@@ -6,35 +6,49 @@
 
 use std::net::IpAddr;
 
-use super::config::{self, Network, NetworkOptions};
-use super::link::Route;
-use super::subnet::Subnet;
-use crate::error::{Result, fail};
-use crate::store::{DEFAULT_ROOT, Roots};
+use miniserde::{Deserialize, Serialize};
 
-/// A subnet and what of it is given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::link::Route;
+use super::naming::{is_default_root, random_digits, root_hash};
+use super::subnet::{Family, Subnet};
+use crate::address::Ip;
+use crate::error::{Result, fail};
+use crate::store::Roots;
+
+/// A subnet of a network, and which of its addresses containers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     pub subnet: Subnet,
     /// The bridge's address.
-    pub gateway: IpAddr,
-    /// Addresses are taken from here only.
+    pub gateway: Ip,
+    /// Containers get addresses from this range only.
     pub range: Option<Subnet>,
 }
 
-/// One of IPv4, and of IPv6 if that is wanted.
+/// What `network create` asks of the subnets.
+#[derive(Clone, Debug, Default)]
+pub struct PoolOptions {
+    pub ipv6: bool,
+    /// Each with the address it was written with.
+    pub subnets: Vec<(Subnet, IpAddr)>,
+    pub gateways: Vec<IpAddr>,
+    pub ranges: Vec<Subnet>,
+}
+
+/// The pools of a new network: one of IPv4, and one of IPv6 if that is wanted. `others` are the
+/// subnets of the other networks, each with its network's name.
 pub fn plan(
     roots: &Roots,
-    options: &NetworkOptions,
-    others: &[Network],
+    options: &PoolOptions,
+    others: &[(&str, Subnet)],
     routes: &[Route],
 ) -> Result<Vec<Pool>> {
     let mut pools = Vec::new();
     for &(subnet, written) in &options.subnets {
-        if pools.iter().any(|pool: &Pool| pool.subnet.is_ipv4() == subnet.is_ipv4()) {
+        if pools.iter().any(|pool: &Pool| pool.subnet.family() == subnet.family()) {
             fail!("--subnet {subnet}: a network has one subnet of each family");
         }
-        if !subnet.is_ipv4() && !options.ipv6 {
+        if subnet.family() == Family::V6 && !options.ipv6 {
             fail!("--subnet {subnet} is of IPv6: give --ipv6 too");
         }
         if let Some(conflict) = conflict(&subnet, others, routes) {
@@ -42,11 +56,11 @@ pub fn plan(
         }
         pools.push(around(subnet, written, options)?);
     }
-    if !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
+    if !pools.iter().any(|pool| pool.subnet.family() == Family::V4) {
         let subnet = choose(roots, ipv4_candidates(), others, routes)?;
         pools.insert(0, around(subnet, subnet.first(), options)?);
     }
-    if options.ipv6 && pools.iter().all(|pool| pool.subnet.is_ipv4()) {
+    if options.ipv6 && pools.iter().all(|pool| pool.subnet.family() == Family::V4) {
         let subnet = choose(roots, ipv6_candidates()?, others, routes)?;
         pools.push(around(subnet, subnet.first(), options)?);
     }
@@ -59,10 +73,10 @@ pub fn plan(
     Ok(pools)
 }
 
-/// A subnet with the gateway and range that were given for it. The gateway is the address that
-/// `--gateway` names, else the one the subnet was written with, else the first.
-fn around(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<Pool> {
-    let host_bits = if subnet.is_ipv4() { 32 } else { 128 } - subnet.prefix();
+/// A subnet with its gateway and range. The gateway is the address that `--gateway` names, otherwise
+/// the address that the subnet was written with, otherwise the first address.
+fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool> {
+    let host_bits = subnet.family().width() - subnet.prefix();
     if host_bits < 2 {
         fail!("subnet {subnet} is too small for a gateway and a container");
     }
@@ -73,7 +87,7 @@ fn around(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<P
         // It has at least four addresses.
         None => subnet.nth(1).unwrap_or(written),
     };
-    if gateway == subnet.first() || (subnet.is_ipv4() && gateway == subnet.last()) {
+    if gateway == subnet.first() || (subnet.family() == Family::V4 && gateway == subnet.last()) {
         fail!("gateway {gateway} is not a host address of subnet {subnet}");
     }
     let range = options.ranges.iter().copied().find(|range| range.overlaps(&subnet));
@@ -82,14 +96,12 @@ fn around(subnet: Subnet, written: IpAddr, options: &NetworkOptions) -> Result<P
     {
         fail!("--ip-range {range} is larger than its subnet {subnet}");
     }
-    Ok(Pool { subnet, gateway, range })
+    Ok(Pool { subnet, gateway: Ip(gateway), range })
 }
 
-fn conflict(subnet: &Subnet, others: &[Network], routes: &[Route]) -> Option<String> {
-    for network in others {
-        if let Some(pool) = network.pools.iter().find(|pool| pool.subnet.overlaps(subnet)) {
-            return Some(format!("network {}, which has {}", network.name, pool.subnet));
-        }
+fn conflict(subnet: &Subnet, others: &[(&str, Subnet)], routes: &[Route]) -> Option<String> {
+    if let Some((name, other)) = others.iter().find(|(_, other)| other.overlaps(subnet)) {
+        return Some(format!("network {name}, which has {other}"));
     }
     let mut taken = routes.iter().filter_map(|route| route.to).filter(|to| !is_wide(to));
     taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
@@ -97,22 +109,24 @@ fn conflict(subnet: &Subnet, others: &[Network], routes: &[Route]) -> Option<Str
 
 /// Private are 10.0.0.0/8, among others (RFC 1918), and fc00::/7 (RFC 4193).
 fn is_wide(route: &Subnet) -> bool {
-    route.prefix() < if route.is_ipv4() { 8 } else { 7 }
+    route.prefix()
+        < match route.family() {
+            Family::V4 => 8,
+            Family::V6 => 7,
+        }
 }
 
-/// Roots other than the default one begin elsewhere in the list: two that choose at the same moment,
-/// when the other's bridge isn't there to be seen, hardly choose the same.
+/// The first free candidate. State roots other than the default one start elsewhere in the list:
+/// two that choose at the same moment don't see each other's bridge, and must not choose the same.
 fn choose(
     roots: &Roots,
     candidates: Vec<Subnet>,
-    others: &[Network],
+    others: &[(&str, Subnet)],
     routes: &[Route],
 ) -> Result<Subnet> {
-    let start = match roots.state.as_os_str() == DEFAULT_ROOT {
+    let start = match is_default_root(roots) {
         true => 0,
-        false => {
-            config::hash(roots.state.as_os_str().as_encoded_bytes()) as usize % candidates.len()
-        }
+        false => root_hash(roots) as usize % candidates.len(),
     };
     let (before, after) = candidates.split_at(start);
     let free = after.iter().chain(before).find(|subnet| conflict(subnet, others, routes).is_none());
@@ -135,7 +149,7 @@ fn ipv4_candidates() -> Vec<Subnet> {
 
 /// Random unique local addresses (RFC 4193).
 fn ipv6_candidates() -> Result<Vec<Subnet>> {
-    let random = config::random_digits()?;
+    let random = random_digits()?;
     let piece = |at: usize| {
         // Hexadecimal digits, as just made.
         let bits = u64::from_str_radix(&random[at..at + 12], 16).unwrap_or(0);
@@ -149,16 +163,16 @@ fn ipv6_candidates() -> Result<Vec<Subnet>> {
 mod tests {
     use super::*;
 
-    fn options(subnet: &str, gateway: Option<&str>, range: Option<&str>) -> NetworkOptions {
-        NetworkOptions {
+    fn options(subnet: &str, gateway: Option<&str>, range: Option<&str>) -> PoolOptions {
+        PoolOptions {
             subnets: vec![Subnet::parse(subnet).unwrap()],
             gateways: gateway.map(|text| text.parse().unwrap()).into_iter().collect(),
             ranges: range.map(|text| Subnet::parse(text).unwrap().0).into_iter().collect(),
-            ..NetworkOptions::default()
+            ..PoolOptions::default()
         }
     }
 
-    fn pool_of(options: &NetworkOptions) -> Result<Pool> {
+    fn pool_of(options: &PoolOptions) -> Result<Pool> {
         let (subnet, written) = options.subnets[0];
         around(subnet, written, options)
     }
@@ -178,18 +192,7 @@ mod tests {
 
     #[test]
     fn overlaps_are_told_by_name() {
-        let network = Network {
-            name: "web".into(),
-            id: String::new(),
-            created: 0,
-            bridge: String::new(),
-            pools: vec![pool_of(&options("10.1.0.0/16", None, None)).unwrap()],
-            internal: false,
-            mtu: None,
-            publish_address: None,
-            labels: vec![],
-            options: vec![],
-        };
+        let others = [("web", Subnet::parse("10.1.0.0/16").unwrap().0)];
         let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
         let wide = ["0.0.0.0/1", "128.0.0.0/1", "8.0.0.0/7"].map(|text| {
             let (base, prefix) = text.split_once('/').unwrap();
@@ -197,9 +200,7 @@ mod tests {
         });
         let mut routes = vec![route, Route { to: None, link: 2 }];
         routes.extend(wide.map(|to| Route { to, link: 3 }));
-        let told = |subnet: &str| {
-            conflict(&Subnet::parse(subnet).unwrap().0, std::slice::from_ref(&network), &routes)
-        };
+        let told = |subnet: &str| conflict(&Subnet::parse(subnet).unwrap().0, &others, &routes);
         assert_eq!(told("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");
         assert_eq!(told("10.0.0.0/8").unwrap(), "network web, which has 10.1.0.0/16");
         assert_eq!(told("10.9.1.0/24").unwrap(), "the host's route to 10.9.0.0/16");

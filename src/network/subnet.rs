@@ -5,8 +5,55 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use linux_raw_sys::net::{AF_INET, AF_INET6};
 
 use crate::error::{Error, Result, fail};
+use crate::store::stored_as_text;
+
+/// An address family (address_families(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// Whether `address` is of this family.
+    pub fn has(self, address: IpAddr) -> bool {
+        Family::of(address) == self
+    }
+
+    /// AF_INET or AF_INET6.
+    pub fn number(self) -> u8 {
+        match self {
+            Family::V4 => AF_INET as u8,
+            Family::V6 => AF_INET6 as u8,
+        }
+    }
+
+    /// The number of bits of an address.
+    pub fn width(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
+    }
+
+    /// The address that stands for all addresses of the host.
+    pub fn unspecified(self) -> IpAddr {
+        match self {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+}
 
 /// A subnet: its first address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +66,7 @@ impl Subnet {
     /// The subnet that `address` lies in.
     pub fn around(address: IpAddr, prefix: u8) -> Subnet {
         let bits = bits(address) & mask(address, prefix);
-        Subnet { base: address_of(bits, address.is_ipv4()), prefix }
+        Subnet { base: address_of(bits, Family::of(address)), prefix }
     }
 
     /// Parses `ADDRESS/PREFIX`. The address may have host bits and is returned with the subnet:
@@ -45,9 +92,9 @@ impl Subnet {
         self.prefix
     }
 
-    /// Whether this is an IPv4 subnet.
-    pub fn is_ipv4(&self) -> bool {
-        self.base.is_ipv4()
+    /// The family of the subnet's addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.base)
     }
 
     /// The first address.
@@ -58,12 +105,12 @@ impl Subnet {
     /// The last address: IPv4's broadcast.
     pub fn last(&self) -> IpAddr {
         let bits = bits(self.base) | !mask(self.base, self.prefix) & full(self.base);
-        address_of(bits, self.base.is_ipv4())
+        address_of(bits, self.family())
     }
 
     /// Whether `address` lies in the subnet. An address of the other family does not.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.is_ipv4() == address.is_ipv4() && Subnet::around(address, self.prefix) == *self
+        self.family() == Family::of(address) && Subnet::around(address, self.prefix) == *self
     }
 
     /// Whether the two subnets have an address in common.
@@ -74,13 +121,23 @@ impl Subnet {
     /// The address `offset` after the first, if the subnet reaches that far.
     pub fn nth(&self, offset: u128) -> Option<IpAddr> {
         let bits = bits(self.base).checked_add(offset)?;
-        (bits <= bits_of_last(self)).then(|| address_of(bits, self.is_ipv4()))
+        (bits <= bits_of_last(self)).then(|| address_of(bits, self.family()))
     }
 }
+
+stored_as_text!(Subnet);
 
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Subnet> {
+        Subnet::parse(text).map(|(subnet, _)| subnet)
     }
 }
 
@@ -96,16 +153,15 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 /// `bits` fits the family: it was made from one of its addresses.
-fn address_of(bits: u128, ipv4: bool) -> IpAddr {
-    match ipv4 {
-        true => Ipv4Addr::from_bits(bits as u32).into(),
-        false => Ipv6Addr::from_bits(bits).into(),
+fn address_of(bits: u128, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::from_bits(bits as u32).into(),
+        Family::V6 => Ipv6Addr::from_bits(bits).into(),
     }
 }
 
-/// The number of bits of an address of this family.
-pub fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
+fn width(address: IpAddr) -> u8 {
+    Family::of(address).width()
 }
 
 fn full(address: IpAddr) -> u128 {

@@ -10,6 +10,7 @@ mod ground;
 mod lock;
 mod removal;
 mod roots;
+mod text;
 pub mod walk;
 
 use std::fs::{self, File, OpenOptions};
@@ -26,6 +27,7 @@ use crate::error::{Context, Error, Result};
 pub use lock::{Lock, LockMode};
 pub use removal::remove_at;
 pub use roots::{DEFAULT_ROOT, Roots};
+pub(crate) use text::stored_as_text;
 
 /// Whether a change must outlive a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

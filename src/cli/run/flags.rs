@@ -23,11 +23,9 @@ use crate::cli::value::process::{
     parse_namespace, parse_userns, parse_workdir,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
-use crate::engine::options::{OnFailure, RateKind, RestartPolicy};
+use crate::engine::options::{OnFailure, Publish, RateKind, RestartPolicy};
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
-use crate::network::link::parse_mac;
-use crate::network::ports::Publish;
 use crate::raw;
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
@@ -350,7 +348,7 @@ pub static FLAGS: &[F] = &[
     .also(&["--ip6"])
     .under(Category::Network),
     F::setting("mac-address", "MAC", "Set the MAC address on the first network", |a, v| {
-        a.options.mac = Some(parse_mac(v)?);
+        a.options.mac = Some(v.parse()?);
         Ok(())
     })
     .under(Category::Network),
@@ -362,7 +360,7 @@ pub static FLAGS: &[F] = &[
     .also(&["--net-alias"])
     .under(Category::Network),
     F::value("publish", "[[IP:]HOST:]PORT", "Publish a port (8080:80, 53:53/udp)", |a, v| {
-        a.options.publish.push(Publish::parse(v)?);
+        a.options.publish.push(v.parse()?);
         Ok(())
     })
     .short('p')

@@ -239,7 +239,6 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
 mod tests {
     use super::super::parse::parse;
     use super::*;
-    use crate::engine::options::Publish;
     use crate::engine::options::{MountKind, NamespaceOption};
 
     fn words(line: &str) -> Vec<String> {
@@ -320,10 +319,7 @@ mod tests {
         assert_eq!(o.resources.memory_swap, Some(96 << 20));
         assert_eq!(o.resources.pids, Some(20));
         assert_eq!(o.mounts.len(), 1);
-        assert_eq!(
-            (o.env, o.publish),
-            (vec!["A=1".to_owned()], vec![Publish::parse("80:80").unwrap()])
-        );
+        assert_eq!((o.env, o.publish), (vec!["A=1".to_owned()], vec!["80:80".parse().unwrap()]));
         assert_eq!(options("-m 100 img").unwrap().resources.memory, Some(100));
     }
 

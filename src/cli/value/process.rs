@@ -5,7 +5,6 @@
 use super::name::{check_container_name, check_hostname, parse_ip};
 use crate::engine::options::{EndpointOption, IdMap, NamespaceOption, UserNamespaceOption};
 use crate::error::{Result, fail};
-use crate::network::link::parse_mac;
 use crate::sys::signal::Signal;
 
 /// Parses `--userns`.
@@ -80,7 +79,7 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
                 endpoint.aliases.push(value.to_owned());
             }
             "ip" | "ip6" => endpoint.addresses.push(parse_ip(value)?),
-            "mac-address" => endpoint.mac = Some(parse_mac(value)?),
+            "mac-address" => endpoint.mac = Some(value.parse()?),
             _ => fail!("unknown key '{key}'; known: name alias ip ip6 mac-address"),
         }
     }

@@ -11,7 +11,7 @@ use crate::container::state::{self, Condition, is_watched};
 use crate::container::{id_range, names};
 use crate::engine::Engine;
 use crate::error::{Error, Result, fail};
-use crate::network::wiring;
+use crate::network::attachment;
 use crate::runtime::cgroup;
 use crate::store;
 
@@ -43,10 +43,10 @@ impl Engine {
                 let what = format!(
                     "the exit status of container {name} was not written: the disk is full"
                 );
-                findings.add(what, || state::reclaim(&self.roots, &record, wiring::take_down));
+                findings.add(what, || state::reclaim(&self.roots, &record, attachment::take_down));
             } else if files.run.exists() {
                 let what = format!("the monitor of container {name} was killed");
-                findings.add(what, || state::reclaim(&self.roots, &record, wiring::take_down));
+                findings.add(what, || state::reclaim(&self.roots, &record, attachment::take_down));
             }
             let cgroups = cgroup::possible_paths(&record.cgroup_parent, id).unwrap_or_default();
             if cgroups.iter().any(|path| Path::new(path).exists()) {
@@ -124,7 +124,7 @@ impl Engine {
             }
             findings.add(format!("{} belongs to no container", files.run.display()), || {
                 state::kill_leftovers(&id, cgroup::DEFAULT_PARENT, None)?;
-                wiring::take_down(&self.roots, &id)?;
+                attachment::take_down(&self.roots, &id)?;
                 store::remove_tree(&files.run)
             });
         }

@@ -8,8 +8,9 @@ use crate::engine::Engine;
 use crate::engine::network::is_alive;
 use crate::error::Result;
 use crate::image::{Flaw, ImageStore};
-use crate::network::config::{self, Network};
-use crate::network::{bridge, firewall, ipam, link};
+use crate::network::attachment::rules;
+use crate::network::record::Network;
+use crate::network::{bridge, ipam, lifecycle, link, naming};
 use crate::store;
 use crate::sys::netlink::Socket;
 use crate::volume;
@@ -63,7 +64,7 @@ impl Engine {
     }
 
     pub(super) fn check_networks(&self, findings: &mut Findings) -> Result<()> {
-        for path in config::removals(&self.roots)? {
+        for path in lifecycle::removals(&self.roots)? {
             let what = format!("the removal of {} was cut short", path.display());
             findings.add(what, || store::remove_tree(&path));
         }
@@ -74,7 +75,7 @@ impl Engine {
                 Ok(None) => {}
                 Err(error) => {
                     all_readable = false;
-                    let place = config::dir(&self.roots, &name);
+                    let place = naming::dir(&self.roots, &name);
                     findings.advise(
                         format!("network {name} can't be read: {error}"),
                         format!("remove {} and create the network again", place.display()),
@@ -91,7 +92,7 @@ impl Engine {
                         link::delete(&mut Socket::route()?, &bridge)
                     });
             }
-            for flaw in firewall::flaws(&self.roots)? {
+            for flaw in rules::flaws(&self.roots)? {
                 findings.add(flaw, || self.network_reload());
             }
         }

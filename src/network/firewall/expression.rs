@@ -7,9 +7,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Family;
-use crate::network::ports::Protocol;
-use crate::network::subnet::{Subnet, width};
+use crate::network::subnet::{Family, Subnet};
+use crate::port::Protocol;
 use crate::sys::netlink::Batch;
 
 const NFTA_LIST_ELEM: u16 = 1;
@@ -294,7 +293,7 @@ impl<'a> Rule<'a> {
                 let mut mask = vec![0; octets.len()];
                 mask[..bytes].fill(0xff);
                 mask[bytes] = !(0xff >> rest);
-                let length = u32::from(width(subnet.first()) / 8);
+                let length = u32::from(subnet.family().width() / 8);
                 self.load(NFT_PAYLOAD_NETWORK_HEADER, offset, length)
                     .mask(&mask)
                     .compare(true, &octets)

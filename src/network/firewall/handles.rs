@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use super::Family;
 use super::message::Table;
 use crate::error::Result;
+use crate::network::subnet::Family;
 
 /// A chain to look at. `leading_to` is set for a chain of the host: only its rules that jump to
 /// that chain of mydocker count.

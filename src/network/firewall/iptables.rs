@@ -21,9 +21,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::backend::Backend;
 use super::handles::{self, Chain};
-use super::{Backend, Family, NetworkRules, PortRule, Rules, all_bridges};
+use super::rules::{NetworkRules, PortRule, Rules};
 use crate::error::{Context, Result, fail};
+use crate::network::naming::BRIDGE_PREFIX;
+use crate::network::subnet::Family;
 use crate::sys::netfilter;
 
 const USER: &str = "MYDOCKER-USER";
@@ -45,7 +48,7 @@ pub struct Iptables {
 
 impl Iptables {
     /// `None` if the host has none.
-    pub fn find(tag: &str) -> Option<Iptables> {
+    pub fn find(suffix: &str) -> Option<Iptables> {
         let restore = find("iptables-restore")?;
         // The links lead to `xtables-nft-multi`, `xtables-legacy-multi`, or, when there was but one
         // kind, to `xtables-multi`.
@@ -54,10 +57,10 @@ impl Iptables {
         Some(Iptables {
             restore,
             is_legacy: !name.contains("nft"),
-            forward: format!("MYDOCKER-FORWARD{tag}"),
-            input: format!("MYDOCKER-INPUT{tag}"),
-            dnat: format!("MYDOCKER-DNAT{tag}"),
-            snat: format!("MYDOCKER-SNAT{tag}"),
+            forward: format!("MYDOCKER-FORWARD{suffix}"),
+            input: format!("MYDOCKER-INPUT{suffix}"),
+            dnat: format!("MYDOCKER-DNAT{suffix}"),
+            snat: format!("MYDOCKER-SNAT{suffix}"),
         })
     }
 
@@ -216,8 +219,8 @@ impl Iptables {
         let (chain, protocol) = (&self.dnat, port.protocol.name());
         let _ = write!(text, "{action} {chain}");
         if !port.from.ip().is_unspecified() {
-            let prefix = if port.from.is_ipv4() { 32 } else { 128 };
-            let _ = write!(text, " -d {}/{prefix}", port.from.ip());
+            let address = port.from.ip();
+            let _ = write!(text, " -d {address}/{}", Family::of(address).width());
         }
         line(
             text,
@@ -236,7 +239,7 @@ impl Iptables {
         if network.internal {
             return;
         }
-        for subnet in network.subnets.iter().filter(|subnet| family.has(subnet.first())) {
+        for subnet in network.subnets.iter().filter(|subnet| subnet.family() == family) {
             line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
             // A neighbour by a published port (hairpin), and the host by its loopback: else the
             // container would answer them past the rewriting.
@@ -374,6 +377,11 @@ impl Backend for Iptables {
         }
         Ok(())
     }
+}
+
+/// The pattern that matches every bridge of mydocker, of any state root.
+fn all_bridges() -> String {
+    format!("{BRIDGE_PREFIX}+")
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -6,9 +6,9 @@
 
 use rustix::io::Errno;
 
-use super::Family;
 use super::expression::{Rule, number};
 use crate::error::{Context, Result};
+use crate::network::subnet::Family;
 use crate::sys::netfilter::with_socket;
 use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute};
 
@@ -236,8 +236,8 @@ fn comment(text: &str) -> Vec<u8> {
 mod tests {
     use super::super::expression::{Flow, Links};
     use super::*;
-    use crate::network::ports::Protocol;
     use crate::network::subnet::Subnet;
+    use crate::port::Protocol;
 
     /// What nft 1.0.6 sends, from each message's header on, for:
     ///

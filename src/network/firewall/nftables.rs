@@ -23,12 +23,14 @@
 
 use std::net::Ipv4Addr;
 
+use super::backend::Backend;
 use super::expression::{Flow, Links};
+use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
-use super::{Backend, Family, NetworkRules, PortRule, Rules, handles};
+use super::rules::{NetworkRules, PortRule, Rules};
 use crate::error::{Result, fail};
-use crate::network::config::BRIDGE_PREFIX;
-use crate::network::subnet::Subnet;
+use crate::network::naming::BRIDGE_PREFIX;
+use crate::network::subnet::{Family, Subnet};
 use crate::sys::netfilter;
 
 /// All bridges of ours, of every state root.
@@ -41,9 +43,9 @@ pub struct Nftables {
 }
 
 impl Nftables {
-    /// The back end for the state root with this tag.
-    pub fn new(tag: &str) -> Nftables {
-        Nftables { table: format!("mydocker{tag}") }
+    /// The back end for the state root whose chains have this suffix.
+    pub fn new(suffix: &str) -> Nftables {
+        Nftables { table: format!("mydocker{suffix}") }
     }
 
     fn table(&self, family: Family) -> Table<'_> {
@@ -117,8 +119,7 @@ fn push_port(change: &mut Change, table: Table<'_>, port: &PortRule) {
     change.add_rule(table, "ports", Some(&port.owner), |rule| {
         let address = port.from.ip();
         if !address.is_unspecified() {
-            let prefix = if address.is_ipv4() { 32 } else { 128 };
-            rule.daddr(&Subnet::around(address, prefix));
+            rule.daddr(&Subnet::around(address, Family::of(address).width()));
         }
         rule.dport(port.protocol, port.from.port()).dnat(port.to);
     });
@@ -126,7 +127,7 @@ fn push_port(change: &mut Change, table: Table<'_>, port: &PortRule) {
 
 fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
     let bridge = Links::Named(&network.bridge);
-    for subnet in network.subnets.iter().filter(|subnet| table.family.has(subnet.first())) {
+    for subnet in network.subnets.iter().filter(|subnet| subnet.family() == table.family) {
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname_not(bridge).masquerade();
         });

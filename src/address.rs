@@ -1,0 +1,128 @@
+//! Addresses as types that records hold: IP addresses, gateways, hardware addresses.
+//!
+//! The command line and the state files are parsed into them once; after that no address is a text.
+//! `Ip` only adds the state file's form to the standard library's `IpAddr`, whose traits can't be
+//! implemented here. Subnets are in `network::subnet`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, fail};
+use crate::store::stored_as_text;
+
+/// An IP address in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ip(pub IpAddr);
+
+/// A gateway in a record. None is an empty text in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gateway(pub Option<IpAddr>);
+
+/// A hardware address of one interface (RFC 7042).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(pub [u8; 6]);
+
+stored_as_text!(Ip, Gateway, Mac);
+
+impl fmt::Display for Ip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Ip {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Ip> {
+        match text.parse() {
+            Ok(address) => Ok(Ip(address)),
+            Err(_) => fail!("'{text}' is no IP address"),
+        }
+    }
+}
+
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| address.fmt(f))
+    }
+}
+
+impl FromStr for Gateway {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Gateway> {
+        match text {
+            "" => Ok(Gateway(None)),
+            text => text.parse().map(|Ip(address)| Gateway(Some(address))),
+        }
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = Error;
+
+    /// Parses six hexadecimal bytes with colons or hyphens. Fails for a group address.
+    fn from_str(text: &str) -> Result<Mac> {
+        let mut mac = [0; 6];
+        let is_digit = |byte: u8| byte.is_ascii_hexdigit();
+        let mut parts = text.split([':', '-']);
+        for byte in &mut mac {
+            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(is_digit));
+            match part.and_then(|part| u8::from_str_radix(part, 16).ok()) {
+                Some(value) => *byte = value,
+                None => {
+                    fail!("bad hardware address '{text}': write one such as 02:42:ac:11:00:02")
+                }
+            }
+        }
+        if parts.next().is_some() || mac[0] & 1 == 1 || mac == [0; 6] {
+            fail!("bad hardware address '{text}': it must be one interface's, six bytes");
+        }
+        Ok(Mac(mac))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses() {
+        for text in ["02:42:ac:11:00:02", "02-42-AC-11-00-02"] {
+            assert_eq!(text.parse::<Mac>().unwrap().to_string(), "02:42:ac:11:00:02");
+        }
+        for bad in [
+            "",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:02:03",
+            "2:42:ac:11:00:02",
+            "01:00:5e:00:00:01",
+            "00:00:00:00:00:00",
+            "+2:42:ac:11:00:02",
+        ] {
+            assert!(bad.parse::<Mac>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_text_in_a_state_file() {
+        let (ip, none) = (Ip("fd00::1".parse().unwrap()), Gateway(None));
+        assert_eq!(miniserde::json::to_string(&ip), "\"fd00::1\"");
+        assert_eq!(miniserde::json::to_string(&none), "\"\"");
+        assert_eq!(miniserde::json::from_str::<Ip>("\"fd00::1\"").unwrap(), ip);
+        assert_eq!(miniserde::json::from_str::<Gateway>("\"\"").unwrap(), none);
+        let gateway = Gateway(Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(miniserde::json::from_str::<Gateway>("\"10.0.0.1\"").unwrap(), gateway);
+        for bad in ["\"\"", "\"10.0.0\"", "1", "null"] {
+            assert!(miniserde::json::from_str::<Ip>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Changes of a running container's networks: `network connect`, `network disconnect`, and `rename`.
+//!
+//! A command that changes the networks can be killed between any two steps. The container's record
+//! says which networks it is on, and `finish` makes the attachment follow it.
+
+use super::join::{self, Container, EndpointConfig};
+use super::record::Attachment;
+use super::rules;
+use crate::error::{Error, Result, fail};
+use crate::network::endpoint::NetworkNamespace;
+use crate::network::firewall::Choice;
+use crate::network::record::Network;
+use crate::network::{create, ipam, link, names};
+use crate::store::Roots;
+use crate::sys::netlink::Socket;
+
+/// Connects a running container to one more network. Returns why hosts files could not be written.
+///
+/// The order is: leases, the attachment, the link, the firewall's rules, the names; the caller then
+/// puts the network on the container's record. Killed before that, `finish` undoes it.
+pub fn connect(
+    roots: &Roots,
+    choice: Choice,
+    mut namespace: NetworkNamespace,
+    container: &Container<'_>,
+    config: &EndpointConfig,
+) -> Result<Vec<Error>> {
+    let mut attachment = Attachment::read(roots, container.id)?;
+    let network = create::open(roots, &config.network)?;
+    if attachment.endpoint(&network.name).is_some() {
+        fail!("the container is on network {} already", network.name);
+    }
+    let number = (0..).find(|number| {
+        !attachment.endpoints.iter().any(|endpoint| endpoint.interface == format!("eth{number}"))
+    });
+    let endpoint = join::lease(roots, container, config, &network, number.unwrap_or(0))?;
+    attachment.endpoints.push(endpoint.clone());
+    attachment.write(roots, container.id)?;
+    let mut make = || -> Result<Vec<Error>> {
+        let mut host = Socket::route()?;
+        let is_default = attachment.endpoints.len() == 1;
+        join::connect(roots, &mut host, &mut namespace, &network, &endpoint, is_default)?;
+        rules::set_up(roots, choice, &[&network], container.id, &Attachment::default())?;
+        join::write_names(roots, container, &network, &endpoint)
+    };
+    make().inspect_err(|_| {
+        // The user must see the failure to connect.
+        let _ = disconnect(roots, container.id, &network.name);
+    })
+}
+
+/// Disconnects a running container from a network. Returns why hosts files could not be written.
+///
+/// The caller has taken the network off the container's record. The endpoint leaves the attachment
+/// after the link and the leases are gone: killed before that, `finish` does all of it again. A step
+/// that is done already is no failure.
+pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
+    let before = Attachment::read(roots, id)?;
+    let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
+    link::delete(&mut Socket::route()?, &endpoint.link)?;
+    let mut unwritten = join::leave(roots, id, endpoint)?;
+    unwritten.extend(names::write_section(roots, id, network, "").err());
+    let mut after = before.clone();
+    after.endpoints.retain(|endpoint| endpoint.network != network);
+    if before.port_rules(id) == after.port_rules(id) {
+        after.write(roots, id)?;
+    } else {
+        // The ports led to this network. They stay in the attachment: killed before they have their
+        // new rules, `finish` makes them.
+        rules::take_down(roots, id, &before, &after)?;
+        rules::set_up(roots, Choice::Auto, &[], id, &after)?;
+    }
+    Ok(unwritten)
+}
+
+/// Repairs a running container that a killed `connect` or `disconnect` left half-changed. `recorded`
+/// says whether the container's record names a network: an endpoint of any other one goes, and so
+/// does a lease on `network` without an endpoint. Returns whether an endpoint on `network` went.
+pub fn finish(
+    roots: &Roots,
+    id: &str,
+    network: &Network,
+    recorded: impl Fn(&str) -> bool,
+) -> Result<bool> {
+    let mut finished = false;
+    for endpoint in Attachment::read(roots, id)?.endpoints {
+        if !recorded(&endpoint.network) {
+            // The killed command is gone: its warnings are of no use.
+            let _unwritten = disconnect(roots, id, &endpoint.network)?;
+            finished |= endpoint.network == network.name;
+        }
+    }
+    let attachment = Attachment::read(roots, id)?;
+    if !attachment.port_rules(id).is_empty() {
+        rules::set_up(roots, Choice::Auto, &[], id, &attachment)?;
+    }
+    if attachment.endpoint(&network.name).is_none() {
+        let _change = network.lock(roots)?;
+        for lease in ipam::leases(roots, network)? {
+            ipam::release(roots, network, lease.address, id)?;
+        }
+    }
+    Ok(finished)
+}
+
+/// Renames a running container from `old` to `new`: in its attachment, its leases, and the hosts files
+/// of its networks.
+pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
+    let mut attachment = Attachment::read(roots, id)?;
+    if attachment.endpoints.is_empty() {
+        return Ok(());
+    }
+    attachment.name = new.to_owned();
+    attachment.write(roots, id)?;
+    for endpoint in &attachment.endpoints {
+        let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
+        let _change = network.lock(roots)?;
+        let mut leases = ipam::leases(roots, &network)?;
+        for lease in leases.iter_mut().filter(|lease| lease.owner == id) {
+            for name in lease.names.iter_mut().filter(|name| *name == old) {
+                *name = new.to_owned();
+            }
+            ipam::rename(roots, &network, lease)?;
+        }
+        if join::has_names(&network) {
+            // The container has its new name even if a neighbour's hosts file can't be written.
+            let _unwritten = names::write_sections(roots, &network.name, &leases);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! One endpoint of a container: its leases, its pair of links, and the names that it brings to the
+//! hosts files of the network. The steps are the same when a container starts and when it is
+//! connected while it runs; their order is the caller's.
+
+use std::net::IpAddr;
+
+use super::record::{Address, Endpoint};
+use crate::address::{Gateway, Ip, Mac};
+use crate::error::{Context, Error, Result, fail};
+use crate::network::endpoint::{self, NetworkNamespace, Plan};
+use crate::network::ipam::{self, IsAlive, LeaseRequest};
+use crate::network::naming::DEFAULT;
+use crate::network::record::Network;
+use crate::network::subnet::Family;
+use crate::network::{bridge, names};
+use crate::store::Roots;
+use crate::sys::netlink::Socket;
+
+/// A network that a container is to be on (Docker's EndpointSettings).
+#[derive(Clone, Debug, Default)]
+pub struct EndpointConfig {
+    pub network: String,
+    /// At most one of each family; a free address is chosen for the other.
+    pub addresses: Vec<IpAddr>,
+    pub mac: Option<Mac>,
+    /// The container's name and its aliases on this network.
+    pub names: Vec<String>,
+}
+
+/// The container that is connected.
+pub struct Container<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub hostname: &'a str,
+    pub is_alive: IsAlive,
+}
+
+/// Leases the addresses of a new endpoint, which is interface `eth<number>`. If it fails, no lease is
+/// left.
+pub fn lease(
+    roots: &Roots,
+    container: &Container<'_>,
+    config: &EndpointConfig,
+    network: &Network,
+    number: usize,
+) -> Result<Endpoint> {
+    for &address in &config.addresses {
+        if network.pool(Family::of(address)).is_none() {
+            fail!("address {address}: network {} has no subnet of its family", network.name);
+        }
+    }
+    let mut addresses: Vec<Address> = Vec::with_capacity(network.pools.len());
+    let mut leased: Vec<IpAddr> = Vec::with_capacity(network.pools.len());
+    let _change = network.lock(roots)?;
+    for pool in &network.pools {
+        let family = pool.subnet.family();
+        let request = LeaseRequest {
+            address: config.addresses.iter().copied().find(|&address| family.has(address)),
+            id: container.id,
+            names: &config.names,
+            hostname: container.hostname,
+            is_alive: container.is_alive,
+        };
+        let address = ipam::lease(roots, network, pool, &request).inspect_err(|_| {
+            for &address in &leased {
+                // The user must see the first failure; a lease that is left is reclaimed.
+                let _ = ipam::release(roots, network, address, container.id);
+            }
+        })?;
+        leased.push(address);
+        addresses.push(Address {
+            address: Ip(address),
+            prefix: pool.subnet.prefix(),
+            gateway: Gateway((!network.internal).then_some(pool.gateway.0)),
+        });
+    }
+    Ok(Endpoint {
+        network: network.name.clone(),
+        network_id: network.id.clone(),
+        interface: format!("eth{number}"),
+        link: endpoint::invent_name()?,
+        mac: config.mac.unwrap_or_else(|| bridge::container_mac(&leased)),
+        addresses,
+    })
+}
+
+/// Makes the pair of links. Returns false if the kernel can't keep the container off the host's
+/// loopback.
+pub fn connect(
+    roots: &Roots,
+    host: &mut Socket,
+    namespace: &mut NetworkNamespace,
+    network: &Network,
+    endpoint: &Endpoint,
+    is_default: bool,
+) -> Result<bool> {
+    let (bridge, _) = bridge::ensure(host, roots, network)?;
+    let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
+    let plan = Plan {
+        name: &endpoint.link,
+        interface: &endpoint.interface,
+        mac: endpoint.mac,
+        addresses: &addresses,
+        is_default,
+    };
+    endpoint::connect(host, namespace, bridge, network, &plan)
+        .context(|| format!("connect to network {}", network.name))
+}
+
+/// Adds the container to the hosts files of the others on the network, and the others to its own.
+/// Returns why files could not be written.
+pub fn write_names(
+    roots: &Roots,
+    container: &Container<'_>,
+    network: &Network,
+    endpoint: &Endpoint,
+) -> Result<Vec<Error>> {
+    let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
+    if !has_names(network) {
+        let (id, hostname) = (container.id, container.hostname);
+        let written = names::write_own_section(roots, id, &network.name, &addresses, hostname);
+        return Ok(written.err().into_iter().collect());
+    }
+    let _change = network.lock(roots)?;
+    Ok(names::write_sections(roots, &network.name, &ipam::leases(roots, network)?))
+}
+
+/// Releases an endpoint's leases and removes the container from the others' hosts files. Returns why
+/// files could not be written.
+pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Vec<Error>> {
+    let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(Vec::new()) };
+    let _change = network.lock(roots)?;
+    for address in endpoint.ip_addresses() {
+        ipam::release(roots, &network, address, id)?;
+    }
+    if !has_names(&network) {
+        return Ok(Vec::new());
+    }
+    Ok(names::write_sections(roots, &network.name, &ipam::leases(roots, &network)?))
+}
+
+/// Whether the network's containers find each other by name. As in Docker, those on the default
+/// network do not.
+pub fn has_names(network: &Network) -> bool {
+    network.name != DEFAULT
+}

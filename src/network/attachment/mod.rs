@@ -1,0 +1,118 @@
+//! The networks of one running container, from its start to its end.
+//!
+//! The order of `set_up` is: leases and ports, the record (`record`), the links, the firewall's
+//! rules, the names in hosts files. `take_down` undoes all of it by the record, whichever command
+//! runs it, and removes the record last: a kill before that only means that the next command does it
+//! all again.
+//!
+//! Imports go one way: a module knows only those above it in this list, which a test reads.
+//!
+//! 1. `record`: the file
+//! 2. `rules`: the firewall rules that follow from all records
+//! 3. `join`: the steps of one endpoint
+//! 4. `publish`: the container's published ports
+//! 5. `change`: networks of a container that runs
+//! 6. `reload`: what other programs or a reboot removed, made again
+
+pub mod change;
+mod join;
+mod publish;
+pub mod record;
+pub mod reload;
+pub mod rules;
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::Pid;
+
+pub use self::join::{Container, EndpointConfig};
+use self::record::Attachment;
+use super::create;
+use super::endpoint::{self, NetworkNamespace};
+use super::firewall::Choice;
+use super::link;
+use super::record::Network;
+use crate::error::Result;
+use crate::port::Publish;
+use crate::store::{self, Roots};
+use crate::sys::netlink::Socket;
+
+/// Connects a starting container, whose first process is `pid`, to its networks. Returns the sockets
+/// that hold its published ports. If it fails, `take_down` undoes what was done.
+pub fn set_up(
+    roots: &Roots,
+    choice: Choice,
+    pid: Pid,
+    container: &Container<'_>,
+    configs: &[EndpointConfig],
+    publish: &[Publish],
+) -> Result<Vec<OwnedFd>> {
+    if configs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let id = container.id;
+    let (name, endpoints, ports) = (container.name.to_owned(), Vec::new(), Vec::new());
+    let mut attachment = Attachment { name, endpoints, ports };
+    let mut networks = Vec::with_capacity(configs.len());
+    for config in configs {
+        let network = create::open(roots, &config.network)?;
+        let endpoint = join::lease(roots, container, config, &network, attachment.endpoints.len())
+            .inspect_err(|_| release(roots, id, &attachment))?;
+        attachment.endpoints.push(endpoint);
+        networks.push(network);
+    }
+    let held = publish::claim(roots, &mut attachment, &networks, publish)
+        .and_then(|held| attachment.write(roots, id).map(|()| held))
+        .inspect_err(|_| release(roots, id, &attachment))?;
+    let mut host = Socket::route()?;
+    let mut namespace = NetworkNamespace::open(pid)?;
+    let default = networks.iter().position(|network| !network.internal);
+    let mut guarded = true;
+    for (at, (network, endpoint)) in networks.iter().zip(&attachment.endpoints).enumerate() {
+        let is_default = default == Some(at);
+        guarded &= join::connect(roots, &mut host, &mut namespace, network, endpoint, is_default)?;
+    }
+    let members: Vec<&Network> = networks.iter().collect();
+    publish::open(roots, choice, &mut host, &members, &attachment, id)?;
+    publish::open_loopback(&members, &attachment.port_rules(id), guarded)?;
+    for (network, endpoint) in networks.iter().zip(&attachment.endpoints) {
+        // The monitor can't print a warning: a container whose file can't be written lacks the names.
+        let _unwritten = join::write_names(roots, container, network, endpoint)?;
+    }
+    Ok(held)
+}
+
+/// Undoes everything that a container has on its networks, however it ended. What is gone already is
+/// no error. If steps fail, the others are still done, and the first failure is returned.
+pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
+    let attachment = Attachment::read(roots, id)?;
+    if attachment.endpoints.is_empty() {
+        return Ok(());
+    }
+    let mut first = publish::close(roots, id, &attachment);
+    let mut host = Socket::route()?;
+    // The namespace lives on with the container that joined it, so the links must be removed here.
+    let mark = roots.network_joined_mark(id);
+    let is_joined = mark.exists();
+    for endpoint in &attachment.endpoints {
+        let cut_off = match is_joined {
+            true => link::delete(&mut host, &endpoint.link),
+            false => endpoint::silence(&mut host, &endpoint.link),
+        };
+        let left = join::leave(roots, id, endpoint).map(drop);
+        first = first.and(cut_off).and(left);
+    }
+    first?;
+    if is_joined {
+        store::remove_file(&mark)?;
+    }
+    store::remove_file(&record::path(roots, id))
+}
+
+/// Releases the leases of a start that failed.
+fn release(roots: &Roots, id: &str, attachment: &Attachment) {
+    for endpoint in &attachment.endpoints {
+        // The user must see the failure that led here; a lease that is left is reclaimed.
+        let _ = join::leave(roots, id, endpoint);
+    }
+}

@@ -1,0 +1,141 @@
+//! `<run>/<id>/network.json`: the interfaces, addresses and ports of one running container.
+//!
+//! It is written before anything is made on the host, so that the command that cleans up after the
+//! container knows what to undo, however the container ended. It is in the run root, because a reboot
+//! undoes all of it. Addresses and ports are text in the file, and types here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use miniserde::{Deserialize, Serialize};
+
+use crate::address::{Gateway, Ip, Mac};
+use crate::error::Result;
+use crate::network::firewall::rules::PortRule;
+use crate::network::ports::PortMap;
+use crate::network::subnet::Family;
+use crate::store::{self, Durability, Roots};
+
+/// The networks of a running container.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The container's name.
+    pub name: String,
+    pub endpoints: Vec<Endpoint>,
+    pub ports: Vec<PortMap>,
+}
+
+/// One interface of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub network: String,
+    pub network_id: String,
+    /// The name in the container.
+    pub interface: String,
+    /// The name of the host's end.
+    pub link: String,
+    pub mac: Mac,
+    pub addresses: Vec<Address>,
+}
+
+/// One address of an interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Address {
+    pub address: Ip,
+    /// In bits.
+    pub prefix: u8,
+    /// None in an internal network.
+    pub gateway: Gateway,
+}
+
+impl Attachment {
+    /// Reads the attachment of a container. It is empty if the container is on no network.
+    pub fn read(roots: &Roots, id: &str) -> Result<Attachment> {
+        Ok(store::read_json(&path(roots, id))?.unwrap_or_default())
+    }
+
+    pub(super) fn write(&self, roots: &Roots, id: &str) -> Result<()> {
+        store::replace_json(&path(roots, id), self, Durability::Lazy)
+    }
+
+    /// The endpoint on this network.
+    pub fn endpoint(&self, network: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.network == network)
+    }
+
+    /// The firewall's rules for the published ports. A port leads to the container's first address of
+    /// its family that has a gateway.
+    pub fn port_rules(&self, id: &str) -> Vec<PortRule> {
+        let rule = |map: &PortMap| {
+            let from = map.from();
+            let target = self.target(Family::of(from.ip()))?;
+            let to = SocketAddr::new(target, map.container_port);
+            Some(PortRule { owner: id.to_owned(), protocol: map.protocol, from, to })
+        };
+        self.ports.iter().filter_map(rule).collect()
+    }
+
+    /// The address that published ports of a family lead to.
+    pub(super) fn target(&self, family: Family) -> Option<IpAddr> {
+        let mut addresses = self.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        let open =
+            |address: &&Address| address.gateway.0.is_some() && family.has(address.address.0);
+        addresses.find(open).map(|address| address.address.0)
+    }
+}
+
+impl Endpoint {
+    /// The IP addresses of the interface.
+    pub fn ip_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().map(|address| address.address.0)
+    }
+
+    /// The address of a family.
+    pub fn address(&self, family: Family) -> Option<&Address> {
+        self.addresses.iter().find(|address| family.has(address.address.0))
+    }
+}
+
+/// The ids of all containers that have a run directory, and so may have an attachment.
+pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
+    let mut names = store::list(&roots.run)?;
+    // Other files are there too.
+    names.retain(|name| name.len() == 64);
+    Ok(names)
+}
+
+/// The attachments of all containers, each with its container's id.
+pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
+    let ids = all_ids(roots)?.into_iter();
+    ids.map(|id| Attachment::read(roots, &id).map(|attachment| (id, attachment))).collect()
+}
+
+pub(super) fn path(roots: &Roots, id: &str) -> PathBuf {
+    roots.run_dir(id).join("network.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As mydocker wrote it while addresses and ports were strings in the code.
+    const OLD: &str = r#"{"name":"web","endpoints":[{"network":"mydocker0","network_id":"ab12","interface":"eth0","link":"mdv0123456789ab","mac":"02:42:ac:12:00:02","addresses":[{"address":"172.18.0.2","prefix":20,"gateway":"172.18.0.1"},{"address":"fd00::2","prefix":64,"gateway":""}]}],"ports":[{"protocol":"tcp","address":"0.0.0.0","port":8080,"container_port":80},{"protocol":"udp","address":"::","port":53,"container_port":53}]}"#;
+
+    #[test]
+    fn an_old_attachment_is_read_and_written_as_it_was() {
+        let attachment: Attachment = miniserde::json::from_str(OLD).unwrap();
+        assert_eq!(miniserde::json::to_string(&attachment), OLD);
+        let endpoint = attachment.endpoint("mydocker0").unwrap();
+        assert_eq!(endpoint.mac, Mac([0x02, 0x42, 0xac, 0x12, 0, 2]));
+        let ipv4 = endpoint.address(Family::V4).unwrap();
+        assert_eq!(ipv4.gateway, Gateway(Some("172.18.0.1".parse().unwrap())));
+        assert_eq!(endpoint.address(Family::V6).unwrap().gateway, Gateway(None));
+        // The IPv6 port has no rule: its address has no gateway.
+        let rules = attachment.port_rules("id");
+        assert_eq!(rules.len(), 1);
+        assert_eq!(
+            (rules[0].from.to_string(), rules[0].to.to_string()),
+            ("0.0.0.0:8080".to_owned(), "172.18.0.2:80".to_owned())
+        );
+    }
+}

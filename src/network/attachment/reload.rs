@@ -1,0 +1,55 @@
+//! What other programs or a reboot removed from running containers' networks, made again: bridges,
+//! their ports, forwarding, the firewall's rules. `network reload` does all of it; `boot` only what is
+//! missing.
+
+use super::record::{self, Attachment};
+use super::{publish, rules};
+use crate::error::Result;
+use crate::network::firewall::Choice;
+use crate::network::naming::DEFAULT;
+use crate::network::record::{Network, known};
+use crate::network::{bridge, endpoint};
+use crate::store::Roots;
+use crate::sys::netlink::Socket;
+
+/// Makes the networks of all running containers again.
+pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
+    let mut host = Socket::route()?;
+    let mut used: Vec<Network> = Vec::new();
+    let mut guarded = true;
+    for id in record::all_ids(roots)? {
+        for endpoint in Attachment::read(roots, &id)?.endpoints {
+            let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
+            let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
+            guarded &= endpoint::plug(&mut host, &endpoint.link, &network, bridge)?;
+            if !used.iter().any(|other| other.id == network.id) {
+                bridge::forward(&network)?;
+                used.push(network);
+            }
+        }
+    }
+    let used: Vec<&Network> = used.iter().collect();
+    rules::reload(roots, choice, &used)?;
+    for (id, attachment) in record::all(roots)? {
+        publish::open_loopback(&used, &attachment.port_rules(&id), guarded)?;
+    }
+    Ok(())
+}
+
+/// After a boot, makes the bridge of every network that a user created. If running containers lack
+/// rules, makes everything again.
+pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
+    let mut networks = known(roots)?;
+    // The default network's bridge is made when a container uses it.
+    networks.retain(|network| network.name != DEFAULT);
+    if !networks.is_empty() {
+        let mut host = Socket::route()?;
+        networks
+            .iter()
+            .try_for_each(|network| bridge::ensure(&mut host, roots, network).map(drop))?;
+    }
+    match rules::flaws(roots)?.is_empty() {
+        true => Ok(()),
+        false => reload(roots, choice),
+    }
+}

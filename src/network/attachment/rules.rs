@@ -1,0 +1,84 @@
+//! The firewall rules that a state root needs, from the records of its networks and of its running
+//! containers.
+//!
+//! `firewall` knows neither record. It asks for all rules only when it has to make all of them again;
+//! a container's start and end normally cost no more than its own ports' rules.
+
+use super::record::{self, Attachment};
+use crate::error::Result;
+use crate::network::firewall::rules::{NetworkRules, Rules};
+use crate::network::firewall::{self, Choice};
+use crate::network::record::{Network, known};
+use crate::store::Roots;
+
+/// The function that collects all rules of a state root for the firewall.
+fn collector(roots: &Roots) -> impl Fn(&[&str], Option<&str>) -> Result<Rules> {
+    move |networks, except| collect(roots, networks, except)
+}
+
+fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rules> {
+    let mut attachments = record::all(roots)?;
+    attachments.retain(|(id, _)| except != Some(id.as_str()));
+    let is_used = |network: &Network| {
+        let mut endpoints = attachments.iter().flat_map(|(_, attachment)| &attachment.endpoints);
+        endpoints.any(|endpoint| endpoint.network_id == network.id)
+    };
+    let mut rules = Rules::default();
+    for network in known(roots)? {
+        if networks.contains(&network.id.as_str()) || is_used(&network) {
+            rules.networks.push(NetworkRules {
+                subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
+                id: network.id,
+                bridge: network.bridge,
+                internal: network.internal,
+            });
+        }
+    }
+    for (id, attachment) in &attachments {
+        rules.ports.extend(attachment.port_rules(id));
+    }
+    Ok(rules)
+}
+
+/// Makes sure that `networks` have their rules, and the container those of its published ports.
+pub(super) fn set_up(
+    roots: &Roots,
+    choice: Choice,
+    networks: &[&Network],
+    id: &str,
+    attachment: &Attachment,
+) -> Result<()> {
+    let networks: Vec<&str> = networks.iter().map(|network| network.id.as_str()).collect();
+    firewall::set_up(roots, choice, &networks, id, &attachment.port_rules(id), &collector(roots))
+}
+
+/// Removes the rules of the container's published ports, then writes `after` as its attachment.
+pub(super) fn take_down(
+    roots: &Roots,
+    id: &str,
+    before: &Attachment,
+    after: &Attachment,
+) -> Result<()> {
+    let forget = || after.write(roots, id);
+    firewall::take_down(roots, id, &before.port_rules(id), &collector(roots), forget)
+}
+
+/// Makes all rules again, including those of `networks`.
+pub(super) fn reload(roots: &Roots, choice: Choice, networks: &[&Network]) -> Result<()> {
+    let networks: Vec<&str> = networks.iter().map(|network| network.id.as_str()).collect();
+    firewall::reload(roots, choice, &networks, &collector(roots))
+}
+
+/// Removes the rules of a network that is about to be removed.
+pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
+    firewall::forget(roots, &network.id, &collector(roots))
+}
+
+/// The faults of the firewall's rules; `reload` repairs them.
+pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
+    firewall::flaws(roots, || {
+        let mut attachments = record::all(roots)?;
+        attachments.retain(|(_, attachment)| !attachment.endpoints.is_empty());
+        Ok(attachments.into_iter().map(|(id, _)| id).collect())
+    })
+}

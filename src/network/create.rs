@@ -1,0 +1,125 @@
+//! New networks: by `network create`, and the default network when it is first needed.
+//!
+//! A network's bridge has a name of its own, a prefix and random digits, so that two state roots
+//! don't collide. Only the record is written here; `bridge` makes the bridge when a container needs
+//! it. A kill leaves no network, or a whole one.
+
+use std::net::IpAddr;
+
+use super::link;
+use super::naming::{BRIDGE_PREFIX, DEFAULT, is_default_root, is_valid, random_digits};
+use super::pool::{self, PoolOptions};
+use super::record::{Network, VERSION, known, lock_all};
+use super::subnet::Subnet;
+use crate::address::Ip;
+use crate::error::{Result, fail};
+use crate::store::Roots;
+use crate::sys::netlink::Socket;
+use crate::time::Instant;
+
+/// The options of `network create`.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkOptions {
+    pub name: String,
+    pub internal: bool,
+    pub pools: PoolOptions,
+    pub mtu: Option<u32>,
+    pub publish_address: Option<IpAddr>,
+    pub labels: Vec<(String, String)>,
+    /// As given.
+    pub options: Vec<(String, String)>,
+}
+
+/// The network with this name. The default network is created if it does not exist.
+pub fn open(roots: &Roots, name: &str) -> Result<Network> {
+    match Network::read(roots, name)? {
+        Some(network) => Ok(network),
+        None if name == DEFAULT => make_default(roots),
+        None => {
+            fail!("no such network: {name}; `mydocker network ls` lists the networks")
+        }
+    }
+}
+
+/// All networks by name, including the default one.
+pub fn all(roots: &Roots) -> Result<Vec<Network>> {
+    open(roots, DEFAULT)?;
+    known(roots)
+}
+
+/// The network with this name, or with an id that starts with it.
+pub fn resolve(roots: &Roots, name: &str) -> Result<Network> {
+    if is_valid(name)
+        && let Some(network) = Network::read(roots, name)?
+    {
+        return Ok(network);
+    }
+    let mut networks = all(roots)?;
+    networks.retain(|network| network.name == name || network.id.starts_with(name));
+    match (networks.len(), networks.pop()) {
+        (1, Some(network)) => Ok(network),
+        (0, _) | (_, None) => fail!("no such network: {name}"),
+        _ => fail!("'{name}' is ambiguous: several network ids start with it"),
+    }
+}
+
+/// Records a new network.
+pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
+    let _choice = lock_all(roots)?;
+    if Network::read(roots, &options.name)?.is_some() || options.name == DEFAULT {
+        fail!("network {} already exists", options.name);
+    }
+    let network = describe(roots, options)?;
+    network.write(roots)?;
+    Ok(network)
+}
+
+fn make_default(roots: &Roots) -> Result<Network> {
+    let _choice = lock_all(roots)?;
+    if let Some(network) = Network::read(roots, DEFAULT)? {
+        return Ok(network);
+    }
+    let options = NetworkOptions { name: DEFAULT.to_owned(), ..NetworkOptions::default() };
+    let mut network = describe(roots, &options)?;
+    if is_default_root(roots) {
+        network.bridge = DEFAULT.to_owned();
+    }
+    network.write(roots)?;
+    Ok(network)
+}
+
+fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
+    let mut socket = Socket::route()?;
+    let others = known(roots)?;
+    let taken: Vec<(&str, Subnet)> = others
+        .iter()
+        .flat_map(|other| other.pools.iter().map(|pool| (other.name.as_str(), pool.subnet)))
+        .collect();
+    let pools = pool::plan(roots, &options.pools, &taken, &link::routes(&mut socket)?)?;
+    let id = random_digits()?;
+    Ok(Network {
+        version: VERSION,
+        name: options.name.clone(),
+        created: Instant::now().0,
+        bridge: bridge_name(&mut socket, &id, &others)?,
+        id,
+        pools,
+        internal: options.internal,
+        mtu: options.mtu,
+        publish_address: options.publish_address.map(Ip),
+        labels: options.labels.clone(),
+        options: options.options.clone(),
+    })
+}
+
+/// A bridge name that is not in use.
+fn bridge_name(socket: &mut Socket, id: &str, others: &[Network]) -> Result<String> {
+    for start in (0..60).step_by(6) {
+        let name = format!("{BRIDGE_PREFIX}-{}", &id[start..start + 6]);
+        let is_taken = others.iter().any(|other| other.bridge == name);
+        if !is_taken && link::find(socket, &name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    fail!("no free name for a bridge was found")
+}

@@ -1,0 +1,80 @@
+//! The rules of one state root, as data: what the packet filter must do for each network and each
+//! published port.
+//!
+//! The caller makes them from its records; the firewall puts them into the kernel and knows nothing
+//! of networks or containers beyond their ids. Adding one container's ports needs only that
+//! container's rules. Only a rebuild needs all of them, so the caller passes a function that
+//! collects them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::error::Result;
+use crate::network::naming::BRIDGE_PREFIX;
+use crate::network::subnet::{Family, Subnet};
+use crate::port::Protocol;
+
+/// The rules that one network needs.
+pub struct NetworkRules {
+    /// The network's id.
+    pub id: String,
+    pub bridge: String,
+    pub subnets: Vec<Subnet>,
+    pub internal: bool,
+}
+
+/// The rule that one published port needs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PortRule {
+    /// The container's id, which is the rule's comment.
+    pub owner: String,
+    pub protocol: Protocol,
+    /// On the host. An unspecified address means all of the host's addresses.
+    pub from: SocketAddr,
+    /// In the container.
+    pub to: SocketAddr,
+}
+
+/// All rules of a state root.
+#[derive(Default)]
+pub struct Rules {
+    pub networks: Vec<NetworkRules>,
+    pub ports: Vec<PortRule>,
+}
+
+/// Collects the rules of a state root: those of the networks that containers use and of the networks
+/// with these ids, and those of all containers' ports, except one container's.
+pub type Collect<'a> = dyn Fn(&[&str], Option<&str>) -> Result<Rules> + 'a;
+
+impl Rules {
+    /// One rule of each kind, to see which of them the kernel supports.
+    pub fn example() -> Rules {
+        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let subnets = vec![Subnet::around(address, 24)];
+        let (from, to) = (SocketAddr::new(address, 1), SocketAddr::new(address, 1));
+        let (owner, protocol) = (String::new(), Protocol::Tcp);
+        let (id, bridge) = (String::new(), BRIDGE_PREFIX.to_owned());
+        Rules {
+            networks: vec![NetworkRules { id, bridge, subnets, internal: false }],
+            ports: vec![PortRule { owner, protocol, from, to }],
+        }
+    }
+
+    /// Whether a network has an IPv6 subnet.
+    pub fn has_ipv6(&self) -> bool {
+        self.networks.iter().any(|network| network.has(Family::V6))
+    }
+
+    /// The ids of the containers that publish ports, each once.
+    pub fn owners(&self) -> Vec<String> {
+        let mut owners: Vec<String> = self.ports.iter().map(|port| port.owner.clone()).collect();
+        owners.dedup();
+        owners
+    }
+}
+
+impl NetworkRules {
+    /// Whether the network has a subnet of this family.
+    pub fn has(&self, family: Family) -> bool {
+        self.subnets.iter().any(|subnet| subnet.family() == family)
+    }
+}

@@ -1,0 +1,85 @@
+//! The end of a network: `network rm`, `network prune`, and what a removal that was cut short left.
+//!
+//! The order is: no container on the network, the firewall's rules, the bridge, the record. The
+//! record goes by one rename to a hidden name, so that a kill leaves the network, whose bridge is
+//! made again when it is needed, or a hidden directory, which `system check` removes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::attachment;
+use super::ipam::{self, IsAlive};
+use super::link;
+use super::naming::{DEFAULT, dir};
+use super::record::{Network, known, lock_all};
+use crate::error::{Context, Result, fail};
+use crate::store::{self, Roots};
+use crate::sys::netlink::Socket;
+
+/// Removes a network that no container uses. When it has returned, a power cut does not bring the
+/// network back.
+pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
+    let _choice = lock_all(roots)?;
+    let _change = network.lock(roots)?;
+    take_bridge_down(roots, network, is_alive)?;
+    let removing = roots.networks().join(format!("{REMOVING}{}", network.id));
+    let dir = dir(roots, &network.name);
+    fs::rename(&dir, &removing).context(|| format!("remove {}", dir.display()))?;
+    store::sync_parent(&dir)?;
+    store::remove_tree(&removing)
+}
+
+/// The start of the hidden name of a network that is being removed.
+const REMOVING: &str = ".removing-";
+
+/// The directories that removals left when they were cut short.
+pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
+    if !roots.networks().is_dir() {
+        return Ok(Vec::new());
+    }
+    // A removal holds this lock, so a directory that is there now is of a dead one.
+    let _choice = lock_all(roots)?;
+    store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
+}
+
+/// Removes the networks that no container uses and that are `wanted`, and returns their names. The
+/// default network stays on record, without its bridge.
+pub fn prune(
+    roots: &Roots,
+    is_alive: IsAlive,
+    wanted: &dyn Fn(&Network) -> bool,
+) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for network in known(roots)? {
+        let is_used =
+            ipam::leases(roots, &network)?.iter().any(|lease| is_alive(roots, &lease.owner));
+        match network.name.as_str() {
+            _ if is_used || !wanted(&network) => {}
+            DEFAULT => {
+                let _change = network.lock(roots)?;
+                take_bridge_down(roots, &network, is_alive)?;
+            }
+            _ => {
+                remove(roots, &network, is_alive)?;
+                removed.push(network.name);
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes the bridge and its rules. The caller holds the network's lock.
+fn take_bridge_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
+    ipam::reclaim(roots, network, is_alive)?;
+    let leases = ipam::leases(roots, network)?;
+    if let Some(lease) = leases.first() {
+        let name = lease.names.first().map_or("", String::as_str);
+        fail!(
+            "network {} is in use by container {name}{}; stop or disconnect it first",
+            network.name,
+            if leases.len() > 1 { " and others" } else { "" }
+        );
+    }
+    attachment::rules::forget(roots, network)?;
+    link::delete(&mut Socket::route()?, &network.bridge)
+}

@@ -1,0 +1,135 @@
+//! A network on record: `networks/<name>/config.json`, and the locks that go with it.
+//!
+//! The record says what the network is, not which containers are on it: those are the leases of
+//! `ipam`. New networks are made in `create`, and removed in `lifecycle`. The file is replaced by
+//! rename(2) and synced, because it must survive a power cut.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+
+use miniserde::{Deserialize, Serialize};
+
+use super::link;
+use super::naming::{BRIDGE_PREFIX, dir};
+use super::pool::Pool;
+use super::subnet::Family;
+use crate::address::Ip;
+use crate::error::{Context, Result, fail};
+use crate::store::{self, Durability, Lock, LockMode, Roots};
+
+/// The version of the file that is written, and the only one that is read.
+pub const VERSION: u32 = 1;
+
+/// A network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// Of the file's format.
+    pub version: u32,
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    pub bridge: String,
+    /// At most one of each family.
+    pub pools: Vec<Pool>,
+    /// Whether the containers have no way out and no published ports.
+    pub internal: bool,
+    /// `None` means the MTU of the host's default route.
+    pub mtu: Option<u32>,
+    /// The host address for a published port without one.
+    pub publish_address: Option<Ip>,
+    pub labels: Vec<(String, String)>,
+    /// The options of `network create`, as given.
+    pub options: Vec<(String, String)>,
+}
+
+impl Network {
+    /// Reads the record of a network; `None` if there is none.
+    pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
+        let path = dir(roots, name).join("config.json");
+        let Some(network) = store::read_json::<Network>(&path)? else { return Ok(None) };
+        if network.version != VERSION {
+            fail!("{} is of version {}, not {VERSION}", path.display(), network.version);
+        }
+        let bridge = &network.bridge;
+        if !bridge.starts_with(BRIDGE_PREFIX) || bridge.len() > link::MAX_NAME {
+            fail!("read {}: '{bridge}' is not a bridge of mydocker", path.display());
+        }
+        Ok(Some(network))
+    }
+
+    /// The pool of a family.
+    pub fn pool(&self, family: Family) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.subnet.family() == family)
+    }
+
+    /// Locks the network for a change of its leases, its bridge or its containers' hosts files. Fails
+    /// if the network was removed at the same time: what the caller would make is on no record.
+    pub fn lock(&self, roots: &Roots) -> Result<Lock> {
+        let path = dir(roots, &self.name).join(".lock");
+        let lock = match Lock::wait(&path, LockMode::Exclusive) {
+            Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => None,
+            lock => Some(lock?),
+        };
+        match (lock, Network::read(roots, &self.name)?) {
+            (Some(lock), Some(present)) if present.id == self.id => Ok(lock),
+            _ => fail!("network {} was removed at the same time", self.name),
+        }
+    }
+
+    /// Writes the directory and the file. A kill between them leaves an empty directory, which the
+    /// next `create` of that name uses.
+    pub fn write(&self, roots: &Roots) -> Result<()> {
+        let dir = dir(roots, &self.name);
+        store::make_dir(&roots.networks())?;
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made.context(|| format!("make {}", dir.display()))?,
+        }
+        store::replace_json(&dir.join("config.json"), self, Durability::Synced)?;
+        store::sync_parent(&dir)
+    }
+}
+
+/// All networks on record, by name.
+pub fn known(roots: &Roots) -> Result<Vec<Network>> {
+    let mut networks = Vec::new();
+    let mut names = store::list(&roots.networks())?;
+    names.sort_unstable();
+    for name in names {
+        networks.extend(Network::read(roots, &name)?);
+    }
+    Ok(networks)
+}
+
+/// Locks the set of networks, so that two commands don't choose the same subnet.
+pub fn lock_all(roots: &Roots) -> Result<Lock> {
+    store::make_dir(&roots.networks())?;
+    Lock::wait(&roots.networks().join(".lock"), LockMode::Exclusive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::subnet::Subnet;
+
+    /// As mydocker wrote it while subnets and addresses were strings in the code.
+    const OLD: &str = r#"{"version":1,"name":"web","id":"ab12","created":5,"bridge":"mydocker-ab12cd","pools":[{"subnet":"10.1.2.0/24","gateway":"10.1.2.1","range":"10.1.2.128/25"},{"subnet":"fd00::/64","gateway":"fd00::1","range":null}],"internal":false,"mtu":1450,"publish_address":"127.0.0.1","labels":[["a","b"]],"options":[["mtu","1450"]]}"#;
+
+    #[test]
+    fn an_old_record_is_read_and_written_as_it_was() {
+        let network: Network = miniserde::json::from_str(OLD).unwrap();
+        assert_eq!(miniserde::json::to_string(&network), OLD);
+        let range = Subnet::around("10.1.2.128".parse().unwrap(), 25);
+        assert_eq!(network.pool(Family::V4).unwrap().range, Some(range));
+        assert_eq!(network.pool(Family::V6).unwrap().range, None);
+        let without = OLD.replace("\"127.0.0.1\"", "null");
+        assert_eq!(miniserde::json::from_str::<Network>(&without).unwrap().publish_address, None);
+        for bad in ["10.1.2.300", "10.1.2.1/24", ""] {
+            let damaged = OLD.replace("10.1.2.1\"", &format!("{bad}\""));
+            assert!(miniserde::json::from_str::<Network>(&damaged).is_err(), "{bad}");
+        }
+    }
+}

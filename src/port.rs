@@ -1,0 +1,220 @@
+//! Published ports as the user asks for them: `-p`, `--expose` and what an image exposes.
+//!
+//! The command line and the container's record are parsed into these types once. Who has a port on
+//! the host, and how it leads to the container, is `network`'s.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, fail};
+use crate::store::stored_as_text;
+
+stored_as_text!(Protocol, Publish);
+
+/// The protocol of a published port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl FromStr for Protocol {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Protocol> {
+        match text.to_ascii_lowercase().as_str() {
+            "tcp" => Ok(Protocol::Tcp),
+            "udp" => Ok(Protocol::Udp),
+            "sctp" => fail!("a port of protocol sctp can't be published; known: tcp udp"),
+            _ => fail!("unknown protocol '{text}'; known: tcp udp"),
+        }
+    }
+}
+
+impl Protocol {
+    /// `tcp` or `udp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Ports from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    fn parse(text: &str) -> Result<PortRange> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| match text.parse() {
+            Ok(port @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
+            _ => fail!("bad port '{text}': write a number from 1 to 65535"),
+        };
+        let range = PortRange { first: port(first)?, last: port(last)? };
+        if range.first > range.last {
+            fail!("bad port range '{text}': it runs backwards");
+        }
+        Ok(range)
+    }
+
+    /// The ports in order.
+    pub fn ports(&self) -> std::ops::RangeInclusive<u16> {
+        self.first..=self.last
+    }
+
+    /// The number of ports.
+    pub fn len(&self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+/// One `-p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    pub address: Option<IpAddr>,
+    /// `None` means any port that is free.
+    pub host: Option<PortRange>,
+    pub container: PortRange,
+    pub protocol: Protocol,
+}
+
+impl FromStr for Publish {
+    type Err = Error;
+
+    /// Parses `[IP:][HOST[-END]:]CTR[-END][/tcp|udp]`; an IPv6 address stands in brackets.
+    fn from_str(text: &str) -> Result<Publish> {
+        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = protocol.parse::<Protocol>()?;
+        let bad = || Error::new(format!("bad port '{text}': write [IP:][HOST:]PORT[/tcp|udp]"));
+        let (address, rest) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (address, rest) = rest.split_once("]:").ok_or_else(bad)?;
+                (Some(address), rest)
+            }
+            None => match rest.splitn(3, ':').collect::<Vec<_>>().as_slice() {
+                [address, ..] if rest.matches(':').count() == 2 => {
+                    (Some(*address), &rest[address.len() + 1..])
+                }
+                _ => (None, rest),
+            },
+        };
+        let address = match address {
+            Some("") | None => None,
+            Some(address) => Some(address.parse().map_err(|_| bad())?),
+        };
+        let (host, container) = match rest.split_once(':') {
+            // As in Docker, port 0 is any that is free.
+            Some(("" | "0", container)) => (None, container),
+            Some((host, container)) => (Some(PortRange::parse(host)?), container),
+            None => (None, rest),
+        };
+        let container = PortRange::parse(container)?;
+        if let Some(host) = host
+            && host.len() != container.len()
+            && container.len() != 1
+        {
+            fail!("bad ports '{text}': {host} and {container} have different lengths");
+        }
+        Ok(Publish { address, host, container, protocol })
+    }
+}
+
+impl Publish {
+    /// Parses a port that the image or `--expose` names, to be published by `-P`: `80`, `80/udp`,
+    /// `80-82`.
+    pub fn exposed(text: &str) -> Result<Publish> {
+        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (container, protocol) = (PortRange::parse(range)?, protocol.parse::<Protocol>()?);
+        Ok(Publish { address: None, host: None, container, protocol })
+    }
+}
+
+impl fmt::Display for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            None => {}
+        }
+        match self.host {
+            Some(host) => write!(f, "{host}:")?,
+            None if self.address.is_some() => write!(f, ":")?,
+            None => {}
+        }
+        write!(f, "{}/{}", self.container, self.protocol.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_read_back_as_they_were_written() {
+        for (text, canonical) in [
+            ("80", "80/tcp"),
+            ("8080:80", "8080:80/tcp"),
+            ("8080:80/udp", "8080:80/udp"),
+            ("127.0.0.1:8080:80", "127.0.0.1:8080:80/tcp"),
+            ("127.0.0.1::80", "127.0.0.1::80/tcp"),
+            ("[::1]:8080:80", "[::1]:8080:80/tcp"),
+            ("8000-8002:80-82", "8000-8002:80-82/tcp"),
+            ("8000-8010:80", "8000-8010:80/tcp"),
+            (":80", "80/tcp"),
+            ("0:80", "80/tcp"),
+            ("127.0.0.1:0:80", "127.0.0.1::80/tcp"),
+            ("80/TCP", "80/tcp"),
+            ("8080:80/Udp", "8080:80/udp"),
+        ] {
+            let publish = text.parse::<Publish>().unwrap();
+            assert_eq!(publish.to_string(), canonical, "{text}");
+            assert_eq!(canonical.parse::<Publish>().unwrap(), publish);
+        }
+    }
+
+    #[test]
+    fn what_is_no_port() {
+        for bad in [
+            "",
+            "x",
+            "0",
+            "65536",
+            "80/sctp",
+            "80/SCTP",
+            "80:0",
+            "0-1:80-81",
+            "80:",
+            "1:2:3:4",
+            "300.1.1.1:80:80",
+            "82-80:80-82",
+            "8000-8001:80-82",
+            "+80",
+            "::1:80:80",
+            "[::1]80",
+            "80:80-81",
+        ] {
+            assert!(bad.parse::<Publish>().is_err(), "{bad}");
+        }
+    }
+}
