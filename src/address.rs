@@ -19,11 +19,19 @@ pub struct Ip(pub IpAddr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gateway(pub Option<IpAddr>);
 
+/// The address of one `--add-host`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAddress {
+    Ip(IpAddr),
+    /// `host-gateway`: the host's address on the container's network.
+    Gateway,
+}
+
 /// A hardware address of one interface (RFC 7042).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(pub [u8; 6]);
 
-stored_as_text!(Ip, Gateway, Mac);
+stored_as_text!(Ip, Gateway, HostAddress, Mac);
 
 impl fmt::Display for Ip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +63,29 @@ impl FromStr for Gateway {
         match text {
             "" => Ok(Gateway(None)),
             text => text.parse().map(|Ip(address)| Gateway(Some(address))),
+        }
+    }
+}
+
+/// The word for `HostAddress::Gateway`.
+const HOST_GATEWAY: &str = "host-gateway";
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostAddress::Ip(address) => address.fmt(f),
+            HostAddress::Gateway => f.write_str(HOST_GATEWAY),
+        }
+    }
+}
+
+impl FromStr for HostAddress {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<HostAddress> {
+        match text {
+            HOST_GATEWAY => Ok(HostAddress::Gateway),
+            text => text.parse().map(|Ip(address)| HostAddress::Ip(address)),
         }
     }
 }
@@ -121,6 +152,10 @@ mod tests {
         assert_eq!(miniserde::json::from_str::<Gateway>("\"\"").unwrap(), none);
         let gateway = Gateway(Some("10.0.0.1".parse().unwrap()));
         assert_eq!(miniserde::json::from_str::<Gateway>("\"10.0.0.1\"").unwrap(), gateway);
+        for text in ["\"10.0.0.1\"", "\"host-gateway\""] {
+            let host: HostAddress = miniserde::json::from_str(text).unwrap();
+            assert_eq!(miniserde::json::to_string(&host), text);
+        }
         for bad in ["\"\"", "\"10.0.0\"", "1", "null"] {
             assert!(miniserde::json::from_str::<Ip>(bad).is_err(), "{bad}");
         }

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(roots.state, PathBuf::from("/a"));
         assert_eq!(roots.run, PathBuf::from("/b"));
         assert!(args.debug);
-        assert_eq!(args.firewall().unwrap(), FirewallChoice::Nftables);
+        assert_eq!(args.firewall().unwrap(), FirewallChoice::parse("nftables").unwrap());
         let words = ["--firewall=pf".to_owned()];
         assert!(split(&MYDOCKER, FLAGS, &mut args, &words).is_err());
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::health::{HealthRecord, OnFailure};
 use super::restart::RestartPolicy;
-use crate::address::{Ip, Mac};
+use crate::address::{HostAddress, Ip, Mac};
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::port::Publish;
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
@@ -69,8 +69,8 @@ pub struct Record {
     pub rlimits: Vec<Rlimit>,
     pub sysctls: Vec<(String, String)>,
     pub shm_size: u64,
-    pub add_hosts: Vec<(String, String)>,
-    pub dns: Vec<String>,
+    pub add_hosts: Vec<(String, HostAddress)>,
+    pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Option<Vec<String>>,
     /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
@@ -393,4 +393,26 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
     let mut ids = store::list(Path::new(&roots.containers()))?;
     ids.retain(|name| is_id(name));
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_networks_and_ports_are_read_and_written_as_they_were() {
+        let network = r#"{"name":"web","addresses":["10.1.2.3","fd00::3"],"mac":"02:42:0a:01:02:03","aliases":["db"]}"#;
+        let read: NetworkRecord = miniserde::json::from_str(network).unwrap();
+        assert_eq!(miniserde::json::to_string(&read), network);
+        assert_eq!(read.mac, Some(Mac([2, 0x42, 10, 1, 2, 3])));
+        let plain = r#"{"name":"mydocker0","addresses":[],"mac":null,"aliases":[]}"#;
+        let read: NetworkRecord = miniserde::json::from_str(plain).unwrap();
+        assert_eq!(miniserde::json::to_string(&read), plain);
+        let publish = r#"["8080:80/tcp","127.0.0.1::53/udp","[::1]:8000-8001:80-81/tcp","80/tcp"]"#;
+        let read: Vec<Publish> = miniserde::json::from_str(publish).unwrap();
+        assert_eq!(miniserde::json::to_string(&read), publish);
+        let hosts = r#"[["db","10.9.9.9"],["gate","host-gateway"]]"#;
+        let read: Vec<(String, HostAddress)> = miniserde::json::from_str(hosts).unwrap();
+        assert_eq!(miniserde::json::to_string(&read), hosts);
+    }
 }

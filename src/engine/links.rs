@@ -5,8 +5,9 @@
 //! another address is found at the next start of this one. On a network of the user's own all
 //! containers know each other by name at all times, so a link only adds the alias.
 
+use std::net::IpAddr;
+
 use super::Engine;
-use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state;
 use crate::error::{Result, fail};
@@ -17,7 +18,7 @@ use crate::network::naming::DEFAULT;
 #[derive(Default)]
 pub(super) struct Links {
     /// Name, address.
-    pub hosts: Vec<(String, String)>,
+    pub hosts: Vec<(String, IpAddr)>,
     pub variables: Vec<String>,
 }
 
@@ -56,12 +57,12 @@ impl Engine {
                     other.name
                 );
             };
-            links.hosts.push((alias.clone(), address.address.to_string()));
+            links.hosts.push((alias.clone(), address.address.0));
             if endpoint.network == DEFAULT {
                 if other.name != *alias {
-                    links.hosts.push((other.name.clone(), address.address.to_string()));
+                    links.hosts.push((other.name.clone(), address.address.0));
                 }
-                add_variables(&mut links.variables, record, &other, alias, address.address);
+                add_variables(&mut links.variables, record, &other, alias, address.address.0);
             }
         }
         Ok(links)
@@ -74,7 +75,7 @@ fn add_variables(
     record: &Record,
     other: &Record,
     alias: &str,
-    address: Ip,
+    address: IpAddr,
 ) {
     let prefix = alias.to_uppercase().replace(['-', '.'], "_");
     let port = |text: &String| -> Option<(u16, String)> {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use crate::address::Mac;
+pub use crate::address::{HostAddress, Ip, Mac};
 pub use crate::container::health::OnFailure;
 pub use crate::container::restart::RestartPolicy;
 pub use crate::healthcheck::Healthcheck;
@@ -68,8 +68,8 @@ pub struct CreateOptions {
     /// Bytes.
     pub shm_size: Option<u64>,
     /// (host name, address)
-    pub add_hosts: Vec<(String, String)>,
-    pub dns: Vec<String>,
+    pub add_hosts: Vec<(String, HostAddress)>,
+    pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
     /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.

@@ -3,10 +3,12 @@
 //! moment. What is fixed at creation is in the record already (`create`); the runtime knows neither
 //! images nor networks.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::{Engine, confine};
+use crate::address::HostAddress;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::{joined, tty};
 use crate::error::{Context, Result, fail};
@@ -20,9 +22,6 @@ use crate::store::{self, Durability};
 /// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
 /// limit, Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
-/// The word in `--add-host` for the host's address on the container's network.
-pub(crate) const HOST_GATEWAY: &str = "host-gateway";
-
 /// The prefix of a network mode that joins another container's network; its id follows.
 const SHARED: &str = "container:";
 
@@ -121,39 +120,45 @@ impl Engine {
 
     /// Name servers for a container on a host whose resolv.conf names none that it can reach: one of
     /// the host's that listens on the bridge, otherwise public ones, which is reported once each boot.
-    fn fallback_servers(&self, record: &Record) -> Result<Vec<String>> {
+    fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;
         let served = network.pools.iter().find(|pool| names::is_served_at(pool.gateway.0));
         if let Some(pool) = served {
-            return Ok(vec![pool.gateway.to_string()]);
+            return Ok(vec![pool.gateway.0]);
         }
         if network.internal {
             return Ok(Vec::new());
         }
         let told = self.roots.run.join(".public-name-servers");
+        let [first, second] = names::PUBLIC_SERVERS;
         if !told.exists() {
             (self.tell)(&format!(
-                "the host's resolv.conf names no name server that containers can reach: they use {}; \
-                 --dns names others",
-                names::PUBLIC_SERVERS.join(" and ")
+                "the host's resolv.conf names no name server that containers can reach: they use \
+                 {first} and {second}; --dns names others"
             ));
             store::replace(&told, b"", Durability::Lazy)?;
         }
-        Ok(names::PUBLIC_SERVERS.map(str::to_owned).to_vec())
+        Ok(vec![first, second])
     }
 
     /// The hosts of `--add-host`, with the host's address in place of `host-gateway`.
-    fn added_hosts(&self, record: &Record) -> Result<Vec<(String, String)>> {
-        let mut hosts = record.add_hosts.clone();
-        for (name, address) in hosts.iter_mut().filter(|(_, address)| address == HOST_GATEWAY) {
-            *address = match record.networks.first() {
-                Some(network) => {
-                    create::open(&self.roots, &network.name)?.pools[0].gateway.to_string()
+    fn added_hosts(&self, record: &Record) -> Result<Vec<(String, IpAddr)>> {
+        let mut hosts = Vec::with_capacity(record.add_hosts.len());
+        for (name, address) in &record.add_hosts {
+            let address = match (address, record.networks.first()) {
+                (HostAddress::Ip(address), _) => *address,
+                (HostAddress::Gateway, Some(network)) => {
+                    create::open(&self.roots, &network.name)?.pools[0].gateway.0
                 }
-                None if record.network == "host" => "127.0.0.1".to_owned(),
-                None => fail!("--add-host {name}:{HOST_GATEWAY} needs a network"),
+                (HostAddress::Gateway, None) if record.network == "host" => {
+                    Ipv4Addr::LOCALHOST.into()
+                }
+                (HostAddress::Gateway, None) => {
+                    fail!("--add-host {name}:{} needs a network", HostAddress::Gateway)
+                }
             };
+            hosts.push((name.clone(), address));
         }
         Ok(hosts)
     }

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::ipam::Lease;
+use crate::address::Ip;
 use crate::error::{Context, Error, Result};
 use crate::store::{Lock, LockMode, Roots};
 use crate::sys::beneath;
@@ -42,19 +43,20 @@ impl NameFiles {
 pub struct Names<'a> {
     pub hostname: &'a str,
     /// `--add-host`: name, address.
-    pub add_hosts: &'a [(String, String)],
-    pub dns: &'a [String],
+    pub add_hosts: &'a [(String, IpAddr)],
+    pub dns: &'a [Ip],
     pub dns_search: &'a [String],
     /// As resolv.conf(5) has them; in the place of the host's.
     pub dns_options: &'a [String],
     /// The container uses the host's network: the host's files serve as they are.
     pub host_network: bool,
     /// Gives name servers for a container on a host that names none that it can reach.
-    pub fallback: &'a dyn Fn() -> Result<Vec<String>>,
+    pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
 }
 
 /// As in Docker: Google's public name servers.
-pub const PUBLIC_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+pub const PUBLIC_SERVERS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4))];
 
 /// Writes the three files in place, because a bind mount shows the inode that it was made of: the
 /// containers that share the network have these files mounted, and must see the new text. So a
@@ -237,12 +239,13 @@ const UPSTREAMS: [&str; 3] = [
 
 fn resolv_conf(names: &Names<'_>) -> Result<String> {
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let own = [names.dns, names.dns_search, names.dns_options];
-    if names.host_network && own.iter().all(|own| own.is_empty()) {
+    let has_own =
+        !names.dns.is_empty() || !names.dns_search.is_empty() || !names.dns_options.is_empty();
+    if names.host_network && !has_own {
         return Ok(host);
     }
     let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
-    let mut servers = names.dns.to_vec();
+    let mut servers: Vec<IpAddr> = names.dns.iter().map(|server| server.0).collect();
     let source = match is_of_use(&host) || names.host_network {
         true => host,
         false => {
@@ -312,7 +315,7 @@ fn has_server(table: &str, address: IpAddr) -> bool {
 fn is_reachable_nameserver(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next() == Some("nameserver")
-        && words.next().is_some_and(|address| match address.parse::<std::net::IpAddr>() {
+        && words.next().is_some_and(|address| match address.parse::<IpAddr>() {
             Ok(address) => !address.is_loopback(),
             // An IPv6 address with a zone.
             Err(_) => true,
@@ -365,7 +368,7 @@ mod tests {
     fn added_hosts_are_listed() {
         let text = hosts(&Names {
             hostname: "box",
-            add_hosts: &[("db".to_owned(), "10.9.9.9".to_owned())],
+            add_hosts: &[("db".to_owned(), "10.9.9.9".parse().unwrap())],
             dns: &[],
             dns_search: &[],
             dns_options: &[],

@@ -16,7 +16,7 @@ use crate::cli::value::mount::{
     parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
 };
 use crate::cli::value::name::{
-    check_container_name, check_hostname, parse_address, parse_host, parse_ip, parse_label,
+    check_container_name, check_hostname, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link,
@@ -406,7 +406,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Network),
     F::value("dns", "IP", "Set a DNS server", |a, v| {
-        a.options.dns.push(parse_address(v)?);
+        a.options.dns.push(v.parse()?);
         Ok(())
     })
     .under(Category::Network),

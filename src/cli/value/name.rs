@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::address::{HostAddress, Ip};
 use crate::error::{Result, fail};
 use crate::raw;
 
@@ -68,32 +69,21 @@ pub fn parse_label(text: &str) -> Result<(String, String)> {
 
 /// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets, and `host-gateway`
 /// for the host's.
-pub fn parse_host(text: &str) -> Result<(String, String)> {
+pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
         fail!("bad host '{text}': write NAME:ADDRESS");
     };
     check_hostname(name)?;
-    if address == "host-gateway" {
-        return Ok((name.to_owned(), address.to_owned()));
-    }
     let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    match bare.unwrap_or(address).parse::<IpAddr>() {
-        Ok(ip) => Ok((name.to_owned(), ip.to_string())),
+    match bare.unwrap_or(address).parse() {
+        Ok(address) => Ok((name.to_owned(), address)),
         Err(_) => fail!("bad host '{text}': '{address}' is no IP address"),
     }
 }
 
-/// Parses the address of a name server.
-pub fn parse_address(text: &str) -> Result<String> {
-    Ok(parse_ip(text)?.to_string())
-}
-
 /// Parses an address of either family.
 pub fn parse_ip(text: &str) -> Result<IpAddr> {
-    match text.parse() {
-        Ok(ip) => Ok(ip),
-        Err(_) => fail!("'{text}' is no IP address"),
-    }
+    text.parse().map(|Ip(address)| address)
 }
 
 #[cfg(test)]
@@ -122,9 +112,14 @@ mod tests {
 
     #[test]
     fn hosts_of_both_families() {
-        assert_eq!(parse_host("db:10.0.0.1").unwrap(), ("db".into(), "10.0.0.1".into()));
-        assert_eq!(parse_host("db:::1").unwrap(), ("db".into(), "::1".into()));
-        assert_eq!(parse_host("db=[fe80::1]").unwrap(), ("db".into(), "fe80::1".into()));
+        let parsed = |text: &str| {
+            let (name, address) = parse_host(text).unwrap();
+            (name, address.to_string())
+        };
+        assert_eq!(parsed("db:10.0.0.1"), ("db".into(), "10.0.0.1".into()));
+        assert_eq!(parsed("db:::1"), ("db".into(), "::1".into()));
+        assert_eq!(parsed("db=[fe80::1]"), ("db".into(), "fe80::1".into()));
+        assert_eq!(parse_host("db:host-gateway").unwrap(), ("db".into(), HostAddress::Gateway));
         for bad in ["db", "db:", ":1.2.3.4", "db:1.2.3", "db:host", "a\nb:1.2.3.4"] {
             assert!(parse_host(bad).is_err(), "{bad}");
         }

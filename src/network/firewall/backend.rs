@@ -3,13 +3,44 @@
 //! A back end holds no state: what the rules are is data (`rules`), and which back end is used, when,
 //! and what a kill in the middle means is decided in `firewall`.
 
+use std::str::FromStr;
+
 use super::rules::{PortRule, Rules};
-use crate::error::Result;
+use crate::error::{Error, Result, fail};
+
+/// The back ends that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    Iptables,
+    Nftables,
+}
+
+impl BackendKind {
+    /// As `--firewall` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::Iptables => "iptables",
+            BackendKind::Nftables => "nftables",
+        }
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<BackendKind> {
+        match text {
+            "iptables" => Ok(BackendKind::Iptables),
+            "nftables" => Ok(BackendKind::Nftables),
+            _ => fail!("unknown firewall '{text}'; known: auto iptables nftables"),
+        }
+    }
+}
 
 /// One way to get rules into the kernel.
 pub trait Backend {
-    /// As `--firewall` names it.
-    fn name(&self) -> &'static str;
+    /// Which of them it is.
+    fn kind(&self) -> BackendKind;
     /// A sentence about what the host lacks for this backend.
     fn lack(&self) -> Option<String>;
     /// A text that changes whenever anyone changes a rule. It is cheap to get.

@@ -21,7 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::backend::Backend;
+use super::backend::{Backend, BackendKind};
 use super::handles::{self, Chain};
 use super::rules::{NetworkRules, PortRule, Rules};
 use crate::error::{Context, Result, fail};
@@ -307,8 +307,8 @@ impl Iptables {
 }
 
 impl Backend for Iptables {
-    fn name(&self) -> &'static str {
-        "iptables"
+    fn kind(&self) -> BackendKind {
+        BackendKind::Iptables
     }
 
     fn lack(&self) -> Option<String> {

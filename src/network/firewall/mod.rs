@@ -19,8 +19,9 @@
 //! 3. `message`: the messages of nf_tables
 //! 4. `handles`: the numbers of the rules in the kernel
 //! 5. `backend`: the interface of the two back ends
-//! 6. `iptables`: rules by iptables-restore
-//! 7. `nftables`: rules by netlink
+//! 6. `state`: the file that records the rules
+//! 7. `iptables`: rules by iptables-restore
+//! 8. `nftables`: rules by netlink
 
 mod backend;
 mod expression;
@@ -29,61 +30,48 @@ mod iptables;
 mod message;
 mod nftables;
 pub mod rules;
-
-use miniserde::{Deserialize, Serialize};
+mod state;
 
 use self::backend::Backend;
+pub use self::backend::BackendKind;
 use self::rules::{Collect, PortRule};
+use self::state::{Maker, Mark, State};
 use super::naming;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
-/// `<run>/firewall.json`: the rules as mydocker last left them.
-#[derive(Serialize, Deserialize)]
-struct State {
-    /// The backend that made them. Empty while all rules are made again: some may be of another
-    /// backend.
-    backend: String,
-    stamp: String,
-    /// Of mydocker's own rules; empty if the backend has none.
-    fingerprint: String,
-    ipv6: bool,
-    /// The ids of the networks that have their rules.
-    networks: Vec<String>,
-    /// The ids of the containers whose ports have their rules.
-    owners: Vec<String>,
-}
-
 /// `--firewall`: the backend that makes the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The backend that made the present rules, otherwise iptables if it is installed.
+    /// The back end that made the present rules, otherwise iptables if it is installed, otherwise
+    /// nftables.
     #[default]
     Auto,
-    Iptables,
-    Nftables,
+    Kind(BackendKind),
 }
 
 impl Choice {
     /// Parses the value of `--firewall`.
     pub fn parse(text: &str) -> Result<Choice> {
-        match text {
-            "auto" => Ok(Choice::Auto),
-            "iptables" => Ok(Choice::Iptables),
-            "nftables" => Ok(Choice::Nftables),
-            _ => fail!("unknown firewall '{text}'; known: auto iptables nftables"),
-        }
+        if text == "auto" { Ok(Choice::Auto) } else { text.parse().map(Choice::Kind) }
     }
 
-    /// The backend for the state root whose chains have this suffix; `None` if it isn't installed.
+    /// The back end for the state root whose chains have this suffix; `None` if it isn't installed.
     fn backend(self, suffix: &str) -> Option<Box<dyn Backend>> {
-        let iptables = || Some(Box::new(iptables::Iptables::find(suffix)?) as Box<dyn Backend>);
-        let nftables = || Some(Box::new(nftables::Nftables::new(suffix)) as Box<dyn Backend>);
         match self {
-            Choice::Auto => iptables().or_else(nftables),
-            Choice::Iptables => iptables(),
-            Choice::Nftables => nftables(),
+            Choice::Auto => {
+                let all = [BackendKind::Iptables, BackendKind::Nftables];
+                all.into_iter().find_map(|kind| backend(kind, suffix))
+            }
+            Choice::Kind(kind) => backend(kind, suffix),
         }
+    }
+}
+
+fn backend(kind: BackendKind, suffix: &str) -> Option<Box<dyn Backend>> {
+    match kind {
+        BackendKind::Iptables => Some(Box::new(iptables::Iptables::find(suffix)?)),
+        BackendKind::Nftables => Some(Box::new(nftables::Nftables::new(suffix))),
     }
 }
 
@@ -103,10 +91,10 @@ impl<'a> Firewall<'a> {
         let state: Option<State> =
             store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
         let suffix = naming::chain_suffix(roots);
-        let of_record = state.as_ref().filter(|_| choice == Choice::Auto);
-        let of_record = of_record.and_then(|state| Choice::parse(&state.backend).ok());
+        let maker = state.as_ref().filter(|_| choice == Choice::Auto);
+        let maker = maker.and_then(|state| state.backend.0);
         // The tool that made the rules may be gone since.
-        let backend = of_record.and_then(|choice| choice.backend(&suffix));
+        let backend = maker.and_then(|kind| backend(kind, &suffix));
         let Some(backend) = backend.or_else(|| choice.backend(&suffix)) else { return Ok(None) };
         Ok(Some(Firewall { roots, backend, state, _lock: lock }))
     }
@@ -114,23 +102,27 @@ impl<'a> Firewall<'a> {
     /// Whether the rules are as mydocker left them.
     fn is_intact(&mut self) -> Result<bool> {
         let Some(state) = &self.state else { return Ok(false) };
-        if state.backend != self.backend.name() {
+        if state.backend != self.maker() {
             return Ok(false);
         }
         // Take the stamp before the closer look, so that the next command notices a change between
         // them.
         let stamp = self.stamp(state.ipv6);
-        if stamp.as_ref().is_some_and(|stamp| *stamp == state.stamp) {
+        if stamp.is_some() && stamp == state.stamp.0 {
             return Ok(true);
         }
         let fingerprint = self.fingerprint(state.ipv6);
-        if fingerprint.is_none_or(|fingerprint| fingerprint != state.fingerprint) {
+        if fingerprint.is_none() || fingerprint != state.fingerprint.0 {
             return Ok(false);
         }
         if let (Some(stamp), Some(state)) = (stamp, self.state.take()) {
-            self.write(State { stamp, ..state })?;
+            self.write(State { stamp: Mark(Some(stamp)), ..state })?;
         }
         Ok(true)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker(Some(self.backend.kind()))
     }
 
     fn stamp(&self, ipv6: bool) -> Option<String> {
@@ -152,7 +144,7 @@ impl<'a> Firewall<'a> {
 
     /// Whether a command was killed while it made all rules again.
     fn is_cut_short(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.backend.is_empty())
+        self.state.as_ref().is_some_and(|state| state.backend == Maker(None))
     }
 
     /// Makes all rules again: those that `collect` returns for the networks with the ids `networks`
@@ -175,10 +167,10 @@ impl<'a> Firewall<'a> {
             return self.erase();
         }
         let covered = rules.networks.iter().map(|network| network.id.clone()).collect();
-        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, String::new());
-        let (stamp, fingerprint, owners) = (String::new(), String::new(), rules.owners());
+        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, Maker(None));
+        let (stamp, fingerprint, owners) = (Mark(None), Mark(None), rules.owners());
         let before = self.state.take();
-        let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.backend.name());
+        let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.maker());
         self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
         if let Err(error) = self.backend.rebuild(&rules) {
             // The user must see this failure; no rule has changed.
@@ -192,17 +184,14 @@ impl<'a> Firewall<'a> {
             self.erase_others()?;
         }
         match self.state.take() {
-            Some(state) => {
-                self.remember(State { backend: self.backend.name().to_owned(), ..state }, true)
-            }
+            Some(state) => self.remember(State { backend: self.maker(), ..state }, true),
             None => Ok(()),
         }
     }
 
     /// Removes all rules of this state root, and the state.
     fn erase(&mut self) -> Result<()> {
-        let made_by_us =
-            self.state.take().is_some_and(|state| state.backend == self.backend.name());
+        let made_by_us = self.state.take().is_some_and(|state| state.backend == self.maker());
         self.backend.erase()?;
         if !made_by_us {
             self.erase_others()?;
@@ -212,17 +201,16 @@ impl<'a> Firewall<'a> {
 
     fn erase_others(&self) -> Result<()> {
         let suffix = naming::chain_suffix(self.roots);
-        let others = [Choice::Iptables, Choice::Nftables].into_iter();
-        others
-            .filter_map(|choice| choice.backend(&suffix))
-            .filter(|other| other.name() != self.backend.name())
+        let all = [BackendKind::Iptables, BackendKind::Nftables].into_iter();
+        all.filter(|kind| *kind != self.backend.kind())
+            .filter_map(|kind| backend(kind, &suffix))
             .try_for_each(|other| other.erase())
     }
 
     /// Writes the state with the present stamp and fingerprint; without `intact`, with neither.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
-        // No later stamp equals an empty one, so the next command makes all rules again.
-        let known = |text: Option<String>| text.filter(|_| intact).unwrap_or_default();
+        // Without a stamp the next command makes all rules again.
+        let known = |text: Option<String>| Mark(text.filter(|_| intact));
         state.stamp = known(self.stamp(state.ipv6));
         state.fingerprint = known(self.fingerprint(state.ipv6));
         self.write(state)

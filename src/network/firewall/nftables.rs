@@ -23,7 +23,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::backend::Backend;
+use super::backend::{Backend, BackendKind};
 use super::expression::{Flow, Links};
 use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
@@ -149,8 +149,8 @@ fn loopback() -> Subnet {
 }
 
 impl Backend for Nftables {
-    fn name(&self) -> &'static str {
-        "nftables"
+    fn kind(&self) -> BackendKind {
+        BackendKind::Nftables
     }
 
     fn lack(&self) -> Option<String> {
