@@ -1,9 +1,9 @@
 //! Flows of datagrams that the kernel tracks, by ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
 //!
-//! Rules of address translation are looked at by a flow's first packet alone. Who sent datagrams to
-//! a port before it was published, and never paused, would never reach the container; nor would who
-//! reached it at an address that it no longer has. So the flows to a port are forgotten when it is
-//! published. TCP needs none of this: its connections end by themselves.
+//! The kernel applies rules of address translation to the first packet of a flow only. A client that
+//! sent datagrams to a port before it was published, and never paused, would never reach the
+//! container; nor would a client of a container that had another address then. So the flows to a port
+//! are deleted when it is published. TCP needs none of this, because its connections end.
 
 use std::net::IpAddr;
 
@@ -16,13 +16,13 @@ use crate::error::Result;
 use crate::port::Protocol;
 use crate::sys::netlink::{self, Batch, DUMP, NESTED, Socket, attribute};
 
-/// NFNL_SUBSYS_CTNETLINK << 8, and IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE.
-const GET: u16 = 1 << 8 | 1;
-const DELETE: u16 = 1 << 8 | 2;
+/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. libc has neither these numbers nor the attributes.
+const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 1;
+const DELETE: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_FILTER: u16 = 25;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
-/// By protocol and destination port (Linux 5.8).
+/// Filters by protocol and destination port (Linux 5.8).
 const FILTER_PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
@@ -30,9 +30,9 @@ const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
-const UDP: u8 = 17;
+const UDP: u8 = libc::IPPROTO_UDP as u8;
 
-/// Forgets the flows of datagrams to published ports.
+/// Deletes the flows of datagrams to published ports.
 pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
     let mut rules = rules.iter().filter(|rule| rule.protocol == Protocol::Udp).peekable();
     if rules.peek().is_none() {
@@ -70,7 +70,7 @@ fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
         batch.attribute(CTA_FILTER_ORIG_FLAGS, &FILTER_PROTOCOL_AND_PORT.to_ne_bytes());
     });
     let answers = match socket.ask(batch) {
-        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): such a flow has to pause for once.
+        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): a flow reaches the port after a pause.
         Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(Vec::new()),
         answers => answers?,
     };
@@ -86,7 +86,7 @@ fn delete(socket: &mut Socket, rule: &PortRule, tuple: &[u8]) -> Result<()> {
     batch.begin(DELETE, 0, &header(rule), doing);
     batch.attribute(CTA_TUPLE_ORIG | NESTED, tuple);
     match socket.send(batch) {
-        // It ended just now.
+        // The flow ended just now.
         Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
         result => result,
     }

@@ -13,22 +13,13 @@ use rustix::io::Errno;
 use super::subnet::{Family, Subnet};
 use crate::address::Mac;
 use crate::error::Result;
-use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, u32_at};
+use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, numbers, u32_at};
 
 /// The longest name of a link, without its NUL.
 pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
 /// The longest alias of a link, without its NUL.
 const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
-/// Constants of a kernel header, converted to the type of their field in a message.
-macro_rules! numbers {
-    ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
-        $(const $name: $type = {
-            use $header as header;
-            header::$name as $type
-        };)+
-    };
-}
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE);
 numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY);
 numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);

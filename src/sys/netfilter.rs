@@ -13,8 +13,9 @@ use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, soc
 use super::netlink::{Batch, Family, Socket, attribute};
 use crate::error::Result;
 
-/// linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN.
-const GET_GENERATION: u16 = 10 << 8 | 16;
+/// The request for the generation.
+const GET_GENERATION: u16 = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
+/// linux/netfilter/nf_tables.h, which libc has without its attributes.
 const NFTA_GEN_ID: u16 = 1;
 
 /// Calls `act` with this process's netfilter socket, which stays open until the process exits.

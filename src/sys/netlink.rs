@@ -10,11 +10,22 @@
 use std::io;
 
 use linux_raw_sys::netlink as kernel;
-use linux_raw_sys::netlink::{ifaddrmsg, ifinfomsg, rtmsg};
+use linux_raw_sys::netlink::{ifaddrmsg, ifinfomsg, rtmsg, tcmsg};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use crate::error::{Context, Error, Result};
+
+/// Constants of a kernel header, converted to the type of their field in a message.
+macro_rules! numbers {
+    ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
+        $(const $name: $type = {
+            use $header as header;
+            header::$name as $type
+        };)+
+    };
+}
+pub(crate) use numbers;
 
 /// netlink(7): flags of requests.
 pub const ACK: u16 = kernel::NLM_F_ACK as u16;
@@ -55,6 +66,8 @@ pub unsafe trait FamilyHeader: Copy {}
 
 // SAFETY: rtnetlink(7) gives the layouts: integers without a gap between them.
 unsafe impl FamilyHeader for ifinfomsg {}
+// SAFETY: as above; its gaps are fields.
+unsafe impl FamilyHeader for tcmsg {}
 // SAFETY: as above.
 unsafe impl FamilyHeader for ifaddrmsg {}
 // SAFETY: as above.

@@ -1,16 +1,17 @@
 //! What an nf_tables rule says (linux/netfilter/nf_tables.h).
 //!
-//! A rule is a list of expressions that the kernel works through in order: one loads something of
-//! the packet into a register, the next compares it, and the first comparison that fails ends the
-//! rule; what comes last is the verdict, or translates an address. What a register holds has the
-//! byte order of where it came from: the packet's, or the host's.
+//! A rule is a list of expressions that the kernel executes in order: one loads a part of the packet
+//! into a register, the next compares it, and the first comparison that fails ends the rule. The last
+//! expression is the verdict, or translates an address. A register keeps the byte order of its source:
+//! the packet's, or the host's.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::network::subnet::{Family, Subnet};
 use crate::port::Protocol;
-use crate::sys::netlink::Batch;
+use crate::sys::netlink::{Batch, numbers};
 
+// Attributes (linux/netfilter/nf_tables.h), which libc leaves out.
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
@@ -20,21 +21,13 @@ const NFTA_VERDICT_CODE: u16 = 1;
 const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_IMMEDIATE_DREG: u16 = 1;
 const NFTA_IMMEDIATE_DATA: u16 = 2;
-const NFT_META_IIFNAME: u32 = 6;
-const NFT_META_OIFNAME: u32 = 7;
+numbers!(u32, libc: NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO);
+numbers!(u32, libc: NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER);
+numbers!(u32, libc: NFT_CT_STATE, NFT_CT_STATUS, NFT_NAT_DNAT, NFT_CMP_EQ, NFT_CMP_NEQ);
+// The registers.
+numbers!(u32, libc: NFT_REG_VERDICT, NFT_REG_1, NFT_REG_2);
 
-// Registers.
-const VERDICT: u32 = 0;
-const FIRST: u32 = 1;
-const SECOND: u32 = 2;
-
-// Verdicts.
-const NF_DROP: i32 = 0;
-const NF_ACCEPT: i32 = 1;
-const NFT_JUMP: i32 = -3;
-const NFT_RETURN: i32 = -5;
-
-/// A number, as all of nf_tables' are.
+/// Adds a number, which is big-endian everywhere in nf_tables.
 pub fn number(batch: &mut Batch, kind: u16, value: u32) {
     batch.attribute(kind, &value.to_be_bytes());
 }
@@ -50,16 +43,16 @@ pub enum Links<'a> {
     Beginning(&'a str),
 }
 
-/// What the kernel knows of the flow that a packet belongs to.
+/// What the kernel knows of a packet's connection (conntrack).
 #[derive(Clone, Copy)]
 pub enum Flow {
-    /// Its state: a packet of it came back already, or it comes of another flow.
+    /// The state is established or related.
     Known,
-    /// Its status: its destination was translated.
+    /// The status says that its destination was translated.
     Dnat,
 }
 
-/// A rule in the making: what a packet must be like, then what happens to it.
+/// A rule that is being written: first what it matches, then what happens to the packet.
 pub struct Rule<'a> {
     batch: &'a mut Batch,
     family: Family,
@@ -96,14 +89,13 @@ impl<'a> Rule<'a> {
         self.address(if self.family == Family::V4 { 16 } else { 24 }, subnet)
     }
 
-    /// What is addressed to the host itself.
+    /// Matches packets to the host itself.
     pub fn for_the_host(&mut self) -> &mut Self {
         const NFTA_FIB_DREG: u16 = 1;
         const NFTA_FIB_RESULT: u16 = 2;
         const NFTA_FIB_FLAGS: u16 = 3;
         const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
         const NFTA_FIB_F_DADDR: u32 = 2;
-        const RTN_LOCAL: u32 = 2;
         self.batch.remark(match self.family {
             Family::V4 => " (CONFIG_NFT_FIB_IPV4, module nft_fib_ipv4)",
             Family::V6 => " (CONFIG_NFT_FIB_IPV6, module nft_fib_ipv6)",
@@ -111,15 +103,13 @@ impl<'a> Rule<'a> {
         self.expression("fib", |batch| {
             number(batch, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
             number(batch, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-            number(batch, NFTA_FIB_DREG, FIRST);
+            number(batch, NFTA_FIB_DREG, NFT_REG_1);
         });
-        self.compare(true, &RTN_LOCAL.to_ne_bytes())
+        self.compare(true, &u32::from(libc::RTN_LOCAL).to_ne_bytes())
     }
 
     /// Matches the protocol and the destination port.
     pub fn dport(&mut self, protocol: Protocol, port: u16) -> &mut Self {
-        const NFT_META_L4PROTO: u32 = 16;
-        const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
         let protocol = match protocol {
             Protocol::Tcp => libc::IPPROTO_TCP,
             Protocol::Udp => libc::IPPROTO_UDP,
@@ -140,50 +130,49 @@ impl<'a> Rule<'a> {
 
     /// The verdict accept.
     pub fn accept(&mut self) {
-        self.verdict(NF_ACCEPT, None);
+        self.verdict(libc::NF_ACCEPT, None);
     }
 
     /// The verdict drop.
     pub fn drop(&mut self) {
-        self.verdict(NF_DROP, None);
+        self.verdict(libc::NF_DROP, None);
     }
 
-    /// Leaves the chain.
+    /// The verdict return: the packet leaves the chain.
     pub fn leave(&mut self) {
-        self.verdict(NFT_RETURN, None);
+        self.verdict(libc::NFT_RETURN, None);
     }
 
     /// The verdict jump to `chain`.
     pub fn jump(&mut self, chain: &str) {
-        self.verdict(NFT_JUMP, Some(chain));
+        self.verdict(libc::NFT_JUMP, Some(chain));
     }
 
-    /// Gives the packet, and all of its flow, another destination.
+    /// Gives the packet, and all of its connection, another destination.
     pub fn dnat(&mut self, to: SocketAddr) {
         const NFTA_NAT_TYPE: u16 = 1;
         const NFTA_NAT_FAMILY: u16 = 2;
         const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
         const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
         const NFTA_NAT_FLAGS: u16 = 7;
-        const NFT_NAT_DNAT: u32 = 1;
         const NF_NAT_RANGE_PROTO_SPECIFIED: u32 = 2;
         let family = u32::from(self.family.number());
         self.batch.remark(" (CONFIG_NFT_NAT, module nft_nat)");
         match to.ip() {
-            IpAddr::V4(address) => self.immediate(FIRST, &address.octets()),
-            IpAddr::V6(address) => self.immediate(FIRST, &address.octets()),
+            IpAddr::V4(address) => self.immediate(NFT_REG_1, &address.octets()),
+            IpAddr::V6(address) => self.immediate(NFT_REG_1, &address.octets()),
         }
-        self.immediate(SECOND, &to.port().to_be_bytes());
+        self.immediate(NFT_REG_2, &to.port().to_be_bytes());
         self.expression("nat", |batch| {
             number(batch, NFTA_NAT_TYPE, NFT_NAT_DNAT);
             number(batch, NFTA_NAT_FAMILY, family);
-            number(batch, NFTA_NAT_REG_ADDR_MIN, FIRST);
-            number(batch, NFTA_NAT_REG_PROTO_MIN, SECOND);
+            number(batch, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+            number(batch, NFTA_NAT_REG_PROTO_MIN, NFT_REG_2);
             number(batch, NFTA_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
         });
     }
 
-    /// Gives the flow the address of the link that it leaves by.
+    /// Gives the connection the address of the link that it leaves by, as its source.
     pub fn masquerade(&mut self) {
         self.batch.remark(" (CONFIG_NFT_MASQ, module nft_masq)");
         self.expression("masq", |_| {});
@@ -202,7 +191,7 @@ impl<'a> Rule<'a> {
         const NFTA_META_KEY: u16 = 2;
         self.expression("meta", |batch| {
             number(batch, NFTA_META_KEY, key);
-            number(batch, NFTA_META_DREG, FIRST);
+            number(batch, NFTA_META_DREG, NFT_REG_1);
         })
     }
 
@@ -212,7 +201,7 @@ impl<'a> Rule<'a> {
         const NFTA_PAYLOAD_OFFSET: u16 = 3;
         const NFTA_PAYLOAD_LEN: u16 = 4;
         self.expression("payload", |batch| {
-            number(batch, NFTA_PAYLOAD_DREG, FIRST);
+            number(batch, NFTA_PAYLOAD_DREG, NFT_REG_1);
             number(batch, NFTA_PAYLOAD_BASE, base);
             number(batch, NFTA_PAYLOAD_OFFSET, offset);
             number(batch, NFTA_PAYLOAD_LEN, length);
@@ -222,8 +211,6 @@ impl<'a> Rule<'a> {
     fn load_flow(&mut self, flow: Flow) -> &mut Self {
         const NFTA_CT_DREG: u16 = 1;
         const NFTA_CT_KEY: u16 = 2;
-        const NFT_CT_STATE: u32 = 0;
-        const NFT_CT_STATUS: u32 = 2;
         const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
         const IPS_DST_NAT: u32 = 1 << 5;
         let (key, bits) = match flow {
@@ -233,12 +220,12 @@ impl<'a> Rule<'a> {
         self.batch.remark(" (CONFIG_NFT_CT, module nft_ct)");
         self.expression("ct", |batch| {
             number(batch, NFTA_CT_KEY, key);
-            number(batch, NFTA_CT_DREG, FIRST);
+            number(batch, NFTA_CT_DREG, NFT_REG_1);
         });
         self.mask(&bits.to_ne_bytes())
     }
 
-    /// Keeps some of the first register's bits.
+    /// Keeps these bits of the first register.
     fn mask(&mut self, bits: &[u8]) -> &mut Self {
         const NFTA_BITWISE_SREG: u16 = 1;
         const NFTA_BITWISE_DREG: u16 = 2;
@@ -246,8 +233,8 @@ impl<'a> Rule<'a> {
         const NFTA_BITWISE_MASK: u16 = 4;
         const NFTA_BITWISE_XOR: u16 = 5;
         self.expression("bitwise", |batch| {
-            number(batch, NFTA_BITWISE_SREG, FIRST);
-            number(batch, NFTA_BITWISE_DREG, FIRST);
+            number(batch, NFTA_BITWISE_SREG, NFT_REG_1);
+            number(batch, NFTA_BITWISE_DREG, NFT_REG_1);
             // An address at most.
             number(batch, NFTA_BITWISE_LEN, bits.len() as u32);
             value(batch, NFTA_BITWISE_MASK, bits);
@@ -260,15 +247,15 @@ impl<'a> Rule<'a> {
         const NFTA_CMP_OP: u16 = 2;
         const NFTA_CMP_DATA: u16 = 3;
         self.expression("cmp", |batch| {
-            number(batch, NFTA_CMP_SREG, FIRST);
-            number(batch, NFTA_CMP_OP, u32::from(!equal));
+            number(batch, NFTA_CMP_SREG, NFT_REG_1);
+            number(batch, NFTA_CMP_OP, if equal { NFT_CMP_EQ } else { NFT_CMP_NEQ });
             value(batch, NFTA_CMP_DATA, with);
         })
     }
 
     fn compare_name(&mut self, equal: bool, links: Links<'_>) -> &mut Self {
         match links {
-            // The whole register: a longer name is another one.
+            // Compare the whole register, so that a longer name does not match.
             Links::Named(name) => {
                 let mut padded = [0; 16];
                 let length = name.len().min(15);
@@ -281,7 +268,6 @@ impl<'a> Rule<'a> {
 
     /// Compares the address at `offset` in the network header.
     fn address(&mut self, offset: u32, subnet: &Subnet) -> &mut Self {
-        const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
         let octets = octets(subnet.first());
         let (bytes, rest) = (usize::from(subnet.prefix() / 8), subnet.prefix() % 8);
         match rest {
@@ -310,7 +296,7 @@ impl<'a> Rule<'a> {
 
     fn verdict(&mut self, code: i32, chain: Option<&str>) {
         self.expression("immediate", |batch| {
-            number(batch, NFTA_IMMEDIATE_DREG, VERDICT);
+            number(batch, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
             batch.nest(NFTA_IMMEDIATE_DATA, |batch| {
                 batch.nest(NFTA_DATA_VERDICT, |batch| {
                     number(batch, NFTA_VERDICT_CODE, code as u32);

@@ -1,8 +1,8 @@
 //! Messages of nf_tables (linux/netfilter/nf_tables.h): tables, chains and rules, in the bytes that
 //! nft(8) sends.
 //!
-//! The messages between a batch's begin and its end are carried out as a whole or not at all. Numbers
-//! in them are big-endian.
+//! The kernel carries out the messages between a batch's begin and its end as a whole or not at all.
+//! Numbers in them are big-endian. What a rule says is in `expression`.
 
 use rustix::io::Errno;
 
@@ -10,21 +10,23 @@ use super::expression::{Rule, number};
 use crate::error::{Context, Result};
 use crate::network::subnet::Family;
 use crate::sys::netfilter::with_socket;
-use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute};
+use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute, numbers};
 
-// linux/netfilter/nfnetlink.h
-const BATCH_BEGIN: u16 = 16;
-const BATCH_END: u16 = 17;
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
+numbers!(u16, libc: NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES);
 
-// linux/netfilter/nf_tables.h
-const NEW_TABLE: u16 = NFNL_SUBSYS_NFTABLES << 8;
-const GET_TABLE: u16 = NEW_TABLE | 1;
-const DELETE_TABLE: u16 = NEW_TABLE | 2;
-const NEW_CHAIN: u16 = NEW_TABLE | 3;
-const NEW_RULE: u16 = NEW_TABLE | 6;
-const GET_RULE: u16 = NEW_TABLE | 7;
-const DELETE_RULE: u16 = NEW_TABLE | 8;
+/// The type of a message of nf_tables.
+const fn message(kind: libc::c_int) -> u16 {
+    NFNL_SUBSYS_NFTABLES << 8 | kind as u16
+}
+const NEW_TABLE: u16 = message(libc::NFT_MSG_NEWTABLE);
+const GET_TABLE: u16 = message(libc::NFT_MSG_GETTABLE);
+const DELETE_TABLE: u16 = message(libc::NFT_MSG_DELTABLE);
+const NEW_CHAIN: u16 = message(libc::NFT_MSG_NEWCHAIN);
+const NEW_RULE: u16 = message(libc::NFT_MSG_NEWRULE);
+const GET_RULE: u16 = message(libc::NFT_MSG_GETRULE);
+const DELETE_RULE: u16 = message(libc::NFT_MSG_DELRULE);
+
+// Attributes (linux/netfilter/nf_tables.h), which libc leaves out.
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_CHAIN_TABLE: u16 = 1;
@@ -49,7 +51,7 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether it is there; the kernel may know nothing of such tables at all.
+    /// Whether the table exists. False too if the kernel has no nf_tables.
     pub fn exists(&self) -> bool {
         let mut batch = Batch::default();
         batch.begin(GET_TABLE, 0, &self.header(), "look for a table");
@@ -57,7 +59,7 @@ impl Table<'_> {
         with_socket(|socket| socket.ask(batch)).is_ok()
     }
 
-    /// The rules of one of its chains; none if it has no such chain, or isn't there.
+    /// The rules of one of its chains. A chain or table that does not exist has none.
     pub fn rules(&self, chain: &str) -> Result<Vec<RuleThere>> {
         let mut batch = Batch::default();
         let doing = format!("list the rules of chain {chain}");
@@ -74,8 +76,8 @@ impl Table<'_> {
     }
 }
 
-/// A rule that the kernel has. Its handle is a number that it keeps for its life, and that no other
-/// rule of its table ever has.
+/// A rule in the kernel. Its handle is a number that it keeps until it is deleted, and that no other
+/// rule of its table ever gets.
 pub struct RuleThere {
     pub handle: u64,
     payload: Vec<u8>,
@@ -94,30 +96,36 @@ impl RuleThere {
         attribute(attributes, NFTA_RULE_USERDATA) == Some(&comment(text))
     }
 
-    /// Whether it has a chain's name in it: nothing but a jump has.
+    /// Whether the rule jumps to `chain`. Only a jump has a chain's name in it.
     pub fn leads_to(&self, chain: &str) -> bool {
         let name: Vec<u8> = chain.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
     }
 }
 
-/// Where the kernel calls a chain.
+/// The point in a packet's way where the kernel calls a chain.
 pub struct Hook {
     pub kind: &'static str,
-    pub number: u32,
-    pub priority: i32,
+    pub number: libc::c_int,
+    pub priority: libc::c_int,
 }
 
-/// linux/netfilter.h and linux/netfilter_ipv4.h, the same for IPv6.
-pub const PREROUTING: Hook = Hook { kind: "nat", number: 0, priority: -100 };
+// The numbers and priorities of IPv4 are those of IPv6 too.
+/// Packets that arrive, for NAT of their destination.
+pub const PREROUTING: Hook =
+    Hook { kind: "nat", number: libc::NF_INET_PRE_ROUTING, priority: libc::NF_IP_PRI_NAT_DST };
 /// Packets to the host itself.
-pub const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
+pub const INPUT: Hook =
+    Hook { kind: "filter", number: libc::NF_INET_LOCAL_IN, priority: libc::NF_IP_PRI_FILTER };
 /// Packets that the host forwards.
-pub const FORWARD: Hook = Hook { kind: "filter", number: 2, priority: 0 };
+pub const FORWARD: Hook =
+    Hook { kind: "filter", number: libc::NF_INET_FORWARD, priority: libc::NF_IP_PRI_FILTER };
 /// The host's own packets, for NAT of their destination.
-pub const OUTPUT: Hook = Hook { kind: "nat", number: 3, priority: -100 };
+pub const OUTPUT: Hook =
+    Hook { kind: "nat", number: libc::NF_INET_LOCAL_OUT, priority: libc::NF_IP_PRI_NAT_DST };
 /// Packets that leave, for NAT of their source.
-pub const POSTROUTING: Hook = Hook { kind: "nat", number: 4, priority: 100 };
+pub const POSTROUTING: Hook =
+    Hook { kind: "nat", number: libc::NF_INET_POST_ROUTING, priority: libc::NF_IP_PRI_NAT_SRC };
 
 /// A change of tables, chains and rules, made as a whole or not at all.
 pub struct Change {
@@ -129,11 +137,11 @@ impl Change {
     pub fn new() -> Change {
         let mut change = Change { batch: Batch::default() };
         let doing = "ask for nf_tables (CONFIG_NF_TABLES, module nf_tables)";
-        change.batch.begin(BATCH_BEGIN, 0, &batch_header(), doing);
+        change.batch.begin(NFNL_MSG_BATCH_BEGIN, 0, &batch_header(), doing);
         change
     }
 
-    /// Makes a table, if it isn't there.
+    /// Makes a table unless it exists.
     pub fn make_table(&mut self, table: Table<'_>) {
         let kind = if table.family == Family::V4 { "IPV4" } else { "IPV6" };
         let doing = format!("make table {} (CONFIG_NF_TABLES_{kind})", table.name);
@@ -149,7 +157,7 @@ impl Change {
         self.batch.text(NFTA_TABLE_NAME, table.name);
     }
 
-    /// Makes a chain, which the kernel calls at `hook`, or only another chain.
+    /// Makes a chain. The kernel calls it at `hook`; without one, only other chains do.
     pub fn make_chain(&mut self, table: Table<'_>, name: &str, hook: Option<Hook>) {
         let batch = &mut self.batch;
         batch.begin(NEW_CHAIN, CREATE, &table.header(), format!("make chain {name}"));
@@ -161,12 +169,12 @@ impl Change {
         }
         batch.text(NFTA_CHAIN_TYPE, hook.kind);
         batch.nest(NFTA_CHAIN_HOOK, |batch| {
-            number(batch, NFTA_HOOK_HOOKNUM, hook.number);
+            number(batch, NFTA_HOOK_HOOKNUM, hook.number as u32);
             number(batch, NFTA_HOOK_PRIORITY, hook.priority as u32);
         });
     }
 
-    /// Adds a rule to a chain's end; `owner` is told as its comment.
+    /// Adds a rule to the end of a chain. `owner` becomes its comment.
     pub fn add_rule(
         &mut self,
         table: Table<'_>,
@@ -198,18 +206,18 @@ impl Change {
 
     /// Sends the change. The kernel makes all of it or nothing.
     pub fn carry_out(mut self) -> Result<()> {
-        self.batch.begin(BATCH_END, 0, &batch_header(), "change nf_tables");
+        self.batch.begin(NFNL_MSG_BATCH_END, 0, &batch_header(), "change nf_tables");
         self.rehearse()
     }
 
-    /// Without the batch's end the kernel checks everything, loads the modules that it takes, and
-    /// changes nothing.
+    /// Sends the change without the batch's end: the kernel checks everything, loads the modules that
+    /// are needed, and changes nothing.
     pub fn rehearse(self) -> Result<()> {
         with_socket(|socket| socket.commit(self.batch)).context(|| "nftables")
     }
 }
 
-/// What the kernel says to what it has no part for.
+/// Whether the kernel reports with `errno` that it was built without a part of nf_tables.
 pub fn is_lack(errno: Option<Errno>) -> bool {
     matches!(
         errno,
@@ -217,14 +225,14 @@ pub fn is_lack(errno: Option<Errno>) -> bool {
     )
 }
 
-/// struct nfgenmsg: its last field is for which part of netfilter the batch is.
+/// struct nfgenmsg. Its last field names the part of netfilter that the batch is for.
 fn batch_header() -> [u8; 4] {
     let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
     [0, 0, high, low]
 }
 
 fn comment(text: &str) -> Vec<u8> {
-    // Ours are container ids; what didn't fit the length would be cut, not misread.
+    // Owners are container ids. A longer text would be cut off, so that its length fits its byte.
     let length = text.len().min(usize::from(u8::MAX) - 1);
     let mut data = vec![NFTNL_UDATA_RULE_COMMENT, length as u8 + 1];
     data.extend_from_slice(&text.as_bytes()[..length]);
@@ -321,7 +329,7 @@ mod tests {
             let ours = Links::Beginning("mydocker");
             rule.iifname(ours).daddr(&subnet("127.0.0.0", 8)).flow(Flow::Known).drop();
         });
-        change.batch.begin(BATCH_END, 0, &batch_header(), "");
+        change.batch.begin(NFNL_MSG_BATCH_END, 0, &batch_header(), "");
         let messages: Vec<String> = change
             .batch
             .payloads()
