@@ -1,9 +1,9 @@
 //! Flows of datagrams that the kernel tracks, by ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
 //!
-//! The kernel applies rules of address translation to the first packet of a flow only. A client that
-//! sent datagrams to a port before it was published, and never paused, would never reach the
-//! container; nor would a client of a container that had another address then. So the flows to a port
-//! are deleted when it is published. TCP needs none of this, because its connections end.
+//! The kernel applies rules of address translation to the first packet of a flow only. A client
+//! that sent datagrams to a port before it was published, and never paused, would never reach the
+//! container; nor would a client of a container that had another address then. So the flows to a
+//! port are deleted when it is published. TCP needs none of this, because its connections end.
 
 use std::net::IpAddr;
 
@@ -70,7 +70,8 @@ fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
         batch.attribute(CTA_FILTER_ORIG_FLAGS, &FILTER_PROTOCOL_AND_PORT.to_ne_bytes());
     });
     let answers = match socket.ask(batch) {
-        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): a flow reaches the port after a pause.
+        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): a flow reaches the port after a
+        // pause.
         Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(Vec::new()),
         answers => answers?,
     };

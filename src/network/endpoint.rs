@@ -1,9 +1,9 @@
-//! One container's interface on one network: a veth(4) pair, one end a port of the bridge, the other
-//! created inside the container's network namespace (network_namespaces(7)).
+//! One container's interface on one network: a veth(4) pair, one end a port of the bridge, the
+//! other created inside the container's network namespace (network_namespaces(7)).
 //!
 //! The host's end gets a random name at each start. A name made from the container's id could meet
-//! that of a similar id, or that of the same container's last pair, which the kernel removes with its
-//! namespace only some milliseconds after the container's end.
+//! that of a similar id, or that of the same container's last pair, which the kernel removes with
+//! its namespace only some milliseconds after the container's end.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -115,10 +115,10 @@ pub fn connect(
     Ok(guarded)
 }
 
-/// Makes the host's end a port of the bridge. A link that is gone is no error. Returns false if nothing
-/// keeps the container off the host's loopback: then the bridge does not lead there either.
+/// Makes the host's end a port of the bridge. A link that is gone is no error. Returns false if
+/// nothing keeps the container off the host's loopback: then the bridge does not lead there either.
 pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
-    // Before the first packet can arrive.
+    // The guard must be there before the first packet can arrive.
     let guarded = guard::set(host, name)?;
     if !guarded {
         bridge::route_localnet(&network.bridge, false)?;
@@ -131,10 +131,10 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
     }
 }
 
-/// Silences the host's end, so that neither a process in the container's namespace nor the namespace
-/// itself answers for an address that another container gets. The kernel removes the pair with the
-/// namespace. Waiting for that (20 ms on a kernel that waits for an RCU grace period) would cost more
-/// than everything else here.
+/// Silences the host's end, so that neither a process in the container's namespace nor the
+/// namespace itself answers for an address that another container gets. The kernel removes the pair
+/// with the namespace. Waiting for that (20 ms on a kernel that waits for an RCU grace period)
+/// would cost more than everything else here.
 pub fn silence(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();

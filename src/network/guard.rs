@@ -1,13 +1,13 @@
 //! Keeps a container off the host's loopback: a filter at the host's end of its pair of links.
 //!
-//! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`. That also
-//! lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or nf_tables
-//! are no safe guard, because the administrator, firewalld and ufw flush them. So a traffic control
-//! filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. No flush removes it, it
-//! goes with the link, and without it `route_localnet` stays off.
+//! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`. That
+//! also lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or
+//! nf_tables are no safe guard, because the administrator, firewalld and ufw flush them. So a
+//! traffic control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. No
+//! flush removes it, it goes with the link, and without it `route_localnet` stays off.
 //!
-//! The program is classic BPF (kernel: Documentation/networking/filter.rst), which needs no more of the
-//! kernel than `sch_ingress` and `cls_bpf`.
+//! The program is classic BPF (kernel: Documentation/networking/filter.rst), which needs no more of
+//! the kernel than `sch_ingress` and `cls_bpf`.
 
 use libc::sock_filter;
 use linux_raw_sys::netlink::tcmsg;
@@ -61,8 +61,8 @@ const PROGRAM: [sock_filter; 8] = [
     instruction(RETURN, 0, 0, TC_ACT_SHOT),
 ];
 
-/// Puts the filter on the host's end `name`, or replaces it. Returns false if the kernel has no such
-/// filters. A link that is gone needs none.
+/// Puts the filter on the host's end `name`, or replaces it. Returns false if the kernel has no
+/// such filters. A link that is gone needs none.
 pub fn set(host: &mut Socket, name: &str) -> Result<bool> {
     put(host, name, &PROGRAM)
 }

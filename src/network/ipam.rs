@@ -2,8 +2,8 @@
 //!
 //! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
 //! first line is the container's id, the second its names on this network, the third its own host
-//! name. A lease ends with its container: one that a crash or a power cut left is reclaimed when its
-//! address is requested or no other is free.
+//! name. A lease ends with its container: one that a crash or a power cut left is reclaimed when
+//! its address is requested or no other is free.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -92,7 +92,8 @@ fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
     Ok(())
 }
 
-/// Whether a container may have the address: it is not the subnet's, the broadcast's or the gateway's.
+/// Whether a container may have the address: it is not the subnet's, the broadcast's or the
+/// gateway's.
 fn is_hosts(pool: &Pool, address: IpAddr) -> bool {
     let subnet = &pool.subnet;
     let is_broadcast = subnet.family() == Family::V4 && address == subnet.last();

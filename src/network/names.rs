@@ -1,9 +1,11 @@
-//! The files by which a container resolves names: hosts(5), resolv.conf(5), hostname(5). They lie
-//! in the container's directory, are written anew at each start and mounted over the image's.
+//! The files by which a container resolves names: hosts(5), resolv.conf(5), hostname(5). They are
+//! in the container's directory, are written again at each start, and are mounted over the image's
+//! files.
 //!
-//! Instead of a name server, each container's hosts file has a section for every network it is on,
-//! between two comments, with who else is there. It is rewritten in place, by one at a time,
-//! whenever somebody comes, goes or is renamed; lines outside of it, the user's own too, stay.
+//! There is no name server. Instead each container's hosts file has a section for each of its
+//! networks, between two comments, with the other containers on it. A section is rewritten in
+//! place, under a lock, when a container starts, ends or is renamed. Lines outside of the sections
+//! stay, also those that a user added in the container.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -39,18 +41,18 @@ impl NameFiles {
     }
 }
 
-/// What goes into them.
+/// The content of the three files.
 pub struct Names<'a> {
     pub hostname: &'a str,
     /// `--add-host`: name, address.
     pub add_hosts: &'a [(String, IpAddr)],
     pub dns: &'a [Ip],
     pub dns_search: &'a [String],
-    /// As resolv.conf(5) has them; in the place of the host's.
+    /// Options of resolv.conf(5), in place of the host's.
     pub dns_options: &'a [String],
-    /// The container uses the host's network: the host's files serve as they are.
+    /// Whether the container uses the host's network, and so copies of the host's files.
     pub host_network: bool,
-    /// Gives name servers for a container on a host that names none that it can reach.
+    /// Returns name servers, if the host's files name none that the container can reach.
     pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
 }
 
@@ -64,8 +66,8 @@ pub const PUBLIC_SERVERS: [IpAddr; 2] =
 /// writes it again.
 ///
 /// A container can keep the engine from writing in place: by a lease on the file (fcntl(2),
-/// F_SETLEASE), or by running it as a program (ETXTBSY). Such a file is replaced by a new one, which
-/// those containers do not see: a start must neither wait nor fail because of them.
+/// F_SETLEASE), or by running it as a program (ETXTBSY). Such a file is replaced by a new one,
+/// which those containers do not see: a start must neither wait nor fail because of them.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     let files = NameFiles::below(directory);
     let put = |path: &Path, text: &str| {
@@ -127,9 +129,9 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// What container `owner` knows of a network: first itself, by its host name too, which is for
-/// nobody else, then the others. A name of another container that is also its own host name is its
-/// own.
+/// The lines about a network in the hosts file of container `owner`: first its own, with its host
+/// name, which no other container gets, then the others'. If another container has a name that is
+/// also the owner's host name, the owner's own address has it.
 fn section(leases: &[Lease], owner: &str) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -159,7 +161,7 @@ fn own_names(hostname: &str) -> Vec<&str> {
     }
 }
 
-/// Puts only the container itself into its hosts file.
+/// Writes a section with only the container itself into its hosts file.
 pub fn write_own_section(
     roots: &Roots,
     id: &str,
@@ -174,21 +176,22 @@ pub fn write_own_section(
     write_section(roots, id, network, &lines)
 }
 
-/// The most that is read of a hosts file: with room for thousands of names.
+/// The most bytes that are read of a hosts file, enough for thousands of names.
 const MAX_HOSTS: u64 = 4 << 20;
 
-/// Replaces the section `network` of a container's hosts file; without lines the section goes. One
-/// write puts the text there and the file is shortened after it, so that no reader ever finds the
-/// file empty. The file cannot be replaced by rename(2): the container has its inode mounted.
+/// Replaces the section `network` of a container's hosts file; without lines the section is
+/// removed. One write puts the text there and the file is shortened after it, so that no reader
+/// ever finds the file empty. The file cannot be replaced by rename(2): the container has its inode
+/// mounted.
 ///
-/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), run it as
-/// a program and fill it with anything. None of that may hold the engine up: so the lock is on the
-/// run directory, which the container cannot reach, and the file is opened without waiting for the
-/// lease. The caller must succeed although this fails, and reports the failure as a warning.
+/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), run it
+/// as a program and fill it with anything. None of that may hold the engine up: so the lock is on
+/// the run directory, which the container cannot reach, and the file is opened without waiting for
+/// the lease. The caller must succeed although this fails, and reports the failure as a warning.
 pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let path = NameFiles::below(&roots.containers().join(id)).hosts;
     let update = || -> Result<()> {
-        // Not running: the file is written anew at the next start.
+        // The container does not run; its next start writes the file again.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
         let Some(_one_writer) = run else { return Ok(()) };
         let no_wait = OFlags::NONBLOCK.bits() as i32;
@@ -218,7 +221,7 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
 fn splice(text: &str, network: &str, lines: &str) -> String {
     let (begin, end) = (format!("# network {network}\n"), format!("# end of network {network}\n"));
     let (before, after) = match text.split_once(&begin) {
-        // Its end was cut off or edited away: what follows is taken for the user's.
+        // Someone removed the section's end: the text after it counts as the user's.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };
@@ -229,8 +232,8 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
     }
 }
 
-/// Where resolvers that put themselves on loopback write whom they ask in turn: systemd-resolved,
-/// NetworkManager's dnsmasq, OpenWrt's.
+/// The files in which resolvers that listen on loopback list the servers that they ask: those of
+/// systemd-resolved, of NetworkManager's dnsmasq and of OpenWrt.
 const UPSTREAMS: [&str; 3] = [
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
@@ -289,13 +292,14 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// Whether a name server of the host listens on `address`, or on all: by proc_pid_net(5).
+/// Whether a name server of the host listens on `address` or on all addresses (proc_pid_net(5)).
 pub fn is_served_at(address: IpAddr) -> bool {
     let table = |name: &str| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
     has_server(&table("udp"), address) || has_server(&table("udp6"), address)
 }
 
-/// The second column of `table` is the address, in words of the host's byte order, and the port.
+/// Looks for the address and port 53 in the second column of `table`, where an address is words in
+/// the host's byte order.
 fn has_server(table: &str, address: IpAddr) -> bool {
     let words = |octets: &[u8]| -> String {
         let words = octets.chunks(4).filter_map(|word| word.try_into().ok());
@@ -311,13 +315,14 @@ fn has_server(table: &str, address: IpAddr) -> bool {
     })
 }
 
-/// A name server on the host's loopback is another address inside the container.
+/// Whether the line names a name server that a container can reach. The host's loopback is not the
+/// container's.
 fn is_reachable_nameserver(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next() == Some("nameserver")
         && words.next().is_some_and(|address| match address.parse::<IpAddr>() {
             Ok(address) => !address.is_loopback(),
-            // An IPv6 address with a zone.
+            // It is an IPv6 address with a zone.
             Err(_) => true,
         })
 }

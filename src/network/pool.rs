@@ -1,8 +1,8 @@
-//! The subnets of a new network: those asked for, or free ones, each with its gateway and range.
+//! The subnets of a new network, those of the user or free ones, each with its gateway and range.
 //!
-//! Free is what overlaps neither another network nor a route of the host. A route wider than any block
-//! of private addresses doesn't count: like the default route it only says where the rest goes, as the
-//! pair 0.0.0.0/1 and 128.0.0.0/1 of a VPN does.
+//! A subnet is free if it overlaps neither another network nor a route of the host. A route that is
+//! wider than any block of private addresses does not count: it is a default route in effect, like
+//! the pair 0.0.0.0/1 and 128.0.0.0/1 of a VPN.
 
 use std::net::IpAddr;
 
@@ -73,8 +73,8 @@ pub fn plan(
     Ok(pools)
 }
 
-/// A subnet with its gateway and range. The gateway is the address that `--gateway` names, otherwise
-/// the address that the subnet was written with, otherwise the first address.
+/// A subnet with its gateway and range. The gateway is the address that `--gateway` names,
+/// otherwise the address that the subnet was written with, otherwise the first address.
 fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool> {
     let host_bits = subnet.family().width() - subnet.prefix();
     if host_bits < 2 {
@@ -84,7 +84,7 @@ fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool
     let gateway = match given {
         Some(gateway) => gateway,
         None if written != subnet.first() => written,
-        // It has at least four addresses.
+        // The subnet has at least four addresses.
         None => subnet.nth(1).unwrap_or(written),
     };
     if gateway == subnet.first() || (subnet.family() == Family::V4 && gateway == subnet.last()) {
@@ -107,7 +107,8 @@ fn conflict(subnet: &Subnet, others: &[(&str, Subnet)], routes: &[Route]) -> Opt
     taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
 }
 
-/// Private are 10.0.0.0/8, among others (RFC 1918), and fc00::/7 (RFC 4193).
+/// Whether a route is wider than the widest private blocks: 10.0.0.0/8 (RFC 1918) and fc00::/7
+/// (RFC 4193).
 fn is_wide(route: &Subnet) -> bool {
     route.prefix()
         < match route.family() {
@@ -139,8 +140,8 @@ fn choose(
     }
 }
 
-/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, in pieces of 4,094 hosts: clear
-/// of what routers (192.168) and other engines (172.17, 10.88) take first.
+/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, in pieces of 4,094 hosts. Routers
+/// (192.168) and other engines (172.17, 10.88) use other addresses first.
 fn ipv4_candidates() -> Vec<Subnet> {
     let piece = |base: u32| Subnet::around(IpAddr::V4(base.into()), 20);
     let twelve = (0xac12_0000u32..0xac20_0000).step_by(4096).map(piece);
@@ -151,7 +152,7 @@ fn ipv4_candidates() -> Vec<Subnet> {
 fn ipv6_candidates() -> Result<Vec<Subnet>> {
     let random = random_digits()?;
     let piece = |at: usize| {
-        // Hexadecimal digits, as just made.
+        // These are hexadecimal digits.
         let bits = u64::from_str_radix(&random[at..at + 12], 16).unwrap_or(0);
         let base = u128::from(0xfd00_0000_0000_0000 | bits << 8) << 64;
         Subnet::around(IpAddr::V6(base.into()), 64)

@@ -1,8 +1,9 @@
 //! Ports of the host: which are published, and the sockets that hold them.
 //!
-//! The container's monitor binds a socket to each published port and never reads from it, for as long
-//! as the container runs. So the kernel refuses the port to any other program, and refuses it here if
-//! it is taken. The firewall rewrites packets for the port before the kernel looks for a socket.
+//! The container's monitor binds a socket to each published port and never reads from it, for as
+//! long as the container runs. So the kernel refuses the port to any other program, and refuses it
+//! here if it is taken. The firewall rewrites packets for the port before the kernel looks for a
+//! socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -165,7 +166,7 @@ fn hold_all(
                     Some(holder) => {
                         Err(Error::new(format!("port {at}/{protocol} is in use by {holder}")))
                     }
-                    // Connections of a server that is gone, in their last minute (TIME_WAIT).
+                    // Only connections of a server that is gone have it (TIME_WAIT).
                     None => hold(protocol, at, true)
                         .context(|| format!("port {at}/{protocol} is in use")),
                 }
@@ -214,15 +215,15 @@ fn make_room(sockets: usize) {
     }
 }
 
-/// Finds the program that has a port: the socket in /proc/net/tcp and the like (proc_pid_net(5)), then
-/// the process that has it open.
+/// Finds the program that has a port: the socket in /proc/net/tcp and the like (proc_pid_net(5)),
+/// then the process that has it open.
 fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
     /// The state of a socket that no process has any more.
     const TIME_WAIT: &str = "06";
     let name = protocol.name();
     let mut inode = None;
     for file in [format!("/proc/net/{name}"), format!("/proc/net/{name}6")] {
-        // Line by line: there may be a hundred thousand sockets.
+        // Read line by line, because there may be a hundred thousand sockets.
         let Ok(table) = File::open(file) else { continue };
         for line in BufReader::new(table).lines().map_while(io::Result::ok).skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

@@ -65,8 +65,9 @@ impl Network {
         self.pools.iter().find(|pool| pool.subnet.family() == family)
     }
 
-    /// Locks the network for a change of its leases, its bridge or its containers' hosts files. Fails
-    /// if the network was removed at the same time: what the caller would make is on no record.
+    /// Locks the network for a change of its leases, its bridge or its containers' hosts files.
+    /// Fails if the network was removed at the same time: what the caller would make is on no
+    /// record.
     pub fn lock(&self, roots: &Roots) -> Result<Lock> {
         let path = dir(roots, &self.name).join(".lock");
         let lock = match Lock::wait(&path, LockMode::Exclusive) {

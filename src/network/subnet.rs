@@ -152,7 +152,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// `bits` fits the family: it was made from one of its addresses.
+/// The address with these bits, which come from an address of the same family.
 fn address_of(bits: u128, family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::from_bits(bits as u32).into(),

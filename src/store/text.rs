@@ -1,8 +1,8 @@
 //! Values that a state file holds as text, such as an IP address.
 //!
-//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`, so that
-//! a record holds the value itself and a reader never parses it again. A text that the type refuses
-//! makes the file unreadable, like any other field of the wrong kind.
+//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`, so
+//! that a record holds the value itself and a reader never parses it again. A text that the type
+//! refuses makes the file unreadable, like any other field of the wrong kind.
 
 /// Implements `Serialize` by `Display`, and `Deserialize` by `FromStr`.
 macro_rules! stored_as_text {

@@ -1,4 +1,5 @@
-//! Changes of a running container's networks: `network connect`, `network disconnect`, and `rename`.
+//! Changes of a running container's networks: `network connect`, `network disconnect`, and
+//! `rename`.
 //!
 //! A command that changes the networks can be killed between any two steps. The container's record
 //! says which networks it is on, and `finish` makes the attachment follow it.
@@ -52,8 +53,8 @@ pub fn connect(
 /// Disconnects a running container from a network. Returns why hosts files could not be written.
 ///
 /// The caller has taken the network off the container's record. The endpoint leaves the attachment
-/// after the link and the leases are gone: killed before that, `finish` does all of it again. A step
-/// that is done already is no failure.
+/// after the link and the leases are gone: killed before that, `finish` does all of it again. A
+/// step that is done already is no failure.
 pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
     let before = Attachment::read(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
@@ -73,9 +74,10 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
     Ok(unwritten)
 }
 
-/// Repairs a running container that a killed `connect` or `disconnect` left half-changed. `recorded`
-/// says whether the container's record names a network: an endpoint of any other one goes, and so
-/// does a lease on `network` without an endpoint. Returns whether an endpoint on `network` went.
+/// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
+/// `recorded` says whether the container's record names a network: an endpoint of any other one
+/// goes, and so does a lease on `network` without an endpoint. Returns whether an endpoint on
+/// `network` went.
 pub fn finish(
     roots: &Roots,
     id: &str,
@@ -103,8 +105,8 @@ pub fn finish(
     Ok(finished)
 }
 
-/// Renames a running container from `old` to `new`: in its attachment, its leases, and the hosts files
-/// of its networks.
+/// Renames a running container from `old` to `new`: in its attachment, its leases, and the hosts
+/// files of its networks.
 pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
     let mut attachment = Attachment::read(roots, id)?;
     if attachment.endpoints.is_empty() {

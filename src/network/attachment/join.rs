@@ -35,8 +35,8 @@ pub struct Container<'a> {
     pub is_alive: IsAlive,
 }
 
-/// Leases the addresses of a new endpoint, which is interface `eth<number>`. If it fails, no lease is
-/// left.
+/// Leases the addresses of a new endpoint, which is interface `eth<number>`. If it fails, no lease
+/// is left.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,
@@ -125,8 +125,8 @@ pub fn write_names(
     Ok(names::write_sections(roots, &network.name, &ipam::leases(roots, network)?))
 }
 
-/// Releases an endpoint's leases and removes the container from the others' hosts files. Returns why
-/// files could not be written.
+/// Releases an endpoint's leases and removes the container from the others' hosts files. Returns
+/// why files could not be written.
 pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Vec<Error>> {
     let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(Vec::new()) };
     let _change = network.lock(roots)?;

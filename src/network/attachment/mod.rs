@@ -2,8 +2,8 @@
 //!
 //! The order of `set_up` is: leases and ports, the record (`record`), the links, the firewall's
 //! rules, the names in hosts files. `take_down` undoes all of it by the record, whichever command
-//! runs it, and removes the record last: a kill before that only means that the next command does it
-//! all again.
+//! runs it, and removes the record last: a kill before that only means that the next command does
+//! it all again.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
@@ -37,8 +37,8 @@ use crate::port::Publish;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 
-/// Connects a starting container, whose first process is `pid`, to its networks. Returns the sockets
-/// that hold its published ports. If it fails, `take_down` undoes what was done.
+/// Connects a starting container, whose first process is `pid`, to its networks. Returns the
+/// sockets that hold its published ports. If it fails, `take_down` undoes what was done.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -76,14 +76,15 @@ pub fn set_up(
     publish::open(roots, choice, &mut host, &members, &attachment, id)?;
     publish::open_loopback(&members, &attachment.port_rules(id), guarded)?;
     for (network, endpoint) in networks.iter().zip(&attachment.endpoints) {
-        // The monitor can't print a warning: a container whose file can't be written lacks the names.
+        // The monitor can't print a warning: a container whose file can't be written lacks the
+        // names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
     Ok(held)
 }
 
-/// Undoes everything that a container has on its networks, however it ended. What is gone already is
-/// no error. If steps fail, the others are still done, and the first failure is returned.
+/// Undoes everything that a container has on its networks, however it ended. What is gone already
+/// is no error. If steps fail, the others are still done, and the first failure is returned.
 pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
     let attachment = Attachment::read(roots, id)?;
     if attachment.endpoints.is_empty() {

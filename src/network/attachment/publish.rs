@@ -1,9 +1,9 @@
-//! The published ports of a container: the claims on the host's ports, the firewall's rules, and the
-//! way from the host's 127.0.0.1.
+//! The published ports of a container: the claims on the host's ports, the firewall's rules, and
+//! the way from the host's 127.0.0.1.
 //!
-//! Claims come first, because a port that another program has must fail the start before anything is
-//! made on the host. The way from 127.0.0.1 comes last, because it needs the guard at every container's
-//! link. How a port is written is in `port`.
+//! Claims come first, because a port that another program has must fail the start before anything
+//! is made on the host. The way from 127.0.0.1 comes last, because it needs the guard at every
+//! container's link. How a port is written is in `port`.
 
 use std::os::fd::OwnedFd;
 
@@ -20,7 +20,8 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports, before anything is made on the host. Returns the sockets that hold them.
+/// Claims the host's ports, before anything is made on the host. Returns the sockets that hold
+/// them.
 pub fn claim(
     roots: &Roots,
     attachment: &mut Attachment,

@@ -1,8 +1,8 @@
 //! `<run>/<id>/network.json`: the interfaces, addresses and ports of one running container.
 //!
 //! It is written before anything is made on the host, so that the command that cleans up after the
-//! container knows what to undo, however the container ended. It is in the run root, because a reboot
-//! undoes all of it. Addresses and ports are text in the file, and types here.
+//! container knows what to undo, however the container ended. It is in the run root, because a
+//! reboot undoes all of it. Addresses and ports are text in the file, and types here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -63,8 +63,8 @@ impl Attachment {
         self.endpoints.iter().find(|endpoint| endpoint.network == network)
     }
 
-    /// The firewall's rules for the published ports. A port leads to the container's first address of
-    /// its family that has a gateway.
+    /// The firewall's rules for the published ports. A port leads to the container's first address
+    /// of its family that has a gateway.
     pub fn port_rules(&self, id: &str) -> Vec<PortRule> {
         let rule = |map: &PortMap| {
             let from = map.from();

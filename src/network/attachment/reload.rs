@@ -1,6 +1,6 @@
 //! What other programs or a reboot removed from running containers' networks, made again: bridges,
-//! their ports, forwarding, the firewall's rules. `network reload` does all of it; `boot` only what is
-//! missing.
+//! their ports, forwarding, the firewall's rules. `network reload` does all of it; `boot` only what
+//! is missing.
 
 use super::record::{self, Attachment};
 use super::{publish, rules};

@@ -1,8 +1,8 @@
 //! The firewall rules that a state root needs, from the records of its networks and of its running
 //! containers.
 //!
-//! `firewall` knows neither record. It asks for all rules only when it has to make all of them again;
-//! a container's start and end normally cost no more than its own ports' rules.
+//! `firewall` knows neither record. It asks for all rules only when it has to make all of them
+//! again; a container's start and end normally cost no more than its own ports' rules.
 
 use super::record::{self, Attachment};
 use crate::error::Result;

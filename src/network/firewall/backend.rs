@@ -1,7 +1,7 @@
 //! The interface of the two back ends, `iptables` and `nftables`, that put rules into the kernel.
 //!
-//! A back end holds no state: what the rules are is data (`rules`), and which back end is used, when,
-//! and what a kill in the middle means is decided in `firewall`.
+//! A back end holds no state: what the rules are is data (`rules`), and which back end is used,
+//! when, and what a kill in the middle means is decided in `firewall`.
 
 use std::str::FromStr;
 

@@ -1,9 +1,9 @@
 //! What an nf_tables rule says (linux/netfilter/nf_tables.h).
 //!
-//! A rule is a list of expressions that the kernel executes in order: one loads a part of the packet
-//! into a register, the next compares it, and the first comparison that fails ends the rule. The last
-//! expression is the verdict, or translates an address. A register keeps the byte order of its source:
-//! the packet's, or the host's.
+//! A rule is a list of expressions that the kernel executes in order: one loads a part of the
+//! packet into a register, the next compares it, and the first comparison that fails ends the rule.
+//! The last expression is the verdict, or translates an address. A register keeps the byte order of
+//! its source: the packet's, or the host's.
 
 use std::net::{IpAddr, SocketAddr};
 

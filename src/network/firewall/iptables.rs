@@ -1,19 +1,21 @@
-//! Rules by iptables(8), whichever it is: one `iptables-restore --noflush` for each change, which
-//! the kernel takes as a whole or not at all; `ip6tables-restore` likewise for IPv6.
+//! Rules by iptables(8), of either kind: one `iptables-restore --noflush` for each change, which
+//! the kernel takes as a whole or not at all; `ip6tables-restore` does the same for IPv6.
 //!
-//! Chains, each ending in the state root's tag:
+//! The chains, each with the state root's suffix:
 //!
-//! - `MYDOCKER-FORWARD`, from FORWARD: first to `MYDOCKER-USER`, the host's owner's own, which is
-//!   only ever made; then for each network who may pass.
-//! - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT, for what is addressed to the host itself and for
-//!   nothing else: a container's traffic to another machine's port 80 is never rewritten.
-//! - `MYDOCKER-SNAT`, from POSTROUTING: the way out, and the way back for who reaches a published
-//!   port from where the container would answer directly.
+//! - `MYDOCKER-FORWARD`, from FORWARD: first it calls `MYDOCKER-USER`, which belongs to the
+//!   administrator and is created, never changed. Then it decides which packets of each network
+//!   pass.
+//! - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT, for packets to the host itself and no others: a
+//!   container's packets to another machine's port 80 are never rewritten.
+//! - `MYDOCKER-SNAT`, from POSTROUTING: the way out, and the way back for clients of a published
+//!   port which the container would otherwise answer directly.
 //! - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
 //!
-//! Naming a chain in the text (`:CHAIN - [0:0]`) makes or empties it. What is to be changed goes by
-//! what is there, and others, such as the commands of another state root, may change that before the
-//! kernel has it: then the kernel refuses the whole text, and a new one is made.
+//! A line `:CHAIN - [0:0]` creates the chain or empties it. The text of a change depends on the
+//! present rules, and another program, or a command of another state root, may change them before
+//! the kernel gets it. Then the kernel refuses the whole text, and the change starts again from the
+//! new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -30,15 +32,15 @@ use crate::network::subnet::Family;
 use crate::sys::netfilter;
 
 const USER: &str = "MYDOCKER-USER";
-/// How often a change is made anew because others were at it meanwhile.
+/// The most attempts at a change while other programs change the rules too.
 const ATTEMPTS: u32 = 10;
-/// Where the tools are if PATH doesn't lead there.
+/// The directories of the tools, for a PATH without them.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
 /// The back end that runs iptables-restore.
 pub struct Iptables {
     restore: PathBuf,
-    /// Of the old kind, that doesn't go by nf_tables.
+    /// Whether it is the old kind, which does not use nf_tables.
     is_legacy: bool,
     forward: String,
     input: String,
@@ -47,11 +49,11 @@ pub struct Iptables {
 }
 
 impl Iptables {
-    /// `None` if the host has none.
+    /// `None` if the host has no iptables.
     pub fn find(suffix: &str) -> Option<Iptables> {
         let restore = find("iptables-restore")?;
-        // The links lead to `xtables-nft-multi`, `xtables-legacy-multi`, or, when there was but one
-        // kind, to `xtables-multi`.
+        // The links lead to `xtables-nft-multi` or `xtables-legacy-multi`. In old versions, which
+        // had only the legacy kind, they lead to `xtables-multi`.
         let target = std::fs::canonicalize(&restore).ok()?;
         let name = target.file_name()?.to_string_lossy().into_owned();
         Some(Iptables {
@@ -64,7 +66,7 @@ impl Iptables {
         })
     }
 
-    /// The other tools beside `iptables-restore`: of the same kind.
+    /// A tool beside `iptables-restore`, which is of the same kind.
     fn tool(&self, family: Family, name: &str) -> Result<PathBuf> {
         let prefix = if family == Family::V4 { "iptables" } else { "ip6tables" };
         let path = self.restore.with_file_name(format!("{prefix}-{name}"));
@@ -76,7 +78,7 @@ impl Iptables {
 
     fn restore(&self, family: Family, text: &str) -> Result<()> {
         let tool = self.tool(family, "restore")?;
-        // `-w`: wait for others who change rules at this moment.
+        // `-w`: wait while another program changes rules.
         let spawned = Command::new(&tool)
             .args(["--noflush", "-w"])
             .stdin(Stdio::piped())
@@ -85,7 +87,7 @@ impl Iptables {
             .spawn();
         let mut child = spawned.context(|| format!("run {}", tool.display()))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that reads no further says why below.
+            // If the tool stops reading, its status and its message below say why.
             let _ = stdin.write_all(text.as_bytes());
         }
         let done = child.wait_with_output().context(|| format!("run {}", tool.display()))?;
@@ -98,7 +100,7 @@ impl Iptables {
         Ok(())
     }
 
-    /// All rules that are there, as text.
+    /// All present rules, as text.
     fn save(&self, family: Family) -> Result<String> {
         let tool = self.tool(family, "save")?;
         let done = Command::new(&tool).stdin(Stdio::null()).output();
@@ -109,7 +111,7 @@ impl Iptables {
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
-    /// Does what `text` makes of all rules that are there; nothing, if that is empty.
+    /// Makes the change that `text` returns for the present rules. An empty text changes nothing.
     fn change(&self, family: Family, text: impl Fn(&str) -> String) -> Result<()> {
         let mut attempt = 1;
         loop {
@@ -124,7 +126,7 @@ impl Iptables {
         }
     }
 
-    /// How our chains are reached: table, rule.
+    /// The rules that jump to mydocker's chains: table, rule.
     fn jumps(&self) -> [(&'static str, String); 5] {
         let local = "-m addrtype --dst-type LOCAL";
         [
@@ -136,11 +138,11 @@ impl Iptables {
         ]
     }
 
-    /// The text that makes everything anew; `saved` tells which jumps are there.
+    /// The text that makes all rules again. `saved` shows which jumps exist.
     fn everything(&self, family: Family, rules: &Rules, saved: &str) -> String {
         let mut text = String::from("*filter\n");
         if !has_chain(saved, USER) {
-            // Refused, not emptied, should it be there by now.
+            // If another command has created it by now, this fails and does not empty the chain.
             line(&mut text, format_args!("-N {USER}"));
         }
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
@@ -156,7 +158,7 @@ impl Iptables {
         line(&mut text, format_args!(":{} - [0:0]", self.snat));
         self.push_jumps(&mut text, "nat", saved);
         if family == Family::V4 {
-            // Nothing that comes in by a bridge is for the host's loopback.
+            // No packet from a bridge is for the host's loopback.
             let bridges = all_bridges();
             line(&mut text, format_args!("-A {} -d 127.0.0.0/8 -i {bridges} -j RETURN", self.dnat));
         }
@@ -170,7 +172,8 @@ impl Iptables {
         text
     }
 
-    /// First in their chains: what is ours is decided by our rules, and nothing else is touched.
+    /// Adds the missing jumps, each as the first rule of its chain, so that mydocker's rules decide
+    /// on mydocker's packets. Other packets pass through them unchanged.
     fn push_jumps(&self, text: &mut String, table: &str, saved: &str) {
         for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
             if !has_rule(saved, rule) {
@@ -205,10 +208,10 @@ impl Iptables {
             rule(format_args!("-o {bridge} -j DROP"));
             return;
         }
-        // Whichever state root the other network is of.
+        // The other network may be of any state root.
         rule(format_args!("-i {bridge} -o {others} -j DROP"));
         rule(format_args!("-i {others} -o {bridge} -j DROP"));
-        // Answers, and what was sent to a published port; nothing else finds its way in.
+        // Only answers, and packets to a published port, get in.
         let known = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
         rule(format_args!("-o {bridge} {known} -j ACCEPT"));
         rule(format_args!("-o {bridge} -j DROP"));
@@ -241,8 +244,8 @@ impl Iptables {
         }
         for subnet in network.subnets.iter().filter(|subnet| subnet.family() == family) {
             line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
-            // A neighbour by a published port (hairpin), and the host by its loopback: else the
-            // container would answer them past the rewriting.
+            // A neighbour that uses a published port (hairpin), and the host by its loopback:
+            // without this the container would answer them directly, past the translation.
             line(
                 text,
                 format_args!(
@@ -269,8 +272,8 @@ impl Iptables {
         Ok(())
     }
 
-    /// The text that removes what `everything` made. The owner's own chain stays as long as there is
-    /// a rule in it, or another state root leads to it.
+    /// The text that removes what `everything` made. The administrator's chain stays while it has a
+    /// rule, or while another state root's chain jumps to it.
     fn nothing(&self, saved: &str) -> String {
         let is_users = |rule: &str| rule.starts_with(&format!("-A {USER} "));
         let leads_there = |rule: &str| {
@@ -295,7 +298,7 @@ impl Iptables {
                     line(&mut text, format_args!("-D {rule}"));
                 }
             }
-            // All of ours are emptied first: one that another leads to can't go.
+            // Empty all chains first: a chain that another jumps to can't be deleted.
             for chain in chains.iter().filter(|chain| **chain != USER) {
                 line(&mut text, format_args!("-F {chain}"));
             }
@@ -324,7 +327,7 @@ impl Backend for Iptables {
 
     fn fingerprint(&self, ipv6: bool) -> Option<String> {
         if self.is_legacy {
-            // Its tables are one piece each.
+            // The kernel has each legacy table as one piece, without handles.
             return None;
         }
         let jumps = self.jumps();
@@ -341,7 +344,7 @@ impl Backend for Iptables {
         ] {
             chains.push(Chain { table, name, leading_to: None });
         }
-        // One that can't be told is met by no other.
+        // Without a fingerprint the rules count as changed.
         handles::of(&chains, ipv6).ok()
     }
 
@@ -363,15 +366,14 @@ impl Backend for Iptables {
 
     fn erase(&self) -> Result<()> {
         for family in [Family::V4, Family::V6] {
-            // Without the tool no rule of ours was ever made.
+            // A host without the tool never got a rule.
             let Ok(saved) = self.save(family) else { continue };
             self.change(family, |saved| self.nothing(saved))?;
-            // Of two that end at once each saw the other's rules lead to the owner's chain. Looked at
-            // again, who ended last sees none.
+            // Two state roots that are removed at the same time may both have seen the other's
+            // chain jump to the administrator's chain, and both have left it. The one that looks
+            // last sees no such jump.
             if has_chain(&saved, USER) {
                 self.change(family, |saved| self.nothing(saved))?;
-                // Of two state roots that go at once each may have left the owner's chain to the
-                // other.
                 self.change(family, |saved| self.nothing(saved))?;
             }
         }
@@ -399,7 +401,7 @@ fn has_rule(saved: &str, rule: &str) -> bool {
     saved.lines().any(|line| line.strip_prefix("-A ") == Some(rule))
 }
 
-/// The tool of that name, by PATH and then where such tools are.
+/// The tool with this name, in PATH or in `DIRECTORIES`.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(DIRECTORIES.iter().map(PathBuf::from));

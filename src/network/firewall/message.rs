@@ -1,8 +1,8 @@
 //! Messages of nf_tables (linux/netfilter/nf_tables.h): tables, chains and rules, in the bytes that
 //! nft(8) sends.
 //!
-//! The kernel carries out the messages between a batch's begin and its end as a whole or not at all.
-//! Numbers in them are big-endian. What a rule says is in `expression`.
+//! The kernel carries out the messages between a batch's begin and its end as a whole or not at
+//! all. Numbers in them are big-endian. What a rule says is in `expression`.
 
 use rustix::io::Errno;
 
@@ -76,8 +76,8 @@ impl Table<'_> {
     }
 }
 
-/// A rule in the kernel. Its handle is a number that it keeps until it is deleted, and that no other
-/// rule of its table ever gets.
+/// A rule in the kernel. Its handle is a number that it keeps until it is deleted, and that no
+/// other rule of its table ever gets.
 pub struct RuleThere {
     pub handle: u64,
     payload: Vec<u8>,
@@ -210,8 +210,8 @@ impl Change {
         self.rehearse()
     }
 
-    /// Sends the change without the batch's end: the kernel checks everything, loads the modules that
-    /// are needed, and changes nothing.
+    /// Sends the change without the batch's end: the kernel checks everything, loads the modules
+    /// that are needed, and changes nothing.
     pub fn rehearse(self) -> Result<()> {
         with_socket(|socket| socket.commit(self.batch)).context(|| "nftables")
     }

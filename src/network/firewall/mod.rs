@@ -1,18 +1,19 @@
-//! The host's packet filter: the containers' way out, published ports, and the separation of networks.
+//! The host's packet filter: the containers' way out, published ports, and the separation of
+//! networks.
 //!
-//! The records of a state root decide which rules there must be (`rules`). A container's start mostly
-//! changes nothing: a stamp of the packet filter's state, kept in the run root, shows that no one
-//! changed a rule since mydocker did; otherwise a closer look shows that mydocker's own rules are as
-//! they were. If they are not, because someone flushed them, all rules of this state root are made
-//! again. A reboot removes the stamp with the rules. A published port adds its own rules and removes
-//! them.
+//! The records of a state root decide which rules there must be (`rules`). A container's start
+//! mostly changes nothing: a stamp of the packet filter's state, kept in the run root, shows that
+//! no one changed a rule since mydocker did; otherwise a closer look shows that mydocker's own
+//! rules are as they were. If they are not, because someone flushed them, all rules of this state
+//! root are made again. A reboot removes the stamp with the rules. A published port adds its own
+//! rules and removes them.
 //!
-//! A `Backend` writes the rules: iptables if the host has it, so that its rules stand beside those of
-//! other programs in one chain, otherwise nf_tables directly. The backend that made the rules is on
-//! record with them and stays in use until `--firewall` names another.
+//! A `Backend` writes the rules: iptables if the host has it, so that its rules stand beside those
+//! of other programs in one chain, otherwise nf_tables directly. The backend that made the rules is
+//! on record with them and stays in use until `--firewall` names another.
 //!
-//! This module knows networks and containers only by the ids in the rules, which `attachment` makes.
-//! Imports go one way: a file knows only those above it in this list, which a test reads.
+//! This module knows networks and containers only by the ids in the rules, which `attachment`
+//! makes. Imports go one way: a file knows only those above it in this list, which a test reads.
 //!
 //! 1. `rules`: the rules as data
 //! 2. `expression`: what one rule of nf_tables says
@@ -233,9 +234,9 @@ impl<'a> Firewall<'a> {
     }
 }
 
-/// Makes sure that the networks with the ids `networks` have their rules, and container `id` those of
-/// its `ports`. The container must be on record already, because another command may make all rules
-/// again at any moment.
+/// Makes sure that the networks with the ids `networks` have their rules, and container `id` those
+/// of its `ports`. The container must be on record already, because another command may make all
+/// rules again at any moment.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -311,8 +312,8 @@ pub fn forget(roots: &Roots, network: &str, collect: &Collect<'_>) -> Result<()>
     firewall.erase()
 }
 
-/// The faults of the rules, if there are or must be any; a reload repairs them. `attached` returns the
-/// ids of the containers that are on a network.
+/// The faults of the rules, if there are or must be any; a reload repairs them. `attached` returns
+/// the ids of the containers that are on a network.
 pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
     let mut flaws = Vec::new();
     if !roots.run.join("firewall.json").exists() {

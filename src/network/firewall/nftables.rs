@@ -1,25 +1,26 @@
-//! Rules by nf_tables itself, over netlink: needs no program on the host, only the kernel.
+//! Rules by nf_tables directly, over netlink: this needs no program on the host, only the kernel.
 //!
-//! A table of our own for each family, `mydocker` with the state root's tag (`nft list table ip
-//! mydocker`), each change of it one batch:
+//! Each family has one table, `mydocker` with the state root's suffix (`nft list table ip
+//! mydocker`). Each change of it is one batch. The chains:
 //!
-//! - `forward`: who may not pass between networks, and into them.
-//! - `ports`, from `prerouting` and `output`, for what is addressed to the host itself and for
-//!   nothing else: a rule for each published port, with the container's id as its comment.
-//! - `postrouting`: the way out, and the way back for who reaches a published port from where the
-//!   container would answer directly.
+//! - `forward`: drops packets between networks, and into them.
+//! - `ports`, from `prerouting` and `output`, for packets to the host itself and no others: a rule
+//!   for each published port, with the container's id as its comment.
+//! - `postrouting`: the way out, and the way back for clients of a published port which the
+//!   container would otherwise answer directly.
 //! - `input`: keeps containers off the host's loopback.
 //!
-//! The chains of all tables see every packet in the order of their priorities, ours being the usual
-//! ones. What one drops is gone: the host's owner filters first by a chain of his own with a lower
-//! priority (`type filter hook forward priority -10`), and where another table drops what is
-//! forwarded (Docker's or ufw's policy of FORWARD), no rule of ours can let it pass. On such a host
-//! iptables is the better choice, whose rules of all comers are in one chain.
+//! The chains of all tables see every packet in the order of their priorities; mydocker's are the
+//! usual ones. A packet that one chain drops is gone. So an administrator filters first with a
+//! chain of a lower priority (`type filter hook forward priority -10`). If another table drops
+//! forwarded packets (Docker's or ufw's policy of FORWARD), no rule here can let them pass;
+//! iptables is the better choice on such a host, because it has the rules of all programs in one
+//! chain.
 //!
-//! What the kernel needs, where it is built of modules: nf_tables, nft_ct, nft_chain_nat, nft_nat,
-//! nft_masq, nft_fib, nft_fib_ipv4, nft_fib_ipv6 for networks with IPv6, and below them nfnetlink,
-//! nf_conntrack, nf_nat, nf_defrag_ipv4 and nf_defrag_ipv6; to forget flows (`conntrack`)
-//! nf_conntrack_netlink. It loads them by itself with the help of modprobe.
+//! A kernel built of modules needs nf_tables, nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib,
+//! nft_fib_ipv4, nft_fib_ipv6 for networks with IPv6, and below them nfnetlink, nf_conntrack,
+//! nf_nat, nf_defrag_ipv4 and nf_defrag_ipv6; `conntrack` needs nf_conntrack_netlink. The kernel
+//! loads them with the help of modprobe.
 
 use std::net::Ipv4Addr;
 
@@ -33,7 +34,7 @@ use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
 use crate::sys::netfilter;
 
-/// All bridges of ours, of every state root.
+/// Every bridge of mydocker, of any state root.
 const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
 const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", "postrouting"];
 
@@ -52,7 +53,7 @@ impl Nftables {
         Table { family, name: &self.table }
     }
 
-    /// All of a family's rules.
+    /// Adds all rules of a family to the change.
     fn push_everything(&self, change: &mut Change, family: Family, rules: &Rules) {
         let table = self.table(family);
         change.make_table(table);
@@ -66,7 +67,7 @@ impl Nftables {
         if family == Family::V4 {
             let loopback = loopback();
             // With `route_localnet` set, a container could send to the host's 127.0.0.1
-            // (CVE-2020-8558); nor is it to find the host's ports there.
+            // (CVE-2020-8558), and could reach published ports there.
             change.make_chain(table, "input", Some(INPUT));
             change.add_rule(table, "input", None, |rule| {
                 rule.iifname(OURS).daddr(&loopback).not_flow(Flow::Known).drop();
@@ -87,7 +88,7 @@ impl Nftables {
         }
     }
 
-    /// The families that `ports` are of.
+    /// The families of the containers' addresses in `ports`.
     fn families(ports: &[PortRule]) -> impl Iterator<Item = Family> {
         [Family::V4, Family::V6]
             .into_iter()
@@ -105,10 +106,10 @@ fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).drop());
         return;
     }
-    // Whichever state root the other network is of.
+    // The other network may be of any state root.
     change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).oifname(OURS).drop());
     change.add_rule(table, "forward", None, |rule| rule.iifname(OURS).oifname(bridge).drop());
-    // Answers, and what was sent to a published port; nothing else finds its way in.
+    // Only answers, and packets to a published port, get in.
     for flow in [Flow::Known, Flow::Dnat] {
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).flow(flow).accept());
     }
@@ -131,8 +132,8 @@ fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname_not(bridge).masquerade();
         });
-        // A neighbour by a published port (hairpin), and the host by its loopback: else the
-        // container would answer them past the rewriting.
+        // A neighbour that uses a published port (hairpin), and the host by its loopback: without
+        // this the container would answer them directly, past the translation.
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
         });
@@ -178,7 +179,7 @@ impl Backend for Nftables {
         for family in [Family::V4, Family::V6] {
             let table = self.table(family);
             if family == Family::V4 || rules.has_ipv6() {
-                // One that isn't there can't be deleted.
+                // A table that does not exist can't be deleted, so make it first.
                 change.make_table(table);
                 change.delete_table(table);
                 self.push_everything(&mut change, family, rules);

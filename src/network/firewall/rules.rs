@@ -41,8 +41,8 @@ pub struct Rules {
     pub ports: Vec<PortRule>,
 }
 
-/// Collects the rules of a state root: those of the networks that containers use and of the networks
-/// with these ids, and those of all containers' ports, except one container's.
+/// Collects the rules of a state root: those of the networks that containers use and of the
+/// networks with these ids, and those of all containers' ports, except one container's.
 pub type Collect<'a> = dyn Fn(&[&str], Option<&str>) -> Result<Rules> + 'a;
 
 impl Rules {

@@ -1,8 +1,8 @@
 //! `<run>/firewall.json`: the rules of a state root as mydocker last left them.
 //!
-//! The next command compares the packet filter with it, and so finds out without a look at the rules
-//! that no one has changed them. It is in the run root, because a reboot removes the rules too. In the
-//! file an empty text stands for a value that is missing.
+//! The next command compares the packet filter with it, and so finds out without a look at the
+//! rules that no one has changed them. It is in the run root, because a reboot removes the rules
+//! too. In the file an empty text stands for a value that is missing.
 
 use std::convert::Infallible;
 use std::fmt;
