@@ -4,6 +4,7 @@
 //! all made from them. The language of the templates is Go's (`template`).
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
 use super::escape;
 use super::json::push_string;
@@ -204,6 +205,17 @@ fn push_object<R>(out: &mut String, row: &R, fields: &'static [Field<R>], show: 
         push_json_field(out, field, row, show);
     }
     out.push('}');
+}
+
+/// Items with `separator` between them.
+pub fn push_list<T: Display>(out: &mut String, items: &[T], separator: &str) {
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push_str(separator);
+        }
+        // Writing to a String can't fail.
+        let _ = write!(out, "{item}");
+    }
 }
 
 /// The first twelve digits of an id, or all of them.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Row, Show, push_id};
+use super::format::{Field, Format, Row, Show, push_id, push_list};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
 use super::output::{confirmed, print, print_error, print_line};
@@ -234,7 +234,7 @@ static FIELDS: &[Field<NetworkView>] = &[
     Field {
         name: "Gateway",
         header: "GATEWAY",
-        write: |network, _, out| out.push_str(&network.gateways.join(", ")),
+        write: |network, _, out| push_list(out, &network.gateways, ", "),
     },
     Field {
         name: "ID",
@@ -266,7 +266,7 @@ static FIELDS: &[Field<NetworkView>] = &[
     Field {
         name: "Subnet",
         header: "SUBNET",
-        write: |network, _, out| out.push_str(&network.subnets.join(", ")),
+        write: |network, _, out| push_list(out, &network.subnets, ", "),
     },
 ];
 

@@ -3,7 +3,9 @@
 //! stopped ones, as in Docker. The states come from `engine::list`.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::format::{Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id};
+use super::format::{
+    Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_list,
+};
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::options::Filter;
@@ -191,15 +193,6 @@ static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
 
-fn push_list(out: &mut String, items: &[String], separator: &str) {
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            out.push_str(separator);
-        }
-        out.push_str(item);
-    }
-}
-
 /// `2B (virtual 4.26MB)`
 fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     let (own, all) = size.unwrap_or_default();
@@ -318,7 +311,7 @@ mod tests {
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
             mounts: vec!["/a/long/path/to/data".into()],
             networks: vec!["none".into()],
-            addresses: vec!["10.0.0.2".into()],
+            addresses: vec!["10.0.0.2".parse().unwrap()],
             size: None,
         }
     }

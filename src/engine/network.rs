@@ -20,7 +20,6 @@ use crate::error::{Error, Result, fail};
 use crate::network::attachment::{self, Container, EndpointConfig, change};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::naming::{self, DEFAULT};
-use crate::network::pool::Pool;
 use crate::network::record::Network;
 use crate::network::subnet::Family;
 use crate::network::{bridge, create, firewall, ipam, lifecycle};
@@ -194,12 +193,11 @@ impl Engine {
             let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
             containers.dedup();
             containers.retain(|owner| is_alive(&self.roots, owner));
-            let text = |of: fn(&Pool) -> String| network.pools.iter().map(of).collect();
             views.push(NetworkView {
                 id: network.id.clone(),
                 driver: "bridge",
-                subnets: text(|pool| pool.subnet.to_string()),
-                gateways: text(|pool| pool.gateway.to_string()),
+                subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
+                gateways: network.pools.iter().map(|pool| pool.gateway).collect(),
                 containers: containers.len(),
                 internal: network.internal,
                 ipv6: network.pool(Family::V6).is_some(),

@@ -9,6 +9,7 @@ use miniserde::json::{Object, Value, to_string};
 
 use super::Engine;
 use super::inspect::{array, instant, map, number, object, text};
+use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::error::{Context, Result, fail};
@@ -48,7 +49,7 @@ fn push(object: &mut Object, key: String, value: Value) {
 
 impl Engine {
     /// The ports and addresses of a running container, as `ps` shows them.
-    pub(super) fn reachable_at(&self, record: &Record) -> (Vec<String>, Vec<String>) {
+    pub(super) fn reachable_at(&self, record: &Record) -> (Vec<String>, Vec<Ip>) {
         if record.networks.is_empty() {
             return (record.exposed.clone(), Vec::new());
         }
@@ -65,7 +66,7 @@ impl Engine {
         };
         ports.extend(record.exposed.iter().filter(|exposed| !is_published(exposed)).cloned());
         let addresses = attachment.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        (ports, addresses.map(|address| address.address.to_string()).collect())
+        (ports, addresses.map(|address| address.address).collect())
     }
 
     /// `port`: lines such as `80/tcp -> 0.0.0.0:8080`, or with a port only what it leads to.

@@ -2,8 +2,10 @@
 //! without text and columns. `cli` prints them as tables, JSON or by templates. Sizes are bytes,
 //! times are `Instant`s, ids are in full.
 
+use crate::address::Ip;
 pub use crate::container::health::HealthStatus;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
+use crate::network::subnet::Subnet;
 use crate::time::Instant;
 
 /// A line of `ps`.
@@ -25,7 +27,7 @@ pub struct ContainerView {
     pub mounts: Vec<String>,
     pub networks: Vec<String>,
     /// The present addresses.
-    pub addresses: Vec<String>,
+    pub addresses: Vec<Ip>,
     /// The bytes that it wrote, and those together with its image; `None` if not asked for.
     pub size: Option<(u64, u64)>,
 }
@@ -224,8 +226,8 @@ pub struct NetworkView {
     pub id: String,
     pub name: String,
     pub driver: &'static str,
-    pub subnets: Vec<String>,
-    pub gateways: Vec<String>,
+    pub subnets: Vec<Subnet>,
+    pub gateways: Vec<Ip>,
     /// The number of running containers on it.
     pub containers: usize,
     pub internal: bool,
