@@ -1,7 +1,7 @@
 //! Those of mydocker's sources that read what strangers wrote, as a library for the fuzz targets.
 //! What is done with an input is in `targets.rs`, a part of the `image` module.
 
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 #[path = "../../src/error.rs"]
 pub mod error;
