@@ -8,13 +8,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use mydocker::bench::{Flags, Fork, Vectors, clone3, execve, exit_now};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 use rustix::process::{WaitId, WaitIdOptions, chdir, pivot_root, waitid};
 
-use super::sys::clone::{Flags, Fork, clone3};
-use super::sys::exec::{Vectors, execve, exit_now};
 use super::turns::milliseconds;
 
 pub struct Floor {

@@ -23,14 +23,6 @@ mod table;
 mod turns;
 mod wear;
 
-/// The product's own calls, by which the floor does what the product does.
-#[path = "../../src/sys"]
-#[allow(dead_code)]
-mod sys {
-    pub mod clone;
-    pub mod exec;
-}
-
 use peers::Bench;
 use table::Table;
 

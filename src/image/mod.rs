@@ -15,7 +15,6 @@ pub mod copy;
 pub mod digest;
 mod directories;
 #[cfg(any(test, fuzzing))]
-#[path = "../../tests/fuzz/targets.rs"]
 pub mod fuzz;
 mod import;
 pub mod instruction;

@@ -57,8 +57,8 @@ unsafe impl Send for Arena {}
 pub struct Heap(Mutex<Arena>);
 
 impl Heap {
-    /// For the one global heap: a second would carve from the same first part.
-    pub const fn new() -> Heap {
+    /// Makes the one global heap: a second would carve from the same first part.
+    pub const fn global() -> Heap {
         static mut FIRST_PART: First = First([0; FIRST]);
         Heap::of(Arena {
             free: [null_mut(); CLASSES],

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| mydocker_fuzz::image::fuzz::load(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| mydocker::fuzz::load(input));

@@ -1,0 +1,67 @@
+//! mydocker: a container engine in one static binary, without a daemon.
+//!
+//! The binary is `main.rs`, which calls [`main`] here and sets the allocator. The library exists so
+//! that the benches and the fuzz targets call the product's own code: what they need is re-exported
+//! in [`bench`] and `fuzz`. Everything else is private, so that the compiler finds dead code.
+//!
+//! Layers, from the top: `cli` → `engine` → `image`, `network`, `volume`, `container` → `runtime` →
+//! `store` → `sys`; imports only point down that list.
+
+#![deny(unsafe_code)]
+// Some functions serve registries only; without the feature the compiler drops them.
+#![cfg_attr(not(feature = "pull"), allow(dead_code))]
+// A fuzzer calls a few readers only.
+#![cfg_attr(fuzzing, allow(dead_code))]
+
+mod address;
+mod cli;
+mod container;
+mod engine;
+mod error;
+mod healthcheck;
+mod hello;
+mod image;
+mod json;
+mod network;
+mod port;
+mod raw;
+mod runtime;
+mod store;
+mod sys;
+mod template;
+mod time;
+mod units;
+mod volume;
+
+use std::process::ExitCode;
+
+pub use sys::heap::Heap;
+
+// Unit tests run on the product's allocator.
+#[cfg(test)]
+#[global_allocator]
+static HEAP: Heap = Heap::global();
+
+/// The system calls that `make bench` measures by themselves.
+pub mod bench {
+    pub use crate::sys::clone::{Flags, Fork, clone3};
+    pub use crate::sys::exec::{Vectors, execve, exit_now};
+}
+
+/// The functions that the fuzz targets call; each takes the fuzzer's input.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz {
+    pub use crate::image::fuzz::{documents, load, reference, unpack};
+    pub use crate::template::fuzz::template;
+}
+
+/// Runs this process as `hello`, if the built-in image has called it so, or as Docker's command line.
+/// Returns the exit status of the process.
+pub fn main() -> ExitCode {
+    // Only the built-in image has the binary under this name.
+    if std::env::args_os().next().is_some_and(|name| name == "/hello") {
+        return hello::main();
+    }
+    sys::inherited::lift_for_command();
+    cli::main(std::env::args_os())
+}
