@@ -327,4 +327,47 @@ mod tests {
         assert!(!home.join(FILLING).exists());
         fs::remove_dir_all(&dir).unwrap();
     }
+
+    /// Makes an image's root with the directory `data`, and an empty volume beside it.
+    fn root_and_volume(name: &str) -> (std::path::PathBuf, OwnedFd) {
+        let dir = std::env::temp_dir().join(format!("copy-up-{name}-{}", std::process::id()));
+        for made in ["root/data", "volume/_data"] {
+            fs::create_dir_all(dir.join(made)).unwrap();
+        }
+        let root = rustix::fs::open(dir.join("root"), DIRECTORY, Mode::empty()).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn a_file_that_is_in_the_volume_stays() {
+        let (dir, _root) = root_and_volume("stays");
+        let (filled, volume) = (dir.join("volume").join(FILLED), dir.join("volume/_data"));
+        fs::create_dir(&filled).unwrap();
+        for name in ["both", "image"] {
+            fs::write(filled.join(name), "the image's").unwrap();
+        }
+        fs::write(volume.join("both"), "the container's").unwrap();
+        finish(&volume).unwrap();
+        assert_eq!(fs::read_to_string(volume.join("both")).unwrap(), "the container's");
+        assert_eq!(fs::read_to_string(volume.join("image")).unwrap(), "the image's");
+        assert!(!filled.exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn attributes_of_overlayfs_are_not_copied() {
+        let (dir, root) = root_and_volume("attributes");
+        let (opaque, other) = ("trusted.overlay.opaque", "trusted.other");
+        let source = rustix::fs::open(dir.join("root/data"), DIRECTORY, Mode::empty()).unwrap();
+        for name in [opaque, other] {
+            fsetxattr(&source, name, b"y", XattrFlags::empty()).unwrap();
+        }
+        let volume = dir.join("volume/_data");
+        fs::write(dir.join("root/data/file"), "the image's").unwrap();
+        fill(root.as_fd(), Path::new("/data"), &volume, None).unwrap();
+        let copy = rustix::fs::open(&volume, DIRECTORY, Mode::empty()).unwrap();
+        let has = |name: &str| fgetxattr(&copy, name, &mut [0; 8]).is_ok();
+        assert!(has(other) && !has(opaque));
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

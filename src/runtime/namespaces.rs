@@ -183,3 +183,33 @@ fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
         .map_err(Error::from)
         .context(|| format!("join a namespace ({kind:?})"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_of_a_process_that_has_another_ones_number_are_not_joined() {
+        let own = rustix::process::getpid();
+        let start = sys::process::start_time(own).unwrap().unwrap();
+        let pid = own.as_raw_nonzero().get();
+        for which in 0..4 {
+            let at = |start_time| {
+                let of = |position| match position == which {
+                    true => Namespace::Of { pid, start_time },
+                    false => Namespace::Private,
+                };
+                Namespaces {
+                    pid: of(0),
+                    ipc: of(1),
+                    uts: of(2),
+                    network: of(3),
+                    user: Namespace::Host,
+                    host_cgroups: false,
+                }
+            };
+            assert!(Joined::open(&at(start), None).is_ok(), "namespace {which}");
+            assert!(Joined::open(&at(start + 1), None).is_err(), "namespace {which}");
+        }
+    }
+}

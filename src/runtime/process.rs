@@ -346,3 +346,21 @@ fn exec_failure(program: &str, errno: Errno) -> Error {
     // Just made as an error.
     failed.unwrap_err().exit_with(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_that_has_died_before_is_noticed() {
+        // The request for a signal is the thread's own, and ends with it.
+        std::thread::spawn(|| {
+            let (ours, theirs) = sys::packet::pair().unwrap();
+            die_with_parent(ours.as_fd()).unwrap();
+            drop(theirs);
+            assert!(die_with_parent(ours.as_fd()).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -51,7 +51,13 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
                 Some(uid) => fields[2].parse() == Ok(uid),
                 None => fields[0] == name,
             }
-    })?;
+    });
+    let entry = match (number, group) {
+        // The file would only add the home directory, so a container that keeps it from being read,
+        // for example by a lease, does not keep this user out.
+        (Some(_), Some(_)) => entry.unwrap_or_default(),
+        _ => entry?,
+    };
     let (uid, mut gid, user_name, home) = match (&entry, number) {
         (Some(fields), _) => {
             let (uid, gid) = (fields[2].parse::<u32>(), fields[3].parse::<u32>());
@@ -242,6 +248,62 @@ mod tests {
         let giant = "x".repeat(MAX_LINE * 3) + "\nweb:x:33:33::/:\n";
         let (dir, fd) = root("giant", &giant, "");
         assert_eq!(look_up(fd.as_fd(), "web", &[]).unwrap().uid, 33);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn numbers_that_no_user_has_are_refused_in_a_passwd_too() {
+        let passwd = "high:x:2147483648:5::/:\nminus:x:4294967295:5::/:\nlast:x:2147483647:5::/:\n\
+                      group:x:5:2147483648::/:\n";
+        let group = "high:x:2147483648:last\nminus:x:4294967295:last\n";
+        let (dir, fd) = root("range", passwd, group);
+        for bad in ["high", "minus", "group", "last:high", "last:minus"] {
+            assert!(look_up(fd.as_fd(), bad, &[]).is_err(), "{bad}");
+        }
+        let last = look_up(fd.as_fd(), "last", &[]).unwrap();
+        assert_eq!((last.uid, last.groups), (MAX_ID, vec![5]));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let group: String =
+            (1..=2 * MAX_GROUPS).map(|gid| format!("g{gid}:x:{gid}:web\n")).collect();
+        let (dir, fd) = root("groups", "web:x:33:0::/:\n", &group);
+        assert_eq!(look_up(fd.as_fd(), "web", &[]).unwrap().groups.len(), MAX_GROUPS);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_files_are_looked_for_inside_the_root() {
+        let (dir, fd) = root("inside", "host:x:33:33::/:\n", "");
+        for (link, target) in [("/etc/passwd", "absolute"), ("../../etc/passwd", "up")] {
+            let inner = dir.join(target);
+            std::fs::create_dir_all(inner.join("etc")).unwrap();
+            let target = match link.strip_prefix('/') {
+                Some(link) => dir.join(link),
+                None => link.into(),
+            };
+            std::os::unix::fs::symlink(target, inner.join("etc/passwd")).unwrap();
+            let inner = rustix::fs::open(&inner, OFlags::PATH, Mode::empty()).unwrap();
+            assert!(look_up(inner.as_fd(), "host", &[]).is_err(), "{link}");
+        }
+        drop(fd);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_device_in_place_of_the_files_lists_nobody() {
+        let (dir, fd) = root("device", "", "");
+        for file in ["etc/passwd", "etc/group"] {
+            std::fs::remove_file(dir.join(file)).unwrap();
+            let zero = rustix::fs::makedev(1, 5);
+            let kind = FileType::CharacterDevice;
+            let mode = Mode::from_raw_mode(0o666);
+            rustix::fs::mknodat(rustix::fs::CWD, dir.join(file), kind, mode, zero).unwrap();
+        }
+        assert_eq!(look_up(fd.as_fd(), "33", &[]).unwrap().uid, 33);
+        assert!(look_up(fd.as_fd(), "web", &[]).is_err());
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

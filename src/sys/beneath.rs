@@ -249,4 +249,51 @@ mod tests {
         make_file(tree.1.as_fd(), Path::new("/dangling"), mode).unwrap();
         assert!(tree.0.join("root/nowhere/else").is_file());
     }
+
+    #[test]
+    fn a_dangling_link_makes_no_file_outside() {
+        let tree = Tree::new("outside");
+        let outside = tree.0.join("outside");
+        symlink(&outside, tree.0.join("root/absolute")).unwrap();
+        symlink("../outside", tree.0.join("root/up")).unwrap();
+        for link in ["absolute", "up"] {
+            make_file(tree.1.as_fd(), Path::new(link), Mode::from_raw_mode(0o644)).unwrap();
+            assert!(!outside.exists(), "{link}");
+        }
+        assert!(tree.0.join("root/outside").is_file());
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let tree = Tree::new("circle");
+        symlink("b", tree.0.join("root/a")).unwrap();
+        symlink("/a", tree.0.join("root/b")).unwrap();
+        assert_eq!(resolve_last(tree.1.as_fd(), Path::new("a")).unwrap_err(), Errno::LOOP);
+        let mode = Mode::from_raw_mode(0o644);
+        assert_eq!(make_file(tree.1.as_fd(), Path::new("a"), mode).unwrap_err(), Errno::LOOP);
+    }
+
+    /// Every rename of the host makes the kernel give up on a path with `..` in it (EAGAIN).
+    #[test]
+    fn renames_nearby_fail_no_resolution() {
+        let tree = Tree::new("renames");
+        std::fs::create_dir_all(tree.0.join("root/a/b")).unwrap();
+        let (one, other) = (tree.0.join("one"), tree.0.join("other"));
+        std::fs::create_dir(&one).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ordering = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(ordering) {
+                    std::fs::rename(&one, &other).unwrap();
+                    std::fs::rename(&other, &one).unwrap();
+                }
+            });
+            let path = Path::new("a/b/../../a/b/../../a/b/../..");
+            let mut results = (0..20_000).map(|_| handle(tree.1.as_fd(), path).map(drop));
+            let failed = results.find(Result::is_err);
+            ended.store(true, ordering);
+            assert_eq!(failed, None);
+        });
+    }
 }

@@ -19,3 +19,30 @@ pub fn join_new_session() -> Result<(), Errno> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calling thread's session keyring (KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING).
+    fn session() -> libc::c_long {
+        const GET_KEYRING_ID: libc::c_int = 0;
+        const SESSION: libc::c_int = -3;
+        // SAFETY: the operation takes two numbers.
+        unsafe { libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION, 0) }
+    }
+
+    #[test]
+    fn each_session_keyring_is_new() {
+        // Of a thread's own, so that no other test sees it.
+        let seen = std::thread::spawn(|| {
+            [(); 2].map(|()| {
+                join_new_session().unwrap();
+                session()
+            })
+        });
+        let [first, second] = seen.join().unwrap();
+        assert!(first > 0 && second > 0, "{first} {second}");
+        assert_ne!(first, second);
+    }
+}

@@ -31,10 +31,12 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // The kernel writes the rest of the time there.
     let mut left = timeout.copied();
     let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    // SAFETY: up to the end of the code's last page all is mapped from the program's file and never
-    // written: relocated data lies in the pages after. Read again it is the same, since a file that
-    // is executed can't be changed (ETXTBSY). Both structures are laid out as the kernel has them,
-    // and live until it is back.
+    // SAFETY: up to the end of the code's last page, everything is mapped from the program's file and
+    // never written: relocated data lies in the pages after it. The kernel reads a page again when
+    // any thread needs it, so this holds beside other threads too. The page is the same then: the
+    // kernel lets nobody write to a file that is executed (ETXTBSY). Linux 6.11 and 6.12 do, but
+    // there such a write changes every page of every program, released or not. Both structures are
+    // laid out as the kernel has them, and live until it is back.
     let result = unsafe {
         release_and_poll(
             start as *mut c_void,
@@ -111,6 +113,27 @@ mod tests {
     fn an_executed_file_can_not_be_changed() {
         let opened = std::fs::OpenOptions::new().write(true).open("/proc/self/exe");
         assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::ETXTBSY));
+    }
+
+    #[test]
+    fn other_threads_run_on_while_pages_are_released() {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ordering = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            let sums = scope.spawn(|| {
+                while !ended.load(ordering) {
+                    let text: String = (0..100).map(|number| format!("{number} ")).collect();
+                    let numbers = text.split_whitespace().map(|word| word.parse::<u32>().unwrap());
+                    assert_eq!(numbers.sum::<u32>(), 4950);
+                }
+            });
+            for _ in 0..200 {
+                assert_eq!(poll_released(&mut [], Some(&at_once)), Ok(0));
+            }
+            ended.store(true, ordering);
+            sums.join().unwrap();
+        });
     }
 
     #[test]

@@ -133,3 +133,26 @@ fn remount(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errno
     .fold(MountFlags::BIND, |flags, (_, flag)| flags | flag);
     rustix::mount::mount_remount(format!("/proc/self/fd/{}", tree.as_raw_fd()), flags, c"")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open, openat};
+
+    /// On a detached copy of the host's /dev with the file systems that stand in it.
+    #[test]
+    fn attributes_reach_the_mounts_below_where_they_shall() {
+        let path = OFlags::PATH | OFlags::CLOEXEC;
+        let dev = open("/dev", path, Mode::empty()).unwrap();
+        for recursive in [false, true] {
+            let tree = copy_tree(dev.as_fd(), true).unwrap();
+            add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, recursive).unwrap();
+            let below = openat(&tree, "pts", path, Mode::empty()).unwrap();
+            let is_read_only = |fd: BorrowedFd<'_>| {
+                fstatvfs(fd).unwrap().f_flag.contains(StatVfsMountFlags::RDONLY)
+            };
+            assert!(is_read_only(tree.as_fd()));
+            assert_eq!(is_read_only(below.as_fd()), recursive);
+        }
+    }
+}

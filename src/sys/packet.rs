@@ -167,4 +167,17 @@ mod tests {
         let received = receive(ours.as_fd(), &mut [0; 3], RecvFlags::empty());
         assert_eq!(received, Err(Errno::MSGSIZE));
     }
+
+    #[test]
+    fn a_closed_end_is_noticed_and_a_silent_one_is_not_closed() {
+        let (ours, theirs) = pair().unwrap();
+        assert!(!is_closed(ours.as_fd()));
+        send(theirs.as_fd(), &[b"x"], None, SendFlags::empty()).unwrap();
+        assert!(!is_closed(ours.as_fd()));
+        drop(theirs);
+        assert!(is_closed(ours.as_fd()));
+        assert!(!is_finished(ours.as_fd()), "a byte is left to receive");
+        assert_eq!(receive(ours.as_fd(), &mut [0], RecvFlags::empty()), Ok(1));
+        assert!(is_finished(ours.as_fd()));
+    }
 }

@@ -44,7 +44,10 @@ impl Found {
 /// Looks for the process `pid` that started at `start`. An error says that this could not be found
 /// out (no descriptor is left, for example), never that the process is gone.
 pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
-    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Ok(Found::Missing) };
+    // `from_raw` must not see a negative number.
+    let Some(pid) = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
+        return Ok(Found::Missing);
+    };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(Found::Missing),
         // The number is now a thread's of another process: EINVAL, or ENOENT since Linux 6.14.
@@ -159,4 +162,65 @@ pub fn kill_group(child: Pid, signal: Signal) {
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    fn id(child: &Child) -> Pid {
+        Pid::from_child(child)
+    }
+
+    fn started(pid: Pid) -> u64 {
+        start_time(pid).unwrap().unwrap()
+    }
+
+    fn look(pid: Pid, start: u64) -> Found {
+        find(pid.as_raw_nonzero().get(), start).unwrap()
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_start_time() {
+        let own = rustix::process::getpid();
+        assert!(matches!(look(own, started(own)), Found::Living(_)));
+        assert!(matches!(look(own, started(own) + 1), Found::Replaced));
+        assert!(matches!(find(0, 0).unwrap(), Found::Missing));
+        assert!(matches!(find(-1, 0).unwrap(), Found::Missing));
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_living() {
+        let mut child = Command::new("/bin/true").spawn().unwrap();
+        let pid = id(&child);
+        let start = started(pid);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert_eq!(ends_by(pidfd.as_fd(), None), Ok(true));
+        assert!(matches!(look(pid, start), Found::Ended));
+        child.wait().unwrap();
+        assert!(matches!(look(pid, start), Found::Missing | Found::Replaced));
+    }
+
+    #[test]
+    fn a_threads_number_is_another_process() {
+        let start = started(rustix::process::getpid());
+        let found = std::thread::spawn(move || look(rustix::thread::gettid(), start)).join();
+        assert!(matches!(found.unwrap(), Found::Replaced));
+    }
+
+    /// The kernel takes the name from the path, and shows it as it is.
+    #[test]
+    fn a_name_with_a_parenthesis_hides_no_field() {
+        let dir = std::env::temp_dir().join(format!("process-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let program = dir.join("x) S 1 2 3");
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(&program).arg("1000").spawn().unwrap();
+        let seen = parent(id(&child));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(dir).unwrap();
+        assert_eq!(seen, Some(rustix::process::getpid()));
+    }
 }

@@ -111,3 +111,15 @@ pub fn hide_variables() {
         is_value = alone && !is_value;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// Another thread may read the arguments at the same time.
+    #[test]
+    #[should_panic = "in a process with one thread"]
+    fn no_title_is_replaced_beside_another_thread() {
+        let (_end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || ended.recv());
+        super::replace(b"title", true);
+    }
+}

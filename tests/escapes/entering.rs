@@ -260,6 +260,48 @@ fn no_descriptor_of_the_callers_is_inherited() {
     }
 }
 
+/// A process inherits its caller's session keyring, whose keys it could read. Guard: each process of
+/// a container joins a new one.
+#[test]
+fn no_key_of_the_callers_session_is_inherited() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "box", "--privileged", "bb", "sleep", "1000"]);
+    let mut caller = std::process::Command::new("cat");
+    caller.arg("/proc/keys");
+    super::call(with_a_key(caller)).stdout_has("of-the-caller");
+    for command in [
+        vec!["run", "--rm", "--privileged", "bb", "cat", "/proc/keys"],
+        vec!["exec", "box", "cat", "/proc/keys"],
+    ] {
+        let keys = super::call(with_a_key(host.command(command))).text();
+        assert!(!keys.contains("of-the-caller"), "{keys}");
+    }
+}
+
+/// Gives `command` a session keyring with the key `of-the-caller`, which /proc/keys shows to those
+/// alone that have the keyring (keyctl(2), add_key(2)).
+fn with_a_key(mut command: std::process::Command) -> std::process::Command {
+    use std::os::unix::process::CommandExt;
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const SETPERM: libc::c_int = 5;
+    const SESSION: libc::c_int = -3;
+    const POSSESSOR_ALL: libc::c_int = 0x3f00_0000;
+    let add = move || {
+        let (kind, name) = (c"user".as_ptr(), c"of-the-caller".as_ptr());
+        // SAFETY: constant strings, a null name for a new keyring, and numbers.
+        let result = unsafe {
+            let anonymous = std::ptr::null::<libc::c_char>();
+            libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous);
+            let key = libc::syscall(libc::SYS_add_key, kind, name, name, 3, SESSION);
+            libc::syscall(libc::SYS_keyctl, SETPERM, key, POSSESSOR_ALL)
+        };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: system calls alone.
+    unsafe { command.pre_exec(add) };
+    command
+}
+
 /// Lets `command` inherit `leaked`.
 fn leaking(mut command: std::process::Command, leaked: &File) -> std::process::Command {
     // The shell copies it to descriptors that survive its exec.

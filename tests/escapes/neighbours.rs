@@ -207,6 +207,10 @@ fn a_lease_on_the_users_file_fails_an_entry_by_name_at_once() {
         eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
         let entry = host.mydocker(["exec", "-u", user, "leases", "true"]);
         entry.exits(125).complains("holds a lease").complains(file);
+        // Numbers need no file.
+        let show = ["stat", "-c", "%u:%g", "/proc/self"];
+        let entry = [&["exec", "-u", "7:8", "leases"], &show[..]].concat();
+        host.mydocker(entry).stdout("7:8\n");
         host.mydocker(["rm", "-f", "leases"]);
     }
 }
