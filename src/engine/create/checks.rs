@@ -1,0 +1,79 @@
+//! Checks of `create` on several options together, and on the host: memory against swap, `--rm` against
+//! `--restart`, devices that exist.
+//!
+//! The command line has checked each flag by itself. These checks are here, below it, because every
+//! caller of the engine needs them. They change nothing.
+
+use std::fs;
+
+use crate::container::health::OnFailure;
+use crate::container::id_range;
+use crate::engine::options::{CreateOptions, MountKind, NamespaceOption, UserNamespaceOption};
+use crate::engine::{cpus, spec};
+use crate::error::{Context, Result, fail};
+use crate::raw;
+
+/// Below this a container's first process can't even set itself up.
+const MIN_MEMORY: u64 = 6 << 20;
+
+/// Fails if the options contradict each other or name a device that doesn't exist.
+pub(super) fn check(options: &CreateOptions) -> Result<()> {
+    let resources = &options.resources;
+    if let Some(memory) = resources.memory
+        && memory < MIN_MEMORY
+    {
+        fail!("--memory {memory} is too little for any container; the least is 6m");
+    }
+    match (resources.memory, resources.memory_swap) {
+        (None, Some(0..)) => fail!("--memory-swap needs --memory too: it counts both together"),
+        (Some(memory), Some(swap)) if swap >= 0 && (swap as u64) < memory => {
+            fail!("--memory-swap {swap} is less than --memory {memory}; it counts both together")
+        }
+        _ => {}
+    }
+    if options.remove && !options.restart.is_no() {
+        fail!("--rm and --restart contradict each other");
+    }
+    if options.remove && options.health.on_failure == OnFailure::Restart {
+        fail!("--rm and --health-on-failure restart contradict each other");
+    }
+    if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
+        && reservation > memory
+    {
+        fail!("--memory-reservation {reservation} is more than --memory {memory}");
+    }
+    if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
+        fail!("--cpus and --cpu-quota set the same limit; give only one of them");
+    }
+    cpus::check(resources)?;
+    let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);
+    if mounts_image && options.userns != UserNamespaceOption::Host {
+        fail!("--mount type=image can't go with a user namespace; use --userns host");
+    }
+    if let UserNamespaceOption::Given(ids) = &options.userns {
+        id_range::check_given(ids)?;
+    }
+    for rate in resources.device_rates.iter().flatten() {
+        spec::device_numbers(&rate.path)?;
+    }
+    for device in &options.devices {
+        fs::metadata(raw::path(&device.source))
+            .context(|| format!("--device {}", device.source))?;
+    }
+    Ok(())
+}
+
+/// Fails if a sysctl belongs to a namespace that the container shares: the change would reach the host or
+/// another container.
+pub(super) fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
+    for (key, _) in &options.sysctls {
+        if key.starts_with("net.") && network == "host" {
+            fail!("--sysctl {key} would change the host: the container uses its network");
+        }
+        let joins = matches!(options.ipc, NamespaceOption::Host | NamespaceOption::Container(_));
+        if !key.starts_with("net.") && joins {
+            fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
+        }
+    }
+    Ok(())
+}

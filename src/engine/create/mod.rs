@@ -1,0 +1,211 @@
+//! `create`: from what was asked to a container's directory and record.
+//!
+//! Order on disk: run directory with its lock (held by us: nobody takes this for an abandoned
+//! container), container directory, name, volumes, lease of user IDs, config.json. If the process dies
+//! before config.json is written, it leaves a name and a lease, which the next taker takes over, and a
+//! directory, which `system check` sweeps. After config.json the container exists.
+//!
+//! The parts: `checks` refuses options that contradict each other, `mounts` makes volumes and
+//! directories, `record` computes the record's fields, `undo` removes a half-made container.
+
+mod checks;
+mod mounts;
+mod record;
+mod undo;
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub(super) use record::set_env;
+use undo::Undo;
+
+use super::Engine;
+use super::options::CreateOptions;
+use crate::container::names;
+use crate::container::record::{Files, Record, new_id};
+use crate::error::{Context, Result, fail};
+use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
+use crate::raw;
+use crate::store::{self, Durability, Lock};
+
+/// A container that was just made, its monitor lock still ours.
+pub(super) struct Created {
+    pub record: Record,
+    pub lock: Lock,
+}
+
+impl Engine {
+    /// Makes a container; gives its id.
+    pub fn create(&self, options: &CreateOptions) -> Result<String> {
+        let created = self.make(options, false)?;
+        // Not running: the run directory goes, and with it the lock.
+        store::remove_tree(&Files::new(&self.roots, &created.record.id).run)?;
+        Ok(created.record.id)
+    }
+
+    pub(super) fn make(&self, options: &CreateOptions, run: bool) -> Result<Created> {
+        checks::check(options)?;
+        if let Some(cidfile) = &options.cidfile
+            && cidfile.exists()
+        {
+            fail!(
+                "--cidfile {}: the file exists; remove it if its container is gone",
+                cidfile.display()
+            );
+        }
+        for dependency in &options.depends_on {
+            let name = dependency.strip_suffix(":healthy").unwrap_or(dependency);
+            self.record(name).context(|| format!("--depends-on {dependency}"))?;
+        }
+        let source = self.source(options)?;
+        let id = new_id()?;
+        let name = match &options.name {
+            Some(name) if !names::is_valid(name) => fail!(
+                "bad container name '{name}': use letters, digits, '_', '.' and '-', and start \
+                 with a letter or digit"
+            ),
+            name => name.clone(),
+        };
+        let files = Files::new(&self.roots, &id);
+        let lock = files.lock_monitor()?;
+        // Until it has a name, the id stands in for one: no container is named so.
+        let (standin, volumes) = (id.clone(), Vec::new());
+        let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&files.dir)
+            .context(|| format!("make {}", files.dir.display()))?;
+        let name = match name {
+            Some(name) => names::claim(&self.roots, &name, &id).map(|()| name)?,
+            None => names::claim_any(&self.roots, &id)?,
+        };
+        undo.name.clone_from(&name);
+        if let Source::Image { image, .. } = &source {
+            make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
+        }
+        // The images that are mounted stay until the record names them.
+        let mut holds = Vec::new();
+        let mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
+        let user_namespace = self.user_namespace(options, &id)?;
+        undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
+        let record = Record {
+            user_namespace,
+            ..self.describe(options, &source, id.clone(), name.clone(), mounts, run)?
+        };
+        self.check_user_namespace(&record)?;
+        if let Some(warning) = super::confine::warning(&record) {
+            (self.tell)(&warning);
+        }
+        record.write(&self.roots)?;
+        if record.durability() == Durability::Synced {
+            // The directory's own entry, and the name's.
+            store::sync_parent(&files.dir)?;
+            store::sync_parent(&self.roots.containers().join("names").join(&name))?;
+        }
+        if let Some(cidfile) = &options.cidfile {
+            write_cidfile(cidfile, &id)?;
+        }
+        undo.keep();
+        // `source` held the image until here: from now on the record does.
+        Ok(Created { record, lock })
+    }
+
+    fn source(&self, options: &CreateOptions) -> Result<Source> {
+        if let Some(directory) = &options.rootfs {
+            let path = fs::canonicalize(directory)
+                .context(|| format!("--rootfs {}", directory.display()))?;
+            if !path.is_dir() {
+                fail!("--rootfs {}: not a directory", directory.display());
+            }
+            return Ok(Source::Directory(path, ContainerConfig::default()));
+        }
+        let images = ImageStore::open(&self.roots);
+        let id = match images.find(&options.image)? {
+            None if options.image == super::hello::NAME => super::hello::make(&images)?,
+            Some(id) => id,
+            None => fail!(
+                "no such image: '{}'; `mydocker images` lists the local images; add one with \
+                 `pull`, `load` or `import`",
+                options.image
+            ),
+        };
+        let hold = images.hold(&id)?;
+        Ok(Source::Image { image: images.get(&id)?, _hold: hold })
+    }
+}
+
+/// Where the root file system comes from.
+enum Source {
+    /// Held: it can't be removed before the record names it.
+    Image {
+        image: Image,
+        _hold: ImageHold,
+    },
+    Directory(PathBuf, ContainerConfig),
+}
+
+impl Source {
+    fn config(&self) -> &ContainerConfig {
+        match self {
+            Source::Image { image, .. } => &image.config.config,
+            Source::Directory(_, config) => config,
+        }
+    }
+
+    fn image_id(&self) -> String {
+        match self {
+            Source::Image { image, .. } => image.id.to_string(),
+            Source::Directory(..) => String::new(),
+        }
+    }
+
+    fn layers(&self) -> Vec<String> {
+        match self {
+            Source::Image { image, .. } => {
+                image.layers.iter().map(|layer| raw::encode_path(layer)).collect()
+            }
+            Source::Directory(..) => Vec::new(),
+        }
+    }
+
+    fn directory(&self) -> Option<String> {
+        match self {
+            Source::Image { .. } => None,
+            Source::Directory(path, _) => Some(raw::encode_path(path)),
+        }
+    }
+}
+
+/// The overlay's upper directory looks like the image's topmost root: the merged root takes owner
+/// and mode from it.
+fn make_upper(files: &Files, topmost: Option<&Path>) -> Result<()> {
+    let (upper, work) = (files.upper(), files.work());
+    let make = || -> std::io::Result<()> {
+        fs::DirBuilder::new().mode(0o755).create(&upper)?;
+        fs::DirBuilder::new().mode(0o700).create(&work)?;
+        if let Some(topmost) = topmost {
+            let like = fs::metadata(topmost)?;
+            if (like.uid(), like.gid()) != (0, 0) {
+                std::os::unix::fs::chown(&upper, Some(like.uid()), Some(like.gid()))?;
+            }
+            if like.mode() & 0o7777 != 0o755 {
+                fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode() & 0o7777))?;
+            }
+        }
+        Ok(())
+    };
+    make().context(|| format!("make {}", upper.display()))
+}
+
+fn write_cidfile(path: &Path, id: &str) -> Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    let written = opened.and_then(|mut file| file.write_all(id.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fail!("--cidfile {}: the file exists", path.display())
+        }
+        result => result.context(|| format!("write --cidfile {}", path.display())),
+    }
+}

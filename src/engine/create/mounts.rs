@@ -1,0 +1,172 @@
+//! The mounts of a new container: those of its options, of `--volumes-from`, and a volume for each path
+//! that the image declares.
+//!
+//! What a mount needs is made here: named and anonymous volumes, and bind sources that `-v` asks for.
+//! The caller gets the list of anonymous volumes and removes them if the container isn't finished.
+//! Nothing is mounted: `runtime::mounts` does that at each start.
+
+use std::fs;
+use std::path::Path;
+
+use crate::container::record::{ImageMount, MountKind as RecordKind, MountRecord, new_id};
+use crate::engine::Engine;
+use crate::engine::options::{CreateOptions, MountKind, MountOption};
+use crate::error::{Context, Result, fail};
+use crate::image::{ContainerConfig, ImageHold, ImageStore};
+use crate::raw;
+use crate::time::Instant;
+use crate::volume;
+
+impl Engine {
+    /// The user's mounts and the image's volumes, outermost first; makes what must be made.
+    pub(super) fn mounts(
+        &self,
+        options: &CreateOptions,
+        config: &ContainerConfig,
+        made: &mut Vec<String>,
+        holds: &mut Vec<ImageHold>,
+    ) -> Result<Vec<MountRecord>> {
+        let mut mounts = Vec::new();
+        for mount in &options.mounts {
+            mounts.push(self.mount(mount, made, holds)?);
+        }
+        for (name, read_only) in &options.volumes_from {
+            self.add_volumes_of(name, *read_only, &mut mounts)
+                .context(|| format!("--volumes-from {name}"))?;
+        }
+        for target in &config.volumes {
+            let target = normalize(&raw::encode(target.as_bytes()));
+            let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
+            if !taken && target != "/" && target.starts_with('/') {
+                mounts.push(self.anonymous_volume(&target, made)?);
+            }
+        }
+        // Stable: of two at one depth the order given counts.
+        mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+        Ok(mounts)
+    }
+
+    /// Adds the volumes and binds of another container, where nothing is mounted yet.
+    fn add_volumes_of(
+        &self,
+        name: &str,
+        read_only: bool,
+        mounts: &mut Vec<MountRecord>,
+    ) -> Result<()> {
+        for theirs in self.record(name)?.mounts {
+            let taken = mounts.iter().any(|mount| mount.target == theirs.target);
+            if theirs.kind != RecordKind::Tmpfs && !taken {
+                mounts.push(MountRecord { read_only: theirs.read_only || read_only, ..theirs });
+            }
+        }
+        Ok(())
+    }
+
+    fn mount(
+        &self,
+        mount: &MountOption,
+        made: &mut Vec<String>,
+        holds: &mut Vec<ImageHold>,
+    ) -> Result<MountRecord> {
+        let record = |kind, source: String| MountRecord {
+            kind,
+            volume: None,
+            anonymous: false,
+            source,
+            target: mount.target.clone(),
+            read_only: mount.read_only,
+            make_source: mount.make_source.then_some(true),
+            copy_up: false,
+            tmpfs_options: mount.tmpfs_options.clone(),
+            propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
+            recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
+            subpath: Some(mount.subpath.clone()).filter(|path| !path.is_empty()),
+            image: None,
+        };
+        match mount.kind {
+            MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, String::new())),
+            MountKind::Image => {
+                let (image, hold) = self.image_mount(&mount.source)?;
+                holds.push(hold);
+                let record = record(RecordKind::Image, mount.source.clone());
+                Ok(MountRecord { read_only: true, image: Some(image), ..record })
+            }
+            MountKind::Bind => {
+                let source = &*raw::path(&mount.source);
+                if !source.exists() {
+                    if !mount.make_source {
+                        fail!("bind source {} does not exist", mount.source);
+                    }
+                    fs::create_dir_all(source)
+                        .context(|| format!("make bind source {}", mount.source))?;
+                }
+                Ok(record(RecordKind::Bind, mount.source.clone()))
+            }
+            MountKind::Volume if mount.source.is_empty() => {
+                let mut volume = self.anonymous_volume(&mount.target, made)?;
+                (volume.read_only, volume.copy_up) = (mount.read_only, !mount.no_copy);
+                Ok(volume)
+            }
+            MountKind::Volume => {
+                let (name, created) = (mount.source.clone(), Instant::now().0);
+                let labels = mount.labels.clone();
+                volume::ensure(
+                    &self.roots,
+                    &volume::Volume { name, created, labels, anonymous: false },
+                )?;
+                let data = volume::data(&self.roots, &mount.source);
+                Ok(MountRecord {
+                    volume: Some(mount.source.clone()),
+                    // What is to be found in it was put there before.
+                    copy_up: !mount.no_copy && mount.subpath.is_empty(),
+                    ..record(RecordKind::Volume, raw::encode_path(&data))
+                })
+            }
+        }
+    }
+
+    fn image_mount(&self, name: &str) -> Result<(ImageMount, ImageHold)> {
+        let images = ImageStore::open(&self.roots);
+        let Some(id) = images.find(name)? else {
+            fail!("no such image: '{name}'; pull it before you mount it")
+        };
+        let hold = images.hold(&id)?;
+        let layers = images.get(&id)?.layers;
+        let layers = layers.iter().map(|layer| raw::encode_path(layer)).collect();
+        Ok((ImageMount { id: id.to_string(), layers }, hold))
+    }
+
+    fn anonymous_volume(&self, target: &str, made: &mut Vec<String>) -> Result<MountRecord> {
+        let id = new_id()?;
+        volume::ensure_anonymous(&self.roots, &id)?;
+        made.push(id.clone());
+        Ok(MountRecord {
+            kind: RecordKind::Volume,
+            source: raw::encode_path(&volume::data(&self.roots, &id)),
+            volume: Some(id),
+            anonymous: true,
+            target: target.to_owned(),
+            read_only: false,
+            make_source: None,
+            copy_up: true,
+            tmpfs_options: String::new(),
+            propagation: None,
+            recursion: None,
+            subpath: None,
+            image: None,
+        })
+    }
+}
+
+/// Without `.`, `..` and doubled slashes.
+fn normalize(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}

@@ -1,0 +1,275 @@
+//! The record of a new container: the options that the user gave, laid over the image's config.
+//!
+//! These functions read the records of other containers, to join their namespaces, but write nothing:
+//! `create::make` writes the record when everything that it names exists. The rules for entrypoint,
+//! command, environment and working directory are Docker's.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::{Source, checks};
+use crate::container::health::HealthRecord;
+use crate::container::record::{MountRecord, Record, VERSION, short};
+use crate::engine::options::{CreateOptions, HealthOptions, NamespaceOption, Publish};
+use crate::engine::{Engine, confine};
+use crate::error::{Result, fail};
+use crate::healthcheck::Healthcheck;
+use crate::image::ContainerConfig;
+use crate::raw;
+use crate::runtime::cgroup::DEFAULT_PARENT;
+use crate::sys::signal::Signal;
+use crate::time::Instant;
+
+const DEFAULT_SHM_SIZE: u64 = 64 << 20;
+const DEFAULT_STOP_SIGNAL: &str = "SIGTERM";
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Engine {
+    /// Returns the record of a container that is to be made, without a user namespace.
+    pub(super) fn describe(
+        &self,
+        options: &CreateOptions,
+        source: &Source,
+        id: String,
+        name: String,
+        mounts: Vec<MountRecord>,
+        run: bool,
+    ) -> Result<Record> {
+        let config = source.config();
+        let (entrypoint, command) = command_line(options, config);
+        if entrypoint.is_empty() && command.is_empty() {
+            fail!("no command given, and image '{}' names none", options.image);
+        }
+        let (network, networks) = self.networks(options)?;
+        let exposed = exposed(options, config);
+        let joined = network.strip_prefix("container:");
+        let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
+            (Some(_), true) => fail!("--hostname can't be set with --uts host"),
+            _ if options.domainname.is_some() && options.uts == NamespaceOption::Host => {
+                fail!("--domainname can't be set with --uts host")
+            }
+            (Some(_), _) if joined.is_some() => fail!(
+                "--hostname can't be set with --network container:NAME: that container's is used"
+            ),
+            // The hosts file is the other container's, too.
+            (None, false) if let Some(other) = joined => Record::read(&self.roots, other)?.hostname,
+            (Some(hostname), _) => hostname.clone(),
+            (None, false) if network != "host" => short(&id).to_owned(),
+            (None, _) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        checks::check_sysctls(options, &network)?;
+        let mut labels = config.labels.clone();
+        for (key, value) in &options.labels {
+            labels.retain(|(known, _)| known != key);
+            labels.push((key.clone(), value.clone()));
+        }
+        Ok(Record {
+            version: VERSION,
+            env: environment(options, config, &hostname),
+            id,
+            name,
+            created: Instant::now().0,
+            run,
+            remove: options.remove,
+            restart: options.restart,
+            health: health(&options.health, config)?,
+            depends_on: unless_empty(&options.depends_on),
+            image: options.image.clone(),
+            image_id: source.image_id(),
+            layers: source.layers(),
+            rootfs: source.directory(),
+            entrypoint,
+            command,
+            cwd: working_directory(options, config)?,
+            user: options.user.clone().unwrap_or_else(|| config.user.clone()),
+            groups: unless_empty(&options.groups),
+            hostname,
+            domainname: options.domainname.clone(),
+            tty: options.tty,
+            interactive: options.interactive,
+            read_only: options.read_only,
+            init: options.init,
+            privileged: options.privileged,
+            confinement: confine::describe(&options.confinement)?,
+            stop_signal: options
+                .stop_signal
+                .clone()
+                // An image may name a signal that does not exist: its containers must stop all the same.
+                .or_else(|| config.stop_signal.clone().filter(|name| Signal::parse(name).is_some()))
+                .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
+            stop_timeout: options.stop_timeout,
+            labels,
+            annotations: unless_empty(&options.annotations),
+            rlimits: options.rlimits.clone(),
+            sysctls: options.sysctls.clone(),
+            shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
+            add_hosts: options.add_hosts.clone(),
+            dns: options.dns.clone(),
+            dns_search: options.dns_search.clone(),
+            dns_options: unless_empty(&options.dns_options),
+            links: self.linked(&options.links)?,
+            network,
+            networks,
+            pid: self.namespace(&options.pid)?,
+            ipc: self.ipc_namespace(&options.ipc)?,
+            uts: self.namespace(&options.uts)?,
+            user_namespace: None,
+            cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
+            host_cgroups: options.host_cgroups.then_some(true),
+            resources: options.resources.clone(),
+            oom_score_adj: options.oom_score_adj,
+            devices: options.devices.clone(),
+            device_rules: options.device_rules.clone(),
+            mounts,
+            publish: published(options, &exposed)?,
+            exposed,
+            log_disabled: options.log.disabled,
+            log_max_size: options.log.max_size,
+            log_max_file: options.log.max_file,
+            log_options: unless_empty(&options.log.others),
+        })
+    }
+
+    /// `private`, `host` or `container:<id>`.
+    fn namespace(&self, option: &NamespaceOption) -> Result<String> {
+        Ok(match option {
+            NamespaceOption::Private => "private".to_owned(),
+            NamespaceOption::Host => "host".to_owned(),
+            NamespaceOption::Container(name) => format!("container:{}", self.record(name)?.id),
+            NamespaceOption::None => "none".to_owned(),
+            NamespaceOption::Shareable => "shareable".to_owned(),
+        })
+    }
+
+    fn ipc_namespace(&self, option: &NamespaceOption) -> Result<String> {
+        if let NamespaceOption::Container(name) = option
+            && self.record(name)?.ipc == "none"
+        {
+            fail!("container {name} was made with --ipc none: its IPC namespace can't be joined");
+        }
+        self.namespace(option)
+    }
+}
+
+/// A list as a record keeps those that older versions don't have.
+fn unless_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
+    (!items.is_empty()).then(|| items.to_vec())
+}
+
+/// The image's health check with the changes of `options`.
+fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<HealthRecord>> {
+    let image = config.healthcheck.as_ref().map(|check| Healthcheck {
+        test: check.test.iter().map(|word| raw::encode(word.as_bytes())).collect(),
+        ..check.clone()
+    });
+    let check = match options.disabled {
+        true => Healthcheck::none(),
+        false => options.check.clone().over(image.as_ref()),
+    };
+    if options.on_failure.acts() && !check.runs() {
+        fail!("--health-on-failure needs a health check; give one by --health-cmd");
+    }
+    let shell = Some(words(&config.shell)).filter(|words| !words.is_empty());
+    let on_failure = options.on_failure;
+    Ok((!check.test.is_empty()).then_some(HealthRecord { check, shell, on_failure }))
+}
+
+/// The image's ports and `--expose`.
+fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
+    let mut exposed: Vec<String> = Vec::new();
+    for port in config.exposed_ports.iter().chain(&options.expose) {
+        let port = port.to_ascii_lowercase();
+        if !exposed.contains(&port) {
+            exposed.push(port);
+        }
+    }
+    exposed
+}
+
+/// `-p`, and with `-P` a port of the host's choice for each exposed one.
+fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>> {
+    let mut publish = options.publish.clone();
+    if options.publish_all {
+        for port in exposed {
+            let port = Publish::exposed(port)?;
+            let is_given = |given: &Publish| {
+                given.container == port.container && given.protocol == port.protocol
+            };
+            if !publish.iter().any(is_given) {
+                publish.push(port);
+            }
+        }
+    }
+    for port in &mut publish {
+        port.address = port.address.or(options.publish_address);
+    }
+    Ok(publish)
+}
+
+/// Docker's rule: an entrypoint of the user's drops the image's command; words after the image
+/// replace it.
+fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
+    let entrypoint = match &options.entrypoint {
+        Some(word) if word.is_empty() => Vec::new(),
+        Some(word) => vec![word.clone()],
+        None => words(&config.entrypoint),
+    };
+    let command = if !options.command.is_empty() {
+        options.command.clone()
+    } else if options.entrypoint.is_none() {
+        words(&config.cmd)
+    } else {
+        Vec::new()
+    };
+    (entrypoint, command)
+}
+
+/// Words of an image's config, as a record keeps them.
+fn words(words: &Option<Vec<String>>) -> Vec<String> {
+    words.iter().flatten().map(|word| raw::encode(word.as_bytes())).collect()
+}
+
+/// The image's, then ours, then the user's; of two with one name the later counts.
+fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
+    let mut defaults = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    if options.tty {
+        defaults.push("TERM=xterm".to_owned());
+    }
+    let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
+    let mut env: Vec<String> = Vec::with_capacity(defaults.len() + image.len());
+    // An image may have tens of thousands of variables: each finds its place without a search.
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for pair in defaults.iter().chain(&image).chain(&options.env) {
+        match places.entry(name(pair)) {
+            Entry::Occupied(place) => env[*place.get()] = pair.clone(),
+            Entry::Vacant(place) => {
+                place.insert(env.len());
+                env.push(pair.clone());
+            }
+        }
+    }
+    // `-e NAME` without a value here removes the image's.
+    let is_removal = |pair: &String| !pair.contains('=') && options.env.contains(pair);
+    env.retain(|pair| pair.contains('=') || !is_removal(pair));
+    env
+}
+
+/// Adds `NAME=value`, or puts it in the place of the one with that name.
+pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
+    let name = pair.split('=').next();
+    match env.iter_mut().find(|known| known.split('=').next() == name) {
+        Some(known) => *known = pair.to_owned(),
+        None => env.push(pair.to_owned()),
+    }
+}
+
+fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {
+    let image = raw::encode(config.working_dir.as_bytes());
+    let cwd = options.workdir.as_deref().unwrap_or(&image);
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    if !cwd.starts_with('/') {
+        fail!("working directory '{cwd}' must be absolute");
+    }
+    Ok(cwd.to_owned())
+}

@@ -1,0 +1,40 @@
+//! The guard that removes a half-made container when `create` fails.
+//!
+//! It removes the directory, the name, the lease of user IDs and the anonymous volumes. A kill runs no
+//! guard: `system check` and the next taker of the name handle that (see the head of `create`).
+
+use crate::container::{id_range, state};
+use crate::engine::Engine;
+use crate::engine::options::IdMap;
+use crate::store::Durability;
+use crate::volume;
+
+/// Removes a half-made container when it is dropped, unless `keep` was called.
+pub(super) struct Undo<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) id: &'a str,
+    pub(super) name: String,
+    /// The anonymous volumes that were made for it.
+    pub(super) volumes: Vec<String>,
+    pub(super) ids: Option<IdMap>,
+}
+
+impl Undo<'_> {
+    /// Disarms the guard: the container is whole.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        // The user must see the failure that led here, not one of the removal.
+        let _ = state::erase(&self.engine.roots, self.id, &self.name, Durability::Lazy);
+        if let Some(ids) = &self.ids {
+            let _ = id_range::release(&self.engine.roots, ids, self.id);
+        }
+        for volume in &self.volumes {
+            let _ = volume::remove(&self.engine.roots, volume);
+        }
+    }
+}
