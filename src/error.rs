@@ -25,6 +25,7 @@ struct Details {
     chain: Vec<String>,
     errno: Option<Errno>,
     exit_code: u8,
+    is_absent: bool,
 }
 
 impl Error {
@@ -34,7 +35,21 @@ impl Error {
     }
 
     fn begin(message: String, errno: Option<Errno>) -> Self {
-        Error(Box::new(Details { chain: vec![bounded(message)], errno, exit_code: EXIT_ENGINE }))
+        let (chain, exit_code) = (vec![bounded(message)], EXIT_ENGINE);
+        Error(Box::new(Details { chain, errno, exit_code, is_absent: false }))
+    }
+
+    /// The error of a container, network or volume that does not exist. A removal by force reports
+    /// it and succeeds.
+    pub fn absent(message: impl Into<String>) -> Self {
+        let mut error = Error::new(message);
+        error.0.is_absent = true;
+        error
+    }
+
+    /// Whether the error is that the named thing does not exist.
+    pub fn is_absent(&self) -> bool {
+        self.0.is_absent
     }
 
     /// The error of `fail!`, formatted here and not at each call site, to keep the binary small.

@@ -243,7 +243,7 @@ fn files_without_a_size_come_out_whole() {
         let new = host.scratch().join("new");
         host.mydocker(["cp", &format!("live:{directory}"), new.to_str().unwrap()])
             .refused("the kernel generates this directory");
-        host.mydocker(["cp", &format!("live:{directory}"), "-"]).exits(125).complains(directory);
+        host.mydocker(["cp", &format!("live:{directory}"), "-"]).exits(1).complains(directory);
         assert!(!new.exists(), "{directory}");
     }
 }
@@ -399,7 +399,7 @@ fn sockets_fifos_and_holes() {
     let copied = out.join("sparse").metadata().unwrap();
     assert!(copied.len() == 1 << 30 && copied.blocks() < 200, "{} blocks", copied.blocks());
     assert!(!out.join("socket").exists());
-    host.mydocker(["cp", "c:/v/socket", "-"]).exits(125).complains("a socket can't be copied");
+    host.mydocker(["cp", "c:/v/socket", "-"]).exits(1).complains("a socket can't be copied");
     host.mydocker(["cp", "c:/v/fifo", host.scratch().join("alone").to_str().unwrap()]);
     assert_eq!(host.scratch().join("alone").metadata().unwrap().mode(), 0o10640);
 }

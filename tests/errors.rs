@@ -1,4 +1,4 @@
-//! What is wrong in a call is said in one line that names it, with exit status 125.
+//! A wrong call is reported in one line that names the mistake, with Docker's exit status.
 
 mod support;
 
@@ -8,7 +8,6 @@ use support::Host;
 fn wrong_calls_of_run() {
     let host = Host::with_busybox();
     for (line, part) in [
-        ("run", "IMAGE"),
         ("run --pull never nosuchimage true", "no such image: 'nosuchimage'"),
         ("run --nosuch bb true", "--nosuch"),
         ("run --memroy 1g bb true", "--memory"),
@@ -71,33 +70,81 @@ fn the_nearest_word_is_suggested() {
 fn wrong_calls_of_the_others() {
     let host = Host::with_busybox();
     for (line, status, part) in [
-        ("start", 125, "CONTAINER"),
+        ("start", 1, "CONTAINER"),
+        ("run", 1, "IMAGE"),
+        ("create", 1, "IMAGE"),
+        ("run --nosuch", 125, "--nosuch"),
+        ("run -a stdout -d bb", 125, "contradict"),
+        ("run --pull never nosuch", 125, "nosuch"),
+        ("create --pull never nosuch", 125, "nosuch"),
+        ("exec --nosuch c true", 125, "--nosuch"),
+        ("exec nobody true", 1, "nobody"),
         ("start nobody", 1, "nobody"),
+        ("start -a nobody", 1, "nobody"),
         ("stop nobody", 1, "nobody"),
         ("kill nobody", 1, "nobody"),
         ("rm nobody", 1, "nobody"),
         ("wait nobody", 1, "nobody"),
-        ("logs nobody", 125, "nobody"),
-        ("logs a b", 125, "b"),
-        ("attach nobody", 125, "nobody"),
-        ("exec c", 125, "COMMAND"),
-        ("rename one", 125, "NEW_NAME"),
+        ("logs nobody", 1, "nobody"),
+        ("logs a b", 1, "b"),
+        ("attach nobody", 1, "nobody"),
+        ("cp nobody:/x .", 1, "nobody"),
+        ("cp . nobody:/x", 1, "nobody"),
+        ("port nobody", 1, "nobody"),
+        ("top nobody", 1, "nobody"),
+        ("diff nobody", 1, "nobody"),
+        ("export nobody", 1, "nobody"),
+        ("commit nobody x", 1, "nobody"),
+        ("pause nobody", 1, "nobody"),
+        ("rename nobody other", 1, "nobody"),
+        ("exec c", 1, "COMMAND"),
+        ("rename one", 1, "NEW_NAME"),
         ("stop -t x nobody", 125, "'x'"),
-        ("ps extra", 125, "extra"),
+        ("ps extra", 1, "extra"),
         ("ps -n x", 125, "x"),
         ("ps --filter nonsense", 125, "nonsense"),
         ("ps --filter status=asleep", 125, "asleep"),
-        ("ps --format {{.Nonsense}}", 125, "Nonsense"),
-        ("inspect", 125, "inspect"),
+        ("ps --format {{.Nonsense}}", 1, "Nonsense"),
+        ("inspect", 1, "inspect"),
         ("rmi nosuch", 1, "nosuch"),
-        ("tag nosuch other", 125, "nosuch"),
-        ("import /no/such/file x", 125, "/no/such/file"),
-        ("load -i /no/such/file", 125, "/no/such/file"),
-        ("help nosuch", 125, "nosuch"),
-        ("volume", 125, "volume"),
+        ("history nosuch", 1, "nosuch"),
+        ("save nosuch -o /dev/null", 1, "nosuch"),
+        ("tag nosuch other", 1, "nosuch"),
+        ("import /no/such/file x", 1, "/no/such/file"),
+        ("load -i /no/such/file", 1, "/no/such/file"),
+        ("help nosuch", 1, "nosuch"),
+        ("nosuch", 1, "nosuch"),
+        ("volume nosuch", 1, "nosuch"),
+        ("--nosuch ps", 125, "--nosuch"),
+        ("volume create -d", 125, "-d"),
         ("volume rm nosuch", 1, "nosuch"),
+        ("network rm nosuch", 1, "nosuch"),
+        ("network connect nosuch nobody", 1, "nosuch"),
     ] {
         host.mydocker(line.split(' ')).exits(status).complains(part);
+    }
+}
+
+#[test]
+fn a_removal_by_force_of_what_does_not_exist_succeeds() {
+    let host = Host::with_busybox();
+    for line in ["rm -f nobody", "rmi -f nosuch", "network rm -f nosuch"] {
+        let name = line.rsplit(' ').next().unwrap();
+        host.mydocker(line.split(' ')).exits(0).stdout("").complains(name);
+    }
+    host.mydocker(["volume", "rm", "-f", "nosuch"]).exits(0).stdout("nosuch\n");
+    // The others are removed, and a failure of another kind still is one.
+    host.mydocker(["create", "--name", "c", "bb", "true"]).exits(0);
+    host.mydocker(["rm", "-f", "nobody", "c"]).exits(0).stdout("c\n");
+    host.mydocker(["network", "rm", "-f", "host"]).exits(1).complains("host");
+    host.mydocker(["ps", "-aq"]).stdout("");
+}
+
+#[test]
+fn a_group_alone_prints_its_help() {
+    let host = Host::new();
+    for group in ["container", "image", "network", "system", "volume"] {
+        host.mydocker([group]).exits(0).stdout_has(&format!("Usage: mydocker {group} COMMAND"));
     }
 }
 
@@ -121,7 +168,7 @@ fn it_says_so_when_it_is_not_root() {
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid", "65534", "--clear-groups"]).arg(&reachable).arg("ps");
     let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("root") && stderr.lines().count() == 1, "{stderr}");
 }

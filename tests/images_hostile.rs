@@ -85,7 +85,7 @@ fn a_broken_archive_leaves_nothing() {
     let tar = Tar::default().file("a", &"x".repeat(5000)).file("b", "y").end();
     // The end mark's second block may be missing, as other tools have it.
     for length in [0, 1, 511, 512, 700, 5632, tar.len() - 1024] {
-        host.feed(&tar[..length], ["import", "-", "x"]).exits(125);
+        host.feed(&tar[..length], ["import", "-", "x"]).exits(1);
         assert_eq!(left(&host), [""; 0], "{length}");
     }
     for at in [0, 100, 130, 148, 156, 5632 + 10] {

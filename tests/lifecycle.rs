@@ -155,8 +155,8 @@ fn rename_moves_the_name() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "old", "bb", "true"]);
     host.mydocker(["create", "--name", "taken", "bb", "true"]);
-    host.mydocker(["rename", "old", "taken"]).exits(125).complains("taken");
-    host.mydocker(["rename", "old", "bad/name"]).exits(125).complains("bad/name");
+    host.mydocker(["rename", "old", "taken"]).exits(1).complains("taken");
+    host.mydocker(["rename", "old", "bad/name"]).exits(1).complains("bad/name");
     host.mydocker(["rename", "old", "new"]).stdout("");
     host.mydocker(["inspect", "old"]).exits(1);
     assert_eq!(host.inspect("new", "{{.Name}}"), "/new");

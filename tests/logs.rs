@@ -139,7 +139,7 @@ fn none_is_kept_when_none_is_wanted() {
     host.mydocker(["run", "--log-driver", "none", "--name", "c", "bb", "echo", "x"]).stdout("x\n");
     let logs = host.mydocker(["logs", "c"]);
     let status = logs.status();
-    assert!(status == 0 || status == 125);
+    assert!(status == 0 || status == 1);
 }
 
 #[test]

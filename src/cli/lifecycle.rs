@@ -411,8 +411,8 @@ pub static RM: Command = Command {
                 // `remove_killed` fails in the same way and reports it.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |name, killed| {
-                    engine.remove_killed(name, killed, args.volumes)?;
-                    print_line(name)
+                    let removed = engine.remove_killed(name, killed, args.volumes);
+                    call.forgive(true, removed.and_then(|()| print_line(name)))
                 },
             );
         }

@@ -75,9 +75,10 @@ fn page() -> String {
         }
     }
     out.push_str(
-        ".SH EXIT STATUS\nThe exit status of the command; 128 plus the signal's number if a signal ended it; 125 \
-         if mydocker itself failed or was called wrongly; 126 if the command cannot be executed; 127 if the \
-         command does not exist. Commands on several containers exit with 1 if any of them failed.\n",
+        ".SH EXIT STATUS\nThe exit status of the command; 128 plus the signal's number if a signal ended it; for run \
+         and exec 126 if the command cannot be executed and 127 if it does not exist; for run and create 125 if \
+         mydocker itself failed; 125 for a flag that is unknown or has a bad value; 1 for every other failure. \
+         A removal by force (\\-f) reports what does not exist and exits with 0.\n",
     );
     out.push_str(
         ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nSame as \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nSame as \\-\\-run\\-root.\n\

@@ -47,7 +47,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use crate::engine::Engine;
-use crate::error::{EXIT_ENGINE, Error, Result};
+use crate::error::{EXIT_ENGINE, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result};
 use crate::raw;
 
 use flag::{Command, Flag};
@@ -150,6 +150,9 @@ const ENTERING: [&str; 5] = ["run", "start", "restart", "exec", "boot"];
 /// Words that stand before another command's name.
 const MANAGEMENT: [&str; 5] = ["container", "image", "volume", "network", "system"];
 
+/// Exit status of a command that fails and has no statuses of its own, as in Docker.
+const EXIT_FAILURE: u8 = 1;
+
 /// Why a command ended early.
 pub enum Failure {
     /// The command line was wrong; the message goes under the command's name.
@@ -235,7 +238,28 @@ impl Invocation {
 
     /// Ends the command as a mistake in its call.
     pub fn refuse<T>(&self, message: impl Into<String>) -> Result<T, Failure> {
-        Err(Failure::Usage(Error::new(message)))
+        Err(Failure::Usage(self.with_status(Error::new(message))))
+    }
+
+    /// Reports the error of a removal by force and passes over it if the thing does not exist.
+    pub fn forgive(&self, force: bool, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if force && error.is_absent() => {
+                self.complain(&error);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Gives an error of the engine Docker's exit status for this command: 125, 126 and 127 belong
+    /// to `run` and `create`, 126 and 127 to `exec` too; every other failure is 1.
+    fn with_status(&self, error: Error) -> Error {
+        match (self.command.name, error.exit_code()) {
+            ("run" | "create", _) => error,
+            ("exec", EXIT_NOT_EXECUTABLE | EXIT_NOT_FOUND) => error,
+            _ => error.exit_with(EXIT_FAILURE),
+        }
     }
 }
 
@@ -276,7 +300,8 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
             invocation.complain(&error);
             Ok(error.exit_code())
         }
-        other => other,
+        Err(Failure::Engine(error)) => Err(Failure::Engine(invocation.with_status(error))),
+        Ok(status) => Ok(status),
     };
     *global = invocation.global;
     outcome
@@ -294,16 +319,13 @@ fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
             None => Err(unknown_command("", first)),
         };
     }
-    let Some((second, rest)) = rest.split_first() else {
-        return Err(Failure::Engine(Error::new(format!(
-            "missing command after '{first}': {}",
-            subcommands(first).join(", ")
-        ))));
-    };
+    // A group alone prints its help, as in Docker.
+    let second = rest.first().map_or("--help", String::as_str);
     if second == "--help" || second == "-h" {
         help::print_management(first, &subcommands(first))?;
         return Err(Failure::Help);
     }
+    let rest = rest.get(1..).unwrap_or_default();
     let full = format!("{first} {second}");
     if let Some((_, name, before)) = ALIASES.iter().find(|(typed, ..)| *typed == full)
         && let Some(command) = by_name(name)
@@ -349,17 +371,18 @@ const NO_SEARCH: &str = "search is not supported: only Docker Hub has that API; 
 
 fn unknown_command(management: &str, word: &str) -> Failure {
     if management.is_empty() && word == "search" {
-        return Failure::Engine(Error::new(NO_SEARCH));
+        return Failure::Engine(Error::new(NO_SEARCH).exit_with(EXIT_FAILURE));
     }
     let candidates: Vec<&str> = match management {
         "" => COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT).collect(),
         _ => subcommands(management),
     };
     let prefix = if management.is_empty() { String::new() } else { format!("{management}: ") };
-    Failure::Engine(Error::new(match suggest::nearest(word, candidates) {
+    let message = match suggest::nearest(word, candidates) {
         Some(near) => format!("{prefix}unknown command '{word}'; did you mean '{near}'?"),
         None => format!("{prefix}unknown command '{word}'; see mydocker help"),
-    }))
+    };
+    Failure::Engine(Error::new(message).exit_with(EXIT_FAILURE))
 }
 
 /// Prints an error as one line on stderr, or with `--debug` one line for each link of its chain.

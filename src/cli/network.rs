@@ -417,21 +417,33 @@ pub static PORT: Command = Command {
     },
 };
 
+#[derive(Default)]
+struct RmArgs {
+    force: bool,
+}
+
+static RM_FLAGS: &[Flag<RmArgs>] =
+    &[Flag::<RmArgs>::switch("force", "Succeed if a network does not exist", |a, on| a.force = on)
+        .short('f')];
+
 /// The command `network rm`.
 pub static RM: Command = Command {
     name: "network rm",
     group: Group::Networks,
-    usage: "NETWORK [NETWORK…]",
+    usage: "[FLAGS] NETWORK [NETWORK…]",
     summary: "Remove networks",
     examples: &[],
     operand: Operand::Network,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: || specs(RM_FLAGS),
     run: |call| {
-        let (_, names) = call.parse(NO_FLAGS)?;
+        let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.network_remove(name))
+        call.each(&names, |name| {
+            let removed = engine.network_remove(name).and_then(|()| print_line(name));
+            call.forgive(args.force, removed)
+        })
     },
 };
 

@@ -12,9 +12,9 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser};
 
-use super::Failure;
 use super::flag::{Command, Flag, FlagSpec, Update, specs};
 use super::suggest::nearest;
+use super::{EXIT_FAILURE, Failure};
 use crate::error::{Context, Error, Result, fail};
 
 /// One flag as it was typed.
@@ -189,11 +189,12 @@ pub fn missing(command: &Command, count: usize) -> Error {
         command.name,
         command.usage
     ))
+    .exit_with(EXIT_FAILURE)
 }
 
 fn usage(message: String, command: &Command) -> Failure {
     let line = format!("{message}; usage: mydocker {} {}", command.name, command.usage);
-    Failure::Usage(Error::new(line.trim_end().to_owned()))
+    Failure::Usage(Error::new(line.trim_end().to_owned()).exit_with(EXIT_FAILURE))
 }
 
 /// A flag with the value that stands in its token, or otherwise the next argument.

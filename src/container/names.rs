@@ -156,7 +156,7 @@ pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
         candidates.retain(|id| id.starts_with(text));
     }
     match candidates.as_slice() {
-        [] => fail!("no such container: {text}"),
+        [] => Err(Error::absent(format!("no such container: {text}"))),
         [id] => Ok(id.clone()),
         several => {
             let mut several: Vec<&str> = several.iter().map(|id| short(id)).collect();

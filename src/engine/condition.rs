@@ -152,5 +152,5 @@ impl Engine {
 }
 
 pub(super) fn no_such(name: &str) -> Error {
-    Error::new(format!("no such container: {name}"))
+    Error::absent(format!("no such container: {name}"))
 }

@@ -37,7 +37,7 @@ impl Engine {
     pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
         match volume::read(&self.roots, name) {
             Ok(_) => {}
-            Err(_) if force => return Ok(()),
+            Err(error) if force && error.is_absent() => return Ok(()),
             Err(error) => return Err(error),
         }
         if let Some(user) = self.volume_user(name)? {

@@ -12,7 +12,7 @@ use super::pool::{self, PoolOptions};
 use super::record::{Network, VERSION, known, lock_all};
 use super::subnet::Subnet;
 use crate::address::Ip;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
@@ -58,7 +58,7 @@ pub fn resolve(roots: &Roots, name: &str) -> Result<Network> {
     networks.retain(|network| network.name == name || network.id.starts_with(name));
     match (networks.len(), networks.pop()) {
         (1, Some(network)) => Ok(network),
-        (0, _) | (_, None) => fail!("no such network: {name}"),
+        (0, _) | (_, None) => Err(Error::absent(format!("no such network: {name}"))),
         _ => fail!("'{name}' is ambiguous: several network ids start with it"),
     }
 }

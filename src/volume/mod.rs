@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
 
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::runtime::copy_up::{self, FILLED, FILLING};
 use crate::store::{self, Durability, Lock, Roots};
 use crate::time::Instant;
@@ -90,7 +90,7 @@ pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     };
     match volume {
         Some(volume) => Ok(volume),
-        None => fail!("no such volume: {name}"),
+        None => Err(Error::absent(format!("no such volume: {name}"))),
     }
 }
 

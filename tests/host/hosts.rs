@@ -266,7 +266,7 @@ fn clock() -> Host {
                      date -s @$now >/dev/null
                      kill $tls",
                     "mydocker: *not yet valid*clock says 1970*
-                     125
+                     1
                      127.0.0.1:5443/bb:latest
                      over TLS",
                 ),

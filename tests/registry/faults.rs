@@ -124,7 +124,7 @@ fn wrong_bytes_are_never_visible_and_asked_for_again() {
         true => Fault::Corrupt(50_000),
         false => Fault::None,
     });
-    other.mydocker(["pull", &always.name("app:1")]).exits(125).stderr_has("with another digest");
+    other.mydocker(["pull", &always.name("app:1")]).exits(1).stderr_has("with another digest");
     assert_eq!(visible(&other), 0);
     other.mydocker(["pull", &registry.name("app:1")]);
     is_whole(&other, &registry.name("app:1"));
@@ -141,7 +141,7 @@ fn a_wrong_manifest_is_refused() {
         if asked.target.contains("/manifests/") { Fault::Corrupt(20) } else { Fault::None }
     });
     let name = proxy.name(&format!("app@{digest}"));
-    host.mydocker(["pull", &name]).exits(125).stderr_has("sends a manifest with the digest");
+    host.mydocker(["pull", &name]).exits(1).stderr_has("sends a manifest with the digest");
     // The config, which is the one blob that is asked for without an encoding.
     let proxy = Proxy::before(&registry.address, |asked, _| {
         let is_config = asked.is_blob() && asked.header("accept-encoding").is_none();
@@ -149,7 +149,7 @@ fn a_wrong_manifest_is_refused() {
     });
     let other = Host::new();
     let pulled = other.mydocker(["pull", &proxy.name("app:1")]);
-    pulled.exits(125).stderr_has("sends a config with the digest");
+    pulled.exits(1).stderr_has("sends a config with the digest");
 }
 
 /// The layer's bytes are those that the manifest names, but its tar isn't the one that the config
@@ -179,7 +179,7 @@ fn a_layer_that_the_config_does_not_state_is_refused() {
         path if path.ends_with(&target) => Fault::Document("", config.clone()),
         _ => Fault::None,
     });
-    host.mydocker(["pull", &proxy.name("app:1")]).exits(125).stderr_has("its tar has the digest");
+    host.mydocker(["pull", &proxy.name("app:1")]).exits(1).stderr_has("its tar has the digest");
     assert_eq!(visible(&host), 0);
 }
 
@@ -227,7 +227,7 @@ fn a_registry_that_drips_is_given_up() {
     eventually("a layer is being downloaded", || layers.asked().iter().any(is_layer));
     drop(pull(&registry.name("app:1")).wait().exits(0));
     is_whole(&host, &registry.name("app:1"));
-    drop(slower.wait().exits(125).stderr_has("sent less than 500 bytes a second for 1 s"));
+    drop(slower.wait().exits(1).stderr_has("sent less than 500 bytes a second for 1 s"));
     // This one may have found the layers that the other pull brought.
     slow.wait().status();
 }
@@ -280,7 +280,7 @@ fn busy_registries_are_asked_again_and_not_for_ever() {
     let broken = Proxy::before(&registry.address, |_, _| {
         Fault::Answer(500, "Retry-After: 0\r\n".to_owned())
     });
-    host.mydocker(["pull", &broken.name("app:1")]).exits(125).stderr_has("answers 500");
+    host.mydocker(["pull", &broken.name("app:1")]).exits(1).stderr_has("answers 500");
     assert!(broken.asked().len() < 20, "{}", broken.asked().len());
 }
 
@@ -338,7 +338,7 @@ fn a_registry_that_compares_whole_lines_of_accept_and_compresses_manifests() {
         let host = Host::new();
         let pulled = host.mydocker(["pull", &proxy.name("app:1")]);
         match reason {
-            Some(reason) => drop(pulled.exits(125).stderr_has(reason)),
+            Some(reason) => drop(pulled.exits(1).stderr_has(reason)),
             None => is_whole(&host, &proxy.name("app:1")),
         }
     }
@@ -406,7 +406,7 @@ fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
     let circle = Proxy::before(&registry.address, |asked, _| {
         Fault::Answer(307, format!("Location: {}\r\n", asked.target))
     });
-    host.mydocker(["pull", &circle.name("app:1")]).exits(125).stderr_has("redirects more than");
+    host.mydocker(["pull", &circle.name("app:1")]).exits(1).stderr_has("redirects more than");
 }
 
 /// A challenge from where a redirect led would have us send the credentials there (CVE-2020-15157).

@@ -79,10 +79,13 @@ impl Done {
         self
     }
 
-    /// Refused by mydocker itself, with one line that has `part` in it.
+    /// Refused by mydocker itself, with one line that has `part` in it. The status is 125 of `run`,
+    /// `create` and wrong flags, and 1 otherwise.
     #[track_caller]
-    pub fn refused(self, part: &str) -> Done {
-        self.exits(125).stdout("").complains(part)
+    pub fn refused(mut self, part: &str) -> Done {
+        self.is_checked = true;
+        assert!(matches!(self.status, 1 | 125), "should be refused: {}", self.story());
+        self.stdout("").complains(part)
     }
 
     /// One line of complaint with `part` in it, under mydocker's name.
