@@ -182,26 +182,158 @@ fn what_networks_hold_for_containers_that_are_gone() {
     mends(&host, &["the firewall's rules of this engine were changed by others"]);
     assert!(rules().contains("--dport 8000 "));
     // As a power cut that took the run directory alone would leave it.
-    for pid in [host.monitor(&id), host.pid(&id)] {
+    let (name, pids) = (host.inspect(&id, "{{.Name}}"), [host.monitor(&id), host.pid(&id)]);
+    for pid in pids {
         let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
     }
-    eventually("the lock is free", || {
-        fs::remove_dir_all(host.run_root().join(&id)).is_ok()
-            && host.mydocker(["ps", "-q"]).text().is_empty()
+    eventually("the link is gone with the network namespace", || {
+        !host.machine().run(Side::Here, &["ip", "link"]).contains("mdv")
     });
+    fs::remove_dir_all(host.run_root().join(&id)).unwrap();
     let expected = [
-        "is not running but has a cgroup",
+        &format!("the monitor of container {} was killed", &name[1..]),
         "of network n is leased to container",
         &format!("the firewall lets traffic through to container {short}, which is gone"),
     ];
     mends(&host, &expected);
     assert!(!rules().contains("--dport 8000 "));
+    let mut hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    let parent = hierarchies
+        .find_map(|entry| Some(entry.path().join("mydocker")).filter(|parent| parent.exists()));
+    fs::create_dir(parent.unwrap_or("/sys/fs/cgroup/mydocker".into()).join(&id)).unwrap();
+    mends(&host, &["is not running but has a cgroup"]);
     // One network that can't be read doesn't hide the rest.
     write(&networks.join("torn/config.json"), "");
     write(&networks.join("n/leases/10.77.0.9"), &format!("{nobody}\nx\n"));
     let told = finds(&host, &["network torn can't be read", "address 10.77.0.9"]);
     assert!(told.iter().any(|line| line.contains("not repaired: remove ")), "{told:?}");
     fs::remove_dir_all(networks.join("torn")).unwrap();
+}
+
+/// As a cleaner of temporary files: removes all that the run root holds.
+fn wipe(host: &Host) {
+    for entry in fs::read_dir(host.run_root()).unwrap().flatten() {
+        let path = entry.path();
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+}
+
+/// Each line is a command that took something from a running container when its files in the run
+/// directory were gone, and the exit status it must have.
+#[test]
+fn no_command_harms_a_container_whose_run_directory_is_wiped() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.77.0.0/24", "n"]);
+    let script = "trap 'exit 7' TERM; echo started; while :; do sleep 0.1; done";
+    let run = ["run", "-d", "--net", "n", "-p", "8000:80", "--name", "c", "bb", "sh", "-c", script];
+    let id = host.mydocker(run).text();
+    eventually("the program handles the signal", || {
+        host.mydocker(["logs", "c"]).text() == "started"
+    });
+    let pid = host.pid("c");
+    let rules = || host.machine().run(Side::Here, &["iptables-save"]);
+    let has_all = |after: &[&str]| {
+        assert!(rules().contains("--dport 8000 "), "no rule after {after:?}");
+        let networks = host.mydocker(["network", "ls", "-q", "-f", "name=n"]).text();
+        assert!(!networks.is_empty(), "no network after {after:?}");
+        let lease = host.state_root().join("networks/n/leases/10.77.0.2");
+        assert!(lease.exists(), "no lease after {after:?}");
+        let shown = "{{.Names}} {{.State}} {{.Ports}}";
+        let shown = host.mydocker(["ps", "--format", shown]).text();
+        assert_eq!(shown, "c running 0.0.0.0:8000->80/tcp", "after {after:?}");
+        assert_eq!(host.mydocker(["port", "c"]).text(), "80/tcp -> 0.0.0.0:8000");
+        assert_eq!(host.inspect("c", "{{.NetworkSettings.IPAddress}}"), "10.77.0.2");
+        assert_eq!(host.pid("c"), pid, "another program after {after:?}");
+    };
+    let commands: [(&[&str], i32); 12] = [
+        (&["network", "prune", "-f"], 0),
+        (&["network", "rm", "n"], 1),
+        (&["system", "prune", "-f"], 0),
+        (&["system", "check"], 0),
+        (&["system", "check", "--repair"], 0),
+        (&["start", "c"], 0),
+        (&["boot"], 0),
+        // It makes all rules again, because their record was wiped too.
+        (&["run", "--rm", "--net", "n", "-p", "8001:80", "bb", "true"], 0),
+        (&["run", "--rm", "--net", "container:c", "bb", "true"], 0),
+        (&["network", "reload"], 0),
+        (&["rm", "c"], 1),
+        (&["attach", "c"], 125),
+    ];
+    for (command, code) in commands {
+        wipe(&host);
+        host.mydocker(command.iter()).exits(code);
+        has_all(command);
+    }
+    wipe(&host);
+    host.mydocker(["attach", "c"]).exits(125).stderr_has("run directory were removed");
+    host.mydocker(["rename", "c", "other"]);
+    host.mydocker(["rename", "other", "c"]);
+    has_all(&["rename"]);
+    // Paused.
+    host.mydocker(["pause", "c"]);
+    wipe(&host);
+    assert_eq!(host.mydocker(["ps", "--format", "{{.State}}"]).text(), "paused");
+    host.mydocker(["start", "c"]).exits(1).stderr_has("paused");
+    host.mydocker(["unpause", "c"]);
+    has_all(&["unpause"]);
+    // Ended and started again, with all that it had.
+    wipe(&host);
+    host.mydocker(["restart", "c"]);
+    eventually("the program handles the signal", || {
+        host.mydocker(["logs", "c"]).text() == "started\nstarted"
+    });
+    assert!(rules().contains("--dport 8000 "));
+    wipe(&host);
+    let wait = host.background(["wait", "c"]);
+    host.mydocker(["halt"]);
+    wait.wait().stdout("7\n");
+    assert_eq!(host.inspect("c", "{{.State.ExitCode}} {{.State.Error}}"), "7");
+    assert!(!rules().contains(&id[..12]));
+    assert!(!host.state_root().join("networks/n/leases/10.77.0.2").exists());
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+/// Nobody is left to clean up, and nothing says what there is: `rm -f` finds all of it.
+#[test]
+fn a_wiped_container_without_a_monitor_leaves_nothing() {
+    let host = Host::on_machine();
+    let rules = || host.machine().run(Side::Here, &["iptables-save"]);
+    for (name, is_paused, ends) in
+        [("a", false, &["rm", "-f"][..]), ("b", true, &["rm", "-f"]), ("c", true, &["stop"])]
+    {
+        let run = ["run", "-d", "-p", "8000:80", "--name", name, "bb", "sleep", "100000"];
+        let id = host.mydocker(run).text();
+        let (pid, monitor) = (host.pid(name), host.monitor(name));
+        if is_paused {
+            host.mydocker(["pause", name]);
+        }
+        wipe(&host);
+        host.kill(monitor);
+        let found = host.mydocker(["system", "check"]).exits(1).text();
+        assert!(found.contains(&format!("the monitor of container {name} was killed")), "{found}");
+        // The kernel ends a program with its monitor, but not while it is frozen.
+        assert!(!is_paused || fs::exists(format!("/proc/{pid}")).unwrap(), "a look ends nothing");
+        host.mydocker([ends, &[name]].concat());
+        eventually("it has ended", || !fs::exists(format!("/proc/{pid}")).unwrap());
+        assert!(!rules().contains(&id[..12]));
+        assert_eq!(cgroups(&id), [""; 0]);
+        host.mydocker(["system", "check"]).stdout("");
+        if ends == ["stop"] {
+            assert_eq!(host.inspect(name, "{{.State.ExitCode}}"), "137");
+            host.mydocker(["start", name]);
+            host.mydocker(["rm", "-f", name]);
+        }
+    }
+}
+
+/// The directories of a container in all hierarchies.
+fn cgroups(id: &str) -> Vec<String> {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    let mut paths: Vec<_> = hierarchies.map(|entry| entry.path()).collect();
+    paths.push("/sys/fs/cgroup".into());
+    let paths = paths.into_iter().map(|path| path.join("mydocker").join(id));
+    paths.filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
 /// What a cleaner of temporary files does to the run directory orphans no program and loses no data.
@@ -215,13 +347,7 @@ fn a_run_directory_that_is_wiped() {
         host.mydocker([&run[..], flags, &["bb", "sleep", "100000"]].concat());
     }
     let pids = ["kept", "brief", "gone"].map(|name| host.pid(name));
-    let wipe = || {
-        for entry in std::fs::read_dir(host.run_root()).unwrap().flatten() {
-            let path = entry.path();
-            let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
-        }
-    };
-    wipe();
+    wipe(&host);
     let listed = host.mydocker(["ps", "--format", "{{.Names}}"]).lines();
     assert_eq!(listed.len(), 3, "{listed:?}");
     host.mydocker(["exec", "brief", "echo", "in"]).stdout("in\n");

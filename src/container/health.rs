@@ -12,7 +12,7 @@ use miniserde::{Deserialize, Serialize};
 use super::record::Files;
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
-use crate::store::{self, Durability};
+use crate::store;
 
 /// Results that are kept (Docker's number).
 const MAX_RESULTS: usize = 5;
@@ -82,7 +82,7 @@ impl Health {
 
     /// Writes health.json. It is not synced, because it describes only a running container.
     pub fn write(&self, files: &Files) -> Result<()> {
-        store::replace_json(&files.health(), self, Durability::Lazy)
+        store::replace_in_new_dir(&files.health(), miniserde::json::to_string(self).as_bytes())
     }
 
     /// `None` if the container does not run or has no health check.

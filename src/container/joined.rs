@@ -5,13 +5,11 @@
 //! As in Docker, a container whose network another one has joined takes its links along when it ends.
 //! The one that joins leaves a mark for that in the other's run directory.
 
-use std::fs::File;
-
 use super::record::{Files, Record, short};
 use super::state;
-use crate::error::{Context, Result, fail};
+use crate::error::{Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
-use crate::store::Roots;
+use crate::store::{self, Roots};
 
 /// The namespaces of a container, with the processes whose namespaces it joins. Fails if such a
 /// container is not running.
@@ -43,7 +41,7 @@ fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
                 );
             }
             let other = Record::read(roots, id)?;
-            let Some(state) = state::running(roots, id)? else {
+            let Some(state) = state::running(roots, &other)? else {
                 fail!(
                     "container {}, whose {kind} namespace this container shares, is not running; \
                      start it first",
@@ -54,7 +52,7 @@ fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
                 // Before the namespace is opened: if the other container ends first, its process is
                 // gone and opening fails; if it ends later, it finds the mark.
                 let mark = roots.network_joined_mark(id);
-                File::create(&mark).context(|| format!("make {}", mark.display()))?;
+                store::replace_in_new_dir(&mark, b"")?;
             }
             Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
         }

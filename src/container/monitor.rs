@@ -79,14 +79,6 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
 /// The start of a monitor's title. The container's name and its short id in parentheses follow.
 const TITLE: &str = "mydocker: monitor of ";
 
-/// Whether a process is the monitor of container `id`, by its title.
-pub fn is_titled(pid: Pid, id: &str) -> bool {
-    let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
-    let title = std::fs::read_to_string(path).unwrap_or_default();
-    let title = title.trim_end_matches('\0');
-    title.starts_with(TITLE) && title.ends_with(&format!("({})", short(id)))
-}
-
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, before, attached, hooks, process } = watch;
     let left = Vec::new();
@@ -122,7 +114,9 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         let code = monitor.watch(&mut program, &life);
         let outcome = life.program_ended(&mut monitor, &mut program, code);
         let (Some(spec), false) = (&mut spec, outcome.stopped) else { break outcome };
-        if !life.goes_on(&outcome, &program) {
+        let lock_file = Files::new(roots, &record.id).monitor_lock();
+        // If the run directory was removed, no command would find the program that starts next.
+        if !life.goes_on(&outcome, &program) || !lock.stands_for(&lock_file) {
             break outcome;
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
@@ -132,6 +126,14 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         monitor.pause(deadline, &|| life.stop_mark().is_some());
         if life.stop_mark().is_some() {
             break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
+        }
+        if !lock.stands_for(&lock_file) {
+            if lock_file.exists() {
+                // The container was started again: what is here belongs to its new monitor.
+                monitor.send_exit(outcome.exit_code);
+                return outcome.exit_code;
+            }
+            break outcome;
         }
         life.restarts += 1;
         // A command that reads the files of a stopped container holds this lock.
@@ -274,6 +276,7 @@ impl Life<'_> {
             cgroups: running.cgroup.paths(),
             restarts: self.restarts,
             last: None,
+            frozen: None,
         };
         state::write(self.roots, &self.record.id, &state)?;
         Ok(state)
@@ -357,6 +360,7 @@ impl Life<'_> {
             cgroups: Vec::new(),
             restarts: self.restarts,
             last: Some(outcome.clone()),
+            frozen: None,
         };
         state::write(self.roots, &self.record.id, &state)
     }

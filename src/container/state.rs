@@ -1,13 +1,16 @@
 //! What a container is doing: never claimed by a file alone.
 //!
-//! A container runs while its monitor holds the lock in its run directory; the kernel lets go of
-//! that lock however the monitor ends, so that a killed monitor or a lost host can't claim a
-//! running container. What is left behind by one is taken back by whoever looks next (`reclaim`).
+//! A container runs while its monitor holds the lock in its run directory; the kernel releases that
+//! lock however the monitor ends, so a killed monitor or a lost host can't claim a running
+//! container. The next command that looks cleans up after a killed monitor (`reclaim`). If a cleaner
+//! of temporary files removed the lock file, its holder is found in /proc (`unlisted`).
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
 use miniserde::{Deserialize, Serialize};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::names;
 use super::record::{Files, Record};
@@ -40,6 +43,9 @@ pub struct State {
     pub restarts: u32,
     /// Between two programs: how the last one ended.
     pub last: Option<Outcome>,
+    /// Whether the freezer holds its processes. Set only for a container whose run directory was
+    /// removed, and never written.
+    pub frozen: Option<bool>,
 }
 
 /// `containers/<id>/outcome.json`: how the last run went. Written when a run begins (not for
@@ -152,21 +158,22 @@ fn look(
     take_down: TakeDown,
     again: bool,
 ) -> Result<Option<Condition>> {
-    // `run` and `start` make the run directory before they write that a run has begun, and the
-    // monitor writes how it ended before it removes the directory.
-    let is_open = |outcome: &Option<Outcome>| match outcome {
-        Some(outcome) => outcome.started != 0 && outcome.finished == 0,
-        None => record.run,
-    };
     if !files.monitor_lock().exists() {
         let outcome = store::read_json(&files.outcome())?;
-        if is_open(&outcome) {
+        if let Some(started) = open_since(record, outcome.as_ref()) {
             if !again {
                 return Ok(None);
             }
-            let started = outcome.as_ref().map_or(record.created, |outcome| outcome.started);
-            if let Some(state) = unlisted(record, started)? {
-                return Ok(Some(Condition::Running(state)));
+            match unlisted(files, record, started)? {
+                Unlisted::Running(state) => return Ok(Some(Condition::Running(state))),
+                Unlisted::Passing if files.config().exists() => {
+                    return Ok(Some(Condition::Starting));
+                }
+                Unlisted::Orphaned => {
+                    reclaim(roots, record, take_down)?;
+                    return Ok(None);
+                }
+                Unlisted::Passing | Unlisted::Nothing => {}
             }
         }
         if !files.run.exists() {
@@ -191,27 +198,66 @@ fn look(
         return at_rest(record, Some(parked)).map(Some);
     }
     let outcome = store::read_json(&files.outcome())?;
-    if is_open(&outcome) {
+    if open_since(record, outcome.as_ref()).is_some() {
         return Ok(Some(Condition::Starting));
     }
     at_rest(record, outcome).map(Some)
 }
 
-/// A container that runs although its files in the run directory are gone, as a cleaner of temporary
-/// files removes them: its first process is in its cgroup, and the parent is its monitor by title.
-/// Without the files it can't be attached to, and its restart policy is over with this run.
-fn unlisted(record: &Record, started: i64) -> Result<Option<State>> {
+/// When the last run started, if its end is not recorded. `run` and `start` make the run directory
+/// before they record that a run has begun, and the monitor records the end before it removes the
+/// directory.
+fn open_since(record: &Record, outcome: Option<&Outcome>) -> Option<i64> {
+    match outcome {
+        Some(outcome) => Some(outcome.started).filter(|&it| it != 0 && outcome.finished == 0),
+        None => record.run.then_some(record.created),
+    }
+}
+
+/// What is left of a run whose end is not recorded and whose lock file is gone, because a cleaner of
+/// temporary files removed it or because the host was reset.
+pub enum Unlisted {
+    /// Its program and its monitor live. Without the run directory no client can attach to it, and
+    /// its restart policy ends with this run.
+    Running(State),
+    /// Its monitor lives without the program: it starts the program, or cleans up after it.
+    Passing,
+    /// Its monitor was killed, and something of the container is left on this host.
+    Orphaned,
+    /// Nothing of it lives.
+    Nothing,
+}
+
+fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
-    let cgroups: Vec<String> =
-        paths.into_iter().filter(|path| std::path::Path::new(path).exists()).collect();
-    let first = cgroup::members(&cgroups).into_iter().find_map(|pid| {
-        let pid = rustix::process::Pid::from_raw(pid)?;
-        let parent = sys::process::parent(pid)?;
-        super::monitor::is_titled(parent, &record.id).then_some(pid)
-    });
-    let Some(pid) = first else { return Ok(None) };
-    let start_time = sys::process::start_time(pid).context(|| "look for the first process")?;
-    Ok(start_time.map(|start_time| State {
+    let no_cgroups = paths.is_empty();
+    let cgroups: Vec<String> = paths.into_iter().filter(|path| Path::new(path).exists()).collect();
+    // After a reset of the host neither is there, and the processes need not be searched.
+    if cgroups.is_empty() && !no_cgroups && !files.run.exists() {
+        return Ok(Unlisted::Nothing);
+    }
+    let members: Vec<Pid> =
+        cgroup::members(&cgroups).into_iter().filter_map(Pid::from_raw).collect();
+    // A process inside the container may have a path open that looks like the lock file.
+    let parents = members.iter().filter_map(|&pid| sys::process::parent(pid));
+    let mut parents: Vec<Pid> = parents.filter(|pid| !members.contains(pid)).collect();
+    parents.dedup();
+    let monitor = parents.into_iter().find(|&pid| holds_lock(pid, &record.id));
+    let Some(monitor) = monitor.or_else(|| find_monitor(&record.id)) else {
+        return Ok(match cgroups.is_empty() {
+            true => Unlisted::Nothing,
+            false => Unlisted::Orphaned,
+        });
+    };
+    let candidates = if no_cgroups { sys::process::all() } else { members };
+    let children = candidates.into_iter().filter(|&pid| sys::process::parent(pid) == Some(monitor));
+    // A health check's process starts after the program.
+    let times = children.filter_map(|pid| Some((sys::process::start_time(pid).ok()??, pid)));
+    let Some((start_time, pid)) = times.min_by_key(|&(time, _)| time) else {
+        return Ok(Unlisted::Passing);
+    };
+    let frozen = cgroup::freezer::is_frozen(&cgroups, &record.cgroup_parent, &record.id)?;
+    Ok(Unlisted::Running(State {
         pid: pid.as_raw_nonzero().get(),
         start_time,
         boot_id: sys::process::boot_id(),
@@ -219,11 +265,22 @@ fn unlisted(record: &Record, started: i64) -> Result<Option<State>> {
         cgroups,
         restarts: 0,
         last: None,
+        frozen: Some(frozen),
     }))
 }
 
+/// Whether process `pid` holds the lock of container `id`, whose file may have been removed.
+fn holds_lock(pid: Pid, id: &str) -> bool {
+    sys::process::holds_file(pid, &format!("/{id}/{}", Files::MONITOR_LOCK))
+}
+
+/// The monitor of container `id`, found by the lock that it holds. It leads a session.
+fn find_monitor(id: &str) -> Option<Pid> {
+    sys::process::session_leaders().into_iter().find(|&pid| holds_lock(pid, id))
+}
+
 /// What a container without a program is, by how its last run went.
-fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
+pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
     if !has_run {
         return Ok(Condition::Created(outcome.filter(|outcome| !outcome.error.is_empty())));
@@ -242,28 +299,89 @@ fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
 }
 
 /// What a container is doing if it runs.
-pub fn running(roots: &Roots, id: &str) -> Result<Option<State>> {
-    let files = Files::new(roots, id);
-    if !is_watched(&files)? {
-        return Ok(None);
+pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
+    let files = Files::new(roots, &record.id);
+    match Lock::find_holder(&files.monitor_lock())? {
+        Some(true) => Ok(store::read_json::<State>(&files.state())?.filter(|state| state.pid != 0)),
+        Some(false) => Ok(None),
+        None => {
+            let outcome = store::read_json(&files.outcome())?;
+            match find_unlisted(roots, record, outcome.as_ref())? {
+                Unlisted::Running(state) => Ok(Some(state)),
+                _ => Ok(None),
+            }
+        }
     }
-    Ok(store::read_json::<State>(&files.state())?.filter(|state| state.pid != 0))
 }
 
-/// Whether a monitor lives.
+/// Whether a monitor holds the lock file. Without the file this is false, even if the monitor lives:
+/// ask [`lives`] before anything of a container is taken away.
 pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
 
+/// Whether the container of `record` has a monitor, so that its files, addresses and processes are in
+/// use.
+pub fn lives(roots: &Roots, record: &Record) -> Result<bool> {
+    let files = Files::new(roots, &record.id);
+    match Lock::find_holder(&files.monitor_lock())? {
+        Some(held) => Ok(held),
+        None => {
+            let outcome = store::read_json(&files.outcome())?;
+            let found = find_unlisted(roots, record, outcome.as_ref())?;
+            Ok(matches!(found, Unlisted::Running(_) | Unlisted::Passing))
+        }
+    }
+}
+
+/// What is left of the last run of a container without a lock file, whose `outcome` was just read.
+pub fn find_unlisted(
+    roots: &Roots,
+    record: &Record,
+    outcome: Option<&Outcome>,
+) -> Result<Unlisted> {
+    match open_since(record, outcome) {
+        Some(started) => unlisted(&Files::new(roots, &record.id), record, started),
+        None => Ok(Unlisted::Nothing),
+    }
+}
+
+/// Whether the container has no monitor and no lock file, and its run has left something behind.
+pub fn is_orphaned(roots: &Roots, record: &Record) -> Result<bool> {
+    let files = Files::new(roots, &record.id);
+    if files.monitor_lock().exists() {
+        return Ok(false);
+    }
+    let outcome = store::read_json(&files.outcome())?;
+    Ok(matches!(find_unlisted(roots, record, outcome.as_ref())?, Unlisted::Orphaned))
+}
+
+/// As [`lives`], for a container whose record may be missing or damaged.
+pub fn lives_by_id(roots: &Roots, id: &str) -> Result<bool> {
+    let held = Lock::find_holder(&Files::new(roots, id).monitor_lock())?;
+    match (held, Record::read(roots, id)) {
+        (Some(held), _) => Ok(held),
+        (None, Ok(record)) => lives(roots, &record),
+        (None, Err(_)) => Ok(find_monitor(id).is_some()),
+    }
+}
+
 /// Waits until the monitor is gone, as long as the container runs.
-pub fn await_monitor(files: &Files) -> Result<()> {
-    Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)
+pub fn await_monitor(roots: &Roots, record: &Record) -> Result<()> {
+    let files = Files::new(roots, &record.id);
+    Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)?;
+    unlisted_monitor_goes_by(roots, record, None).map(drop)
 }
 
 /// Waits until the monitor is gone, but not beyond `deadline`. Whether it is.
-pub fn monitor_goes_by(files: &Files, deadline: std::time::Instant) -> Result<bool> {
+pub fn monitor_goes_by(
+    roots: &Roots,
+    record: &Record,
+    deadline: std::time::Instant,
+) -> Result<bool> {
+    let files = Files::new(roots, &record.id);
     let started = std::time::Instant::now();
-    while is_watched(files)? {
+    while is_watched(&files)? {
         if std::time::Instant::now() >= deadline {
             return Ok(false);
         }
@@ -271,23 +389,48 @@ pub fn monitor_goes_by(files: &Files, deadline: std::time::Instant) -> Result<bo
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
-    Ok(true)
+    unlisted_monitor_goes_by(roots, record, Some(deadline))
 }
 
-/// Takes back what a killed monitor left: processes, cgroups, network, run directory; writes down
-/// how it ended. Waits for another command that is at it.
+/// As `monitor_goes_by`, if the lock file was removed: waits for the process.
+fn unlisted_monitor_goes_by(
+    roots: &Roots,
+    record: &Record,
+    deadline: Option<std::time::Instant>,
+) -> Result<bool> {
+    let files = Files::new(roots, &record.id);
+    if files.monitor_lock().exists() || !files.config().exists() {
+        return Ok(true);
+    }
+    let outcome = store::read_json(&files.outcome())?;
+    if open_since(record, outcome.as_ref()).is_none() {
+        return Ok(true);
+    }
+    let Some(monitor) = find_monitor(&record.id) else { return Ok(true) };
+    let Ok(pidfd) = pidfd_open(monitor, PidfdFlags::empty()) else { return Ok(true) };
+    // Asked with the descriptor held: the number may have passed to another process.
+    if !holds_lock(monitor, &record.id) {
+        return Ok(true);
+    }
+    sys::process::ends_by(pidfd.as_fd(), deadline)
+        .context(|| format!("wait for the monitor of container {}", record.name))
+}
+
+/// Cleans up after a killed monitor: processes, cgroups, network, run directory; records how the run
+/// ended. Waits for another command that does the same.
 pub fn reclaim(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
     match files.lock_changes()? {
-        Some(_change) if !is_watched(&files)? => reclaim_locked(roots, record, take_down),
+        Some(_change) if !lives(roots, record)? => reclaim_locked(roots, record, take_down),
         _ => Ok(()),
     }
 }
 
-/// As `reclaim`, for one who holds the lock of changes and has seen that no monitor lives.
+/// As `reclaim`, for a caller that holds the lock of changes and has seen that no monitor lives.
 pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
-    if !files.run.exists() {
+    let orphaned = is_orphaned(roots, record)?;
+    if !files.run.exists() && !orphaned {
         return Ok(());
     }
     if let Some(parked) = store::read_json(&files.parked_outcome())? {
@@ -298,14 +441,21 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
         .and_then(|()| take_down(roots, &record.id))
         .context(|| format!("take back container {}", record.name))?;
-    let Some(state) = state else { return store::remove_tree(&files.run) };
-    let outcome = state.last.unwrap_or_else(|| Outcome {
-        started: state.started,
+    let (started, restarts, last) = match state {
+        Some(state) => (state.started, state.restarts, state.last),
+        None if orphaned => {
+            let outcome = store::read_json(&files.outcome())?;
+            (open_since(record, outcome.as_ref()).unwrap_or(record.created), 0, None)
+        }
+        None => return store::remove_tree(&files.run),
+    };
+    let outcome = last.unwrap_or_else(|| Outcome {
+        started,
         finished: Instant::now().0,
         exit_code: 128 + sys::signal::Signal::KILL.number() as u8,
         oom_killed: false,
         stopped: stop_mark(&files) == Some(StopMark::User),
-        restarts: state.restarts,
+        restarts,
         error: "its monitor was killed".to_owned(),
         kept: (stop_mark(&files) == Some(StopMark::Restart)).then_some(true),
     });
@@ -329,17 +479,21 @@ pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     store::remove_file(&files.state())
 }
 
-/// Whether `pause` holds the container. The mark names the process that it was made for: one that
-/// the restart policy has begun since isn't held. The kernel isn't asked, for it knows of a commit
-/// too, and `ps` would have to look for its freezer in each container.
+/// Whether `pause` holds the container. The mark names the process that it was made for: a program
+/// that the restart policy has started since is not paused. The freezer is asked only if the mark
+/// was removed with the run directory: it also holds a container for `commit`, and `ps` would have to
+/// look for the freezer of each container.
 pub fn is_paused(files: &Files, state: &State) -> bool {
+    if let Some(frozen) = state.frozen {
+        return frozen;
+    }
     std::fs::read(files.paused()).is_ok_and(|mark| mark == pause_mark(state).as_bytes())
 }
 
 /// Notes that the container is about to be held, or not to be any more.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     match paused {
-        true => store::replace(&files.paused(), pause_mark(state).as_bytes(), Durability::Lazy),
+        true => store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes()),
         false => store::remove_file(&files.paused()),
     }
 }
@@ -359,14 +513,24 @@ pub enum StopMark {
     Restart,
 }
 
+impl StopMark {
+    fn text(self) -> &'static [u8] {
+        match self {
+            StopMark::User => b"user",
+            StopMark::Halt => b"halt",
+            StopMark::Restart => b"restart",
+        }
+    }
+}
+
 /// Asks a running container's monitor not to begin it again. Lasts as long as the run directory.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
-    let text: &[u8] = match mark {
-        StopMark::User => b"user",
-        StopMark::Halt => b"halt",
-        StopMark::Restart => b"restart",
-    };
-    store::replace(&files.stop_mark(), text, Durability::Lazy)
+    store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
+}
+
+/// As [`set_stop_mark`], for a container that lives and whose run directory was removed.
+pub fn set_stop_mark_unlisted(files: &Files, mark: StopMark) -> Result<()> {
+    store::replace_in_new_dir(&files.stop_mark(), mark.text())
 }
 
 /// Reads the stop mark; `None` if there is none.

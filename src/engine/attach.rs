@@ -29,6 +29,12 @@ impl Engine {
         self.refuse_paused(&record, &state)?;
         Engine::need_terminal(attach.stdin && record.tty)?;
         let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, true)? else {
+            if state.frozen.is_some() {
+                fail!(
+                    "the files of container {name} in the run directory were removed, so no client \
+                     can attach to it; see its output with `logs`, or `restart` it"
+                );
+            }
             fail!("container {name} is not running")
         };
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)

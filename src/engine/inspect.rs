@@ -99,7 +99,10 @@ impl Engine {
             ("GraphDriver", object([("Name", text("overlay")), ("Data", graph)])),
             ("Mounts", array(record.mounts.iter().map(mount))),
             ("Config", config(record)),
-            ("NetworkSettings", self.network_settings(record)?),
+            (
+                "NetworkSettings",
+                self.network_settings(record, matches!(condition, Condition::Running(_)))?,
+            ),
         ])))
     }
 

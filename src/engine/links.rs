@@ -11,7 +11,7 @@ use super::Engine;
 use crate::container::record::Record;
 use crate::container::state;
 use crate::error::{Result, fail};
-use crate::network::attachment::record::Attachment;
+use crate::network::attachment;
 use crate::network::naming::DEFAULT;
 
 /// What the links of a container bring it.
@@ -39,13 +39,13 @@ impl Engine {
         let mut links = Links::default();
         for (id, alias) in record.links.iter().flatten() {
             let other = Record::read(&self.roots, id)?;
-            if state::running(&self.roots, id)?.is_none() {
+            if state::running(&self.roots, &other)?.is_none() {
                 fail!(
                     "container {}, which --link names, is not running; start it first",
                     other.name
                 );
             }
-            let attachment = Attachment::read(&self.roots, id)?;
+            let attachment = attachment::find(&self.roots, id)?;
             let common = attachment.endpoints.iter().find(|endpoint| {
                 record.networks.iter().any(|network| network.name == endpoint.network)
             });

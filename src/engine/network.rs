@@ -15,7 +15,7 @@ use crate::address::Ip;
 use crate::container::monitor::Hooks;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
-use crate::container::state::{State, is_watched};
+use crate::container::state::{State, lives_by_id, running};
 use crate::error::{Error, Result, fail};
 use crate::network::attachment::{self, Container, EndpointConfig, change};
 use crate::network::endpoint::NetworkNamespace;
@@ -23,7 +23,7 @@ use crate::network::naming::{self, DEFAULT};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
 use crate::network::{bridge, create, firewall, ipam, lifecycle};
-use crate::store::{self, Lock, Roots};
+use crate::store::{Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
 
@@ -33,6 +33,8 @@ pub(super) struct Networks<'a> {
     firewall: firewall::Choice,
     record: &'a Record,
     has_begun: bool,
+    /// Whether `set_up` was called since the last `take_down` that succeeded.
+    is_up: bool,
     /// Sockets that hold the published ports on the host.
     held: Vec<OwnedFd>,
 }
@@ -41,7 +43,7 @@ impl<'a> Networks<'a> {
     /// The networks of the container of `record`; nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
-        Networks { roots, firewall, record, has_begun: false, held: Vec::new() }
+        Networks { roots, firewall, record, has_begun: false, is_up: false, held: Vec::new() }
     }
 }
 
@@ -57,6 +59,7 @@ impl Hooks for Networks<'_> {
         let configs: Vec<EndpointConfig> =
             record.networks.iter().map(|network| endpoint_config(record, network)).collect();
         let (container, publish) = (container(record), &record.publish);
+        self.is_up = !configs.is_empty();
         self.held =
             attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
         Ok(())
@@ -65,7 +68,12 @@ impl Hooks for Networks<'_> {
     fn take_down(&mut self) -> Result<()> {
         // Free the ports before the container is reported as ended.
         self.held.clear();
-        attachment::take_down(self.roots, &self.record.id)
+        match self.is_up {
+            true => attachment::take_down(self.roots, &self.record.id)?,
+            false => attachment::take_down_recorded(self.roots, &self.record.id)?,
+        }
+        self.is_up = false;
+        Ok(())
     }
 }
 
@@ -76,7 +84,7 @@ fn container(record: &Record) -> Container<'_> {
 /// Whether a container runs, starts or ends, so that its leases are in use.
 pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     // If that can't be read, its leases stay.
-    is_watched(&Files::new(roots, id)).unwrap_or(true)
+    lives_by_id(roots, id).unwrap_or(true)
 }
 
 fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
@@ -340,11 +348,7 @@ impl Engine {
 
     /// The state of a running container, for a caller that holds the lock for changes.
     fn running_state(&self, record: &Record) -> Result<Option<State>> {
-        let files = Files::new(&self.roots, &record.id);
-        if !is_watched(&files)? {
-            return Ok(None);
-        }
-        let Some(state) = store::read_json::<State>(&files.state())? else { return Ok(None) };
+        let Some(state) = running(&self.roots, record)? else { return Ok(None) };
         Ok(state.find()?.living().map(|_| state))
     }
 

@@ -13,6 +13,7 @@ use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::error::{Context, Result, fail};
+use crate::network::attachment;
 use crate::network::attachment::record::{Address, Attachment, Endpoint};
 use crate::network::naming::DEFAULT;
 use crate::network::ports::PortMap;
@@ -54,7 +55,7 @@ impl Engine {
             return (record.exposed.clone(), Vec::new());
         }
         // One that can't be read has nothing to show; `inspect` says why.
-        let Ok(attachment) = Attachment::read(&self.roots, &record.id) else {
+        let Ok(attachment) = attachment::find(&self.roots, &record.id) else {
             return Default::default();
         };
         let mut ports = published(&attachment.ports);
@@ -73,7 +74,7 @@ impl Engine {
     pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<String>> {
         let record = self.record(name)?;
         let attachment = match self.condition(&record)? {
-            Condition::Running(_) => Attachment::read(&self.roots, &record.id)?,
+            Condition::Running(_) => attachment::find(&self.roots, &record.id)?,
             _ => return Ok(Vec::new()),
         };
         let Some(port) = port else {
@@ -95,8 +96,9 @@ impl Engine {
         Ok(found)
     }
 
-    pub(super) fn network_settings(&self, record: &Record) -> Result<Value> {
-        let attachment = Attachment::read(&self.roots, &record.id)
+    pub(super) fn network_settings(&self, record: &Record, runs: bool) -> Result<Value> {
+        let read = if runs { attachment::find } else { Attachment::read };
+        let attachment = read(&self.roots, &record.id)
             .context(|| format!("inspect the networks of container {}", record.name))?;
         let mut networks = Object::new();
         for wanted in &record.networks {
@@ -149,7 +151,7 @@ impl Engine {
         });
         let mut containers = Object::new();
         for lease in ipam::leases(&self.roots, &network)? {
-            let Ok(attachment) = Attachment::read(&self.roots, &lease.owner) else { continue };
+            let Ok(attachment) = attachment::find(&self.roots, &lease.owner) else { continue };
             let endpoint = attachment.endpoint(&network.name);
             if let Some(endpoint) = endpoint {
                 containers.insert(lease.owner, member(&attachment.name, endpoint));

@@ -42,7 +42,7 @@ impl Engine {
             self.end(&record, name, force)?;
             // The container is gone: its monitor (--rm) or another `rm` removed it.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
-            if !state::is_watched(&files)? {
+            if !state::lives(&self.roots, &record)? {
                 if volumes || record.remove {
                     volumes::remove_anonymous(&self.roots, &record);
                 }

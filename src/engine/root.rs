@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::Engine;
 use super::condition::{MAX_TRANSITION, Patience, no_such};
 use crate::container::record::{Files, Record};
-use crate::container::state::{Condition, State, is_watched};
+use crate::container::state::{Condition, State, is_watched, lives};
 use crate::error::{Result, fail};
 use crate::raw;
 use crate::runtime::spec::{IdMap, Mount, MountSource, Root};
@@ -93,7 +93,8 @@ impl Engine {
             // It may have started or ended before the lock was taken.
             let rests = match is_watched(&files)? {
                 true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
-                false => !files.run.exists() || files.parked_outcome().exists(),
+                false if files.parked_outcome().exists() => true,
+                false => !files.run.exists() && !lives(&self.roots, record)?,
             };
             if rests {
                 return Ok(Ok(lock));

@@ -13,7 +13,8 @@ use super::{Engine, stop};
 use crate::container::monitor::{Watch, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, MAX_CLEANUP, Outcome, Span, State, erase, is_watched, reclaim_locked, settle,
+    Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
+    reclaim_locked, settle,
 };
 use crate::container::{client, id_range, names, volumes};
 use crate::error::{Result, fail};
@@ -74,24 +75,24 @@ impl Engine {
         let files = Files::new(&self.roots, &id);
         let record = self.record_of(&id, name)?;
         if let Some(names) = &record.depends_on
-            && !is_watched(&files)?
+            && !lives(&self.roots, &record)?
         {
             self.await_dependencies(names)?;
         }
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);
-        let (_change, mut record) = loop {
+        let (_change, mut record, outcome) = loop {
             let Some(change) = files.lock_changes()? else { return Err(no_such(name)) };
             let record = Record::read(&self.roots, &id)?;
             Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
-            match life(&files)? {
+            match self.life(&record)? {
                 Life::Alive => {
                     if let Condition::Running(state) = self.glance(&record)? {
                         self.refuse_paused(&record, &state)?;
                     }
                     return Ok(None);
                 }
-                Life::None => break (change, record),
+                Life::None(outcome) => break (change, record, outcome),
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
@@ -102,10 +103,16 @@ impl Engine {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
-        reclaim_locked(&self.roots, &record, attachment::take_down)?;
+        let condition = match outcome {
+            Some(outcome) if !files.run.exists() => at_rest(&record, outcome)?,
+            _ => {
+                reclaim_locked(&self.roots, &record, attachment::take_down)?;
+                self.glance(&record)?
+            }
+        };
         // If this process is killed before the program runs, the container that `restart` keeps
         // stays.
-        let (kept, before) = match self.glance(&record)? {
+        let (kept, before) = match condition {
             Condition::Leftover => {
                 fail!(
                     "container {name} was made with --rm and has ended; remove the rest with `rm`"
@@ -119,6 +126,30 @@ impl Engine {
         record.run = false;
         let socket = self.launch(&record, lock, before, attached)?;
         Ok(Some((record, socket)))
+    }
+
+    /// Whether a container runs, for a command that holds its lock of changes.
+    fn life(&self, record: &Record) -> Result<Life> {
+        let files = Files::new(&self.roots, &record.id);
+        let state = match Lock::find_holder(&files.monitor_lock())? {
+            Some(true) => store::read_json::<State>(&files.state())?,
+            Some(false) => return Ok(Life::None(None)),
+            None => {
+                let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
+                match find_unlisted(&self.roots, record, outcome.as_ref())? {
+                    Unlisted::Running(state) => Some(state),
+                    Unlisted::Passing => None,
+                    Unlisted::Orphaned => return Ok(Life::None(None)),
+                    Unlisted::Nothing => return Ok(Life::None(Some(outcome))),
+                }
+            }
+        };
+        match state {
+            // Waits for the restart policy's next try.
+            Some(State { pid: 0, .. }) => Ok(Life::Alive),
+            Some(state) if state.find()?.living().is_some() => Ok(Life::Alive),
+            _ => Ok(Life::Passing),
+        }
     }
 
     /// Forks the monitor. Returns before the command has started; a message on the socket reports
@@ -191,17 +222,6 @@ enum Life {
     Alive,
     /// Its monitor is starting it, or cleaning up after it: one of the others in a moment.
     Passing,
-    None,
-}
-
-fn life(files: &Files) -> Result<Life> {
-    if !is_watched(files)? {
-        return Ok(Life::None);
-    }
-    match store::read_json::<State>(&files.state())? {
-        // Waits for the restart policy's next try.
-        Some(State { pid: 0, .. }) => Ok(Life::Alive),
-        Some(state) if state.find()?.living().is_some() => Ok(Life::Alive),
-        _ => Ok(Life::Passing),
-    }
+    /// It has no monitor. How its last run ended, if nothing of that run is left to clean up.
+    None(Option<Option<Outcome>>),
 }

@@ -12,7 +12,8 @@ use super::Engine;
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::{
-    Condition, MAX_CLEANUP, STOP_TIMEOUT, StopMark, monitor_goes_by, set_stop_mark, stop_mark,
+    Condition, MAX_CLEANUP, STOP_TIMEOUT, StopMark, lives, monitor_goes_by, set_stop_mark,
+    set_stop_mark_unlisted, stop_mark,
 };
 use crate::error::{Context, Error, Result, fail};
 use crate::store;
@@ -100,8 +101,14 @@ impl Engine {
             return Ok(());
         }
         match set_stop_mark(&files, mark) {
-            // The run directory is gone: the container has just ended.
-            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
+            // The run directory is gone. Either the container has just ended, or a cleaner of
+            // temporary files removed the directory.
+            Err(error) if error.errno() == Some(Errno::NOENT) => {
+                return match lives(&self.roots, record)? {
+                    true => set_stop_mark_unlisted(&files, mark),
+                    false => Ok(()),
+                };
+            }
             result => result?,
         }
         // A connection wakes a monitor that waits before the next restart.
@@ -152,20 +159,10 @@ impl Engine {
     }
 
     pub(super) fn await_cleanup_until(&self, record: &Record, deadline: Instant) -> Result<()> {
-        let files = Files::new(&self.roots, &record.id);
-        if !monitor_goes_by(&files, deadline)? {
+        if !monitor_goes_by(&self.roots, record, deadline)? {
             return Err(hangs(record));
         }
-        // If the run directory was deleted, there is no monitor's lock to wait for.
-        while files.config().exists()
-            && !files.monitor_lock().exists()
-            && matches!(self.glance(record)?, Condition::Running(_))
-        {
-            if Instant::now() >= deadline {
-                return Err(hangs(record));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let files = Files::new(&self.roots, &record.id);
         if files.config().exists() {
             self.condition(record)?;
         }

@@ -99,7 +99,7 @@ impl Engine {
         {
             return Ok(code);
         }
-        await_monitor(&Files::new(&self.roots, &record.id))?;
+        await_monitor(&self.roots, &record)?;
         match self.condition(&record)? {
             Condition::Exited(outcome) => Ok(outcome.exit_code),
             Condition::Created(failed) => Ok(failed.map_or(0, |failed| failed.exit_code)),

@@ -1,8 +1,8 @@
 //! Addresses of containers: `networks/<name>/leases/<address>`, one file for each leased address.
 //!
 //! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
-//! first line is the container's id, the second its names on this network, the third its own host
-//! name. A lease ends with its container: one that a crash or a power cut left is reclaimed when
+//! lines are the container's id, its names on this network, its own host name, and its interface and
+//! published ports, by which `attachment::recover` finds what a running container has. A lease ends with its container: one that a crash or a power cut left is reclaimed when
 //! its address is requested or no other is free.
 
 use std::collections::HashSet;
@@ -29,6 +29,9 @@ pub struct Lease {
     pub names: Vec<String>,
     /// The container's own host name.
     pub hostname: String,
+    /// Empty in a lease that an older version wrote, as `ports`.
+    pub interface: String,
+    pub ports: String,
 }
 
 /// Returns whether the container with this id runs.
@@ -42,6 +45,8 @@ pub struct LeaseRequest<'a> {
     pub id: &'a str,
     pub names: &'a [String],
     pub hostname: &'a str,
+    pub interface: &'a str,
+    pub ports: &'a str,
     pub is_alive: IsAlive,
 }
 
@@ -139,7 +144,8 @@ fn take(
     match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         opened => {
-            let text = content(request.id, request.names, request.hostname);
+            let LeaseRequest { id, names, hostname, interface, ports, .. } = *request;
+            let text = content([id, &names.join(" "), hostname, interface, ports]);
             let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
             written.context(|| format!("write {}", path.display()))?;
             Ok(true)
@@ -147,8 +153,8 @@ fn take(
     }
 }
 
-fn content(id: &str, names: &[String], hostname: &str) -> String {
-    format!("{id}\n{}\n{hostname}\n", names.join(" "))
+fn content(lines: [&str; 5]) -> String {
+    lines.map(|line| format!("{line}\n")).concat()
 }
 
 /// Removes the leases of containers that are gone. The caller holds the network's lock.
@@ -186,7 +192,8 @@ pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -
 
 /// Writes a lease with other names.
 pub fn rename(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
-    let text = content(&lease.owner, &lease.names, &lease.hostname);
+    let Lease { owner, names, hostname, interface, ports, .. } = lease;
+    let text = content([owner, &names.join(" "), hostname, interface, ports]);
     store::replace(&path(roots, network, lease.address), text.as_bytes(), Durability::Lazy)
 }
 
@@ -202,8 +209,9 @@ fn read(roots: &Roots, network: &Network, address: IpAddr) -> Result<Option<Leas
     // A lease that was cut off while it was written has no owner, and is reclaimed.
     let owner = lines.next().unwrap_or_default().to_owned();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
-    let hostname = lines.next().unwrap_or_default().to_owned();
-    Ok(Some(Lease { address, owner, names, hostname }))
+    let mut line = || lines.next().unwrap_or_default().to_owned();
+    let (hostname, interface, ports) = (line(), line(), line());
+    Ok(Some(Lease { address, owner, names, hostname, interface, ports }))
 }
 
 fn path(roots: &Roots, network: &Network, address: IpAddr) -> PathBuf {

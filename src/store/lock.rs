@@ -65,16 +65,21 @@ impl Lock {
     /// Whether a process holds the lock exclusively. Several processes may ask this at the same
     /// time.
     pub fn is_held(path: &Path) -> Result<bool> {
-        let Some(file) = open_existing(path)? else { return Ok(false) };
+        Ok(Lock::find_holder(path)?.unwrap_or(false))
+    }
+
+    /// As [`Lock::is_held`]. `None` if `path` does not exist.
+    pub fn find_holder(path: &Path) -> Result<Option<bool>> {
+        let Some(file) = open_existing(path)? else { return Ok(None) };
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(false),
-            Err(Errno::WOULDBLOCK) => Ok(true),
+            Ok(()) => Ok(Some(false)),
+            Err(Errno::WOULDBLOCK) => Ok(Some(true)),
             Err(error) => Err(error).context(|| format!("lock {}", path.display())),
         }
     }
 
     /// Whether the locked file still has this name: a lock on a removed file excludes nothing.
-    fn stands_for(&self, path: &Path) -> bool {
+    pub fn stands_for(&self, path: &Path) -> bool {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
         there.is_ok() && there == ours

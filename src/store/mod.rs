@@ -70,6 +70,18 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
     Ok(())
 }
 
+/// As [`replace`], and makes the directory again if it is missing: a cleaner of temporary files may
+/// have removed it while its container runs.
+pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
+    match replace(path, bytes, Durability::Lazy) {
+        Err(error) if error.errno() == Some(Errno::NOENT) => {
+            make_dir(path.parent().unwrap_or(Path::new(".")))?;
+            replace(path, bytes, Durability::Lazy)
+        }
+        result => result,
+    }
+}
+
 /// Replaces `path` with the JSON of `value`, unless that is longer than `read_json` takes.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let text = miniserde::json::to_string(value);

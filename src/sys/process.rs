@@ -146,6 +146,32 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
+/// Whether process `pid` has a file open whose path ends in `path`, removed or not.
+pub fn holds_file(pid: Pid, path: &str) -> bool {
+    let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
+    open.into_iter().flatten().flatten().any(|file| {
+        // The kernel adds this to the path of a removed file (proc_pid_fd(5)).
+        let target = fs::read_link(file.path()).unwrap_or_default();
+        let target = target.to_string_lossy();
+        target.strip_suffix(" (deleted)").unwrap_or(&target).ends_with(path)
+    })
+}
+
+/// All processes.
+pub fn all() -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(Pid::from_raw).collect()
+}
+
+/// All processes that lead a session (setsid(2)).
+pub fn session_leaders() -> Vec<Pid> {
+    let leads = |pid: &Pid| {
+        parent_and_session(*pid).is_some_and(|(_, session)| session == pid.as_raw_nonzero().get())
+    };
+    all().into_iter().filter(leads).collect()
+}
+
 /// kill(2) of a child's process group, or of the child itself while it has none yet. A child that
 /// is gone already is no error.
 pub fn kill_group(child: Pid, signal: Signal) {

@@ -38,18 +38,19 @@ impl Engine {
             }
         };
         let name = &record.name;
-        if !is_watched(&files).unwrap_or(true) {
+        if !state::lives(&self.roots, &record).unwrap_or(true) {
+            let orphaned = state::is_orphaned(&self.roots, &record).unwrap_or(false);
             if files.parked_outcome().exists() {
                 let what = format!(
                     "the exit status of container {name} was not written: the disk is full"
                 );
                 findings.add(what, || state::reclaim(&self.roots, &record, attachment::take_down));
-            } else if files.run.exists() {
+            } else if files.run.exists() || orphaned {
                 let what = format!("the monitor of container {name} was killed");
                 findings.add(what, || state::reclaim(&self.roots, &record, attachment::take_down));
             }
             let cgroups = cgroup::possible_paths(&record.cgroup_parent, id).unwrap_or_default();
-            if cgroups.iter().any(|path| Path::new(path).exists()) {
+            if !orphaned && cgroups.iter().any(|path| Path::new(path).exists()) {
                 let what = format!("container {name} is not running but has a cgroup");
                 findings.add(what, || cgroup::remove(&cgroups));
             }
@@ -119,7 +120,7 @@ impl Engine {
     pub(super) fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
         for id in store::list(&self.roots.run)?.into_iter().filter(|name| is_id(name)) {
             let files = Files::new(&self.roots, &id);
-            if files.dir.exists() || is_watched(&files)? {
+            if files.dir.exists() || state::lives_by_id(&self.roots, &id)? {
                 continue;
             }
             findings.add(format!("{} belongs to no container", files.run.display()), || {
@@ -143,7 +144,7 @@ impl Engine {
 /// The condition of a container without a monitor. This changes nothing on disk.
 fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Condition>> {
     let files = Files::new(&engine.roots, &record.id);
-    if files.run.exists() {
+    if files.run.exists() || state::is_orphaned(&engine.roots, record)? {
         return Ok(None);
     }
     engine.condition(record).map(Some)

@@ -5,8 +5,8 @@
 //! says which networks it is on, and `finish` makes the attachment follow it.
 
 use super::join::{self, Container, EndpointConfig};
-use super::record::Attachment;
-use super::rules;
+use super::record::{self, Attachment};
+use super::{recover, rules};
 use crate::error::{Error, Result, fail};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::firewall::Choice;
@@ -26,7 +26,7 @@ pub fn connect(
     container: &Container<'_>,
     config: &EndpointConfig,
 ) -> Result<Vec<Error>> {
-    let mut attachment = Attachment::read(roots, container.id)?;
+    let mut attachment = recover::find(roots, container.id)?;
     let network = create::open(roots, &config.network)?;
     if attachment.endpoint(&network.name).is_some() {
         fail!("the container is on network {} already", network.name);
@@ -34,7 +34,8 @@ pub fn connect(
     let number = (0..).find(|number| {
         !attachment.endpoints.iter().any(|endpoint| endpoint.interface == format!("eth{number}"))
     });
-    let endpoint = join::lease(roots, container, config, &network, number.unwrap_or(0))?;
+    let endpoint =
+        join::lease(roots, container, config, &network, number.unwrap_or(0), &attachment.ports)?;
     attachment.endpoints.push(endpoint.clone());
     attachment.write(roots, container.id)?;
     let mut make = || -> Result<Vec<Error>> {
@@ -56,7 +57,7 @@ pub fn connect(
 /// after the link and the leases are gone: killed before that, `finish` does all of it again. A
 /// step that is done already is no failure.
 pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
-    let before = Attachment::read(roots, id)?;
+    let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
     link::delete(&mut Socket::route()?, &endpoint.link)?;
     let mut unwritten = join::leave(roots, id, endpoint)?;
@@ -85,14 +86,14 @@ pub fn finish(
     recorded: impl Fn(&str) -> bool,
 ) -> Result<bool> {
     let mut finished = false;
-    for endpoint in Attachment::read(roots, id)?.endpoints {
+    for endpoint in recover::find(roots, id)?.endpoints {
         if !recorded(&endpoint.network) {
             // The killed command is gone: its warnings are of no use.
             let _unwritten = disconnect(roots, id, &endpoint.network)?;
             finished |= endpoint.network == network.name;
         }
     }
-    let attachment = Attachment::read(roots, id)?;
+    let attachment = recover::find(roots, id)?;
     if !attachment.port_rules(id).is_empty() {
         rules::set_up(roots, Choice::Auto, &[], id, &attachment)?;
     }
@@ -108,8 +109,10 @@ pub fn finish(
 /// Renames a running container from `old` to `new`: in its attachment, its leases, and the hosts
 /// files of its networks.
 pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
-    let mut attachment = Attachment::read(roots, id)?;
-    if attachment.endpoints.is_empty() {
+    let mut attachment = recover::find(roots, id)?;
+    // A stopped container has neither a record nor a link, but a power cut may have left its leases.
+    let is_up = record::path(roots, id).exists() || recover::has_link(&attachment)?;
+    if attachment.endpoints.is_empty() || !is_up {
         return Ok(());
     }
     attachment.name = new.to_owned();

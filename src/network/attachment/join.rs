@@ -5,11 +5,13 @@
 use std::net::IpAddr;
 
 use super::record::{Address, Endpoint};
+use super::recover;
 use crate::address::{Gateway, Ip, Mac};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::endpoint::{self, NetworkNamespace, Plan};
 use crate::network::ipam::{self, IsAlive, LeaseRequest};
 use crate::network::naming::DEFAULT;
+use crate::network::ports::PortMap;
 use crate::network::record::Network;
 use crate::network::subnet::Family;
 use crate::network::{bridge, names};
@@ -43,6 +45,7 @@ pub fn lease(
     config: &EndpointConfig,
     network: &Network,
     number: usize,
+    ports: &[PortMap],
 ) -> Result<Endpoint> {
     for &address in &config.addresses {
         if network.pool(Family::of(address)).is_none() {
@@ -51,6 +54,9 @@ pub fn lease(
     }
     let mut addresses: Vec<Address> = Vec::with_capacity(network.pools.len());
     let mut leased: Vec<IpAddr> = Vec::with_capacity(network.pools.len());
+    let (interface, link) = (format!("eth{number}"), endpoint::invent_name()?);
+    let interface_words = recover::write_interface(&interface, &link, config.mac);
+    let ports_words = recover::write_ports(ports);
     let _change = network.lock(roots)?;
     for pool in &network.pools {
         let family = pool.subnet.family();
@@ -59,6 +65,8 @@ pub fn lease(
             id: container.id,
             names: &config.names,
             hostname: container.hostname,
+            interface: &interface_words,
+            ports: &ports_words,
             is_alive: container.is_alive,
         };
         let address = ipam::lease(roots, network, pool, &request).inspect_err(|_| {
@@ -77,8 +85,8 @@ pub fn lease(
     Ok(Endpoint {
         network: network.name.clone(),
         network_id: network.id.clone(),
-        interface: format!("eth{number}"),
-        link: endpoint::invent_name()?,
+        interface,
+        link,
         mac: config.mac.unwrap_or_else(|| bridge::container_mac(&leased)),
         addresses,
     })

@@ -1,6 +1,6 @@
 //! The networks of one running container, from its start to its end.
 //!
-//! The order of `set_up` is: leases and ports, the record (`record`), the links, the firewall's
+//! The order of `set_up` is: ports, leases, the record (`record`), the links, the firewall's
 //! rules, the names in hosts files. `take_down` undoes all of it by the record, whichever command
 //! runs it, and removes the record last: a kill before that only means that the next command does
 //! it all again.
@@ -8,16 +8,18 @@
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
 //! 1. `record`: the file
-//! 2. `rules`: the firewall rules that follow from all records
-//! 3. `join`: the steps of one endpoint
-//! 4. `publish`: the container's published ports
-//! 5. `change`: networks of a container that runs
-//! 6. `reload`: what other programs or a reboot removed, made again
+//! 2. `recover`: the same facts, if the file was removed
+//! 3. `rules`: the firewall rules that follow from all records
+//! 4. `join`: the steps of one endpoint
+//! 5. `publish`: the container's published ports
+//! 6. `change`: networks of a container that runs
+//! 7. `reload`: what other programs or a reboot removed, made again
 
 pub mod change;
 mod join;
 mod publish;
 pub mod record;
+mod recover;
 pub mod reload;
 pub mod rules;
 
@@ -27,10 +29,12 @@ use rustix::process::Pid;
 
 pub use self::join::{Container, EndpointConfig};
 use self::record::Attachment;
+pub use self::recover::find;
 use super::create;
 use super::endpoint::{self, NetworkNamespace};
 use super::firewall::Choice;
 use super::link;
+use super::ports::Claimed;
 use super::record::Network;
 use crate::error::Result;
 use crate::port::Publish;
@@ -51,19 +55,18 @@ pub fn set_up(
         return Ok(Vec::new());
     }
     let id = container.id;
-    let (name, endpoints, ports) = (container.name.to_owned(), Vec::new(), Vec::new());
+    let networks: Result<Vec<Network>> =
+        configs.iter().map(|config| create::open(roots, &config.network)).collect();
+    let networks = networks?;
+    let Claimed { maps: ports, held } = publish::claim(roots, &networks, publish)?;
+    let (name, endpoints) = (container.name.to_owned(), Vec::new());
     let mut attachment = Attachment { name, endpoints, ports };
-    let mut networks = Vec::with_capacity(configs.len());
-    for config in configs {
-        let network = create::open(roots, &config.network)?;
-        let endpoint = join::lease(roots, container, config, &network, attachment.endpoints.len())
+    for (number, (config, network)) in configs.iter().zip(&networks).enumerate() {
+        let endpoint = join::lease(roots, container, config, network, number, &attachment.ports)
             .inspect_err(|_| release(roots, id, &attachment))?;
         attachment.endpoints.push(endpoint);
-        networks.push(network);
     }
-    let held = publish::claim(roots, &mut attachment, &networks, publish)
-        .and_then(|held| attachment.write(roots, id).map(|()| held))
-        .inspect_err(|_| release(roots, id, &attachment))?;
+    attachment.write(roots, id).inspect_err(|_| release(roots, id, &attachment))?;
     let mut host = Socket::route()?;
     let mut namespace = NetworkNamespace::open(pid)?;
     let default = networks.iter().position(|network| !network.internal);
@@ -86,15 +89,26 @@ pub fn set_up(
 /// Undoes everything that a container has on its networks, however it ended. What is gone already
 /// is no error. If steps fail, the others are still done, and the first failure is returned.
 pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
-    let attachment = Attachment::read(roots, id)?;
+    undo(roots, id, &recover::find(roots, id)?)
+}
+
+/// As [`take_down`], for a container that was started without a network: only the record says
+/// whether it was connected to one since.
+pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<()> {
+    undo(roots, id, &Attachment::read(roots, id)?)
+}
+
+fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
     if attachment.endpoints.is_empty() {
         return Ok(());
     }
-    let mut first = publish::close(roots, id, &attachment);
+    let was_removed = !record::path(roots, id).exists();
+    let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
     // The namespace lives on with the container that joined it, so the links must be removed here.
+    // A cleaner of temporary files removes the mark with the record.
     let mark = roots.network_joined_mark(id);
-    let is_joined = mark.exists();
+    let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {
         let cut_off = match is_joined {
             true => link::delete(&mut host, &endpoint.link),

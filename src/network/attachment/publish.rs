@@ -5,10 +5,8 @@
 //! is made on the host. The way from 127.0.0.1 comes last, because it needs the guard at every
 //! container's link. How a port is written is in `port`.
 
-use std::os::fd::OwnedFd;
-
-use super::record::{self, Attachment};
-use super::rules;
+use super::record::Attachment;
+use super::{recover, rules};
 use crate::error::{Result, fail};
 use crate::network::firewall::Choice;
 use crate::network::firewall::rules::PortRule;
@@ -20,47 +18,42 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports, before anything is made on the host. Returns the sockets that hold
-/// them.
-pub fn claim(
-    roots: &Roots,
-    attachment: &mut Attachment,
-    networks: &[Network],
-    publish: &[Publish],
-) -> Result<Vec<OwnedFd>> {
+/// Claims the host's ports, before anything is made on the host.
+pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
     if publish.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Claimed::default());
     }
     let Some(network) = networks.iter().find(|network| !network.internal) else {
         fail!("ports can't be published: network {} is internal", networks[0].name)
     };
-    let default = |family: Family| {
-        attachment.target(family).and_then(|_| match network.publish_address {
-            None => Some(family.unspecified()),
-            // An address of one family does not open the other family to all.
-            Some(address) => Some(address.0).filter(|&address| family.has(address)),
-        })
+    // A port leads to the container's address of its family on a network with a way out.
+    let has_target = |family: Family| {
+        networks.iter().any(|network| !network.internal && network.pool(family).is_some())
+    };
+    let default = |family: Family| match network.publish_address {
+        _ if !has_target(family) => None,
+        None => Some(family.unspecified()),
+        // An address of one family does not open the other family to all.
+        Some(address) => Some(address.0).filter(|&address| family.has(address)),
     };
     let defaults = Defaults { ipv4: default(Family::V4), ipv6: default(Family::V6) };
     let find_container = |protocol, at| {
-        let attachments = record::all_ids(roots).ok()?.into_iter();
-        // One that can't be read is passed over; the kernel refuses the port anyway.
-        attachments
-            .filter_map(|id| Attachment::read(roots, &id).ok())
-            .find(|other| other.ports.iter().any(|map| map.meets(protocol, at)))
-            .map(|other| other.name)
+        // The name is left out if an attachment can't be read; the kernel refuses the port anyway.
+        let mut attachments = recover::all(roots).ok()?.into_iter().map(|(_, other)| other);
+        let holder =
+            attachments.find(|other| other.ports.iter().any(|map| map.meets(protocol, at)));
+        holder.map(|other| other.name)
     };
-    let Claimed { maps, held } = ports::claim(publish, &defaults, &find_container)?;
-    let has_no_target = |address| attachment.target(Family::of(address)).is_none();
-    if let Some(map) = maps.iter().find(|map| has_no_target(map.address.0)) {
+    let claimed = ports::claim(publish, &defaults, &find_container)?;
+    let has_no_target = |address| !has_target(Family::of(address));
+    if let Some(map) = claimed.maps.iter().find(|map| has_no_target(map.address.0)) {
         fail!(
             "port {} can't be published on {}: the container has no address of its family",
             map.container_port,
             map.address
         );
     }
-    attachment.ports = maps;
-    Ok(held)
+    Ok(claimed)
 }
 
 /// Makes the firewall let the networks and the ports through.

@@ -7,14 +7,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use miniserde::{Deserialize, Serialize};
+use miniserde::{Deserialize, Serialize, json};
 
 use crate::address::{Gateway, Ip, Mac};
 use crate::error::Result;
 use crate::network::firewall::rules::PortRule;
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
-use crate::store::{self, Durability, Roots};
+use crate::store::{self, Roots};
 
 /// The networks of a running container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl Attachment {
     }
 
     pub(super) fn write(&self, roots: &Roots, id: &str) -> Result<()> {
-        store::replace_json(&path(roots, id), self, Durability::Lazy)
+        store::replace_in_new_dir(&path(roots, id), json::to_string(self).as_bytes())
     }
 
     /// The endpoint on this network.
@@ -102,12 +102,6 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
     // Other files are there too.
     names.retain(|name| name.len() == 64);
     Ok(names)
-}
-
-/// The attachments of all containers, each with its container's id.
-pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
-    let ids = all_ids(roots)?.into_iter();
-    ids.map(|id| Attachment::read(roots, &id).map(|attachment| (id, attachment))).collect()
 }
 
 pub(super) fn path(roots: &Roots, id: &str) -> PathBuf {

@@ -2,8 +2,7 @@
 //! their ports, forwarding, the firewall's rules. `network reload` does all of it; `boot` only what
 //! is missing.
 
-use super::record::{self, Attachment};
-use super::{publish, rules};
+use super::{publish, recover, rules};
 use crate::error::Result;
 use crate::network::firewall::Choice;
 use crate::network::naming::DEFAULT;
@@ -17,8 +16,9 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used: Vec<Network> = Vec::new();
     let mut guarded = true;
-    for id in record::all_ids(roots)? {
-        for endpoint in Attachment::read(roots, &id)?.endpoints {
+    let all = recover::all(roots)?;
+    for (_, attachment) in &all {
+        for endpoint in &attachment.endpoints {
             let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
             let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
             guarded &= endpoint::plug(&mut host, &endpoint.link, &network, bridge)?;
@@ -30,8 +30,8 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     }
     let used: Vec<&Network> = used.iter().collect();
     rules::reload(roots, choice, &used)?;
-    for (id, attachment) in record::all(roots)? {
-        publish::open_loopback(&used, &attachment.port_rules(&id), guarded)?;
+    for (id, attachment) in &all {
+        publish::open_loopback(&used, &attachment.port_rules(id), guarded)?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! `firewall` knows neither record. It asks for all rules only when it has to make all of them
 //! again; a container's start and end normally cost no more than its own ports' rules.
 
-use super::record::{self, Attachment};
+use super::record::Attachment;
+use super::recover;
 use crate::error::Result;
 use crate::network::firewall::rules::{NetworkRules, Rules};
 use crate::network::firewall::{self, Choice};
@@ -17,7 +18,7 @@ fn collector(roots: &Roots) -> impl Fn(&[&str], Option<&str>) -> Result<Rules> {
 }
 
 fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rules> {
-    let mut attachments = record::all(roots)?;
+    let mut attachments = recover::all(roots)?;
     attachments.retain(|(id, _)| except != Some(id.as_str()));
     let is_used = |network: &Network| {
         let mut endpoints = attachments.iter().flat_map(|(_, attachment)| &attachment.endpoints);
@@ -77,7 +78,7 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
 /// The faults of the firewall's rules; `reload` repairs them.
 pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
     firewall::flaws(roots, || {
-        let mut attachments = record::all(roots)?;
+        let mut attachments = recover::all(roots)?;
         attachments.retain(|(_, attachment)| !attachment.endpoints.is_empty());
         Ok(attachments.into_iter().map(|(id, _)| id).collect())
     })

@@ -288,8 +288,9 @@ pub fn take_down(
             // Another program flushed them.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }
-    } else if firewall.state.is_some() && !firewall.is_intact()? {
-        // A command that was killed before it could record them may have made them.
+    } else if !firewall.is_intact()? {
+        // A command that was killed before it could record them may have made them, or the record
+        // was removed.
         firewall.rebuild(&[], Some(id), collect)?;
     }
     forget()

@@ -1,0 +1,145 @@
+//! The attachment of a container whose `network.json` is gone, found again by its leases.
+//!
+//! A cleaner of temporary files may remove the run directory while the container runs. Its leases
+//! are in the state root, and each holds what the file says: the interface, the host's link and the
+//! published ports. A lease that a power cut left says the same, but the host has no such link.
+
+use std::net::IpAddr;
+
+use super::record::{self, Address, Attachment, Endpoint};
+use crate::address::{Gateway, Ip, Mac};
+use crate::error::Result;
+use crate::network::ipam::{self, Lease};
+use crate::network::ports::PortMap;
+use crate::network::record::{Network, known};
+use crate::network::subnet::Family;
+use crate::network::{bridge, link};
+use crate::store::{self, Roots};
+use crate::sys::netlink::Socket;
+
+/// Reads the attachment of a container that runs, or ran and was not cleaned up.
+pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
+    match store::read_json(&record::path(roots, id))? {
+        Some(attachment) => Ok(attachment),
+        None => Ok(by_leases(roots, Some(id))?.pop().map(|(_, found)| found).unwrap_or_default()),
+    }
+}
+
+/// The attachments of all running containers, each with its container's id.
+pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
+    let mut all = Vec::new();
+    for id in record::all_ids(roots)? {
+        if let Some(attachment) = store::read_json(&record::path(roots, &id))? {
+            all.push((id, attachment));
+        }
+    }
+    let mut lost = by_leases(roots, None)?;
+    lost.retain(|(id, _)| !all.iter().any(|(known, _)| known == id));
+    for (id, attachment) in lost {
+        if has_link(&attachment)? {
+            all.push((id, attachment));
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the host has one of the links, so that the container's network namespace exists.
+pub fn has_link(attachment: &Attachment) -> Result<bool> {
+    let mut host = Socket::route()?;
+    for endpoint in attachment.endpoints.iter().filter(|endpoint| !endpoint.link.is_empty()) {
+        if link::find(&mut host, &endpoint.link)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the leases say of container `only`, or of all containers.
+fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachment)>> {
+    let mut found: Vec<(String, Attachment)> = Vec::new();
+    for network in known(roots)? {
+        let mut leases = ipam::leases(roots, &network)?;
+        leases.retain(|lease| !lease.owner.is_empty() && only.is_none_or(|id| id == lease.owner));
+        for lease in leases {
+            let at = found.iter().position(|(id, _)| *id == lease.owner).unwrap_or_else(|| {
+                let name = lease.names.first().cloned().unwrap_or_default();
+                let ports = lease.ports.split(' ').filter_map(read_port).collect();
+                found
+                    .push((lease.owner.clone(), Attachment { name, endpoints: Vec::new(), ports }));
+                found.len() - 1
+            });
+            add(&mut found[at].1.endpoints, &network, &lease);
+        }
+    }
+    for (_, attachment) in &mut found {
+        attachment.endpoints.sort_unstable_by(|a, b| a.interface.cmp(&b.interface));
+    }
+    Ok(found)
+}
+
+/// Adds an address to the endpoint on its network.
+fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
+    let Some(pool) = network.pool(Family::of(lease.address)) else { return };
+    let mut words = lease.interface.split(' ');
+    let mut word = || words.next().unwrap_or_default().to_owned();
+    let (interface, link, mac) = (word(), word(), word());
+    let known = endpoints.iter().position(|known| known.network_id == network.id);
+    let at = known.unwrap_or_else(|| {
+        let (network, network_id) = (network.name.clone(), network.id.clone());
+        let mac = Mac([0; 6]);
+        endpoints.push(Endpoint {
+            network,
+            network_id,
+            interface,
+            link,
+            mac,
+            addresses: Vec::new(),
+        });
+        endpoints.len() - 1
+    });
+    let endpoint = &mut endpoints[at];
+    endpoint.addresses.push(Address {
+        address: Ip(lease.address),
+        prefix: pool.subnet.prefix(),
+        gateway: Gateway((!network.internal).then_some(pool.gateway.0)),
+    });
+    let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
+    endpoint.mac = mac.parse().unwrap_or_else(|_| bridge::container_mac(&addresses));
+}
+
+/// The words of a lease on an interface: its name, its link and, if the user chose it, its MAC
+/// address.
+pub fn write_interface(interface: &str, link: &str, mac: Option<Mac>) -> String {
+    let mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
+    format!("{interface} {link} {mac}")
+}
+
+/// The words of a lease on published ports: `tcp/0.0.0.0/8080/80` for each.
+pub fn write_ports(ports: &[PortMap]) -> String {
+    let word = |map: &PortMap| {
+        format!("{}/{}/{}/{}", map.protocol, map.address, map.port, map.container_port)
+    };
+    ports.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn read_port(word: &str) -> Option<PortMap> {
+    let mut parts = word.split('/');
+    let (protocol, address) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let (port, container_port) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(PortMap { protocol, address, port, container_port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_they_were_written() {
+        let words = "tcp/0.0.0.0/8080/80 udp/::1/53/5353";
+        let ports: Vec<PortMap> = words.split(' ').filter_map(read_port).collect();
+        assert_eq!(ports.len(), 2);
+        assert_eq!(write_ports(&ports), words);
+        assert_eq!(read_port(""), None);
+        assert_eq!(read_port("tcp/0.0.0.0/8080"), None);
+    }
+}
