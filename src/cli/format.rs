@@ -90,12 +90,7 @@ impl Format {
         };
         let template = parse_template(template)?;
         // A wrong name is an error even where there is no row to print.
-        if let Err(error) = template.render_headers(&headers(fields))
-            && error.to_string().contains("can't evaluate field")
-            && error.to_string().contains(R::KIND)
-        {
-            return Err(error);
-        }
+        template.check_fields(&headers(fields))?;
         Ok(if table { Format::Table(template) } else { Format::Lines(template) })
     }
 

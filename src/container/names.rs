@@ -135,17 +135,44 @@ pub fn invent(roots: &Roots) -> Result<String> {
     }
 }
 
-/// The id of the container that `text` means: full id, name, or unique prefix of an id.
+/// The ids of the containers that a text may mean.
+pub enum Match {
+    None,
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Match {
+    /// Returns the one id; otherwise an error that names `text`, the words of the user.
+    pub fn one(self, text: &str) -> Result<String> {
+        match self {
+            Match::None => Err(Error::absent(format!("no such container: {text}"))),
+            Match::One(id) => Ok(id),
+            Match::Several(ids) => {
+                let mut ids: Vec<&str> = ids.iter().map(|id| short(id)).collect();
+                ids.sort_unstable();
+                fail!("'{text}' is ambiguous: it may be any of {}", ids.join(", "))
+            }
+        }
+    }
+}
+
+/// Returns the id of the container that `text` means: full id, name, or unique prefix of an id.
 pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
+    find(roots, text)?.one(text)
+}
+
+/// Searches as `resolve` does, for callers that continue if no container matches.
+pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     if is_id(text) && roots.containers().join(text).is_dir() {
-        return Ok(text.to_owned());
+        return Ok(Match::One(text.to_owned()));
     }
     // A name can't hold a slash or be a dot, so that no path is built from one that does.
     if is_valid(text)
         && let Some(id) = look_up(roots, text)?
         && roots.containers().join(&id).is_dir()
     {
-        return Ok(id);
+        return Ok(Match::One(id));
     }
     let hexadecimal = !text.is_empty()
         && text.len() <= 64
@@ -155,15 +182,10 @@ pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
         candidates = all_ids(roots)?;
         candidates.retain(|id| id.starts_with(text));
     }
-    match candidates.as_slice() {
-        [] => Err(Error::absent(format!("no such container: {text}"))),
-        [id] => Ok(id.clone()),
-        several => {
-            let mut several: Vec<&str> = several.iter().map(|id| short(id)).collect();
-            several.sort_unstable();
-            fail!("'{text}' is ambiguous: it may be any of {}", several.join(", "))
-        }
-    }
+    Ok(match candidates.len() {
+        0 | 1 => candidates.pop().map_or(Match::None, Match::One),
+        _ => Match::Several(candidates),
+    })
 }
 
 /// Docker's grammar: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.

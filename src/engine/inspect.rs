@@ -28,12 +28,10 @@ impl Engine {
     /// in this order.
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
         if matches!(kind, None | Some(InspectKind::Container)) {
-            match names::resolve(&self.roots, name) {
-                Ok(id) => return self.container(&self.record_of(&id, name)?),
-                Err(error) if kind.is_some() || error.to_string().contains("ambiguous") => {
-                    return Err(error);
-                }
-                Err(_) => {}
+            match names::find(&self.roots, name) {
+                // Something else may have this name.
+                Ok(names::Match::None) | Err(_) if kind.is_none() => {}
+                found => return self.container(&self.record_of(&found?.one(name)?, name)?),
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {

@@ -38,7 +38,16 @@ enum Flow {
     Continue,
 }
 
-type Done<T> = Result<T, String>;
+type Done<T> = Result<T, Fault>;
+
+/// Why a template stops.
+pub struct Fault {
+    /// The place in the template and the reason, in the words of Go's text/template.
+    pub message: String,
+    /// Whether the reason is a field that no row of this listing has: a fault of the template, whatever
+    /// the rows hold.
+    pub is_unknown_field: bool,
+}
 
 impl<'a> Evaluation<'a> {
     /// A rendering of `trees` with `root` as the dot.
@@ -75,7 +84,9 @@ impl<'a> Evaluation<'a> {
         let (line, column) = super::place(self.source, at.mark);
         let text = &self.source[at.start..at.end];
         let name = &self.name;
-        Err(format!("template: :{line}:{column}: executing {name:?} at <{text}>: {message}"))
+        let message =
+            format!("template: :{line}:{column}: executing {name:?} at <{text}>: {message}");
+        Err(Fault { message, is_unknown_field: false })
     }
 
     fn step(&mut self, at: Span) -> Done<()> {
@@ -364,8 +375,10 @@ impl<'a> Evaluation<'a> {
         if object.kind.is_empty() && Struct::lacks_by_omission(name) {
             return Ok(Value::Nil);
         }
-        let kind = if object.kind.is_empty() { "struct" } else { object.kind };
+        let is_unknown_field = !object.kind.is_empty();
+        let kind = if is_unknown_field { object.kind } else { "struct" };
         self.fault(at, &format!("can't evaluate field {name} in type {kind}"))
+            .map_err(|fault| Fault { is_unknown_field, ..fault })
     }
 
     fn function(

@@ -50,9 +50,22 @@ impl Template {
 
     /// The row of headers of a table: functions leave the headers as they are.
     pub fn render_headers(&self, headers: &Value) -> Result<String> {
+        self.evaluate_headers(headers).map_err(wrong)
+    }
+
+    /// Fails if the template names a field that `headers` lacks. Other failures depend on the rows and
+    /// come with them.
+    pub fn check_fields(&self, headers: &Value) -> Result<()> {
+        match self.evaluate_headers(headers) {
+            Err(fault) if fault.is_unknown_field => Err(wrong(fault)),
+            _ => Ok(()),
+        }
+    }
+
+    fn evaluate_headers(&self, headers: &Value) -> std::result::Result<String, eval::Fault> {
         let mut evaluation = eval::Evaluation::new(&self.source, &self.trees, headers.clone());
         evaluation.headers = true;
-        evaluation.run().map_err(wrong)
+        evaluation.run()
     }
 
     /// As `inspect` does: what fails is tried again with JSON alone, whose missing keys are errors.
@@ -66,8 +79,8 @@ impl Template {
     }
 }
 
-fn wrong(message: String) -> Error {
-    Error::new(format!("template parsing error: {message}"))
+fn wrong(fault: eval::Fault) -> Error {
+    Error::new(format!("template parsing error: {}", fault.message))
 }
 
 /// Line from 1 and column from 0, in bytes.

@@ -96,7 +96,8 @@ impl CredentialFile {
             {
                 entry.insert(key.into(), Value::String(text.to_owned()));
             }
-            run_helper(&helper, "store", &json::to_string(&Value::Object(entry)))?;
+            run_helper(&helper, "store", &json::to_string(&Value::Object(entry)))?
+                .given(&helper, "store")?;
             return Ok(format!("docker-credential-{helper}"));
         }
         let mut entry = Object::new();
@@ -126,7 +127,7 @@ impl CredentialFile {
         if let Some(helper) = helper
             && ask_helper(&helper, host)?.is_some()
         {
-            run_helper(&helper, "erase", key_of(host))?;
+            run_helper(&helper, "erase", key_of(host))?.given(&helper, "erase")?;
             forgot = true;
         }
         if let Value::Object(root) = &mut value
@@ -215,12 +216,13 @@ fn helper_for(root: &Node<'_>, host: &str) -> Result<Option<String>> {
 }
 
 fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
-    let answer = match run_helper(helper, "get", key_of(host)) {
-        Ok(answer) => answer,
-        Err(error) if error.to_string().contains("not found in native keychain") => {
+    let answer = match run_helper(helper, "get", key_of(host))? {
+        Answer::Given(answer) => answer,
+        // The protocol has no status for "none": these are its words.
+        Answer::Refused(reason) if reason.contains("not found in native keychain") => {
             return Ok(None);
         }
-        Err(error) => return Err(error),
+        refused => refused.given(helper, "get")?,
     };
     let document = format!("docker-credential-{helper}");
     let value = parse(&document, answer.as_bytes())?;
@@ -233,7 +235,25 @@ fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
     })
 }
 
-fn run_helper(helper: &str, action: &str, input: &str) -> Result<String> {
+/// What a helper says: its output, or with a status other than 0 the reason.
+enum Answer {
+    Given(String),
+    Refused(String),
+}
+
+impl Answer {
+    /// Returns the output; a refusal is an error that names the helper and what it was asked for.
+    fn given(self, helper: &str, action: &str) -> Result<String> {
+        match self {
+            Answer::Given(output) => Ok(output),
+            Answer::Refused(reason) => {
+                fail!("docker-credential-{helper} {action}: {}", reason.trim().escape_debug())
+            }
+        }
+    }
+}
+
+fn run_helper(helper: &str, action: &str, input: &str) -> Result<Answer> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !helper.bytes().all(plain) {
         fail!("bad name of a credential helper: '{}'", helper.escape_debug());
@@ -259,10 +279,10 @@ fn run_helper(helper: &str, action: &str, input: &str) -> Result<String> {
     drop(child.stdout.take());
     let status = child.wait().context(|| format!("wait for {program}"))?;
     if !status.success() {
-        fail!("{program} {action}: {}", answer.trim().escape_debug());
+        return Ok(Answer::Refused(answer));
     }
     talked.context(|| format!("talk to {program}"))?;
-    Ok(answer)
+    Ok(Answer::Given(answer))
 }
 
 fn object_in<'a>(value: &'a mut Value, key: &str) -> Option<&'a mut Object> {
