@@ -276,6 +276,31 @@ fn imports_in_network_go_one_way() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// The modules below `engine` that a file of `cli` imports. Its output and prompts use the standard
+/// streams of `sys::stdio` directly.
+fn imports_below_engine(source: &str) -> Vec<String> {
+    const BELOW: [&str; 7] = ["container", "image", "network", "runtime", "store", "sys", "volume"];
+    let mut names = names_after(&source.replace("crate::sys::stdio", ""), "crate::");
+    names.retain(|name| BELOW.contains(&name.as_str()));
+    names
+}
+
+#[test]
+fn the_command_line_imports_nothing_below_the_engine() {
+    let cli = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut files = 0;
+    for (path, lines) in sources().into_iter().filter(|(path, _)| Path::new(path).starts_with(&cli))
+    {
+        files += 1;
+        let below = imports_below_engine(&lines.join("\n"));
+        assert!(below.is_empty(), "{path} imports {below:?}");
+    }
+    assert!(files > 40, "only {files} files were found");
+    assert_eq!(imports_below_engine("use crate::{engine::Engine, store::Roots};"), ["store"]);
+    assert_eq!(imports_below_engine("use crate::sys::{signal, stdio};"), ["sys"]);
+    assert!(imports_below_engine("use crate::sys::stdio::stdout;").is_empty());
+}
+
 #[test]
 fn an_upward_import_is_found() {
     let order = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use super::flag::{Command, Flag, Group, Operand, specs};
+use crate::engine::Roots;
 use crate::engine::options::FirewallChoice;
 use crate::error::{Context, Result};
 use crate::raw;
-use crate::store::Roots;
 
 /// The flags before the command, as typed.
 #[derive(Default)]

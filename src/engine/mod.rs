@@ -53,9 +53,9 @@ use rustix::process::umask;
 
 use crate::error::{Result, fail};
 use crate::network::firewall;
-use crate::store::Roots;
 
 pub use crate::container::state::StopMark;
+pub use crate::store::Roots;
 pub use wait::WaitCondition;
 
 /// The engine for one command: the roots, the firewall, and where warnings go.

@@ -15,10 +15,12 @@ pub use crate::network::create::NetworkOptions;
 pub use crate::network::firewall::Choice as FirewallChoice;
 pub use crate::network::subnet::Subnet;
 pub use crate::port::Publish;
+pub use crate::runtime::capabilities::names as capabilities;
 pub use crate::runtime::spec::{
     Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
     Rlimit,
 };
+pub use crate::sys::signal::Signal;
 
 /// `create` and `run`.
 #[derive(Clone, Debug, Default)]

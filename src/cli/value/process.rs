@@ -3,9 +3,9 @@
 //! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
 
 use super::name::{check_container_name, check_hostname, parse_ip};
+use crate::engine::options::Signal;
 use crate::engine::options::{EndpointOption, IdMap, NamespaceOption, UserNamespaceOption};
 use crate::error::{Result, fail};
-use crate::sys::signal::Signal;
 
 /// Parses `--userns`.
 pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {

@@ -3,10 +3,10 @@
 //! checked in `engine::confine`. Capability names are those of capabilities(7), with or without
 //! `CAP_`.
 
+use crate::engine::options::capabilities;
 use crate::engine::options::{Confinement, SeccompOption};
 use crate::error::{Result, fail};
 use crate::raw;
-use crate::runtime::capabilities::names;
 
 use super::mount::parse_host_path;
 
@@ -15,8 +15,8 @@ pub fn parse_capability(text: &str) -> Result<String> {
     if text.eq_ignore_ascii_case("ALL") || text.eq_ignore_ascii_case("CAP_ALL") {
         return Ok("ALL".to_owned());
     }
-    match names::bit(text) {
-        Some(bit) => Ok(format!("CAP_{}", names::NAMES[bit.trailing_zeros() as usize])),
+    match capabilities::bit(text) {
+        Some(bit) => Ok(format!("CAP_{}", capabilities::NAMES[bit.trailing_zeros() as usize])),
         None => fail!("unknown capability '{text}'; capabilities(7) names them, as in NET_ADMIN"),
     }
 }
