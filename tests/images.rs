@@ -585,3 +585,51 @@ fn an_import_of_what_gnu_tar_alone_reads_is_saved_for_all() {
         assert!(name != "sparse" || hole.len() < 100_000, "{name} lost its holes: {}", hole.len());
     }
 }
+
+#[test]
+fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "192.168.77.0/24", "lan"]).text();
+    let flags = ["-d", "--name", "web", "--network", "lan", "-p", "8080:80", "--pids-limit", "77"];
+    let more = ["--cap-drop", "CHOWN", "-v", "/etc:/given:ro", "bb", "sleep", "1000"];
+    host.mydocker([&["run"][..], &flags, &more].concat()).text();
+    let pid = host.pid("web");
+    let explained = host.mydocker(["explain", "web"]).text();
+    let words = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    let inode =
+        link.to_string_lossy().trim_start_matches("net:").trim_matches(['[', ']']).to_owned();
+    let net = format!("net {inode} private");
+    for part in [
+        net.as_str(),
+        "user root",
+        "/given",
+        "upper, writable",
+        "pids.max 77",
+        "192.168.77.1",
+        "0.0.0.0:8080 to 80/tcp",
+        "seccomp default",
+        "init_module",
+        "attach.sock",
+        "command sleep 1000",
+    ] {
+        assert!(words.contains(part), "no {part} in {explained}");
+    }
+    let too_wide = explained.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(too_wide, None, "{explained}");
+    assert!(!explained.contains('\x1b'), "colour without a terminal: {explained}");
+    let held = explained.lines().find(|line| line.contains("held")).unwrap_or_default();
+    assert!(held.contains("DAC_OVERRIDE") && !held.contains("CHOWN"), "{explained}");
+    let json = host.mydocker(["explain", "--json", "web"]).text();
+    assert!(json.contains("\"key\": \"namespaces\"") && json.contains(&inode), "{json}");
+    let image = host.mydocker(["explain", "bb"]).text();
+    assert!(image.contains("layers  1") && image.contains("web"), "{image}");
+    let network = host.mydocker(["explain", "lan"]).text();
+    for part in ["192.168.77.0/24", "container  web", "ip_forward = 1", "rules"] {
+        assert!(network.contains(part), "no {part} in {network}");
+    }
+    let joined = ["--name", "guest", "--network", "container:web", "bb", "sleep", "1000"];
+    host.mydocker([&["run", "-d"][..], &joined].concat()).text();
+    host.mydocker(["explain", "guest"]).stdout_has(&format!("{inode} of web"));
+    host.mydocker(["explain", "nothing"]).exits(1).complains("no such container, image or");
+}

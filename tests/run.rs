@@ -305,3 +305,46 @@ fn a_flag_with_an_empty_value_is_not_given() {
         host.mydocker(["create", flag, "", "bb"]).refused(flag);
     }
 }
+
+/// The calls of a log's lines in their order, of one process.
+fn logged_calls<'a>(log: &'a str, process: &str) -> Vec<&'a str> {
+    let lines = log.lines().filter_map(|line| line.split_once(" ms  "));
+    let lines = lines.map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
+    lines.filter(|words| words[0] == process).map(|words| words[1]).collect()
+}
+
+#[test]
+fn debug_logs_the_birth_and_the_end_of_a_container_in_order() {
+    let host = Host::on_machine();
+    let flags = ["--rm", "--pids-limit", "77", "-v", "/etc:/given:ro", "--ulimit", "nofile=99:99"];
+    let run = [&["run", "--debug"][..], &flags, &["bb", "echo", "hi"]].concat();
+    let done = host.mydocker(run).stdout("hi\n");
+    let log = done.stderr_text();
+    let init = logged_calls(&log, "init");
+    let order = ["mount", "unshare", "pivot_root", "prctl", "capset", "seccomp"];
+    let at = |call: &str| init.iter().rposition(|known| *known == call);
+    let find = |call: &&str| at(call).unwrap_or_else(|| panic!("no {call} in {log}"));
+    let places: Vec<usize> = order.iter().map(find).collect();
+    assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{log}");
+    assert_eq!(init.last(), Some(&"execve"), "{log}");
+    let monitor = logged_calls(&log, "monitor");
+    for call in ["clone3", "mkdir", "RTM_NEWLINK", "RTM_NEWADDR", "recvmsg", "waitid", "rmdir"] {
+        assert!(monitor.contains(&call), "no {call} of the monitor in {log}");
+    }
+    for text in
+        ["CLONE_NEWPID", "upperdir=", "77 to ", "/given from /etc, read-only", "default via"]
+    {
+        assert!(log.contains(text), "no {text} in {log}");
+    }
+    assert!(log.contains("nofile=99:99 = ok") && log.contains("NET_BIND_SERVICE"), "{log}");
+    // The log's descriptor is not the program's.
+    let list = ["run", "--debug", "--rm", "--network", "none", "bb", "ls", "/proc/self/fd"];
+    host.mydocker(list).stdout("0\n1\n2\n3\n");
+    let failed = host.mydocker(["-D", "run", "--rm", "--network", "none", "bb", "/no/such"]);
+    let log = failed.exits(127).stderr_text();
+    assert!(log.contains(" = exec '/no/such' in the container: No such file"), "{log}");
+    // Nothing is logged without a wish, and a container in the background does not hold stderr.
+    host.mydocker(["run", "--rm", "--network", "none", "bb", "true"]).stderr("");
+    let behind = ["run", "-d", "--debug", "--network", "none", "bb", "sleep", "1000"];
+    assert!(host.mydocker(behind).stderr_text().contains("execve"));
+}

@@ -49,9 +49,11 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<GlobalArgs>::switch("debug", "Print the causes of an error, one per line", |a, on| {
-        a.debug = on
-    })
+    Flag::<GlobalArgs>::switch(
+        "debug",
+        "Log each step of a start, and the causes of an error (MYDOCKER_DEBUG=1, or =json)",
+        |a, on| a.debug = on,
+    )
     .short('D'),
     Flag::<GlobalArgs>::switch("version", "Print the version", |a, on| a.version = on).short('v'),
 ];
@@ -78,6 +80,15 @@ impl GlobalArgs {
             flag.clone().or_else(|| set().map(PathBuf::from))
         };
         Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
+    }
+
+    /// Whether the steps of a container's birth are logged, and then whether as JSON: by `--debug`, or
+    /// by MYDOCKER_DEBUG, where `json` asks for JSON and an empty value or 0 for no log.
+    pub fn trace(&self) -> Option<bool> {
+        match std::env::var_os("MYDOCKER_DEBUG").filter(|set| !set.is_empty() && set != "0") {
+            Some(set) => Some(set == "json"),
+            None => self.debug.then_some(false),
+        }
     }
 
     /// The firewall, from the flag, otherwise from the environment, otherwise chosen automatically.

@@ -82,7 +82,8 @@ fn page() -> String {
     );
     out.push_str(
         ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nSame as \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nSame as \\-\\-run\\-root.\n\
-         .TP\n.B MYDOCKER_FIREWALL\nSame as \\-\\-firewall.\n",
+         .TP\n.B MYDOCKER_FIREWALL\nSame as \\-\\-firewall.\n\
+         .TP\n.B MYDOCKER_DEBUG\n1: same as \\-\\-debug. json: log one JSON object per line.\n",
     );
     out.push_str(
         ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers, networks and volumes.\n.TP\n.I /run/mydocker\n\

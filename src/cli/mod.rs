@@ -13,6 +13,7 @@ mod disk;
 mod disk_detail;
 mod escape;
 mod exec;
+mod explain;
 mod flag;
 mod format;
 mod global;
@@ -34,6 +35,7 @@ mod ps;
 mod registry;
 mod run;
 mod stats;
+mod style;
 mod suggest;
 mod system;
 mod table;
@@ -76,6 +78,7 @@ static COMMANDS: &[&Command] = &[
     &stats::STATS,
     &network::PORT,
     &inspect::INSPECT,
+    &explain::EXPLAIN,
     &registry::PULL,
     &registry::PUSH,
     &archive::DIFF,
@@ -233,7 +236,7 @@ impl Invocation {
 
     /// Reports an error under the command's name.
     pub fn complain(&self, error: &Error) {
-        complain(Some(self.command.name), error, self.global.debug);
+        complain(Some(self.command.name), error, self.global.debug || Engine::is_traced());
     }
 
     /// Ends the command as a mistake in its call.
@@ -269,7 +272,7 @@ pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = argv.skip(1).map(|word| raw::encode(word.as_bytes())).collect();
     let status = dispatch(&mut global, &words).unwrap_or_else(|failure| match failure {
         Failure::Usage(error) | Failure::Engine(error) => {
-            complain(None, &error, global.debug);
+            complain(None, &error, global.debug || Engine::is_traced());
             error.exit_code()
         }
         Failure::Help => 0,
@@ -289,6 +292,9 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
         return help::print_overview();
     }
     let (command, argv) = find(&rest)?;
+    if let Some(json) = global.trace() {
+        Engine::trace(json);
+    }
     if ENTERING.contains(&command.name) {
         Engine::shield();
     }
@@ -406,7 +412,7 @@ fn complain(command: Option<&str>, error: &Error, debug: bool) {
         text.push_str(&line(&error.to_string()));
         text.push('\n');
     }
-    output::print_error(&text);
+    output::print_complaint(&text);
 }
 
 // The exit status of a usage error is the engine's own.

@@ -5,6 +5,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
 use super::escape;
+use super::style::{self, Style};
 use crate::error::{Context, Result, fail};
 use crate::sys::stdio::{stderr, stdin, stdout};
 
@@ -18,6 +19,14 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Prints a text with colours, whose words were escaped before they were painted.
+pub fn print_painted(text: &str) -> Result<()> {
+    match stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context(|| "write to the standard output"),
+    }
+}
+
 /// Prints `text` and a newline.
 pub fn print_line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
@@ -26,6 +35,15 @@ pub fn print_line(text: &str) -> Result<()> {
 /// Prints `text` on stderr. If that fails, there is no other place to report it.
 pub fn print_error(text: &str) {
     let _ = stderr().write_all(escape::text(text).as_bytes());
+}
+
+/// Prints an error on stderr: on a terminal the name before its first colon is red.
+pub fn print_complaint(text: &str) {
+    let text = escape::text(text);
+    let (name, rest) = text.split_at(text.find(':').unwrap_or(0));
+    let name = Style::Red.paint(name, style::on_stderr());
+    // If that fails, there is no other place to report it.
+    let _ = stderr().write_all(format!("{name}{rest}").as_bytes());
 }
 
 /// Fails if an archive is to be read from a terminal.

@@ -1,13 +1,14 @@
 //! The progress of a pull or push: on a terminal a bar for each active layer, below the lines of
 //! the finished ones; otherwise one line for each step. Several threads report at the same time, so
 //! the drawing is behind a mutex and each update is one write. Escape sequences are only written to
-//! a terminal.
+//! a terminal that takes them (`style`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::escape;
+use super::style::has_cursor_codes;
 use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
 use crate::sys::stdio::{stderr, stdout};
@@ -40,13 +41,13 @@ struct Drawing {
 impl Progress {
     /// Reports on stdout, or nowhere if `quiet`.
     pub fn on_stdout(quiet: bool) -> Progress {
-        let terminal = io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
     }
 
     /// Reports on stderr, for a command whose stdout is the container's.
     pub fn on_stderr(quiet: bool) -> Progress {
-        let terminal = io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
     }
 

@@ -28,6 +28,7 @@ use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Stdio, cgroup};
 use crate::store::{Durability, HiddenTree, Lock, Roots};
+use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
@@ -67,9 +68,16 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     // A cgroup may refuse processes, for example a threaded one.
     let forked = fork(cgroup.as_ref().map(AsFd::as_fd)).or_else(|_| fork(None));
     match forked.context(|| "fork the monitor")? {
-        Fork::Parent(_) => Ok(ours),
+        Fork::Parent(monitor) => {
+            trace::step("clone3", || {
+                let pid = monitor.pid.as_raw_nonzero();
+                format!("fork the monitor, process {pid}, which stays beside the container")
+            });
+            Ok(ours)
+        }
         Fork::Child => {
             drop(ours);
+            trace::become_process(trace::Process::Monitor);
             let code = run(watch, theirs);
             sys::exec::exit_now(code)
         }
@@ -83,7 +91,9 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, before, attached, hooks, process } = watch;
     let left = Vec::new();
     let mut life = Life { roots, record, hooks, process, before, started: 0, restarts: 0, left };
-    let begun = detach_from_caller(&[client.as_fd(), lock.as_fd()])
+    let mut keep = vec![client.as_fd(), lock.as_fd()];
+    keep.extend(trace::descriptor());
+    let begun = detach_from_caller(&keep)
         .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
@@ -98,6 +108,10 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             return error.exit_code();
         }
     };
+    if !attached {
+        // A reader of the caller's stderr must not wait for the container's end.
+        trace::stop();
+    }
     // Only a restart needs this again.
     let mut spec = record.may_restart().then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
@@ -168,7 +182,9 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
 
 /// Starts a new session, and drops the caller's terminal, pipes, locks and signals.
 fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
-    setsid().context(|| "start a new session")?;
+    setsid()
+        .traced("setsid", || "leave the caller's session and terminal".to_owned())
+        .context(|| "start a new session")?;
     sys::fds::close_all_but(keep).context(|| "close the caller's descriptors")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open /dev/null")?;
@@ -212,7 +228,12 @@ impl Streams {
                 stdin,
             })
         };
-        make().context(|| "make the container's standard streams")
+        make()
+            .traced("pipe2", || match record.tty {
+                true => "a pseudo-terminal will carry stdin, stdout and stderr".to_owned(),
+                false => "make the container's stdin, stdout and stderr".to_owned(),
+            })
+            .context(|| "make the container's standard streams")
     }
 }
 
@@ -367,18 +388,23 @@ impl Life<'_> {
 
     /// Returns the trees that are still to be removed of a container with --rm.
     fn leave(&mut self, outcome: &Outcome) -> Result<Option<HiddenTree>> {
-        let taken_down = self.hooks.take_down();
+        let taken_down = self
+            .hooks
+            .take_down()
+            .traced("netlink", || "take back addresses, links and firewall rules".to_owned());
         // If the cgroups still can't be removed, the run directory stays, and the next command that
         // reads the state cleans up.
         cgroup::remove(&self.left)?;
         if self.record.remove && outcome.kept != Some(true) {
             volumes::remove_anonymous(self.roots, self.record);
             let (id, name) = (&self.record.id, &self.record.name);
-            let tree = state::hide(self.roots, id, name, Durability::Lazy)?;
+            let tree = state::hide(self.roots, id, name, Durability::Lazy)
+                .traced("rename", || format!("--rm: hide {name}, then remove its files"))?;
             id_range::give_back(self.roots, self.record)?;
             return taken_down.map(|()| Some(tree));
         }
-        state::settle(self.roots, self.record, outcome)?;
+        state::settle(self.roots, self.record, outcome)
+            .traced("rename", || format!("record the exit status {}", outcome.exit_code))?;
         taken_down.map(|()| None)
     }
 }
@@ -437,7 +463,11 @@ impl Monitor {
             if self.turn(Some(program), wake)
                 && let Ok(Some((_, status))) = waitpid(Some(program.pid), WaitOptions::NOHANG)
             {
-                return runtime::exit_code(status);
+                let code = runtime::exit_code(status);
+                trace::step("waitid", || {
+                    format!("process {} ended with status {code}", program.pid.as_raw_nonzero())
+                });
+                return code;
             }
             life.tend(program);
         }

@@ -3,6 +3,7 @@
 //! codes are made in `cli`. An `Engine` holds only the roots and the choice of a firewall, and
 //! keeps no state between commands.
 
+pub mod explain;
 pub mod options;
 pub mod registry;
 pub mod view;
@@ -84,6 +85,16 @@ impl Engine {
     /// `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
+    }
+
+    /// Logs each step of a container's birth from here on, see `sys::trace`.
+    pub fn trace(json: bool) {
+        crate::sys::trace::start(json);
+    }
+
+    /// Whether steps are logged.
+    pub fn is_traced() -> bool {
+        crate::sys::trace::is_on()
     }
 
     /// Hides the values of `-e` in this process's arguments, which other users of the host can

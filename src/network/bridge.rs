@@ -15,6 +15,7 @@ use crate::address::Mac;
 use crate::error::{Context, Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
+use crate::sys::trace::Traced;
 
 /// The MTU where the host has no default route to take one from.
 const DEFAULT_MTU: u32 = 1500;
@@ -35,7 +36,9 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         let mut batch = Batch::default();
         let alias = alias(roots, &network.name);
         link::add_bridge(&mut batch, &network.bridge, &alias, mac(network), mtu);
-        socket.send(batch)?;
+        socket
+            .send(batch)
+            .traced("RTM_NEWLINK", || format!("bridge {}, mtu {mtu}", network.bridge))?;
     }
     let Some(found) = link::find(socket, &network.bridge)? else {
         fail!("bridge {} was removed right after it was created", network.bridge);
@@ -51,7 +54,14 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     }
     let has_ipv6 = network.pool(Family::V6).is_some();
     link::set_up(&mut batch, &network.bridge, has_ipv6);
-    socket.send(batch).context(|| format!("set up bridge {}", network.bridge))?;
+    socket
+        .send(batch)
+        .traced("RTM_NEWADDR", || {
+            let pools = network.pools.iter();
+            let gateways: Vec<_> = pools.map(|pool| pool.gateway.to_string()).collect();
+            format!("{}: {}, up", network.bridge, gateways.join(", "))
+        })
+        .context(|| format!("set up bridge {}", network.bridge))?;
     forward(network)?;
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
 }

@@ -22,6 +22,7 @@ use crate::address::Mac;
 use crate::error::{Context, Error, Result};
 use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
+use crate::sys::trace::Traced;
 
 /// The start of the name of the host's end.
 const VETH_PREFIX: &str = "mdv";
@@ -89,8 +90,12 @@ pub fn connect(
     };
     link::add_veth(&mut batch, &veth);
     // Send this alone: if the name is taken, nothing below may touch the other link of that name.
-    host.send(batch)?;
-    let guarded = plug(host, plan.name, network, bridge)?;
+    host.send(batch).traced("RTM_NEWLINK", || {
+        let Plan { name, interface, .. } = plan;
+        format!("veth {name}, its peer {interface} in the container, mtu {}", bridge.mtu)
+    })?;
+    let guarded = plug(host, plan.name, network, bridge)
+        .traced("RTM_SETLINK", || format!("{} becomes a port of {}", plan.name, network.bridge))?;
 
     let Some(interface) = link::find(&mut namespace.socket, plan.interface)? else {
         return Err(Error::from(Errno::NODEV))
@@ -110,7 +115,16 @@ pub fn connect(
             link::add_default_route(&mut batch, interface.index, pool.gateway.0);
         }
     }
-    let sent = namespace.socket.send(batch);
+    let sent = namespace.socket.send(batch).traced("RTM_NEWADDR", || {
+        let routed = plan.is_default && !network.internal;
+        let each = plan.addresses.iter().filter_map(|address| {
+            let pool = network.pool(Family::of(*address))?;
+            let route =
+                if routed { format!(", default via {}", pool.gateway) } else { String::new() };
+            Some(format!("{address}/{}{route}", pool.subnet.prefix()))
+        });
+        format!("{}: {}, up", plan.interface, each.collect::<Vec<_>>().join(", "))
+    });
     sent.context(|| format!("set up {} in the container", plan.interface))?;
     Ok(guarded)
 }

@@ -19,6 +19,7 @@ use super::user_namespace::{self, UserNamespace};
 use super::{Stdio, mounts, process, propagation, report, rootfs, terminal};
 use crate::error::{Context, Result};
 use crate::sys;
+use crate::sys::trace::{self, Traced};
 
 /// Becomes the user's command, or tells `parent` why not and ends.
 pub fn main(spec: &Spec, stdio: Stdio, joined: Joined, cgroup: &Cgroup, parent: OwnedFd) -> ! {
@@ -35,7 +36,9 @@ fn run(
     parent: &OwnedFd,
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
-    process::hide()?;
+    process::hide().traced("prctl", || {
+        "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
+    })?;
     // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.
     close_the_monitors(&stdio, joined, cgroup, parent)?;
     sys::title::replace(process::TITLE, false);
@@ -43,6 +46,9 @@ fn run(
     umask(Mode::empty());
     setsid().context(|| "start a new session")?;
     joined.enter()?;
+    if !joined.descriptors().is_empty() {
+        trace::step("setns", || "join namespaces that exist already".to_owned());
+    }
 
     // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
     // partly covered: made before that is entered.
@@ -68,12 +74,15 @@ fn run(
 
     // 4. What belongs to the new network and host name.
     if spec.namespaces.network == Namespace::Private {
-        sys::loopback::bring_up().context(|| "bring the loopback interface up")?;
+        sys::loopback::bring_up()
+            .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
+            .context(|| "bring the loopback interface up")?;
     }
     if spec.namespaces.uts == Namespace::Private
         && let Some(name) = &spec.hostname
     {
         rustix::system::sethostname(name.as_bytes())
+            .traced("sethostname", || name.clone())
             .context(|| format!("set the host name to '{name}'"))?;
     }
     if spec.namespaces.uts == Namespace::Private
@@ -88,9 +97,10 @@ fn run(
         user_namespace::become_host()?;
     }
     report::await_go(parent.as_fd())?;
-    cgroup.enter()?;
+    cgroup.enter().traced("write", || format!("enter {}", cgroup.paths().join(" ")))?;
     if !spec.namespaces.host_cgroups {
-        match sys::exec::unshare(UnshareFlags::NEWCGROUP) {
+        let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
+        match sys::exec::unshare(UnshareFlags::NEWCGROUP).traced("unshare", own_view) {
             // A kernel without cgroups has no view of them to hide.
             Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
             result => result.context(|| "unshare the cgroup namespace")?,
@@ -99,7 +109,9 @@ fn run(
     mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
 
     // 6. From here on no path leads to the host.
-    rootfs::make_root(root.as_fd(), spec.propagates())?;
+    let new_root =
+        || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
+    rootfs::make_root(root.as_fd(), spec.propagates()).traced("pivot_root", new_root)?;
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
@@ -111,7 +123,9 @@ fn run(
     if !open_devices {
         process.capabilities &= !CapabilitySet::MKNOD.bits();
     }
-    process::confine(&process, &entry, parent, &[parent.as_fd()])?.exec()
+    let mut keep = vec![parent.as_fd()];
+    keep.extend(trace::descriptor());
+    process::confine(&process, &entry, parent, &keep)?.exec()
 }
 
 /// Closes every descriptor that is the monitor's alone.
@@ -123,6 +137,7 @@ fn close_the_monitors(
 ) -> Result<()> {
     let mut keep = joined.descriptors();
     keep.extend(cgroup.birthplace());
+    keep.extend(trace::descriptor());
     keep.push(parent.as_fd());
     if let Stdio::Given(streams) = stdio {
         keep.extend(streams.iter().map(AsFd::as_fd));

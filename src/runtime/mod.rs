@@ -35,6 +35,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitStatus, waitid};
 
 use crate::error::{Context, Error, Result, fail};
 use crate::sys;
+use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
 use spec::Spec;
 
@@ -85,9 +86,13 @@ pub fn start(
             drop(ours);
             // Its end is the parent's to bring about.
             std::mem::forget(holder);
+            trace::become_process(trace::Process::Init);
             init::main(spec, stdio, joined, &cgroup, theirs)
         }
-        Ok(sys::clone::Fork::Parent(child)) => child,
+        Ok(sys::clone::Fork::Parent(child)) => {
+            trace::step("clone3", || namespaces::describe(&spec.namespaces, child.pid));
+            child
+        }
         Err(error) => return Err(discard(&cgroup, error)),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
@@ -97,7 +102,9 @@ pub fn start(
         prepare(holder.as_ref().map_or(child.pid, user_namespace::Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
+        trace::step("sendmsg", || "tell init that cgroups and network are ready".to_owned());
         report::await_exec(ours.as_fd(), has_console)
+            .traced("recvmsg", || "wait until execve closes init's end of the socket".to_owned())
     })();
     match begun {
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),

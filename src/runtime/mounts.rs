@@ -20,6 +20,7 @@ use super::spec::{IdMap, Mount, MountSource, Namespace, Propagation, Recursion, 
 use super::user_namespace::map_owners;
 use super::{copy_up, devices, process, propagation, rootfs};
 use crate::error::{Context, Result, fail};
+use crate::sys::trace::Traced;
 use crate::sys::{self, beneath};
 
 const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
@@ -101,10 +102,11 @@ pub fn mount_all(
             _ => None,
         };
         user_mount(root, spec, mount, joined.user(), open_devices, shared)
+            .traced("move_mount", || describe(mount))
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
     if spec.hidden_paths {
-        hide(root)?;
+        hide(root).traced("move_mount", || "hide and lock parts of /proc and /sys".to_owned())?;
     }
     if spec.root_read_only {
         // It may lack the working directory, which nobody can make after this. A directory of the
@@ -116,6 +118,17 @@ pub fn mount_all(
             .context(|| "make the container's root read-only")?;
     }
     Ok(())
+}
+
+/// A mount of the user's, for the log of `--debug`.
+fn describe(mount: &Mount) -> String {
+    let source = match &mount.source {
+        MountSource::Tmpfs { options } => format!("tmpfs ({options})"),
+        MountSource::Image { layers } => format!("{} layers of an image", layers.len()),
+        MountSource::Bind(source) => source.display().to_string(),
+    };
+    let mode = if mount.read_only { ", read-only" } else { "" };
+    format!("{} from {source}{mode}", mount.target.display())
 }
 
 fn kernel_filesystem(
@@ -151,7 +164,9 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &str, tree: BorrowedFd<'_>) -> R
         result => result,
     };
     let directory = directory.context(|| format!("open /{target} in the container"))?;
-    sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount /{target}"))
+    sys::mount::attach(tree, directory.as_fd())
+        .traced("move_mount", || format!("/{target}"))
+        .context(|| format!("mount /{target}"))
 }
 
 /// /dev and what stands on it. The nodes are made while the file system is still detached, where

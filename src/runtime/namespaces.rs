@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::process::Pid;
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
@@ -37,6 +38,25 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     .into_iter()
     .filter(|(namespace, _)| *namespace == Namespace::Private)
     .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
+}
+
+/// What the clone made, for the log of `--debug`.
+pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
+    let mut text = format!("CLONE_NEWNS: init, process {}", child.as_raw_nonzero());
+    let all = [
+        (namespaces.pid, "PID"),
+        (namespaces.ipc, "IPC"),
+        (namespaces.uts, "UTS"),
+        (namespaces.network, "NET"),
+    ];
+    for (namespace, name) in all.into_iter().rev() {
+        match namespace {
+            Namespace::Private => text.insert_str(0, &format!("CLONE_NEW{name}|")),
+            Namespace::Host => text += &format!(", {name} the host's"),
+            Namespace::Of { pid, .. } => text += &format!(", {name} that of process {pid}"),
+        }
+    }
+    text
 }
 
 /// The kernel options of the namespaces that this kernel was built without, to explain a clone that

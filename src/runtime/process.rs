@@ -25,6 +25,7 @@ use super::user_namespace::UserNamespace;
 use super::{capabilities, label, pid1, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::raw;
+use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
 /// The PATH if the environment sets none (Docker's default).
@@ -93,7 +94,9 @@ pub fn confine<'a>(
     // A keyring of the caller's session would be readable inside.
     sys::keyring::join_new_session().context(|| "join a new session keyring")?;
     // CAP_SETPCAP is needed for this, so it comes before the sets are cut.
-    capabilities::limit_bounding(process.capabilities)?;
+    capabilities::limit_bounding(process.capabilities).traced("prctl", || {
+        format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(process.capabilities))
+    })?;
     let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     set_thread_groups(&groups).context(|| "set the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
@@ -108,10 +111,13 @@ pub fn confine<'a>(
     set_keep_capabilities(spare != 0).context(|| "keep capabilities over a change of user")?;
     // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
-    capabilities::limit(process.capabilities, spare)?;
+    trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
+    capabilities::limit(process.capabilities, spare).traced("capset", || {
+        "permitted and effective cut to the same; nothing inheritable".to_owned()
+    })?;
     // As the user, so that a directory which the user may not enter can't become its working
     // directory.
-    change_directory(root.as_fd(), &process.cwd)?;
+    change_directory(root.as_fd(), &process.cwd).traced("fchdir", || process.cwd.clone())?;
     drop(root);
     umask(Mode::from_raw_mode(0o022));
     sys::signal::reset_all();
@@ -123,8 +129,17 @@ pub fn confine<'a>(
     // range can't be marked close-on-exec, so the rest is closed now.
     sys::fds::close_all_but(keep).context(|| "close all other descriptors")?;
     if process.no_new_privileges {
-        set_no_new_privs(true).context(|| "set no_new_privs")?;
+        set_no_new_privs(true)
+            .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
+            .context(|| "set no_new_privs")?;
     }
+    // Here ends the log: a filter may refuse write(2). The monitor reports the results of the two.
+    trace::step("seccomp", || match &filter {
+        Some(program) => format!("install a filter of {} BPF instructions", program.len()),
+        None => "no filter".to_owned(),
+    });
+    trace::step("execve", || format!("{:?}, {} variables", process.args, vectors.variables()));
+    trace::stop();
     // Last, so that a profile need not allow the calls of the steps above, except capset below.
     if let Some(program) = filter {
         if spare != 0 {
@@ -260,6 +275,7 @@ fn set_rlimits(process: &Process) -> Result<()> {
         };
         let value = |value: u64| (value != u64::MAX).then_some(value);
         setrlimit(resource, Rlimit { current: value(limit.soft), maximum: value(limit.hard) })
+            .traced("setrlimit", || format!("{}={}:{}", limit.name, limit.soft, limit.hard))
             .context(|| format!("set ulimit {}={}:{}", limit.name, limit.soft, limit.hard))?;
     }
     Ok(())

@@ -19,6 +19,7 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 use super::spec::Root;
 use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
+use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
 /// overlayfs stacks no more (its OVL_MAX_STACK).
@@ -136,6 +137,7 @@ fn overlay(
             None => Ok(opened),
         }
     };
+    let upper_path = upper.map(|(upper, _)| upper);
     let upper = match upper {
         // The two must be of one mount, so that which is mapped is what they both lie in.
         Some((upper, work)) if mapped.is_some() => {
@@ -169,7 +171,15 @@ fn overlay(
     let options = CString::new(options).unwrap_or_default();
     chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;
     let has_mapped_layers = mapped.is_some();
-    let mounted = mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str());
+    for (number, layer) in layers.iter().zip(&stack) {
+        trace::step("open", || format!("{} = {}", layer.display(), number.as_raw_fd()));
+    }
+    let mounted = mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str())
+        .traced("mount", || {
+            let upper =
+                upper_path.map_or(String::new(), |upper| format!(" (upper {})", upper.display()));
+            format!("overlay on {}: {}{upper}", target.display(), options.to_string_lossy())
+        });
     chdir("/").context(|| "go to /")?;
     match mounted {
         Err(Errno::NODEV) => crate::error::fail!(

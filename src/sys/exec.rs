@@ -19,6 +19,11 @@ pub struct Vectors {
 }
 
 impl Vectors {
+    /// The number of environment variables.
+    pub fn variables(&self) -> usize {
+        self.envp.len() - 1
+    }
+
     /// Lays out `args` and `env` for execve(2).
     pub fn new(args: Vec<CString>, env: Vec<CString>) -> Vectors {
         let pointers = |strings: &[CString]| {

@@ -28,5 +28,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod stdio;
 pub mod title;
+pub mod trace;
 #[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
 mod unwind;

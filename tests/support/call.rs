@@ -104,6 +104,13 @@ impl Done {
         self.out().trim().to_owned()
     }
 
+    /// The standard error.
+    #[track_caller]
+    pub fn stderr_text(mut self) -> String {
+        self.check();
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
     /// The standard output's bytes.
     #[track_caller]
     pub fn bytes(mut self) -> Vec<u8> {

@@ -30,7 +30,7 @@ use crate::raw;
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
 /// The number of flags at the start of the table that only `run` has.
-pub const RUN_ONLY: usize = 3;
+pub const RUN_ONLY: usize = 4;
 
 /// A flag over `RunArgs`, so that the closures need no type.
 type F = Flag<RunArgs>;
@@ -43,6 +43,10 @@ pub static FLAGS: &[F] = &[
     })
     .short('d')
     .also(&["--d"])
+    .under(Category::Process),
+    F::switch("debug", "Log each step of the start and of the end on stderr", |a, on| {
+        a.debug = on;
+    })
     .under(Category::Process),
     F::switch("sig-proxy", "Forward signals to the process (default true)", |a, on| {
         a.no_sig_proxy = !on;

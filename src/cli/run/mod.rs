@@ -43,6 +43,7 @@ pub struct RunArgs {
     pull: Pull,
     platform: Option<String>,
     detach: bool,
+    debug: bool,
     no_sig_proxy: bool,
     detach_keys: Option<Vec<u8>>,
     attach: Attached,
@@ -95,6 +96,9 @@ pub static CREATE: Command = Command {
 fn run(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(FLAGS)?;
     let (detach, no_sig_proxy, attached) = (args.detach, args.no_sig_proxy, args.attach);
+    if args.debug {
+        Engine::trace(false);
+    }
     if detach && attached != Attached::default() {
         return call.refuse("-a and -d contradict each other");
     }

@@ -40,6 +40,7 @@ use crate::error::Result;
 use crate::port::Publish;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
+use crate::sys::trace::Traced;
 
 /// Connects a starting container, whose first process is `pid`, to its networks. Returns the
 /// sockets that hold its published ports. If it fails, `take_down` undoes what was done.
@@ -113,7 +114,8 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
         let cut_off = match is_joined {
             true => link::delete(&mut host, &endpoint.link),
             false => endpoint::silence(&mut host, &endpoint.link),
-        };
+        }
+        .traced("RTM_DELLINK", || format!("{} leaves {}", endpoint.link, endpoint.network));
         let left = join::leave(roots, id, endpoint).map(drop);
         first = first.and(cut_off).and(left);
     }

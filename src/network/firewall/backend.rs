@@ -55,4 +55,6 @@ pub trait Backend {
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;
+    /// The rules that are there, one line each, as the host's tool prints them.
+    fn show(&self) -> Result<Vec<String>>;
 }

@@ -30,6 +30,7 @@ use crate::error::{Context, Result, fail};
 use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::Family;
 use crate::sys::netfilter;
+use crate::sys::trace;
 
 const USER: &str = "MYDOCKER-USER";
 /// The most attempts at a change while other programs change the rules too.
@@ -96,6 +97,16 @@ impl Iptables {
             let words: Vec<&str> =
                 words.lines().filter(|line| !line.starts_with("# Warning")).collect();
             fail!("{}: {}", tool.display(), words.join("; "));
+        }
+        let mut table = "";
+        for line in text.lines() {
+            match line.strip_prefix('*') {
+                Some(name) => table = name,
+                None if line.starts_with('-') => {
+                    trace::step("iptables", || format!("-t {table} {line}"));
+                }
+                None => {}
+            }
         }
         Ok(())
     }
@@ -362,6 +373,25 @@ impl Backend for Iptables {
 
     fn remove(&self, ports: &[PortRule]) -> Result<()> {
         self.change_ports("-D", ports)
+    }
+
+    fn show(&self) -> Result<Vec<String>> {
+        let mut rules = Vec::new();
+        for (family, name) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
+            // Without the tool no rule of ours was ever made.
+            let Ok(saved) = self.save(family) else { continue };
+            let mut table = "";
+            for line in saved.lines() {
+                match line.strip_prefix('*') {
+                    Some(name) => table = name,
+                    None if line.starts_with("-A ") => {
+                        rules.push(format!("{name} -t {table} {line}"));
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(rules)
     }
 
     fn erase(&self) -> Result<()> {

@@ -313,6 +313,15 @@ pub fn forget(roots: &Roots, network: &str, collect: &Collect<'_>) -> Result<()>
     firewall.erase()
 }
 
+/// The backend's name, and those of its rules that name one of `wanted`: a bridge or a container's
+/// id.
+pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<String>)> {
+    let Some(firewall) = Firewall::open(roots, Choice::Auto)? else { fail!("{NO_IPTABLES}") };
+    let mut rules = firewall.backend.show()?;
+    rules.retain(|rule| wanted.iter().any(|name| rule.contains(name.as_str())));
+    Ok((firewall.backend.kind().name(), rules))
+}
+
 /// The faults of the rules, if there are or must be any; a reload repairs them. `attached` returns
 /// the ids of the containers that are on a network.
 pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {

@@ -23,16 +23,17 @@
 //! loads them with the help of modprobe.
 
 use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
 
 use super::backend::{Backend, BackendKind};
 use super::expression::{Flow, Links};
 use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
 use super::rules::{NetworkRules, PortRule, Rules};
-use crate::error::{Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
-use crate::sys::netfilter;
+use crate::sys::{netfilter, trace};
 
 /// Every bridge of mydocker, of any state root.
 const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
@@ -117,6 +118,7 @@ fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
 }
 
 fn push_port(change: &mut Change, table: Table<'_>, port: &PortRule) {
+    trace::step("NFT_MSG_NEWRULE", || format!("{} to {}", port.from, port.to));
     change.add_rule(table, "ports", Some(&port.owner), |rule| {
         let address = port.from.ip();
         if !address.is_unspecified() {
@@ -216,6 +218,25 @@ impl Backend for Nftables {
             fail!("table {} should have {} port rules, but has {found}", ports.len(), self.table);
         }
         change.carry_out()
+    }
+
+    fn show(&self) -> Result<Vec<String>> {
+        let done = Command::new("nft").args(["list", "ruleset"]).stdin(Stdio::null()).output();
+        let done = done.context(|| "run nft, of the package nftables, to show the rules")?;
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let mut rules = Vec::new();
+        let (mut ours, mut chain) = (String::new(), "");
+        for line in text.lines().map(|line| line.trim().trim_end_matches(" {")) {
+            if let Some(name) = line.strip_prefix("table ") {
+                let is_ours = name.split(' ').next_back() == Some(&self.table);
+                ours = if is_ours { name.to_owned() } else { String::new() };
+            } else if let Some(name) = line.strip_prefix("chain ") {
+                chain = name;
+            } else if !ours.is_empty() && line != "}" {
+                rules.push(format!("{ours} {chain} {line}"));
+            }
+        }
+        Ok(rules)
     }
 
     fn erase(&self) -> Result<()> {

@@ -47,6 +47,17 @@ pub fn bounding_set(pid: i32) -> u64 {
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
+/// The names of a set, in the order of their numbers; a capability that is newer than this list by
+/// its number.
+pub fn list_names(set: u64) -> String {
+    let name = |number: usize| match names::NAMES.get(number) {
+        Some(name) => (*name).to_owned(),
+        None => number.to_string(),
+    };
+    let names = (0..64).filter(|number| set & (1 << number) != 0).map(name);
+    names.collect::<Vec<_>>().join(" ")
+}
+
 /// Drops everything outside `keep` from the bounding set, so that no program with file capabilities
 /// can regain it. Needs CAP_SETPCAP, so it comes before `limit`.
 pub fn limit_bounding(keep: u64) -> Result<()> {

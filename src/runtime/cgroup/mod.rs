@@ -26,6 +26,7 @@ use rustix::process::Pid;
 use super::spec::{self, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
+use crate::sys::trace::{self, Traced};
 pub use layout::{Layout, mount_missing};
 
 /// Where the containers' directories are made unless `--cgroup-parent` says else.
@@ -204,6 +205,7 @@ impl Directory {
             }
             None => v2::make(&self.mount, &self.path, &self.controllers)?,
         }
+        trace::step("mkdir", || self.path.display().to_string());
         for setting in &self.settings {
             self.apply(setting)?;
         }
@@ -221,7 +223,8 @@ impl Directory {
             }
             Err(error) => Err(error).context(|| format!("open {}", path.display())),
             Ok(file) => {
-                let written = rustix::io::write(&file, setting.value.as_bytes());
+                let written = rustix::io::write(&file, setting.value.as_bytes())
+                    .traced("write", || format!("{} to {}", setting.value, path.display()));
                 written.map(drop).context(|| {
                     format!("{}: write '{}' to {}", setting.flag, setting.value, path.display())
                 })
@@ -301,7 +304,9 @@ pub fn members(paths: &[String]) -> Vec<i32> {
 
 /// Removes these cgroups, with what is below them, killing every process that is still inside.
 pub fn remove(paths: &[String]) -> Result<()> {
-    paths.iter().try_for_each(|path| remove_one(Path::new(path)))
+    paths.iter().try_for_each(|path| {
+        remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
+    })
 }
 
 fn remove_one(path: &Path) -> Result<()> {

@@ -9,9 +9,10 @@ mod bpf;
 pub mod docker;
 #[cfg(test)]
 mod profile;
-#[cfg(test)]
 mod simulator;
 mod syscalls;
+
+use syscalls::Arch;
 
 use crate::error::Result;
 use crate::sys::seccomp::Instruction;
@@ -33,6 +34,26 @@ pub enum Seccomp {
 impl Seccomp {
     /// The filter of a process with these capabilities.
     pub fn program(&self, capabilities: u64) -> Result<Option<Vec<Instruction>>> {
+        let program = self.compile(capabilities)?;
+        Ok(program.map(|program| program.into_iter().map(instruction).collect()))
+    }
+
+    /// The system calls of this machine's own architecture that the filter refuses when all their
+    /// arguments are zero, by name. `None` without a filter.
+    pub fn refused(&self, capabilities: u64) -> Result<Option<Vec<&'static str>>> {
+        let Some(program) = self.compile(capabilities)? else { return Ok(None) };
+        let Some(&native) = Arch::family(std::env::consts::ARCH).first() else { return Ok(None) };
+        let is_refused = |number| {
+            let call = simulator::Call { arch: native.audit(), number, arguments: [0; 6] };
+            simulator::run(&program, &call).0 != bpf::ALLOW
+        };
+        let calls = native.calls().filter(|(number, _)| is_refused(*number));
+        let mut names: Vec<&str> = calls.map(|(_, name)| name).collect();
+        names.sort_unstable();
+        Ok(Some(names))
+    }
+
+    fn compile(&self, capabilities: u64) -> Result<Option<Vec<bpf::Instruction>>> {
         let program = match self {
             Seccomp::Unconfined => return Ok(None),
             Seccomp::Default => {
@@ -42,7 +63,7 @@ impl Seccomp {
             }
             Seccomp::Profile(text) => docker::compile(text, capabilities)?,
         };
-        Ok(Some(program.into_iter().map(instruction).collect()))
+        Ok(Some(program))
     }
 }
 

@@ -1,7 +1,7 @@
-//! Interprets a seccomp filter the way the kernel does, for the unit tests: they run every call of
-//! every architecture through the compiled program and compare the verdicts with the profile. It
-//! knows only the instructions that `bpf` emits and panics on any other (classic BPF, seccomp(2)).
-//! Not part of the binary.
+//! Interprets a seccomp filter the way the kernel does. `explain` asks it which calls a filter refuses,
+//! and the unit tests run every call of every architecture through the compiled program and compare
+//! the verdicts with the profile. It knows only the instructions that `bpf` emits and panics on any
+//! other (classic BPF, seccomp(2)).
 
 use super::bpf::{
     AND, Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD, MAX_INSTRUCTIONS, RETURN,

@@ -1,0 +1,46 @@
+//! Colours on a terminal, by ECMA-48's SGR sequences. They are left out where stdout or stderr is no
+//! terminal, with NO_COLOR set (no-color.org), and on a terminal without such codes (TERM=dumb). The
+//! caller escapes the text that it paints.
+
+use std::io::{self, IsTerminal};
+
+/// A colour or weight, by the numbers of ECMA-48's SGR.
+#[derive(Clone, Copy)]
+pub enum Style {
+    Bold,
+    Dim,
+    Red,
+    Cyan,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Red => "31",
+            Style::Cyan => "36",
+        }
+    }
+
+    /// `text` in this style, which must not contain control characters of others.
+    pub fn paint(self, text: &str, on: bool) -> String {
+        if on { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
+    }
+}
+
+/// Whether the terminal moves its cursor and clears lines on command.
+pub fn has_cursor_codes() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+        && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
+}
+
+/// Whether stdout takes colours.
+pub fn on_stdout() -> bool {
+    io::stdout().is_terminal() && has_cursor_codes()
+}
+
+/// Whether stderr takes colours.
+pub fn on_stderr() -> bool {
+    io::stderr().is_terminal() && has_cursor_codes()
+}

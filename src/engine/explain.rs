@@ -1,0 +1,398 @@
+//! `explain`: how a container, an image or a network is made, as a tree of facts. What runs is read
+//! from the kernel (/proc, the cgroup files, the firewall), not from the record, so that the tree
+//! shows what is and not what was asked for. A fact has a fixed key; headings, words and colours are
+//! `cli::explain`'s. Nothing is changed and nothing is entered. References: namespaces(7),
+//! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
+
+use std::fs;
+use std::path::Path;
+
+use super::{Engine, confine};
+use crate::container::names;
+use crate::container::record::{Files, MountKind, Record, short};
+use crate::container::state::{Condition, State};
+use crate::error::{Result, fail};
+use crate::image::{Image, ImageStore};
+use crate::network::attachment::record::{Attachment, Endpoint};
+use crate::network::naming::DEFAULT;
+use crate::network::record::Network;
+use crate::network::{create, firewall, ipam};
+use crate::runtime::capabilities;
+use crate::units::push_human_size;
+
+/// One fact and the facts that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub key: String,
+    pub value: String,
+    pub parts: Vec<Fact>,
+}
+
+/// The most mounts and rules that are shown: a container can make as many as it likes.
+const MAX_SHOWN: usize = 200;
+
+/// The cgroup files whose values are shown, of v1 and v2.
+const CGROUP_FILES: [&str; 14] = [
+    "memory.limit_in_bytes",
+    "memory.memsw.limit_in_bytes",
+    "memory.max",
+    "memory.swap.max",
+    "memory.current",
+    "memory.usage_in_bytes",
+    "pids.max",
+    "pids.current",
+    "cpu.cfs_quota_us",
+    "cpu.max",
+    "cpu.shares",
+    "cpu.weight",
+    "cpuset.cpus",
+    "devices.list",
+];
+
+fn fact(key: &str, value: impl ToString) -> Fact {
+    Fact { key: key.to_owned(), value: value.to_string(), parts: Vec::new() }
+}
+
+fn group(key: &str, value: impl ToString, parts: Vec<Fact>) -> Fact {
+    Fact { parts, ..fact(key, value) }
+}
+
+impl Engine {
+    /// How the container, image or network `name` is made, searched in this order.
+    pub fn explain(&self, name: &str) -> Result<Fact> {
+        match names::find(&self.roots, name) {
+            // An image or a network may have this name.
+            Ok(names::Match::None) | Err(_) => {}
+            Ok(found) => return self.explain_container(&self.record_of(&found.one(name)?, name)?),
+        }
+        if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
+            return self.explain_image(name, &image);
+        }
+        let network = if name == "bridge" { DEFAULT } else { name };
+        match create::resolve(&self.roots, network) {
+            Ok(network) => self.explain_network(&network),
+            Err(_) => fail!("no such container, image or network: {name}"),
+        }
+    }
+
+    fn explain_container(&self, record: &Record) -> Result<Fact> {
+        let condition = self.condition(record)?;
+        let state = match &condition {
+            Condition::Running(state) => Some(state),
+            _ => None,
+        };
+        let mut parts = vec![self.process(record, state)];
+        if let Some(state) = state {
+            parts.push(self.namespaces(record, state.pid));
+        }
+        parts.push(self.root_file_system(record)?);
+        parts.push(mounts(record, state));
+        if let Some(state) = state {
+            let cgroups = state.cgroups.iter().map(|path| cgroup(Path::new(path)));
+            parts.push(group("cgroups", "", cgroups.collect()));
+            parts.push(self.container_network(record)?);
+        }
+        parts.extend(confinement(record, state)?);
+        if let Some(state) = state {
+            parts.push(limits(state.pid));
+            parts.push(self.monitor(record, state));
+        }
+        let word = if state.is_some() { "running" } else { "not running" };
+        Ok(group("container", format!("{} ({}), {word}", record.name, short(&record.id)), parts))
+    }
+
+    fn process(&self, record: &Record, state: Option<&State>) -> Fact {
+        let mut parts = vec![fact("command", record.args().join(" "))];
+        parts.extend(state.map(|state| fact("pid", state.pid)));
+        parts.push(fact("user", if record.user.is_empty() { "root" } else { &record.user }));
+        parts.push(fact("cwd", &record.cwd));
+        parts.push(fact("image", &record.image));
+        group("process", "", parts)
+    }
+
+    /// Each namespace of a container's first process: its inode, and whether the host or which other
+    /// container has it too.
+    fn namespaces(&self, record: &Record, pid: i32) -> Fact {
+        let link = |pid: &str, name: &str| {
+            let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
+            Some(link.to_string_lossy().into_owned())
+        };
+        let kinds = [
+            ("cgroup", ""),
+            ("ipc", record.ipc.as_str()),
+            ("mnt", ""),
+            ("net", &record.network),
+            ("pid", &record.pid),
+            ("time", ""),
+            ("user", ""),
+            ("uts", &record.uts),
+        ];
+        let parts = kinds.into_iter().filter_map(|(name, mode)| {
+            let own = link(&pid.to_string(), name)?;
+            let inode = own.trim_start_matches(|letter| letter != '[').trim_matches(['[', ']']);
+            let other = mode.strip_prefix("container:");
+            let other = other.map(|id| match Record::read(&self.roots, id) {
+                Ok(record) => record.name,
+                Err(_) => short(id).to_owned(),
+            });
+            let owner = match other {
+                Some(other) => format!("of {other}"),
+                None if link("self", name)? == own => "host".to_owned(),
+                None => "private".to_owned(),
+            };
+            Some(fact(name, format!("{inode} {owner}")))
+        });
+        group("namespaces", "", parts.collect())
+    }
+
+    /// The layers of the overlay from the top down, each with the instruction that made it.
+    fn root_file_system(&self, record: &Record) -> Result<Fact> {
+        if let Some(directory) = &record.rootfs {
+            return Ok(group("root", directory, vec![]));
+        }
+        let files = Files::new(&self.roots, &record.id);
+        let mut parts = vec![fact("upper", files.upper().display())];
+        let images = ImageStore::open(&self.roots);
+        match images.resolve(&record.image_id)? {
+            Some(image) => parts.extend(layers(&images, &image)?),
+            None => {
+                parts.extend(record.layers.iter().rev().map(|layer| fact("layer", layer)));
+            }
+        }
+        Ok(group("root", "overlay", parts))
+    }
+
+    fn container_network(&self, record: &Record) -> Result<Fact> {
+        let attachment = Attachment::read(&self.roots, &record.id)?;
+        let mut parts = Vec::new();
+        let mut wanted = Vec::new();
+        for endpoint in &attachment.endpoints {
+            let mut way = vec![fact("mac", endpoint.mac), fact("link", &endpoint.link)];
+            if let Some(network) = Network::read(&self.roots, &endpoint.network)? {
+                way.push(fact("bridge", &network.bridge));
+                wanted.push(network.bridge);
+            }
+            for address in &endpoint.addresses {
+                way.push(fact("address", format!("{}/{}", address.address, address.prefix)));
+                if address.gateway.0.is_some() {
+                    way.push(fact("gateway", address.gateway));
+                }
+            }
+            let value = format!("{} on {}", endpoint.interface, endpoint.network);
+            parts.push(group("interface", value, way));
+        }
+        for map in &attachment.ports {
+            let to = format!("{}/{}", map.container_port, map.protocol);
+            parts.push(fact("port", format!("{} to {to}", map.from())));
+        }
+        if !attachment.ports.is_empty() {
+            wanted.push(record.id.clone());
+        }
+        parts.extend(self.rules(&wanted));
+        Ok(group("network", &record.network, parts))
+    }
+
+    /// The firewall's rules that name one of `wanted`.
+    fn rules(&self, wanted: &[String]) -> Option<Fact> {
+        if wanted.is_empty() {
+            return None;
+        }
+        Some(match firewall::show(&self.roots, wanted) {
+            Ok((backend, rules)) => {
+                let rules = rules.into_iter().take(MAX_SHOWN).map(|rule| fact("rule", rule));
+                group("rules", backend, rules.collect())
+            }
+            // The rest of the tree is of use without them.
+            Err(error) => fact("rules", error),
+        })
+    }
+
+    fn monitor(&self, record: &Record, state: &State) -> Fact {
+        let files = Files::new(&self.roots, &record.id);
+        let mut parts = Vec::new();
+        let status = read(&format!("/proc/{}/status", state.pid));
+        parts.extend(field(&status, "PPid:").map(|pid| fact("pid", pid)));
+        parts.push(fact("socket", files.run.join("attach.sock").display()));
+        let log =
+            if record.log_disabled { "none".to_owned() } else { files.log().display().to_string() };
+        parts.push(fact("log", log));
+        parts.push(fact("state", files.state().display()));
+        group("monitor", "", parts)
+    }
+
+    fn explain_image(&self, name: &str, image: &Image) -> Result<Fact> {
+        let images = ImageStore::open(&self.roots);
+        let config = &image.config;
+        let defaults = &config.config;
+        let mut settings = Vec::new();
+        let words = |words: &Option<Vec<String>>| words.as_ref().map(|words| words.join(" "));
+        settings.extend(words(&defaults.entrypoint).map(|words| fact("entrypoint", words)));
+        settings.extend(words(&defaults.cmd).map(|words| fact("command", words)));
+        if !defaults.user.is_empty() {
+            settings.push(fact("user", &defaults.user));
+        }
+        if !defaults.working_dir.is_empty() {
+            settings.push(fact("cwd", &defaults.working_dir));
+        }
+        settings.extend(defaults.env.iter().map(|pair| fact("env", pair)));
+        let users = self.users_of(&image.id)?.into_iter().map(|user| fact("container", user));
+        let parts = vec![
+            fact("id", image.id),
+            fact("platform", format!("{}/{}", config.os, config.architecture)),
+            group("layers", config.diff_ids.len(), layers(&images, image)?),
+            group("settings", "", settings),
+            group("users", "", users.collect()),
+        ];
+        Ok(group("image", name, parts))
+    }
+
+    fn explain_network(&self, network: &Network) -> Result<Fact> {
+        let mut parts = vec![fact("bridge", &network.bridge)];
+        for pool in &network.pools {
+            parts.push(group("subnet", pool.subnet, vec![fact("gateway", pool.gateway)]));
+        }
+        parts.push(fact("internal", network.internal));
+        let mut sysctls = Vec::new();
+        for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)] {
+            let path = format!("/proc/sys/net/ipv4/{name}");
+            let value = read(&path);
+            if !value.is_empty() {
+                sysctls.push(fact("sysctl", format!("{path} = {}", value.trim())));
+            }
+        }
+        parts.push(group("sysctls", "", sysctls));
+        let mut members = Vec::new();
+        for lease in ipam::leases(&self.roots, network)? {
+            let Ok(attachment) = Attachment::read(&self.roots, &lease.owner) else { continue };
+            let own = |endpoint: &&_| is_on(endpoint, network);
+            let Some(endpoint) = attachment.endpoints.iter().find(own) else { continue };
+            let way = vec![
+                fact("address", lease.address),
+                fact("mac", endpoint.mac),
+                fact("interface", &endpoint.interface),
+                fact("link", &endpoint.link),
+            ];
+            members.push(group("container", &attachment.name, way));
+        }
+        parts.push(group("members", "", members));
+        parts.extend(self.rules(std::slice::from_ref(&network.bridge)));
+        Ok(group("network", &network.name, parts))
+    }
+}
+
+fn is_on(endpoint: &Endpoint, network: &Network) -> bool {
+    endpoint.network == network.name
+}
+
+/// An image's layers from the top down, and the instructions of its history that made them.
+fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
+    let mut diff_ids = image.config.diff_ids.iter();
+    let mut facts = Vec::new();
+    for (step, size) in images.history(&image.config)? {
+        let made_by = fact("instruction", &step.created_by);
+        if step.empty_layer {
+            facts.push(made_by);
+            continue;
+        }
+        let Some(diff_id) = diff_ids.next() else { continue };
+        let mut text = format!("{} ", diff_id.short());
+        push_human_size(&mut text, size);
+        let made_by = if step.created_by.is_empty() { vec![] } else { vec![made_by] };
+        facts.push(group("layer", text, made_by));
+    }
+    facts.reverse();
+    Ok(facts)
+}
+
+/// What is mounted, from the kernel's table; of a container that does not run, what will be.
+fn mounts(record: &Record, state: Option<&State>) -> Fact {
+    let Some(state) = state else {
+        let asked = record.mounts.iter().map(|mount| {
+            let source = match mount.kind {
+                MountKind::Tmpfs => "tmpfs",
+                _ => &mount.source,
+            };
+            fact(&mount.target, source)
+        });
+        return group("mounts", "", asked.collect());
+    };
+    let table = read(&format!("/proc/{}/mountinfo", state.pid));
+    let parts = table.lines().take(MAX_SHOWN).filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let before: Vec<&str> = before.split(' ').collect();
+        let after: Vec<&str> = after.split(' ').collect();
+        let (root, target, options) = (before.get(3)?, before.get(4)?, before.get(5)?);
+        let kind = after.first()?;
+        let of = record.mounts.iter().find(|mount| mount.target == *target);
+        let source = match of {
+            Some(mount) if !mount.source.is_empty() => mount.source.as_str(),
+            _ if *root != "/" => root,
+            _ => "",
+        };
+        let mut value = format!("{kind} {options}");
+        if !source.is_empty() {
+            value.push_str(" from ");
+            value.push_str(source);
+        }
+        Some(fact(target, value))
+    });
+    group("mounts", "", parts.collect())
+}
+
+fn cgroup(path: &Path) -> Fact {
+    let parts = CGROUP_FILES.into_iter().filter_map(|name| {
+        let value = fs::read_to_string(path.join(name)).ok()?;
+        let value = value.trim().replace('\n', ", ");
+        // No limit at all.
+        let unlimited = matches!(value.as_str(), "" | "max" | "-1" | "9223372036854771712");
+        (!unlimited).then(|| fact(name, value))
+    });
+    group("cgroup", path.display(), parts.collect())
+}
+
+fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
+    let held = match state {
+        Some(state) => capabilities::bounding_set(state.pid),
+        None => confine::capabilities(record),
+    };
+    let lacking = capabilities::all() & !held;
+    let capabilities = vec![
+        fact("held", capabilities::list_names(held)),
+        fact("dropped", capabilities::list_names(lacking)),
+    ];
+    let profile = match record.confinement.seccomp.as_str() {
+        _ if record.privileged => "unconfined",
+        "" => "default",
+        "unconfined" => "unconfined",
+        _ => "custom",
+    };
+    let mut seccomp = Vec::new();
+    if let Some(refused) = confine::seccomp(record).refused(held)? {
+        seccomp.push(fact("refused", refused.join(" ")));
+    }
+    let no_new = fact("no_new_privileges", record.confinement.no_new_privileges);
+    Ok(vec![group("capabilities", "", capabilities), group("seccomp", profile, seccomp), no_new])
+}
+
+/// The resource limits that are set, soft and hard.
+fn limits(pid: i32) -> Fact {
+    let table = read(&format!("/proc/{pid}/limits"));
+    let rows = table.lines().skip(1).filter_map(|line| {
+        // Fixed columns: name, soft, hard, units.
+        let (name, rest) = line.split_at_checked(26)?;
+        let mut fields = rest.split_whitespace();
+        let (soft, hard) = (fields.next()?, fields.next()?);
+        let set = (soft, hard) != ("unlimited", "unlimited");
+        set.then(|| fact(name.trim(), format!("{soft} of {hard}")))
+    });
+    group("limits", "", rows.collect())
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// The text of a file of the kernel's; empty if it is gone.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,150 @@
+//! The log of a container's birth that `--debug` asks for: each step with its system call, the
+//! process that made it, the time since the command's start, and the result.
+//!
+//! The switch is one static descriptor: a close-on-exec duplicate of the command's stderr, which the
+//! monitor and the first process inherit by fork and keep until execve. So a step can be logged
+//! after pivot_root too, when no path leads to the host. Off, a step costs one load of that static:
+//! no system call, no allocation. A step is one write(2), so lines of three processes do not mix.
+//! Nothing is logged after the seccomp filter is in place, because a filter may refuse write(2).
+
+use std::fmt::{Display, Write};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// -1 while nothing is logged.
+static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+/// The command's start on the monotonic clock, in nanoseconds.
+static START_NS: AtomicU64 = AtomicU64::new(0);
+static PROCESS: AtomicU8 = AtomicU8::new(Process::Client as u8);
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// The three processes of a container's birth.
+#[derive(Clone, Copy)]
+pub enum Process {
+    Client,
+    Monitor,
+    Init,
+}
+
+/// Their names in the log.
+const NAMES: [&str; 3] = ["client", "monitor", "init"];
+
+/// Starts the log on stderr: as text, or as one JSON object per line.
+pub fn start(json: bool) {
+    if is_on() {
+        return;
+    }
+    // Without a stderr nobody reads a log.
+    let Ok(copy) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) else { return };
+    START_NS.store(now_ns(), Relaxed);
+    AS_JSON.store(json, Relaxed);
+    DESCRIPTOR.store(copy.into_raw_fd(), Relaxed);
+}
+
+/// Ends the log: the descriptor is closed.
+pub fn stop() {
+    let number = DESCRIPTOR.swap(-1, Relaxed);
+    if number >= 0 {
+        // SAFETY: `start` gave this descriptor up to the static, which has just given it away.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+}
+
+/// Whether steps are logged.
+pub fn is_on() -> bool {
+    DESCRIPTOR.load(Relaxed) >= 0
+}
+
+/// From now on the steps are those of this process.
+pub fn become_process(process: Process) {
+    PROCESS.store(process as u8, Relaxed);
+}
+
+/// The log's descriptor, which must outlive a closing of all others.
+pub fn descriptor() -> Option<BorrowedFd<'static>> {
+    let number = DESCRIPTOR.load(Relaxed);
+    // SAFETY: only `stop` closes it, and no caller keeps this beyond its next statement.
+    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Logs a step that has no result, or whose result another step reports.
+pub fn step(call: &str, what: impl FnOnce() -> String) {
+    if is_on() {
+        write(call, &what(), None);
+    }
+}
+
+/// Logs the step that gave a result.
+pub trait Traced: Sized {
+    /// `call` is the system call, `what` its arguments.
+    fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self;
+}
+
+impl<T, E: Display> Traced for Result<T, E> {
+    fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self {
+        if is_on() {
+            let error = self.as_ref().err().map(E::to_string);
+            write(call, &what(), Some(error.as_deref()));
+        }
+        self
+    }
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// `result`: nothing, success, or an error.
+#[cold]
+fn write(call: &str, what: &str, result: Option<Option<&str>>) {
+    let Some(descriptor) = descriptor() else { return };
+    let process = NAMES[usize::from(PROCESS.load(Relaxed)) % NAMES.len()];
+    let micros = now_ns().saturating_sub(START_NS.load(Relaxed)) / 1000;
+    let (millis, micros) = (micros / 1000, micros % 1000);
+    let result = result.map(|error| match error {
+        None => "ok",
+        // std's tail is of no use to a reader.
+        Some(error) => error.split(" (os error").next().unwrap_or_default(),
+    });
+    let mut line = String::with_capacity(160);
+    // A String takes every write.
+    let _ = if AS_JSON.load(Relaxed) {
+        let _ = write!(line, "{{\"ms\":{millis}.{micros:03},\"process\":\"{process}\",\"call\":");
+        push_quoted(&mut line, call);
+        line.push_str(",\"what\":");
+        push_quoted(&mut line, what);
+        line.push_str(",\"result\":");
+        match result {
+            Some(result) => push_quoted(&mut line, result),
+            None => line.push_str("null"),
+        }
+        writeln!(line, "}}")
+    } else {
+        let _ = write!(line, "{millis:>4}.{micros:03} ms  {process:<7}  {call:<16} ");
+        line.extend(what.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+        if let Some(result) = result {
+            let _ = write!(line, " = {result}");
+        }
+        // A terminal that the client has set to raw mode needs the carriage return.
+        let is_terminal = rustix::termios::isatty(descriptor);
+        line.write_str(if is_terminal { "\r\n" } else { "\n" })
+    };
+    // A log that can't be written must not stop the container.
+    let _ = rustix::io::write(descriptor, line.as_bytes());
+}
+
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for letter in text.chars() {
+        // A String takes every write.
+        let _ = match letter {
+            '"' | '\\' => write!(out, "\\{letter}"),
+            letter if letter.is_control() => write!(out, "\\u{:04x}", u32::from(letter)),
+            letter => out.write_char(letter),
+        };
+    }
+    out.push('"');
+}
