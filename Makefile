@@ -22,8 +22,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
-test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file iproute2 \
-    iptables iputils-ping libcap2-bin nftables openssl \
+test_packages := apache2-utils busybox-static debootstrap docker-registry e2fsprogs file fish iproute2 \
+    iptables iputils-ping libcap2-bin mandoc nftables openssl \
     podman qemu-user-static skopeo umoci util-linux zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
@@ -136,10 +136,13 @@ reproducible: toolchain
 install: all
 	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(binary) man >$(DESTDIR)$(PREFIX)/share/man/man1/mydocker.1
 	$(binary) completion bash \
 	    >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mydocker
+	$(binary) completion fish \
+	    >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mydocker.fish
 
 clean:
 	cargo clean

@@ -33,3 +33,92 @@ fn the_readme_lists_the_commands_that_help_lists() {
     assert!(help.len() > 20, "help lists hardly anything: {help:?}");
     assert_eq!(told_by_readme(include_str!("../README.md")), help);
 }
+
+/// The last word of `line` as `shell` would complete it, one candidate on each line, by the script
+/// of `mydocker completion`. The script calls `mydocker`, which is the host's here.
+fn completed(host: &Host, shell: &str, line: &str) -> Vec<String> {
+    let directory = host.scratch();
+    let (run, state) = (host.run_root(), host.state_root());
+    let binary = support::MYDOCKER;
+    let wrapper = directory.join("mydocker");
+    let (run, state) = (run.display(), state.display());
+    let text = format!("#!/bin/sh\nexec {binary} --root {state} --run-root {run} \"$@\"\n");
+    std::fs::write(&wrapper, text).unwrap();
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let script = host.mydocker(["completion", shell]).text();
+    let file = host.file(&format!("completion.{shell}"), script);
+    let file = file.display();
+    let program = match shell {
+        "fish" => format!("alias docker=mydocker\nsource {file}\ncomplete -C \"{line}\""),
+        _ => format!(
+            "alias docker=mydocker; source {file}; COMP_LINE=\"{line}\" COMP_POINT=${{#COMP_LINE}}; \
+             COMP_POINT=${{#COMP_LINE}}; complete -p docker >&2 || exit 1; _mydocker; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        ),
+    };
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
+    let done = std::process::Command::new(shell)
+        .args(["-c", &program])
+        .env("PATH", path)
+        .env("HOME", &directory)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{shell}: {}", String::from_utf8_lossy(&done.stderr));
+    let words = String::from_utf8(done.stdout).unwrap();
+    let words = words.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+    let mut words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+    words.sort_unstable();
+    words
+}
+
+#[test]
+fn values_and_operands_complete_in_bash_and_fish_under_an_alias_too() {
+    let host = Host::with_busybox();
+    let run = |name: &str| {
+        ["run", "-d", "--name", name, "--network", "none", "bb", "sleep", "1000"].map(str::to_owned)
+    };
+    for name in ["awake", "asleep"] {
+        host.mydocker(run(name)).text();
+    }
+    host.mydocker(["kill", "asleep"]).text();
+    host.mydocker(["wait", "asleep"]).text();
+    host.mydocker(["volume", "create", "vault"]).text();
+    for shell in ["bash", "fish"] {
+        for (typed, expected) in [
+            ("stop a", &["awake"][..]),
+            ("start a", &["asleep"]),
+            ("rm a", &["asleep", "awake"]),
+            ("run --restart un", &["unless-stopped"]),
+            ("run --cap-add NET_A", &["NET_ADMIN"]),
+            ("kill -s WIN", &["WINCH"]),
+            ("container stop a", &["awake"]),
+            ("volume rm va", &["vault"]),
+            ("completion fi", &["fish"]),
+            ("expl", &["explain"]),
+            ("run --pull-not-there", &[]),
+        ] {
+            for name in ["mydocker", "docker"] {
+                let line = format!("{name} {typed}");
+                assert_eq!(completed(&host, shell, &line), expected, "{shell}: {line}");
+            }
+        }
+    }
+    // bash takes what stands before the sign for another word, fish does not.
+    assert_eq!(completed(&host, "bash", "mydocker ps --filter status=pau"), ["paused"]);
+    assert_eq!(completed(&host, "fish", "mydocker ps --filter status=pau"), ["status=paused"]);
+    assert_eq!(completed(&host, "bash", "mydocker run --pull=al"), ["always"]);
+}
+
+#[test]
+fn the_manual_page_has_no_warning() {
+    let host = Host::new();
+    let page = host.file("mydocker.1", host.mydocker(["man"]).text());
+    let done = std::process::Command::new("mandoc")
+        .args(["-T", "lint", "-W", "warning"])
+        .arg(&page)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.is_empty(), "{said}");
+}

@@ -43,8 +43,11 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// Of the last change of the page's own words. It is fixed, so that two builds are the same.
+const DATE: &str = "2026-11-28";
+
 fn page() -> String {
-    let mut out = format!(".TH MYDOCKER 1 \"\" \"mydocker {VERSION_TEXT}\"\n");
+    let mut out = format!(".TH MYDOCKER 1 {DATE} \"mydocker {VERSION_TEXT}\"\n");
     out.push_str(".SH NAME\nmydocker \\- run containers without a daemon\n");
     out.push_str(".SH SYNOPSIS\n.B mydocker\n[FLAGS] COMMAND [ARG...]\n");
     out.push_str(

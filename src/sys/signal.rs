@@ -52,6 +52,11 @@ const NAMES: [(&str, i32); 33] = [
 ];
 
 impl Signal {
+    /// The names, without SIG.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// Ends a process; it can't be caught.
     pub const KILL: Signal = Signal(libc::SIGKILL);
     /// Asks a process to exit.

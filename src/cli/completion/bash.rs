@@ -1,0 +1,152 @@
+//! The script for bash: one function that finds the command among the words and then offers its
+//! flags, values or operands. zsh reads the same script through its bashcompinit, so that there is
+//! one script to keep right. An alias or a link `docker` that leads to mydocker is completed too.
+
+use super::source::{Source, of_operands, of_value};
+use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
+use crate::cli::flag::{Command, specs};
+use crate::cli::{global, subcommands};
+
+/// bash splits words at `=` and `:`, so the line is split again at spaces alone, and what stands
+/// before the last of them is cut from each completion.
+const HEAD: &str = "\
+# bash completion for mydocker; load it with: source <(mydocker completion bash)
+_mydocker_words() {
+    local before=${cur%\"${cur##*[=:]}\"}
+    COMPREPLY=($(compgen -W \"$1\" -- \"$cur\"))
+    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace 2>/dev/null
+    COMPREPLY=(\"${COMPREPLY[@]#\"$before\"}\")
+}
+
+_mydocker() {
+    local line=${COMP_LINE:0:COMP_POINT} words last i skip=0
+    local command='' flags='' valued='' word cur previous
+    set -f; words=($line); set +f
+    [[ $line == *' ' ]] && words+=('')
+    last=$((${#words[@]} - 1))
+    cur=${words[last]} previous=${words[last - 1]}
+    if [[ $cur == --*=* ]]; then previous=${cur%%=*} cur=${cur#*=}; fi
+";
+
+/// The script.
+pub fn script() -> String {
+    let globals = specs(global::FLAGS);
+    let mut out = String::from(HEAD);
+    out.push_str(&format!("    local commands='{}'\n", first_words().join(" ")));
+    out.push_str(&format!(
+        "    local global_valued=' {} ' globals='{} {} --help'\n",
+        spellings(&globals, true).join(" "),
+        spellings(&globals, true).join(" "),
+        spellings(&globals, false).join(" ")
+    ));
+    // The command is the first word that is neither a flag nor a flag's value.
+    out.push_str(
+        "    for ((i = 1; i < last; i++)); do\n        \
+             word=${words[i]}\n        \
+             if ((skip)); then skip=0; continue; fi\n        \
+             if [[ $word == -* ]]; then\n            \
+                 [[ $global_valued == *\" $word \"* ]] && skip=1\n            \
+                 continue\n        \
+             fi\n        \
+             command=$word\n        \
+             break\n    \
+         done\n",
+    );
+    out.push_str("    case $command in\n");
+    for management in MANAGEMENT {
+        let words = subcommands(management).join(" ");
+        out.push_str(&format!(
+            "    {management})\n        \
+                 if ((last == i + 1)); then COMPREPLY=($(compgen -W '{words}' -- \"$cur\")); return; fi\n        \
+                 command=\"$command ${{words[i + 1]}}\"\n        \
+                 ((i++))\n        ;;\n"
+        ));
+    }
+    out.push_str("    esac\n    case $command in\n    '')\n");
+    out.push_str(
+        "        COMPREPLY=($(compgen -W \"$commands $globals\" -- \"$cur\"))\n        \
+         return\n        ;;\n",
+    );
+    for command in COMMANDS {
+        let flags = (command.flags)();
+        let valued = spellings(&flags, true).join(" ");
+        let pattern = patterns(command);
+        out.push_str(&format!(
+            "    {pattern})\n        valued=' {valued} '\n        flags='{valued} {} --help'\n",
+            spellings(&flags, false).join(" ")
+        ));
+        let mut cases = String::new();
+        for flag in flags.iter().filter(|flag| flag.value.is_some()) {
+            let source = of_value(command, flag);
+            if source != Source::Files {
+                let spelled = spellings_of(flag).join("|");
+                cases.push_str(&format!("        {spelled}) {}; return ;;\n", action(&source)));
+            }
+        }
+        if !cases.is_empty() {
+            out.push_str(&format!("        case $previous in\n{cases}        esac\n"));
+        }
+        out.push_str("        ;;\n");
+    }
+    out.push_str(
+        "    esac\n    \
+         if [[ $valued == *\" $previous \"* ]]; then COMPREPLY=($(compgen -f -- \"$cur\")); return; fi\n    \
+         if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\")); return; fi\n    \
+         case $command in\n",
+    );
+    for command in COMMANDS {
+        let action = action(&of_operands(command));
+        out.push_str(&format!("    {}) {action} ;;\n", patterns(command)));
+    }
+    out.push_str(
+        "    esac\n}\ncomplete -o default -F _mydocker mydocker\n\
+         if [[ $(alias docker 2>/dev/null) == *mydocker* ||\n    \
+             $(readlink -f \"$(type -P docker)\" 2>/dev/null) == */mydocker ]]; then\n    \
+             complete -o default -F _mydocker docker\nfi\n",
+    );
+    out
+}
+
+/// The command that fills in what a source offers.
+fn action(source: &Source) -> String {
+    match source {
+        Source::Nothing => ":".to_owned(),
+        Source::Files => "COMPREPLY=($(compgen -f -- \"$cur\"))".to_owned(),
+        Source::Words(words) => format!("_mydocker_words '{}'", words.join(" ")),
+        Source::Ask(command) => format!("_mydocker_words \"$(mydocker {command} 2>/dev/null)\""),
+    }
+}
+
+/// The command's names as a pattern of `case`.
+fn patterns(command: &Command) -> String {
+    let quoted: Vec<String> = names(command).iter().map(|name| format!("'{name}'")).collect();
+    quoted.join(" | ")
+}
+
+/// The script for zsh.
+pub fn zsh_script() -> String {
+    format!(
+        "#compdef mydocker\n\
+         # zsh completion for mydocker; load it with: source <(mydocker completion zsh)\n\
+         autoload -U +X compinit && compinit -u\n\
+         autoload -U +X bashcompinit && bashcompinit\n{}",
+        script()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_holds_every_command_and_flag() {
+        let script = script();
+        for command in COMMANDS {
+            assert!(script.contains(&patterns(command)), "{}", command.name);
+            for flag in (command.flags)() {
+                assert!(script.contains(&format!("--{}", flag.long)), "--{}", flag.long);
+            }
+        }
+        assert!(zsh_script().contains(&script));
+    }
+}

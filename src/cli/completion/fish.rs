@@ -1,0 +1,114 @@
+//! The script for fish (fish-completions(1)): one `complete` line for each command, flag and
+//! operand, with its help text beside it. fish completes its own aliases (`alias docker=mydocker`)
+//! by what they wrap; a `docker` that is a link to mydocker is wrapped at the end.
+
+use super::source::{Source, of_operands, of_value};
+use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
+use crate::cli::flag::{FlagSpec, specs};
+use crate::cli::{global, subcommands};
+
+/// Prints the command as typed so far, one or two words, without the global flags before it.
+const FUNCTIONS: &str = "\
+function __mydocker_command
+    set -l words (commandline -opc)
+    set -l at 2
+    while test $at -le (count $words)
+        if contains -- $words[$at] $__mydocker_valued
+            set at (math $at + 2)
+        else if string match -q -- '-*' $words[$at]
+            set at (math $at + 1)
+        else
+            break
+        end
+    end
+    set -l first \"$words[$at]\"
+    if contains -- \"$first\" $__mydocker_management
+        set at (math $at + 1)
+        echo (string trim -- \"$first $words[$at]\")
+    else
+        echo $first
+    end
+end
+function __mydocker_is
+    contains -- \"$(__mydocker_command)\" $argv
+end
+";
+
+/// The script.
+pub fn script() -> String {
+    let globals = specs(global::FLAGS);
+    let mut out = String::from(
+        "# fish completion for mydocker; load it with: mydocker completion fish | source\n",
+    );
+    out += &format!("set -g __mydocker_valued {}\n", spellings(&globals, true).join(" "));
+    out += &format!("set -g __mydocker_management {}\n", MANAGEMENT.join(" "));
+    out += FUNCTIONS;
+    out += "complete -c mydocker -e\ncomplete -c mydocker -f\n";
+    for word in first_words() {
+        let about = COMMANDS.iter().find(|command| command.name == word);
+        let about = about.map_or("", |command| command.summary);
+        line(&mut out, "''", &format!("-a {} -d {}", quoted(word), quoted(about)));
+    }
+    for management in MANAGEMENT {
+        let words = subcommands(management).join(" ");
+        line(&mut out, management, &format!("-a {}", quoted(&words)));
+    }
+    for flag in &globals {
+        push_flag(&mut out, "''", flag, &of_value(&global::MYDOCKER, flag));
+    }
+    for command in COMMANDS {
+        let typed: Vec<String> = names(command).iter().map(|name| quoted(name)).collect();
+        let typed = typed.join(" ");
+        for flag in (command.flags)() {
+            push_flag(&mut out, &typed, flag, &of_value(command, flag));
+        }
+        match of_operands(command) {
+            Source::Nothing => {}
+            Source::Files => line(&mut out, &typed, "-F"),
+            source => line(&mut out, &typed, &format!("-a {}", arguments(&source))),
+        }
+    }
+    out += "if test (path resolve (command -s docker) | path basename) = mydocker 2>/dev/null\n    \
+            complete -c docker -w mydocker\nend\n";
+    out
+}
+
+fn line(out: &mut String, typed: &str, rest: &str) {
+    out.push_str(&format!(
+        "complete -c mydocker -n {} {rest}\n",
+        quoted(&format!("__mydocker_is {typed}"))
+    ));
+}
+
+fn push_flag(out: &mut String, typed: &str, flag: &FlagSpec, source: &Source) {
+    let mut words = format!("-l {}", flag.long);
+    if let Some(short) = flag.short {
+        words += &format!(" -s {short}");
+    }
+    for spelling in flag.also {
+        match spelling.strip_prefix("--") {
+            Some(long) => words += &format!(" -l {long}"),
+            None => words += &format!(" -o {}", spelling.trim_start_matches('-')),
+        }
+    }
+    words += &format!(" -d {}", quoted(flag.doc));
+    match source {
+        _ if flag.value.is_none() => {}
+        Source::Files | Source::Nothing => words += " -rF",
+        source => words += &format!(" -x -a {}", arguments(source)),
+    }
+    line(out, typed, &words);
+}
+
+fn arguments(source: &Source) -> String {
+    match source {
+        Source::Words(words) => quoted(&words.join(" ")),
+        Source::Ask(command) => quoted(&format!("(mydocker {command} 2>/dev/null)")),
+        Source::Files | Source::Nothing => "''".to_owned(),
+    }
+}
+
+/// A text as one word of fish's.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}

@@ -1,0 +1,73 @@
+//! `completion`: scripts for bash, zsh and fish, written from the tables of flags.
+//!
+//! A script holds the words of every command. `source` decides what completes a value or an operand:
+//! fixed words, names that the script asks of mydocker when the key is pressed, or files. `bash` and
+//! `fish` write the same facts in the shell's language. An alias `docker` is completed too.
+
+mod bash;
+mod fish;
+mod source;
+
+use super::flag::{Command, FlagSpec, Group, Operand, specs};
+use super::lifecycle::NO_FLAGS;
+use super::output::print;
+use super::{ALIASES, COMMANDS, MANAGEMENT, is_container_command};
+
+/// The command `completion`.
+pub static COMPLETION: Command = Command {
+    name: "completion",
+    group: Group::Engine,
+    usage: "bash|zsh|fish",
+    summary: "Print a completion script for bash, zsh or fish",
+    examples: &["source <(mydocker completion bash)", "mydocker completion fish | source"],
+    operand: Operand::Nothing,
+    operands: (1, 1),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (_, names) = call.parse(NO_FLAGS)?;
+        match names[0].as_str() {
+            "bash" => print(&bash::script())?,
+            "zsh" => print(&bash::zsh_script())?,
+            "fish" => print(&fish::script())?,
+            other => return call.refuse(format!("unknown shell '{other}'; known: bash zsh fish")),
+        }
+        Ok(0)
+    },
+};
+
+/// All spellings of flags: of those with a value, or of the switches.
+fn spellings(flags: &[&'static FlagSpec], with_value: bool) -> Vec<String> {
+    let chosen = flags.iter().filter(|flag| flag.value.is_some() == with_value);
+    chosen.flat_map(|flag| spellings_of(flag)).collect()
+}
+
+fn spellings_of(flag: &FlagSpec) -> Vec<String> {
+    let mut words = vec![format!("--{}", flag.long)];
+    words.extend(flag.short.map(|short| format!("-{short}")));
+    words.extend(flag.also.iter().map(|&spelling| spelling.to_owned()));
+    words
+}
+
+/// The words that may follow the program's name.
+fn first_words() -> Vec<&'static str> {
+    let mut words: Vec<&str> =
+        COMMANDS.iter().filter_map(|command| command.name.split(' ').next()).collect();
+    words.extend(MANAGEMENT);
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// The command's name and its management spellings.
+fn names(command: &Command) -> Vec<String> {
+    let mut names = vec![command.name.to_owned()];
+    let aliases = ALIASES.iter().filter(|(_, name, _)| *name == command.name);
+    names.extend(aliases.map(|(typed, ..)| (*typed).to_owned()));
+    if is_container_command(command) {
+        names.push(format!("container {}", command.name));
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -1,0 +1,94 @@
+//! What completes the value of a flag and a command's operands. Most follow from the flag's name
+//! alone; filters depend on the command, and containers on the state that the command wants. What a
+//! shell can't know, such as a number or a new name, completes to files, the shell's own default.
+
+use crate::cli::flag::{Command, FlagSpec, Operand};
+use crate::engine::options::{Signal, capabilities};
+
+/// Where completions come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Words(Vec<String>),
+    /// The lines that mydocker prints when it is called with these arguments.
+    Ask(&'static str),
+    Files,
+    Nothing,
+}
+
+const ALL: &str = "ps -a --format '{{.Names}}'";
+const RUNNING: &str = "ps --filter status=running --format '{{.Names}}'";
+const PAUSED: &str = "ps --filter status=paused --format '{{.Names}}'";
+const STOPPED: &str = "ps -a --filter status=created --filter status=exited --format '{{.Names}}'";
+const IMAGES: &str = "images --filter dangling=false --format '{{.Repository}}:{{.Tag}}'";
+const NETWORKS: &str = "network ls --format '{{.Name}}'";
+const VOLUMES: &str = "volume ls -q";
+
+fn words(text: &str) -> Source {
+    Source::Words(text.split(' ').map(str::to_owned).collect())
+}
+
+/// What completes the value of a flag.
+pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
+    match flag.long {
+        "network" | "net" => Source::Ask(NETWORKS),
+        "volumes-from" | "link" | "depends-on" => Source::Ask(ALL),
+        "restart" => words("no always unless-stopped on-failure on-failure:"),
+        "stop-signal" | "signal" => Source::Words(Signal::names().map(str::to_owned).collect()),
+        "cap-add" | "cap-drop" => {
+            let all = ["ALL"].into_iter().chain(capabilities::NAMES);
+            Source::Words(all.map(str::to_owned).collect())
+        }
+        "pull" => words("always missing never"),
+        "pid" | "uts" => words("host private container:"),
+        "ipc" => words("host private shareable none container:"),
+        "cgroupns" => words("private host"),
+        "userns" => words("auto host"),
+        "log-driver" => words("json-file local none"),
+        "health-on-failure" => words("none kill restart stop"),
+        "security-opt" => words("no-new-privileges seccomp= seccomp=unconfined apparmor= label="),
+        "firewall" => words("auto iptables nftables"),
+        "condition" => words("not-running next-exit removed healthy"),
+        "type" if command.name == "inspect" => words("container image volume network"),
+        "format" if command.name == "save" => words("docker-archive oci-archive"),
+        "format" => words("json table"),
+        "platform" => words("linux/amd64 linux/arm64 linux/arm/v7 linux/386"),
+        "filter" => match command.name {
+            "ps" => words(
+                "id= name= label= ancestor= health=healthy health=unhealthy health=starting \
+                 status=created status=running status=paused status=restarting status=exited \
+                 status=dead",
+            ),
+            "images" => {
+                words("dangling=true dangling=false reference= label= before= since= until=")
+            }
+            "volume ls" => words("name= label="),
+            "network ls" => words("name= driver= label="),
+            _ => words("label= label!= until="),
+        },
+        _ => Source::Files,
+    }
+}
+
+/// What completes a command's operands: containers only in the state that the command wants.
+pub fn of_operands(command: &Command) -> Source {
+    match command.name {
+        "completion" => return words("bash zsh fish"),
+        "start" => return Source::Ask(STOPPED),
+        "unpause" => return Source::Ask(PAUSED),
+        "stop" | "kill" | "pause" | "exec" | "attach" | "top" | "port" => {
+            return Source::Ask(RUNNING);
+        }
+        _ => {}
+    }
+    match command.operand {
+        Operand::Nothing => Source::Nothing,
+        Operand::Container => Source::Ask(ALL),
+        Operand::Image => Source::Ask(IMAGES),
+        Operand::Volume => Source::Ask(VOLUMES),
+        Operand::Network => Source::Ask(NETWORKS),
+        Operand::File => Source::Files,
+        Operand::Command => {
+            Source::Words(super::first_words().into_iter().map(str::to_owned).collect())
+        }
+    }
+}
