@@ -88,6 +88,8 @@ fn values_and_operands_complete_in_bash_and_fish_under_an_alias_too() {
         for (typed, expected) in [
             ("stop a", &["awake"][..]),
             ("start a", &["asleep"]),
+            // Names alone: fish's own script for Docker offers ids too.
+            ("start ", &["asleep"]),
             ("rm a", &["asleep", "awake"]),
             ("run --restart un", &["unless-stopped"]),
             ("run --cap-add NET_A", &["NET_ADMIN"]),

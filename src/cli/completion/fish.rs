@@ -1,6 +1,6 @@
 //! The script for fish (fish-completions(1)): one `complete` line for each command, flag and
-//! operand, with its help text beside it. fish completes its own aliases (`alias docker=mydocker`)
-//! by what they wrap; a `docker` that is a link to mydocker is wrapped at the end.
+//! operand, with its help text beside it. A `docker` that leads to mydocker is completed by them too:
+//! an alias must be there when the script is read.
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
@@ -31,6 +31,16 @@ function __mydocker_command
 end
 function __mydocker_is
     contains -- \"$(__mydocker_command)\" $argv
+end
+";
+
+/// fish brings completions for Docker's own `docker`. They go if the name leads to mydocker, by an
+/// alias that is there already or by a link.
+const DOCKER: &str = "\
+set -l docker (path resolve (command -s docker) | path basename)
+if test \"$docker\" = mydocker; or functions docker 2>/dev/null | string match -q '*--wraps=mydocker*'
+    complete -c docker -e
+    complete -c docker -w mydocker
 end
 ";
 
@@ -68,8 +78,7 @@ pub fn script() -> String {
             source => line(&mut out, &typed, &format!("-a {}", arguments(&source))),
         }
     }
-    out += "if test (path resolve (command -s docker) | path basename) = mydocker 2>/dev/null\n    \
-            complete -c docker -w mydocker\nend\n";
+    out += DOCKER;
     out
 }
 
