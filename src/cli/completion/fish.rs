@@ -35,10 +35,11 @@ end
 ";
 
 /// fish brings completions for Docker's own `docker`. They go if the name leads to mydocker, by an
-/// alias that is there already or by a link.
+/// alias that is there already or by a link: they must be loaded before they can be erased.
 const DOCKER: &str = "\
 set -l docker (path resolve (command -s docker) | path basename)
 if test \"$docker\" = mydocker; or functions docker 2>/dev/null | string match -q '*--wraps=mydocker*'
+    complete -C 'docker ' >/dev/null
     complete -c docker -e
     complete -c docker -w mydocker
 end
