@@ -280,7 +280,7 @@ mod tests {
         std::fs::create_dir_all(tree.0.join("root/a/b")).unwrap();
         let (one, other) = (tree.0.join("one"), tree.0.join("other"));
         std::fs::create_dir(&one).unwrap();
-        let path = std::path::PathBuf::from("a/b/../../".repeat(100));
+        let path = std::path::PathBuf::from("a/b/../..");
         std::thread::scope(|scope| {
             let renames = scope.spawn(|| {
                 for _ in 0..5000 {

@@ -547,9 +547,33 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
             &format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(70_000)),
-            &"HTTP/1.1 100 C\r\n\r\n".repeat(20),
+            &("HTTP/1.1 100 C\r\n\r\n".repeat(20) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ] {
             assert!(body(answer).is_err(), "{answer:.60}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_document_is_read_up_to_the_limit() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&[b'x'; 100_000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n";
+        let (_, body) = ask(head).unwrap();
+        assert_eq!(body.decode(packed.clone(), 1000).unwrap().len(), 1000);
+        assert_eq!(body.decode(packed, 200_000).unwrap().len(), 100_000);
+    }
+
+    #[test]
+    fn a_header_with_a_control_character_is_not_sent() {
+        let url = Url::parse("http://h/").unwrap();
+        for (value, sent) in [("a", true), ("a\tb", true), ("a\r\nB: c", false), ("a\x7f", false)] {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
+            let headers = [("A", value.to_owned())];
+            let request = Request { method: "GET", url: &url, headers: &headers, absolute: false };
+            let stream = Box::new(Canned(io::Cursor::new(answer)));
+            let result = exchange(connection(stream), &request, Payload::Empty);
+            assert_eq!(result.is_ok(), sent, "{value:?}");
         }
     }
 
