@@ -21,6 +21,7 @@ mod create;
 mod diff;
 mod disk;
 mod exec;
+mod filesystems;
 mod hello;
 mod images;
 mod info;

@@ -36,7 +36,7 @@ impl Engine {
             // A source may be missing, before or after the container's run.
             mounts.retain(|mount| match &mount.source {
                 MountSource::Bind(path) => path.exists(),
-                MountSource::Tmpfs { .. } | MountSource::Image { .. } => false,
+                _ => false,
             });
             mounts
         })

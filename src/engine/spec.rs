@@ -5,9 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
 
-use super::{Engine, confine};
+use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::{joined, tty};
@@ -15,8 +14,11 @@ use crate::error::{Context, Result, fail};
 use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
-use crate::runtime::devices::nodes_below;
-use crate::runtime::spec::{Cgroup, Device, Mount, MountSource, Process, Resources, Root, Spec};
+use crate::runtime::devices::{host_node, host_nodes, nodes_below};
+use crate::runtime::spec::{
+    Cgroup, Device, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Mount, MountSource, Process,
+    Resources, Root, Spec,
+};
 use crate::store::{self, Durability};
 
 /// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
@@ -46,7 +48,8 @@ impl Engine {
             };
             names::write(&files.dir, &names)?;
         }
-        let mut mounts = self.name_mounts(record);
+        let mut mounts = filesystems::standard(record);
+        mounts.extend(self.name_mounts(record));
         mounts.extend(record.mounts.iter().map(|found| mount(record, found, &files)));
         if record.mounts.iter().any(|mount| mount.kind == MountKind::Image) {
             store::make_dir(&files.empty())?;
@@ -56,6 +59,11 @@ impl Engine {
             // A container that is removed at its end needs no sync to disk.
             *volatile = record.remove && record.run;
         }
+        let devices = match record.privileged {
+            true => host_nodes()?.into_iter().map(|node| (node, String::new())).collect(),
+            false => devices(&record.devices)?,
+        };
+        let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
             id: record.id.clone(),
             root,
@@ -67,9 +75,11 @@ impl Engine {
             namespaces,
             ids: record.ids(),
             mounts,
-            devices: devices(&record.devices)?,
-            device_rules: record.device_rules.clone(),
-            shm_size: if record.ipc == "none" { 0 } else { record.shm_size },
+            device_access: match record.privileged {
+                true => DeviceAccess::All,
+                false => DeviceAccess::Only(device_rules(record, &devices)),
+            },
+            devices: devices.into_iter().map(|(node, _)| node).collect(),
             cgroup: Cgroup {
                 parent: record.cgroup_parent.clone(),
                 resources: resources(&record.resources)?,
@@ -78,8 +88,8 @@ impl Engine {
             sysctls: record.sysctls.clone(),
             default_sysctls: default_sysctls(record),
             init: record.init,
-            privileged: record.privileged,
-            hidden_paths: !record.privileged && !record.confinement.system_paths_unconfined,
+            masked,
+            read_only_paths,
         })
     }
 
@@ -96,23 +106,11 @@ impl Engine {
             (files.hostname, "/etc/hostname"),
         ] {
             if !record.mounts.iter().any(|mount| mount.target == target) {
-                let source = MountSource::Bind(path);
-                let target = PathBuf::from(target);
                 // A read-only container must not write to the host's disk through these files
                 // either. The engine writes them from outside.
-                let (read_only, copy_up, mapped) = (record.read_only, false, true);
-                let (propagation, recursion) = Default::default();
-                let subpath = None;
-                mounts.push(Mount {
-                    source,
-                    target,
-                    read_only,
-                    mapped,
-                    copy_up,
-                    subpath,
-                    propagation,
-                    recursion,
-                });
+                let (read_only, mapped) = (record.read_only, true);
+                let mount = Mount::new(MountSource::Bind(path), target);
+                mounts.push(Mount { read_only, mapped, ..mount });
             }
         }
         mounts
@@ -199,14 +197,14 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
     Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// The devices of the container. `--device` with a directory means all device nodes below it at
-/// this start.
-fn devices(asked: &[Device]) -> Result<Vec<Device>> {
+/// The devices of the container, each with the access to it. `--device` with a directory means all
+/// device nodes below it at this start.
+fn devices(asked: &[Device]) -> Result<Vec<(DeviceNode, String)>> {
     let mut devices = Vec::with_capacity(asked.len());
     for device in asked {
         let source = raw::path(&device.source);
         if !source.is_dir() {
-            devices.push(device.clone());
+            devices.push((host_node(&source, device.target.clone())?, device.access.clone()));
             continue;
         }
         let nodes = nodes_below(&source)?;
@@ -214,14 +212,25 @@ fn devices(asked: &[Device]) -> Result<Vec<Device>> {
             fail!("--device {}: no device lies below this directory", device.source);
         }
         let target = raw::path(&device.target);
-        // A path found below a directory starts with the directory's path.
-        devices.extend(nodes.iter().filter_map(|node| {
-            let target = target.join(node.strip_prefix(&source).ok()?);
-            let (source, target) = (raw::encode_path(node), raw::encode_path(&target));
-            Some(Device { source, target, access: device.access.clone() })
-        }));
+        for node in nodes {
+            // A path found below a directory starts with the directory's path.
+            let Ok(name) = node.strip_prefix(&source) else { continue };
+            let target = raw::encode_path(&target.join(name));
+            devices.push((host_node(&node, target)?, device.access.clone()));
+        }
     }
     Ok(devices)
+}
+
+/// One rule for each device, then those of `--device-cgroup-rule`.
+fn device_rules(record: &Record, devices: &[(DeviceNode, String)]) -> Vec<DeviceRule> {
+    let rule = |(node, access): &(DeviceNode, String)| DeviceRule {
+        kind: if node.is_block { DeviceKind::Block } else { DeviceKind::Character },
+        major: Some(node.major),
+        minor: Some(node.minor),
+        access: access.clone(),
+    };
+    devices.iter().map(rule).chain(record.device_rules.iter().cloned()).collect()
 }
 
 /// The first process, with `variables` added that the user has not set.

@@ -12,7 +12,7 @@ use rustix::fs::{
     mknodat, stat, symlinkat,
 };
 
-use super::spec::{Device, IdMap, Namespace, Spec};
+use super::spec::{DeviceNode, IdMap, Mount, Spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
@@ -49,20 +49,15 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
     }
-    // `--ipc none`
-    let without_shm = spec.shm_size == 0 && spec.namespaces.ipc == Namespace::Private;
-    for name in ["pts", "shm", "mqueue"].into_iter().filter(|name| !(without_shm && *name == "shm"))
-    {
-        mkdirat(dev, name, Mode::from_raw_mode(0o755))
-            .context(|| format!("make directory /dev/{name}"))?;
+    let below = |mount: &Mount| Some(mount.target.strip_prefix("/dev").ok()?.to_owned());
+    let mount_points = spec.mounts.iter().filter_map(below);
+    for name in ["pts", "shm", "mqueue"] {
+        if mount_points.clone().any(|path| path == Path::new(name)) {
+            mkdirat(dev, name, Mode::from_raw_mode(0o755))
+                .context(|| format!("make directory /dev/{name}"))?;
+        }
     }
-    if spec.privileged {
-        return host_devices(dev);
-    }
-    for device in &spec.devices {
-        host_device(dev, device, spec.ids.as_ref())?;
-    }
-    Ok(())
+    spec.devices.iter().try_for_each(|device| given_node(dev, device, spec.ids.as_ref()))
 }
 
 fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64) -> Result<()> {
@@ -70,50 +65,58 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// `--device`: creates a node below /dev with the host's numbers, owner and mode. In a user
-/// namespace the owner is the container's user with the same number.
-fn host_device(dev: BorrowedFd<'_>, device: &Device, ids: Option<&IdMap>) -> Result<()> {
-    let found =
-        stat(&*raw::path(&device.source)).context(|| format!("device {}", device.source))?;
-    let kind = FileType::from_raw_mode(found.st_mode);
-    if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
-        fail!("{} is not a device", device.source);
-    }
-    let Some(name) = device.target.strip_prefix("/dev/") else {
-        fail!("device target '{}' must lie in /dev", device.target)
+/// Creates a node that the container was given. It replaces a standard one.
+fn given_node(dev: BorrowedFd<'_>, device: &DeviceNode, ids: Option<&IdMap>) -> Result<()> {
+    let Some(name) = device.path.strip_prefix("/dev/") else {
+        fail!("device target '{}' must lie in /dev", device.path)
     };
     let path = raw::path(name);
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
-        fail!("device target '{}' names no file", device.target)
+        fail!("device target '{}' names no file", device.path)
     };
     let parent = beneath::make_dirs(dev, parent, Mode::from_raw_mode(0o755))
-        .context(|| format!("make the directory of {}", device.target))?;
-    let mode = Mode::from_raw_mode(found.st_mode & 0o777);
-    // The device that was asked for replaces a standard node.
+        .context(|| format!("make the directory of {}", device.path))?;
+    let kind = if device.is_block { FileType::BlockDevice } else { FileType::CharacterDevice };
     let _ = rustix::fs::unlinkat(&parent, file, AtFlags::empty());
-    mknodat(&parent, file, kind, mode, makedev(major(found.st_rdev), minor(found.st_rdev)))
+    let mode = Mode::from_raw_mode(device.mode);
+    mknodat(&parent, file, kind, mode, makedev(device.major, device.minor))
         .and_then(|()| {
             let (uid, gid) = match ids {
-                Some(ids) => (ids.host_uid(found.st_uid), ids.host_gid(found.st_gid)),
-                None => (Some(found.st_uid), Some(found.st_gid)),
+                Some(ids) => (ids.host_uid(device.uid), ids.host_gid(device.gid)),
+                None => (Some(device.uid), Some(device.gid)),
             };
             let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
             chownat(&parent, file, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
         })
-        .context(|| format!("make device node {}", device.target))
+        .context(|| format!("make device node {}", device.path))
 }
 
-/// `--privileged`: creates a node for each device in the host's /dev, except the standard ones.
-fn host_devices(dev: BorrowedFd<'_>) -> Result<()> {
-    for path in nodes_below(Path::new("/dev"))? {
-        let standard = STANDARD.iter().any(|(name, ..)| path == Path::new("/dev").join(name));
-        if !standard && !["/dev/console", "/dev/ptmx"].iter().any(|skip| path == Path::new(skip)) {
-            let text = raw::encode_path(&path);
-            let device = Device { source: text.clone(), target: text, access: "rwm".into() };
-            host_device(dev, &device, None)?;
-        }
+/// The node `path` of the host, as it is to be at `target` in a container.
+pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
+    let found = stat(path).context(|| format!("device {}", path.display()))?;
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+        fail!("{} is not a device", path.display());
     }
-    Ok(())
+    Ok(DeviceNode {
+        path: target,
+        is_block: kind == FileType::BlockDevice,
+        major: major(found.st_rdev),
+        minor: minor(found.st_rdev),
+        mode: found.st_mode & 0o777,
+        uid: found.st_uid,
+        gid: found.st_gid,
+    })
+}
+
+/// `--privileged`: every node in the host's /dev, except the standard ones.
+pub fn host_nodes() -> Result<Vec<DeviceNode>> {
+    let is_given = |path: &PathBuf| {
+        let standard = STANDARD.iter().map(|(name, ..)| *name).chain(["console", "ptmx"]);
+        standard.into_iter().all(|name| path != &Path::new("/dev").join(name))
+    };
+    let nodes = nodes_below(Path::new("/dev"))?.into_iter().filter(is_given);
+    nodes.map(|path| host_node(&path, raw::encode_path(&path))).collect()
 }
 
 /// The host's device nodes below a directory of /dev, sorted; links are not followed. Directories

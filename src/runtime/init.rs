@@ -14,7 +14,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::cgroup::Cgroup;
 use super::namespaces::Joined;
-use super::spec::{Namespace, Spec};
+use super::spec::{DeviceAccess, Namespace, Spec};
 use super::user_namespace::{self, UserNamespace};
 use super::{Stdio, mounts, process, propagation, report, rootfs, terminal};
 use crate::error::{Context, Result};
@@ -52,7 +52,7 @@ fn run(
 
     // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
     // partly covered: made before that is entered.
-    let fresh = mounts::Fresh::make()?;
+    let fresh = mounts::Fresh::make(spec)?;
     joined.enter_mounts()?;
     let user_namespace = match (joined.user(), spec.ids) {
         (Some(fd), Some(ids)) => Some(UserNamespace { fd, ids }),
@@ -63,7 +63,8 @@ fn run(
     }
 
     // 3. The root and all that is mounted in it, while the host's /proc and paths are still here.
-    let open_devices = spec.privileged || cgroup.restricts_devices();
+    let open_devices =
+        matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
     let shared = propagation::copy_shared(spec)?;
     let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
     if !open_devices {
@@ -106,7 +107,7 @@ fn run(
             result => result.context(|| "unshare the cgroup namespace")?,
         }
     }
-    mounts::mount_cgroups(root.as_fd(), &cgroup.hierarchies(), spec.privileged)?;
+    mounts::mount_cgroups(root.as_fd(), spec, &cgroup.hierarchies())?;
 
     // 6. From here on no path leads to the host.
     let new_root =

@@ -1,16 +1,17 @@
-//! Everything that is mounted inside the root, in order: /proc, /sys, /dev and its children, the
-//! user's mounts, then what is hidden or made read-only.
+//! Everything that is mounted inside the root, in the order of the spec: file systems of the kernel's,
+//! /dev with its nodes, binds, volumes and tmpfs; then the paths that are hidden or read-only.
 //!
 //! Every target is resolved inside the root by descriptor (`sys::beneath`), every file system is
 //! made detached and attached by descriptor (`sys::mount`): an image or a running container that
 //! swaps a directory for a link finds no moment in which that leads outside (CVE-2021-30465,
 //! CVE-2025-31133, CVE-2025-52565).
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -28,49 +29,30 @@ const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
-/// Hidden: they tell of the host, or act on it.
-const MASKED: [&str; 13] = [
-    "proc/acpi",
-    "proc/asound",
-    "proc/interrupts",
-    "proc/kcore",
-    "proc/keys",
-    "proc/latency_stats",
-    "proc/sched_debug",
-    "proc/scsi",
-    "proc/timer_list",
-    "proc/timer_stats",
-    "sys/devices/virtual/powercap",
-    "sys/firmware",
-    "sys/fs/selinux",
-];
-
-/// Readable, but nothing that a container may set.
-const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
-
-/// Pseudo-terminals that one container may have open. The kernel keeps one count for all of the host
-/// (/proc/sys/kernel/pty/max, 4096): without a share of its own, one container takes the terminals of
-/// all others.
-const MAX_TERMINALS: &str = "256";
-
-/// The group of terminals, in nearly every image.
-const TTY: u32 = 5;
-
 /// The directory modes of mount points that an image lacks.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
-/// The kernel's file systems, mounted nowhere yet.
-pub struct Fresh {
-    proc: OwnedFd,
-    sys: OwnedFd,
-}
+/// The file systems proc and sysfs of the spec, mounted nowhere yet, in its order.
+pub struct Fresh(Vec<OwnedFd>);
 
 impl Fresh {
     /// Those of the caller's PID and network namespaces.
-    pub fn make() -> Result<Fresh> {
-        let make = |kind| kernel_filesystem(kind, &[], NOSUID | NODEV | NOEXEC);
-        Ok(Fresh { proc: make(c"proc")?, sys: make(c"sysfs")? })
+    pub fn make(spec: &Spec) -> Result<Fresh> {
+        let mut made = Vec::with_capacity(2);
+        for mount in &spec.mounts {
+            match &mount.source {
+                MountSource::Kernel { kind, options } if is_early(kind) => {
+                    made.push(kernel_filesystem(kind, options, None)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(Fresh(made))
     }
+}
+
+fn is_early(kind: &CStr) -> bool {
+    kind == c"proc" || kind == c"sysfs"
 }
 
 /// Mounts all that needs no cgroup: `root` is the handle of the assembled root. Device nodes in what
@@ -83,30 +65,30 @@ pub fn mount_all(
     open_devices: bool,
     shared: Vec<OwnedFd>,
 ) -> Result<()> {
-    attach_plainly(root, "proc", fresh.proc.as_fd())?;
-    write_sysctls(root, spec)?;
-    attach_plainly(root, "sys", fresh.sys.as_fd())?;
-    if !spec.privileged {
-        sys::mount::add_attributes(fresh.sys.as_fd(), RDONLY, false)
-            .context(|| "make /sys read-only")?;
-    }
-    dev(root, spec, joined)?;
-    let mut shared = shared.into_iter();
     if spec.propagates() {
         // All but the mounts that are to propagate, one by one: `make_root` does it otherwise.
         sys::mount::make_private(root).context(|| "make the container's mounts private")?;
     }
-    for mount in &spec.mounts {
-        let shared = match mount.propagation {
-            Propagation::Shared => shared.next(),
-            _ => None,
-        };
-        user_mount(root, spec, mount, joined.user(), open_devices, shared)
+    let mut attaching = Attaching {
+        root,
+        spec,
+        joined,
+        open_devices,
+        fresh: fresh.0.into_iter(),
+        shared: shared.into_iter(),
+        has_proc: false,
+    };
+    for mount in spec.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Cgroups)) {
+        attaching
+            .mount(mount)
             .traced("move_mount", || describe(mount))
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
-    if spec.hidden_paths {
-        hide(root).traced("move_mount", || "hide and lock parts of /proc and /sys".to_owned())?;
+    if !spec.sysctls.is_empty() && !attaching.has_proc {
+        fail!("the container has no /proc, through which its sysctls are set");
+    }
+    if !spec.masked.is_empty() || !spec.read_only_paths.is_empty() {
+        hide(root, spec).traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
     }
     if spec.root_read_only {
         // It may lack the working directory, which nobody can make after this. A directory of the
@@ -120,9 +102,87 @@ pub fn mount_all(
     Ok(())
 }
 
-/// A mount of the user's, for the log of `--debug`.
+/// The mounts of a container, one after the other.
+struct Attaching<'a> {
+    root: BorrowedFd<'a>,
+    spec: &'a Spec,
+    joined: &'a Joined,
+    open_devices: bool,
+    fresh: std::vec::IntoIter<OwnedFd>,
+    shared: std::vec::IntoIter<OwnedFd>,
+    /// The first /proc is there.
+    has_proc: bool,
+}
+
+impl Attaching<'_> {
+    fn mount(&mut self, mount: &Mount) -> Result<()> {
+        let (spec, ids) = (self.spec, self.spec.ids.as_ref());
+        let tree = match &mount.source {
+            MountSource::Kernel { kind, options } => {
+                return self.mount_kernel_filesystem(mount, kind, options);
+            }
+            MountSource::Devices { options } => {
+                // The nodes are made while the file system is still detached, where no process but
+                // this one can reach it.
+                let dev = kernel_filesystem(c"tmpfs", options, ids)?;
+                devices::populate(dev.as_fd(), spec)?;
+                return attach_plainly(self.root, &mount.target, dev.as_fd());
+            }
+            MountSource::SharedMemory { size } => {
+                let shm = match spec.namespaces.ipc {
+                    Namespace::Private => {
+                        let options = format!("nosuid,nodev,noexec,mode=1777,size={size}");
+                        kernel_filesystem(c"tmpfs", &options, ids)?
+                    }
+                    Namespace::Host | Namespace::Of { .. } => shared_memory_of(self.joined)
+                        .context(|| "open the other container's /dev/shm")?,
+                };
+                return attach_plainly(self.root, &mount.target, shm.as_fd());
+            }
+            // They come when this process is in its cgroups.
+            MountSource::Cgroups => return Ok(()),
+            MountSource::Bind(source) => {
+                let shared = match mount.propagation {
+                    Propagation::Shared => self.shared.next(),
+                    _ => None,
+                };
+                bind(self.root, mount, source, self.joined.user(), shared)?
+            }
+            MountSource::Tmpfs { options } => {
+                filesystem(c"tmpfs", options, NOSUID | NODEV | NOEXEC, ids)?
+            }
+            MountSource::Image { layers } => {
+                rootfs::layers_tree(layers, mount.subpath.as_deref(), &spec.mount_point)?
+            }
+        };
+        attach(self.root, spec, mount, tree, self.open_devices)
+    }
+
+    fn mount_kernel_filesystem(&mut self, mount: &Mount, kind: &CStr, options: &str) -> Result<()> {
+        let early = is_early(kind).then(|| self.fresh.next()).flatten();
+        let made =
+            early.map_or_else(|| kernel_filesystem(kind, options, self.spec.ids.as_ref()), Ok);
+        let tree = match made {
+            // A kernel without POSIX message queues has none to show.
+            Err(error) if kind == c"mqueue" && error.errno() == Some(Errno::NODEV) => return Ok(()),
+            made => made?,
+        };
+        attach_plainly(self.root, &mount.target, tree.as_fd())?;
+        if kind == c"proc" && !self.has_proc {
+            self.has_proc = true;
+            write_sysctls(self.root, self.spec)?;
+        }
+        Ok(())
+    }
+}
+
+/// A mount, for the log of `--debug`.
 fn describe(mount: &Mount) -> String {
     let source = match &mount.source {
+        MountSource::Kernel { kind, options } => format!("{} ({options})", kind.to_string_lossy()),
+        MountSource::Devices { options } => format!("a tmpfs with device nodes ({options})"),
+        MountSource::SharedMemory { size } => format!("a tmpfs of {size} bytes"),
+        MountSource::Cgroups => "the container's cgroups".to_owned(),
         MountSource::Tmpfs { options } => format!("tmpfs ({options})"),
         MountSource::Image { layers } => format!("{} layers of an image", layers.len()),
         MountSource::Bind(source) => source.display().to_string(),
@@ -131,76 +191,30 @@ fn describe(mount: &Mount) -> String {
     format!("{} from {source}{mode}", mount.target.display())
 }
 
-fn kernel_filesystem(
-    kind: &CStr,
-    options: &[(&str, &str)],
-    attributes: MountAttrFlags,
-) -> Result<OwnedFd> {
-    sys::mount::filesystem(kind, options, attributes)
-        .context(|| format!("make a {} file system", kind.to_string_lossy()))
+/// A new file system of the kernel's with options as mount(8) writes them.
+fn kernel_filesystem(kind: &CStr, options: &str, ids: Option<&IdMap>) -> Result<OwnedFd> {
+    filesystem(kind, options, MountAttrFlags::empty(), ids)
 }
 
-/// A fresh kernel file system on a directory that must be no link: an image whose /proc leads
-/// elsewhere is refused (CVE-2019-16884 and kin).
-fn mount_kernel_filesystem(
-    root: BorrowedFd<'_>,
-    target: &str,
-    kind: &CStr,
-    options: &[(&str, &str)],
-    attributes: MountAttrFlags,
-) -> Result<()> {
-    let tree = kernel_filesystem(kind, options, attributes)?;
-    attach_plainly(root, target, tree.as_fd())
+/// The relative form of an absolute path in the container, for a search below its root.
+fn below(target: &Path) -> &Path {
+    target.strip_prefix("/").unwrap_or(target)
 }
 
-/// Attaches `tree` to the directory `target`, made if missing; no link may stand in its path.
-fn attach_plainly(root: BorrowedFd<'_>, target: &str, tree: BorrowedFd<'_>) -> Result<()> {
-    let path = Path::new(target);
+/// Attaches `tree` to the directory `target`, which is created if missing. A path of the container
+/// that leads through a symbolic link is refused: an image's /proc may lead elsewhere
+/// (CVE-2019-16884 and its kin).
+fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let path = below(target);
     let directory = match beneath::open_without_links(root, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => beneath::make_dirs(root, path, DIRECTORY)
             .and_then(|_| beneath::open_without_links(root, path, flags, Mode::empty())),
-        Err(Errno::LOOP) => fail!("the image's /{target} is a symbolic link; refused"),
+        Err(Errno::LOOP) => fail!("the image's {} is a symbolic link; refused", target.display()),
         result => result,
     };
-    let directory = directory.context(|| format!("open /{target} in the container"))?;
-    sys::mount::attach(tree, directory.as_fd())
-        .traced("move_mount", || format!("/{target}"))
-        .context(|| format!("mount /{target}"))
-}
-
-/// /dev and what stands on it. The nodes are made while the file system is still detached, where
-/// no process but this one can reach it.
-fn dev(root: BorrowedFd<'_>, spec: &Spec, joined: &Joined) -> Result<()> {
-    let options = [("mode", "755"), ("size", "65536k")];
-    let dev = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NOEXEC)
-        .context(|| "make the file system for /dev")?;
-    devices::populate(dev.as_fd(), spec)?;
-    attach_plainly(root, "dev", dev.as_fd())?;
-    // The group tty.
-    let gid = spec.ids.and_then(|ids| ids.host_gid(TTY)).unwrap_or(TTY).to_string();
-    let options =
-        [("mode", "0620"), ("ptmxmode", "0666"), ("gid", gid.as_str()), ("max", MAX_TERMINALS)];
-    mount_kernel_filesystem(root, "dev/pts", c"devpts", &options, NOSUID | NOEXEC)?;
-    match spec.namespaces.ipc {
-        // `--ipc none`
-        Namespace::Private if spec.shm_size == 0 => {}
-        Namespace::Private => {
-            let size = spec.shm_size.to_string();
-            let options = [("mode", "1777"), ("size", size.as_str())];
-            mount_kernel_filesystem(root, "dev/shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
-        }
-        Namespace::Host | Namespace::Of { .. } => {
-            let shm = shared_memory_of(joined).context(|| "open the other /dev/shm")?;
-            attach_plainly(root, "dev/shm", shm.as_fd())?;
-        }
-    }
-    // It shows the queues of the IPC namespace that this process is in.
-    match mount_kernel_filesystem(root, "dev/mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
-        // A kernel without POSIX message queues has none to show.
-        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result,
-    }
+    let directory = directory.context(|| format!("open {} in the container", target.display()))?;
+    sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount {}", target.display()))
 }
 
 /// A copy of the /dev/shm that belongs to the joined IPC namespace: a mount can only be copied from
@@ -219,42 +233,43 @@ fn shared_memory_of(joined: &Joined) -> Result<OwnedFd> {
     copied
 }
 
-fn user_mount(
+/// The detached tree of a bind's source. An empty volume is filled from the image first.
+fn bind(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    source: &Path,
+    user_namespace: Option<BorrowedFd<'_>>,
+    shared: Option<OwnedFd>,
+) -> Result<OwnedFd> {
+    let user_namespace = user_namespace.filter(|_| mount.mapped);
+    if mount.copy_up {
+        copy_up::fill(root, &mount.target, source, user_namespace)?;
+    }
+    let handle = open_source(source, mount.subpath.as_deref())?;
+    if mount.propagation == Propagation::Slave {
+        propagation::check_slave(&handle, source)?;
+    }
+    let tree = match shared {
+        Some(tree) => tree,
+        None => sys::mount::copy_tree(handle.as_fd(), mount.recursion != Recursion::Disabled)
+            .context(|| format!("copy the mount of {}", source.display()))?,
+    };
+    if let Some(user_namespace) = user_namespace {
+        map_owners(tree.as_fd(), user_namespace, source)?;
+    }
+    Ok(tree)
+}
+
+/// Attaches what the user mounts to its target, which is created if missing.
+fn attach(
     root: BorrowedFd<'_>,
     spec: &Spec,
     mount: &Mount,
-    user_namespace: Option<BorrowedFd<'_>>,
+    tree: OwnedFd,
     open_devices: bool,
-    shared: Option<OwnedFd>,
 ) -> Result<()> {
-    let user_namespace = user_namespace.filter(|_| mount.mapped);
-    let (tree, is_directory) = match &mount.source {
-        MountSource::Tmpfs { options } => (tmpfs(options, spec.ids.as_ref())?, true),
-        MountSource::Image { layers } => image(layers, &spec.mount_point, mount)?,
-        MountSource::Bind(source) => {
-            if mount.copy_up {
-                copy_up::fill(root, &mount.target, source, user_namespace)?;
-            }
-            let handle = open_source(source, mount.subpath.as_deref())?;
-            let kind = FileType::from_raw_mode(
-                fstat(&handle).context(|| format!("stat {}", source.display()))?.st_mode,
-            );
-            if mount.propagation == Propagation::Slave {
-                propagation::check_slave(&handle, source)?;
-            }
-            let tree = match shared {
-                Some(tree) => tree,
-                None => {
-                    sys::mount::copy_tree(handle.as_fd(), mount.recursion != Recursion::Disabled)
-                        .context(|| format!("copy the mount of {}", source.display()))?
-                }
-            };
-            if let Some(user_namespace) = user_namespace {
-                map_owners(tree.as_fd(), user_namespace, source)?;
-            }
-            (tree, kind == FileType::Directory)
-        }
-    };
+    let stat = fstat(&tree).context(|| "stat the source")?;
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let target = if is_directory {
         beneath::make_dirs(root, &mount.target, DIRECTORY)
     } else {
@@ -281,13 +296,6 @@ fn user_mount(
     Ok(())
 }
 
-/// An image's files, or a part of them; whether that is a directory.
-fn image(layers: &[PathBuf], mount_point: &Path, mount: &Mount) -> Result<(OwnedFd, bool)> {
-    let tree = rootfs::layers_tree(layers, mount.subpath.as_deref(), mount_point)?;
-    let stat = fstat(&tree).context(|| "look at an image's files")?;
-    Ok((tree, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
-}
-
 /// A handle to a bind's source, or to a part of it: no link in a volume leads out of that.
 pub fn open_source(source: &Path, subpath: Option<&Path>) -> Result<OwnedFd> {
     let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -310,102 +318,90 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tmpfs(options: &str, ids: Option<&IdMap>) -> Result<OwnedFd> {
-    let mut attributes = NOSUID | NODEV | NOEXEC;
-    let mut parameters = Vec::new();
+/// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
+/// takes one back.
+fn filesystem(
+    kind: &CStr,
+    options: &str,
+    mut attributes: MountAttrFlags,
+    ids: Option<&IdMap>,
+) -> Result<OwnedFd> {
     // The kernel takes owners as the host counts them.
-    let owners = options.split(',').filter_map(|option| {
-        let (key, id) = option.split_once('=')?;
-        let id = id.parse().ok()?;
-        let id = match (key, ids) {
-            ("uid", Some(ids)) => ids.host_uid(id),
-            ("gid", Some(ids)) => ids.host_gid(id),
-            _ => return None,
-        };
-        Some((key, id?.to_string()))
-    });
-    let owners: Vec<(&str, String)> = owners.collect();
+    let on_host = |key: &str, id: &str| {
+        let (ids, id) = (ids?, id.parse().ok()?);
+        match key {
+            "uid" => ids.host_uid(id),
+            "gid" => ids.host_gid(id),
+            _ => None,
+        }
+    };
+    let mut parameters: Vec<(&str, Cow<'_, str>)> = Vec::new();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => attributes |= RDONLY,
+            "rw" => attributes -= RDONLY,
             "exec" => attributes -= NOEXEC,
             "suid" => attributes -= NOSUID,
             "dev" => attributes -= NODEV,
-            "rw" | "noexec" | "nosuid" | "nodev" => {}
+            "noexec" => attributes |= NOEXEC,
+            "nosuid" => attributes |= NOSUID,
+            "nodev" => attributes |= NODEV,
             option => {
                 let (key, value) = option.split_once('=').unwrap_or((option, ""));
-                let owner = owners.iter().find(|(known, _)| *known == key);
-                parameters.push((key, owner.map_or(value, |(_, id)| id)));
+                let owner = on_host(key, value).map(|id| Cow::Owned(id.to_string()));
+                parameters.push((key, owner.unwrap_or(Cow::Borrowed(value))));
             }
         }
     }
-    sys::mount::filesystem(c"tmpfs", &parameters, attributes)
-        .context(|| format!("make a tmpfs with options '{options}'"))
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+    sys::mount::filesystem(kind, &parameters, attributes)
+        .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
-/// Masks and read-only paths. All lie in file systems that were mounted fresh above, and no link
-/// is followed on the way to them.
-fn hide(root: BorrowedFd<'_>) -> Result<()> {
-    let null = devices::open_null(root)?;
-    let mut empty: Option<OwnedFd> = None;
-    let throttles = thermal_throttles(root)?;
-    for path in MASKED.into_iter().chain(throttles.iter().map(String::as_str)) {
+/// Masks and read-only paths. No link is followed on the way to them.
+fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
+    for path in &spec.masked {
         let Some(target) = existing(root, path)? else { continue };
-        let stat = fstat(&target).context(|| format!("stat /{path}"))?;
-        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            match &empty {
-                Some(empty) => sys::mount::copy_tree(empty.as_fd(), false),
-                None => sys::mount::filesystem(c"tmpfs", &[("size", "0")], RDONLY | NOSUID | NODEV),
+        let stat = fstat(&target).context(|| format!("stat {path}"))?;
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let cover = match (is_directory, &empty, &null) {
+            (true, Some(known), _) | (false, _, Some(known)) => {
+                sys::mount::copy_tree(known.as_fd(), false)
             }
-        } else {
-            sys::mount::copy_tree(null.as_fd(), false)
+            (true, None, _) => {
+                sys::mount::filesystem(c"tmpfs", &[("size", "0")], RDONLY | NOSUID | NODEV)
+            }
+            (false, _, None) => {
+                let null = null.insert(devices::open_null(root)?);
+                sys::mount::copy_tree(null.as_fd(), false)
+            }
         };
-        let cover = cover.context(|| format!("mask /{path}"))?;
-        sys::mount::attach(cover.as_fd(), target.as_fd()).context(|| format!("mask /{path}"))?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && empty.is_none() {
+        let cover = cover.context(|| format!("mask {path}"))?;
+        sys::mount::attach(cover.as_fd(), target.as_fd()).context(|| format!("mask {path}"))?;
+        if is_directory && empty.is_none() {
             empty = Some(cover);
         }
     }
-    for path in READ_ONLY {
+    for path in &spec.read_only_paths {
         let Some(target) = existing(root, path)? else { continue };
         let tree = sys::mount::copy_tree(target.as_fd(), true)
-            .context(|| format!("copy the mount of /{path}"))?;
+            .context(|| format!("copy the mount of {path}"))?;
         sys::mount::attach(tree.as_fd(), target.as_fd())
-            .context(|| format!("mount /{path} over itself"))?;
+            .context(|| format!("mount {path} over itself"))?;
         sys::mount::add_attributes(tree.as_fd(), RDONLY | NOSUID | NODEV | NOEXEC, true)
-            .context(|| format!("make /{path} read-only"))?;
+            .context(|| format!("make {path} read-only"))?;
     }
     Ok(())
 }
 
-/// Each CPU's own: how hot it runs tells of the neighbours' work.
-fn thermal_throttles(root: BorrowedFd<'_>) -> Result<Vec<String>> {
-    const CPUS: &str = "sys/devices/system/cpu";
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let list = || -> Result<Vec<String>, Errno> {
-        let directory = beneath::open_without_links(root, Path::new(CPUS), flags, Mode::empty())?;
-        let mut paths = Vec::new();
-        for entry in Dir::read_from(&directory)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let number = name.strip_prefix("cpu").unwrap_or_default();
-            if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-                paths.push(format!("{CPUS}/{name}/thermal_throttle"));
-            }
-        }
-        Ok(paths)
-    };
-    match list() {
-        // A kernel without CPUs in its /sys has no such files.
-        Err(Errno::NOENT) => Ok(Vec::new()),
-        result => result.context(|| format!("list /{CPUS}")),
-    }
-}
-
 fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
-    match beneath::open_without_links(root, Path::new(path), OFlags::PATH, Mode::empty()) {
+    let path = below(Path::new(path));
+    match beneath::open_without_links(root, path, OFlags::PATH, Mode::empty()) {
         Ok(handle) => Ok(Some(handle)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error).context(|| format!("open /{path} in the container")),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error).context(|| format!("open /{} in the container", path.display())),
     }
 }
 
@@ -433,41 +429,49 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
 
 /// The container's own cgroups, read-only, once this process is in its cgroup namespace: what a
 /// JVM or a Go program sizes itself by.
-pub fn mount_cgroups(root: BorrowedFd<'_>, hierarchies: &[String], privileged: bool) -> Result<()> {
-    let mut flags = NOSUID | NODEV | NOEXEC;
-    if !privileged {
-        flags |= RDONLY;
+pub fn mount_cgroups(root: BorrowedFd<'_>, spec: &Spec, hierarchies: &[String]) -> Result<()> {
+    let mounts = spec.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Cgroups));
+    for mount in mounts {
+        let mut flags = NOSUID | NODEV | NOEXEC;
+        if mount.read_only {
+            flags |= RDONLY;
+        }
+        let target = &mount.target;
+        if existing(root, &target.to_string_lossy())?.is_some() {
+            cgroup_view(root, target, hierarchies, flags)
+                .context(|| format!("mount the cgroups on {}", target.display()))?;
+        }
     }
-    let target = "sys/fs/cgroup";
-    if existing(root, target)?.is_none() {
-        return Ok(());
-    }
+    Ok(())
+}
+
+fn cgroup_view(
+    root: BorrowedFd<'_>,
+    target: &Path,
+    hierarchies: &[String],
+    flags: MountAttrFlags,
+) -> Result<()> {
     match hierarchies {
         [] => Ok(()),
         [unified] if unified.is_empty() => {
-            mount_kernel_filesystem(root, target, c"cgroup2", &[], flags)
+            let tree = sys::mount::filesystem(c"cgroup2", &[], flags)?;
+            attach_plainly(root, target, tree.as_fd())
         }
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")];
-            let base = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)
-                .context(|| "make the file system for /sys/fs/cgroup")?;
+            let base = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
             for controllers in hierarchies {
                 rustix::fs::mkdirat(&base, controllers.as_str(), DIRECTORY)
-                    .context(|| format!("make /{target}/{controllers}"))?;
+                    .context(|| format!("make directory {controllers}"))?;
             }
             attach_plainly(root, target, base.as_fd())?;
             for controllers in hierarchies {
                 let options: Vec<_> = controllers.split(',').map(|name| (name, "")).collect();
-                mount_kernel_filesystem(
-                    root,
-                    &format!("{target}/{controllers}"),
-                    c"cgroup",
-                    &options,
-                    flags,
-                )?;
+                let tree = sys::mount::filesystem(c"cgroup", &options, flags)
+                    .context(|| format!("make a file system of {controllers}"))?;
+                attach_plainly(root, &target.join(controllers), tree.as_fd())?;
             }
-            sys::mount::add_attributes(base.as_fd(), RDONLY, false)
-                .context(|| format!("make /{target} read-only"))
+            sys::mount::add_attributes(base.as_fd(), RDONLY, false).context(|| "make it read-only")
         }
     }
 }

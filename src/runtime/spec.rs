@@ -3,6 +3,8 @@
 //! Both faces end here: the engine makes a `Spec` from a container's record, the OCI face from a
 //! bundle's config.json. Nothing in it is checked again below.
 
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
@@ -26,24 +28,22 @@ pub struct Spec {
     pub namespaces: Namespaces,
     /// The IDs of its user namespace; `None`: it is in the host's.
     pub ids: Option<IdMap>,
-    /// Mounted in this order, after /proc, /sys and /dev.
+    /// All mounts in their order, those of the kernel's file systems among them. cgroups come last.
     pub mounts: Vec<Mount>,
-    /// Device nodes beside the standard ones.
-    pub devices: Vec<Device>,
-    /// Allowed beside them, whether or not there is a node.
-    pub device_rules: Vec<DeviceRule>,
-    /// Size of /dev/shm in bytes; 0: there is none.
-    pub shm_size: u64,
+    /// Nodes in /dev beside the standard ones.
+    pub devices: Vec<DeviceNode>,
+    pub device_access: DeviceAccess,
     pub cgroup: Cgroup,
     pub sysctls: Vec<(String, String)>,
     /// Set before those, where the kernel has them and takes the value.
     pub default_sysctls: Vec<(&'static str, String)>,
     /// A reaping, signal-forwarding PID 1 of ours stands before the command.
     pub init: bool,
-    /// All devices, and a /sys and cgroups that can be written to.
-    pub privileged: bool,
-    /// What tells of the host or acts on it in /proc and /sys is hidden or read-only.
-    pub hidden_paths: bool,
+    /// Absolute paths in the container that are hidden: directories are empty, files are the null
+    /// device. A path that is missing is passed over; a link on the way to one is an error.
+    pub masked: Vec<String>,
+    /// As `masked`, but read-only.
+    pub read_only_paths: Vec<String>,
 }
 
 impl Spec {
@@ -129,6 +129,22 @@ pub struct Mount {
     pub recursion: Recursion,
 }
 
+impl Mount {
+    /// `source` on `target`: writable, with the host's owners.
+    pub fn new(source: MountSource, target: impl Into<PathBuf>) -> Mount {
+        Mount {
+            source,
+            target: target.into(),
+            read_only: false,
+            mapped: false,
+            copy_up: false,
+            subpath: None,
+            propagation: Propagation::Private,
+            recursion: Recursion::Enabled,
+        }
+    }
+}
+
 /// Whether later mounts below a bind show on the other side (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
@@ -156,6 +172,16 @@ pub enum Recursion {
 pub enum MountSource {
     /// A host directory or file, with what is mounted below it.
     Bind(PathBuf),
+    /// A new file system of the kernel's, such as proc or devpts. `options` as mount(8) writes them.
+    /// The way to the target may hold no symbolic link.
+    Kernel { kind: Cow<'static, CStr>, options: Cow<'static, str> },
+    /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
+    Devices { options: Cow<'static, str> },
+    /// POSIX shared memory (shm_overview(7)) of this many bytes. If the container shares another's
+    /// IPC namespace, the other's.
+    SharedMemory { size: u64 },
+    /// The container's own cgroups, as its cgroup namespace shows them.
+    Cgroups,
     /// `options` as mount(8) writes them: `size=64m,mode=1777`.
     Tmpfs { options: String },
     /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
@@ -182,7 +208,29 @@ pub struct Device {
     pub access: String,
 }
 
-/// `--device-cgroup-rule`
+/// A device node in a container's /dev.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Absolute, in the container; below /dev.
+    pub path: String,
+    pub is_block: bool,
+    pub major: u32,
+    pub minor: u32,
+    /// The permission bits.
+    pub mode: u32,
+    /// As the container's users count; the node of an ID that the container lacks is root's.
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The devices that a container may use.
+pub enum DeviceAccess {
+    All,
+    /// The standard ones and these.
+    Only(Vec<DeviceRule>),
+}
+
+/// A rule of the devices cgroup, which allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     pub kind: DeviceKind,

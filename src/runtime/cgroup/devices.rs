@@ -1,5 +1,5 @@
 //! Which devices a container may use: a list of rules, first Docker's standard ones, then those of
-//! `--device` and `--device-cgroup-rule`. cgroup v1 gets them as text in devices.allow
+//! the container. cgroup v1 gets them as text in devices.allow
 //! (cgroup-v1/devices.rst). cgroup v2 has no file for them, so they are compiled to a BPF program
 //! (cgroup-v2.rst, "Device controller") that `sys::bpf` attaches. Nodes in /dev are made in
 //! `runtime::devices`; without a rule here they can't be opened.
@@ -9,12 +9,10 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, major, minor};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
-use crate::raw;
-use crate::runtime::spec::{Device, DeviceKind, DeviceRule, Spec};
+use crate::runtime::spec::{DeviceKind, DeviceRule};
 use crate::sys;
 use crate::sys::bpf::Instruction;
 
@@ -70,16 +68,13 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A container's rules: the standard ones, one for each of `--device`, and those it was given.
-fn rules(spec: &Spec) -> Result<Vec<Rule>> {
-    let mut rules = STANDARD.to_vec();
-    rules.extend(of_devices(&spec.devices)?);
-    rules.extend(spec.device_rules.iter().flat_map(given));
-    Ok(rules)
+/// A container's rules: the standard ones and those it was given.
+fn rules(given: &[DeviceRule]) -> Vec<Rule> {
+    STANDARD.into_iter().chain(given.iter().flat_map(rules_of)).collect()
 }
 
-/// The rules of one `--device-cgroup-rule`: the kind `a` becomes two.
-fn given(rule: &DeviceRule) -> impl Iterator<Item = Rule> {
+/// One rule as given: the kind `a` becomes two.
+fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> {
     let (block, character) = match rule.kind {
         DeviceKind::Any => (true, true),
         DeviceKind::Block => (true, false),
@@ -101,36 +96,18 @@ fn access(letters: &str) -> u8 {
     letters.chars().map(bit).fold(0, |access, bit| access | bit)
 }
 
-fn of_devices(devices: &[Device]) -> Result<Vec<Rule>> {
-    let mut rules = Vec::new();
-    for device in devices {
-        let stat = rustix::fs::stat(&*raw::path(&device.source))
-            .context(|| format!("device {}", device.source))?;
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::CharacterDevice => Kind::Character,
-            FileType::BlockDevice => Kind::Block,
-            // `runtime::devices` refuses it with its name when it makes the node.
-            _ => continue,
-        };
-        let access = access(&device.access);
-        let (major, minor) = (Some(major(stat.st_rdev)), Some(minor(stat.st_rdev)));
-        rules.push(Rule { kind, major, minor, access });
-    }
-    Ok(rules)
-}
-
 /// Denies all devices except the container's in a v1 cgroup directory.
-pub fn restrict_v1(directory: &Path, spec: &Spec) -> Result<()> {
+pub fn restrict_v1(directory: &Path, given: &[DeviceRule]) -> Result<()> {
     let write = |file: &str, rule: &str| {
         fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
     };
     write("devices.deny", "a")?;
-    rules(spec)?.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
+    rules(given).iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
 }
 
 /// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
-pub fn restrict_v2(directory: BorrowedFd<'_>, spec: &Spec) -> Result<bool> {
-    match sys::bpf::restrict_devices(directory, &compile(&rules(spec)?)) {
+pub fn restrict_v2(directory: BorrowedFd<'_>, given: &[DeviceRule]) -> Result<bool> {
+    match sys::bpf::restrict_devices(directory, &compile(&rules(given))) {
         Ok(()) => Ok(true),
         // Without CONFIG_BPF_SYSCALL, without CONFIG_CGROUP_BPF.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
@@ -239,9 +216,9 @@ mod tests {
 
     #[test]
     fn a_device_opens_as_it_was_given() {
-        let device =
-            Device { source: "/dev/full".into(), target: "/dev/full".into(), access: "r".into() };
-        let rule = of_devices(&[device]).unwrap().pop().unwrap();
+        let (kind, access) = (DeviceKind::Character, "r".to_owned());
+        let given = DeviceRule { kind, major: Some(1), minor: Some(7), access };
+        let rule = rules_of(&given).next().unwrap();
         assert_eq!(rule.to_string(), "c 1:7 r");
         let program = compile(&[rule]);
         assert!(allows(&program, Kind::Character, 1, 7, READ));
@@ -252,7 +229,8 @@ mod tests {
     fn rules_as_given() {
         let rule =
             |kind, minor| DeviceRule { kind, major: Some(42), minor, access: "mr".to_owned() };
-        let text = |rule: &DeviceRule| given(rule).map(|rule| rule.to_string()).collect::<Vec<_>>();
+        let text =
+            |rule: &DeviceRule| rules_of(rule).map(|rule| rule.to_string()).collect::<Vec<_>>();
         assert_eq!(text(&rule(DeviceKind::Character, None)), ["c 42:* rm"]);
         assert_eq!(text(&rule(DeviceKind::Any, Some(1))), ["b 42:1 rm", "c 42:1 rm"]);
     }

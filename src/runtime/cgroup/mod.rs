@@ -23,7 +23,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 
-use super::spec::{self, Resources, Spec};
+use super::spec::{self, DeviceAccess, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
@@ -143,8 +143,10 @@ impl Cgroup {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let opened = openat(CWD, &directory.path, flags, Mode::empty())
                 .context(|| format!("open {}", directory.path.display()))?;
-            if !spec.privileged && !self.restricts_devices {
-                self.restricts_devices = devices::restrict_v2(opened.as_fd(), spec)?;
+            if let (DeviceAccess::Only(rules), false) =
+                (&spec.device_access, self.restricts_devices)
+            {
+                self.restricts_devices = devices::restrict_v2(opened.as_fd(), rules)?;
             }
             self.unified = Some(opened);
         }
@@ -199,8 +201,9 @@ impl Directory {
         match &self.hierarchy {
             Some(hierarchy) => {
                 v1::make(hierarchy, &self.path)?;
-                if !spec.privileged && hierarchy.controllers.iter().any(|name| name == "devices") {
-                    devices::restrict_v1(&self.path, spec)?;
+                let holds_devices = hierarchy.controllers.iter().any(|name| name == "devices");
+                if let (DeviceAccess::Only(rules), true) = (&spec.device_access, holds_devices) {
+                    devices::restrict_v1(&self.path, rules)?;
                 }
             }
             None => v2::make(&self.mount, &self.path, &self.controllers)?,

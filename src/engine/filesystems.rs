@@ -1,0 +1,89 @@
+//! The kernel's file systems that every container has, and the paths in them that are hidden or
+//! read-only, as Docker has them. They are data for `runtime::mounts`; the user's own mounts are
+//! `spec`'s. See proc(5), sysfs(5), devpts in pts(4), tmpfs(5), mq_overview(7), and the
+//! `maskedPaths` and `readonlyPaths` of the OCI runtime specification.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+use crate::container::record::Record;
+use crate::error::{Context, Result};
+use crate::runtime::spec::{Mount, MountSource};
+
+/// The group of terminals, in nearly every image.
+const TTY: u32 = 5;
+
+/// Pseudo-terminals that one container may have open. The kernel keeps one count for the whole host
+/// (/proc/sys/kernel/pty/max, 4096): without a bound, one container takes the terminals of all
+/// others.
+const MAX_TERMINALS: u32 = 256;
+
+/// Hidden paths: they show the host's state or act on the host.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+];
+
+/// Paths whose settings a container may read but not change.
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The mounts that come before the user's, and the cgroups.
+pub(super) fn standard(record: &Record) -> Vec<Mount> {
+    let kernel = |target: &str, kind: &'static CStr, options: Cow<'static, str>| {
+        Mount::new(MountSource::Kernel { kind: kind.into(), options }, target)
+    };
+    let locked = "nosuid,nodev,noexec";
+    let sysfs = if record.privileged { locked } else { "nosuid,nodev,noexec,ro" };
+    let terminals = format!("nosuid,noexec,mode=0620,ptmxmode=0666,gid={TTY},max={MAX_TERMINALS}");
+    let devices = MountSource::Devices { options: "nosuid,noexec,mode=755,size=65536k".into() };
+    let mut mounts = Vec::with_capacity(16);
+    mounts.push(kernel("/proc", c"proc", locked.into()));
+    mounts.push(kernel("/sys", c"sysfs", sysfs.into()));
+    mounts.push(Mount::new(devices, "/dev"));
+    mounts.push(kernel("/dev/pts", c"devpts", terminals.into()));
+    if record.ipc != "none" {
+        mounts.push(Mount::new(MountSource::SharedMemory { size: record.shm_size }, "/dev/shm"));
+    }
+    mounts.push(kernel("/dev/mqueue", c"mqueue", locked.into()));
+    let read_only = !record.privileged;
+    mounts.push(Mount { read_only, ..Mount::new(MountSource::Cgroups, "/sys/fs/cgroup") });
+    mounts
+}
+
+/// The masked and the read-only paths.
+pub(super) fn hidden(record: &Record) -> Result<(Vec<String>, Vec<String>)> {
+    if record.privileged || record.confinement.system_paths_unconfined {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let mut masked: Vec<String> = MASKED.map(str::to_owned).into();
+    masked.extend(thermal_throttles()?);
+    Ok((masked, READ_ONLY.map(str::to_owned).into()))
+}
+
+/// The counters of each CPU's heat, which show how busy the neighbours are.
+fn thermal_throttles() -> Result<Vec<String>> {
+    const CPUS: &str = "/sys/devices/system/cpu";
+    let entries = match std::fs::read_dir(CPUS) {
+        // A kernel without CPUs in its /sys has no such files.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context(|| format!("list {CPUS}"))?,
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_cpu = |name: &String| {
+        let number = name.strip_prefix("cpu").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    Ok(names.filter(is_cpu).map(|name| format!("{CPUS}/{name}/thermal_throttle")).collect())
+}
