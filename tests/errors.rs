@@ -195,3 +195,76 @@ fn a_broken_record_hides_no_other_container() {
     host.mydocker(["ps", "-aq", "--no-trunc"]).stdout(&format!("{good}\n"));
     host.mydocker(["create", "--name", "torn", "bb", "true"]);
 }
+
+#[test]
+fn absent_commands_say_why_and_what_to_do() {
+    let host = Host::new();
+    for (line, part) in [
+        ("search nginx", "only Docker Hub has that API"),
+        ("swarm init", "no cluster; run mydocker on each host"),
+        ("service ls", "use mydocker run -d --restart always"),
+        ("stack deploy -c x y", "start each service with"),
+        ("secret ls", ":/run/secrets/NAME:ro"),
+        ("context ls", "ssh HOST mydocker ps"),
+        ("plugin ls", "built in"),
+        ("trust sign x", "pull by digest"),
+        ("manifest inspect x", "--platform"),
+        ("checkpoint create c x", "mydocker pause"),
+        ("volume update x", "create it again"),
+    ] {
+        host.mydocker(line.split(' ')).exits(1).stdout("").complains(part);
+    }
+}
+
+#[test]
+fn another_hosts_daemon_is_refused_and_the_local_default_accepted() {
+    let host = Host::new();
+    // The exit status and the complaint.
+    let ps = |variable: &str, value: &str, flags: &[&str]| {
+        let mut command = host.command(flags.iter().chain(&["ps", "-q"]));
+        command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env(variable, value);
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let assert_refused = |(code, stderr): (Option<i32>, String), part: &str| {
+        assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.contains(part), "{stderr}");
+    };
+    for (variable, value) in [
+        ("DOCKER_HOST", "tcp://10.0.0.1:2375"),
+        ("DOCKER_HOST", "ssh://user@other"),
+        ("DOCKER_HOST", "unix:///run/user/1000/docker.sock"),
+        ("DOCKER_CONTEXT", "production"),
+    ] {
+        let part = format!("{variable} is '{value}', but mydocker has no daemon");
+        assert_refused(ps(variable, value, &[]), &part);
+    }
+    assert_refused(ps("X", "", &["-H", "tcp://10.0.0.1:2375"]), "--host is 'tcp://10.0.0.1:2375'");
+    assert_refused(ps("X", "", &["--context=production"]), "--context is 'production'");
+    assert_refused(ps("X", "", &["-c", "default", "--host=unix://"]), "either specify");
+    let accepted = (Some(0), String::new());
+    for (variable, value) in [
+        ("DOCKER_HOST", ""),
+        ("DOCKER_HOST", "unix:///var/run/docker.sock"),
+        ("DOCKER_CONTEXT", "default"),
+    ] {
+        assert_eq!(ps(variable, value, &[]), accepted, "{variable}={value}");
+    }
+    // A flag wins over the variables.
+    assert_eq!(
+        ps("DOCKER_HOST", "tcp://10.0.0.1:2375", &["-H", "unix:///run/docker.sock"]),
+        accepted
+    );
+    assert_eq!(ps("DOCKER_CONTEXT", "production", &["--context", "default"]), accepted);
+}
+
+#[test]
+fn dockers_other_flags_before_the_command() {
+    let host = Host::new();
+    let flags =
+        "--tls --tlsverify=false --tlscacert a --tlscert b --tlskey c -D --config d -l warn";
+    host.mydocker(flags.split(' ').chain(["ps", "-q"])).exits(0).stdout("");
+    host.mydocker(["--log-level", "loud", "ps"]).refused("'loud'");
+    host.mydocker(["--config", "d", "login", "-u", "a", "-p", "b", "localhost:1"])
+        .refused("set DOCKER_CONFIG=DIR");
+}

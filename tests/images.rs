@@ -415,11 +415,6 @@ fn dockers_flag_for_signatures_changes_nothing() {
 }
 
 #[test]
-fn search_says_why_it_is_not_there() {
-    Host::new().mydocker(["search", "nginx"]).refused("only Docker Hub has");
-}
-
-#[test]
 fn images_are_chosen_by_time_and_label() {
     let host = Host::with_busybox();
     let tar = busybox_tar();

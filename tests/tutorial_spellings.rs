@@ -53,7 +53,16 @@ fn one_dash_and_whole_words() {
     assert_eq!(host.inspect("new", "{{.HostConfig.PidsLimit}}"), "20");
     host.mydocker(["exec", "new", "sh", "-c", "echo $A; test -d /t"]).stdout("1\n");
     host.mydocker(["run", "--rm", "-cpu", "50", "bb", "true"]);
-    host.mydocker(["run", "--rm", "-m", "100m", "bb", "true"]);
+    for flag in ["-m", "--m", "-mem", "--mem"] {
+        let cpu = ["--cpuset", "0", "--cpushare", "512"];
+        host.mydocker(
+            ["create", "--name", "c", flag, "100m"].iter().chain(&cpu).chain(&["bb", "true"]),
+        );
+        assert_eq!(host.inspect("c", "{{.HostConfig.Memory}}"), (100 << 20).to_string(), "{flag}");
+        assert_eq!(host.inspect("c", "{{.HostConfig.CpuShares}}"), "512");
+        assert_eq!(host.inspect("c", "{{.HostConfig.CpusetCpus}}"), "0");
+        host.mydocker(["rm", "c"]);
+    }
 }
 
 #[test]

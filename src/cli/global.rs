@@ -2,12 +2,14 @@
 //! printed. Each can also be set by an environment variable (`MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT`,
 //! `MYDOCKER_FIREWALL`); a flag wins over its variable, and an empty variable counts as not set.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::EXIT_FAILURE;
+use super::flag::{Category, Command, Flag, Group, Operand, specs};
 use crate::engine::Roots;
 use crate::engine::options::FirewallChoice;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result, fail};
 use crate::raw;
 
 /// The flags before the command, as typed.
@@ -16,6 +18,10 @@ pub struct GlobalArgs {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
     firewall: Option<FirewallChoice>,
+    /// `--host` and `--context`, the last ones.
+    host: Option<String>,
+    context: Option<String>,
+    has_config: bool,
     pub debug: bool,
     pub version: bool,
 }
@@ -51,12 +57,62 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     ),
     Flag::<GlobalArgs>::switch(
         "debug",
-        "Log each step of a start, and the causes of an error (MYDOCKER_DEBUG=1, or =json)",
+        "Log each step of a start and the causes of errors (MYDOCKER_DEBUG=1 or json)",
         |a, on| a.debug = on,
     )
     .short('D'),
+    Flag::<GlobalArgs>::value(
+        "host",
+        "URL",
+        "Refused, except for this host (DOCKER_HOST)",
+        |a, v| {
+            a.host = Some(v.to_owned());
+            Ok(())
+        },
+    )
+    .short('H')
+    .under(Category::Docker),
+    Flag::<GlobalArgs>::value(
+        "context",
+        "NAME",
+        "Refused, except default (DOCKER_CONTEXT)",
+        |a, v| {
+            a.context = Some(v.to_owned());
+            Ok(())
+        },
+    )
+    .short('c')
+    .under(Category::Docker),
+    Flag::<GlobalArgs>::value(
+        "config",
+        "DIR",
+        "Accepted without registries; set DOCKER_CONFIG",
+        |a, _| {
+            a.has_config = true;
+            Ok(())
+        },
+    )
+    .under(Category::Docker),
+    Flag::<GlobalArgs>::value(
+        "log-level",
+        "WORD",
+        "Accepted; use --debug for the causes of errors",
+        |_, v| match v {
+            "debug" | "info" | "warn" | "error" | "fatal" => Ok(()),
+            _ => fail!("unknown level '{v}'; write debug, info, warn, error or fatal"),
+        },
+    )
+    .short('l')
+    .under(Category::Docker),
+    Flag::<GlobalArgs>::accepted("tls", NO_TLS),
+    Flag::<GlobalArgs>::accepted("tlsverify", NO_TLS),
+    Flag::<GlobalArgs>::value("tlscacert", "FILE", NO_TLS, |_, _| Ok(())).under(Category::Docker),
+    Flag::<GlobalArgs>::value("tlscert", "FILE", NO_TLS, |_, _| Ok(())).under(Category::Docker),
+    Flag::<GlobalArgs>::value("tlskey", "FILE", NO_TLS, |_, _| Ok(())).under(Category::Docker),
     Flag::<GlobalArgs>::switch("version", "Print the version", |a, on| a.version = on).short('v'),
 ];
+
+const NO_TLS: &str = "Accepted; there is no daemon to connect to";
 
 /// The program as a `Command`, so that its own flags are parsed like those of a command.
 pub static MYDOCKER: Command = Command {
@@ -89,6 +145,53 @@ impl GlobalArgs {
             Some(set) => Some(set == "json"),
             None => self.debug.then_some(false),
         }
+    }
+
+    /// Fails if the flags or Docker's variables name a daemon other than the default one of this
+    /// host, because the user would take this host's containers for the other host's. As in
+    /// Docker, a flag wins over the variables and DOCKER_HOST over DOCKER_CONTEXT.
+    pub fn refuse_other_daemons(&self) -> Result<()> {
+        const LOCAL: [&str; 4] =
+            ["", "unix://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"];
+        if self.host.is_some() && self.context.is_some() {
+            return Err(Error::new(
+                "conflicting options: either specify --host or --context, not both",
+            )
+            .exit_with(EXIT_FAILURE));
+        }
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |value: OsString| value.to_string_lossy().into_owned();
+        let (source, value, is_local) = if let Some(host) = &self.host {
+            ("--host", host.clone(), LOCAL.contains(&host.as_str()))
+        } else if let Some(context) = &self.context {
+            ("--context", context.clone(), matches!(context.as_str(), "" | "default"))
+        } else if let Some(host) = variable("DOCKER_HOST").map(text) {
+            let is_local = LOCAL.contains(&host.as_str());
+            ("DOCKER_HOST", host, is_local)
+        } else if let Some(context) = variable("DOCKER_CONTEXT").map(text) {
+            let is_local = context == "default";
+            ("DOCKER_CONTEXT", context, is_local)
+        } else {
+            return Ok(());
+        };
+        if is_local {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "{source} is '{value}', but mydocker has no daemon and works on this host only; remove \
+             {source}, or run mydocker on the other host, as in ssh HOST mydocker ps"
+        ))
+        .exit_with(EXIT_FAILURE))
+    }
+
+    /// Fails if `--config` was given to a command that reads or writes credentials: they would go
+    /// to another directory than the one that the user named.
+    pub fn refuse_config(&self, command: &str) -> Result<()> {
+        const WITH_CREDENTIALS: [&str; 6] = ["run", "create", "pull", "push", "login", "logout"];
+        if self.has_config && WITH_CREDENTIALS.contains(&command) {
+            fail!("--config does not reach {command}; set DOCKER_CONFIG=DIR in the environment");
+        }
+        Ok(())
     }
 
     /// The firewall, from the flag, otherwise from the environment, otherwise chosen automatically.

@@ -86,7 +86,9 @@ fn page() -> String {
     out.push_str(
         ".SH ENVIRONMENT\n.TP\n.B MYDOCKER_ROOT\nSame as \\-\\-root.\n.TP\n.B MYDOCKER_RUN_ROOT\nSame as \\-\\-run\\-root.\n\
          .TP\n.B MYDOCKER_FIREWALL\nSame as \\-\\-firewall.\n\
-         .TP\n.B MYDOCKER_DEBUG\n1: same as \\-\\-debug. json: log one JSON object per line.\n",
+         .TP\n.B MYDOCKER_DEBUG\n1: same as \\-\\-debug. json: log one JSON object per line.\n\
+         .TP\n.BR DOCKER_HOST \", \" DOCKER_CONTEXT\nMust be empty or name the default daemon of this host, \
+         because mydocker has no daemon.\n",
     );
     out.push_str(
         ".SH FILES\n.TP\n.I /var/lib/mydocker\nImages, containers, networks and volumes.\n.TP\n.I /run/mydocker\n\

@@ -6,6 +6,7 @@
 //! here makes a system call except to print, or knows a file format. Only the table of the called
 //! command is read.
 
+mod absent;
 mod archive;
 mod completion;
 mod cp;
@@ -192,8 +193,10 @@ impl Invocation {
         Ok((args, operands))
     }
 
-    /// The engine, with the roots and the firewall of the global flags.
+    /// The engine, with the roots and the firewall of the global flags. Fails if the flags or the
+    /// environment name the daemon of another host.
     pub fn engine(&self) -> Result<Engine> {
+        self.global.refuse_other_daemons()?;
         Engine::new(self.global.roots()?, self.global.firewall()?, |note| {
             output::print_error(&format!("mydocker: {note}\n"))
         })
@@ -299,7 +302,10 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
         Engine::shield();
     }
     let invocation = Invocation { command, global: std::mem::take(global), argv };
-    let outcome = (command.run)(&invocation);
+    let outcome = match invocation.global.refuse_config(command.name) {
+        Ok(()) => (command.run)(&invocation),
+        Err(error) => Err(Failure::Usage(error)),
+    };
     let outcome = match outcome {
         Err(Failure::Help) => help::print_command(command),
         Err(Failure::Usage(error)) => {
@@ -371,13 +377,9 @@ fn subcommands(management: &str) -> Vec<&'static str> {
     words
 }
 
-/// Why there is no `search`.
-const NO_SEARCH: &str = "search is not supported: only Docker Hub has that API; find the image at \
-    https://hub.docker.com, then run mydocker pull NAME";
-
 fn unknown_command(management: &str, word: &str) -> Failure {
-    if management.is_empty() && word == "search" {
-        return Failure::Engine(Error::new(NO_SEARCH).exit_with(EXIT_FAILURE));
+    if let Some(error) = absent::explain(management, word) {
+        return Failure::Engine(error);
     }
     let candidates: Vec<&str> = match management {
         "" => COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT).collect(),

@@ -1,0 +1,116 @@
+//! Docker's commands that mydocker does not have. Each is refused with one line that says why, and
+//! what to do instead, with exit status 1 as a Docker command that fails. A script then stops at
+//! the line that needs the command, and its author learns the way around.
+//!
+//! A command that is added to `COMMANDS` is found first, so its line here is never read; remove it.
+
+use super::EXIT_FAILURE;
+use crate::error::Error;
+
+/// The words as typed, why the command is not there, and what to do instead.
+static ABSENT: &[(&str, &str, &str)] = &[
+    (
+        "search",
+        "only Docker Hub has that API",
+        "find the image at https://hub.docker.com, then run mydocker pull NAME",
+    ),
+    ("swarm", NO_CLUSTER, "run mydocker on each host, for example by ssh"),
+    ("service", NO_CLUSTER, "use mydocker run -d --restart always"),
+    ("stack", NO_CLUSTER, "start each service with mydocker run -d"),
+    ("node", NO_CLUSTER, "use mydocker info for this host"),
+    ("secret", NO_CLUSTER, "mount a file with -v FILE:/run/secrets/NAME:ro"),
+    ("config", NO_CLUSTER, "mount a file with -v FILE:/PATH:ro"),
+    (
+        "compose",
+        "this build reads no compose files",
+        "start each service with mydocker run -d --network NAME",
+    ),
+    ("build", NO_BUILD, INSTEAD_OF_BUILD),
+    ("image build", NO_BUILD, INSTEAD_OF_BUILD),
+    ("buildx", NO_BUILD, INSTEAD_OF_BUILD),
+    ("builder", NO_BUILD, "nothing has to be pruned; mydocker image prune removes unused images"),
+    ("bake", NO_BUILD, INSTEAD_OF_BUILD),
+    (
+        "context",
+        "there is no daemon to choose: mydocker works on this host",
+        "run it on the other host, as in ssh HOST mydocker ps",
+    ),
+    (
+        "plugin",
+        "drivers of volumes, networks and logs are built in",
+        "use -v and the networks of mydocker network create",
+    ),
+    (
+        "trust",
+        "image signatures are never verified",
+        "pull by digest: mydocker pull NAME@sha256:DIGEST",
+    ),
+    (
+        "manifest",
+        "mydocker handles the image of one platform at a time",
+        "use mydocker pull --platform, or a tool for registries such as skopeo",
+    ),
+    (
+        "checkpoint",
+        "processes cannot be written to disk",
+        "use mydocker pause to hold them, or mydocker commit to keep the files",
+    ),
+    ("scout", NO_SCANNER, INSTEAD_OF_SCANNER),
+    ("scan", NO_SCANNER, INSTEAD_OF_SCANNER),
+    ("sbom", NO_SCANNER, INSTEAD_OF_SCANNER),
+    ("init", "mydocker writes no project files", "write the Dockerfile by hand"),
+    ("events", "this build keeps no journal of events", "use mydocker wait, or mydocker logs -f"),
+    (
+        "system events",
+        "this build keeps no journal of events",
+        "use mydocker wait, or mydocker logs -f",
+    ),
+    ("system dial-stdio", "there is no daemon to connect to", "run mydocker on this host"),
+    ("dockerd", "there is no daemon", "run any command; mydocker needs no service"),
+    (
+        "volume update",
+        "only volumes of a cluster can be updated",
+        "remove the volume and create it again",
+    ),
+];
+
+const NO_CLUSTER: &str = "mydocker manages one host and no cluster";
+const NO_BUILD: &str = "this build of mydocker reads no Dockerfiles";
+const INSTEAD_OF_BUILD: &str =
+    "build the image elsewhere and mydocker load it, or use mydocker run and mydocker commit";
+const NO_SCANNER: &str = "mydocker does not look into packages";
+const INSTEAD_OF_SCANNER: &str = "mydocker save the image and give the archive to a scanner";
+
+/// Why `word`, after the management word `management` or "", is not a command here.
+pub fn explain(management: &str, word: &str) -> Option<Error> {
+    let typed = match management {
+        "" => word.to_owned(),
+        _ => format!("{management} {word}"),
+    };
+    let (_, why, instead) = ABSENT.iter().find(|(name, ..)| *name == typed)?;
+    Some(Error::new(format!("{typed} is not supported: {why}; {instead}")).exit_with(EXIT_FAILURE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_that_exists_is_listed() {
+        for (typed, ..) in ABSENT {
+            let exists = super::super::COMMANDS.iter().any(|command| command.name == *typed);
+            assert!(!exists, "{typed} exists");
+        }
+    }
+
+    #[test]
+    fn each_refusal_is_one_line_that_says_what_to_do() {
+        assert_eq!(
+            explain("", "swarm").unwrap().to_string(),
+            "swarm is not supported: mydocker manages one host and no cluster; run mydocker on \
+             each host, for example by ssh"
+        );
+        assert!(explain("image", "build").is_some());
+        assert!(explain("", "rnu").is_none());
+    }
+}
