@@ -136,6 +136,10 @@ fn named_by_id_prefix_and_name() {
         assert_eq!(host.inspect(id, "{{.Id}}"), *id);
     }
     assert_eq!(host.inspect("n3", "{{.Name}}"), "/n3");
+    assert_eq!(host.inspect("/n3", "{{.Id}}"), ids[3]);
+    host.mydocker(["rename", "/n3", "m3"]).exits(0);
+    host.mydocker(["rename", "/m3", "n3"]).exits(0);
+    host.mydocker(["inspect", "//n3"]).exits(1);
     let mut all = vec!["rm".to_owned()];
     all.extend(ids);
     host.mydocker(all);

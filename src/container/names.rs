@@ -157,13 +157,15 @@ impl Match {
     }
 }
 
-/// Returns the id of the container that `text` means: full id, name, or unique prefix of an id.
+/// Returns the id of the container that `text` means: full id, name, or unique prefix of an id. A
+/// slash before it, as `inspect` prints one before a name, doesn't count.
 pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
     find(roots, text)?.one(text)
 }
 
 /// Searches as `resolve` does, for callers that continue if no container matches.
 pub fn find(roots: &Roots, text: &str) -> Result<Match> {
+    let text = text.strip_prefix('/').unwrap_or(text);
     if is_id(text) && roots.containers().join(text).is_dir() {
         return Ok(Match::One(text.to_owned()));
     }
