@@ -33,7 +33,8 @@ fn names_are_no_paths() {
         refused(&["create", &flag("--name"), "bb", "true"]);
         refused(&["rename", "--", "box", name]);
         refused(&["start", "--", name]);
-        refused(&["rm", "-f", "--", name]);
+        refused(&["rm", "--", name]);
+        host.mydocker(["rm", "-f", "--", name]).exits(0).stderr_has("no such container");
         refused(&["logs", "--", name]);
         refused(&["volume", "create", "--", name]);
         refused(&["volume", "rm", "--", name]);
