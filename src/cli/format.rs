@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use super::escape;
-use super::json::push_string;
 use super::table::Table;
 use crate::error::Result;
 use crate::template::{Struct, Template, Value};
@@ -32,6 +31,9 @@ pub trait Row {
     const KIND: &'static str;
     /// The template that `--format raw` stands for; empty where Docker has none.
     const RAW: &'static str = "";
+
+    /// Fields that Docker doesn't have: templates reach them, JSON leaves them out.
+    const OURS: &'static [&'static str] = &[];
 
     /// What the method `Label` looks into.
     fn labels(&self) -> Option<&[(String, String)]> {
@@ -120,7 +122,7 @@ impl Format {
                 let columns = headers.split('\t').count();
                 let mut table = Table::new(headers.split('\t'));
                 for row in rows {
-                    let line = template.render(&value(row, fields, show))?;
+                    let line = template.render(&value(row, fields, show, true))?;
                     // A tab inside a value must not shift the cells after it.
                     let mut cells = line.splitn(columns, '\t');
                     for _ in 0..columns {
@@ -132,7 +134,7 @@ impl Format {
             Format::Lines(template) => {
                 let mut out = String::new();
                 for row in rows {
-                    out.push_str(&template.render(&value(row, fields, show))?);
+                    out.push_str(&template.render(&value(row, fields, show, true))?);
                     out.push('\n');
                 }
                 out
@@ -140,7 +142,7 @@ impl Format {
             Format::Json => {
                 let mut out = String::new();
                 for row in rows {
-                    push_object(&mut out, row, fields, show);
+                    value(row, fields, show, false).push_json(&mut out);
                     out.push('\n');
                 }
                 out
@@ -149,27 +151,37 @@ impl Format {
     }
 }
 
-/// A row as a template sees it.
-fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
+/// A row as a template sees it. Unless `escaped`, values have their control characters, which JSON
+/// escapes itself.
+pub fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show, escaped: bool) -> Value {
     let mut object = Struct { kind: R::KIND, ..Struct::default() };
-    let mut text = String::new();
     for field in fields {
-        text.clear();
-        push_field(&mut text, field, row, show);
-        object.fields.insert(field.name.into(), Value::text(&text));
+        let mut text = String::new();
+        match escaped {
+            true => push_field(&mut text, field, row, show),
+            false => (field.write)(row, show, &mut text),
+        }
+        object.fields.push((field.name, of_field::<R>(field.name, &text)));
     }
     object.labels = row.labels().map(<[_]>::to_vec);
     Value::Struct(object.into())
+}
+
+fn of_field<R: Row>(name: &str, text: &str) -> Value {
+    match R::OURS.contains(&name) {
+        true => Value::Omitted(Value::text(text).into()),
+        false => Value::text(text),
+    }
 }
 
 /// The row of a table's headers.
 fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
     let mut object = Struct { kind: R::KIND, is_header: true, ..Struct::default() };
     for field in fields {
-        object.fields.insert(field.name.into(), Value::text(field.header));
+        object.fields.push((field.name, of_field::<R>(field.name, field.header)));
     }
     // A row's kind has labels if it has the field that lists them.
-    object.labels = object.fields.contains_key("Labels").then(Vec::new);
+    object.labels = object.field("Labels").map(|_| Vec::new());
     Value::Struct(object.into())
 }
 
@@ -180,26 +192,6 @@ fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
     if let Cow::Owned(escaped) = escape::line(&out[start..]) {
         out.replace_range(start.., &escaped);
     }
-}
-
-fn push_json_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
-    let mut text = String::new();
-    (field.write)(row, show, &mut text);
-    push_string(out, &text);
-}
-
-/// One JSON object on one line; all values are strings, as Docker's are.
-fn push_object<R>(out: &mut String, row: &R, fields: &'static [Field<R>], show: &Show) {
-    out.push('{');
-    for (at, field) in fields.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        push_string(out, field.name);
-        out.push(':');
-        push_json_field(out, field, row, show);
-    }
-    out.push('}');
 }
 
 /// Items with `separator` between them.

@@ -88,7 +88,7 @@ pub static HISTORY: Command = Command {
 };
 
 impl super::format::Row for Row {
-    const KIND: &'static str = "*formatter.historyContext";
+    const KIND: &'static str = "*image.historyContext";
 }
 
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];

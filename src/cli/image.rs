@@ -112,6 +112,7 @@ static DIGEST_COLUMNS: &[&str] = &["Repository", "Tag", "Digest", "ID", "Created
 
 /// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<ImageView>] = &[
+    Field { name: "Containers", header: "CONTAINERS", write: |_, _, out| out.push_str("N/A") },
     Field {
         name: "CreatedAt",
         header: "CREATED AT",
@@ -143,11 +144,18 @@ static FIELDS: &[Field<ImageView>] = &[
         header: "REPOSITORY",
         write: |image, _, out| out.push_str(image.repository.as_deref().unwrap_or("<none>")),
     },
+    Field { name: "SharedSize", header: "SHARED SIZE", write: |_, _, out| out.push_str("N/A") },
     Field { name: "Size", header: "SIZE", write: |image, _, out| push_human_size(out, image.size) },
     Field {
         name: "Tag",
         header: "TAG",
         write: |image, _, out| out.push_str(image.tag.as_deref().unwrap_or("<none>")),
+    },
+    Field { name: "UniqueSize", header: "UNIQUE SIZE", write: |_, _, out| out.push_str("N/A") },
+    Field {
+        name: "VirtualSize",
+        header: "SIZE",
+        write: |image, _, out| push_human_size(out, image.size),
     },
 ];
 

@@ -1,6 +1,5 @@
 //! `inspect` and the printing that `volume inspect` and `network inspect` share: a JSON array of
-//! objects, or one line per object by a template. The objects come from the engine as compact text
-//! with Docker's field names. A name that is not found is reported on stderr; the other objects are
+//! objects, or one line per object by a template. The objects come from the engine as values. A name that is not found is reported on stderr; the other objects are
 //! printed.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
@@ -9,7 +8,7 @@ use super::json::push_pretty;
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
-use crate::error::{Error, Result, fail};
+use crate::error::{Result, fail};
 use crate::template::{Template, Value};
 
 #[derive(Default)]
@@ -96,19 +95,19 @@ pub fn inspect(
 }
 
 /// Appends one object, printed by `format`.
-pub fn push_line(out: &mut String, format: &Template, object: &str) -> Result<()> {
-    let document = miniserde::json::from_str(object)
-        .map_err(|_| Error::new("what was found is not valid JSON"))?;
-    out.push_str(&format.render_document(&Value::of_document(&document, ""))?);
+pub fn push_line(out: &mut String, format: &Template, object: &Value) -> Result<()> {
+    out.push_str(&format.render_document(object)?);
     out.push('\n');
     Ok(())
 }
 
-fn push_array(out: &mut String, objects: &[String]) {
+fn push_array(out: &mut String, objects: &[Value]) {
     out.push('[');
     for (at, object) in objects.iter().enumerate() {
         out.push_str(if at > 0 { ",\n    " } else { "\n    " });
-        push_pretty(out, object, 1);
+        let mut compact = String::new();
+        object.push_json(&mut compact);
+        push_pretty(out, &compact, 1);
     }
     out.push_str(if objects.is_empty() { "]\n" } else { "\n]\n" });
 }
@@ -119,14 +118,15 @@ mod tests {
 
     #[test]
     fn templates_walk_into_the_object() {
-        let object = r#"{"Name":"web","State":{"Pid":7}}"#;
+        let state = Value::object(vec![("Pid", Value::Int(7))]);
+        let object = Value::object(vec![("Name", Value::text("web")), ("State", state)]);
         let line = |format: &str| {
             let mut out = String::new();
-            push_line(&mut out, &parse_format(format).unwrap(), object).map(|()| out)
+            push_line(&mut out, &parse_format(format).unwrap(), &object).map(|()| out)
         };
         assert_eq!(line("{{.Name}} {{.State.Pid}}").unwrap(), "web 7\n");
         assert_eq!(line("{{json .State}}").unwrap(), "{\"Pid\":7}\n");
-        assert_eq!(line("json").unwrap(), format!("{object}\n"));
+        assert_eq!(line("json").unwrap(), "{\"Name\":\"web\",\"State\":{\"Pid\":7}}\n");
         assert_eq!(
             line("{{.State.Nope}}").unwrap_err().to_string(),
             "template parsing error: template: :1:8: executing \"\" at <.State.Nope>: map has no entry for key \"Nope\""
@@ -136,7 +136,10 @@ mod tests {
     #[test]
     fn arrays_are_laid_out_as_dockers() {
         let mut out = String::new();
-        push_array(&mut out, &[r#"{"A":1}"#.to_owned(), "{}".to_owned()]);
+        push_array(
+            &mut out,
+            &[Value::object(vec![("A", Value::Int(1))]), Value::object(Vec::new())],
+        );
         assert_eq!(out, "[\n    {\n        \"A\": 1\n    },\n    {}\n]\n");
         out.clear();
         push_array(&mut out, &[]);

@@ -210,6 +210,7 @@ fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
 
 impl Row for NetworkView {
     const KIND: &'static str = "*network.networkContext";
+    const OURS: &'static [&'static str] = &["Containers", "Gateway", "Subnet"];
     const RAW: &'static str =
         "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n";
 

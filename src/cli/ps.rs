@@ -125,7 +125,9 @@ fn ps(call: &Invocation) -> Outcome {
         containers.truncate(last);
     }
     // As in Docker, a template with the field Size asks for the size too.
-    if !args.quiet && (args.size || args.format.contains(".Size")) {
+    if !args.quiet
+        && (args.size || args.format.contains(".Size") || args.format.contains("json .}"))
+    {
         engine.measure(&mut containers)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
@@ -145,6 +147,7 @@ fn ps(call: &Invocation) -> Outcome {
 
 impl Row for ContainerView {
     const KIND: &'static str = "*formatter.ContainerContext";
+    const OURS: &'static [&'static str] = &["Addresses"];
     const RAW: &'static str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
         created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
         names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
@@ -175,6 +178,11 @@ static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
     Field { name: "Image", header: "IMAGE", write: push_image },
     Field { name: "Labels", header: "LABELS", write: push_labels },
+    Field {
+        name: "LocalVolumes",
+        header: "LOCAL VOLUMES",
+        write: |c, _, out| out.push_str(&c.volumes.to_string()),
+    },
     Field { name: "Mounts", header: "MOUNTS", write: push_mounts },
     Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
     Field {
@@ -309,6 +317,7 @@ mod tests {
             health: None,
             ports: vec!["80/tcp".into(), "443/tcp".into()],
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
+            volumes: 0,
             mounts: vec!["/a/long/path/to/data".into()],
             networks: vec!["none".into()],
             addresses: vec!["10.0.0.2".parse().unwrap()],
@@ -337,7 +346,7 @@ mod tests {
         let text = Format::Json.render(&rows, FIELDS, &SHOW).unwrap();
         assert_eq!(
             text,
-            "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
+            "{\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"LocalVolumes\":\"0\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
         );
     }
 

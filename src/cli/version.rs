@@ -4,11 +4,10 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::{parse_format, push_line};
-use super::json::push_string;
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::{Invocation, Outcome};
-use crate::template::Template;
+use crate::template::{Struct, Template, Value};
 
 /// The version as the build stamped it, otherwise the package's.
 pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
@@ -51,15 +50,83 @@ fn version(call: &Invocation) -> Outcome {
     let Some(format) = args.format else {
         return print_line();
     };
-    let mut object = String::from("{\"Version\":");
-    push_string(&mut object, VERSION_TEXT);
-    object.push_str(",\"Os\":\"linux\",\"Arch\":");
-    push_string(&mut object, std::env::consts::ARCH);
-    object.push('}');
+    let object = facts();
     let mut out = String::new();
     push_line(&mut out, &format, &object)?;
     print(&out)?;
     Ok(0)
+}
+
+/// Docker's API of the fields and formats here. Nothing speaks it: scripts compare it.
+const API_VERSION: &str = "1.41";
+
+/// The client and the server are this one program.
+fn facts() -> Value {
+    let text = Value::text;
+    let host = rustix::system::uname();
+    let kernel = || text(&host.release().to_string_lossy());
+    let platform = || Value::object(vec![("Name", text(""))]);
+    let details = Value::map([
+        ("ApiVersion", text(API_VERSION)),
+        ("Arch", text(go_arch())),
+        ("KernelVersion", kernel()),
+        ("Os", text("linux")),
+    ]);
+    let engine = Value::object(vec![
+        ("Name", text("Engine")),
+        ("Version", text(VERSION_TEXT)),
+        ("Details", details),
+    ]);
+    // Go has other names for some fields than JSON, and templates may write either.
+    let api = |name: &'static str, json: &'static str| {
+        [(name, Value::Omitted(text(API_VERSION).into())), (json, text(API_VERSION))]
+    };
+    let mut client = vec![("Platform", platform()), ("Version", text(VERSION_TEXT))];
+    client.extend(api("APIVersion", "ApiVersion"));
+    client.extend([
+        ("DefaultAPIVersion", text(API_VERSION)),
+        ("Os", text("linux")),
+        ("Arch", text(go_arch())),
+        ("Context", text("default")),
+        ("Experimental", Value::Bool(false)),
+    ]);
+    let mut server = vec![
+        ("Platform", platform()),
+        ("Components", Value::list([engine])),
+        ("Version", text(VERSION_TEXT)),
+    ];
+    server.extend(api("APIVersion", "ApiVersion"));
+    server.extend([
+        ("MinAPIVersion", text("1.12")),
+        ("Os", text("linux")),
+        ("Arch", text(go_arch())),
+        ("KernelVersion", kernel()),
+        ("Experimental", Value::Omitted(Value::Bool(false).into())),
+    ]);
+    Value::Struct(
+        Struct {
+            kind: "system.versionInfo",
+            fields: vec![
+                ("Client", Value::object(client)),
+                ("Server", Value::object(server)),
+                // As before there was a server.
+                ("Version", Value::Omitted(text(VERSION_TEXT).into())),
+                ("Os", Value::Omitted(text("linux").into())),
+                ("Arch", Value::Omitted(text(go_arch()).into())),
+            ],
+            ..Struct::default()
+        }
+        .into(),
+    )
+}
+
+/// The architecture as Go and Docker name it.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// Prints the version on one line.

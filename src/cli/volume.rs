@@ -159,6 +159,7 @@ static FIELDS: &[Field<VolumeView>] = &[
             }
         },
     },
+    Field { name: "Links", header: "LINKS", write: |_, _, out| out.push_str("N/A") },
     Field {
         name: "Mountpoint",
         header: "MOUNTPOINT",
@@ -170,6 +171,7 @@ static FIELDS: &[Field<VolumeView>] = &[
         write: |volume, _, out| out.push_str(&volume.name),
     },
     Field { name: "Scope", header: "SCOPE", write: |_, _, out| out.push_str("local") },
+    Field { name: "Size", header: "SIZE", write: |_, _, out| out.push_str("N/A") },
 ];
 
 #[derive(Default)]

@@ -1,13 +1,13 @@
-//! `inspect` of containers, images and volumes: everything on record as JSON under Docker's field
-//! names, so that scripts and templates written for Docker work. The JSON is built as a value here
-//! and printed by `cli::inspect`. Networks, and the network settings of a container, are in
-//! `network_view`.
+//! `inspect` of containers, images and volumes: everything on record under Docker's field names, in
+//! the order in which Docker 20.10 declares them, so that scripts and templates written for Docker
+//! work. The document is built as a value here and printed by `cli::inspect`. Networks, and the
+//! network settings of a container, are in `network_view`. What a field of Docker's can't hold here
+//! is its zero value.
 
 use std::time::Duration;
 
-use miniserde::json::{Array, Number, Object, Value, to_string};
-
 use super::Engine;
+
 use super::network_view::port_bindings;
 use super::options::{InspectKind, Propagation, RateKind, Resources};
 use crate::container::health::Health;
@@ -15,18 +15,20 @@ use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord, short};
 use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
-use crate::image::config::healthcheck_value;
+use crate::healthcheck::Healthcheck;
 use crate::image::{Image, ImageStore};
+use crate::runtime::cgroup::{DEFAULT_PARENT, memory_and_swap};
+use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 use crate::volume;
 
 /// Docker's time for "not yet".
-const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Engine {
-    /// Returns a JSON object for the container, image, volume or network with this name, searched
+    /// Returns the document of the container, image, volume or network with this name, searched
     /// in this order.
-    pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<String> {
+    pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<Value> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::find(&self.roots, name) {
                 // Something else may have this name.
@@ -57,24 +59,24 @@ impl Engine {
         }
     }
 
-    fn container(&self, record: &Record) -> Result<String> {
+    fn container(&self, record: &Record) -> Result<Value> {
         // A container that hangs in its start is shown as it is, without a wait.
         const MAX_WAIT: Duration = Duration::from_secs(1);
         let id = &record.id;
         let files = Files::new(&self.roots, id);
         let condition = self.condition_within(record, MAX_WAIT)?;
         let mut args = record.args().into_iter();
-        let graph = object([
-            ("LowerDir", text(reversed(&record.layers).join(":"))),
-            ("UpperDir", text(files.upper().display())),
-            ("WorkDir", text(files.work().display())),
-        ]);
+        let graph = [
+            ("LowerDir", reversed(&record.layers).join(":")),
+            ("UpperDir", files.upper().display().to_string()),
+            ("WorkDir", files.work().display().to_string()),
+        ];
         let paused = matches!(&condition, Condition::Running(state) if is_paused(&files, state));
         let health = match (&condition, record.health_check()) {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
-        Ok(to_string(&object([
+        Ok(object([
             ("Id", text(id)),
             ("Created", instant(record.created)),
             ("Path", text(args.next().unwrap_or_default())),
@@ -84,27 +86,38 @@ impl Engine {
             ("ResolvConfPath", text(files.dir.join("resolv.conf").display())),
             ("HostnamePath", text(files.dir.join("hostname").display())),
             ("HostsPath", text(files.dir.join("hosts").display())),
-            ("LogPath", text(files.log().display())),
-            // Without Docker's slash, which is a leftover of links that no script needs.
+            (
+                "LogPath",
+                text(if record.log_disabled {
+                    String::new()
+                } else {
+                    files.log().display().to_string()
+                }),
+            ),
             ("Name", text(format!("/{}", record.name))),
             ("RestartCount", number(restarts(&condition).into())),
-            ("Driver", text("overlay")),
+            ("Driver", text("overlay2")),
             ("Platform", text("linux")),
             ("MountLabel", text("")),
             ("ProcessLabel", text("")),
             ("AppArmorProfile", text("")),
-            ("HostConfig", host_config(record)),
-            ("GraphDriver", object([("Name", text("overlay")), ("Data", graph)])),
-            ("Mounts", array(record.mounts.iter().map(mount))),
-            ("Config", config(record)),
+            ("ExecIDs", Value::NilList),
+            ("HostConfig", host_config(record)?),
+            ("GraphDriver", graph_driver(graph)),
+            ("SizeRw", omit_empty(Value::Nil)),
+            ("SizeRootFs", omit_empty(Value::Nil)),
             (
-                "NetworkSettings",
-                self.network_settings(record, matches!(condition, Condition::Running(_)))?,
+                "Mounts",
+                array(
+                    record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(mount),
+                ),
             ),
-        ])))
+            ("Config", config(record)),
+            ("NetworkSettings", self.network_settings(record, &condition)?),
+        ]))
     }
 
-    fn image(&self, image: &Image) -> Result<String> {
+    fn image(&self, image: &Image) -> Result<Value> {
         let config = &image.config;
         let defaults = &config.config;
         let found = ImageStore::open(&self.roots).list()?;
@@ -120,34 +133,59 @@ impl Engine {
         digests.dedup();
         let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
         let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
-        Ok(to_string(&object([
+        let upper = image.layers.last().map(|layer| layer.display().to_string());
+        let lower = image.layers.iter().rev().skip(1).map(|layer| layer.display().to_string());
+        let lower = lower.collect::<Vec<String>>().join(":");
+        let mut graph = Vec::new();
+        if !lower.is_empty() {
+            graph.push(("LowerDir", lower));
+        }
+        graph.extend(upper.map(|upper| ("UpperDir", upper)));
+        Ok(object([
             ("Id", text(&id)),
             ("RepoTags", strings(tags)),
             ("RepoDigests", strings(digests)),
-            ("Created", text(created)),
-            ("Author", text(&config.author)),
+            ("Parent", text("")),
             ("Comment", text(config.history.last().map_or("", |step| &step.comment))),
-            ("Architecture", text(&config.architecture)),
-            ("Os", text(&config.os)),
-            ("Size", number(size)),
+            ("Created", text(created)),
+            ("DockerVersion", text("")),
+            ("Author", text(&config.author)),
             (
                 "Config",
-                with(
-                    object([
-                        ("User", text(&defaults.user)),
-                        ("ExposedPorts", set(&defaults.exposed_ports)),
-                        ("Env", strings(&defaults.env)),
-                        ("Cmd", defaults.cmd.as_ref().map_or(Value::Null, strings)),
-                        ("Volumes", set(&defaults.volumes)),
-                        ("WorkingDir", text(&defaults.working_dir)),
-                        ("Entrypoint", defaults.entrypoint.as_ref().map_or(Value::Null, strings)),
-                        ("Labels", map(&defaults.labels)),
-                        ("StopSignal", text(defaults.stop_signal.as_deref().unwrap_or_default())),
-                    ]),
-                    "Healthcheck",
-                    defaults.healthcheck.as_ref().map(healthcheck_value),
-                ),
+                object([
+                    ("Hostname", text("")),
+                    ("Domainname", text("")),
+                    ("User", text(&defaults.user)),
+                    ("AttachStdin", Value::Bool(false)),
+                    ("AttachStdout", Value::Bool(false)),
+                    ("AttachStderr", Value::Bool(false)),
+                    ("ExposedPorts", omit_empty(set(&defaults.exposed_ports))),
+                    ("Tty", Value::Bool(false)),
+                    ("OpenStdin", Value::Bool(false)),
+                    ("StdinOnce", Value::Bool(false)),
+                    ("Env", strings(&defaults.env)),
+                    ("Cmd", strings_or_null(defaults.cmd.as_deref())),
+                    ("Healthcheck", healthcheck(defaults.healthcheck.as_ref())),
+                    ("Image", text("")),
+                    ("Volumes", or_nil_map(set(&defaults.volumes))),
+                    ("WorkingDir", text(&defaults.working_dir)),
+                    ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
+                    ("OnBuild", Value::NilList),
+                    ("Labels", or_nil_map(map(&defaults.labels))),
+                    (
+                        "StopSignal",
+                        omit_empty(text(defaults.stop_signal.as_deref().unwrap_or_default())),
+                    ),
+                    ("Shell", omit_empty(strings(defaults.shell.iter().flatten()))),
+                ]),
             ),
+            ("Architecture", text(&config.architecture)),
+            ("Variant", omit_empty(text(""))),
+            ("Os", text(&config.os)),
+            ("OsVersion", omit_empty(text(""))),
+            ("Size", number(size)),
+            ("VirtualSize", number(size)),
+            ("GraphDriver", graph_driver(graph)),
             (
                 "RootFS",
                 object([
@@ -155,28 +193,40 @@ impl Engine {
                     ("Layers", strings(config.diff_ids.iter().map(ToString::to_string))),
                 ]),
             ),
-        ])))
+        ]))
     }
 
-    fn volume(&self, volume: &volume::Volume) -> String {
-        to_string(&object([
+    fn volume(&self, volume: &volume::Volume) -> Value {
+        object([
             ("CreatedAt", instant(volume.created)),
             ("Driver", text("local")),
-            ("Labels", map(&volume.labels)),
+            ("Labels", or_nil_map(map(&volume.labels))),
             ("Mountpoint", text(volume::data(&self.roots, &volume.name).display())),
             ("Name", text(&volume.name)),
-            ("Options", object([])),
+            ("Options", map(&[])),
             ("Scope", text("local")),
-        ]))
+            ("Status", omit_empty(Value::NilMap)),
+        ])
     }
 }
 
-/// `object` with one more field, which Docker leaves out where there is none.
-fn with(mut object: Value, name: &str, field: Option<Value>) -> Value {
-    if let (Value::Object(object), Some(field)) = (&mut object, field) {
-        object.insert(name.to_owned(), field);
-    }
-    object
+/// The layers below a container or image, and where its own files are.
+fn graph_driver(data: impl IntoIterator<Item = (&'static str, String)>) -> Value {
+    let data = data.into_iter().map(|(key, value)| (key, text(value)));
+    object([("Data", Value::map(data)), ("Name", text("overlay2"))])
+}
+
+fn healthcheck(check: Option<&Healthcheck>) -> Value {
+    let Some(check) = check else { return omit_empty(Value::Nil) };
+    let field = |value: u64| omit_empty(number(value));
+    object([
+        ("Test", omit_empty(strings(&check.test))),
+        ("Interval", field(check.interval)),
+        ("Timeout", field(check.timeout)),
+        ("StartPeriod", field(check.start_period)),
+        ("StartInterval", field(check.start_interval)),
+        ("Retries", field(check.retries.into())),
+    ])
 }
 
 fn restarts(condition: &Condition) -> u32 {
@@ -197,7 +247,7 @@ fn state(condition: &Condition, paused: bool, health: Option<&Health>) -> Value 
         Condition::Restarting(last) => ("restarting", 0, last.started, Some(last)),
         Condition::Leftover => ("dead", 0, 0, None),
     };
-    let state = object([
+    object([
         ("Status", text(status)),
         ("Running", Value::Bool(matches!(condition, Condition::Running(_)))),
         ("Paused", Value::Bool(status == "paused")),
@@ -209,8 +259,8 @@ fn state(condition: &Condition, paused: bool, health: Option<&Health>) -> Value 
         ("Error", text(outcome.map_or("", |outcome| &outcome.error))),
         ("StartedAt", instant(started)),
         ("FinishedAt", instant(outcome.map_or(0, |outcome| outcome.finished))),
-    ]);
-    with(state, "Health", health.map(health_state))
+        ("Health", health.map_or_else(|| omit_empty(Value::Nil), health_state)),
+    ])
 }
 
 fn health_state(health: &Health) -> Value {
@@ -229,9 +279,14 @@ fn health_state(health: &Health) -> Value {
     ])
 }
 
-fn host_config(record: &Record) -> Value {
+fn host_config(record: &Record) -> Result<Value> {
+    let (masked, read_only) = super::filesystems::hidden(record)?;
     let resources = &record.resources;
-    let is_bind = |mount: &&MountRecord| matches!(mount.kind, MountKind::Bind | MountKind::Volume);
+    let is_bind = |mount: &&MountRecord| match mount.kind {
+        MountKind::Bind => true,
+        MountKind::Volume => !mount.anonymous,
+        _ => false,
+    };
     let binds = record.mounts.iter().filter(is_bind).map(|mount| {
         let source = mount.volume.as_ref().unwrap_or(&mount.source);
         format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
@@ -262,11 +317,12 @@ fn host_config(record: &Record) -> Value {
         .map(|mount| (mount.target.clone(), mount.tmpfs_options.clone()))
         .collect();
     let log_type = if record.log_disabled { "none" } else { "local" };
-    object([
-        ("Binds", strings(binds)),
+    Ok(object([
+        ("Binds", or_nil_list(strings(binds))),
+        ("ContainerIDFile", text("")),
         ("LogConfig", object([("Type", text(log_type)), ("Config", map(&log_options))])),
         ("NetworkMode", text(&record.network)),
-        ("Links", self_links(record)),
+        ("PortBindings", port_bindings(record)),
         (
             "RestartPolicy",
             object([
@@ -274,54 +330,80 @@ fn host_config(record: &Record) -> Value {
                 ("MaximumRetryCount", number(record.restart.max_retries.into())),
             ]),
         ),
-        ("PortBindings", port_bindings(record)),
         ("AutoRemove", Value::Bool(record.remove)),
-        ("Privileged", Value::Bool(record.privileged)),
-        ("CapAdd", strings(&record.confinement.cap_add)),
-        ("CapDrop", strings(&record.confinement.cap_drop)),
-        ("SecurityOpt", strings(super::confine::options(&record.confinement))),
-        ("ReadonlyRootfs", Value::Bool(record.read_only)),
-        ("Init", Value::Bool(record.init)),
-        ("PidMode", text(&record.pid)),
-        ("IpcMode", text(&record.ipc)),
-        ("UTSMode", text(&record.uts)),
-        ("UsernsMode", text(userns_mode(record))),
-        ("IDMappings", id_mappings(record)),
-        ("CgroupParent", text(&record.cgroup_parent)),
-        ("ShmSize", number(record.shm_size)),
-        ("Tmpfs", map(&tmpfs)),
-        ("Dns", strings(&record.dns)),
-        ("DnsSearch", strings(&record.dns_search)),
-        ("DnsOptions", strings(record.dns_options.iter().flatten())),
-        ("GroupAdd", strings(record.groups.iter().flatten())),
-        ("Annotations", map(record.annotations.as_deref().unwrap_or_default())),
+        ("VolumeDriver", text("")),
+        ("VolumesFrom", Value::NilList),
+        ("CapAdd", or_nil_list(strings(&record.confinement.cap_add))),
+        ("CapDrop", or_nil_list(strings(&record.confinement.cap_drop))),
         ("CgroupnsMode", text(if record.host_cgroups == Some(true) { "host" } else { "private" })),
+        ("Dns", strings(&record.dns)),
+        ("DnsOptions", strings(record.dns_options.iter().flatten())),
+        ("DnsSearch", strings(&record.dns_search)),
         (
             "ExtraHosts",
-            strings(record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}"))),
+            or_nil_list(strings(
+                record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}")),
+            )),
         ),
-        ("Sysctls", map(&record.sysctls)),
-        ("Ulimits", array(ulimits)),
-        ("Devices", array(devices)),
+        ("GroupAdd", or_nil_list(strings(record.groups.iter().flatten()))),
+        ("IpcMode", text(&record.ipc)),
+        ("Cgroup", text("")),
+        ("Links", or_nil_list(self_links(record))),
         ("OomScoreAdj", signed(record.oom_score_adj.unwrap_or(0).into())),
-        ("Memory", number(resources.memory.unwrap_or(0))),
-        ("MemorySwap", signed(resources.memory_swap.unwrap_or(0))),
-        ("MemoryReservation", number(resources.memory_reservation.unwrap_or(0))),
-        ("NanoCpus", number(resources.nano_cpus.unwrap_or(0))),
+        ("PidMode", text(unless_private(&record.pid))),
+        ("Privileged", Value::Bool(record.privileged)),
+        ("PublishAllPorts", Value::Bool(false)),
+        ("ReadonlyRootfs", Value::Bool(record.read_only)),
+        ("SecurityOpt", or_nil_list(strings(super::confine::options(&record.confinement)))),
+        ("StorageOpt", omit_empty(Value::NilMap)),
+        ("Tmpfs", omit_empty(or_nil_map(map(&tmpfs)))),
+        ("UTSMode", text(unless_private(&record.uts))),
+        ("UsernsMode", text(userns_mode(record))),
+        ("ShmSize", number(record.shm_size)),
+        ("Sysctls", omit_empty(or_nil_map(map(&record.sysctls)))),
+        ("Runtime", text("runc")),
+        ("ConsoleSize", array([number(0), number(0)])),
+        ("Isolation", text("")),
         ("CpuShares", number(resources.cpu_shares.unwrap_or(0))),
-        ("CpuQuota", signed(resources.cpu_quota.unwrap_or(0))),
+        ("Memory", number(resources.memory.unwrap_or(0))),
+        ("NanoCpus", number(resources.nano_cpus.unwrap_or(0))),
+        (
+            "CgroupParent",
+            text(if record.cgroup_parent == DEFAULT_PARENT { "" } else { &record.cgroup_parent }),
+        ),
+        ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
+        ("BlkioWeightDevice", array([])),
+        ("BlkioDeviceReadBps", or_nil_list(rates(resources, RateKind::ReadBytes))),
+        ("BlkioDeviceWriteBps", or_nil_list(rates(resources, RateKind::WriteBytes))),
+        ("BlkioDeviceReadIOps", or_nil_list(rates(resources, RateKind::ReadOperations))),
+        ("BlkioDeviceWriteIOps", or_nil_list(rates(resources, RateKind::WriteOperations))),
         ("CpuPeriod", number(resources.cpu_period.unwrap_or(0))),
+        ("CpuQuota", signed(resources.cpu_quota.unwrap_or(0))),
+        ("CpuRealtimePeriod", number(0)),
+        ("CpuRealtimeRuntime", number(0)),
         ("CpusetCpus", text(resources.cpuset_cpus.as_deref().unwrap_or(""))),
         ("CpusetMems", text(resources.cpuset_mems.as_deref().unwrap_or(""))),
-        ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
-        ("MemorySwappiness", resources.memory_swappiness.map_or(Value::Null, number)),
+        ("Devices", array(devices)),
+        ("DeviceCgroupRules", Value::NilList),
+        ("DeviceRequests", Value::NilList),
+        ("KernelMemory", number(0)),
+        ("KernelMemoryTCP", number(0)),
+        ("MemoryReservation", number(resources.memory_reservation.unwrap_or(0))),
+        ("MemorySwap", signed(memory_and_swap(resources).unwrap_or(0))),
+        ("MemorySwappiness", resources.memory_swappiness.map_or(Value::Nil, number)),
         ("OomKillDisable", Value::Bool(resources.oom_kill_disable == Some(true))),
-        ("BlkioDeviceReadBps", rates(resources, RateKind::ReadBytes)),
-        ("BlkioDeviceWriteBps", rates(resources, RateKind::WriteBytes)),
-        ("BlkioDeviceReadIOps", rates(resources, RateKind::ReadOperations)),
-        ("BlkioDeviceWriteIOps", rates(resources, RateKind::WriteOperations)),
-        ("BlkioWeight", number(resources.blkio_weight.unwrap_or(0).into())),
-    ])
+        ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
+        ("Ulimits", or_nil_list(array(ulimits))),
+        ("CpuCount", number(0)),
+        ("CpuPercent", number(0)),
+        ("IOMaximumIOps", number(0)),
+        ("IOMaximumBandwidth", number(0)),
+        ("MaskedPaths", or_nil_list(strings(masked))),
+        ("ReadonlyPaths", or_nil_list(strings(read_only))),
+        ("Init", if record.init { Value::Bool(true) } else { omit_empty(Value::Nil) }),
+        ("Annotations", omit_empty(map(record.annotations.as_deref().unwrap_or_default()))),
+        ("IDMappings", id_mappings(record)),
+    ]))
 }
 
 /// `/db:/web/alias`, as in Docker, but with the id of the linked container.
@@ -344,9 +426,9 @@ fn userns_mode(record: &Record) -> String {
     }
 }
 
-/// `CONTAINER_ID:HOST_ID:COUNT`, as in Podman; null without a user namespace.
+/// `CONTAINER_ID:HOST_ID:COUNT`, as in Podman; absent without a user namespace.
 fn id_mappings(record: &Record) -> Value {
-    let Some(ids) = record.ids() else { return Value::Null };
+    let Some(ids) = record.ids() else { return omit_empty(Value::Nil) };
     let map = |first: u32| strings([format!("0:{first}:{}", ids.size)]);
     object([("UidMap", map(ids.uid)), ("GidMap", map(ids.gid))])
 }
@@ -358,6 +440,12 @@ fn mount(mount: &MountRecord) -> Value {
         MountKind::Tmpfs => "tmpfs",
         MountKind::Image => "image",
     };
+    // Docker gives each named volume SELinux's shared label.
+    let mode = match mount.kind {
+        _ if mount.read_only => "ro",
+        MountKind::Volume if !mount.anonymous => "z",
+        _ => "",
+    };
     let propagation = match (mount.kind, mount.propagation.unwrap_or_default()) {
         (MountKind::Bind, Propagation::Private) => "rprivate",
         (_, Propagation::Private) => "",
@@ -366,86 +454,106 @@ fn mount(mount: &MountRecord) -> Value {
     };
     object([
         ("Type", text(kind)),
-        ("Name", text(mount.volume.as_deref().unwrap_or(""))),
+        ("Name", omit_empty(text(mount.volume.as_deref().unwrap_or("")))),
         ("Source", text(&mount.source)),
         ("Destination", text(&mount.target)),
-        ("Mode", text(if mount.read_only { "ro" } else { "" })),
+        ("Driver", omit_empty(text(if mount.volume.is_some() { "local" } else { "" }))),
+        ("Mode", text(mode)),
         ("RW", Value::Bool(!mount.read_only)),
         ("Propagation", text(propagation)),
     ])
 }
 
 fn config(record: &Record) -> Value {
-    let or_null = |words: &[String]| if words.is_empty() { Value::Null } else { strings(words) };
-    let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-    let config = object([
+    let words = |words: &[String]| or_nil_list(strings(words));
+    let volumes = record.mounts.iter().filter(|mount| mount.anonymous).map(|mount| &mount.target);
+    let health = record.health.as_ref();
+    // Docker has an empty one where the image states none.
+    let signal = match record.stop_signal.as_str() {
+        "SIGTERM" => "",
+        signal => signal,
+    };
+    object([
         ("Hostname", text(&record.hostname)),
         ("Domainname", text(record.domainname.as_deref().unwrap_or_default())),
         ("User", text(&record.user)),
+        ("AttachStdin", Value::Bool(record.interactive)),
+        ("AttachStdout", Value::Bool(record.interactive)),
+        ("AttachStderr", Value::Bool(record.interactive)),
+        ("ExposedPorts", omit_empty(set(&record.exposed))),
         ("Tty", Value::Bool(record.tty)),
         ("OpenStdin", Value::Bool(record.interactive)),
+        ("StdinOnce", Value::Bool(record.interactive)),
         ("Env", strings(&record.env)),
-        ("Cmd", or_null(&record.command)),
+        ("Cmd", words(&record.command)),
+        ("Healthcheck", healthcheck(health.map(|health| &health.check))),
         ("Image", text(&record.image)),
-        ("Volumes", set(volumes.map(|mount| &mount.target))),
+        ("Volumes", or_nil_map(set(volumes))),
         ("WorkingDir", text(&record.cwd)),
-        ("Entrypoint", or_null(&record.entrypoint)),
+        ("Entrypoint", words(&record.entrypoint)),
+        ("OnBuild", Value::NilList),
         ("Labels", map(&record.labels)),
-        ("ExposedPorts", set(&record.exposed)),
-        ("StopSignal", text(&record.stop_signal)),
-        ("StopTimeout", record.stop_timeout.map_or(Value::Null, signed)),
-    ]);
-    let health = record.health.as_ref();
-    let check = health.map(|health| healthcheck_value(&health.check));
-    let config = with(config, "Healthcheck", check);
-    // Podman's field.
-    let action = health.map(|health| text(health.on_failure.name()));
-    with(config, "HealthcheckOnFailureAction", action)
+        ("StopSignal", omit_empty(text(signal))),
+        ("StopTimeout", record.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed)),
+        // Podman's field.
+        (
+            "HealthcheckOnFailureAction",
+            omit_empty(text(health.map_or("", |health| health.on_failure.name()))),
+        ),
+    ])
 }
 
-pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let mut object = Object::new();
-    for (key, value) in fields {
-        object.insert(key.to_owned(), value);
-    }
-    Value::Object(object)
+/// Docker's empty mode of a namespace of the container's own.
+fn unless_private(mode: &str) -> &str {
+    if mode == "private" { "" } else { mode }
+}
+
+pub(super) fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    Value::object(fields.into())
 }
 
 pub(super) fn array(values: impl IntoIterator<Item = Value>) -> Value {
-    Value::Array(values.into_iter().collect::<Array>())
+    Value::list(values)
 }
 
 pub(super) fn strings<S: ToString>(values: impl IntoIterator<Item = S>) -> Value {
-    array(values.into_iter().map(|value| Value::String(value.to_string())))
+    array(values.into_iter().map(text))
+}
+
+fn strings_or_null(values: Option<&[String]>) -> Value {
+    values.map_or(Value::NilList, strings)
 }
 
 /// Go's way to write a set: `{"80/tcp": {}}`.
-fn set<S: ToString>(keys: impl IntoIterator<Item = S>) -> Value {
-    let mut object = Object::new();
-    for key in keys {
-        object.insert(key.to_string(), Value::Object(Object::new()));
-    }
-    Value::Object(object)
+fn set<S: AsRef<str>>(keys: impl IntoIterator<Item = S>) -> Value {
+    Value::map(keys.into_iter().map(|key| (key, object([]))))
 }
 
 pub(super) fn map(pairs: &[(String, String)]) -> Value {
-    let mut object = Object::new();
-    for (key, value) in pairs {
-        object.insert(key.clone(), text(value));
-    }
-    Value::Object(object)
+    Value::map(pairs.iter().map(|(key, value)| (key, text(value))))
+}
+
+/// A list that Docker has not made where it is empty.
+pub(super) fn or_nil_list(list: Value) -> Value {
+    if list.is_true() { list } else { Value::NilList }
+}
+
+/// A map that Docker has not made where it is empty.
+pub(super) fn or_nil_map(map: Value) -> Value {
+    if map.is_true() { map } else { Value::NilMap }
 }
 
 pub(super) fn text(value: impl ToString) -> Value {
-    Value::String(value.to_string())
+    Value::text(&value.to_string())
 }
 
 pub(super) fn number(value: u64) -> Value {
-    Value::Number(Number::U64(value))
+    // Docker's sizes and counts are signed too.
+    Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn signed(value: i64) -> Value {
-    Value::Number(Number::I64(value))
+    Value::Int(value)
 }
 
 /// Nanoseconds since 1970; zero is never.

@@ -105,6 +105,7 @@ impl Engine {
         let mounts = record.mounts.iter();
         Some(ContainerView {
             args: record.args(),
+            volumes: mounts.clone().filter(|mount| mount.volume.is_some()).count(),
             mounts: mounts
                 .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
                 .filter(|name| !name.is_empty())
@@ -144,6 +145,7 @@ fn dead(id: &str, reason: String) -> ContainerView {
         ports: Vec::new(),
         labels: Vec::new(),
         mounts: Vec::new(),
+        volumes: 0,
         networks: Vec::new(),
         addresses: Vec::new(),
         size: None,

@@ -3,12 +3,11 @@
 //! not from the kernel, so reading them needs no netlink and works for a container in another
 //! namespace.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use miniserde::json::{Object, Value, to_string};
-
 use super::Engine;
-use super::inspect::{array, instant, map, number, object, text};
+use super::inspect::{array, instant, map, number, object, or_nil_list, text};
 use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state::Condition;
@@ -19,6 +18,7 @@ use crate::network::naming::DEFAULT;
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
 use crate::network::{create, ipam};
+use crate::template::{Value, omit_empty};
 
 /// Under Docker's names.
 pub(super) fn network_names(record: &Record) -> Vec<String> {
@@ -30,22 +30,23 @@ pub(super) fn network_names(record: &Record) -> Vec<String> {
 
 /// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
-    let mut bindings = Object::new();
+    let mut bindings = Bindings::new();
     for publish in &record.publish {
         let key = format!("{}/{}", publish.container, publish.protocol);
         let host = publish.host.map(|range| range.to_string()).unwrap_or_default();
         let address = publish.address.map(|address| address.to_string()).unwrap_or_default();
-        push(&mut bindings, key, object([("HostIp", text(address)), ("HostPort", text(host))]));
+        let binding = object([("HostIp", text(address)), ("HostPort", text(host))]);
+        bindings.entry(key).or_default().push(binding);
     }
-    Value::Object(bindings)
+    of_bindings(bindings)
 }
 
-/// Adds to the array under `key`.
-fn push(object: &mut Object, key: String, value: Value) {
-    match object.get_mut(&key) {
-        Some(Value::Array(values)) => values.push(value),
-        _ => drop(object.insert(key, array([value]))),
-    }
+/// A port of a container, and where it is reached.
+type Bindings = BTreeMap<String, Vec<Value>>;
+
+/// A port that is only exposed has a list that was never made.
+fn of_bindings(bindings: Bindings) -> Value {
+    Value::map(bindings.into_iter().map(|(port, hosts)| (port, or_nil_list(Value::list(hosts)))))
 }
 
 impl Engine {
@@ -96,82 +97,154 @@ impl Engine {
         Ok(found)
     }
 
-    pub(super) fn network_settings(&self, record: &Record, runs: bool) -> Result<Value> {
-        let read = if runs { attachment::find } else { Attachment::read };
+    pub(super) fn network_settings(&self, record: &Record, condition: &Condition) -> Result<Value> {
+        let pid = match condition {
+            Condition::Running(state) => Some(state.pid),
+            _ => None,
+        };
+        let read = if pid.is_some() { attachment::find } else { Attachment::read };
         let attachment = read(&self.roots, &record.id)
             .context(|| format!("inspect the networks of container {}", record.name))?;
-        let mut networks = Object::new();
+        let mut networks = BTreeMap::new();
         for wanted in &record.networks {
             let endpoint = attachment.endpoint(&wanted.name);
-            let aliases = wanted.aliases.iter().map(text);
-            networks.insert(wanted.name.clone(), settings(endpoint, array(aliases)));
+            networks.insert(wanted.name.clone(), settings(endpoint, &wanted.aliases));
         }
         if record.networks.is_empty() && !record.network.contains(':') {
-            networks.insert(record.network.clone(), settings(None, array([])));
+            networks.insert(record.network.clone(), settings(None, &[]));
         }
-        let mut ports = Object::new();
+        let mut ports = Bindings::new();
         for map in &attachment.ports {
             let key = format!("{}/{}", map.container_port, map.protocol);
-            let host = text(map.port);
-            push(&mut ports, key, object([("HostIp", text(map.address)), ("HostPort", host)]));
+            let binding = object([("HostIp", text(map.address)), ("HostPort", text(map.port))]);
+            ports.entry(key).or_default().push(binding);
         }
-        for exposed in &record.exposed {
-            if ports.get(exposed).is_none() {
-                ports.insert(exposed.clone(), Value::Null);
+        if pid.is_some() {
+            for exposed in &record.exposed {
+                ports.entry(exposed.clone()).or_default();
             }
         }
-        let Value::Object(mut all) = settings(attachment.endpoints.first(), array([])) else {
-            fail!("network settings are an object")
-        };
-        all.insert("Ports".to_owned(), Value::Object(ports));
-        all.insert("Networks".to_owned(), Value::Object(networks));
-        Ok(Value::Object(all))
+        let first = Addresses(attachment.endpoints.first());
+        let namespace = pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default();
+        Ok(object([
+            ("Bridge", text("")),
+            // A container has one network namespace, so its id names that too.
+            ("SandboxID", text(pid.map_or("", |_| &record.id))),
+            ("HairpinMode", Value::Bool(false)),
+            ("LinkLocalIPv6Address", text("")),
+            ("LinkLocalIPv6PrefixLen", number(0)),
+            ("Ports", of_bindings(ports)),
+            ("SandboxKey", text(namespace)),
+            ("SecondaryIPAddresses", Value::NilList),
+            ("SecondaryIPv6Addresses", Value::NilList),
+            ("EndpointID", text("")),
+            ("Gateway", first.gateway(Family::V4)),
+            ("GlobalIPv6Address", first.address(Family::V6)),
+            ("GlobalIPv6PrefixLen", first.prefix(Family::V6)),
+            ("IPAddress", first.address(Family::V4)),
+            ("IPPrefixLen", first.prefix(Family::V4)),
+            ("IPv6Gateway", first.gateway(Family::V6)),
+            ("MacAddress", first.mac()),
+            ("Networks", Value::map(networks)),
+        ]))
     }
 
     /// `network inspect`
-    pub(super) fn network_inspect(&self, name: &str) -> Result<String> {
+    pub(super) fn network_inspect(&self, name: &str) -> Result<Value> {
         if matches!(name, "none" | "host") {
             let driver = if name == "none" { "null" } else { "host" };
-            return Ok(to_string(&object([
-                ("Name", text(name)),
-                ("Driver", text(driver)),
-                ("Scope", text("local")),
-            ])));
+            let parts = Parts { driver, created: text(super::inspect::NEVER), ..Parts::default() };
+            return Ok(network(name, "", parts));
         }
-        let network = match name {
+        let found = match name {
             "bridge" | "default" | DEFAULT => create::open(&self.roots, DEFAULT)?,
             name => create::resolve(&self.roots, name)?,
         };
-        let pools = network.pools.iter().map(|pool| {
+        let pools = found.pools.iter().map(|pool| {
+            let range = pool.range.map(|range| range.to_string()).unwrap_or_default();
             object([
                 ("Subnet", text(pool.subnet)),
-                ("Gateway", text(pool.gateway)),
-                ("IPRange", text(pool.range.map(|range| range.to_string()).unwrap_or_default())),
+                ("IPRange", omit_empty(text(range))),
+                ("Gateway", omit_empty(text(pool.gateway))),
             ])
         });
-        let mut containers = Object::new();
-        for lease in ipam::leases(&self.roots, &network)? {
+        let mut containers = BTreeMap::new();
+        for lease in ipam::leases(&self.roots, &found)? {
             let Ok(attachment) = attachment::find(&self.roots, &lease.owner) else { continue };
-            let endpoint = attachment.endpoint(&network.name);
+            let endpoint = attachment.endpoint(&found.name);
             if let Some(endpoint) = endpoint {
                 containers.insert(lease.owner, member(&attachment.name, endpoint));
             }
         }
-        Ok(to_string(&object([
-            ("Name", text(&network.name)),
-            ("Id", text(&network.id)),
-            ("Created", instant(network.created)),
-            ("Scope", text("local")),
-            ("Driver", text("bridge")),
-            ("EnableIPv6", Value::Bool(network.pool(Family::V6).is_some())),
-            ("IPAM", object([("Driver", text("default")), ("Config", array(pools))])),
-            ("Internal", Value::Bool(network.internal)),
-            ("Bridge", text(&network.bridge)),
-            ("Containers", Value::Object(containers)),
-            ("Options", map(&network.options)),
-            ("Labels", map(&network.labels)),
-        ])))
+        let parts = Parts {
+            driver: "bridge",
+            created: instant(found.created),
+            ipv6: found.pool(Family::V6).is_some(),
+            pools: pools.collect(),
+            internal: found.internal,
+            containers,
+            options: map(&found.options),
+            labels: map(&found.labels),
+            bridge: &found.bridge,
+        };
+        Ok(network(&found.name, &found.id, parts))
     }
+}
+
+/// What `network inspect` prints of a network beside its name and id.
+struct Parts<'a> {
+    driver: &'a str,
+    created: Value,
+    ipv6: bool,
+    pools: Vec<Value>,
+    internal: bool,
+    containers: BTreeMap<String, Value>,
+    options: Value,
+    labels: Value,
+    bridge: &'a str,
+}
+
+impl Default for Parts<'_> {
+    fn default() -> Self {
+        Parts {
+            driver: "",
+            created: Value::Nil,
+            ipv6: false,
+            pools: Vec::new(),
+            internal: false,
+            containers: BTreeMap::new(),
+            options: map(&[]),
+            labels: map(&[]),
+            bridge: "",
+        }
+    }
+}
+
+fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
+    let ipam = object([
+        ("Driver", text("default")),
+        ("Options", if parts.bridge.is_empty() { Value::NilMap } else { map(&[]) }),
+        ("Config", Value::list(parts.pools)),
+    ]);
+    object([
+        ("Name", text(name)),
+        ("Id", text(id)),
+        ("Created", parts.created),
+        ("Scope", text("local")),
+        ("Driver", text(parts.driver)),
+        ("EnableIPv6", Value::Bool(parts.ipv6)),
+        ("IPAM", ipam),
+        ("Internal", Value::Bool(parts.internal)),
+        ("Attachable", Value::Bool(false)),
+        ("Ingress", Value::Bool(false)),
+        ("ConfigFrom", object([("Network", text(""))])),
+        ("ConfigOnly", Value::Bool(false)),
+        ("Containers", Value::map(parts.containers)),
+        ("Options", parts.options),
+        ("Labels", parts.labels),
+        // Ours: the name of the interface.
+        ("Bridge", omit_empty(text(parts.bridge))),
+    ])
 }
 
 /// A container in `network inspect`.
@@ -182,33 +255,57 @@ fn member(name: &str, endpoint: &Endpoint) -> Value {
     };
     object([
         ("Name", text(name)),
+        ("EndpointID", text("")),
         ("MacAddress", text(endpoint.mac)),
         ("IPv4Address", address(Family::V4)),
         ("IPv6Address", address(Family::V6)),
     ])
 }
 
+/// The addresses of an endpoint as Docker's fields; empty without one.
+struct Addresses<'a>(Option<&'a Endpoint>);
+
+impl Addresses<'_> {
+    fn of(&self, family: Family, of: fn(&Address) -> String) -> Value {
+        let address = self.0.and_then(|endpoint| endpoint.address(family));
+        text(address.map_or_else(String::new, of))
+    }
+
+    fn address(&self, family: Family) -> Value {
+        self.of(family, |found| found.address.to_string())
+    }
+
+    fn gateway(&self, family: Family) -> Value {
+        self.of(family, |found| found.gateway.to_string())
+    }
+
+    fn prefix(&self, family: Family) -> Value {
+        let address = self.0.and_then(|endpoint| endpoint.address(family));
+        number(address.map_or(0, |found| found.prefix.into()))
+    }
+
+    fn mac(&self) -> Value {
+        text(self.0.map_or_else(String::new, |endpoint| endpoint.mac.to_string()))
+    }
+}
+
 /// Docker's fields of one endpoint; empty without one.
-fn settings(endpoint: Option<&Endpoint>, aliases: Value) -> Value {
-    let address = |family| endpoint.and_then(|endpoint| endpoint.address(family));
-    let field =
-        |family, of: fn(&Address) -> String| text(address(family).map_or_else(String::new, of));
-    let ip = |address: &Address| address.address.to_string();
-    let gateway = |address: &Address| address.gateway.to_string();
-    let prefix = |family| number(address(family).map_or(0, |address| address.prefix.into()));
+fn settings(endpoint: Option<&Endpoint>, aliases: &[String]) -> Value {
+    let addresses = Addresses(endpoint);
     object([
-        ("Aliases", aliases),
+        ("IPAMConfig", Value::Nil),
+        ("Links", Value::NilList),
+        ("Aliases", or_nil_list(array(aliases.iter().map(text)))),
         ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
-        (
-            "MacAddress",
-            text(endpoint.map_or_else(String::new, |endpoint| endpoint.mac.to_string())),
-        ),
-        ("IPAddress", field(Family::V4, ip)),
-        ("IPPrefixLen", prefix(Family::V4)),
-        ("Gateway", field(Family::V4, gateway)),
-        ("GlobalIPv6Address", field(Family::V6, ip)),
-        ("GlobalIPv6PrefixLen", prefix(Family::V6)),
-        ("IPv6Gateway", field(Family::V6, gateway)),
+        ("EndpointID", text("")),
+        ("Gateway", addresses.gateway(Family::V4)),
+        ("IPAddress", addresses.address(Family::V4)),
+        ("IPPrefixLen", addresses.prefix(Family::V4)),
+        ("IPv6Gateway", addresses.gateway(Family::V6)),
+        ("GlobalIPv6Address", addresses.address(Family::V6)),
+        ("GlobalIPv6PrefixLen", addresses.prefix(Family::V6)),
+        ("MacAddress", addresses.mac()),
+        ("DriverOpts", Value::NilMap),
     ])
 }
 

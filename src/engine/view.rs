@@ -25,6 +25,8 @@ pub struct ContainerView {
     pub ports: Vec<String>,
     pub labels: Vec<(String, String)>,
     pub mounts: Vec<String>,
+    /// The number of its volumes.
+    pub volumes: usize,
     pub networks: Vec<String>,
     /// The present addresses.
     pub addresses: Vec<Ip>,

@@ -299,8 +299,8 @@ fn healthcheck(node: &Node<'_>) -> Result<Healthcheck> {
     })
 }
 
-/// As the config states it; `inspect` prints it so, too.
-pub fn healthcheck_value(check: &Healthcheck) -> Value {
+/// As the config states it.
+fn healthcheck_value(check: &Healthcheck) -> Value {
     let mut object = Object::new();
     if !check.test.is_empty() {
         object.insert("Test".into(), texts(&check.test));

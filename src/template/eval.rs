@@ -187,7 +187,7 @@ impl<'a> Evaluation<'a> {
             let flow = this.list(&item, &branch.then)?;
             Ok(!matches!(flow, Flow::Break))
         };
-        match &value {
+        match value.shown() {
             Value::List(items) => {
                 for (at, item) in items.iter().enumerate() {
                     if !turn(self, Value::Int(at as i64), item.clone())? {
@@ -209,7 +209,7 @@ impl<'a> Evaluation<'a> {
                     }
                 }
             }
-            Value::Nil | Value::Missing => {}
+            Value::Nil | Value::Missing | Value::NilList | Value::NilMap => {}
             other => {
                 let mut text = String::new();
                 other.push(&mut text);
@@ -326,12 +326,13 @@ impl<'a> Evaluation<'a> {
         self.step(at)?;
         let no_method = || format!("{name} has arguments but cannot be invoked as function");
         match value {
+            Value::Omitted(value) => self.field(at, value, name, arguments),
             Value::Missing if self.strict => {
                 self.fault(at, &format!("nil data; no entry for key {name:?}"))
             }
             Value::Missing => Ok(Value::Missing),
             Value::Nil => self.fault(at, &format!("nil pointer evaluating interface {{}}.{name}")),
-            Value::Map(_) if !arguments.is_empty() => {
+            Value::Map(_) | Value::NilMap if !arguments.is_empty() => {
                 self.fault(at, &format!("{name} is not a method but has arguments"))
             }
             Value::Map(items) => match items.get(name) {
@@ -341,9 +342,11 @@ impl<'a> Evaluation<'a> {
                 }
                 None => Ok(Value::Missing),
             },
-            Value::Struct(object) => match object.fields.get(name) {
+            Value::NilMap if !self.strict => Ok(Value::Missing),
+            Value::Struct(object) => match object.field(name) {
+                Some(Value::Omitted(_)) if self.strict => self.absent(at, object, name, arguments),
                 Some(_) if !arguments.is_empty() => self.fault(at, &no_method()),
-                Some(item) => Ok(item.clone()),
+                Some(item) => Ok(item.shown().clone()),
                 None => self.absent(at, object, name, arguments),
             },
             other => {
@@ -371,9 +374,6 @@ impl<'a> Evaluation<'a> {
         }
         if self.strict {
             return self.fault(at, &format!("map has no entry for key {name:?}"));
-        }
-        if object.kind.is_empty() && Struct::lacks_by_omission(name) {
-            return Ok(Value::Nil);
         }
         let is_unknown_field = !object.kind.is_empty();
         let kind = if is_unknown_field { object.kind } else { "struct" };

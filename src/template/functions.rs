@@ -65,6 +65,7 @@ static FUNCTIONS: &[Function] = &[
         Value::Text(text) => Ok(Value::Int(text.len() as i64)),
         Value::List(items) => Ok(Value::Int(items.len() as i64)),
         Value::Map(items) => Ok(Value::Int(items.len() as i64)),
+        Value::NilList | Value::NilMap => Ok(Value::Int(0)),
         Value::Nil | Value::Missing => Err("len of nil pointer".to_owned()),
         other => Err(format!("len of type {}", other.type_name())),
     }),
@@ -100,10 +101,9 @@ static FUNCTIONS: &[Function] = &[
     }),
     function("join", (2, 2), |values, limit| {
         let separator = string(&values[1])?;
-        let items: &[Value] = match &values[0] {
-            Value::List(items) => items,
+        let items = match &values[0] {
             Value::Nil => &[],
-            other => return Err(expected("[]string", other)),
+            other => other.items().ok_or_else(|| expected("[]string", other))?,
         };
         let items = items.iter().map(string).collect::<Result<Vec<&str>, String>>()?;
         let length: usize = items.iter().map(|item| item.len() + separator.len()).sum();
@@ -177,7 +177,7 @@ fn equal(one: &Value, other: &Value) -> Result<bool, String> {
         (Value::Text(one), Value::Text(other)) => one == other,
         (Value::Nil | Value::Missing, Value::Nil | Value::Missing) => true,
         (Value::Nil | Value::Missing, _) | (_, Value::Nil | Value::Missing) => false,
-        (Value::List(_) | Value::Map(_) | Value::Struct(_), _)
+        (Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::NilList | Value::NilMap, _)
         | (_, Value::List(_) | Value::Map(_) | Value::Struct(_)) => {
             return Err("non-comparable type".to_owned());
         }
@@ -205,13 +205,12 @@ fn index(values: &[Value]) -> Result<Value, String> {
                 // A map of strings gives its zero value.
                 match items.values().next() {
                     None | Some(Value::Text(_)) => Value::text(""),
-                    _ => Value::Nil,
+                    _ => Value::Missing,
                 }
             }),
-            (Value::Struct(object), Value::Text(key)) if object.kind.is_empty() => {
-                object.fields.get(key).cloned().unwrap_or(Value::Nil)
-            }
-            (Value::List(items), Value::Int(at)) => {
+            (Value::NilMap, Value::Text(_)) => Value::text(""),
+            (Value::List(_) | Value::NilList, Value::Int(at)) => {
+                let items = value.items().unwrap_or_default();
                 let found = usize::try_from(*at).ok().and_then(|at| items.get(at));
                 found.cloned().ok_or_else(|| format!("index out of range: {at}"))?
             }
@@ -219,10 +218,10 @@ fn index(values: &[Value]) -> Result<Value, String> {
                 let found = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
                 Value::Int(i64::from(*found.ok_or_else(|| format!("index out of range: {at}"))?))
             }
-            (Value::List(_) | Value::Text(_), key) => {
+            (Value::List(_) | Value::NilList | Value::Text(_), key) => {
                 return Err(format!("cannot index slice/array with type {}", key.type_name()));
             }
-            (Value::Map(_), key) => {
+            (Value::Map(_) | Value::NilMap, key) => {
                 return Err(format!("value has type {}; should be string", key.type_name()));
             }
             (other, _) => return Err(format!("can't index item of type {}", other.type_name())),
@@ -235,6 +234,7 @@ fn slice(values: &[Value]) -> Result<Value, String> {
     let length = match &values[0] {
         Value::Text(text) => text.len(),
         Value::List(items) => items.len(),
+        Value::NilList => 0,
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };
     let bound = |at: usize, default: usize| values.get(at).map_or(Ok(default), whole);

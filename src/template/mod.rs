@@ -17,7 +17,7 @@ mod value;
 
 use crate::error::{Error, Result};
 
-pub use value::{Struct, Value};
+pub use value::{Struct, Value, omit_empty};
 
 /// Longest template, in bytes.
 const MAX_SOURCE: usize = 1 << 20;

@@ -137,7 +137,10 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
             }
             list + "]"
         }
-        ('v' | 's', Value::List(_) | Value::Map(_) | Value::Struct(_)) => plain(value),
+        (
+            'v' | 's',
+            Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::NilList | Value::NilMap,
+        ) => plain(value),
         (verb, value) => {
             let mut note = format!("%!{verb}(");
             typed(&mut note, value);

@@ -2,21 +2,8 @@
 //! print for it, or the error. The document has the shape of `docker inspect`. Arbitrary input is
 //! `fuzz`'s.
 
+use super::fuzz::document;
 use super::{Struct, Template, Value};
-
-const DOCUMENT: &str = r#"{
-    "Id":"abc","Name":"/web",
-    "State":{"Status":"running","Running":true,"Pid":42,"ExitCode":0},
-    "Config":{"Image":"bb","Env":["A=1","B=2"],"Cmd":null,"Labels":{"b":"2","a":"1"}},
-    "NetworkSettings":{
-        "Networks":{"bridge":{"IPAddress":"10.0.0.2"}},
-        "Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"81/tcp":null}},
-    "Mounts":[{"Source":"/s","Destination":"/d"}]
-}"#;
-
-fn document() -> Value {
-    Value::of_document(&miniserde::json::from_str(DOCUMENT).unwrap(), "")
-}
 
 fn rendered(source: &str) -> String {
     match Template::parse(source).and_then(|template| template.render_document(&document())) {
@@ -77,7 +64,14 @@ fn templates_print_what_gos_do() {
             "{{`raw\\n`}} {{\"a\\tb\\u00e9\\x41\\101\"}} {{'a'}} {{0x10}} {{1e3}} {{010}} {{-5}}",
             "raw\\n a\tbéAA 97 16 1000 8 -5",
         ),
-        ("{{.Mounts}}", "[{/d /s}]"),
+        ("{{.Mounts}} {{json .Mounts}}", "[{/s /d}] [{\"Source\":\"/s\",\"Destination\":\"/d\"}]"),
+        (
+            "{{.Config.Cmd}} {{json .Config.Cmd}} {{len .Config.Cmd}} {{.Config.Volumes}} {{.Config.Volumes.x}}",
+            "[] null 0 map[] <no value>",
+        ),
+        ("{{json .State}}", "{\"Status\":\"running\",\"Running\":true,\"Pid\":42,\"ExitCode\":0}"),
+        ("{{.State}} {{.State.Health}}", "{running true 42 0 <nil>} <nil>"),
+        ("{{index .NetworkSettings.Ports \"9/tcp\"}}", "<no value>"),
         ("{{len .Config.Env}} {{(.State).Pid}} {{$.State.Pid}}", "2 42 42"),
     ] {
         assert_eq!(rendered(source), text, "{source}");
@@ -121,7 +115,7 @@ fn rows_have_labels_and_a_type() {
     let row = |is_header| {
         let mut row =
             Struct { kind: "*formatter.ContainerContext", is_header, ..Struct::default() };
-        row.fields.insert("Names".into(), Value::text("web"));
+        row.fields.push(("Names", Value::text("web")));
         row.labels = Some(vec![("com.x.my-app".to_owned(), "1".to_owned())]);
         Value::Struct(row.into())
     };

@@ -1,42 +1,27 @@
-//! What a template works on: JSON as `inspect` prints it, rows of a listing, and Go's scalars.
+//! What a template works on: documents as `inspect` prints them, rows of a listing, and Go's scalars.
 //!
-//! Docker's templates see Go structs and maps, JSON has objects only. `MAPS` names the fields that
-//! are maps: a key that a map lacks is `<no value>`, a field that a struct lacks is an error.
+//! The engine builds documents of these values directly, so that they keep what JSON can't say and
+//! Docker's users see: the order of a struct's fields, whether an object is a struct (a field that it
+//! lacks is an error) or a map (a key that it lacks is `<no value>`), a slice that was never made
+//! (`[]`, but `null` in JSON), and a field that JSON leaves out.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use miniserde::json::{self, Number};
-
-/// Fields of Docker's structs whose keys are the user's.
-const MAPS: &[&str] = &[
-    "Annotations",
-    "AuxiliaryAddresses",
-    "Config.Volumes",
-    "Containers",
-    "Data",
-    "DriverOpts",
-    "ExposedPorts",
-    "Labels",
-    "LogConfig.Config",
-    "Networks",
-    "Options",
-    "PortBindings",
-    "Ports",
-    "StorageOpt",
-    "Sysctls",
-    "Tmpfs",
-];
-
-/// Fields that a struct has although JSON leaves them out.
-const OPTIONAL: &[&str] = &["Health", "Healthcheck", "SizeRw", "SizeRootFs"];
+use miniserde::json;
 
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A key that its map lacks.
     Missing,
+    /// A pointer to nothing.
     Nil,
+    /// A slice or map that was never made: `[]` or `map[]`, and `null` in JSON.
+    NilList,
+    NilMap,
+    /// The value of a field that JSON leaves out, because it is empty or ours alone.
+    Omitted(Rc<Value>),
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -51,7 +36,8 @@ pub enum Value {
 pub struct Struct {
     /// As errors name it, such as `*formatter.ContainerContext`; empty for a part of a document.
     pub kind: &'static str,
-    pub fields: BTreeMap<Rc<str>, Value>,
+    /// In the order of their declaration.
+    pub fields: Vec<(&'static str, Value)>,
     /// What the method `Label` looks into; `None` where Docker has no such method.
     pub labels: Option<Vec<(String, String)>>,
     /// The row of headers: its `Label` is the label's own name.
@@ -59,9 +45,9 @@ pub struct Struct {
 }
 
 impl Struct {
-    /// Whether Docker's struct has this field although its JSON may leave it out.
-    pub fn lacks_by_omission(name: &str) -> bool {
-        OPTIONAL.contains(&name)
+    /// The field with this name.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// The method `Label`.
@@ -82,21 +68,50 @@ impl Value {
         Value::Text(Rc::from(text))
     }
 
-    /// A document: its root is a struct of the name `kind`.
-    pub fn of_document(document: &json::Value, kind: &'static str) -> Value {
-        convert(document, "", "", kind)
+    /// A struct without methods.
+    pub fn object(fields: Vec<(&'static str, Value)>) -> Value {
+        Value::Struct(Rc::new(Struct { fields, ..Struct::default() }))
+    }
+
+    /// A map.
+    pub fn map<K: AsRef<str>>(items: impl IntoIterator<Item = (K, Value)>) -> Value {
+        let items = items.into_iter().map(|(key, value)| (Rc::from(key.as_ref()), value));
+        Value::Map(Rc::new(items.collect()))
+    }
+
+    /// A list.
+    pub fn list(items: impl IntoIterator<Item = Value>) -> Value {
+        Value::List(Rc::new(items.into_iter().collect()))
+    }
+
+    /// The value itself, also of a field that JSON leaves out.
+    pub fn shown(&self) -> &Value {
+        match self {
+            Value::Omitted(value) => value,
+            value => value,
+        }
+    }
+
+    /// The items, if this is a list.
+    pub fn items(&self) -> Option<&[Value]> {
+        match self {
+            Value::List(items) => Some(items),
+            Value::NilList => Some(&[]),
+            _ => None,
+        }
     }
 
     /// The name that Go gives to the type.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Missing | Value::Nil => "interface {}",
+            Value::Omitted(value) => value.type_name(),
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
-            Value::List(_) => "[]string",
-            Value::Map(_) => "map[string]string",
+            Value::List(_) | Value::NilList => "[]string",
+            Value::Map(_) | Value::NilMap => "map[string]string",
             Value::Struct(object) if object.kind.is_empty() => "struct",
             Value::Struct(object) => object.kind,
         }
@@ -105,7 +120,8 @@ impl Value {
     /// Go's truth: not zero and not empty.
     pub fn is_true(&self) -> bool {
         match self {
-            Value::Missing | Value::Nil => false,
+            Value::Missing | Value::Nil | Value::NilList | Value::NilMap => false,
+            Value::Omitted(value) => value.is_true(),
             Value::Bool(truth) => *truth,
             Value::Int(number) => *number != 0,
             Value::Float(number) => *number != 0.0,
@@ -131,13 +147,17 @@ impl Value {
         match self {
             Value::Missing => out.push_str("<no value>"),
             Value::Nil => out.push_str("<nil>"),
+            Value::NilList => out.push_str("[]"),
+            Value::NilMap => out.push_str("map[]"),
+            Value::Omitted(value) => value.push(out),
             Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Value::Int(number) => out.push_str(&number.to_string()),
             Value::Float(number) => out.push_str(&super::printf::shortest(*number)),
             Value::Text(text) => out.push_str(text),
             Value::List(items) => list(out, "[", ']', &items.iter().collect::<Vec<_>>()),
             Value::Struct(object) => {
-                list(out, "{", '}', &object.fields.values().collect::<Vec<_>>());
+                let fields = object.fields.iter().map(|(_, value)| value);
+                list(out, "{", '}', &fields.collect::<Vec<_>>());
             }
             Value::Map(items) => {
                 out.push_str("map[");
@@ -154,23 +174,13 @@ impl Value {
         }
     }
 
-    /// Writes the value as JSON on one line.
+    /// Writes the value as JSON on one line. As in Docker, `<`, `>` and `&` are escaped in a row of a
+    /// listing and nowhere else.
     pub fn push_json(&self, out: &mut String) {
-        let object = |out: &mut String, fields: &BTreeMap<Rc<str>, Value>| {
-            out.push('{');
-            for (at, (key, item)) in fields.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                out.push_str(&json_string(key));
-                out.push(':');
-                item.push_json(out);
-            }
-            out.push('}');
-        };
         match self {
-            Value::Missing | Value::Nil => out.push_str("null"),
-            Value::Text(text) => out.push_str(&json_string(text)),
+            Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
+            Value::Omitted(value) => value.push_json(out),
+            Value::Text(text) => out.push_str(&json::to_string(&**text)),
             Value::List(items) => {
                 out.push('[');
                 for (at, item) in items.iter().enumerate() {
@@ -181,41 +191,37 @@ impl Value {
                 }
                 out.push(']');
             }
-            Value::Map(items) => object(out, items),
-            Value::Struct(fields) => object(out, &fields.fields),
+            Value::Map(items) => {
+                push_object(out, items.iter().map(|(key, item)| (&**key, item)));
+            }
+            Value::Struct(object) => {
+                let start = out.len();
+                push_object(out, object.fields.iter().map(|(name, item)| (*name, item)));
+                if !object.kind.is_empty() && out[start..].contains(['<', '>', '&']) {
+                    let escaped = out[start..].replace('<', "\\u003c").replace('>', "\\u003e");
+                    out.replace_range(start.., &escaped.replace('&', "\\u0026"));
+                }
+            }
             Value::Bool(_) | Value::Int(_) | Value::Float(_) => self.push(out),
         }
     }
 }
 
-fn json_string(text: &str) -> String {
-    json::to_string(text)
+fn push_object<'a>(out: &mut String, fields: impl Iterator<Item = (&'a str, &'a Value)>) {
+    out.push('{');
+    let shown = fields.filter(|(_, value)| !matches!(value, Value::Omitted(_)));
+    for (at, (name, value)) in shown.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(&json::to_string(name));
+        out.push(':');
+        value.push_json(out);
+    }
+    out.push('}');
 }
 
-fn convert(value: &json::Value, above: &str, name: &str, kind: &'static str) -> Value {
-    match value {
-        json::Value::Null => Value::Nil,
-        json::Value::Bool(truth) => Value::Bool(*truth),
-        json::Value::Number(Number::I64(number)) => Value::Int(*number),
-        json::Value::Number(Number::U64(number)) => match i64::try_from(*number) {
-            Ok(number) => Value::Int(number),
-            Err(_) => Value::Float(*number as f64),
-        },
-        json::Value::Number(Number::F64(number)) => Value::Float(*number),
-        json::Value::String(text) => Value::text(text),
-        json::Value::Array(items) => {
-            Value::List(Rc::new(items.iter().map(|item| convert(item, name, "", "")).collect()))
-        }
-        json::Value::Object(object) => {
-            let fields = object
-                .iter()
-                .map(|(key, item)| (Rc::from(key.as_str()), convert(item, name, key, "")))
-                .collect();
-            let qualified = format!("{above}.{name}");
-            match MAPS.iter().any(|known| *known == name || *known == qualified) {
-                true => Value::Map(Rc::new(fields)),
-                false => Value::Struct(Rc::new(Struct { kind, fields, ..Struct::default() })),
-            }
-        }
-    }
+/// The value of a field with Go's `omitempty`.
+pub fn omit_empty(value: Value) -> Value {
+    if value.is_true() { value } else { Value::Omitted(Rc::new(value)) }
 }

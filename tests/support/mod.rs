@@ -24,6 +24,7 @@
 mod busybox;
 mod call;
 mod debian;
+pub mod dockerd;
 pub mod machine;
 pub mod tar;
 mod terminal;

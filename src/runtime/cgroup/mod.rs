@@ -388,7 +388,7 @@ fn cpu_bandwidth(resources: &Resources) -> Option<(i64, u64)> {
 }
 
 /// Bytes of memory and swap together, -1 for no limit: Docker's default is as much swap as memory.
-fn memory_and_swap(resources: &Resources) -> Option<i64> {
+pub fn memory_and_swap(resources: &Resources) -> Option<i64> {
     match (resources.memory_swap, resources.memory) {
         (Some(total), _) => Some(total),
         (None, Some(memory)) => i64::try_from(memory).ok().map(|memory| memory.saturating_mul(2)),
