@@ -32,7 +32,7 @@ pub trait Row {
     /// The template that `--format raw` stands for; empty where Docker has none.
     const RAW: &'static str = "";
 
-    /// Fields that Docker doesn't have: templates reach them, JSON leaves them out.
+    /// Fields that Docker doesn't have: templates reach them, and `{{json .}}` leaves them out.
     const OURS: &'static [&'static str] = &[];
 
     /// What the method `Label` looks into.
@@ -122,7 +122,7 @@ impl Format {
                 let columns = headers.split('\t').count();
                 let mut table = Table::new(headers.split('\t'));
                 for row in rows {
-                    let line = template.render(&value(row, fields, show, true))?;
+                    let line = template.render(&value(row, fields, show))?;
                     // A tab inside a value must not shift the cells after it.
                     let mut cells = line.splitn(columns, '\t');
                     for _ in 0..columns {
@@ -134,7 +134,7 @@ impl Format {
             Format::Lines(template) => {
                 let mut out = String::new();
                 for row in rows {
-                    out.push_str(&template.render(&value(row, fields, show, true))?);
+                    out.push_str(&template.render(&value(row, fields, show))?);
                     out.push('\n');
                 }
                 out
@@ -142,7 +142,7 @@ impl Format {
             Format::Json => {
                 let mut out = String::new();
                 for row in rows {
-                    value(row, fields, show, false).push_json(&mut out);
+                    record(row, fields, show).push_json(&mut out);
                     out.push('\n');
                 }
                 out
@@ -151,19 +151,26 @@ impl Format {
     }
 }
 
-/// A row as a template sees it. Unless `escaped`, values have their control characters, which JSON
-/// escapes itself.
-pub fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show, escaped: bool) -> Value {
+/// A row as a template sees it.
+fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     let mut object = Struct { kind: R::KIND, ..Struct::default() };
     for field in fields {
         let mut text = String::new();
-        match escaped {
-            true => push_field(&mut text, field, row, show),
-            false => (field.write)(row, show, &mut text),
-        }
+        push_field(&mut text, field, row, show);
         object.fields.push((field.name, of_field::<R>(field.name, &text)));
     }
     object.labels = row.labels().map(<[_]>::to_vec);
+    Value::Struct(object.into())
+}
+
+/// A row as `--format json` prints it, with our own fields. JSON itself escapes control characters.
+fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
+    let mut object = Struct { kind: R::KIND, ..Struct::default() };
+    for field in fields {
+        let mut text = String::new();
+        (field.write)(row, show, &mut text);
+        object.fields.push((field.name, Value::text(&text)));
+    }
     Value::Struct(object.into())
 }
 

@@ -346,7 +346,7 @@ mod tests {
         let text = Format::Json.render(&rows, FIELDS, &SHOW).unwrap();
         assert_eq!(
             text,
-            "{\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"LocalVolumes\":\"0\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
+            "{\"Addresses\":\"10.0.0.2\",\"Command\":\"\\\"top\\\"\",\"CreatedAt\":\"1970-01-01 00:00:00 +0000 UTC\",\"ID\":\"0123456789ab\",\"Image\":\"busybox\",\"Labels\":\"a=1,b=\",\"LocalVolumes\":\"0\",\"Mounts\":\"/a/long/path/t…\",\"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"80/tcp, 443/tcp\",\"RunningFor\":\"About a minute ago\",\"Size\":\"0B\",\"State\":\"running\",\"Status\":\"Up 5 seconds\"}\n"
         );
     }
 
