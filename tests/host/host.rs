@@ -236,7 +236,9 @@ impl Host {
         };
         fs::write(share.join("root"), format!("root={root}\n")).unwrap();
         fs::write(share.join("setup"), self.set_up).unwrap();
-        fs::write(share.join("environment"), self.environment).unwrap();
+        // The guest's console is a terminal, and checks compare text without colours.
+        let environment = format!("export NO_COLOR=1\n{}", self.environment);
+        fs::write(share.join("environment"), environment).unwrap();
         for check in self.checks.iter().chain(&self.checks_after_reboot) {
             fs::write(share.join("scripts").join(check.file()), check.script).unwrap();
         }
