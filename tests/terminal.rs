@@ -72,7 +72,8 @@ fn keys_are_the_programs() {
     terminal.expect("# ");
     terminal.type_in("echo still $((1 + 1)) here\n");
     terminal.expect("still 2 here");
-    // ctrl-d at the prompt ends the shell.
+    // ctrl-d at the prompt ends the shell. Before the prompt it is no key but an end of input.
+    terminal.expect("# ");
     terminal.type_in("\x04");
     assert_eq!(terminal.wait().0, 0);
 }
