@@ -228,6 +228,12 @@ pub enum Unlisted {
     Nothing,
 }
 
+impl Unlisted {
+    fn has_monitor(&self) -> bool {
+        matches!(self, Unlisted::Running(_) | Unlisted::Passing)
+    }
+}
+
 fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
     let no_cgroups = paths.is_empty();
@@ -304,13 +310,10 @@ pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     match Lock::find_holder(&files.monitor_lock())? {
         Some(true) => Ok(store::read_json::<State>(&files.state())?.filter(|state| state.pid != 0)),
         Some(false) => Ok(None),
-        None => {
-            let outcome = store::read_json(&files.outcome())?;
-            match find_unlisted(roots, record, outcome.as_ref())? {
-                Unlisted::Running(state) => Ok(Some(state)),
-                _ => Ok(None),
-            }
-        }
+        None => match left_behind(roots, record)? {
+            Unlisted::Running(state) => Ok(Some(state)),
+            _ => Ok(None),
+        },
     }
 }
 
@@ -326,11 +329,7 @@ pub fn lives(roots: &Roots, record: &Record) -> Result<bool> {
     let files = Files::new(roots, &record.id);
     match Lock::find_holder(&files.monitor_lock())? {
         Some(held) => Ok(held),
-        None => {
-            let outcome = store::read_json(&files.outcome())?;
-            let found = find_unlisted(roots, record, outcome.as_ref())?;
-            Ok(matches!(found, Unlisted::Running(_) | Unlisted::Passing))
-        }
+        None => Ok(left_behind(roots, record)?.has_monitor()),
     }
 }
 
@@ -346,23 +345,29 @@ pub fn find_unlisted(
     }
 }
 
+/// As `find_unlisted`, for a caller that has not read the outcome.
+fn left_behind(roots: &Roots, record: &Record) -> Result<Unlisted> {
+    let outcome = store::read_json(&Files::new(roots, &record.id).outcome())?;
+    find_unlisted(roots, record, outcome.as_ref())
+}
+
 /// Whether the container has no monitor and no lock file, and its run has left something behind.
 pub fn is_orphaned(roots: &Roots, record: &Record) -> Result<bool> {
     let files = Files::new(roots, &record.id);
     if files.monitor_lock().exists() {
         return Ok(false);
     }
-    let outcome = store::read_json(&files.outcome())?;
-    Ok(matches!(find_unlisted(roots, record, outcome.as_ref())?, Unlisted::Orphaned))
+    Ok(matches!(left_behind(roots, record)?, Unlisted::Orphaned))
 }
 
 /// As [`lives`], for a container whose record may be missing or damaged.
 pub fn lives_by_id(roots: &Roots, id: &str) -> Result<bool> {
-    let held = Lock::find_holder(&Files::new(roots, id).monitor_lock())?;
-    match (held, Record::read(roots, id)) {
-        (Some(held), _) => Ok(held),
-        (None, Ok(record)) => lives(roots, &record),
-        (None, Err(_)) => Ok(find_monitor(id).is_some()),
+    if let Some(held) = Lock::find_holder(&Files::new(roots, id).monitor_lock())? {
+        return Ok(held);
+    }
+    match Record::read(roots, id) {
+        Ok(record) => Ok(left_behind(roots, &record)?.has_monitor()),
+        Err(_) => Ok(find_monitor(id).is_some()),
     }
 }
 

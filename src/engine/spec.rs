@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
@@ -16,7 +17,7 @@ use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
-    Cgroup, Device, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Mount, MountSource, Process,
+    Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Mount, MountSource, Process,
     Resources, Root, Spec,
 };
 use crate::store::{self, Durability};
@@ -59,9 +60,9 @@ impl Engine {
             // A container that is removed at its end needs no sync to disk.
             *volatile = record.remove && record.run;
         }
-        let devices = match record.privileged {
-            true => host_nodes()?.into_iter().map(|node| (node, String::new())).collect(),
-            false => devices(&record.devices)?,
+        let (devices, device_access) = match record.privileged {
+            true => (host_nodes()?, DeviceAccess::All),
+            false => devices(record)?,
         };
         let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
@@ -75,11 +76,8 @@ impl Engine {
             namespaces,
             ids: record.ids(),
             mounts,
-            device_access: match record.privileged {
-                true => DeviceAccess::All,
-                false => DeviceAccess::Only(device_rules(record, &devices)),
-            },
-            devices: devices.into_iter().map(|(node, _)| node).collect(),
+            devices,
+            device_access,
             cgroup: Cgroup {
                 parent: record.cgroup_parent.clone(),
                 resources: resources(&record.resources)?,
@@ -197,40 +195,41 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
     Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// The devices of the container, each with the access to it. `--device` with a directory means all
-/// device nodes below it at this start.
-fn devices(asked: &[Device]) -> Result<Vec<(DeviceNode, String)>> {
-    let mut devices = Vec::with_capacity(asked.len());
-    for device in asked {
+/// The device nodes of a container without `--privileged`, and the rules: one for each node, then
+/// those of `--device-cgroup-rule`. `--device` with a directory means all device nodes below it at
+/// this start.
+fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
+    let (mut nodes, mut rules) = (Vec::new(), Vec::new());
+    let mut give = |source: &Path, target: String, access: &str| -> Result<()> {
+        let node = host_node(source, target)?;
+        rules.push(DeviceRule {
+            kind: if node.is_block { DeviceKind::Block } else { DeviceKind::Character },
+            major: Some(node.major),
+            minor: Some(node.minor),
+            access: access.to_owned(),
+        });
+        nodes.push(node);
+        Ok(())
+    };
+    for device in &record.devices {
         let source = raw::path(&device.source);
         if !source.is_dir() {
-            devices.push((host_node(&source, device.target.clone())?, device.access.clone()));
+            give(&source, device.target.clone(), &device.access)?;
             continue;
         }
-        let nodes = nodes_below(&source)?;
-        if nodes.is_empty() {
+        let below = nodes_below(&source)?;
+        if below.is_empty() {
             fail!("--device {}: no device lies below this directory", device.source);
         }
         let target = raw::path(&device.target);
-        for node in nodes {
+        for path in below {
             // A path found below a directory starts with the directory's path.
-            let Ok(name) = node.strip_prefix(&source) else { continue };
-            let target = raw::encode_path(&target.join(name));
-            devices.push((host_node(&node, target)?, device.access.clone()));
+            let Ok(name) = path.strip_prefix(&source) else { continue };
+            give(&path, raw::encode_path(&target.join(name)), &device.access)?;
         }
     }
-    Ok(devices)
-}
-
-/// One rule for each device, then those of `--device-cgroup-rule`.
-fn device_rules(record: &Record, devices: &[(DeviceNode, String)]) -> Vec<DeviceRule> {
-    let rule = |(node, access): &(DeviceNode, String)| DeviceRule {
-        kind: if node.is_block { DeviceKind::Block } else { DeviceKind::Character },
-        major: Some(node.major),
-        minor: Some(node.minor),
-        access: access.clone(),
-    };
-    devices.iter().map(rule).chain(record.device_rules.iter().cloned()).collect()
+    rules.extend(record.device_rules.iter().cloned());
+    Ok((nodes, DeviceAccess::Only(rules)))
 }
 
 /// The first process, with `variables` added that the user has not set.
