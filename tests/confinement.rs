@@ -494,6 +494,16 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
         let environment = seen_of(pid).1;
         assert!(environment.ends_with("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "{environment}");
         assert!(!environment.contains("hunter2") && !environment.contains("DBPASS"));
+        // A name that is longer than the one before, then a shorter one.
+        for new in [format!("{name}-{}", "x".repeat(100)), format!("{name}2")] {
+            let old = host.inspect(&id, "{{.Name}}");
+            host.mydocker(["rename", &old[1..], &new]);
+            let title = format!("mydocker: monitor of {new} ({})", &id[..12]);
+            support::eventually("its title has the new name", || seen_of(pid).0 == title);
+            let environment = seen_of(pid).1;
+            assert!(environment.ends_with("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "{environment}");
+        }
+        assert!(host.is_running(&format!("{name}2")));
     }
 }
 

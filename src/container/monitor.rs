@@ -87,6 +87,10 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
 /// The start of a monitor's title. The container's name and its short id in parentheses follow.
 const TITLE: &str = "mydocker: monitor of ";
 
+fn take_title(name: &str, id: &str) {
+    sys::title::replace(format!("{TITLE}{name} ({id})").as_bytes(), true);
+}
+
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, before, attached, hooks, process } = watch;
     let left = Vec::new();
@@ -120,8 +124,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     // After the start was answered, because it takes time. The title is what other users of the
     // host see.
-    let title = format!("{TITLE}{} ({})", record.name, short(&record.id));
-    sys::title::replace(title.as_bytes(), true);
+    take_title(&record.name, short(&record.id));
     let mut backoff = Backoff::new();
     let outcome = loop {
         let begun = Instant::now();
@@ -344,7 +347,12 @@ impl Life<'_> {
     }
 
     /// Kills the processes that the program left, then reads the rest of its output.
-    fn program_ended(&mut self, monitor: &mut Monitor, program: &mut Program, code: u8) -> Outcome {
+    fn program_ended(
+        &mut self,
+        monitor: &mut Monitor<'_>,
+        program: &mut Program,
+        code: u8,
+    ) -> Outcome {
         let oom_killed = cgroup::oom_killed(&program.cgroups);
         if cgroup::remove(&program.cgroups).is_err() {
             self.left.append(&mut program.cgroups);
@@ -421,7 +429,9 @@ struct Program {
     probes: Option<Probes>,
 }
 
-struct Monitor {
+struct Monitor<'a> {
+    /// The container's short id.
+    id: &'a str,
     listener: OwnedFd,
     clients: Clients,
     /// `None` with `--log-driver none`.
@@ -442,11 +452,12 @@ struct Ready {
     clients: Vec<usize>,
 }
 
-impl Monitor {
-    fn open(roots: &Roots, record: &Record) -> Result<Monitor> {
+impl<'a> Monitor<'a> {
+    fn open(roots: &Roots, record: &'a Record) -> Result<Monitor<'a>> {
         let files = Files::new(roots, &record.id);
         let open = || logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file);
         Ok(Monitor {
+            id: short(&record.id),
             log: if record.log_disabled { None } else { Some(open()?) },
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
@@ -643,6 +654,7 @@ impl Monitor {
             }
             // A client must greet before it sends input, so that it can't get ahead of others.
             (Some(_), _) if !client.greeted => return false,
+            (Some(Request::Renamed(name)), _) => take_title(name, self.id),
             // Input without a running program is dropped, as at a terminal.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {

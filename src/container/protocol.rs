@@ -38,6 +38,8 @@ pub enum Request<'a> {
         rows: u16,
         columns: u16,
     },
+    /// The container has this name now.
+    Renamed(&'a str),
 }
 
 /// Monitor to client.
@@ -80,6 +82,7 @@ impl Request<'_> {
                 let [c, d] = columns.to_le_bytes();
                 send(socket, b'w', &[a, b, c, d], flags)
             }
+            Request::Renamed(name) => send(socket, b'n', name.as_bytes(), flags),
         }
     }
 
@@ -93,6 +96,7 @@ impl Request<'_> {
                 rows: u16::from_le_bytes([*a, *b]),
                 columns: u16::from_le_bytes([*c, *d]),
             }),
+            [b'n', name @ ..] => Some(Request::Renamed(std::str::from_utf8(name).ok()?)),
             _ => None,
         }
     }
@@ -198,6 +202,16 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         Err(Errno::NOTCONN) => Err(Error::new(format!("{}: the monitor is busy", run.display()))),
         Err(error) => Err(Error::from(error)).context(|| format!("connect to {}", run.display())),
     }
+}
+
+/// Reports a container's new name to its monitor, if it has one. The monitor takes the renames in
+/// the order in which they were made, because the caller holds the lock of changes until this one is
+/// in the monitor's queue.
+pub fn report_name(run: &Path, name: &str) -> Result<()> {
+    let Some(socket) = dial(run, false)? else { return Ok(()) };
+    (Request::Renamed(name))
+        .send(socket.as_fd(), SendFlags::DONTWAIT)
+        .context(|| "report the new name to the monitor")
 }
 
 #[cfg(test)]

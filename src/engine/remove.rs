@@ -9,7 +9,7 @@ use super::stop::MAX_START;
 use super::{Engine, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
-use crate::container::{id_range, names, volumes};
+use crate::container::{id_range, names, protocol, volumes};
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::store::{self, Durability};
@@ -136,6 +136,8 @@ impl Engine {
             return Err(error);
         }
         names::release(&self.roots, &before, &id)?;
+        // Only the monitor's title shows the old name otherwise: that fails no rename.
+        let _ = protocol::report_name(&Files::new(&self.roots, &id).run, new);
         attachment::change::rename(&self.roots, &id, &before, new)
     }
 }
