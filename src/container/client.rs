@@ -78,8 +78,8 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client takes: with a proxy nearly all, else those that would end it with the
-/// terminal still raw.
+/// The signals that a client takes: with a proxy nearly all; otherwise those that would end the
+/// client while the terminal is still raw.
 pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
     const NEVER: [i32; 10] = [
         libc::SIGKILL,

@@ -6,10 +6,11 @@
 //! container, running or not. One that was left behind (a kill, a power cut) is taken back when no
 //! other is free, or by `system check`.
 //!
-//! The ranges come from what /etc/subuid and /etc/subgid (subuid(5)) give to a user `mydocker`, else
-//! from a part of the IDs that neither useradd(8) nor systemd hands out (its "Users, Groups, UIDs
-//! and GIDs on systemd systems"). What these files give to anyone else is left alone. The search
-//! begins at random, so that engines with state directories of their own seldom meet.
+//! The ranges come from what /etc/subuid and /etc/subgid (subuid(5)) give to a user `mydocker`,
+//! otherwise from a part of the IDs that neither useradd(8) nor systemd hands out (its "Users,
+//! Groups, UIDs and GIDs on systemd systems"). A range that these files give to another user is
+//! never taken. The search starts at random, so that engines with state directories of their own
+//! seldom meet.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,7 +24,7 @@ use crate::store::{self, Roots};
 
 /// As many as any distribution's image has: up to `nobody`, 65534.
 const SIZE: u32 = 1 << 16;
-/// So much of an id tells whose a range is.
+/// The first digits of a container's ID; they name the owner of a range.
 const KEPT_DIGITS: usize = 32;
 /// Whose entries in /etc/subuid and /etc/subgid are ours.
 const USER: &str = "mydocker";
@@ -165,7 +166,8 @@ pub fn is_leased(roots: &Roots, ids: &IdMap, id: &str) -> bool {
 
 /// The leases of containers that are no more.
 pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
-    // The containers after the leases: who is just being made has a directory before a lease.
+    // The containers are read after the leases: a new container's directory is older than its
+    // lease.
     let leases: Vec<PathBuf> =
         store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name)).collect();
     let containers: HashSet<String> =

@@ -1,7 +1,7 @@
-//! One container's life outside its namespaces: what it is (`record`), how it goes (`state`), who
-//! watches over it (`monitor`), whether its program works (`health`, `probes`), who talks to it
-//! (`protocol`, `client`, `relay`) and what it said (`logs`). Knows nothing of images or networks, and
-//! of volumes only which ones go with a container (`volumes`).
+//! One container's life outside its namespaces: what it is (`record`), its present state (`state`),
+//! the process that supervises it (`monitor`), its health check (`health`, `probes`), the messages
+//! between monitor and clients (`protocol`, `client`, `relay`) and its output (`logs`). Knows
+//! nothing of images or networks, and of volumes only which ones go with a container (`volumes`).
 
 pub mod client;
 mod clients;

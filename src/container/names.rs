@@ -1,8 +1,8 @@
 //! Names: `containers/names/<name>` is a symbolic link to `../<id>`. Making a link is atomic, whole
 //! and exclusive in one call, so that it is the name's uniqueness.
 //!
-//! A link whose container has no config.json, or says there that it is called otherwise, was left
-//! by a killed `create` or `rename`; whoever wants the name next takes it over.
+//! A killed `create` or `rename` leaves a link whose container has no config.json, or has another
+//! name there. The next command that wants the name takes it over.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -84,8 +84,8 @@ fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
-/// Whether a name stands for no container: that was never finished, or is called otherwise since a
-/// rename that was cut short, and nobody is at it.
+/// Whether a name stands for no container: its `create` or `rename` was killed, so that the
+/// container was never finished or has another name, and no process is at work on it.
 pub fn is_abandoned(roots: &Roots, name: &str, id: &str) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {

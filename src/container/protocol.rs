@@ -1,7 +1,7 @@
 //! What a client and a monitor say to each other: one packet (unix(7), SOCK_SEQPACKET) is one
 //! message, its first byte the kind.
 //!
-//! The client that began the container holds one end of a socket pair; later ones connect to
+//! The client that started the container holds one end of a socket pair; later ones connect to
 //! `attach.sock` in the run directory, which is root's alone, and say first whether they want the
 //! output (`attach`) or only the end (`wait`).
 
@@ -45,7 +45,7 @@ pub enum Request<'a> {
 /// Monitor to client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The program has begun, as this process.
+    /// The program has started, as this process.
     Started {
         pid: i32,
         start_time: u64,
@@ -56,7 +56,7 @@ pub enum Reply<'a> {
     Exited {
         code: u8,
     },
-    /// It could not begin, or this client can't be served.
+    /// It could not start, or this client can't be served.
     Failed {
         code: u8,
         message: &'a str,

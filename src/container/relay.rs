@@ -1,6 +1,6 @@
-//! The user's side of a process that `exec` began: this process's streams tied to the other's pipes
-//! or terminal, without a monitor between. Never the streams themselves: a descriptor of the
-//! host's in the container could be opened anew there, for writing too.
+//! The user's side of a process that `exec` started: this process's streams are connected to the
+//! other's pipes or terminal, without a monitor between. The streams themselves never enter the
+//! container: a process there could open such a descriptor of the host again, for writing too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -119,8 +119,8 @@ impl Relay<'_> {
         }
     }
 
-    /// The process has ended: what it wrote last, then its status. What its own children go on
-    /// writing isn't waited for.
+    /// The process has ended: passes on its last output, then its status. The output of children
+    /// that still run isn't waited for.
     fn finish(&mut self, buffer: &mut [u8]) -> Result<End> {
         for (to, from) in &self.outputs {
             while let Ok(length @ 1..) = rustix::io::read(from, &mut *buffer) {

@@ -28,7 +28,7 @@ pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 /// Seconds between the stop signal and SIGKILL (Docker's default).
 pub const STOP_TIMEOUT: i64 = 10;
 
-/// `<run>/<id>/state.json`, written by the monitor once the program has begun.
+/// `<run>/<id>/state.json`, written by the monitor once the program has started.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
     /// Zero until the first process is there.
@@ -39,7 +39,7 @@ pub struct State {
     /// Nanoseconds since 1970.
     pub started: i64,
     pub cgroups: Vec<String>,
-    /// How often the restart policy has begun it again.
+    /// How often the restart policy has started it again.
     pub restarts: u32,
     /// Between two programs: how the last one ended.
     pub last: Option<Outcome>,
@@ -48,13 +48,13 @@ pub struct State {
     pub frozen: Option<bool>,
 }
 
-/// `containers/<id>/outcome.json`: how the last run went. Written when a run begins (not for
+/// `containers/<id>/outcome.json`: how the last run went. Written when a run starts (not for
 /// `run`, where the record says so already) and when it has ended.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// Nanoseconds since 1970; zero: it could not start.
     pub started: i64,
-    /// Zero: it hasn't ended, or nobody was left to write it down.
+    /// Zero: it hasn't ended, or its monitor was killed before it could record the end.
     pub finished: i64,
     pub exit_code: u8,
     pub oom_killed: bool,
@@ -74,11 +74,10 @@ pub struct Span {
     pub finished: i64,
 }
 
-/// The exit status of a container whose end nobody saw.
+/// The exit status of a container whose monitor was killed first.
 const LOST: u8 = 255;
 
-/// Takes back what else a container has on the host, by its id: its network, which is made above this
-/// layer.
+/// Frees, by its ID, what a container has on the host that is made above this layer: its network.
 pub type TakeDown = fn(&Roots, &str) -> Result<()>;
 
 /// What a container is doing.
@@ -89,7 +88,7 @@ pub enum Condition {
     /// Its program is being started.
     Starting,
     Running(State),
-    /// Ended so, and about to be begun again.
+    /// The program ended with this outcome, and the restart policy is about to start it again.
     Restarting(Outcome),
     Exited(Outcome),
     /// An `--rm` container that is over: its removal was cut short.
@@ -122,7 +121,7 @@ impl Outcome {
         Span { started: self.started, finished: self.finished }
     }
 
-    /// A run that began and hasn't ended.
+    /// A run that started and hasn't ended.
     pub fn begun(started: i64) -> Outcome {
         let (exit_code, oom_killed, stopped) = (0, false, false);
         let (restarts, error, kept) = (0, String::new(), None);
@@ -205,7 +204,7 @@ fn look(
 }
 
 /// When the last run started, if its end is not recorded. `run` and `start` make the run directory
-/// before they record that a run has begun, and the monitor records the end before it removes the
+/// before they record that a run has started, and the monitor records the end before it removes the
 /// directory.
 fn open_since(record: &Record, outcome: Option<&Outcome>) -> Option<i64> {
     match outcome {
@@ -285,7 +284,7 @@ fn find_monitor(id: &str) -> Option<Pid> {
     sys::process::session_leaders().into_iter().find(|&pid| holds_lock(pid, id))
 }
 
-/// What a container without a program is, by how its last run went.
+/// The condition of a container without a program, from the outcome of its last run.
 pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
     if !has_run {
@@ -467,8 +466,8 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     settle(roots, record, &outcome)
 }
 
-/// Writes down how a run ended and removes the run directory. Where the disk has no room, the
-/// outcome stays in the run directory, and whoever looks next tries again.
+/// Records how a run ended and removes the run directory. On a full disk the outcome stays in the
+/// run directory, and the next command that looks at the container tries again.
 pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     if outcome.kept == Some(true) {
@@ -507,12 +506,12 @@ fn pause_mark(state: &State) -> String {
     format!("{} {}", state.pid, state.start_time)
 }
 
-/// Who asked for the container's end, so that it isn't begun again.
+/// The command that asked for the container's end, so that the monitor doesn't start it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopMark {
     /// `stop`, `kill`
     User,
-    /// `halt`: the next `boot` begins it again.
+    /// `halt`: the next `boot` starts it again.
     Halt,
     /// `restart`, which starts the container again itself: one made with `--rm` must stay.
     Restart,
@@ -528,7 +527,8 @@ impl StopMark {
     }
 }
 
-/// Asks a running container's monitor not to begin it again. Lasts as long as the run directory.
+/// Asks a running container's monitor not to start it again. Holds as long as the run directory
+/// exists.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
 }
@@ -547,8 +547,8 @@ pub fn stop_mark(files: &Files) -> Option<StopMark> {
     }
 }
 
-/// Ends the first process if it is still the one that was written down, and removes the cgroups
-/// with whatever else is in them.
+/// Kills the first process if it is still the recorded one, then removes the cgroups with all
+/// processes in them.
 pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
     if let Some(state) = state
         && state.boot_id == sys::process::boot_id()
@@ -564,7 +564,8 @@ pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> R
     cgroup::remove(&paths)
 }
 
-/// Writes the first `state.json`: from here on the run directory tells whom to clean up after.
+/// Writes the first `state.json`: from here on the run directory names the processes and
+/// cgroups to clean up.
 pub fn write(roots: &Roots, id: &str, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }

@@ -1,8 +1,8 @@
 //! The volumes that a container has without a name: they go with it by `--rm` and `rm -v`.
 //!
-//! Another container can have them too (`--volumes-from`), and keeps them. No count of users is kept
-//! that a crash could falsify: the records of all containers say who has a volume. They are read
-//! only when a container with such a volume goes.
+//! Another container can use them too (`--volumes-from`), and keeps them. No count of users is
+//! stored, since a crash could falsify it: the records of all containers list their volumes. They
+//! are read only when a container with such a volume is removed.
 
 use super::record::{Files, Record, all_ids};
 use crate::store::{self, Durability, Roots};

@@ -188,7 +188,8 @@ fn copy_entry(
         && stat.st_nlink > 1
         && let Some(first) = links.first_path(&stat, path)?
     {
-        // Nobody else can reach the copy yet, so its path holds no link that could be followed.
+        // No other process can reach the copy yet, so its path holds no link that could be
+        // followed.
         linkat(top, first, to, name, AtFlags::empty())?;
         return Ok(false);
     }
@@ -288,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether somebody waits for the flock(2) of the file with this inode.
+    /// Whether a process waits for the flock(2) of the file with this inode.
     fn is_waited_for(inode: u64) -> bool {
         let locks = fs::read_to_string("/proc/locks").unwrap();
         let of_inode = |line: &str| {

@@ -8,7 +8,7 @@
 //! that may trace anything finds nothing of the host in it: no descriptor, no root or working
 //! directory, no power (CVE-2016-9962, CVE-2024-21626).
 //!
-//! The go-between stays, to reap the process and end as it ended, whoever else is gone by then: the
+//! The go-between stays, to reap the process and exit with its status, even without a client: the
 //! container can't end before all its processes are reaped, and not every host's PID 1 reaps what
 //! it is left.
 
@@ -89,7 +89,7 @@ pub fn exec(
             false => Err(error.exit_with(EXIT_ENGINE)),
         },
         Err(error) => {
-            // It ends with the process, which has said its last.
+            // The process has ended, so no more output comes.
             let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }

@@ -1,6 +1,6 @@
-//! The container's first process, from its birth by clone3 to execve of the user's command.
+//! The container's first process, from clone3 to execve of the user's command.
 //!
-//! It begins in new namespaces but still sees the host's files and has the host's root's powers;
+//! It starts in new namespaces but still sees the host's files and has the host's root's powers;
 //! each step takes something of that away, and their order is what keeps it safe.
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 
-/// Becomes the user's command, or tells `parent` why not and ends.
+/// Becomes the user's command, or reports to `parent` why not and exits.
 pub fn main(spec: &Spec, stdio: Stdio, joined: Joined, cgroup: &Cgroup, parent: OwnedFd) -> ! {
     let Err(error) = run(spec, stdio, &joined, cgroup, &parent);
     report::send_failure(parent.as_fd(), &error);

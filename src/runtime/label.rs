@@ -1,8 +1,9 @@
 //! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux: which one a program is
 //! to run under is written to a file of /proc just before execve.
 //!
-//! That /proc is one of our own, mounted for nobody else to see: a container that laid a file of its
-//! own in the way would else take the write, and run without a label (CVE-2019-16884, CVE-2025-52881).
+//! That /proc is a new mount that no other process sees. Otherwise a container could put a file of
+//! its own in the way, which would take the write, and run without a label (CVE-2019-16884,
+//! CVE-2025-52881).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};

@@ -2,8 +2,8 @@
 //!
 //! `start` clones a child straight into its namespaces. The child (`init`) builds its root while
 //! the parent makes the cgroup and whatever the caller adds (a network); one byte joins the two.
-//! What goes wrong in the child comes back over the same socket as one sentence and an exit code;
-//! the socket's close-on-exec end is the sign that the user's program has begun.
+//! The child reports a failure over the same socket as one sentence and an exit code; the end of
+//! the socket (close-on-exec) shows that the user's program has started.
 
 pub mod capabilities;
 pub mod cgroup;
@@ -46,7 +46,7 @@ pub enum Stdio {
     Terminal,
 }
 
-/// A container whose program has begun.
+/// A container whose program has started.
 pub struct Running {
     pub pid: Pid,
     pub pidfd: OwnedFd,
@@ -55,7 +55,7 @@ pub struct Running {
     pub console: Option<OwnedFd>,
 }
 
-/// Makes the container of `spec` and begins its program. `prepare` is called with the PID of a
+/// Makes the container of `spec` and starts its program. `prepare` is called with the PID of a
 /// process in its network namespace as soon as that exists, while the child builds its root: the
 /// place to wire up a network. On an error nothing is left: no process, no cgroup, no mount.
 pub fn start(

@@ -91,7 +91,7 @@ pub fn mount_all(
         hide(root, spec).traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
     }
     if spec.root_read_only {
-        // It may lack the working directory, which nobody can make after this. A directory of the
+        // The root may lack the working directory, and is read-only after this. A directory of the
         // user's is not written to.
         if matches!(spec.root, Root::Overlay { .. }) {
             process::make_working_directory(root, &spec.process.cwd)?;

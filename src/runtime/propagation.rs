@@ -1,8 +1,9 @@
 //! Binds whose later mounts show on the other side (`rslave`, `rshared`), by mount_namespaces(7).
 //!
-//! The container's mount namespace begins as a copy of the host's, each mount in one peer group with
-//! the host's own. A bind that is to be shared is copied then, before all mounts become slaves; one
-//! that is to be a slave is copied after. Both need a source that is in such a group on the host.
+//! The container's mount namespace starts as a copy of the host's, each mount in one peer group
+//! with the host's own. A bind that is to be shared is copied then, before all mounts become
+//! slaves; one that is to be a slave is copied after. Both need a source that is in such a group on
+//! the host.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -49,7 +49,7 @@ pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let _ = packet::send(parent, &[&[FAILED, error.exit_code()], text], None, SendFlags::empty());
 }
 
-/// The failure that a child, which has ended since, told of.
+/// The failure that a child reported before it exited.
 pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
     await_exec(child, false).err().filter(|error| error.errno().is_none())
 }

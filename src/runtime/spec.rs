@@ -118,8 +118,8 @@ pub struct Mount {
     /// Absolute, inside the container.
     pub target: PathBuf,
     pub read_only: bool,
-    /// In a user namespace: the owners on disk are the container's own (else the host's, whom it
-    /// doesn't know).
+    /// In a user namespace: the owners on disk are IDs of the container. Otherwise they are IDs of
+    /// the host, which the container doesn't know.
     pub mapped: bool,
     /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does.
     pub copy_up: bool,

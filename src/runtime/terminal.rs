@@ -1,7 +1,7 @@
 //! A pseudo-terminal of the container's own devpts (pts(4), ioctl_tty(2)).
 //!
-//! Its slave is opened from the master (TIOCGPTPEER), never by the name /dev/pts/N, which a process
-//! in the container could have put something else under (CVE-2025-52565).
+//! Its slave is opened from the master (TIOCGPTPEER), never by the name /dev/pts/N: a process in
+//! the container could have put another file there (CVE-2025-52565).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -144,7 +144,7 @@ fn find(
     Ok(found)
 }
 
-/// Whether a device stands in the file's place: it lists nobody, and is never read.
+/// Whether a device stands in the file's place: it lists no user, and is never read.
 fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     let handle = beneath::open(root, Path::new(path), OFlags::PATH, Mode::empty());
     handle.and_then(|handle| fstat(&handle)).is_ok_and(|stat| {

@@ -1,18 +1,18 @@
-//! A container's user namespace (user_namespaces(7)): its root is nobody on the host.
+//! A container's user namespace (user_namespaces(7)): its root has no rights on the host.
 //!
-//! The work of building a container is the host's root's: overlay, idmapped mounts and device nodes
-//! are refused to any other. So the first process is not born into the namespace; it enters at the
-//! very end, as the last step before it becomes the user. What must belong to the namespace (mounts,
-//! network, host name, IPC) is made by a short-lived holder beside it, which is born into all of
-//! them at once and does nothing; the first process joins them through descriptors. The PID
-//! namespace stays the host's, as nothing that a container may do asks for whose it is.
+//! Only the host's root can build a container: the kernel refuses overlay, idmapped mounts and
+//! device nodes to any other user. So the first process is not made in the namespace; it enters at
+//! the very end, just before it becomes the user. The namespaces that must belong to the user
+//! namespace (mounts, network, host name, IPC) are made with a short-lived process, the holder,
+//! which does nothing; the first process joins them through descriptors. The PID namespace belongs
+//! to the host's user namespace, since no right of a container depends on its owner.
 //!
 //! Nothing is copied or changed owner: image layers, the overlay's upper directory and volumes are
-//! idmapped mounts, by which UID 0 on disk is the container's root. So what lies on disk is the same
-//! with any range of IDs and without one. Files of IDs beyond the range belong to nobody inside.
+//! idmapped mounts, by which UID 0 on disk is the container's root. So the disk holds the same
+//! with any range of IDs and without one. Files of IDs beyond the range belong to `nobody` inside.
 //!
-//! Until it enters, the first process makes files as the container's root, whom alone the mapped
-//! mounts know, and keeps the host's powers (`become_builder`).
+//! Until it enters, the first process makes files as the container's root, the one builder that the
+//! mapped mounts know, and keeps the host's powers (`become_builder`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -71,7 +71,7 @@ pub fn become_host() -> Result<()> {
 }
 
 /// Shows the files of the detached tree `tree`, which is of `path`, with the owners of the user
-/// namespace. What is mounted below it and can't be shown so is left to be nobody's.
+/// namespace. A mount below it that can't be shown so keeps its owners, which are `nobody` there.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mapped =
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
@@ -215,8 +215,8 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
         .context(|| "open the container's user namespace")
 }
 
-/// Hidden from whoever gets into its namespaces, it makes those that it wasn't born with and waits
-/// for its end.
+/// Hidden from every process in its namespaces, it makes those that clone3 didn't make and waits to
+/// be killed.
 fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
     let ready = process::hide().is_ok()
         && joined.is_none_or(|user| {

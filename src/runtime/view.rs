@@ -56,13 +56,14 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     let root = running(pid, start_time)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // A mount can be copied only where it is, and who goes there loses the way back to the host's
-    // root and working directory: a child goes.
+    // A mount can be copied only from inside its namespace, and a process that enters it can't come
+    // back to the host's root and working directory: a child enters.
     let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
         Ok(Fork::Child) => {
             let copied = namespaces::join(pidfd.as_fd(), pid, ThreadNameSpaceType::MOUNT)
                 .and_then(|()| sys::mount::copy_tree(root.as_fd(), false));
-            // Without a descriptor it is a failure; if the parent is gone, nobody's.
+            // A message without a descriptor reports a failure; if the parent is gone, none is
+            // read.
             let fd = copied.as_ref().ok().map(AsFd::as_fd);
             let _ = sys::packet::send(theirs.as_fd(), &[b"r"], fd, SendFlags::empty());
             sys::exec::exit_now(0)
@@ -106,7 +107,7 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
     // From now on it is one of this namespace's.
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;
-    // Assembling goes elsewhere; the user's relative paths begin here.
+    // Assembling changes the working directory; the user's relative paths start here.
     fchdir(here?).context(|| "come back to the working directory")?;
     Ok(root)
 }
@@ -138,7 +139,7 @@ mod tests {
         let pid = Pid::from_raw(child.id() as i32).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         child.wait().unwrap();
-        // As if the kernel had given the number to this process meanwhile.
+        // As if the kernel had given the number to this process since.
         let ours = std::process::id() as i32;
         let error = root_of(ours, pidfd.as_fd()).unwrap_err().to_string();
         assert!(error.contains("ended just now"), "{error}");

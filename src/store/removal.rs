@@ -1,6 +1,6 @@
-//! Removes a tree that somebody else has grown: by descriptor, no link followed, and however deep it
-//! is with a few descriptors and no recursion to speak of. A container can nest directories far
-//! deeper than a process may hold descriptors; it must not become one that can't be removed.
+//! Removes a tree that a hostile program may have made: by descriptor, with no link followed, and
+//! at any depth with a few descriptors and a bounded recursion. A container can nest directories
+//! far deeper than a process may hold descriptors; it must not become one that can't be removed.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -97,7 +97,7 @@ impl Removal<'_> {
     }
 }
 
-/// That somebody else removed it meanwhile is what was wanted.
+/// Another process may have removed it first: that is no error.
 fn gone(result: Result<(), Errno>) -> Result<(), Errno> {
     match result {
         Err(Errno::NOENT) => Ok(()),

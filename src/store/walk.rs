@@ -99,12 +99,12 @@ struct Level {
 }
 
 impl Names {
-    /// Begins with a directory, below the one that was begun before.
+    /// Enters a directory, below the one that was entered before.
     pub fn enter(&mut self) {
         self.levels.push(Level::default());
     }
 
-    /// Ends the directory that was begun last; false if it was the first one.
+    /// Leaves the directory that was entered last; false if it was the first one.
     pub fn leave(&mut self) -> bool {
         if let Some(level) = self.levels.pop() {
             self.kept -= cost(&level.names);
@@ -112,8 +112,8 @@ impl Names {
         !self.levels.is_empty()
     }
 
-    /// The next name of the directory that was begun last. It is in at least one of `directories`,
-    /// the same ones in each call.
+    /// The next name of the directory that was entered last. It is in at least one of
+    /// `directories`, the same ones in each call.
     pub fn next(&mut self, directories: &[BorrowedFd<'_>]) -> Result<Option<CString>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         if level.names.is_empty() && !level.complete {

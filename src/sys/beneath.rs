@@ -50,9 +50,9 @@ pub fn open_without_links(
 /// The longest path that the kernel resolves at once (PATH_MAX, its NUL counted).
 const MAX_AT_ONCE: usize = 4095;
 
-/// As [`open`] of a plain path (no `..`) that may be longer than PATH_MAX: the kernel resolves it in
-/// pieces. In the first piece links lead anywhere in `root`. A link in a later piece is `ELOOP`,
-/// because an absolute one would begin at the wrong directory.
+/// As [`open`] of a plain path (no `..`) that may be longer than PATH_MAX: the kernel resolves it
+/// in pieces. In the first piece links lead anywhere in `root`. A link in a later piece is `ELOOP`,
+/// because an absolute one would start at the wrong directory.
 pub fn open_long(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let Some((first, rest)) = first_piece(path)? else {
         return open(root, path, flags, Mode::empty());
@@ -138,7 +138,8 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
         current = match open(root, &so_far, directory, Mode::empty()) {
             Err(Errno::NOENT) => {
                 match mkdirat(current.as_fd(), name, mode) {
-                    // EEXIST: made meanwhile, or a dangling link, which the open below tells.
+                    // EEXIST: another process made it, or it is a dangling link: the open below
+                    // finds out.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error),
                 }
@@ -177,8 +178,8 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
     Err(Errno::LOOP)
 }
 
-/// Where `path` leads once the links that its last component may be are followed; what it leads to
-/// needn't be there.
+/// The path that `path` leads to if its last component is a link, or a chain of links. No file
+/// needs to be there.
 pub fn resolve_last(root: BorrowedFd<'_>, path: &Path) -> Result<std::path::PathBuf, Errno> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {

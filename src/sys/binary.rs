@@ -1,12 +1,12 @@
 //! This program's own file, as a container could come to see it.
 //!
 //! An image whose command is `#!/proc/self/exe` makes a process of ours execute itself inside: the
-//! binary then runs as the container's program, and whoever opens its /proc/PID/exe holds the host's
-//! file (CVE-2019-5736). The kernel refuses to write to it as long as a monitor runs (ETXTBSY), but
-//! mode, owner and attributes could be changed. So a command that enters containers first executes
-//! itself again through a read-only clone of its mount, attached nowhere: whatever way leads from
-//! inside to the file, there it ends (EROFS). Where the mount is read-only already, as a firmware's
-//! root is, nothing is to be done.
+//! binary then runs as the container's program, and a process that opens its /proc/PID/exe holds
+//! the host's file (CVE-2019-5736). The kernel refuses to write to it as long as a monitor runs
+//! (ETXTBSY), but mode, owner and attributes could be changed. So a command that enters containers
+//! first executes itself again through a read-only clone of its mount, attached nowhere: whatever
+//! way leads from inside to the file, there it ends (EROFS). Where the mount is read-only already,
+//! as a firmware's root is, nothing is to be done.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -22,9 +22,9 @@ use super::mount::add_attributes;
 
 const SELF: &str = "/proc/self/exe";
 
-/// Comes back in a process whose executable can't be changed through /proc. To be called before
-/// anything is done, for the process begins anew. Where it can't be had (Linux before 5.12, no
-/// /proc), it comes back as it went: ETXTBSY is left then.
+/// Returns in a process whose executable can't be changed through /proc. Executes the binary again
+/// for that, so it is called first of all. Without the means (Linux before 5.12, no /proc) it
+/// returns in the same process: then ETXTBSY alone protects the file.
 pub fn run_read_only() {
     let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
     let Ok(now) = statvfs(SELF) else { return };

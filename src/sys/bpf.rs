@@ -28,7 +28,7 @@ const CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 
 /// Loads a device program and attaches it to the v2 cgroup whose directory is open as `cgroup`. The
-/// program lasts as long as the cgroup.
+/// program stays as long as the cgroup.
 pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     let program = match load(program) {
         // Before Linux 5.11 programs count as locked memory, all of a user's together.

@@ -47,7 +47,7 @@ pub struct Child {
 }
 
 /// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
-/// Linux 5.7), born into it. SIGCHLD tells of its end.
+/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits.
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
     let mut pidfd: RawFd = -1;
     let mut args = clone_args {
@@ -74,7 +74,7 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     match pid {
         -1 => Err(last_errno()),
         0 => Ok(Fork::Child),
-        // SAFETY: the kernel stored a new descriptor that nobody else owns.
+        // SAFETY: the kernel stored a new descriptor that nothing else owns.
         _ => Ok(Fork::Parent(Child {
             pid: pid_of(pid)?,
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },

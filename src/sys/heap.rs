@@ -2,10 +2,11 @@
 //! kilobytes: musl's own asks the kernel for single pages and gives them back each time, some forty
 //! system calls a `run` (a tenth of its time).
 //!
-//! Small blocks come in size classes, four to each doubling, from a free list a class or else off
-//! the end of the arena, which starts in .bss, so that a command as a rule makes no system call for
-//! memory at all. Freed ones go back to their list, never to the kernel. Large blocks are mappings
-//! of their own (mmap(2), mremap(2)), given back when freed: they are the buffers.
+//! Small blocks come in size classes, four to each doubling, from a free list for each class,
+//! otherwise from the end of the arena, which starts in .bss, so that a command as a rule makes no
+//! system call for memory at all. Freed ones go back to their list, never to the kernel. Large
+//! blocks are mappings of their own (mmap(2), mremap(2)), given back when freed: they are the
+//! buffers.
 //!
 //! If the kernel refuses memory, the process ends with one line and the engine's exit status: std
 //! would abort. What is half made then goes as after a kill.
@@ -151,7 +152,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match is_small(&layout) {
             true => self.with(|arena| arena.give(block, class_of(layout.size()))),
-            // SAFETY: by `layout` it is a mapping, of this size, that nobody uses any more.
+            // SAFETY: by `layout` it is a mapping, of this size, that nothing uses any more.
             false => drop(unsafe { libc::munmap(block.cast(), layout.size()) }),
         }
     }

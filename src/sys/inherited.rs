@@ -2,7 +2,7 @@
 //! resource limits, priority, CPUs, OOM score, personality (execve(2) and fork(2) list them).
 //!
 //! A command is its caller's process and keeps most of it. A monitor and a process that enters a
-//! container are nobody's: they start as those of a service do, so that a container is the same
+//! container start as a service's processes do, so that a container is the same
 //! whether a shell, cron or a real-time program started it. What can't be set (in a container that
 //! lacks the power for it) stays as it is.
 

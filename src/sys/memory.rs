@@ -24,17 +24,17 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     let sleeper = (release_and_poll as *const ()).addr();
     let first = sleeper - sleeper % page;
     // Pages with other flags than their neighbours are a mapping of their own: the one where it
-    // begins, and the next for its end, stay out of core dumps, which changes nothing else.
+    // starts, and the next for its end, stay out of core dumps, which changes nothing else.
     // SAFETY: changes no page. An error only means that more pages stay.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
     // The kernel writes the rest of the time there.
     let mut left = timeout.copied();
     let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    // SAFETY: up to the end of the code's last page, everything is mapped from the program's file and
-    // never written: relocated data lies in the pages after it. The kernel reads a page again when
-    // any thread needs it, so this holds beside other threads too. The page is the same then: the
-    // kernel lets nobody write to a file that is executed (ETXTBSY). Linux 6.11 and 6.12 do, but
+    // SAFETY: up to the end of the code's last page, everything is mapped from the program's file
+    // and never written: relocated data lies in the pages after it. The kernel reads a page again
+    // when any thread needs it, so this holds beside other threads too. The page is the same then:
+    // the kernel refuses writes to a file that is executed (ETXTBSY). Linux 6.11 and 6.12 do, but
     // there such a write changes every page of every program, released or not. Both structures are
     // laid out as the kernel has them, and live until it is back.
     let result = unsafe {

@@ -1,4 +1,4 @@
-//! The fence: the only place of `unsafe`, and of syscalls that need a story told about them.
+//! The fence: the only place of `unsafe`, and of system calls that need an explanation.
 //!
 //! Each file is one kernel interface; functions are a few lines, take and give owned or borrowed
 //! descriptors, and say in `// SAFETY:` why each unsafe block is sound. Calls that rustix already

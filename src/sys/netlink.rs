@@ -58,7 +58,7 @@ pub enum Family {
     Netfilter,
 }
 
-/// A struct of the kernel that begins a message's payload.
+/// A struct of the kernel that a message's payload starts with.
 ///
 /// # Safety
 /// The type has no padding and holds integers alone, so that all its bytes are initialised.
@@ -85,7 +85,7 @@ fn bytes_of<T: FamilyHeader>(header: &T) -> &[u8] {
 #[derive(Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// Where each message begins, and what it is for.
+    /// Where each message starts, and what it is for.
     messages: Vec<(usize, String)>,
     /// Something didn't fit its length field: nothing of this may be sent.
     overflow: bool,
@@ -115,14 +115,14 @@ impl Batch {
         self.pad();
     }
 
-    /// Tells more of the message begun last.
+    /// Says more about what the last message is for, in its error.
     pub fn remark(&mut self, more: &str) {
         if let Some((_, doing)) = self.messages.last_mut() {
             doing.push_str(more);
         }
     }
 
-    /// Adds an attribute to the message begun last.
+    /// Adds an attribute to the last message.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         let Ok(length) = u16::try_from(value.len() + 4) else {
             self.overflow = true;
@@ -215,8 +215,8 @@ impl Socket {
         Ok(Socket { socket, sequence: 0 })
     }
 
-    /// Sends all messages and waits until each is acknowledged; the first failure is told. Those
-    /// after a failed one have been carried out nevertheless, if they could be.
+    /// Sends all messages and waits until each is acknowledged; returns the first failure.
+    /// The kernel carries out those after a failed one too, if it can.
     pub fn send(&mut self, mut batch: Batch) -> Result<()> {
         let (first, count) = (self.sequence + 1, batch.messages.len());
         for &(start, _) in &batch.messages {
@@ -245,10 +245,10 @@ impl Socket {
         failure.unwrap_or(Ok(()))
     }
 
-    /// Sends a change of nf_tables, from its begin to its end; the first failure is told.
+    /// Sends a change of nf_tables, from its begin to its end message; returns the first failure.
     ///
-    /// The kernel is done with it when the sending returns, and then has told of every failure.
-    /// Acknowledgements aren't asked for: those of a long change would overflow the socket.
+    /// The kernel has carried it out when sendto(2) returns, and has reported every failure by
+    /// then. Acknowledgements aren't asked for: those of a long change would overflow the socket.
     pub fn commit(&mut self, mut batch: Batch) -> Result<()> {
         self.transmit(&mut batch)?;
         let first = self.sequence + 1 - batch.messages.len() as u32;

@@ -122,7 +122,7 @@ pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
     let set = set_of(signals);
     block_set(&set)?;
-    // SAFETY: -1 asks for a new descriptor, which nobody else owns.
+    // SAFETY: -1 asks for a new descriptor, which nothing else owns.
     unsafe {
         match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(last_errno()),

@@ -36,7 +36,7 @@ pub fn start(json: bool) {
     if is_on() {
         return;
     }
-    // Without a stderr nobody reads a log.
+    // Without a stderr there is no reader of a log.
     let Ok(copy) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) else { return };
     START_NS.store(now_ns(), Relaxed);
     AS_JSON.store(json, Relaxed);

@@ -5,9 +5,10 @@
 //! directory costs every start: its processes are moved into one, until none is found outside, and
 //! moved out again as they thaw. A thaw before anything is frozen, or twice, does nothing.
 //!
-//! Processes that fork faster than they can be moved are stopped first (SIGSTOP), and continued once
-//! they are frozen. An empty cgroup below the freezer's says so: if this process is killed meanwhile,
-//! the thaw continues them. Refusing their forks instead (`pids.max`) would end most shells.
+//! Processes that fork faster than they can be moved are stopped first (SIGSTOP), and continued
+//! once they are frozen. An empty cgroup below the freezer's marks that: if this process is killed
+//! before it has continued them, the thaw does. Refusing their forks instead (`pids.max`) would end
+//! most shells.
 
 use std::collections::HashSet;
 use std::fs;
@@ -45,7 +46,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     make_directory(&own)?;
     let members = Path::new(members).join("cgroup.procs");
     write(&own.join("freezer.state"), "FROZEN")?;
-    // What enters a frozen cgroup freezes, so this ends when nobody is left to fork.
+    // A process that enters a frozen cgroup freezes, so this ends when no process is left to fork.
     let begun = Instant::now();
     let mut stopped = false;
     loop {
@@ -124,7 +125,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     let root = root.unwrap_or(&own).join("cgroup.procs");
     loop {
         for pid in pids(&own.join("cgroup.procs"))? {
-            // One that can't be moved has ended, or is forked anew before the next round.
+            // A process that can't be moved has ended; its children are found in the next round.
             let _ = fs::write(&root, &pid);
         }
         match fs::remove_dir(&own) {

@@ -29,10 +29,10 @@ use crate::sys;
 use crate::sys::trace::{self, Traced};
 pub use layout::{Layout, mount_missing};
 
-/// Where the containers' directories are made unless `--cgroup-parent` says else.
+/// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
 
-/// Made even without a limit: memory tells of OOM kills, pids and devices keep the host safe.
+/// Made even without a limit: memory counts OOM kills, pids and devices keep the host safe.
 const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// How long processes may take to leave a cgroup after SIGKILL before it is given up.
@@ -268,9 +268,10 @@ pub fn oom_killed(paths: &[String]) -> bool {
     })
 }
 
-/// Where the monitors of the containers below `parent` are, beside these: a directory of cgroup v2,
-/// by which systemd tells whose a process is. In their caller's they would end with the service or
-/// session that began them. `None`, where there is none that can be written: there they do.
+/// The directory of cgroup v2, beside the containers below `parent`, that holds their monitors.
+/// systemd assigns a process to a unit by it: in its caller's directory a monitor would end with
+/// the service or session that started it. `None` if there is none that can be written: there it
+/// does.
 pub fn monitors(parent: &str) -> Option<OwnedFd> {
     let unified = Layout::detect().ok()?.v2?;
     let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
@@ -362,7 +363,7 @@ fn kill_member(path: &Path, pid: Pid) {
     let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     let number = pid.as_raw_nonzero().to_string();
     if members.lines().any(|line| line == number) {
-        // It may have ended by itself meanwhile.
+        // It may have ended by itself since.
         let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
 }

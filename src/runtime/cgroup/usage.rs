@@ -7,13 +7,13 @@ use std::path::Path;
 
 use super::members;
 
-/// Nanoseconds in a clock tick, as the kernel tells them to programs.
+/// Nanoseconds in a clock tick of the kernel's interface to programs (USER_HZ).
 const TICK_NS: u64 = 10_000_000;
 
 /// What the processes of a container use. Sizes are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// On all processors together, since the container began.
+    /// On all processors together, since the container started.
     pub cpu_ns: u64,
     /// Without what is only cached and can go at once.
     pub memory: u64,

@@ -3,7 +3,7 @@
 //!
 //! A program first asks for the architecture, then finds the call's number in a binary tree over
 //! ranges of numbers with one verdict. A verdict is a list of rules, and the first that fits
-//! decides. A rule that depends on a capability begins with a jump over itself, its guard; when
+//! decides. A rule that depends on a capability starts with a jump over itself, its guard; when
 //! the container has the capability, the guard is made a jump to the next instruction. So one
 //! program, compiled once, is the filter of every set of capabilities.
 //!
@@ -167,7 +167,7 @@ fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)
     ranges
 }
 
-/// Begins a range at `number`, unless the last one has the same verdict.
+/// Starts a range at `number`, unless the last one has the same verdict.
 fn extend<'a>(ranges: &mut Vec<(u32, &'a Verdict)>, number: u32, verdict: &'a Verdict) {
     match ranges.last_mut() {
         Some((_, last)) if *last == verdict => {}
@@ -240,7 +240,7 @@ fn length(condition: &Condition) -> usize {
     code.instructions.len()
 }
 
-/// Falls through at its end if the condition holds, else skips `rest` instructions more.
+/// Falls through at its end if the condition holds, otherwise skips `rest` further instructions.
 fn check(code: &mut Code, condition: &Condition, rest: usize) {
     let mut words = Vec::new();
     if !condition.low {

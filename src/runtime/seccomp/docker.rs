@@ -57,7 +57,7 @@ pub fn compile(text: &str, capabilities: u64) -> Result<Vec<Instruction>> {
             if at == 0 || listed.contains(arch) {
                 Some(table(*arch, &by_name, default))
             } else {
-                // x32's calls would else be unknown ones of x86_64.
+                // Without this, x32's calls would be unknown ones of x86_64.
                 (*arch == Arch::X32).then(killed_x32)
             }
         })
