@@ -11,9 +11,9 @@
 //! copied as a link unless it is to be followed; a link as DEST leads to where the copy goes.
 //!
 //! Both sides are descriptors of a root, every path is resolved below one of them by the kernel
-//! (`sys::beneath`), what is found is used by descriptor: however a container swaps its links
-//! meanwhile, no path of it ever means one of the host's (CVE-2018-15664), and nothing that lies in
-//! it is run or loaded (CVE-2019-14271).
+//! (`sys::beneath`), and each file is used by its descriptor. So a container that swaps its links
+//! during the copy never leads a path to the host's files (CVE-2018-15664). No program or library
+//! of the container is executed or loaded (CVE-2019-14271).
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
 //! `diff`: what a container changed in its root, read off the overlay's upper directory.
 //!
-//! A whiteout there is a deletion; everything else is an addition or, where the image has something
+//! A whiteout there is a deletion; any other file is an addition or, if the image has a file
 //! of that name, a change. What an opaque directory hides and doesn't replace is deleted too. Each
 //! change is reported as soon as it is known: a container may make any number of them.
 

@@ -1,4 +1,4 @@
-//! `logs`: what a container wrote, and with `--follow` what it goes on writing.
+//! `logs`: what a container wrote, and with `--follow` what it writes from now on.
 //!
 //! A follower sleeps until inotify(7) reports that the log grew or was rotated. The kernel gives each
 //! user a small number of inotify instances, and a container's root may hold them all: a follower

@@ -1,7 +1,7 @@
 //! A layer shared by all containers, on top of their images': empty files for /etc/hosts,
 //! /etc/resolv.conf and /etc/hostname to be mounted on.
 //!
-//! Images as a rule lack them. Made in each container anew, they cost a copy of /etc and three
+//! Most images lack them. Made in each container, they would cost a copy of /etc and three
 //! files in its upper directory, made and removed: a fifth of a short run on ext4. It also keeps
 //! them out of what a commit takes for the container's own. An image whose /etc isn't a plain
 //! directory of root's, which this one's would stand in for, gets them as any missing target.
@@ -16,7 +16,7 @@ use crate::raw;
 use crate::store;
 
 const DIRECTORY: &str = "etc";
-/// The last one tells that all are there.
+/// The last one is made last: where it is, all are.
 const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 impl Engine {

@@ -1,7 +1,7 @@
 //! `wait`, and the waits of `--depends-on`: until a container has ended, was removed, or is healthy.
 //!
-//! The end of a container comes over its monitor's socket. The other conditions are looked for in
-//! the run directory, again and again: nobody sends them, and what a look costs is not felt.
+//! The end of a container comes over its monitor's socket. The other conditions are polled for in
+//! the run directory: no process sends them, and a poll costs next to nothing.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;

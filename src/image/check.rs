@@ -64,7 +64,7 @@ impl ImageStore {
         if !self.dir().is_dir() {
             return Ok(flaws);
         }
-        // Nothing comes or goes meanwhile.
+        // No image is added or removed while this lock is held.
         let _lock = self.lock()?;
         let refs = self.dir().join("refs");
         for name in store::list(&refs)? {
@@ -148,7 +148,7 @@ impl ImageStore {
                 }
             }
             Kind::Download => match Lock::try_exclusive(&leftover.path)? {
-                // Held until it is gone, so that no download can begin in it meanwhile.
+                // Held until it is gone, so that no download can start in it.
                 Some(_held) => remove_file(&leftover.path),
                 None => Ok(()),
             },

@@ -1,8 +1,8 @@
-//! What a layer or archive is compressed with, told by its first bytes, and the way back.
+//! Finds the compression of a layer or archive by its first bytes, and decompresses it.
 //!
 //! gzip (RFC 1952) and zstd (RFC 8878) may hold several members or frames, one after the other;
-//! zstd's skippable frames are skipped. What ends midway or goes on with something else is an
-//! error. xz and bzip2 are known by name only.
+//! zstd's skippable frames are skipped. A truncated stream, or other bytes after a member, are
+//! an error. xz and bzip2 are known by name only.
 //!
 //! gzip reaches back 32 KiB. A zstd frame states its window, and the decoder keeps twice that, so
 //! the window is bounded twice: see `MAX_WINDOW` and `KEPT_WINDOW`.
@@ -58,7 +58,7 @@ pub fn decoder<'a>(input: &'a mut (dyn Read + Send)) -> io::Result<Box<dyn Read 
     }
 }
 
-/// Whether bytes that begin so are the plain ones already.
+/// Whether a stream with these first bytes is not compressed.
 pub fn is_plain(magic: &[u8; 6]) -> bool {
     !matches!(
         magic,
@@ -237,9 +237,9 @@ fn ring_size(window: u64) -> usize {
     most.next_power_of_two().max(MIN_RING)
 }
 
-/// What a decoder has of [`WINDOWS`]. It is also the largest block of memory that its thread may
-/// have meanwhile: a corrupt zstd block can unpack to gigabytes, and the decoder checks nothing
-/// before it allocates.
+/// A decoder's share of [`WINDOWS`]. It is also the largest block of memory that the decoder's
+/// thread may allocate: a corrupt zstd block can unpack to gigabytes, and the decoder checks
+/// nothing before it allocates.
 struct Share {
     bytes: usize,
 }

@@ -132,8 +132,8 @@ impl ImageConfig {
     }
 }
 
-/// The layers that a config states, whatever else is in it: to remove an image, or to see which
-/// layers are used, needs no more, and little memory.
+/// The layers that a config states. To remove an image, or to see which layers are used, needs no
+/// other field, and reading this alone takes little memory.
 pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
     #[derive(Deserialize)]
     struct Config {
@@ -163,10 +163,10 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
-/// The document of an image made from another: what `base` says beside the fields that are known
-/// here (a variant, what others add) goes on to hold.
+/// The config of an image made from another. The fields of `base` that are unknown here (a variant,
+/// extensions of other tools) are kept.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
-    /// These are written anew, or were true of the base alone.
+    /// These are replaced, or were true of the base alone.
     const OURS: [&str; 11] = [
         "architecture",
         "os",

@@ -122,7 +122,7 @@ pub fn reference(input: &[u8]) {
     }
 }
 
-/// `root/` to work in, and beside it what nobody may touch.
+/// `root/` to work in, and beside it files that no entry may touch.
 struct Place {
     dir: PathBuf,
     root: PathBuf,

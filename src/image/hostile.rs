@@ -335,7 +335,7 @@ fn entries_and_bytes_are_counted() {
     by(tar().file("a", &[0; 50]).file("b", &[0; 50])).unwrap();
     let error = by(tar().file("a", &[0; 50]).file("b", &[0; 51]));
     assert!(error.unwrap_err().to_string().contains("larger than 100 bytes"));
-    // Holes count too: a map of a few bytes tells of any size.
+    // Holes count too: a map of a few bytes can state any size.
     let mut bomb = tar();
     bomb.pax(&[("GNU.sparse.map", b"0,1"), ("GNU.sparse.size", b"101")]).file("hole", b"x");
     assert!(by(&bomb).unwrap_err().to_string().contains("larger than 100 bytes"));

@@ -1,7 +1,7 @@
 //! Images from plain root file system archives: `import`, and the drop folder.
 //!
 //! `images/drop/NAME.tar` is the image NAME:latest from its first use on; it is imported again when
-//! the file changes, which its size and time tell. What was imported is remembered in
+//! the file's size or time changes. What was imported is remembered in
 //! `images/drop/.NAME.json`; `.NAME.lock` makes fifty first uses at once one import.
 
 use std::fs::{self, File};
@@ -102,7 +102,7 @@ impl ImageStore {
         }
         let _lock = Lock::wait(&drop.join(format!(".{name}.lock")), LockMode::Exclusive)?;
         let mut file = File::open(&path).context(context)?;
-        // Before the first byte is read: a change meanwhile is then seen by the next use.
+        // Before the first byte is read, so that the next use sees a change during the import.
         let metadata = file.metadata().context(context)?;
         if let Some(id) = self.remembered(&memory, &metadata, reference)? {
             return Ok(Some(id));

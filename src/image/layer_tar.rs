@@ -1,8 +1,8 @@
 //! A stored layer as the tar it came from, for `save` and `push`.
 //!
 //! With its recipe the tar comes out bit for bit, and its digest is checked as it is written. A
-//! layer without one (an archive that named a file twice) is written anew from its files: then its
-//! digest is another, and whoever gives it away has to write the new one into the config.
+//! layer without one (an archive that named a file twice) is written from its files: then it has
+//! another digest, and the caller has to write that into the config of the exported image.
 
 use std::fs::File;
 use std::io::{self, Write};

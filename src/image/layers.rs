@@ -7,9 +7,9 @@
 //! Two processes that unpack the same layer at once each make their own; the second rename finds
 //! the first's and its copy is dropped.
 //!
-//! A layer that was pulled waits for its image as `.ready-<boot>-<diff_id>`, where whoever needs it
-//! too finds it: another pull at the same time, or the next one after a kill. Not after a reboot,
-//! since it isn't synced yet.
+//! A layer that was pulled waits for its image as `.ready-<boot>-<diff_id>`, where another command
+//! that needs it finds it: a pull at the same time, or the next one after a kill. Not after a
+//! reboot, since it isn't synced yet.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -49,7 +49,7 @@ pub struct Staged {
     /// Its tar can be given away as it came: other readers take it, and there is a recipe for it.
     pub is_plain: bool,
     dir: PathBuf,
-    /// flock tells the sweep that the maker lives.
+    /// As long as the maker lives, its flock keeps the sweep away.
     lock: OwnedFd,
     /// It isn't this process's to remove: in place, or ready for others too.
     kept: bool,
@@ -99,7 +99,7 @@ impl Layers {
         store::read_json(&self.home(diff_id).join("layer.json"))
     }
 
-    /// Unpacks a layer from its tar, compressed or not, and tells its diff_id. Not yet synced.
+    /// Unpacks a layer from its tar, compressed or not, and returns its diff_id. Not yet synced.
     pub fn stage(&self, input: &mut (dyn Read + Send)) -> Result<Staged> {
         make_dir(&self.dir)?;
         self.sweep();
@@ -133,12 +133,13 @@ impl Layers {
         let ready = self.ready_dir(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
             Ok(()) => {}
-            // Another has it ready, or the file system can't tell: it stays this process's own.
+            // Another process has it ready, or the file system can't check that: the directory
+            // stays this process's own.
             Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // Now others may hold it too. Nobody else has it open yet but a sweep, that gives way.
+        // Now others may hold it too. Only a sweep can have it open yet, and a sweep gives way.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 
@@ -224,9 +225,9 @@ impl Layers {
         }
     }
 
-    /// Removes one of them, unless somebody holds it by now.
+    /// Removes one of them, unless another process holds it.
     pub fn remove_leftover(&self, path: &Path, kind: Leftover) -> Result<()> {
-        // Held until the directory is gone, so that its maker can't begin meanwhile.
+        // Held until the directory is gone, so that its maker can't start before that.
         let _held = match kind {
             Leftover::Removed => None,
             _ => match lock_dir(path, FlockOperation::NonBlockingLockExclusive)? {
@@ -299,7 +300,7 @@ impl Drop for Staged {
     }
 }
 
-/// Locks a directory if nobody's lock is in the way and it is still there.
+/// Locks a directory if it is still there and no other process holds a conflicting lock.
 fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let context = || format!("lock {}", dir.display());

@@ -3,10 +3,10 @@
 //!
 //! A docker-archive is a tar with `manifest.json`, and for each image a config and layer tars: in
 //! the old form as `<id>/layer.tar`, where a layer that two images share may be a link, in the new
-//! one as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so everything must be in
-//! reach before anything can be done: a plain archive in a file is read in place, anything else is
-//! first spooled to a file without a name. Nothing is visible before every layer of every image has
-//! the digest that its config states.
+//! one as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so every byte must be in
+//! reach before the first layer can be unpacked: a plain archive in a file is read in place, any
+//! other input is first spooled to a file without a name. Nothing is visible before every layer of
+//! every image has the digest that its config states.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -39,7 +39,7 @@ const MAX_MEMBERS: usize = 100_000;
 const MAX_NAMES: usize = 16 << 20;
 /// Longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
-/// How often the layers that a removal took away meanwhile are unpacked again.
+/// How often layers are unpacked again that a removal took away during the load.
 const MAX_TRIES: usize = 5;
 
 /// An image that was loaded.
@@ -137,7 +137,7 @@ impl ImageStore {
         Ok(layer)
     }
 
-    /// A file to read in any order, and where the plain tar in it begins.
+    /// A file to read in any order, and where the plain tar in it starts.
     fn seekable(&self, mut input: File) -> Result<(File, u64)> {
         if input.metadata()?.is_file() {
             let start = input.stream_position()?;

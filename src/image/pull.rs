@@ -5,8 +5,8 @@
 //! which makes image and name visible at once. A layer is believed when the digest of its
 //! compressed bytes is the manifest's and that of its tar the config's.
 //!
-//! Killed or cut off at any point, a pull leaves layers that are ready, and the part that arrived
-//! of others; the next one goes on from there. The old image keeps the name until the commit.
+//! Killed or cut off at any point, a pull leaves layers that are ready, and parts of
+//! others; the next pull resumes there. The old image keeps the name until the commit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +32,7 @@ use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 
-/// How often the layers that a removal took away meanwhile are downloaded again.
+/// How often layers are downloaded again that a removal took away during the pull.
 const MAX_TRIES: usize = 5;
 /// How often wrong bytes are asked for again.
 const MAX_WRONG: usize = 2;
@@ -255,7 +255,7 @@ impl ImageStore {
             {
                 return staged.map(Some);
             }
-            // Only the digest tells whether the registry or the image is to blame.
+            // Only the digest shows whether the registry or the image is at fault.
             if !fetch.finish()? {
                 at = fetch.source();
                 partial.discard()?;

@@ -1,10 +1,10 @@
 //! `push`: an image to a registry.
 //!
 //! Layers are kept unpacked, so a push makes their tars again, bit for bit, and compresses them on
-//! the way out; nothing is spooled. One that can't be made again goes out as another, and the config
-//! with it. Before that it asks whether the registry has the blob that the
-//! layer once came as, or can take it over from another of its repositories. The manifest goes
-//! last: nobody sees a name whose parts aren't there.
+//! the way out; nothing is spooled. One that can't be made again goes out as another, and the
+//! config with it. Before that it asks whether the registry has the blob that the layer once came
+//! as, or can take it over from another of its repositories. The manifest goes last, so that no
+//! reader finds a name whose parts are missing.
 //!
 //! Old or small registries refuse parts of this: a body in chunks (then the layer is compressed
 //! twice, the first time for its length), or OCI's manifest (then Docker's is sent).
@@ -236,7 +236,7 @@ impl Target<'_> {
         if head.status != 201
             && let Ok(upload) = self.location(&url, &head)
         {
-            // It began an upload instead, which nobody will go on with; registries forget those.
+            // It started an upload instead. That is abandoned; registries drop such uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
         Ok(head.status == 201)

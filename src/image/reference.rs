@@ -3,7 +3,7 @@
 //!
 //! The first component is a host only if it holds a dot or a colon, or is `localhost`, or has an
 //! upper-case letter; otherwise the host is docker.io, where a path of one component belongs to
-//! `library`. A parsed name is safe to make a file name of: no empty component, none that begins
+//! `library`. A parsed name is safe to make a file name of: no empty component, none that starts
 //! with a dot.
 
 use std::fmt;
@@ -70,9 +70,9 @@ impl Reference {
         Ok(Reference { host: host.to_owned(), path, tag, digest })
     }
 
-    /// Parses a name that an image is to be given. A digest in it is refused: it says what an image
-    /// is, so only the image's bytes can give it. Otherwise whoever names an image could have it
-    /// run as the one that somebody else pins (CVE-2026-50195).
+    /// Parses a name that an image is to be given. A digest in it is refused: only an image's bytes
+    /// can give its digest. Otherwise a user could name an image so that it runs in place of the
+    /// one that another user has pinned (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         let reference = Reference::parse(text)?;
         if reference.digest.is_some() {

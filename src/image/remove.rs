@@ -1,8 +1,8 @@
 //! Taking images away: names first, then the config, then the layers that no other image needs.
 //!
-//! The config is locked exclusively while this decides, so that nobody makes a container of the
-//! image meanwhile. Killed between two steps, an image without a name or layers without an image
-//! are left: the first can be removed again, the second are found by the check.
+//! The config is locked exclusively while this decides, so that no command makes a container of the
+//! image at that time. A kill between two steps leaves an image without a name, which can be
+//! removed again, or layers without an image, which the check finds.
 
 use rustix::fs::FlockOperation;
 
@@ -31,7 +31,7 @@ impl ImageStore {
         users: &dyn Fn(&ImageId) -> Result<Vec<String>>,
     ) -> Result<Removed> {
         let Some(id) = self.find(name)? else { fail!("no such image: {name}") };
-        // Waits for those who are making a container of it this moment.
+        // Waits for commands that are making a container of it.
         let Some(_held) = self.lock_config(&id, FlockOperation::LockExclusive)? else {
             fail!("no such image: {name}")
         };

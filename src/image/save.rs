@@ -2,8 +2,8 @@
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
 //! layers, configs and manifests under `blobs/sha256/`, named by `index.json`. A docker-archive has
-//! `manifest.json` besides, as Docker writes it since version 25, which older ones and everything
-//! else read too. The same images always give the same bytes.
+//! `manifest.json` besides, as Docker writes it since version 25; older versions and other
+//! tools read it too. The same images always give the same bytes.
 
 use std::io::{self, Write};
 
@@ -47,7 +47,7 @@ impl ImageStore {
         output: &mut dyn Write,
     ) -> Result<()> {
         let mut wanted: Vec<(ImageId, Vec<Reference>)> = Vec::new();
-        // Nobody may remove one of them meanwhile.
+        // No command may remove one of them until they are written.
         let mut holds = Vec::new();
         for name in names {
             for (id, reference) in self.meant_by(name)? {

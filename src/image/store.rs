@@ -12,8 +12,8 @@
 //! An image is there when its config is. A commit writes layers, manifest, config and names in this
 //! order and a removal takes them away in the opposite one, so that a kill between two steps leaves
 //! at worst an image without a name, or a layer or manifest without an image, never an image that
-//! lacks a part. The manifest tells which compressed blobs the layers came as; it is kept only to
-//! save work when the image is pushed.
+//! lacks a part. The manifest lists the compressed blobs that the layers came as; it is kept only
+//! to save work when the image is pushed.
 //! `images/.lock` makes the coming and the going of layers one after the other; it is never held
 //! while anything is unpacked or downloaded. A process that makes a container of an image holds the
 //! config by a shared flock until its own record is written; removal takes the exclusive one.
@@ -143,7 +143,7 @@ impl ImageStore {
         }
     }
 
-    /// The one image whose id begins so.
+    /// The one image whose ID starts with `prefix`.
     fn find_prefix(&self, prefix: &str) -> Result<Option<ImageId>> {
         let hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !hex || !(MIN_PREFIX..64).contains(&prefix.len()) {
@@ -179,7 +179,7 @@ impl ImageStore {
         self.read_config_by(id, ImageConfig::parse)
     }
 
-    /// The layers of an image, of its config nothing else; `None` if it is gone.
+    /// The layers of an image; no other field of its config is read. `None` if it is gone.
     pub(super) fn layers_of(&self, id: &ImageId) -> Result<Option<Vec<Digest>>> {
         self.read_config_by(id, layers_of)
     }
@@ -245,8 +245,8 @@ impl ImageStore {
         Ok(Usage { images, layers: layers.map(sized).collect() })
     }
 
-    /// The steps of an image, oldest first, each with the bytes that it added. Layers of which the
-    /// config tells no step get one without a word.
+    /// The steps of an image, oldest first, each with the bytes that it added. A layer without a
+    /// step in the config gets an empty one.
     pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
         let mut layers = config.diff_ids.iter();
         let mut steps = Vec::new();
@@ -351,8 +351,8 @@ impl ImageStore {
     }
 
     /// Makes new images visible, all of them or, when something is wrong, none. `Err(missing)` if
-    /// layers that were there when the work began have been removed since: stage them and try
-    /// again. Dying inside leaves layers without an image, or images without a name.
+    /// layers that were there at the start have been removed since: the caller stages them and
+    /// tries again. Dying inside leaves layers without an image, or images without a name.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -372,7 +372,7 @@ impl ImageStore {
         }
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
-            // The first error is the one to tell; the sweep finds what this can't take away.
+            // The first error is the one to report; the sweep finds what this can't remove.
             let _ = self.take_out_unowned(&needed);
         }
         written.map(Ok)
@@ -504,7 +504,7 @@ impl ImageStore {
     }
 
     /// `refs/docker.io+library+alpine/latest`: a parsed name has no `+`, and no component of it
-    /// begins with a dot. A name by digest alone is `@sha256+…`, which no tag can be.
+    /// starts with a dot. A name by digest alone is `@sha256+…`, which no tag can be.
     fn reference_path(&self, reference: &Reference) -> PathBuf {
         let name = reference.name().replace('/', "+");
         let leaf = match (&reference.digest, &reference.tag) {

@@ -45,7 +45,7 @@ pub fn with_plain<T>(
     let report = move |words: &str| {
         compression::give_back_share();
         let told = format!("corrupt or hostile data, at which the decoder gave up: {words}");
-        // Fails only if nobody listens any more.
+        // Fails only if the receiver is gone.
         let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, told)));
     };
     let work = move || inflate(input, full_sender, empty_receiver);
@@ -56,8 +56,8 @@ pub fn with_plain<T>(
     met.context(|| "start a thread")?
 }
 
-/// Sends all plain bytes of `input`, then an empty piece, or the error. Ends early, without a
-/// word, when nobody listens any more.
+/// Sends all plain bytes of `input`, then an empty piece, or the error. Ends early, and
+/// silently, when the receiver is gone.
 fn inflate(
     input: &mut (dyn Read + Send),
     full: SyncSender<io::Result<Vec<u8>>>,

@@ -3,9 +3,9 @@
 //!
 //! Names are in the order of their bytes, so that the same tree gives the same archive. Every
 //! directory is opened from the one above by descriptor and no link is followed: a container that
-//! renames and relinks meanwhile can spoil its own archive but not lead it outside. Of a file with
-//! several names the first carries the data and the others are hard links to it. Sockets are left
-//! out: no tar holds them, and nobody could connect to one in an image.
+//! renames and relinks during the walk can spoil its own archive but not lead it outside. Of a file
+//! with several names the first carries the data and the others are hard links to it. Sockets are
+//! left out: a tar can't hold them, and no program could connect to one in an image.
 //! A tree may be as deep and a directory as large as a container makes it: see `store::walk`.
 
 use std::ffi::OsStr;
@@ -262,7 +262,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     fn described(&self, stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
         let mut entry = entry(stat, kind, path);
         if let Some(ids) = &self.ids {
-            // Whom the container doesn't know is nobody there.
+            // An owner without an ID in the container is `nobody` there.
             entry.uid = ids.container_uid(entry.uid).unwrap_or(NOBODY);
             entry.gid = ids.container_gid(entry.gid).unwrap_or(NOBODY);
         }
@@ -418,7 +418,7 @@ fn xattrs(
         }
         match get(OsStr::from_bytes(name), &mut large) {
             Ok(length) => xattrs.push((name.to_vec(), large[..length].to_vec())),
-            // Removed meanwhile.
+            // Removed since it was listed.
             Err(Errno::NODATA) => {}
             Err(error) => {
                 return Err(error).context(|| format!("attribute {}", name.escape_ascii()));

@@ -1,7 +1,7 @@
 //! `system check`: finds, and with `--repair` mends, what kills and power cuts have left behind.
 //!
-//! Every finding is a line: what it is and where. Nothing that a living command is at is touched:
-//! what is being made or removed is locked by who does it, and temporary files carry its PID.
+//! Every finding is a line: what it is and where. A repair touches nothing that a running command
+//! works on: such a command locks what it makes or removes, and its temporary files carry its PID.
 
 mod containers;
 mod stores;

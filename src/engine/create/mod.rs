@@ -1,9 +1,10 @@
-//! `create`: from what was asked to a container's directory and record.
+//! `create`: makes a container's directory and record from the user's options.
 //!
-//! Order on disk: run directory with its lock (held by us: nobody takes this for an abandoned
-//! container), container directory, name, volumes, lease of user IDs, config.json. If the process dies
-//! before config.json is written, it leaves a name and a lease, which the next taker takes over, and a
-//! directory, which `system check` sweeps. After config.json the container exists.
+//! Order on disk: run directory with its lock (held until the end, so that no other command takes
+//! this for an abandoned container), container directory, name, volumes, lease of user IDs,
+//! config.json. If the process dies before config.json is written, it leaves a name and a lease,
+//! which the next taker takes over, and a directory, which `system check` sweeps. After config.json
+//! the container exists.
 //!
 //! The parts: `checks` refuses options that contradict each other, `mounts` makes volumes and
 //! directories, `record` computes the record's fields, `undo` removes a half-made container.

@@ -1,10 +1,10 @@
 //! Who we are to a registry: `~/.docker/config.json`, shared with every other tool that reads it.
 //!
 //! `credHelpers` and `credsStore` name programs `docker-credential-NAME`, found on the PATH of this
-//! host, that are asked over their standard input (docker/docker-credential-helpers); else `auths`
-//! holds `user:password` in base64. A key of `auths` is a registry, or a registry with a path, which
-//! holds for the repositories at and below that path alone (containers-auth.json(5)). Keys that we
-//! don't know are kept as they are.
+//! host, that are asked over their standard input (docker/docker-credential-helpers); otherwise
+//! `auths` holds `user:password` in base64. A key of `auths` is a registry, or a registry with a
+//! path, which holds for the repositories at and below that path alone (containers-auth.json(5)).
+//! Keys that we don't know are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -40,7 +40,7 @@ pub struct CredentialFile {
 }
 
 impl CredentialFile {
-    /// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+    /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable isn't set.
     pub fn open() -> CredentialFile {
         let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
         let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
@@ -82,7 +82,7 @@ impl CredentialFile {
         Ok(entries.max_by_key(|(rank, _)| *rank).map(|(_, credentials)| credentials))
     }
 
-    /// Keeps `credentials` for `host`; tells where.
+    /// Stores `credentials` for `host`; returns where.
     pub fn keep(&self, host: &str, credentials: &Credentials) -> Result<String> {
         let document = self.path.display().to_string();
         let mut value = self.read()?;

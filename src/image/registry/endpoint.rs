@@ -1,6 +1,6 @@
 //! One registry, or a mirror of it, as one repository is asked for: the API under `/v2/`
-//! (OCI distribution spec), with who we are, where it redirects to, and what it says when it
-//! refuses.
+//! (OCI distribution spec), with our credentials, its redirects and its error
+//! messages.
 //!
 //! Credentials go to the registry's own origin and the token server it names, never to where a
 //! redirect leads; a challenge from there isn't answered (CVE-2020-15157), nor is one that names a
@@ -47,7 +47,7 @@ struct Authorization {
     refresh: Option<String>,
 }
 
-/// A response, and who gave it.
+/// A response, and the endpoint that gave it.
 pub struct Answer {
     pub head: Head,
     pub body: Body,
@@ -94,7 +94,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Asks for `/v2/`, and learns by it who wants to know who we are.
+    /// Asks for `/v2/`: the answer names the server that gives out tokens.
     fn ping(&self) -> Attempt<()> {
         let url = self.url("");
         let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;

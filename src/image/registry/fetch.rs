@@ -121,7 +121,7 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    /// Reads what is left, and tells whether the bytes have the stated digest.
+    /// Reads the rest, and returns whether the bytes have the stated digest.
     pub fn finish(&mut self) -> Result<bool> {
         let drained = io::copy(self, &mut io::sink());
         if let Some(failure) = self.failure.take() {
@@ -136,7 +136,7 @@ impl<'a> Fetch<'a> {
         self.failure.take()
     }
 
-    /// Who was asked last.
+    /// The source that was asked last.
     pub fn source(&self) -> usize {
         self.at
     }

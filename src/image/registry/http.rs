@@ -4,7 +4,7 @@
 //!
 //! Why not a library: measured, the leanest that follows redirects and proxies added 0.3 MB, and
 //! its time-outs are for whole bodies, where a download wants one for a stall. Every length that
-//! the other side chooses has a limit here. What came to nothing tells whether to try again.
+//! the other side chooses has a limit here. An error says whether to try again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// One that is told of by `message`, and lasts.
+    /// A permanent error with the text `message`.
     pub fn new(message: impl Into<String>) -> Failure {
         Failure::lasting(Error::new(message))
     }

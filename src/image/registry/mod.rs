@@ -1,9 +1,9 @@
 //! Registries (OCI distribution spec), spoken to by a small blocking client of our own.
 //!
-//! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` for who we
-//! are; `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
-//! stalls, kept in a file of `partial`; `connect` makes connections, with `proxy`, `tls`, `verifier`
-//! and `http` below it; `settings` is what the administrator says of them.
+//! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` to log in;
+//! `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
+//! stalls, kept in a file of `partial`; `connect` makes connections, with `proxy`, `tls`,
+//! `verifier` and `http` below it; `settings` is what the administrator says of them.
 
 mod auth;
 mod base64;

@@ -22,7 +22,7 @@ use crate::store::{make_dir, remove_file};
 const SHARED_RATE: u64 = 32 << 10;
 /// How long the growth of a holder's file is watched before it is judged.
 const MAX_WINDOW: Duration = Duration::from_secs(10);
-/// Most files of one blob. For the last one a pull waits, however slow the holder is.
+/// The most files of one blob. A pull waits for the last one, however slow its holder is.
 const MAX_FILES: u32 = 4;
 const POLL: Duration = Duration::from_millis(20);
 /// The file's mode while its holder reads what an earlier pull left: it doesn't grow then.

@@ -22,7 +22,7 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub origin: Origin,
-    /// Path and query; begins with `/`.
+    /// Path and query; starts with `/`.
     pub target: String,
     /// `USER[:PASSWORD]`, percent-encoded, of a redirect.
     pub user: Option<String>,

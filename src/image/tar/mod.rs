@@ -169,7 +169,7 @@ impl<R: BufRead> Reader<R> {
         self.position += count as u64;
     }
 
-    /// Bytes of the input read so far: after [`Reader::next`], where the entry's data begins.
+    /// Bytes of the input read so far: after [`Reader::next`], where the entry's data starts.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -206,7 +206,7 @@ impl<R: BufRead> Reader<R> {
             path = longer;
         }
         let kind = match header.kind_flag {
-            // Before ustar a directory was told by its name alone, and some still write it so.
+            // Before ustar only a slash marked a directory, and some programs still write that.
             b'0' | 0 | b'7' if path.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::Hardlink,

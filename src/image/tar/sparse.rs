@@ -1,4 +1,4 @@
-//! Files with holes. GNU tar has four ways to tell where the data goes: the old one in the header
+//! Files with holes. GNU tar has four ways to map the data: the old one in the header
 //! and blocks behind it, PAX 0.0 and 0.1 in records, PAX 1.0 as decimal lines before the data.
 //! tar.info, "Storing Sparse Files".
 
