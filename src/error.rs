@@ -74,7 +74,7 @@ impl Error {
         self.0.exit_code
     }
 
-    /// The kernel's error number, where the failure began with one.
+    /// The kernel's error number, if a system call failed.
     pub fn errno(&self) -> Option<Errno> {
         self.0.errno
     }
@@ -105,7 +105,7 @@ impl fmt::Debug for Error {
 
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
-        // std's text without its " (os error N)" tail, which tells a user nothing.
+        // std's text without its " (os error N)" tail, which doesn't help a user.
         let text = std::io::Error::from(errno).to_string();
         let mut text = text.split(" (os error").next().unwrap_or_default().to_owned();
         if errno == Errno::NOSYS {

@@ -42,9 +42,9 @@ pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
     json::from_str(text).map_err(|_| Error::new(format!("{document} is not valid JSON")))
 }
 
-/// The bytes that the document takes once it is parsed, roughly and rather more than less. Nesting
-/// beyond [`MAX_DEPTH`] is an error. It looks at strings and punctuation only: the parser reports
-/// what else is wrong.
+/// An estimate, rather too high than too low, of the bytes that the parsed document takes. Nesting
+/// beyond [`MAX_DEPTH`] is an error. Only strings and punctuation are read: the parser reports all
+/// other errors.
 pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
     /// A value, in a vector that has doubled.
     const VALUE: usize = 2 * size_of::<Value>();

@@ -84,7 +84,7 @@ fn a_commit_without_changes_adds_no_layer() {
 #[test]
 fn a_running_container_is_held_still_and_goes_on() {
     let host = Host::with_busybox();
-    // Both files are written in one breath: a torn pair shows that it ran on meanwhile.
+    // Both files are written in one breath: a torn pair shows that the program ran during the commit.
     let script = "i=0; while :; do i=$((i+1)); echo $i >/a; echo $i >/b; done";
     host.mydocker(["run", "-d", "--name", "busy", "bb", "sh", "-c", script]);
     support::eventually("it runs", || host.mydocker(["exec", "busy", "ls", "/b"]).status() == 0);

@@ -55,7 +55,7 @@ fn input_that_nobody_reads_is_no_loss_of_the_end() {
 #[test]
 fn a_stuck_client_gets_it_all_later_and_holds_nobody_up() {
     let host = Host::with_busybox();
-    // Some 5 MB: far more than any socket holds, and the log rotates meanwhile.
+    // Some 5 MB: far more than any socket holds, and the log rotates during it.
     let line = ["run", "--name", "talker", "--log-opt", "max-size=2m", "--log-opt", "max-file=5"];
     let mut first = spawn(&host, &[&line[..], &["bb", "seq", "1", "700000"]].concat());
     eventually("the program has ended, unread", || {

@@ -116,7 +116,7 @@ fn rules_of_others_cost_us_nothing() {
 fn nftables_of_others_make_us_do_nothing() {
     let host = Host::with_firewall("nftables");
     let nft = |command: &str| host.machine().run(Side::Here, &["sh", "-ec", command]);
-    // A rule that is made anew has another handle.
+    // A rule that is made again has another handle.
     let ours = || {
         let listed = nft("nft -a list ruleset");
         let rules = listed.lines().filter(|line| line.contains("mydocker"));
@@ -221,7 +221,7 @@ fn without_iptables_nftables_does() {
     host.serve(Side::Outside, 80, "outside");
     host.answers_within("web", OUTSIDE, 80, "outside");
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
-    // Where there is one now, what was begun goes on.
+    // On a host that has one now, the interrupted change is completed.
     host.idle("other", &["-p", "8081:80"]);
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
     host.firewall = Some("nftables");

@@ -36,7 +36,7 @@ impl Disk {
         let file = fs::File::create(&image).expect("make the disk");
         file.set_len(MEGABYTES << 20).expect("make the disk");
         fs::create_dir_all(&mount).expect("make the mount point");
-        // Nothing is left for the kernel to initialise meanwhile.
+        // Nothing is left for the kernel to initialise during the measurement.
         let at_once = "lazy_itable_init=0,lazy_journal_init=0";
         output(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-E", at_once]).arg(&image));
         let device = output(Command::new("losetup").args(["--find", "--show"]).arg(&image));

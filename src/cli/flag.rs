@@ -7,7 +7,7 @@
 use super::{Invocation, Outcome};
 use crate::error::Result;
 
-/// How a flag is spelled and told of.
+/// A flag's spelling, and its line in the help.
 pub struct FlagSpec {
     /// Without its dashes.
     pub long: &'static str,
@@ -155,7 +155,7 @@ impl FlagSpec {
     }
 }
 
-/// The specs of a table, for whoever doesn't need its updates.
+/// The specs of a table, without its updates.
 pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
     flags.iter().map(|flag| &flag.spec).collect()
 }

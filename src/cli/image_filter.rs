@@ -67,7 +67,7 @@ impl ImageFilter {
     }
 }
 
-/// Patterns are alternatives, all else must hold.
+/// One of the patterns must match, and every other filter must hold.
 pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
     let mut patterns = filters.iter().filter_map(|filter| match filter {
         ImageFilter::Reference(pattern) => Some(pattern),

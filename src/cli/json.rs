@@ -70,7 +70,7 @@ pub fn push_pretty(out: &mut String, compact: &str, mut depth: usize) {
     }
 }
 
-/// Where the value that begins at `start` ends.
+/// Where the value that starts at `start` ends.
 fn value_end(text: &str, start: usize) -> usize {
     let bytes = text.as_bytes();
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);

@@ -43,7 +43,8 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// Of the last change of the page's own words. It is fixed, so that two builds are the same.
+/// The date of the last change to the page's own words. It is fixed, so that two builds give the
+/// same bytes.
 const DATE: &str = "2026-11-28";
 
 fn page() -> String {
@@ -128,7 +129,7 @@ mod tests {
                 assert!(text.contains(&escape(&format!("--{}", flag.long))), "--{}", flag.long);
             }
         }
-        // A line of text that begins with a dot would be lost as an unknown request.
+        // roff would drop a line that starts with a dot as an unknown request.
         for line in text.lines().filter(|line| line.starts_with(['.', '\''])) {
             let request = line[1..].split(' ').next().unwrap_or("");
             assert!(

@@ -50,7 +50,7 @@ pub fn split<A>(
     args: &mut A,
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
-    // Only this match is compiled for each command's arguments: all else knows specs alone.
+    // Only this match is compiled for each command's arguments: all other code knows specs alone.
     let mut update = |flag: usize, value: Value| match (&flags[flag].update, value) {
         (Update::Switch(update), Value::Switch(on)) => {
             update(args, on);
@@ -249,7 +249,7 @@ fn unknown(specs: &[&'static FlagSpec], head: &str) -> Error {
         known.push(format!("--{}", spec.long));
         known.extend(spec.also.iter().map(|&spelling| spelling.to_owned()));
     }
-    // `-rm` is `--rm` with a dash forgotten, whatever else is near it.
+    // `-rm` is `--rm` with a dash forgotten, even if another flag is nearer.
     let doubled = format!("-{head}");
     let near = match known.iter().find(|&name| *name == doubled) {
         Some(name) => Some(name.as_str()),

@@ -50,7 +50,7 @@ impl Table {
         for row in cells.chunks(self.columns.max(1)) {
             for (at, (cell, length)) in row.iter().enumerate() {
                 out.push_str(cell);
-                // Nothing stands to the right of the last column.
+                // The last column needs no padding.
                 if at + 1 < row.len() {
                     out.extend(std::iter::repeat_n(' ', widths[at] - length));
                 }

@@ -15,7 +15,7 @@ fn fact(name: &str, value: impl std::fmt::Display) {
 }
 
 pub fn report() {
-    // The harness has begun a line of its own.
+    // The test harness has started a line of its own.
     println!();
     let status = fs::read_to_string("/proc/self/status").unwrap();
     for line in status.lines() {

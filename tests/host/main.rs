@@ -117,7 +117,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
         seconds: 0.0,
         checks: Vec::new(),
     };
-    // Printed at once at the end: another host is tested meanwhile.
+    // Printed in one piece at the end, since another host is tested concurrently.
     let mut said = format!("{}: {}\n", host.name, host.about);
     let binary = binary_for(host, &arguments.binary);
     let mut guest = host.boot(work, &binary);

@@ -4,7 +4,7 @@
 //! containers, makes and removes volumes and networks, by a script made by chance. As each command
 //! comes back the script writes its number past the end of the file system, straight to the disk:
 //! so the log of all that was written to the disk (`blocklog`) holds also what had been reported
-//! done by when. qemu is killed at a random moment. From the log the disk is made anew as it would
+//! done by when. qemu is killed at a random moment. From the log the disk is made again as it would
 //! be after the plug was pulled then, and for some random moments before: each is a round. A guest
 //! boots from it and tells what is there. What was reported done must be there and work, what was
 //! reported removed must not, what was under way may be either, and nothing may be there by half.

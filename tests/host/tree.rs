@@ -57,7 +57,7 @@ impl Tree {
         archive
     }
 
-    /// As files below `directory`, which is made anew.
+    /// As files below `directory`, which is made again.
     pub fn write(&self, directory: &Path) {
         let _ = fs::remove_dir_all(directory);
         fs::create_dir_all(directory).unwrap();

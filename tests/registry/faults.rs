@@ -536,7 +536,7 @@ fn two_pulls_at_once_download_a_layer_once() {
     let begun = Arc::clone(&running);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
         if asked.target.contains("/manifests/") {
-            // Both have begun before either goes on.
+            // Both have started before either continues.
             begun.fetch_add(1, Ordering::SeqCst);
             while begun.load(Ordering::SeqCst) < 2 {
                 std::thread::sleep(Duration::from_millis(1));

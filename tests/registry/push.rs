@@ -66,7 +66,7 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     assert!(pushed.contains("Mounted from another repository"), "{pushed}");
     let line = pushed.lines().last().unwrap();
     assert_eq!(digest(line), digest(&pulled[pulled.find("Digest:").unwrap()..]));
-    // Elsewhere it is compressed anew, and is the same image.
+    // Another registry gets it compressed again, as the same image.
     let elsewhere = Registry::plain(&host);
     host.mydocker(["tag", &registry.name("one:1"), &elsewhere.name("one:1")]);
     host.mydocker(["push", &elsewhere.name("one:1")]).stdout_has("Pushed");

@@ -1,7 +1,7 @@
 //! What is mounted: `-v [SRC:]DST[:OPTIONS]`, `--mount type=…,…` and `--tmpfs DST[:OPTIONS]`.
 //!
-//! A source that begins with a slash or a dot is a host path, any other the name of a volume, and
-//! none at all an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
+//! A source that starts with a slash or a dot is a host path, any other the name of a volume.
+//! Without a source it is an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
 //! inside the container is resolved there, by file descriptor.
 
 use super::name::{check_container_name, check_volume_name, parse_label};
