@@ -150,6 +150,7 @@ fn left_by_a_bad_caller(command: &mut std::process::Command) {
             let first_cpu = 1u64;
             libc::syscall(libc::SYS_sched_setaffinity, 0, 8, &raw const first_cpu);
             libc::syscall(libc::SYS_personality, 0x0040000);
+            libc::prctl(libc::PR_SET_TIMERSLACK, 70_000_000, 0, 0, 0);
         }
         std::fs::write("/proc/self/oom_score_adj", "700")
     };
@@ -161,7 +162,8 @@ fn left_by_a_bad_caller(command: &mut std::process::Command) {
 fn what_a_caller_leaves_reaches_neither_container_nor_monitor() {
     let host = Host::with_busybox();
     let script = "grep -E '^(Sig(Blk|Ign)|Cpus_allowed):' /proc/self/status; \
-        cat /proc/self/oom_score_adj /proc/self/personality /proc/self/limits; umask; cut -d' ' -f19 /proc/self/stat; exit 3";
+        cat /proc/self/oom_score_adj /proc/self/personality /proc/self/limits \
+        /proc/self/timerslack_ns; umask; cut -d' ' -f19 /proc/self/stat; exit 3";
     let call = |bad: bool, args: &[&str]| {
         let mut command = host.command(args);
         if bad {
@@ -173,7 +175,7 @@ fn what_a_caller_leaves_reaches_neither_container_nor_monitor() {
     };
     let run = ["run", "--rm", "bb", "sh", "-c", script];
     let plain = call(false, &run);
-    assert!(plain.contains("\n0022\n0\n"), "{plain}");
+    assert!(plain.contains("\n50000\n0022\n0\n"), "{plain}");
     assert_eq!(call(true, &run), plain);
     host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
     let exec = ["exec", "box", "sh", "-c", script];
@@ -199,6 +201,42 @@ fn a_callers_limits_cut_no_log_and_leave_the_container_in_hand() {
     shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
     shell.arg(closed.get_program()).args(closed.get_args());
     assert_eq!(shell.status().unwrap().code(), Some(4));
+}
+
+/// Runs `mydocker ARGS`, which may write files of 4 kB and can't lift that.
+fn with_short_files(host: &Host, args: &[&str]) -> std::process::Output {
+    use std::os::unix::process::CommandExt;
+    const CAP_SYS_RESOURCE: libc::c_ulong = 24;
+    let mut command = host.command(args);
+    let leave = || {
+        let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+        // SAFETY: two system calls with numbers and an initialised structure, after a fork.
+        unsafe {
+            libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing; the child has one thread.
+    unsafe { command.pre_exec(leave) };
+    command.output().unwrap()
+}
+
+#[test]
+fn a_limit_of_files_that_cannot_be_lifted_is_reported() {
+    let host = Host::with_busybox();
+    let long = format!("A={}", "x".repeat(9000));
+    let done = with_short_files(&host, &["run", "--name", "half", "-e", &long, "bb", "true"]);
+    assert_eq!(done.status.code(), Some(125), "{done:?}");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.lines().count() == 1 && said.contains("File too large"), "{said}");
+    host.mydocker(["ps", "-aq"]).stdout("");
+    let done = with_short_files(&host, &["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
+    assert!(done.status.success(), "{done:?}");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.lines().count() == 1 && said.contains("files end at 4096 bytes"), "{said}");
+    host.mydocker(["rm", "-f", "box"]);
+    host.mydocker(["system", "check"]);
 }
 
 #[test]

@@ -81,12 +81,13 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
 /// The signals that a client takes: with a proxy nearly all; otherwise those that would end the
 /// client while the terminal is still raw.
 pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
-    const NEVER: [i32; 10] = [
+    const NEVER: [i32; 11] = [
         libc::SIGKILL,
         libc::SIGSTOP,
         libc::SIGCHLD,
         libc::SIGPIPE,
         libc::SIGURG,
+        libc::SIGXFSZ,
         libc::SIGSEGV,
         libc::SIGBUS,
         libc::SIGILL,

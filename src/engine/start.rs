@@ -21,6 +21,7 @@ use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
+use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
@@ -157,6 +158,7 @@ impl Engine {
     fn launch(&self, record: &Record, lock: Lock, before: Span, attached: bool) -> Result<OwnedFd> {
         let launch = || {
             self.find_cgroups()?;
+            self.warn_of_short_files();
             record.make_sources()?;
             let spec = self.spec(record)?;
             let hooks = &mut Networks::new(self, record);
@@ -187,6 +189,17 @@ impl Engine {
             store::replace(&told, b"", Durability::Lazy)?;
         }
         Ok(())
+    }
+
+    /// The monitor and the container inherit this command's limit of files' sizes if mydocker lacks
+    /// the power to lift it.
+    fn warn_of_short_files(&self) {
+        if let Some(most) = sys::inherited::file_size_limit() {
+            (self.tell)(&format!(
+                "files end at {most} bytes, the container's log too: the hard limit of this shell \
+                 (ulimit -H -f) can't be lifted without CAP_SYS_RESOURCE"
+            ));
+        }
     }
 
     /// Stays attached to a container until it exits or the client detaches.

@@ -30,10 +30,18 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
 ];
 
 /// At a command's start: its children's ends are reported to it, and no file that it writes for
-/// others is cut short.
+/// others is cut short. If the limit of files' sizes can't be lifted, a write beyond it fails with an
+/// error (EFBIG) instead of a signal that ends this process.
 pub fn lift_for_command() {
     signal::reset(Signal::CHLD);
-    limit(Resource::Fsize, Rlimit { current: None, maximum: None });
+    if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {
+        signal::ignore(Signal::XFSZ);
+    }
+}
+
+/// The most bytes that this process may write into a file; `None` for no limit.
+pub fn file_size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
 }
 
 /// Drops what the caller left, but for signals: a monitor blocks them all, and a process that enters a
@@ -60,8 +68,8 @@ pub fn shed() {
         libc::syscall(libc::SYS_sched_setaffinity, own, size, &raw const every_cpu);
         libc::syscall(libc::SYS_personality, 0);
         libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
-        // Zero means the default.
-        libc::prctl(libc::PR_SET_TIMERSLACK, 0, 0, 0, 0);
+        // The kernel's default in nanoseconds. Zero means the caller's.
+        libc::prctl(libc::PR_SET_TIMERSLACK, 50_000, 0, 0, 0);
     }
     let _ =
         openat(CWD, "/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -69,13 +77,16 @@ pub fn shed() {
 }
 
 /// Sets a limit; without the power to raise the hard one (CAP_SYS_RESOURCE), as far as that allows.
-fn limit(resource: Resource, wanted: Rlimit) {
+/// Returns whether the limit is as wanted.
+fn limit(resource: Resource, wanted: Rlimit) -> bool {
     let most = |value: Option<u64>| value.unwrap_or(u64::MAX);
-    if setrlimit(resource, wanted).is_err() {
-        let maximum = getrlimit(resource).maximum;
-        let current = if most(wanted.current) < most(maximum) { wanted.current } else { maximum };
-        let _ = setrlimit(resource, Rlimit { current, maximum });
+    if setrlimit(resource, wanted).is_ok() {
+        return true;
     }
+    let maximum = getrlimit(resource).maximum;
+    let current = if most(wanted.current) < most(maximum) { wanted.current } else { maximum };
+    let _ = setrlimit(resource, Rlimit { current, maximum });
+    false
 }
 
 fn zeroed_param() -> libc::sched_param {

@@ -63,6 +63,8 @@ impl Signal {
     pub const TERM: Signal = Signal(libc::SIGTERM);
     /// A child has changed its state.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
+    /// This process has written beyond its limit of files' sizes.
+    pub const XFSZ: Signal = Signal(libc::SIGXFSZ);
     /// Continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);
     /// Stops a process; it can't be caught.
@@ -169,13 +171,23 @@ pub fn reset(signal: Signal) {
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
+/// Ignores `signal`, in this process and in its children.
+pub fn ignore(signal: Signal) {
+    set_action(signal.0, libc::SIG_IGN);
+}
+
 fn set_default(number: i32) {
-    // rt_sigaction(2)'s handler, flags, restorer and mask: SIG_DFL is zero.
-    let default = [0u64; 4];
+    set_action(number, libc::SIG_DFL);
+}
+
+/// `handler` is SIG_DFL or SIG_IGN.
+fn set_action(number: i32, handler: libc::sighandler_t) {
+    // rt_sigaction(2)'s handler, flags, restorer and mask.
+    let action = [handler as u64, 0, 0, 0];
     let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
-    // SAFETY: the kernel reads one struct sigaction from `default`. It refuses KILL and STOP, which
+    // SAFETY: the kernel reads one struct sigaction from `action`. It refuses KILL and STOP, which
     // is fine. libc's sigaction would refuse its internal signals too.
-    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, old, mask_size) };
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const action, old, mask_size) };
 }
 
 /// Sets the default action for every signal and unblocks all, as a program expects at its start.
