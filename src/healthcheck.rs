@@ -90,9 +90,10 @@ impl Healthcheck {
     /// The pause before the next probe of a program of that age. `starting`: none has succeeded yet.
     pub fn pause(&self, starting: bool, age: Duration) -> Duration {
         let interval = span(self.interval, DEFAULT_INTERVAL);
-        match starting && self.is_start(age) {
-            true => interval.min(span(self.start_interval, DEFAULT_START_INTERVAL)),
-            false => interval,
+        if starting && self.is_start(age) {
+            interval.min(span(self.start_interval, DEFAULT_START_INTERVAL))
+        } else {
+            interval
         }
     }
 }

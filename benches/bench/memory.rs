@@ -37,11 +37,10 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             };
             let value = Value::KiB(median(&ours));
             let budget = Budget::AtMost(0.35);
-            match theirs.is_empty() {
-                true => table.alone(what, value, Budget::None),
-                false => {
-                    table.against(what, value, "conmon", Value::KiB(median(&theirs)), budget);
-                }
+            if theirs.is_empty() {
+                table.alone(what, value, Budget::None)
+            } else {
+                table.against(what, value, "conmon", Value::KiB(median(&theirs)), budget);
             }
             Figures::one(US, ours).keep(&format!("memory-{}", number + 1));
             Figures::one("conmon", theirs).keep(&format!("memory-{}-conmon", number + 1));

@@ -221,10 +221,7 @@ pub static DIFF: Command = Command {
             });
             text.push_str(&escape::line(&raw::encode(&change.path)));
             text.push('\n');
-            match text.len() < PIECE {
-                true => Ok(()),
-                false => print(&std::mem::take(&mut text)),
-            }
+            if text.len() < PIECE { Ok(()) } else { print(&std::mem::take(&mut text)) }
         })?;
         print(&text)?;
         Ok(0)

@@ -29,14 +29,13 @@ fn escape(text: &str, must_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match must_escape(c) {
+        if must_escape(c) {
             // Writing to a String can't fail. A byte that is not UTF-8 becomes a lone surrogate, as
             // in Python.
-            true => {
-                let code = raw::byte(c).map_or(u32::from(c), |byte| 0xdc00 + u32::from(byte));
-                let _ = write!(escaped, "\\u{code:04x}");
-            }
-            false => escaped.push(c),
+            let code = raw::byte(c).map_or(u32::from(c), |byte| 0xdc00 + u32::from(byte));
+            let _ = write!(escaped, "\\u{code:04x}");
+        } else {
+            escaped.push(c)
         }
     }
     Cow::Owned(escaped)

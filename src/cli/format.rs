@@ -175,9 +175,10 @@ fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
 }
 
 fn of_field<R: Row>(name: &str, text: &str) -> Value {
-    match R::OURS.contains(&name) {
-        true => Value::Omitted(Value::text(text).into()),
-        false => Value::text(text),
+    if R::OURS.contains(&name) {
+        Value::Omitted(Value::text(text).into())
+    } else {
+        Value::text(text)
     }
 }
 

@@ -104,9 +104,12 @@ static FIELDS: &[Field<Row>] = &[
     Field {
         name: "CreatedBy",
         header: "CREATED BY",
-        write: |row, show, out| match show.no_trunc {
-            true => out.push_str(&row.step.created_by),
-            false => push_ellipsis(out, &row.step.created_by, COMMAND_WIDTH),
+        write: |row, show, out| {
+            if show.no_trunc {
+                out.push_str(&row.step.created_by)
+            } else {
+                push_ellipsis(out, &row.step.created_by, COMMAND_WIDTH)
+            }
         },
     },
     Field {
@@ -128,9 +131,12 @@ static FIELDS: &[Field<Row>] = &[
     Field {
         name: "Size",
         header: "SIZE",
-        write: |row, _, out| match row.exact {
-            true => out.push_str(&row.step.size.to_string()),
-            false => push_human_size(out, row.step.size),
+        write: |row, _, out| {
+            if row.exact {
+                out.push_str(&row.step.size.to_string())
+            } else {
+                push_human_size(out, row.step.size)
+            }
         },
     },
 ];

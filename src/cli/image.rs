@@ -81,10 +81,8 @@ fn images(call: &Invocation) -> Outcome {
     let mut images = engine.images()?;
     images.retain(|image| passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    let text = match args.quiet {
-        true => ids(&images, &show),
-        false => format.render(&images, FIELDS, &show)?,
-    };
+    let text =
+        if args.quiet { ids(&images, &show) } else { format.render(&images, FIELDS, &show)? };
     print(&text)?;
     Ok(0)
 }

@@ -108,9 +108,10 @@ impl Progress {
         }
         (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
         // If the terminal was closed, the transfer goes on.
-        let _ = match self.on_stderr {
-            true => stderr().write_all(text.as_bytes()),
-            false => stdout().write_all(text.as_bytes()),
+        let _ = if self.on_stderr {
+            stderr().write_all(text.as_bytes())
+        } else {
+            stdout().write_all(text.as_bytes())
         };
     }
 }

@@ -214,9 +214,10 @@ fn push_size(out: &mut String, size: Option<(u64, u64)>) {
 
 /// Appends the image as it was named at creation; an id is shortened.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
-    match container.image.starts_with("sha256:") {
-        true => push_id(out, &container.image, show),
-        false => out.push_str(&container.image),
+    if container.image.starts_with("sha256:") {
+        push_id(out, &container.image, show)
+    } else {
+        out.push_str(&container.image)
     }
 }
 
@@ -248,9 +249,10 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
         if at > 0 {
             line.push(' ');
         }
-        match at > 0 && argument.contains(' ') {
-            true => line.extend(["'", argument, "'"]),
-            false => line.push_str(argument),
+        if at > 0 && argument.contains(' ') {
+            line.extend(["'", argument, "'"])
+        } else {
+            line.push_str(argument)
         }
         // Only the start of a long command is shown, so the rest is not joined.
         if !show.no_trunc && line.len() > 4 * 20 {

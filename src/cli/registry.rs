@@ -210,9 +210,10 @@ pub static LOGOUT: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);
-        let told = match registry::logout(server)? {
-            true => format!("Removed the stored password for {server}"),
-            false => format!("No password is stored for {server}"),
+        let told = if registry::logout(server)? {
+            format!("Removed the stored password for {server}")
+        } else {
+            format!("No password is stored for {server}")
         };
         print_line(&told)?;
         Ok(0)

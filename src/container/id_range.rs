@@ -145,10 +145,7 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
 
 /// Gives a range back, if it is still the container's.
 pub fn release(roots: &Roots, ids: &IdMap, id: &str) -> Result<()> {
-    match is_leased(roots, ids, id) {
-        true => store::remove_file(&path(roots, ids)),
-        false => Ok(()),
-    }
+    if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
 /// As [`release`], of whatever the container leased: for one that is no more.

@@ -232,9 +232,12 @@ impl Streams {
             })
         };
         make()
-            .traced("pipe2", || match record.tty {
-                true => "a pseudo-terminal will carry stdin, stdout and stderr".to_owned(),
-                false => "make the container's stdin, stdout and stderr".to_owned(),
+            .traced("pipe2", || {
+                if record.tty {
+                    "a pseudo-terminal will carry stdin, stdout and stderr".to_owned()
+                } else {
+                    "make the container's stdin, stdout and stderr".to_owned()
+                }
             })
             .context(|| "make the container's standard streams")
     }

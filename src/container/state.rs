@@ -249,10 +249,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     parents.dedup();
     let monitor = parents.into_iter().find(|&pid| holds_lock(pid, &record.id));
     let Some(monitor) = monitor.or_else(|| find_monitor(&record.id)) else {
-        return Ok(match cgroups.is_empty() {
-            true => Unlisted::Nothing,
-            false => Unlisted::Orphaned,
-        });
+        return Ok(if cgroups.is_empty() { Unlisted::Nothing } else { Unlisted::Orphaned });
     };
     let candidates = if no_cgroups { sys::process::all() } else { members };
     let children = candidates.into_iter().filter(|&pid| sys::process::parent(pid) == Some(monitor));
@@ -496,9 +493,10 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
 
 /// Notes that the container is about to be held, or not to be any more.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
-    match paused {
-        true => store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes()),
-        false => store::remove_file(&files.paused()),
+    if paused {
+        store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes())
+    } else {
+        store::remove_file(&files.paused())
     }
 }
 

@@ -70,10 +70,7 @@ impl Engine {
                 failed.push(format!("{}: {error}", record.name));
             }
         }
-        match failed.is_empty() {
-            true => Ok(()),
-            false => fail!("{}", failed.join("; ")),
-        }
+        if failed.is_empty() { Ok(()) } else { fail!("{}", failed.join("; ")) }
     }
 
     /// Sends the stop signal to a running container. Returns the process to wait for, or an inner

@@ -158,9 +158,10 @@ impl Engine {
                 // Returns when the other end is closed.
                 let _ = rustix::io::read(&read, &mut [0; 1]);
                 // If the container was paused in the meantime, it stays frozen.
-                let thawed = match is_paused(&files, state) {
-                    true => Ok(()),
-                    false => freezer::thaw(&state.cgroups, parent, id),
+                let thawed = if is_paused(&files, state) {
+                    Ok(())
+                } else {
+                    freezer::thaw(&state.cgroups, parent, id)
                 };
                 sys::exec::exit_now(u8::from(thawed.is_err()))
             }

@@ -203,9 +203,6 @@ impl DiskUse {
     fn add(&mut self, active: bool, size: u64) {
         self.total += 1;
         self.size += size;
-        match active {
-            true => self.active += 1,
-            false => self.reclaimable += size,
-        }
+        if active { self.active += 1 } else { self.reclaimable += size }
     }
 }

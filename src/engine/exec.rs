@@ -71,10 +71,11 @@ impl Engine {
             user: options.user.clone().unwrap_or(defaults.user),
             terminal,
             window: if terminal { tty::size() } else { None },
-            capabilities: match privileged {
-                true => capabilities::all(),
+            capabilities: if privileged {
+                capabilities::all()
+            } else {
                 // The first process may have fewer capabilities than the record says.
-                false => defaults.capabilities & capabilities::bounding_set(state.pid),
+                defaults.capabilities & capabilities::bounding_set(state.pid)
             },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
@@ -104,9 +105,10 @@ impl Engine {
         let ours = match (ours, console) {
             (Some(ours), _) => ours,
             (None, Some(console)) => Streams {
-                stdin: match options.interactive {
-                    true => Some(console.try_clone().context(|| "duplicate the console")?),
-                    false => None,
+                stdin: if options.interactive {
+                    Some(console.try_clone().context(|| "duplicate the console")?)
+                } else {
+                    None
                 },
                 stdout: console,
                 stderr: None,

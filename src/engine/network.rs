@@ -51,9 +51,10 @@ impl Hooks for Networks<'_> {
     fn set_up(&mut self, pid: Pid) -> Result<()> {
         // After a restart by its policy, read the record again: the container may have been renamed
         // or connected since.
-        let present = match std::mem::replace(&mut self.has_begun, true) {
-            true => Some(Record::read(self.roots, &self.record.id)?),
-            false => None,
+        let present = if std::mem::replace(&mut self.has_begun, true) {
+            Some(Record::read(self.roots, &self.record.id)?)
+        } else {
+            None
         };
         let record = present.as_ref().unwrap_or(self.record);
         let configs: Vec<EndpointConfig> =
@@ -68,9 +69,10 @@ impl Hooks for Networks<'_> {
     fn take_down(&mut self) -> Result<()> {
         // Free the ports before the container is reported as ended.
         self.held.clear();
-        match self.is_up {
-            true => attachment::take_down(self.roots, &self.record.id)?,
-            false => attachment::take_down_recorded(self.roots, &self.record.id)?,
+        if self.is_up {
+            attachment::take_down(self.roots, &self.record.id)?
+        } else {
+            attachment::take_down_recorded(self.roots, &self.record.id)?
         }
         self.is_up = false;
         Ok(())
@@ -303,9 +305,10 @@ impl Engine {
         record.networks.retain(|known| known.name != network.name);
         record.network = record.networks.first().map_or("none", |first| &first.name).to_owned();
         record.write(&self.roots)?;
-        match is_running {
-            true => change::disconnect(&self.roots, &record.id, &network.name),
-            false => Ok(Vec::new()),
+        if is_running {
+            change::disconnect(&self.roots, &record.id, &network.name)
+        } else {
+            Ok(Vec::new())
         }
     }
 

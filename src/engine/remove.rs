@@ -84,10 +84,8 @@ impl Engine {
 
     /// Ends a running container, if that is allowed.
     fn end(&self, record: &Record, name: &str, force: bool) -> Result<()> {
-        let found = match force {
-            true => self.past_start(record, Some(MAX_START))?,
-            false => self.condition(record)?,
-        };
+        let found =
+            if force { self.past_start(record, Some(MAX_START))? } else { self.condition(record)? };
         if let Condition::Running(_) | Condition::Restarting(_) | Condition::Starting = found {
             if !force {
                 fail!("container {name} is running; stop it first, or remove it with -f");

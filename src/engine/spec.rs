@@ -60,10 +60,8 @@ impl Engine {
             // A container that is removed at its end needs no sync to disk.
             *volatile = record.remove && record.run;
         }
-        let (devices, device_access) = match record.privileged {
-            true => (host_nodes()?, DeviceAccess::All),
-            false => devices(record)?,
-        };
+        let (devices, device_access) =
+            if record.privileged { (host_nodes()?, DeviceAccess::All) } else { devices(record)? };
         let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
             id: record.id.clone(),

@@ -168,13 +168,12 @@ impl Engine {
         };
         launch().inspect_err(|error| {
             // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
-            let _ = match record.remove && record.run {
-                true => {
-                    volumes::remove_anonymous(&self.roots, record);
-                    erase(&self.roots, &record.id, &record.name, Durability::Lazy)
-                        .and_then(|()| id_range::give_back(&self.roots, record))
-                }
-                false => settle(&self.roots, record, &Outcome::not_begun(error, before)),
+            let _ = if record.remove && record.run {
+                volumes::remove_anonymous(&self.roots, record);
+                erase(&self.roots, &record.id, &record.name, Durability::Lazy)
+                    .and_then(|()| id_range::give_back(&self.roots, record))
+            } else {
+                settle(&self.roots, record, &Outcome::not_begun(error, before))
             };
         })
     }

@@ -104,9 +104,10 @@ impl Engine {
             // The run directory is gone. Either the container has just ended, or a cleaner of
             // temporary files removed the directory.
             Err(error) if error.errno() == Some(Errno::NOENT) => {
-                return match lives(&self.roots, record)? {
-                    true => set_stop_mark_unlisted(&files, mark),
-                    false => Ok(()),
+                return if lives(&self.roots, record)? {
+                    set_stop_mark_unlisted(&files, mark)
+                } else {
+                    Ok(())
                 };
             }
             result => result?,

@@ -38,10 +38,8 @@ impl Engine {
             let what = what.unwrap_or_default();
             watch(TransferEvent::Line(format!("{what}: Pulling from {}", reference.path)));
             let pulled = images.pull(reference, &options, watch)?;
-            let status = match pulled.newer {
-                true => "Downloaded newer image for",
-                false => "Image is up to date for",
-            };
+            let status =
+                if pulled.newer { "Downloaded newer image for" } else { "Image is up to date for" };
             watch(TransferEvent::Line(format!("Digest: {}", pulled.digest)));
             watch(TransferEvent::Line(format!("Status: {status} {}", reference.familiar())));
         }

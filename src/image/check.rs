@@ -142,10 +142,7 @@ impl ImageStore {
             }
             Kind::Manifest(id) => {
                 let _lock = self.lock()?;
-                match self.blob(&id).exists() {
-                    true => Ok(()),
-                    false => remove_file(&leftover.path),
-                }
+                if self.blob(&id).exists() { Ok(()) } else { remove_file(&leftover.path) }
             }
             Kind::Download => match Lock::try_exclusive(&leftover.path)? {
                 // Held until it is gone, so that no download can start in it.

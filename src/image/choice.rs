@@ -84,10 +84,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     /// The image of an entry that stands alone, whatever it is for; an index is chosen from. `None`
     /// for an artifact, or if nothing in the index fits.
     pub fn only(&mut self, offer: &Offer) -> Result<Option<Chosen>, D::Error> {
-        match offer.is_artifact {
-            true => Ok(None),
-            false => self.look(offer, Some(0), MAX_DEPTH + 1),
-        }
+        if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }
 
     /// Which platforms there are images for, none of which fits; empty if there was no image.

@@ -148,10 +148,7 @@ impl<R: BufRead> Zstd<R> {
                 ExecuteSequencesError::DecodebufferError(_)
             )))
         );
-        match reaches_back && self.is_cut {
-            true => too_far_back(KEPT_WINDOW),
-            false => corrupt(error),
-        }
+        if reaches_back && self.is_cut { too_far_back(KEPT_WINDOW) } else { corrupt(error) }
     }
 }
 
@@ -208,13 +205,12 @@ impl FrameHeader {
         input.read_exact(rest)?;
         let mut size = [0; 8];
         size[..size_length].copy_from_slice(&rest[dictionary_length..]);
-        let stated = match is_single {
+        let stated = if is_single {
             // The content is its own window.
-            true => u64::from_le_bytes(size),
-            false => {
-                let base = 1 << (10 + (window_descriptor >> 3));
-                base + base / 8 * u64::from(window_descriptor & 7)
-            }
+            u64::from_le_bytes(size)
+        } else {
+            let base = 1 << (10 + (window_descriptor >> 3));
+            base + base / 8 * u64::from(window_descriptor & 7)
         };
         if stated > MAX_WINDOW {
             return Err(too_far_back(MAX_WINDOW));

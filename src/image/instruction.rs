@@ -61,10 +61,8 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         }
         "HEALTHCHECK" => config.healthcheck = Some(healthcheck(rest)?),
         "VOLUME" => {
-            let paths = match rest.starts_with('[') {
-                true => json_words(rest)?,
-                false => words(rest, &config.env)?,
-            };
+            let paths =
+                if rest.starts_with('[') { json_words(rest)? } else { words(rest, &config.env)? };
             for path in paths {
                 if path.is_empty() {
                     fail!("an empty path");
@@ -82,9 +80,10 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         "USER" => config.user = one_word(keyword, rest, &config.env)?,
         "WORKDIR" => {
             let path = words(rest, &config.env)?.join(" ");
-            config.working_dir = match path.starts_with('/') {
-                true => path,
-                false => format!("{}/{path}", config.working_dir.trim_end_matches('/')),
+            config.working_dir = if path.starts_with('/') {
+                path
+            } else {
+                format!("{}/{path}", config.working_dir.trim_end_matches('/'))
             };
         }
         "ONBUILD" => fail!("ONBUILD is for builds, which mydocker does not support"),
@@ -201,10 +200,7 @@ fn words(text: &str, env: &[String]) -> Result<Vec<String>> {
                     fail!("only $NAME and ${{NAME}} are known");
                 }
                 let word = word.get_or_insert_default();
-                match name.is_empty() {
-                    true => word.push('$'),
-                    false => word.push_str(variable(&name, env)),
-                }
+                if name.is_empty() { word.push('$') } else { word.push_str(variable(&name, env)) }
             }
             (c, _) => word.get_or_insert_default().push(c),
         }

@@ -64,15 +64,14 @@ impl LayerTar {
         let (fs, recipe) = (self.home.join("fs"), self.home.join(RECIPE));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fs = open(&fs, flags, Mode::empty()).context(|| format!("open {}", fs.display()))?;
-        let written = match self.recipe {
-            true => File::open(&recipe)
+        let written = if self.recipe {
+            File::open(&recipe)
                 .context(|| format!("open {}", recipe.display()))
-                .and_then(|recipe| replay(recipe, fs.as_fd(), output)),
-            false => {
-                let mut writer = Writer::new(output);
-                let contents = TreeWriter::new(&mut writer, Form::Layer).contents(fs.as_fd());
-                contents.and_then(|()| writer.finish().map(drop))
-            }
+                .and_then(|recipe| replay(recipe, fs.as_fd(), output))
+        } else {
+            let mut writer = Writer::new(output);
+            let contents = TreeWriter::new(&mut writer, Form::Layer).contents(fs.as_fd());
+            contents.and_then(|()| writer.finish().map(drop))
         };
         written.context(|| format!("layer {}", self.digest))
     }

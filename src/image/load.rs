@@ -80,12 +80,11 @@ impl ImageStore {
         platform: &Wanted,
         note: &mut dyn FnMut(String),
     ) -> Result<Vec<Loaded>> {
-        let archive = match input.metadata()?.is_dir() {
-            true => Archive::Directory(input.into()),
-            false => {
-                let (file, start) = self.seekable(input)?;
-                Archive::index(file, start)?
-            }
+        let archive = if input.metadata()?.is_dir() {
+            Archive::Directory(input.into())
+        } else {
+            let (file, start) = self.seekable(input)?;
+            Archive::index(file, start)?
         };
         let mut images = Vec::new();
         // Where each layer is to be had from.

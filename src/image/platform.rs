@@ -60,10 +60,7 @@ impl Wanted {
     /// As [`Wanted::rank`], by what a config says. Images made from scratch often don't say: one
     /// such is the last resort.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
-        match offered.architecture.is_empty() {
-            true => Some(u32::MAX),
-            false => self.rank(offered),
-        }
+        if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
 }
 

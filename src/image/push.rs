@@ -283,9 +283,10 @@ impl Target<'_> {
         let url = self.begin()?.and_query("digest", &digest.to_string());
         let (answer, sent) = self.send_compressed(tar, "PUT", &url, Some(size))?;
         self.endpoint.connector.recycle(&answer.origin, answer.body);
-        match sent == (digest, size) {
-            true => Ok(sent),
-            false => Err(Failure::new("the layer changed while it was pushed")),
+        if sent == (digest, size) {
+            Ok(sent)
+        } else {
+            Err(Failure::new("the layer changed while it was pushed"))
         }
     }
 

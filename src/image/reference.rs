@@ -55,9 +55,10 @@ impl Reference {
         check_host(text, host)?;
         check_path(text, path)?;
         let host = if host == "index.docker.io" { DEFAULT_HOST } else { host };
-        let path = match host == DEFAULT_HOST && !path.contains('/') {
-            true => format!("library/{path}"),
-            false => path.to_owned(),
+        let path = if host == DEFAULT_HOST && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
         };
         if Digest::parse_hex(name).is_some() {
             fail!("bad image name '{text}': 64 hexadecimal digits are an image's id, not a name");
@@ -94,10 +95,7 @@ impl Reference {
         let official = self.path.strip_prefix("library/").filter(|rest| !rest.contains('/'));
         let short = official.unwrap_or(&self.path);
         let is_host = short.split_once('/').is_some_and(|(first, _)| is_host(first));
-        match is_host || Digest::parse_hex(short).is_some() {
-            true => self.name(),
-            false => short.to_owned(),
-        }
+        if is_host || Digest::parse_hex(short).is_some() { self.name() } else { short.to_owned() }
     }
 
     /// The whole as users know it: `alpine:latest`.

@@ -111,10 +111,8 @@ impl ImageStore {
         let layers: Vec<LayerTar> =
             stated.iter().map(|diff_id| self.layers.tar(diff_id)).collect::<Result<_>>()?;
         let written: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
-        let config = match written == stated {
-            true => config,
-            false => with_diff_ids(&document, &config, &written)?,
-        };
+        let config =
+            if written == stated { config } else { with_diff_ids(&document, &config, &written)? };
         Ok((config, layers))
     }
 }
@@ -187,10 +185,7 @@ impl<W: Write> Archive<W> {
 
     fn blob(&mut self, bytes: &[u8]) -> Result<()> {
         let digest = Digest::of(bytes);
-        match self.is_new(&digest) {
-            true => self.file(&blob_path(&digest), bytes),
-            false => Ok(()),
-        }
+        if self.is_new(&digest) { self.file(&blob_path(&digest), bytes) } else { Ok(()) }
     }
 
     fn layer(&mut self, layer: &LayerTar) -> Result<()> {

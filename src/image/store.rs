@@ -107,9 +107,10 @@ impl ImageStore {
         if let Some(id) = Digest::parse_hex(bare) {
             return Ok(self.blob(&id).is_file().then_some(id));
         }
-        let parsed = match name.starts_with("sha256:") {
-            true => Err(Error::new(format!("bad image id '{name}'"))),
-            false => Reference::parse(name),
+        let parsed = if name.starts_with("sha256:") {
+            Err(Error::new(format!("bad image id '{name}'")))
+        } else {
+            Reference::parse(name)
         };
         if let Ok(reference) = &parsed
             && let Some(id) = self.find_reference(reference)?
@@ -489,10 +490,7 @@ impl ImageStore {
         let home = path.parent().unwrap_or(&self.dir);
         // Other tags keep the directory; a leftover temporary file too, until the sweep.
         let _ = fs::remove_dir(home);
-        match home.is_dir() {
-            true => store::sync_parent(&path),
-            false => store::sync_parent(home),
-        }
+        if home.is_dir() { store::sync_parent(&path) } else { store::sync_parent(home) }
     }
 
     pub(super) fn blob(&self, id: &Digest) -> PathBuf {

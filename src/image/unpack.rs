@@ -185,10 +185,7 @@ impl Layer<'_> {
         let mut path = normalize(&entry.path)?;
         if let Rules::Copy(CopyRules { into, .. }) = self.rules {
             // The directory itself is the user's, and stays as it is.
-            match path.is_empty() {
-                true => return Ok(()),
-                false => path = join(into, &path),
-            }
+            if path.is_empty() { return Ok(()) } else { path = join(into, &path) }
         }
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
         else {

@@ -94,9 +94,10 @@ pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
 }
 
 fn hosts(names: &Names<'_>) -> String {
-    let mut text = match names.host_network {
-        true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
-        false => String::new(),
+    let mut text = if names.host_network {
+        fs::read_to_string("/etc/hosts").unwrap_or_default()
+    } else {
+        String::new()
     };
     if text.is_empty() {
         text.push_str(
@@ -249,18 +250,17 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
     }
     let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
     let mut servers: Vec<IpAddr> = names.dns.iter().map(|server| server.0).collect();
-    let source = match is_of_use(&host) || names.host_network {
-        true => host,
-        false => {
-            let mut upstreams = UPSTREAMS.iter().filter_map(|path| fs::read_to_string(path).ok());
-            match upstreams.find(is_of_use) {
-                Some(upstream) => upstream,
-                None => {
-                    if servers.is_empty() {
-                        servers = (names.fallback)()?;
-                    }
-                    host
+    let source = if is_of_use(&host) || names.host_network {
+        host
+    } else {
+        let mut upstreams = UPSTREAMS.iter().filter_map(|path| fs::read_to_string(path).ok());
+        match upstreams.find(is_of_use) {
+            Some(upstream) => upstream,
+            None => {
+                if servers.is_empty() {
+                    servers = (names.fallback)()?;
                 }
+                host
             }
         }
     };

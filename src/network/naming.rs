@@ -29,10 +29,7 @@ pub fn dir(roots: &Roots, name: &str) -> PathBuf {
 /// The suffix of the firewall's chains: empty for the default state root, otherwise digits made
 /// from its path, so that two state roots on one host don't touch each other's rules.
 pub fn chain_suffix(roots: &Roots) -> String {
-    match is_default_root(roots) {
-        true => String::new(),
-        false => format!("-{:08x}", root_hash(roots)),
-    }
+    if is_default_root(roots) { String::new() } else { format!("-{:08x}", root_hash(roots)) }
 }
 
 /// Whether this is the state root of a command without `--root`.

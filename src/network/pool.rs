@@ -125,10 +125,8 @@ fn choose(
     others: &[(&str, Subnet)],
     routes: &[Route],
 ) -> Result<Subnet> {
-    let start = match is_default_root(roots) {
-        true => 0,
-        false => root_hash(roots) as usize % candidates.len(),
-    };
+    let start =
+        if is_default_root(roots) { 0 } else { root_hash(roots) as usize % candidates.len() };
     let (before, after) = candidates.split_at(start);
     let free = after.iter().chain(before).find(|subnet| conflict(subnet, others, routes).is_none());
     match free {

@@ -84,10 +84,13 @@ pub fn exec(
     drop((theirs, stdio));
     match report::await_exec(ours.as_fd(), has_console) {
         Ok(console) => Ok((go_between, console)),
-        Err(error) if error.exit_code() == ENDS => match is_ended(&pidfd)? {
-            true => fail!("the container is not running"),
-            false => Err(error.exit_with(EXIT_ENGINE)),
-        },
+        Err(error) if error.exit_code() == ENDS => {
+            if is_ended(&pidfd)? {
+                fail!("the container is not running")
+            } else {
+                Err(error.exit_with(EXIT_ENGINE))
+            }
+        }
         Err(error) => {
             // The process has ended, so no more output comes.
             let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);

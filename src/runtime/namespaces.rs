@@ -215,9 +215,12 @@ mod tests {
         let pid = own.as_raw_nonzero().get();
         for which in 0..4 {
             let at = |start_time| {
-                let of = |position| match position == which {
-                    true => Namespace::Of { pid, start_time },
-                    false => Namespace::Private,
+                let of = |position| {
+                    if position == which {
+                        Namespace::Of { pid, start_time }
+                    } else {
+                        Namespace::Private
+                    }
                 };
                 Namespaces {
                     pid: of(0),

@@ -104,9 +104,10 @@ pub fn confine<'a>(
     let filter = process.seccomp.program(process.capabilities)?;
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which stays permitted but not effective
     // until then.
-    let spare = match filter.is_some() && !process.no_new_privileges {
-        true => CapabilitySet::SYS_ADMIN.bits(),
-        false => 0,
+    let spare = if filter.is_some() && !process.no_new_privileges {
+        CapabilitySet::SYS_ADMIN.bits()
+    } else {
+        0
     };
     set_keep_capabilities(spare != 0).context(|| "keep capabilities over a change of user")?;
     // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.

@@ -61,9 +61,10 @@ pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Own
     let mut console = None;
     let mut buffer = [0; MAX_MESSAGE + 2];
     loop {
-        let received = match has_console && console.is_none() {
-            true => packet::receive_with_fd(child, &mut buffer),
-            false => packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None)),
+        let received = if has_console && console.is_none() {
+            packet::receive_with_fd(child, &mut buffer)
+        } else {
+            packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None))
         };
         let (length, fd) = match received {
             Err(Errno::BADMSG | Errno::MSGSIZE) => return Err(malformed()),

@@ -107,9 +107,10 @@ pub fn shortcoming(directory: &Path) -> Option<String> {
             .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), false))
             .context(|| format!("open {}", directory.display()))?;
         joined.user().map_or(Ok(()), |fd| map_owners(opened.as_fd(), fd, directory))?;
-        match kernel_maps_layers() {
-            true => Ok(()),
-            false => fail!("overlayfs takes no layers with mapped owners before Linux 5.19"),
+        if kernel_maps_layers() {
+            Ok(())
+        } else {
+            fail!("overlayfs takes no layers with mapped owners before Linux 5.19")
         }
     };
     try_out().err().map(|error| error.to_string())

@@ -116,9 +116,10 @@ fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
     let source = open_source(source, mount.subpath.as_deref())?;
     let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
     // One that never started lacks the place still.
-    let target = match kind == FileType::Directory {
-        true => beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?,
-        false => beneath::make_file(root, &mount.target, Mode::from_raw_mode(0o644))?,
+    let target = if kind == FileType::Directory {
+        beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?
+    } else {
+        beneath::make_file(root, &mount.target, Mode::from_raw_mode(0o644))?
     };
     let tree = sys::mount::copy_tree(source.as_fd(), mount.recursion != Recursion::Disabled)?;
     sys::mount::attach(tree.as_fd(), target.as_fd())?;

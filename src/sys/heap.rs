@@ -150,10 +150,11 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match is_small(&layout) {
-            true => self.with(|arena| arena.give(block, class_of(layout.size()))),
+        if is_small(&layout) {
+            self.with(|arena| arena.give(block, class_of(layout.size())))
+        } else {
             // SAFETY: by `layout` it is a mapping, of this size, that nothing uses any more.
-            false => drop(unsafe { libc::munmap(block.cast(), layout.size()) }),
+            let _ = unsafe { libc::munmap(block.cast(), layout.size()) };
         }
     }
 

@@ -91,18 +91,16 @@ impl<'a> Evaluation<'a> {
 
     fn step(&mut self, at: Span) -> Done<()> {
         self.steps += 1;
-        match self.steps > MAX_STEPS {
-            true => self.fault(at, "the template takes too many steps"),
-            false => Ok(()),
+        if self.steps > MAX_STEPS {
+            self.fault(at, "the template takes too many steps")
+        } else {
+            Ok(())
         }
     }
 
     fn charge(&mut self, at: Span, bytes: usize) -> Done<()> {
         self.bytes += bytes;
-        match self.bytes > MAX_BYTES {
-            true => self.fault(at, TOO_MUCH),
-            false => Ok(()),
-        }
+        if self.bytes > MAX_BYTES { self.fault(at, TOO_MUCH) } else { Ok(()) }
     }
 
     fn deeper<T>(&mut self, at: Span, act: impl FnOnce(&mut Self) -> Done<T>) -> Done<T> {

@@ -118,9 +118,10 @@ static FUNCTIONS: &[Function] = &[
         let mut starts = true;
         let mut out = String::new();
         for c in string(&values[0])?.chars() {
-            match starts {
-                true => out.extend(c.to_uppercase()),
-                false => out.push(c),
+            if starts {
+                out.extend(c.to_uppercase())
+            } else {
+                out.push(c)
             }
             starts = !(c.is_alphanumeric() || matches!(c, '_' | '\''));
         }

@@ -64,12 +64,11 @@ fn fill(source: &str, out: &mut Vec<Token>) -> Result<(), (usize, String)> {
         let inside = left + if marked { 3 } else { 2 };
         let lead = source[inside..].len() - source[inside..].trim_start_matches(SPACE).len();
         let comment = if marked { inside + lead } else { inside };
-        (at, trims) = match source[comment..].starts_with("/*") {
-            true => skip_comment(source, comment)?,
-            false => {
-                out.push(Token { kind: Kind::Left, start: left, end: inside });
-                action(source, inside, out)?
-            }
+        (at, trims) = if source[comment..].starts_with("/*") {
+            skip_comment(source, comment)?
+        } else {
+            out.push(Token { kind: Kind::Left, start: left, end: inside });
+            action(source, inside, out)?
         };
     }
 }

@@ -239,10 +239,7 @@ impl Parser<'_> {
                 _ => nodes.push(Node::Action(self.pipe("command", Kind::Right)?)),
             }
         }
-        match top && self.fault.is_none() {
-            true => Ok((nodes, End::File)),
-            false => Err(self.cut_off()),
-        }
+        if top && self.fault.is_none() { Ok((nodes, End::File)) } else { Err(self.cut_off()) }
     }
 
     /// After `if`, `with` or `range`, or after `else if`.
@@ -316,12 +313,11 @@ impl Parser<'_> {
     fn call(&mut self, is_block: bool, at: usize) -> Parsed<Node> {
         let context = if is_block { "block clause" } else { "template clause" };
         let name = self.name(context)?;
-        let argument = match self.is_next(Kind::Right) && !is_block {
-            true => {
-                self.right(context)?;
-                None
-            }
-            false => Some(self.pipe(context, Kind::Right)?),
+        let argument = if self.is_next(Kind::Right) && !is_block {
+            self.right(context)?;
+            None
+        } else {
+            Some(self.pipe(context, Kind::Right)?)
         };
         let end = self.tokens.get(self.next.saturating_sub(1)).map_or(at, |token| token.start);
         if is_block {

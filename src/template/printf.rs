@@ -218,9 +218,10 @@ pub fn shortest(number: f64) -> String {
         return if number.is_nan() { "NaN".to_owned() } else { format!("{sign}Inf") };
     }
     let size = number.abs();
-    match size != 0.0 && !(1e-4..1e21).contains(&size) {
-        true => exponent(&format!("{number:e}")),
-        false => number.to_string(),
+    if size != 0.0 && !(1e-4..1e21).contains(&size) {
+        exponent(&format!("{number:e}"))
+    } else {
+        number.to_string()
     }
 }
 

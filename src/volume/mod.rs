@@ -84,9 +84,10 @@ pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<()> {
 
 /// Reads the record of volume `name`. Fails if there is no such volume.
 pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
-    let volume = match is_valid_name(name) {
-        true => store::read_json(&roots.volumes().join(name).join("config.json"))?,
-        false => None,
+    let volume = if is_valid_name(name) {
+        store::read_json(&roots.volumes().join(name).join("config.json"))?
+    } else {
+        None
     };
     match volume {
         Some(volume) => Ok(volume),

@@ -34,9 +34,10 @@ fn with_documents(registry: &Registry, documents: Vec<String>) -> Proxy {
         let by_digest = |document: &&String| {
             asked.target.ends_with(&format!("/manifests/sha256:{}", sha256(document.as_bytes())))
         };
-        let found = match asked.target.ends_with("/manifests/1") {
-            true => documents.first(),
-            false => documents.iter().find(by_digest),
+        let found = if asked.target.ends_with("/manifests/1") {
+            documents.first()
+        } else {
+            documents.iter().find(by_digest)
         };
         found.map_or(Fault::None, |document| Fault::Document("", document.clone()))
     })

@@ -52,11 +52,9 @@ fn visible(host: &Host) -> usize {
 fn a_cut_download_goes_on_where_it_was() {
     let host = Host::new();
     let registry = filled(&host);
-    let proxy =
-        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before < 2 {
-            true => Fault::Cut(MIB + 12345),
-            false => Fault::None,
-        });
+    let proxy = Proxy::before(&registry.address, |asked, before| {
+        if asked.is_blob() && before < 2 { Fault::Cut(MIB + 12345) } else { Fault::None }
+    });
     host.mydocker(["pull", &proxy.name("app:1")]);
     is_whole(&host, &proxy.name("app:1"));
     let ranges = |asked: &crate::proxy::Asked| asked.header("range").map(str::to_owned);
@@ -111,18 +109,15 @@ fn other_bytes_after_a_cut_are_never_visible() {
 fn wrong_bytes_are_never_visible_and_asked_for_again() {
     let host = Host::new();
     let registry = filled(&host);
-    let proxy =
-        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
-            true => Fault::Corrupt(1000),
-            false => Fault::None,
-        });
+    let proxy = Proxy::before(&registry.address, |asked, before| {
+        if asked.is_blob() && before == 0 { Fault::Corrupt(1000) } else { Fault::None }
+    });
     host.mydocker(["pull", &proxy.name("app:1")]);
     is_whole(&host, &proxy.name("app:1"));
 
     let other = Host::new();
-    let always = Proxy::before(&registry.address, |asked, _| match asked.is_blob() {
-        true => Fault::Corrupt(50_000),
-        false => Fault::None,
+    let always = Proxy::before(&registry.address, |asked, _| {
+        if asked.is_blob() { Fault::Corrupt(50_000) } else { Fault::None }
     });
     other.mydocker(["pull", &always.name("app:1")]).exits(1).stderr_has("with another digest");
     assert_eq!(visible(&other), 0);
@@ -190,11 +185,13 @@ fn a_stalled_download_is_begun_again() {
     let settings = host.scratch().join("settings");
     fs::create_dir_all(&settings).unwrap();
     fs::write(settings.join("registries.json"), r#"{"stall_seconds":5}"#).unwrap();
-    let proxy =
-        Proxy::before(&registry.address, |asked, before| match asked.is_blob() && before == 0 {
-            true => Fault::Stall(10_000, Duration::from_secs(3600)),
-            false => Fault::None,
-        });
+    let proxy = Proxy::before(&registry.address, |asked, before| {
+        if asked.is_blob() && before == 0 {
+            Fault::Stall(10_000, Duration::from_secs(3600))
+        } else {
+            Fault::None
+        }
+    });
     let mut pull = host.command(["pull", &proxy.name("app:1")]);
     pull.env("MYDOCKER_CONFIG_DIR", &settings);
     drop(Background::spawn(pull).wait().exits(0));
@@ -216,9 +213,8 @@ fn a_registry_that_drips_is_given_up() {
         Background::spawn(pull)
     };
     let drip = |whether: fn(&Asked) -> bool| {
-        Proxy::before(&registry.address, move |asked, _| match whether(asked) {
-            true => Fault::Drip(100, Duration::from_millis(100)),
-            false => Fault::None,
+        Proxy::before(&registry.address, move |asked, _| {
+            if whether(asked) { Fault::Drip(100, Duration::from_millis(100)) } else { Fault::None }
         })
     };
     let is_layer = |asked: &Asked| asked.header("accept-encoding").is_some();
@@ -242,9 +238,8 @@ fn a_slow_registry_holds_up_no_pull_from_another() {
     fs::create_dir_all(&settings).unwrap();
     fs::write(settings.join("registries.json"), r#"{"stall_seconds":2}"#).unwrap();
     let is_layer = |asked: &Asked| asked.header("accept-encoding").is_some();
-    let slow = Proxy::before(&registry.address, move |asked, _| match is_layer(asked) {
-        true => Fault::Trickle(500, Duration::from_millis(100)),
-        false => Fault::None,
+    let slow = Proxy::before(&registry.address, move |asked, _| {
+        if is_layer(asked) { Fault::Trickle(500, Duration::from_millis(100)) } else { Fault::None }
     });
     let pull = |name: &str| {
         let mut pull = host.command(["pull", name]);
@@ -294,9 +289,10 @@ fn a_registry_says_how_long_to_wait() {
         "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:39 GMT\r\n",
     ] {
         let proxy = Proxy::before(&registry.address, move |asked, before| {
-            match asked.is_blob() && before == 0 {
-                true => Fault::Answer(429, wait.to_owned()),
-                false => Fault::None,
+            if asked.is_blob() && before == 0 {
+                Fault::Answer(429, wait.to_owned())
+            } else {
+                Fault::None
             }
         });
         let host = Host::new();
@@ -386,9 +382,10 @@ fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
         if asked.header("authorization").is_none() {
             return Fault::Answer(401, "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned());
         }
-        match asked.is_blob() {
-            true => Fault::Answer(307, format!("Location: http://{to}{}\r\n", asked.target)),
-            false => Fault::None,
+        if asked.is_blob() {
+            Fault::Answer(307, format!("Location: http://{to}{}\r\n", asked.target))
+        } else {
+            Fault::None
         }
     });
     let config = host.scratch().join("docker");
@@ -421,9 +418,12 @@ fn a_challenge_of_another_host_is_not_answered() {
         let thief =
             Proxy::before(&registry.address, move |_, _| Fault::Answer(401, header.clone()));
         let to = thief.address.clone();
-        let proxy = Proxy::before(&registry.address, move |asked, _| match asked.is_blob() {
-            true => Fault::Answer(307, format!("Location: http://{to}/x\r\n")),
-            false => Fault::None,
+        let proxy = Proxy::before(&registry.address, move |asked, _| {
+            if asked.is_blob() {
+                Fault::Answer(307, format!("Location: http://{to}/x\r\n"))
+            } else {
+                Fault::None
+            }
         });
         let config = host.scratch().join("docker");
         fs::create_dir_all(&config).unwrap();
@@ -459,9 +459,10 @@ fn a_killed_pull_goes_on_where_it_was() {
         if !is_config && held.is_empty() && asked.header("accept-encoding").is_some() {
             *held = asked.target.clone();
         }
-        match *held == asked.target && before == 0 {
-            true => Fault::Stall(100_000, patience),
-            false => Fault::None,
+        if *held == asked.target && before == 0 {
+            Fault::Stall(100_000, patience)
+        } else {
+            Fault::None
         }
     });
     let name = proxy.name("app:1");
@@ -565,9 +566,8 @@ fn two_pulls_at_once_download_a_layer_once() {
 fn prune_takes_what_a_killed_pull_left() {
     let host = Host::new();
     let registry = filled(&host);
-    let proxy = Proxy::before(&registry.address, |asked, _| match asked.is_blob() {
-        true => Fault::Stall(100_000, Duration::from_secs(3600)),
-        false => Fault::None,
+    let proxy = Proxy::before(&registry.address, |asked, _| {
+        if asked.is_blob() { Fault::Stall(100_000, Duration::from_secs(3600)) } else { Fault::None }
     });
     let pull = host.background(["pull", &proxy.name("app:1")]);
     eventually("a part is here", || partials(&host).iter().any(|&length| length >= 50_000));

@@ -161,9 +161,12 @@ fn nothing_leads_from_tls_to_plain_http() {
     registry.fill_with(&[base(), foreign], "foreign:1");
     let redirects = Proxy::before(&registry.address, {
         let at = at.clone();
-        move |asked, _| match asked.is_blob() {
-            true => Fault::Answer(307, format!("Location: http://{at}{}\r\n", asked.target)),
-            false => Fault::None,
+        move |asked, _| {
+            if asked.is_blob() {
+                Fault::Answer(307, format!("Location: http://{at}{}\r\n", asked.target))
+            } else {
+                Fault::None
+            }
         }
     });
     let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n");

@@ -122,9 +122,8 @@ fn a_foreign_layer_comes_from_where_its_owner_has_it() {
     let plain = || layer(Packing::Gzip, "v", noise(5, 300_000));
     owner.fill_with(&[plain()], "theirs:1");
     // On its way it is cut once, too.
-    let at = Proxy::before(&owner.address, |asked, before| match asked.is_blob() && before == 0 {
-        true => Fault::Cut(100_000),
-        false => Fault::None,
+    let at = Proxy::before(&owner.address, |asked, before| {
+        if asked.is_blob() && before == 0 { Fault::Cut(100_000) } else { Fault::None }
     });
     let foreign =
         Layer { url: Some(format!("http://{}/v2/theirs/blobs/DIGEST", at.address)), ..plain() };
@@ -195,9 +194,10 @@ fn what_can_not_be_an_image_is_refused_by_its_name() {
     ] {
         let body = body.to_owned();
         let proxy = Proxy::before(&registry.address, move |asked, _| {
-            match asked.target.contains("/manifests/") {
-                true => Fault::Document(media_type, body.clone()),
-                false => Fault::None,
+            if asked.target.contains("/manifests/") {
+                Fault::Document(media_type, body.clone())
+            } else {
+                Fault::None
             }
         });
         host.mydocker(["pull", &proxy.name("app:1")]).exits(1).complains(reason);
@@ -289,9 +289,10 @@ fn a_bar_is_no_longer_than_the_terminal_is_wide() {
             std::thread::sleep(Duration::from_millis(10));
         }
         // What is asked for again comes late enough to be drawn.
-        match asked.header("accept-encoding").is_some() && before < 2 {
-            true => Fault::Cut(700_000),
-            false => Fault::None,
+        if asked.header("accept-encoding").is_some() && before < 2 {
+            Fault::Cut(700_000)
+        } else {
+            Fault::None
         }
     });
     let mut terminal = host.terminal(["pull", &proxy.name("app:1")]);
@@ -448,13 +449,15 @@ fn a_broken_mirror_is_told_of_once_and_passed_over() {
         .map(|(name, seed)| layer(Packing::Gzip, name, noise(seed, 50_000)))
         .collect();
     registry.fill_with(&layers, "app:1");
-    let gone = |asked: &Asked, _| match asked.target.contains("/blobs/") {
-        true => Fault::Answer(403, String::new()),
-        false => Fault::None,
+    let gone = |asked: &Asked, _| {
+        if asked.target.contains("/blobs/") {
+            Fault::Answer(403, String::new())
+        } else {
+            Fault::None
+        }
     };
-    let wrong = |asked: &Asked, _| match asked.header("accept-encoding").is_some() {
-        true => Fault::Corrupt(1000),
-        false => Fault::None,
+    let wrong = |asked: &Asked, _| {
+        if asked.header("accept-encoding").is_some() { Fault::Corrupt(1000) } else { Fault::None }
     };
     let refusing = Proxy::before(&registry.address, gone);
     let lying = Proxy::before(&registry.address, wrong);

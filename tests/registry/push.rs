@@ -196,9 +196,12 @@ fn a_registry_that_knows_no_oci_manifest_gets_dockers() {
     // One that refuses every manifest says so in its first answer.
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
-    let proxy = Proxy::before(&registry.address, move |asked, _| match of_oci(asked) {
-        true => Fault::Answer(422, String::new()),
-        false => refuse(asked.target.ends_with("/manifests/1"), 400),
+    let proxy = Proxy::before(&registry.address, move |asked, _| {
+        if of_oci(asked) {
+            Fault::Answer(422, String::new())
+        } else {
+            refuse(asked.target.ends_with("/manifests/1"), 400)
+        }
     });
     host.mydocker(["tag", "bb", &proxy.name("bb:1")]);
     host.mydocker(["push", &proxy.name("bb:1")]).exits(1).stderr_has("answers 422");

@@ -114,9 +114,10 @@ impl Registry {
                 _ => String::new(),
             };
             let manifest = manifest.strip_suffix('}').unwrap();
-            images.push(match said.is_empty() {
-                true => format!("{manifest}}}"),
-                false => format!(r#"{manifest},"platform":{{{said}}}}}"#),
+            images.push(if said.is_empty() {
+                format!("{manifest}}}")
+            } else {
+                format!(r#"{manifest},"platform":{{{said}}}}}"#)
             });
         }
         let index = format!(

@@ -121,13 +121,14 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&id)?;
         return Ok(0);
     }
-    let attach = match attached == Attached::default() {
-        true => attach_options(options.interactive, !no_sig_proxy, keys),
-        false => AttachOptions {
+    let attach = if attached == Attached::default() {
+        attach_options(options.interactive, !no_sig_proxy, keys)
+    } else {
+        AttachOptions {
             stdout: attached.stdout,
             stderr: attached.stderr,
             ..attach_options(options.interactive && attached.stdin, !no_sig_proxy, keys)
-        },
+        }
     };
     let input_alone = !attach.stdout && !attach.stderr;
     // As in Docker: the id is printed, to find the output by it.

@@ -59,9 +59,12 @@ impl Engine {
             && !id_range::is_leased(&self.roots, ids, id)
         {
             let what = format!("the user IDs of container {name} are not leased to it");
-            findings.add(what, || match id_range::take(&self.roots, ids, id)? {
-                true => Ok(()),
-                false => fail!("another container has them; remove one of the two with `rm`"),
+            findings.add(what, || {
+                if id_range::take(&self.roots, ids, id)? {
+                    Ok(())
+                } else {
+                    fail!("another container has them; remove one of the two with `rm`")
+                }
             });
         }
         match condition_at_rest(self, &record) {

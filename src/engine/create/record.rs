@@ -162,9 +162,10 @@ fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<He
         test: check.test.iter().map(|word| raw::encode(word.as_bytes())).collect(),
         ..check.clone()
     });
-    let check = match options.disabled {
-        true => Healthcheck::none(),
-        false => options.check.clone().over(image.as_ref()),
+    let check = if options.disabled {
+        Healthcheck::none()
+    } else {
+        options.check.clone().over(image.as_ref())
     };
     if options.on_failure.acts() && !check.runs() {
         fail!("--health-on-failure needs a health check; give one by --health-cmd");

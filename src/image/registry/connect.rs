@@ -195,10 +195,7 @@ impl Connector {
                 if proxy.origin.tls {
                     stream = self.trust.wrap(&proxy.origin, stream)?;
                 }
-                match origin.tls {
-                    true => self.tunnel(proxy, stream, origin)?,
-                    false => stream,
-                }
+                if origin.tls { self.tunnel(proxy, stream, origin)? } else { stream }
             }
         };
         let stream = if origin.tls { self.trust.wrap(origin, stream)? } else { stream };

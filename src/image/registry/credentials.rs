@@ -54,9 +54,10 @@ impl CredentialFile {
         let Some(bytes) = store::read(&self.path)? else {
             return Ok(Value::Object(Object::new()));
         };
-        match bytes.iter().all(u8::is_ascii_whitespace) {
-            true => Ok(Value::Object(Object::new())),
-            false => parse(&self.path.display().to_string(), &bytes),
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            Ok(Value::Object(Object::new()))
+        } else {
+            parse(&self.path.display().to_string(), &bytes)
         }
     }
 

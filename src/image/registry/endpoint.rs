@@ -166,10 +166,7 @@ impl Endpoint {
         }
         let now = self.locked().header.clone();
         let second = self.follow(method, url, headers, now.as_deref(), &mut payload)?;
-        match second.head.status < 400 {
-            true => Ok(second),
-            false => Err(self.refused(second)),
-        }
+        if second.head.status < 400 { Ok(second) } else { Err(self.refused(second)) }
     }
 
     fn follow(

@@ -183,9 +183,10 @@ impl<'a> Fetch<'a> {
         let own = endpoint.url(&format!("{}/blobs/{}", self.path, self.blob.digest));
         let Some(elsewhere) = self.elsewhere else { return Ok(own) };
         let url = Url::parse(&self.blob.urls[elsewhere])?;
-        match own.origin.tls && !url.origin.tls {
-            true => Err(Failure::new(format!("the layer is at {url}, without TLS"))),
-            false => Ok(url),
+        if own.origin.tls && !url.origin.tls {
+            Err(Failure::new(format!("the layer is at {url}, without TLS")))
+        } else {
+            Ok(url)
         }
     }
 

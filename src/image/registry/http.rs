@@ -367,9 +367,10 @@ fn framing(method: &str, head: &Head) -> io::Result<Framing> {
         return Ok(Framing::Ended);
     }
     if head.header("transfer-encoding").is_some() {
-        return match head.has_token("transfer-encoding", "chunked") {
-            true => Ok(Framing::Chunked(None)),
-            false => Err(malformed("an unknown transfer encoding")),
+        return if head.has_token("transfer-encoding", "chunked") {
+            Ok(Framing::Chunked(None))
+        } else {
+            Err(malformed("an unknown transfer encoding"))
         };
     }
     let mut lengths = head.all("content-length").flat_map(|value| value.split(','));

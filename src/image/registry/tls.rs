@@ -94,19 +94,15 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| Error::new(error.to_string()))?;
-        let builder = match self.unverified.as_deref() == Some(origin.host.as_str()) {
-            true => {
-                let anyone = Arc::new(Anyone(Arc::clone(&provider)));
-                builder.dangerous().with_custom_certificate_verifier(anyone)
-            }
-            false => {
-                let roots = Arc::new(roots);
-                let webpki =
-                    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                let webpki = webpki.build().map_err(|error| Error::new(error.to_string()))?;
-                let named = Arc::new(Named { webpki, certificates: named });
-                builder.dangerous().with_custom_certificate_verifier(named)
-            }
+        let builder = if self.unverified.as_deref() == Some(origin.host.as_str()) {
+            let anyone = Arc::new(Anyone(Arc::clone(&provider)));
+            builder.dangerous().with_custom_certificate_verifier(anyone)
+        } else {
+            let roots = Arc::new(roots);
+            let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let webpki = webpki.build().map_err(|error| Error::new(error.to_string()))?;
+            let named = Arc::new(Named { webpki, certificates: named });
+            builder.dangerous().with_custom_certificate_verifier(named)
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),

@@ -31,9 +31,10 @@ pub struct Url {
 impl Origin {
     /// `host[:port]` with the scheme's own port left out, as a `Host` header has it.
     pub fn authority(&self) -> String {
-        match self.port == if self.tls { 443 } else { 80 } {
-            true => bracketed(&self.host),
-            false => self.host_and_port(),
+        if self.port == if self.tls { 443 } else { 80 } {
+            bracketed(&self.host)
+        } else {
+            self.host_and_port()
         }
     }
 
@@ -50,10 +51,7 @@ impl Origin {
 }
 
 fn bracketed(host: &str) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    }
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 impl Url {
@@ -158,10 +156,7 @@ impl Origin {
 
 fn target(rest: &str) -> String {
     let rest = rest.split('#').next().unwrap_or_default();
-    match rest.starts_with('/') {
-        true => rest.to_owned(),
-        false => format!("/{rest}"),
-    }
+    if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") }
 }
 
 fn is_scheme(text: &str) -> bool {

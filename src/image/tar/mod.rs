@@ -231,9 +231,10 @@ impl<R: BufRead> Reader<R> {
             if let Some(real_size) = records.sparse.real_size
                 && kind == Kind::File
             {
-                sparse = Some(match records.sparse.in_data {
-                    true => self.sparse_map_in_data()?,
-                    false => std::mem::take(&mut records.sparse.map),
+                sparse = Some(if records.sparse.in_data {
+                    self.sparse_map_in_data()?
+                } else {
+                    std::mem::take(&mut records.sparse.map)
                 });
                 size = real_size;
                 if let Some(name) = records.sparse.name.take() {

@@ -111,9 +111,10 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {
-        let cut_off = match is_joined {
-            true => link::delete(&mut host, &endpoint.link),
-            false => endpoint::silence(&mut host, &endpoint.link),
+        let cut_off = if is_joined {
+            link::delete(&mut host, &endpoint.link)
+        } else {
+            endpoint::silence(&mut host, &endpoint.link)
         }
         .traced("RTM_DELLINK", || format!("{} leaves {}", endpoint.link, endpoint.network));
         let left = join::leave(roots, id, endpoint).map(drop);

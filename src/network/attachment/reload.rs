@@ -48,8 +48,5 @@ pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
             .iter()
             .try_for_each(|network| bridge::ensure(&mut host, roots, network).map(drop))?;
     }
-    match rules::flaws(roots)?.is_empty() {
-        true => Ok(()),
-        false => reload(roots, choice),
-    }
+    if rules::flaws(roots)?.is_empty() { Ok(()) } else { reload(roots, choice) }
 }

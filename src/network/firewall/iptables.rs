@@ -330,9 +330,10 @@ impl Backend for Iptables {
     }
 
     fn stamp(&self, ipv6: bool) -> Option<String> {
-        match self.is_legacy {
-            true => netfilter::legacy_stamp(ipv6),
-            false => netfilter::generation().map(|generation| format!("nft {generation}")),
+        if self.is_legacy {
+            netfilter::legacy_stamp(ipv6)
+        } else {
+            netfilter::generation().map(|generation| format!("nft {generation}"))
         }
     }
 

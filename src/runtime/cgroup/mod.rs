@@ -77,14 +77,13 @@ impl Cgroup {
         let name = Path::new(spec.cgroup.parent.trim_matches('/')).join(&spec.id);
         let mut directories: Vec<Directory> = Vec::new();
         let mut place = |controller: &'static str, is_v2: bool| -> Option<usize> {
-            let (hierarchy, mount) = match is_v2 {
-                true => (None, layout.v2.as_ref()?.mount.clone()),
-                false => {
-                    let found = layout.v1_with(controller)?;
-                    let controllers = found.controllers.clone();
-                    let hierarchy = layout::Hierarchy { mount: found.mount.clone(), controllers };
-                    (Some(hierarchy), found.mount.clone())
-                }
+            let (hierarchy, mount) = if is_v2 {
+                (None, layout.v2.as_ref()?.mount.clone())
+            } else {
+                let found = layout.v1_with(controller)?;
+                let controllers = found.controllers.clone();
+                let hierarchy = layout::Hierarchy { mount: found.mount.clone(), controllers };
+                (Some(hierarchy), found.mount.clone())
             };
             let path = mount.join(&name);
             let at = directories.iter().position(|known| known.path == path).unwrap_or_else(|| {

@@ -192,10 +192,7 @@ fn matches(filter: &Node<'_>, capabilities: u64) -> Result<Applies> {
         all_capabilities: caps.as_ref().map(|caps| caps.iter().all(held)),
         any_capability: caps.as_ref().map(|caps| caps.iter().any(held)),
         arch: arches.map(|arches| arches.iter().any(|arch| arch == native)),
-        kernel: match kernel.is_empty() {
-            true => None,
-            false => Some(running_kernel() >= version(&kernel)?),
-        },
+        kernel: if kernel.is_empty() { None } else { Some(running_kernel() >= version(&kernel)?) },
     })
 }
 
