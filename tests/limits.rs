@@ -64,7 +64,7 @@ fn every_limit_reaches_the_kernel() {
     is("memory", ["memory.memsw.limit_in_bytes", "memory.swap.max"], "100663296", "33554432");
     is("memory", ["memory.soft_limit_in_bytes", "memory.low"], "33554432", "33554432");
     is("cpu", ["cpu.cfs_quota_us", "cpu.max"], "50000", "50000 100000");
-    is("cpu", ["cpu.shares", "cpu.weight"], "512", "20");
+    is("cpu", ["cpu.shares", "cpu.weight"], "512", "59");
     is("cpuset", ["cpuset.cpus", "cpuset.cpus"], "0", "0");
     is("cpuset", ["cpuset.mems", "cpuset.mems"], "0", "0");
     is("pids", ["pids.max", "pids.max"], "20", "20");

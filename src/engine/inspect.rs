@@ -17,7 +17,7 @@ use crate::container::state::{Condition, is_paused};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::{Image, ImageStore};
-use crate::runtime::cgroup::{DEFAULT_PARENT, memory_and_swap};
+use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 use crate::volume;
@@ -365,7 +365,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("ConsoleSize", array([number(0), number(0)])),
         ("Isolation", text("")),
         ("CpuShares", number(resources.cpu_shares.unwrap_or(0))),
-        ("Memory", number(resources.memory.unwrap_or(0))),
+        ("Memory", signed(resources.memory.unwrap_or(0))),
         ("NanoCpus", number(resources.nano_cpus.unwrap_or(0))),
         (
             "CgroupParent",
@@ -388,8 +388,8 @@ fn host_config(record: &Record) -> Result<Value> {
         ("DeviceRequests", Value::NilList),
         ("KernelMemory", number(0)),
         ("KernelMemoryTCP", number(0)),
-        ("MemoryReservation", number(resources.memory_reservation.unwrap_or(0))),
-        ("MemorySwap", signed(memory_and_swap(resources).unwrap_or(0))),
+        ("MemoryReservation", signed(resources.memory_reservation.unwrap_or(0))),
+        ("MemorySwap", signed(super::spec::memory_and_swap(resources).unwrap_or(0))),
         ("MemorySwappiness", resources.memory_swappiness.map_or(Value::Nil, number)),
         ("OomKillDisable", Value::Bool(resources.oom_kill_disable == Some(true))),
         ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),

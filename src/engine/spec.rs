@@ -17,8 +17,8 @@ use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
-    Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Mount, MountSource, Process,
-    Resources, Root, Spec,
+    Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict, FurtherLimits, Mount,
+    MountSource, Process, Resources, Root, Spec,
 };
 use crate::store::{self, Durability};
 
@@ -64,7 +64,6 @@ impl Engine {
             if record.privileged { (host_nodes()?, DeviceAccess::All) } else { devices(record)? };
         let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
-            id: record.id.clone(),
             root,
             root_read_only: record.read_only,
             mount_point: files.run,
@@ -77,9 +76,13 @@ impl Engine {
             devices,
             device_access,
             cgroup: Cgroup {
-                parent: record.cgroup_parent.clone(),
+                path: format!("{}/{}", record.cgroup_parent, record.id),
                 resources: resources(&record.resources)?,
+                further: FurtherLimits::default(),
                 default_pids: Some(DEFAULT_PIDS),
+                default_memory_swap: memory_and_swap(&record.resources),
+                every_controller: false,
+                name_limit: |name| flag_of(name).to_owned(),
             },
             sysctls: record.sysctls.clone(),
             default_sysctls: default_sysctls(record),
@@ -183,6 +186,37 @@ fn resources(asked: &Resources) -> Result<Resources> {
     Ok(resources)
 }
 
+/// Bytes of memory and swap together, -1 for no limit: Docker's default is as much swap as memory.
+pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
+    match (resources.memory_swap, resources.memory) {
+        (Some(total), _) => Some(total),
+        (None, Some(memory)) => Some(memory.saturating_mul(2)),
+        (None, None) => None,
+    }
+}
+
+/// The flag that sets a limit, by the limit's name in the OCI runtime specification.
+fn flag_of(name: &str) -> &str {
+    match name {
+        "memory.limit" => "--memory",
+        "memory.swap" => "--memory-swap",
+        "memory.reservation" => "--memory-reservation",
+        "memory.swappiness" => "--memory-swappiness",
+        "memory.disableOOMKiller" => "--oom-kill-disable",
+        "cpu.shares" => "--cpu-shares",
+        "cpu.quota" => "--cpus",
+        "cpu.cpus" => "--cpuset-cpus",
+        "cpu.mems" => "--cpuset-mems",
+        "pids.limit" => "--pids-limit",
+        "blockIO.weight" => "--blkio-weight",
+        "blockIO.throttleReadBpsDevice" => "--device-read-bps",
+        "blockIO.throttleWriteBpsDevice" => "--device-write-bps",
+        "blockIO.throttleReadIOPSDevice" => "--device-read-iops",
+        "blockIO.throttleWriteIOPSDevice" => "--device-write-iops",
+        other => other,
+    }
+}
+
 /// `MAJOR:MINOR` of a block device.
 pub(super) fn device_numbers(path: &str) -> Result<String> {
     let found = std::fs::metadata(raw::path(path)).context(|| format!("look at device {path}"))?;
@@ -198,14 +232,15 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
 /// this start.
 fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     let (mut nodes, mut rules) = (Vec::new(), Vec::new());
+    let allow = |rule| (DeviceVerdict::Allow, rule);
     let mut give = |source: &Path, target: String, access: &str| -> Result<()> {
         let node = host_node(source, target)?;
-        rules.push(DeviceRule {
+        rules.push(allow(DeviceRule {
             kind: if node.is_block { DeviceKind::Block } else { DeviceKind::Character },
             major: Some(node.major),
             minor: Some(node.minor),
             access: access.to_owned(),
-        });
+        }));
         nodes.push(node);
         Ok(())
     };
@@ -226,7 +261,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
             give(&path, raw::encode_path(&target.join(name)), &device.access)?;
         }
     }
-    rules.extend(record.device_rules.iter().cloned());
+    rules.extend(record.device_rules.iter().cloned().map(allow));
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 

@@ -460,16 +460,21 @@ fn cgroup_view(
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")];
             let base = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
+            // A hierarchy without controllers has a name: `name=systemd`.
+            let directory = |controllers: &str| controllers.trim_start_matches("name=").to_owned();
             for controllers in hierarchies {
-                rustix::fs::mkdirat(&base, controllers.as_str(), DIRECTORY)
+                rustix::fs::mkdirat(&base, directory(controllers), DIRECTORY)
                     .context(|| format!("make directory {controllers}"))?;
             }
             attach_plainly(root, target, base.as_fd())?;
             for controllers in hierarchies {
-                let options: Vec<_> = controllers.split(',').map(|name| (name, "")).collect();
+                let options: Vec<_> = controllers
+                    .split(',')
+                    .map(|option| option.split_once('=').unwrap_or((option, "")))
+                    .collect();
                 let tree = sys::mount::filesystem(c"cgroup", &options, flags)
                     .context(|| format!("make a file system of {controllers}"))?;
-                attach_plainly(root, &target.join(controllers), tree.as_fd())?;
+                attach_plainly(root, &target.join(directory(controllers)), tree.as_fd())?;
             }
             sys::mount::add_attributes(base.as_fd(), RDONLY, false).context(|| "make it read-only")
         }

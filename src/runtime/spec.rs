@@ -15,8 +15,6 @@ use super::seccomp::Seccomp;
 
 /// Everything that the core needs to make one container's first process.
 pub struct Spec {
-    /// Names the cgroup directory.
-    pub id: String,
     pub root: Root,
     pub root_read_only: bool,
     /// Scratch directory of this container on the host where the root is mounted in the making.
@@ -226,11 +224,20 @@ pub struct DeviceNode {
 /// The devices that a container may use.
 pub enum DeviceAccess {
     All,
-    /// The standard ones and these.
-    Only(Vec<DeviceRule>),
+    /// None but what these rules allow, of which a later one counts more, and the standard ones,
+    /// which no rule takes away.
+    Only(Vec<(DeviceVerdict, DeviceRule)>),
 }
 
-/// A rule of the devices cgroup, which allows.
+/// What a rule does with the accesses that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceVerdict {
+    Allow,
+    #[allow(dead_code)] // Docker's flags only allow.
+    Deny,
+}
+
+/// Accesses to devices, as a rule of the devices cgroup names them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     pub kind: DeviceKind,
@@ -251,22 +258,83 @@ pub enum DeviceKind {
 
 /// The cgroup of a container.
 pub struct Cgroup {
-    /// The directory below each hierarchy's root under which the container's own is made.
-    pub parent: String,
+    /// Its directory below each hierarchy's root: `/mydocker/ID`. No part of it is `..`.
+    pub path: String,
     pub resources: Resources,
+    pub further: FurtherLimits,
     /// Most processes and threads if `resources` doesn't say, where the host can.
     pub default_pids: Option<u32>,
+    /// Bytes of memory and swap together if `resources` doesn't say, where the host can.
+    pub default_memory_swap: Option<i64>,
+    /// It is in every hierarchy and has every controller of the host, even without a limit, and it
+    /// must be new or empty.
+    pub every_controller: bool,
+    /// What the user calls a limit, for errors, by its name in the OCI runtime specification
+    /// (`memory.limit`).
+    pub name_limit: fn(&str) -> String,
+}
+
+/// Limits of which a container's record knows nothing: those of the OCI runtime specification alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FurtherLimits {
+    /// Microseconds.
+    pub cpu_burst: Option<u64>,
+    /// Runs only when nothing else wants the CPU (SCHED_IDLE).
+    pub cpu_idle: Option<bool>,
+    /// Microseconds in each period.
+    pub cpu_realtime_runtime: Option<i64>,
+    /// Microseconds.
+    pub cpu_realtime_period: Option<u64>,
+    /// Bytes of TCP buffers; -1 is no limit.
+    pub kernel_tcp_memory: Option<i64>,
+    /// 10 to 1000, against the cgroups below.
+    pub blkio_leaf_weight: Option<u16>,
+    pub device_weights: Vec<DeviceWeight>,
+    pub huge_pages: Vec<HugePageLimit>,
+    /// The class of its packets (net_cls).
+    pub network_class: Option<u32>,
+    /// The priority of its packets on an interface of the host (net_prio).
+    pub network_priorities: Vec<(String, u32)>,
+    pub rdma: Vec<RdmaLimit>,
+    /// Files of cgroup v2 and what to write into them, a line at a time.
+    pub unified: Vec<(String, String)>,
+}
+
+/// The share of a block device that a container gets when others want it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceWeight {
+    pub major: u32,
+    pub minor: u32,
+    /// 10 to 1000.
+    pub weight: Option<u16>,
+    pub leaf_weight: Option<u16>,
+}
+
+/// Most bytes of huge pages of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HugePageLimit {
+    /// As the kernel writes it: `2MB`.
+    pub size: String,
+    pub bytes: u64,
+}
+
+/// What a container may use of an RDMA device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RdmaLimit {
+    pub device: String,
+    pub handles: Option<u32>,
+    pub objects: Option<u32>,
 }
 
 /// Limits, as asked; `None` is no limit of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Bytes.
-    pub memory: Option<u64>,
+    /// Bytes; -1 is no limit.
+    pub memory: Option<i64>,
     /// Bytes of memory and swap together; -1 is no limit.
     pub memory_swap: Option<i64>,
-    /// Bytes.
-    pub memory_reservation: Option<u64>,
+    /// Bytes; -1 is no limit.
+    pub memory_reservation: Option<i64>,
     /// Billionths of a CPU (`--cpus 1.5` is 1,500,000,000).
     pub nano_cpus: Option<u64>,
     /// v1 scale, 2 to 262,144.

@@ -435,7 +435,7 @@ pub static FLAGS: &[F] = &[
     .under(Category::Network),
     // Limits.
     F::value("memory", "SIZE", "Limit memory (512m, 1.5g)", |a, v| {
-        a.options.resources.memory = unless_zero(ByteSize::parse(v)?.0);
+        a.options.resources.memory = limit_unless_zero(ByteSize::parse(v)?);
         Ok(())
     })
     .short('m')
@@ -444,7 +444,7 @@ pub static FLAGS: &[F] = &[
     F::value("memory-swap", "SIZE", "Limit memory plus swap; -1 for no limit", |a, v| {
         a.options.resources.memory_swap = match v {
             "-1" => Some(-1),
-            _ => unless_zero(ByteSize::parse(v)?.0 as i64),
+            _ => limit_unless_zero(ByteSize::parse(v)?),
         };
         Ok(())
     })
@@ -454,7 +454,7 @@ pub static FLAGS: &[F] = &[
         "SIZE",
         "Set a soft limit, for when the host runs low",
         |a, v| {
-            a.options.resources.memory_reservation = unless_zero(ByteSize::parse(v)?.0);
+            a.options.resources.memory_reservation = limit_unless_zero(ByteSize::parse(v)?);
             Ok(())
         },
     )
@@ -710,7 +710,7 @@ pub static FLAGS: &[F] = &[
     .under(Category::Docker),
     // Spellings of the tutorial engines that differ in meaning from Docker's flags.
     F::value("mem", "MEGABYTES", "Same as --memory, in megabytes", |a, v| {
-        a.options.resources.memory = unless_zero(ByteSize::parse_megabytes(v)?.0);
+        a.options.resources.memory = limit_unless_zero(ByteSize::parse_megabytes(v)?);
         Ok(())
     })
     .also(&["-mem"])
@@ -745,6 +745,11 @@ fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
 /// Docker's 0 means no limit.
 fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
+}
+
+/// The size as the kernel counts limits. A `ByteSize` is never larger.
+fn limit_unless_zero(size: ByteSize) -> Option<i64> {
+    unless_zero(size.0 as i64)
 }
 
 fn at_least_one(size: ByteSize) -> Result<u64> {

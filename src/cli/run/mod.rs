@@ -214,15 +214,14 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
         let Some(memory) = resources.memory else {
             fail!("--swap needs --mem: it is swap on top of the memory");
         };
-        let both = i64::try_from(memory).ok().and_then(|memory| memory.checked_add_unsigned(swap));
-        let Some(both) = both else {
+        let Some(both) = memory.checked_add_unsigned(swap) else {
             fail!("--swap and the memory together are too large");
         };
         resources.memory_swap = Some(both);
     }
     match (resources.memory, resources.memory_swap) {
         (None, Some(swap)) if swap >= 0 => fail!("--memory-swap needs --memory"),
-        (Some(memory), Some(swap)) if swap >= 0 && (swap as u64) < memory => {
+        (Some(memory), Some(swap)) if swap >= 0 && swap < memory => {
             fail!("--memory-swap is memory and swap together: it can't be below --memory")
         }
         _ => {}

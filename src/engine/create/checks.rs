@@ -14,7 +14,7 @@ use crate::error::{Context, Result, fail};
 use crate::raw;
 
 /// Below this a container's first process can't even set itself up.
-const MIN_MEMORY: u64 = 6 << 20;
+const MIN_MEMORY: i64 = 6 << 20;
 
 /// Fails if the options contradict each other or name a device that doesn't exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
     }
     match (resources.memory, resources.memory_swap) {
         (None, Some(0..)) => fail!("--memory-swap needs --memory too: it counts both together"),
-        (Some(memory), Some(swap)) if swap >= 0 && (swap as u64) < memory => {
+        (Some(memory), Some(swap)) if swap >= 0 && swap < memory => {
             fail!("--memory-swap {swap} is less than --memory {memory}; it counts both together")
         }
         _ => {}

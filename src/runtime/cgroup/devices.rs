@@ -1,5 +1,5 @@
-//! Which devices a container may use: a list of rules, first Docker's standard ones, then those of
-//! the container. cgroup v1 gets them as text in devices.allow
+//! Which devices a container may use: a list of rules that allow and deny, of which a later one counts
+//! more, and at its end the standard ones. cgroup v1 gets them as text in devices.allow
 //! (cgroup-v1/devices.rst). cgroup v2 has no file for them, so they are compiled to a BPF program
 //! (cgroup-v2.rst, "Device controller") that `sys::bpf` attaches. Nodes in /dev are made in
 //! `runtime::devices`; without a rule here they can't be opened.
@@ -11,12 +11,12 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::error::{Context, Result};
-use crate::runtime::spec::{DeviceKind, DeviceRule};
+use crate::error::{Context, Result, fail};
+use crate::runtime::spec::{DeviceKind, DeviceRule, DeviceVerdict};
 use crate::sys;
 use crate::sys::bpf::Instruction;
 
-/// Allows `access` to the devices of this kind and number; `None` is any number.
+/// Names `access` to the devices of this kind and number; `None` is any number.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     kind: Kind,
@@ -68,13 +68,18 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A container's rules: the standard ones and those it was given.
-fn rules(given: &[DeviceRule]) -> Vec<Rule> {
-    STANDARD.into_iter().chain(given.iter().flat_map(rules_of)).collect()
+/// A container's rules in their order. The standard ones come last: a container that is denied
+/// everything has them still.
+fn rules(given: &[(DeviceVerdict, DeviceRule)]) -> impl Iterator<Item = (DeviceVerdict, Rule)> {
+    let of = |(verdict, rule): &(DeviceVerdict, DeviceRule)| {
+        let verdict = *verdict;
+        rules_of(rule).map(move |rule| (verdict, rule))
+    };
+    given.iter().flat_map(of).chain(STANDARD.map(|rule| (DeviceVerdict::Allow, rule)))
 }
 
 /// One rule as given: the kind `a` becomes two.
-fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> {
+fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> + use<> {
     let (block, character) = match rule.kind {
         DeviceKind::Any => (true, true),
         DeviceKind::Block => (true, false),
@@ -96,18 +101,75 @@ fn access(letters: &str) -> u8 {
     letters.chars().map(bit).fold(0, |access, bit| access | bit)
 }
 
+impl Rule {
+    /// Whether every device of `other` is one of these.
+    fn covers(&self, other: &Rule) -> bool {
+        let holds = |own: Option<u32>, other| own.is_none() || own == other;
+        self.kind == other.kind && holds(self.major, other.major) && holds(self.minor, other.minor)
+    }
+
+    /// Whether some device is one of both.
+    fn meets(&self, other: &Rule) -> bool {
+        let meet = |own: Option<u32>, other: Option<u32>| match (own, other) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
+        };
+        self.kind == other.kind && meet(self.major, other.major) && meet(self.minor, other.minor)
+    }
+}
+
+/// The rules as v1 keeps them: a list of what is allowed, without order. A later denial takes away
+/// what it covers of the earlier ones; one that would leave a hole in a wider rule can't be had.
+fn allowed(given: &[(DeviceVerdict, DeviceRule)]) -> Result<Vec<Rule>> {
+    let mut list: Vec<Rule> = Vec::with_capacity(given.len() + STANDARD.len());
+    for (verdict, rule) in rules(given) {
+        if verdict == DeviceVerdict::Allow {
+            list.push(rule);
+            continue;
+        }
+        for earlier in &mut list {
+            if rule.covers(earlier) {
+                earlier.access &= !rule.access;
+            } else if rule.meets(earlier) && rule.access & earlier.access != 0 {
+                fail!(
+                    "cgroup v1 can't deny the devices '{rule}' while '{earlier}' are allowed: \
+                     allow single devices instead"
+                );
+            }
+        }
+        list.retain(|rule| rule.access != 0);
+    }
+    Ok(list)
+}
+
+/// Whether all devices are allowed.
+fn is_all(list: &[Rule]) -> bool {
+    [Kind::Block, Kind::Character].into_iter().all(|kind| {
+        let all = Rule { kind, major: None, minor: None, access: ALL };
+        list.iter().any(|rule| rule.covers(&all) && rule.access == ALL)
+    })
+}
+
 /// Denies all devices except the container's in a v1 cgroup directory.
-pub fn restrict_v1(directory: &Path, given: &[DeviceRule]) -> Result<()> {
+pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> Result<()> {
     let write = |file: &str, rule: &str| {
         fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
     };
+    let list = allowed(given)?;
+    if is_all(&list) {
+        return write("devices.allow", "a");
+    }
     write("devices.deny", "a")?;
-    rules(given).iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
+    list.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
 }
 
 /// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
-pub fn restrict_v2(directory: BorrowedFd<'_>, given: &[DeviceRule]) -> Result<bool> {
-    match sys::bpf::restrict_devices(directory, &compile(&rules(given))) {
+pub fn restrict_v2(
+    directory: BorrowedFd<'_>,
+    given: &[(DeviceVerdict, DeviceRule)],
+) -> Result<bool> {
+    let rules: Vec<(DeviceVerdict, Rule)> = rules(given).collect();
+    match sys::bpf::restrict_devices(directory, &compile(&rules)) {
         Ok(()) => Ok(true),
         // Without CONFIG_BPF_SYSCALL, without CONFIG_CGROUP_BPF.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
@@ -121,24 +183,28 @@ const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
-/// Compiles a program that returns 1 at the first rule that allows the whole access, and 0 at its
-/// end. The kernel passes the context in register 1.
-fn compile(rules: &[Rule]) -> Vec<Instruction> {
+/// Compiles a program that asks the rules from the last to the first, with the accesses that are
+/// still to be allowed in a register: an allowing rule takes those away that it names and returns 1
+/// when none is left, a denying one returns 0 if it names one of them. At its end it returns 0. The
+/// kernel passes the context in register 1.
+fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
     const CONTEXT: u8 = 1;
     const KIND: u8 = 2;
     const ACCESS: u8 = 3;
     const MAJOR_NUMBER: u8 = 4;
     const MINOR_NUMBER: u8 = 5;
-    const EXCESS: u8 = 6;
+    const NAMED: u8 = 6;
     // linux/bpf_common.h and linux/bpf.h
     let load = |to: u8, offset| instruction(0x61, to | CONTEXT << 4, offset, 0);
     let set = |to: u8, value| instruction(0xb7, to, 0, value);
     let copy = |to: u8, from: u8| instruction(0xbf, to | from << 4, 0, 0);
     let and = |to: u8, value| instruction(0x57, to, 0, value);
     let shift_right = |to: u8, bits| instruction(0x77, to, 0, bits);
-    let skip_unless = |register: u8, value| instruction(0x55, register, 0, value);
     let exit = instruction(0x95, 0, 0, 0);
+    // Both jump over the rest of the rule.
+    let skip_unless = |register: u8, value| instruction(0x55, register, 0, value);
+    let skip_if = |register: u8, value| instruction(0x15, register, 0, value);
 
     let mut program = vec![
         load(KIND, ACCESS_AND_KIND),
@@ -148,18 +214,28 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
         load(MAJOR_NUMBER, MAJOR),
         load(MINOR_NUMBER, MINOR),
     ];
-    for rule in rules {
-        let mut block = vec![
-            skip_unless(KIND, rule.kind as i32),
-            copy(EXCESS, ACCESS),
-            and(EXCESS, i32::from(!rule.access & ALL)),
-            skip_unless(EXCESS, 0),
-        ];
+    for (verdict, rule) in rules.iter().rev() {
+        let mut block = vec![skip_unless(KIND, rule.kind as i32)];
         block.extend(rule.major.map(|major| skip_unless(MAJOR_NUMBER, major as i32)));
         block.extend(rule.minor.map(|minor| skip_unless(MINOR_NUMBER, minor as i32)));
-        block.extend([set(RESULT, 1), exit]);
+        match verdict {
+            DeviceVerdict::Allow => block.extend([
+                and(ACCESS, i32::from(!rule.access & ALL)),
+                skip_unless(ACCESS, 0),
+                set(RESULT, 1),
+                exit,
+            ]),
+            DeviceVerdict::Deny => block.extend([
+                copy(NAMED, ACCESS),
+                and(NAMED, rule.access.into()),
+                skip_if(NAMED, 0),
+                set(RESULT, 0),
+                exit,
+            ]),
+        }
         let length = block.len();
-        for (at, step) in block.iter_mut().enumerate().filter(|(_, step)| step.code == 0x55) {
+        let jumps = |step: &Instruction| matches!(step.code, 0x55 | 0x15);
+        for (at, step) in block.iter_mut().enumerate().filter(|(_, step)| jumps(step)) {
             // A rule has a few instructions, so the distance fits an i16.
             step.offset = (length - at - 1) as i16;
         }
@@ -194,45 +270,122 @@ mod tests {
                 0x57 => registers[to] &= immediate,
                 0x77 => registers[to] >>= immediate,
                 0x55 if registers[to] != immediate => at += step.offset as usize,
-                0x55 => {}
+                0x15 if registers[to] == immediate => at += step.offset as usize,
+                0x55 | 0x15 => {}
                 0x95 => return registers[0] == 1,
                 code => panic!("unknown instruction {code:#x}"),
             }
         }
     }
 
+    fn given(verdict: DeviceVerdict, text: &str) -> (DeviceVerdict, DeviceRule) {
+        let mut words = text.split([' ', ':']);
+        let kind = match words.next() {
+            Some("a") => DeviceKind::Any,
+            Some("b") => DeviceKind::Block,
+            _ => DeviceKind::Character,
+        };
+        let mut number = || words.next().and_then(|number| number.parse().ok());
+        let (major, minor) = (number(), number());
+        (verdict, DeviceRule { kind, major, minor, access: words.next().unwrap().to_owned() })
+    }
+
+    fn allow(text: &str) -> (DeviceVerdict, DeviceRule) {
+        given(DeviceVerdict::Allow, text)
+    }
+
+    fn deny(text: &str) -> (DeviceVerdict, DeviceRule) {
+        given(DeviceVerdict::Deny, text)
+    }
+
+    fn program(given: &[(DeviceVerdict, DeviceRule)]) -> Vec<Instruction> {
+        compile(&rules(given).collect::<Vec<_>>())
+    }
+
     #[test]
     fn standard_devices_open_and_others_do_not() {
-        let program = compile(&STANDARD);
-        assert!(allows(&program, Kind::Character, 1, 3, READ | WRITE));
-        assert!(allows(&program, Kind::Character, 136, 17, WRITE));
-        assert!(allows(&program, Kind::Block, 8, 0, MKNOD));
-        assert!(!allows(&program, Kind::Block, 8, 0, READ));
-        assert!(!allows(&program, Kind::Block, 8, 0, MKNOD | READ));
-        assert!(!allows(&program, Kind::Block, 1, 3, READ));
-        assert!(!allows(&program, Kind::Character, 1, 1, READ));
-        assert!(!allows(&program, Kind::Character, 10, 200, WRITE));
+        for given in [vec![], vec![deny("a *:* rwm")], vec![allow("a *:* rwm"), deny("a *:* rwm")]]
+        {
+            let program = program(&given);
+            assert!(allows(&program, Kind::Character, 1, 3, READ | WRITE));
+            assert!(allows(&program, Kind::Character, 136, 17, WRITE));
+            assert!(allows(&program, Kind::Block, 8, 0, MKNOD));
+            assert!(!allows(&program, Kind::Block, 8, 0, READ));
+            assert!(!allows(&program, Kind::Block, 8, 0, MKNOD | READ));
+            assert!(!allows(&program, Kind::Block, 1, 3, READ));
+            assert!(!allows(&program, Kind::Character, 1, 1, READ));
+            assert!(!allows(&program, Kind::Character, 10, 200, WRITE));
+        }
+    }
+
+    #[test]
+    fn a_later_rule_counts_more_for_each_access() {
+        let program = program(&[
+            deny("a *:* rwm"),
+            allow("c 10:* rw"),
+            deny("c 10:5 w"),
+            allow("b *:* rwm"),
+            deny("b 8:* rwm"),
+            allow("b 8:1 r"),
+        ]);
+        let character = |minor, access| allows(&program, Kind::Character, 10, minor, access);
+        // The standard rules let every node be made.
+        assert!(character(4, READ | WRITE) && character(4, READ | MKNOD));
+        assert!(character(5, READ) && !character(5, WRITE) && !character(5, READ | WRITE));
+        let block = |major, minor, access| allows(&program, Kind::Block, major, minor, access);
+        assert!(block(9, 0, READ | WRITE | MKNOD) && !block(8, 0, READ));
+        assert!(block(8, 1, READ) && !block(8, 1, READ | WRITE));
+    }
+
+    #[test]
+    fn both_versions_allow_the_same() {
+        let lists = [
+            vec![],
+            vec![allow("a *:* rwm")],
+            vec![deny("a *:* rwm"), allow("c 10:229 rw"), allow("b 8:0 r")],
+            vec![allow("c 10:229 rw"), allow("c 10:230 rw"), deny("c 10:* w")],
+            vec![allow("b 8:0 rwm"), deny("b *:* rw"), allow("b 8:1 r")],
+            vec![allow("a 7:* rw"), deny("b 7:* r")],
+        ];
+        for given in lists {
+            let program = program(&given);
+            let list = allowed(&given).unwrap();
+            for kind in [Kind::Block, Kind::Character] {
+                for (major, minor) in [(1, 3), (7, 0), (8, 0), (8, 1), (10, 229), (10, 230)] {
+                    for access in 1..=ALL {
+                        let one = Rule { kind, major: Some(major), minor: Some(minor), access };
+                        // The kernel asks v1 for one access at a time.
+                        let by_list = [MKNOD, READ, WRITE].into_iter().all(|bit| {
+                            let allows = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
+                            access & bit == 0 || list.iter().any(allows)
+                        });
+                        let numbers = (major.into(), minor.into());
+                        let by_program = allows(&program, kind, numbers.0, numbers.1, access);
+                        assert_eq!(by_list, by_program, "{given:?}: {one}");
+                    }
+                }
+            }
+        }
+        assert!(is_all(&allowed(&[allow("a *:* rwm")]).unwrap()));
+        assert!(!is_all(&allowed(&[allow("b *:* rwm")]).unwrap()));
+        let hole = allowed(&[allow("c 10:* rw"), deny("c 10:5 w")]).unwrap_err().to_string();
+        assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
     }
 
     #[test]
     fn a_device_opens_as_it_was_given() {
-        let (kind, access) = (DeviceKind::Character, "r".to_owned());
-        let given = DeviceRule { kind, major: Some(1), minor: Some(7), access };
-        let rule = rules_of(&given).next().unwrap();
-        assert_eq!(rule.to_string(), "c 1:7 r");
-        let program = compile(&[rule]);
-        assert!(allows(&program, Kind::Character, 1, 7, READ));
-        assert!(!allows(&program, Kind::Character, 1, 7, READ | WRITE));
+        let program = program(&[allow("c 1:7 r"), allow("c 42:7 r")]);
+        assert!(allows(&program, Kind::Character, 42, 7, READ));
+        assert!(!allows(&program, Kind::Character, 42, 7, READ | WRITE));
     }
 
     #[test]
     fn rules_as_given() {
-        let rule =
-            |kind, minor| DeviceRule { kind, major: Some(42), minor, access: "mr".to_owned() };
-        let text =
-            |rule: &DeviceRule| rules_of(rule).map(|rule| rule.to_string()).collect::<Vec<_>>();
-        assert_eq!(text(&rule(DeviceKind::Character, None)), ["c 42:* rm"]);
-        assert_eq!(text(&rule(DeviceKind::Any, Some(1))), ["b 42:1 rm", "c 42:1 rm"]);
+        let text = |(_, rule): (DeviceVerdict, DeviceRule)| {
+            rules_of(&rule).map(|rule| rule.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(text(allow("c 42:* mr")), ["c 42:* rm"]);
+        assert_eq!(text(allow("a 42:1 mr")), ["b 42:1 rm", "c 42:1 rm"]);
     }
 
     #[test]

@@ -18,18 +18,33 @@ const CGROUP2: u64 = 0x6367_7270;
 const TMPFS: u64 = 0x0102_1994;
 
 /// The v1 controllers that a limit or a default needs.
-pub const CONTROLLERS: [&str; 9] =
-    ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "freezer", "hugetlb"];
+pub const CONTROLLERS: [&str; 13] = [
+    "memory",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "pids",
+    "blkio",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "rdma",
+];
 
 /// The cgroup hierarchies of this host.
 #[derive(Debug, Default)]
 pub struct Layout {
     pub v1: Vec<Hierarchy>,
+    /// The v1 hierarchies without a controller, which only have a name (`name=systemd`).
+    pub named: Vec<Hierarchy>,
     pub v2: Option<Unified>,
 }
 
 /// A v1 hierarchy and the controllers mounted together in it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     pub mount: PathBuf,
     pub controllers: Vec<String>,
@@ -111,6 +126,14 @@ fn parse(mountinfo: &str) -> Layout {
             .filter(|option| CONTROLLERS.contains(option))
             .map(str::to_owned)
             .collect();
+        let named = options.split(',').find(|option| option.starts_with("name="));
+        if let (Some(name), true) = (named, controllers.is_empty()) {
+            let controllers = vec![name.to_owned()];
+            if layout.named.iter().all(|known| known.controllers != controllers) {
+                layout.named.push(Hierarchy { mount, controllers });
+            }
+            continue;
+        }
         // The first mount of a hierarchy is the host's; later ones are further mounts of the same.
         if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
             layout.v1.push(Hierarchy { mount, controllers });
@@ -134,6 +157,7 @@ mod tests {
              90 25 0:26 /x /mnt/memory rw - cgroup cgroup rw,memory\n",
         );
         assert_eq!(layout.v1.len(), 2);
+        assert_eq!(layout.named[0].controllers, ["name=systemd"]);
         assert_eq!(layout.v1_with("cpuacct").unwrap().controllers, ["cpu", "cpuacct"]);
         assert_eq!(layout.v1_with("memory").unwrap().mount, Path::new("/sys/fs/cgroup/memory"));
         let unified = parse("30 20 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");

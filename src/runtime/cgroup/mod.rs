@@ -4,12 +4,14 @@
 //! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
 //! if none can: a limit is never silently dropped. `make` creates the directories and writes the
 //! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
-//! parent does it while the child builds its root, and the child enters by itself. `remove` kills
-//! what is left and removes them.
+//! parent does it while the child builds its root, and the child enters by itself. `update` writes
+//! new limits to a running container's.
 
 mod devices;
 pub mod freezer;
 mod layout;
+mod removal;
+mod setting;
 pub mod usage;
 mod v1;
 mod v2;
@@ -18,37 +20,21 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::Pid;
 
-use super::spec::{self, DeviceAccess, Resources, Spec};
+use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
-use crate::sys;
-use crate::sys::trace::{self, Traced};
+use crate::sys::trace;
 pub use layout::{Layout, mount_missing};
+pub use removal::{kill, remove};
+use setting::{Setting, Settings};
 
 /// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
 
 /// Made even without a limit: memory counts OOM kills, pids and devices keep the host safe.
 const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
-
-/// How long processes may take to leave a cgroup after SIGKILL before it is given up.
-const MAX_REMOVAL: Duration = Duration::from_secs(10);
-
-/// One value to write.
-#[derive(Debug)]
-struct Setting {
-    controller: &'static str,
-    file: &'static str,
-    value: String,
-    /// The flag to name when it can't be had.
-    flag: &'static str,
-    /// A default that goes with another limit: left out where the kernel lacks the file.
-    optional: bool,
-}
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
@@ -66,73 +52,128 @@ struct Directory {
     hierarchy: Option<layout::Hierarchy>,
     mount: PathBuf,
     /// v2: the controllers to hand down.
-    controllers: Vec<&'static str>,
+    controllers: Vec<String>,
+    /// v2: those to hand down where that is possible.
+    other_controllers: Vec<String>,
     settings: Vec<Setting>,
+}
+
+/// The directories of a container while they are planned.
+struct Plan<'a> {
+    layout: &'a Layout,
+    /// Below each hierarchy's root.
+    name: &'a Path,
+    directories: Vec<Directory>,
+}
+
+impl Plan<'_> {
+    /// The directory in the v1 hierarchy that has `controller`.
+    fn in_v1(&mut self, controller: &str) -> Option<&mut Directory> {
+        let found = self.layout.v1_with(controller)?;
+        Some(self.directory(&found.mount, Some(found)))
+    }
+
+    /// The directory in the v2 hierarchy, which is to have `controller`.
+    fn in_v2(&mut self, controller: &str) -> Option<&mut Directory> {
+        let is_offered = self.layout.v2_has(controller);
+        let directory = self.directory(&self.layout.v2.as_ref()?.mount, None);
+        let is_known = directory.controllers.iter().any(|known| known == controller);
+        if is_offered && !is_known {
+            directory.controllers.push(controller.to_owned());
+        }
+        Some(directory)
+    }
+
+    fn directory(&mut self, mount: &Path, hierarchy: Option<&layout::Hierarchy>) -> &mut Directory {
+        let path = mount.join(self.name);
+        let known = self.directories.iter().position(|known| known.path == path);
+        let at = known.unwrap_or_else(|| {
+            self.directories.push(Directory {
+                path,
+                hierarchy: hierarchy.cloned(),
+                mount: mount.to_owned(),
+                controllers: Vec::new(),
+                other_controllers: Vec::new(),
+                settings: Vec::new(),
+            });
+            self.directories.len() - 1
+        });
+        &mut self.directories[at]
+    }
+
+    /// Finds a place for each limit. Fails if this host has none.
+    fn place_limits(&mut self, cgroup: &spec::Cgroup) -> Result<()> {
+        for setting in v1::settings(cgroup) {
+            if let Some(directory) = self.in_v1(&setting.controller) {
+                directory.settings.push(setting);
+            }
+        }
+        for setting in v2::settings(cgroup)? {
+            let controller = setting.controller.as_ref();
+            let v1_name = if controller == "io" { "blkio" } else { controller };
+            let in_v1 = self.layout.v1_with(v1_name).is_some();
+            if in_v1 && !is_unified(&setting) {
+                continue;
+            }
+            // The files of every cgroup belong to no controller.
+            if self.layout.v2_has(controller) || controller == "cgroup" {
+                let controller = controller.to_owned();
+                if let Some(directory) = self.in_v2(&controller) {
+                    directory.settings.push(setting);
+                    continue;
+                }
+            }
+            if !setting.optional {
+                let version = if in_v1 || is_unified(&setting) { " in cgroup v2" } else { "" };
+                fail!(
+                    "{} can't be applied: this host has no cgroup controller '{}'{version}",
+                    (cgroup.name_limit)(&setting.limit),
+                    setting.controller
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in all that this host has.
+    fn place_everywhere(&mut self) {
+        let layout = self.layout;
+        for hierarchy in layout.v1.iter().chain(&layout.named) {
+            self.directory(&hierarchy.mount, Some(hierarchy));
+        }
+        if let Some(unified) = layout.v2.as_ref().filter(|unified| !unified.controllers.is_empty())
+        {
+            let directory = self.directory(&unified.mount, None);
+            directory.other_controllers.clone_from(&unified.controllers);
+        }
+    }
+}
+
+/// Whether a value is for a file of v2 that the user named.
+fn is_unified(setting: &Setting) -> bool {
+    setting.limit.starts_with("unified.")
 }
 
 impl Cgroup {
     /// Finds a place for each limit; nothing is made yet.
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
-        let name = Path::new(spec.cgroup.parent.trim_matches('/')).join(&spec.id);
-        let mut directories: Vec<Directory> = Vec::new();
-        let mut place = |controller: &'static str, is_v2: bool| -> Option<usize> {
-            let (hierarchy, mount) = if is_v2 {
-                (None, layout.v2.as_ref()?.mount.clone())
-            } else {
-                let found = layout.v1_with(controller)?;
-                let controllers = found.controllers.clone();
-                let hierarchy = layout::Hierarchy { mount: found.mount.clone(), controllers };
-                (Some(hierarchy), found.mount.clone())
-            };
-            let path = mount.join(&name);
-            let at = directories.iter().position(|known| known.path == path).unwrap_or_else(|| {
-                let (controllers, settings) = (Vec::new(), Vec::new());
-                directories.push(Directory { path, hierarchy, mount, controllers, settings });
-                directories.len() - 1
-            });
-            let missing = !directories[at].controllers.contains(&controller);
-            if is_v2 && missing && layout.v2_has(controller) {
-                directories[at].controllers.push(controller);
-            }
-            Some(at)
-        };
+        let name = Path::new(spec.cgroup.path.trim_matches('/'));
+        let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
         for controller in ALWAYS {
             // v2 has no controller for devices, but a directory there can have a program for it.
             let v2_can = layout.v2_has(controller) || controller == "devices";
-            if place(controller, false).is_none() && v2_can {
-                place(controller, true);
+            if plan.in_v1(controller).is_none() && v2_can {
+                plan.in_v2(controller);
             }
         }
-        let mut placed = Vec::new();
-        for setting in v1::settings(&spec.cgroup) {
-            if let Some(at) = place(setting.controller, false) {
-                placed.push((at, setting));
-            }
-        }
-        for setting in v2::settings(&spec.cgroup) {
-            let v1_name = if setting.controller == "io" { "blkio" } else { setting.controller };
-            if layout.v1_with(v1_name).is_some() {
-                continue;
-            }
-            if !layout.v2_has(setting.controller) && setting.optional {
-                continue;
-            }
-            if !layout.v2_has(setting.controller) {
-                fail!(
-                    "{} can't be applied: this host has no cgroup controller '{}'",
-                    setting.flag,
-                    setting.controller
-                );
-            }
-            let at = place(setting.controller, true);
-            placed.extend(at.map(|at| (at, setting)));
-        }
-        for (at, setting) in placed {
-            directories[at].settings.push(setting);
+        plan.place_limits(&spec.cgroup)?;
+        if spec.cgroup.every_controller {
+            plan.place_everywhere();
+            plan.directories.iter().try_for_each(Directory::must_be_free)?;
         }
         let restricts_devices = layout.v1_with("devices").is_some();
-        Ok(Cgroup { directories, unified: None, restricts_devices })
+        Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
     }
 
     /// Makes the v2 directory, in which the process is to be born.
@@ -205,34 +246,55 @@ impl Directory {
                     devices::restrict_v1(&self.path, rules)?;
                 }
             }
-            None => v2::make(&self.mount, &self.path, &self.controllers)?,
+            None => {
+                v2::make(&self.mount, &self.path, &self.controllers, &self.other_controllers)?;
+            }
         }
         trace::step("mkdir", || self.path.display().to_string());
-        for setting in &self.settings {
-            self.apply(setting)?;
+        setting::apply(&self.settings, &self.path, &spec.cgroup)
+    }
+
+    /// Fails if the cgroup is another's: its processes would count as the container's, and end with
+    /// it.
+    fn must_be_free(&self) -> Result<()> {
+        let path = self.path.display().to_string();
+        let members = members(std::slice::from_ref(&path));
+        if let Some(pid) = members.first() {
+            fail!("cgroup {path} is in use: process {pid} is in it; the container needs its own");
+        }
+        let holds = |file: &str, value: &str| {
+            fs::read_to_string(self.path.join(file)).is_ok_and(|text| text.trim() == value)
+        };
+        if holds("cgroup.freeze", "1") || holds("freezer.state", "FROZEN") {
+            fail!("cgroup {path} is frozen: thaw it, or choose another");
         }
         Ok(())
     }
+}
 
-    fn apply(&self, setting: &Setting) -> Result<()> {
-        let path = self.path.join(setting.file);
-        match fs::OpenOptions::new().write(true).open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if setting.optional {
-                    return Ok(());
-                }
-                fail!("{} can't be applied: this kernel has no {}", setting.flag, setting.file)
-            }
-            Err(error) => Err(error).context(|| format!("open {}", path.display())),
-            Ok(file) => {
-                let written = rustix::io::write(&file, setting.value.as_bytes())
-                    .traced("write", || format!("{} to {}", setting.value, path.display()));
-                written.map(drop).context(|| {
-                    format!("{}: write '{}' to {}", setting.flag, setting.value, path.display())
-                })
+/// Writes the limits of `cgroup` to the cgroups of a running container. With `checks_memory` a memory
+/// limit below the present use is an error, as it is on v1; on v2 the kernel would kill processes.
+#[allow(dead_code)] // The OCI face calls it.
+pub fn update(cgroup: &spec::Cgroup, checks_memory: bool) -> Result<()> {
+    let layout = Layout::detect()?;
+    let name = Path::new(cgroup.path.trim_matches('/'));
+    let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
+    plan.place_limits(cgroup)?;
+    for directory in plan.directories {
+        if let (Some(limit @ 0..), true) = (cgroup.resources.memory, checks_memory) {
+            let current = fs::read_to_string(directory.path.join("memory.current"));
+            let current = current.ok().and_then(|text| text.trim().parse::<i64>().ok());
+            if let Some(current) = current.filter(|current| *current > limit) {
+                let name = (cgroup.name_limit)("memory.limit");
+                fail!("{name} {limit} is less than the {current} bytes that are in use");
             }
         }
+        if directory.hierarchy.is_none() {
+            v2::make(&directory.mount, &directory.path, &directory.controllers, &[])?;
+        }
+        setting::apply(&directory.settings, &directory.path, cgroup)?;
     }
+    Ok(())
 }
 
 /// Moves the calling thread, a process's only one, into a v1 cgroup. Into `tasks` and by itself: to
@@ -305,68 +367,6 @@ pub fn members(paths: &[String]) -> Vec<i32> {
     pids
 }
 
-/// Removes these cgroups, with what is below them, killing every process that is still inside.
-pub fn remove(paths: &[String]) -> Result<()> {
-    paths.iter().try_for_each(|path| {
-        remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
-    })
-}
-
-fn remove_one(path: &Path) -> Result<()> {
-    let deadline = std::time::Instant::now() + MAX_REMOVAL;
-    let mut pause = Duration::from_micros(200);
-    loop {
-        match fs::remove_dir(path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() != ErrorKind::ResourceBusy => {
-                return Err(error).context(|| format!("remove cgroup {}", path.display()));
-            }
-            Err(_) => {}
-        }
-        kill_all(path);
-        for child in fs::read_dir(path).into_iter().flatten().flatten() {
-            if child.file_type().is_ok_and(|kind| kind.is_dir()) {
-                remove_one(&child.path())?;
-            }
-        }
-        if std::time::Instant::now() > deadline {
-            fail!("cgroup {} can't be removed: its processes do not exit", path.display());
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
-/// Kills every process in these cgroups.
-pub fn kill(paths: &[String]) {
-    paths.iter().for_each(|path| kill_all(Path::new(path)));
-}
-
-/// SIGKILL to every process in a cgroup: at once where the kernel can (cgroup.kill, Linux 5.14).
-fn kill_all(path: &Path) {
-    if fs::write(path.join("cgroup.kill"), "1").is_ok() {
-        return;
-    }
-    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-        kill_member(path, pid);
-    }
-}
-
-/// SIGKILL to the process `pid` if it is in the cgroup.
-fn kill_member(path: &Path, pid: Pid) {
-    let flags = rustix::process::PidfdFlags::empty();
-    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
-    // Read with the descriptor held: the number may have passed to a process elsewhere.
-    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    let number = pid.as_raw_nonzero().to_string();
-    if members.lines().any(|line| line == number) {
-        // It may have ended by itself since.
-        let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
-    }
-}
-
 fn make_directory(path: &Path) -> Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(path),
@@ -376,78 +376,56 @@ fn make_directory(path: &Path) -> Result<()> {
     .context(|| format!("make cgroup {}", path.display()))
 }
 
-/// (quota, period) in microseconds.
-fn cpu_bandwidth(resources: &Resources) -> Option<(i64, u64)> {
+/// Quota and period in microseconds, as far as they are asked for.
+fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     const DEFAULT_PERIOD_US: u64 = 100_000;
+    let Some(nano) = resources.nano_cpus else {
+        return (resources.cpu_quota, resources.cpu_period);
+    };
     let period = resources.cpu_period.unwrap_or(DEFAULT_PERIOD_US);
-    match (resources.nano_cpus, resources.cpu_quota) {
-        (Some(nano), _) => Some(((nano * (period / 1000) / 1_000_000) as i64, period)),
-        (None, Some(quota)) => Some((quota, period)),
-        (None, None) => resources.cpu_period.map(|period| (-1, period)),
-    }
-}
-
-/// Bytes of memory and swap together, -1 for no limit: Docker's default is as much swap as memory.
-pub fn memory_and_swap(resources: &Resources) -> Option<i64> {
-    match (resources.memory_swap, resources.memory) {
-        (Some(total), _) => Some(total),
-        (None, Some(memory)) => i64::try_from(memory).ok().map(|memory| memory.saturating_mul(2)),
-        (None, None) => None,
-    }
-}
-
-fn or_max(value: i64) -> String {
-    if value < 0 { "max".to_owned() } else { value.to_string() }
+    (Some((nano * (period / 1000) / 1_000_000) as i64), Some(period))
 }
 
 /// The limit of processes that a container has without asking, where the host can.
-fn default_pids(cgroup: &spec::Cgroup) -> Option<Setting> {
-    let value = cgroup.default_pids?.to_string();
-    let (controller, file, flag) = ("pids", "pids.max", "--pids-limit");
-    Some(Setting { controller, file, value, flag, optional: true })
+fn default_pids(settings: &mut Settings, cgroup: &spec::Cgroup) {
+    if let Some(pids) = cgroup.default_pids {
+        settings.set("pids", "pids.max", pids, "pids.limit").optional = true;
+    }
+}
+
+/// Both versions write RDMA limits alike.
+fn rdma(settings: &mut Settings, cgroup: &spec::Cgroup) {
+    for limit in &cgroup.further.rdma {
+        let mut value = limit.device.clone();
+        value.extend(limit.handles.map(|handles| format!(" hca_handle={handles}")));
+        value.extend(limit.objects.map(|objects| format!(" hca_object={objects}")));
+        settings.set("rdma", "rdma.max", value, format!("rdma.{}", limit.device));
+    }
+}
+
+/// The specification's name for a rate.
+fn rate_name(kind: RateKind) -> &'static str {
+    match kind {
+        RateKind::ReadBytes => "blockIO.throttleReadBpsDevice",
+        RateKind::WriteBytes => "blockIO.throttleWriteBpsDevice",
+        RateKind::ReadOperations => "blockIO.throttleReadIOPSDevice",
+        RateKind::WriteOperations => "blockIO.throttleWriteIOPSDevice",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Here a plain directory stands for the cgroup.
-    #[test]
-    fn only_a_process_that_is_in_the_cgroup_is_killed() {
-        let dir = std::env::temp_dir().join(format!("cgroup-kill-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let pid = Pid::from_raw(child.id() as i32).unwrap();
-        // It left, or its number belongs to another process by now.
-        fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
-        kill_member(&dir, pid);
-        std::thread::sleep(Duration::from_millis(50));
-        let lives = child.try_wait().unwrap().is_none();
-        fs::write(dir.join("cgroup.procs"), format!("1\n{}\n", child.id())).unwrap();
-        kill_member(&dir, pid);
-        let _ = lives && child.wait().unwrap().success();
-        fs::remove_dir_all(&dir).unwrap();
-        assert!(lives);
-    }
-
     #[test]
     fn cpus_become_quota_and_period() {
         let mut resources = Resources { nano_cpus: Some(1_500_000_000), ..Resources::default() };
-        assert_eq!(cpu_bandwidth(&resources), Some((150_000, 100_000)));
+        assert_eq!(cpu_bandwidth(&resources), (Some(150_000), Some(100_000)));
         resources.cpu_period = Some(50_000);
-        assert_eq!(cpu_bandwidth(&resources), Some((75_000, 50_000)));
+        assert_eq!(cpu_bandwidth(&resources), (Some(75_000), Some(50_000)));
         resources.nano_cpus = None;
-        assert_eq!(cpu_bandwidth(&resources), Some((-1, 50_000)));
+        assert_eq!(cpu_bandwidth(&resources), (None, Some(50_000)));
         resources.cpu_quota = Some(20_000);
-        assert_eq!(cpu_bandwidth(&resources), Some((20_000, 50_000)));
-    }
-
-    #[test]
-    fn swap_defaults_to_as_much_as_memory() {
-        let mut resources = Resources { memory: Some(64), ..Resources::default() };
-        assert_eq!(memory_and_swap(&resources), Some(128));
-        resources.memory_swap = Some(-1);
-        assert_eq!(memory_and_swap(&resources), Some(-1));
-        assert_eq!(memory_and_swap(&Resources::default()), None);
+        assert_eq!(cpu_bandwidth(&resources), (Some(20_000), Some(50_000)));
     }
 }

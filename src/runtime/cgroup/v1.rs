@@ -1,81 +1,142 @@
 //! The files and values of cgroup v1 for a container's limits
 //! (Documentation/admin-guide/cgroup-v1), and the creation of a directory in a hierarchy.
-//! `settings` only lists what to write; the module above writes it and reports a missing controller
-//! by the flag that needs it. The order of the list matters where one file bounds another.
+//! `settings` only lists what to write; `plan` finds the directories and reports a missing
+//! controller.
 
 use std::fs;
 use std::path::Path;
 
-use super::Setting;
 use super::layout::Hierarchy;
+use super::setting::{Setting, Settings, or_max};
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// Lists each limit as controller, file, value, and the flag that asked for it.
+/// Lists each limit as controller, file, value, and the limit's name.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
+    let mut settings = Settings::default();
+    memory(&mut settings, cgroup);
+    cpu(&mut settings, cgroup);
+    block_io(&mut settings, cgroup);
+    if let Some(pids) = cgroup.resources.pids {
+        settings.set("pids", "pids.max", or_max(pids), "pids.limit");
+    } else {
+        super::default_pids(&mut settings, cgroup);
+    }
+    let further = &cgroup.further;
+    for limit in &further.huge_pages {
+        let file = |kind| format!("hugetlb.{}.{kind}limit_in_bytes", limit.size);
+        settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
+        // Since Linux 5.7.
+        settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
+    }
+    if let Some(class) = further.network_class {
+        settings.set("net_cls", "net_cls.classid", class, "network.classID");
+    }
+    for (interface, priority) in &further.network_priorities {
+        let value = format!("{interface} {priority}");
+        settings.set("net_prio", "net_prio.ifpriomap", value, "network.priorities");
+    }
+    super::rdma(&mut settings, cgroup);
+    settings.done()
+}
+
+fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     let resources = &cgroup.resources;
-    let mut settings = Vec::new();
-    let mut set = |controller, file: &'static str, value: String, flag| {
-        settings.push(Setting { controller, file, value, flag, optional: false });
+    let mut set = |file: &'static str, value: String, limit: &'static str| {
+        settings.set("memory", file, value, limit).optional = false;
     };
     if let Some(bytes) = resources.memory {
-        set("memory", "memory.limit_in_bytes", bytes.to_string(), "--memory");
+        set("memory.limit_in_bytes", bytes.to_string(), "memory.limit");
     }
     if let Some(bytes) = resources.memory_reservation {
-        set("memory", "memory.soft_limit_in_bytes", bytes.to_string(), "--memory-reservation");
-    }
-    if let Some(shares) = resources.cpu_shares {
-        set("cpu", "cpu.shares", shares.to_string(), "--cpu-shares");
-    }
-    if let Some((quota, period)) = super::cpu_bandwidth(resources) {
-        set("cpu", "cpu.cfs_period_us", period.to_string(), "--cpus");
-        set("cpu", "cpu.cfs_quota_us", quota.to_string(), "--cpus");
-    }
-    if let Some(cpus) = &resources.cpuset_cpus {
-        set("cpuset", "cpuset.cpus", cpus.clone(), "--cpuset-cpus");
-    }
-    if let Some(mems) = &resources.cpuset_mems {
-        set("cpuset", "cpuset.mems", mems.clone(), "--cpuset-mems");
-    }
-    if let Some(pids) = resources.pids {
-        set("pids", "pids.max", super::or_max(pids), "--pids-limit");
-    }
-    if let Some(weight) = resources.blkio_weight {
-        set("blkio", "blkio.bfq.weight", weight.to_string(), "--blkio-weight");
+        set("memory.soft_limit_in_bytes", bytes.to_string(), "memory.reservation");
     }
     if let Some(swappiness) = resources.memory_swappiness {
-        set("memory", "memory.swappiness", swappiness.to_string(), "--memory-swappiness");
+        set("memory.swappiness", swappiness.to_string(), "memory.swappiness");
     }
-    if resources.oom_kill_disable == Some(true) {
-        set("memory", "memory.oom_control", "1".to_owned(), "--oom-kill-disable");
+    if let Some(is_disabled) = resources.oom_kill_disable {
+        set("memory.oom_control", u8::from(is_disabled).to_string(), "memory.disableOOMKiller");
+    }
+    if let Some(bytes) = cgroup.further.kernel_tcp_memory {
+        set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
+    }
+    // A kernel without swap accounting lacks the file; that is an error only if the user asked for
+    // the limit.
+    let default = cgroup.default_memory_swap.or((resources.memory == Some(-1)).then_some(-1));
+    if let Some(bytes) = resources.memory_swap.or(default) {
+        let setting = settings.set("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap");
+        setting.optional = resources.memory_swap.is_none();
+    }
+}
+
+fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
+    let (resources, further) = (&cgroup.resources, &cgroup.further);
+    let idle = further.cpu_idle;
+    // An idle cgroup takes no shares.
+    if let Some(is_idle) = idle.filter(|is_idle| !is_idle) {
+        settings.set("cpu", "cpu.idle", u8::from(is_idle), "cpu.idle");
+    }
+    if let Some(shares) = resources.cpu_shares {
+        settings.set("cpu", "cpu.shares", shares, "cpu.shares");
+    }
+    if let Some(is_idle) = idle.filter(|is_idle| *is_idle) {
+        settings.set("cpu", "cpu.idle", u8::from(is_idle), "cpu.idle");
+    }
+    let (quota, period) = super::cpu_bandwidth(resources);
+    if let Some(period) = period {
+        settings.set("cpu", "cpu.cfs_period_us", period, "cpu.period");
+    }
+    if let Some(quota) = quota {
+        settings.set("cpu", "cpu.cfs_quota_us", quota, "cpu.quota");
+    }
+    if let Some(burst) = further.cpu_burst {
+        settings.set("cpu", "cpu.cfs_burst_us", burst, "cpu.burst");
+    }
+    if let Some(period) = further.cpu_realtime_period {
+        settings.set("cpu", "cpu.rt_period_us", period, "cpu.realtimePeriod");
+    }
+    if let Some(runtime) = further.cpu_realtime_runtime {
+        settings.set("cpu", "cpu.rt_runtime_us", runtime, "cpu.realtimeRuntime");
+    }
+    if let Some(cpus) = &resources.cpuset_cpus {
+        settings.set("cpuset", "cpuset.cpus", cpus, "cpu.cpus");
+    }
+    if let Some(mems) = &resources.cpuset_mems {
+        settings.set("cpuset", "cpuset.mems", mems, "cpu.mems");
+    }
+}
+
+fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
+    let (resources, further) = (&cgroup.resources, &cgroup.further);
+    let mut set = |file: &'static str, value: String, limit: &'static str| {
+        settings.set("blkio", file, value, limit).optional = false;
+    };
+    if let Some(weight) = resources.blkio_weight {
+        set("blkio.bfq.weight", weight.to_string(), "blockIO.weight");
+    }
+    // The kernel's CFQ scheduler, which had leaf weights, left with Linux 5.0.
+    if let Some(weight) = further.blkio_leaf_weight {
+        set("blkio.leaf_weight", weight.to_string(), "blockIO.leafWeight");
+    }
+    for device in &further.device_weights {
+        let of_device = |weight: u16| format!("{}:{} {weight}", device.major, device.minor);
+        if let Some(weight) = device.weight {
+            set("blkio.bfq.weight_device", of_device(weight), "blockIO.weightDevice");
+        }
+        if let Some(weight) = device.leaf_weight {
+            set("blkio.leaf_weight_device", of_device(weight), "blockIO.weightDevice");
+        }
     }
     for rate in resources.device_rates.iter().flatten() {
-        let (file, flag) = match rate.kind {
-            RateKind::ReadBytes => ("blkio.throttle.read_bps_device", "--device-read-bps"),
-            RateKind::WriteBytes => ("blkio.throttle.write_bps_device", "--device-write-bps"),
-            RateKind::ReadOperations => ("blkio.throttle.read_iops_device", "--device-read-iops"),
-            RateKind::WriteOperations => {
-                ("blkio.throttle.write_iops_device", "--device-write-iops")
-            }
+        let file = match rate.kind {
+            RateKind::ReadBytes => "blkio.throttle.read_bps_device",
+            RateKind::WriteBytes => "blkio.throttle.write_bps_device",
+            RateKind::ReadOperations => "blkio.throttle.read_iops_device",
+            RateKind::WriteOperations => "blkio.throttle.write_iops_device",
         };
         let numbers = rate.numbers.as_deref().unwrap_or_default();
-        set("blkio", file, format!("{numbers} {}", rate.rate), flag);
+        set(file, format!("{numbers} {}", rate.rate), super::rate_name(rate.kind));
     }
-    // It comes after the memory limit, which it must not be below. A kernel without swap accounting
-    // lacks the file; that is an error only if the user asked for the limit.
-    if let Some(bytes) = super::memory_and_swap(resources) {
-        settings.push(Setting {
-            controller: "memory",
-            file: "memory.memsw.limit_in_bytes",
-            value: bytes.to_string(),
-            flag: "--memory-swap",
-            optional: resources.memory_swap.is_none(),
-        });
-    }
-    if resources.pids.is_none() {
-        settings.extend(super::default_pids(cgroup));
-    }
-    settings
 }
 
 /// Creates `directory` and its missing parents in the hierarchy. A new cpuset is empty and takes no

@@ -1,106 +1,211 @@
 //! The files and values of cgroup v2 for a container's limits
 //! (Documentation/admin-guide/cgroup-v2.rst), and the delegation of controllers to a new directory.
-//! Weights are converted from v1's ranges as runc and systemd do, so that a flag means the same on
-//! both versions. Devices have no file in v2; see `devices`.
+//! Limits that the OCI runtime specification counts as cgroup v1 does are converted as runc and crun
+//! do, so that a limit means the same on both versions. Devices have no file in v2; see `devices`.
 
 use std::fs;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Setting;
-use crate::error::{Context, Error, Result};
+use super::setting::{Setting, Settings, or_max};
+use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// Lists each limit as controller, file, value, and the flag that asked for it.
-pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
-    let resources = &cgroup.resources;
-    let mut settings = Vec::new();
-    let mut set = |controller, file: &'static str, value: String, flag| {
-        settings.push(Setting { controller, file, value, flag, optional: false });
-    };
-    if let Some(bytes) = resources.memory {
-        set("memory", "memory.max", bytes.to_string(), "--memory");
+/// Lists each limit as controller, file, value, and the limit's name. Fails if a limit can't be
+/// converted. For a limit that v2 lacks the list has v1's file: the write reports that it is missing.
+pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
+    let mut settings = Settings::default();
+    memory(&mut settings, cgroup)?;
+    cpu(&mut settings, cgroup);
+    block_io(&mut settings, cgroup);
+    if let Some(pids) = cgroup.resources.pids {
+        settings.set("pids", "pids.max", or_max(pids), "pids.limit");
+    } else {
+        super::default_pids(&mut settings, cgroup);
     }
-    if let Some(bytes) = resources.memory_reservation {
-        set("memory", "memory.low", bytes.to_string(), "--memory-reservation");
+    let further = &cgroup.further;
+    for limit in &further.huge_pages {
+        let file = |kind| format!("hugetlb.{}.{kind}max", limit.size);
+        settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
+        settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
     }
-    if let Some(shares) = resources.cpu_shares {
-        set("cpu", "cpu.weight", weight_of_shares(shares).to_string(), "--cpu-shares");
+    if let Some(class) = further.network_class {
+        settings.set("net_cls", "net_cls.classid", class, "network.classID");
     }
-    if let Some((quota, period)) = super::cpu_bandwidth(resources) {
-        set("cpu", "cpu.max", format!("{} {period}", super::or_max(quota)), "--cpus");
+    for (interface, priority) in &further.network_priorities {
+        let value = format!("{interface} {priority}");
+        settings.set("net_prio", "net_prio.ifpriomap", value, "network.priorities");
     }
-    if let Some(cpus) = &resources.cpuset_cpus {
-        set("cpuset", "cpuset.cpus", cpus.clone(), "--cpuset-cpus");
+    super::rdma(&mut settings, cgroup);
+    // Last, so that it wins over a limit of its own.
+    for (file, value) in &further.unified {
+        let controller = file.split('.').next().unwrap_or_default().to_owned();
+        // A file takes one line of a list at a time.
+        for line in value.lines() {
+            let limit = format!("unified.{file}");
+            settings.set(controller.clone(), file.clone(), line, limit);
+        }
     }
-    if let Some(mems) = &resources.cpuset_mems {
-        set("cpuset", "cpuset.mems", mems.clone(), "--cpuset-mems");
-    }
-    if let Some(pids) = resources.pids {
-        set("pids", "pids.max", super::or_max(pids), "--pids-limit");
-    }
-    if let Some(weight) = resources.blkio_weight {
-        set("io", "io.weight", weight_of_blkio(weight).to_string(), "--blkio-weight");
-    }
-    // v2 has neither file, so the write fails and the flag is refused.
-    if let Some(swappiness) = resources.memory_swappiness {
-        set("memory", "memory.swappiness", swappiness.to_string(), "--memory-swappiness");
-    }
-    if resources.oom_kill_disable == Some(true) {
-        set("memory", "memory.oom_control", "1".to_owned(), "--oom-kill-disable");
-    }
-    for rate in resources.device_rates.iter().flatten() {
-        let (key, flag) = match rate.kind {
-            RateKind::ReadBytes => ("rbps", "--device-read-bps"),
-            RateKind::WriteBytes => ("wbps", "--device-write-bps"),
-            RateKind::ReadOperations => ("riops", "--device-read-iops"),
-            RateKind::WriteOperations => ("wiops", "--device-write-iops"),
-        };
-        let numbers = rate.numbers.as_deref().unwrap_or_default();
-        set("io", "io.max", format!("{numbers} {key}={}", rate.rate), flag);
-    }
-    // v1 counts memory and swap together, v2 swap alone.
-    if let (Some(total), Some(memory)) = (super::memory_and_swap(resources), resources.memory) {
-        let swap = if total < 0 { total } else { total - memory as i64 };
-        settings.push(Setting {
-            controller: "memory",
-            file: "memory.swap.max",
-            value: super::or_max(swap),
-            flag: "--memory-swap",
-            optional: resources.memory_swap.is_none(),
-        });
-    }
-    if resources.pids.is_none() {
-        settings.extend(super::default_pids(cgroup));
-    }
-    settings
+    Ok(settings.done())
 }
 
-/// Maps 2..262144 to 1..10000, as runc and systemd do.
+fn memory(settings: &mut Settings, cgroup: &Cgroup) -> Result<()> {
+    let resources = &cgroup.resources;
+    let mut set = |file: &'static str, value: String, limit: &'static str| {
+        settings.set("memory", file, value, limit).optional = false;
+    };
+    if let Some(bytes) = resources.memory {
+        set("memory.max", or_max(bytes), "memory.limit");
+    }
+    if let Some(bytes) = resources.memory_reservation {
+        set("memory.low", or_max(bytes), "memory.reservation");
+    }
+    if let Some(swappiness) = resources.memory_swappiness {
+        set("memory.swappiness", swappiness.to_string(), "memory.swappiness");
+    }
+    if resources.oom_kill_disable == Some(true) {
+        set("memory.oom_control", "1".to_owned(), "memory.disableOOMKiller");
+    }
+    if let Some(bytes) = cgroup.further.kernel_tcp_memory {
+        set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
+    }
+    let default = cgroup.default_memory_swap.or((resources.memory == Some(-1)).then_some(-1));
+    if let Some(total) = resources.memory_swap.or(default) {
+        let value = or_max(swap_alone(total, resources.memory, cgroup)?);
+        let setting = settings.set("memory", "memory.swap.max", value, "memory.swap");
+        setting.optional = resources.memory_swap.is_none();
+    }
+    Ok(())
+}
+
+/// v1 counts memory and swap together, v2 swap alone.
+fn swap_alone(total: i64, memory: Option<i64>, cgroup: &Cgroup) -> Result<i64> {
+    let name = |limit: &str| (cgroup.name_limit)(limit);
+    match memory {
+        _ if total < 0 => Ok(-1),
+        Some(memory @ 0..) if memory <= total => Ok(total - memory),
+        Some(memory @ 0..) => fail!(
+            "{} {total} is less than {} {memory}: it counts both together",
+            name("memory.swap"),
+            name("memory.limit")
+        ),
+        _ => fail!(
+            "{} {total} needs {} too: it counts both together",
+            name("memory.swap"),
+            name("memory.limit")
+        ),
+    }
+}
+
+fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
+    let (resources, further) = (&cgroup.resources, &cgroup.further);
+    let mut set = |file: &'static str, value: String, limit: &'static str| {
+        settings.set("cpu", file, value, limit).optional = false;
+    };
+    // An idle cgroup takes no weight.
+    if further.cpu_idle == Some(false) {
+        set("cpu.idle", "0".to_owned(), "cpu.idle");
+    }
+    if let Some(shares) = resources.cpu_shares {
+        set("cpu.weight", weight_of_shares(shares).to_string(), "cpu.shares");
+    }
+    if further.cpu_idle == Some(true) {
+        set("cpu.idle", "1".to_owned(), "cpu.idle");
+    }
+    match super::cpu_bandwidth(resources) {
+        (Some(quota), Some(period)) => {
+            set("cpu.max", format!("{} {period}", or_max(quota)), "cpu.quota");
+        }
+        // The period stays as it is.
+        (Some(quota), None) => set("cpu.max", or_max(quota), "cpu.quota"),
+        (None, Some(period)) => set("cpu.max", format!("max {period}"), "cpu.period"),
+        (None, None) => {}
+    }
+    if let Some(burst) = further.cpu_burst {
+        set("cpu.max.burst", burst.to_string(), "cpu.burst");
+    }
+    if let Some(period) = further.cpu_realtime_period {
+        set("cpu.rt_period_us", period.to_string(), "cpu.realtimePeriod");
+    }
+    if let Some(runtime) = further.cpu_realtime_runtime {
+        set("cpu.rt_runtime_us", runtime.to_string(), "cpu.realtimeRuntime");
+    }
+    if let Some(cpus) = &resources.cpuset_cpus {
+        settings.set("cpuset", "cpuset.cpus", cpus, "cpu.cpus");
+    }
+    if let Some(mems) = &resources.cpuset_mems {
+        settings.set("cpuset", "cpuset.mems", mems, "cpu.mems");
+    }
+}
+
+/// With the BFQ scheduler in the kernel the weights are its own, which has v1's range. Otherwise
+/// they are those of the I/O cost controller.
+fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
+    let (resources, further) = (&cgroup.resources, &cgroup.further);
+    if let Some(weight) = resources.blkio_weight {
+        let setting = settings.set("io", "io.bfq.weight", weight, "blockIO.weight");
+        setting.otherwise = Some(("io.weight", weight_of_blkio(weight).to_string()));
+    }
+    if let Some(weight) = further.blkio_leaf_weight {
+        settings.set("io", "io.leaf_weight", weight, "blockIO.leafWeight");
+    }
+    for device in &further.device_weights {
+        let (major, minor) = (device.major, device.minor);
+        if let Some(weight) = device.weight {
+            let value = format!("{major}:{minor} {weight}");
+            let setting = settings.set("io", "io.bfq.weight", value, "blockIO.weightDevice");
+            let value = format!("{major}:{minor} {}", weight_of_blkio(weight));
+            setting.otherwise = Some(("io.weight", value));
+        }
+        if let Some(weight) = device.leaf_weight {
+            settings.set("io", "io.leaf_weight", weight, "blockIO.weightDevice");
+        }
+    }
+    for rate in resources.device_rates.iter().flatten() {
+        let key = match rate.kind {
+            RateKind::ReadBytes => "rbps",
+            RateKind::WriteBytes => "wbps",
+            RateKind::ReadOperations => "riops",
+            RateKind::WriteOperations => "wiops",
+        };
+        let numbers = rate.numbers.as_deref().unwrap_or_default();
+        let value = format!("{numbers} {key}={}", rate.rate);
+        settings.set("io", "io.max", value, super::rate_name(rate.kind));
+    }
+}
+
+/// Maps 2..262144 to 1..10000 so that the defaults, 1024 and 100, meet too: the curve that runc 1.4
+/// and crun 1.23 use, whose exponent is a polynomial of the logarithm.
 fn weight_of_shares(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+    let log = (shares.clamp(2, 262_144) as f64).log2();
+    let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+    (10f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
 }
 
 /// Maps 10..1000 to 1..10000.
 fn weight_of_blkio(weight: u16) -> u64 {
-    1 + (u64::from(weight) - 10) * 9999 / 990
+    1 + (u64::from(weight.max(10)) - 10) * 9999 / 990
 }
 
-/// Creates `directory` and delegates the controllers `wanted` to it: each level above it must list
-/// them in cgroup.subtree_control.
-pub fn make(mount: &Path, directory: &Path, wanted: &[&str]) -> Result<()> {
+/// Creates `directory` and delegates the controllers `wanted` to it, and those of `others` that can
+/// be had: each level above it must list them in cgroup.subtree_control.
+pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);
     let mut current = mount.to_owned();
     for component in below.components() {
         delegate(&current, wanted)?;
+        for other in others.iter().filter(|other| !wanted.contains(other)) {
+            // The container asks for nothing that needs it.
+            let _ = delegate(&current, std::slice::from_ref(other));
+        }
         current.push(component);
     }
     Ok(())
 }
 
-fn delegate(directory: &Path, wanted: &[&str]) -> Result<()> {
+fn delegate(directory: &Path, wanted: &[String]) -> Result<()> {
     let path = directory.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
     let missing: Vec<String> = wanted
@@ -118,7 +223,7 @@ fn delegate(directory: &Path, wanted: &[&str]) -> Result<()> {
             // The rule of no internal processes: a cgroup with processes of its own can't delegate.
             Some(Errno::BUSY) => Error::new(format!(
                 "{} has processes of its own, so it can't delegate {missing}; start mydocker \
-                 outside of it, or choose another --cgroup-parent",
+                 outside of it, or choose another parent cgroup",
                 directory.display()
             )),
             _ => error,
@@ -130,25 +235,102 @@ fn delegate(directory: &Path, wanted: &[&str]) -> Result<()> {
 mod tests {
     use super::*;
 
-    use crate::runtime::spec::Resources;
+    use crate::runtime::spec::{DeviceWeight, FurtherLimits, HugePageLimit, Resources};
+
+    fn cgroup(resources: Resources, further: FurtherLimits) -> Cgroup {
+        Cgroup {
+            path: String::new(),
+            resources,
+            further,
+            default_pids: None,
+            default_memory_swap: None,
+            every_controller: false,
+            name_limit: str::to_owned,
+        }
+    }
+
+    fn written(settings: Vec<Setting>) -> Vec<String> {
+        settings.iter().map(|setting| format!("{}={}", setting.file, setting.value)).collect()
+    }
 
     #[test]
-    fn weights_span_their_range() {
+    fn weights_span_their_range_and_the_defaults_meet() {
         assert_eq!((weight_of_shares(2), weight_of_shares(262_144)), (1, 10_000));
-        assert_eq!(weight_of_shares(1024), 39);
+        assert_eq!((weight_of_shares(0), weight_of_shares(u64::MAX)), (1, 10_000));
+        assert_eq!((weight_of_shares(512), weight_of_shares(1024)), (59, 100));
         assert_eq!((weight_of_blkio(10), weight_of_blkio(1000)), (1, 10_000));
     }
 
     #[test]
     fn swap_is_what_exceeds_memory() {
-        let value = |memory_swap| {
-            let resources = Resources { memory: Some(100), memory_swap, ..Resources::default() };
-            let cgroup = Cgroup { parent: String::new(), resources, default_pids: None };
-            let settings = settings(&cgroup);
-            settings.into_iter().find(|setting| setting.file == "memory.swap.max").unwrap().value
+        let value = |memory, memory_swap| {
+            let resources = Resources { memory, memory_swap, ..Resources::default() };
+            let settings = settings(&cgroup(resources, FurtherLimits::default()))?;
+            let swap = settings.into_iter().find(|setting| setting.file == "memory.swap.max");
+            Ok::<_, Error>(swap.map(|setting| setting.value))
         };
-        assert_eq!(value(Some(150)), "50");
-        assert_eq!(value(Some(-1)), "max");
-        assert_eq!(value(None), "100");
+        assert_eq!(value(Some(100), Some(150)).unwrap().unwrap(), "50");
+        assert_eq!(value(Some(100), Some(-1)).unwrap().unwrap(), "max");
+        assert_eq!(value(Some(100), None).unwrap(), None);
+        assert_eq!(value(Some(-1), None).unwrap().unwrap(), "max");
+        assert_eq!(value(None, Some(-1)).unwrap().unwrap(), "max");
+        let error = value(None, Some(100)).unwrap_err().to_string();
+        assert!(error.contains("memory.swap 100 needs memory.limit"), "{error}");
+        assert!(value(Some(100), Some(50)).unwrap_err().to_string().contains("is less than"));
+    }
+
+    #[test]
+    fn both_versions_write_what_the_specification_lists() {
+        let resources = Resources {
+            cpu_shares: Some(1024),
+            cpu_quota: Some(20_000),
+            blkio_weight: Some(10),
+            pids: Some(-1),
+            ..Resources::default()
+        };
+        let further = FurtherLimits {
+            cpu_burst: Some(10_000),
+            cpu_idle: Some(true),
+            device_weights: vec![DeviceWeight {
+                major: 8,
+                minor: 0,
+                weight: Some(1000),
+                leaf_weight: None,
+            }],
+            huge_pages: vec![HugePageLimit { size: "2MB".to_owned(), bytes: 4 << 20 }],
+            unified: vec![("io.max".to_owned(), "8:0 rbps=1\n8:16 rbps=2".to_owned())],
+            ..FurtherLimits::default()
+        };
+        let cgroup = cgroup(resources, further);
+        assert_eq!(
+            written(settings(&cgroup).unwrap()),
+            [
+                "cpu.weight=100",
+                "cpu.idle=1",
+                "cpu.max=20000",
+                "cpu.max.burst=10000",
+                "io.bfq.weight=10",
+                "io.bfq.weight=8:0 1000",
+                "pids.max=max",
+                "hugetlb.2MB.max=4194304",
+                "hugetlb.2MB.rsvd.max=4194304",
+                "io.max=8:0 rbps=1",
+                "io.max=8:16 rbps=2",
+            ]
+        );
+        assert_eq!(
+            written(super::super::v1::settings(&cgroup)),
+            [
+                "cpu.shares=1024",
+                "cpu.idle=1",
+                "cpu.cfs_quota_us=20000",
+                "cpu.cfs_burst_us=10000",
+                "blkio.bfq.weight=10",
+                "blkio.bfq.weight_device=8:0 1000",
+                "pids.max=max",
+                "hugetlb.2MB.limit_in_bytes=4194304",
+                "hugetlb.2MB.rsvd.limit_in_bytes=4194304",
+            ]
+        );
     }
 }

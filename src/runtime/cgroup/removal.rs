@@ -1,0 +1,104 @@
+//! The end of a container's cgroups: every process that is left in them is killed and the directories
+//! are removed, innermost first (cgroups(7)). A process that can't be killed, such as one that waits
+//! for a dead disk, keeps its cgroup; after a while this is an error.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use crate::error::{Context, Result, fail};
+use crate::sys;
+use crate::sys::trace::Traced;
+
+/// How long processes may take to leave a cgroup after SIGKILL before it is given up.
+const MAX_REMOVAL: Duration = Duration::from_secs(10);
+
+/// Removes these cgroups, with what is below them, killing every process that is still inside.
+pub fn remove(paths: &[String]) -> Result<()> {
+    paths.iter().try_for_each(|path| {
+        remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
+    })
+}
+
+fn remove_one(path: &Path) -> Result<()> {
+    let deadline = std::time::Instant::now() + MAX_REMOVAL;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::ResourceBusy => {
+                return Err(error).context(|| format!("remove cgroup {}", path.display()));
+            }
+            Err(_) => {}
+        }
+        kill_all(path);
+        for child in fs::read_dir(path).into_iter().flatten().flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_one(&child.path())?;
+            }
+        }
+        if std::time::Instant::now() > deadline {
+            fail!("cgroup {} can't be removed: its processes do not exit", path.display());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Kills every process in these cgroups.
+pub fn kill(paths: &[String]) {
+    paths.iter().for_each(|path| kill_all(Path::new(path)));
+}
+
+/// SIGKILL to every process in a cgroup: at once where the kernel can (cgroup.kill, Linux 5.14).
+fn kill_all(path: &Path) {
+    if fs::write(path.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
+        kill_member(path, pid);
+    }
+}
+
+/// SIGKILL to the process `pid` if it is in the cgroup.
+fn kill_member(path: &Path, pid: Pid) {
+    let flags = rustix::process::PidfdFlags::empty();
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
+    // Read with the descriptor held: the number may have passed to a process elsewhere.
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let number = pid.as_raw_nonzero().to_string();
+    if members.lines().any(|line| line == number) {
+        // It may have ended by itself since.
+        let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Here a plain directory stands for the cgroup.
+    #[test]
+    fn only_a_process_that_is_in_the_cgroup_is_killed() {
+        let dir = std::env::temp_dir().join(format!("cgroup-kill-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32).unwrap();
+        // It left, or its number belongs to another process by now.
+        fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
+        kill_member(&dir, pid);
+        std::thread::sleep(Duration::from_millis(50));
+        let lives = child.try_wait().unwrap().is_none();
+        fs::write(dir.join("cgroup.procs"), format!("1\n{}\n", child.id())).unwrap();
+        kill_member(&dir, pid);
+        let _ = lives && child.wait().unwrap().success();
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(lives);
+    }
+}

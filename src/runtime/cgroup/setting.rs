@@ -1,0 +1,102 @@
+//! One value for one file of a cgroup. `v1` and `v2` list them, `plan` finds the directory for each,
+//! and here they are written. A limit has its name in the OCI runtime specification
+//! (`memory.limit`); the caller translates it for its user, so that an error names the flag or the
+//! field. Some files refuse a value that contradicts another file's present one: such a value is
+//! written again after all others, so the order of a list does not matter.
+
+use std::borrow::Cow;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use crate::error::{Context, Result, fail};
+use crate::runtime::spec;
+use crate::sys::trace::Traced;
+
+/// One value to write.
+#[derive(Debug)]
+pub struct Setting {
+    pub controller: Cow<'static, str>,
+    pub file: Cow<'static, str>,
+    pub value: String,
+    /// The name of the limit, for errors.
+    pub limit: Cow<'static, str>,
+    /// A default that goes with another limit: left out where the kernel lacks the file.
+    pub optional: bool,
+    /// Another file and value, for a kernel without the first file.
+    pub otherwise: Option<(&'static str, String)>,
+}
+
+/// A list of values in the making.
+#[derive(Default)]
+pub struct Settings(Vec<Setting>);
+
+impl Settings {
+    /// Adds a value that must be written.
+    pub fn set(
+        &mut self,
+        controller: impl Into<Cow<'static, str>>,
+        file: impl Into<Cow<'static, str>>,
+        value: impl ToString,
+        limit: impl Into<Cow<'static, str>>,
+    ) -> &mut Setting {
+        self.0.push(Setting {
+            controller: controller.into(),
+            file: file.into(),
+            value: value.to_string(),
+            limit: limit.into(),
+            optional: false,
+            otherwise: None,
+        });
+        // Just pushed.
+        self.0.last_mut().expect("a setting")
+    }
+
+    /// The values in their order.
+    pub fn done(self) -> Vec<Setting> {
+        self.0
+    }
+}
+
+impl Setting {
+    fn apply(&self, directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
+        let name = || (cgroup.name_limit)(&self.limit);
+        let first = (self.file.as_ref(), self.value.as_str());
+        let second = self.otherwise.as_ref().map(|(file, value)| (*file, value.as_str()));
+        for (file, value) in [Some(first), second].into_iter().flatten() {
+            let path = directory.join(file);
+            let opened = match OpenOptions::new().write(true).open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.context(|| format!("open {}", path.display()))?,
+            };
+            let written = rustix::io::write(&opened, value.as_bytes())
+                .traced("write", || format!("{value} to {}", path.display()));
+            return written
+                .map(drop)
+                .context(|| format!("{}: write '{value}' to {}", name(), path.display()));
+        }
+        if self.optional {
+            return Ok(());
+        }
+        fail!("{} can't be applied: this kernel has no {}", name(), self.file)
+    }
+}
+
+/// Writes all values to the cgroup in `directory`.
+pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
+    let mut refused = Vec::new();
+    for setting in settings {
+        match setting.apply(directory, cgroup) {
+            Err(error) if error.errno() == Some(Errno::INVAL) => refused.push(setting),
+            result => result?,
+        }
+    }
+    refused.into_iter().try_for_each(|setting| setting.apply(directory, cgroup))
+}
+
+/// A limit as the files of both versions write it: -1 is none.
+pub fn or_max(value: i64) -> String {
+    if value < 0 { "max".to_owned() } else { value.to_string() }
+}
