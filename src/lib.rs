@@ -23,6 +23,7 @@ mod hello;
 mod image;
 mod json;
 mod network;
+mod network_name;
 mod port;
 mod raw;
 mod runtime;

@@ -33,6 +33,15 @@ impl Instant {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
     }
 
+    /// `2026-01-31 12:00:00.000000042 +0000 UTC`, as Go prints a time: without zeros at the end.
+    pub fn to_go(self) -> String {
+        let text = self.to_rfc3339().replace('T', " ");
+        format!(
+            "{} +0000 UTC",
+            text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.')
+        )
+    }
+
     /// Parses RFC 3339 section 5.6's date-time; the time, its seconds and its zone may be left out
     /// (midnight, zero, UTC), as `--since 2026-01-31` is written by hand. An instant that is too
     /// early or too late for this type is the first or the last that it has.
@@ -112,6 +121,9 @@ mod tests {
             assert_eq!(Instant::parse_rfc3339(&text), Some(Instant(ns)), "{text}");
         }
         assert_eq!(Instant(951_782_400 * NS).to_rfc3339(), "2000-02-29T00:00:00.000000000Z");
+        assert_eq!(Instant(951_782_400 * NS).to_go(), "2000-02-29 00:00:00 +0000 UTC");
+        let with_fraction = Instant(951_782_400 * NS + 20_500_000).to_go();
+        assert_eq!(with_fraction, "2000-02-29 00:00:00.0205 +0000 UTC");
     }
 
     #[test]

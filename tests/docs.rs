@@ -230,8 +230,18 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, and what every layer uses.
-    const LOWER: [&str; 9] =
-        ["address", "error", "json", "network", "port", "raw", "store", "sys", "time"];
+    const LOWER: [&str; 10] = [
+        "address",
+        "error",
+        "json",
+        "network",
+        "network_name",
+        "port",
+        "raw",
+        "store",
+        "sys",
+        "time",
+    ];
     let outside = names_after(source, "crate::")
         .into_iter()
         .filter(|name| !LOWER.contains(&name.as_str()))

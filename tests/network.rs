@@ -36,23 +36,144 @@ fn the_default_network_is_there_without_asking() {
     host.idle("b", &["--net", "bridge"]);
     let listed =
         host.mydocker(["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Containers}}"]);
-    listed.stdout("mydocker0 bridge 2\nhost host 0\nnone null 0\n");
+    listed.stdout("bridge bridge 2\nhost host 0\nnone null 0\n");
+    host.mydocker(["ps", "--format", "{{.Networks}}"]).stdout("bridge\nbridge\n");
+    let by_name = host.inspect("a", "{{.NetworkSettings.Networks.bridge.IPAddress}}");
+    assert_eq!(by_name, address(&host, "a"));
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", &address(&host, "b")]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
     // Only user networks know names.
     host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
-    for name in ["mydocker0", "host", "none"] {
+    for name in ["bridge", "mydocker0", "host", "none"] {
         host.mydocker(["network", "rm", name]).exits(1).stderr_has("always exists");
+        host.mydocker(["network", "create", name]).exits(1).stderr_has("the name is reserved");
     }
+}
+
+#[test]
+fn records_with_the_former_name_of_the_default_network_are_read() {
+    let host = Host::on_machine();
+    host.idle("a", &[]);
+    host.idle("b", &[]);
+    // As an earlier version wrote them.
+    let (state, run, id) = (host.state_root(), host.run_root(), host.inspect("a", "{{.Id}}"));
+    let container = state.join("containers").join(&id);
+    for (file, times) in [
+        (state.join("networks/mydocker0/config.json"), 1),
+        (container.join("config.json"), 2),
+        (run.join(&id).join("network.json"), 1),
+    ] {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text.matches(":\"bridge\"").count(), times, "{text}");
+        let old = text.replace(":\"bridge\"", ":\"mydocker0\"");
+        std::fs::write(&file, old).unwrap();
+    }
+    let hosts = std::fs::read_to_string(container.join("hosts")).unwrap();
+    std::fs::write(container.join("hosts"), hosts.replace("network bridge", "network mydocker0"))
+        .unwrap();
+
+    host.mydocker([
+        "network",
+        "ls",
+        "--filter",
+        "type=builtin",
+        "--format",
+        "{{.Name}} {{.Containers}}",
+    ])
+    .stdout("bridge 2\nhost 0\nnone 0\n");
+    let settings = "{{.HostConfig.NetworkMode}} {{.NetworkSettings.Networks.bridge.IPAddress}}";
+    assert_eq!(host.inspect("a", settings), format!("bridge {}", address(&host, "a")));
+    host.mydocker(["exec", "a", "ping", "-c1", "-W60", &address(&host, "b")]);
+    host.mydocker(["network", "disconnect", "mydocker0", "a"]);
+    let hosts = std::fs::read_to_string(container.join("hosts")).unwrap();
+    assert!(!hosts.contains("network"), "{hosts}");
+    host.mydocker(["network", "connect", "bridge", "a"]);
+    host.mydocker(["restart", "-t", "0", "a"]);
+    host.mydocker([
+        "run",
+        "--rm",
+        "--net",
+        "mydocker0",
+        "bb",
+        "ping",
+        "-c1",
+        "-W60",
+        &address(&host, "a"),
+    ]);
+}
+
+#[test]
+fn networks_are_listed_filtered_and_found_by_id_as_in_docker() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--label", "a=1", "--label", "b", "net1"]);
+    host.mydocker(["network", "create", "--label", "a=2", "net2"]);
+    host.idle("a", &["--net", "net2"]);
+    let short = host.mydocker(["network", "ls", "-q", "-f", "name=net1"]).text();
+    let full = host.mydocker(["network", "ls", "-q", "--no-trunc", "-f", "name=net1"]).text();
+    assert_eq!((short.len(), full.len(), &full[..12]), (12, 64, &short[..]));
+    host.mydocker(["network", "ls"])
+        .stdout_has("NETWORK ID     NAME      DRIVER    SCOPE\n")
+        .stdout_has(&format!("{short}   net1      bridge    local\n"));
+    let listed = |filters: &str| {
+        let mut args = vec!["network", "ls", "--format", "{{.Name}}"];
+        args.extend(filters.split(' ').flat_map(|filter| ["--filter", filter]));
+        host.mydocker(&args).text().replace('\n', " ")
+    };
+    for (filters, names) in [
+        ("type=custom", "net1 net2"),
+        ("type=builtin", "bridge host none"),
+        ("dangling=true", "net1"),
+        ("dangling=0", "bridge host net2 none"),
+        ("driver=null driver=host", "host none"),
+        ("scope=local driver=null", "none"),
+        ("scope=swarm", ""),
+        ("label=a", "net1 net2"),
+        ("label=a label=b", "net1"),
+        ("label=a=2", "net2"),
+        ("name=net name=ridge", "bridge net1 net2"),
+        (&format!("id={short}"), "net1"),
+    ] {
+        assert_eq!(listed(filters), names, "{filters}");
+    }
+    for (filter, word) in [
+        ("type=x", "type is builtin or custom"),
+        ("dangling=x", "dangling is true or false"),
+        ("x=y", "unknown filter 'x'; known: id name driver"),
+    ] {
+        host.mydocker(["network", "ls", "-f", filter]).exits(125).stderr_has(word);
+    }
+    // Ids, and what they start with, work wherever names do.
+    let name = |id: &str| host.mydocker(["network", "inspect", "-f", "{{.Name}}", id]).text();
+    assert_eq!(name(&short), "net1");
+    let none = host.mydocker(["network", "inspect", "-f", "{{.Id}}", "none"]).text();
+    assert_eq!((none.len(), name(&none)), (64, "none".to_owned()));
+    let addresses =
+        ["run", "--rm", "--net", &short[..11], "bb", "ip", "-4", "addr", "show", "eth0"];
+    host.mydocker(addresses).stdout_has("inet ");
+    host.mydocker(["network", "connect", &full, "a"]);
+    host.mydocker(["run", "--net", "net1", "--net", &short, "bb", "true"])
+        .exits(125)
+        .stderr_has("--net net1 was given twice");
+    host.mydocker(["network", "disconnect", &short, "a"]);
+    host.mydocker(["network", "rm", &none]).exits(1).stderr_has("always exists");
+    host.mydocker(["network", "rm", &short[..10]]);
+    host.mydocker(["network", "inspect", &short]).exits(1).stderr_has("no such network");
 }
 
 #[test]
 fn subnets_that_are_taken_are_refused_by_name() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.1/24", "one"]);
-    host.mydocker(["network", "ls", "--filter", "name=one"])
-        .stdout_has("10.1.0.0/24")
-        .stdout_has("10.1.0.1 ");
+    host.mydocker([
+        "network",
+        "ls",
+        "--filter",
+        "name=one",
+        "--format",
+        "{{.Subnet}} {{.Gateway}}",
+    ])
+    .stdout_has("10.1.0.0/24")
+    .stdout_has("10.1.0.1\n");
     let create = |subnet: &str| host.mydocker(["network", "create", "--subnet", subnet, "two"]);
     create("10.1.0.128/25").exits(1).stderr_has("overlaps network one, which has 10.1.0.0/24");
     create("203.0.113.0/25").exits(1).stderr_has("overlaps the host's route to 203.0.113.0/24");

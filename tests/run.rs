@@ -287,7 +287,7 @@ fn a_flag_with_an_empty_value_is_not_given() {
             {{.Config.WorkingDir}} {{.HostConfig.RestartPolicy.Name}}";
         let facts = host.inspect(name, facts);
         let words: Vec<&str> = facts.split_whitespace().collect();
-        assert_eq!([words[0], words[1]], [&id[..12], "mydocker0"], "{facts}");
+        assert_eq!([words[0], words[1]], [&id[..12], "bridge"], "{facts}");
     }
     let c = &id[..12];
     let pwd = ["exec", "-w", "", "-u", "", "--detach-keys", "", c, "pwd"];

@@ -131,27 +131,56 @@ struct LsArgs {
 }
 
 enum NetworkFilter {
+    Id(String),
     Name(String),
     Driver(String),
+    Scope(String),
+    /// Whether it always exists.
+    Builtin(bool),
+    /// Whether no container uses it.
+    Dangling(bool),
     /// `key` or `key=value`
     Label(String),
 }
 
+/// The keys of `network ls --filter`, for errors and completion.
+pub const FILTERS: &str = "id name driver scope type dangling label";
+
+/// Parses one `--filter` of `network ls`.
+fn parse_filter(text: &str) -> Result<NetworkFilter> {
+    let Some((key, value)) = text.split_once('=') else {
+        fail!("bad filter '{text}': write KEY=VALUE, as in name=web");
+    };
+    let owned = value.to_owned();
+    Ok(match (key, value) {
+        ("id", _) => NetworkFilter::Id(owned),
+        ("name", _) => NetworkFilter::Name(owned),
+        ("driver", _) => NetworkFilter::Driver(owned),
+        ("scope", _) => NetworkFilter::Scope(owned),
+        ("type", "builtin" | "custom") => NetworkFilter::Builtin(value == "builtin"),
+        ("type", _) => fail!("bad filter '{text}': type is builtin or custom"),
+        ("dangling", "true" | "1") => NetworkFilter::Dangling(true),
+        ("dangling", "false" | "0") => NetworkFilter::Dangling(false),
+        ("dangling", _) => fail!("bad filter '{text}': dangling is true or false"),
+        ("label", _) => NetworkFilter::Label(owned),
+        _ => fail!("unknown filter '{key}'; known: {FILTERS}"),
+    })
+}
+
 static LS_FLAGS: &[Flag<LsArgs>] = &[
-    Flag::<LsArgs>::switch("quiet", "Print only names", |a, on| a.quiet = on).short('q'),
+    Flag::<LsArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
     Flag::<LsArgs>::switch("no-trunc", "Do not shorten ids and other values", |a, on| {
         a.no_trunc = on
     }),
-    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "Filter by name, driver or label", |a, v| {
-        a.filters.push(match v.split_once('=') {
-            Some(("name", name)) => NetworkFilter::Name(name.to_owned()),
-            Some(("driver", driver)) => NetworkFilter::Driver(driver.to_owned()),
-            Some(("label", label)) => NetworkFilter::Label(label.to_owned()),
-            Some((key, _)) => fail!("unknown filter '{key}'; known: name driver label"),
-            None => fail!("bad filter '{v}': write KEY=VALUE, as in name=web"),
-        });
-        Ok(())
-    })
+    Flag::<LsArgs>::setting(
+        "filter",
+        "KEY=VALUE",
+        "Filter by id, name, driver, scope, type, dangling or label",
+        |a, v| {
+            a.filters.push(parse_filter(v)?);
+            Ok(())
+        },
+    )
     .short('f'),
     Flag::<LsArgs>::setting(
         "format",
@@ -178,7 +207,7 @@ pub static LS: Command = Command {
     run: |call| {
         let (args, _) = call.parse(LS_FLAGS)?;
         let format = match (args.quiet, args.format.as_str()) {
-            (true, "") => "{{.Name}}",
+            (true, "") => "{{.ID}}",
             (_, format) => format,
         };
         let format = match Format::parse(format, FIELDS, COLUMNS) {
@@ -195,17 +224,25 @@ pub static LS: Command = Command {
 
 /// Whether a network passes the filters: one filter of each key must match, and every label.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
-    let (mut names, mut drivers, mut labels) = ((false, false), (false, false), true);
-    for filter in filters {
-        match filter {
-            NetworkFilter::Name(part) => names = (true, names.1 || network.name.contains(part)),
-            NetworkFilter::Driver(name) => drivers = (true, drivers.1 || network.driver == name),
-            NetworkFilter::Label(wanted) => {
-                labels &= has_label(&network.labels, wanted);
-            }
+    let same = |one: &NetworkFilter, other: &NetworkFilter| {
+        std::mem::discriminant(one) == std::mem::discriminant(other)
+    };
+    let matches = |filter: &NetworkFilter| match filter {
+        NetworkFilter::Id(part) => network.id.contains(part),
+        NetworkFilter::Name(part) => network.name.contains(part),
+        NetworkFilter::Driver(name) => network.driver == name,
+        NetworkFilter::Scope(name) => name == "local",
+        NetworkFilter::Builtin(wanted) => network.is_builtin == *wanted,
+        // As in Docker, a network that always exists is never dangling.
+        NetworkFilter::Dangling(wanted) => {
+            *wanted == (network.containers == 0 && !network.is_builtin)
         }
-    }
-    (!names.0 || names.1) && (!drivers.0 || drivers.1) && labels
+        NetworkFilter::Label(wanted) => has_label(&network.labels, wanted),
+    };
+    filters.iter().all(|filter| match filter {
+        NetworkFilter::Label(_) => matches(filter),
+        _ => filters.iter().filter(|other| same(filter, other)).any(matches),
+    })
 }
 
 impl Row for NetworkView {
@@ -219,13 +256,20 @@ impl Row for NetworkView {
     }
 }
 
-static COLUMNS: &[&str] = &["Name", "Driver", "Subnet", "Gateway", "Containers"];
+static COLUMNS: &[&str] = &["ID", "Name", "Driver", "Scope"];
 
 static FIELDS: &[Field<NetworkView>] = &[
     Field {
         name: "Containers",
         header: "CONTAINERS",
         write: |network, _, out| out.push_str(&network.containers.to_string()),
+    },
+    Field {
+        name: "CreatedAt",
+        header: "CREATED AT",
+        write: |network, _, out| {
+            out.push_str(&network.created.map(Instant::to_go).unwrap_or_default());
+        },
     },
     Field {
         name: "Driver",

@@ -12,6 +12,7 @@ use super::health::{HealthRecord, OnFailure};
 use super::restart::RestartPolicy;
 use crate::address::{HostAddress, Ip, Mac};
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::network_name;
 use crate::port::Publish;
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
 use crate::store::{self, Durability, Lock, LockMode, Roots};
@@ -253,7 +254,7 @@ impl Record {
     /// Reads the record of container `id`. Fails if it is missing, damaged or of another version.
     pub fn read(roots: &Roots, id: &str) -> Result<Record> {
         let path = Files::new(roots, id).config();
-        let record: Record = store::read_json(&path)?.ok_or_else(|| {
+        let mut record: Record = store::read_json(&path)?.ok_or_else(|| {
             Error::new(format!(
                 "the creation of container {} was cut short; remove it with `rm`",
                 short(id)
@@ -262,6 +263,8 @@ impl Record {
         if record.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), record.version);
         }
+        network_name::recorded(&mut record.network);
+        record.networks.iter_mut().for_each(|network| network_name::recorded(&mut network.name));
         Ok(record)
     }
 }

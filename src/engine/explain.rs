@@ -14,7 +14,6 @@ use crate::container::state::{Condition, State};
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::network::attachment::record::{Attachment, Endpoint};
-use crate::network::naming::DEFAULT;
 use crate::network::record::Network;
 use crate::network::{create, firewall, ipam};
 use crate::runtime::capabilities;
@@ -68,9 +67,11 @@ impl Engine {
         if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
             return self.explain_image(name, &image);
         }
-        let network = if name == "bridge" { DEFAULT } else { name };
-        match create::resolve(&self.roots, network) {
-            Ok(network) => self.explain_network(&network),
+        match create::find(&self.roots, name) {
+            Ok(create::Found::Network(network)) => self.explain_network(&network),
+            Ok(create::Found::WithoutBridge(special)) => {
+                fail!("network {special} has neither a bridge nor addresses to explain")
+            }
             Err(_) => fail!("no such container, image or network: {name}"),
         }
     }

@@ -105,10 +105,7 @@ impl Engine {
     pub(super) fn networks(&self, options: &CreateOptions) -> Result<(String, Vec<NetworkRecord>)> {
         let mut names: Vec<&str> = Vec::new();
         for name in &options.networks {
-            let name = match name.as_str() {
-                "bridge" | "default" => DEFAULT,
-                name => name,
-            };
+            let name = naming::given(name);
             if names.contains(&name) {
                 fail!("--net {name} was given twice");
             }
@@ -154,7 +151,9 @@ impl Engine {
         };
         let mut networks = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
-            let network = create::open(&self.roots, name)?;
+            let create::Found::Network(network) = create::find(&self.roots, name)? else {
+                fail!("--net {name}: give the network's name, not its id")
+            };
             let first = at == 0;
             let given = given(at);
             let own = given.map_or(&[][..], |given| &given.addresses);
@@ -179,7 +178,14 @@ impl Engine {
                     .collect(),
             });
         }
-        Ok((names[0].to_owned(), networks))
+        // By a name and an id.
+        for (at, network) in networks.iter().enumerate() {
+            if networks[..at].iter().any(|other: &NetworkRecord| other.name == network.name) {
+                fail!("--net {} was given twice", network.name);
+            }
+        }
+        let first = networks.first().map_or(DEFAULT, |first| &first.name).to_owned();
+        Ok((first, networks))
     }
 
     /// `network create`. Returns the id.
@@ -187,7 +193,8 @@ impl Engine {
         if !naming::is_valid(&options.name) {
             fail!("bad network name '{}'", options.name);
         }
-        if matches!(options.name.as_str(), "none" | "host" | "bridge" | "default" | "container") {
+        let is_reserved = |name| matches!(name, "none" | "host" | DEFAULT | "container");
+        if is_reserved(naming::given(&options.name)) {
             fail!("a network can't be named {}: the name is reserved", options.name);
         }
         let network = create::create(&self.roots, options)?;
@@ -195,7 +202,7 @@ impl Engine {
         Ok(network.id)
     }
 
-    /// `network ls`, including the three networks that always exist.
+    /// `network ls` by name, including the three networks that always exist.
     pub fn network_list(&self) -> Result<Vec<NetworkView>> {
         let mut views = Vec::new();
         for network in create::all(&self.roots)? {
@@ -206,6 +213,8 @@ impl Engine {
             views.push(NetworkView {
                 id: network.id.clone(),
                 driver: "bridge",
+                created: Some(Instant(network.created)),
+                is_builtin: network.name == DEFAULT,
                 subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
                 gateways: network.pools.iter().map(|pool| pool.gateway).collect(),
                 containers: containers.len(),
@@ -215,9 +224,13 @@ impl Engine {
                 name: network.name,
             });
         }
-        for name in ["host", "none"] {
+        let default = views.iter().find(|view: &&NetworkView| view.name == DEFAULT);
+        let created = default.and_then(|default| default.created);
+        for name in naming::WITHOUT_BRIDGE {
             views.push(NetworkView {
-                id: String::new(),
+                id: naming::fixed_id(&self.roots, name),
+                created,
+                is_builtin: true,
                 name: name.to_owned(),
                 driver: if name == "none" { "null" } else { "host" },
                 subnets: Vec::new(),
@@ -228,16 +241,18 @@ impl Engine {
                 labels: Vec::new(),
             });
         }
+        views.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(views)
     }
 
     /// `network rm`
     pub fn network_remove(&self, name: &str) -> Result<()> {
-        if matches!(name, "none" | "host" | DEFAULT) {
-            fail!("network {name} always exists: it can't be removed");
+        match create::find(&self.roots, name)? {
+            create::Found::Network(network) if network.name != DEFAULT => {
+                lifecycle::remove(&self.roots, &network, is_alive)
+            }
+            _ => fail!("network {name} always exists: it can't be removed"),
         }
-        let network = create::resolve(&self.roots, name)?;
-        lifecycle::remove(&self.roots, &network, is_alive)
     }
 
     /// `network connect`: a container that runs gets the interface at once, and every one at its
@@ -319,14 +334,13 @@ impl Engine {
         Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)
     }
 
-    /// The network with this name or id; `bridge` and `default` are the default one.
+    /// The network with this name or id, for a change of a container's networks.
     fn network(&self, name: &str) -> Result<Network> {
-        match name {
-            "bridge" | "default" => create::open(&self.roots, DEFAULT),
-            "none" | "host" => {
-                fail!("network {name} can't be joined or left while a container runs")
+        match create::find(&self.roots, name)? {
+            create::Found::Network(network) => Ok(*network),
+            create::Found::WithoutBridge(special) => {
+                fail!("network {special} can't be joined or left while a container runs")
             }
-            name => create::resolve(&self.roots, name),
         }
     }
 

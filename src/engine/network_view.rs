@@ -7,18 +7,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Engine;
-use super::inspect::{array, instant, map, number, object, or_nil_list, text};
+use super::inspect::{array, map, number, object, or_nil_list, text};
 use crate::address::Ip;
 use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::error::{Context, Result, fail};
 use crate::network::attachment;
 use crate::network::attachment::record::{Address, Attachment, Endpoint};
-use crate::network::naming::DEFAULT;
+use crate::network::naming::{self, DEFAULT};
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
 use crate::network::{create, ipam};
 use crate::template::{Value, omit_empty};
+use crate::time::Instant;
 
 /// Under Docker's names.
 pub(super) fn network_names(record: &Record) -> Vec<String> {
@@ -151,15 +152,29 @@ impl Engine {
 
     /// `network inspect`
     pub(super) fn network_inspect(&self, name: &str) -> Result<Value> {
-        if matches!(name, "none" | "host") {
-            let driver = if name == "none" { "null" } else { "host" };
-            let parts = Parts { driver, created: text(super::inspect::NEVER), ..Parts::default() };
-            return Ok(network(name, "", parts));
-        }
-        let found = match name {
-            "bridge" | "default" | DEFAULT => create::open(&self.roots, DEFAULT)?,
-            name => create::resolve(&self.roots, name)?,
+        let found = match create::find(&self.roots, name)? {
+            create::Found::Network(found) => found,
+            create::Found::WithoutBridge(name) => {
+                let driver = if name == "none" { "null" } else { "host" };
+                let created = Value::Time(Instant(create::open(&self.roots, DEFAULT)?.created));
+                let parts = Parts { driver, created, ..Parts::default() };
+                return Ok(network(name, &naming::fixed_id(&self.roots, name), parts));
+            }
         };
+        let mut options = found.options.clone();
+        if found.name == DEFAULT {
+            // As Docker shows its own.
+            let option = |key: &str, value: &str| {
+                (format!("com.docker.network.bridge.{key}"), value.to_owned())
+            };
+            options.extend([
+                option("default_bridge", "true"),
+                option("enable_icc", "true"),
+                option("enable_ip_masquerade", "true"),
+                option("host_binding_ipv4", "0.0.0.0"),
+                option("name", &found.bridge),
+            ]);
+        }
         let pools = found.pools.iter().map(|pool| {
             let range = pool.range.map(|range| range.to_string()).unwrap_or_default();
             object([
@@ -178,12 +193,12 @@ impl Engine {
         }
         let parts = Parts {
             driver: "bridge",
-            created: instant(found.created),
+            created: Value::Time(Instant(found.created)),
             ipv6: found.pool(Family::V6).is_some(),
             pools: pools.collect(),
             internal: found.internal,
             containers,
-            options: map(&found.options),
+            options: map(&options),
             labels: map(&found.labels),
             bridge: &found.bridge,
         };

@@ -228,6 +228,7 @@ pub struct NetworkView {
     pub id: String,
     pub name: String,
     pub driver: &'static str,
+    pub created: Option<Instant>,
     pub subnets: Vec<Subnet>,
     pub gateways: Vec<Ip>,
     /// The number of running containers on it.
@@ -235,6 +236,8 @@ pub struct NetworkView {
     pub internal: bool,
     pub ipv6: bool,
     pub labels: Vec<(String, String)>,
+    /// Whether the network always exists.
+    pub is_builtin: bool,
 }
 
 /// Whether there is a label `wanted`, which is `key` or `key=value`, as filters take it.

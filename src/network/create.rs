@@ -7,7 +7,10 @@
 use std::net::IpAddr;
 
 use super::link;
-use super::naming::{BRIDGE_PREFIX, DEFAULT, is_default_root, is_valid, random_digits};
+use super::naming::{
+    BRIDGE_PREFIX, DEFAULT, DEFAULT_BRIDGE, WITHOUT_BRIDGE, fixed_id, given, is_default_root,
+    is_valid, random_digits,
+};
 use super::pool::{self, PoolOptions};
 use super::record::{Network, VERSION, known, lock_all};
 use super::subnet::Subnet;
@@ -47,18 +50,40 @@ pub fn all(roots: &Roots) -> Result<Vec<Network>> {
     known(roots)
 }
 
-/// The network with this name, or with an id that starts with it.
-pub fn resolve(roots: &Roots, name: &str) -> Result<Network> {
+/// A network that a user named.
+pub enum Found {
+    Network(Box<Network>),
+    /// `host` or `none`.
+    WithoutBridge(&'static str),
+}
+
+/// The network with this name, otherwise the one with an id that starts with it.
+pub fn find(roots: &Roots, name: &str) -> Result<Found> {
+    let name = given(name);
+    if let Some(special) = WITHOUT_BRIDGE.iter().find(|special| **special == name) {
+        return Ok(Found::WithoutBridge(special));
+    }
+    if name == DEFAULT {
+        return Ok(Found::Network(Box::new(open(roots, name)?)));
+    }
     if is_valid(name)
         && let Some(network) = Network::read(roots, name)?
     {
-        return Ok(network);
+        return Ok(Found::Network(Box::new(network)));
     }
-    let mut networks = all(roots)?;
-    networks.retain(|network| network.name == name || network.id.starts_with(name));
-    match (networks.len(), networks.pop()) {
-        (1, Some(network)) => Ok(network),
-        (0, _) | (_, None) => Err(Error::absent(format!("no such network: {name}"))),
+    let mut found: Vec<Found> = Vec::new();
+    if !name.is_empty() && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        let networks = all(roots)?.into_iter().filter(|network| network.id.starts_with(name));
+        found.extend(networks.map(|network| Found::Network(Box::new(network))));
+        let special = WITHOUT_BRIDGE.into_iter();
+        let special = special.filter(|special| fixed_id(roots, special).starts_with(name));
+        found.extend(special.map(Found::WithoutBridge));
+    }
+    match (found.len(), found.pop()) {
+        (1, Some(found)) => Ok(found),
+        (0, _) | (_, None) => Err(Error::absent(format!(
+            "no such network: {name}; `mydocker network ls` lists the networks"
+        ))),
         _ => fail!("'{name}' is ambiguous: several network ids start with it"),
     }
 }
@@ -82,7 +107,7 @@ fn make_default(roots: &Roots) -> Result<Network> {
     let options = NetworkOptions { name: DEFAULT.to_owned(), ..NetworkOptions::default() };
     let mut network = describe(roots, &options)?;
     if is_default_root(roots) {
-        network.bridge = DEFAULT.to_owned();
+        network.bridge = DEFAULT_BRIDGE.to_owned();
     }
     network.write(roots)?;
     Ok(network)

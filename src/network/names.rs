@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::ipam::Lease;
+use super::naming::{DEFAULT, DEFAULT_BRIDGE};
 use crate::address::Ip;
 use crate::error::{Context, Error, Result};
 use crate::store::{Lock, LockMode, Roots};
@@ -220,7 +221,15 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
 }
 
 fn splice(text: &str, network: &str, lines: &str) -> String {
-    let (begin, end) = (format!("# network {network}\n"), format!("# end of network {network}\n"));
+    let marks = |name: &str| (format!("# network {name}\n"), format!("# end of network {name}\n"));
+    let (mut begin, mut end) = marks(network);
+    if network == DEFAULT && !text.contains(&begin) {
+        let (former_begin, former_end) = marks(DEFAULT_BRIDGE);
+        // An earlier version started the container.
+        if text.contains(&former_begin) {
+            (begin, end) = (former_begin, former_end);
+        }
+    }
     let (before, after) = match text.split_once(&begin) {
         // Someone removed the section's end: the text after it counts as the user's.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),

@@ -7,10 +7,9 @@
 use std::path::PathBuf;
 
 use crate::error::{Context, Result};
+pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
-/// The network that containers join by default. Every state root has its own.
-pub const DEFAULT: &str = "mydocker0";
 /// The start of every bridge's name.
 pub const BRIDGE_PREFIX: &str = "mydocker";
 
@@ -21,9 +20,19 @@ pub fn is_valid(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// The directory of a network's files.
+/// The directory of a network's files. The default network's is named like its interface.
 pub fn dir(roots: &Roots, name: &str) -> PathBuf {
-    roots.networks().join(name)
+    roots.networks().join(if name == DEFAULT { DEFAULT_BRIDGE } else { name })
+}
+
+/// The networks that have neither a record nor a bridge.
+pub const WITHOUT_BRIDGE: [&str; 2] = ["host", "none"];
+
+/// The id of `host` or `none`: always the same 64 hexadecimal digits below one state root.
+pub fn fixed_id(roots: &Roots, name: &str) -> String {
+    let root = roots.state.as_os_str().as_encoded_bytes();
+    let part = |number: u8| hash(&[&[number], name.as_bytes(), root].concat());
+    (0..8).map(|number| format!("{:08x}", part(number))).collect()
 }
 
 /// The suffix of the firewall's chains: empty for the default state root, otherwise digits made

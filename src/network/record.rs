@@ -16,6 +16,7 @@ use super::pool::Pool;
 use super::subnet::Family;
 use crate::address::Ip;
 use crate::error::{Context, Result, fail};
+use crate::network_name;
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
 /// The version of the file that is written, and the only one that is read.
@@ -49,7 +50,8 @@ impl Network {
     /// Reads the record of a network; `None` if there is none.
     pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
         let path = dir(roots, name).join("config.json");
-        let Some(network) = store::read_json::<Network>(&path)? else { return Ok(None) };
+        let Some(mut network) = store::read_json::<Network>(&path)? else { return Ok(None) };
+        network_name::recorded(&mut network.name);
         if network.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), network.version);
         }

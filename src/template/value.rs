@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 use miniserde::json;
 
+use crate::time::Instant;
+
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -25,6 +27,8 @@ pub enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
+    /// A time of Go's package time.
+    Time(Instant),
     Text(Rc<str>),
     List(Rc<Vec<Value>>),
     Map(Rc<BTreeMap<Rc<str>, Value>>),
@@ -109,6 +113,7 @@ impl Value {
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
+            Value::Time(_) => "time.Time",
             Value::Text(_) => "string",
             Value::List(_) | Value::NilList => "[]string",
             Value::Map(_) | Value::NilMap => "map[string]string",
@@ -128,7 +133,7 @@ impl Value {
             Value::Text(text) => !text.is_empty(),
             Value::List(items) => !items.is_empty(),
             Value::Map(items) => !items.is_empty(),
-            Value::Struct(_) => true,
+            Value::Struct(_) | Value::Time(_) => true,
         }
     }
 
@@ -153,6 +158,7 @@ impl Value {
             Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Value::Int(number) => out.push_str(&number.to_string()),
             Value::Float(number) => out.push_str(&super::printf::shortest(*number)),
+            Value::Time(time) => out.push_str(&time.to_go()),
             Value::Text(text) => out.push_str(text),
             Value::List(items) => list(out, "[", ']', &items.iter().collect::<Vec<_>>()),
             Value::Struct(object) => {
@@ -181,6 +187,7 @@ impl Value {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
             Value::Omitted(value) => value.push_json(out),
             Value::Text(text) => out.push_str(&json::to_string(&**text)),
+            Value::Time(time) => out.push_str(&json::to_string(&time.to_rfc3339())),
             Value::List(items) => {
                 out.push('[');
                 for (at, item) in items.iter().enumerate() {

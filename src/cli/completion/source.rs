@@ -62,7 +62,9 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
                 words("dangling=true dangling=false reference= label= before= since= until=")
             }
             "volume ls" => words("name= label="),
-            "network ls" => words("name= driver= label="),
+            "network ls" => words(
+                "id= name= driver= scope= type=builtin type=custom dangling=true dangling=false label=",
+            ),
             _ => words("label= label!= until="),
         },
         _ => Source::Files,

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::network::firewall::rules::PortRule;
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
+use crate::network_name;
 use crate::store::{self, Roots};
 
 /// The networks of a running container.
@@ -51,7 +52,16 @@ pub struct Address {
 impl Attachment {
     /// Reads the attachment of a container. It is empty if the container is on no network.
     pub fn read(roots: &Roots, id: &str) -> Result<Attachment> {
-        Ok(store::read_json(&path(roots, id))?.unwrap_or_default())
+        Ok(Attachment::read_if_present(roots, id)?.unwrap_or_default())
+    }
+
+    /// Reads the attachment of a container; `None` if there is no file.
+    pub(super) fn read_if_present(roots: &Roots, id: &str) -> Result<Option<Attachment>> {
+        let mut attachment: Option<Attachment> = store::read_json(&path(roots, id))?;
+        for endpoint in attachment.iter_mut().flat_map(|present| &mut present.endpoints) {
+            network_name::recorded(&mut endpoint.network);
+        }
+        Ok(attachment)
     }
 
     pub(super) fn write(&self, roots: &Roots, id: &str) -> Result<()> {

@@ -14,12 +14,12 @@ use crate::network::ports::PortMap;
 use crate::network::record::{Network, known};
 use crate::network::subnet::Family;
 use crate::network::{bridge, link};
-use crate::store::{self, Roots};
+use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
 /// Reads the attachment of a container that runs, or ran and was not cleaned up.
 pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
-    match store::read_json(&record::path(roots, id))? {
+    match Attachment::read_if_present(roots, id)? {
         Some(attachment) => Ok(attachment),
         None => Ok(by_leases(roots, Some(id))?.pop().map(|(_, found)| found).unwrap_or_default()),
     }
@@ -29,7 +29,7 @@ pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
 pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
     let mut all = Vec::new();
     for id in record::all_ids(roots)? {
-        if let Some(attachment) = store::read_json(&record::path(roots, &id))? {
+        if let Some(attachment) = Attachment::read_if_present(roots, &id)? {
             all.push((id, attachment));
         }
     }
