@@ -52,8 +52,9 @@ impl Engine {
         let mut failed = Vec::new();
         for record in self.records()? {
             match self.ask_to_halt(&record) {
-                Ok(Some(asked)) => running.push((record, asked)),
-                Ok(None) => {}
+                Ok(Asked::AtRest) => {}
+                Ok(Asked::Exited) => running.push((record, None)),
+                Ok(Asked::Running(process)) => running.push((record, Some(process))),
                 Err(error) => failed.push(format!("{}: {error}", record.name)),
             }
         }
@@ -73,21 +74,20 @@ impl Engine {
         if failed.is_empty() { Ok(()) } else { fail!("{}", failed.join("; ")) }
     }
 
-    /// Sends the stop signal to a running container. Returns the process to wait for, or an inner
-    /// `None` if it has exited and only its monitor still runs.
-    fn ask_to_halt(&self, record: &Record) -> Result<Option<Option<OwnedFd>>> {
+    /// Sends the stop signal to a running container.
+    fn ask_to_halt(&self, record: &Record) -> Result<Asked> {
         match self.condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
-            _ => return Ok(None),
+            _ => return Ok(Asked::AtRest),
         }
         self.prevent_restart(record, StopMark::Halt)?;
-        let Condition::Running(state) = self.condition(record)? else { return Ok(None) };
-        let Found::Living(process) = state.find()? else { return Ok(Some(None)) };
+        let Condition::Running(state) = self.condition(record)? else { return Ok(Asked::AtRest) };
+        let Found::Living(process) = state.find()? else { return Ok(Asked::Exited) };
         let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
         match sys::process::send_signal(process.as_fd(), signal) {
             Ok(()) | Err(Errno::SRCH) => {
                 self.resume(record, &state)?;
-                Ok(Some(Some(process)))
+                Ok(Asked::Running(process))
             }
             Err(error) => Err(Error::from(error)).context(|| format!("send {signal}")),
         }
@@ -98,6 +98,16 @@ impl Engine {
         let ids = all_ids(&self.roots)?;
         Ok(ids.iter().filter_map(|id| Record::read(&self.roots, id).ok()).collect())
     }
+}
+
+/// A container after `halt` asked it to stop.
+enum Asked {
+    /// It doesn't run.
+    AtRest,
+    /// Its process has exited; its monitor still runs.
+    Exited,
+    /// The process to wait for.
+    Running(OwnedFd),
 }
 
 fn await_ends<'a>(processes: impl Iterator<Item = &'a OwnedFd>, deadline: Instant) -> Result<()> {

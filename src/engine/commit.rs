@@ -47,7 +47,7 @@ impl Engine {
             return self.export_root(record, Some(file)).map(|()| None);
         }
         // A stopped container can't start until its changes are read.
-        let _at_rest = self.at_rest(record)?.ok();
+        let _at_rest = self.at_rest(record)?;
         let images = ImageStore::open(&self.roots);
         let base = match record.image_id.as_str() {
             "" => None,

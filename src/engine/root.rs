@@ -25,6 +25,13 @@ pub(super) struct OpenRoot {
     _at_rest: Option<Lock>,
 }
 
+/// Whether a container runs.
+pub(super) enum Hold {
+    /// The lock prevents a start as long as it is held.
+    AtRest(Lock),
+    Running(State),
+}
+
 impl Engine {
     /// The root as the container sees it, with its volumes.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
@@ -56,8 +63,8 @@ impl Engine {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let state = match self.at_rest(record)? {
-                Err(state) => state,
-                Ok(lock) => {
+                Hold::Running(state) => state,
+                Hold::AtRest(lock) => {
                     let root = self.root_of(record)?;
                     let root = view::at_rest(&root, &mounts(), &self.mount_point()?)?;
                     return Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) });
@@ -82,12 +89,12 @@ impl Engine {
     /// Returns a lock that prevents a start of the container, or the state if it runs. A container
     /// that waits for a restart counts as stopped: its monitor takes the same lock before it starts
     /// it.
-    pub(super) fn at_rest(&self, record: &Record) -> Result<Result<Lock, State>> {
+    pub(super) fn at_rest(&self, record: &Record) -> Result<Hold> {
         let files = Files::new(&self.roots, &record.id);
         let mut patience = Patience::new(MAX_TRANSITION);
         loop {
             if let Condition::Running(state) = self.condition(record)? {
-                return Ok(Err(state));
+                return Ok(Hold::Running(state));
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
             // It may have started or ended before the lock was taken.
@@ -97,7 +104,7 @@ impl Engine {
                 false => !files.run.exists() && !lives(&self.roots, record)?,
             };
             if rests {
-                return Ok(Ok(lock));
+                return Ok(Hold::AtRest(lock));
             }
             drop(lock);
             if !patience.wait() {

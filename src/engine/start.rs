@@ -93,7 +93,10 @@ impl Engine {
                     }
                     return Ok(None);
                 }
-                Life::None(outcome) => break (change, record, outcome),
+                Life::Clean(outcome) if !files.run.exists() => {
+                    break (change, record, Some(outcome));
+                }
+                Life::Clean(_) | Life::Unclean => break (change, record, None),
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
@@ -105,8 +108,8 @@ impl Engine {
             pause = (pause * 2).min(Duration::from_millis(50));
         };
         let condition = match outcome {
-            Some(outcome) if !files.run.exists() => at_rest(&record, outcome)?,
-            _ => {
+            Some(outcome) => at_rest(&record, outcome)?,
+            None => {
                 reclaim_locked(&self.roots, &record, attachment::take_down)?;
                 self.glance(&record)?
             }
@@ -134,14 +137,14 @@ impl Engine {
         let files = Files::new(&self.roots, &record.id);
         let state = match Lock::find_holder(&files.monitor_lock())? {
             Some(true) => store::read_json::<State>(&files.state())?,
-            Some(false) => return Ok(Life::None(None)),
+            Some(false) => return Ok(Life::Unclean),
             None => {
                 let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
                 match find_unlisted(&self.roots, record, outcome.as_ref())? {
                     Unlisted::Running(state) => Some(state),
                     Unlisted::Passing => None,
-                    Unlisted::Orphaned => return Ok(Life::None(None)),
-                    Unlisted::Nothing => return Ok(Life::None(Some(outcome))),
+                    Unlisted::Orphaned => return Ok(Life::Unclean),
+                    Unlisted::Nothing => return Ok(Life::Clean(outcome)),
                 }
             }
         };
@@ -234,6 +237,9 @@ enum Life {
     Alive,
     /// Its monitor is starting it, or cleaning up after it: one of the others in a moment.
     Passing,
-    /// It has no monitor. How its last run ended, if nothing of that run is left to clean up.
-    None(Option<Option<Outcome>>),
+    /// It has no monitor, and nothing of its last run is left to clean up. The outcome of that run,
+    /// if there was one.
+    Clean(Option<Outcome>),
+    /// It has no monitor, but its last run left things to clean up.
+    Unclean,
 }

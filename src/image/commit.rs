@@ -13,7 +13,7 @@ use super::copy::first_failure;
 use super::digest::{Digest, ImageId};
 use super::layers::Staged;
 use super::reference::Reference;
-use super::store::{ImageStore, NewImage};
+use super::store::{Committed, ImageStore, NewImage};
 use super::tar::Writer;
 use super::tree::{Form, Skip, Top, TreeWriter};
 use crate::error::{Context, Result, fail};
@@ -88,8 +88,8 @@ impl ImageStore {
         };
         let id = Digest::of(&image.config);
         match self.commit(&mut staged, &[image])? {
-            Ok(()) => Ok(id),
-            Err(_) => fail!("the container's image was removed at the same time"),
+            Committed::All => Ok(id),
+            Committed::Missing(_) => fail!("the container's image was removed at the same time"),
         }
     }
 

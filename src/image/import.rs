@@ -15,7 +15,7 @@ use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
 use super::digest::{Digest, ImageId};
 use super::platform::Platform;
 use super::reference::Reference;
-use super::store::{ImageStore, NewImage};
+use super::store::{Committed, ImageStore, NewImage};
 use super::tree::{Form, Top};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode};
@@ -74,8 +74,8 @@ impl ImageStore {
         let id = Digest::of(&image.config);
         // The only layer comes with it, so none can be missing.
         match self.commit(&mut vec![layer], &[image])? {
-            Ok(()) => Ok(id),
-            Err(missing) => fail!("layer {missing:?} was not committed"),
+            Committed::All => Ok(id),
+            Committed::Missing(missing) => fail!("layer {missing:?} was not committed"),
         }
     }
 

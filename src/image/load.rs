@@ -25,7 +25,7 @@ use super::digest::{Digest, ImageId};
 use super::layers::{Staged, random_name};
 use super::platform::Wanted;
 use super::reference::Reference;
-use super::store::{ImageStore, NewImage};
+use super::store::{Committed, ImageStore, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
 use crate::error::{Context, Result, fail};
@@ -113,14 +113,14 @@ impl ImageStore {
                 staged.push(self.stage_member(&archive, diff_id, member)?);
             }
             match self.commit(&mut staged, &images)? {
-                Ok(()) => {
+                Committed::All => {
                     let loaded = |image: NewImage| Loaded {
                         id: Digest::of(&image.config),
                         references: image.references,
                     };
                     return Ok(images.into_iter().map(loaded).collect());
                 }
-                Err(missing) => wanted = missing,
+                Committed::Missing(missing) => wanted = missing,
             }
         }
         fail!("the image's layers are removed again and again while they are loaded")

@@ -27,7 +27,7 @@ use super::registry::partial::Partial;
 use super::registry::sources::Sources;
 use super::registry::url::Url;
 use super::registry::{self, Access};
-use super::store::{ImageStore, NewImage};
+use super::store::{Committed, ImageStore, NewImage};
 use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
@@ -105,8 +105,8 @@ impl ImageStore {
                 wanted.push(WantedLayer { blob, diff_id });
             }
         }
-        let before = references.last().map(|name| self.read_reference(name)).transpose();
-        let newer = before.ok().flatten().flatten() != Some(id);
+        let before = references.last().and_then(|name| self.read_reference(name).ok()?);
+        let newer = before != Some(id);
         let image =
             NewImage { config, diff_ids: parsed.diff_ids, references, manifest: Some(found.bytes) };
         let images = [image];
@@ -114,9 +114,9 @@ impl ImageStore {
         for _ in 0..MAX_TRIES {
             staged.extend(self.pull_layers(&sources, at, reference, &wanted, watch)?);
             match self.commit(&mut staged, &images)? {
-                Ok(()) => return Ok(Pulled { id, digest: found.digest, newer }),
+                Committed::All => return Ok(Pulled { id, digest: found.digest, newer }),
                 // A removal took them away: all are looked for again.
-                Err(_missing) => staged.clear(),
+                Committed::Missing(_) => staged.clear(),
             }
         }
         fail!("the image's layers are removed again and again while they are pulled")
@@ -235,7 +235,7 @@ impl ImageStore {
             }
             if let Some(here) = self.layer_here(diff_id)? {
                 tell(Step::Exists);
-                return Ok(here);
+                return Ok(here.staged());
             }
             let (hex, stall) = (blob.digest.hex(), sources.stall());
             let partial = Partial::hold(&self.partials(), &hex, blob.size, stall, stop)?;
@@ -243,7 +243,7 @@ impl ImageStore {
             if let Some(here) = self.layer_here(diff_id)? {
                 partial.discard()?;
                 tell(Step::Exists);
-                return Ok(here);
+                return Ok(here.staged());
             }
             let mut fetch = Fetch::new(sources, at, path, blob, &partial, stop, &arrived)?;
             let staged = self.layers.stage(&mut fetch);
@@ -285,15 +285,32 @@ impl ImageStore {
         }
     }
 
-    /// `Some(None)` if the layer is in place, `Some(Some(…))` if another pull has it ready.
-    fn layer_here(&self, diff_id: &Digest) -> Result<Option<Option<Staged>>> {
+    /// The layer, if it needs no download.
+    fn layer_here(&self, diff_id: &Digest) -> Result<Option<Here>> {
         if self.layers.exists(diff_id) {
-            return Ok(Some(None));
+            return Ok(Some(Here::InPlace));
         }
         match self.layers.ready(diff_id)? {
-            Some(ready) => Ok(Some(Some(ready))),
+            Some(ready) => Ok(Some(Here::Ready(ready))),
             // It may have gone from ready into place between the two looks.
-            None => Ok(self.layers.exists(diff_id).then_some(None)),
+            None => Ok(self.layers.exists(diff_id).then_some(Here::InPlace)),
+        }
+    }
+}
+
+/// A layer that needs no download.
+enum Here {
+    /// An image has it.
+    InPlace,
+    /// Another pull has unpacked it for its image.
+    Ready(Staged),
+}
+
+impl Here {
+    fn staged(self) -> Option<Staged> {
+        match self {
+            Here::InPlace => None,
+            Here::Ready(staged) => Some(staged),
         }
     }
 }

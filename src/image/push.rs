@@ -203,7 +203,7 @@ impl Target<'_> {
         let (media_type, bytes) = first;
         let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
         // What registries answer that don't know the kind; most of them call it invalid.
-        let unknown = matches!(refusal.status, Some(400 | 404 | 405 | 406 | 415 | 422));
+        let unknown = matches!(refusal.status(), Some(400 | 404 | 405 | 406 | 415 | 422));
         let dockers =
             manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);
         match dockers.map(String::into_bytes) {
@@ -220,7 +220,7 @@ impl Target<'_> {
                 self.endpoint.connector.recycle(&answer.origin, answer.body);
                 Ok(true)
             }
-            Err(failure) if matches!(failure.status, Some(403..=405)) => Ok(false),
+            Err(failure) if matches!(failure.status(), Some(403..=405)) => Ok(false),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -273,7 +273,7 @@ impl Target<'_> {
         if !self.wants_length.load(Ordering::Relaxed) {
             match self.upload_in_chunks(tar) {
                 // 411 is what it should say; others know no PATCH, or no Transfer-Encoding.
-                Err(failure) if matches!(failure.status, Some(405 | 411 | 501)) => {
+                Err(failure) if matches!(failure.status(), Some(405 | 411 | 501)) => {
                     self.wants_length.store(true, Ordering::Relaxed);
                 }
                 result => return result,
@@ -329,7 +329,7 @@ impl Target<'_> {
                 (Ok(answer), Ok(compressed)) => Ok((answer, compressed)),
                 (Err(failure), Ok(_)) => Err(failure),
                 (Err(failure), Err(error)) if is_broken_pipe(&error) => Err(failure),
-                (_, Err(error)) => Err(Failure::lasting(error)),
+                (_, Err(error)) => Err(Failure::permanent(error)),
             }
         })
     }

@@ -101,7 +101,7 @@ mod tests {
 
     use super::super::config::ContainerConfig;
     use super::super::platform::{Platform, Wanted};
-    use super::super::store::NewImage;
+    use super::super::store::{Committed, NewImage};
     use super::super::testing::{Scratch, archive, config, layer};
     use super::*;
 
@@ -148,7 +148,7 @@ mod tests {
             manifest: Some(manifest.clone()),
         };
         let mut staged = vec![store.layers.stage(&mut &tar[..]).unwrap()];
-        assert_eq!(store.commit(&mut staged, &[image]).unwrap(), Ok(()));
+        assert_eq!(store.commit(&mut staged, &[image]).unwrap(), Committed::All);
         let id = store.find(&by_digest).unwrap().unwrap();
         assert_eq!(store.manifest(&id).unwrap(), Some(manifest));
         let listed = store.list().unwrap();

@@ -77,6 +77,15 @@ pub struct Usage {
     pub layers: Vec<(Digest, u64)>,
 }
 
+/// The result of a commit.
+#[derive(Debug, PartialEq)]
+pub(super) enum Committed {
+    All,
+    /// Nothing was committed: these layers were there at the start and have been removed since. The
+    /// caller stages them and tries again.
+    Missing(Vec<Digest>),
+}
+
 /// An image about to be committed.
 pub(super) struct NewImage {
     pub config: Vec<u8>,
@@ -351,14 +360,13 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible, all of them or, when something is wrong, none. `Err(missing)` if
-    /// layers that were there at the start have been removed since: the caller stages them and
-    /// tries again. Dying inside leaves layers without an image, or images without a name.
+    /// Makes new images visible, all of them or, after a failure, none. A kill inside leaves layers
+    /// without an image, or images without a name.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
         images: &[NewImage],
-    ) -> Result<Result<(), Vec<Digest>>> {
+    ) -> Result<Committed> {
         if !staged.is_empty() {
             self.layers.sync()?;
         }
@@ -369,14 +377,14 @@ impl ImageStore {
         let mut missing = needed.clone();
         missing.retain(|id| !coming.contains(id) && !self.layers.exists(id));
         if !missing.is_empty() {
-            return Ok(Err(missing));
+            return Ok(Committed::Missing(missing));
         }
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
             // The first error is the one to report; the sweep finds what this can't remove.
             let _ = self.take_out_unowned(&needed);
         }
-        written.map(Ok)
+        written.map(|()| Committed::All)
     }
 
     fn commit_locked(&self, staged: Vec<Staged>, images: &[NewImage]) -> Result<()> {

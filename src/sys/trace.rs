@@ -72,7 +72,7 @@ pub fn descriptor() -> Option<BorrowedFd<'static>> {
 /// Logs a step that has no result, or whose result another step reports.
 pub fn step(call: &str, what: impl FnOnce() -> String) {
     if is_on() {
-        write(call, &what(), None);
+        write(call, &what(), Outcome::None);
     }
 }
 
@@ -86,7 +86,7 @@ impl<T, E: Display> Traced for Result<T, E> {
     fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self {
         if is_on() {
             let error = self.as_ref().err().map(E::to_string);
-            write(call, &what(), Some(error.as_deref()));
+            write(call, &what(), error.as_deref().map_or(Outcome::Ok, Outcome::Error));
         }
         self
     }
@@ -97,18 +97,26 @@ fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// `result`: nothing, success, or an error.
+/// The result of a step in the log.
+enum Outcome<'a> {
+    /// The step has none.
+    None,
+    Ok,
+    Error(&'a str),
+}
+
 #[cold]
-fn write(call: &str, what: &str, result: Option<Option<&str>>) {
+fn write(call: &str, what: &str, outcome: Outcome<'_>) {
     let Some(descriptor) = descriptor() else { return };
     let process = NAMES[usize::from(PROCESS.load(Relaxed)) % NAMES.len()];
     let micros = now_ns().saturating_sub(START_NS.load(Relaxed)) / 1000;
     let (millis, micros) = (micros / 1000, micros % 1000);
-    let result = result.map(|error| match error {
-        None => "ok",
+    let result = match outcome {
+        Outcome::None => None,
+        Outcome::Ok => Some("ok"),
         // std's tail is of no use to a reader.
-        Some(error) => error.split(" (os error").next().unwrap_or_default(),
-    });
+        Outcome::Error(error) => error.split(" (os error").next(),
+    };
     let mut line = String::with_capacity(160);
     // A String takes every write.
     let _ = if AS_JSON.load(Relaxed) {

@@ -6,7 +6,7 @@
 use super::base64;
 use super::connect::Connector;
 use super::credentials::Credentials;
-use super::http::{Attempt, Failure, Head, Payload};
+use super::http::{Attempt, Cause, Failure, Head, Payload};
 use super::url::{Url, percent_decode, percent_encode};
 use crate::error::Error;
 use crate::json::{Node, parse};
@@ -170,8 +170,8 @@ fn parse_token(realm: &Url, head: &Head, body: &[u8]) -> Attempt<Token> {
         429 | 500.. => {
             let told = format!("the token server {server} answers {}", head.status);
             return Err(Failure {
-                after: head.retry_after(),
-                ..Failure::passing(Error::new(told))
+                error: Error::new(told),
+                cause: Cause::Transient { after: head.retry_after() },
             });
         }
         400 | 401 | 403 => {

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::http::{
-    Attempt, Body, Connection, Failure, Head, Payload, Request, Stream, connection, exchange,
+    Attempt, Body, Cause, Connection, Failure, Head, Payload, Request, Stream, connection, exchange,
 };
 use super::proxy::{Proxies, Proxy};
 use super::tls::{self, Trust};
@@ -177,12 +177,15 @@ impl Connector {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 let (least, seconds) = (LEAST_RATE, self.stall.as_secs());
                 let told = format!("{host} sent less than {least} bytes a second for {seconds} s");
-                return Failure { passing: self.again, ..Failure::new(told) };
+                if !self.again {
+                    return Failure::new(told);
+                }
+                Error::new(told)
             }
             io::ErrorKind::UnexpectedEof => Error::new(format!("the connection to {host} was cut")),
             _ => Err::<(), _>(error).context(|| host).unwrap_err(),
         };
-        Failure::passing(told)
+        Failure::transient(told)
     }
 
     fn connect(&self, origin: &Origin) -> Attempt<Connection> {
@@ -204,7 +207,7 @@ impl Connector {
 
     fn dial(&self, origin: &Origin) -> Attempt<Box<dyn Stream>> {
         let host = origin.host_and_port();
-        let unreachable = |error: Error| Failure { unreachable: true, ..Failure::lasting(error) };
+        let unreachable = |error: Error| Failure { error, cause: Cause::Unreachable };
         let addresses = (origin.host.as_str(), origin.port).to_socket_addrs();
         let addresses = addresses.context(|| format!("find the address of {}", origin.host));
         let mut last = Error::new(format!("{} has no address", origin.host));
@@ -244,7 +247,7 @@ impl Connector {
         };
         match head.status {
             200..300 => body.into_stream().ok_or_else(|| refused(head.status).into()),
-            502..=504 => Err(Failure::passing(refused(head.status))),
+            502..=504 => Err(Failure::transient(refused(head.status))),
             status => Err(refused(status).into()),
         }
     }

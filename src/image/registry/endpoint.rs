@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::auth::{Challenge, Token, basic, basic_of, fetch_token};
 use super::connect::Connector;
 use super::credentials::Credentials;
-use super::http::{Attempt, Body, Failure, Head, Payload};
+use super::http::{Attempt, Body, Cause, Failure, Head, Payload};
 use super::url::{Origin, Url};
 use crate::error::{Error, Result};
 use crate::json::{Node, parse};
@@ -75,7 +75,8 @@ impl Endpoint {
         };
         if may_be_plain && let Err(first) = endpoint.ping() {
             // What doesn't know TLS answers a handshake with anything, or nothing.
-            let may_be = first.plain || first.unreachable || first.passing;
+            let may_be =
+                matches!(first.cause, Cause::NoTls | Cause::Unreachable) || first.is_transient();
             let tls = endpoint.base.origin.clone();
             endpoint.base.origin.tls = false;
             if tls.port == 443 {
@@ -83,10 +84,10 @@ impl Endpoint {
             }
             match may_be.then(|| patiently(|| endpoint.ping())) {
                 Some(Ok(())) => return Ok(endpoint),
-                Some(Err(second)) if second.is_of_registry() && first.status.is_none() => {
+                Some(Err(second)) if second.is_of_registry() && first.status().is_none() => {
                     return Err(second.error);
                 }
-                _ if first.passing => endpoint.base.origin = tls,
+                _ if first.is_transient() => endpoint.base.origin = tls,
                 _ => return Err(first.error),
             }
         }
@@ -162,7 +163,7 @@ impl Endpoint {
         self.authorize(&challenge, used.as_deref())?;
         if payload.again().is_none() {
             let told = format!("{} asks for another token during the transfer", self.host);
-            return Err(Failure::passing(Error::new(told)));
+            return Err(Failure::transient(Error::new(told)));
         }
         let now = self.locked().header.clone();
         let second = self.follow(method, url, headers, now.as_deref(), &mut payload)?;
@@ -273,12 +274,9 @@ impl Endpoint {
     /// What a status of 400 and above means.
     fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
         let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
-        let told = Error::new(format!("{} answers {}{reason}", self.host, head.status));
-        let told = Failure { status: Some(head.status), ..Failure::lasting(told) };
-        match head.status {
-            408 | 425 | 429 | 500.. => Failure { passing: true, after: head.retry_after(), ..told },
-            404 => Failure { missing: true, ..told },
-            _ => told,
+        Failure {
+            error: Error::new(format!("{} answers {}{reason}", self.host, head.status)),
+            cause: Cause::Refused { status: head.status, after: head.retry_after() },
         }
     }
 }
@@ -313,7 +311,7 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     let mut tries = 1;
     loop {
         match attempt() {
-            Err(failure) if failure.passing && tries < MAX_TRIES => {
+            Err(failure) if failure.is_transient() && tries < MAX_TRIES => {
                 std::thread::sleep(pause(&failure, tries));
             }
             result => return result,
@@ -325,7 +323,7 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
 /// How long to wait before the next try: as long as asked, or twice as long as the last time.
 pub fn pause(failure: &Failure, tries: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
-    failure.after.unwrap_or(doubled).min(MAX_WAIT)
+    failure.after().unwrap_or(doubled).min(MAX_WAIT)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::digest::Digest;
 use super::super::manifest::Descriptor;
 use super::endpoint::{Answer, Endpoint, MAX_TRIES, pause};
-use super::http::{Attempt, Body, Failure, Payload};
+use super::http::{Attempt, Body, Cause, Failure, Payload};
 use super::partial::Partial;
 use super::sources::Sources;
 use super::url::{Origin, Url};
@@ -166,7 +166,7 @@ impl<'a> Fetch<'a> {
             let range = head.header("content-range").unwrap_or_default();
             if !range.starts_with(&format!("bytes {}-", self.position)) {
                 let told = format!("{} sends another range than requested", endpoint.host);
-                return Err(Failure::passing(Error::new(told)));
+                return Err(Failure::transient(Error::new(told)));
             }
             return Ok((body, origin));
         }
@@ -174,7 +174,7 @@ impl<'a> Fetch<'a> {
         let skipped = io::copy(&mut body.by_ref().take(self.position), &mut io::sink());
         match skipped {
             Ok(skipped) if skipped == self.position => Ok((body, origin)),
-            Ok(_) => Err(Failure::passing(Error::new("the answer is shorter than the blob"))),
+            Ok(_) => Err(Failure::transient(Error::new("the answer is shorter than the blob"))),
             Err(error) => Err(endpoint.connector.failure(&origin, error)),
         }
     }
@@ -199,7 +199,7 @@ impl<'a> Fetch<'a> {
         let wanted = buffer.len().min(left);
         let connector = &self.sources.get(self.at)?.connector;
         match body.read(&mut buffer[..wanted]) {
-            Ok(0) => Err(Failure::passing(Error::new("the answer is shorter than the blob"))),
+            Ok(0) => Err(Failure::transient(Error::new("the answer is shorter than the blob"))),
             Ok(count) if count == left => {
                 connector.recycle(&origin, body);
                 Ok(count)
@@ -215,7 +215,8 @@ impl<'a> Fetch<'a> {
     /// Waits for another try, or gives up.
     fn after(&mut self, failure: Failure) -> io::Result<()> {
         self.body = None;
-        if failure.passing || failure.unreachable && self.position > 0 {
+        let is_cut = failure.cause == Cause::Unreachable && self.position > 0;
+        if is_cut || failure.is_transient() {
             let (failed, stall) = (self.heard.elapsed(), self.sources.stall());
             if let Some(wait) = self.patience.after(&failure, self.position, failed, stall) {
                 std::thread::sleep(wait);
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_blob_is_not_asked_for_without_an_end() {
-        let failure = Failure::passing(Error::new("too slow"));
+        let failure = Failure::transient(Error::new("too slow"));
         let stall = Duration::from_secs(30);
         let tries = |stall: Duration, progress: u64| {
             let (mut patience, mut position) = (Patience::new(0), 0);

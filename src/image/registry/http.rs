@@ -35,51 +35,73 @@ pub fn connection(stream: Box<dyn Stream>) -> Connection {
     BufReader::with_capacity(BUFFER, stream)
 }
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug)]
 pub struct Failure {
     pub error: Error,
-    /// Another try may do better.
-    pub passing: bool,
-    /// How long the other side asks to wait before it.
-    pub after: Option<Duration>,
+    pub cause: Cause,
+}
+
+/// What a failed request says about the next try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cause {
+    /// Another try would fail too.
+    Permanent,
+    /// Another try may succeed, at the earliest `after` this time if the server named one.
+    Transient { after: Option<Duration> },
     /// There was no connection at all.
-    pub unreachable: bool,
-    /// The other side doesn't speak TLS.
-    pub plain: bool,
-    /// The status of the answer that refuses.
-    pub status: Option<u16>,
-    /// What was asked for isn't there.
-    pub missing: bool,
+    Unreachable,
+    /// The server doesn't speak TLS.
+    NoTls,
+    /// The server refused with this status (RFC 9110, section 15.5 and 15.6). `after` is its
+    /// Retry-After.
+    Refused { status: u16, after: Option<Duration> },
 }
 
 impl Failure {
-    /// One that another try can't mend.
-    pub fn lasting(error: impl Into<Error>) -> Failure {
-        Failure {
-            error: error.into(),
-            passing: false,
-            after: None,
-            unreachable: false,
-            plain: false,
-            status: None,
-            missing: false,
-        }
+    /// A failure that another try would meet too.
+    pub fn permanent(error: impl Into<Error>) -> Failure {
+        Failure { error: error.into(), cause: Cause::Permanent }
     }
 
     /// A permanent error with the text `message`.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure::lasting(Error::new(message))
+        Failure::permanent(Error::new(message))
     }
 
-    /// A failure that may pass, so that the request is worth repeating.
-    pub fn passing(error: impl Into<Error>) -> Failure {
-        Failure { passing: true, ..Failure::lasting(error) }
+    /// A failure after which the request is worth repeating.
+    pub fn transient(error: impl Into<Error>) -> Failure {
+        Failure { error: error.into(), cause: Cause::Transient { after: None } }
     }
 
-    /// Whether it was a registry that refused, not a connection that came to nothing.
+    /// Whether the request is worth repeating.
+    pub fn is_transient(&self) -> bool {
+        match self.cause {
+            Cause::Transient { .. } => true,
+            Cause::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            Cause::Permanent | Cause::Unreachable | Cause::NoTls => false,
+        }
+    }
+
+    /// How long the server asks to wait before the next try.
+    pub fn after(&self) -> Option<Duration> {
+        match self.cause {
+            Cause::Transient { after } | Cause::Refused { after, .. } => after,
+            Cause::Permanent | Cause::Unreachable | Cause::NoTls => None,
+        }
+    }
+
+    /// The status of the response that refuses.
+    pub fn status(&self) -> Option<u16> {
+        match self.cause {
+            Cause::Refused { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether a registry refused, and not a connection failed.
     pub fn is_of_registry(&self) -> bool {
-        self.status.is_some() || !(self.unreachable || self.passing)
+        !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }
 
     /// Adds what was being done.
@@ -91,7 +113,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::lasting(error)
+        Failure::permanent(error)
     }
 }
 

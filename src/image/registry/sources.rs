@@ -79,7 +79,7 @@ impl<'a> Sources<'a> {
             return Err(failure);
         }
         // A mirror may lack an image.
-        if !failure.missing && !self.list[at].told.swap(true, Ordering::Relaxed) {
+        if failure.status() != Some(404) && !self.list[at].told.swap(true, Ordering::Relaxed) {
             let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
             let told = format!("the mirror {mirror} is skipped: {}", failure.error);
             (self.watch)(Event::Warning(told));

@@ -18,7 +18,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
 
-use super::http::{Attempt, Failure, Stream};
+use super::http::{Attempt, Cause, Failure, Stream};
 use super::url::Origin;
 use super::verifier::{Anyone, Named, signed_itself};
 use crate::error::{Context, Error, Result, fail};
@@ -204,7 +204,8 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
         rustls::Error::AlertReceived(alert) => format!("{host} ended TLS with the alert {alert:?}"),
         other => format!("TLS with {host}: {other}"),
     };
-    Some(Failure { plain, ..Failure::new(told) })
+    let cause = if plain { Cause::NoTls } else { Cause::Permanent };
+    Some(Failure { error: Error::new(told), cause })
 }
 
 fn explain_certificate(host: &str, reason: &CertificateError) -> String {
