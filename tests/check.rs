@@ -336,6 +336,38 @@ fn cgroups(id: &str) -> Vec<String> {
     paths.filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
+#[test]
+fn a_state_file_that_is_wiped_alone() {
+    let host = Host::with_busybox();
+    let ends: [&[&str]; 3] = [&["stop", "-t", "0"], &["kill"], &["rm", "-f"]];
+    for (at, end) in ends.into_iter().enumerate() {
+        let name = format!("box{at}");
+        let run = ["run", "-d", "--net", "none", "--name", &name, "bb", "sleep", "100000"];
+        let id = host.mydocker(run).text();
+        let pid = host.pid(&name);
+        let state = host.run_root().join(&id).join("state.json");
+        // The title is taken after the start was answered.
+        let title = format!("/proc/{}/cmdline", host.monitor(&name));
+        eventually("it has its title", || {
+            fs::read(&title).unwrap().starts_with(b"mydocker: monitor of ")
+        });
+        fs::remove_file(&state).unwrap();
+        assert_eq!(host.pid(&name), pid);
+        assert!(host.is_running(&name));
+        host.mydocker(["exec", &name, "echo", "in"]).stdout("in\n");
+        host.mydocker(["start", &name]);
+        assert_eq!(host.pid(&name), pid);
+        host.mydocker(["pause", &name]);
+        assert_eq!(host.inspect(&name, "{{.State.Status}}"), "paused");
+        host.mydocker(["unpause", &name]);
+        host.mydocker([end, &[&name[..]]].concat());
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+    host.mydocker(["start", "box0"]);
+    host.mydocker(["rm", "-f", "box0", "box1"]);
+    host.mydocker(["system", "check"]);
+}
+
 /// What a cleaner of temporary files does to the run directory orphans no program and loses no data.
 #[test]
 fn a_run_directory_that_is_wiped() {

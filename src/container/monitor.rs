@@ -22,7 +22,7 @@ use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
 use super::restart::Backoff;
-use super::state::{self, Outcome, Span, State, StopMark};
+use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
 use super::{id_range, joined, logs, volumes};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
@@ -84,11 +84,8 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// The start of a monitor's title. The container's name and its short id in parentheses follow.
-const TITLE: &str = "mydocker: monitor of ";
-
 fn take_title(name: &str, id: &str) {
-    sys::title::replace(format!("{TITLE}{name} ({id})").as_bytes(), true);
+    sys::title::replace(format!("{MONITOR_TITLE}{name} ({id})").as_bytes(), true);
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {

@@ -186,7 +186,7 @@ fn look(
             parked => at_rest(record, parked).map(Some),
         };
     }
-    match store::read_json::<State>(&files.state())? {
+    match state_of_watched(files, record)? {
         Some(State { pid: 0, last: Some(last), .. }) => {
             return Ok(Some(Condition::Restarting(last)));
         }
@@ -211,6 +211,29 @@ fn open_since(record: &Record, outcome: Option<&Outcome>) -> Option<i64> {
         Some(outcome) => Some(outcome.started).filter(|&it| it != 0 && outcome.finished == 0),
         None => record.run.then_some(record.created),
     }
+}
+
+/// The start of a monitor's title, which it takes once its start is answered. The container's name
+/// and its short id in parentheses follow.
+pub const MONITOR_TITLE: &str = "mydocker: monitor of ";
+
+/// What the monitor of a container wrote down, for a caller that found the lock held; `None` before
+/// the program has started. If a cleaner of temporary files removed state.json alone, the program is
+/// found in /proc.
+pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>> {
+    if let Some(state) = store::read_json(&files.state())? {
+        return Ok(Some(state));
+    }
+    let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
+    let Some(started) = open_since(record, outcome.as_ref()) else { return Ok(None) };
+    let Unlisted::Running(state) = unlisted(files, record, started)? else { return Ok(None) };
+    let Some(monitor) = Pid::from_raw(state.pid).and_then(sys::process::parent) else {
+        return Ok(None);
+    };
+    let path = format!("/proc/{}/cmdline", monitor.as_raw_nonzero());
+    let title = sys::procfs::read_start(path, MONITOR_TITLE.len()).unwrap_or_default();
+    // Before it has its title the monitor is starting the program.
+    Ok((title == MONITOR_TITLE.as_bytes()).then_some(state))
 }
 
 /// What is left of a run whose end is not recorded and whose lock file is gone, because a cleaner of
@@ -304,7 +327,7 @@ pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
 pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     let files = Files::new(roots, &record.id);
     match Lock::find_holder(&files.monitor_lock())? {
-        Some(true) => Ok(store::read_json::<State>(&files.state())?.filter(|state| state.pid != 0)),
+        Some(true) => Ok(state_of_watched(&files, record)?.filter(|state| state.pid != 0)),
         Some(false) => Ok(None),
         None => match left_behind(roots, record)? {
             Unlisted::Running(state) => Ok(Some(state)),

@@ -14,7 +14,7 @@ use crate::container::monitor::{Watch, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
-    reclaim_locked, settle,
+    reclaim_locked, settle, state_of_watched,
 };
 use crate::container::{client, id_range, names, volumes};
 use crate::error::{Result, fail};
@@ -136,7 +136,7 @@ impl Engine {
     fn life(&self, record: &Record) -> Result<Life> {
         let files = Files::new(&self.roots, &record.id);
         let state = match Lock::find_holder(&files.monitor_lock())? {
-            Some(true) => store::read_json::<State>(&files.state())?,
+            Some(true) => state_of_watched(&files, record)?,
             Some(false) => return Ok(Life::Unclean),
             None => {
                 let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
