@@ -19,10 +19,14 @@ const MAX_TRIES: u32 = 128;
 const MAX_LINKS: u32 = 40;
 
 /// The error of an open(2) of a file with O_NONBLOCK. A file that a program holds a lease on (fcntl(2),
-/// F_SETLEASE) is EAGAIN then, where a blocking open would wait for 45 seconds.
+/// F_SETLEASE) is EAGAIN then, where a blocking open would wait for 45 seconds. So is a path with
+/// hundreds of `..` while other processes rename files all the time: no try of `MAX_TRIES` was sure.
 pub fn open_error(errno: Errno) -> Error {
     match errno {
-        Errno::AGAIN => Error::new("a program holds a lease on this file; try again in a minute"),
+        Errno::AGAIN => Error::new(
+            "a program holds a lease on this file, or renames files all the time; try again in a \
+             minute",
+        ),
         errno => errno.into(),
     }
 }
