@@ -50,6 +50,92 @@ fn the_default_network_is_there_without_asking() {
     }
 }
 
+by_each_firewall!(options_of_a_network_do_what_they_say);
+
+fn options_of_a_network_do_what_they_say(host: Host) {
+    let bridge = "mydocker-lan";
+    let option = |name: &str, value: &str| format!("com.docker.network.bridge.{name}={value}");
+    let (name, icc) = (option("name", bridge), option("enable_icc", "false"));
+    let own = ["network", "create", "-o", &name, "-o", &icc, "--subnet", "10.1.0.0/24"];
+    let more = ["--aux-address", "router=10.1.0.2", "--attachable", "--ipam-driver", "default"];
+    let rest = ["--ipam-opt", "a=b", "--scope", "local", "apart"];
+    host.mydocker(own.iter().chain(&more).chain(&rest));
+    assert!(host.machine().run(Side::Here, &["ip", "link", "show", bridge]).contains("UP"));
+    host.idle("a", &["--net", "apart"]);
+    host.idle("b", &["--net", "apart"]);
+    // The auxiliary address is not given out.
+    assert_eq!((address(&host, "a"), address(&host, "b")), ("10.1.0.3".into(), "10.1.0.4".into()));
+    host.mydocker(["run", "--net", "apart", "--ip", "10.1.0.2", "bb", "true"])
+        .exits(125)
+        .stderr_has("reserved by --aux-address");
+    // Without neighbours, but with the host and the others beyond it.
+    host.mydocker(["exec", "a", "ping", "-c1", "-W1", "10.1.0.4"]).exits(1);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
+    host.mydocker(["exec", "a", "ping", "-c1", "-W60", "10.1.0.1"]);
+    let shown = "{{json .Options}} {{.Attachable}} {{json .IPAM}}";
+    let shown = host.mydocker(["network", "inspect", "-f", shown, "apart"]).text();
+    assert_eq!(
+        shown,
+        format!(
+            "{{\"com.docker.network.bridge.enable_icc\":\"false\",\
+             \"com.docker.network.bridge.name\":\"{bridge}\"}} true \
+             {{\"Driver\":\"default\",\"Options\":{{\"a\":\"b\"}},\"Config\":[{{\"Subnet\":\"10.1.0.0/24\",\
+             \"Gateway\":\"10.1.0.1\",\"AuxiliaryAddresses\":{{\"router\":\"10.1.0.2\"}}}}]}}"
+        )
+    );
+    // Without the host's address, others see the container's own and know no way back.
+    let bare = option("enable_ip_masquerade", "false");
+    host.mydocker(["network", "create", "-o", &bare, "--subnet", "10.2.0.0/24", "bare"]);
+    host.idle("c", &["--net", "bare"]);
+    host.mydocker(["exec", "c", "ping", "-c1", "-W1", OUTSIDE]).exits(1);
+    drop(host.machine().run(Side::Outside, &["ip", "route", "add", "10.2.0.0/24", "via", MACHINE]));
+    host.mydocker(["exec", "c", "ping", "-c1", "-W60", OUTSIDE]);
+
+    host.mydocker(["network", "connect", "--driver-opt", "x=y", "bare", "a"]);
+    let options = "{{json .NetworkSettings.Networks.bare.DriverOpts}}";
+    assert_eq!(host.inspect("a", options), "{\"x\":\"y\"}");
+}
+
+#[test]
+fn options_that_a_network_cannot_have_are_refused() {
+    let host = Host::on_machine();
+    let bridge = "mydocker-lan";
+    let create = |flags: &str| {
+        let flags = flags.replace("BR", "com.docker.network.bridge");
+        host.mydocker(["network", "create"].into_iter().chain(flags.split(' ')).chain(["n"]))
+    };
+    for (flags, word) in [
+        ("-o BR.enable_icc=maybe", "is true or false"),
+        ("-o BR.gateway_mode_ipv4=routed", "unknown option"),
+        ("-o mtu", "write KEY=VALUE"),
+        ("--ipam-driver null", "known: default"),
+        ("--scope swarm", "networks here are local"),
+        ("--config-from x", "for a cluster's nodes"),
+        ("--aux-address 10.1.0.2", "write NAME=IP"),
+    ] {
+        create(flags).exits(125).stderr_has(word);
+    }
+    for (flags, word) in [
+        ("--config-only", "for a cluster's nodes"),
+        ("-o BR.name=br0", "must start with mydocker"),
+        ("-o BR.name=mydocker/x", "must start with mydocker"),
+        ("-o BR.name=mydocker-0123456789", "is too long"),
+        ("--subnet 10.1.0.0/24 --aux-address a=10.2.0.1", "lies in no subnet"),
+        ("--subnet 10.1.0.0/24 --aux-address a=10.1.0.1", "is the gateway's"),
+    ] {
+        create(flags).exits(1).stderr_has(word);
+    }
+    drop(host.machine().run(Side::Here, &["ip", "link", "add", bridge, "type", "bridge"]));
+    create(&format!("-o BR.name={bridge}")).exits(1).stderr_has("has an interface named");
+    host.mydocker(["network", "ls", "-q", "-f", "type=custom"]).stdout("");
+    host.idle("a", &[]);
+    for (flag, word) in [("--link", "--alias"), ("--link-local-ip", "set it with --ip")] {
+        host.mydocker(["network", "connect", flag, "169.254.1.1", "bridge", "a"])
+            .exits(125)
+            .stderr_has(word);
+    }
+}
+
 #[test]
 fn records_with_the_former_name_of_the_default_network_are_read() {
     let host = Host::on_machine();

@@ -2,8 +2,6 @@
 //! `port`. Subnets, addresses and options are parsed here into the types of `network`; what they
 //! mean is checked there. A host without a usable packet filter gets one warning per boot.
 
-use std::net::IpAddr;
-
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_id, push_list};
 use super::inspect::{inspect, parse_format};
@@ -12,7 +10,7 @@ use super::output::{confirmed, print, print_error, print_line};
 use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
-use crate::engine::options::{InspectKind, NetworkOptions, Subnet};
+use crate::engine::options::{ConnectOptions, InspectKind, NetworkOptions, Subnet};
 use crate::engine::view::{NetworkView, has_label};
 use crate::error::{Error, Result, fail};
 use crate::template::Template;
@@ -56,6 +54,61 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
             Ok(())
         },
     ),
+    Flag::<NetworkOptions>::value(
+        "aux-address",
+        "NAME=IP",
+        "Keep an address from containers",
+        |a, v| match v.split_once('=') {
+            Some((name, address)) if !name.is_empty() => {
+                a.auxiliary.push((name.to_owned(), parse_ip(address)?));
+                Ok(())
+            }
+            _ => fail!("bad --aux-address '{v}': write NAME=IP, as in router=10.0.0.5"),
+        },
+    ),
+    Flag::<NetworkOptions>::setting(
+        "ipam-driver",
+        "DRIVER",
+        "Set the driver of addresses (only default)",
+        |_, v| match v {
+            "default" => Ok(()),
+            _ => fail!("unknown driver of addresses '{v}'; known: default"),
+        },
+    ),
+    Flag::<NetworkOptions>::value(
+        "ipam-opt",
+        "KEY=VALUE",
+        "Record an option of addresses",
+        |a, v| {
+            a.ipam_options.push(parse_option(v)?);
+            Ok(())
+        },
+    ),
+    Flag::<NetworkOptions>::switch("attachable", "Accepted; every network is", |a, on| {
+        a.attachable = on;
+    }),
+    Flag::<NetworkOptions>::setting(
+        "scope",
+        "SCOPE",
+        "Set the scope (only local)",
+        |_, v| match v {
+            "local" => Ok(()),
+            _ => fail!("scope '{v}' is a cluster's: networks here are local"),
+        },
+    ),
+    Flag::<NetworkOptions>::switch(
+        "config-only",
+        "Refused: give the options themselves",
+        |a, on| {
+            a.config_only = on;
+        },
+    ),
+    Flag::<NetworkOptions>::setting(
+        "config-from",
+        "NETWORK",
+        "Refused: give the options themselves",
+        |_, _| fail!("--config-from is for a cluster's nodes; create the network with its options"),
+    ),
     Flag::<NetworkOptions>::switch("internal", "Isolate the network from all others", |a, on| {
         a.internal = on
     }),
@@ -64,8 +117,13 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
         a.labels.push(parse_label(v)?);
         Ok(())
     }),
-    Flag::<NetworkOptions>::value("opt", "KEY=VALUE", "Set mtu or publish-ip", set_option)
-        .short('o'),
+    Flag::<NetworkOptions>::value(
+        "opt",
+        "KEY=VALUE",
+        "Set an option, such as mtu=1450",
+        set_option,
+    )
+    .short('o'),
 ];
 
 /// The command `network create`.
@@ -82,6 +140,10 @@ pub static CREATE: Command = Command {
     run: |call| {
         let (mut options, names) = call.parse(CREATE_FLAGS)?;
         options.name.clone_from(&names[0]);
+        if options.config_only {
+            let why = "--config-only is for a cluster's nodes; create the network with its options";
+            return call.refuse(why.to_owned());
+        }
         let engine = call.engine()?;
         print_line(&engine.network_create(&options)?)?;
         warn(&engine);
@@ -103,12 +165,20 @@ fn warn_unwritten(errors: &[Error]) {
     }
 }
 
-/// Sets one `--opt`. Docker's long keys work as well as the short ones.
+/// Parses `KEY=VALUE` of an option.
+fn parse_option(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450"),
+    }
+}
+
+/// Sets one `--opt`. Docker's long keys work as well as the short ones. An option that has no
+/// effect here is refused: the user would wait for it in vain.
 fn set_option(options: &mut NetworkOptions, text: &str) -> Result<()> {
-    let Some((key, value)) = text.split_once('=') else {
-        fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450");
-    };
-    match key {
+    let (key, value) = parse_option(text)?;
+    let value = value.as_str();
+    match key.as_str() {
         "mtu" | "com.docker.network.driver.mtu" => match value.parse() {
             Ok(mtu @ 1280..=65535) => options.mtu = Some(mtu),
             _ => fail!("bad MTU '{value}': write a number from 1280 to 65535"),
@@ -116,9 +186,19 @@ fn set_option(options: &mut NetworkOptions, text: &str) -> Result<()> {
         "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
             options.publish_address = Some(parse_ip(value)?);
         }
-        _ => fail!("unknown option '{key}'; known: mtu publish-ip"),
+        "com.docker.network.bridge.name" => options.bridge = Some(value.to_owned()),
+        "com.docker.network.bridge.enable_icc"
+        | "com.docker.network.bridge.enable_ip_masquerade" => {
+            if !matches!(value, "true" | "false" | "1" | "0") {
+                fail!("bad option '{text}': {key} is true or false");
+            }
+        }
+        _ => fail!(
+            "unknown option '{key}'; known: mtu publish-ip com.docker.network.driver.mtu and, after \
+             com.docker.network.bridge., name enable_icc enable_ip_masquerade host_binding_ipv4"
+        ),
     }
-    options.options.push((key.to_owned(), value.to_owned()));
+    options.options.push((key, value.to_owned()));
     Ok(())
 }
 
@@ -348,19 +428,31 @@ pub static INSPECT: Command = Command {
     },
 };
 
-#[derive(Default)]
-struct ConnectArgs {
-    addresses: Vec<IpAddr>,
-    aliases: Vec<String>,
-}
-
-static CONNECT_FLAGS: &[Flag<ConnectArgs>] = &[
-    Flag::<ConnectArgs>::setting("ip", "IP", "Set the container's address", |a, v| {
+static CONNECT_FLAGS: &[Flag<ConnectOptions>] = &[
+    Flag::<ConnectOptions>::setting("ip", "IP", "Set the container's address", |a, v| {
         a.addresses.push(parse_ip(v)?);
         Ok(())
     })
     .also(&["--ip6"]),
-    Flag::<ConnectArgs>::value(
+    Flag::<ConnectOptions>::value(
+        "driver-opt",
+        "KEY=VALUE",
+        "Record an option of the endpoint",
+        |a, v| {
+            a.driver_options.push(parse_option(v)?);
+            Ok(())
+        },
+    ),
+    Flag::<ConnectOptions>::value("link", "NAME", "Refused: use --alias", |_, v| {
+        fail!(
+            "--link {v}: on a network of its own each container finds the others by name; for \
+             another name give that container an --alias"
+        )
+    }),
+    Flag::<ConnectOptions>::value("link-local-ip", "IP", "Refused: use --ip", |_, v| {
+        fail!("--link-local-ip {v}: an interface has one address of each family; set it with --ip")
+    }),
+    Flag::<ConnectOptions>::value(
         "alias",
         "NAME",
         "Add a name that other containers can use",
@@ -386,12 +478,7 @@ pub static CONNECT: Command = Command {
     run: |call| {
         let (args, names) = call.parse(CONNECT_FLAGS)?;
         let engine = call.engine()?;
-        warn_unwritten(&engine.network_connect(
-            &names[0],
-            &names[1],
-            &args.addresses,
-            &args.aliases,
-        )?);
+        warn_unwritten(&engine.network_connect(&names[0], &names[1], &args)?);
         Ok(0)
     },
 };

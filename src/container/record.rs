@@ -140,6 +140,8 @@ pub struct NetworkRecord {
     pub mac: Option<Mac>,
     /// Further names on this network, in addition to the container's.
     pub aliases: Vec<String>,
+    /// `--driver-opt`, which `inspect` shows. Missing in records of older versions.
+    pub driver_options: Option<Vec<(String, String)>>,
 }
 
 /// One mount of a container.
@@ -409,11 +411,12 @@ mod tests {
     fn old_networks_and_ports_are_read_and_written_as_they_were() {
         let network = r#"{"name":"web","addresses":["10.1.2.3","fd00::3"],"mac":"02:42:0a:01:02:03","aliases":["db"]}"#;
         let read: NetworkRecord = miniserde::json::from_str(network).unwrap();
-        assert_eq!(miniserde::json::to_string(&read), network);
+        let written = |text: &str| text.replace("]}", r#"],"driver_options":null}"#);
+        assert_eq!(miniserde::json::to_string(&read), written(network));
         assert_eq!(read.mac, Some(Mac([2, 0x42, 10, 1, 2, 3])));
         let plain = r#"{"name":"mydocker0","addresses":[],"mac":null,"aliases":[]}"#;
         let read: NetworkRecord = miniserde::json::from_str(plain).unwrap();
-        assert_eq!(miniserde::json::to_string(&read), plain);
+        assert_eq!(miniserde::json::to_string(&read), written(plain));
         let publish = r#"["8080:80/tcp","127.0.0.1::53/udp","[::1]:8000-8001:80-81/tcp","80/tcp"]"#;
         let read: Vec<Publish> = miniserde::json::from_str(publish).unwrap();
         assert_eq!(miniserde::json::to_string(&read), publish);

@@ -3,13 +3,12 @@
 //! `disconnect` change them while it runs, under the container's lock. Bridges, leases and the
 //! firewall are `network`'s; this file adds which containers live.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::process::Pid;
 
 use super::Engine;
-use super::options::{CreateOptions, EndpointOption, NetworkOptions};
+use super::options::{ConnectOptions, CreateOptions, EndpointOption, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
 use crate::address::Ip;
 use crate::container::monitor::Hooks;
@@ -176,6 +175,7 @@ impl Engine {
                     .chain(&options.aliases)
                     .cloned()
                     .collect(),
+                driver_options: None,
             });
         }
         // By a name and an id.
@@ -262,8 +262,7 @@ impl Engine {
         &self,
         network: &str,
         container: &str,
-        addresses: &[IpAddr],
-        aliases: &[String],
+        options: &ConnectOptions,
     ) -> Result<Vec<Error>> {
         let network = self.network(network)?;
         let (mut record, _change) = self.change_networks(container)?;
@@ -274,9 +273,10 @@ impl Engine {
         }
         let wanted = NetworkRecord {
             name: network.name.clone(),
-            addresses: addresses.iter().map(|&address| Ip(address)).collect(),
+            addresses: options.addresses.iter().map(|&address| Ip(address)).collect(),
             mac: None,
-            aliases: aliases.to_vec(),
+            aliases: options.aliases.clone(),
+            driver_options: Some(options.driver_options.clone()).filter(|given| !given.is_empty()),
         };
         let mut unwritten = Vec::new();
         if let Some(state) = &state

@@ -109,10 +109,13 @@ impl Engine {
         let mut networks = BTreeMap::new();
         for wanted in &record.networks {
             let endpoint = attachment.endpoint(&wanted.name);
-            networks.insert(wanted.name.clone(), settings(endpoint, &wanted.aliases));
+            networks.insert(
+                wanted.name.clone(),
+                settings(endpoint, &wanted.aliases, wanted.driver_options.as_deref()),
+            );
         }
         if record.networks.is_empty() && !record.network.contains(':') {
-            networks.insert(record.network.clone(), settings(None, &[]));
+            networks.insert(record.network.clone(), settings(None, &[], None));
         }
         let mut ports = Bindings::new();
         for map in &attachment.ports {
@@ -176,11 +179,15 @@ impl Engine {
             ]);
         }
         let pools = found.pools.iter().map(|pool| {
+            let auxiliary = found.auxiliary.iter().flatten();
+            let auxiliary = auxiliary.filter(|(_, address)| pool.subnet.contains(address.0));
+            let auxiliary = auxiliary.map(|(name, address)| (name, text(address)));
             let range = pool.range.map(|range| range.to_string()).unwrap_or_default();
             object([
                 ("Subnet", text(pool.subnet)),
                 ("IPRange", omit_empty(text(range))),
                 ("Gateway", omit_empty(text(pool.gateway))),
+                ("AuxiliaryAddresses", omit_empty(Value::map(auxiliary))),
             ])
         });
         let mut containers = BTreeMap::new();
@@ -199,6 +206,8 @@ impl Engine {
             internal: found.internal,
             containers,
             options: map(&options),
+            ipam_options: map(found.ipam_options.as_deref().unwrap_or_default()),
+            attachable: found.attachable.unwrap_or(false),
             labels: map(&found.labels),
             bridge: &found.bridge,
         };
@@ -215,6 +224,8 @@ struct Parts<'a> {
     internal: bool,
     containers: BTreeMap<String, Value>,
     options: Value,
+    ipam_options: Value,
+    attachable: bool,
     labels: Value,
     bridge: &'a str,
 }
@@ -229,6 +240,8 @@ impl Default for Parts<'_> {
             internal: false,
             containers: BTreeMap::new(),
             options: map(&[]),
+            ipam_options: Value::NilMap,
+            attachable: false,
             labels: map(&[]),
             bridge: "",
         }
@@ -238,7 +251,7 @@ impl Default for Parts<'_> {
 fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
     let ipam = object([
         ("Driver", text("default")),
-        ("Options", if parts.bridge.is_empty() { Value::NilMap } else { map(&[]) }),
+        ("Options", parts.ipam_options),
         ("Config", Value::list(parts.pools)),
     ]);
     object([
@@ -250,7 +263,7 @@ fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
         ("EnableIPv6", Value::Bool(parts.ipv6)),
         ("IPAM", ipam),
         ("Internal", Value::Bool(parts.internal)),
-        ("Attachable", Value::Bool(false)),
+        ("Attachable", Value::Bool(parts.attachable)),
         ("Ingress", Value::Bool(false)),
         ("ConfigFrom", object([("Network", text(""))])),
         ("ConfigOnly", Value::Bool(false)),
@@ -305,7 +318,11 @@ impl Addresses<'_> {
 }
 
 /// Docker's fields of one endpoint; empty without one.
-fn settings(endpoint: Option<&Endpoint>, aliases: &[String]) -> Value {
+fn settings(
+    endpoint: Option<&Endpoint>,
+    aliases: &[String],
+    driver_options: Option<&[(String, String)]>,
+) -> Value {
     let addresses = Addresses(endpoint);
     object([
         ("IPAMConfig", Value::Nil),
@@ -320,7 +337,7 @@ fn settings(endpoint: Option<&Endpoint>, aliases: &[String]) -> Value {
         ("GlobalIPv6Address", addresses.address(Family::V6)),
         ("GlobalIPv6PrefixLen", addresses.prefix(Family::V6)),
         ("MacAddress", addresses.mac()),
-        ("DriverOpts", Value::NilMap),
+        ("DriverOpts", driver_options.map_or(Value::NilMap, map)),
     ])
 }
 

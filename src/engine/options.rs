@@ -152,6 +152,14 @@ pub struct EndpointOption {
     pub mac: Option<Mac>,
 }
 
+/// The options of `network connect`.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    pub addresses: Vec<IpAddr>,
+    pub aliases: Vec<String>,
+    pub driver_options: Vec<(String, String)>,
+}
+
 /// `--mount`, `-v` or `--tmpfs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOption {

@@ -31,6 +31,14 @@ pub struct NetworkOptions {
     pub labels: Vec<(String, String)>,
     /// As given.
     pub options: Vec<(String, String)>,
+    /// The bridge's name; otherwise one is made.
+    pub bridge: Option<String>,
+    pub attachable: bool,
+    /// `--aux-address`
+    pub auxiliary: Vec<(String, IpAddr)>,
+    pub ipam_options: Vec<(String, String)>,
+    /// Refused: no network is a template of others.
+    pub config_only: bool,
 }
 
 /// The network with this name. The default network is created if it does not exist.
@@ -121,12 +129,27 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         .flat_map(|other| other.pools.iter().map(|pool| (other.name.as_str(), pool.subnet)))
         .collect();
     let pools = pool::plan(roots, &options.pools, &taken, &link::routes(&mut socket)?)?;
+    for (name, address) in &options.auxiliary {
+        let Some(pool) = pools.iter().find(|pool| pool.subnet.contains(*address)) else {
+            fail!("--aux-address {name}={address} lies in no subnet of the network");
+        };
+        if pool.gateway.0 == *address {
+            fail!("--aux-address {name}={address} is the gateway's; choose another");
+        }
+    }
     let id = random_digits()?;
+    let bridge = match &options.bridge {
+        Some(name) => free_bridge_name(&mut socket, name, &others)?,
+        None => bridge_name(&mut socket, &id, &others)?,
+    };
+    let list = |items: Vec<(String, String)>| Some(items).filter(|items| !items.is_empty());
+    let auxiliary: Vec<(String, Ip)> =
+        options.auxiliary.iter().map(|(name, address)| (name.clone(), Ip(*address))).collect();
     Ok(Network {
         version: VERSION,
         name: options.name.clone(),
         created: Instant::now().0,
-        bridge: bridge_name(&mut socket, &id, &others)?,
+        bridge,
         id,
         pools,
         internal: options.internal,
@@ -134,7 +157,35 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         publish_address: options.publish_address.map(Ip),
         labels: options.labels.clone(),
         options: options.options.clone(),
+        attachable: Some(true).filter(|_| options.attachable),
+        auxiliary: Some(auxiliary).filter(|auxiliary| !auxiliary.is_empty()),
+        ipam_options: list(options.ipam_options.clone()),
     })
+}
+
+/// The name that the user chose for a bridge. The firewall's rules match all bridges by the start
+/// of their names, so that no two networks reach each other.
+fn free_bridge_name(socket: &mut Socket, name: &str, others: &[Network]) -> Result<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if !name.starts_with(BRIDGE_PREFIX) || !name.bytes().all(is_plain) {
+        fail!(
+            "bridge name '{name}' must start with {BRIDGE_PREFIX}, by which the firewall's rules \
+             know a bridge; choose {BRIDGE_PREFIX}-…"
+        );
+    }
+    if name.len() > link::MAX_NAME {
+        fail!(
+            "bridge name '{name}' is too long: a link's name has at most {} bytes",
+            link::MAX_NAME
+        );
+    }
+    if let Some(other) = others.iter().find(|other| other.bridge == name) {
+        fail!("bridge name '{name}' belongs to network {}; choose another", other.name);
+    }
+    if name == DEFAULT_BRIDGE || link::find(socket, name)?.is_some() {
+        fail!("the host has an interface named '{name}'; choose another");
+    }
+    Ok(name.to_owned())
 }
 
 /// A bridge name that is not in use.

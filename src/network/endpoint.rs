@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::link::{self, Link, Veth};
 use super::naming::random_digits;
-use super::record::Network;
+use super::record::{ENABLE_ICC, Network};
 use super::subnet::Family;
 use super::{bridge, guard};
 use crate::address::Mac;
@@ -138,7 +138,7 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
         bridge::route_localnet(&network.bridge, false)?;
     }
     let mut batch = Batch::default();
-    link::add_port(&mut batch, name, bridge.index);
+    link::add_port(&mut batch, name, bridge.index, !network.enables(ENABLE_ICC));
     match host.send(batch) {
         Err(error) if error.errno() == Some(Errno::NODEV) => Ok(guarded),
         result => result.map(|()| guarded),

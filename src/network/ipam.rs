@@ -94,6 +94,9 @@ fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
     if !is_hosts(pool, address) {
         fail!("address {address} of network {} is reserved for the network itself", network.name);
     }
+    if network.is_auxiliary(address) {
+        fail!("address {address} of network {} is reserved by --aux-address", network.name);
+    }
     Ok(())
 }
 
@@ -114,10 +117,12 @@ fn take_free(
 ) -> Result<Option<IpAddr>> {
     let given: HashSet<IpAddr> = addresses(roots, network)?.into_iter().collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // Only leased addresses and the three reserved ones can be in the way.
-    for offset in 0..=given.len() as u128 + 3 {
+    // Only leased addresses, those of --aux-address and the three reserved ones can be in the way.
+    let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
+    for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };
-        let is_free = is_hosts(pool, address) && !given.contains(&address);
+        let is_free =
+            is_hosts(pool, address) && !given.contains(&address) && !network.is_auxiliary(address);
         if is_free && take(roots, network, address, request)? {
             return Ok(Some(address));
         }

@@ -25,7 +25,7 @@ numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEW
 numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
 numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
 numbers!(u16, linux_raw_sys::netlink: IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA);
-numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH);
+numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH, IFLA_BRPORT_ISOLATED);
 numbers!(u16, linux_raw_sys::netlink: IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS);
 numbers!(u8, linux_raw_sys::netlink::rt_class_t: RT_TABLE_MAIN, RT_TABLE_LOCAL);
 numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
@@ -153,14 +153,19 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
 
 /// Makes a link a port of a bridge and sets it up. A port in hairpin mode sends packets back to
 /// where they came from: a container's way to its own published port if bridged packets pass the
-/// firewall.
-pub fn add_port(batch: &mut Batch, name: &str, bridge: u32) {
+/// firewall. The kernel passes no packet between two isolated ports.
+pub fn add_port(batch: &mut Batch, name: &str, bridge: u32, isolated: bool) {
     let header = link_header(0, IFF_UP, IFF_UP);
     batch.begin(RTM_NEWLINK, 0, &header, format!("make {name} a port of the bridge"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_MASTER, &bridge.to_ne_bytes());
     no_link_local(batch);
-    change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_MODE, &[1]));
+    change_port(batch, name, |batch| {
+        batch.attribute(IFLA_BRPORT_MODE, &[1]);
+        if isolated {
+            batch.attribute(IFLA_BRPORT_ISOLATED, &[1]);
+        }
+    });
 }
 
 /// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port too

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 
 use miniserde::{Deserialize, Serialize};
@@ -44,7 +45,18 @@ pub struct Network {
     pub labels: Vec<(String, String)>,
     /// The options of `network create`, as given.
     pub options: Vec<(String, String)>,
+    /// Missing in records of older versions, as the fields below it.
+    pub attachable: Option<bool>,
+    /// Addresses that containers never get, each with a name.
+    pub auxiliary: Option<Vec<(String, Ip)>>,
+    /// `--ipam-opt`, which `inspect` shows.
+    pub ipam_options: Option<Vec<(String, String)>>,
 }
+
+/// `-o`: whether containers on the network reach each other.
+pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
+/// `-o`: whether containers reach other machines by the host's address.
+pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
 impl Network {
     /// Reads the record of a network; `None` if there is none.
@@ -65,6 +77,17 @@ impl Network {
     /// The pool of a family.
     pub fn pool(&self, family: Family) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.subnet.family() == family)
+    }
+
+    /// Whether an option of `network create` is not set to false.
+    pub fn enables(&self, option: &str) -> bool {
+        let given = self.options.iter().rev().find(|(key, _)| key == option);
+        given.is_none_or(|(_, value)| !matches!(value.as_str(), "false" | "0"))
+    }
+
+    /// Whether an address is kept for something that is no container.
+    pub fn is_auxiliary(&self, address: IpAddr) -> bool {
+        self.auxiliary.iter().flatten().any(|(_, kept)| kept.0 == address)
     }
 
     /// Locks the network for a change of its leases, its bridge or its containers' hosts files.
@@ -124,7 +147,9 @@ mod tests {
     #[test]
     fn an_old_record_is_read_and_written_as_it_was() {
         let network: Network = miniserde::json::from_str(OLD).unwrap();
-        assert_eq!(miniserde::json::to_string(&network), OLD);
+        let newer = r#","attachable":null,"auxiliary":null,"ipam_options":null}"#;
+        let written = miniserde::json::to_string(&network);
+        assert_eq!(written, OLD.replace("]]}", &format!("]]{newer}")));
         let range = Subnet::around("10.1.2.128".parse().unwrap(), 25);
         assert_eq!(network.pool(Family::V4).unwrap().range, Some(range));
         assert_eq!(network.pool(Family::V6).unwrap().range, None);

@@ -9,7 +9,7 @@ use super::recover;
 use crate::error::Result;
 use crate::network::firewall::rules::{NetworkRules, Rules};
 use crate::network::firewall::{self, Choice};
-use crate::network::record::{Network, known};
+use crate::network::record::{ENABLE_ICC, ENABLE_MASQUERADE, Network, known};
 use crate::store::Roots;
 
 /// The function that collects all rules of a state root for the firewall.
@@ -28,6 +28,8 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rul
     for network in known(roots)? {
         if networks.contains(&network.id.as_str()) || is_used(&network) {
             rules.networks.push(NetworkRules {
+                has_neighbours: network.enables(ENABLE_ICC),
+                masquerades: network.enables(ENABLE_MASQUERADE),
                 subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
                 id: network.id,
                 bridge: network.bridge,

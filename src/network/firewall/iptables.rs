@@ -213,7 +213,13 @@ impl Iptables {
         let (chain, bridge, others) = (&self.forward, &network.bridge, all_bridges());
         let mut rule =
             |rule: std::fmt::Arguments<'_>| line(text, format_args!("-A {chain} {rule}"));
-        rule(format_args!("-i {bridge} -o {bridge} -j ACCEPT"));
+        if network.has_neighbours {
+            rule(format_args!("-i {bridge} -o {bridge} -j ACCEPT"));
+        } else if !network.internal {
+            // Only by ports that the neighbour publishes.
+            let published = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
+            rule(format_args!("-i {bridge} -o {bridge} {published} -j ACCEPT"));
+        }
         if network.internal {
             rule(format_args!("-i {bridge} -j DROP"));
             rule(format_args!("-o {bridge} -j DROP"));
@@ -254,7 +260,9 @@ impl Iptables {
             return;
         }
         for subnet in network.subnets.iter().filter(|subnet| subnet.family() == family) {
-            line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
+            if network.masquerades {
+                line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
+            }
             // A neighbour that uses a published port (hairpin), and the host by its loopback:
             // without this the container would answer them directly, past the translation.
             line(

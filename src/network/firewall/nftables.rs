@@ -99,9 +99,18 @@ impl Nftables {
 
 fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
     let bridge = Links::Named(&network.bridge);
-    change.add_rule(table, "forward", None, |rule| {
-        rule.iifname(bridge).oifname(bridge).accept();
-    });
+    if network.has_neighbours {
+        change.add_rule(table, "forward", None, |rule| {
+            rule.iifname(bridge).oifname(bridge).accept();
+        });
+    } else if !network.internal {
+        // Only by ports that the neighbour publishes.
+        for flow in [Flow::Known, Flow::Dnat] {
+            change.add_rule(table, "forward", None, |rule| {
+                rule.iifname(bridge).oifname(bridge).flow(flow).accept();
+            });
+        }
+    }
     if network.internal {
         change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).drop());
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).drop());
@@ -131,9 +140,11 @@ fn push_port(change: &mut Change, table: Table<'_>, port: &PortRule) {
 fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
     let bridge = Links::Named(&network.bridge);
     for subnet in network.subnets.iter().filter(|subnet| subnet.family() == table.family) {
-        change.add_rule(table, "postrouting", None, |rule| {
-            rule.saddr(subnet).oifname_not(bridge).masquerade();
-        });
+        if network.masquerades {
+            change.add_rule(table, "postrouting", None, |rule| {
+                rule.saddr(subnet).oifname_not(bridge).masquerade();
+            });
+        }
         // A neighbour that uses a published port (hairpin), and the host by its loopback: without
         // this the container would answer them directly, past the translation.
         change.add_rule(table, "postrouting", None, |rule| {

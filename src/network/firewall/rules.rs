@@ -20,6 +20,10 @@ pub struct NetworkRules {
     pub bridge: String,
     pub subnets: Vec<Subnet>,
     pub internal: bool,
+    /// Whether its containers reach each other.
+    pub has_neighbours: bool,
+    /// Whether packets to other machines get the host's address.
+    pub masquerades: bool,
 }
 
 /// The rule that one published port needs.
@@ -54,7 +58,14 @@ impl Rules {
         let (owner, protocol) = (String::new(), Protocol::Tcp);
         let (id, bridge) = (String::new(), BRIDGE_PREFIX.to_owned());
         Rules {
-            networks: vec![NetworkRules { id, bridge, subnets, internal: false }],
+            networks: vec![NetworkRules {
+                id,
+                bridge,
+                subnets,
+                internal: false,
+                has_neighbours: true,
+                masquerades: true,
+            }],
             ports: vec![PortRule { owner, protocol, from, to }],
         }
     }
