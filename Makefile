@@ -5,7 +5,7 @@
 #   make test        unit and integration tests, as root on this kernel
 #   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
 #   make bench       mydocker, crun, runc and podman side by side, against the budgets
-#   make fuzz        TIME seconds for each fuzz target of TARGETS, on the readers of archives, names and templates
+#   make fuzz        TIME seconds for each fuzz target of TARGETS, on the readers of archives, names, templates and Dockerfiles
 #   make mutants     one guard at a time taken out: does a test miss it? GUARDS chooses
 #   make check       formatting, lints, and what may enter the binary (deny.toml)
 #   make release     both architectures, stripped, with sha256 sums, below target/dist
@@ -94,7 +94,7 @@ bench: toolchain packages
 # Leaks are not looked for: a thread on its way out looks like one. What a fuzzer finds of interest stays
 # below target/fuzz; what breaks a target belongs in its corpus.
 TIME ?= 600
-TARGETS ?= unpack load documents reference template
+TARGETS ?= unpack load documents reference template dockerfile
 fuzz: packages := $(fuzz_packages)
 fuzz: toolchain packages
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

@@ -4,7 +4,7 @@
 //! that the benches and the fuzz targets call the product's own code: what they need is re-exported
 //! in [`bench`] and `fuzz`. Everything else is private, so that the compiler finds dead code.
 //!
-//! Layers, from the top: `cli` → `engine` → `image`, `network`, `volume`, `container` → `runtime` →
+//! Layers, from the top: `cli` → `build` → `engine` → `image`, `network`, `volume`, `container` → `runtime` →
 //! `store` → `sys`; imports only point down that list.
 
 #![deny(unsafe_code)]
@@ -14,10 +14,16 @@
 #![cfg_attr(fuzzing, allow(dead_code))]
 
 mod address;
+// The command that calls it comes next.
+#[cfg(feature = "build")]
+#[allow(dead_code)]
+mod build;
 mod cli;
 mod container;
 mod engine;
 mod error;
+#[allow(dead_code)]
+mod glob;
 mod healthcheck;
 mod hello;
 mod image;
@@ -28,11 +34,13 @@ mod port;
 mod raw;
 mod runtime;
 mod store;
+mod suggest;
 mod sys;
 mod template;
 mod time;
 mod units;
 mod volume;
+mod words;
 
 use std::process::ExitCode;
 
@@ -52,6 +60,8 @@ pub mod bench {
 /// The functions that the fuzz targets call; each takes the fuzzer's input.
 #[cfg(any(test, fuzzing))]
 pub mod fuzz {
+    #[cfg(feature = "build")]
+    pub use crate::build::dockerfile::fuzz::dockerfile;
     pub use crate::image::fuzz::{documents, load, reference, unpack};
     pub use crate::template::fuzz::template;
 }

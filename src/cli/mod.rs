@@ -37,7 +37,6 @@ mod registry;
 mod run;
 mod stats;
 mod style;
-mod suggest;
 mod system;
 mod table;
 mod top;
@@ -52,6 +51,8 @@ use std::process::ExitCode;
 use crate::engine::Engine;
 use crate::error::{EXIT_ENGINE, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result};
 use crate::raw;
+
+use crate::suggest::nearest;
 
 use flag::{Command, Flag};
 use global::GlobalArgs;
@@ -386,7 +387,7 @@ fn unknown_command(management: &str, word: &str) -> Failure {
         _ => subcommands(management),
     };
     let prefix = if management.is_empty() { String::new() } else { format!("{management}: ") };
-    let message = match suggest::nearest(word, candidates) {
+    let message = match nearest(word, candidates) {
         Some(near) => format!("{prefix}unknown command '{word}'; did you mean '{near}'?"),
         None => format!("{prefix}unknown command '{word}'; see mydocker help"),
     };

@@ -13,9 +13,9 @@ use std::ffi::OsString;
 use lexopt::{Arg, Parser};
 
 use super::flag::{Command, Flag, FlagSpec, Update, specs};
-use super::suggest::nearest;
 use super::{EXIT_FAILURE, Failure};
 use crate::error::{Context, Error, Result, fail};
+use crate::suggest::nearest;
 
 /// One flag as it was typed.
 struct Occurrence {

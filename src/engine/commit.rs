@@ -128,7 +128,8 @@ impl Engine {
             labels: record.labels.clone(),
             exposed_ports: record.exposed.clone(),
             healthcheck: healthcheck.transpose()?,
-            shell: None,
+            shell: base.shell,
+            on_build: base.on_build,
         })
     }
 }

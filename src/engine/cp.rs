@@ -30,7 +30,7 @@ use super::output::Output;
 use super::root::OpenRoot;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
-use crate::image::copy::{Original, Skip, copy, pack, unpack_stream};
+use crate::image::copy::{Original, Overrides, Skip, copy, pack, unpack_stream};
 use crate::raw;
 use crate::runtime::user_namespace;
 use crate::sys::beneath;
@@ -77,7 +77,8 @@ impl Engine {
                 let name = Some(source.name.as_slice()).filter(|_| !source.contents);
                 let skip = source.kernels_part(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
-                pack(&Original { handle: source.handle.as_fd(), name, ids, skip }, &mut output)
+                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
+                pack(&Original { handle, name, ids, skip, overrides }, &mut output)
                     .context(|| format!("copy {path}"))?;
                 output.finish()
             }
@@ -91,7 +92,8 @@ impl Engine {
                 let name = name.as_deref();
                 let skip = source.kernels_part(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
-                let original = Original { handle: source.handle.as_fd(), name, ids, skip };
+                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
+                let original = Original { handle, name, ids, skip, overrides };
                 copy(&original, into.as_fd(), CopyRules { into: Vec::new(), owner, ids: None })
                     .context(|| format!("copy {path}"))
             }
@@ -99,7 +101,8 @@ impl Engine {
                 let source = Source::find(host.as_fd(), &absolute(path)?, options.follow)?;
                 let (into, name) = source.goes_to(root, target)?;
                 let (name, skip) = (name.as_deref(), &|_: &[u8]| false);
-                let original = Original { handle: source.handle.as_fd(), name, ids: None, skip };
+                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
+                let original = Original { handle, name, ids: None, skip, overrides };
                 copy(&original, root, CopyRules { into, owner, ids })
                     .context(|| format!("copy {path}"))
             }

@@ -15,7 +15,7 @@ use super::layers::Staged;
 use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tar::Writer;
-use super::tree::{Form, Skip, Top, TreeWriter};
+use super::tree::{Form, Overrides, Skip, Top, TreeWriter};
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
@@ -45,15 +45,10 @@ impl ImageStore {
         form: Form,
         skip: Skip<'_>,
     ) -> Result<ImageId> {
-        let layer = self.stage_tree(files, form, Top::Unusual, skip)?;
+        let overrides = Overrides::default();
+        let layer = self.stage_tree(files, form, Top::Unusual, skip, overrides)?;
         let changed = commit.top_changed || !layer.is_empty()?;
-        let base = match commit.base {
-            Some(id) => match self.config_bytes(id)? {
-                Some(bytes) => Some(bytes),
-                None => fail!("the container's image {} is gone", id.short()),
-            },
-            None => None,
-        };
+        let base = self.base_bytes(commit.base)?;
         let mut config = match &base {
             Some(bytes) => ImageConfig::parse("config of the container's image", bytes)?,
             None => ImageConfig {
@@ -72,18 +67,59 @@ impl ImageStore {
             comment: commit.message,
             empty_layer: !changed,
         });
-        let mut staged = Vec::new();
-        if changed {
-            config.diff_ids.push(layer.diff_id);
-            staged.push(layer);
+        let references = commit.reference.cloned().into_iter().collect();
+        self.commit_config(config, base.as_deref(), changed.then_some(layer), references)
+    }
+
+    /// Makes an image of a config, whose last step has the changes in `files`, if they are any: one step
+    /// of a build. `latest` bounds the times of the files.
+    #[allow(dead_code)]
+    pub fn commit_step(
+        &self,
+        base: Option<&ImageId>,
+        mut config: ImageConfig,
+        files: Option<(BorrowedFd<'_>, Skip<'_>)>,
+        latest: Option<i64>,
+        references: Vec<Reference>,
+    ) -> Result<ImageId> {
+        let mut layer = None;
+        if let Some((files, skip)) = files {
+            let overrides = Overrides { latest, ..Overrides::default() };
+            let staged = self.stage_tree(files, Form::Layer, Top::Unusual, skip, overrides)?;
+            layer = (!staged.is_empty()?).then_some(staged);
+            if let Some(step) = config.history.last_mut() {
+                step.empty_layer = layer.is_none();
+            }
         }
+        let base = self.base_bytes(base)?;
+        self.commit_config(config, base.as_deref(), layer, references)
+    }
+
+    fn base_bytes(&self, base: Option<&ImageId>) -> Result<Option<Vec<u8>>> {
+        let Some(id) = base else { return Ok(None) };
+        match self.config_bytes(id)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => fail!("the container's image {} is gone", id.short()),
+        }
+    }
+
+    /// Makes an image of a config, which gets `layer` as its last one.
+    fn commit_config(
+        &self,
+        mut config: ImageConfig,
+        base: Option<&[u8]>,
+        layer: Option<Staged>,
+        references: Vec<Reference>,
+    ) -> Result<ImageId> {
+        let mut staged: Vec<Staged> = layer.into_iter().collect();
+        config.diff_ids.extend(staged.iter().map(|layer| layer.diff_id));
         if config.diff_ids.len() > MAX_LAYERS {
             fail!("the image would have more than {MAX_LAYERS} layers");
         }
         let image = NewImage {
-            config: to_json_over(&config, base.as_deref())?.into_bytes(),
+            config: to_json_over(&config, base)?.into_bytes(),
             diff_ids: config.diff_ids,
-            references: commit.reference.cloned().into_iter().collect(),
+            references,
             manifest: None,
         };
         let id = Digest::of(&image.config);
@@ -100,12 +136,14 @@ impl ImageStore {
         form: Form,
         top: Top,
         skip: Skip<'_>,
+        overrides: Overrides,
     ) -> Result<Staged> {
         let (mut reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
         std::thread::scope(|scope| {
             let write = move || -> Result<()> {
                 let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, pipe));
                 let mut tree = TreeWriter::new(&mut writer, form).skipping(skip);
+                tree = tree.overriding(overrides);
                 tree.top(files, top)?;
                 tree.contents(files)?;
                 writer.finish()?.flush().context(|| "write to a pipe")

@@ -51,9 +51,10 @@ pub struct ContainerConfig {
     /// `80/tcp`
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
-    /// What runs a line of the health check. Read only: images made from this one keep it as they keep
-    /// all that is not known here.
+    /// What runs a line of the health check, and a line of a Dockerfile.
     pub shell: Option<Vec<String>>,
+    /// Instructions for a build on top of this image.
+    pub on_build: Vec<String>,
 }
 
 /// One step of how the image came to be; `history` prints these.
@@ -180,7 +181,7 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
         "id",
         "parent",
     ];
-    const DEFAULTS: [&str; 11] = [
+    const DEFAULTS: [&str; 13] = [
         "Env",
         "Cmd",
         "Entrypoint",
@@ -192,6 +193,8 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
         "ExposedPorts",
         "Image",
         "Healthcheck",
+        "Shell",
+        "OnBuild",
     ];
     let mut root = config.to_object();
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
@@ -254,6 +257,7 @@ impl ContainerConfig {
             labels: labels.unwrap_or_default(),
             exposed_ports: keys("ExposedPorts")?,
             shell: node.texts("Shell", MAX_ITEMS)?,
+            on_build: node.texts("OnBuild", MAX_ITEMS)?.unwrap_or_default(),
             healthcheck: node.get("Healthcheck")?.map(|node| healthcheck(&node)).transpose()?,
         })
     }
@@ -281,6 +285,8 @@ impl ContainerConfig {
         put("Labels", (!self.labels.is_empty()).then(|| object_of(labels)));
         put("ExposedPorts", set(&self.exposed_ports));
         put("Healthcheck", self.healthcheck.as_ref().map(healthcheck_value));
+        put("Shell", self.shell.as_deref().map(texts));
+        put("OnBuild", (!self.on_build.is_empty()).then(|| texts(&self.on_build)));
         Value::Object(object)
     }
 }

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::compression::decoder;
 use super::recipe::Recorder;
 use super::stream::with_plain;
-use super::tar::Writer;
-pub use super::tree::Skip;
+use super::tar::{BLOCK, Writer};
 use super::tree::{Form, TreeWriter};
+pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::ids::IdMap;
@@ -28,13 +29,14 @@ pub struct Original<'a> {
     pub ids: Option<IdMap>,
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
+    pub overrides: Overrides,
 }
 
 /// Writes a tar of the original.
 pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     let mut writer = Writer::new(output);
     let mut tree = TreeWriter::new(&mut writer, Form::Plain).mapped(original.ids);
-    tree = tree.skipping(original.skip);
+    tree = tree.skipping(original.skip).overriding(original.overrides);
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
         None => {
@@ -45,6 +47,17 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
         }
     }
     writer.finish().map(drop)
+}
+
+/// Whether the file's contents are a tar, compressed or not, by its first header. An error for a
+/// compression that is known by name only.
+#[allow(dead_code)]
+pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
+    let mut header = Vec::new();
+    let plain = decoder(file).context(|| "read the archive")?;
+    // What does not inflate is no archive.
+    let read = plain.take(BLOCK as u64).read_to_end(&mut header);
+    Ok(read.is_ok() && header.len() == BLOCK && header[257..262] == *b"ustar")
 }
 
 /// Unpacks a tar, compressed or not, below `root`.

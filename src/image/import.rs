@@ -16,7 +16,7 @@ use super::digest::{Digest, ImageId};
 use super::platform::Platform;
 use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
-use super::tree::{Form, Top};
+use super::tree::{Form, Overrides, Top};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
@@ -48,7 +48,13 @@ impl ImageStore {
         }
         if !layer.is_plain {
             // The layer's digest is ours to choose here, so others get a tar that they can read.
-            layer = self.stage_tree(layer.root()?.as_fd(), Form::Layer, Top::Always, &|_| false)?;
+            layer = self.stage_tree(
+                layer.root()?.as_fd(),
+                Form::Layer,
+                Top::Always,
+                &|_| false,
+                Overrides::default(),
+            )?;
         }
         let architecture = match platform.architecture.as_str() {
             "" => native_architecture().to_owned(),

@@ -9,7 +9,9 @@ use super::config::ContainerConfig;
 use crate::error::{Context, Error, Result, fail};
 use crate::healthcheck::{Healthcheck, parse_retries, parse_span};
 use crate::sys::signal::Signal;
+use crate::words::{Expander, split_pairs};
 
+const ESCAPE: char = '\\';
 /// The most ports in one range.
 const MAX_PORTS: u16 = 1024;
 
@@ -86,7 +88,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
                 format!("{}/{path}", config.working_dir.trim_end_matches('/'))
             };
         }
-        "ONBUILD" => fail!("ONBUILD is for builds, which mydocker does not support"),
+        "ONBUILD" => fail!("ONBUILD is for builds; write it in a Dockerfile"),
         _ => fail!(
             "unknown instruction; known: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL \
              USER VOLUME WORKDIR"
@@ -106,7 +108,7 @@ fn command(rest: &str) -> Result<Vec<String>> {
 }
 
 /// `[--interval=30s …] CMD command` or `NONE`.
-fn healthcheck(rest: &str) -> Result<Healthcheck> {
+pub fn healthcheck(rest: &str) -> Result<Healthcheck> {
     let mut check = Healthcheck::none();
     let mut rest = rest;
     while let Some(option) = rest.strip_prefix("--") {
@@ -143,25 +145,20 @@ fn shell(line: &str) -> Vec<String> {
     ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
 }
 
-fn json_words(text: &str) -> Result<Vec<String>> {
+/// The exec form: a JSON list of strings.
+pub fn json_words(text: &str) -> Result<Vec<String>> {
     json::from_str(text).map_err(|_| Error::new("not a JSON list of strings"))
 }
 
 /// `K=V K="V w"…`, or the old `K all the rest`.
 fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>> {
-    let words = words(rest, env)?;
-    let first = words.first().map(String::as_str).unwrap_or_default();
-    if !first.contains('=') {
-        let Some((name, _)) = rest.split_once(char::is_whitespace) else {
-            fail!("'{first}' has no value");
-        };
-        return Ok(vec![(name.to_owned(), words[1..].join(" "))]);
+    let lookup = |name: &str| variable(name, env);
+    let expander = Expander { escape: ESCAPE, variable: &lookup };
+    let mut pairs = Vec::new();
+    for (name, value) in split_pairs(rest, ESCAPE)? {
+        pairs.push((expander.word(name)?, expander.word(value)?));
     }
-    let pair = |word: String| match word.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => fail!("'{word}' should be NAME=VALUE"),
-    };
-    words.into_iter().map(pair).collect()
+    Ok(pairs)
 }
 
 fn one_word(keyword: &str, rest: &str, env: &[String]) -> Result<String> {
@@ -171,54 +168,20 @@ fn one_word(keyword: &str, rest: &str, env: &[String]) -> Result<String> {
     }
 }
 
-/// Splits words as a shell does, at blanks, with quotes and backslashes. `$NAME` and `${NAME}` are
-/// replaced from the image's environment, except in single quotes.
+/// The words of a line, with the variables of the image's environment.
 fn words(text: &str, env: &[String]) -> Result<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        match (c, quote) {
-            (c, None) if c.is_whitespace() => words.extend(word.take()),
-            ('\'' | '"', None) => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (c, Some(open)) if c == open => quote = None,
-            ('\\', None | Some('"')) => match characters.next() {
-                Some(next) => word.get_or_insert_default().push(next),
-                None => fail!("a backslash at the end"),
-            },
-            ('$', None | Some('"')) => {
-                let braced = characters.next_if_eq(&'{').is_some();
-                let mut name = String::new();
-                while let Some(c) = characters.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
-                    name.push(c);
-                }
-                if braced && characters.next() != Some('}') {
-                    fail!("only $NAME and ${{NAME}} are known");
-                }
-                let word = word.get_or_insert_default();
-                if name.is_empty() { word.push('$') } else { word.push_str(variable(&name, env)) }
-            }
-            (c, _) => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
-        fail!("a quote is not closed");
-    }
-    words.extend(word);
-    Ok(words)
+    let lookup = |name: &str| variable(name, env);
+    Expander { escape: ESCAPE, variable: &lookup }.words(text)
 }
 
-fn variable<'a>(name: &str, env: &'a [String]) -> &'a str {
+/// The value of a variable in a list of `NAME=value`.
+pub fn variable(name: &str, env: &[String]) -> Option<String> {
     let pairs = env.iter().filter_map(|pair| pair.split_once('='));
-    pairs.rev().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    pairs.rev().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
 }
 
 /// `80`, `53/udp`, `8000-8010/tcp`.
-fn ports(word: &str) -> Result<Vec<String>> {
+pub fn ports(word: &str) -> Result<Vec<String>> {
     let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
     let bad = || Error::new(format!("bad port '{word}': it should be like 80, 53/udp, 8000-8010"));
@@ -234,7 +197,8 @@ fn ports(word: &str) -> Result<Vec<String>> {
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
-fn push_new(list: &mut Vec<String>, value: String) {
+/// Adds a value that the list lacks.
+pub fn push_new(list: &mut Vec<String>, value: String) {
     if !list.contains(&value) {
         list.push(value);
     }
@@ -280,7 +244,7 @@ mod tests {
             "PATH=/opt:/bin",
             "C=$HOME",
             "D=/rootx",
-            "OLD=all of it",
+            "OLD=all  of it",
         ];
         assert_eq!(config.env, expected);
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());

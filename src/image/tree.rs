@@ -56,6 +56,18 @@ pub enum Top {
     Unusual,
 }
 
+/// What entries get instead of their files' own attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub owner: Option<(u32, u32)>,
+    /// Permission bits of everything but links.
+    pub mode: Option<u32>,
+    /// Later times become this one, in seconds.
+    pub latest: Option<i64>,
+    /// Every time is 1970.
+    pub timeless: bool,
+}
+
 /// Whether the file or tree of that path is left out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
@@ -80,6 +92,7 @@ pub struct TreeWriter<'a, W> {
     skip: Skip<'a>,
     /// Of the user namespace that the tree belongs to.
     ids: Option<IdMap>,
+    overrides: Overrides,
     links: Links,
     buffer: Vec<u8>,
     /// The file system of the directory that was read last, which is not the kernel's own.
@@ -90,7 +103,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     /// A writer of trees into the archive of `writer`.
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         let (links, buffer) = (Links::default(), vec![0; BUFFER]);
-        TreeWriter { writer, form, skip: &|_| false, ids: None, links, buffer, device: None }
+        let (overrides, device) = (Overrides::default(), None);
+        TreeWriter { writer, form, skip: &|_| false, ids: None, overrides, links, buffer, device }
     }
 
     /// Leaves out the entries that `skip` names.
@@ -105,6 +119,12 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
+    /// The entries get these attributes.
+    pub fn overriding(mut self, overrides: Overrides) -> TreeWriter<'a, W> {
+        self.overrides = overrides;
+        self
+    }
+
     /// Writes the entry of the directory `top` itself, as `wanted` says.
     pub fn top(&mut self, top: BorrowedFd<'_>, wanted: Top) -> Result<()> {
         let stat = fstat(top)?;
@@ -112,7 +132,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if is_usual && wanted == Top::Unusual {
             return Ok(());
         }
-        self.writer.begin(&entry(&stat, Kind::Directory, b"./"))
+        self.writer.begin(&self.described(&stat, Kind::Directory, b"./"))
     }
 
     /// All that is in the directory `top`, its own entry left out.
@@ -265,6 +285,15 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             // An owner without an ID in the container is `nobody` there.
             entry.uid = ids.container_uid(entry.uid).unwrap_or(NOBODY);
             entry.gid = ids.container_gid(entry.gid).unwrap_or(NOBODY);
+        }
+        let Overrides { owner, mode, latest, timeless } = self.overrides;
+        (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
+        if kind != Kind::Symlink {
+            entry.mode = mode.unwrap_or(entry.mode);
+        }
+        entry.mtime.0 = entry.mtime.0.min(latest.unwrap_or(i64::MAX));
+        if timeless {
+            entry.mtime = (0, 0);
         }
         entry
     }

@@ -1,0 +1,32 @@
+//! The fuzzed property of Dockerfiles and `.dockerignore` files: reading any text ends, within
+//! bounds, without a panic, and an error can always be shown with its excerpt.
+//! The fuzz target and a unit test call it. It compares no output; `tests` has the expected values.
+
+use super::Dockerfile;
+use crate::build::ignore::Ignore;
+use crate::words::Expander;
+
+/// Parses `input` as a Dockerfile, replaces the variables in each of its lines, and matches each line
+/// as a rule of a `.dockerignore`.
+pub fn dockerfile(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match Dockerfile::parse("Dockerfile", text) {
+        Err((source, mistake)) => {
+            let excerpt = source.excerpt(mistake.place);
+            assert!(excerpt.contains(">>>") || text.lines().count() == 0, "{excerpt}");
+            assert!(!source.error(mistake).to_string().is_empty());
+        }
+        Ok(dockerfile) => assert!(!dockerfile.stages.is_empty()),
+    }
+    let variable = |name: &str| (name.len() < 3).then(|| "a b/c".repeat(3));
+    let expander = Expander { escape: '\\', variable: &variable };
+    for line in text.lines().take(100) {
+        let _ = expander.word(line);
+        let _ = expander.words(line);
+    }
+    if let Ok(ignore) = Ignore::parse(text) {
+        for path in ["a", "a/b/c", ".git/config", "x.tmp"] {
+            let _ = ignore.excludes(path.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Lines of a Dockerfile: parser directives, comments, continuations, heredocs and flags.
+//!
+//! A directive (`# escape=`) stands before everything else. A line that ends in the escape character
+//! goes on in the next one; comments and empty lines inside of it are left out. A heredoc (`<<EOF`,
+//! `<<-EOF`, `<<"EOF"`) belongs to RUN, COPY or ADD and takes the lines up to its name. The words of
+//! an instruction are not looked at here, except for the flags at its start.
+
+use super::{Mistake, Place};
+use crate::words::split_raw;
+
+/// The most heredocs of one instruction.
+const MAX_HEREDOCS: usize = 100;
+
+/// A Dockerfile as a list of instructions.
+#[derive(Debug)]
+pub struct Lines {
+    pub escape: char,
+    pub syntax: Option<String>,
+    pub lines: Vec<Line>,
+}
+
+/// One instruction, its lines joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub place: Place,
+    /// In capitals.
+    pub keyword: String,
+    /// `--name=value`, in order; without a value it is a switch.
+    pub flags: Vec<(String, Option<String>)>,
+    /// What follows the flags, without blanks around.
+    pub rest: String,
+    pub heredocs: Vec<Heredoc>,
+}
+
+/// The text of a heredoc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heredoc {
+    pub name: String,
+    /// Variables in it are replaced: its name was not quoted.
+    pub expands: bool,
+    pub content: String,
+    /// The content as it stands, with the tabs that `<<-` removes.
+    pub raw: String,
+}
+
+impl Line {
+    /// The instruction in one line.
+    pub fn text(&self) -> String {
+        let mut text = self.keyword.clone();
+        for (name, value) in &self.flags {
+            text.push_str(&format!(" --{name}"));
+            if let Some(value) = value {
+                text.push_str(&format!("={value}"));
+            }
+        }
+        text.push(' ');
+        text.push_str(&self.rest);
+        text
+    }
+}
+
+impl Lines {
+    /// Reads all instructions of `text`. A text without `directives` is an ONBUILD's.
+    pub fn read(text: &str, directives: bool) -> Result<Lines, Mistake> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = Reader {
+            rest: text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect(),
+            next: 0,
+            escape: '\\',
+            syntax: None,
+        };
+        if text.contains('\0') {
+            let at = text.lines().position(|line| line.contains('\0')).unwrap_or(0) + 1;
+            let place = Place { first: at, last: at };
+            return Err(Mistake::new(place, "a NUL byte; a Dockerfile is text"));
+        }
+        if directives {
+            reader.directives()?;
+        }
+        let mut lines = Vec::new();
+        while let Some((place, text)) = reader.logical_line() {
+            lines.push(reader.line(place, text)?);
+        }
+        Ok(Lines { escape: reader.escape, syntax: reader.syntax, lines })
+    }
+}
+
+struct Reader<'a> {
+    rest: Vec<&'a str>,
+    next: usize,
+    escape: char,
+    syntax: Option<String>,
+}
+
+impl Reader<'_> {
+    /// `# name=value` lines before anything else.
+    fn directives(&mut self) -> Result<(), Mistake> {
+        let mut seen = Vec::new();
+        while let Some(line) = self.rest.get(self.next) {
+            let Some((name, value)) = directive(line) else { break };
+            let place = Place { first: self.next + 1, last: self.next + 1 };
+            if seen.contains(&name) {
+                return Err(Mistake::new(place, format!("a second directive '{name}'")));
+            }
+            match (name.as_str(), value) {
+                ("escape", "\\") => {}
+                ("escape", "`") => self.escape = '`',
+                ("escape", other) => {
+                    return Err(Mistake::new(
+                        place,
+                        format!("bad escape character '{other}'; it is \\ or `"),
+                    ));
+                }
+                ("syntax", frontend) => self.syntax = Some(frontend.to_owned()),
+                ("check", _) => {}
+                // Any other name makes it a comment, which ends the directives.
+                _ => break,
+            }
+            seen.push(name);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The next instruction with its continuations, and the lines that it takes.
+    fn logical_line(&mut self) -> Option<(Place, String)> {
+        loop {
+            let first = self.next + 1;
+            let line = self.rest.get(self.next)?;
+            self.next += 1;
+            if is_comment(line) {
+                continue;
+            }
+            let (mut text, mut goes_on) = self.continuation(line.trim_start());
+            if goes_on && text.is_empty() {
+                continue;
+            }
+            let mut last = first;
+            while goes_on && let Some(line) = self.rest.get(self.next) {
+                self.next += 1;
+                if is_comment(line) || line.trim().is_empty() {
+                    continue;
+                }
+                let (more, again) = self.continuation(line);
+                text.push_str(&more);
+                (goes_on, last) = (again, self.next);
+            }
+            let text = text.trim().to_owned();
+            if !text.is_empty() {
+                return Some((Place { first, last }, text));
+            }
+        }
+    }
+
+    /// The line without the escape character at its end, and whether there was one.
+    fn continuation(&self, line: &str) -> (String, bool) {
+        let trimmed = line.trim_end_matches([' ', '\t']);
+        match trimmed.strip_suffix(self.escape) {
+            // Two of them are the character itself.
+            Some(before) if !before.ends_with(self.escape) => (before.to_owned(), true),
+            _ => (line.to_owned(), false),
+        }
+    }
+
+    fn line(&mut self, place: Place, text: String) -> Result<Line, Mistake> {
+        let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        let keyword = keyword.to_ascii_uppercase();
+        let (flags, rest) = self.flags(rest.trim());
+        let mut line = Line { place, keyword, flags, rest: rest.to_owned(), heredocs: Vec::new() };
+        let mut inner = line.rest.as_str();
+        let mut taker = line.keyword.clone();
+        if taker == "ONBUILD" {
+            let (next, rest) = inner.split_once(char::is_whitespace).unwrap_or((inner, ""));
+            (taker, inner) = (next.to_ascii_uppercase(), self.flags(rest.trim()).1);
+        }
+        let takes = matches!(taker.as_str(), "RUN" | "COPY" | "ADD");
+        let is_list = crate::image::instruction::json_words(inner).is_ok();
+        if takes && !is_list {
+            line.heredocs = self.heredocs(inner, &mut line.place)?;
+        }
+        Ok(line)
+    }
+
+    /// The flags at the start of an instruction's arguments, and what follows them.
+    fn flags<'t>(&self, rest: &'t str) -> (Vec<(String, Option<String>)>, &'t str) {
+        let mut flags = Vec::new();
+        let mut rest = rest;
+        while rest.starts_with("--") {
+            let Some(&word) = split_raw(rest, self.escape).first() else { break };
+            rest = rest[word.len()..].trim_start();
+            if word == "--" {
+                break;
+            }
+            let word = &word[2..];
+            let (name, value) = word.split_once('=').map_or((word, None), |(n, v)| (n, Some(v)));
+            flags.push((name.to_owned(), value.map(|value| unquoted(value, self.escape))));
+        }
+        (flags, rest)
+    }
+
+    /// The heredocs that `text` names, read from the lines that follow.
+    fn heredocs(&mut self, text: &str, place: &mut Place) -> Result<Vec<Heredoc>, Mistake> {
+        let mut heredocs = Vec::new();
+        for word in split_raw(text, self.escape) {
+            let Some((name, expands, chomp)) = heredoc_start(word) else { continue };
+            if heredocs.len() == MAX_HEREDOCS {
+                return Err(Mistake::new(*place, format!("more than {MAX_HEREDOCS} heredocs")));
+            }
+            let mut raw = String::new();
+            loop {
+                let Some(line) = self.rest.get(self.next) else {
+                    let message = format!("the heredoc '{name}' has no end; add a line '{name}'");
+                    return Err(Mistake::new(*place, message));
+                };
+                self.next += 1;
+                let end = if chomp { line.trim_start_matches('\t') } else { line };
+                if end == name {
+                    break;
+                }
+                raw.push_str(line);
+                raw.push('\n');
+            }
+            let content = if chomp {
+                raw.lines().map(|line| format!("{}\n", line.trim_start_matches('\t'))).collect()
+            } else {
+                raw.clone()
+            };
+            heredocs.push(Heredoc { name, expands, content, raw });
+        }
+        if !heredocs.is_empty() {
+            place.last = self.next;
+        }
+        Ok(heredocs)
+    }
+}
+
+/// The name of the heredoc that a word begins, whether variables in it are replaced, and whether tabs
+/// are removed.
+pub fn heredoc_start(word: &str) -> Option<(String, bool, bool)> {
+    let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
+    let (name, chomp) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
+    if name.contains('<') {
+        return None;
+    }
+    let plain = unquoted(name, '\\');
+    let expands = plain == name;
+    let is_name = !plain.is_empty() && !plain.contains(|c: char| c.is_whitespace() || c == '/');
+    is_name.then_some((plain, expands, chomp))
+}
+
+/// The text without quotes and escapes; variables stay.
+fn unquoted(text: &str, escape: char) -> String {
+    let (mut plain, mut quote) = (String::new(), None);
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (c, quote) {
+            ('"' | '\'', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (c, None | Some('"')) if c == escape => plain.extend(characters.next()),
+            (c, _) => plain.push(c),
+        }
+    }
+    plain
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
+}
+
+/// `# name = value`, the name in small letters.
+fn directive(line: &str) -> Option<(String, &str)> {
+    let (name, value) = line.strip_prefix('#')?.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    (is_name && !value.is_empty()).then(|| (name.to_ascii_lowercase(), value))
+}

@@ -1,0 +1,157 @@
+//! `.dockerignore`: the files of a context that a build doesn't see.
+//!
+//! Each line is a pattern in Go's syntax with `**` for any number of directories; `!` at its start takes
+//! files back in, and the last line that matches decides. A pattern that matches a directory matches
+//! all that is in it. The rules are those of Docker's `patternmatcher` (MatchesOrParentMatches); paths
+//! are relative to the context's root.
+
+use crate::error::{Context, Result, fail};
+use crate::glob::Glob;
+use crate::raw;
+
+/// The longest file of rules.
+pub const MAX_RULES: u64 = 1 << 20;
+/// The most rules: each is tried with each file of the context.
+const MAX_COUNT: usize = 10_000;
+
+/// The rules of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    glob: Glob,
+    /// `!`: what matches is not ignored.
+    takes_back: bool,
+}
+
+impl Ignore {
+    /// Parses the rules, one a line.
+    pub fn parse(text: &str) -> Result<Ignore> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut rules = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            if line.starts_with('#') {
+                continue;
+            }
+            let line = line.trim();
+            let (line, takes_back) = match line.strip_prefix('!') {
+                Some(rest) => (rest.trim(), true),
+                None => (line, false),
+            };
+            if line.is_empty() {
+                if takes_back {
+                    fail!("line {}: a '!' without a pattern", at + 1);
+                }
+                continue;
+            }
+            if rules.len() == MAX_COUNT {
+                fail!("more than {MAX_COUNT} patterns");
+            }
+            let pattern = clean(line);
+            // The context itself can't be left out.
+            if pattern.is_empty() {
+                continue;
+            }
+            let glob = Glob::of_path(&pattern, true).context(|| format!("line {}", at + 1))?;
+            rules.push(Rule { glob, takes_back });
+        }
+        Ok(Ignore { rules })
+    }
+
+    /// Adds patterns that ignore, as `--exclude` of COPY does.
+    pub fn of_patterns(patterns: &[String]) -> Result<Ignore> {
+        Ignore::parse(&patterns.join("\n"))
+    }
+
+    /// Whether a build doesn't see the file at `path`, which has no slash at its start.
+    pub fn excludes(&self, path: &[u8]) -> bool {
+        if self.rules.is_empty() {
+            return false;
+        }
+        let path = raw::encode(path);
+        let path = path.trim_end_matches('/');
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let parts: Vec<&str> = ends.map(|end| &path[..end]).collect();
+        let mut ignored = false;
+        for rule in &self.rules {
+            // Only a rule that would change the answer is tried.
+            if rule.takes_back == ignored && parts.iter().any(|part| rule.glob.matches(part)) {
+                ignored = !rule.takes_back;
+            }
+        }
+        ignored
+    }
+
+    /// Whether some rule takes files back, so that what is in an ignored directory must be looked at.
+    pub fn takes_back(&self) -> bool {
+        self.rules.iter().any(|rule| rule.takes_back)
+    }
+}
+
+/// Without `.`, `..` and doubled slashes, as Go's filepath.Clean, and without one at the start.
+fn clean(pattern: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in pattern.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if pattern.starts_with('/') => {}
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(rules: &str, path: &str) -> bool {
+        Ignore::parse(rules).unwrap().excludes(path.as_bytes())
+    }
+
+    /// The examples of the reference, "Dockerignore file".
+    #[test]
+    fn the_examples_of_the_reference() {
+        let rules = "# comment\n*/temp*\n*/*/temp*\ntemp?\n";
+        for path in ["somedir/temporary.txt", "somedir/temp", "a/b/temporary.txt", "tempa"] {
+            assert!(ignored(rules, path), "{path}");
+        }
+        for path in ["temp", "temporary", "a/b/c/temp", "# comment"] {
+            assert!(!ignored(rules, path), "{path}");
+        }
+        assert!(ignored("**/*.go", "a/b/c.go") && ignored("**/*.go", "c.go"));
+        let rules = "*.md\n!README.md\n";
+        assert!(ignored(rules, "a.md") && !ignored(rules, "README.md"));
+        let rules = "*.md\n!README*.md\nREADME-secret.md\n";
+        assert!(!ignored(rules, "README-x.md") && ignored(rules, "README-secret.md"));
+        let rules = "*.md\nREADME-secret.md\n!README*.md\n";
+        assert!(!ignored(rules, "README-secret.md"));
+    }
+
+    #[test]
+    fn the_last_match_decides_and_directories_take_their_contents() {
+        assert!(ignored("node_modules", "node_modules/a/b"));
+        assert!(ignored("/node_modules/", "node_modules/a/b"));
+        assert!(!ignored("node_modules", "src/node_modules/a"));
+        assert!(ignored("**/node_modules", "src/node_modules/a"));
+        assert!(!ignored("*\n!src\n", "src/a/b") && ignored("*\n!src\n", "lib/a"));
+        assert!(ignored("*\n!src\nsrc/a\n", "src/a/b"));
+        assert!(ignored("./a/../b", "b"));
+        assert!(ignored("..\nx", "x"));
+        assert!(ignored(" x \r\n", "x"));
+    }
+
+    #[test]
+    fn what_matches_nothing() {
+        assert_eq!(Ignore::parse("#x\n\n  \n.\n/\n").unwrap(), Ignore::default());
+        assert!(ignored(" # no comment", "# no comment"));
+        assert!(Ignore::parse("!").unwrap_err().to_string().contains("line 1: a '!'"));
+        assert!(Ignore::parse("a\n[").unwrap_err().to_string().contains("line 2: bad pattern"));
+        let many = "a\n".repeat(MAX_COUNT + 1);
+        assert!(Ignore::parse(&many).unwrap_err().to_string().contains("more than"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Patterns of file names (`*.txt`) and of `.dockerignore` (`**/tmp`), and the patterns in `${a#p}`.
+//!
+//! A pattern becomes a list of tokens, and matching simulates them all at once, so that its time is
+//! the product of both lengths and no pattern can make it explode. In a path `*` and `?` stop at a
+//! slash, as in Go's filepath.Match; `**` in a `.dockerignore` crosses it, as in Docker's
+//! patternmatcher. In a variable's value a slash is a character as any other.
+
+use crate::error::{Result, fail};
+
+/// A compiled pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    tokens: Vec<Token>,
+    /// `*`, `?` and classes match a slash too.
+    crosses: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Literal(char),
+    /// `?`
+    One,
+    /// `*`
+    Any,
+    /// `[a-z]` or `[^a-z]`
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+    /// `**/`: nothing, or anything up to a slash. The token after it is its inside.
+    Deep,
+    Inside,
+    /// `**` at the end.
+    All,
+}
+
+impl Glob {
+    /// A pattern in a variable's form.
+    pub fn in_text(pattern: &str, escape: char) -> Glob {
+        let mut characters = pattern.chars();
+        let mut tokens = Vec::new();
+        while let Some(c) = characters.next() {
+            tokens.push(match c {
+                '*' if tokens.last() == Some(&Token::Any) => continue,
+                '*' => Token::Any,
+                '?' => Token::One,
+                c if c == escape => Token::Literal(characters.next().unwrap_or(c)),
+                c => Token::Literal(c),
+            });
+        }
+        Glob { tokens, crosses: true }
+    }
+
+    /// A pattern of paths; in a `deep` one `**` stands for any number of directories.
+    pub fn of_path(pattern: &str, deep: bool) -> Result<Glob> {
+        let mut characters = pattern.chars().peekable();
+        let mut tokens = Vec::new();
+        while let Some(c) = characters.next() {
+            match c {
+                '*' if deep && characters.next_if_eq(&'*').is_some() => {
+                    characters.next_if_eq(&'/');
+                    match characters.peek() {
+                        None => tokens.push(Token::All),
+                        Some(_) => tokens.extend([Token::Deep, Token::Inside]),
+                    }
+                }
+                '*' if tokens.last() == Some(&Token::Any) => {}
+                '*' => tokens.push(Token::Any),
+                '?' => tokens.push(Token::One),
+                '[' => tokens.push(class(pattern, &mut characters)?),
+                '\\' => match characters.next() {
+                    Some(c) => tokens.push(Token::Literal(c)),
+                    None => fail!("bad pattern '{pattern}': a backslash at the end"),
+                },
+                c => tokens.push(Token::Literal(c)),
+            }
+        }
+        Ok(Glob { tokens, crosses: false })
+    }
+
+    /// Whether it is a plain name.
+    pub fn is_literal(&self) -> bool {
+        self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
+    }
+
+    /// Whether all of `text` matches.
+    pub fn matches(&self, text: &str) -> bool {
+        let text: Vec<char> = text.chars().collect();
+        self.ends(&text).last() == Some(&text.len())
+    }
+
+    /// How many characters of the text's start match: each possible number, in order.
+    pub fn ends(&self, text: &[char]) -> Vec<usize> {
+        let count = self.tokens.len();
+        // `reached[n]`: the first n tokens match what was read.
+        let mut reached = vec![false; count + 1];
+        reached[0] = true;
+        self.close(&mut reached);
+        let mut ends = Vec::new();
+        for read in 0..=text.len() {
+            if reached[count] {
+                ends.push(read);
+            }
+            let Some(&c) = text.get(read) else { break };
+            let mut next = vec![false; count + 1];
+            for (n, token) in self.tokens.iter().enumerate().filter(|(n, _)| reached[*n]) {
+                let plain = self.crosses || c != '/';
+                match token {
+                    Token::Any => next[n] |= plain,
+                    Token::All => next[n] = true,
+                    Token::One => next[n + 1] |= plain,
+                    Token::Literal(wanted) => next[n + 1] |= *wanted == c,
+                    Token::Class { negated, ranges } => {
+                        let within = ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
+                        next[n + 1] |= plain && within != *negated;
+                    }
+                    Token::Inside => {
+                        next[n] = true;
+                        next[n + 1] |= c == '/';
+                    }
+                    Token::Deep => {}
+                }
+            }
+            self.close(&mut next);
+            if !next.contains(&true) {
+                break;
+            }
+            reached = next;
+        }
+        ends
+    }
+
+    /// Adds what is reached without a further character.
+    fn close(&self, reached: &mut [bool]) {
+        for (n, token) in self.tokens.iter().enumerate() {
+            match token {
+                _ if !reached[n] => {}
+                Token::Any | Token::All => reached[n + 1] = true,
+                Token::Deep => (reached[n + 1], reached[n + 2]) = (true, true),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same pattern read from its end; not for paths.
+    pub fn reversed(mut self) -> Glob {
+        self.tokens.reverse();
+        self
+    }
+
+    /// Whether it begins with `*`.
+    pub fn begins_with_any(&self) -> bool {
+        self.tokens.first() == Some(&Token::Any)
+    }
+}
+
+/// What stands after `[`.
+fn class(
+    pattern: &str,
+    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
+) -> Result<Token> {
+    let negated = characters.next_if_eq(&'^').is_some();
+    let mut ranges = Vec::new();
+    let one = |characters: &mut std::iter::Peekable<std::str::Chars<'_>>| match characters.next() {
+        Some('\\') => characters.next(),
+        other => other,
+    };
+    loop {
+        if !ranges.is_empty() && characters.next_if_eq(&']').is_some() {
+            return Ok(Token::Class { negated, ranges });
+        }
+        let low = match characters.peek() {
+            Some(']' | '-') | None => None,
+            Some(_) => one(characters),
+        };
+        let high = match low {
+            Some(_) if characters.next_if_eq(&'-').is_some() => match characters.peek() {
+                Some(']') | None => None,
+                Some(_) => one(characters),
+            },
+            low => low,
+        };
+        match (low, high) {
+            (Some(low), Some(high)) => ranges.push((low, high)),
+            _ => fail!("bad pattern '{pattern}': a class such as [a-z] is not closed or empty"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for (pattern, text, matches) in [
+            ("*.txt", "a.txt", true),
+            ("*.txt", "a/b.txt", false),
+            ("?a", "ba", true),
+            ("?a", "/a", false),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("[^a-c]x", "dx", true),
+            ("[\\]]", "]", true),
+            ("a\\*", "a*", true),
+            ("a\\*", "ab", false),
+            ("**", "a/b", false),
+            ("**", "ab", true),
+            ("ä?", "äö", true),
+        ] {
+            let glob = Glob::of_path(pattern, false).unwrap();
+            assert_eq!(glob.matches(text), matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn directories_at_any_depth() {
+        for (pattern, text, matches) in [
+            ("**/tmp", "tmp", true),
+            ("**/tmp", "a/b/tmp", true),
+            ("**/tmp", "atmp", false),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("a/**/b", "ax/b", false),
+            ("a/**", "a/x/y", true),
+            ("**", "a/b/c", true),
+            ("**/*.go", "x/y.go", true),
+            ("**/*.go", "y.go", true),
+            ("*/**/x", "a/x", true),
+        ] {
+            let glob = Glob::of_path(pattern, true).unwrap();
+            assert_eq!(glob.matches(text), matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns() {
+        for pattern in ["[", "[a", "[]", "[-a]", "[a-", "[a-]", "a\\"] {
+            assert!(Glob::of_path(pattern, true).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_ends_at_once() {
+        let glob = Glob::of_path(&"*a".repeat(200), false).unwrap();
+        assert!(!glob.matches(&"a".repeat(2000).replace("aa", "ab")));
+    }
+}
