@@ -437,7 +437,8 @@ mod tests {
                 volumes: vec!["/data".into()],
                 labels: vec![("a".into(), "b".into())],
                 exposed_ports: vec!["80/tcp".into()],
-                shell: None,
+                shell: Some(vec!["/bin/ash".into(), "-c".into()]),
+                on_build: vec!["RUN true".into()],
                 healthcheck: Some(Healthcheck {
                     test: vec!["CMD-SHELL".into(), "true".into()],
                     interval: 5_000_000_000,
