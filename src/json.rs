@@ -180,7 +180,8 @@ impl<'a> Node<'a> {
         Error::new(format!("{} should be {should_be}", self.path()))
     }
 
-    fn path(&self) -> String {
+    /// The way to this value from the document's root, as errors name it.
+    pub fn path(&self) -> String {
         let mut path = self.above.map(Node::path).unwrap_or_default();
         // Writing to a String can't fail.
         let _ = match self.step {

@@ -33,6 +33,7 @@ mod network_name;
 mod port;
 mod raw;
 mod runtime;
+mod seccomp_profile;
 mod store;
 mod suggest;
 mod sys;

@@ -288,6 +288,80 @@ fn a_profile_of_the_users_own() {
         .refused("syscalls[0] has no field 'action'");
 }
 
+/// Takes one connection of a runtime; the state that it sends, and the filter's descriptors.
+fn agent(listener: &std::os::unix::net::UnixListener) -> (String, Vec<std::os::fd::OwnedFd>) {
+    use rustix::net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, accept_with, recvmsg,
+    };
+    let socket = accept_with(listener, SocketFlags::CLOEXEC).unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let (mut text, mut fds) = (Vec::new(), Vec::new());
+    loop {
+        let mut buffer = [0; 4096];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [std::io::IoSliceMut::new(&mut buffer)];
+        let received = recvmsg(&socket, &mut slices, &mut control, RecvFlags::empty()).unwrap();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                fds.extend(rights);
+            }
+        }
+        if received.bytes == 0 {
+            return (String::from_utf8(text).unwrap(), fds);
+        }
+        text.extend(&buffer[..received.bytes]);
+    }
+}
+
+#[test]
+fn an_agent_outside_decides_calls() {
+    let host = Host::with_busybox();
+    let socket = host.scratch().join("agent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let profile = format!(
+        r#"{{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "{}", "listenerMetadata": "x\"y",
+            "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+            "syscalls": [{{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}}]}}"#,
+        socket.display()
+    );
+    let option = format!("seccomp={}", host.file("agent.json", &profile).display());
+    let decide = |running: bool| {
+        let (state, fds) = agent(&listener);
+        assert_eq!(fds.len(), 1);
+        let status = if running { "running" } else { "creating" };
+        for part in [
+            r#""ociVersion":"1."#,
+            r#""fds":["seccompFd"]"#,
+            r#""metadata":"x\"y""#,
+            &format!(r#""status":"{status}""#),
+            r#""pid":"#,
+        ] {
+            assert!(state.contains(part), "{state}");
+        }
+        // Without an agent the kernel lets the calls fail.
+        drop(fds);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| decide(false));
+        let run = ["run", "--name", "n", "-d", "--security-opt", &option, "bb", "sh", "-c"];
+        let script = "mkdir /x 2>&1; mkdir /y 2>&1; exec sleep 1000";
+        host.mydocker(run.iter().chain(&[script]));
+    });
+    support::eventually("it has asked", || {
+        let logs = host.mydocker(["logs", "n"]).text();
+        logs.matches("Function not implemented").count() == 2
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| decide(true));
+        let exec = ["exec", "n", "mkdir", "/z"];
+        host.mydocker(exec).exits(1).stderr_has("Function not implemented");
+    });
+    // An agent that is gone is an error before anything runs.
+    drop(listener);
+    let run = ["run", "--rm", "--security-opt", &option, "bb", "echo", "ran"];
+    host.mydocker(run).refused("connect to the seccomp agent at");
+}
+
 #[test]
 fn podmans_profile_works_with_every_kind_of_process() {
     let profile = "/usr/share/containers/seccomp.json";

@@ -57,7 +57,7 @@ pub struct Watch<'a> {
     pub attached: bool,
     pub hooks: &'a mut dyn Hooks,
     /// The first process of a record's container, for its health check.
-    pub process: fn(&Record) -> Process,
+    pub process: fn(&Record) -> Result<Process>,
 }
 
 /// Forks the monitor. Returns the client's end of its first connection.
@@ -245,7 +245,7 @@ struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
     hooks: &'a mut dyn Hooks,
-    process: fn(&Record) -> Process,
+    process: fn(&Record) -> Result<Process>,
     before: Span,
     /// When the present program started; zero if none has.
     started: i64,

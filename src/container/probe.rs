@@ -39,7 +39,7 @@ pub struct Probed<'a> {
     pub record: &'a Record,
     pub state: &'a State,
     /// The container's first process, whose user, variables and limits the command has.
-    pub process: fn(&Record) -> Process,
+    pub process: fn(&Record) -> Result<Process>,
 }
 
 /// The prober: runs the command once and writes what follows from it.
@@ -74,7 +74,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
 fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);
-    let defaults = (probed.process)(record);
+    let defaults = (probed.process)(record)?;
     let process = Process {
         args: check.args(shell).unwrap_or_default(),
         terminal: false,

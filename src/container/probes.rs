@@ -79,7 +79,7 @@ impl Probes {
         &mut self,
         roots: &Roots,
         record: &Record,
-        process: fn(&Record) -> Process,
+        process: fn(&Record) -> Result<Process>,
         program: BorrowedFd<'_>,
     ) {
         match &mut self.ending {
@@ -99,7 +99,12 @@ impl Probes {
 
     /// Starts the probe that is due, or takes in the one that has ended. True if the container has
     /// become unhealthy by it.
-    fn probe(&mut self, roots: &Roots, record: &Record, process: fn(&Record) -> Process) -> bool {
+    fn probe(
+        &mut self,
+        roots: &Roots,
+        record: &Record,
+        process: fn(&Record) -> Result<Process>,
+    ) -> bool {
         let Some(health) = record.health_check() else { return false };
         let before = self.status;
         match &self.prober {

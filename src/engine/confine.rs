@@ -14,7 +14,8 @@ use crate::container::record::{ConfinementRecord, Record};
 use crate::error::{Context, Result, fail};
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
-use crate::runtime::seccomp::{Seccomp, docker};
+use crate::runtime::seccomp::Seccomp;
+use crate::seccomp_profile;
 
 const UNCONFINED: &str = "unconfined";
 
@@ -26,7 +27,7 @@ pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
         SeccompOption::File(path) => {
             let text = read_profile(path)?;
             // Compile it now, so that a broken profile fails at creation and not at the start.
-            docker::compile(&text, capabilities::DEFAULT)
+            seccomp_profile::of_file(&text, capabilities::DEFAULT)
                 .context(|| format!("--security-opt seccomp={}", path.display()))?;
             text
         }
@@ -61,9 +62,9 @@ pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
 fn read_profile(path: &Path) -> Result<String> {
     let read = || -> Result<String> {
         let mut text = String::new();
-        File::open(path)?.take(docker::MAX_PROFILE + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > docker::MAX_PROFILE {
-            fail!("it is longer than {} bytes", docker::MAX_PROFILE);
+        File::open(path)?.take(seccomp_profile::MAX_PROFILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > seccomp_profile::MAX_PROFILE {
+            fail!("it is longer than {} bytes", seccomp_profile::MAX_PROFILE);
         }
         Ok(text)
     };
@@ -136,13 +137,20 @@ pub(super) fn warning(record: &Record) -> Option<String> {
     })
 }
 
-pub(super) fn seccomp(record: &Record) -> Seccomp {
-    match record.confinement.seccomp.as_str() {
+/// The filter of system calls. A profile is compiled here, for the container's capabilities.
+pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
+    Ok(match record.confinement.seccomp.as_str() {
         _ if record.privileged => Seccomp::Unconfined,
         "" => Seccomp::Default,
         UNCONFINED => Seccomp::Unconfined,
-        profile => Seccomp::Profile(profile.to_owned()),
-    }
+        profile => {
+            let mut filter = seccomp_profile::of_file(profile, capabilities(record))?;
+            if let Some(listener) = &mut filter.listener {
+                listener.id.clone_from(&record.id);
+            }
+            Seccomp::Filter(Box::new(filter))
+        }
+    })
 }
 
 /// The label for the security module of this host.

@@ -52,7 +52,7 @@ impl Engine {
 
     fn exec_in(&self, record: &Record, state: &State, options: &ExecOptions) -> Result<Begun> {
         self.refuse_paused(record, state)?;
-        let defaults = super::spec::process(record);
+        let defaults = super::spec::process(record)?;
         let terminal = options.tty && !options.detach;
         Engine::need_terminal(options.interactive && terminal)?;
         let privileged = options.privileged || record.privileged;

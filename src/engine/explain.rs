@@ -368,7 +368,7 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
         _ => "custom",
     };
     let mut seccomp = Vec::new();
-    if let Some(refused) = confine::seccomp(record).refused(held)? {
+    if let Some(refused) = confine::seccomp(record)?.refused(held) {
         seccomp.push(fact("refused", refused.join(" ")));
     }
     let no_new = fact("no_new_privileges", record.confinement.no_new_privileges);

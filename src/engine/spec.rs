@@ -67,7 +67,7 @@ impl Engine {
             root,
             root_read_only: record.read_only,
             mount_point: files.run,
-            process: process_with(record, links.variables),
+            process: process_with(record, links.variables)?,
             hostname: Some(record.hostname.clone()),
             domainname: record.domainname.clone(),
             namespaces,
@@ -266,20 +266,20 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
 }
 
 /// The first process, with `variables` added that the user has not set.
-fn process_with(record: &Record, variables: Vec<String>) -> Process {
-    let mut process = process(record);
+fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
+    let mut process = process(record)?;
     for pair in variables {
         let name = pair.split('=').next();
         if !process.env.iter().any(|known| known.split('=').next() == name) {
             process.env.push(pair);
         }
     }
-    process
+    Ok(process)
 }
 
 /// The first process. `exec` takes its defaults from it too.
-pub(super) fn process(record: &Record) -> Process {
-    Process {
+pub(super) fn process(record: &Record) -> Result<Process> {
+    Ok(Process {
         args: record.args(),
         env: record.env.clone(),
         cwd: record.cwd.clone(),
@@ -288,12 +288,12 @@ pub(super) fn process(record: &Record) -> Process {
         terminal: record.tty,
         window: if record.tty { tty::size() } else { None },
         capabilities: confine::capabilities(record),
-        seccomp: confine::seccomp(record),
+        seccomp: confine::seccomp(record)?,
         no_new_privileges: record.confinement.no_new_privileges,
         label: confine::label(record),
         rlimits: record.rlimits.clone(),
         oom_score_adj: record.oom_score_adj,
-    }
+    })
 }
 
 pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Mount {

@@ -26,6 +26,7 @@ use rustix::process::{
 use rustix::thread::ThreadNameSpaceType;
 
 use super::process::Program;
+use super::seccomp::listener::Agent;
 use super::spec::{IdMap, Process};
 use super::user_namespace::UserNamespace;
 use super::{Stdio, cgroup, namespaces, process, report, terminal, user_namespace};
@@ -136,8 +137,10 @@ fn go_between(
         })?),
         None => None,
     };
+    let agent = Agent::connect(&process.seccomp, "running", Some(target.pid))?;
     let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
-    let keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
+    let mut keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
+    keep.extend(agent.as_ref().map(Agent::descriptor));
     sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
     let mut joined = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
@@ -165,8 +168,18 @@ fn go_between(
     let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
     // Before the container can see a process of ours: one with SYS_PTRACE could take it over.
     let (make_cwd, init, stays) = (false, false, true);
-    let entry = process::Entry { user_namespace, make_cwd, init, stays, die_with_parent: false };
-    let program = process::confine(process, &entry, parent, &[parent.as_fd(), null.as_fd()])?;
+    let die_with_parent = false;
+    let entry = process::Entry {
+        user_namespace,
+        make_cwd,
+        init,
+        stays,
+        die_with_parent,
+        agent: agent.as_ref(),
+    };
+    let mut keep = vec![parent.as_fd(), null.as_fd()];
+    keep.extend(agent.as_ref().map(Agent::descriptor));
+    let program = process::confine(process, &entry, parent, &keep)?;
     let forked = sys::clone::fork();
     let takes_none = forked.as_ref().err() == Some(&Errno::NOMEM);
     let forked = forked.context(|| "fork a process into the container");

@@ -14,6 +14,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::cgroup::Cgroup;
 use super::namespaces::Joined;
+use super::seccomp::listener::Agent;
 use super::spec::{DeviceAccess, Namespace, Spec};
 use super::user_namespace::{self, UserNamespace};
 use super::{Stdio, mounts, process, propagation, report, rootfs, terminal};
@@ -65,6 +66,7 @@ fn run(
     // 3. The root and all that is mounted in it, while the host's /proc and paths are still here.
     let open_devices =
         matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
+    let agent = Agent::connect(&spec.process.seccomp, "creating", None)?;
     let shared = propagation::copy_shared(spec)?;
     let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
     if !open_devices {
@@ -118,13 +120,20 @@ fn run(
 
     // 7. User, capabilities, filter, execve.
     let (make_cwd, init) = (true, spec.init);
-    let entry =
-        process::Entry { user_namespace, make_cwd, init, stays: init, die_with_parent: true };
+    let entry = process::Entry {
+        user_namespace,
+        make_cwd,
+        init,
+        stays: init,
+        die_with_parent: true,
+        agent: agent.as_ref(),
+    };
     let mut process = spec.process.clone();
     if !open_devices {
         process.capabilities &= !CapabilitySet::MKNOD.bits();
     }
     let mut keep = vec![parent.as_fd()];
+    keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
     process::confine(&process, &entry, parent, &keep)?.exec()
 }

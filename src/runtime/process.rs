@@ -19,6 +19,7 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 
+use super::seccomp::listener::Agent;
 use super::spec::Process;
 use super::user::User;
 use super::user_namespace::UserNamespace;
@@ -46,6 +47,8 @@ pub struct Entry<'a> {
     pub stays: bool,
     /// Die with the parent.
     pub die_with_parent: bool,
+    /// The agent that decides some of the program's system calls, if its filter says so.
+    pub agent: Option<&'a Agent>,
 }
 
 /// Hides this process from the container that it enters. A process that is not dumpable can't be
@@ -101,7 +104,7 @@ pub fn confine<'a>(
     set_thread_groups(&groups).context(|| "set the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
-    let filter = process.seccomp.program(process.capabilities)?;
+    let filter = process.seccomp.program(process.capabilities);
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which stays permitted but not effective
     // until then.
     let spare = if filter.is_some() && !process.no_new_privileges {
@@ -136,7 +139,9 @@ pub fn confine<'a>(
     }
     // Here ends the log: a filter may refuse write(2). The monitor reports the results of the two.
     trace::step("seccomp", || match &filter {
-        Some(program) => format!("install a filter of {} BPF instructions", program.len()),
+        Some(program) => {
+            format!("install a filter of {} BPF instructions", program.instructions.len())
+        }
         None => "no filter".to_owned(),
     });
     trace::step("execve", || format!("{:?}, {} variables", process.args, vectors.variables()));
@@ -146,7 +151,11 @@ pub fn confine<'a>(
         if spare != 0 {
             capabilities::raise(spare)?;
         }
-        sys::seccomp::install(&program).context(|| "install the seccomp filter")?;
+        let listener = sys::seccomp::install(&program.instructions, program.flags)
+            .context(|| "install the seccomp filter")?;
+        if let (Some(agent), Some(listener)) = (entry.agent, listener) {
+            agent.hand_over(listener.as_fd())?;
+        }
     }
     if entry.stays {
         // No execve will cut the capabilities of the process that stays.

@@ -2,20 +2,21 @@
 //!
 //! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
 //! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
-//! open the guards of the capabilities that the container has (`bpf`). A profile of the user's is
-//! compiled by the same means when the container starts (`docker`).
+//! open the guards of the capabilities that the container has (`bpf`). A filter that the caller
+//! describes is compiled by the same means when the container starts (`filter`).
 
-mod bpf;
-pub mod docker;
+pub mod bpf;
+pub mod filter;
+pub mod listener;
 #[cfg(test)]
 mod profile;
-mod simulator;
-mod syscalls;
+pub mod simulator;
+pub mod syscalls;
 
 use syscalls::Arch;
 
-use crate::error::Result;
-use crate::sys::seccomp::Instruction;
+use crate::sys::seccomp::{Flags, Instruction};
+use filter::Filter;
 
 mod compiled {
     use super::bpf::Instruction;
@@ -27,22 +28,31 @@ mod compiled {
 pub enum Seccomp {
     Unconfined,
     Default,
-    /// In Docker's JSON format.
-    Profile(String),
+    Filter(Box<Filter>),
+}
+
+/// A filter as the kernel takes it.
+pub struct Program {
+    pub instructions: Vec<Instruction>,
+    pub flags: Flags,
 }
 
 impl Seccomp {
     /// The filter of a process with these capabilities.
-    pub fn program(&self, capabilities: u64) -> Result<Option<Vec<Instruction>>> {
-        let program = self.compile(capabilities)?;
-        Ok(program.map(|program| program.into_iter().map(instruction).collect()))
+    pub fn program(&self, capabilities: u64) -> Option<Program> {
+        let instructions = self.instructions(capabilities)?.into_iter().map(instruction).collect();
+        let flags = match self {
+            Seccomp::Filter(filter) => filter.flags,
+            _ => Flags::default(),
+        };
+        Some(Program { instructions, flags })
     }
 
     /// The system calls of this machine's own architecture that the filter refuses when all their
     /// arguments are zero, by name. `None` without a filter.
-    pub fn refused(&self, capabilities: u64) -> Result<Option<Vec<&'static str>>> {
-        let Some(program) = self.compile(capabilities)? else { return Ok(None) };
-        let Some(&native) = Arch::family(std::env::consts::ARCH).first() else { return Ok(None) };
+    pub fn refused(&self, capabilities: u64) -> Option<Vec<&'static str>> {
+        let program = self.instructions(capabilities)?;
+        let native = *Arch::family(std::env::consts::ARCH).first()?;
         let is_refused = |number| {
             let call = simulator::Call { arch: native.audit(), number, arguments: [0; 6] };
             simulator::run(&program, &call).0 != bpf::ALLOW
@@ -50,20 +60,19 @@ impl Seccomp {
         let calls = native.calls().filter(|(number, _)| is_refused(*number));
         let mut names: Vec<&str> = calls.map(|(_, name)| name).collect();
         names.sort_unstable();
-        Ok(Some(names))
+        Some(names)
     }
 
-    fn compile(&self, capabilities: u64) -> Result<Option<Vec<bpf::Instruction>>> {
-        let program = match self {
-            Seccomp::Unconfined => return Ok(None),
+    fn instructions(&self, capabilities: u64) -> Option<Vec<bpf::Instruction>> {
+        match self {
+            Seccomp::Unconfined => None,
             Seccomp::Default => {
                 let mut program = compiled::PROGRAM.to_vec();
                 bpf::open_guards(&mut program, &compiled::GUARDS, capabilities);
-                program
+                Some(program)
             }
-            Seccomp::Profile(text) => docker::compile(text, capabilities)?,
-        };
-        Ok(Some(program))
+            Seccomp::Filter(filter) => Some(filter.program.clone()),
+        }
     }
 }
 

@@ -1,147 +1,105 @@
-//! A profile in Docker's JSON format (`--security-opt seccomp=FILE`), which the OCI runtime
-//! specification's is a part of, compiled when the container starts.
-//!
-//! It means what runc and libseccomp make of it, but where they are lax it is taken strictly:
-//! arguments that are ints to the kernel are compared as such, and a rule with conditions stands
-//! beside one without if it is the stricter. `flags` are passed over: they log, or lift mitigations.
+//! A seccomp profile as JSON: `linux.seccomp` of the OCI runtime specification and, with the fields
+//! that Docker adds (`archMap`, `includes`, `excludes`, `name`), the file of
+//! `--security-opt seccomp=FILE`. Both faces read it here; the runtime knows the rules alone
+//! (`runtime::seccomp::filter`). An error names the field.
 
-use std::collections::HashMap;
-
-use super::bpf::{self, ALLOW, Condition, ERRNO, Instruction, Is, KILL_PROCESS, Rule, Table};
-use super::syscalls::Arch;
 use crate::error::{Error, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::capabilities::names;
+use crate::runtime::seccomp::filter::{Action, Condition, Filter, Is, Rule, Rules};
+use crate::runtime::seccomp::listener::Listener;
+use crate::runtime::seccomp::syscalls::Arch;
+use crate::sys::seccomp::Flags;
 
 /// Bytes of the longest profile that is read; Docker's own has 16 kB.
 pub const MAX_PROFILE: u64 = 1 << 20;
 /// Entries of any list in it.
 const MAX_ENTRIES: usize = 4096;
+/// Bytes of `listenerMetadata`.
+const MAX_METADATA: usize = 64 << 10;
 
 const EPERM: u64 = 1;
-const ENOSYS: u32 = 38;
 /// The kernel's MAX_ERRNO.
 const MAX_ERRNO: u64 = 4095;
 
-/// What a call's entry says once everything about this host and container is known.
-struct Entry {
-    names: Vec<String>,
-    conditions: Vec<Condition>,
-    action: u32,
-}
+/// Architectures whose programs this machine's kernel never runs, so that what a profile says of
+/// them changes nothing.
+const FOREIGN: [&str; 17] = [
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "S390",
+    "S390X",
+    "PARISC",
+    "PARISC64",
+    "RISCV64",
+    "LOONGARCH64",
+    "M68K",
+    "SH",
+];
 
-/// The filter that `text` describes, for a container with these capabilities.
-pub fn compile(text: &str, capabilities: u64) -> Result<Vec<Instruction>> {
+/// The filter that a file in Docker's format describes, for a container with these capabilities.
+pub fn of_file(text: &str, capabilities: u64) -> Result<Filter> {
     let value = json::parse("seccomp profile", text.as_bytes())?;
-    let profile = Node::root("seccomp profile", &value);
-    let default = action(&profile, "defaultAction", "defaultErrnoRet")?;
-    let mut entries = Vec::new();
-    if let Some(calls) = profile.get("syscalls")? {
-        let read = calls.each(MAX_ENTRIES, |call| entry(call, capabilities))?;
-        // libseccomp drops what says no more than the default, so that it can't contradict.
-        entries.extend(read.into_iter().flatten().filter(|entry| entry.action != default));
-    }
-    let mut by_name: HashMap<&str, Vec<&Entry>> = HashMap::new();
-    for entry in &entries {
-        for name in &entry.names {
-            by_name.entry(name).or_default().push(entry);
-        }
-    }
-    let listed = architectures(&profile)?;
-    let family = Arch::family(std::env::consts::ARCH);
-    let tables: Vec<Table> = family
-        .iter()
-        .enumerate()
-        .filter_map(|(at, arch)| {
-            // The native architecture is always there, as libseccomp has it.
-            if at == 0 || listed.contains(arch) {
-                Some(table(*arch, &by_name, default))
-            } else {
-                // Without this, x32's calls would be unknown ones of x86_64.
-                (*arch == Arch::X32).then(killed_x32)
-            }
+    parse(&Node::root("seccomp profile", &value), capabilities)
+}
+
+/// The filter that `profile` describes, for a container with these capabilities.
+pub fn parse(profile: &Node<'_>, capabilities: u64) -> Result<Filter> {
+    let default = action(profile, "defaultAction", "defaultErrnoRet")?;
+    let rules = match profile.get("syscalls")? {
+        Some(calls) => calls
+            .each(MAX_ENTRIES, |call| rule(call, capabilities))?
+            .into_iter()
+            .flatten()
+            .collect(),
+        None => Vec::new(),
+    };
+    let (architectures, flags) = (architectures(profile)?, flags(profile)?);
+    let listener = listener(profile)?;
+    Rules { default, rules, architectures, flags, listener }.compile()
+}
+
+fn flags(profile: &Node<'_>) -> Result<Flags> {
+    let Some(list) = profile.get("flags")? else { return Ok(Flags::default()) };
+    let flags = list.each(MAX_ENTRIES, |flag| {
+        let name = flag.string()?;
+        Ok(match name.strip_prefix("SECCOMP_FILTER_FLAG_") {
+            // The process has one thread when it installs the filter.
+            Some("TSYNC") => Flags::default(),
+            Some("LOG") => Flags::LOG,
+            Some("SPEC_ALLOW") => Flags::SPEC_ALLOW,
+            Some("WAIT_KILLABLE_RECV") => Flags::WAIT_KILLABLE_RECV,
+            _ => fail!("{} '{name}' is not a flag that seccomp(2) has", flag.path()),
         })
-        .collect();
-    let code = bpf::compile(&tables);
-    if code.instructions.len() > bpf::MAX_INSTRUCTIONS {
-        fail!(
-            "the seccomp profile makes a program of {} instructions; the kernel takes {}",
-            code.instructions.len(),
-            bpf::MAX_INSTRUCTIONS
-        );
+    })?;
+    Ok(flags.into_iter().fold(Flags::default(), Flags::with))
+}
+
+fn listener(profile: &Node<'_>) -> Result<Option<Listener>> {
+    let (path, metadata) = (profile.text("listenerPath")?, profile.text("listenerMetadata")?);
+    if path.is_empty() && !metadata.is_empty() {
+        fail!("{}.listenerMetadata needs listenerPath too", profile.path());
     }
-    Ok(code.instructions)
-}
-
-fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Entry>>, default: u32) -> Table {
-    let mut calls: Vec<_> = arch
-        .calls()
-        .map(|(number, name)| {
-            let entries = by_name.get(name).map(Vec::as_slice).unwrap_or_default();
-            (number, verdict(arch, name, entries, default))
-        })
-        .collect();
-    calls.sort_by_key(|(number, _)| *number);
-    // A call from after the profile's time: refused as one that the kernel doesn't have, so that
-    // libraries fall back (runc does so too).
-    let is_errno = default & 0xffff_0000 == ERRNO;
-    let unknown = if is_errno { ERRNO | ENOSYS } else { default };
-    Table { arch, calls, unknown: vec![Rule::always(unknown)] }
-}
-
-fn killed_x32() -> Table {
-    let killed = vec![Rule::always(KILL_PROCESS)];
-    let first = Arch::X32.calls().map(|(number, _)| number).min().unwrap_or_default();
-    Table { arch: Arch::X32, calls: vec![(first, killed.clone())], unknown: killed }
-}
-
-fn verdict(arch: Arch, name: &str, entries: &[&Entry], default: u32) -> bpf::Verdict {
-    let always = entries.iter().find(|entry| entry.conditions.is_empty());
-    // As the kernel ranks them: the action's upper half as a signed number, lower is stricter.
-    let rank = |action: u32| (action & 0xffff_0000) as i32;
-    let mut verdict = bpf::Verdict::new();
-    for entry in entries.iter().filter(|entry| !entry.conditions.is_empty()) {
-        if always.is_some_and(|always| rank(entry.action) >= rank(always.action)) {
-            continue;
-        }
-        let narrow = |condition: &Condition| Condition {
-            low: condition.low || is_narrow(arch, name, condition.argument),
-            ..condition.clone()
-        };
-        let conditions: Vec<Condition> = entry.conditions.iter().map(narrow).collect();
-        let rule = |conditions| Rule { capabilities: 0, conditions, action: entry.action };
-        let twice = |condition: &Condition| {
-            conditions.iter().filter(|other| other.argument == condition.argument).count() > 1
-        };
-        // Several conditions on one argument are alternatives, as in runc.
-        if conditions.iter().any(twice) {
-            verdict.extend(conditions.into_iter().map(|condition| rule(vec![condition])));
-        } else {
-            verdict.push(rule(conditions));
-        }
+    if metadata.len() > MAX_METADATA {
+        fail!("{}.listenerMetadata has more than {MAX_METADATA} bytes", profile.path());
     }
-    verdict.push(Rule::always(always.map_or(default, |always| always.action)));
-    verdict
+    Ok((!path.is_empty()).then(|| Listener { path, metadata, ..Listener::default() }))
 }
 
-/// Whether the kernel takes only the low 32 bits of an argument: a comparison of all 64 could be
-/// led astray by setting the others.
-fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
-    matches!(arch, Arch::I386 | Arch::Arm)
-        || matches!(
-            (name, argument),
-            ("socket" | "socketpair", 0..=2)
-                | ("clone" | "unshare" | "personality" | "prctl" | "socketcall" | "ipc", 0)
-                | ("ioctl" | "fcntl" | "keyctl" | "bpf" | "setns", 0 | 1)
-        )
-}
-
-/// `None` if the entry isn't for this container or host.
-fn entry(call: &Node<'_>, capabilities: u64) -> Result<Option<Entry>> {
+/// `None` if the entry is not for this container or host.
+fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
     let mut names = call.texts("names", MAX_ENTRIES)?.unwrap_or_default();
     match (call.text("name")?, names.is_empty()) {
         (name, true) if !name.is_empty() => names.push(name),
-        (name, false) if !name.is_empty() => fail!("seccomp profile: both 'name' and 'names'"),
+        (name, false) if !name.is_empty() => fail!("{} has both 'name' and 'names'", call.path()),
+        (_, true) => fail!("{} has no field 'names' with the name of a call", call.path()),
         _ => {}
     }
     let action = action(call, "action", "errnoRet")?;
@@ -157,7 +115,7 @@ fn entry(call: &Node<'_>, capabilities: u64) -> Result<Option<Entry>> {
         Some(excludes) => matches(&excludes, capabilities)?.any(),
         None => false,
     };
-    Ok((holds && !barred).then_some(Entry { names, conditions, action }))
+    Ok((holds && !barred).then_some(Rule { names, conditions, action }))
 }
 
 /// How the parts of `includes` or `excludes` apply; `None` if they aren't there.
@@ -211,26 +169,33 @@ fn version(text: &str) -> Result<(u32, u32)> {
     }
 }
 
-fn action(node: &Node<'_>, name: &str, errno: &str) -> Result<u32> {
-    let value = match node.get(errno)? {
-        Some(errno) => errno.unsigned()?,
-        None => EPERM,
-    };
-    if value > MAX_ERRNO {
-        fail!("seccomp profile: {errno} {value} is more than {MAX_ERRNO}");
+fn action(node: &Node<'_>, name: &str, errno: &str) -> Result<Action> {
+    let given = node.get(errno)?.map(|errno| errno.unsigned()).transpose()?;
+    let number = given.unwrap_or(EPERM);
+    if number > MAX_ERRNO {
+        fail!("{}.{errno} {number} is more than {MAX_ERRNO}", node.path());
     }
-    let action = node.need(name)?.string()?;
-    Ok(match action.as_str() {
-        "SCMP_ACT_ALLOW" => ALLOW,
-        "SCMP_ACT_ERRNO" => ERRNO | value as u32,
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
-        "SCMP_ACT_KILL_PROCESS" => KILL_PROCESS,
-        "SCMP_ACT_TRAP" => 0x0003_0000,
-        "SCMP_ACT_TRACE" => 0x7ff0_0000 | value as u32,
-        "SCMP_ACT_LOG" => 0x7ffc_0000,
-        "SCMP_ACT_NOTIFY" => fail!("seccomp profile: SCMP_ACT_NOTIFY needs an agent; unsupported"),
-        other => fail!("seccomp profile: unknown action '{other}'"),
-    })
+    let needed = node.need(name)?;
+    let text = needed.string()?;
+    let action = match text.strip_prefix("SCMP_ACT_") {
+        Some("ALLOW") => Action::Allow,
+        // At most MAX_ERRNO, which fits.
+        Some("ERRNO") => return Ok(Action::Errno(number as u16)),
+        Some("KILL" | "KILL_THREAD") => Action::KillThread,
+        Some("KILL_PROCESS") => Action::KillProcess,
+        Some("TRAP") => Action::Trap,
+        Some("TRACE") => return Ok(Action::Trace(number as u16)),
+        Some("LOG") => Action::Log,
+        Some("NOTIFY") => Action::Notify,
+        _ => fail!("{} has the unknown action '{text}'", needed.path()),
+    };
+    if given.is_some() {
+        fail!(
+            "{}.{errno} can't go with {text}: only SCMP_ACT_ERRNO and SCMP_ACT_TRACE have a number",
+            node.path()
+        );
+    }
+    Ok(action)
 }
 
 fn condition(argument: &Node<'_>) -> Result<Condition> {
@@ -254,22 +219,36 @@ fn condition(argument: &Node<'_>) -> Result<Condition> {
 
 /// The architectures that the profile is for, beside the native one.
 fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
-    let known = |name: &String| match name.strip_prefix("SCMP_ARCH_") {
-        Some("X86_64") => Some(Arch::X86_64),
-        Some("X32") => Some(Arch::X32),
-        Some("X86") => Some(Arch::I386),
-        Some("AARCH64") => Some(Arch::Aarch64),
-        Some("ARM") => Some(Arch::Arm),
-        _ => None,
+    let known = |name: &str| {
+        Some(match name.strip_prefix("SCMP_ARCH_")? {
+            "X86_64" => Arch::X86_64,
+            "X32" => Arch::X32,
+            "X86" => Arch::I386,
+            "AARCH64" => Arch::Aarch64,
+            "ARM" => Arch::Arm,
+            _ => return None,
+        })
     };
-    let plain = profile.texts("architectures", MAX_ENTRIES)?.unwrap_or_default();
-    let mut listed: Vec<Arch> = plain.iter().filter_map(known).collect();
+    let mut listed = Vec::new();
+    if let Some(list) = profile.get("architectures")? {
+        list.each(MAX_ENTRIES, |node| {
+            let name = node.string()?;
+            let foreign =
+                name.strip_prefix("SCMP_ARCH_").is_some_and(|name| FOREIGN.contains(&name));
+            match known(&name) {
+                Some(arch) => listed.push(arch),
+                None if foreign => {}
+                None => fail!("{} '{name}' is not an architecture", node.path()),
+            }
+            Ok(())
+        })?;
+    }
     let native = Arch::family(std::env::consts::ARCH).first();
     if let Some(map) = profile.get("archMap")? {
         map.each(MAX_ENTRIES, |entry| {
             let below = entry.texts("subArchitectures", MAX_ENTRIES)?.unwrap_or_default();
             if known(&entry.text("architecture")?).as_ref() == native {
-                listed.extend(below.iter().filter_map(known));
+                listed.extend(below.iter().filter_map(|name| known(name)));
             }
             Ok(())
         })?;
@@ -279,9 +258,19 @@ fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simulator::{Call, run};
     use super::*;
     use crate::runtime::capabilities;
+    use crate::runtime::seccomp::bpf::{ALLOW, ERRNO, KILL_PROCESS};
+    use crate::runtime::seccomp::simulator::{Call, run};
+
+    const ENOSYS: u32 = 38;
+
+    fn compile(
+        text: &str,
+        capabilities: u64,
+    ) -> Result<Vec<crate::runtime::seccomp::bpf::Instruction>> {
+        Ok(of_file(text, capabilities)?.program)
+    }
 
     fn ask(profile: &str, arch: Arch, name: &str, arguments: [u64; 6]) -> u32 {
         let program = compile(profile, capabilities::DEFAULT).unwrap();
@@ -415,13 +404,50 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_gets_the_calls_that_it_decides() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/agent","listenerMetadata":"m",
+            "flags":["SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_TSYNC"],
+            "architectures":["SCMP_ARCH_S390X"],
+            "syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_NOTIFY"},
+                        {"names":["kill"],"action":"SCMP_ACT_KILL_THREAD"},
+                        {"names":["tkill"],"action":"SCMP_ACT_TRAP"}]}"#;
+        let filter = of_file(text, 0).unwrap();
+        assert_eq!(filter.flags, Flags::LOG.with(Flags::NEW_LISTENER));
+        let listener = filter.listener.unwrap();
+        assert_eq!((listener.path.as_str(), listener.metadata.as_str()), ("/run/agent", "m"));
+        assert_eq!(ask(text, native(), "mkdirat", [0; 6]), 0x7fc0_0000);
+        assert_eq!(ask(text, native(), "kill", [0; 6]), 0);
+        assert_eq!(ask(text, native(), "tkill", [0; 6]), 0x0003_0000);
+        // Without a call to decide there is no agent.
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/agent"}"#;
+        let filter = of_file(text, 0).unwrap();
+        assert!(filter.listener.is_none() && filter.flags == Flags::default());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("{", "not valid JSON"),
             ("{}", "no field 'defaultAction'"),
             (r#"{"defaultAction":"SCMP_ACT_MAYBE"}"#, "'SCMP_ACT_MAYBE'"),
             (&profile("ALLOW", r#"{"names":["read"]}"#), "syscalls[0] has no field 'action'"),
-            (&profile("NOTIFY", ""), "SCMP_ACT_NOTIFY"),
+            (&profile("NOTIFY", ""), "no listenerPath"),
+            (
+                r#"{"defaultAction":"SCMP_ACT_NOTIFY","listenerPath":"/run/agent"}"#,
+                "must allow sendmsg",
+            ),
+            (r#"{"defaultAction":"SCMP_ACT_LOG","listenerMetadata":"x"}"#, "needs listenerPath"),
+            (
+                r#"{"defaultAction":"SCMP_ACT_LOG","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}"#,
+                "needs an action SCMP_ACT_NOTIFY",
+            ),
+            (r#"{"defaultAction":"SCMP_ACT_LOG","flags":["FAST"]}"#, "flags[0] 'FAST'"),
+            (r#"{"defaultAction":"SCMP_ACT_LOG","architectures":["SCMP_ARCH_VAX"]}"#, "VAX"),
+            (
+                r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#,
+                "defaultErrnoRet can't go",
+            ),
+            (&profile("ALLOW", r#"{"names":[],"action":"SCMP_ACT_TRAP"}"#), "syscalls[0] has no"),
             (
                 &profile(
                     "ALLOW",

@@ -1,0 +1,125 @@
+//! The agent outside of a container that decides the system calls with the action NOTIFY
+//! (seccomp_unotify(2)). It listens on a Unix socket and gets, over a connection for each process with
+//! the filter, the container process state as JSON and with it the filter's descriptor
+//! ("The Container Process State" in config-linux.md).
+//!
+//! The connection is made while the host's paths can be reached; the descriptor exists once the filter
+//! is installed, and the process that has it sends it: nothing of the container has run by then.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, shutdown,
+    socket_with,
+};
+
+use miniserde::json;
+
+use super::Seccomp;
+use crate::error::{Context, Result};
+use crate::raw;
+use crate::sys::packet;
+
+/// The version of the runtime specification that the state follows.
+const VERSION: &str = "1.3.0";
+
+/// Where the agent of a filter listens and what it is to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// Of its socket on the host.
+    pub path: String,
+    /// Given to it as it is.
+    pub metadata: String,
+    /// The container's ID; the caller sets this and what follows.
+    pub id: String,
+    /// Its directory on the host.
+    pub bundle: String,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A connection to the agent.
+pub struct Agent {
+    socket: OwnedFd,
+    /// The container process state.
+    message: String,
+}
+
+impl Agent {
+    /// Connects to the agent of a process that will have `seccomp`, if it has one. The container is
+    /// `status`, and `first` is its first process; `None` is the caller, which still sees the host's
+    /// /proc.
+    pub fn connect(seccomp: &Seccomp, status: &str, first: Option<i32>) -> Result<Option<Agent>> {
+        let Seccomp::Filter(filter) = seccomp else { return Ok(None) };
+        let Some(listener) = &filter.listener else { return Ok(None) };
+        let kind = SocketType::STREAM;
+        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+            .context(|| "make a socket for the seccomp agent")?;
+        SocketAddrUnix::new(&*raw::path(&listener.path))
+            .and_then(|address| connect(&socket, &address))
+            .context(|| format!("connect to the seccomp agent at {}", listener.path))?;
+        // The PID that the host's /proc shows is the host's.
+        let own = std::fs::read_link("/proc/self").context(|| "read /proc/self")?;
+        let own: i32 = own.to_str().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        let message = message(listener, status, own, first.unwrap_or(own));
+        Ok(Some(Agent { socket, message }))
+    }
+
+    /// The connection, to be kept open.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Hands the filter's descriptor to the agent and ends the connection.
+    pub fn hand_over(&self, filter: BorrowedFd<'_>) -> Result<()> {
+        let message = self.message.as_bytes();
+        packet::send(self.descriptor(), &[message], Some(filter), SendFlags::NOSIGNAL)
+            .context(|| "send the filter to the seccomp agent")?;
+        // A process that stays in the container keeps the descriptor. If the filter refuses this call,
+        // the execution of the program ends the connection.
+        let _ = shutdown(&self.socket, Shutdown::Write);
+        Ok(())
+    }
+}
+
+/// The container process state of the process `pid`.
+fn message(listener: &Listener, status: &str, pid: i32, first: i32) -> String {
+    let mut text = format!(r#"{{"ociVersion":"{VERSION}","fds":["seccompFd"],"pid":{pid}"#);
+    if !listener.metadata.is_empty() {
+        // A String takes every write.
+        let _ = write!(text, r#","metadata":{}"#, json::to_string(&listener.metadata));
+    }
+    let id = json::to_string(&listener.id);
+    let _ = write!(text, r#","state":{{"ociVersion":"{VERSION}","id":{id},"status":"{status}""#);
+    let bundle = json::to_string(&listener.bundle);
+    let _ = write!(text, r#","pid":{first},"bundle":{bundle}"#);
+    if !listener.annotations.is_empty() {
+        let _ = write!(text, r#","annotations":{}"#, json::to_string(&listener.annotations));
+    }
+    text + "}}"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_container_process_state_is_json() {
+        let text = |text: &str| text.to_owned();
+        let listener = Listener {
+            path: String::new(),
+            metadata: text("a\"b"),
+            id: text("c1"),
+            bundle: text("/b"),
+            annotations: [(text("k"), text("v"))].into(),
+        };
+        assert_eq!(
+            message(&listener, "creating", 7, 5),
+            r#"{"ociVersion":"1.3.0","fds":["seccompFd"],"pid":7,"metadata":"a\"b","state":{"#
+                .to_owned()
+                + r#""ociVersion":"1.3.0","id":"c1","status":"creating","pid":5,"bundle":"/b","#
+                + r#""annotations":{"k":"v"}}}"#
+        );
+    }
+}
