@@ -553,3 +553,50 @@ fn another_image_to_read() {
     host.mydocker(["rmi", "tools"]);
     run("", &[], "true").refused("no such image: 'tools'");
 }
+
+#[test]
+fn volumes_are_named_and_filtered_as_in_docker() {
+    let host = Host::with_busybox();
+    host.mydocker(["volume", "create", "--name", "one", "--label", "a=1", "--label", "b"])
+        .stdout("one\n");
+    host.mydocker(["volume", "create", "--label", "a=1", "two"]);
+    host.mydocker(["create", "-v", "two:/v", "bb", "true"]);
+    for (filters, names) in [
+        (&["dangling=true"][..], "one\n"),
+        (&["dangling=0"], "two\n"),
+        (&["label=a", "label=b"], "one\n"),
+        (&["label=a=1"], "one\ntwo\n"),
+        (&["driver=local", "name=w"], "two\n"),
+        (&["driver=nfs"], ""),
+    ] {
+        let filters = filters.iter().flat_map(|filter| ["-f", filter]);
+        host.mydocker(["volume", "ls", "-q"].into_iter().chain(filters)).stdout(names);
+    }
+    host.mydocker(["volume", "ls", "-f", "dangling=x"]).exits(125).stderr_has("true or false");
+    host.mydocker(["volume", "create", "--name", "a", "b"])
+        .exits(1)
+        .stderr_has("both name the volume");
+    host.mydocker(["volume", "create", "-o", "type=nfs", "x"])
+        .exits(125)
+        .stderr_has("takes no options");
+    host.mydocker(["volume", "update", "one"]).exits(1).stderr_has("only a volume of a cluster");
+}
+
+#[test]
+fn what_is_mounted_on_a_volume_is_not_removed_with_it() {
+    let host = Host::with_busybox();
+    host.mydocker(["volume", "create", "v"]);
+    let data = host.inspect("v", "{{.Mountpoint}}");
+    let disk = host.scratch().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    std::fs::write(disk.join("kept"), "x").unwrap();
+    let command = host.command(["volume", "rm", "v"]);
+    let mut within = std::process::Command::new("unshare");
+    within.args(["-m", "sh", "-c", "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"", "sh"]);
+    within.arg(&disk).arg(&data).arg(command.get_program()).args(command.get_args());
+    let done = within.output().unwrap();
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(disk.join("kept").exists(), "{stderr}");
+    assert!(stderr.contains("unmount it first"), "{stderr}");
+    host.mydocker(["volume", "rm", "v"]);
+}

@@ -41,6 +41,11 @@ static ABSENT: &[(&str, &str, &str)] = &[
         "use -v and the networks of mydocker network create",
     ),
     (
+        "volume update",
+        "only a volume of a cluster can be updated",
+        "create a new volume and copy the files with mydocker run -v OLD:/a -v NEW:/b IMAGE cp",
+    ),
+    (
         "trust",
         "image signatures are never verified",
         "pull by digest: mydocker pull NAME@sha256:DIGEST",

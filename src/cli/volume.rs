@@ -17,23 +17,43 @@ use crate::time::Instant;
 
 #[derive(Default)]
 struct CreateArgs {
+    name: String,
     labels: Vec<(String, String)>,
 }
 
-static CREATE_FLAGS: &[Flag<CreateArgs>] =
-    &[
-        Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
-            a.labels.push(parse_label(v)?);
-            Ok(())
-        }),
-        Flag::<CreateArgs>::setting("driver", "DRIVER", "Set the driver (only local)", |_, v| {
-            match v {
-                "local" => Ok(()),
-                _ => fail!("unknown volume driver '{v}'; known: local"),
-            }
-        })
-        .short('d'),
-    ];
+static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
+    Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
+        a.labels.push(parse_label(v)?);
+        Ok(())
+    }),
+    Flag::<CreateArgs>::setting("name", "NAME", "Name the volume", |a, v| {
+        check_volume_name(v)?;
+        a.name = v.to_owned();
+        Ok(())
+    }),
+    Flag::<CreateArgs>::value(
+        "opt",
+        "KEY=VALUE",
+        "Refused: mount on the host and bind it",
+        |_, v| {
+            fail!(
+                "--opt {v}: a volume is a directory and takes no options; mount the file system on \
+                 the host and use -v /PATH:/TARGET, or use --tmpfs"
+            )
+        },
+    )
+    .short('o'),
+    Flag::<CreateArgs>::setting(
+        "driver",
+        "DRIVER",
+        "Set the driver (only local)",
+        |_, v| match v {
+            "local" => Ok(()),
+            _ => fail!("unknown volume driver '{v}'; known: local"),
+        },
+    )
+    .short('d'),
+];
 
 /// The command `volume create`.
 pub static CREATE: Command = Command {
@@ -48,7 +68,14 @@ pub static CREATE: Command = Command {
     flags: || specs(CREATE_FLAGS),
     run: |call| {
         let (args, names) = call.parse(CREATE_FLAGS)?;
-        let name = names.first().map(String::as_str);
+        let name = match (names.first(), args.name.as_str()) {
+            (Some(name), "") => Some(name.as_str()),
+            (None, "") => None,
+            (None, name) => Some(name),
+            (Some(name), flag) => {
+                return call.refuse(format!("--name {flag} and {name} both name the volume"));
+            }
+        };
         if let Some(name) = name {
             check_volume_name(name)?;
         }
@@ -66,21 +93,35 @@ struct LsArgs {
 
 enum VolumeFilter {
     Name(String),
+    Driver(String),
+    /// Whether no container has it.
+    Dangling(bool),
     /// `key` or `key=value`
     Label(String),
 }
 
 static LS_FLAGS: &[Flag<LsArgs>] = &[
     Flag::<LsArgs>::switch("quiet", "Print only names", |a, on| a.quiet = on).short('q'),
-    Flag::<LsArgs>::setting("filter", "KEY=VALUE", "Filter by name or label", |a, v| {
-        a.filters.push(match v.split_once('=') {
-            Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
-            Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
-            Some((key, _)) => fail!("unknown filter '{key}'; known: name label"),
-            None => fail!("bad filter '{v}': write KEY=VALUE, as in name=data"),
-        });
-        Ok(())
-    })
+    Flag::<LsArgs>::setting(
+        "filter",
+        "KEY=VALUE",
+        "Filter by name, driver, dangling or label",
+        |a, v| {
+            a.filters.push(match v.split_once('=') {
+                Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
+                Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
+                Some(("driver", driver)) => VolumeFilter::Driver(driver.to_owned()),
+                Some(("dangling", "true" | "1")) => VolumeFilter::Dangling(true),
+                Some(("dangling", "false" | "0")) => VolumeFilter::Dangling(false),
+                Some(("dangling", _)) => fail!("bad filter '{v}': dangling is true or false"),
+                Some((key, _)) => {
+                    fail!("unknown filter '{key}'; known: name driver dangling label")
+                }
+                None => fail!("bad filter '{v}': write KEY=VALUE, as in name=data"),
+            });
+            Ok(())
+        },
+    )
     .short('f'),
     Flag::<LsArgs>::setting(
         "format",
@@ -114,7 +155,9 @@ pub static LS: Command = Command {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
-        let mut volumes = call.engine()?.volumes()?;
+        let by_users =
+            args.filters.iter().any(|filter| matches!(filter, VolumeFilter::Dangling(_)));
+        let mut volumes = call.engine()?.volumes(by_users)?;
         volumes.retain(|volume| passes(volume, &args.filters));
         let show = Show { no_trunc: true, now: Instant(0) };
         print(&format.render(&volumes, FIELDS, &show)?)?;
@@ -122,18 +165,21 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a volume passes the filters: one filter of each key must match.
+/// Whether a volume passes the filters: one filter of each key must match, and every label.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
-    let (mut names, mut labels) = ((false, false), (false, false));
-    for filter in filters {
-        match filter {
-            VolumeFilter::Name(part) => names = (true, names.1 || volume.name.contains(part)),
-            VolumeFilter::Label(label) => {
-                labels = (true, labels.1 || has_label(&volume.labels, label))
-            }
-        }
-    }
-    (!names.0 || names.1) && (!labels.0 || labels.1)
+    let same = |one: &VolumeFilter, other: &VolumeFilter| {
+        std::mem::discriminant(one) == std::mem::discriminant(other)
+    };
+    let matches = |filter: &VolumeFilter| match filter {
+        VolumeFilter::Name(part) => volume.name.contains(part),
+        VolumeFilter::Driver(name) => name == "local",
+        VolumeFilter::Dangling(wanted) => volume.is_used != *wanted,
+        VolumeFilter::Label(label) => has_label(&volume.labels, label),
+    };
+    filters.iter().all(|filter| match filter {
+        VolumeFilter::Label(_) => matches(filter),
+        _ => filters.iter().filter(|other| same(filter, other)).any(matches),
+    })
 }
 
 impl Row for VolumeView {
@@ -303,7 +349,8 @@ mod tests {
         VolumeView {
             name: name.into(),
             mountpoint: format!("/v/{name}/_data"),
-            labels: vec![("a".into(), "1".into())],
+            is_used: false,
+            labels: vec![("a".into(), "1".into()), ("c".into(), String::new())],
         }
     }
 
@@ -315,13 +362,14 @@ mod tests {
     }
 
     #[test]
-    fn filters_of_one_key_are_alternatives() {
+    fn every_label_and_one_filter_of_each_other_key_must_match() {
         let name = |part: &str| VolumeFilter::Name(part.into());
         let label = |label: &str| VolumeFilter::Label(label.into());
         let volume = volume("data");
         assert!(passes(&volume, &[]));
         assert!(passes(&volume, &[name("x"), name("at")]));
-        assert!(passes(&volume, &[name("at"), label("a=1"), label("b")]));
+        assert!(passes(&volume, &[name("at"), label("a=1"), label("c")]));
+        assert!(!passes(&volume, &[name("at"), label("a=1"), label("b")]));
         assert!(!passes(&volume, &[name("at"), label("a=2")]));
         assert!(!passes(&volume, &[name("x"), label("a")]));
     }

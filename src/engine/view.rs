@@ -205,6 +205,8 @@ pub struct VolumeView {
     pub name: String,
     /// Where its files are on the host.
     pub mountpoint: String,
+    /// Whether a container has it, running or not.
+    pub is_used: bool,
     pub labels: Vec<(String, String)>,
 }
 

@@ -2,6 +2,8 @@
 //! volume. A container uses a volume if its record names it, whether it runs or not. The files of a
 //! volume are `volume`'s.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::view::{PruneCandidate, PruneChoice, VolumeView};
 use crate::container::record::{Record, all_ids, new_id};
@@ -22,9 +24,11 @@ impl Engine {
         Ok(name)
     }
 
-    /// All volumes, sorted by name.
-    pub fn volumes(&self) -> Result<Vec<VolumeView>> {
+    /// All volumes, sorted by name. Which of them are in use is only looked up if `with_users`.
+    pub fn volumes(&self, with_users: bool) -> Result<Vec<VolumeView>> {
+        let used = if with_users { self.used_volumes()? } else { None };
         let view = |found: volume::Volume| VolumeView {
+            is_used: used.as_ref().is_none_or(|used| used.contains(&found.name)),
             mountpoint: volume::data(&self.roots, &found.name).display().to_string(),
             name: found.name,
             labels: found.labels,
@@ -59,6 +63,16 @@ impl Engine {
             }
         }
         Ok(removed)
+    }
+
+    /// The volumes that containers have; `None` if one that can't be read may have any.
+    fn used_volumes(&self) -> Result<Option<BTreeSet<String>>> {
+        let mut used = BTreeSet::new();
+        for id in all_ids(&self.roots)? {
+            let Ok(record) = Record::read(&self.roots, &id) else { return Ok(None) };
+            used.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
+        }
+        Ok(Some(used))
     }
 
     /// The name of a container that has the volume. A container that can't be read may have it.

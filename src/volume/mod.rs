@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::copy_up::{self, FILLED, FILLING};
@@ -104,8 +105,17 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 }
 
 /// Removes a volume and its data. It is hidden first, so that a partly removed volume is never
-/// used.
+/// used. Fails if the administrator mounted something there: those files are not the volume's.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
+    let data = data(roots, name);
+    // A volume without its directory has no mount.
+    let found = statx(CWD, &data, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).ok();
+    if found.is_some_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+        let data = data.display();
+        fail!(
+            "volume {name} has something mounted on {data}; unmount it first, with umount {data}"
+        );
+    }
     store::remove_hidden(&roots.volumes().join(name), Durability::Synced)
         .context(|| format!("remove volume '{name}'"))
 }

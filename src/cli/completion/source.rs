@@ -61,7 +61,7 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
             "images" => {
                 words("dangling=true dangling=false reference= label= before= since= until=")
             }
-            "volume ls" => words("name= label="),
+            "volume ls" => words("name= driver=local dangling=true dangling=false label="),
             "network ls" => words(
                 "id= name= driver= scope= type=builtin type=custom dangling=true dangling=false label=",
             ),
