@@ -14,9 +14,7 @@
 #![cfg_attr(fuzzing, allow(dead_code))]
 
 mod address;
-// The command that calls it comes next.
 #[cfg(feature = "build")]
-#[allow(dead_code)]
 mod build;
 mod cli;
 mod container;

@@ -8,6 +8,8 @@
 
 mod absent;
 mod archive;
+#[cfg(feature = "build")]
+mod build;
 mod completion;
 mod cp;
 mod disk;
@@ -86,6 +88,8 @@ static COMMANDS: &[&Command] = &[
     &archive::DIFF,
     &image::IMAGES,
     &history::HISTORY,
+    #[cfg(feature = "build")]
+    &build::BUILD,
     &image::IMPORT,
     &image::LOAD,
     &archive::SAVE,
@@ -134,6 +138,8 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("image list", "images", &[]),
     ("image rm", "rmi", &[]),
     ("image remove", "rmi", &[]),
+    #[cfg(feature = "build")]
+    ("image build", "build", &[]),
     ("image history", "history", &[]),
     ("image import", "import", &[]),
     ("image pull", "pull", &[]),
@@ -150,7 +156,7 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Commands whose processes enter containers.
-const ENTERING: [&str; 5] = ["run", "start", "restart", "exec", "boot"];
+const ENTERING: [&str; 6] = ["run", "start", "restart", "exec", "boot", "build"];
 
 /// Words that stand before another command's name.
 const MANAGEMENT: [&str; 5] = ["container", "image", "volume", "network", "system"];

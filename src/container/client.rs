@@ -46,6 +46,15 @@ pub struct Attach<'a> {
     /// Pass signals on (there being no terminal that does).
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
+    /// Set for a step of a build.
+    pub step: Option<Step<'a>>,
+}
+
+/// The output of a build's step goes to a function, and signals end the wait for it.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub output: &'a dyn Fn(&[u8]),
+    pub ending: &'a [Signal],
 }
 
 /// Waits for the monitor's first message: the program's pid and start time, or the error of its
@@ -109,8 +118,11 @@ pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
 /// Attaches this process to the container until it exits or the user detaches. `program` is the
 /// process that gets the signals, as its pid and start time.
 pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
-    let signals = sys::signal::receive(taken_signals(options.terminal, options.sig_proxy))
-        .context(|| "receive signals")?;
+    let taken = options.step.map_or_else(
+        || taken_signals(options.terminal, options.sig_proxy),
+        |step| step.ending.to_vec(),
+    );
+    let signals = sys::signal::receive(taken).context(|| "receive signals")?;
     let raw = if options.terminal && options.stdin { tty::Raw::enter()? } else { None };
     let mut client = Client {
         socket,
@@ -225,6 +237,9 @@ impl Client<'_> {
 
     fn take_signals(&mut self) -> Result<Option<End>> {
         while let Some(signal) = sys::signal::next(self.signals.as_fd()) {
+            if self.options.step.is_some() {
+                return Ok(Some(End::Signalled(signal)));
+            }
             if self.options.terminal {
                 if signal == Signal::WINCH {
                     self.resized = true;
@@ -251,6 +266,12 @@ impl Client<'_> {
             result => result.context(|| "read from the monitor")?,
         };
         let written = match Reply::parse(&buffer[..length]) {
+            Some(Reply::Stdout(data) | Reply::Stderr(data))
+                if let Some(step) = self.options.step =>
+            {
+                (step.output)(data);
+                Ok(())
+            }
             Some(Reply::Stdout(_)) if !self.options.stdout => Ok(()),
             Some(Reply::Stderr(_)) if !self.options.stderr => Ok(()),
             Some(Reply::Stdout(data)) => stdio::write_all(stdout(), data),

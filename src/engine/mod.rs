@@ -39,6 +39,8 @@ mod root;
 mod spec;
 mod start;
 mod stats;
+#[cfg(feature = "build")]
+pub mod step;
 mod stop;
 mod top;
 #[cfg(feature = "pull")]

@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// The mount point of this process, used in its own mount namespace.
-    fn mount_point(&self) -> Result<PathBuf> {
+    pub(super) fn mount_point(&self) -> Result<PathBuf> {
         let place = self.roots.run.join("view");
         store::make_dir(&place)?;
         Ok(place)

@@ -158,7 +158,13 @@ impl Engine {
 
     /// Forks the monitor. Returns before the command has started; a message on the socket reports
     /// the start.
-    fn launch(&self, record: &Record, lock: Lock, before: Span, attached: bool) -> Result<OwnedFd> {
+    pub(super) fn launch(
+        &self,
+        record: &Record,
+        lock: Lock,
+        before: Span,
+        attached: bool,
+    ) -> Result<OwnedFd> {
         let launch = || {
             self.find_cgroups()?;
             self.warn_of_short_files();
@@ -220,6 +226,7 @@ impl Engine {
             redraw: record.tty && program.is_some(),
             sig_proxy: attach.sig_proxy,
             detach_keys: &attach.detach_keys,
+            step: None,
         };
         let program = match program {
             Some(program) => program,

@@ -73,7 +73,7 @@ impl ImageStore {
 
     /// Makes an image of a config, whose last step has the changes in `files`, if they are any: one step
     /// of a build. `latest` bounds the times of the files.
-    #[allow(dead_code)]
+    #[cfg(feature = "build")]
     pub fn commit_step(
         &self,
         base: Option<&ImageId>,

@@ -51,7 +51,7 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
 
 /// Whether the file's contents are a tar, compressed or not, by its first header. An error for a
 /// compression that is known by name only.
-#[allow(dead_code)]
+#[cfg(feature = "build")]
 pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
     let mut header = Vec::new();
     let plain = decoder(file).context(|| "read the archive")?;

@@ -59,6 +59,10 @@ impl Signal {
 
     /// Ends a process; it can't be caught.
     pub const KILL: Signal = Signal(libc::SIGKILL);
+    /// Ctrl-C.
+    pub const INT: Signal = Signal(libc::SIGINT);
+    /// The terminal has gone.
+    pub const HUP: Signal = Signal(libc::SIGHUP);
     /// Asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);
     /// A child has changed its state.

@@ -7,7 +7,7 @@
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::instruction::{healthcheck, json_words};
 use crate::suggest::nearest;
@@ -349,9 +349,4 @@ fn trigger(line: &Line) -> Result<String> {
     }
     Dockerfile::parse_trigger(&text).map(drop).context(|| "ONBUILD")?;
     Ok(text)
-}
-
-/// The error of a form that the language has and this program has not.
-pub fn refused(what: &str, instead: &str) -> Error {
-    Error::new(format!("{what} is not supported; {instead}"))
 }

@@ -1,0 +1,233 @@
+//! The files that COPY and ADD take: the context of a build, the root of a stage or image, or a
+//! heredoc.
+//!
+//! Sources are resolved by the kernel below the root's descriptor (openat2, RESOLVE_IN_ROOT): a link in
+//! the context leads to a place in the context, never out of it. Patterns are compared with the names
+//! in one directory after the other. What `.dockerignore` excludes is not there.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::ignore::Ignore;
+use crate::error::{Context, Result, fail};
+use crate::glob::Glob;
+use crate::image::copy::{Original, Overrides, pack};
+use crate::image::digest::Digest;
+use crate::raw;
+use crate::sys::beneath;
+
+/// The most sources that a pattern finds.
+const MAX_FOUND: usize = 100_000;
+
+/// A tree of files to copy from.
+pub struct Tree<'a> {
+    pub root: BorrowedFd<'a>,
+    pub ignore: &'a Ignore,
+}
+
+/// One source, found.
+pub struct Source {
+    pub handle: OwnedFd,
+    /// Below the tree's root, without a slash at its start.
+    pub path: Vec<u8>,
+    pub is_directory: bool,
+}
+
+impl Source {
+    /// The last component.
+    pub fn name(&self) -> &[u8] {
+        self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+}
+
+impl Tree<'_> {
+    /// What `pattern` names, in the order of the names.
+    pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
+        let mut paths: Vec<Vec<u8>> = vec![Vec::new()];
+        let mut has_pattern = false;
+        for component in pattern.split('/') {
+            match component {
+                "" | "." => continue,
+                ".." => {
+                    for path in &mut paths {
+                        let cut = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                        path.truncate(cut);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let glob = Glob::of_path(component, false)?;
+            if glob.is_literal() {
+                let name = raw::decode(&component.replace('\\', "")).into_owned();
+                paths.iter_mut().for_each(|path| push(path, &name));
+                continue;
+            }
+            has_pattern = true;
+            let mut found = Vec::new();
+            for path in paths {
+                for name in self.names(&path)? {
+                    if glob.matches(&raw::encode(&name)) {
+                        let mut path = path.clone();
+                        push(&mut path, &name);
+                        found.push(path);
+                    }
+                }
+                if found.len() > MAX_FOUND {
+                    fail!("'{pattern}' finds more than {MAX_FOUND} files");
+                }
+            }
+            paths = found;
+        }
+        let mut sources = Vec::new();
+        for path in paths {
+            match self.open(&path) {
+                Ok(source) if !path.is_empty() && self.is_left_out(&source) => {}
+                Ok(source) => sources.push(source),
+                // A pattern may find directories that lack the rest of it.
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(error) => {
+                    return Err(error).context(|| format!("open '{}'", raw::encode(&path)));
+                }
+            }
+        }
+        match (sources.is_empty(), has_pattern) {
+            (false, _) => Ok(sources),
+            (true, true) => fail!("'{pattern}' matches no file of the build context"),
+            (true, false) => {
+                fail!("'{pattern}' is not in the build context, or .dockerignore excludes it")
+            }
+        }
+    }
+
+    fn open(&self, path: &[u8]) -> Result<Source, Errno> {
+        let handle = beneath::handle(self.root, Path::new(OsStr::from_bytes(path)))?;
+        let kind = FileType::from_raw_mode(fstat(&handle)?.st_mode);
+        Ok(Source { handle, path: path.to_vec(), is_directory: kind == FileType::Directory })
+    }
+
+    fn is_left_out(&self, source: &Source) -> bool {
+        if !self.ignore.excludes(&source.path) {
+            return false;
+        }
+        !(source.is_directory && self.ignore.takes_back() && self.has_more(&source.path))
+    }
+
+    fn names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let opened =
+            beneath::open(self.root, Path::new(OsStr::from_bytes(path)), flags, Mode::empty());
+        let directory = match opened {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+            result => result.context(|| format!("open '{}'", raw::encode(path)))?,
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether something in an excluded directory is taken back.
+    fn has_more(&self, path: &[u8]) -> bool {
+        let mut names = self.names(path).unwrap_or_default().into_iter();
+        names.any(|name| {
+            let mut below = path.to_vec();
+            push(&mut below, &name);
+            !self.ignore.excludes(&below) || self.has_more(&below)
+        })
+    }
+
+    /// Whether the archive of `source` leaves out the entry that it calls `entry`.
+    pub fn skips(&self, source: &Source, entry: &[u8], excludes: &Ignore) -> bool {
+        let mut path = source.path.clone();
+        let entry = entry.strip_suffix(b"/").unwrap_or(entry);
+        if source.is_directory {
+            push(&mut path, entry);
+        }
+        if excludes.excludes(&path) {
+            return true;
+        }
+        self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
+    }
+
+    /// The digest of what would be copied: names, kinds, modes, owners and bytes, and no times.
+    pub fn digest(
+        &self,
+        sources: &[Source],
+        excludes: &Ignore,
+        overrides: Overrides,
+    ) -> Result<Digest> {
+        let mut hasher = Hashing(Sha256::new());
+        for source in sources {
+            let name = if source.is_directory { None } else { Some(source.name()) };
+            let skip = |entry: &[u8]| self.skips(source, entry, excludes);
+            let overrides = Overrides { timeless: true, ..overrides };
+            let handle = source.handle.as_fd();
+            pack(&Original { handle, name, ids: None, skip: &skip, overrides }, &mut hasher)
+                .context(|| format!("read '{}'", raw::encode(&source.path)))?;
+        }
+        Ok(Digest::finish(hasher.0))
+    }
+}
+
+fn push(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+}
+
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0.update(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a file of the context, at most `limit` bytes of text; `None` if it is not there.
+pub fn read_text(root: BorrowedFd<'_>, path: &str, limit: u64) -> Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let file = match beneath::open(root, &raw::path(path), flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        result => result.context(|| format!("open {path}"))?,
+    };
+    read_bounded(&mut std::fs::File::from(file), path, limit).map(Some)
+}
+
+/// Reads all of a text, at most `limit` bytes.
+pub fn read_bounded(input: &mut dyn Read, name: &str, limit: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    input.take(limit + 1).read_to_end(&mut bytes).context(|| format!("read {name}"))?;
+    if bytes.len() as u64 > limit {
+        fail!("{name} is larger than {limit} bytes");
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => fail!("{name} is no UTF-8 text"),
+    }
+}
+
+/// Opens a directory of the host as a context.
+pub fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, path, flags, Mode::empty())
+        .context(|| format!("open the build context {}", path.display()))
+}

@@ -1,0 +1,129 @@
+//! COPY and ADD: puts files into the root of the image that is being built.
+//!
+//! The root is an overlay of the image's layers with an empty upper directory, which becomes the new
+//! layer. Destinations are resolved below the root's descriptor, so that links in the image lead
+//! nowhere but inside. Files go through the packer and unpacker of `cp`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, fchown, fstat};
+use rustix::process::{Gid, Uid};
+
+use super::context::{Source, Tree};
+use super::ignore::Ignore;
+use crate::error::{Context, Result, fail};
+use crate::image::CopyRules;
+use crate::image::copy::{Original, Overrides, copy, is_archive, unpack_stream};
+use crate::raw;
+use crate::runtime::user;
+use crate::sys::beneath;
+
+/// One COPY or ADD, its variables replaced.
+pub struct Copying<'a> {
+    pub tree: Tree<'a>,
+    pub sources: Vec<Source>,
+    pub excludes: Ignore,
+    /// Absolute, in the image.
+    pub destination: String,
+    pub chown: Option<String>,
+    pub mode: Option<u32>,
+    /// Local archives are unpacked.
+    pub unpacks: bool,
+}
+
+impl Copying<'_> {
+    /// Copies everything below `root`.
+    pub fn run(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let owner = self.chown.as_deref().map(|text| owner(root, text)).transpose()?;
+        let owner = owner.unwrap_or((0, 0));
+        let is_slashed = self.destination.ends_with('/');
+        if self.sources.len() > 1 && !is_slashed {
+            fail!("several sources need a directory: end '{}' with a slash", self.destination);
+        }
+        let destination = raw::path(&self.destination).into_owned();
+        let destination = beneath::resolve_last(root, &destination).unwrap_or(destination);
+        for source in &self.sources {
+            self.one(root, source, &destination, is_slashed, owner)
+                .context(|| format!("copy '{}'", raw::encode(&source.path)))?;
+        }
+        Ok(())
+    }
+
+    fn one(
+        &self,
+        root: BorrowedFd<'_>,
+        source: &Source,
+        destination: &Path,
+        is_slashed: bool,
+        owner: (u32, u32),
+    ) -> Result<()> {
+        let unpacks = self.unpacks && !source.is_directory && self.is_archive(source)?;
+        let is_directory = is_slashed
+            || source.is_directory
+            || unpacks
+            || beneath::open(root, destination, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+                .is_ok();
+        let (into, name) = if is_directory {
+            (destination, Some(source.name().to_vec()))
+        } else {
+            let name = destination.file_name().unwrap_or_default().as_bytes().to_vec();
+            (destination.parent().unwrap_or(Path::new("/")), Some(name))
+        };
+        let name = name.filter(|_| !source.is_directory);
+        make_directories(root, into, owner)?;
+        let into = into.strip_prefix("/").unwrap_or(into).as_os_str().as_bytes().to_vec();
+        let rules = CopyRules { into, owner: None, ids: None };
+        if unpacks {
+            return unpack_stream(&mut self.open(source)?, root, rules);
+        }
+        let skip =
+            |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, &self.excludes);
+        let overrides = Overrides { owner: Some(owner), mode: self.mode, ..Overrides::default() };
+        let handle = source.handle.as_fd();
+        let original =
+            Original { handle, name: name.as_deref(), ids: None, skip: &skip, overrides };
+        copy(&original, root, rules)
+    }
+
+    fn open(&self, source: &Source) -> Result<File> {
+        let path = Path::new(OsStr::from_bytes(&source.path));
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        Ok(beneath::open(self.tree.root, path, flags, Mode::empty())?.into())
+    }
+
+    fn is_archive(&self, source: &Source) -> Result<bool> {
+        let kind = FileType::from_raw_mode(fstat(&source.handle)?.st_mode);
+        Ok(kind == FileType::RegularFile && is_archive(&mut self.open(source)?)?)
+    }
+}
+
+/// `user[:group]` by the image's files. A number alone is the group too.
+fn owner(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32)> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = if is_number { format!("{text}:{text}") } else { text.to_owned() };
+    let user = user::look_up(root, &text, &[]).context(|| format!("--chown={text}"))?;
+    Ok((user.uid, user.gid))
+}
+
+/// Makes a directory and those above it. New ones belong to `owner`.
+pub fn make_directories(root: BorrowedFd<'_>, path: &Path, owner: (u32, u32)) -> Result<()> {
+    let mut so_far = PathBuf::from("/");
+    for component in path.components() {
+        let Component::Normal(name) = component else { continue };
+        so_far.push(name);
+        let is_new = beneath::handle(root, &so_far).is_err();
+        let made = beneath::make_dirs(root, &so_far, Mode::from_raw_mode(0o755))
+            .context(|| format!("make the directory {}", so_far.display()))?;
+        if is_new && owner != (0, 0) {
+            let made =
+                beneath::open(root, &so_far, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            fchown(&made, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
+        }
+        drop(made);
+    }
+    Ok(())
+}
