@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::process::{setsid, umask};
-use rustix::thread::{CapabilitySet, UnshareFlags};
+use rustix::thread::CapabilitySet;
 
 use super::cgroup::Cgroup;
 use super::namespaces::Joined;
@@ -103,7 +103,7 @@ fn run(
     cgroup.enter().traced("write", || format!("enter {}", cgroup.paths().join(" ")))?;
     if !spec.namespaces.host_cgroups {
         let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
-        match sys::exec::unshare(UnshareFlags::NEWCGROUP).traced("unshare", own_view) {
+        match sys::clone::unshare(sys::clone::Flags::CGROUP).traced("unshare", own_view) {
             // A kernel without cgroups has no view of them to hide.
             Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
             result => result.context(|| "unshare the cgroup namespace")?,

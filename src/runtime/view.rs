@@ -16,7 +16,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::mount::MountAttrFlags;
 use rustix::net::SendFlags;
 use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+use rustix::thread::ThreadNameSpaceType;
 
 use super::mounts::open_source;
 use super::spec::{Mount, MountSource, Recursion, Root};
@@ -103,7 +103,7 @@ pub fn of_layers(layers: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
-    sys::exec::unshare(UnshareFlags::NEWNS).context(|| "unshare the mount namespace")?;
+    sys::clone::unshare(sys::clone::Flags::MOUNT).context(|| "unshare the mount namespace")?;
     // From now on it is one of this namespace's.
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// struct bpf_insn of linux/bpf.h; `registers` is the destination in the low half, the source in
 /// the high.

@@ -1,14 +1,21 @@
 //! New processes: clone3(2) into new namespaces, and plain fork(2).
 //!
-//! mydocker is single-threaded until its last process is made, so a child may allocate, lock and
-//! panic as any process may; nothing here is limited to async-signal-safe work.
+//! Both refuse to run beside another thread: such a thread could hold a lock that no one releases in
+//! the child (fork(2), POSIX). So a child may allocate, lock and panic as any process may; nothing
+//! here is limited to async-signal-safe work.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general::{CLONE_INTO_CGROUP, CLONE_PIDFD, clone_args};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
+
+use super::last_errno;
+
+/// Set in a process that `clone3` or `fork` made.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
 /// Namespaces that a child can be born into (`CLONE_NEW…`).
 #[derive(Clone, Copy, Default)]
@@ -27,6 +34,8 @@ impl Flags {
     pub const NETWORK: Flags = Flags(libc::CLONE_NEWNET as u64);
     /// A new user namespace.
     pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
+    /// A new cgroup namespace.
+    pub const CGROUP: Flags = Flags(libc::CLONE_NEWCGROUP as u64);
 
     /// Both sets of flags together.
     pub fn with(self, other: Flags) -> Flags {
@@ -47,8 +56,9 @@ pub struct Child {
 }
 
 /// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
-/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits.
+/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits. `EDEADLK`: this process has another thread.
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
+    require_one_thread()?;
     let mut pidfd: RawFd = -1;
     let mut args = clone_args {
         flags: flags.0 | u64::from(CLONE_PIDFD),
@@ -68,12 +78,12 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child has its own copy of memory and no stack is given, so this
-    // is fork(2) with namespaces; the caller is single-threaded, so no lock is held in the copy.
+    // is fork(2) with namespaces. There is no other thread, so no lock is held in the copy.
     // args outlives the call and its size is passed.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<clone_args>()) };
     match pid {
         -1 => Err(last_errno()),
-        0 => Ok(Fork::Child),
+        0 => Ok(become_child()),
         // SAFETY: the kernel stored a new descriptor that nothing else owns.
         _ => Ok(Fork::Parent(Child {
             pid: pid_of(pid)?,
@@ -91,21 +101,43 @@ pub fn unshare(flags: Flags) -> Result<(), Errno> {
     }
 }
 
-/// fork(2)
+/// fork(2). `EDEADLK`: this process has another thread.
 pub fn fork() -> Result<Fork<Pid>, Errno> {
-    // SAFETY: the caller is single-threaded (see the head of this file).
+    require_one_thread()?;
+    // SAFETY: there is no other thread, so no lock is held in the copy.
     match unsafe { libc::fork() } {
         -1 => Err(last_errno()),
-        0 => Ok(Fork::Child),
+        0 => Ok(become_child()),
         pid => Ok(Fork::Parent(pid_of(pid.into())?)),
+    }
+}
+
+/// Whether `clone3` or `fork` made this process, so that its copies of descriptors belong to code
+/// that runs in the parent alone.
+pub(super) fn is_child() -> bool {
+    IS_CHILD.load(Ordering::Relaxed)
+}
+
+fn become_child<T>() -> Fork<T> {
+    IS_CHILD.store(true, Ordering::Relaxed);
+    Fork::Child
+}
+
+/// The kernel grants unshare(CLONE_THREAD) only to the one thread of a process, and changes nothing.
+/// A child is not asked: it starts with one thread, none of ours starts another, and the seccomp
+/// filter of its container may forbid unshare(2).
+fn require_one_thread() -> Result<(), Errno> {
+    // The test harness has threads; the children of its tests take no lock.
+    if is_child() || cfg!(test) {
+        return Ok(());
+    }
+    // SAFETY: changes nothing, see unshare(2).
+    match unsafe { libc::unshare(libc::CLONE_THREAD) } {
+        0 => Ok(()),
+        _ => Err(Errno::DEADLK),
     }
 }
 
 fn pid_of(raw: libc::c_long) -> Result<Pid, Errno> {
     Pid::from_raw(raw as i32).ok_or(Errno::INVAL)
-}
-
-pub(super) fn last_errno() -> Errno {
-    // SAFETY: __errno_location gives this thread's errno, always valid to read.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

@@ -7,9 +7,8 @@ use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::thread::UnshareFlags;
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// Argument and environment vectors in the layout that execve(2) reads.
 pub struct Vectors {
@@ -61,11 +60,4 @@ pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infa
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status.into()) }
-}
-
-/// unshare(2) of a namespace.
-pub fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
-    debug_assert!(!flags.contains(UnshareFlags::FILES));
-    // SAFETY: only CLONE_FILES is unsafe, because descriptors could dangle; `flags` lacks it.
-    unsafe { rustix::thread::unshare_unsafe(flags) }
 }

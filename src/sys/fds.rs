@@ -7,10 +7,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::clone::last_errno;
+use super::clone::is_child;
+use super::last_errno;
 
 /// Closes every descriptor from 3 up, except those in `keep`, no matter which code opened it.
+///
+/// Only for a process made by `clone` that never returns to the code that owns the other
+/// descriptors; in any other process it is `EPERM`.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    if !is_child() {
+        return Err(Errno::PERM);
+    }
     let mut first = 3;
     let next_kept =
         |first| keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|&number| number >= first).min();
@@ -24,8 +31,8 @@ pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
 }
 
 fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: only for a forked process that never returns to the code that owns these descriptors,
-    // so no owner is dropped or used again. close_range(2), Linux 5.9.
+    // SAFETY: the caller checked that this is a child, where the owners of these descriptors are not
+    // used again. close_range(2), Linux 5.9.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),

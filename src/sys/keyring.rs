@@ -4,7 +4,7 @@
 
 use rustix::io::Errno;
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// Joins a new anonymous session keyring. A kernel without keyrings has nothing to share.
 pub fn join_new_session() -> Result<(), Errno> {

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// Sets `lo` up; the kernel gives it 127.0.0.1/8 and ::1 by itself.
 pub fn bring_up() -> Result<(), Errno> {

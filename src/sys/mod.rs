@@ -31,3 +31,9 @@ pub mod title;
 pub mod trace;
 #[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
 mod unwind;
+
+/// This thread's errno(3), as the last system call that failed left it.
+fn last_errno() -> rustix::io::Errno {
+    // SAFETY: __errno_location gives this thread's errno, always valid to read.
+    rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}

@@ -13,7 +13,7 @@ use rustix::mount::{
     mount_change, move_mount, open_tree,
 };
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// A new detached file system of `kind`; an option without `=` is a flag.
 pub fn filesystem(

@@ -16,7 +16,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::clone::last_errno;
+use super::last_errno;
 use super::signal::Signal;
 
 /// What a process that was written down by number and start time is now.

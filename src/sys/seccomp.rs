@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::clone::last_errno;
+use super::last_errno;
 
 pub use libc::sock_filter as Instruction;
 

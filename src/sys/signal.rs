@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// A signal's number, from 1 to 64.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
