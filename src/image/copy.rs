@@ -8,10 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
 
+#[cfg(feature = "build")]
 use super::compression::decoder;
 use super::recipe::Recorder;
 use super::stream::with_plain;
-use super::tar::{BLOCK, Writer};
+#[cfg(feature = "build")]
+use super::tar::BLOCK;
+use super::tar::Writer;
 use super::tree::{Form, TreeWriter};
 pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
