@@ -20,7 +20,7 @@ mod cli;
 mod container;
 mod engine;
 mod error;
-#[allow(dead_code)]
+#[cfg_attr(not(feature = "build"), allow(dead_code))]
 mod glob;
 mod healthcheck;
 mod hello;

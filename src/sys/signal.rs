@@ -60,8 +60,10 @@ impl Signal {
     /// Ends a process; it can't be caught.
     pub const KILL: Signal = Signal(libc::SIGKILL);
     /// Ctrl-C.
+    #[cfg(feature = "build")]
     pub const INT: Signal = Signal(libc::SIGINT);
     /// The terminal has gone.
+    #[cfg(feature = "build")]
     pub const HUP: Signal = Signal(libc::SIGHUP);
     /// Asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);
