@@ -210,7 +210,7 @@ fn absent_commands_say_why_and_what_to_do() {
         ("trust sign x", "pull by digest"),
         ("manifest inspect x", "--platform"),
         ("checkpoint create c x", "mydocker pause"),
-        ("volume update x", "create it again"),
+        ("volume update x", "create a new volume and copy the files"),
     ] {
         host.mydocker(line.split(' ')).exits(1).stdout("").complains(part);
     }
