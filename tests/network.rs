@@ -667,7 +667,8 @@ fn listings_and_prune() {
     let host = Host::on_machine();
     let name = unique("net");
     host.mydocker(["network", "create", "--label", "x=1", "--subnet", "10.7.0.0/24", &name]);
-    host.mydocker(["network", "ls", "-q", "--filter", "label=x=1"]).stdout(&format!("{name}\n"));
+    host.mydocker(["network", "ls", "--format", "{{.Name}}", "--filter", "label=x=1"])
+        .stdout(&format!("{name}\n"));
     let json = host.mydocker(["network", "list", "--filter", "driver=bridge", "--format", "json"]);
     json.stdout_has("\"Subnet\":\"10.7.0.0/24\"");
     host.idle("a", &["--net", &name]);

@@ -22,7 +22,9 @@ fn nginx_on_a_network_of_its_own(host: Host) {
     host.debian("mynginx", &["nginx-light"]);
     let create = ["network", "create", "--driver", "bridge", "--subnet", "192.168.99.0/24"];
     host.mydocker(create.iter().chain(&["--gateway", "192.168.99.1", "mynginxbridge"]));
-    host.mydocker(["network", "list"]).stdout_has("mynginxbridge").stdout_has("192.168.99.0/24");
+    host.mydocker(["network", "inspect", "mynginxbridge"])
+        .stdout_has("mynginxbridge")
+        .stdout_has("192.168.99.0/24");
     let run = ["run", "-d", "--name", "bird", "-net", "mynginxbridge", "-p", "8888:80", "mynginx"];
     host.mydocker(run.iter().chain(&["nginx", "-g", "daemon off;"]));
     assert!(host.machine().pings(Side::Here, "192.168.99.2"));
