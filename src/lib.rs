@@ -28,6 +28,7 @@ mod image;
 mod json;
 mod network;
 mod network_name;
+mod path;
 mod port;
 mod raw;
 mod runtime;

@@ -6,18 +6,18 @@
 //! in one directory after the other. What `.dockerignore` excludes is not there.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::ignore::Ignore;
 use crate::error::{Context, Result, fail};
 use crate::glob::Glob;
+use crate::image::Hashing;
 use crate::image::copy::{Original, Overrides, pack};
 use crate::image::digest::Digest;
 use crate::raw;
@@ -169,7 +169,7 @@ impl Tree<'_> {
         excludes: &Ignore,
         overrides: Overrides,
     ) -> Result<Digest> {
-        let mut hasher = Hashing(Sha256::new());
+        let mut hasher = Hashing::new(std::io::sink());
         for source in sources {
             let name = if source.is_directory { None } else { Some(source.name()) };
             let skip = |entry: &[u8]| self.skips(source, entry, excludes);
@@ -178,7 +178,7 @@ impl Tree<'_> {
             pack(&Original { handle, name, ids: None, skip: &skip, overrides }, &mut hasher)
                 .context(|| format!("read '{}'", raw::encode(&source.path)))?;
         }
-        Ok(Digest::finish(hasher.0))
+        Ok(Digest::finish(hasher.hasher))
     }
 }
 
@@ -187,19 +187,6 @@ fn push(path: &mut Vec<u8>, name: &[u8]) {
         path.push(b'/');
     }
     path.extend_from_slice(name);
-}
-
-struct Hashing(Sha256);
-
-impl Write for Hashing {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        self.0.update(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Reads a file of the context, at most `limit` bytes of text; `None` if it is not there.

@@ -9,6 +9,7 @@ mod context;
 mod copy;
 pub mod dockerfile;
 pub mod ignore;
+mod layers;
 mod plan;
 pub mod report;
 mod steps;

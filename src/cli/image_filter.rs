@@ -4,8 +4,9 @@
 //! tag; several are alternatives. All other filters must hold.
 
 use crate::engine::Engine;
-use crate::engine::view::{ImageView, has_label};
+use crate::engine::view::{ImageView, has_label, pass};
 use crate::error::{Result, fail};
+use crate::glob::Glob;
 use crate::time::Instant;
 use crate::units::parse_moment;
 
@@ -69,65 +70,30 @@ impl ImageFilter {
 
 /// One of the patterns must match, and every other filter must hold.
 pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
-    let mut patterns = filters.iter().filter_map(|filter| match filter {
-        ImageFilter::Reference(pattern) => Some(pattern),
-        _ => None,
-    });
-    let mut any = patterns.clone().next().is_none();
-    any |= patterns.any(|pattern| {
-        let repository = image.repository.as_deref().unwrap_or_default();
-        let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
-        matches(pattern.as_bytes(), repository.as_bytes())
-            || matches(pattern.as_bytes(), whole.as_bytes())
-    });
-    any && filters.iter().all(|filter| match filter {
-        ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
-        ImageFilter::Label(wanted) => has_label(&image.labels, wanted),
-        ImageFilter::NoLabel(unwanted) => !has_label(&image.labels, unwanted),
-        ImageFilter::Before(Moment::At(moment)) => image.created < *moment,
-        ImageFilter::Since(Moment::At(moment)) => image.created > *moment,
-        // Patterns were looked at above; a name that wasn't looked up holds nothing back.
-        ImageFilter::Reference(_) | ImageFilter::Before(_) | ImageFilter::Since(_) => true,
-    })
+    let is_pattern = |filter: &ImageFilter| matches!(filter, ImageFilter::Reference(_));
+    pass(
+        filters,
+        |filter| !is_pattern(filter),
+        |filter| match filter {
+            ImageFilter::Reference(pattern) => is_named(image, pattern),
+            ImageFilter::Dangling(dangling) => image.repository.is_none() == *dangling,
+            ImageFilter::Label(wanted) => has_label(&image.labels, wanted),
+            ImageFilter::NoLabel(unwanted) => !has_label(&image.labels, unwanted),
+            ImageFilter::Before(Moment::At(moment)) => image.created < *moment,
+            ImageFilter::Since(Moment::At(moment)) => image.created > *moment,
+            // A name that wasn't looked up holds nothing back.
+            ImageFilter::Before(_) | ImageFilter::Since(_) => true,
+        },
+    )
 }
 
-/// A pattern of Go's path.Match: `*`, `?`, `[a-z]` and `[^a-z]`, none of which stands for a slash.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            matches(rest, text)
-                || matches!(text, [first, others @ ..] if *first != b'/' && matches(pattern, others))
-        }
-        ([b'?', rest @ ..], [first, others @ ..]) => *first != b'/' && matches(rest, others),
-        ([b'[', class @ ..], [first, others @ ..]) => {
-            let Some(end) = class.iter().skip(1).position(|byte| *byte == b']') else {
-                return false;
-            };
-            let (class, rest) = (&class[..=end], &class[end + 2..]);
-            *first != b'/' && is_in(class, *first) && matches(rest, others)
-        }
-        ([a, rest @ ..], [b, others @ ..]) => a == b && matches(rest, others),
-        _ => false,
-    }
-}
-
-/// Whether a class, without its brackets, stands for `byte`.
-fn is_in(class: &[u8], byte: u8) -> bool {
-    let (negated, mut class) = match class {
-        [b'^', rest @ ..] => (true, rest),
-        class => (false, class),
-    };
-    let mut found = false;
-    while let [low, rest @ ..] = class {
-        let (high, rest) = match rest {
-            [b'-', high, rest @ ..] => (high, rest),
-            rest => (low, rest),
-        };
-        found |= (low..=high).contains(&&byte);
-        class = rest;
-    }
-    found != negated
+/// Whether a pattern, as Go's path.Match reads it, matches the name with or without its tag. A bad
+/// pattern matches nothing.
+fn is_named(image: &ImageView, pattern: &str) -> bool {
+    let Ok(glob) = Glob::of_path(pattern, false) else { return false };
+    let repository = image.repository.as_deref().unwrap_or_default();
+    let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
+    glob.matches(repository) || glob.matches(&whole)
 }
 
 #[cfg(test)]

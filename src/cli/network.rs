@@ -11,7 +11,7 @@ use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
 use crate::engine::options::{ConnectOptions, InspectKind, NetworkOptions, Subnet};
-use crate::engine::view::{NetworkView, has_label};
+use crate::engine::view::{NetworkView, has_label, pass};
 use crate::error::{Error, Result, fail};
 use crate::template::Template;
 use crate::time::Instant;
@@ -304,10 +304,8 @@ pub static LS: Command = Command {
 
 /// Whether a network passes the filters: one filter of each key must match, and every label.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
-    let same = |one: &NetworkFilter, other: &NetworkFilter| {
-        std::mem::discriminant(one) == std::mem::discriminant(other)
-    };
-    let matches = |filter: &NetworkFilter| match filter {
+    let is_label = |filter: &NetworkFilter| matches!(filter, NetworkFilter::Label(_));
+    pass(filters, is_label, |filter| match filter {
         NetworkFilter::Id(part) => network.id.contains(part),
         NetworkFilter::Name(part) => network.name.contains(part),
         NetworkFilter::Driver(name) => network.driver == name,
@@ -318,10 +316,6 @@ fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
             *wanted == (network.containers == 0 && !network.is_builtin)
         }
         NetworkFilter::Label(wanted) => has_label(&network.labels, wanted),
-    };
-    filters.iter().all(|filter| match filter {
-        NetworkFilter::Label(_) => matches(filter),
-        _ => filters.iter().filter(|other| same(filter, other)).any(matches),
     })
 }
 

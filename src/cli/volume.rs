@@ -10,7 +10,7 @@ use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
-use crate::engine::view::{VolumeView, has_label};
+use crate::engine::view::{VolumeView, has_label, pass};
 use crate::error::fail;
 use crate::template::Template;
 use crate::time::Instant;
@@ -167,18 +167,12 @@ pub static LS: Command = Command {
 
 /// Whether a volume passes the filters: one filter of each key must match, and every label.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
-    let same = |one: &VolumeFilter, other: &VolumeFilter| {
-        std::mem::discriminant(one) == std::mem::discriminant(other)
-    };
-    let matches = |filter: &VolumeFilter| match filter {
+    let is_label = |filter: &VolumeFilter| matches!(filter, VolumeFilter::Label(_));
+    pass(filters, is_label, |filter| match filter {
         VolumeFilter::Name(part) => volume.name.contains(part),
         VolumeFilter::Driver(name) => name == "local",
         VolumeFilter::Dangling(wanted) => volume.is_used != *wanted,
         VolumeFilter::Label(label) => has_label(&volume.labels, label),
-    };
-    filters.iter().all(|filter| match filter {
-        VolumeFilter::Label(_) => matches(filter),
-        _ => filters.iter().filter(|other| same(filter, other)).any(matches),
     })
 }
 

@@ -10,7 +10,7 @@ use super::Engine;
 use super::condition::Patience;
 use super::network_view::network_names;
 use super::options::Filter;
-use super::view::{ContainerView, HealthStatus, Status, has_label};
+use super::view::{ContainerView, HealthStatus, Status, has_label, pass};
 use crate::container::health::Health;
 use crate::container::record::{Files, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
@@ -152,21 +152,8 @@ fn dead(id: &str, reason: String) -> ContainerView {
     }
 }
 
-/// Filters of one kind are alternatives, those of different kinds all hold; labels all hold.
 fn matches(view: &ContainerView, filters: &[Filter]) -> bool {
-    let any_of = |is_kind: fn(&Filter) -> bool| {
-        let mut of_kind = filters.iter().filter(|filter| is_kind(filter)).peekable();
-        of_kind.peek().is_none() || of_kind.any(|filter| holds(view, filter))
-    };
-    any_of(|filter| matches!(filter, Filter::Id(_)))
-        && any_of(|filter| matches!(filter, Filter::Name(_)))
-        && any_of(|filter| matches!(filter, Filter::Status(_)))
-        && any_of(|filter| matches!(filter, Filter::Ancestor(_)))
-        && any_of(|filter| matches!(filter, Filter::Health(_)))
-        && filters
-            .iter()
-            .filter(|filter| matches!(filter, Filter::Label(_)))
-            .all(|filter| holds(view, filter))
+    pass(filters, |filter| matches!(filter, Filter::Label(_)), |filter| holds(view, filter))
 }
 
 fn holds(view: &ContainerView, filter: &Filter) -> bool {

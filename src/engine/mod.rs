@@ -12,6 +12,7 @@ mod archives;
 mod attach;
 mod boot;
 pub mod check;
+mod child;
 mod commit;
 mod condition;
 mod confine;

@@ -186,6 +186,26 @@ pub struct MountOption {
     pub labels: Vec<(String, String)>,
 }
 
+impl MountOption {
+    /// A mount on `target` without further options.
+    pub fn new(kind: MountKind, target: String) -> MountOption {
+        MountOption {
+            kind,
+            source: String::new(),
+            target,
+            read_only: false,
+            tmpfs_options: String::new(),
+            no_copy: false,
+            unmapped: false,
+            make_source: false,
+            propagation: Propagation::Private,
+            recursion: Recursion::Enabled,
+            subpath: String::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
 /// `--cap-add`, `--cap-drop`, `--security-opt`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {

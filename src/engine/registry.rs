@@ -3,14 +3,11 @@
 //! itself, or `no_transfer` in a build without registries. A pull for `run` happens in a child
 //! process, so that the monitor's memory stays small.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
-
 use super::Engine;
+use super::child::in_child;
 pub use super::transfer::{login, logout};
 use super::view::TransferEvent;
 use crate::container::tty::NoEcho;
@@ -18,8 +15,6 @@ pub use crate::container::tty::columns;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
-use crate::sys;
-use crate::sys::clone::Fork;
 use crate::sys::stdio::{stderr, stdin};
 
 /// The longest password or token that is read.
@@ -93,30 +88,7 @@ impl Engine {
         request: &PullRequest,
         watch: &(dyn Fn(TransferEvent) + Sync),
     ) -> Result<()> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
-        let child = match sys::clone::fork().context(|| "fork for the pull")? {
-            Fork::Parent(child) => child,
-            Fork::Child => {
-                // If this fails, or the parent is already dead, the pull just runs to its end.
-                let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let pulled = self.pull(request, watch);
-                if let Err(error) = &pulled {
-                    // The exit status reports the failure as well.
-                    let _ = File::from(writer).write_all(error.to_string().as_bytes());
-                }
-                sys::exec::exit_now(u8::from(pulled.is_err()));
-            }
-        };
-        drop(writer);
-        let mut told = String::new();
-        let read = File::from(reader).read_to_string(&mut told);
-        let status = waitpid(Some(child), WaitOptions::empty()).context(|| "wait for the pull")?;
-        read.context(|| "read the result of the pull")?;
-        match status.and_then(|(_, status)| status.exit_status()) {
-            Some(0) => Ok(()),
-            _ if told.is_empty() => fail!("the pull was killed"),
-            _ => fail!("{told}"),
-        }
+        in_child("the pull", &|| self.pull(request, watch).map(|_| String::new())).map(drop)
     }
 }
 

@@ -7,17 +7,15 @@
 //! namespace or threads runs in a child process, because this one forks monitors and must stay single
 //! threaded in the host's namespace. The child dies with its parent.
 
-use std::fs::{DirBuilder, File};
-use std::io::{Read, Write};
+use std::fs::DirBuilder;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
 
 use super::Engine;
+use super::child::in_child;
 use super::options::CreateOptions;
 use crate::container::client::{self, End};
 use crate::container::record::{Files, new_id};
@@ -29,7 +27,6 @@ use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::sys;
-use crate::sys::clone::Fork;
 use crate::sys::signal::Signal;
 
 /// The start of a workplace's name.
@@ -172,7 +169,7 @@ impl Engine {
     /// Makes an image of what the container of a step changed. Returns its id.
     pub fn commit_container(&self, name: &str, step: &StepImage<'_>) -> Result<ImageId> {
         let record = self.record(name)?;
-        let id = in_child(&|| {
+        let id = in_child("the process of the step", &|| {
             let diff = self.compare(&record, &mut |_| Ok(()))?;
             let files = open_directory(&Files::new(&self.roots, &record.id).upper())?;
             let skip = |path: &[u8]| diff.left_out.iter().any(|left_out| left_out == path);
@@ -199,7 +196,7 @@ impl Engine {
             _ => vec![place.make_dir("empty")?],
         };
         let (upper, work) = (place.make_dir("upper")?, place.make_dir("work")?);
-        let edited = in_child(&|| {
+        let edited = in_child("the process of the step", &|| {
             let (upper, work) = (upper.clone(), work.clone());
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
             let root = view::at_rest(&root, &[], &self.mount_point()?)?;
@@ -236,31 +233,4 @@ impl Engine {
 fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
-}
-
-/// Calls `work` in a child process that dies with this one; returns its text or its error.
-fn in_child(work: &dyn Fn() -> Result<String>) -> Result<String> {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
-    let child = match sys::clone::fork().context(|| "fork for a step")? {
-        Fork::Parent(child) => child,
-        Fork::Child => {
-            // If this fails, or the parent is already dead, the work just runs to its end.
-            let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            let done = work();
-            let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
-            // The parent takes a text that is cut for a failure.
-            let written = File::from(writer).write_all(text.as_bytes());
-            sys::exec::exit_now(u8::from(done.is_err() || written.is_err()));
-        }
-    };
-    drop(writer);
-    let mut text = String::new();
-    let read = File::from(reader).read_to_string(&mut text);
-    let status = waitpid(Some(child), WaitOptions::empty()).context(|| "wait for a step")?;
-    read.context(|| "read the result of a step")?;
-    match status.and_then(|(_, status)| status.exit_status()) {
-        Some(0) => Ok(text),
-        _ if text.is_empty() => fail!("the process of the step was killed"),
-        _ => fail!("{text}"),
-    }
 }

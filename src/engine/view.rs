@@ -242,6 +242,16 @@ pub struct NetworkView {
     pub is_builtin: bool,
 }
 
+/// Whether `filters` let something pass, by Docker's rule: those of one kind are alternatives, and
+/// each kind must match. Of a kind in `all_of` every filter must hold.
+pub fn pass<F>(filters: &[F], all_of: impl Fn(&F) -> bool, holds: impl Fn(&F) -> bool) -> bool {
+    let kind = std::mem::discriminant::<F>;
+    filters.iter().all(|filter| {
+        let mut alternatives = filters.iter().filter(|other| kind(other) == kind(filter));
+        if all_of(filter) { holds(filter) } else { alternatives.any(&holds) }
+    })
+}
+
 /// Whether there is a label `wanted`, which is `key` or `key=value`, as filters take it.
 pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
     labels.iter().any(|(key, value)| match wanted.split_once('=') {

@@ -50,6 +50,8 @@ pub use check::Flaw;
 pub use commit::Commit;
 pub use config::ContainerConfig;
 pub use digest::ImageId;
+#[cfg(feature = "build")]
+pub use layer_tar::Hashing;
 pub use reference::Reference;
 pub use save::ArchiveFormat;
 pub use store::{Image, ImageHold, ImageStore, ListedImage, Usage};

@@ -37,6 +37,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
+pub use process::DEFAULT_PATH;
 use spec::Spec;
 
 /// What the first process's descriptors 0, 1 and 2 are to be.

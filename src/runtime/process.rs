@@ -29,8 +29,8 @@ use crate::raw;
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
-/// The PATH if the environment sets none (Docker's default).
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The PATH of a program whose environment has none, as Docker sets it.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The title of a mydocker process inside a container.
 pub const TITLE: &[u8] = b"mydocker-init";

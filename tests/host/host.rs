@@ -282,9 +282,10 @@ impl Check {
     pub fn judge(&self, output: &str, status: &str) -> Result<(), String> {
         let got: Vec<&str> = output.lines().collect();
         let wanted: Vec<&str> = self.expect.lines().map(str::trim).collect();
-        match status == "0" && matches(&got, &wanted) {
-            true => Ok(()),
-            false => Err(format!("status {status}, said:\n{output}")),
+        if status == "0" && matches(&got, &wanted) {
+            Ok(())
+        } else {
+            Err(format!("status {status}, said:\n{output}"))
         }
     }
 }

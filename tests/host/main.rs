@@ -59,9 +59,10 @@ fn main() -> ExitCode {
         results.push(power::test(&work, binary, *rounds, *seed));
     }
     table::print(&results);
-    match results.iter().all(|result| result.failures() == 0) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if results.iter().all(|result| result.failures() == 0) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

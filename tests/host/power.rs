@@ -428,9 +428,10 @@ fn allowed(cut: usize, steps: &[Step], marks: &[Mark]) -> Vec<(String, Vec<Optio
             things.push((step.thing.clone(), vec![None]));
             things.len() - 1
         });
-        match number < reported && marks[number].status == 0 {
-            true => things[at].1 = vec![step.becomes],
-            false => things[at].1.push(step.becomes),
+        if number < reported && marks[number].status == 0 {
+            things[at].1 = vec![step.becomes];
+        } else {
+            things[at].1.push(step.becomes);
         }
     }
     things

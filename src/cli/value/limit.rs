@@ -144,11 +144,11 @@ pub fn parse_device(text: &str) -> Result<Device> {
     if !source.starts_with('/') || !target.starts_with('/') {
         fail!("bad device '{text}': its paths are absolute, as in /dev/fuse");
     }
-    let target = super::mount::clean(target);
+    let target = crate::path::clean(target);
     if target == "/" {
         fail!("bad device '{text}': its target can't be /");
     }
-    Ok(Device { source: super::mount::clean(source), target, access: access.to_owned() })
+    Ok(Device { source: crate::path::clean(source), target, access: access.to_owned() })
 }
 
 /// Parses `PATH:RATE`; the rate is in bytes or in operations per second.
@@ -169,7 +169,7 @@ pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     if rate == 0 {
         fail!("bad rate '{text}': it must be above 0");
     }
-    Ok(DeviceRate { path: super::mount::clean(path), numbers: None, kind, rate })
+    Ok(DeviceRate { path: crate::path::clean(path), numbers: None, kind, rate })
 }
 
 /// The most log files that are kept.
@@ -211,7 +211,7 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
 /// again later.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
-    let path = super::mount::clean(text);
+    let path = crate::path::clean(text);
     if path == "/" || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
         fail!("bad cgroup '{text}': write a path such as /limits/web, without '..'");
     }

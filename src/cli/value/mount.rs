@@ -7,23 +7,9 @@
 use super::name::{check_container_name, check_volume_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
 use crate::error::{Context, Result, fail};
+use crate::path::clean;
 use crate::raw;
 use crate::units::ByteSize;
-
-/// An absolute path without `.`, `..` and doubled slashes.
-pub fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
 
 fn parse_target(text: &str) -> Result<String> {
     if !text.starts_with('/') {
@@ -42,23 +28,6 @@ pub fn parse_host_path(text: &str) -> Result<String> {
     Ok(clean(&raw::encode_path(&path)))
 }
 
-fn empty(kind: MountKind, target: String) -> MountOption {
-    MountOption {
-        kind,
-        source: String::new(),
-        target,
-        read_only: false,
-        tmpfs_options: String::new(),
-        no_copy: false,
-        unmapped: false,
-        make_source: false,
-        propagation: Propagation::Private,
-        recursion: Recursion::Enabled,
-        subpath: String::new(),
-        labels: Vec::new(),
-    }
-}
-
 /// `-v`.
 pub fn parse_volume(text: &str) -> Result<MountOption> {
     let parts: Vec<&str> = text.split(':').collect();
@@ -68,8 +37,10 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
         [source, target, options] => (Some(source), target, options),
         _ => fail!("bad volume '{text}': write [SOURCE:]TARGET[:OPTIONS]"),
     };
-    let mut mount =
-        empty(MountKind::Volume, parse_target(target).context(|| format!("bad volume '{text}'"))?);
+    let mut mount = MountOption::new(
+        MountKind::Volume,
+        parse_target(target).context(|| format!("bad volume '{text}'"))?,
+    );
     match source {
         None => {}
         Some("") => fail!("bad volume '{text}': its source is empty"),
@@ -130,8 +101,10 @@ fn parse_propagation(text: &str) -> Option<Propagation> {
 /// `--tmpfs`.
 pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
-    let mut mount =
-        empty(MountKind::Tmpfs, parse_target(target).context(|| format!("bad tmpfs '{text}'"))?);
+    let mut mount = MountOption::new(
+        MountKind::Tmpfs,
+        parse_target(target).context(|| format!("bad tmpfs '{text}'"))?,
+    );
     let mut kept: Vec<String> = Vec::new();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value))) {
@@ -192,7 +165,7 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
             fail!("bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs image")
         }
     };
-    let mut mount = empty(kind, String::new());
+    let mut mount = MountOption::new(kind, String::new());
     let mut tmpfs: Vec<String> = Vec::new();
     for (key, value) in &pairs {
         set_mount_key(&mut mount, &mut tmpfs, key, *value).context(bad)?;

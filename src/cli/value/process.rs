@@ -102,7 +102,7 @@ pub fn parse_workdir(text: &str) -> Result<String> {
     if !text.starts_with('/') {
         fail!("bad working directory '{text}': it must be absolute");
     }
-    Ok(super::mount::clean(text))
+    Ok(crate::path::clean(text))
 }
 
 /// Fails if `text` is not a signal. The text itself is recorded, as in Docker.

@@ -35,7 +35,7 @@ impl Engine {
                 .context(|| format!("--volumes-from {name}"))?;
         }
         for target in &config.volumes {
-            let target = normalize(&raw::encode(target.as_bytes()));
+            let target = crate::path::clean(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
                 mounts.push(self.anonymous_volume(&target, made)?);
@@ -156,17 +156,4 @@ impl Engine {
             image: None,
         })
     }
-}
-
-/// Without `.`, `..` and doubled slashes.
-fn normalize(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }

@@ -16,13 +16,13 @@ use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::ContainerConfig;
 use crate::raw;
+use crate::runtime::DEFAULT_PATH;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::sys::signal::Signal;
 use crate::time::Instant;
 
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 const DEFAULT_STOP_SIGNAL: &str = "SIGTERM";
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Engine {
     /// Returns the record of a container that is to be made, without a user namespace.
@@ -232,7 +232,7 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
 
 /// The image's, then ours, then the user's; of two with one name the later counts.
 fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
-    let mut defaults = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
+    let mut defaults = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
     if options.tty {
         defaults.push("TERM=xterm".to_owned());
     }

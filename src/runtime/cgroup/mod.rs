@@ -28,7 +28,7 @@ use crate::error::{Context, Result, fail};
 use crate::sys::trace;
 pub use layout::{Layout, mount_missing};
 pub use removal::{kill, remove};
-use setting::{Setting, Settings};
+use setting::{Setting, Settings, or_max};
 
 /// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
@@ -386,21 +386,51 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     (Some((nano * (period / 1000) / 1_000_000) as i64), Some(period))
 }
 
-/// The limit of processes that a container has without asking, where the host can.
-fn default_pids(settings: &mut Settings, cgroup: &spec::Cgroup) {
-    if let Some(pids) = cgroup.default_pids {
+/// The limits that both versions write alike. `huge_page_limit` is the end of the name of a file of
+/// huge pages.
+fn both(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
+    let further = &cgroup.further;
+    if let Some(pids) = cgroup.resources.pids {
+        settings.set("pids", "pids.max", or_max(pids), "pids.limit");
+    } else if let Some(pids) = cgroup.default_pids {
+        // The limit that a container has without asking, where the host can.
         settings.set("pids", "pids.max", pids, "pids.limit").optional = true;
     }
-}
-
-/// Both versions write RDMA limits alike.
-fn rdma(settings: &mut Settings, cgroup: &spec::Cgroup) {
-    for limit in &cgroup.further.rdma {
+    for limit in &further.huge_pages {
+        let file = |kind| format!("hugetlb.{}.{kind}{huge_page_limit}", limit.size);
+        settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
+        // Since Linux 5.7.
+        settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
+    }
+    if let Some(class) = further.network_class {
+        settings.set("net_cls", "net_cls.classid", class, "network.classID");
+    }
+    for (interface, priority) in &further.network_priorities {
+        let value = format!("{interface} {priority}");
+        settings.set("net_prio", "net_prio.ifpriomap", value, "network.priorities");
+    }
+    for limit in &further.rdma {
         let mut value = limit.device.clone();
         value.extend(limit.handles.map(|handles| format!(" hca_handle={handles}")));
         value.extend(limit.objects.map(|objects| format!(" hca_object={objects}")));
         settings.set("rdma", "rdma.max", value, format!("rdma.{}", limit.device));
     }
+}
+
+fn cpuset(settings: &mut Settings, resources: &Resources) {
+    if let Some(cpus) = &resources.cpuset_cpus {
+        settings.set("cpuset", "cpuset.cpus", cpus, "cpu.cpus");
+    }
+    if let Some(mems) = &resources.cpuset_mems {
+        settings.set("cpuset", "cpuset.mems", mems, "cpu.mems");
+    }
+}
+
+/// Bytes of memory and swap together, -1 for no limit: as asked for, otherwise the caller's default.
+fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
+    let resources = &cgroup.resources;
+    let unlimited = (resources.memory == Some(-1)).then_some(-1);
+    resources.memory_swap.or(cgroup.default_memory_swap).or(unlimited)
 }
 
 /// The specification's name for a rate.

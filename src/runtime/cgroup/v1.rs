@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::layout::Hierarchy;
-use super::setting::{Setting, Settings, or_max};
+use super::setting::{Setting, Settings};
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
@@ -17,33 +17,14 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     memory(&mut settings, cgroup);
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
-    if let Some(pids) = cgroup.resources.pids {
-        settings.set("pids", "pids.max", or_max(pids), "pids.limit");
-    } else {
-        super::default_pids(&mut settings, cgroup);
-    }
-    let further = &cgroup.further;
-    for limit in &further.huge_pages {
-        let file = |kind| format!("hugetlb.{}.{kind}limit_in_bytes", limit.size);
-        settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
-        // Since Linux 5.7.
-        settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
-    }
-    if let Some(class) = further.network_class {
-        settings.set("net_cls", "net_cls.classid", class, "network.classID");
-    }
-    for (interface, priority) in &further.network_priorities {
-        let value = format!("{interface} {priority}");
-        settings.set("net_prio", "net_prio.ifpriomap", value, "network.priorities");
-    }
-    super::rdma(&mut settings, cgroup);
+    super::both(&mut settings, cgroup, "limit_in_bytes");
     settings.done()
 }
 
 fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     let resources = &cgroup.resources;
     let mut set = |file: &'static str, value: String, limit: &'static str| {
-        settings.set("memory", file, value, limit).optional = false;
+        settings.set("memory", file, value, limit);
     };
     if let Some(bytes) = resources.memory {
         set("memory.limit_in_bytes", bytes.to_string(), "memory.limit");
@@ -62,8 +43,7 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     }
     // A kernel without swap accounting lacks the file; that is an error only if the user asked for
     // the limit.
-    let default = cgroup.default_memory_swap.or((resources.memory == Some(-1)).then_some(-1));
-    if let Some(bytes) = resources.memory_swap.or(default) {
+    if let Some(bytes) = super::memory_and_swap(cgroup) {
         let setting = settings.set("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap");
         setting.optional = resources.memory_swap.is_none();
     }
@@ -71,16 +51,15 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
 
 fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
-    let idle = further.cpu_idle;
     // An idle cgroup takes no shares.
-    if let Some(is_idle) = idle.filter(|is_idle| !is_idle) {
-        settings.set("cpu", "cpu.idle", u8::from(is_idle), "cpu.idle");
+    if further.cpu_idle == Some(false) {
+        settings.set("cpu", "cpu.idle", 0, "cpu.idle");
     }
     if let Some(shares) = resources.cpu_shares {
         settings.set("cpu", "cpu.shares", shares, "cpu.shares");
     }
-    if let Some(is_idle) = idle.filter(|is_idle| *is_idle) {
-        settings.set("cpu", "cpu.idle", u8::from(is_idle), "cpu.idle");
+    if further.cpu_idle == Some(true) {
+        settings.set("cpu", "cpu.idle", 1, "cpu.idle");
     }
     let (quota, period) = super::cpu_bandwidth(resources);
     if let Some(period) = period {
@@ -98,18 +77,13 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(runtime) = further.cpu_realtime_runtime {
         settings.set("cpu", "cpu.rt_runtime_us", runtime, "cpu.realtimeRuntime");
     }
-    if let Some(cpus) = &resources.cpuset_cpus {
-        settings.set("cpuset", "cpuset.cpus", cpus, "cpu.cpus");
-    }
-    if let Some(mems) = &resources.cpuset_mems {
-        settings.set("cpuset", "cpuset.mems", mems, "cpu.mems");
-    }
+    super::cpuset(settings, resources);
 }
 
 fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     let mut set = |file: &'static str, value: String, limit: &'static str| {
-        settings.set("blkio", file, value, limit).optional = false;
+        settings.set("blkio", file, value, limit);
     };
     if let Some(weight) = resources.blkio_weight {
         set("blkio.bfq.weight", weight.to_string(), "blockIO.weight");

@@ -19,27 +19,9 @@ pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     memory(&mut settings, cgroup)?;
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
-    if let Some(pids) = cgroup.resources.pids {
-        settings.set("pids", "pids.max", or_max(pids), "pids.limit");
-    } else {
-        super::default_pids(&mut settings, cgroup);
-    }
-    let further = &cgroup.further;
-    for limit in &further.huge_pages {
-        let file = |kind| format!("hugetlb.{}.{kind}max", limit.size);
-        settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
-        settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
-    }
-    if let Some(class) = further.network_class {
-        settings.set("net_cls", "net_cls.classid", class, "network.classID");
-    }
-    for (interface, priority) in &further.network_priorities {
-        let value = format!("{interface} {priority}");
-        settings.set("net_prio", "net_prio.ifpriomap", value, "network.priorities");
-    }
-    super::rdma(&mut settings, cgroup);
+    super::both(&mut settings, cgroup, "max");
     // Last, so that it wins over a limit of its own.
-    for (file, value) in &further.unified {
+    for (file, value) in &cgroup.further.unified {
         let controller = file.split('.').next().unwrap_or_default().to_owned();
         // A file takes one line of a list at a time.
         for line in value.lines() {
@@ -53,7 +35,7 @@ pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
 fn memory(settings: &mut Settings, cgroup: &Cgroup) -> Result<()> {
     let resources = &cgroup.resources;
     let mut set = |file: &'static str, value: String, limit: &'static str| {
-        settings.set("memory", file, value, limit).optional = false;
+        settings.set("memory", file, value, limit);
     };
     if let Some(bytes) = resources.memory {
         set("memory.max", or_max(bytes), "memory.limit");
@@ -70,8 +52,7 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) -> Result<()> {
     if let Some(bytes) = cgroup.further.kernel_tcp_memory {
         set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
     }
-    let default = cgroup.default_memory_swap.or((resources.memory == Some(-1)).then_some(-1));
-    if let Some(total) = resources.memory_swap.or(default) {
+    if let Some(total) = super::memory_and_swap(cgroup) {
         let value = or_max(swap_alone(total, resources.memory, cgroup)?);
         let setting = settings.set("memory", "memory.swap.max", value, "memory.swap");
         setting.optional = resources.memory_swap.is_none();
@@ -101,7 +82,7 @@ fn swap_alone(total: i64, memory: Option<i64>, cgroup: &Cgroup) -> Result<i64> {
 fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     let mut set = |file: &'static str, value: String, limit: &'static str| {
-        settings.set("cpu", file, value, limit).optional = false;
+        settings.set("cpu", file, value, limit);
     };
     // An idle cgroup takes no weight.
     if further.cpu_idle == Some(false) {
@@ -131,12 +112,7 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(runtime) = further.cpu_realtime_runtime {
         set("cpu.rt_runtime_us", runtime.to_string(), "cpu.realtimeRuntime");
     }
-    if let Some(cpus) = &resources.cpuset_cpus {
-        settings.set("cpuset", "cpuset.cpus", cpus, "cpu.cpus");
-    }
-    if let Some(mems) = &resources.cpuset_mems {
-        settings.set("cpuset", "cpuset.mems", mems, "cpu.mems");
-    }
+    super::cpuset(settings, resources);
 }
 
 /// With the BFQ scheduler in the kernel the weights are its own, which has v1's range. Otherwise

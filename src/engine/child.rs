@@ -1,0 +1,43 @@
+//! Work in a child process, which dies with this one.
+//!
+//! A pull needs threads and much memory, a step of a build needs a mount namespace. This process forks
+//! monitors, so it must stay small and single threaded, in the host's namespaces.
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
+
+use crate::error::{Context, Result, fail};
+use crate::sys;
+use crate::sys::clone::Fork;
+
+/// Calls `work` in a child process that dies with this one; returns its text or its error. Errors of
+/// the process call it `name`.
+pub fn in_child(name: &str, work: &dyn Fn() -> Result<String>) -> Result<String> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+    let child = match sys::clone::fork().context(|| format!("fork for {name}"))? {
+        Fork::Parent(child) => child,
+        Fork::Child => {
+            // If this fails, or the parent is already dead, the work just runs to its end.
+            let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            let done = work();
+            let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
+            // The parent takes a text that is cut for a failure.
+            let written = File::from(writer).write_all(text.as_bytes());
+            sys::exec::exit_now(u8::from(done.is_err() || written.is_err()));
+        }
+    };
+    drop(writer);
+    let mut text = String::new();
+    let read = File::from(reader).read_to_string(&mut text);
+    let status = waitpid(Some(child), WaitOptions::empty());
+    let status = status.context(|| format!("wait for {name}"))?;
+    read.context(|| format!("read the result of {name}"))?;
+    match status.and_then(|(_, status)| status.exit_status()) {
+        Some(0) => Ok(text),
+        _ if text.is_empty() => fail!("{name} was killed"),
+        _ => fail!("{text}"),
+    }
+}
