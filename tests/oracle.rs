@@ -3,6 +3,8 @@
 //! normalised, because they differ by nature. The formats are listed in `oracle/formats`; those that
 //! print something else, and why, in `oracle/differences`.
 
+#[path = "oracle/scripts.rs"]
+mod scripts;
 mod support;
 
 use std::io::Write;
@@ -57,18 +59,7 @@ fn formats_print_what_docker_prints() {
     let host = Host::on_machine();
     host.mydocker(["rmi", "bb"]);
     prepare(|args| host.mydocker(args).text());
-    let bip = host
-        .mydocker([
-            "network",
-            "inspect",
-            "-f",
-            "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}{{end}}",
-            "bridge",
-        ])
-        .text();
-    let (gateway, subnet) = bip.split_once(' ').unwrap();
-    let bip = format!("{gateway}/{}", subnet.split_once('/').unwrap().1);
-    let docker = match Dockerd::start(&host, &bip) {
+    let docker = match Dockerd::start(&host, &bip(&host)) {
         Ok(docker) => docker,
         Err(reason) => skip!("{reason}"),
     };
@@ -115,6 +106,14 @@ fn formats_print_what_docker_prints() {
         faults.len()
     );
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// The address of `host` on its default network, which Docker is given too.
+fn bip(host: &Host) -> String {
+    let format = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}{{end}}";
+    let addresses = host.mydocker(["network", "inspect", "-f", format, "bridge"]).text();
+    let (gateway, subnet) = addresses.split_once(' ').unwrap();
+    format!("{gateway}/{}", subnet.split_once('/').unwrap().1)
 }
 
 /// Makes what the formats are about; `run` executes one command line.

@@ -73,6 +73,17 @@ impl Dockerd {
         command
     }
 
+    /// A line of shell that executes `docker "$@"` for this daemon.
+    pub fn shell_line(&self) -> String {
+        let dir = self.dir.display();
+        format!("DOCKER_HOST=unix://{dir}/socket DOCKER_CONFIG={dir}/config exec {DOCKER} \"$@\"")
+    }
+
+    /// Where its bridge and published ports are.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// Runs `docker ARGS` to its end.
     pub fn docker<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Done {
         call::run(self.command(args), None)

@@ -1,0 +1,213 @@
+//! The shell scripts of `oracle/scripts`, written as people write them, run beside Docker: each
+//! script runs once where `docker` is Docker 20.10 and once where it is mydocker, and must print the
+//! same on stdout, exit with the same status, and write to stderr in both or in neither. Wordings
+//! on stderr are not compared; ids, times, sizes and paths are normalised. A script must leave no
+//! container, volume, network or image behind. A script that differs for a good reason names it in
+//! a line `# differs: REASON`; such a script must differ, or the line is a fault.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::dockerd::Dockerd;
+use crate::support::machine::{Machine, Side};
+use crate::support::{self, Host};
+use crate::{bip, normalised, skip};
+
+/// The images that the scripts find, each with the changes that it is imported with.
+const IMAGES: &[(&str, &[&str])] = &[
+    ("alpine", &["CMD [\"/bin/sh\"]"]),
+    ("busybox", &["CMD [\"sh\"]", "ENV BUSYBOX=1", "LABEL org.example.image=busybox"]),
+    ("web:1", &["CMD [\"httpd\",\"-f\",\"-p\",\"80\"]", "EXPOSE 80", "WORKDIR /www"]),
+];
+
+/// Lists the names of everything that a script may have left behind.
+const LEFT: &str = "docker ps -a --format '{{.Names}}'; docker volume ls -q; \
+     docker network ls -q --filter type=custom; docker images --format '{{.Repository}}:{{.Tag}}' | sort";
+
+/// Removes what a faulty script has left behind.
+const REMOVE: &str = "docker ps -aq | xargs -r docker rm -fv; docker volume ls -q | xargs -r docker \
+     volume rm; docker network prune -f; docker images --format '{{.Repository}}:{{.Tag}}' | \
+     grep -vxE 'alpine:latest|busybox:latest|web:1' | xargs -r docker rmi -f";
+
+/// The images that are there before and after each script.
+const LEFT_BY_NONE: &str = "alpine:latest\nbusybox:latest\nweb:1\n";
+
+/// What a script did, made comparable.
+struct Outcome {
+    status: Option<i32>,
+    stdout: String,
+    /// Compared by whether it is empty.
+    stderr: String,
+    /// What remained, if it is not what was there before.
+    left: Option<String>,
+}
+
+/// One of the two programs that scripts call `docker`.
+struct Program<'a> {
+    /// Holds `bin/docker` and a working directory for each script.
+    dir: PathBuf,
+    /// The machine that has the program's bridge and published ports.
+    machine: &'a Machine,
+    /// Where its state is.
+    root: PathBuf,
+}
+
+#[test]
+fn scripts_do_what_they_do_with_docker() {
+    let host = Host::on_machine();
+    host.mydocker(["rmi", "bb"]);
+    let docker = match Dockerd::start(&host, &bip(&host)) {
+        Ok(docker) => docker,
+        Err(reason) => skip!("{reason}"),
+    };
+    let ours = Program::new(
+        &host.scratch().join("ours"),
+        &format!(
+            "unset DOCKER_HOST\nexec {} --root {} --run-root {} \"$@\"",
+            support::MYDOCKER,
+            host.state_root().display(),
+            host.run_root().display()
+        ),
+        host.machine(),
+        host.state_root(),
+    );
+    let theirs = Program::new(
+        &host.scratch().join("theirs"),
+        &docker.shell_line(),
+        docker.machine(),
+        docker.data_root(),
+    );
+    let scripts = scripts();
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| theirs.run_all(&scripts));
+        (ours.run_all(&scripts), theirs.join().unwrap())
+    });
+    let (mut same, mut justified, mut faults) = (0, 0, Vec::new());
+    for (script, (ours, theirs)) in scripts.iter().zip(ours.iter().zip(&theirs)) {
+        let name = script.file_stem().unwrap().to_string_lossy();
+        let text = std::fs::read_to_string(script).unwrap();
+        let differs = text.lines().any(|line| line.starts_with("# differs: "));
+        match (ours == theirs, differs) {
+            (true, false) => same += 1,
+            (false, true) => justified += 1,
+            (true, true) => faults.push(format!("{name}: does the same: remove its `# differs:`")),
+            (false, false) => faults.push(format!(
+                "{name}:\n--- ours {}\n--- docker {}",
+                described(ours),
+                described(theirs)
+            )),
+        }
+        if theirs.left.is_some() {
+            faults.push(format!("{name}: leaves something behind: {:?}", theirs.left));
+        }
+    }
+    // Not by println, which cargo hides for a test that passes.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} scripts: {same} do the same as with Docker, {justified} differ for a reason, {} are \
+         faults",
+        scripts.len(),
+        faults.len()
+    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// All scripts, in the order of their names.
+fn scripts() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scripts");
+    let only = std::env::var("ORACLE_SCRIPTS").unwrap_or_default();
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut scripts: Vec<PathBuf> =
+        entries.filter(|path| path.to_string_lossy().contains(&only)).collect();
+    scripts.sort();
+    scripts
+}
+
+impl Program<'_> {
+    fn new<'a>(dir: &Path, line: &str, machine: &'a Machine, root: PathBuf) -> Program<'a> {
+        let bin = dir.join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let docker = bin.join("docker");
+        std::fs::write(&docker, format!("#!/bin/sh\n{line}\n")).unwrap();
+        std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        // Scripts fetch pages from the host, whatever program it has for that.
+        std::os::unix::fs::symlink("/bin/busybox", bin.join("wget")).unwrap();
+        Program { dir: dir.to_owned(), machine, root }
+    }
+
+    /// Runs all scripts one after the other.
+    fn run_all(&self, scripts: &[PathBuf]) -> Vec<Outcome> {
+        self.import();
+        scripts.iter().map(|script| self.run(script)).collect()
+    }
+
+    /// Imports the images, with nothing in them but busybox.
+    fn import(&self) {
+        let archive = support::busybox_archive();
+        for (name, changes) in IMAGES {
+            let mut command = self.command(&["docker", "import"], &self.dir);
+            for change in *changes {
+                command.args(["--change", change]);
+            }
+            let done = command.arg(&archive).arg(name).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+
+    /// Runs one script in a fresh working directory.
+    fn run(&self, script: &Path) -> Outcome {
+        let work = self.dir.join(script.file_stem().unwrap());
+        std::fs::create_dir(&work).unwrap();
+        let limit = support::PATIENCE.as_secs().to_string();
+        let mut command = self.command(&["timeout", &limit, "sh"], &work);
+        let done = command.arg(script).stdin(Stdio::null()).output().unwrap();
+        let left = self.shell(LEFT);
+        let left = (left != LEFT_BY_NONE).then_some(left);
+        if left.is_some() {
+            self.shell(REMOVE);
+        }
+        let comparable = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let text = text.replace(work.to_str().unwrap(), "WORK");
+            normalised(&text.replace(self.root.to_str().unwrap(), "ROOT"))
+        };
+        Outcome {
+            status: done.status.code(),
+            stdout: comparable(&done.stdout),
+            stderr: comparable(&done.stderr),
+            left,
+        }
+    }
+
+    fn shell(&self, line: &str) -> String {
+        let done = self.command(&["sh", "-c", line], &self.dir).output().unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// A command line in the program's namespaces, where `docker` is the program.
+    fn command(&self, args: &[&str], directory: &Path) -> Command {
+        let mut command = self.machine.command(Side::Here, args);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", self.dir.join("bin").display()));
+        for variable in ["DOCKER_HOST", "DOCKER_CONTEXT", "MYDOCKER_ROOT", "MYDOCKER_RUN_ROOT"] {
+            command.env_remove(variable);
+        }
+        command.env("HOME", &self.dir).current_dir(directory);
+        command
+    }
+}
+
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Outcome) -> bool {
+        (self.status, &self.stdout, self.stderr.is_empty(), &self.left)
+            == (other.status, &other.stdout, other.stderr.is_empty(), &other.left)
+    }
+}
+
+/// The outcome for a person to read.
+fn described(outcome: &Outcome) -> String {
+    let Outcome { status, stdout, stderr, left } = outcome;
+    format!("(status {status:?}, left {left:?})\n{stdout}--- stderr\n{stderr}")
+}
