@@ -1,5 +1,6 @@
 #!/bin/sh
 # The usual "stop, remove, run": nothing is there the first time.
+# differs: missing: ps --filter publish=
 NAME=web
 deploy() {
     docker stop $NAME >/dev/null 2>&1 || true
