@@ -18,7 +18,7 @@ use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
     Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict, FurtherLimits, Mount,
-    MountSource, Process, Resources, Root, Spec,
+    MountSource, Process, Resources, Root, Scheduling, Spec,
 };
 use crate::store::{self, Durability};
 
@@ -293,6 +293,7 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         label: confine::label(record),
         rlimits: record.rlimits.clone(),
         oom_score_adj: record.oom_score_adj,
+        scheduling: Scheduling::default(),
     })
 }
 

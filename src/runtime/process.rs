@@ -20,7 +20,7 @@ use rustix::thread::{
 };
 
 use super::seccomp::listener::Agent;
-use super::spec::Process;
+use super::spec::{Process, Scheduling};
 use super::user::User;
 use super::user_namespace::UserNamespace;
 use super::{capabilities, label, pid1, user};
@@ -87,6 +87,7 @@ pub fn confine<'a>(
         label.set_for_exec()?;
     }
     set_rlimits(process)?;
+    set_scheduling(&process.scheduling)?;
     // Every step that needs the host's root is done.
     if let Some(user_namespace) = &entry.user_namespace {
         user_namespace.enter()?;
@@ -276,6 +277,27 @@ fn set_oom_score(process: &Process) -> Result<()> {
         .and_then(|file| rustix::io::write(&file, score.to_string().as_bytes()))
         .map(drop)
         .context(|| format!("set the OOM score adjustment to {score}"))
+}
+
+/// Needs CAP_SYS_NICE of the host for what is better than ordinary.
+fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
+    let Scheduling { scheduler, io_priority, memory_policy, personality } = scheduling;
+    if let Some(scheduler) = scheduler {
+        sys::schedule::set_scheduler(scheduler)
+            .context(|| format!("set the scheduling policy {}", scheduler.policy))?;
+    }
+    if let Some((class, level)) = io_priority {
+        sys::schedule::set_io_priority(*class, *level)
+            .context(|| format!("set the I/O priority to level {level} of class {class}"))?;
+    }
+    if let Some((mode, nodes)) = memory_policy {
+        sys::schedule::set_memory_policy(*mode, nodes).context(|| "set the memory policy")?;
+    }
+    if let Some(domain) = personality {
+        sys::schedule::set_personality(*domain)
+            .context(|| format!("set the execution domain {domain:#x}"))?;
+    }
+    Ok(())
 }
 
 fn set_rlimits(process: &Process) -> Result<()> {

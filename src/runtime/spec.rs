@@ -12,6 +12,7 @@ use miniserde::{Deserialize, Serialize};
 pub use super::ids::IdMap;
 use super::label::Label;
 use super::seccomp::Seccomp;
+pub use crate::sys::schedule::Scheduler;
 
 /// Everything that the core needs to make one container's first process.
 pub struct Spec {
@@ -81,6 +82,20 @@ pub struct Process {
     pub label: Option<Label>,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
+    pub scheduling: Scheduling,
+}
+
+/// How the kernel schedules a process; `None` is as its creator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// Policy and priority (sched(7)).
+    pub scheduler: Option<Scheduler>,
+    /// The I/O class, 1 to 3, and the level in it, 0 to 7 (ioprio_set(2)).
+    pub io_priority: Option<(u8, u8)>,
+    /// The NUMA policy with its flags, and the nodes as bits (set_mempolicy(2)).
+    pub memory_policy: Option<(u32, Vec<u64>)>,
+    /// The execution domain (personality(2)).
+    pub personality: Option<u32>,
 }
 
 /// The namespaces of a container.

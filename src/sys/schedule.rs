@@ -1,0 +1,87 @@
+//! How the kernel schedules the calling thread: sched_setattr(2), ioprio_set(2), set_mempolicy(2) and
+//! personality(2). Each survives fork and execve. libc lacks wrappers for most of them; the struct
+//! follows linux/sched/types.h. What the values mean is the caller's to know.
+
+use rustix::io::Errno;
+
+use super::clone::last_errno;
+
+/// struct sched_attr, in the size of Linux 4.14.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduler {
+    size: u32,
+    /// SCHED_* of sched(7).
+    pub policy: u32,
+    /// SCHED_FLAG_*
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    /// Nanoseconds of SCHED_DEADLINE.
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// Sets policy and priority of the calling thread.
+pub fn set_scheduler(scheduler: &Scheduler) -> Result<(), Errno> {
+    let size = std::mem::size_of::<Scheduler>() as u32;
+    let attributes = Scheduler { size, ..*scheduler };
+    // SAFETY: the kernel reads `size` bytes of plain integers and writes nothing.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
+}
+
+/// Sets the I/O class (1 real time, 2 best effort, 3 idle) and the level in it of this thread.
+pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
+    const WHO_PROCESS: libc::c_int = 1;
+    let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
+    // SAFETY: the call takes three integers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) })
+}
+
+/// Sets the NUMA policy (MPOL_* with its flags) of this thread to the nodes that `nodes` has as bits.
+pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
+    // The kernel takes one off the count of bits.
+    let bits = nodes.len() * 64 + 1;
+    let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };
+    let bits = if nodes.is_empty() { 0 } else { bits };
+    // SAFETY: the kernel reads as many bits as the slice has and writes nothing.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode as libc::c_long, mask, bits) })
+}
+
+/// Sets the execution domain of this process (PER_*).
+pub fn set_personality(domain: u32) -> Result<(), Errno> {
+    // SAFETY: the call takes one integer.
+    check(unsafe { libc::syscall(libc::SYS_personality, libc::c_ulong::from(domain)) }.min(0))
+}
+
+fn check(result: libc::c_long) -> Result<(), Errno> {
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings are the thread's own and end with it.
+    #[test]
+    fn a_thread_gets_what_it_asks_for() {
+        std::thread::spawn(|| {
+            const BATCH: u32 = 3;
+            let scheduler = Scheduler { policy: BATCH, nice: 5, ..Scheduler::default() };
+            set_scheduler(&scheduler).unwrap();
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+            // nice and policy: fields 19 and 41 of proc_pid_stat(5).
+            assert_eq!((fields[16], fields[38]), ("5", "3"));
+            set_io_priority(2, 6).unwrap();
+            assert_eq!(set_io_priority(5, 0), Err(Errno::INVAL));
+            const PREFERRED: u32 = 1;
+            set_memory_policy(PREFERRED, &[1]).unwrap();
+            set_memory_policy(0, &[]).unwrap();
+            set_personality(0).unwrap();
+        })
+        .join()
+        .unwrap();
+    }
+}
