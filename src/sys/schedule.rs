@@ -4,7 +4,7 @@
 
 use rustix::io::Errno;
 
-use super::clone::last_errno;
+use super::last_errno;
 
 /// struct sched_attr, in the size of Linux 4.14.
 #[repr(C)]
