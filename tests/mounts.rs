@@ -598,5 +598,7 @@ fn what_is_mounted_on_a_volume_is_not_removed_with_it() {
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(disk.join("kept").exists(), "{stderr}");
     assert!(stderr.contains("unmount it first"), "{stderr}");
+    // The volume is still there, not hidden by half a removal.
+    host.mydocker(["volume", "ls", "-q"]).stdout("v\n");
     host.mydocker(["volume", "rm", "v"]);
 }
