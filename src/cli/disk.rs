@@ -10,7 +10,7 @@ use super::output::{confirmed, print};
 use super::prune_filter::{self, PruneFilter};
 use super::{Invocation, Outcome, disk_detail};
 use crate::engine::Engine;
-use crate::engine::view::{DiskUse, PruneChoice, Pruned};
+use crate::engine::view::{DiskUse, PruneChoice, Pruned, RemovedImage};
 use crate::error::Result;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -213,8 +213,14 @@ pub static SYSTEM_PRUNE: Command = Command {
 };
 
 /// Removes images, and the leftovers of pulls unless a filter is set.
+/// Returns Docker's lines, which `rmi` begins with a capital and a prune does not.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
-    let mut pruned = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
+    let gone = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
+    let mut pruned = Pruned { reclaimed: gone.reclaimed, ..Pruned::default() };
+    for RemovedImage { untagged, deleted } in gone.images {
+        pruned.removed.extend(untagged.iter().map(|name| format!("untagged: {name}")));
+        pruned.removed.extend(deleted.iter().map(|id| format!("deleted: {id}")));
+    }
     if args.filter.is_empty() {
         pruned.reclaimed += engine.leftover_prune()?;
     }

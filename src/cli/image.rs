@@ -348,10 +348,10 @@ pub static RMI: Command = Command {
                 return Ok(());
             }
             engine.require_platform(name, args.platform.as_deref())?;
-            for line in engine.remove_image(name, args.force)? {
-                print_line(&line)?;
-            }
-            Ok(())
+            let removed = engine.remove_image(name, args.force)?;
+            let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}"));
+            let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}"));
+            untagged.chain(deleted).try_for_each(|line| print_line(&line))
         })
     },
 };

@@ -58,8 +58,24 @@ impl Progress {
             TransferEvent::Warning(text) => {
                 return super::output::print_error(&format!("warning: {text}\n"));
             }
-            TransferEvent::Line(text) => return self.through(&mut drawing, &text),
             TransferEvent::Layer(layer, step) => (layer.short(), step),
+            TransferEvent::Pulling { what, path } => {
+                return self.through(&mut drawing, &format!("{what}: Pulling from {path}"));
+            }
+            TransferEvent::PulledImage { digest, is_newer, name } => {
+                let status =
+                    if is_newer { "Downloaded newer image" } else { "Image is up to date" };
+                self.through(&mut drawing, &format!("Digest: {digest}"));
+                return self.through(&mut drawing, &format!("Status: {status} for {name}"));
+            }
+            TransferEvent::Pushing { repository } => {
+                let line = format!("The push refers to repository [{repository}]");
+                return self.through(&mut drawing, &line);
+            }
+            TransferEvent::PushedImage { tag, digest, size } => {
+                let line = format!("{tag}: digest: {digest} size: {size}");
+                return self.through(&mut drawing, &line);
+            }
         };
         let word = match step {
             TransferStep::Moved { bytes, of } => return self.moved(&mut drawing, layer, bytes, of),

@@ -1,7 +1,7 @@
 //! One container's life outside its namespaces: what it is (`record`), its present state (`state`),
 //! the process that supervises it (`monitor`), its health check (`health`, `probes`), the messages
 //! between monitor and clients (`protocol`, `client`, `relay`) and its output (`logs`). Knows
-//! nothing of images or networks, and of volumes only which ones go with a container (`volumes`).
+//! nothing of images, networks or volumes: `monitor::Hooks` stand for these.
 
 pub mod client;
 mod clients;
@@ -20,4 +20,3 @@ pub mod relay;
 pub mod restart;
 pub mod state;
 pub mod tty;
-pub mod volumes;

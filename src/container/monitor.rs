@@ -23,7 +23,7 @@ use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
 use super::restart::Backoff;
 use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
-use super::{id_range, joined, logs, volumes};
+use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Stdio, cgroup};
@@ -35,13 +35,15 @@ use crate::time;
 /// After this much silence the monitor expects more silence.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
 
-/// What is done on the host at a container's start and end, outside of `runtime`: its network.
-/// OCI's word for it is hooks.
+/// What is done on the host at a container's start and end, outside of `runtime`: its network and
+/// its volumes. The OCI runtime-spec calls this hooks.
 pub trait Hooks {
     /// Called while the first process, `pid`, builds its root.
     fn set_up(&mut self, pid: Pid) -> Result<()>;
     /// Called when the container has exited, or could not start.
     fn take_down(&mut self) -> Result<()>;
+    /// Called before the record of a container with `--rm` is removed.
+    fn remove(&mut self);
 }
 
 /// Everything that a monitor needs.
@@ -404,7 +406,7 @@ impl Life<'_> {
         // reads the state cleans up.
         cgroup::remove(&self.left)?;
         if self.record.remove && outcome.kept != Some(true) {
-            volumes::remove_anonymous(self.roots, self.record);
+            self.hooks.remove();
             let (id, name) = (&self.record.id, &self.record.name);
             let tree = state::hide(self.roots, id, name, Durability::Lazy)
                 .traced("rename", || format!("--rm: hide {name}, then remove its files"))?;

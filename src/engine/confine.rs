@@ -18,6 +18,8 @@ use crate::runtime::seccomp::Seccomp;
 use crate::seccomp_profile;
 
 const UNCONFINED: &str = "unconfined";
+/// Docker's profile: mydocker uses it where it is loaded, and loads none itself.
+pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
 /// Returns the record of the flags. Fails if this host can't do what they ask for.
 pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
@@ -162,8 +164,13 @@ pub(super) fn label(record: &Record) -> Option<Label> {
     match &confinement.apparmor {
         Some(profile) => (profile != UNCONFINED).then(|| Label::AppArmor(profile.clone())),
         None if record.privileged => None,
-        None => label::default_apparmor(),
+        None => has_default_apparmor().then(|| Label::AppArmor(DEFAULT_APPARMOR.to_owned())),
     }
+}
+
+/// Whether AppArmor is on, and Docker or the administrator has loaded Docker's profile.
+pub(super) fn has_default_apparmor() -> bool {
+    label::apparmor_has(DEFAULT_APPARMOR)
 }
 
 /// The values of `--security-opt` for `inspect`. A seccomp profile is shown as its text, as in

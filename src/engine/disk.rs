@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::Engine;
 use super::view::{
     ContainerUse, DiskDetail, DiskUse, ImageUse, ImageView, PruneCandidate, PruneChoice, Pruned,
-    Status, VolumeUse,
+    PrunedImages, Status, VolumeUse,
 };
 use crate::container::record::{Files, Record};
 use crate::error::Result;
@@ -112,7 +112,7 @@ impl Engine {
 
     /// Removes the images that no container uses and that are `wanted`: only untagged ones, or
     /// `all`.
-    pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
+    pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<PrunedImages> {
         let images = ImageStore::open(&self.roots);
         let is_wanted = |image: &ImageView| {
             wanted(&PruneCandidate { created: image.created, labels: &image.labels })
@@ -120,7 +120,7 @@ impl Engine {
         let lines = self.images()?.into_iter();
         let wanted: HashSet<String> = lines.filter(is_wanted).map(|image| image.id).collect();
         let before = images.usage()?;
-        let mut pruned = Pruned::default();
+        let mut pruned = PrunedImages::default();
         for (id, _) in &before.images {
             if !wanted.contains(&id.to_string()) {
                 continue;
@@ -136,8 +136,8 @@ impl Engine {
             for name in asked {
                 // An image that was just used stays. A name that was removed with another one is
                 // fine.
-                let Ok(lines) = self.remove_image(&name, false) else { break };
-                pruned.removed.extend(lines);
+                let Ok(removed) = self.remove_image(&name, false) else { break };
+                pruned.images.push(removed);
             }
         }
         let total = |usage: &Usage| usage.layers.iter().map(|(_, size)| size).sum::<u64>();

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::Engine;
-use super::view::{HistoryView, ImageView};
+use super::view::{HistoryView, ImageView, RemovedImage};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::image::platform::{Platform, Wanted};
@@ -64,13 +64,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes an image or one of its names. Returns Docker's lines `Untagged: …` and `Deleted: …`.
-    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<String>> {
+    /// Removes an image or one of its names.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<RemovedImage> {
         let images = ImageStore::open(&self.roots);
         let removed = images.remove(name, force, &|id| self.users_of(id))?;
-        let untagged = removed.untagged.iter().map(|name| format!("Untagged: {}", name.familiar()));
         let ids = removed.image.iter().chain(&removed.layers);
-        Ok(untagged.chain(ids.map(|id| format!("Deleted: {id}"))).collect())
+        Ok(RemovedImage {
+            untagged: removed.untagged.iter().map(Reference::familiar).collect(),
+            deleted: ids.map(ToString::to_string).collect(),
+        })
     }
 
     /// The history of an image, newest step first.

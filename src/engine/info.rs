@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::Engine;
 use super::view::Status;
+use super::{Engine, confine};
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
@@ -65,7 +65,7 @@ fn has_seccomp() -> bool {
 fn confinements() -> Vec<&'static str> {
     let known = [
         ("seccomp", has_seccomp()),
-        ("apparmor", label::default_apparmor().is_some()),
+        ("apparmor", confine::has_default_apparmor()),
         ("cgroupns", Path::new("/proc/self/ns/cgroup").exists()),
     ];
     known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
@@ -87,8 +87,11 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
     let has_devices = layout.v1_with("devices").is_some() || layout.v2.is_some();
     unless(has_devices, "no devices controller: device files can't be opened in containers");
     unless(
-        !label::apparmor_is_on() || label::default_apparmor().is_some(),
-        "AppArmor is on, but its profile docker-default is not loaded: containers run without",
+        !label::apparmor_is_on() || confine::has_default_apparmor(),
+        &format!(
+            "AppArmor is on, but its profile {} is not loaded: containers run without",
+            confine::DEFAULT_APPARMOR
+        ),
     );
     unless(
         !label::selinux_is_on(),

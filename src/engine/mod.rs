@@ -8,6 +8,7 @@ pub mod options;
 pub mod registry;
 pub mod view;
 
+mod anonymous_volumes;
 mod archives;
 mod attach;
 mod boot;
@@ -24,6 +25,7 @@ mod disk;
 mod exec;
 mod filesystems;
 mod hello;
+mod hooks;
 mod images;
 mod info;
 mod inspect;

@@ -1,9 +1,7 @@
-//! The networks of a container at its start and end, and the `network` commands. The monitor
-//! creates and removes a container's endpoints through `Networks`; `network connect` and
-//! `disconnect` change them while it runs, under the container's lock. Bridges, leases and the
-//! firewall are `network`'s; this file adds which containers live.
-
-use std::os::fd::OwnedFd;
+//! The `network` commands, and the networks that a new container asks for. `network connect` and
+//! `disconnect` change a container's endpoints while it runs, under the container's lock; at its
+//! start and end `hooks` does. Bridges, leases and the firewall are `network`'s; this file adds
+//! which containers live.
 
 use rustix::process::Pid;
 
@@ -11,7 +9,6 @@ use super::Engine;
 use super::options::{ConnectOptions, CreateOptions, EndpointOption, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
 use crate::address::Ip;
-use crate::container::monitor::Hooks;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, lives_by_id, running};
@@ -26,59 +23,8 @@ use crate::store::{Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
 
-/// A container's networks, which its monitor sets up and takes down.
-pub(super) struct Networks<'a> {
-    roots: &'a Roots,
-    firewall: firewall::Choice,
-    record: &'a Record,
-    has_begun: bool,
-    /// Whether `set_up` was called since the last `take_down` that succeeded.
-    is_up: bool,
-    /// Sockets that hold the published ports on the host.
-    held: Vec<OwnedFd>,
-}
-
-impl<'a> Networks<'a> {
-    /// The networks of the container of `record`; nothing is set up yet.
-    pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
-        let (roots, firewall) = (&engine.roots, engine.firewall);
-        Networks { roots, firewall, record, has_begun: false, is_up: false, held: Vec::new() }
-    }
-}
-
-impl Hooks for Networks<'_> {
-    fn set_up(&mut self, pid: Pid) -> Result<()> {
-        // After a restart by its policy, read the record again: the container may have been renamed
-        // or connected since.
-        let present = if std::mem::replace(&mut self.has_begun, true) {
-            Some(Record::read(self.roots, &self.record.id)?)
-        } else {
-            None
-        };
-        let record = present.as_ref().unwrap_or(self.record);
-        let configs: Vec<EndpointConfig> =
-            record.networks.iter().map(|network| endpoint_config(record, network)).collect();
-        let (container, publish) = (container(record), &record.publish);
-        self.is_up = !configs.is_empty();
-        self.held =
-            attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
-        Ok(())
-    }
-
-    fn take_down(&mut self) -> Result<()> {
-        // Free the ports before the container is reported as ended.
-        self.held.clear();
-        if self.is_up {
-            attachment::take_down(self.roots, &self.record.id)?
-        } else {
-            attachment::take_down_recorded(self.roots, &self.record.id)?
-        }
-        self.is_up = false;
-        Ok(())
-    }
-}
-
-fn container(record: &Record) -> Container<'_> {
+/// The container of a record, as `network` sees it.
+pub(super) fn container(record: &Record) -> Container<'_> {
     Container { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
 }
 
@@ -88,7 +34,8 @@ pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     lives_by_id(roots, id).unwrap_or(true)
 }
 
-fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
+/// What a container asks of one of its networks.
+pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
     let mut names = vec![record.name.clone()];
     names.extend(network.aliases.iter().cloned());
     EndpointConfig {

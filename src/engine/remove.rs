@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::stop::MAX_START;
-use super::{Engine, stop};
+use super::{Engine, anonymous_volumes, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
-use crate::container::{id_range, names, protocol, volumes};
+use crate::container::{id_range, names, protocol};
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::store::{self, Durability};
@@ -44,7 +44,7 @@ impl Engine {
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
                 if volumes || record.remove {
-                    volumes::remove_anonymous(&self.roots, &record);
+                    anonymous_volumes::remove(&self.roots, &record);
                 }
                 state::erase(&self.roots, &id, &record.name, record.durability())?;
                 return id_range::give_back(&self.roots, &record);

@@ -7,16 +7,16 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::condition::no_such;
-use super::network::Networks;
+use super::hooks::HostSide;
 use super::options::{AttachOptions, CreateOptions};
-use super::{Engine, stop};
+use super::{Engine, anonymous_volumes, stop};
 use crate::container::monitor::{Watch, spawn};
 use crate::container::record::{Files, Record};
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
     reclaim_locked, settle, state_of_watched,
 };
-use crate::container::{client, id_range, names, volumes};
+use crate::container::{client, id_range, names};
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::runtime::cgroup;
@@ -170,7 +170,7 @@ impl Engine {
             self.warn_of_short_files();
             record.make_sources()?;
             let spec = self.spec(record)?;
-            let hooks = &mut Networks::new(self, record);
+            let hooks = &mut HostSide::new(self, record);
             let roots = &self.roots;
             let process = super::spec::process;
             spawn(Watch { roots, record, spec, lock, before, attached, hooks, process })
@@ -178,7 +178,7 @@ impl Engine {
         launch().inspect_err(|error| {
             // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
             let _ = if record.remove && record.run {
-                volumes::remove_anonymous(&self.roots, record);
+                anonymous_volumes::remove(&self.roots, record);
                 erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                     .and_then(|()| id_range::give_back(&self.roots, record))
             } else {

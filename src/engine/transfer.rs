@@ -1,7 +1,7 @@
 //! Transfers with registries, in a build with the cargo feature `pull`: what `registry` offers to
 //! the command line. Pull and push loop over the tags of a repository; the protocol, the digests
 //! and the credentials file are `image::registry`'s (OCI distribution spec). The lines for the user
-//! are Docker's.
+//! are made in `cli::progress`.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions};
@@ -36,12 +36,13 @@ impl Engine {
             let digest = reference.digest.map(|digest| digest.to_string());
             let what = reference.tag.clone().filter(|_| digest.is_none()).or(digest);
             let what = what.unwrap_or_default();
-            watch(TransferEvent::Line(format!("{what}: Pulling from {}", reference.path)));
+            watch(TransferEvent::Pulling { what, path: reference.path.clone() });
             let pulled = images.pull(reference, &options, watch)?;
-            let status =
-                if pulled.newer { "Downloaded newer image for" } else { "Image is up to date for" };
-            watch(TransferEvent::Line(format!("Digest: {}", pulled.digest)));
-            watch(TransferEvent::Line(format!("Status: {status} {}", reference.familiar())));
+            watch(TransferEvent::PulledImage {
+                digest: pulled.digest,
+                is_newer: pulled.newer,
+                name: reference.familiar(),
+            });
         }
         Ok(references.iter().map(Reference::to_string).collect())
     }
@@ -65,11 +66,11 @@ impl Engine {
                 fail!("no such image: {}, with any tag", reference.familiar_name());
             }
         }
-        watch(TransferEvent::Line(format!("The push refers to repository [{}]", reference.name())));
+        watch(TransferEvent::Pushing { repository: reference.name() });
         for reference in &references {
             let (digest, size) = images.push(reference, &access(options), watch)?;
             let tag = reference.tag.clone().unwrap_or_default();
-            watch(TransferEvent::Line(format!("{tag}: digest: {digest} size: {size}")));
+            watch(TransferEvent::PushedImage { tag, digest, size });
         }
         Ok(references.iter().map(Reference::to_string).collect())
     }

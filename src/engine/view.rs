@@ -183,6 +183,23 @@ pub struct Pruned {
     pub reclaimed: u64,
 }
 
+/// What the removal of an image, or of one of its names, took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedImage {
+    /// The names, as a user writes them.
+    pub untagged: Vec<String>,
+    /// The digests of the image and of its layers that no other image has.
+    pub deleted: Vec<String>,
+}
+
+/// What `image prune` removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrunedImages {
+    pub images: Vec<RemovedImage>,
+    /// Bytes.
+    pub reclaimed: u64,
+}
+
 /// A line of `diff`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -27,8 +27,28 @@ pub enum Step {
 pub enum Event {
     /// The layer, and its progress.
     Layer(Digest, Step),
-    /// A line to print as it is.
-    Line(String),
+    /// The pull of one reference starts: its tag or digest, and its repository's path.
+    Pulling {
+        what: String,
+        path: String,
+    },
+    /// The pull ended: the manifest's digest, and whether the local image is a newer one than
+    /// before.
+    PulledImage {
+        digest: Digest,
+        is_newer: bool,
+        name: String,
+    },
+    /// A push to the repository starts.
+    Pushing {
+        repository: String,
+    },
+    /// The push of one tag ended: its manifest's digest and size in bytes.
+    PushedImage {
+        tag: String,
+        digest: Digest,
+        size: u64,
+    },
     Warning(String),
 }
 

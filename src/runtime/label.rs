@@ -69,13 +69,11 @@ pub fn selinux_is_on() -> bool {
     openat(CWD, "/sys/fs/selinux/enforce", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
-/// Docker's profile, if AppArmor is on and Docker or the administrator has loaded it.
-pub fn default_apparmor() -> Option<Label> {
-    const DEFAULT: &str = "docker-default";
-    if !apparmor_is_on() {
-        return None;
-    }
-    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").ok()?;
-    let mut names = profiles.lines().filter_map(|line| line.split(' ').next());
-    names.any(|name| name == DEFAULT).then(|| Label::AppArmor(DEFAULT.to_owned()))
+/// Whether AppArmor is on and has loaded the profile `wanted` (securityfs lists one a line).
+pub fn apparmor_has(wanted: &str) -> bool {
+    let profiles = || fs::read_to_string("/sys/kernel/security/apparmor/profiles");
+    apparmor_is_on()
+        && profiles().is_ok_and(|profiles| {
+            profiles.lines().any(|line| line.split(' ').next() == Some(wanted))
+        })
 }

@@ -4,23 +4,23 @@
 //! stored, since a crash could falsify it: the records of all containers list their volumes. They
 //! are read only when a container with such a volume is removed.
 
-use super::record::{Files, Record, all_ids};
+use crate::container::record::{Files, Record, all_ids};
 use crate::store::{self, Durability, Roots};
 
-/// `--rm` removes the volumes that have no name, as Docker does, but for those that another container
-/// has by `--volumes-from`.
-pub fn remove_anonymous(roots: &Roots, record: &Record) {
+/// Removes the anonymous volumes of a container, as Docker's `--rm` does, except those that another
+/// container has by `--volumes-from`. A volume that can't be removed stays, and `volume prune`
+/// finds it.
+pub(super) fn remove(roots: &Roots, record: &Record) {
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
         if let Some(name) = &volume.volume
             && !is_volume_of_another(roots, record, name)
         {
-            // Left behind, it shows in `volume ls` and goes by `volume prune`.
             let _ = store::remove_hidden(&roots.volumes().join(name), Durability::Lazy);
         }
     }
 }
 
-/// A container that can't be read may have it.
+/// Whether another container has the volume, or a container whose record can't be read may have it.
 fn is_volume_of_another(roots: &Roots, record: &Record, volume: &str) -> bool {
     let Ok(mut ids) = all_ids(roots) else { return true };
     ids.retain(|id| *id != record.id && Files::new(roots, id).config().exists());

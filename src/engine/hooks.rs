@@ -1,0 +1,72 @@
+//! What a container has on the host outside of its own namespaces: its endpoints and published
+//! ports, set up while its first process builds its root and taken down when it has exited, and the
+//! volumes that go with it. The monitor calls these hooks (as in the OCI runtime-spec's word) and
+//! knows neither networks nor volumes.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::Pid;
+
+use super::network::{container, endpoint_config};
+use super::{Engine, anonymous_volumes};
+use crate::container::monitor::Hooks;
+use crate::container::record::Record;
+use crate::error::Result;
+use crate::network::attachment::{self, EndpointConfig};
+use crate::network::firewall;
+use crate::store::Roots;
+
+/// The host's side of one container.
+pub(super) struct HostSide<'a> {
+    roots: &'a Roots,
+    firewall: firewall::Choice,
+    record: &'a Record,
+    has_begun: bool,
+    /// Whether `set_up` was called since the last `take_down` that succeeded.
+    is_up: bool,
+    /// Sockets that hold the published ports on the host.
+    held: Vec<OwnedFd>,
+}
+
+impl<'a> HostSide<'a> {
+    /// The host's side of the container of `record`; nothing is set up yet.
+    pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
+        let (roots, firewall) = (&engine.roots, engine.firewall);
+        HostSide { roots, firewall, record, has_begun: false, is_up: false, held: Vec::new() }
+    }
+}
+
+impl Hooks for HostSide<'_> {
+    fn set_up(&mut self, pid: Pid) -> Result<()> {
+        // After a restart by its policy, read the record again: the container may have been renamed
+        // or connected since.
+        let present = if std::mem::replace(&mut self.has_begun, true) {
+            Some(Record::read(self.roots, &self.record.id)?)
+        } else {
+            None
+        };
+        let record = present.as_ref().unwrap_or(self.record);
+        let configs: Vec<EndpointConfig> =
+            record.networks.iter().map(|network| endpoint_config(record, network)).collect();
+        let (container, publish) = (container(record), &record.publish);
+        self.is_up = !configs.is_empty();
+        self.held =
+            attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
+        Ok(())
+    }
+
+    fn take_down(&mut self) -> Result<()> {
+        // Free the ports before the container is reported as ended.
+        self.held.clear();
+        if self.is_up {
+            attachment::take_down(self.roots, &self.record.id)?
+        } else {
+            attachment::take_down_recorded(self.roots, &self.record.id)?
+        }
+        self.is_up = false;
+        Ok(())
+    }
+    fn remove(&mut self) {
+        anonymous_volumes::remove(self.roots, self.record);
+    }
+}
