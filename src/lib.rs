@@ -4,8 +4,8 @@
 //! that the benches and the fuzz targets call the product's own code: what they need is re-exported
 //! in [`bench`] and `fuzz`. Everything else is private, so that the compiler finds dead code.
 //!
-//! Layers, from the top: `cli` → `build` → `engine` → `image`, `network`, `volume`, `container` → `runtime` →
-//! `store` → `sys`; imports only point down that list.
+//! Layers, from the top: `cli` → `compose`, `build` → `engine` → `image`, `network`, `volume`,
+//! `container` → `runtime` → `store` → `sys`; imports only point down that list.
 
 #![deny(unsafe_code)]
 // Some functions serve registries only; without the feature the compiler drops them.
@@ -17,6 +17,8 @@ mod address;
 #[cfg(feature = "build")]
 mod build;
 mod cli;
+#[cfg(feature = "compose")]
+mod compose;
 mod container;
 mod engine;
 mod error;

@@ -168,13 +168,21 @@ pub enum Group {
     Images,
     Volumes,
     Networks,
+    Compose,
     Engine,
 }
 
 impl Group {
     /// In the order in which the help shows them.
-    pub const ALL: [Group; 6] =
-        [Group::Run, Group::Watch, Group::Images, Group::Volumes, Group::Networks, Group::Engine];
+    pub const ALL: [Group; 7] = [
+        Group::Run,
+        Group::Watch,
+        Group::Images,
+        Group::Volumes,
+        Group::Networks,
+        Group::Compose,
+        Group::Engine,
+    ];
 
     /// As the help shows it.
     pub fn heading(self) -> &'static str {
@@ -184,6 +192,7 @@ impl Group {
             Group::Images => "Images",
             Group::Volumes => "Volumes",
             Group::Networks => "Networks",
+            Group::Compose => "Projects of several containers",
             Group::Engine => "mydocker itself",
         }
     }

@@ -11,6 +11,8 @@ mod archive;
 #[cfg(feature = "build")]
 mod build;
 mod completion;
+#[cfg(feature = "compose")]
+mod compose;
 mod cp;
 mod disk;
 mod disk_detail;
@@ -113,6 +115,8 @@ static COMMANDS: &[&Command] = &[
     &network::RELOAD,
     &network::RM,
     &network::PRUNE,
+    #[cfg(feature = "compose")]
+    &compose::CONFIG,
     &system::CHECK,
     &system::BOOT,
     &system::HALT,
@@ -159,7 +163,15 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
 const ENTERING: [&str; 6] = ["run", "start", "restart", "exec", "boot", "build"];
 
 /// Words that stand before another command's name.
-const MANAGEMENT: [&str; 5] = ["container", "image", "volume", "network", "system"];
+const MANAGEMENT: &[&str] = &[
+    "container",
+    "image",
+    "volume",
+    "network",
+    "system",
+    #[cfg(feature = "compose")]
+    "compose",
+];
 
 /// Exit status of a command that fails and has no statuses of its own, as in Docker.
 const EXIT_FAILURE: u8 = 1;
@@ -186,6 +198,9 @@ pub type Outcome = Result<u8, Failure>;
 pub struct Invocation {
     pub command: &'static Command,
     global: GlobalArgs,
+    /// The flags between `compose` and its subcommand.
+    #[cfg_attr(not(feature = "compose"), allow(dead_code))]
+    before: Vec<String>,
     argv: Vec<String>,
 }
 
@@ -301,6 +316,10 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     if rest.is_empty() {
         return help::print_overview();
     }
+    #[cfg(feature = "compose")]
+    let (before, rest) = compose::split(rest)?;
+    #[cfg(not(feature = "compose"))]
+    let before = Vec::new();
     let (command, argv) = find(&rest)?;
     if let Some(json) = global.trace() {
         Engine::trace(json);
@@ -308,7 +327,7 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     if ENTERING.contains(&command.name) {
         Engine::shield();
     }
-    let invocation = Invocation { command, global: std::mem::take(global), argv };
+    let invocation = Invocation { command, global: std::mem::take(global), before, argv };
     let outcome = match invocation.global.refuse_config(command.name) {
         Ok(()) => (command.run)(&invocation),
         Err(error) => Err(Failure::Usage(error)),
@@ -389,7 +408,9 @@ fn unknown_command(management: &str, word: &str) -> Failure {
         return Failure::Engine(error);
     }
     let candidates: Vec<&str> = match management {
-        "" => COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT).collect(),
+        "" => {
+            COMMANDS.iter().map(|command| command.name).chain(MANAGEMENT.iter().copied()).collect()
+        }
         _ => subcommands(management),
     };
     let prefix = if management.is_empty() { String::new() } else { format!("{management}: ") };

@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports)]
-pub use call::{Background, Done};
+pub use call::{Background, Done, run};
 use machine::{Machine, Side};
 #[allow(unused_imports)]
 pub use terminal::Terminal;

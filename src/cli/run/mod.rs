@@ -5,6 +5,8 @@
 
 mod flags;
 
+#[cfg(feature = "compose")]
+use super::flag::Update;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::attach_options;
 use super::network::warn;
@@ -16,6 +18,8 @@ use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, CreateOptions};
 use crate::engine::registry::{Here, PullRequest};
+#[cfg(feature = "compose")]
+use crate::error::Context;
 use crate::error::{Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
@@ -173,6 +177,30 @@ fn bring_image(
     let progress = Progress::on_stderr(options.quiet);
     let request = PullRequest { name: name.clone(), platform, ..PullRequest::default() };
     engine.pull_apart(&request, &|event| progress.note(event))
+}
+
+/// The options that flags of `run` ask for. Each comes with the place that an error names, the
+/// flag's long spelling, and its value.
+#[cfg(feature = "compose")]
+pub fn options_of<'a>(
+    settings: &mut dyn Iterator<Item = (&'a dyn std::fmt::Display, &'a str, &'a str)>,
+    image: &str,
+    command: Vec<String>,
+) -> Result<CreateOptions> {
+    let mut args = RunArgs::default();
+    for (place, name, value) in settings {
+        let Some(flag) = FLAGS.iter().find(|flag| flag.spec.long == name) else {
+            fail!("{place}: run has no flag --{name}");
+        };
+        match &flag.update {
+            Update::Switch(update) => update(&mut args, value == "true"),
+            Update::Value(update) => {
+                update(&mut args, value).context(|| format!("{place}: {name}"))?;
+            }
+        }
+    }
+    let operands = std::iter::once(image.to_owned()).chain(command).collect();
+    resolve(args, operands)
 }
 
 fn lower(

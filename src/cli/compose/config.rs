@@ -1,0 +1,137 @@
+//! `compose config`: prints the project as mydocker understands it, in canonical form, or one kind
+//! of names out of it. Every value is parsed as `run` would parse it, so a file that passes has no
+//! mistakes of syntax. It creates nothing and needs no root.
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::output::{print, print_line};
+use super::super::{Invocation, Outcome};
+use super::project;
+use crate::compose::node::Node;
+use crate::compose::print::{json, yaml};
+use crate::compose::settings::image;
+use crate::error::fail;
+
+#[derive(Default)]
+struct ConfigArgs {
+    quiet: bool,
+    services: bool,
+    images: bool,
+    volumes: bool,
+    networks: bool,
+    profiles: bool,
+    hash: Option<String>,
+    json: bool,
+}
+
+static FLAGS: &[Flag<ConfigArgs>] = &[
+    Flag::<ConfigArgs>::switch("quiet", "Only check the files", |a, on| a.quiet = on).short('q'),
+    Flag::<ConfigArgs>::switch("services", "Print the names of the services", |a, on| {
+        a.services = on;
+    }),
+    Flag::<ConfigArgs>::switch("images", "Print the names of the images", |a, on| a.images = on),
+    Flag::<ConfigArgs>::switch("volumes", "Print the names of the volumes", |a, on| a.volumes = on),
+    Flag::<ConfigArgs>::switch("networks", "Print the names of the networks", |a, on| {
+        a.networks = on;
+    }),
+    Flag::<ConfigArgs>::switch("profiles", "Print the names of the profiles", |a, on| {
+        a.profiles = on;
+    }),
+    Flag::<ConfigArgs>::setting(
+        "hash",
+        "SERVICE",
+        "Print the hash of a service's configuration, or of all with *",
+        |a, v| {
+            a.hash = Some(v.to_owned());
+            Ok(())
+        },
+    ),
+    Flag::<ConfigArgs>::setting("format", "FORMAT", "Print as yaml (default) or json", |a, v| {
+        a.json = match v {
+            "yaml" => false,
+            "json" => true,
+            _ => fail!("unknown format '{v}'; known: yaml json"),
+        };
+        Ok(())
+    }),
+];
+
+/// The command `compose config`.
+pub static CONFIG: Command = Command {
+    name: "compose config",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Check the compose files and print them in canonical form",
+    examples: &["mydocker compose config --services"],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: config,
+};
+
+fn config(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(FLAGS)?;
+    let mut project = project(call, &wanted)?;
+    if args.quiet {
+        return Ok(0);
+    }
+    let keys = |section: &str| -> Vec<String> {
+        let all = project.root.get(section).map(Node::entries).unwrap_or_default();
+        all.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let mut names: Vec<String> = Vec::new();
+    let only_names = args.services || args.images || args.volumes || args.networks || args.profiles;
+    if args.services {
+        names.extend(project.services.iter().map(|service| service.name.clone()));
+    }
+    if args.images {
+        for service in &project.services {
+            names.push(image(&project, service)?);
+        }
+    }
+    if args.volumes {
+        names.extend(keys("volumes"));
+    }
+    if args.networks {
+        names.extend(keys("networks"));
+    }
+    if args.profiles {
+        let all = project.services.iter().chain(&project.disabled);
+        names.extend(all.flat_map(|service| service.profiles.clone()));
+        names.sort_unstable();
+        names.dedup();
+    }
+    if let Some(wanted) = &args.hash {
+        for service in &project.services {
+            if wanted == "*" || wanted.split(',').any(|name| name == service.name) {
+                names.push(format!("{} {}", service.name, service.hash));
+            }
+        }
+        if names.is_empty() {
+            return call.refuse(format!("no such service: {wanted}"));
+        }
+    }
+    if only_names || args.hash.is_some() {
+        for name in names {
+            print_line(&name)?;
+        }
+        return Ok(0);
+    }
+    if !wanted.is_empty() {
+        let kept: Vec<String> =
+            project.with_dependencies(&wanted).iter().map(|each| each.name.clone()).collect();
+        let mut services = project.root.map();
+        for (name, node) in project.root.get("services").iter().flat_map(|all| all.entries()) {
+            if kept.contains(name) {
+                services.set(name, node.clone());
+            }
+        }
+        project.root.set("services", services);
+    }
+    if args.json {
+        print_line(&json(&project.root, false))?
+    } else {
+        print(&yaml(&project.root))?
+    }
+    Ok(0)
+}

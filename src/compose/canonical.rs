@@ -1,0 +1,246 @@
+//! Brings a value to the one form that later steps know: short forms become long ones, lists of
+//! `KEY=VALUE` become maps, paths become absolute. On the way every key and type is checked, so an
+//! error names the file, the line and the key.
+
+use std::path::{Path, PathBuf};
+
+use super::node::{Node, Tag, Value};
+use super::schema::{Key, Kind};
+use crate::error::Result;
+use crate::suggest::nearest;
+
+/// What the values of a file depend on.
+pub struct Scope {
+    /// The directory that relative paths start from.
+    pub dir: PathBuf,
+    /// `$HOME`, for `~`.
+    pub home: Option<String>,
+}
+
+impl Scope {
+    /// An absolute host path, without `.` and `..`.
+    pub fn path(&self, text: &str) -> String {
+        let path = match (text.strip_prefix('~'), &self.home) {
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+                PathBuf::from(format!("{home}{rest}"))
+            }
+            _ => self.dir.join(text),
+        };
+        clean(&path)
+    }
+}
+
+/// Without `.`, `..` and doubled slashes.
+pub fn clean(path: &Path) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let path = path.to_string_lossy();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The canonical form of `node`, which stands at `path` in the file.
+pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<Node> {
+    if let Kind::Refused(reason) = kind {
+        return Err(node.wrong(format_args!("{path} is not supported: {reason}")));
+    }
+    if node.tag == Tag::Reset || node.value == Value::Null {
+        return Ok(Node { value: Value::Null, ..node.clone() });
+    }
+    let should =
+        |what: &str| node.wrong(format_args!("{path} should be {what}, not {}", node.kind()));
+    let value = match kind {
+        Kind::Text => match &node.value {
+            Value::List(_) | Value::Map(_) => return Err(should("a text")),
+            _ => Value::Text(node.scalar()?),
+        },
+        Kind::Path => match &node.value {
+            Value::Text(text) => Value::Text(scope.path(text)),
+            _ => return Err(should("a path")),
+        },
+        Kind::Number => match &node.value {
+            Value::Number(number) => Value::Number(number.clone()),
+            Value::Text(text) if text.trim().parse::<f64>().is_ok() => {
+                Value::Number(text.trim().to_owned())
+            }
+            _ => return Err(should("a number")),
+        },
+        Kind::Bool => match &node.value {
+            Value::Bool(value) => Value::Bool(*value),
+            Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "y" | "1" => Value::Bool(true),
+                "false" | "no" | "off" | "n" | "0" => Value::Bool(false),
+                _ => return Err(should("true or false")),
+            },
+            _ => return Err(should("true or false")),
+        },
+        Kind::Words => match &node.value {
+            Value::List(words) => list(words, path)?,
+            Value::Map(_) => return Err(should("a text or a list")),
+            _ => {
+                let Some(words) = split_words(&node.scalar()?) else {
+                    return Err(node.wrong(format_args!("{path}: a quote is not closed")));
+                };
+                Value::List(words.into_iter().map(|word| node.text(word)).collect())
+            }
+        },
+        Kind::List => match &node.value {
+            Value::List(elements) => list(elements, path)?,
+            Value::Map(_) => return Err(should("a list")),
+            _ => Value::List(vec![node.text(node.scalar()?)]),
+        },
+        Kind::Dict => dict(node, path)?,
+        Kind::Object(keys) => object(node, keys, scope, path)?,
+        Kind::Named(kind) => {
+            let Value::Map(entries) = &node.value else { return Err(should("a map")) };
+            let mut named = Vec::with_capacity(entries.len());
+            for (name, value) in entries.iter().filter(|(name, _)| !name.starts_with("x-")) {
+                check_name(value, name, path)?;
+                let below = format!("{path}.{name}");
+                named.push((name.clone(), canonical(value, kind, scope, &below)?));
+            }
+            Value::Map(named)
+        }
+        Kind::Entries { long, keys, .. } => {
+            let alone = std::slice::from_ref(node);
+            let elements = match &node.value {
+                Value::List(elements) => elements.as_slice(),
+                // `env_file` alone may be one text.
+                Value::Text(_) if path.ends_with(".env_file") => alone,
+                _ => return Err(should("a list")),
+            };
+            let mut found = Vec::new();
+            for element in elements {
+                for entry in long(element, scope)? {
+                    let value = object(&entry, keys, scope, path)?;
+                    found.push(Node { value, ..entry });
+                }
+            }
+            Value::List(found)
+        }
+        Kind::Short(long, kind) => canonical(&long(node, scope)?, kind, scope, path)?.value,
+        Kind::Any => node.value.clone(),
+        Kind::Refused(_) => Value::Null,
+    };
+    Ok(Node { value, ..node.clone() })
+}
+
+/// Names become parts of the names of containers and networks.
+fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_map_of_objects = !path.contains("ulimits");
+    if is_map_of_objects && (name.is_empty() || !name.chars().all(plain)) {
+        Err(node.wrong(format_args!(
+            "{path}: bad name '{name}': use letters, digits, '.', '_' and '-'"
+        )))
+    } else {
+        Ok(())
+    }
+}
+
+fn object(node: &Node, keys: &[Key], scope: &Scope, path: &str) -> Result<Value> {
+    let Value::Map(entries) = &node.value else {
+        let place = if path.is_empty() { "the file" } else { path };
+        return Err(node.wrong(format_args!("{place} should be a map, not {}", node.kind())));
+    };
+    let mut found = Vec::with_capacity(entries.len());
+    for (name, value) in entries.iter().filter(|(name, _)| !name.starts_with("x-")) {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let Some((_, kind)) = keys.iter().find(|(key, _)| key == name) else {
+            let known = keys.iter().map(|(key, _)| *key);
+            let near = nearest(name, known)
+                .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+            return Err(value.wrong(format_args!("unknown key {below}{near}")));
+        };
+        found.push((name.clone(), canonical(value, kind, scope, &below)?));
+    }
+    Ok(Value::Map(found))
+}
+
+fn list(elements: &[Node], path: &str) -> Result<Value> {
+    let mut texts = Vec::with_capacity(elements.len());
+    for element in elements {
+        match &element.value {
+            Value::List(_) | Value::Map(_) => {
+                return Err(element.wrong(format_args!("{path} should be a list of texts")));
+            }
+            _ => texts.push(element.text(element.scalar()?)),
+        }
+    }
+    Ok(Value::List(texts))
+}
+
+/// A map of texts; null where there is a key alone.
+fn dict(node: &Node, path: &str) -> Result<Value> {
+    let mut found = node.map();
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                let text = match &value.value {
+                    Value::Null => value.clone(),
+                    Value::List(_) | Value::Map(_) => {
+                        return Err(value.wrong(format_args!("{path}.{key} should be a text")));
+                    }
+                    _ => Node { tag: value.tag, ..value.text(value.scalar()?) },
+                };
+                found.set(key, text);
+            }
+        }
+        Value::List(elements) => {
+            for element in elements {
+                let pair = element.scalar()?;
+                match pair.split_once('=') {
+                    Some((key, value)) => found.set(key.trim_end(), element.text(value)),
+                    None => found.set(&pair, element.with(Value::Null)),
+                }
+            }
+        }
+        _ => {
+            return Err(node.wrong(format_args!("{path} should be a map or a list of KEY=VALUE")));
+        }
+    }
+    Ok(found.value)
+}
+
+/// Splits a command line as sh does with quotes and backslashes; `None` if a quote is not closed.
+pub fn split_words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '"' => break,
+                        '\\' => match chars.next()? {
+                            c @ ('"' | '\\' | '$' | '`') => word.push(c),
+                            c => word.extend(['\\', c]),
+                        },
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(chars.next()?),
+            c if c.is_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}

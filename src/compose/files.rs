@@ -1,0 +1,425 @@
+//! From the command line's words to one canonical tree: finds the files (upwards from the working
+//! directory), reads `.env`, names the project, interpolates, resolves `include` and `extends`, and
+//! merges. COMPOSE_* variables count as Docker Compose has them; a flag wins over its variable.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::canonical::{Scope, clean};
+use super::interpolate::Variables;
+use super::merge::{merge, strip};
+use super::node::{Node, Value};
+use super::schema::{ROOT, SERVICE, check};
+use super::{dotenv, yaml};
+use crate::error::{Context, Result, fail};
+
+/// The names of compose files in the order of preference, and of the files that override them.
+const NAMES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const OVERRIDES: [&str; 4] = [
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+/// How many files one project may be made of, included and extended ones counted.
+const MAX_FILES: usize = 64;
+
+/// What chooses a project: the flags before the subcommand.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub files: Vec<String>,
+    pub name: Option<String>,
+    pub env_files: Vec<String>,
+    pub profiles: Vec<String>,
+    pub directory: Option<String>,
+}
+
+/// The merged files of a project.
+pub struct Source {
+    pub name: String,
+    pub files: Vec<String>,
+    pub profiles: Vec<String>,
+    pub root: Node,
+    pub environment: Environment,
+    /// Variables that were missing.
+    pub missing: BTreeSet<String>,
+}
+
+/// The variables that a file's values may use: the caller's, then those of `.env`.
+#[derive(Clone, Default)]
+pub struct Environment {
+    own: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The caller's variables.
+    pub fn of_process() -> Environment {
+        let own = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Environment { own: own.collect(), files: BTreeMap::new() }
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.own.get(name).or_else(|| self.files.get(name)).cloned()
+    }
+
+    /// The value of a variable that is set and not empty.
+    fn set(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// Adds the variables of a `.env` file, which count after the caller's.
+    fn read(&mut self, path: &Path) -> Result<()> {
+        let found = dotenv::parse(&shown(path), &read_text(path)?, &|name| self.get(name))?;
+        self.files.extend(found.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        Ok(())
+    }
+}
+
+/// A path as errors show it: below the working directory without that directory.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// The text of a file; `-` is the standard input.
+pub fn read_text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().take(yaml::MAX_FILE + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(yaml::MAX_FILE + 1).read_to_end(&mut bytes))
+    };
+    read.context(|| format!("read {}", shown(path)))?;
+    if bytes.len() as u64 > yaml::MAX_FILE {
+        fail!("{} is larger than {} bytes", shown(path), yaml::MAX_FILE);
+    }
+    String::from_utf8(bytes).or_else(|_| fail!("{} is not UTF-8 text", shown(path)))
+}
+
+/// Finds, reads and merges the files of a project.
+pub fn load(choice: &Choice) -> Result<Source> {
+    let here = std::env::current_dir().context(|| "find the working directory")?;
+    let mut environment = Environment::of_process();
+    let found = find_files(choice, &environment, &here)?;
+    let first_dir = match found.first() {
+        Some(first) if first.as_os_str() != "-" => first.parent().map(Path::to_path_buf),
+        _ => None,
+    };
+    let dir = match &choice.directory {
+        Some(directory) => here.join(directory),
+        None => first_dir.unwrap_or_else(|| here.clone()),
+    };
+    let dir = PathBuf::from(clean(&dir));
+    let mut env_files = choice.env_files.clone();
+    if env_files.is_empty()
+        && let Some(files) = environment.set("COMPOSE_ENV_FILES")
+    {
+        env_files = files.split(',').map(str::to_owned).collect();
+    }
+    match env_files.is_empty() {
+        true if dir.join(".env").is_file() => environment.read(&dir.join(".env"))?,
+        true => {}
+        false => {
+            for file in &env_files {
+                environment.read(&here.join(file))?;
+            }
+        }
+    }
+    // `.env` may name further files.
+    let files = if choice.files.is_empty() && environment.files.contains_key("COMPOSE_FILE") {
+        find_files(choice, &environment, &dir)?
+    } else {
+        found
+    };
+    if files.is_empty() {
+        fail!(
+            "no compose file in {} or above it; write compose.yaml, or name a file with -f",
+            here.display()
+        );
+    }
+    let mut profiles = choice.profiles.clone();
+    if let Some(more) = environment.set("COMPOSE_PROFILES") {
+        profiles.extend(more.split(',').map(|name| name.trim().to_owned()));
+    }
+    let missing = RefCell::default();
+    let mut reader = Reader { count: 0, missing: &missing, environment: environment.clone() };
+    let name = project_name(choice, &environment, &files, &dir)?;
+    reader.environment.files.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let mut root = reader.files(&files, &dir)?;
+    strip(&mut root);
+    Ok(Source {
+        name,
+        files: files.iter().map(|file| file.display().to_string()).collect(),
+        profiles,
+        root,
+        environment: reader.environment,
+        missing: missing.into_inner(),
+    })
+}
+
+/// The files that the flags or COMPOSE_FILE name, or the usual ones.
+fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result<Vec<PathBuf>> {
+    let absolute = |file: &str| match file {
+        "-" => PathBuf::from("-"),
+        _ => PathBuf::from(clean(&here.join(file))),
+    };
+    if !choice.files.is_empty() {
+        return Ok(choice.files.iter().map(|file| absolute(file)).collect());
+    }
+    if let Some(files) = environment.set("COMPOSE_FILE") {
+        let separator = environment.set("COMPOSE_PATH_SEPARATOR").unwrap_or_else(|| ":".to_owned());
+        return Ok(files.split(separator.as_str()).map(absolute).collect());
+    }
+    let start = match &choice.directory {
+        Some(directory) => here.join(directory),
+        None => here.to_path_buf(),
+    };
+    for dir in start.ancestors() {
+        let exists =
+            |names: &[&str]| names.iter().map(|name| dir.join(name)).find(|path| path.is_file());
+        if let Some(file) = exists(&NAMES) {
+            return Ok(std::iter::once(file).chain(exists(&OVERRIDES)).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The project's name: from the flag, COMPOSE_PROJECT_NAME, the files' `name`, or the directory.
+fn project_name(
+    choice: &Choice,
+    environment: &Environment,
+    files: &[PathBuf],
+    dir: &Path,
+) -> Result<String> {
+    if let Some(name) = choice.name.clone().or_else(|| environment.set("COMPOSE_PROJECT_NAME")) {
+        if normalize(&name) != name || name.is_empty() {
+            fail!(
+                "bad project name '{name}': use lower-case letters, digits, '-' and '_', and start \
+                 with a letter or digit"
+            );
+        }
+        return Ok(name);
+    }
+    let mut name = None;
+    for file in files.iter().filter(|file| file.as_os_str() != "-") {
+        for document in yaml::load(&shown(file), &read_text(file)?)? {
+            if let Some(given) = document.given("name") {
+                let find = |name: &str| environment.get(name);
+                let variables = Variables { find: &find, missing: RefCell::default() };
+                let given_name = given.convert(|text| variables.expand(text))?;
+                if normalize(&given_name) != given_name || given_name.is_empty() {
+                    return Err(given.wrong(format_args!(
+                        "bad project name '{given_name}': use lower-case letters, digits, '-' and \
+                         '_', and start with a letter or digit"
+                    )));
+                }
+                name = Some(given_name);
+            }
+        }
+    }
+    if let Some(name) = name {
+        return Ok(name);
+    }
+    let name = normalize(&dir.file_name().unwrap_or_default().to_string_lossy());
+    if name.is_empty() {
+        fail!("the directory {} gives no project name; use -p", dir.display())
+    } else {
+        Ok(name)
+    }
+}
+
+/// Lower-case letters, digits, `-` and `_`, the first a letter or digit.
+fn normalize(name: &str) -> String {
+    let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c);
+    let name: String = name.to_lowercase().chars().filter(plain).collect();
+    name.trim_start_matches(['-', '_']).to_owned()
+}
+
+/// Reads files, with a bound on how many.
+struct Reader<'a> {
+    count: usize,
+    missing: &'a RefCell<BTreeSet<String>>,
+    environment: Environment,
+}
+
+impl Reader<'_> {
+    /// The merged tree of `files`.
+    fn files(&mut self, files: &[PathBuf], dir: &Path) -> Result<Node> {
+        let mut merged: Option<Node> = None;
+        for file in files {
+            for node in self.file(file, dir)? {
+                merged = Some(match merged {
+                    None => node,
+                    Some(base) => merge(base, node, &ROOT),
+                });
+            }
+        }
+        match merged {
+            Some(root) => Ok(root),
+            None => fail!("{} is empty", files.first().map(|file| shown(file)).unwrap_or_default()),
+        }
+    }
+
+    /// The documents of one file, canonical, with what they include and extend.
+    fn file(&mut self, file: &Path, dir: &Path) -> Result<Vec<Node>> {
+        let mut documents = Vec::new();
+        for node in self.documents(file, dir)? {
+            let node = self.extend(node, file, dir)?;
+            documents.push(self.include(node, dir)?);
+        }
+        Ok(documents)
+    }
+
+    fn documents(&mut self, file: &Path, dir: &Path) -> Result<Vec<Node>> {
+        self.count += 1;
+        if self.count > MAX_FILES {
+            fail!("{}: a project of more than {MAX_FILES} files, or a circle of them", shown(file));
+        }
+        let scope = Scope { dir: dir.to_path_buf(), home: self.environment.get("HOME") };
+        let mut documents = Vec::new();
+        for mut node in yaml::load(&shown(file), &read_text(file)?)? {
+            if node.value == Value::Null {
+                continue;
+            }
+            let environment = &self.environment;
+            let find = |name: &str| environment.get(name);
+            let variables = Variables { find: &find, missing: RefCell::default() };
+            variables.fill(&mut node)?;
+            self.missing.borrow_mut().extend(variables.missing.into_inner());
+            documents.push(check(&node, &scope)?);
+        }
+        Ok(documents)
+    }
+
+    /// Resolves the `extends` of all services of a document.
+    fn extend(&mut self, mut root: Node, file: &Path, dir: &Path) -> Result<Node> {
+        let Some(services) = root.take("services") else { return Ok(root) };
+        let mut done = services.map();
+        for (name, service) in services.entries() {
+            let mut seen = vec![(file.to_path_buf(), name.clone())];
+            let service = self.extended(service.clone(), &services, file, dir, &mut seen)?;
+            done.set(name, service);
+        }
+        root.set("services", done);
+        Ok(root)
+    }
+
+    fn extended(
+        &mut self,
+        mut service: Node,
+        services: &Node,
+        file: &Path,
+        dir: &Path,
+        seen: &mut Vec<(PathBuf, String)>,
+    ) -> Result<Node> {
+        let Some(extends) = service.take("extends").filter(|node| node.value != Value::Null) else {
+            return Ok(service);
+        };
+        let Some(name) = extends.get_text("service")? else {
+            return Err(extends.wrong("extends.service is missing"));
+        };
+        let other = extends.get_text("file")?.map(PathBuf::from);
+        let here = other.clone().unwrap_or_else(|| file.to_path_buf());
+        if seen.contains(&(here.clone(), name.clone())) {
+            return Err(extends.wrong(format_args!("service {name} extends itself")));
+        }
+        seen.push((here.clone(), name.clone()));
+        let (services, dir) = match &other {
+            None => (services.clone(), dir.to_path_buf()),
+            Some(path) => {
+                let dir = path.parent().unwrap_or(dir).to_path_buf();
+                let root = self.documents(path, &dir)?.into_iter().next();
+                let services = root.and_then(|mut root| root.take("services"));
+                (services.unwrap_or_else(|| extends.map()), dir)
+            }
+        };
+        let Some(base) = services.get(&name) else {
+            return Err(extends.wrong(format_args!("{} has no service {name}", shown(&here))));
+        };
+        let base = self.extended(base.clone(), &services, &here, &dir, seen)?;
+        Ok(merge(base, service, &SERVICE))
+    }
+
+    /// Adds what a document includes. A name that both have is an error.
+    fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
+        let Some(include) = root.take("include") else { return Ok(root) };
+        for element in include.elements() {
+            let paths = match &element.value {
+                Value::Map(entries) => {
+                    let known = ["path", "project_directory", "env_file"];
+                    if let Some((key, node)) =
+                        entries.iter().find(|(key, _)| !known.contains(&key.as_str()))
+                    {
+                        return Err(node.wrong(format_args!(
+                            "unknown key include.{key}; known: {}",
+                            known.join(" ")
+                        )));
+                    }
+                    element.get("path").map(texts).transpose()?.unwrap_or_default()
+                }
+                _ => vec![element.scalar()?],
+            };
+            let files: Vec<PathBuf> =
+                paths.iter().map(|path| PathBuf::from(clean(&dir.join(path)))).collect();
+            let Some(first) = files.first() else {
+                return Err(element.wrong("include.path is missing"));
+            };
+            let below = match element.get_text("project_directory")? {
+                Some(directory) => PathBuf::from(clean(&dir.join(directory))),
+                None => first.parent().unwrap_or(dir).to_path_buf(),
+            };
+            let outer = self.environment.clone();
+            let env_files = element.given("env_file").map(texts).transpose()?;
+            match env_files {
+                Some(files) => {
+                    for file in files {
+                        self.environment.read(&dir.join(file))?;
+                    }
+                }
+                None if below.join(".env").is_file() && below != dir => {
+                    // The including project's variables win.
+                    let mut own = Environment { own: outer.own.clone(), ..Default::default() };
+                    own.own.extend(outer.files.clone());
+                    own.read(&below.join(".env"))?;
+                    self.environment = own;
+                }
+                None => {}
+            }
+            let included = self.files(&files, &below);
+            self.environment = outer;
+            let included = included.context(|| format!("{}: include", element.place))?;
+            for key in ["services", "networks", "volumes", "secrets", "configs"] {
+                let Some(more) = included.get(key) else { continue };
+                let mut all = root.take(key).unwrap_or_else(|| more.map());
+                for (name, node) in more.entries() {
+                    match all.get(name) {
+                        Some(own) if own != node => {
+                            return Err(own.wrong(format_args!(
+                                "{key}.{name} is also in {}, which is included",
+                                node.place
+                            )));
+                        }
+                        _ => all.set(name, node.clone()),
+                    }
+                }
+                root.set(key, all);
+            }
+        }
+        Ok(root)
+    }
+}
+
+fn texts(node: &Node) -> Result<Vec<String>> {
+    match &node.value {
+        Value::List(elements) => elements.iter().map(Node::scalar).collect(),
+        _ => Ok(vec![node.scalar()?]),
+    }
+}

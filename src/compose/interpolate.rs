@@ -1,0 +1,214 @@
+//! Variables in a compose file's values: `$NAME`, `${NAME}`, and with a default, an error or a
+//! replacement `${NAME:-x}` `${NAME-x}` `${NAME:?x}` `${NAME?x}` `${NAME:+x}` `${NAME+x}`, where `x`
+//! may hold variables again. `$$` is a dollar. The form with a colon also counts an empty variable
+//! as unset. Keys are not interpolated (compose specification, "Interpolation").
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::node::{Node, Value};
+use crate::error::{Result, fail};
+
+/// How deep defaults nest.
+const MAX_DEPTH: usize = 16;
+/// The most bytes that a text may have after interpolation.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Where variables come from, and which of them were missing.
+pub struct Variables<'a> {
+    pub find: &'a dyn Fn(&str) -> Option<String>,
+    pub missing: RefCell<BTreeSet<String>>,
+}
+
+impl Variables<'_> {
+    /// Replaces the variables in every text of `node`.
+    pub fn fill(&self, node: &mut Node) -> Result<()> {
+        match &mut node.value {
+            Value::Text(text) if text.contains('$') => {
+                *text = self.expand(text).map_err(|error| node.place.wrong(error))?;
+            }
+            Value::List(elements) => elements.iter_mut().try_for_each(|node| self.fill(node))?,
+            Value::Map(entries) => entries.iter_mut().try_for_each(|(_, node)| self.fill(node))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Replaces the variables in `text`.
+    pub fn expand(&self, text: &str) -> Result<String> {
+        let mut out = String::new();
+        let rest = self.copy(text, false, 0, &mut out)?;
+        debug_assert!(rest.is_empty(), "only a nested text ends early");
+        Ok(out)
+    }
+
+    /// Copies `text` to `out`; if `nested`, only until the brace that closes it. Returns the rest.
+    fn copy<'t>(
+        &self,
+        text: &'t str,
+        nested: bool,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<&'t str> {
+        if depth > MAX_DEPTH {
+            fail!("more than {MAX_DEPTH} variables inside each other");
+        }
+        let mut rest = text;
+        loop {
+            if out.len() > MAX_TEXT {
+                fail!("a value is larger than {MAX_TEXT} bytes after its variables are replaced");
+            }
+            let Some(at) = rest.find(['$', '}']) else {
+                if nested {
+                    fail!("bad variable in '{text}': a '}}' is missing");
+                }
+                out.push_str(rest);
+                return Ok("");
+            };
+            out.push_str(&rest[..at]);
+            let after = &rest[at + 1..];
+            if rest[at..].starts_with('}') {
+                if nested {
+                    return Ok(after);
+                }
+                out.push('}');
+                rest = after;
+                continue;
+            }
+            rest = match after.chars().next() {
+                Some('$') => {
+                    out.push('$');
+                    &after[1..]
+                }
+                Some('{') => self.braced(&after[1..], depth, out)?,
+                Some(first) if first.is_ascii_alphabetic() || first == '_' => {
+                    let (name, after) = split_name(after);
+                    out.push_str(&self.need(name));
+                    after
+                }
+                _ => fail!("bad variable in '{text}': write $NAME, ${{NAME}}, or $$ for a dollar"),
+            };
+        }
+    }
+
+    /// `NAME…}` after `${`. Returns what follows the brace.
+    fn braced<'t>(&self, text: &'t str, depth: usize, out: &mut String) -> Result<&'t str> {
+        let (name, after) = split_name(text);
+        if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
+            fail!("bad variable '${{{text}': its name is missing");
+        }
+        if let Some(after) = after.strip_prefix('}') {
+            out.push_str(&self.need(name));
+            return Ok(after);
+        }
+        let (colon, after) = match after.strip_prefix(':') {
+            Some(after) => (true, after),
+            None => (false, after),
+        };
+        let Some(operator @ ('-' | '?' | '+')) = after.chars().next() else {
+            fail!("bad variable '${{{text}': after its name write '}}', ':-', ':?' or ':+'");
+        };
+        let value = (self.find)(name).filter(|value| !colon || !value.is_empty());
+        let mut word = String::new();
+        // A word that is not used must not report its own variables as missing.
+        let used = match operator {
+            '+' => value.is_some(),
+            _ => value.is_none(),
+        };
+        let rest = if used {
+            self.copy(&after[1..], true, depth + 1, &mut word)?
+        } else {
+            skip(&after[1..])?
+        };
+        match (operator, value) {
+            ('-', None) => out.push_str(&word),
+            ('?', None) if word.is_empty() => fail!("required variable {name} is not set"),
+            ('?', None) => fail!("required variable {name} is not set: {word}"),
+            ('+', Some(_)) => out.push_str(&word),
+            ('+', None) => {}
+            (_, Some(value)) => out.push_str(&value),
+            (_, None) => {}
+        }
+        Ok(rest)
+    }
+
+    /// The variable, or an empty text and a note that it was missing.
+    fn need(&self, name: &str) -> String {
+        (self.find)(name).unwrap_or_else(|| {
+            self.missing.borrow_mut().insert(name.to_owned());
+            String::new()
+        })
+    }
+}
+
+/// Passes over a word that is not used, to what follows its brace.
+fn skip(text: &str) -> Result<&str> {
+    let (mut level, mut rest) = (0, text);
+    loop {
+        let Some(at) = rest.find(['$', '}']) else {
+            fail!("bad variable in '{text}': a '}}' is missing");
+        };
+        let (opens, closes) = (rest[at..].starts_with("${"), rest[at..].starts_with('}'));
+        rest = &rest[at + 1..];
+        match closes {
+            true if level == 0 => return Ok(rest),
+            true => level -= 1,
+            false => level += usize::from(opens),
+        }
+    }
+}
+
+fn split_name(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(text: &str) -> String {
+        let find = |name: &str| match name {
+            "A" => Some("a".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let variables = Variables { find: &find, missing: RefCell::default() };
+        variables.expand(text).unwrap_or_else(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form() {
+        for (text, expected) in [
+            ("x", "x"),
+            ("$A.${A}$$A}", "a.a$A}"),
+            ("${NO}|$NO", "|"),
+            ("${NO-d}${NO:-e}${A-d}${EMPTY-d}${EMPTY:-e}", "deae"),
+            ("${A+x}${NO+x}${EMPTY+y}${EMPTY:+z}", "xy"),
+            ("${A:?err}${EMPTY?err}", "a"),
+            ("${NO:-${A}${NO2:-n}}!", "an!"),
+            ("${A:-${NO}}", "a"),
+            ("${NO:-a:b-c}", "a:b-c"),
+            ("${NO:-$$x}", "$x"),
+        ] {
+            assert_eq!(expand(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors() {
+        assert_eq!(expand("${NO:?give it}"), "required variable NO is not set: give it");
+        assert_eq!(expand("${NO?}"), "required variable NO is not set");
+        for (text, part) in [
+            ("${A", "after its name"),
+            ("${A:x}", "after its name"),
+            ("${A:-x", "'}' is missing"),
+            ("${NO:-x", "'}' is missing"),
+            ("${}", "name is missing"),
+            ("$1", "write $NAME"),
+            ("a$", "write $NAME"),
+        ] {
+            assert!(expand(text).contains(part), "{text}: {}", expand(text));
+        }
+    }
+}

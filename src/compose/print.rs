@@ -1,0 +1,168 @@
+//! `config`: a tree as YAML or JSON. Also the hash of a service's configuration, which is that of
+//! its JSON with sorted keys, so that the order and the style of a file do not count. Texts stand in
+//! quotes wherever a YAML reader could take a plain one for something else.
+
+use sha2::{Digest, Sha256};
+
+use super::node::{Node, Value};
+
+/// The tree as YAML, a text in quotes where a plain one would be read as something else.
+pub fn yaml(node: &Node) -> String {
+    let mut out = String::new();
+    push_yaml(&mut out, node, 0, false);
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out.trim_start_matches('\n').to_owned()
+}
+
+fn push_yaml(out: &mut String, node: &Node, depth: usize, in_list: bool) {
+    let indent = |out: &mut String, depth: usize| out.extend(std::iter::repeat_n(' ', 2 * depth));
+    match &node.value {
+        Value::Map(entries) if !entries.is_empty() => {
+            for (at, (key, value)) in entries.iter().enumerate() {
+                if at > 0 || !in_list {
+                    if !out.is_empty() && !out.ends_with('\n') {
+                        out.push('\n');
+                    }
+                    indent(out, depth);
+                }
+                push_text(out, key);
+                out.push(':');
+                push_value(out, value, depth);
+            }
+        }
+        Value::List(elements) if !elements.is_empty() => {
+            for element in elements {
+                if !out.ends_with('\n') {
+                    out.push('\n');
+                }
+                indent(out, depth);
+                out.push_str("- ");
+                push_yaml(out, element, depth + 1, true);
+                if !out.ends_with('\n') {
+                    out.push('\n');
+                }
+            }
+        }
+        _ => push_scalar(out, node),
+    }
+}
+
+fn push_value(out: &mut String, node: &Node, depth: usize) {
+    match &node.value {
+        Value::Map(entries) if !entries.is_empty() => {
+            out.push('\n');
+            push_yaml(out, node, depth + 1, false);
+        }
+        Value::List(elements) if !elements.is_empty() => {
+            out.push('\n');
+            push_yaml(out, node, depth + 1, false);
+        }
+        _ => {
+            out.push(' ');
+            push_scalar(out, node);
+        }
+    }
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
+fn push_scalar(out: &mut String, node: &Node) {
+    match &node.value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => out.push_str(number),
+        Value::Text(text) => push_text(out, text),
+        Value::List(_) => out.push_str("[]"),
+        Value::Map(_) => out.push_str("{}"),
+    }
+}
+
+/// Plain where that is safe in every YAML reader, otherwise in JSON's quotes, which YAML has too.
+fn push_text(out: &mut String, text: &str) {
+    let first = |c: char| c.is_ascii_alphabetic() || "/._".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@ =,()".contains(c);
+    let word = text.to_ascii_lowercase();
+    let reserved = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "."];
+    let is_plain = text.starts_with(first)
+        && text.chars().all(plain)
+        && !text.ends_with(' ')
+        && !reserved.contains(&word.as_str())
+        && text.parse::<f64>().is_err();
+    if is_plain { out.push_str(text) } else { push_quoted(out, text) }
+}
+
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// The tree as JSON on one line; `sorted` orders the keys.
+pub fn json(node: &Node, sorted: bool) -> String {
+    let mut out = String::new();
+    push_json(&mut out, node, sorted);
+    out
+}
+
+fn push_json(out: &mut String, node: &Node, sorted: bool) {
+    match &node.value {
+        Value::List(elements) => {
+            out.push('[');
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                push_json(out, element, sorted);
+            }
+            out.push(']');
+        }
+        Value::Map(entries) => {
+            out.push('{');
+            let mut entries: Vec<&(String, Node)> = entries.iter().collect();
+            if sorted {
+                entries.sort_by(|one, other| one.0.cmp(&other.0));
+            }
+            for (at, (key, value)) in entries.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                push_quoted(out, key);
+                out.push(':');
+                push_json(out, value, sorted);
+            }
+            out.push('}');
+        }
+        Value::Text(text) => push_quoted(out, text),
+        Value::Number(number) if !is_json(number) => push_quoted(out, number),
+        _ => push_scalar(out, node),
+    }
+}
+
+/// Whether YAML's number is JSON's too.
+fn is_json(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let integer = digits.split(['.', 'e', 'E']).next().unwrap_or_default();
+    let has_digits = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+    has_digits(digits)
+        && (integer == "0" || !integer.starts_with('0'))
+        && digits.split_once('.').is_none_or(|(_, part)| has_digits(part))
+        && number.parse::<f64>().is_ok()
+}
+
+/// SHA-256 of `bytes` as hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,493 @@
+//! A project: the merged tree, completed (variables of env files, names of networks and volumes, the
+//! default network) and checked (every name that is used is declared, no circle of dependencies),
+//! and its services in dependency order.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::dotenv;
+use super::files::{Choice, Environment, load, read_text, shown};
+use super::node::{Node, Value};
+use super::print::{json, sha256};
+use crate::error::{Context, Result, fail};
+use crate::suggest::nearest;
+
+/// The most replicas of a service.
+pub const MAX_SCALE: u32 = 1000;
+
+/// A project as its files describe it.
+pub struct Project {
+    pub name: String,
+    pub files: Vec<String>,
+    /// The completed tree; services that no profile enables are not in it.
+    pub root: Node,
+    /// In dependency order.
+    pub services: Vec<Service>,
+    /// Services that no profile enables.
+    pub disabled: Vec<Service>,
+    /// Variables that the files use and nobody sets.
+    pub missing: BTreeSet<String>,
+    environment: Environment,
+}
+
+/// A service, with what decides when and how often it runs.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub name: String,
+    pub node: Node,
+    pub profiles: Vec<String>,
+    pub depends_on: Vec<Dependency>,
+    /// The hash of its configuration.
+    pub hash: String,
+}
+
+/// A service that another one needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    pub service: String,
+    pub condition: Need,
+    pub required: bool,
+    /// Restart this service after the other one was made again.
+    pub restart: bool,
+}
+
+/// What must hold of a service before another one starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Started,
+    Healthy,
+    Completed,
+}
+
+impl Project {
+    /// Reads the project that `choice` names. Services whose profile is not active are left out
+    /// unless `wanted` names them.
+    pub fn read(choice: &Choice, wanted: &[String]) -> Result<Project> {
+        let source = load(choice)?;
+        let mut project = Project {
+            name: source.name,
+            files: source.files,
+            root: source.root,
+            services: Vec::new(),
+            disabled: Vec::new(),
+            missing: source.missing,
+            environment: source.environment,
+        };
+        let Some(services) = project.root.get("services").cloned() else {
+            fail!("{}: there are no services", project.files.join(", "));
+        };
+        let mut all = Vec::new();
+        for (name, node) in services.entries() {
+            let node = match &node.value {
+                Value::Map(_) => project.complete(node.clone())?,
+                _ => return Err(node.wrong(format_args!("services.{name} should be a map"))),
+            };
+            all.push(project.service(name, node)?);
+        }
+        for name in wanted {
+            if !all.iter().any(|service| service.name == *name) {
+                let names = all.iter().map(|service| service.name.as_str());
+                let near = nearest(name, names);
+                let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+                fail!("no such service: {name}{near}");
+            }
+        }
+        let is_active = |service: &Service| {
+            service.profiles.is_empty()
+                || wanted.contains(&service.name)
+                || service
+                    .profiles
+                    .iter()
+                    .any(|name| source.profiles.iter().any(|on| on == name || on == "*"))
+        };
+        let (enabled, disabled): (Vec<Service>, Vec<Service>) =
+            all.into_iter().partition(is_active);
+        project.disabled = disabled;
+        project.services = project.in_order(enabled)?;
+        let mut root = services.map();
+        let mut by_name: Vec<&Service> = project.services.iter().collect();
+        by_name.sort_by(|one, other| one.name.cmp(&other.name));
+        for service in by_name {
+            root.set(&service.name, service.node.clone());
+        }
+        project.root.set("services", root);
+        project.complete_rest()?;
+        for service in &mut project.services {
+            service.hash = hash(&project.root, &service.node);
+        }
+        Ok(project)
+    }
+
+    /// The enabled service with this name.
+    pub fn get(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// `wanted` and all that they depend on, in order; all services if `wanted` is empty.
+    pub fn with_dependencies(&self, wanted: &[String]) -> Vec<&Service> {
+        if wanted.is_empty() {
+            return self.services.iter().collect();
+        }
+        let mut names: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        // Dependencies stand before their users.
+        for service in self.services.iter().rev() {
+            if names.contains(service.name.as_str()) {
+                names.extend(service.depends_on.iter().map(|other| other.service.as_str()));
+            }
+        }
+        self.services.iter().filter(|service| names.contains(service.name.as_str())).collect()
+    }
+
+    /// The name on the host of the network, volume, secret or config `key`.
+    pub fn real_name(&self, section: &str, key: &str) -> Result<Option<String>> {
+        match self.root.get(section).and_then(|all| all.get(key)) {
+            Some(node) => node.get_text("name"),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts the variables of env files and the caller's into a service's environment.
+    fn complete(&self, mut node: Node) -> Result<Node> {
+        let mut environment = node.map();
+        if let Some(files) = node.take("env_file") {
+            for file in files.elements() {
+                let path = file.get_text("path")?.unwrap_or_default();
+                let path = Path::new(&path);
+                if file.get("required").is_some() && !file.get_bool("required") && !path.exists() {
+                    continue;
+                }
+                let text = read_text(path).context(|| format!("{}: env_file", file.place))?;
+                let find = |name: &str| self.environment.get(name);
+                let pairs = match file.get_text("format")?.as_deref() {
+                    None => dotenv::parse(&shown(path), &text, &find)?,
+                    Some("raw") => raw_pairs(&text),
+                    Some(other) => {
+                        return Err(file.wrong(format_args!(
+                            "unknown format '{other}' of an env file; known: raw"
+                        )));
+                    }
+                };
+                for (name, value) in pairs {
+                    let value = value.or_else(|| find(&name));
+                    if let Some(value) = value {
+                        environment.set(&name, file.text(value));
+                    }
+                }
+            }
+        }
+        if let Some(own) = node.take("environment") {
+            for (name, value) in own.entries() {
+                let value = match (&value.value, self.environment.get(name)) {
+                    (Value::Null, Some(found)) => value.text(found),
+                    _ => value.clone(),
+                };
+                environment.set(name, value);
+            }
+        }
+        if !environment.entries().is_empty() {
+            node.set("environment", environment);
+        }
+        if let Some(files) = node.take("label_file") {
+            let mut labels = files.map();
+            for file in files.elements() {
+                let text = read_text(Path::new(&file.scalar()?))
+                    .context(|| format!("{}: label_file", file.place))?;
+                for (name, value) in raw_pairs(&text) {
+                    labels.set(&name, file.text(value.unwrap_or_default()));
+                }
+            }
+            for (name, value) in node.take("labels").iter().flat_map(Node::entries) {
+                labels.set(name, value.clone());
+            }
+            node.set("labels", labels);
+        }
+        if node.given("network_mode").is_none()
+            && node.given("networks").is_none_or(|networks| networks.entries().is_empty())
+        {
+            let mut networks = node.map();
+            networks.set("default", node.with(Value::Null));
+            node.set("networks", networks);
+        }
+        Ok(node)
+    }
+
+    fn service(&self, name: &str, node: Node) -> Result<Service> {
+        let mut depends_on: Vec<Dependency> = Vec::new();
+        for (service, dependency) in node.get("depends_on").iter().flat_map(|node| node.entries()) {
+            let condition = match dependency.get_text("condition")?.as_deref() {
+                Some("service_started") | None => Need::Started,
+                Some("service_healthy") => Need::Healthy,
+                Some("service_completed_successfully") => Need::Completed,
+                Some(other) => {
+                    return Err(dependency.wrong(format_args!(
+                        "unknown condition '{other}'; known: service_started service_healthy \
+                         service_completed_successfully"
+                    )));
+                }
+            };
+            let restart = dependency.get_bool("restart");
+            let required = dependency.get_bool("required");
+            let service = service.clone();
+            depends_on.push(Dependency { service, condition, required, restart });
+        }
+        // What shares something of another service needs it too.
+        let mut implied = Vec::new();
+        for key in ["network_mode", "pid", "ipc"] {
+            let mode = node.get_text(key)?.unwrap_or_default();
+            implied.extend(mode.strip_prefix("service:").map(str::to_owned));
+        }
+        for element in node.get("links").iter().flat_map(|node| node.elements()) {
+            let link = element.scalar()?;
+            implied.push(link.split(':').next().unwrap_or_default().to_owned());
+        }
+        for element in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
+            let from = element.scalar()?;
+            if !from.starts_with("container:") {
+                implied.push(from.split(':').next().unwrap_or_default().to_owned());
+            }
+        }
+        for service in implied {
+            if !depends_on.iter().any(|known| known.service == service) {
+                let condition = Need::Started;
+                depends_on.push(Dependency { service, condition, required: true, restart: true });
+            }
+        }
+        let replicas = node.get("deploy").and_then(|deploy| deploy.given("replicas"));
+        let scale = match node.given("scale").or(replicas) {
+            None => 1,
+            Some(count) => count.convert(parse_scale)?,
+        };
+        if scale > 1
+            && let Some(fixed) = node.given("container_name")
+        {
+            return Err(fixed.wrong(format_args!(
+                "services.{name}: a container_name can't go with {scale} replicas"
+            )));
+        }
+        let profiles = node.get("profiles").map(Node::elements).unwrap_or_default();
+        let profiles = profiles.iter().map(Node::scalar).collect::<Result<_>>()?;
+        if node.given("image").is_none() && node.given("build").is_none() {
+            return Err(node.wrong(format_args!("services.{name} has neither image nor build")));
+        }
+        let (name, hash) = (name.to_owned(), String::new());
+        Ok(Service { name, node, profiles, depends_on, hash })
+    }
+
+    /// Sorts services so that each stands after those that it depends on.
+    fn in_order(&self, mut waiting: Vec<Service>) -> Result<Vec<Service>> {
+        for service in &mut waiting.clone() {
+            for other in &service.depends_on {
+                let is_known = waiting.iter().any(|known| known.name == other.service);
+                if is_known || !other.required {
+                    continue;
+                }
+                let place = service.node.get("depends_on").unwrap_or(&service.node);
+                let is_disabled = self.disabled.iter().any(|known| known.name == other.service);
+                return Err(place.wrong(if is_disabled {
+                    format!(
+                        "service {} depends on {}, which no active profile enables",
+                        service.name, other.service
+                    )
+                } else {
+                    format!(
+                        "service {} depends on {}, which does not exist",
+                        service.name, other.service
+                    )
+                }));
+            }
+        }
+        let names: BTreeSet<String> = waiting.iter().map(|service| service.name.clone()).collect();
+        for service in &mut waiting {
+            service.depends_on.retain(|other| names.contains(&other.service));
+        }
+        let mut done: Vec<Service> = Vec::new();
+        while !waiting.is_empty() {
+            let is_ready = |service: &Service| {
+                service
+                    .depends_on
+                    .iter()
+                    .all(|other| done.iter().any(|known| known.name == other.service))
+            };
+            let Some(at) = waiting.iter().position(is_ready) else {
+                let names: Vec<&str> = waiting.iter().map(|each| each.name.as_str()).collect();
+                return Err(waiting[0].node.wrong(format_args!(
+                    "these services depend on each other in a circle: {}",
+                    names.join(", ")
+                )));
+            };
+            done.push(waiting.remove(at));
+        }
+        Ok(done)
+    }
+
+    /// Names networks, volumes, secrets and configs, and checks that all that is used is there.
+    fn complete_rest(&mut self) -> Result<()> {
+        for (section, one) in [
+            ("networks", "network"),
+            ("volumes", "volume"),
+            ("secrets", "secret"),
+            ("configs", "config"),
+        ] {
+            let mut all = self.root.take(section).filter(|all| all.value != Value::Null);
+            let mut used: Vec<(String, Node)> = Vec::new();
+            for service in &self.services {
+                let node = &service.node;
+                match section {
+                    "networks" => {
+                        for (name, endpoint) in node.get(section).iter().flat_map(|n| n.entries()) {
+                            used.push((name.clone(), endpoint.clone()));
+                        }
+                    }
+                    _ => {
+                        for element in node.get(section).iter().flat_map(|node| node.elements()) {
+                            let is_named = section != "volumes"
+                                || element.get_text("type")?.as_deref() == Some("volume");
+                            if let Some(source) = element.get_text("source")?.filter(|_| is_named) {
+                                used.push((source, element.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+            if section == "networks" && used.iter().any(|(name, _)| name == "default") {
+                let all = all.get_or_insert_with(|| self.root.map());
+                if all.get("default").is_none() {
+                    let node = all.with(Value::Null);
+                    all.set("default", node);
+                }
+            }
+            for (name, node) in &used {
+                if all.as_ref().and_then(|all| all.get(name)).is_none() {
+                    let known = all.iter().flat_map(|all| all.entries());
+                    let near = nearest(name, known.map(|(name, _)| name.as_str()));
+                    let near =
+                        near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+                    return Err(node.wrong(format_args!(
+                        "no such {one}: {name}; declare it below '{section}:'{near}"
+                    )));
+                }
+            }
+            let Some(mut all) = all else { continue };
+            if let Value::Map(entries) = &mut all.value {
+                for (key, node) in entries {
+                    complete_resource(&self.name, section, key, node)?;
+                }
+            }
+            self.root.set(section, all);
+        }
+        let name = self.root.text(self.name.clone());
+        self.root.take("version");
+        self.root.set("name", name);
+        // The name comes first, as Docker Compose prints it.
+        if let Value::Map(entries) = &mut self.root.value {
+            entries.sort_by_key(|(key, _)| key != "name");
+        }
+        Ok(())
+    }
+}
+
+fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -> Result<()> {
+    if node.value == Value::Null {
+        node.value = Value::Map(Vec::new());
+    }
+    let external = node.take("external");
+    let mut is_external = false;
+    let mut name = node.get_text("name")?;
+    match external.as_ref().map(|external| &external.value) {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => is_external = true,
+        // The form of older files.
+        Some(Value::Map(_)) => {
+            is_external = true;
+            name = external.as_ref().map(|node| node.get_text("name")).transpose()?.flatten();
+        }
+        Some(Value::Text(text)) if text == "true" => is_external = true,
+        Some(Value::Text(text)) if text == "false" => {}
+        Some(_) => return Err(node.wrong(format_args!("{section}.{key}.external: write true"))),
+    }
+    let has_source = ["file", "environment", "content"].map(|key| node.given(key).is_some());
+    let is_file = matches!(section, "secrets" | "configs");
+    if is_file && has_source.iter().filter(|has| **has).count() != 1 {
+        return Err(node.wrong(format_args!(
+            "{section}.{key} needs exactly one of file, environment and content"
+        )));
+    }
+    let name = name
+        .unwrap_or_else(|| if is_external { key.to_owned() } else { format!("{project}_{key}") });
+    let name = node.text(name);
+    node.set("name", name);
+    if is_external {
+        let external = node.with(Value::Bool(true));
+        node.set("external", external);
+    }
+    if let Some(driver) = node.given("driver") {
+        let known: &[&str] =
+            if section == "networks" { &["bridge", "default"] } else { &["local"] };
+        let text = driver.scalar()?;
+        if !known.contains(&text.as_str()) {
+            return Err(driver.wrong(format_args!(
+                "{section}.{key}.driver: mydocker has no driver '{text}', only {}",
+                known[0]
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A number of replicas.
+pub fn parse_scale(text: &str) -> Result<u32> {
+    match text.parse() {
+        Ok(scale) if scale <= MAX_SCALE => Ok(scale),
+        _ => fail!("bad number of replicas '{text}': write 0 to {MAX_SCALE}"),
+    }
+}
+
+/// `NAME=value` lines, taken literally.
+fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| match line.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (line.to_owned(), None),
+        })
+        .collect()
+}
+
+/// The hash of what a container is made of. What only decides when or how often it runs is left out.
+fn hash(root: &Node, node: &Node) -> String {
+    let mut node = node.clone();
+    for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
+        node.take(key);
+    }
+    if let Some(mut deploy) = node.take("deploy") {
+        deploy.take("replicas");
+        if !deploy.entries().is_empty() {
+            node.set("deploy", deploy);
+        }
+    }
+    let mut text = json(&node, true);
+    // A network, volume or secret that is another one now makes another container.
+    for section in ["networks", "volumes", "secrets", "configs"] {
+        let used: Vec<String> = match section {
+            "networks" => node
+                .get(section)
+                .iter()
+                .flat_map(|node| node.entries())
+                .map(|(name, _)| name.clone())
+                .collect(),
+            _ => node
+                .get(section)
+                .iter()
+                .flat_map(|node| node.elements())
+                .filter_map(|element| element.get_text("source").ok().flatten())
+                .collect(),
+        };
+        for name in used {
+            if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
+                text.push_str(&json(node, true));
+            }
+        }
+    }
+    sha256(text.as_bytes())
+}

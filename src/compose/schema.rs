@@ -1,0 +1,359 @@
+//! The compose specification as data: which keys there are, and what kind of value each takes. The
+//! kind decides how a value is checked and brought to its canonical form (`canonical`) and how two
+//! files' values merge (`merge`). A key that mydocker can't honour is refused with the reason; a key
+//! that the specification doesn't know is refused with the nearest one that it knows.
+
+use super::canonical::Scope;
+use super::node::Node;
+use super::{canonical, short};
+use crate::error::Result;
+
+/// A key and the kind of its value.
+pub type Key = (&'static str, Kind);
+
+/// What kind of value a key takes.
+pub enum Kind {
+    Text,
+    Bool,
+    Number,
+    /// A path of the host, taken from the file's directory.
+    Path,
+    /// A command line: a text, split as a shell does, or a list. A later file replaces it.
+    Words,
+    /// One text or a list of texts. A later file adds to it.
+    List,
+    /// A map of texts, or a list of `KEY=VALUE`.
+    Dict,
+    Object(&'static [Key]),
+    /// A map from names of the user's to values of one kind.
+    Named(&'static Kind),
+    /// A list of objects. `long` makes the canonical elements from a short form; elements that agree
+    /// in all keys of `identity` are one.
+    Entries {
+        long: fn(&Node, &Scope) -> Result<Vec<Node>>,
+        keys: &'static [Key],
+        identity: &'static [&'static str],
+    },
+    /// A short form that is first made a value of another kind.
+    Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
+    /// Replaced as a whole.
+    Any,
+    Refused(&'static str),
+}
+
+use Kind::{
+    Any, Bool, Dict, Entries, List, Named, Number, Object, Path, Refused, Short, Text, Words,
+};
+
+const SWARM: &str = "mydocker manages one host and no cluster; remove the key";
+const WINDOWS: &str = "it exists only on Windows; remove the key";
+const DRIVERS: &str = "mydocker has no plugins for drivers; remove the key";
+
+/// The top of a file.
+pub static ROOT: Kind = Object(&[
+    ("version", Text),
+    ("name", Text),
+    ("include", Any),
+    ("services", Named(&SERVICE)),
+    ("networks", Named(&NETWORK)),
+    ("volumes", Named(&VOLUME)),
+    ("secrets", Named(&FILE)),
+    ("configs", Named(&FILE)),
+    ("models", Refused("mydocker runs no models; remove the key")),
+]);
+
+/// A service.
+pub static SERVICE: Kind = Object(&[
+    ("annotations", Dict),
+    ("attach", Bool),
+    ("blkio_config", Object(BLKIO)),
+    ("build", Short(short::build, &Object(BUILD))),
+    ("cap_add", List),
+    ("cap_drop", List),
+    ("cgroup", Text),
+    ("cgroup_parent", Text),
+    ("command", Words),
+    ("configs", GRANTS),
+    ("container_name", Text),
+    ("cpu_count", Refused(WINDOWS)),
+    ("cpu_percent", Refused(WINDOWS)),
+    ("cpu_period", Text),
+    ("cpu_quota", Text),
+    ("cpu_rt_period", Refused("mydocker sets no real-time limits; remove the key")),
+    ("cpu_rt_runtime", Refused("mydocker sets no real-time limits; remove the key")),
+    ("cpu_shares", Number),
+    ("cpus", Number),
+    ("cpuset", Text),
+    ("credential_spec", Refused(WINDOWS)),
+    ("depends_on", Short(short::depends_on, &Named(&Object(DEPENDENCY)))),
+    ("deploy", Object(DEPLOY)),
+    ("develop", Refused("mydocker does not watch files; remove the key")),
+    ("device_cgroup_rules", List),
+    ("devices", Short(short::devices, &List)),
+    ("dns", List),
+    ("dns_opt", List),
+    ("dns_search", List),
+    ("domainname", Text),
+    ("entrypoint", Words),
+    ("env_file", Entries { long: short::env_file, keys: ENV_FILE, identity: &["path"] }),
+    ("environment", Dict),
+    ("expose", List),
+    ("extends", Short(short::extends, &Object(&[("service", Text), ("file", Path)]))),
+    ("external_links", List),
+    ("extra_hosts", Short(short::extra_hosts, &List)),
+    ("gpus", Refused("GPUs need a vendor's hook, which mydocker does not run; use devices")),
+    ("group_add", List),
+    ("healthcheck", Object(HEALTH)),
+    ("hostname", Text),
+    ("image", Text),
+    ("init", Bool),
+    ("ipc", Text),
+    ("isolation", Refused(WINDOWS)),
+    ("label_file", Short(short::paths, &List)),
+    ("labels", Dict),
+    ("links", List),
+    ("logging", Object(&[("driver", Text), ("options", Dict)])),
+    ("mac_address", Text),
+    ("mem_limit", Text),
+    ("mem_reservation", Text),
+    ("mem_swappiness", Number),
+    ("memswap_limit", Text),
+    ("network_mode", Text),
+    ("networks", Short(short::names, &Named(&Object(ENDPOINT)))),
+    ("oom_kill_disable", Bool),
+    ("oom_score_adj", Number),
+    ("pid", Text),
+    ("pids_limit", Number),
+    ("platform", Text),
+    (
+        "ports",
+        Entries {
+            long: short::port,
+            keys: PORT,
+            identity: &["host_ip", "target", "published", "protocol"],
+        },
+    ),
+    ("post_start", HOOKS),
+    ("pre_stop", HOOKS),
+    ("privileged", Bool),
+    ("profiles", List),
+    ("provider", Refused("mydocker has no plugins for services; remove the key")),
+    ("pull_policy", Text),
+    ("read_only", Bool),
+    ("restart", Text),
+    ("runtime", Refused("mydocker is the only runtime here; remove the key")),
+    ("scale", Number),
+    ("secrets", GRANTS),
+    ("security_opt", List),
+    ("shm_size", Text),
+    ("stdin_open", Bool),
+    ("stop_grace_period", Text),
+    ("stop_signal", Text),
+    ("storage_opt", Refused("a container's writable layer has no options; remove the key")),
+    ("sysctls", Dict),
+    ("tmpfs", List),
+    ("tty", Bool),
+    ("ulimits", Named(&Short(short::ulimit, &Object(&[("soft", Text), ("hard", Text)])))),
+    ("user", Text),
+    ("userns_mode", Text),
+    ("uts", Text),
+    ("volumes", Entries { long: short::volume, keys: MOUNT, identity: &["target"] }),
+    ("volumes_from", List),
+    ("working_dir", Text),
+]);
+
+const GRANTS: Kind = Entries { long: short::grant, keys: GRANT, identity: &["source", "target"] };
+const HOOKS: Kind = Entries { long: short::as_it_is, keys: HOOK, identity: &[] };
+
+static BLKIO: &[Key] = &[
+    ("weight", Number),
+    ("weight_device", Refused("mydocker sets one weight for all devices; use weight")),
+    ("device_read_bps", RATES),
+    ("device_read_iops", RATES),
+    ("device_write_bps", RATES),
+    ("device_write_iops", RATES),
+];
+const RATES: Kind =
+    Entries { long: short::as_it_is, keys: &[("path", Text), ("rate", Text)], identity: &["path"] };
+
+static BUILD: &[Key] = &[
+    ("context", Text),
+    ("dockerfile", Text),
+    ("dockerfile_inline", Text),
+    ("args", Dict),
+    ("target", Text),
+    ("tags", List),
+    ("labels", Dict),
+    ("cache_from", List),
+    ("cache_to", List),
+    ("no_cache", Bool),
+    ("pull", Bool),
+    ("network", Text),
+    ("platforms", List),
+    ("shm_size", Text),
+    ("ssh", Any),
+    ("secrets", Any),
+    ("extra_hosts", Short(short::extra_hosts, &List)),
+    ("additional_contexts", Dict),
+    ("entitlements", List),
+    ("isolation", Refused(WINDOWS)),
+    ("privileged", Bool),
+    ("provenance", Any),
+    ("sbom", Any),
+    ("ulimits", Any),
+];
+
+static DEPENDENCY: &[Key] = &[("condition", Text), ("required", Bool), ("restart", Bool)];
+
+static DEPLOY: &[Key] = &[
+    ("mode", Text),
+    ("replicas", Number),
+    (
+        "resources",
+        Object(&[
+            ("limits", Object(&[("cpus", Number), ("memory", Text), ("pids", Number)])),
+            (
+                "reservations",
+                Object(&[
+                    ("cpus", Number),
+                    ("memory", Text),
+                    ("devices", Refused("mydocker runs no vendor's hook for devices; use devices")),
+                    ("generic_resources", Refused(SWARM)),
+                ]),
+            ),
+        ]),
+    ),
+    (
+        "restart_policy",
+        Object(&[
+            ("condition", Text),
+            ("max_attempts", Number),
+            ("delay", Refused("mydocker chooses the delay between restarts; remove the key")),
+            ("window", Refused("mydocker chooses when a restart has succeeded; remove the key")),
+        ]),
+    ),
+    ("endpoint_mode", Refused(SWARM)),
+    ("labels", Refused(SWARM)),
+    ("placement", Refused(SWARM)),
+    ("update_config", Refused(SWARM)),
+    ("rollback_config", Refused(SWARM)),
+];
+
+static ENV_FILE: &[Key] = &[("path", Path), ("required", Bool), ("format", Text)];
+
+static HEALTH: &[Key] = &[
+    ("test", Short(short::health_test, &Words)),
+    ("interval", Text),
+    ("timeout", Text),
+    ("retries", Number),
+    ("start_period", Text),
+    ("start_interval", Text),
+    ("disable", Bool),
+];
+
+static ENDPOINT: &[Key] = &[
+    ("aliases", List),
+    ("ipv4_address", Text),
+    ("ipv6_address", Text),
+    ("link_local_ips", Refused("mydocker gives one address of each family; remove the key")),
+    ("mac_address", Text),
+    ("interface_name", Refused("mydocker names the interfaces eth0, eth1 …; remove the key")),
+    ("driver_opts", Refused(DRIVERS)),
+    ("gw_priority", Refused("the first network has the default route; use priority")),
+    ("priority", Number),
+];
+
+static PORT: &[Key] = &[
+    ("name", Text),
+    ("mode", Text),
+    ("host_ip", Text),
+    ("target", Number),
+    ("published", Text),
+    ("protocol", Text),
+    ("app_protocol", Text),
+];
+
+static GRANT: &[Key] =
+    &[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Text)];
+
+static HOOK: &[Key] = &[
+    ("command", Words),
+    ("user", Text),
+    ("privileged", Bool),
+    ("working_dir", Text),
+    ("environment", Dict),
+];
+
+static MOUNT: &[Key] = &[
+    ("type", Text),
+    ("source", Text),
+    ("target", Text),
+    ("read_only", Bool),
+    ("consistency", Text),
+    (
+        "bind",
+        Object(&[
+            ("propagation", Text),
+            ("create_host_path", Bool),
+            ("selinux", Text),
+            ("recursive", Text),
+        ]),
+    ),
+    ("volume", Object(&[("nocopy", Bool), ("labels", Dict), ("subpath", Text)])),
+    ("tmpfs", Object(&[("size", Text), ("mode", Text)])),
+    ("image", Object(&[("subpath", Text)])),
+];
+
+/// A network.
+static NETWORK: Kind = Object(&[
+    ("attachable", Bool),
+    ("driver", Text),
+    ("driver_opts", Dict),
+    ("enable_ipv4", Bool),
+    ("enable_ipv6", Bool),
+    ("external", Any),
+    ("internal", Bool),
+    (
+        "ipam",
+        Object(&[
+            ("driver", Text),
+            ("options", Refused(DRIVERS)),
+            ("config", Entries { long: short::as_it_is, keys: POOL, identity: &["subnet"] }),
+        ]),
+    ),
+    ("labels", Dict),
+    ("name", Text),
+]);
+
+static POOL: &[Key] = &[
+    ("subnet", Text),
+    ("ip_range", Text),
+    ("gateway", Text),
+    ("aux_addresses", Refused("mydocker reserves no addresses; use ip_range")),
+];
+
+static VOLUME: Kind = Object(&[
+    ("driver", Text),
+    ("driver_opts", Refused("volumes are plain directories; bind the host's mount instead")),
+    ("external", Any),
+    ("labels", Dict),
+    ("name", Text),
+]);
+
+/// A secret or a config.
+static FILE: Kind = Object(&[
+    ("file", Path),
+    ("environment", Text),
+    ("content", Text),
+    ("external", Refused("mydocker keeps no secrets and configs; use file or environment")),
+    ("driver", Refused(DRIVERS)),
+    ("driver_opts", Refused(DRIVERS)),
+    ("template_driver", Refused(DRIVERS)),
+    ("labels", Dict),
+    ("name", Text),
+]);
+
+/// The canonical form of a whole file.
+pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
+    canonical::canonical(node, &ROOT, scope, "")
+}

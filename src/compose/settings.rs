@@ -1,0 +1,459 @@
+//! A service as the flags of `run` that would make its container: `mem_limit: 1g` is `--memory 1g`.
+//! The command line's table of flags parses and checks the values, so that a compose file and a
+//! command line mean the same and report the same mistakes. Each setting keeps its place in the file.
+
+use super::node::{Node, Place, Value};
+use super::project::{Project, Service};
+use crate::engine::options::CreateOptions;
+use crate::error::Result;
+use crate::units::parse_duration_ns;
+
+/// One flag of `run`, and where the compose file asks for it.
+pub struct Setting {
+    pub place: Place,
+    pub flag: &'static str,
+    pub value: String,
+}
+
+/// The settings of one container, in the making.
+pub struct Settings {
+    list: Vec<Setting>,
+}
+
+/// Keys whose text is the value of a flag.
+const TEXTS: &[(&str, &str)] = &[
+    ("hostname", "hostname"),
+    ("domainname", "domainname"),
+    ("user", "user"),
+    ("working_dir", "workdir"),
+    ("mac_address", "mac-address"),
+    ("stop_signal", "stop-signal"),
+    ("shm_size", "shm-size"),
+    ("mem_limit", "memory"),
+    ("mem_reservation", "memory-reservation"),
+    ("memswap_limit", "memory-swap"),
+    ("mem_swappiness", "memory-swappiness"),
+    ("cpu_shares", "cpu-shares"),
+    ("cpu_quota", "cpu-quota"),
+    ("cpu_period", "cpu-period"),
+    ("cpuset", "cpuset-cpus"),
+    ("cpus", "cpus"),
+    ("pids_limit", "pids-limit"),
+    ("oom_score_adj", "oom-score-adj"),
+    ("cgroup", "cgroupns"),
+    ("cgroup_parent", "cgroup-parent"),
+    ("userns_mode", "userns"),
+    ("uts", "uts"),
+    ("restart", "restart"),
+];
+
+/// Keys whose elements are each the value of a flag.
+const LISTS: &[(&str, &str)] = &[
+    ("cap_add", "cap-add"),
+    ("cap_drop", "cap-drop"),
+    ("dns", "dns"),
+    ("dns_opt", "dns-option"),
+    ("dns_search", "dns-search"),
+    ("group_add", "group-add"),
+    ("security_opt", "security-opt"),
+    ("tmpfs", "tmpfs"),
+    ("devices", "device"),
+    ("device_cgroup_rules", "device-cgroup-rule"),
+    ("expose", "expose"),
+    ("extra_hosts", "add-host"),
+    ("external_links", "link"),
+];
+
+/// Keys that are switches.
+const SWITCHES: &[(&str, &str)] = &[
+    ("init", "init"),
+    ("privileged", "privileged"),
+    ("read_only", "read-only"),
+    ("tty", "tty"),
+    ("stdin_open", "interactive"),
+    ("oom_kill_disable", "oom-kill-disable"),
+];
+
+/// Keys whose pairs are each the value of a flag.
+const DICTS: &[(&str, &str)] =
+    &[("annotations", "annotation"), ("labels", "label"), ("sysctls", "sysctl")];
+
+const HEALTH: &[(&str, &str)] = &[
+    ("interval", "health-interval"),
+    ("timeout", "health-timeout"),
+    ("retries", "health-retries"),
+    ("start_period", "health-start-period"),
+    ("start_interval", "health-start-interval"),
+];
+
+/// The settings of a container of `service`. `container` gives the name of another service's
+/// container.
+pub fn settings(
+    project: &Project,
+    service: &Service,
+    container: &dyn Fn(&str) -> String,
+) -> Result<Vec<Setting>> {
+    let node = &service.node;
+    let mut settings = Settings { list: Vec::new() };
+    settings.texts(node, TEXTS)?;
+    settings.switches(node);
+    for (key, flag) in LISTS {
+        for element in node.get(key).iter().flat_map(|node| node.elements()) {
+            settings.add(element, flag, element.scalar()?);
+        }
+    }
+    for (key, flag) in DICTS {
+        settings.pairs(node.get(key), flag)?;
+    }
+    for (name, value) in node.get("environment").iter().flat_map(|node| node.entries()) {
+        // A name alone takes the image's variable away.
+        let text = match value.value {
+            Value::Null => name.clone(),
+            _ => format!("{name}={}", value.scalar()?),
+        };
+        settings.add(value, "env", text);
+    }
+    for (name, limit) in node.get("ulimits").iter().flat_map(|node| node.entries()) {
+        let part = |key: &str| -> Result<String> {
+            Ok(limit.get_text(key)?.unwrap_or_else(|| "-1".to_owned()))
+        };
+        let text = format!("{name}={}:{}", part("soft")?, part("hard")?);
+        settings.add(limit, "ulimit", text);
+    }
+    if let Some(logging) = node.given("logging") {
+        settings.texts(logging, &[("driver", "log-driver")])?;
+        settings.pairs(logging.get("options"), "log-opt")?;
+    }
+    if let Some(health) = node.given("healthcheck") {
+        let test = health.get("test").map(Node::elements).unwrap_or_default();
+        let is_none = test.first().is_some_and(|word| word.scalar().is_ok_and(|w| w == "NONE"));
+        if is_none || health.get_bool("disable") {
+            settings.add(health, "no-healthcheck", "true")
+        } else {
+            settings.texts(health, HEALTH)?
+        }
+    }
+    if let Some(period) = node.given("stop_grace_period") {
+        let text = period.scalar()?;
+        match parse_duration_ns(&text) {
+            Some(ns) if ns >= 0 => {
+                let seconds = ns.unsigned_abs().div_ceil(1_000_000_000);
+                settings.add(period, "stop-timeout", seconds.to_string());
+            }
+            _ => return Err(period.wrong(format_args!("bad duration '{text}': write it like 30s"))),
+        }
+    }
+    settings.deploy(node)?;
+    settings.blkio(node)?;
+    settings.ports(node)?;
+    settings.mounts(project, node)?;
+    settings.networks(project, service, container)?;
+    Ok(settings.list)
+}
+
+impl Settings {
+    fn add(&mut self, node: &Node, flag: &'static str, value: impl Into<String>) {
+        self.list.push(Setting { place: node.place.clone(), flag, value: value.into() });
+    }
+
+    fn texts(&mut self, node: &Node, table: &[(&str, &'static str)]) -> Result<()> {
+        for (key, flag) in table {
+            if let Some(value) = node.given(key) {
+                self.add(value, flag, value.scalar()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn switches(&mut self, node: &Node) {
+        for (key, flag) in SWITCHES {
+            if let Some(value) = node.given(key) {
+                self.add(value, flag, if node.get_bool(key) { "true" } else { "false" });
+            }
+        }
+    }
+
+    fn pairs(&mut self, node: Option<&Node>, flag: &'static str) -> Result<()> {
+        for (key, value) in node.iter().flat_map(|node| node.entries()) {
+            self.add(value, flag, format!("{key}={}", value.scalar()?));
+        }
+        Ok(())
+    }
+
+    fn deploy(&mut self, node: &Node) -> Result<()> {
+        let Some(deploy) = node.given("deploy") else { return Ok(()) };
+        if let Some(mode) = deploy.given("mode")
+            && mode.scalar()? != "replicated"
+        {
+            return Err(mode.wrong("deploy.mode: one host has one mode; write replicated"));
+        }
+        let resources = deploy.given("resources");
+        if let Some(limits) = resources.and_then(|resources| resources.given("limits")) {
+            let limit = [("cpus", "cpus"), ("memory", "memory"), ("pids", "pids-limit")];
+            self.texts(limits, &limit)?;
+        }
+        if let Some(reserved) = resources.and_then(|resources| resources.given("reservations")) {
+            if let Some(cpus) = reserved.given("cpus") {
+                return Err(cpus.wrong(
+                    "deploy.resources.reservations.cpus: CPUs can't be reserved; use cpu_shares",
+                ));
+            }
+            self.texts(reserved, &[("memory", "memory-reservation")])?;
+        }
+        if let Some(policy) = deploy.given("restart_policy") {
+            let attempts = policy.get_text("max_attempts")?;
+            let text = match policy.get_text("condition")?.as_deref() {
+                Some("none") => "no".to_owned(),
+                Some("on-failure") => match attempts {
+                    Some(attempts) => format!("on-failure:{attempts}"),
+                    None => "on-failure".to_owned(),
+                },
+                Some("any") | None => "always".to_owned(),
+                Some(other) => {
+                    return Err(policy.wrong(format_args!(
+                        "deploy.restart_policy.condition: unknown '{other}'; known: none \
+                         on-failure any"
+                    )));
+                }
+            };
+            self.add(policy, "restart", text);
+        }
+        Ok(())
+    }
+
+    fn blkio(&mut self, node: &Node) -> Result<()> {
+        let Some(blkio) = node.given("blkio_config") else { return Ok(()) };
+        self.texts(blkio, &[("weight", "blkio-weight")])?;
+        for (key, flag) in [
+            ("device_read_bps", "device-read-bps"),
+            ("device_read_iops", "device-read-iops"),
+            ("device_write_bps", "device-write-bps"),
+            ("device_write_iops", "device-write-iops"),
+        ] {
+            for rate in blkio.get(key).iter().flat_map(|node| node.elements()) {
+                let part =
+                    |key: &str| -> Result<String> { Ok(rate.get_text(key)?.unwrap_or_default()) };
+                let text = format!("{}:{}", part("path")?, part("rate")?);
+                self.add(rate, flag, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn ports(&mut self, node: &Node) -> Result<()> {
+        for port in node.get("ports").iter().flat_map(|node| node.elements()) {
+            let part =
+                |key: &str| -> Result<String> { Ok(port.get_text(key)?.unwrap_or_default()) };
+            let address = part("host_ip")?;
+            let mut text = match address.contains(':') {
+                true => format!("[{address}]:"),
+                false if !address.is_empty() => format!("{address}:"),
+                false => String::new(),
+            };
+            let published = part("published")?;
+            if !published.is_empty() || !address.is_empty() {
+                text.push_str(&published);
+                text.push(':');
+            }
+            text.push_str(&part("target")?);
+            text.push('/');
+            text.push_str(&part("protocol")?);
+            self.add(port, "publish", text);
+        }
+        Ok(())
+    }
+
+    fn mounts(&mut self, project: &Project, node: &Node) -> Result<()> {
+        for mount in node.get("volumes").iter().flat_map(|node| node.elements()) {
+            let kind = mount.get_text("type")?.unwrap_or_else(|| "volume".to_owned());
+            let mut fields = vec![format!("type={kind}")];
+            if let Some(source) = mount.get_text("source")? {
+                let name = match kind.as_str() {
+                    "volume" => project.real_name("volumes", &source)?,
+                    _ => None,
+                };
+                fields.push(format!("source={}", name.unwrap_or(source)));
+            }
+            fields.push(format!("target={}", mount.get_text("target")?.unwrap_or_default()));
+            if mount.get_bool("read_only") {
+                fields.push("readonly".to_owned());
+            }
+            for (section, key, field) in [
+                ("bind", "propagation", "bind-propagation"),
+                ("bind", "recursive", "bind-recursive"),
+                ("volume", "subpath", "volume-subpath"),
+                ("tmpfs", "size", "tmpfs-size"),
+                ("tmpfs", "mode", "tmpfs-mode"),
+                ("image", "subpath", "image-subpath"),
+            ] {
+                if let Some(value) = mount.given(section).and_then(|options| options.given(key)) {
+                    fields.push(format!("{field}={}", value.scalar()?));
+                }
+            }
+            let volume = mount.given("volume");
+            if volume.is_some_and(|volume| volume.get_bool("nocopy")) {
+                fields.push("volume-nocopy".to_owned());
+            }
+            // Compose makes a missing directory unless the file says otherwise.
+            let create = mount.given("bind").and_then(|bind| bind.given("create_host_path"));
+            if kind == "bind" && create.is_none_or(|create| create.value == Value::Bool(true)) {
+                fields.push("bind-create-src".to_owned());
+            }
+            let fields: Vec<String> = fields
+                .into_iter()
+                .map(|field| {
+                    if field.contains([',', '"']) {
+                        format!("\"{}\"", field.replace('"', "\"\""))
+                    } else {
+                        field
+                    }
+                })
+                .collect();
+            self.add(mount, "mount", fields.join(","));
+        }
+        // Secrets and configs that are files; others are copied into the container.
+        for section in ["secrets", "configs"] {
+            for grant in node.get(section).iter().flat_map(|node| node.elements()) {
+                let source = grant.get_text("source")?.unwrap_or_default();
+                let resource = project.root.get(section).and_then(|all| all.get(&source));
+                let Some(file) = resource.and_then(|node| node.given("file")) else { continue };
+                if let Some(owner) = ["uid", "gid", "mode"].iter().find_map(|key| grant.given(key))
+                {
+                    return Err(owner.wrong(format_args!(
+                        "{section}: a file is mounted with the owner and mode that it has on the \
+                         host; remove uid, gid and mode"
+                    )));
+                }
+                let (file, target) = (file.scalar()?, grant_target(section, grant)?);
+                let text = format!("type=bind,\"source={file}\",\"target={target}\",readonly");
+                self.add(grant, "mount", text);
+            }
+        }
+        for from in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
+            let text = from.scalar()?;
+            let text = text.strip_prefix("container:").map_or_else(
+                || match text.split_once(':') {
+                    Some((service, mode)) => {
+                        format!("{}:{mode}", first_container(project, service))
+                    }
+                    None => first_container(project, &text),
+                },
+                str::to_owned,
+            );
+            self.add(from, "volumes-from", text);
+        }
+        Ok(())
+    }
+
+    fn networks(
+        &mut self,
+        project: &Project,
+        service: &Service,
+        container: &dyn Fn(&str) -> String,
+    ) -> Result<()> {
+        let node = &service.node;
+        let other = |mode: &str| match mode.strip_prefix("service:") {
+            Some(service) => format!("container:{}", container(service)),
+            None => mode.to_owned(),
+        };
+        for (key, flag) in [("network_mode", "net"), ("pid", "pid"), ("ipc", "ipc")] {
+            if let Some(mode) = node.given(key) {
+                self.add(mode, flag, other(&mode.scalar()?));
+            }
+        }
+        if node.given("network_mode").is_some() {
+            if let Some(networks) = node.given("networks").filter(|n| !n.entries().is_empty()) {
+                return Err(networks.wrong(format_args!(
+                    "services.{}: networks and network_mode can't go together",
+                    service.name
+                )));
+            }
+            return Ok(());
+        }
+        let mut networks: Vec<(i64, &(String, Node))> = Vec::new();
+        for entry in node.get("networks").iter().flat_map(|node| node.entries()) {
+            let priority = entry.1.get_text("priority")?;
+            networks.push((priority.and_then(|text| text.parse().ok()).unwrap_or(0), entry));
+        }
+        // The first network has the default route.
+        networks.sort_by_key(|(priority, _)| -priority);
+        for (_, (key, endpoint)) in networks {
+            let name = project.real_name("networks", key)?.unwrap_or_else(|| key.clone());
+            let mut text = format!("name={name},alias={}", service.name);
+            for alias in endpoint.get("aliases").iter().flat_map(|node| node.elements()) {
+                text.push_str(&format!(",alias={}", alias.scalar()?));
+            }
+            for (key, field) in
+                [("ipv4_address", "ip"), ("ipv6_address", "ip6"), ("mac_address", "mac-address")]
+            {
+                if let Some(value) = endpoint.get_text(key)? {
+                    text.push_str(&format!(",{field}={value}"));
+                }
+            }
+            self.add(endpoint, "net", text);
+        }
+        for link in node.get("links").iter().flat_map(|node| node.elements()) {
+            let text = link.scalar()?;
+            let (name, alias) = text.split_once(':').unwrap_or((&text, &text));
+            self.add(link, "link", format!("{}:{alias}", container(name)));
+        }
+        Ok(())
+    }
+}
+
+/// Where a secret or a config stands in the container.
+pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
+    let source = grant.get_text("source")?.unwrap_or_default();
+    let target = grant.get_text("target")?.unwrap_or_else(|| match section {
+        "secrets" => source.clone(),
+        _ => format!("/{source}"),
+    });
+    Ok(if target.starts_with('/') { target } else { format!("/run/secrets/{target}") })
+}
+
+fn first_container(project: &Project, service: &str) -> String {
+    let fixed =
+        project.get(service).and_then(|service| service.node.get_text("container_name").ok());
+    fixed.flatten().unwrap_or_else(|| format!("{}-{service}-1", project.name))
+}
+
+/// The name of a service's container.
+pub fn container_name(project: &Project, service: &Service, number: u32) -> Result<String> {
+    let fixed = service.node.get_text("container_name")?;
+    Ok(fixed.unwrap_or_else(|| format!("{}-{}-{number}", project.name, service.name)))
+}
+
+/// The image of a service; one that is built and has no name gets the project's.
+pub fn image(project: &Project, service: &Service) -> Result<String> {
+    let named = service.node.get_text("image")?;
+    Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))
+}
+
+/// Sets what no flag of `run` can say: an entrypoint of several words and a health check without a
+/// shell.
+pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
+    let words = |key: &str| -> Result<Option<Vec<String>>> {
+        let Some(list) = node.given(key) else { return Ok(None) };
+        list.elements().iter().map(Node::scalar).collect::<Result<_>>().map(Some)
+    };
+    options.command = words("command")?.unwrap_or_default();
+    if let Some(entrypoint) = words("entrypoint")? {
+        let mut entrypoint = entrypoint.into_iter();
+        // An empty one removes the image's.
+        options.entrypoint = Some(entrypoint.next().unwrap_or_default());
+        options.command.splice(0..0, entrypoint);
+    }
+    let test = node.given("healthcheck").and_then(|health| health.given("test"));
+    if let Some(test) = test.filter(|_| !options.health.disabled) {
+        let words: Vec<String> = test.elements().iter().map(Node::scalar).collect::<Result<_>>()?;
+        match words.first().map(String::as_str) {
+            Some("CMD" | "CMD-SHELL") if words.len() > 1 => options.health.check.test = words,
+            _ => {
+                return Err(test.wrong(
+                    "healthcheck.test: a list starts with CMD, CMD-SHELL or NONE, and a command",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

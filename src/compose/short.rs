@@ -1,0 +1,275 @@
+//! The short forms of the compose specification, each made its long form: ports, volumes, secrets,
+//! `depends_on`, `env_file` and their like. `schema` names the function for each key and `canonical`
+//! calls it. A value that is in its long form already comes back as it is.
+
+use super::canonical::Scope;
+use super::node::{Node, Value};
+use crate::error::Result;
+
+fn entry(node: &Node, pairs: &[(&str, Value)]) -> Node {
+    let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), node.with(value.clone())));
+    node.with(Value::Map(pairs.collect()))
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// Objects that have no short form.
+pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    Ok(vec![node.clone()])
+}
+
+/// `build: DIR`
+pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut node = match &node.value {
+        Value::Text(_) => entry(node, &[("context", node.value.clone())]),
+        _ => node.clone(),
+    };
+    if let Some(context) = node.given("context").cloned()
+        && let Value::Text(path) = &context.value
+        && !path.contains("://")
+    {
+        let path = context.text(scope.path(path));
+        node.set("context", path);
+    }
+    Ok(node)
+}
+
+/// A list of names becomes a map.
+pub fn names(node: &Node, _: &Scope) -> Result<Node> {
+    let Value::List(elements) = &node.value else { return Ok(node.clone()) };
+    let mut map = node.map();
+    for element in elements {
+        map.set(&element.scalar()?, element.with(Value::Null));
+    }
+    Ok(map)
+}
+
+/// A list of services becomes a map, and every dependency has a condition.
+pub fn depends_on(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut map = names(node, scope)?;
+    if let Value::Map(entries) = &mut map.value {
+        for (_, dependency) in entries {
+            if dependency.value == Value::Null {
+                dependency.value = Value::Map(Vec::new());
+            }
+            for (key, value) in
+                [("condition", text("service_started")), ("required", Value::Bool(true))]
+            {
+                if dependency.get(key).is_none() {
+                    let value = dependency.with(value);
+                    dependency.set(key, value);
+                }
+            }
+        }
+    }
+    Ok(map)
+}
+
+/// `HOST:CONTAINER:rwm`, from `source`, `target` and `permissions`.
+pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
+    let mut list = Vec::new();
+    for element in node.elements() {
+        let Value::Map(_) = element.value else {
+            list.push(element.clone());
+            continue;
+        };
+        let part = |key: &str| element.get_text(key);
+        let source = part("source")?.unwrap_or_default();
+        let target = part("target")?.unwrap_or_else(|| source.clone());
+        let permissions = part("permissions")?.unwrap_or_else(|| "rwm".to_owned());
+        list.push(element.text(format!("{source}:{target}:{permissions}")));
+    }
+    Ok(node.with(Value::List(list)))
+}
+
+/// A path, or an object.
+pub fn env_file(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    Ok(vec![match &node.value {
+        Value::Map(_) => node.clone(),
+        _ => entry(node, &[("path", Value::Text(node.scalar()?))]),
+    }])
+}
+
+/// A list of paths, or one.
+pub fn paths(node: &Node, scope: &Scope) -> Result<Node> {
+    let one = std::slice::from_ref(node);
+    let elements = if let Value::List(elements) = &node.value { elements } else { one };
+    let paths: Result<Vec<Node>> =
+        elements.iter().map(|node| Ok(node.text(scope.path(&node.scalar()?)))).collect();
+    Ok(node.with(Value::List(paths?)))
+}
+
+/// A service of the same file.
+pub fn extends(node: &Node, _: &Scope) -> Result<Node> {
+    Ok(match &node.value {
+        Value::Text(_) => entry(node, &[("service", node.value.clone())]),
+        _ => node.clone(),
+    })
+}
+
+/// `NAME:ADDRESS` and maps become `NAME=ADDRESS`.
+pub fn extra_hosts(node: &Node, _: &Scope) -> Result<Node> {
+    let mut list = Vec::new();
+    for element in node.elements() {
+        let line = element.scalar()?;
+        let line = if line.contains('=') { line } else { line.replacen(':', "=", 1) };
+        list.push(element.text(line));
+    }
+    for (name, addresses) in node.entries() {
+        let one = std::slice::from_ref(addresses);
+        let all = if let Value::List(all) = &addresses.value { all } else { one };
+        for address in all {
+            list.push(addresses.text(format!("{name}={}", address.scalar()?)));
+        }
+    }
+    Ok(node.with(Value::List(list)))
+}
+
+/// A text is a line for a shell.
+pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
+    Ok(match &node.value {
+        Value::Text(line) => {
+            node.with(Value::List(vec![node.text("CMD-SHELL"), node.text(line.as_str())]))
+        }
+        _ => node.clone(),
+    })
+}
+
+/// The name of a secret or a config.
+pub fn grant(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    Ok(vec![match &node.value {
+        Value::Map(_) => node.clone(),
+        _ => entry(node, &[("source", Value::Text(node.scalar()?))]),
+    }])
+}
+
+/// One number is both limits.
+pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
+    Ok(match &node.value {
+        Value::Map(_) => node.clone(),
+        _ => {
+            let limit = Value::Text(node.scalar()?);
+            entry(node, &[("soft", limit.clone()), ("hard", limit)])
+        }
+    })
+}
+
+/// `[[IP:]HOST:]CONTAINER[/PROTOCOL]`; a range is several ports.
+pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    if let Value::Map(_) = node.value {
+        let mut node = node.clone();
+        for (key, value) in [("mode", "ingress"), ("protocol", "tcp")] {
+            if node.given(key).is_none() {
+                let value = node.text(value);
+                node.set(key, value);
+            }
+        }
+        return Ok(vec![node]);
+    }
+    let typed = node.scalar()?;
+    let (rest, protocol) = typed.split_once('/').unwrap_or((&typed, "tcp"));
+    let (rest, container) = match rest.rsplit_once(':') {
+        Some((rest, container)) => (Some(rest), container),
+        None => (None, rest),
+    };
+    let (address, host) = match rest.map(|rest| rest.rsplit_once(':').unwrap_or(("", rest))) {
+        Some((address, host)) => (address.trim_matches(['[', ']']), host),
+        None => ("", ""),
+    };
+    let bad =
+        || node.wrong(format_args!("bad port '{typed}': write [[IP:]HOST:]CONTAINER[/tcp|udp]"));
+    let range = |text: &str| -> Option<(u16, u16)> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first > 0 && first <= last).then_some((first, last))
+    };
+    let (first, last) = range(container).ok_or_else(bad)?;
+    let published: Vec<String> = match host {
+        "" => Vec::new(),
+        _ => {
+            let (low, high) = range(host).ok_or_else(bad)?;
+            match (high - low == last - first, first == last) {
+                (true, _) => (low..=high).map(|port| port.to_string()).collect(),
+                // Any port of the range for the one port.
+                (false, true) => vec![host.to_owned()],
+                (false, false) => return Err(bad()),
+            }
+        }
+    };
+    let mut ports = Vec::new();
+    for (at, target) in (first..=last).enumerate() {
+        let mut pairs = vec![("mode", text("ingress"))];
+        if !address.is_empty() {
+            pairs.push(("host_ip", text(address)));
+        }
+        pairs.push(("target", Value::Text(target.to_string())));
+        if let Some(port) = published.get(at) {
+            pairs.push(("published", text(port)));
+        }
+        pairs.push(("protocol", text(protocol)));
+        ports.push(entry(node, &pairs));
+    }
+    Ok(ports)
+}
+
+/// `[SOURCE:]TARGET[:OPTIONS]`
+pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
+    if let Value::Map(_) = node.value {
+        let mut node = node.clone();
+        let kind = node.get_text("type")?.unwrap_or_default();
+        if let Some(source) = node.given("source").cloned().filter(|_| kind == "bind") {
+            let path = source.text(scope.path(&source.scalar()?));
+            node.set("source", path);
+        }
+        return Ok(vec![node]);
+    }
+    let typed = node.scalar()?;
+    let parts: Vec<&str> = typed.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => ("", target, ""),
+        [source, target] => (source, target, ""),
+        [source, target, options] => (source, target, options),
+        _ => {
+            return Err(
+                node.wrong(format_args!("bad volume '{typed}': write [SOURCE:]TARGET[:OPTIONS]"))
+            );
+        }
+    };
+    let is_bind = source.starts_with(['/', '.', '~']);
+    let mut pairs = vec![("type", text(if is_bind { "bind" } else { "volume" }))];
+    match is_bind {
+        true => pairs.push(("source", Value::Text(scope.path(source)))),
+        false if !source.is_empty() => pairs.push(("source", text(source))),
+        false => {}
+    }
+    pairs.push(("target", text(target)));
+    let (mut bind, mut volume) = (node.map(), node.map());
+    if is_bind {
+        bind.set("create_host_path", node.with(Value::Bool(true)));
+    }
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => pairs.push(("read_only", Value::Bool(true))),
+            "rw" | "cached" | "delegated" | "consistent" => {}
+            "z" | "Z" => bind.set("selinux", node.text(option)),
+            "nocopy" => volume.set("nocopy", node.with(Value::Bool(true))),
+            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
+                bind.set("propagation", node.text(option));
+            }
+            _ => {
+                return Err(node.wrong(format_args!(
+                    "bad volume '{typed}': unknown option '{option}'; known: ro rw nocopy z Z \
+                     rprivate rslave rshared"
+                )));
+            }
+        }
+    }
+    if is_bind {
+        pairs.push(("bind", bind.value))
+    } else {
+        pairs.push(("volume", volume.value))
+    }
+    Ok(vec![entry(node, &pairs)])
+}
