@@ -124,14 +124,14 @@ pub fn load(choice: &Choice) -> Result<Source> {
     {
         env_files = files.split(',').map(str::to_owned).collect();
     }
-    match env_files.is_empty() {
-        true if dir.join(".env").is_file() => environment.read(&dir.join(".env"))?,
-        true => {}
-        false => {
-            for file in &env_files {
-                environment.read(&here.join(file))?;
-            }
+    if env_files.is_empty() {
+        let usual = dir.join(".env");
+        if usual.is_file() {
+            environment.read(&usual)?;
         }
+    }
+    for file in &env_files {
+        environment.read(&here.join(file))?;
     }
     // `.env` may name further files.
     let files = if choice.files.is_empty() && environment.files.contains_key("COMPOSE_FILE") {

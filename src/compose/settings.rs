@@ -245,10 +245,12 @@ impl Settings {
             let part =
                 |key: &str| -> Result<String> { Ok(port.get_text(key)?.unwrap_or_default()) };
             let address = part("host_ip")?;
-            let mut text = match address.contains(':') {
-                true => format!("[{address}]:"),
-                false if !address.is_empty() => format!("{address}:"),
-                false => String::new(),
+            let mut text = if address.is_empty() {
+                String::new()
+            } else if address.contains(':') {
+                format!("[{address}]:")
+            } else {
+                format!("{address}:")
             };
             let published = part("published")?;
             if !published.is_empty() || !address.is_empty() {
