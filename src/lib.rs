@@ -16,6 +16,8 @@
 mod address;
 #[cfg(feature = "build")]
 mod build;
+#[cfg_attr(not(feature = "build"), allow(dead_code))]
+mod chmod;
 mod cli;
 #[cfg(feature = "compose")]
 mod compose;

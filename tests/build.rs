@@ -140,3 +140,156 @@ fn the_target_and_the_stages_that_it_needs() {
     assert_eq!(host.inspect("y", "{{.Id}}"), id);
     host.feed("FROM bb\nCOPPY a b\n", ["build", "-"]).exits(1).stderr_has("did you mean COPY?");
 }
+
+/// Answers each request on 127.0.0.1 with the response for its path; returns the address.
+fn serve(responses: &'static [(&'static str, &'static str)]) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 {
+                    break;
+                }
+                request.push(byte[0]);
+            }
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let known = responses.iter().find(|(known, _)| *known == path);
+            let response = known.map_or("404 Not Found\r\n\r\n", |(_, response)| response);
+            let _ = stream.write_all(format!("HTTP/1.1 {response}").as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn add_of_urls() {
+    let address = serve(&[
+        ("/moved", "302 Found\r\nLocation: /a%20file.txt?x\r\nContent-Length: 0\r\n\r\n"),
+        ("/a%20file.txt?x", "200 OK\r\nContent-Length: 6\r\n\r\nmoved\n"),
+        (
+            "/dir/f.tar",
+            "200 OK\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 3\r\n\r\nabc",
+        ),
+        ("/cut", "200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nabc"),
+    ]);
+    let host = Host::with_busybox();
+    let url = format!("http://{address}");
+    let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let dockerfile = format!(
+        "FROM bb\nARG HERE={url}\nADD $HERE/moved /m\nADD --chmod=u=rw,go=r --chown=7 {url}/moved \
+         {url}/dir/f.tar a.txt /d/\nADD --checksum={digest} {url}/dir/f.tar /c\n"
+    );
+    build(&host, &[("Dockerfile", &dockerfile), ("a.txt", "a")]);
+    let script = "cat /m /d/moved; stat -c '%a %u %Y %n' /m /d/* /c";
+    host.mydocker(["run", "--rm", "x", "sh", "-c", script]).stdout(
+        "moved\nmoved\n600 0 0 /m\n644 7 784111777 /d/a.txt\n644 7 784111777 /d/f.tar\n\
+         644 7 0 /d/moved\n600 0 784111777 /c\n"
+            .replace("644 7 784111777 /d/a.txt", &format!("644 7 {} /d/a.txt", mtime(&host)))
+            .as_str(),
+    );
+    for (line, message) in [
+        ("ADD --checksum=sha256:0 URL/m /c", "--checksum: bad digest 'sha256:0'"),
+        ("ADD --checksum=DIGEST URL/moved /c", "and --checksum says sha256:ba78"),
+        ("ADD --checksum=DIGEST a.txt /c", "--checksum is for one http or https URL"),
+        ("ADD URL/none /c", "answers 404"),
+        ("ADD URL /c/", "names no file; end the destination without a slash"),
+        ("ADD URL/moved URL/moved /c", "several sources need a directory"),
+    ] {
+        let line = line.replace("URL", &url).replace("DIGEST", digest);
+        let done = build(&host, &[("Dockerfile", &format!("FROM bb\n{line}\n"))]);
+        done.exits(1).stderr_has(message).stderr_has("Dockerfile:2");
+    }
+}
+
+/// The time of the context's a.txt.
+fn mtime(host: &Host) -> u64 {
+    let file = std::fs::metadata(host.scratch().join("context/a.txt")).unwrap();
+    file.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[test]
+fn copy_with_parents_symbolic_modes_and_excludes() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM bb\nCOPY --parents x/./y/*.txt x/d /p/\nCOPY --parents **/*.cs /cs/\n\
+        COPY --chmod=u=rwX,go= --exclude=**/no* x /m/\n\
+        RUN cd / && find /p /cs /m -exec stat -c '%a %n' {} + | sort -k2 >/list\n";
+    let files = [
+        ("Dockerfile", dockerfile),
+        ("x/y/a.txt", ""),
+        ("x/y/b.txt", ""),
+        ("x/y/no.cs", ""),
+        ("x/d/e/f", ""),
+        ("top.cs", ""),
+    ];
+    let directory = context(&host, &files);
+    let mode = |path: &str, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(directory.join(path), permissions).unwrap();
+    };
+    mode("x/d", 0o750);
+    mode("x/d/e/f", 0o755);
+    build(&host, &files);
+    host.mydocker(["run", "--rm", "x", "cat", "/list"]).stdout(
+        "755 /cs\n644 /cs/top.cs\n755 /cs/x\n755 /cs/x/y\n644 /cs/x/y/no.cs\n755 /m\n700 /m/d\n\
+         700 /m/d/e\n700 /m/d/e/f\n700 /m/y\n600 /m/y/a.txt\n600 /m/y/b.txt\n755 /p\n755 /p/x\n\
+         750 /p/x/d\n755 /p/x/d/e\n755 /p/x/d/e/f\n755 /p/y\n644 /p/y/a.txt\n644 /p/y/b.txt\n",
+    );
+}
+
+#[test]
+fn heredocs_that_are_programs() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM bb\nRUN <<EOF\n#!/bin/cat\n$PATH\nEOF\nRUN <<-X\n\t#!/bin/sh\n\techo $0 >/n\nX\n\
+        RUN <<A cat >/a && cat <<-'B' >/b\nin $PATH\nA\n\tin $PATH\n\tB\nRUN <<EOF sh\necho piped >/c\nEOF\n";
+    let done = build(&host, &[("Dockerfile", dockerfile)]);
+    done.stderr_has("#!/bin/cat\n").stderr_has(" $PATH\n");
+    let read = ["run", "--rm", "x", "sh", "-c", "cat /n /b /c; grep -c /bin /a; ls /dev/pipes"];
+    host.mydocker(read).exits(1).stdout("/dev/pipes/X\nin $PATH\npiped\n1\n");
+}
+
+#[test]
+fn mistakes_get_suggestions() {
+    let host = Host::with_busybox();
+    for (lines, message) in [
+        ("COPY man.c /", "'man.c' is not in the build context; did you mean 'main.c'?"),
+        ("COPY src/xy.c /", "did you mean 'xyz.c'?"),
+        ("COPY hidden /", ".dockerignore excludes it"),
+        (
+            "COPY --from=biuld /x /",
+            "--from=biuld is no stage above and no local image; did you mean build?",
+        ),
+        ("COPY --from=build /bin/bussybox /", "is not in the image; did you mean 'busybox'?"),
+        ("COPY *.h /", "'*.h' matches no file of the build context"),
+        ("COPY --chmod=u=z a /", "--chmod: bad mode 'u=z'; it is like 755 or u=rwX,go=rX"),
+        ("ADD git@example.org:a/b.git /", "mydocker reads no git repository; clone"),
+        ("ADD https://example.org/a.git#main /", "mydocker reads no git repository"),
+        ("ADD ftp://example.org/a /", "neither a path nor an http or https URL"),
+        ("ADD x.tar.xz /", "xz compression is not supported; recompress it with gzip or zstd"),
+        ("ADD x.tar.bz2 /", "bzip2 compression is not supported"),
+    ] {
+        let dockerfile = format!("FROM bb AS build\nFROM bb\n{lines}\n");
+        let files = [
+            ("Dockerfile", dockerfile.as_str()),
+            (".dockerignore", "hidden\n"),
+            ("main.c", ""),
+            ("src/xyz.c", ""),
+            ("hidden", ""),
+            ("x.tar.xz", "\u{fd}"),
+            ("x.tar.bz2", "BZh91AY"),
+        ];
+        let directory = context(&host, &files);
+        std::fs::write(directory.join("x.tar.xz"), b"\xfd7zXZ\0\0").unwrap();
+        let done = host.mydocker(["build", directory.to_str().unwrap()]);
+        done.exits(1).stderr_has(message).stderr_has("   3 | >>> ").stderr_has("Dockerfile:3: ");
+    }
+    let done =
+        host.feed("FROM bb\nARG a\n", ["build", "--build-arg", "b=1", "--build-arg", "a=1", "-"]);
+    done.stderr_has("[Warning] One or more build-args [b] were not consumed");
+}

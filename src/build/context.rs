@@ -21,15 +21,21 @@ use crate::image::Hashing;
 use crate::image::copy::{Original, Overrides, pack};
 use crate::image::digest::Digest;
 use crate::raw;
+use crate::suggest::nearest;
 use crate::sys::beneath;
 
 /// The most sources that a pattern finds.
 const MAX_FOUND: usize = 100_000;
 
 /// A tree of files to copy from.
+#[derive(Clone, Copy)]
 pub struct Tree<'a> {
     pub root: BorrowedFd<'a>,
     pub ignore: &'a Ignore,
+    /// `--parents`: a source keeps the directories above it, and `**` stands for any number of them.
+    pub parents: bool,
+    /// What errors call the tree.
+    pub from: &'a str,
 }
 
 /// One source, found.
@@ -37,6 +43,8 @@ pub struct Source {
     pub handle: OwnedFd,
     /// Below the tree's root, without a slash at its start.
     pub path: Vec<u8>,
+    /// With `--parents`: how much of the path stands before the part that is kept.
+    pub base: usize,
     pub is_directory: bool,
 }
 
@@ -50,15 +58,22 @@ impl Source {
 impl Tree<'_> {
     /// What `pattern` names, in the order of the names.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
-        let mut paths: Vec<Vec<u8>> = vec![Vec::new()];
-        let mut has_pattern = false;
-        for component in pattern.split('/') {
+        // Each path with the length of its base.
+        let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
+        let (mut has_pattern, mut has_base) = (false, !self.parents);
+        for (at, component) in pattern.split('/').enumerate() {
             match component {
+                "." if !has_base && at > 0 => {
+                    has_base = true;
+                    paths.iter_mut().for_each(|(path, base)| *base = path.len());
+                    continue;
+                }
                 "" | "." => continue,
                 ".." => {
-                    for path in &mut paths {
+                    for (path, base) in &mut paths {
                         let cut = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
                         path.truncate(cut);
+                        *base = cut.min(*base);
                     }
                     continue;
                 }
@@ -67,28 +82,30 @@ impl Tree<'_> {
             let glob = Glob::of_path(component, false)?;
             if glob.is_literal() {
                 let name = raw::decode(&component.replace('\\', "")).into_owned();
-                paths.iter_mut().for_each(|path| push(path, &name));
+                paths.iter_mut().for_each(|(path, _)| push(path, &name));
                 continue;
             }
             has_pattern = true;
             let mut found = Vec::new();
-            for path in paths {
+            for (path, base) in paths {
+                if self.parents && component == "**" {
+                    self.directories(path, base, &mut found)?;
+                    continue;
+                }
                 for name in self.names(&path)? {
                     if glob.matches(&raw::encode(&name)) {
                         let mut path = path.clone();
                         push(&mut path, &name);
-                        found.push(path);
+                        found.push((path, base));
                     }
                 }
-                if found.len() > MAX_FOUND {
-                    fail!("'{pattern}' finds more than {MAX_FOUND} files");
-                }
+                check_count(&found, pattern)?;
             }
             paths = found;
         }
         let mut sources = Vec::new();
-        for path in paths {
-            match self.open(&path) {
+        for (path, base) in paths {
+            match self.open(&path, base) {
                 Ok(source) if !path.is_empty() && self.is_left_out(&source) => {}
                 Ok(source) => sources.push(source),
                 // A pattern may find directories that lack the rest of it.
@@ -100,17 +117,60 @@ impl Tree<'_> {
         }
         match (sources.is_empty(), has_pattern) {
             (false, _) => Ok(sources),
-            (true, true) => fail!("'{pattern}' matches no file of the build context"),
-            (true, false) => {
-                fail!("'{pattern}' is not in the build context, or .dockerignore excludes it")
-            }
+            (true, true) => fail!("'{pattern}' matches no file of the {}", self.from),
+            (true, false) => self.missing(pattern),
         }
     }
 
-    fn open(&self, path: &[u8]) -> Result<Source, Errno> {
+    /// The error for a source that is not there.
+    fn missing(&self, pattern: &str) -> Result<Vec<Source>> {
+        if self.ignore.excludes(pattern.trim_start_matches(['.', '/']).as_bytes()) {
+            fail!("'{pattern}' is not in the {}: .dockerignore excludes it", self.from);
+        }
+        let (parent, name) =
+            pattern.trim_end_matches('/').rsplit_once('/').unwrap_or(("", pattern));
+        let names = self.names(&raw::decode(parent))?;
+        let names: Vec<String> = names.iter().map(|name| raw::encode(name)).collect();
+        match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => {
+                fail!("'{pattern}' is not in the {}; did you mean '{near}'?", self.from)
+            }
+            None => fail!("'{pattern}' is not in the {}", self.from),
+        }
+    }
+
+    /// Adds a directory and those below it; links are not followed.
+    fn directories(
+        &self,
+        path: Vec<u8>,
+        base: usize,
+        found: &mut Vec<(Vec<u8>, usize)>,
+    ) -> Result<()> {
+        let mut next = vec![path];
+        while let Some(path) = next.pop() {
+            for name in self.names(&path)? {
+                let mut below = path.clone();
+                push(&mut below, &name);
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                let below_path = Path::new(OsStr::from_bytes(&below));
+                if beneath::open(self.root, below_path, flags, Mode::empty()).is_ok() {
+                    next.push(below);
+                }
+            }
+            found.push((path, base));
+            check_count(found, "**")?;
+            if next.len() > MAX_FOUND {
+                fail!("'**' finds more than {MAX_FOUND} files");
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &[u8], base: usize) -> Result<Source, Errno> {
         let handle = beneath::handle(self.root, Path::new(OsStr::from_bytes(path)))?;
         let kind = FileType::from_raw_mode(fstat(&handle)?.st_mode);
-        Ok(Source { handle, path: path.to_vec(), is_directory: kind == FileType::Directory })
+        let is_directory = kind == FileType::Directory;
+        Ok(Source { handle, path: path.to_vec(), base, is_directory })
     }
 
     fn is_left_out(&self, source: &Source) -> bool {
@@ -180,6 +240,13 @@ impl Tree<'_> {
         }
         Ok(Digest::finish(hasher.hasher))
     }
+}
+
+fn check_count(found: &[(Vec<u8>, usize)], pattern: &str) -> Result<()> {
+    if found.len() > MAX_FOUND {
+        fail!("'{pattern}' finds more than {MAX_FOUND} files");
+    }
+    Ok(())
 }
 
 fn push(path: &mut Vec<u8>, name: &[u8]) {

@@ -10,12 +10,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, fchown, fstat};
+use rustix::fs::{FileType, Mode, OFlags, fchmod, fchown, fstat};
 use rustix::process::{Gid, Uid};
 
 use super::context::{Source, Tree};
 use super::ignore::Ignore;
-use crate::error::{Context, Result, fail};
+use crate::chmod::ModeChange;
+use crate::error::{Context, Result};
 use crate::image::CopyRules;
 use crate::image::copy::{Original, Overrides, copy, is_archive, unpack_stream};
 use crate::raw;
@@ -30,7 +31,7 @@ pub struct Copying<'a> {
     /// Absolute, in the image.
     pub destination: String,
     pub chown: Option<String>,
-    pub mode: Option<u32>,
+    pub mode: Option<ModeChange>,
     /// Local archives are unpacked.
     pub unpacks: bool,
 }
@@ -41,9 +42,6 @@ impl Copying<'_> {
         let owner = self.chown.as_deref().map(|text| owner(root, text)).transpose()?;
         let owner = owner.unwrap_or((0, 0));
         let is_slashed = self.destination.ends_with('/');
-        if self.sources.len() > 1 && !is_slashed {
-            fail!("several sources need a directory: end '{}' with a slash", self.destination);
-        }
         let destination = raw::path(&self.destination).into_owned();
         let destination = beneath::resolve_last(root, &destination).unwrap_or(destination);
         for source in &self.sources {
@@ -67,7 +65,11 @@ impl Copying<'_> {
             || unpacks
             || beneath::open(root, destination, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
                 .is_ok();
-        let (into, name) = if is_directory {
+        let parents;
+        let (into, name) = if self.tree.parents {
+            parents = self.parents(root, source, destination, owner)?;
+            (parents.as_path(), Some(source.name().to_vec()))
+        } else if is_directory {
             (destination, Some(source.name().to_vec()))
         } else {
             let name = destination.file_name().unwrap_or_default().as_bytes().to_vec();
@@ -87,6 +89,38 @@ impl Copying<'_> {
         let original =
             Original { handle, name: name.as_deref(), ids: None, skip: &skip, overrides };
         copy(&original, root, rules)
+    }
+
+    /// Makes the directories of `--parents` above a source, with the modes that they have there. Returns
+    /// where the file, or the contents of the directory, go.
+    fn parents(
+        &self,
+        root: BorrowedFd<'_>,
+        source: &Source,
+        destination: &Path,
+        owner: (u32, u32),
+    ) -> Result<PathBuf> {
+        make_directories(root, destination, owner)?;
+        let (mut into, mut from) = (destination.to_owned(), PathBuf::new());
+        from.push(OsStr::from_bytes(&source.path[..source.base]));
+        let kept = Path::new(OsStr::from_bytes(&source.path[source.base..]));
+        let kept = kept.strip_prefix("/").unwrap_or(kept);
+        let directories = if source.is_directory { Some(kept) } else { kept.parent() };
+        for component in directories.unwrap_or(Path::new("")) {
+            into.push(component);
+            from.push(component);
+            let is_new = beneath::handle(root, &into).is_err();
+            make_directories(root, &into, owner)?;
+            if is_new {
+                let stat = fstat(beneath::handle(self.tree.root, &from)?)?;
+                let bits = stat.st_mode & 0o7777;
+                let bits = self.mode.map_or(bits, |change| change.apply(bits, true));
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                let made = beneath::open(root, &into, flags, Mode::empty())?;
+                fchmod(&made, Mode::from_raw_mode(bits))?;
+            }
+        }
+        Ok(into)
     }
 
     fn open(&self, source: &Source) -> Result<File> {

@@ -5,6 +5,7 @@
 //! engine's own containers and the image store, so that a build can make no file and no process that
 //! `run`, `cp` and `commit` can't. Nothing is cached yet: each build does all its steps.
 
+mod add;
 mod context;
 mod copy;
 pub mod dockerfile;
@@ -27,6 +28,7 @@ use crate::image::digest::ImageId;
 use crate::image::{CopyRules, Reference};
 use crate::sys::stdio::own_stdin;
 use context::{open_directory, read_bounded, read_text};
+use dockerfile::instruction::Instruction;
 use dockerfile::{Dockerfile, MAX_DOCKERFILE};
 use ignore::{Ignore, MAX_RULES};
 use report::Report;
@@ -62,6 +64,11 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
     {
         report.text(&format!("note: the frontend {syntax} is not used: mydocker reads the file\n"));
     }
+    let unused = unused_arguments(&dockerfile, &options.arguments);
+    if !unused.is_empty() {
+        let names = unused.join(" ");
+        report.text(&format!("[Warning] One or more build-args [{names}] were not consumed\n"));
+    }
     let ignore = read_ignore(context.as_fd(), &name)?;
     let mut build = steps::Build {
         engine,
@@ -90,6 +97,19 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
             .context(|| format!("write --iidfile {}", file.display()))?;
     }
     Ok(id.to_string())
+}
+
+/// The names of `--build-arg` that no ARG declares and that are not predefined.
+fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a str> {
+    let mut declared: Vec<&str> =
+        dockerfile.arguments.iter().map(|(name, _)| name.as_str()).collect();
+    for step in dockerfile.stages.iter().flat_map(|stage| &stage.steps) {
+        if let Instruction::Arg(pairs) = &step.instruction {
+            declared.extend(pairs.iter().map(|(name, _)| name.as_str()));
+        }
+    }
+    let names = given.iter().map(|pair| pair.split('=').next().unwrap_or_default());
+    names.filter(|name| !declared.contains(name) && !steps::is_predefined(name)).collect()
 }
 
 /// The context, and the Dockerfile with its name.

@@ -24,6 +24,9 @@ use crate::sys::signal::Signal;
 use crate::time::Instant;
 use crate::words::Expander;
 
+/// Arguments that need no ARG; they are in no history.
+pub const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
 /// What the instructions of a stage made so far.
 #[derive(Clone, Default)]
 pub struct State {
@@ -337,6 +340,14 @@ fn platform(name: &str) -> Option<String> {
         "TARGETVARIANT" | "BUILDVARIANT" => Some(String::new()),
         _ => None,
     }
+}
+
+/// Whether `--build-arg` may give the argument without an ARG.
+pub fn is_predefined(name: &str) -> bool {
+    PROXIES.contains(&name.to_ascii_uppercase().as_str())
+        || platform(name).is_some()
+        || name == "SOURCE_DATE_EPOCH"
+        || name.starts_with("BUILDKIT_")
 }
 
 /// As Go's %q prints a list.

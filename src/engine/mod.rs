@@ -22,6 +22,8 @@ mod cpus;
 mod create;
 mod diff;
 mod disk;
+#[cfg(feature = "build")]
+mod download;
 mod exec;
 mod filesystems;
 mod hello;

@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use super::attributes::is_overlays;
 use super::kernel_files::{is_kernels, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
+use crate::chmod::ModeChange;
 use crate::error::{Context, Result, fail, shortened};
 use crate::runtime::ids::IdMap;
 use crate::store::walk::{DIRECTORY, Descent, Links, Names};
@@ -60,8 +61,8 @@ pub enum Top {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub owner: Option<(u32, u32)>,
-    /// Permission bits of everything but links.
-    pub mode: Option<u32>,
+    /// A change of the permission bits of everything but links.
+    pub mode: Option<ModeChange>,
     /// Later times become this one, in seconds.
     pub latest: Option<i64>,
     /// Every time is 1970.
@@ -288,8 +289,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
         let Overrides { owner, mode, latest, timeless } = self.overrides;
         (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
-        if kind != Kind::Symlink {
-            entry.mode = mode.unwrap_or(entry.mode);
+        if let Some(mode) = mode
+            && kind != Kind::Symlink
+        {
+            entry.mode = mode.apply(entry.mode, kind == Kind::Directory);
         }
         entry.mtime.0 = entry.mtime.0.min(latest.unwrap_or(i64::MAX));
         if timeless {

@@ -317,6 +317,9 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
     if words.is_empty() && line.heredocs.is_empty() {
         fail!("{keyword} needs at least a source and a destination");
     }
+    for source in words.iter().filter(|_| is_add) {
+        check_remote(source)?;
+    }
     if destination.is_empty() || words.iter().any(String::is_empty) {
         fail!("{keyword}: an empty path");
     }
@@ -334,6 +337,24 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
         checksum: flags.get("checksum"),
         unpack: flags.switch("unpack")?,
     })
+}
+
+/// Refuses what ADD takes for a git repository, and schemes that it does not know.
+fn check_remote(source: &str) -> Result<()> {
+    let (scheme, rest) = source.split_once("://").unwrap_or(("", source));
+    let path = rest.split(['#', '?']).next().unwrap_or_default();
+    let is_git = match scheme {
+        "http" | "https" => path.ends_with(".git"),
+        "" => source.starts_with("git@"),
+        _ => scheme == "git" || scheme == "ssh",
+    };
+    if is_git {
+        fail!("ADD: mydocker reads no git repository; clone '{source}' into the build context");
+    }
+    if !matches!(scheme, "" | "http" | "https") && !source.contains('$') {
+        fail!("ADD: '{source}' is neither a path nor an http or https URL");
+    }
+    Ok(())
 }
 
 /// Checks the instruction of an ONBUILD now, so that its author sees the mistake and not its user.

@@ -206,6 +206,12 @@ impl Head {
         Some(Duration::from_secs(seconds.try_into().unwrap_or_default()))
     }
 
+    /// When the file was changed last, in seconds (RFC 9110, 8.8.2).
+    #[cfg(feature = "build")]
+    pub fn modified(&self) -> Option<i64> {
+        self.header("last-modified").and_then(parse_date).map(|time| time.seconds())
+    }
+
     fn has_token(&self, name: &str, token: &str) -> bool {
         self.all(name).any(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }

@@ -2,13 +2,16 @@
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` to log in;
 //! `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
-//! stalls, kept in a file of `partial`; `connect` makes connections, with `proxy`, `tls`,
-//! `verifier` and `http` below it; `settings` is what the administrator says of them.
+//! stalls, kept in a file of `partial`; `download` is one file of any web server; `connect` makes
+//! connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` is what the
+//! administrator says of them.
 
 mod auth;
 mod base64;
 mod connect;
 pub mod credentials;
+#[cfg(feature = "build")]
+pub mod download;
 pub mod endpoint;
 pub mod fetch;
 pub mod http;

@@ -1,0 +1,168 @@
+//! A MODE as chmod(1) reads it: an octal number, or clauses such as `u=rwX,go-w`.
+//!
+//! A symbolic mode is kept as a list of changes and applied to each file's own mode, because `X` and `u`
+//! depend on it. A clause that names neither u, g, o nor a leaves the bits of the umask 022 alone, the
+//! umask of every build. At most `MAX_CHANGES` changes, so that the value is plain data.
+
+use crate::error::{Result, fail};
+
+/// The most changes of one mode.
+const MAX_CHANGES: usize = 16;
+const UMASK: u32 = 0o022;
+
+/// What happens to the mode of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModeChange {
+    changes: [Change; MAX_CHANGES],
+    count: usize,
+}
+
+/// One operator with its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Change {
+    /// The bits that the clause is about.
+    who: u32,
+    operator: u8,
+    /// Read, write and execute for all three, set-ID and sticky bits.
+    bits: u32,
+    /// `X`: execute for directories, and for files that someone may execute.
+    execute_like: bool,
+    /// `u`, `g` or `o` as the permissions: how far their bits stand from the last three.
+    copied_from: Option<u32>,
+}
+
+impl Default for Change {
+    fn default() -> Change {
+        Change { who: 0o7777, operator: b'=', bits: 0, execute_like: false, copied_from: None }
+    }
+}
+
+impl ModeChange {
+    /// Parses an octal or a symbolic mode.
+    pub fn parse(text: &str) -> Result<ModeChange> {
+        let mut mode = ModeChange::default();
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            match u32::from_str_radix(text, 8) {
+                Ok(bits @ ..=0o7777) => mode.push(Change { bits, ..Change::default() })?,
+                _ => fail!("bad mode '{text}'; it is an octal number of at most 7777"),
+            }
+            return Ok(mode);
+        }
+        for clause in text.split(',') {
+            if mode.clause(clause)?.is_none() {
+                fail!("bad mode '{text}'; it is like 755 or u=rwX,go=rX");
+            }
+        }
+        Ok(mode)
+    }
+
+    fn push(&mut self, change: Change) -> Result<()> {
+        if self.count == MAX_CHANGES {
+            fail!("a mode of more than {MAX_CHANGES} changes");
+        }
+        self.changes[self.count] = change;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// `None` if it is no clause.
+    fn clause(&mut self, clause: &str) -> Result<Option<()>> {
+        let end = clause.find(['+', '-', '=']).unwrap_or(clause.len());
+        let mut who = 0;
+        for c in clause[..end].chars() {
+            who |= match c {
+                'u' => 0o4700,
+                'g' => 0o2070,
+                'o' => 0o1007,
+                'a' => 0o7777,
+                _ => return Ok(None),
+            };
+        }
+        if who == 0 {
+            who = 0o7777 & !UMASK;
+        }
+        let mut rest = clause[end..].chars().peekable();
+        let mut any = false;
+        while let Some(operator) = rest.next() {
+            let mut change = Change { who, operator: operator as u8, ..Change::default() };
+            while let Some(c) = rest.next_if(|c| !matches!(c, '+' | '-' | '=')) {
+                match c {
+                    'r' => change.bits |= 0o444,
+                    'w' => change.bits |= 0o222,
+                    'x' => change.bits |= 0o111,
+                    's' => change.bits |= 0o6000,
+                    't' => change.bits |= 0o1000,
+                    'X' => change.execute_like = true,
+                    'u' => change.copied_from = Some(6),
+                    'g' => change.copied_from = Some(3),
+                    'o' => change.copied_from = Some(0),
+                    _ => return Ok(None),
+                }
+            }
+            self.push(change)?;
+            any = true;
+        }
+        Ok(any.then_some(()))
+    }
+
+    /// The mode, twelve bits, that a file of this mode gets.
+    pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
+        let mut mode = mode & 0o7777;
+        for change in &self.changes[..self.count] {
+            let mut bits = change.bits;
+            if change.execute_like && (is_directory || mode & 0o111 != 0) {
+                bits |= 0o111;
+            }
+            if let Some(shift) = change.copied_from {
+                bits |= (mode >> shift & 7) * 0o111;
+            }
+            bits &= change.who;
+            mode = match change.operator {
+                b'+' => mode | bits,
+                b'-' => mode & !bits,
+                _ => mode & !change.who | bits,
+            };
+        }
+        mode
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values are those of GNU chmod under umask 022.
+    #[test]
+    fn modes_of_files_and_directories() {
+        for (text, mode, file, directory) in [
+            ("755", 0o4600, 0o755, 0o755),
+            ("0", 0o777, 0, 0),
+            ("7777", 0, 0o7777, 0o7777),
+            ("u=rwX,go=rX", 0o600, 0o644, 0o755),
+            ("u=rwX,go=rX", 0o711, 0o755, 0o755),
+            ("u=rwX,go=", 0o664, 0o600, 0o700),
+            ("+x", 0o644, 0o755, 0o755),
+            ("+w", 0o444, 0o644, 0o644),
+            ("a+w", 0o444, 0o666, 0o666),
+            ("go-w", 0o666, 0o644, 0o644),
+            ("g=u", 0o640, 0o660, 0o660),
+            ("o=g-w", 0o660, 0o664, 0o664),
+            ("u+s,g+s", 0o755, 0o6755, 0o6755),
+            ("a+t", 0o777, 0o1777, 0o1777),
+            ("u-x+w", 0o500, 0o600, 0o600),
+        ] {
+            let change = ModeChange::parse(text).unwrap();
+            assert_eq!(change.apply(mode, false), file, "{text} on {mode:o}");
+            assert_eq!(change.apply(mode, true), directory, "{text} on {mode:o}, a directory");
+        }
+    }
+
+    #[test]
+    fn bad_modes() {
+        for text in ["", "8", "17777", "u", "rwx", "u=y", "u=r,", "x+r", "-1", "7a"] {
+            assert!(ModeChange::parse(text).is_err(), "{text}");
+        }
+        let many = vec!["+r"; MAX_CHANGES + 1].join(",");
+        assert!(ModeChange::parse(&many).unwrap_err().to_string().contains("more than"));
+    }
+}

@@ -1,0 +1,72 @@
+//! A file from a web server for `build`: fetched by a child process, because TLS and its buffers would
+//! stay in the memory of this one, which forks monitors.
+
+use std::path::Path;
+
+use super::Engine;
+use crate::error::Result;
+#[cfg(feature = "pull")]
+use crate::error::{Context, fail};
+use crate::image::digest::Digest;
+
+impl Engine {
+    /// Writes what `url` names into `directory`, as a file of mode 0600 with the server's time. Its name
+    /// is the last part of the URL; without `named` it need not have one.
+    #[cfg(feature = "pull")]
+    pub fn download(
+        &self,
+        url: &str,
+        directory: &Path,
+        named: bool,
+        checksum: Option<&Digest>,
+    ) -> Result<()> {
+        use crate::image::Hashing;
+        use crate::image::registry::download::{download, file_name};
+        use std::ffi::OsStr;
+        use std::io::Seek;
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::OpenOptionsExt;
+
+        let name = match file_name(url)? {
+            Some(name) => name,
+            None if named => {
+                fail!(
+                    "{url} names no file; end the destination without a slash, with a file's name"
+                )
+            }
+            None => b"unnamed".to_vec(),
+        };
+        let path = directory.join(OsStr::from_bytes(&name));
+        super::child::in_child("the download", &|| {
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            let mut file = options.open(&path).context(|| format!("make {}", path.display()))?;
+            let modified = download(url, &mut file)?;
+            if let Some(expected) = checksum {
+                let mut hashing = Hashing::new(std::io::sink());
+                file.rewind()?;
+                std::io::copy(&mut file, &mut hashing).context(|| "read the download")?;
+                let found = Digest::finish(hashing.hasher);
+                if found != *expected {
+                    fail!("the file has the digest {found}, and --checksum says {expected}");
+                }
+            }
+            // A server that names no time, or one before 1970, leaves 1970, so that builds repeat.
+            let seconds = u64::try_from(modified.unwrap_or(0)).unwrap_or(0);
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            file.set_modified(time).context(|| "set the time of the download")?;
+            Ok(String::new())
+        })
+        .map(drop)
+        .context(|| format!("download {url}"))
+    }
+
+    /// Fails: this build has no HTTP client.
+    #[cfg(not(feature = "pull"))]
+    pub fn download(&self, url: &str, _: &Path, _: bool, _: Option<&Digest>) -> Result<()> {
+        crate::error::fail!(
+            "this mydocker was built without a web client (cargo feature 'pull'), so it cannot get \
+             {url}; put the file into the build context"
+        )
+    }
+}
