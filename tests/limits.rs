@@ -335,3 +335,141 @@ fn cpus_that_are_not_there_are_refused_with_those_that_are() {
     host.mydocker(["create", "--cpus", "4000", "bb", "true"]).refused("CPUs available");
     host.mydocker(["ps", "-aq"]).stdout("");
 }
+
+/// Makes a container without any limit, whose shell waits.
+fn unlimited(host: &Host) {
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1000 & sleep 1000; wait"]);
+}
+
+#[test]
+fn update_changes_the_limits_of_a_running_container_and_of_its_next_start() {
+    let host = Host::with_busybox();
+    unlimited(&host);
+    let limits = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 \
+                  --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 20";
+    let args = ["update"].into_iter().chain(limits.split_whitespace()).chain(["c"]);
+    host.mydocker(args).stdout("c\n");
+    let hold = || {
+        let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
+            let expected = if is_v2() { v2 } else { v1 };
+            assert_eq!(setting(&host, "c", controller, files), expected, "{files:?}");
+        };
+        is("memory", ["memory.limit_in_bytes", "memory.max"], "67108864", "67108864");
+        is("memory", ["memory.memsw.limit_in_bytes", "memory.swap.max"], "100663296", "33554432");
+        is("memory", ["memory.soft_limit_in_bytes", "memory.low"], "33554432", "33554432");
+        is("cpu", ["cpu.cfs_quota_us", "cpu.max"], "50000", "50000 100000");
+        is("cpu", ["cpu.shares", "cpu.weight"], "512", "20");
+        is("cpuset", ["cpuset.cpus", "cpuset.cpus"], "0", "0");
+        is("pids", ["pids.max", "pids.max"], "20", "20");
+        for (field, value) in [("Memory", "67108864"), ("NanoCpus", "500000000")] {
+            assert_eq!(host.inspect("c", &format!("{{{{.HostConfig.{field}}}}}")), value);
+        }
+    };
+    hold();
+    // All processes of the container are in the cgroups that the update made, new ones too.
+    let members = |controller: &str| {
+        let procs = cgroup(&host, "c", controller).join("cgroup.procs");
+        std::fs::read_to_string(procs).unwrap()
+    };
+    assert_eq!(members("cpu"), members("memory"));
+    host.mydocker(["exec", "-d", "c", "sleep", "1000"]);
+    assert_eq!(members("cpu"), members("memory"));
+    let made = cgroup(&host, "c", "cpu");
+    host.mydocker(["restart", "-t", "0", "c"]);
+    hold();
+    host.mydocker(["kill", "c"]);
+    assert!(!made.exists());
+    // Memory is raised above the former sum of memory and swap, and lowered again.
+    host.mydocker(["start", "c"]);
+    host.mydocker(["update", "-m", "256m", "--memory-swap", "512m", "c"]);
+    host.mydocker(["container", "update", "-m", "32m", "--memory-swap", "48m", "c"]);
+    let memory = setting(&host, "c", "memory", ["memory.limit_in_bytes", "memory.max"]);
+    assert_eq!(memory, "33554432");
+    host.mydocker(["kill", "c"]);
+    assert!(!made.exists());
+    host.mydocker(["update", "--pids-limit", "30", "c"]);
+    host.mydocker(["start", "c"]);
+    assert_eq!(setting(&host, "c", "pids", ["pids.max", "pids.max"]), "30");
+}
+
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    let host = Host::with_busybox();
+    unlimited(&host);
+    host.mydocker(["update", "--pids-limit", "50", "c"]);
+    for (status, flags, part) in [
+        (1, "", "nothing to change"),
+        (125, "--pids-limit x", "bad number"),
+        (1, "--pids-limit 60 -m 1m", "6m"),
+        (1, "--pids-limit 60 --memory-swap 64m", "--memory"),
+        (1, "--pids-limit 60 --cpuset-cpus 4000", "available"),
+        (1, "--pids-limit 60 --cpus 1 --cpu-quota 2000", "--cpu-quota"),
+        (125, "--pids-limit 60 --restart never", "never"),
+        (125, "--pids-limit 60 --kernel-memory 8m", "5.16"),
+    ] {
+        let args = ["update"].into_iter().chain(flags.split_whitespace()).chain(["c"]);
+        host.mydocker(args).exits(status).complains(part);
+        assert_eq!(setting(&host, "c", "pids", ["pids.max", "pids.max"]), "50");
+        assert_eq!(host.inspect("c", "{{.HostConfig.PidsLimit}}"), "50");
+    }
+    host.mydocker(["update", "-m", "64m", "none", "c"]).exits(1).stdout("c\n").stderr_has("none");
+    // The record is the last step: its directory can't be written.
+    let pids = cgroup(&host, "c", "pids").join("pids.max");
+    let dir = host.state_root().join("containers").join(host.inspect("c", "{{.Id}}"));
+    let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
+    let update = host.command(["update", "--pids-limit", "60", "--cpus", "0.5", "c"]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(&dir).arg(update.get_program());
+    let done = command.args(update.get_args()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert!(stderr.contains("Read-only file system"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(pids).unwrap(), "50\n");
+    assert_eq!(host.inspect("c", "{{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}}"), "50 0");
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn an_update_that_was_killed_is_undone() {
+    let host = Host::with_busybox();
+    unlimited(&host);
+    // As it was killed after the kernel's files and before the record.
+    let pids = cgroup(&host, "c", "pids").join("pids.max");
+    let half_done = || {
+        let mark = host.run_root().join(host.inspect("c", "{{.Id}}")).join("updated.json");
+        std::fs::write(mark, r#"{"finished":false,"cgroups":[]}"#).unwrap();
+        std::fs::write(&pids, "77").unwrap();
+    };
+    half_done();
+    host.mydocker(["system", "check"])
+        .exits(1)
+        .stdout_has("an update of container c was cut short");
+    host.mydocker(["system", "check", "--repair"]);
+    assert_eq!(std::fs::read_to_string(&pids).unwrap(), "2048\n");
+    half_done();
+    host.mydocker(["update", "-m", "64m", "c"]);
+    assert_eq!(std::fs::read_to_string(&pids).unwrap(), "2048\n");
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn an_updated_restart_policy_is_that_of_the_next_exit() {
+    let host = Host::with_busybox();
+    let script = "echo run; while [ ! -e /tmp/stop ]; do sleep 0.1; done; rm /tmp/stop";
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
+    let runs = || host.mydocker(["logs", "c"]).text().lines().count();
+    let exit = || drop(host.mydocker(["exec", "c", "touch", "/tmp/stop"]));
+    host.mydocker(["update", "--restart", "on-failure:3", "c"]);
+    host.mydocker(["update", "--restart", "always", "--pids-limit", "40", "c"]).stdout("c\n");
+    exit();
+    eventually("it starts again", || runs() == 2);
+    eventually("it runs", || host.is_running("c"));
+    assert_eq!(setting(&host, "c", "pids", ["pids.max", "pids.max"]), "40");
+    assert_eq!(host.inspect("c", "{{.HostConfig.RestartPolicy.Name}}"), "always");
+    host.mydocker(["update", "--restart", "no", "c"]);
+    exit();
+    host.mydocker(["wait", "c"]);
+    eventually("it stays stopped", || !host.is_running("c"));
+    assert_eq!(runs(), 2);
+    host.mydocker(["run", "-d", "--rm", "--name", "r", "bb", "sleep", "1000"]);
+    host.mydocker(["update", "--restart", "always", "r"]).exits(1).complains("--rm");
+}

@@ -44,6 +44,7 @@ mod style;
 mod system;
 mod table;
 mod top;
+mod update;
 mod value;
 mod version;
 mod volume;
@@ -76,6 +77,7 @@ static COMMANDS: &[&Command] = &[
     &lifecycle::ATTACH,
     &lifecycle::WAIT,
     &lifecycle::RENAME,
+    &update::UPDATE,
     &lifecycle::RM,
     &disk::CONTAINER_PRUNE,
     &ps::PS,

@@ -20,3 +20,4 @@ pub mod relay;
 pub mod restart;
 pub mod state;
 pub mod tty;
+pub mod updated;

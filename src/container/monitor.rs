@@ -21,8 +21,9 @@ use super::clients::{Client, Clients, Hold};
 use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
-use super::restart::Backoff;
+use super::restart::{Backoff, RestartPolicy};
 use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
+use super::updated::Updated;
 use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
@@ -60,6 +61,8 @@ pub struct Watch<'a> {
     pub hooks: &'a mut dyn Hooks,
     /// The first process of a record's container, for its health check.
     pub process: fn(&Record) -> Result<Process>,
+    /// The `Spec` of a container that `update` has changed, for its next start by the policy.
+    pub renew: &'a dyn Fn(&Record) -> Result<Spec>,
 }
 
 /// Forks the monitor. Returns the client's end of its first connection.
@@ -91,9 +94,10 @@ fn take_title(name: &str, id: &str) {
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
-    let Watch { roots, record, spec, lock, before, attached, hooks, process } = watch;
+    let Watch { roots, record, spec, lock, before, attached, hooks, process, renew } = watch;
     let left = Vec::new();
-    let mut life = Life { roots, record, hooks, process, before, started: 0, restarts: 0, left };
+    let (policy, started, restarts) = (record.restart, 0, 0);
+    let mut life = Life { roots, record, policy, hooks, process, before, started, restarts, left };
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
     let begun = detach_from_caller(&keep)
@@ -129,7 +133,10 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         let begun = Instant::now();
         let code = monitor.watch(&mut program, &life);
         let outcome = life.program_ended(&mut monitor, &mut program, code);
-        let (Some(spec), false) = (&mut spec, outcome.stopped) else { break outcome };
+        if outcome.stopped {
+            break outcome;
+        }
+        life.follow_update();
         let lock_file = Files::new(roots, &record.id).monitor_lock();
         // If the run directory was removed, no command would find the program that starts next.
         if !life.goes_on(&outcome, &program) || !lock.stands_for(&lock_file) {
@@ -154,7 +161,20 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         life.restarts += 1;
         // A command that reads the files of a stopped container holds this lock.
         let change = Files::new(roots, &record.id).lock_changes();
-        let begun = life.begin_again(spec);
+        // An `update` may have come while the monitor waited. None comes while it has the lock.
+        let updated = life.follow_update();
+        if updated.is_some() && !life.goes_on(&outcome, &program) {
+            break outcome;
+        }
+        let renewed = updated.as_ref().map(renew).transpose();
+        let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
+            Some(mut next) => {
+                let begun = life.begin_again(&mut next);
+                spec = Some(next);
+                begun
+            }
+            None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
+        });
         drop(change);
         program = match begun {
             Ok(program) => program,
@@ -246,6 +266,8 @@ impl Streams {
 struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
+    /// The restart policy, which `update` may change.
+    policy: RestartPolicy,
     hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Result<Process>,
     before: Span,
@@ -330,6 +352,18 @@ impl Life<'_> {
         }
     }
 
+    /// Reads the record again if `update` has changed it since the program started, and takes its
+    /// restart policy.
+    fn follow_update(&mut self) -> Option<Record> {
+        if !Files::new(self.roots, &self.record.id).updated().exists() {
+            return None;
+        }
+        // If the record can't be read, the policy of the start stays.
+        let record = Record::read(self.roots, &self.record.id).ok()?;
+        self.policy = record.restart;
+        Some(record)
+    }
+
     fn outcome(&self, exit_code: u8, error: String) -> Outcome {
         let mark = self.stop_mark();
         Outcome {
@@ -356,6 +390,10 @@ impl Life<'_> {
         code: u8,
     ) -> Outcome {
         let oom_killed = cgroup::oom_killed(&program.cgroups);
+        let files = Files::new(self.roots, &self.record.id);
+        if let Ok(Some(Updated { cgroups, .. })) = Updated::read(&files) {
+            program.cgroups.extend(cgroups);
+        }
         if cgroup::remove(&program.cgroups).is_err() {
             self.left.append(&mut program.cgroups);
         }
@@ -371,7 +409,7 @@ impl Life<'_> {
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()
-            && (replaced || self.record.restart.applies(outcome.exit_code, outcome.restarts))
+            && (replaced || self.policy.applies(outcome.exit_code, outcome.restarts))
     }
 
     fn tend(&self, program: &mut Program) {

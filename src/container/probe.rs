@@ -18,6 +18,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use super::health::{Health, HealthRecord, HealthStatus, ProbeResult};
 use super::record::{Files, Record};
 use super::state::{State, is_paused};
+use super::updated;
 use crate::error::{Context, Result};
 use crate::runtime::exec::{self, Target};
 use crate::runtime::spec::Process;
@@ -83,10 +84,11 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         capabilities: defaults.capabilities & capabilities::bounding_set(state.pid),
         ..defaults
     };
+    let cgroups = updated::cgroups(&Files::new(probed.roots, &record.id), state);
     let target = Target {
         pid: state.pid,
         start_time: state.start_time,
-        cgroups: &state.cgroups,
+        cgroups: &cgroups,
         ids: record.ids(),
     };
     let streams = || -> Result<_, Errno> {

@@ -385,6 +385,11 @@ impl Files {
         self.run.join("paused")
     }
 
+    /// The mark of a container that `update` has changed (`updated::Updated`).
+    pub fn updated(&self) -> PathBuf {
+        self.run.join("updated.json")
+    }
+
     /// The mark of a container that must not be restarted (`state::StopMark`).
     pub fn stop_mark(&self) -> PathBuf {
         self.run.join("stop")

@@ -11,10 +11,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
 use super::options::ExecOptions;
-use crate::container::record::Record;
+use crate::container::record::{Files, Record};
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
-use crate::container::tty;
+use crate::container::{tty, updated};
 use crate::error::{Context, Result, fail};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::Process;
@@ -80,10 +80,11 @@ impl Engine {
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
         };
+        let cgroups = updated::cgroups(&Files::new(&self.roots, &record.id), state);
         let target = exec::Target {
             pid: state.pid,
             start_time: state.start_time,
-            cgroups: &state.cgroups,
+            cgroups: &cgroups,
             ids: record.ids(),
         };
         if options.detach {

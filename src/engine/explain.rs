@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use super::{Engine, confine};
-use crate::container::names;
 use crate::container::record::{Files, MountKind, Record, short};
 use crate::container::state::{Condition, State};
+use crate::container::{names, updated};
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::network::attachment::record::{Attachment, Endpoint};
@@ -89,7 +89,8 @@ impl Engine {
         parts.push(self.root_file_system(record)?);
         parts.push(mounts(record, state));
         if let Some(state) = state {
-            let cgroups = state.cgroups.iter().map(|path| cgroup(Path::new(path)));
+            let paths = updated::cgroups(&Files::new(&self.roots, &record.id), state);
+            let cgroups = paths.iter().map(|path| cgroup(Path::new(path)));
             parts.push(group("cgroups", "", cgroups.collect()));
             parts.push(self.container_network(record)?);
         }

@@ -53,6 +53,7 @@ mod transfer;
 #[cfg(not(feature = "pull"))]
 #[path = "no_transfer.rs"]
 mod transfer;
+mod update;
 mod user_namespace;
 mod volumes;
 mod wait;

@@ -286,6 +286,13 @@ impl Default for AttachOptions {
     }
 }
 
+/// `update`. What is `None` or empty stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateOptions {
+    pub resources: Resources,
+    pub restart: Option<RestartPolicy>,
+}
+
 /// `exec`
 #[derive(Clone, Debug, Default)]
 pub struct ExecOptions {

@@ -75,15 +75,7 @@ impl Engine {
             mounts,
             devices,
             device_access,
-            cgroup: Cgroup {
-                path: format!("{}/{}", record.cgroup_parent, record.id),
-                resources: resources(&record.resources)?,
-                further: FurtherLimits::default(),
-                default_pids: Some(DEFAULT_PIDS),
-                default_memory_swap: memory_and_swap(&record.resources),
-                every_controller: false,
-                name_limit: |name| flag_of(name).to_owned(),
-            },
+            cgroup: cgroup(record)?,
             sysctls: record.sysctls.clone(),
             default_sysctls: default_sysctls(record),
             init: record.init,
@@ -175,6 +167,19 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
         ("net.ipv4.ip_unprivileged_port_start", "0".to_owned()),
         ("net.ipv4.ping_group_range", format!("{first} {last}")),
     ]
+}
+
+/// The place and the limits of the container's cgroups.
+pub(super) fn cgroup(record: &Record) -> Result<Cgroup> {
+    Ok(Cgroup {
+        path: format!("{}/{}", record.cgroup_parent, record.id),
+        resources: resources(&record.resources)?,
+        further: FurtherLimits::default(),
+        default_pids: Some(DEFAULT_PIDS),
+        default_memory_swap: memory_and_swap(&record.resources),
+        every_controller: false,
+        name_limit: |name| flag_of(name).to_owned(),
+    })
 }
 
 /// The limits, with the present numbers of their devices.

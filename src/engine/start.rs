@@ -87,8 +87,8 @@ impl Engine {
             let record = Record::read(&self.roots, &id)?;
             Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
             match self.life(&record)? {
-                Life::Alive => {
-                    if let Condition::Running(state) = self.glance(&record)? {
+                Life::Alive(state) => {
+                    if state.pid != 0 {
                         self.refuse_paused(&record, &state)?;
                     }
                     return Ok(None);
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// Whether a container runs, for a command that holds its lock of changes.
-    fn life(&self, record: &Record) -> Result<Life> {
+    pub(super) fn life(&self, record: &Record) -> Result<Life> {
         let files = Files::new(&self.roots, &record.id);
         let state = match Lock::find_holder(&files.monitor_lock())? {
             Some(true) => state_of_watched(&files, record)?,
@@ -150,8 +150,8 @@ impl Engine {
         };
         match state {
             // Waits for the restart policy's next try.
-            Some(State { pid: 0, .. }) => Ok(Life::Alive),
-            Some(state) if state.find()?.living().is_some() => Ok(Life::Alive),
+            Some(state) if state.pid == 0 => Ok(Life::Alive(state)),
+            Some(state) if state.find()?.living().is_some() => Ok(Life::Alive(state)),
             _ => Ok(Life::Passing),
         }
     }
@@ -173,7 +173,8 @@ impl Engine {
             let hooks = &mut HostSide::new(self, record);
             let roots = &self.roots;
             let process = super::spec::process;
-            spawn(Watch { roots, record, spec, lock, before, attached, hooks, process })
+            let renew = &|record: &Record| self.spec(record);
+            spawn(Watch { roots, record, spec, lock, before, attached, hooks, process, renew })
         };
         launch().inspect_err(|error| {
             // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
@@ -240,8 +241,9 @@ impl Engine {
 }
 
 /// Whether a container runs, for a command that holds its lock of changes.
-enum Life {
-    Alive,
+pub(super) enum Life {
+    /// Its monitor lives, with the program or between two programs.
+    Alive(State),
     /// Its monitor is starting it, or cleaning up after it: one of the others in a moment.
     Passing,
     /// It has no monitor, and nothing of its last run is left to clean up. The outcome of that run,

@@ -9,8 +9,9 @@ use rustix::fs::OFlags;
 
 use super::Engine;
 use super::view::StatsView;
-use crate::container::record::{Record, all_ids};
-use crate::container::state::Condition;
+use crate::container::record::{Files, Record, all_ids};
+use crate::container::state::{Condition, State};
+use crate::container::updated;
 use crate::error::Result;
 use crate::runtime::cgroup::usage::{Usage, usage};
 use crate::sys::{self, procfs};
@@ -32,14 +33,14 @@ impl Engine {
         let mut looks = Vec::new();
         for name in names {
             let (record, state) = self.running(name)?;
-            looks.push(Look::new(record, state.pid, state.cgroups));
+            looks.push(self.look(record, &state));
         }
         if names.is_empty() {
             for id in all_ids(&self.roots)? {
                 // `ps` reports an unreadable record.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
                 if let Ok(Condition::Running(state)) = self.glance(&record) {
-                    looks.push(Look::new(record, state.pid, state.cgroups));
+                    looks.push(self.look(record, &state));
                 }
             }
         }
@@ -49,6 +50,11 @@ impl Engine {
         let memory = rustix::system::sysinfo();
         let total = memory.totalram as u64 * u64::from(memory.mem_unit);
         Ok(looks.into_iter().map(|look| look.view(total)).collect())
+    }
+
+    fn look(&self, record: Record, state: &State) -> Look {
+        let cgroups = updated::cgroups(&Files::new(&self.roots, &record.id), state);
+        Look::new(record, state.pid, cgroups)
     }
 }
 

@@ -22,12 +22,17 @@ use crate::cli::value::process::{
     check_network, check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link,
     parse_namespace, parse_userns, parse_workdir,
 };
+use crate::cli::value::resources::{
+    limit_unless_zero, refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota,
+    set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
+    set_memory_swap, set_pids, unless_zero,
+};
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::{OnFailure, Publish, RateKind, RestartPolicy};
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
 use crate::raw;
-use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
+use crate::units::ByteSize;
 
 /// The number of flags at the start of the table that only `run` has.
 pub const RUN_ONLY: usize = 4;
@@ -435,28 +440,20 @@ pub static FLAGS: &[F] = &[
     .under(Category::Network),
     // Limits.
     F::value("memory", "SIZE", "Limit memory (512m, 1.5g)", |a, v| {
-        a.options.resources.memory = limit_unless_zero(ByteSize::parse(v)?);
-        Ok(())
+        set_memory(&mut a.options.resources, v)
     })
     .short('m')
     .also(&["--m"])
     .under(Category::Limits),
     F::value("memory-swap", "SIZE", "Limit memory plus swap; -1 for no limit", |a, v| {
-        a.options.resources.memory_swap = match v {
-            "-1" => Some(-1),
-            _ => limit_unless_zero(ByteSize::parse(v)?),
-        };
-        Ok(())
+        set_memory_swap(&mut a.options.resources, v)
     })
     .under(Category::Limits),
     F::value(
         "memory-reservation",
         "SIZE",
         "Set a soft limit, for when the host runs low",
-        |a, v| {
-            a.options.resources.memory_reservation = limit_unless_zero(ByteSize::parse(v)?);
-            Ok(())
-        },
+        |a, v| set_memory_reservation(&mut a.options.resources, v),
     )
     .under(Category::Limits),
     F::value("memory-swappiness", "NUMBER", "Tune swappiness, 0 to 100 (default -1)", |a, v| {
@@ -472,71 +469,42 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Limits),
     F::value("cpus", "NUMBER", "Limit CPU time, in CPUs (1.5)", |a, v| {
-        a.options.resources.nano_cpus = unless_zero(parse_nano_cpus(v)?);
-        Ok(())
+        set_cpus(&mut a.options.resources, v)
     })
     .under(Category::Limits),
     F::value("cpu-shares", "WEIGHT", "Set the CPU weight, 2 to 262144 (default 1024)", |a, v| {
-        a.options.resources.cpu_shares = match v {
-            "0" => None,
-            _ => Some(parse_number(v, 2, 262_144)?),
-        };
-        Ok(())
+        set_cpu_shares(&mut a.options.resources, v)
     })
     .short('c')
     .also(&["-cpushare", "--cpushare"])
     .under(Category::Limits),
     F::value("cpu-quota", "MICROSECONDS", "Limit CPU time per period", |a, v| {
-        a.options.resources.cpu_quota = match v {
-            "0" => None,
-            "-1" => Some(-1),
-            _ => Some(parse_number(v, 1_000, i64::MAX / 1_000)?),
-        };
-        Ok(())
+        set_cpu_quota(&mut a.options.resources, v)
     })
     .under(Category::Limits),
     F::value(
         "cpu-period",
         "MICROSECONDS",
         "Set the length of the period (default 100000)",
-        |a, v| {
-            a.options.resources.cpu_period = match v {
-                "0" => None,
-                _ => Some(parse_number(v, 1_000, 1_000_000)?),
-            };
-            Ok(())
-        },
+        |a, v| set_cpu_period(&mut a.options.resources, v),
     )
     .under(Category::Limits),
     F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
-        check_cpu_list(v)?;
-        a.options.resources.cpuset_cpus = Some(v.to_owned());
-        Ok(())
+        set_cpuset_cpus(&mut a.options.resources, v)
     })
     .also(&["-cpuset", "--cpuset"])
     .under(Category::Limits),
     F::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
-        check_cpu_list(v)?;
-        a.options.resources.cpuset_mems = Some(v.to_owned());
-        Ok(())
+        set_cpuset_mems(&mut a.options.resources, v)
     })
     .under(Category::Limits),
     F::value("pids-limit", "NUMBER", "Limit PIDs (default 2048; -1: no limit)", |a, v| {
-        a.options.resources.pids = match v {
-            "0" | "-1" => Some(-1),
-            // The kernel's PID_MAX_LIMIT.
-            _ => Some(parse_number(v, 1, 4_194_304)?),
-        };
-        Ok(())
+        set_pids(&mut a.options.resources, v)
     })
     .also(&["--pids", "-pids"])
     .under(Category::Limits),
     F::value("blkio-weight", "WEIGHT", "Set the disk weight, 10 to 1000", |a, v| {
-        a.options.resources.blkio_weight = match v {
-            "0" => None,
-            _ => Some(parse_number(v, 10, 1000)?),
-        };
-        Ok(())
+        set_blkio_weight(&mut a.options.resources, v)
     })
     .under(Category::Limits),
     F::value(
@@ -700,8 +668,8 @@ pub static FLAGS: &[F] = &[
         )
     })
     .under(Category::Docker),
-    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, _| {
-        fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
+    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
+        refuse_kernel_memory(v)
     })
     .under(Category::Docker),
     F::switch("use-api-socket", "Refused: there is no daemon socket", |a, on| {
@@ -740,16 +708,6 @@ fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
     let rate = parse_device_rate(text, kind)?;
     args.options.resources.device_rates.get_or_insert_default().push(rate);
     Ok(())
-}
-
-/// Docker's 0 means no limit.
-fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
-    (number != N::default()).then_some(number)
-}
-
-/// The size as the kernel counts limits. A `ByteSize` is never larger.
-fn limit_unless_zero(size: ByteSize) -> Option<i64> {
-    unless_zero(size.0 as i64)
 }
 
 fn at_least_one(size: ByteSize) -> Result<u64> {

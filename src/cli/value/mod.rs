@@ -7,4 +7,5 @@ pub mod limit;
 pub mod mount;
 pub mod name;
 pub mod process;
+pub mod resources;
 pub mod security;

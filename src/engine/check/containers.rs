@@ -55,6 +55,10 @@ impl Engine {
                 findings.add(what, || cgroup::remove(&cgroups));
             }
         }
+        if self.is_half_updated(&record) {
+            let what = format!("an update of container {name} was cut short");
+            findings.add(what, || self.repair_update(id));
+        }
         if let Some(UserNamespaceRecord { ids, auto: true, .. }) = &record.user_namespace
             && !id_range::is_leased(&self.roots, ids, id)
         {

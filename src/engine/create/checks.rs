@@ -8,7 +8,9 @@ use std::fs;
 
 use crate::container::health::OnFailure;
 use crate::container::id_range;
-use crate::engine::options::{CreateOptions, MountKind, NamespaceOption, UserNamespaceOption};
+use crate::engine::options::{
+    CreateOptions, MountKind, NamespaceOption, Resources, UserNamespaceOption,
+};
 use crate::engine::{cpus, spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
@@ -18,7 +20,32 @@ const MIN_MEMORY: i64 = 6 << 20;
 
 /// Fails if the options contradict each other or name a device that doesn't exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
-    let resources = &options.resources;
+    check_resources(&options.resources)?;
+    if options.remove && !options.restart.is_no() {
+        fail!("--rm and --restart contradict each other");
+    }
+    if options.remove && options.health.on_failure == OnFailure::Restart {
+        fail!("--rm and --health-on-failure restart contradict each other");
+    }
+    let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);
+    if mounts_image && options.userns != UserNamespaceOption::Host {
+        fail!("--mount type=image can't go with a user namespace; use --userns host");
+    }
+    if let UserNamespaceOption::Given(ids) = &options.userns {
+        id_range::check_given(ids)?;
+    }
+    for rate in options.resources.device_rates.iter().flatten() {
+        spec::device_numbers(&rate.path)?;
+    }
+    for device in &options.devices {
+        fs::metadata(raw::path(&device.source))
+            .context(|| format!("--device {}", device.source))?;
+    }
+    Ok(())
+}
+
+/// Fails if the limits contradict each other or exceed what the machine has.
+pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY
     {
@@ -31,12 +58,6 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
         }
         _ => {}
     }
-    if options.remove && !options.restart.is_no() {
-        fail!("--rm and --restart contradict each other");
-    }
-    if options.remove && options.health.on_failure == OnFailure::Restart {
-        fail!("--rm and --health-on-failure restart contradict each other");
-    }
     if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
         && reservation > memory
     {
@@ -45,22 +66,7 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
     if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
         fail!("--cpus and --cpu-quota set the same limit; give only one of them");
     }
-    cpus::check(resources)?;
-    let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);
-    if mounts_image && options.userns != UserNamespaceOption::Host {
-        fail!("--mount type=image can't go with a user namespace; use --userns host");
-    }
-    if let UserNamespaceOption::Given(ids) = &options.userns {
-        id_range::check_given(ids)?;
-    }
-    for rate in resources.device_rates.iter().flatten() {
-        spec::device_numbers(&rate.path)?;
-    }
-    for device in &options.devices {
-        fs::metadata(raw::path(&device.source))
-            .context(|| format!("--device {}", device.source))?;
-    }
-    Ok(())
+    cpus::check(resources)
 }
 
 /// Fails if a sysctl belongs to a namespace that the container shares: the change would reach the host or

@@ -19,6 +19,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub(super) use checks::check_resources;
 pub(super) use record::set_env;
 use undo::Undo;
 

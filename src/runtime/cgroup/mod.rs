@@ -4,14 +4,15 @@
 //! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
 //! if none can: a limit is never silently dropped. `make` creates the directories and writes the
 //! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
-//! parent does it while the child builds its root, and the child enters by itself. `update` writes
-//! new limits to a running container's.
+//! parent does it while the child builds its root, and the child enters by itself. `Update`
+//! writes new limits to a running container's.
 
 mod devices;
 pub mod freezer;
 mod layout;
 mod removal;
 mod setting;
+mod update;
 pub mod usage;
 mod v1;
 mod v2;
@@ -29,6 +30,7 @@ use crate::sys::trace;
 pub use layout::{Layout, mount_missing};
 pub use removal::{kill, remove};
 use setting::{Setting, Settings, or_max};
+pub use update::{Applied, Update};
 
 /// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
@@ -270,31 +272,6 @@ impl Directory {
         }
         Ok(())
     }
-}
-
-/// Writes the limits of `cgroup` to the cgroups of a running container. With `checks_memory` a memory
-/// limit below the present use is an error, as it is on v1; on v2 the kernel would kill processes.
-#[allow(dead_code)] // The OCI face calls it.
-pub fn update(cgroup: &spec::Cgroup, checks_memory: bool) -> Result<()> {
-    let layout = Layout::detect()?;
-    let name = Path::new(cgroup.path.trim_matches('/'));
-    let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
-    plan.place_limits(cgroup)?;
-    for directory in plan.directories {
-        if let (Some(limit @ 0..), true) = (cgroup.resources.memory, checks_memory) {
-            let current = fs::read_to_string(directory.path.join("memory.current"));
-            let current = current.ok().and_then(|text| text.trim().parse::<i64>().ok());
-            if let Some(current) = current.filter(|current| *current > limit) {
-                let name = (cgroup.name_limit)("memory.limit");
-                fail!("{name} {limit} is less than the {current} bytes that are in use");
-            }
-        }
-        if directory.hierarchy.is_none() {
-            v2::make(&directory.mount, &directory.path, &directory.controllers, &[])?;
-        }
-        setting::apply(&directory.settings, &directory.path, cgroup)?;
-    }
-    Ok(())
 }
 
 /// Moves the calling thread, a process's only one, into a v1 cgroup. Into `tasks` and by itself: to

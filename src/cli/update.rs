@@ -1,0 +1,88 @@
+//! `update`: changes the limits and the restart policy of containers, running or not.
+//!
+//! The flags are those of `run` and parse their values in the same functions. A flag that is not
+//! given, and as in Docker a value of 0, leaves what the container has.
+
+use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
+use super::value::resources::{
+    refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota, set_cpu_shares,
+    set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
+    set_memory_swap, set_pids,
+};
+use crate::engine::options::{RestartPolicy, UpdateOptions};
+
+/// A flag over `UpdateOptions`, so that the closures need no type.
+type F = Flag<UpdateOptions>;
+
+static FLAGS: &[F] = &[
+    F::value("memory", "SIZE", "Limit memory (512m, 1.5g)", |a, v| set_memory(&mut a.resources, v))
+        .short('m'),
+    F::value("memory-swap", "SIZE", "Limit memory plus swap; -1 for no limit", |a, v| {
+        set_memory_swap(&mut a.resources, v)
+    }),
+    F::value(
+        "memory-reservation",
+        "SIZE",
+        "Set a soft limit, for when the host runs low",
+        |a, v| set_memory_reservation(&mut a.resources, v),
+    ),
+    F::value("cpus", "NUMBER", "Limit CPU time, in CPUs (1.5)", |a, v| {
+        set_cpus(&mut a.resources, v)
+    }),
+    F::value("cpu-shares", "WEIGHT", "Set the CPU weight, 2 to 262144", |a, v| {
+        set_cpu_shares(&mut a.resources, v)
+    })
+    .short('c'),
+    F::value("cpu-quota", "MICROSECONDS", "Limit CPU time per period", |a, v| {
+        set_cpu_quota(&mut a.resources, v)
+    }),
+    F::value("cpu-period", "MICROSECONDS", "Set the length of the period", |a, v| {
+        set_cpu_period(&mut a.resources, v)
+    }),
+    F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
+        set_cpuset_cpus(&mut a.resources, v)
+    }),
+    F::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
+        set_cpuset_mems(&mut a.resources, v)
+    }),
+    F::value("pids-limit", "NUMBER", "Limit PIDs; -1: no limit", |a, v| {
+        set_pids(&mut a.resources, v)
+    }),
+    F::value("blkio-weight", "WEIGHT", "Set the disk weight, 10 to 1000", |a, v| {
+        set_blkio_weight(&mut a.resources, v)
+    }),
+    F::setting(
+        "restart",
+        "POLICY",
+        "Restart on exit: no, always, unless-stopped, on-failure[:N]",
+        |a, v| {
+            a.restart = Some(RestartPolicy::parse(v)?);
+            Ok(())
+        },
+    ),
+    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
+        refuse_kernel_memory(v)
+    })
+    .under(Category::Docker),
+];
+
+/// The command `update`.
+pub static UPDATE: Command = Command {
+    name: "update",
+    group: Group::Run,
+    usage: "FLAGS CONTAINER [CONTAINER…]",
+    summary: "Change the limits and the restart policy of containers",
+    examples: &["mydocker update -m 256m --cpus 1.5 web"],
+    operand: Operand::Container,
+    operands: (1, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: |call| {
+        let (options, names) = call.parse(FLAGS)?;
+        if options == UpdateOptions::default() {
+            return call.refuse("nothing to change: give one or more flags, such as -m 256m");
+        }
+        let engine = call.engine()?;
+        call.each_told(&names, |name| engine.update(name, &options))
+    },
+};

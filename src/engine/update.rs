@@ -1,0 +1,156 @@
+//! `update`: changes the limits and the restart policy of containers, all of it or nothing.
+//!
+//! A stopped container gets a new record. For one that runs the order is: the mark
+//! (`container::updated`), the kernel's files, the record, the mark as finished. If a step fails,
+//! the kernel's former values are written back. If this process is killed in between, the record
+//! still says the former limits: the next `update` and `system check --repair` set them again, and
+//! every start takes them from the record.
+
+use super::condition::{MAX_TRANSITION, Patience, no_such};
+use super::create::check_resources;
+use super::options::{Resources, UpdateOptions};
+use super::start::Life;
+use super::{Engine, spec};
+use crate::container::names;
+use crate::container::record::{Files, Record};
+use crate::container::state::State;
+use crate::container::updated::{self, Updated};
+use crate::error::{Result, fail};
+use crate::runtime::cgroup::{Applied, Update};
+use crate::store::Lock;
+
+impl Engine {
+    /// Changes one container. A value that is wrong for it is refused before anything changes.
+    pub fn update(&self, name: &str, options: &UpdateOptions) -> Result<()> {
+        let (record, state, _change) = self.settled(name)?;
+        let updated = with_changes(&record, options)?;
+        let Some(state) = state else { return updated.write(&self.roots) };
+        self.finish_update(&record, &state)?;
+        let (before, after) = (spec::cgroup(&record)?, spec::cgroup(&updated)?);
+        let plan = Update::plan(Some(&before), &after)?;
+        let files = Files::new(&self.roots, &record.id);
+        let mut mark = Updated::read(&files)?.unwrap_or_default();
+        for path in plan.new_directories() {
+            if !mark.cgroups.contains(&path) {
+                mark.cgroups.push(path);
+            }
+        }
+        mark.finished = false;
+        mark.write(&files)?;
+        // Between two programs there is nothing to write: the next one starts with the new limits.
+        let applied = match state.pid {
+            0 => Ok(Applied::default()),
+            _ => plan.apply(&state.cgroups),
+        };
+        let result =
+            applied.and_then(|applied| updated.write(&self.roots).inspect_err(|_| applied.undo()));
+        mark.finished = true;
+        // The user must see the first failure.
+        result.and(mark.write(&files))
+    }
+
+    /// Sets the limits of the record again if an update was killed. The caller holds the lock.
+    fn finish_update(&self, record: &Record, state: &State) -> Result<()> {
+        let files = Files::new(&self.roots, &record.id);
+        match Updated::read(&files)? {
+            Some(mark) if !mark.finished && state.pid != 0 => {
+                let cgroups = updated::cgroups(&files, state);
+                let cgroup = spec::cgroup(record)?;
+                Update::plan(None, &cgroup)?.apply(&cgroups)?;
+                Updated { finished: true, ..mark }.write(&files)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an update of this running container was killed.
+    pub(super) fn is_half_updated(&self, record: &Record) -> bool {
+        let files = Files::new(&self.roots, &record.id);
+        matches!(Updated::read(&files), Ok(Some(mark)) if !mark.finished)
+            && matches!(Lock::try_exclusive(&files.dir), Ok(Some(_)))
+    }
+
+    /// Repairs a running container whose update was killed.
+    pub(super) fn repair_update(&self, name: &str) -> Result<()> {
+        match self.settled(name)? {
+            (record, Some(state), _change) => self.finish_update(&record, &state),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record of a container that is not about to start or to end, its state if it lives, and
+    /// the lock of changes.
+    fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
+        let mut patience = Patience::new(MAX_TRANSITION);
+        loop {
+            // Cleans up after a killed monitor, which takes the lock.
+            self.condition(&self.record(name)?)?;
+            let id = names::resolve(&self.roots, name)?;
+            let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {
+                return Err(no_such(name));
+            };
+            let record = Record::read(&self.roots, &id)?;
+            match self.life(&record)? {
+                Life::Alive(state) => return Ok((record, Some(state), change)),
+                Life::Clean(_) | Life::Unclean => return Ok((record, None, change)),
+                Life::Passing => {}
+            }
+            drop(change);
+            if !patience.wait() {
+                fail!("container {name} is still starting or ending; try again later");
+            }
+        }
+    }
+}
+
+/// The record with the new values, checked as `create` checks them.
+fn with_changes(record: &Record, options: &UpdateOptions) -> Result<Record> {
+    let mut updated = record.clone();
+    let (known, wanted) = (&record.resources, &options.resources);
+    if let Some(restart) = options.restart {
+        if record.remove {
+            fail!("the restart policy of {} can't change: it was made with --rm", record.name);
+        }
+        updated.restart = restart;
+    }
+    let has_quota = known.cpu_quota.is_some() || known.cpu_period.is_some();
+    if known.nano_cpus.is_some() && (wanted.cpu_quota.is_some() || wanted.cpu_period.is_some()) {
+        fail!("container {} has --cpus: change that, not --cpu-quota or --cpu-period", record.name);
+    }
+    if wanted.nano_cpus.is_some() && has_quota {
+        fail!("container {} has --cpu-quota or --cpu-period: change that, not --cpus", record.name);
+    }
+    let new = &mut updated.resources;
+    set(&mut new.memory, &wanted.memory);
+    set(&mut new.memory_swap, &wanted.memory_swap);
+    set(&mut new.memory_reservation, &wanted.memory_reservation);
+    set(&mut new.nano_cpus, &wanted.nano_cpus);
+    set(&mut new.cpu_shares, &wanted.cpu_shares);
+    set(&mut new.cpu_quota, &wanted.cpu_quota);
+    set(&mut new.cpu_period, &wanted.cpu_period);
+    set(&mut new.cpuset_cpus, &wanted.cpuset_cpus);
+    set(&mut new.cpuset_mems, &wanted.cpuset_mems);
+    set(&mut new.pids, &wanted.pids);
+    set(&mut new.blkio_weight, &wanted.blkio_weight);
+    check(new, known, wanted)?;
+    Ok(updated)
+}
+
+fn set<T: Clone>(field: &mut Option<T>, wanted: &Option<T>) {
+    if wanted.is_some() {
+        field.clone_from(wanted);
+    }
+}
+
+fn check(new: &Resources, known: &Resources, wanted: &Resources) -> Result<()> {
+    if let (Some(memory), Some(swap @ 0..), None) =
+        (wanted.memory, known.memory_swap, wanted.memory_swap)
+        && memory > swap
+    {
+        fail!(
+            "--memory {memory} is above the container's --memory-swap {swap}, which counts both \
+             together; give --memory-swap too"
+        );
+    }
+    check_resources(new)
+}

@@ -1,0 +1,179 @@
+//! Changes the limits of a running container (`update`), all of them or none.
+//!
+//! Only the files whose value differs are written. Each former value is read first, and written
+//! back if a later step fails. A container has a v1 directory only for the controllers that it
+//! needed at its start: a limit of another controller makes that directory now and moves the
+//! container's processes into it. On v2 the container's one directory gets the controller.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::layout::Layout;
+use super::setting::{self, Setting};
+use super::{Directory, Plan, v1, v2};
+use crate::error::{Context, Error, Result, fail};
+use crate::runtime::spec;
+
+/// How often a container's processes are listed while they are moved. Their new children are born in
+/// the new directory, so the second list is normally empty.
+const MAX_PASSES: u32 = 64;
+
+/// The files to change.
+pub struct Update<'a> {
+    cgroup: &'a spec::Cgroup,
+    directories: Vec<Directory>,
+}
+
+/// What an update has changed.
+#[derive(Default)]
+pub struct Applied {
+    /// Each file with its former value, in the order of the writes.
+    former: Vec<(PathBuf, Vec<u8>)>,
+    /// The directories that were made.
+    made: Vec<PathBuf>,
+}
+
+impl Update<'_> {
+    /// Finds a place for each limit of `after` that `before` has not set in the same way. Without
+    /// `before`, all limits are set. This changes nothing.
+    pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
+        let layout = Layout::detect()?;
+        let place = |cgroup: &spec::Cgroup| -> Result<Vec<Directory>> {
+            let name = Path::new(cgroup.path.trim_matches('/'));
+            let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
+            plan.place_limits(cgroup)?;
+            Ok(plan.directories)
+        };
+        let known = before.map_or(Ok(Vec::new()), place)?;
+        let mut directories = place(after)?;
+        for directory in &mut directories {
+            let known = known.iter().find(|known| known.path == directory.path);
+            let is_same = |setting: &Setting, known: &Setting| {
+                (&known.file, &known.value) == (&setting.file, &setting.value)
+            };
+            let is_set = |setting: &Setting| {
+                known.is_some_and(|known| known.settings.iter().any(|it| is_same(setting, it)))
+            };
+            directory.settings.retain(|setting| !is_set(setting));
+        }
+        directories.retain(|directory| !directory.settings.is_empty());
+        Ok(Update { cgroup: after, directories })
+    }
+
+    /// The directories that `apply` makes.
+    pub fn new_directories(&self) -> Vec<String> {
+        let new = self.directories.iter().filter(|directory| !directory.path.exists());
+        new.map(|directory| directory.path.display().to_string()).collect()
+    }
+
+    /// Fails if the new memory limit is below the present use, as the kernel does on v1. On v2 the
+    /// kernel would kill processes.
+    #[allow(dead_code)] // The OCI face calls it, if its caller asks for the check.
+    pub fn refuse_below_use(&self) -> Result<()> {
+        let Some(limit @ 0..) = self.cgroup.resources.memory else { return Ok(()) };
+        for directory in &self.directories {
+            let current = fs::read_to_string(directory.path.join("memory.current"));
+            let current = current.ok().and_then(|text| text.trim().parse::<i64>().ok());
+            if let Some(current) = current.filter(|current| *current > limit) {
+                let name = (self.cgroup.name_limit)("memory.limit");
+                fail!("{name} {limit} is less than the {current} bytes that are in use");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the limits, for a container whose processes are in `cgroups`. If a step fails, the
+    /// former values are written back.
+    pub fn apply(&self, cgroups: &[String]) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let mut each = self.directories.iter();
+        match each.try_for_each(|directory| applied.write(directory, self.cgroup, cgroups)) {
+            Ok(()) => Ok(applied),
+            Err(error) => {
+                applied.undo();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Applied {
+    fn write(
+        &mut self,
+        directory: &Directory,
+        cgroup: &spec::Cgroup,
+        cgroups: &[String],
+    ) -> Result<()> {
+        let path = &directory.path;
+        let is_new = !path.exists();
+        if is_new {
+            self.made.push(path.clone());
+        }
+        match &directory.hierarchy {
+            Some(hierarchy) => v1::make(hierarchy, path)?,
+            None => v2::make(&directory.mount, path, &directory.controllers, &[])?,
+        }
+        for setting in &directory.settings {
+            let otherwise = setting.otherwise.iter().map(|(file, _)| *file);
+            for file in std::iter::once(setting.file.as_ref()).chain(otherwise) {
+                let file = path.join(file);
+                if let Ok(former) = fs::read(&file) {
+                    self.former.push((file, former));
+                }
+            }
+        }
+        setting::apply(&directory.settings, path, cgroup).map_err(|error| match error.errno() {
+            Some(Errno::BUSY) => {
+                Error::new(format!("{error}; the container uses more memory and can free no more"))
+            }
+            _ => error,
+        })?;
+        if is_new && directory.hierarchy.is_some() { move_processes(cgroups, path) } else { Ok(()) }
+    }
+
+    /// Writes the former values back. A directory that was made and has processes stays, without
+    /// limits, until the container ends.
+    pub fn undo(self) {
+        // The user must see the failure that led here. A value that contradicts another file's
+        // present one is taken after that.
+        let mut refused = self.former;
+        for _ in 0..2 {
+            refused.retain(|(path, former)| fs::write(path, former).is_err());
+        }
+        for path in self.made {
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// Moves all processes of a container into the v1 directory `to`.
+fn move_processes(cgroups: &[String], to: &Path) -> Result<()> {
+    let target = to.join("cgroup.procs");
+    let mut moved = HashSet::new();
+    for _ in 0..MAX_PASSES {
+        let mut left = super::members(cgroups);
+        left.retain(|&pid| moved.insert(pid));
+        if left.is_empty() {
+            return Ok(());
+        }
+        for pid in left {
+            match fs::OpenOptions::new()
+                .write(true)
+                .open(&target)
+                .map(|file| rustix::io::write(&file, pid.to_string().as_bytes()))
+            {
+                // It has ended.
+                Ok(Ok(_) | Err(Errno::SRCH)) => {}
+                Ok(Err(error)) => {
+                    return Err(error)
+                        .context(|| format!("move process {pid} to {}", to.display()));
+                }
+                Err(error) => return Err(error).context(|| format!("open {}", target.display())),
+            }
+        }
+    }
+    fail!("the container starts processes faster than they can be moved to {}", to.display())
+}
