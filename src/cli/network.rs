@@ -11,7 +11,7 @@ use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
 use crate::engine::options::{ConnectOptions, InspectKind, NetworkOptions, Subnet};
-use crate::engine::view::{NetworkView, has_label, pass};
+use crate::engine::view::{NetworkView, PublishedPort, has_label, pass};
 use crate::error::{Error, Result, fail};
 use crate::template::Template;
 use crate::time::Instant;
@@ -534,9 +534,14 @@ pub static PORT: Command = Command {
         let (NoArgs, operands) = call.parse(NO_FLAGS)?;
         let port = operands.get(1).map(String::as_str);
         let mut text = String::new();
-        for line in call.engine()?.ports(&operands[0], port)? {
-            text.push_str(&line);
-            text.push('\n');
+        for PublishedPort { container_port, protocol, host } in
+            call.engine()?.ports(&operands[0], port)?
+        {
+            // One port is asked for where it leads to.
+            if port.is_none() {
+                text.push_str(&format!("{container_port}/{protocol} -> "));
+            }
+            text.push_str(&format!("{host}\n"));
         }
         print(&text)?;
         Ok(0)

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Engine;
 use super::condition::Patience;
-use super::network_view::network_names;
 use super::options::Filter;
+use super::ports::network_names;
 use super::view::{ContainerView, HealthStatus, Status, has_label, pass};
 use crate::container::health::Health;
 use crate::container::record::{Files, Record, all_ids};

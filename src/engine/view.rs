@@ -2,10 +2,13 @@
 //! without text and columns. `cli` prints them as tables, JSON or by templates. Sizes are bytes,
 //! times are `Instant`s, ids are in full.
 
+use std::net::SocketAddr;
+
 use crate::address::Ip;
 pub use crate::container::health::HealthStatus;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
 use crate::network::subnet::Subnet;
+use crate::port::Protocol;
 use crate::time::Instant;
 
 /// A line of `ps`.
@@ -32,6 +35,15 @@ pub struct ContainerView {
     pub addresses: Vec<Ip>,
     /// The bytes that it wrote, and those together with its image; `None` if not asked for.
     pub size: Option<(u64, u64)>,
+}
+
+/// A line of `port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedPort {
+    pub container_port: u16,
+    pub protocol: Protocol,
+    /// The address and port on the host.
+    pub host: SocketAddr,
 }
 
 /// An object that a prune may remove.

@@ -1,65 +1,25 @@
-//! `inspect` of containers, images and volumes: everything on record under Docker's field names, in
-//! the order in which Docker 20.10 declares them, so that scripts and templates written for Docker
-//! work. The document is built as a value here and printed by `cli::inspect`. Networks, and the
-//! network settings of a container, are in `network_view`. What a field of Docker's can't hold here
-//! is its zero value.
+//! `container inspect`: a container's record (`config.json`), its present state and its resources,
+//! as Docker's Engine API shows a container. Its network settings are in `settings`. A container
+//! that hangs in its start is shown as it is, after a short wait.
 
 use std::time::Duration;
 
-use super::Engine;
-
-use super::network_view::port_bindings;
-use super::options::{InspectKind, Propagation, RateKind, Resources};
+use super::settings::port_bindings;
+use super::value::{
+    array, instant, map, number, object, or_nil_list, or_nil_map, set, signed, strings, text,
+};
+use super::{graph_driver, healthcheck};
 use crate::container::health::Health;
-use crate::container::names;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord, short};
 use crate::container::state::{Condition, is_paused};
-use crate::error::{Result, fail};
-use crate::healthcheck::Healthcheck;
-use crate::image::{Image, ImageStore};
+use crate::engine::Engine;
+use crate::engine::options::{Propagation, RateKind, Resources};
+use crate::error::Result;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::template::{Value, omit_empty};
-use crate::time::Instant;
-use crate::volume;
-
-/// Docker's time for "not yet".
-pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Engine {
-    /// Returns the document of the container, image, volume or network with this name, searched
-    /// in this order.
-    pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<Value> {
-        if matches!(kind, None | Some(InspectKind::Container)) {
-            match names::find(&self.roots, name) {
-                // Something else may have this name.
-                Ok(names::Match::None) | Err(_) if kind.is_none() => {}
-                found => return self.container(&self.record_of(&found?.one(name)?, name)?),
-            }
-        }
-        if matches!(kind, None | Some(InspectKind::Image)) {
-            if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
-                return self.image(&image);
-            }
-            if kind.is_some() {
-                fail!("no such image: {name}");
-            }
-        }
-        if matches!(kind, None | Some(InspectKind::Volume)) {
-            match volume::read(&self.roots, name) {
-                Ok(volume) => return Ok(self.volume(&volume)),
-                Err(error) if kind.is_some() => return Err(error),
-                Err(_) => {}
-            }
-        }
-        match self.network_inspect(name) {
-            Err(_) if kind.is_none() => {
-                fail!("no such container, image, volume or network: {name}")
-            }
-            result => result,
-        }
-    }
-
-    fn container(&self, record: &Record) -> Result<Value> {
+    pub(super) fn container(&self, record: &Record) -> Result<Value> {
         // A container that hangs in its start is shown as it is, without a wait.
         const MAX_WAIT: Duration = Duration::from_secs(1);
         let id = &record.id;
@@ -116,117 +76,6 @@ impl Engine {
             ("NetworkSettings", self.network_settings(record, &condition)?),
         ]))
     }
-
-    fn image(&self, image: &Image) -> Result<Value> {
-        let config = &image.config;
-        let defaults = &config.config;
-        let found = ImageStore::open(&self.roots).list()?;
-        let id = image.id.to_string();
-        let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
-            Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
-        });
-        let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
-            Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
-        });
-        let mut digests: Vec<String> = digests.collect();
-        digests.sort_unstable();
-        digests.dedup();
-        let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
-        let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
-        let upper = image.layers.last().map(|layer| layer.display().to_string());
-        let lower = image.layers.iter().rev().skip(1).map(|layer| layer.display().to_string());
-        let lower = lower.collect::<Vec<String>>().join(":");
-        let mut graph = Vec::new();
-        if !lower.is_empty() {
-            graph.push(("LowerDir", lower));
-        }
-        graph.extend(upper.map(|upper| ("UpperDir", upper)));
-        Ok(object([
-            ("Id", text(&id)),
-            ("RepoTags", strings(tags)),
-            ("RepoDigests", strings(digests)),
-            ("Parent", text("")),
-            ("Comment", text(config.history.last().map_or("", |step| &step.comment))),
-            ("Created", text(created)),
-            ("DockerVersion", text("")),
-            ("Author", text(&config.author)),
-            (
-                "Config",
-                object([
-                    ("Hostname", text("")),
-                    ("Domainname", text("")),
-                    ("User", text(&defaults.user)),
-                    ("AttachStdin", Value::Bool(false)),
-                    ("AttachStdout", Value::Bool(false)),
-                    ("AttachStderr", Value::Bool(false)),
-                    ("ExposedPorts", omit_empty(set(&defaults.exposed_ports))),
-                    ("Tty", Value::Bool(false)),
-                    ("OpenStdin", Value::Bool(false)),
-                    ("StdinOnce", Value::Bool(false)),
-                    ("Env", strings(&defaults.env)),
-                    ("Cmd", strings_or_null(defaults.cmd.as_deref())),
-                    ("Healthcheck", healthcheck(defaults.healthcheck.as_ref())),
-                    ("Image", text("")),
-                    ("Volumes", or_nil_map(set(&defaults.volumes))),
-                    ("WorkingDir", text(&defaults.working_dir)),
-                    ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
-                    ("OnBuild", Value::NilList),
-                    ("Labels", or_nil_map(map(&defaults.labels))),
-                    (
-                        "StopSignal",
-                        omit_empty(text(defaults.stop_signal.as_deref().unwrap_or_default())),
-                    ),
-                    ("Shell", omit_empty(strings(defaults.shell.iter().flatten()))),
-                ]),
-            ),
-            ("Architecture", text(&config.architecture)),
-            ("Variant", omit_empty(text(""))),
-            ("Os", text(&config.os)),
-            ("OsVersion", omit_empty(text(""))),
-            ("Size", number(size)),
-            ("VirtualSize", number(size)),
-            ("GraphDriver", graph_driver(graph)),
-            (
-                "RootFS",
-                object([
-                    ("Type", text("layers")),
-                    ("Layers", strings(config.diff_ids.iter().map(ToString::to_string))),
-                ]),
-            ),
-        ]))
-    }
-
-    fn volume(&self, volume: &volume::Volume) -> Value {
-        object([
-            ("CreatedAt", instant(volume.created)),
-            ("Driver", text("local")),
-            ("Labels", or_nil_map(map(&volume.labels))),
-            ("Mountpoint", text(volume::data(&self.roots, &volume.name).display())),
-            ("Name", text(&volume.name)),
-            ("Options", map(&[])),
-            ("Scope", text("local")),
-            ("Status", omit_empty(Value::NilMap)),
-        ])
-    }
-}
-
-/// The layers below a container or image, and where its own files are.
-fn graph_driver(data: impl IntoIterator<Item = (&'static str, String)>) -> Value {
-    let data = data.into_iter().map(|(key, value)| (key, text(value)));
-    object([("Data", Value::map(data)), ("Name", text("overlay2"))])
-}
-
-fn healthcheck(check: Option<&Healthcheck>) -> Value {
-    let Some(check) = check else { return omit_empty(Value::Nil) };
-    let field = |value: u64| omit_empty(number(value));
-    object([
-        ("Test", omit_empty(strings(&check.test))),
-        ("Interval", field(check.interval)),
-        ("Timeout", field(check.timeout)),
-        ("StartPeriod", field(check.start_period)),
-        ("StartInterval", field(check.start_interval)),
-        ("Retries", field(check.retries.into())),
-    ])
 }
 
 fn restarts(condition: &Condition) -> u32 {
@@ -280,7 +129,7 @@ fn health_state(health: &Health) -> Value {
 }
 
 fn host_config(record: &Record) -> Result<Value> {
-    let (masked, read_only) = super::filesystems::hidden(record)?;
+    let (masked, read_only) = crate::engine::filesystems::hidden(record)?;
     let resources = &record.resources;
     let is_bind = |mount: &&MountRecord| match mount.kind {
         MountKind::Bind => true,
@@ -354,7 +203,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("Privileged", Value::Bool(record.privileged)),
         ("PublishAllPorts", Value::Bool(false)),
         ("ReadonlyRootfs", Value::Bool(record.read_only)),
-        ("SecurityOpt", or_nil_list(strings(super::confine::options(&record.confinement)))),
+        ("SecurityOpt", or_nil_list(strings(crate::engine::confine::options(&record.confinement)))),
         ("StorageOpt", omit_empty(Value::NilMap)),
         ("Tmpfs", omit_empty(or_nil_map(map(&tmpfs)))),
         ("UTSMode", text(unless_private(&record.uts))),
@@ -389,10 +238,10 @@ fn host_config(record: &Record) -> Result<Value> {
         ("KernelMemory", number(0)),
         ("KernelMemoryTCP", number(0)),
         ("MemoryReservation", signed(resources.memory_reservation.unwrap_or(0))),
-        ("MemorySwap", signed(super::spec::memory_and_swap(resources).unwrap_or(0))),
+        ("MemorySwap", signed(crate::engine::spec::memory_and_swap(resources).unwrap_or(0))),
         ("MemorySwappiness", resources.memory_swappiness.map_or(Value::Nil, number)),
         ("OomKillDisable", Value::Bool(resources.oom_kill_disable == Some(true))),
-        ("PidsLimit", signed(resources.pids.unwrap_or(super::spec::DEFAULT_PIDS.into()))),
+        ("PidsLimit", signed(resources.pids.unwrap_or(crate::engine::spec::DEFAULT_PIDS.into()))),
         ("Ulimits", or_nil_list(array(ulimits))),
         ("CpuCount", number(0)),
         ("CpuPercent", number(0)),
@@ -506,59 +355,6 @@ fn config(record: &Record) -> Value {
 /// Docker's empty mode of a namespace of the container's own.
 fn unless_private(mode: &str) -> &str {
     if mode == "private" { "" } else { mode }
-}
-
-pub(super) fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    Value::object(fields.into())
-}
-
-pub(super) fn array(values: impl IntoIterator<Item = Value>) -> Value {
-    Value::list(values)
-}
-
-pub(super) fn strings<S: ToString>(values: impl IntoIterator<Item = S>) -> Value {
-    array(values.into_iter().map(text))
-}
-
-fn strings_or_null(values: Option<&[String]>) -> Value {
-    values.map_or(Value::NilList, strings)
-}
-
-/// Go's way to write a set: `{"80/tcp": {}}`.
-fn set<S: AsRef<str>>(keys: impl IntoIterator<Item = S>) -> Value {
-    Value::map(keys.into_iter().map(|key| (key, object([]))))
-}
-
-pub(super) fn map(pairs: &[(String, String)]) -> Value {
-    Value::map(pairs.iter().map(|(key, value)| (key, text(value))))
-}
-
-/// A list that Docker has not made where it is empty.
-pub(super) fn or_nil_list(list: Value) -> Value {
-    if list.is_true() { list } else { Value::NilList }
-}
-
-/// A map that Docker has not made where it is empty.
-pub(super) fn or_nil_map(map: Value) -> Value {
-    if map.is_true() { map } else { Value::NilMap }
-}
-
-pub(super) fn text(value: impl ToString) -> Value {
-    Value::text(&value.to_string())
-}
-
-pub(super) fn number(value: u64) -> Value {
-    // Docker's sizes and counts are signed too.
-    Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-fn signed(value: i64) -> Value {
-    Value::Int(value)
-}
-
-/// Nanoseconds since 1970; zero is never.
-pub(super) fn instant(ns: i64) -> Value {
-    if ns == 0 { text(NEVER) } else { text(Instant(ns).to_rfc3339()) }
 }
 
 fn reversed(layers: &[String]) -> Vec<String> {

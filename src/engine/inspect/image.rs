@@ -1,0 +1,92 @@
+//! `image inspect`: an image's names and digests, its configuration (OCI image-spec, config.md) and
+//! the directories of its layers. An image has one platform here, so no manifest list is shown. The
+//! fields that only Docker's builder fills are empty.
+
+use super::value::{NEVER, map, number, object, or_nil_map, set, strings, strings_or_null, text};
+use super::{graph_driver, healthcheck};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::image::{Image, ImageStore};
+use crate::template::{Value, omit_empty};
+use crate::time::Instant;
+
+impl Engine {
+    pub(super) fn image(&self, image: &Image) -> Result<Value> {
+        let config = &image.config;
+        let defaults = &config.config;
+        let found = ImageStore::open(&self.roots).list()?;
+        let id = image.id.to_string();
+        let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
+            Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
+        });
+        let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
+            Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
+        });
+        let mut digests: Vec<String> = digests.collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
+        let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);
+        let upper = image.layers.last().map(|layer| layer.display().to_string());
+        let lower = image.layers.iter().rev().skip(1).map(|layer| layer.display().to_string());
+        let lower = lower.collect::<Vec<String>>().join(":");
+        let mut graph = Vec::new();
+        if !lower.is_empty() {
+            graph.push(("LowerDir", lower));
+        }
+        graph.extend(upper.map(|upper| ("UpperDir", upper)));
+        Ok(object([
+            ("Id", text(&id)),
+            ("RepoTags", strings(tags)),
+            ("RepoDigests", strings(digests)),
+            ("Parent", text("")),
+            ("Comment", text(config.history.last().map_or("", |step| &step.comment))),
+            ("Created", text(created)),
+            ("DockerVersion", text("")),
+            ("Author", text(&config.author)),
+            (
+                "Config",
+                object([
+                    ("Hostname", text("")),
+                    ("Domainname", text("")),
+                    ("User", text(&defaults.user)),
+                    ("AttachStdin", Value::Bool(false)),
+                    ("AttachStdout", Value::Bool(false)),
+                    ("AttachStderr", Value::Bool(false)),
+                    ("ExposedPorts", omit_empty(set(&defaults.exposed_ports))),
+                    ("Tty", Value::Bool(false)),
+                    ("OpenStdin", Value::Bool(false)),
+                    ("StdinOnce", Value::Bool(false)),
+                    ("Env", strings(&defaults.env)),
+                    ("Cmd", strings_or_null(defaults.cmd.as_deref())),
+                    ("Healthcheck", healthcheck(defaults.healthcheck.as_ref())),
+                    ("Image", text("")),
+                    ("Volumes", or_nil_map(set(&defaults.volumes))),
+                    ("WorkingDir", text(&defaults.working_dir)),
+                    ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
+                    ("OnBuild", Value::NilList),
+                    ("Labels", or_nil_map(map(&defaults.labels))),
+                    (
+                        "StopSignal",
+                        omit_empty(text(defaults.stop_signal.as_deref().unwrap_or_default())),
+                    ),
+                    ("Shell", omit_empty(strings(defaults.shell.iter().flatten()))),
+                ]),
+            ),
+            ("Architecture", text(&config.architecture)),
+            ("Variant", omit_empty(text(""))),
+            ("Os", text(&config.os)),
+            ("OsVersion", omit_empty(text(""))),
+            ("Size", number(size)),
+            ("VirtualSize", number(size)),
+            ("GraphDriver", graph_driver(graph)),
+            (
+                "RootFS",
+                object([
+                    ("Type", text("layers")),
+                    ("Layers", strings(config.diff_ids.iter().map(ToString::to_string))),
+                ]),
+            ),
+        ]))
+    }
+}

@@ -1,0 +1,144 @@
+//! The network settings of a container in `container inspect`: its addresses and published ports
+//! under Docker's field names. The facts come from the endpoints that `network` recorded at the
+//! start, not from the kernel, so a container in another network namespace is shown too.
+
+use std::collections::BTreeMap;
+
+use super::value::{array, map, number, object, or_nil_list, text};
+use crate::container::record::Record;
+use crate::container::state::Condition;
+use crate::engine::Engine;
+use crate::error::{Context, Result};
+use crate::network::attachment;
+use crate::network::attachment::record::{Address, Attachment, Endpoint};
+use crate::network::subnet::Family;
+use crate::template::Value;
+
+/// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
+pub(super) fn port_bindings(record: &Record) -> Value {
+    let mut bindings = Bindings::new();
+    for publish in &record.publish {
+        let key = format!("{}/{}", publish.container, publish.protocol);
+        let host = publish.host.map(|range| range.to_string()).unwrap_or_default();
+        let address = publish.address.map(|address| address.to_string()).unwrap_or_default();
+        let binding = object([("HostIp", text(address)), ("HostPort", text(host))]);
+        bindings.entry(key).or_default().push(binding);
+    }
+    of_bindings(bindings)
+}
+
+/// A port of a container, and where it is reached.
+type Bindings = BTreeMap<String, Vec<Value>>;
+
+/// A port that is only exposed has a list that was never made.
+fn of_bindings(bindings: Bindings) -> Value {
+    Value::map(bindings.into_iter().map(|(port, hosts)| (port, or_nil_list(Value::list(hosts)))))
+}
+
+impl Engine {
+    pub(super) fn network_settings(&self, record: &Record, condition: &Condition) -> Result<Value> {
+        let pid = match condition {
+            Condition::Running(state) => Some(state.pid),
+            _ => None,
+        };
+        let read = if pid.is_some() { attachment::find } else { Attachment::read };
+        let attachment = read(&self.roots, &record.id)
+            .context(|| format!("inspect the networks of container {}", record.name))?;
+        let mut networks = BTreeMap::new();
+        for wanted in &record.networks {
+            let endpoint = attachment.endpoint(&wanted.name);
+            networks.insert(
+                wanted.name.clone(),
+                settings(endpoint, &wanted.aliases, wanted.driver_options.as_deref()),
+            );
+        }
+        if record.networks.is_empty() && !record.network.contains(':') {
+            networks.insert(record.network.clone(), settings(None, &[], None));
+        }
+        let mut ports = Bindings::new();
+        for map in &attachment.ports {
+            let key = format!("{}/{}", map.container_port, map.protocol);
+            let binding = object([("HostIp", text(map.address)), ("HostPort", text(map.port))]);
+            ports.entry(key).or_default().push(binding);
+        }
+        if pid.is_some() {
+            for exposed in &record.exposed {
+                ports.entry(exposed.clone()).or_default();
+            }
+        }
+        let first = Addresses(attachment.endpoints.first());
+        let namespace = pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default();
+        Ok(object([
+            ("Bridge", text("")),
+            // A container has one network namespace, so its id names that too.
+            ("SandboxID", text(pid.map_or("", |_| &record.id))),
+            ("HairpinMode", Value::Bool(false)),
+            ("LinkLocalIPv6Address", text("")),
+            ("LinkLocalIPv6PrefixLen", number(0)),
+            ("Ports", of_bindings(ports)),
+            ("SandboxKey", text(namespace)),
+            ("SecondaryIPAddresses", Value::NilList),
+            ("SecondaryIPv6Addresses", Value::NilList),
+            ("EndpointID", text("")),
+            ("Gateway", first.gateway(Family::V4)),
+            ("GlobalIPv6Address", first.address(Family::V6)),
+            ("GlobalIPv6PrefixLen", first.prefix(Family::V6)),
+            ("IPAddress", first.address(Family::V4)),
+            ("IPPrefixLen", first.prefix(Family::V4)),
+            ("IPv6Gateway", first.gateway(Family::V6)),
+            ("MacAddress", first.mac()),
+            ("Networks", Value::map(networks)),
+        ]))
+    }
+}
+
+/// The addresses of an endpoint as Docker's fields; empty without one.
+struct Addresses<'a>(Option<&'a Endpoint>);
+
+impl Addresses<'_> {
+    fn of(&self, family: Family, of: fn(&Address) -> String) -> Value {
+        let address = self.0.and_then(|endpoint| endpoint.address(family));
+        text(address.map_or_else(String::new, of))
+    }
+
+    fn address(&self, family: Family) -> Value {
+        self.of(family, |found| found.address.to_string())
+    }
+
+    fn gateway(&self, family: Family) -> Value {
+        self.of(family, |found| found.gateway.to_string())
+    }
+
+    fn prefix(&self, family: Family) -> Value {
+        let address = self.0.and_then(|endpoint| endpoint.address(family));
+        number(address.map_or(0, |found| found.prefix.into()))
+    }
+
+    fn mac(&self) -> Value {
+        text(self.0.map_or_else(String::new, |endpoint| endpoint.mac.to_string()))
+    }
+}
+
+/// Docker's fields of one endpoint; empty without one.
+fn settings(
+    endpoint: Option<&Endpoint>,
+    aliases: &[String],
+    driver_options: Option<&[(String, String)]>,
+) -> Value {
+    let addresses = Addresses(endpoint);
+    object([
+        ("IPAMConfig", Value::Nil),
+        ("Links", Value::NilList),
+        ("Aliases", or_nil_list(array(aliases.iter().map(text)))),
+        ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
+        ("EndpointID", text("")),
+        ("Gateway", addresses.gateway(Family::V4)),
+        ("IPAddress", addresses.address(Family::V4)),
+        ("IPPrefixLen", addresses.prefix(Family::V4)),
+        ("IPv6Gateway", addresses.gateway(Family::V6)),
+        ("GlobalIPv6Address", addresses.address(Family::V6)),
+        ("GlobalIPv6PrefixLen", addresses.prefix(Family::V6)),
+        ("MacAddress", addresses.mac()),
+        ("DriverOpts", driver_options.map_or(Value::NilMap, map)),
+    ])
+}
