@@ -6,9 +6,11 @@
 //! a line `# differs: REASON`; such a script must differ, or the line is a fault. A reason that starts
 //! with "missing" is work to do.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::dockerd::Dockerd;
 use crate::support::machine::{Machine, Side};
@@ -54,38 +56,38 @@ struct Program<'a> {
     root: PathBuf,
 }
 
+/// A Docker and a mydocker, each with a network namespace of its own. Docker needs by far the most
+/// time, so that two Dockers share the scripts.
+struct Lane {
+    // Dropped first: its files are in the host's scratch directory.
+    docker: Dockerd,
+    host: Host,
+}
+
+/// The scripts that are still to be run.
+struct Queue<'a> {
+    scripts: &'a [PathBuf],
+    next: AtomicUsize,
+}
+
 #[test]
 fn scripts_do_what_they_do_with_docker() {
-    let host = Host::on_machine();
-    host.mydocker(["rmi", "bb"]);
-    let docker = match Dockerd::start(&host, &bip(&host)) {
-        Ok(docker) => docker,
-        Err(reason) => skip!("{reason}"),
-    };
-    let ours = Program::new(
-        &host.scratch().join("ours"),
-        &format!(
-            "unset DOCKER_HOST\nexec {} --root {} --run-root {} \"$@\"",
-            support::MYDOCKER,
-            host.state_root().display(),
-            host.run_root().display()
-        ),
-        host.machine(),
-        host.state_root(),
-    );
-    let theirs = Program::new(
-        &host.scratch().join("theirs"),
-        &docker.shell_line(),
-        docker.machine(),
-        docker.data_root(),
-    );
     let scripts = scripts();
+    let (first, second) = match (Lane::start(), Lane::start()) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(reason), _) | (_, Err(reason)) => skip!("{reason}"),
+    };
+    let queue = Queue::new(&scripts);
     let (ours, theirs) = std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| theirs.run_all(&scripts));
-        (ours.run_all(&scripts), theirs.join().unwrap())
+        let first_part = scope.spawn(|| queue.run(&first.theirs()));
+        let second_part = scope.spawn(|| queue.run(&second.theirs()));
+        let ours = Queue::new(&scripts).run(&first.ours());
+        let theirs = first_part.join().unwrap().into_iter().chain(second_part.join().unwrap());
+        (ours, theirs.collect::<BTreeMap<_, _>>())
     });
+    let (ours, theirs) = (ours.values(), theirs.values());
     let (mut same, mut justified, mut missing, mut faults) = (0, 0, 0, Vec::new());
-    for (script, (ours, theirs)) in scripts.iter().zip(ours.iter().zip(&theirs)) {
+    for (script, (ours, theirs)) in scripts.iter().zip(ours.zip(theirs)) {
         let name = script.file_stem().unwrap().to_string_lossy();
         let text = std::fs::read_to_string(script).unwrap();
         let differs = text.lines().find_map(|line| line.strip_prefix("# differs: "));
@@ -130,6 +132,53 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
+impl Lane {
+    /// Starts a Docker beside a mydocker without images.
+    fn start() -> Result<Lane, String> {
+        let host = Host::on_machine();
+        host.mydocker(["rmi", "bb"]);
+        let docker = Dockerd::start(&host, &bip(&host))?;
+        Ok(Lane { docker, host })
+    }
+
+    fn ours(&self) -> Program<'_> {
+        let host = &self.host;
+        let line = format!(
+            "unset DOCKER_HOST\nexec {} --root {} --run-root {} \"$@\"",
+            support::MYDOCKER,
+            host.state_root().display(),
+            host.run_root().display()
+        );
+        Program::new(&host.scratch().join("ours"), &line, host.machine(), host.state_root())
+    }
+
+    fn theirs(&self) -> Program<'_> {
+        let docker = &self.docker;
+        let dir = self.host.scratch().join("theirs");
+        Program::new(&dir, &docker.shell_line(), docker.machine(), docker.data_root())
+    }
+}
+
+impl Queue<'_> {
+    fn new(scripts: &[PathBuf]) -> Queue<'_> {
+        Queue { scripts, next: AtomicUsize::new(0) }
+    }
+
+    /// Runs the scripts that no other lane takes, one after the other. The keys are their places
+    /// in the list.
+    fn run(&self, program: &Program) -> BTreeMap<usize, Outcome> {
+        program.import();
+        let mut outcomes = BTreeMap::new();
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(script) = self.scripts.get(place) else {
+                return outcomes;
+            };
+            outcomes.insert(place, program.run(script));
+        }
+    }
+}
+
 impl Program<'_> {
     fn new<'a>(dir: &Path, line: &str, machine: &'a Machine, root: PathBuf) -> Program<'a> {
         let bin = dir.join("bin");
@@ -141,12 +190,6 @@ impl Program<'_> {
         // Scripts fetch pages from the host, whatever program it has for that.
         std::os::unix::fs::symlink("/bin/busybox", bin.join("wget")).unwrap();
         Program { dir: dir.to_owned(), machine, root }
-    }
-
-    /// Runs all scripts one after the other.
-    fn run_all(&self, scripts: &[PathBuf]) -> Vec<Outcome> {
-        self.import();
-        scripts.iter().map(|script| self.run(script)).collect()
     }
 
     /// Imports the images, with nothing in them but busybox.

@@ -13,7 +13,7 @@ step killed alpine sh -c 'kill -9 $$'
 step missing alpine /no/such/program 2>/dev/null
 step directory alpine /etc 2>/dev/null
 step flag --no-such-flag alpine true 2>/dev/null
-step image no-such-registry.invalid/none:1 true 2>/dev/null
+step image 127.0.0.1:9/none:1 true 2>/dev/null
 docker exec nobody true 2>/dev/null
 echo "exec: $?"
 docker frobnicate 2>/dev/null

@@ -3,7 +3,7 @@
 # differs: missing: ps --filter publish=
 NAME=web
 deploy() {
-    docker stop $NAME >/dev/null 2>&1 || true
+    docker stop -t 1 $NAME >/dev/null 2>&1 || true
     docker rm $NAME >/dev/null 2>&1 || true
     docker run -d --restart unless-stopped --name $NAME -p 127.0.0.1:8081:80 -e RELEASE="$1" alpine \
         sh -c 'echo "release $RELEASE" >/tmp/index.html; exec httpd -f -p 80 -h /tmp' >/dev/null
