@@ -38,6 +38,19 @@ fn options_of_the_resolver() {
 }
 
 #[test]
+fn the_hosts_file_has_the_domain_and_no_name_twice() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.79.0.0/24", "lan"]);
+    for network in ["lan", "bridge"] {
+        let named = ["--name", "mail", "-h", "mail", "--domainname", "example.org"];
+        let run = [&["run", "--rm", "--network", network], &named[..], &["bb"]].concat();
+        let text = host.mydocker([&run[..], &["grep", "mail", "/etc/hosts"]].concat()).text();
+        let (_, names) = text.split_once('\t').unwrap();
+        assert_eq!(names, "mail.example.org mail", "{network}");
+    }
+}
+
+#[test]
 fn a_domain_of_its_own() {
     let host = Host::with_busybox();
     let read = "cat /proc/sys/kernel/domainname; hostname";

@@ -204,7 +204,7 @@ pub static SYSTEM_PRUNE: Command = Command {
             let networks = Pruned { removed: engine.network_prune(wanted)?, reclaimed: 0 };
             pruned.push(("Deleted Networks:", networks));
             if args.volumes {
-                pruned.push(("Deleted Volumes:", engine.volume_prune_counted(false, wanted)?));
+                pruned.push(("Deleted Volumes:", engine.volume_prune(false, wanted)?));
             }
             pruned.push(("Deleted Images:", image_prune(engine, args)?));
             Ok(pruned)
@@ -228,7 +228,7 @@ fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
 }
 
 /// A heading, and what was removed.
-type Section = (&'static str, Pruned);
+pub(super) type Section = (&'static str, Pruned);
 
 fn prune(
     call: &Invocation,
@@ -240,9 +240,15 @@ fn prune(
     if !args.force && !confirmed(&format!("This removes {what}."))? {
         return Ok(0);
     }
+    print_pruned(&act(&call.engine()?, &args)?)?;
+    Ok(0)
+}
+
+/// Prints what a prune removed, and how many bytes that freed.
+pub(super) fn print_pruned(sections: &[Section]) -> Result<()> {
     let mut text = String::new();
     let mut reclaimed = 0;
-    for (heading, pruned) in act(&call.engine()?, &args)? {
+    for (heading, pruned) in sections {
         reclaimed += pruned.reclaimed;
         if !pruned.removed.is_empty() {
             text.push_str(&format!("{heading}\n{}\n\n", pruned.removed.join("\n")));
@@ -251,6 +257,5 @@ fn prune(
     text.push_str("Total reclaimed space: ");
     push_human_size(&mut text, reclaimed);
     text.push('\n');
-    print(&text)?;
-    Ok(0)
+    print(&text)
 }

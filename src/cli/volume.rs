@@ -2,6 +2,7 @@
 //! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver,
 //! and no driver options are supported. The work is `engine::volumes`'.
 
+use super::disk;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show};
 use super::inspect::{inspect, parse_format};
@@ -321,17 +322,9 @@ fn prune(call: &Invocation) -> Outcome {
     {
         return Ok(0);
     }
-    let removed =
+    let pruned =
         call.engine()?.volume_prune(args.all, &|candidate| args.filter.matches(candidate))?;
-    let mut text = String::new();
-    if !removed.is_empty() {
-        text.push_str("Deleted Volumes:\n");
-    }
-    for name in &removed {
-        text.push_str(name);
-        text.push('\n');
-    }
-    print(&text)?;
+    disk::print_pruned(&[("Deleted Volumes:", pruned)])?;
     Ok(0)
 }
 

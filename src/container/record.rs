@@ -195,6 +195,14 @@ impl Record {
         self.entrypoint.iter().chain(&self.command).cloned().collect()
     }
 
+    /// The host name with the domain name, if it has one.
+    pub fn full_hostname(&self) -> String {
+        match &self.domainname {
+            Some(domain) => format!("{}.{domain}", self.hostname),
+            None => self.hostname.clone(),
+        }
+    }
+
     /// The IDs of its user namespace, if it has one.
     pub fn ids(&self) -> Option<IdMap> {
         self.user_namespace.as_ref().map(|namespace| namespace.ids)

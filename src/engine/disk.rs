@@ -156,22 +156,6 @@ impl Engine {
         }
         Ok(reclaimed)
     }
-
-    /// As [`Engine::volume_prune`], with the number of freed bytes.
-    pub fn volume_prune_counted(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
-        let mut pruned = Pruned::default();
-        let sizes: Vec<(String, u64)> = volume::list(&self.roots)?
-            .into_iter()
-            .map(|found| {
-                let size = tree_size(&volume::data(&self.roots, &found.name));
-                (found.name, size)
-            })
-            .collect();
-        pruned.removed = self.volume_prune(all, wanted)?;
-        let freed = sizes.iter().filter(|(name, _)| pruned.removed.contains(name));
-        pruned.reclaimed = freed.map(|(_, size)| size).sum();
-        Ok(pruned)
-    }
 }
 
 /// For each image, the bytes of the layers that another image has too.

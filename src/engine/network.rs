@@ -25,7 +25,7 @@ use crate::time::Instant;
 
 /// The container of a record, as `network` sees it.
 pub(super) fn container(record: &Record) -> Container<'_> {
-    Container { id: &record.id, name: &record.name, hostname: &record.hostname, is_alive }
+    Container { id: &record.id, name: &record.name, hostname: record.full_hostname(), is_alive }
 }
 
 /// Whether a container runs, starts or ends, so that its leases are in use.

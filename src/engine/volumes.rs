@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::view::{PruneCandidate, PruneChoice, VolumeView};
+use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
 use crate::container::record::{Record, all_ids, new_id};
 use crate::error::{Result, fail};
+use crate::store::tree_size;
 use crate::time::Instant;
 use crate::volume;
 
@@ -50,19 +51,20 @@ impl Engine {
         volume::remove(&self.roots, name)
     }
 
-    /// Removes the unused volumes that are `wanted`: only anonymous ones, or `all`. Returns their
-    /// names.
-    pub fn volume_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
+    /// Removes the unused volumes that are `wanted`: only anonymous ones, or `all`.
+    pub fn volume_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
+        let mut pruned = Pruned::default();
         for found in volume::list(&self.roots)? {
             let created = Some(Instant(found.created));
             let is_wanted = wanted(&PruneCandidate { created, labels: &found.labels });
             if (all || found.anonymous) && is_wanted && self.volume_user(&found.name)?.is_none() {
+                let size = tree_size(&volume::data(&self.roots, &found.name));
                 volume::remove(&self.roots, &found.name)?;
-                removed.push(found.name);
+                pruned.reclaimed += size;
+                pruned.removed.push(found.name);
             }
         }
-        Ok(removed)
+        Ok(pruned)
     }
 
     /// The volumes that containers have; `None` if one that can't be read may have any.

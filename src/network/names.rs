@@ -140,7 +140,11 @@ fn section(leases: &[Lease], owner: &str) -> String {
         leases.iter().partition(|lease| lease.owner == owner);
     for lease in &own {
         let mut names = own_names(&lease.hostname);
-        names.extend(lease.names.iter().map(String::as_str).filter(|name| *name != lease.hostname));
+        for name in &lease.names {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
         let _ = writeln!(lines, "{}\t{}", lease.address, names.join(" "));
     }
     let is_own = |name: &str| own.iter().any(|lease| own_names(&lease.hostname).contains(&name));

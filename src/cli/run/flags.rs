@@ -403,11 +403,16 @@ pub static FLAGS: &[F] = &[
     })
     .short('h')
     .under(Category::Network),
-    F::setting("domainname", "NAME", "Set the NIS domain name", |a, v| {
-        check_hostname(v)?;
-        a.options.domainname = Some(v.to_owned());
-        Ok(())
-    })
+    F::setting(
+        "domainname",
+        "NAME",
+        "Set the domain of the host name, in /etc/hosts too",
+        |a, v| {
+            check_hostname(v)?;
+            a.options.domainname = Some(v.to_owned());
+            Ok(())
+        },
+    )
     .under(Category::Network),
     F::value("add-host", "NAME:IP", "Add a line to /etc/hosts", |a, v| {
         a.options.add_hosts.push(parse_host(v)?);

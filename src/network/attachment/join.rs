@@ -33,7 +33,8 @@ pub struct EndpointConfig {
 pub struct Container<'a> {
     pub id: &'a str,
     pub name: &'a str,
-    pub hostname: &'a str,
+    /// With the domain name, if it has one.
+    pub hostname: String,
     pub is_alive: IsAlive,
 }
 
@@ -64,7 +65,7 @@ pub fn lease(
             address: config.addresses.iter().copied().find(|&address| family.has(address)),
             id: container.id,
             names: &config.names,
-            hostname: container.hostname,
+            hostname: &container.hostname,
             interface: &interface_words,
             ports: &ports_words,
             is_alive: container.is_alive,
@@ -125,7 +126,7 @@ pub fn write_names(
 ) -> Result<Vec<Error>> {
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
     if !has_names(network) {
-        let (id, hostname) = (container.id, container.hostname);
+        let (id, hostname) = (container.id, &container.hostname);
         let written = names::write_own_section(roots, id, &network.name, &addresses, hostname);
         return Ok(written.err().into_iter().collect());
     }

@@ -1,6 +1,5 @@
 #!/bin/sh
 # Volumes that nothing uses.
-# differs: missing: volume prune prints no line of the total
 set -eu
 docker volume create used
 docker volume create unused
