@@ -134,6 +134,33 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A whole number.
+    pub fn signed(&self) -> Result<i64> {
+        match self.value {
+            Value::Number(Number::U64(number)) => {
+                i64::try_from(*number).map_err(|_| self.wrong("a smaller number"))
+            }
+            Value::Number(Number::I64(number)) => Ok(*number),
+            _ => Err(self.wrong("a whole number")),
+        }
+    }
+
+    /// The whole number of 32 bits that is not negative.
+    pub fn id(&self) -> Result<u32> {
+        u32::try_from(self.unsigned()?).map_err(|_| self.wrong("a number of 32 bits"))
+    }
+
+    /// Whether it says nothing: null, false, 0, or empty.
+    pub fn is_empty(&self) -> bool {
+        match self.value {
+            Value::Null | Value::Bool(false) | Value::Number(Number::U64(0)) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(array) => array.is_empty(),
+            Value::Object(object) => object.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The elements of this array, at most `limit`.
     pub fn each<T>(
         &self,

@@ -5,11 +5,11 @@
 //! in [`bench`] and `fuzz`. Everything else is private, so that the compiler finds dead code.
 //!
 //! Layers, from the top: `cli` → `compose`, `build` → `engine` → `image`, `network`, `volume`,
-//! `container` → `runtime` → `store` → `sys`; imports only point down that list.
+//! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime`; imports only point down.
 
 #![deny(unsafe_code)]
-// Some functions serve registries only; without the feature the compiler drops them.
-#![cfg_attr(not(feature = "pull"), allow(dead_code))]
+// Some functions serve registries or the OCI face only; without the features the compiler drops them.
+#![cfg_attr(not(all(feature = "oci", feature = "pull")), allow(dead_code, unused_imports))]
 // A fuzzer calls a few readers only.
 #![cfg_attr(fuzzing, allow(dead_code))]
 
@@ -32,6 +32,8 @@ mod image;
 mod json;
 mod network;
 mod network_name;
+#[cfg(feature = "oci")]
+mod oci;
 mod path;
 mod port;
 mod raw;
@@ -70,7 +72,8 @@ pub mod fuzz {
     pub use crate::template::fuzz::template;
 }
 
-/// Runs this process as `hello`, if the built-in image has called it so, or as Docker's command line.
+/// Runs this process as `hello`, if the built-in image has called it so, as an OCI runtime, or as
+/// Docker's command line.
 /// Returns the exit status of the process.
 pub fn main() -> ExitCode {
     // Only the built-in image has the binary under this name.
@@ -78,5 +81,12 @@ pub fn main() -> ExitCode {
         return hello::main();
     }
     sys::inherited::lift_for_command();
-    cli::main(std::env::args_os())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    #[cfg(feature = "oci")]
+    match arguments.as_slice() {
+        [name, rest @ ..] if oci::is_called(name) => return oci::main(rest),
+        [_, face, rest @ ..] if face == "oci" => return oci::main(rest),
+        _ => {}
+    }
+    cli::main(arguments.into_iter())
 }

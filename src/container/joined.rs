@@ -19,10 +19,13 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let uts = namespace(roots, "UTS", &record.uts)?;
     let network = namespace(roots, NETWORK, &record.network)?;
     // All are of containers with the same IDs.
-    let other = [network, pid, ipc, uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
-    let user = other.unwrap_or(Namespace::Private);
-    let host_cgroups = record.host_cgroups == Some(true);
-    Ok(Namespaces { pid, ipc, uts, network, user, host_cgroups })
+    let other =
+        [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
+    let user = other.unwrap_or(&Namespace::Private).clone();
+    let cgroup =
+        if record.host_cgroups == Some(true) { Namespace::Host } else { Namespace::Private };
+    let (time, time_offsets) = (Namespace::Host, Vec::new());
+    Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }
 
 const NETWORK: &str = "network";

@@ -27,7 +27,7 @@ use super::updated::Updated;
 use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::runtime::spec::{Process, Spec};
-use crate::runtime::{self, Stdio, cgroup};
+use crate::runtime::{self, Caller, Stdio, cgroup};
 use crate::store::{Durability, HiddenTree, Lock, Roots};
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
@@ -284,7 +284,8 @@ impl Life<'_> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
         let hooks = &mut *self.hooks;
-        let running = runtime::start(spec, streams.theirs, &mut |pid| hooks.set_up(pid))?;
+        let mut prepare = |pid| hooks.set_up(pid);
+        let running = runtime::start(spec, streams.theirs, Caller::Stays, &mut prepare)?;
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {

@@ -21,7 +21,7 @@ use super::state::{State, is_paused};
 use super::updated;
 use crate::error::{Context, Result};
 use crate::runtime::exec::{self, Target};
-use crate::runtime::spec::Process;
+use crate::runtime::spec::{IdMaps, Process};
 use crate::runtime::{Stdio, capabilities, cgroup};
 use crate::store::Roots;
 use crate::sys::{self, signal::Signal};
@@ -89,7 +89,8 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         pid: state.pid,
         start_time: state.start_time,
         cgroups: &cgroups,
-        ids: record.ids(),
+        has_time: false,
+        ids: record.ids().map(IdMaps::from),
     };
     let streams = || -> Result<_, Errno> {
         let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

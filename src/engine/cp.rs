@@ -59,7 +59,7 @@ impl Engine {
         let (root, ids) = (open.root.as_fd(), open.ids);
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
             // What its users can't have, its files can't be made by: not by the host's root either.
-            user_namespace::become_builder(ids)?;
+            user_namespace::become_builder(&(*ids).into())?;
         }
         let owner = (!options.archive).then_some((0, 0));
         match (&options.from, &options.to) {

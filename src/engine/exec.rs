@@ -17,7 +17,7 @@ use crate::container::state::{Condition, State};
 use crate::container::{tty, updated};
 use crate::error::{Context, Result, fail};
 use crate::runtime::seccomp::Seccomp;
-use crate::runtime::spec::Process;
+use crate::runtime::spec::{IdMaps, Identity, Process};
 use crate::runtime::{Stdio, capabilities, exec};
 use crate::sys::clone::Child;
 
@@ -64,11 +64,17 @@ impl Engine {
             super::create::set_env(&mut env, pair);
         }
         env.retain(|pair| pair.contains('=') || !options.env.contains(pair));
+        let user = match (&options.user, defaults.user) {
+            (Some(asked), Identity::Named { groups, .. }) => {
+                Identity::Named { user: asked.clone(), groups }
+            }
+            (_, user) => user,
+        };
         let process = Process {
             args: options.command.clone(),
             env,
             cwd: options.workdir.clone().unwrap_or(defaults.cwd),
-            user: options.user.clone().unwrap_or(defaults.user),
+            user,
             terminal,
             window: if terminal { tty::size() } else { None },
             capabilities: if privileged {
@@ -85,7 +91,8 @@ impl Engine {
             pid: state.pid,
             start_time: state.start_time,
             cgroups: &cgroups,
-            ids: record.ids(),
+            has_time: false,
+            ids: record.ids().map(IdMaps::from),
         };
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());

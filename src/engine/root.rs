@@ -116,7 +116,7 @@ impl Engine {
     pub(super) fn root_of(&self, record: &Record) -> Result<Root> {
         let files = Files::new(&self.roots, &record.id);
         Ok(match &record.rootfs {
-            Some(directory) => Root::Directory(raw::path(directory).into()),
+            Some(directory) => Root::Directory { path: raw::path(directory).into(), mapped: true },
             None => Root::Overlay {
                 lower: {
                     let image = record.layers.iter().map(|layer| raw::path(layer).into());

@@ -17,8 +17,9 @@ use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
-    Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict, FurtherLimits, Mount,
-    MountSource, Process, Resources, Root, Scheduling, Spec,
+    Attributes, Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict,
+    FurtherLimits, Hooks, IdMaps, Identity, Mount, MountSource, Process, Resources, Root,
+    Scheduling, Spec,
 };
 use crate::store::{self, Durability};
 
@@ -71,7 +72,7 @@ impl Engine {
             hostname: Some(record.hostname.clone()),
             domainname: record.domainname.clone(),
             namespaces,
-            ids: record.ids(),
+            ids: record.ids().map(IdMaps::from),
             mounts,
             devices,
             device_access,
@@ -81,6 +82,8 @@ impl Engine {
             init: record.init,
             masked,
             read_only_paths,
+            root_propagation: None,
+            hooks: Hooks::default(),
         })
     }
 
@@ -288,17 +291,25 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         args: record.args(),
         env: record.env.clone(),
         cwd: record.cwd.clone(),
-        user: record.user.clone(),
-        groups: record.groups.clone().unwrap_or_default(),
+        user: Identity::Named {
+            user: record.user.clone(),
+            groups: record.groups.clone().unwrap_or_default(),
+        },
+        completes_env: true,
         terminal: record.tty,
         window: if record.tty { tty::size() } else { None },
         capabilities: confine::capabilities(record),
+        inheritable: 0,
+        ambient: 0,
         seccomp: confine::seccomp(record)?,
         no_new_privileges: record.confinement.no_new_privileges,
         label: confine::label(record),
         rlimits: record.rlimits.clone(),
         oom_score_adj: record.oom_score_adj,
         scheduling: Scheduling::default(),
+        umask: 0o022,
+        new_keyring: true,
+        preserved: 0,
     })
 }
 
@@ -323,5 +334,6 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
         propagation: mount.propagation.unwrap_or_default(),
         recursion: mount.recursion.unwrap_or_default(),
+        attributes: Attributes::default(),
     }
 }

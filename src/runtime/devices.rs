@@ -12,7 +12,7 @@ use rustix::fs::{
     mknodat, stat, symlinkat,
 };
 
-use super::spec::{DeviceNode, IdMap, Mount, Spec};
+use super::spec::{DeviceNode, IdMaps, Mount, Spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
@@ -66,7 +66,7 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
 }
 
 /// Creates a node that the container was given. It replaces a standard one.
-fn given_node(dev: BorrowedFd<'_>, device: &DeviceNode, ids: Option<&IdMap>) -> Result<()> {
+fn given_node(dev: BorrowedFd<'_>, device: &DeviceNode, ids: Option<&IdMaps>) -> Result<()> {
     let Some(name) = device.path.strip_prefix("/dev/") else {
         fail!("device target '{}' must lie in /dev", device.path)
     };

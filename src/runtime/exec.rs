@@ -8,9 +8,10 @@
 //! that may trace anything finds nothing of the host in it: no descriptor, no root or working
 //! directory, no power (CVE-2016-9962, CVE-2024-21626).
 //!
-//! The go-between stays, to reap the process and exit with its status, even without a client: the
+//! For Docker's face the go-between stays, to reap the process and exit with its status, even without a client: the
 //! container can't end before all its processes are reaped, and not every host's PID 1 reaps what
-//! it is left.
+//! it is left. For the OCI face (`exec_and_leave`) it ends at once: the process is then a child of the
+//! caller, or of the engine's shim, whichever asked for orphans (PR_SET_CHILD_SUBREAPER, prctl(2)).
 
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
@@ -27,7 +28,7 @@ use rustix::thread::ThreadNameSpaceType;
 
 use super::process::Program;
 use super::seccomp::listener::Agent;
-use super::spec::{IdMap, Process};
+use super::spec::{IdMaps, Process};
 use super::user_namespace::UserNamespace;
 use super::{Stdio, cgroup, namespaces, process, report, terminal, user_namespace};
 use crate::error::{Context, EXIT_ENGINE, Error, Result, fail};
@@ -46,8 +47,10 @@ pub struct Target<'a> {
     pub pid: i32,
     pub start_time: u64,
     pub cgroups: &'a [String],
+    /// It may have a time namespace of its own.
+    pub has_time: bool,
     /// The IDs of its user namespace, if it has one.
-    pub ids: Option<IdMap>,
+    pub ids: Option<IdMaps>,
 }
 
 /// Begins `process` in the container; gives a child of ours that ends when and as it does and, if it
@@ -57,6 +60,31 @@ pub fn exec(
     process: &Process,
     stdio: Stdio,
 ) -> Result<(Child, Option<OwnedFd>)> {
+    let (go_between, console, _) = begin(target, process, stdio, false)?;
+    Ok((go_between, console))
+}
+
+/// As `exec`, but nothing of ours stays: gives the process itself, whose parent the caller is only if
+/// it is a subreaper.
+pub fn exec_and_leave(
+    target: &Target<'_>,
+    process: &Process,
+    stdio: Stdio,
+) -> Result<(Pid, Option<OwnedFd>)> {
+    let (go_between, console, pid) = begin(target, process, stdio, true)?;
+    let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
+    match pid {
+        Some(pid) => Ok((pid, console)),
+        None => fail!("the process ended before it was known"),
+    }
+}
+
+fn begin(
+    target: &Target<'_>,
+    process: &Process,
+    stdio: Stdio,
+    leaves: bool,
+) -> Result<(Child, Option<OwnedFd>, Option<Pid>)> {
     let found = sys::process::find(target.pid, target.start_time);
     let Found::Living(pidfd) = found.context(|| format!("look for process {}", target.pid))? else {
         fail!("the container is not running")
@@ -67,7 +95,8 @@ pub fn exec(
     let go_between = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop(ours);
-            match go_between(target, process, stdio, pidfd, &theirs) {
+            match go_between(target, process, stdio, pidfd, &theirs, leaves) {
+                Ok(_) if leaves => sys::exec::exit_now(0),
                 Ok(child) => {
                     drop(theirs);
                     stay(child)
@@ -83,8 +112,8 @@ pub fn exec(
     };
     let has_console = matches!(stdio, Stdio::Terminal);
     drop((theirs, stdio));
-    match report::await_exec(ours.as_fd(), has_console) {
-        Ok(console) => Ok((go_between, console)),
+    match report::await_left(ours.as_fd(), has_console) {
+        Ok((console, pid)) => Ok((go_between, console, pid)),
         Err(error) if error.exit_code() == ENDS => {
             if is_ended(&pidfd)? {
                 fail!("the container is not running")
@@ -107,6 +136,7 @@ fn go_between(
     stdio: Stdio,
     pidfd: OwnedFd,
     parent: &OwnedFd,
+    leaves: bool,
 ) -> Result<Pid> {
     process::hide()?;
     sys::title::replace(process::TITLE, false);
@@ -130,7 +160,7 @@ fn go_between(
     }
     // Entered last of all, as by the first process. If the PID has passed to another, joining by the
     // pidfd below fails.
-    let user_namespace = match target.ids {
+    let user_namespace = match &target.ids {
         Some(_) => Some(user_namespace::open(target.pid).map_err(|error| match error.errno() {
             Some(Errno::NOENT | Errno::SRCH) => error.exit_with(ENDS),
             _ => error,
@@ -141,7 +171,7 @@ fn go_between(
     let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
     let mut keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     keep.extend(agent.as_ref().map(Agent::descriptor));
-    sys::fds::close_all_but(&keep).context(|| "close the caller's descriptors")?;
+    sys::fds::close_after(process.preserved, &keep).context(|| "close the caller's descriptors")?;
     let mut joined = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
@@ -150,6 +180,9 @@ fn go_between(
     // A kernel may have no cgroups.
     if !target.cgroups.is_empty() {
         joined |= ThreadNameSpaceType::CONTROL_GROUP;
+    }
+    if target.has_time {
+        joined |= ThreadNameSpaceType::TIME;
     }
     namespaces::join(pidfd.as_fd(), target.pid, joined)
         .map_err(not_running)
@@ -165,7 +198,7 @@ fn go_between(
     // Closed by number with all others: never to be dropped.
     let user_namespace = ManuallyDrop::new(user_namespace);
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
-    let user_namespace = fd.zip(target.ids).map(|(fd, ids)| UserNamespace { fd, ids });
+    let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
     // Before the container can see a process of ours: one with SYS_PTRACE could take it over.
     let (make_cwd, init, stays) = (false, false, true);
     let die_with_parent = false;
@@ -179,7 +212,7 @@ fn go_between(
     };
     let mut keep = vec![parent.as_fd(), null.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
-    let program = process::confine(process, &entry, parent, &keep)?;
+    let program = process::confine(process, &entry, parent, &keep)?.seal()?;
     let forked = sys::clone::fork();
     let takes_none = forked.as_ref().err() == Some(&Errno::NOMEM);
     let forked = forked.context(|| "fork a process into the container");
@@ -189,6 +222,9 @@ fn go_between(
             Err(error)
         }
         Fork::Parent(child) => {
+            if leaves {
+                report::send_pid(parent.as_fd(), child)?;
+            }
             // The streams are the process's alone from here on: who reads them waits for their end.
             // Where that fails it comes with ours.
             let _ = sys::fds::become_stdio([null.as_fd(); 3]);

@@ -1,7 +1,7 @@
 //! The mapping between the user and group IDs of a container and those of the host, for a container
-//! with a user namespace (user_namespaces(7)). It is one range each: container IDs 0 to `size` - 1
-//! are `uid` and `gid` upwards on the host. The range is chosen in `container::id_range`; the
-//! namespace is made in `user_namespace`.
+//! with a user namespace (user_namespaces(7)). Docker's face has one range (`IdMap`): container IDs 0
+//! to `size` - 1 are `uid` and `gid` upwards on the host; `container::id_range` chooses it. The
+//! runtime takes any number of ranges (`IdMaps`) and makes the namespace in `user_namespace`.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -33,5 +33,58 @@ impl IdMap {
     /// As `container_uid`, for a group.
     pub fn container_gid(&self, gid: u32) -> Option<u32> {
         gid.checked_sub(self.gid).filter(|gid| *gid < self.size)
+    }
+}
+
+/// `size` IDs that are `inside` upwards in a container and `outside` upwards on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    pub inside: u32,
+    pub outside: u32,
+    pub size: u32,
+}
+
+/// All ranges of a user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMaps {
+    pub uids: Vec<IdRange>,
+    pub gids: Vec<IdRange>,
+}
+
+impl IdMaps {
+    /// The host's ID of the container's user `uid`; `None` if no range has it.
+    pub fn host_uid(&self, uid: u32) -> Option<u32> {
+        find(&self.uids, uid)
+    }
+
+    /// As `host_uid`, for a group.
+    pub fn host_gid(&self, gid: u32) -> Option<u32> {
+        find(&self.gids, gid)
+    }
+}
+
+fn find(ranges: &[IdRange], id: u32) -> Option<u32> {
+    let range = ranges.iter().find(|range| id >= range.inside && id - range.inside < range.size)?;
+    range.outside.checked_add(id - range.inside)
+}
+
+impl From<IdMap> for IdMaps {
+    fn from(IdMap { uid, gid, size }: IdMap) -> IdMaps {
+        let range = |outside| vec![IdRange { inside: 0, outside, size }];
+        IdMaps { uids: range(uid), gids: range(gid) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_any_range() {
+        let range = |inside, outside, size| IdRange { inside, outside, size };
+        let uids = vec![range(0, 1000, 1), range(1, 100_000, 10), range(50, u32::MAX - 1, 5)];
+        let maps = IdMaps { uids, gids: Vec::new() };
+        assert_eq!((maps.host_uid(0), maps.host_uid(10)), (Some(1000), Some(100_009)));
+        assert_eq!((maps.host_uid(11), maps.host_uid(52), maps.host_gid(0)), (None, None, None));
     }
 }

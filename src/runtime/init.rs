@@ -17,14 +17,23 @@ use super::namespaces::Joined;
 use super::seccomp::listener::Agent;
 use super::spec::{DeviceAccess, Namespace, Spec};
 use super::user_namespace::{self, UserNamespace};
-use super::{Stdio, mounts, process, propagation, report, rootfs, terminal};
+use super::{
+    Caller, Stdio, hooks, mounts, namespaces, process, propagation, report, rootfs, terminal,
+};
 use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 
-/// Becomes the user's command, or reports to `parent` why not and exits.
-pub fn main(spec: &Spec, stdio: Stdio, joined: Joined, cgroup: &Cgroup, parent: OwnedFd) -> ! {
-    let Err(error) = run(spec, stdio, &joined, cgroup, &parent);
+/// Becomes the user's command, or tells `parent` why not and ends.
+pub fn main(
+    spec: &Spec,
+    stdio: Stdio,
+    caller: Caller,
+    joined: Joined,
+    cgroup: &Cgroup,
+    mut parent: OwnedFd,
+) -> ! {
+    let Err(error) = run(spec, stdio, &caller, &joined, cgroup, &mut parent);
     report::send_failure(parent.as_fd(), &error);
     sys::exec::exit_now(error.exit_code())
 }
@@ -32,16 +41,22 @@ pub fn main(spec: &Spec, stdio: Stdio, joined: Joined, cgroup: &Cgroup, parent: 
 fn run(
     spec: &Spec,
     stdio: Stdio,
+    caller: &Caller,
     joined: &Joined,
     cgroup: &Cgroup,
-    parent: &OwnedFd,
+    parent: &mut OwnedFd,
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
     process::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;
     // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.
-    close_the_monitors(&stdio, joined, cgroup, parent)?;
+    let mut keep = vec![parent.as_fd()];
+    keep.extend(trace::descriptor());
+    if let Caller::Leaves(listener) = caller {
+        keep.push(listener.as_fd());
+    }
+    close_the_monitors(&stdio, joined, cgroup, spec.process.preserved, &keep)?;
     sys::title::replace(process::TITLE, false);
     // The modes that we make files with are the modes they get.
     umask(Mode::empty());
@@ -51,11 +66,15 @@ fn run(
         trace::step("setns", || "join namespaces that exist already".to_owned());
     }
 
+    if spec.namespaces.time == Namespace::Private {
+        namespaces::create_time_namespace(&spec.namespaces.time_offsets)?;
+    }
+
     // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
     // partly covered: made before that is entered.
     let fresh = mounts::Fresh::make(spec)?;
     joined.enter_mounts()?;
-    let user_namespace = match (joined.user(), spec.ids) {
+    let user_namespace = match (joined.user(), &spec.ids) {
         (Some(fd), Some(ids)) => Some(UserNamespace { fd, ids }),
         _ => None,
     };
@@ -81,16 +100,14 @@ fn run(
             .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
             .context(|| "bring the loopback interface up")?;
     }
-    if spec.namespaces.uts == Namespace::Private
-        && let Some(name) = &spec.hostname
-    {
+    // Another container keeps its name. A namespace by its path is the caller's to name.
+    let has_names = matches!(spec.namespaces.uts, Namespace::Private | Namespace::Path(_));
+    if has_names && let Some(name) = &spec.hostname {
         rustix::system::sethostname(name.as_bytes())
             .traced("sethostname", || name.clone())
             .context(|| format!("set the host name to '{name}'"))?;
     }
-    if spec.namespaces.uts == Namespace::Private
-        && let Some(name) = &spec.domainname
-    {
+    if has_names && let Some(name) = &spec.domainname {
         rustix::system::setdomainname(name.as_bytes())
             .context(|| format!("set the domain name to '{name}'"))?;
     }
@@ -101,7 +118,8 @@ fn run(
     }
     report::await_go(parent.as_fd())?;
     cgroup.enter().traced("write", || format!("enter {}", cgroup.paths().join(" ")))?;
-    if !spec.namespaces.host_cgroups {
+    joined.enter_cgroup_namespace()?;
+    if spec.namespaces.cgroup == Namespace::Private {
         let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
         match sys::clone::unshare(sys::clone::Flags::CGROUP).traced("unshare", own_view) {
             // A kernel without cgroups has no view of them to hide.
@@ -111,10 +129,21 @@ fn run(
     }
     mounts::mount_cgroups(root.as_fd(), spec, &cgroup.hierarchies())?;
 
+    if !spec.hooks.create_container.is_empty() {
+        // The PID that the host's /proc shows is the host's.
+        let pid = std::fs::read_link("/proc/self").context(|| "read /proc/self")?;
+        let pid = pid.to_str().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        let input = hooks::input(&spec.hooks.state, "creating", pid);
+        hooks::run_all("createContainer", &spec.hooks.create_container, &input)?;
+    }
+
     // 6. From here on no path leads to the host.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
     rootfs::make_root(root.as_fd(), spec.propagates()).traced("pivot_root", new_root)?;
+    if let Some(propagation) = spec.root_propagation {
+        rootfs::propagate(propagation)?;
+    }
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
@@ -125,7 +154,7 @@ fn run(
         make_cwd,
         init,
         stays: init,
-        die_with_parent: true,
+        die_with_parent: matches!(caller, Caller::Stays),
         agent: agent.as_ref(),
     };
     let mut process = spec.process.clone();
@@ -135,7 +164,23 @@ fn run(
     let mut keep = vec![parent.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
-    process::confine(&process, &entry, parent, &keep)?.exec()
+    if let Caller::Leaves(listener) = caller {
+        keep.push(listener.as_fd());
+    }
+    let confined = process::confine(&process, &entry, parent, &keep)?;
+    if let Caller::Leaves(listener) = caller {
+        confined.look()?;
+        // From here on a failure is the starter's to hear.
+        report::send_ready(parent.as_fd())?;
+        *parent = report::await_start(listener.as_fd())?;
+        let input = hooks::input(
+            &spec.hooks.state,
+            "created",
+            rustix::process::getpid().as_raw_nonzero().get(),
+        );
+        hooks::run_all("startContainer", &spec.hooks.start_container, &input)?;
+    }
+    confined.seal()?.exec()
 }
 
 /// Closes every descriptor that is the monitor's alone.
@@ -143,16 +188,16 @@ fn close_the_monitors(
     stdio: &Stdio,
     joined: &Joined,
     cgroup: &Cgroup,
-    parent: &OwnedFd,
+    preserved: u32,
+    kept: &[BorrowedFd<'_>],
 ) -> Result<()> {
     let mut keep = joined.descriptors();
     keep.extend(cgroup.birthplace());
-    keep.extend(trace::descriptor());
-    keep.push(parent.as_fd());
+    keep.extend(kept);
     if let Stdio::Given(streams) = stdio {
         keep.extend(streams.iter().map(AsFd::as_fd));
     }
-    sys::fds::close_all_but(&keep).context(|| "close the monitor's descriptors")
+    sys::fds::close_after(preserved, &keep).context(|| "close the monitor's descriptors")
 }
 
 fn standard_streams(

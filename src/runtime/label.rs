@@ -50,7 +50,7 @@ pub fn private_proc() -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc =
-        sys::mount::filesystem(c"proc", &[], attributes).context(|| "mount a private /proc")?;
+        sys::mount::filesystem(c"proc", "", &[], attributes).context(|| "mount a private /proc")?;
     let stat = fstatfs(proc.as_fd()).context(|| "check the private /proc")?;
     if stat.f_type as u64 != PROC_SUPER_MAGIC {
         fail!("the private /proc is not a proc file system");

@@ -2,14 +2,16 @@
 //!
 //! `start` clones a child straight into its namespaces. The child (`init`) builds its root while
 //! the parent makes the cgroup and whatever the caller adds (a network); one byte joins the two.
-//! The child reports a failure over the same socket as one sentence and an exit code; the end of
-//! the socket (close-on-exec) shows that the user's program has started.
+//! What goes wrong in the child comes back over the same socket as one sentence and an exit code;
+//! the socket's close-on-exec end is the sign that the user's program has begun. If the caller leaves
+//! (`Caller::Leaves`), the child waits before that, and `release` lets it go later.
 
 pub mod capabilities;
 pub mod cgroup;
 pub mod copy_up;
 pub mod devices;
 pub mod exec;
+pub mod hooks;
 pub mod ids;
 mod init;
 pub mod label;
@@ -25,6 +27,7 @@ pub mod spec;
 mod terminal;
 pub mod user;
 pub mod user_namespace;
+
 pub mod view;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,7 +50,15 @@ pub enum Stdio {
     Terminal,
 }
 
-/// A container whose program has started.
+/// What becomes of the process that starts a container.
+pub enum Caller {
+    /// It stays: the first process executes the program at once, and dies with the caller.
+    Stays,
+    /// It ends: the first process waits on this listening socket until `release` connects to it.
+    Leaves(OwnedFd),
+}
+
+/// A container whose program has begun, or waits.
 pub struct Running {
     pub pid: Pid,
     pub pidfd: OwnedFd,
@@ -62,6 +73,7 @@ pub struct Running {
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
+    caller: Caller,
     prepare: &mut dyn FnMut(Pid) -> Result<()>,
 ) -> Result<Running> {
     let holder = match &spec.ids {
@@ -71,8 +83,8 @@ pub fn start(
     let joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref())?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     let mut cgroup = Cgroup::plan(spec)?;
-    let cloned =
-        cgroup.make_birthplace(spec).and_then(|()| joined.enter_pid_namespace()).and_then(|()| {
+    let cloned = cgroup.make_birthplace(spec).and_then(|()| {
+        joined.in_pid_namespace(|| {
             let flags = namespaces::clone_flags(&spec.namespaces, holder.is_some());
             match sys::clone::clone3(flags, cgroup.birthplace()) {
                 Err(Errno::INVAL) if !namespaces::missing().is_empty() => fail!(
@@ -81,14 +93,15 @@ pub fn start(
                 ),
                 result => result.context(|| "clone a process into new namespaces"),
             }
-        });
+        })
+    });
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
             // Its end is the parent's to bring about.
             std::mem::forget(holder);
             trace::become_process(trace::Process::Init);
-            init::main(spec, stdio, joined, &cgroup, theirs)
+            init::main(spec, stdio, caller, joined, &cgroup, theirs)
         }
         Ok(sys::clone::Fork::Parent(child)) => {
             trace::step("clone3", || namespaces::describe(&spec.namespaces, child.pid));
@@ -97,13 +110,17 @@ pub fn start(
         Err(error) => return Err(discard(&cgroup, error)),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
-    drop((theirs, stdio));
+    let waits = matches!(caller, Caller::Leaves(_));
+    drop((theirs, stdio, caller));
     let begun = (|| {
         cgroup.make(spec)?;
         prepare(holder.as_ref().map_or(child.pid, user_namespace::Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
         trace::step("sendmsg", || "tell init that cgroups and network are ready".to_owned());
+        if waits {
+            return report::await_ready(ours.as_fd(), has_console);
+        }
         report::await_exec(ours.as_fd(), has_console)
             .traced("recvmsg", || "wait until execve closes init's end of the socket".to_owned())
     })();
@@ -118,6 +135,13 @@ pub fn start(
     }
 }
 
+/// Lets the first process go that waits at the other end of `connection`, and waits until it has
+/// executed the program. On an error the process has ended.
+pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
+    report::go(connection);
+    report::await_exec(connection, false).map(drop)
+}
+
 /// Removes the cgroups of a container that didn't come to be; `error`, the reason, comes first in
 /// what the user hears.
 fn discard(cgroup: &Cgroup, error: Error) -> Error {
@@ -126,6 +150,8 @@ fn discard(cgroup: &Cgroup, error: Error) -> Error {
         Err(leftover) => Error::new(format!("{error}; {leftover}")).exit_with(error.exit_code()),
     }
 }
+
+pub use process::is_rlimit;
 
 /// The exit status that a shell would give: the program's own, or 128 + the signal that ended it.
 pub fn exit_code(status: WaitStatus) -> u8 {
@@ -151,7 +177,7 @@ pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
 }
 
 /// Kills and reaps a child.
-fn end(pidfd: BorrowedFd<'_>) {
+pub fn end(pidfd: BorrowedFd<'_>) {
     // It may have ended by itself, which is what is wanted here.
     let _ = sys::process::send_signal(pidfd, sys::signal::Signal::KILL);
     let _ = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED);

@@ -17,7 +17,9 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
-use super::spec::{IdMap, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec};
+use super::spec::{
+    Attributes, IdMaps, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
+};
 use super::user_namespace::map_owners;
 use super::{copy_up, devices, process, propagation, rootfs};
 use crate::error::{Context, Result, fail};
@@ -126,16 +128,19 @@ impl Attaching<'_> {
                 // this one can reach it.
                 let dev = kernel_filesystem(c"tmpfs", options, ids)?;
                 devices::populate(dev.as_fd(), spec)?;
-                return attach_plainly(self.root, &mount.target, dev.as_fd());
+                attach_plainly(self.root, &mount.target, dev.as_fd())?;
+                return set_attributes(dev.as_fd(), &mount.attributes);
             }
             MountSource::SharedMemory { size } => {
-                let shm = match spec.namespaces.ipc {
+                let shm = match &spec.namespaces.ipc {
                     Namespace::Private => {
                         let options = format!("nosuid,nodev,noexec,mode=1777,size={size}");
                         kernel_filesystem(c"tmpfs", &options, ids)?
                     }
-                    Namespace::Host | Namespace::Of { .. } => shared_memory_of(self.joined)
-                        .context(|| "open the other container's /dev/shm")?,
+                    Namespace::Host | Namespace::Of { .. } | Namespace::Path(_) => {
+                        shared_memory_of(self.joined)
+                            .context(|| "open the other container's /dev/shm")?
+                    }
                 };
                 return attach_plainly(self.root, &mount.target, shm.as_fd());
             }
@@ -150,6 +155,9 @@ impl Attaching<'_> {
             }
             MountSource::Tmpfs { options } => {
                 filesystem(c"tmpfs", options, NOSUID | NODEV | NOEXEC, ids)?
+            }
+            MountSource::Filesystem { kind, source, options } => {
+                filesystem_from(kind, source, options, MountAttrFlags::empty(), ids)?
             }
             MountSource::Image { layers } => {
                 rootfs::layers_tree(layers, mount.subpath.as_deref(), &spec.mount_point)?
@@ -168,6 +176,7 @@ impl Attaching<'_> {
             made => made?,
         };
         attach_plainly(self.root, &mount.target, tree.as_fd())?;
+        set_attributes(tree.as_fd(), &mount.attributes)?;
         if kind == c"proc" && !self.has_proc {
             self.has_proc = true;
             write_sysctls(self.root, self.spec)?;
@@ -184,6 +193,9 @@ fn describe(mount: &Mount) -> String {
         MountSource::SharedMemory { size } => format!("a tmpfs of {size} bytes"),
         MountSource::Cgroups => "the container's cgroups".to_owned(),
         MountSource::Tmpfs { options } => format!("tmpfs ({options})"),
+        MountSource::Filesystem { kind, source, options } => {
+            format!("{} {source} ({options})", kind.to_string_lossy())
+        }
         MountSource::Image { layers } => format!("{} layers of an image", layers.len()),
         MountSource::Bind(source) => source.display().to_string(),
     };
@@ -192,7 +204,7 @@ fn describe(mount: &Mount) -> String {
 }
 
 /// A new file system of the kernel's with options as mount(8) writes them.
-fn kernel_filesystem(kind: &CStr, options: &str, ids: Option<&IdMap>) -> Result<OwnedFd> {
+fn kernel_filesystem(kind: &CStr, options: &str, ids: Option<&IdMaps>) -> Result<OwnedFd> {
     filesystem(kind, options, MountAttrFlags::empty(), ids)
 }
 
@@ -290,8 +302,20 @@ fn attach(
         let all = mount.recursion != Recursion::Writable;
         sys::mount::add_attributes(tree.as_fd(), RDONLY, all).context(|| "make it read-only")?;
     }
+    set_attributes(tree.as_fd(), &mount.attributes)?;
     if !open_devices {
         sys::mount::add_attributes(tree.as_fd(), NODEV, true).context(|| "shut its devices")?;
+    }
+    Ok(())
+}
+
+fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
+    let Attributes { set, clear, set_recursive, clear_recursive } = *attributes;
+    for (set, clear, recursive) in [(set_recursive, clear_recursive, true), (set, clear, false)] {
+        if set | clear != 0 {
+            sys::mount::set_and_clear(tree, set, clear, recursive)
+                .context(|| "set the mount's options")?;
+        }
     }
     Ok(())
 }
@@ -318,13 +342,24 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
-/// takes one back.
+/// A detached file system of the kernel's own, which has no source.
 fn filesystem(
     kind: &CStr,
     options: &str,
+    attributes: MountAttrFlags,
+    ids: Option<&IdMaps>,
+) -> Result<OwnedFd> {
+    filesystem_from(kind, "", options, attributes, ids)
+}
+
+/// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
+/// takes one back.
+fn filesystem_from(
+    kind: &CStr,
+    source: &str,
+    options: &str,
     mut attributes: MountAttrFlags,
-    ids: Option<&IdMap>,
+    ids: Option<&IdMaps>,
 ) -> Result<OwnedFd> {
     // The kernel takes owners as the host counts them.
     let on_host = |key: &str, id: &str| {
@@ -355,7 +390,7 @@ fn filesystem(
     }
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(key, value)| (*key, value.as_ref())).collect();
-    sys::mount::filesystem(kind, &parameters, attributes)
+    sys::mount::filesystem(kind, source, &parameters, attributes)
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
@@ -371,7 +406,7 @@ fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
                 sys::mount::copy_tree(known.as_fd(), false)
             }
             (true, None, _) => {
-                sys::mount::filesystem(c"tmpfs", &[("size", "0")], RDONLY | NOSUID | NODEV)
+                sys::mount::filesystem(c"tmpfs", "", &[("size", "0")], RDONLY | NOSUID | NODEV)
             }
             (false, _, None) => {
                 let null = null.insert(devices::open_null(root)?);
@@ -390,7 +425,7 @@ fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
             .context(|| format!("copy the mount of {path}"))?;
         sys::mount::attach(tree.as_fd(), target.as_fd())
             .context(|| format!("mount {path} over itself"))?;
-        sys::mount::add_attributes(tree.as_fd(), RDONLY | NOSUID | NODEV | NOEXEC, true)
+        sys::mount::add_attributes(tree.as_fd(), RDONLY, true)
             .context(|| format!("make {path} read-only"))?;
     }
     Ok(())
@@ -429,7 +464,11 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
 
 /// The container's own cgroups, read-only, once this process is in its cgroup namespace: what a
 /// JVM or a Go program sizes itself by.
-pub fn mount_cgroups(root: BorrowedFd<'_>, spec: &Spec, hierarchies: &[String]) -> Result<()> {
+pub fn mount_cgroups(
+    root: BorrowedFd<'_>,
+    spec: &Spec,
+    hierarchies: &[(String, &Path)],
+) -> Result<()> {
     let mounts = spec.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Cgroups));
     for mount in mounts {
         let mut flags = NOSUID | NODEV | NOEXEC;
@@ -438,7 +477,8 @@ pub fn mount_cgroups(root: BorrowedFd<'_>, spec: &Spec, hierarchies: &[String]) 
         }
         let target = &mount.target;
         if existing(root, &target.to_string_lossy())?.is_some() {
-            cgroup_view(root, target, hierarchies, flags)
+            let of_its_own = spec.namespaces.cgroup != Namespace::Host;
+            cgroup_view(root, target, hierarchies, of_its_own, flags)
                 .context(|| format!("mount the cgroups on {}", target.display()))?;
         }
     }
@@ -448,31 +488,41 @@ pub fn mount_cgroups(root: BorrowedFd<'_>, spec: &Spec, hierarchies: &[String]) 
 fn cgroup_view(
     root: BorrowedFd<'_>,
     target: &Path,
-    hierarchies: &[String],
+    hierarchies: &[(String, &Path)],
+    of_its_own: bool,
     flags: MountAttrFlags,
 ) -> Result<()> {
+    // Without a cgroup namespace a new file system would show the host's cgroups.
+    let tree = |kind: &CStr, options: &[(&str, &str)], own: &Path| -> Result<OwnedFd> {
+        if of_its_own {
+            return Ok(sys::mount::filesystem(kind, "", options, flags)?);
+        }
+        let handle = openat(CWD, own, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let tree = sys::mount::copy_tree(handle.as_fd(), false)?;
+        sys::mount::add_attributes(tree.as_fd(), flags, false)?;
+        Ok(tree)
+    };
     match hierarchies {
         [] => Ok(()),
-        [unified] if unified.is_empty() => {
-            let tree = sys::mount::filesystem(c"cgroup2", &[], flags)?;
-            attach_plainly(root, target, tree.as_fd())
+        [(unified, own)] if unified.is_empty() => {
+            attach_plainly(root, target, tree(c"cgroup2", &[], own)?.as_fd())
         }
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")];
-            let base = sys::mount::filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
+            let base = sys::mount::filesystem(c"tmpfs", "", &options, NOSUID | NODEV | NOEXEC)?;
             // A hierarchy without controllers has a name: `name=systemd`.
             let directory = |controllers: &str| controllers.trim_start_matches("name=").to_owned();
-            for controllers in hierarchies {
+            for (controllers, _) in hierarchies {
                 rustix::fs::mkdirat(&base, directory(controllers), DIRECTORY)
                     .context(|| format!("make directory {controllers}"))?;
             }
             attach_plainly(root, target, base.as_fd())?;
-            for controllers in hierarchies {
+            for (controllers, own) in hierarchies {
                 let options: Vec<_> = controllers
                     .split(',')
                     .map(|option| option.split_once('=').unwrap_or((option, "")))
                     .collect();
-                let tree = sys::mount::filesystem(c"cgroup", &options, flags)
+                let tree = tree(c"cgroup", &options, own)
                     .context(|| format!("make a file system of {controllers}"))?;
                 attach_plainly(root, &target.join(directory(controllers)), tree.as_fd())?;
             }

@@ -6,37 +6,37 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
 
-use super::spec::{Namespace, Namespaces};
+use super::spec::{Namespace, Namespaces, TimeOffset};
 use super::user_namespace::Holder;
 use crate::error::{Context, Error, Result, fail};
 use crate::sys;
-use crate::sys::clone::Flags;
+use crate::sys::clone::{Child, Flags, Fork};
 
 /// The clone flags: always a mount namespace, and the others that are private, except those that a
 /// holder (see `user_namespace`) has created already. The cgroup namespace is unshared later,
 /// because its root is the cgroup of the process that creates it.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
-        return match namespaces.pid {
+        return match &namespaces.pid {
             Namespace::Private => Flags::PID,
             _ => Flags::default(),
         };
     }
     [
-        (namespaces.pid, Flags::PID),
-        (namespaces.ipc, Flags::IPC),
-        (namespaces.uts, Flags::UTS),
-        (namespaces.network, Flags::NETWORK),
+        (&namespaces.pid, Flags::PID),
+        (&namespaces.ipc, Flags::IPC),
+        (&namespaces.uts, Flags::UTS),
+        (&namespaces.network, Flags::NETWORK),
     ]
     .into_iter()
-    .filter(|(namespace, _)| *namespace == Namespace::Private)
+    .filter(|(namespace, _)| **namespace == Namespace::Private)
     .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
 }
 
@@ -44,16 +44,17 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
 pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     let mut text = format!("CLONE_NEWNS: init, process {}", child.as_raw_nonzero());
     let all = [
-        (namespaces.pid, "PID"),
-        (namespaces.ipc, "IPC"),
-        (namespaces.uts, "UTS"),
-        (namespaces.network, "NET"),
+        (&namespaces.pid, "PID"),
+        (&namespaces.ipc, "IPC"),
+        (&namespaces.uts, "UTS"),
+        (&namespaces.network, "NET"),
     ];
     for (namespace, name) in all.into_iter().rev() {
         match namespace {
             Namespace::Private => text.insert_str(0, &format!("CLONE_NEW{name}|")),
             Namespace::Host => text += &format!(", {name} the host's"),
             Namespace::Of { pid, .. } => text += &format!(", {name} that of process {pid}"),
+            Namespace::Path(path) => text += &format!(", {name} that of {}", path.display()),
         }
     }
     text
@@ -84,42 +85,50 @@ pub struct Joined {
     /// The container's own mount namespace, if a holder created it.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
+    cgroup: Option<OwnedFd>,
+    time: Option<OwnedFd>,
 }
 
 impl Joined {
     /// All open descriptors.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user } = self;
-        let all = [pid, ipc, uts, network, ipc_mounts, mounts, user];
+        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time } = self;
+        let all = [pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time];
         all.into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
     /// Opens the namespaces to join. Fails if a container that shares its namespace has exited.
     pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
-        let join = |namespace, name| match (namespace, holder) {
-            (Namespace::Of { pid, .. }, _) | (Namespace::Private, Some(pid)) => open(pid, name),
-            _ => Ok(None),
+        let other = |namespace: &Namespace, name| match namespace {
+            Namespace::Of { pid, .. } => open(*pid, name),
+            Namespace::Path(path) => open_path(path).map(Some),
+            Namespace::Private | Namespace::Host => Ok(None),
         };
-        let other = |namespace, name| match namespace {
-            Namespace::Of { pid, .. } => open(pid, name),
-            _ => Ok(None),
+        let join = |namespace: &Namespace, name| match (namespace, holder) {
+            (Namespace::Private, Some(pid)) => open(pid, name),
+            _ => other(namespace, name),
         };
         let held = |name| holder.map_or(Ok(None), |pid| open(pid, name));
         let joined = Joined {
-            pid: other(namespaces.pid, "pid")?,
-            ipc: join(namespaces.ipc, "ipc")?,
-            uts: join(namespaces.uts, "uts")?,
-            network: join(namespaces.network, "net")?,
-            ipc_mounts: other(namespaces.ipc, "mnt")?,
+            pid: other(&namespaces.pid, "pid")?,
+            ipc: join(&namespaces.ipc, "ipc")?,
+            uts: join(&namespaces.uts, "uts")?,
+            network: join(&namespaces.network, "net")?,
+            ipc_mounts: match &namespaces.ipc {
+                Namespace::Of { pid, .. } => open(*pid, "mnt")?,
+                _ => None,
+            },
             mounts: held("mnt")?,
             user: held("user")?,
+            cgroup: other(&namespaces.cgroup, "cgroup")?,
+            time: other(&namespaces.time, "time")?,
         };
         // The process still runs after everything was opened, so its pid was not another process's
         // before.
-        for namespace in [namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.network] {
+        for namespace in [&namespaces.pid, &namespaces.ipc, &namespaces.uts, &namespaces.network] {
             if let Namespace::Of { pid, start_time } = namespace {
-                let found = sys::process::find(pid, start_time);
+                let found = sys::process::find(*pid, *start_time);
                 if found.context(|| format!("look for process {pid}"))?.living().is_none() {
                     fail!("the container that shares its namespaces has just exited");
                 }
@@ -133,17 +142,37 @@ impl Joined {
         self.user.as_ref().map(AsFd::as_fd)
     }
 
-    /// Puts the caller's next child into the joined PID namespace; the caller stays in its own
-    /// (pid_namespaces(7)).
-    pub fn enter_pid_namespace(&self) -> Result<()> {
-        enter(&self.pid, LinkNameSpaceType::ProcessID)
+    /// Runs `clone` so that a child of it is born into the joined PID namespace. The caller stays in
+    /// its own, and so do its later children (pid_namespaces(7)).
+    pub fn in_pid_namespace(
+        &self,
+        clone: impl FnOnce() -> Result<Fork<Child>>,
+    ) -> Result<Fork<Child>> {
+        if self.pid.is_none() {
+            return clone();
+        }
+        let own = open_path(Path::new("/proc/self/ns/pid")).map(Some)?;
+        enter(&self.pid, LinkNameSpaceType::ProcessID)?;
+        let cloned = clone();
+        // The child is in it, from where no way leads back.
+        if matches!(cloned, Ok(Fork::Child)) {
+            return cloned;
+        }
+        enter(&own, LinkNameSpaceType::ProcessID)?;
+        cloned
     }
 
-    /// Joins the IPC, UTS and network namespaces.
+    /// Joins the IPC, UTS, network, cgroup and time namespaces.
     pub fn enter(&self) -> Result<()> {
         enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
         enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
-        enter(&self.network, LinkNameSpaceType::Network)
+        enter(&self.network, LinkNameSpaceType::Network)?;
+        enter(&self.time, LinkNameSpaceType::Time)
+    }
+
+    /// Joins the cgroup namespace.
+    pub fn enter_cgroup_namespace(&self) -> Result<()> {
+        enter(&self.cgroup, LinkNameSpaceType::ControlGroup)
     }
 
     /// Joins the mount namespace that the holder created: a copy of the host's mounts, owned by the
@@ -153,10 +182,41 @@ impl Joined {
     }
 }
 
+/// Opens the namespace that a path of the host leads to.
+pub fn open_path(path: &Path) -> Result<OwnedFd> {
+    // Non-blocking, because anything can be at the path.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = openat(CWD, path, flags, Mode::empty());
+    let opened = opened.context(|| format!("open the namespace {}", path.display()))?;
+    const NSFS_MAGIC: u64 = 0x6e73_6673;
+    let found = fstatfs(&opened).context(|| format!("look at {}", path.display()))?;
+    if found.f_type as u64 != NSFS_MAGIC {
+        fail!("{} is not a namespace", path.display());
+    }
+    Ok(opened)
+}
+
 fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = sys::process::open_in_proc(pid, &format!("ns/{name}"), flags);
     opened.map(Some).context(|| format!("open the {name} namespace of process {pid}"))
+}
+
+/// Creates a time namespace whose clocks have these offsets, and moves the calling process, which has
+/// one thread, into it. The host's /proc must be there.
+pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
+    sys::clone::unshare(sys::clone::Flags::TIME).context(|| "create a time namespace")?;
+    let mut text = String::new();
+    for TimeOffset { clock, seconds, nanoseconds } in offsets {
+        text += &format!("{clock} {seconds} {nanoseconds}\n");
+    }
+    if !text.is_empty() {
+        std::fs::write("/proc/self/timens_offsets", &text)
+            .context(|| format!("set the time namespace's offsets '{}'", text.trim_end()))?;
+    }
+    // So far only children would be in it.
+    let created = open_path(Path::new("/proc/self/ns/time_for_children")).map(Some)?;
+    enter(&created, LinkNameSpaceType::Time)
 }
 
 /// Moves the calling thread, the only one of its process, into the namespaces `which` of the
@@ -164,7 +224,7 @@ fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
 /// those of another thread are joined one by one.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
     /// The mount namespace comes last, because /proc is gone after it.
-    const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 6] = [
+    const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 7] = [
         (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
         (
             ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME,
@@ -178,6 +238,7 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
         ),
         (ThreadNameSpaceType::NETWORK, LinkNameSpaceType::Network, "ns/net"),
         (ThreadNameSpaceType::CONTROL_GROUP, LinkNameSpaceType::ControlGroup, "ns/cgroup"),
+        (ThreadNameSpaceType::TIME, LinkNameSpaceType::Time, "ns/time"),
         (ThreadNameSpaceType::MOUNT, LinkNameSpaceType::Mount, "ns/mnt"),
     ];
     match move_into_thread_name_spaces(pidfd, which) {
@@ -228,7 +289,9 @@ mod tests {
                     uts: of(2),
                     network: of(3),
                     user: Namespace::Host,
-                    host_cgroups: false,
+                    cgroup: Namespace::Private,
+                    time: Namespace::Host,
+                    time_offsets: Vec::new(),
                 }
             };
             assert!(Joined::open(&at(start), None).is_ok(), "namespace {which}");

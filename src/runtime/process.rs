@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
+use rustix::fs::{Access, CWD, FileType, Gid, Mode, OFlags, Uid, access, fchown, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, fchdir, set_dumpable_behavior,
@@ -19,10 +19,11 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 
+use super::seccomp::Program as Filter;
 use super::seccomp::listener::Agent;
-use super::spec::{Process, Scheduling};
+use super::spec::{IdRange, Identity, Process, Scheduling};
 use super::user::User;
-use super::user_namespace::UserNamespace;
+use super::user_namespace::{UserNamespace, root_of};
 use super::{capabilities, label, pid1, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::raw;
@@ -59,6 +60,18 @@ pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
 
+/// A process that is confined except for the filter, so that it can still wait and run hooks.
+pub struct Confined<'a> {
+    process: &'a Process,
+    program: Program<'a>,
+    filter: Option<Filter>,
+    /// Capabilities that are permitted until the filter is installed.
+    spare: u64,
+    init: bool,
+    stays: bool,
+    agent: Option<&'a Agent>,
+}
+
 /// A program that is ready to be executed by a confined process.
 pub struct Program<'a> {
     args: &'a [String],
@@ -66,16 +79,16 @@ pub struct Program<'a> {
     vectors: sys::exec::Vectors,
 }
 
-/// Takes on the program's user, capabilities and filter, and closes every descriptor except 0 to 2
-/// and `keep`. Before the call this process must be in all its namespaces except the user
+/// Takes on the program's user and capabilities, and closes every descriptor except 0 to 2, those that
+/// the program inherits, and `keep`. Before the call this process must be in all its namespaces except the user
 /// namespace, with the container's root as `/` and its standard descriptors in place. `parent` is
 /// the socket to the process that waits for it.
 pub fn confine<'a>(
     process: &'a Process,
-    entry: &Entry<'_>,
+    entry: &Entry<'a>,
     parent: &OwnedFd,
     keep: &[BorrowedFd<'_>],
-) -> Result<Program<'a>> {
+) -> Result<Confined<'a>> {
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open the container's /")?;
     let user = look_up_user(root.as_fd(), process, entry)?;
@@ -96,7 +109,9 @@ pub fn confine<'a>(
         make_working_directory(root.as_fd(), &process.cwd)?;
     }
     // A keyring of the caller's session would be readable inside.
-    sys::keyring::join_new_session().context(|| "join a new session keyring")?;
+    if process.new_keyring {
+        sys::keyring::join_new_session().context(|| "join a new session keyring")?;
+    }
     // CAP_SETPCAP is needed for this, so it comes before the sets are cut.
     capabilities::limit_bounding(process.capabilities).traced("prctl", || {
         format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(process.capabilities))
@@ -113,18 +128,23 @@ pub fn confine<'a>(
     } else {
         0
     };
-    set_keep_capabilities(spare != 0).context(|| "keep capabilities over a change of user")?;
+    let granted = process.inheritable | process.ambient;
+    set_keep_capabilities(spare | granted != 0)
+        .context(|| "keep capabilities over a change of user")?;
     // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
-    capabilities::limit(process.capabilities, spare).traced("capset", || {
+    capabilities::limit(process.capabilities, spare | granted).traced("capset", || {
         "permitted and effective cut to the same; nothing inheritable".to_owned()
     })?;
+    if granted != 0 {
+        capabilities::grant(process.inheritable, process.ambient, spare)?;
+    }
     // As the user, so that a directory which the user may not enter can't become its working
     // directory.
     change_directory(root.as_fd(), &process.cwd).traced("fchdir", || process.cwd.clone())?;
     drop(root);
-    umask(Mode::from_raw_mode(0o022));
+    umask(Mode::from_raw_mode(process.umask));
     sys::signal::reset_all();
     if entry.die_with_parent {
         die_with_parent(parent.as_fd())?;
@@ -132,40 +152,57 @@ pub fn confine<'a>(
     // Whatever a caller left open must not reach the program (CVE-2024-21626). The kept ones, such
     // as the socket that reports a failed execve, are close-on-exec. Before Linux 5.11 a whole
     // range can't be marked close-on-exec, so the rest is closed now.
-    sys::fds::close_all_but(keep).context(|| "close all other descriptors")?;
-    if process.no_new_privileges {
-        set_no_new_privs(true)
-            .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
-            .context(|| "set no_new_privs")?;
+    sys::fds::close_after(process.preserved, keep).context(|| "close all other descriptors")?;
+    let program = Program { args: &process.args, path, vectors };
+    let (init, stays) = (entry.init, entry.stays);
+    Ok(Confined { process, program, filter, spare, init, stays, agent: entry.agent })
+}
+
+impl<'a> Confined<'a> {
+    /// Fails if the program is not there or may not be executed, as `exec` would.
+    pub fn look(&self) -> Result<()> {
+        self.program.look()
     }
-    // Here ends the log: a filter may refuse write(2). The monitor reports the results of the two.
-    trace::step("seccomp", || match &filter {
-        Some(program) => {
-            format!("install a filter of {} BPF instructions", program.instructions.len())
+
+    /// Installs the filter. No step that a filter may refuse comes after this.
+    pub fn seal(self) -> Result<Program<'a>> {
+        let Confined { process, program, filter, spare, init, stays, agent } = self;
+        if process.no_new_privileges {
+            set_no_new_privs(true)
+                .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
+                .context(|| "set no_new_privs")?;
         }
-        None => "no filter".to_owned(),
-    });
-    trace::step("execve", || format!("{:?}, {} variables", process.args, vectors.variables()));
-    trace::stop();
-    // Last, so that a profile need not allow the calls of the steps above, except capset below.
-    if let Some(program) = filter {
-        if spare != 0 {
-            capabilities::raise(spare)?;
+        // Here ends the log: a filter may refuse write(2). The monitor reports the results of the two.
+        trace::step("seccomp", || match &filter {
+            Some(program) => {
+                format!("install a filter of {} BPF instructions", program.instructions.len())
+            }
+            None => "no filter".to_owned(),
+        });
+        trace::step("execve", || {
+            format!("{:?}, {} variables", process.args, program.vectors.variables())
+        });
+        trace::stop();
+        // Last, so that a profile need not allow the calls of the steps above, except capset below.
+        if let Some(filter) = filter {
+            if spare != 0 {
+                capabilities::raise(spare)?;
+            }
+            let listener = sys::seccomp::install(&filter.instructions, filter.flags)
+                .context(|| "install the seccomp filter")?;
+            if let (Some(agent), Some(listener)) = (agent, listener) {
+                agent.hand_over(listener.as_fd())?;
+            }
         }
-        let listener = sys::seccomp::install(&program.instructions, program.flags)
-            .context(|| "install the seccomp filter")?;
-        if let (Some(agent), Some(listener)) = (entry.agent, listener) {
-            agent.hand_over(listener.as_fd())?;
+        if stays && process.ambient == 0 {
+            // No execve will cut the capabilities of the process that stays.
+            capabilities::limit(process.capabilities, 0)?;
         }
+        if init {
+            pid1::become_init()?;
+        }
+        Ok(program)
     }
-    if entry.stays {
-        // No execve will cut the capabilities of the process that stays.
-        capabilities::limit(process.capabilities, 0)?;
-    }
-    if entry.init {
-        pid1::become_init()?;
-    }
-    Ok(Program { args: &process.args, path, vectors })
 }
 
 /// Reads the image's passwd and group as the container's root would: without the caller's groups,
@@ -173,16 +210,30 @@ pub fn confine<'a>(
 /// The host's root could read files behind a link that the container's root cannot.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
-    let ids = entry.user_namespace.as_ref().map(|user_namespace| &user_namespace.ids);
-    let gid = Gid::from_raw(ids.map_or(0, |ids| ids.gid));
+    let (name, groups) = match &process.user {
+        Identity::Named { user, groups } => (user, groups),
+        Identity::Numbers { .. } => (&String::new(), &Vec::new()),
+    };
+    let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);
+    let (host_uid, gid) = match ids {
+        Some(ids) => root_of(ids)?,
+        None => (Uid::ROOT, Gid::ROOT),
+    };
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT).context(|| "leave the caller's group")?;
     let become_user =
         |uid| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT).context(|| "change the user");
-    if let Some(ids) = ids {
-        become_user(Uid::from_raw(ids.uid))?;
+    if ids.is_some() {
+        become_user(host_uid)?;
     }
     let permitted = capabilities::lower_effective(process.capabilities)?;
-    let user = user::look_up(root, &process.user, &process.groups);
+    let user = match &process.user {
+        Identity::Named { .. } => user::look_up(root, name, groups),
+        Identity::Numbers { uid, gid, groups } => {
+            let home =
+                if has(&process.env, "HOME") { String::new() } else { user::home(root, *uid) };
+            Ok(User { uid: *uid, gid: *gid, groups: groups.clone(), home })
+        }
+    };
     match ids {
         // This puts all that is permitted into effect again (capabilities(7)). The group follows when
         // the process enters the namespace.
@@ -210,19 +261,21 @@ fn c_string(text: &str) -> Result<CString> {
 fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
     let mut env = process.env.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
-    let has = |name: &str| {
-        process.env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, _)| key == name))
-    };
-    if !has("PATH") {
+    let has = |name: &str| has(&process.env, name);
+    if process.completes_env && !has("PATH") {
         env.push(c_string(&format!("PATH={DEFAULT_PATH}"))?);
     }
     if !has("HOME") {
         env.push(c_string(&format!("HOME={home}"))?);
     }
-    if process.terminal && !has("TERM") {
+    if process.completes_env && process.terminal && !has("TERM") {
         env.push(c_string("TERM=xterm")?);
     }
     Ok(sys::exec::Vectors::new(args, env))
+}
+
+fn has(env: &[String], name: &str) -> bool {
+    env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, _)| key == name))
 }
 
 fn search_path(process: &Process) -> String {
@@ -237,17 +290,23 @@ fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     let outside = user.groups.iter().chain([&user.gid]).find(|gid| ids.host_gid(**gid).is_none());
     match (ids.host_uid(user.uid), outside) {
         (Some(uid), None) => Ok(uid),
-        (None, _) => fail!(
-            "user {} is beyond the container's user namespace, which has 0 to {}; \
-             --userns UID:GID:SIZE makes a larger one",
-            user.uid,
-            ids.size - 1
+        (None, _) => {
+            fail!("user {} is beyond the container's user namespace{}", user.uid, hint(&ids.uids))
+        }
+        (_, Some(gid)) => {
+            fail!("group {gid} is beyond the container's user namespace{}", hint(&ids.gids))
+        }
+    }
+}
+
+/// What to do about an ID that is missing.
+fn hint(ranges: &[IdRange]) -> String {
+    match ranges {
+        [IdRange { inside: 0, size, .. }] => format!(
+            ", which has 0 to {}; --userns UID:GID:SIZE makes a larger one",
+            size.saturating_sub(1)
         ),
-        (_, Some(gid)) => fail!(
-            "group {gid} is beyond the container's user namespace, which has 0 to {}; \
-             --userns UID:GID:SIZE makes a larger one",
-            ids.size - 1
-        ),
+        _ => String::new(),
     }
 }
 
@@ -313,6 +372,11 @@ fn set_rlimits(process: &Process) -> Result<()> {
     Ok(())
 }
 
+/// Whether a resource limit has this name.
+pub fn is_rlimit(name: &str) -> bool {
+    resource(name).is_some()
+}
+
 fn resource(name: &str) -> Option<Resource> {
     Some(match name {
         "as" => Resource::As,
@@ -357,6 +421,22 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 }
 
 impl Program<'_> {
+    fn look(&self) -> Result<()> {
+        let Some(program) = self.args.first() else { fail!("no command to run") };
+        let look = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
+        if program.contains('/') {
+            return look(program).map_err(|errno| exec_failure(program, errno));
+        }
+        let found = |directory: &str| look(&format!("{directory}/{program}"));
+        let mut errors = self.path.split(':').filter(|_| !program.is_empty()).map(found);
+        // What is there and may not be executed is left to execve, which says why.
+        if errors.any(|found| !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))) {
+            Ok(())
+        } else {
+            Err(not_found(program, &self.path))
+        }
+    }
+
     /// Executes the program. A name without a slash is searched in PATH, as execvp(3) does.
     pub fn exec(&self) -> Result<Infallible> {
         let Program { args, path, vectors } = self;
@@ -376,13 +456,14 @@ impl Program<'_> {
         }
         match denied {
             Some(errno) => Err(exec_failure(program, errno)),
-            None => {
-                let message =
-                    format!("exec: '{program}' not found in the container's PATH ({path})");
-                Err(Error::new(message).exit_with(EXIT_NOT_FOUND))
-            }
+            None => Err(not_found(program, path)),
         }
     }
+}
+
+fn not_found(program: &str, path: &str) -> Error {
+    let message = format!("exec: '{program}' not found in the container's PATH ({path})");
+    Error::new(message).exit_with(EXIT_NOT_FOUND)
 }
 
 fn exec_failure(program: &str, errno: Errno) -> Error {

@@ -2,14 +2,17 @@
 //!
 //! Parent to child: one byte, "cgroup and network are ready", and nothing after it. Child to parent:
 //! the console's descriptor, or a failure as exit code and sentence. execve closes the child's end,
-//! and this close reports success; an empty packet does not. If the caller asked for a terminal, the
+//! and this close reports success; an empty packet does not. A first process that is to wait says so
+//! by a packet, and from then on listens on a socket for the process that lets it go; with that one it
+//! speaks in the same way. If the caller asked for a terminal, the
 //! first packet brings one descriptor. Any other packet with a descriptor is an error, and the
 //! descriptor is closed.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, shutdown};
+use rustix::process::Pid;
 
 use crate::error::{Context, Error, Result};
 use crate::sys::packet;
@@ -17,6 +20,8 @@ use crate::sys::packet;
 const GO: &[u8] = b"g";
 const CONSOLE: u8 = b'c';
 const FAILED: u8 = b'f';
+const READY: u8 = b'r';
+const PID: u8 = b'p';
 /// The longest failure that is carried.
 const MAX_MESSAGE: usize = 4096;
 
@@ -32,6 +37,31 @@ pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
         Ok(1) => Ok(()),
         Ok(_) => Err(Error::new("the monitor is gone")),
         Err(error) => Err(error).context(|| "wait for the monitor"),
+    }
+}
+
+/// Tells the parent that this process waits for `await_start`.
+pub fn send_ready(parent: BorrowedFd<'_>) -> Result<()> {
+    packet::send(parent, &[&[READY]], None, SendFlags::empty()).context(|| "report to the caller")
+}
+
+/// Tells the parent the PID of the process that stays.
+pub fn send_pid(parent: BorrowedFd<'_>, pid: Pid) -> Result<()> {
+    let pid = pid.as_raw_nonzero().get().to_ne_bytes();
+    let packet = [&[PID][..], &pid].concat();
+    // By write(2): the process's filter is in place, and hardly any forbids that.
+    rustix::io::write(parent, &packet).map(drop).context(|| "report to the caller")
+}
+
+/// Waits on a listening socket for a process that says "go on"; its connection.
+pub fn await_start(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    loop {
+        let accepted = retry_on_intr(|| accept_with(listener, SocketFlags::CLOEXEC));
+        let starter = accepted.context(|| "wait for the start")?;
+        // Another that connects and ends has started nothing.
+        if await_go(starter.as_fd()).is_ok() {
+            return Ok(starter);
+        }
     }
 }
 
@@ -56,12 +86,43 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
 
 /// Waits until the child has executed the program; returns its console if it is to send one.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
+    Ok(await_end(child, has_console, false)?.console)
+}
+
+/// As `await_exec`, of a child that waits before it executes the program.
+pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
+    let outcome = await_end(child, has_console, true)?;
+    if !outcome.is_ready {
+        return Err(Error::new("the container's first process ended before it was ready"));
+    }
+    Ok(outcome.console)
+}
+
+/// As `await_exec`, of a child that has left another process behind: that one's PID too.
+pub fn await_left(
+    child: BorrowedFd<'_>,
+    has_console: bool,
+) -> Result<(Option<OwnedFd>, Option<Pid>)> {
+    let outcome = await_end(child, has_console, false)?;
+    Ok((outcome.console, outcome.pid))
+}
+
+/// What a child has reported.
+#[derive(Default)]
+struct Outcome {
+    console: Option<OwnedFd>,
+    is_ready: bool,
+    pid: Option<Pid>,
+}
+
+/// Reads until the child closes its end or, with `until_ready`, until it waits.
+fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Result<Outcome> {
     // From here on the child gets nothing from us, and no descriptor. An error means that it is gone.
     let _ = shutdown(child, Shutdown::Write);
-    let mut console = None;
+    let mut outcome = Outcome::default();
     let mut buffer = [0; MAX_MESSAGE + 2];
     loop {
-        let received = if has_console && console.is_none() {
+        let received = if has_console && outcome.console.is_none() {
             packet::receive_with_fd(child, &mut buffer)
         } else {
             packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None))
@@ -71,10 +132,20 @@ pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Own
             received => received.context(|| "read from the container's first process")?,
         };
         match (&buffer[..length], fd) {
-            ([], None) if console.is_some() == has_console && packet::is_finished(child) => {
-                return Ok(console);
+            ([], None)
+                if outcome.console.is_some() == has_console && packet::is_finished(child) =>
+            {
+                return Ok(outcome);
             }
-            ([CONSOLE], Some(fd)) => console = Some(fd),
+            ([CONSOLE], Some(fd)) => outcome.console = Some(fd),
+            ([READY], None) if until_ready => {
+                outcome.is_ready = true;
+                return Ok(outcome);
+            }
+            ([PID, pid @ ..], None) => {
+                let pid = pid.try_into().ok().map(i32::from_ne_bytes).and_then(Pid::from_raw);
+                outcome.pid = Some(pid.ok_or_else(malformed)?);
+            }
             ([FAILED, code, text @ ..], None) => {
                 return Err(Error::new(String::from_utf8_lossy(text)).exit_with(*code));
             }
@@ -89,8 +160,6 @@ fn malformed() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     fn heard(has_console: bool, send: impl FnOnce(BorrowedFd<'_>)) -> Result<bool> {

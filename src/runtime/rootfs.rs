@@ -16,7 +16,7 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
-use super::spec::Root;
+use super::spec::{Root, RootPropagation};
 use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
 use crate::sys::trace::{self, Traced};
@@ -41,11 +41,11 @@ pub fn assemble(
             let mapped = user_namespace.map(|fd| Mapped { user_namespace: fd, mount_point });
             overlay(lower, Some((upper, work)), *volatile, mount_point, mapped)?;
         }
-        Root::Directory(directory) => {
+        Root::Directory { path: directory, mapped } => {
             let tree = open_directory(directory)
                 .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), true))
                 .context(|| format!("open root directory {}", directory.display()))?;
-            if let Some(user_namespace) = user_namespace {
+            if let Some(user_namespace) = user_namespace.filter(|_| *mapped) {
                 user_namespace::map_owners(tree.as_fd(), user_namespace, directory)?;
             }
             let target = open_directory(mount_point)
@@ -228,6 +228,17 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
+}
+
+/// Gives the container's `/` its propagation, as the last step: a mount that is shared or unbindable
+/// before that would be in the way.
+pub fn propagate(propagation: RootPropagation) -> Result<()> {
+    let flag = match propagation {
+        RootPropagation::Shared => MountPropagationFlags::SHARED,
+        RootPropagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        RootPropagation::Unbindable => MountPropagationFlags::UNBINDABLE,
+    };
+    mount_change("/", flag).context(|| "set the propagation of the container's root")
 }
 
 /// Makes `root` this process's `/` and lets go of the host's. With `propagates` some mounts are to go

@@ -4,12 +4,12 @@
 //! bundle's config.json. Nothing in it is checked again below.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
 
-pub use super::ids::IdMap;
+pub use super::ids::{IdMap, IdMaps, IdRange};
 use super::label::Label;
 use super::seccomp::Seccomp;
 pub use crate::sys::schedule::Scheduler;
@@ -26,7 +26,7 @@ pub struct Spec {
     pub domainname: Option<String>,
     pub namespaces: Namespaces,
     /// The IDs of its user namespace; `None`: it is in the host's.
-    pub ids: Option<IdMap>,
+    pub ids: Option<IdMaps>,
     /// All mounts in their order, those of the kernel's file systems among them. cgroups come last.
     pub mounts: Vec<Mount>,
     /// Nodes in /dev beside the standard ones.
@@ -43,6 +43,9 @@ pub struct Spec {
     pub masked: Vec<String>,
     /// As `masked`, but read-only.
     pub read_only_paths: Vec<String>,
+    /// The propagation of the container's `/` if it is not private (mount_namespaces(7)).
+    pub root_propagation: Option<RootPropagation>,
+    pub hooks: Hooks,
 }
 
 impl Spec {
@@ -56,8 +59,42 @@ impl Spec {
 pub enum Root {
     /// overlayfs: `lower` is base first.
     Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, volatile: bool },
-    /// A plain directory, used as it is.
-    Directory(PathBuf),
+    /// A plain directory. With `mapped` the owners on disk are the user namespace's own.
+    Directory { path: PathBuf, mapped: bool },
+}
+
+/// The propagation of a container's `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootPropagation {
+    Shared,
+    Slave,
+    Unbindable,
+}
+
+/// Programs that run at fixed points of a container's birth in its first process. Those of the host
+/// are the caller's.
+#[derive(Default)]
+pub struct Hooks {
+    /// In the container's namespaces, while the host's paths are still there.
+    pub create_container: Vec<Hook>,
+    /// Inside the container, just before its program.
+    pub start_container: Vec<Hook>,
+    /// What a hook reads from its standard input: a JSON object without its closing brace, to which
+    /// the status and the process ID are added.
+    pub state: String,
+}
+
+/// A program that runs at a point of a container's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Absolute.
+    pub path: String,
+    /// With the program's name first; empty is `path` alone.
+    pub args: Vec<String>,
+    /// `NAME=value`
+    pub env: Vec<String>,
+    /// In seconds.
+    pub timeout: Option<u64>,
 }
 
 /// A process in a container: what to execute, and with which rights.
@@ -67,15 +104,16 @@ pub struct Process {
     /// `NAME=value`
     pub env: Vec<String>,
     pub cwd: String,
-    /// `user[:group]`, names or numbers, looked up inside the container; empty is root.
-    pub user: String,
-    /// Further groups, names or numbers, looked up inside the container.
-    pub groups: Vec<String>,
+    pub user: Identity,
+    /// PATH, and TERM on a terminal, are set if `env` lacks them. HOME always is.
+    pub completes_env: bool,
     pub terminal: bool,
     /// Rows and columns of the terminal at first.
     pub window: Option<(u16, u16)>,
-    /// One bit for each CAP_ number, as capabilities(7) counts them.
+    /// Bounding and permitted: one bit for each CAP_ number, as capabilities(7) counts them.
     pub capabilities: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
     pub seccomp: Seccomp,
     /// No program that it executes may raise its privileges (PR_SET_NO_NEW_PRIVS).
     pub no_new_privileges: bool,
@@ -83,6 +121,11 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
     pub scheduling: Scheduling,
+    pub umask: u32,
+    /// A session keyring of its own.
+    pub new_keyring: bool,
+    /// The program inherits the caller's descriptors 3 to 2 + this.
+    pub preserved: u32,
 }
 
 /// How the kernel schedules a process; `None` is as its creator.
@@ -98,25 +141,53 @@ pub struct Scheduling {
     pub personality: Option<u32>,
 }
 
+/// Which user a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Looked up inside the container.
+    Named {
+        /// `user[:group]`, names or numbers; empty is root.
+        user: String,
+        /// Further groups, names or numbers.
+        groups: Vec<String>,
+    },
+    /// As given; `groups` are exactly the supplementary ones.
+    Numbers { uid: u32, gid: u32, groups: Vec<u32> },
+}
+
 /// The namespaces of a container.
 pub struct Namespaces {
     pub pid: Namespace,
     pub ipc: Namespace,
     pub uts: Namespace,
     pub network: Namespace,
-    /// With `Spec::ids`: a new one, or that of a process, which has those IDs.
+    /// With `Spec::ids`: a new one, or one that exists and has those IDs.
     pub user: Namespace,
-    /// The container sees the host's cgroups, not only its own.
-    pub host_cgroups: bool,
+    /// If it is not private, the container sees the host's cgroups, not only its own.
+    pub cgroup: Namespace,
+    pub time: Namespace,
+    /// What a new time namespace's clocks are ahead of the host's (time_namespaces(7)).
+    pub time_offsets: Vec<TimeOffset>,
+}
+
+/// The offset of a clock in a time namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOffset {
+    /// CLOCK_MONOTONIC or CLOCK_BOOTTIME.
+    pub clock: i32,
+    pub seconds: i64,
+    pub nanoseconds: u32,
 }
 
 /// Where one namespace comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Namespace {
     /// A new one.
     Private,
     /// The host's.
     Host,
+    /// The one that this path of the host leads to, such as /proc/PID/ns/net.
+    Path(PathBuf),
     /// That of a running process (a container's first).
     Of {
         pid: i32,
@@ -140,6 +211,17 @@ pub struct Mount {
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
     pub recursion: Recursion,
+    pub attributes: Attributes,
+}
+
+/// Attributes of a mount and of all below it, as masks of MOUNT_ATTR_ (mount_setattr(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub set: u32,
+    pub clear: u32,
+    /// Of those below it too.
+    pub set_recursive: u32,
+    pub clear_recursive: u32,
 }
 
 impl Mount {
@@ -154,6 +236,7 @@ impl Mount {
             subpath: None,
             propagation: Propagation::Private,
             recursion: Recursion::Enabled,
+            attributes: Attributes::default(),
         }
     }
 }
@@ -188,6 +271,8 @@ pub enum MountSource {
     /// A new file system of the kernel's, such as proc or devpts. `options` as mount(8) writes them.
     /// The way to the target may hold no symbolic link.
     Kernel { kind: Cow<'static, CStr>, options: Cow<'static, str> },
+    /// Any other file system. `options` and the links on the way are as for a tmpfs.
+    Filesystem { kind: CString, source: String, options: String },
     /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
     Devices { options: Cow<'static, str> },
     /// POSIX shared memory (shm_overview(7)) of this many bytes. If the container shares another's
@@ -248,7 +333,6 @@ pub enum DeviceAccess {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceVerdict {
     Allow,
-    #[allow(dead_code)] // Docker's flags only allow.
     Deny,
 }
 

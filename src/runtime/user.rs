@@ -87,6 +87,14 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
     Ok(User { uid, gid, groups, home })
 }
 
+/// The home directory of the user `uid`, `/` if the container's /etc/passwd can't be read or has none.
+pub fn home(root: BorrowedFd<'_>, uid: u32) -> String {
+    let entry = find(root, "etc/passwd", |fields| {
+        fields.len() >= 6 && fields[2].parse() == Ok(uid) && !fields[5].is_empty()
+    });
+    entry.ok().flatten().map_or("/".to_owned(), |mut fields| fields.swap_remove(5))
+}
+
 /// `None` if it isn't a number; an error if it is one that no user can have.
 fn parse_id(text: &str) -> Result<Option<u32>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {

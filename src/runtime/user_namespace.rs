@@ -26,8 +26,8 @@ use rustix::thread::{
 };
 
 use super::namespaces::Joined;
-use super::spec::{IdMap, Namespace, Namespaces};
-use super::{capabilities, process};
+use super::spec::{IdMap, IdMaps, IdRange, Namespace, Namespaces};
+use super::{capabilities, namespaces, process};
 use crate::error::{Context, Result, fail};
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::{self, packet};
@@ -36,7 +36,7 @@ use crate::sys::{self, packet};
 #[derive(Clone, Copy)]
 pub struct UserNamespace<'a> {
     pub fd: BorrowedFd<'a>,
-    pub ids: IdMap,
+    pub ids: &'a IdMaps,
 }
 
 impl UserNamespace<'_> {
@@ -54,13 +54,21 @@ impl UserNamespace<'_> {
 
 /// From now on what the calling thread makes belongs to the container's root; it keeps the powers
 /// of the host's.
-pub fn become_builder(ids: &IdMap) -> Result<()> {
-    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+pub fn become_builder(ids: &IdMaps) -> Result<()> {
+    let (uid, gid) = root_of(ids)?;
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT)
         .and_then(|()| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT))
         .context(|| "make files as the container's root")?;
     // Leaving UID 0 took them out of effect.
     capabilities::raise_permitted()
+}
+
+/// The container's root as the host counts.
+pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
+    match (ids.host_uid(0), ids.host_gid(0)) {
+        (Some(uid), Some(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
+        _ => fail!("the user namespace has no user 0 or no group 0; map both"),
+    }
 }
 
 /// The host's root again.
@@ -93,14 +101,16 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
 pub fn shortcoming(directory: &Path) -> Option<String> {
     let try_out = || -> Result<()> {
         let namespaces = Namespaces {
-            host_cgroups: false,
+            cgroup: Namespace::Private,
+            time: Namespace::Host,
+            time_offsets: Vec::new(),
             pid: Namespace::Host,
             ipc: Namespace::Host,
             uts: Namespace::Host,
             network: Namespace::Host,
             user: Namespace::Private,
         };
-        let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }, &namespaces)?;
+        let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }.into(), &namespaces)?;
         let joined = Joined::open(&namespaces, Some(&holder))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(CWD, directory, flags, Mode::empty())
@@ -133,9 +143,10 @@ pub struct Holder {
 impl Holder {
     /// A holder of a user namespace, new or another container's, and of those of `namespaces` that
     /// it is to own.
-    pub fn make(ids: &IdMap, namespaces: &Namespaces) -> Result<Holder> {
-        let joined = match namespaces.user {
-            Namespace::Of { pid, .. } => Some(open(pid)?),
+    pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
+        let joined = match &namespaces.user {
+            Namespace::Of { pid, .. } => Some(open(*pid)?),
+            Namespace::Path(path) => Some(namespaces::open_path(path)?),
             _ => None,
         };
         let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
@@ -163,8 +174,8 @@ impl Holder {
         match joined {
             Some(_) => holder.await_joined()?,
             None => {
-                holder.map("uid_map", ids.uid, ids.size)?;
-                holder.map("gid_map", ids.gid, ids.size)?;
+                holder.map("uid_map", &ids.uids)?;
+                holder.map("gid_map", &ids.gids)?;
             }
         }
         Ok(holder)
@@ -182,13 +193,15 @@ impl Holder {
         self.child.pid
     }
 
-    fn map(&self, file: &str, first: u32, size: u32) -> Result<()> {
+    fn map(&self, file: &str, ranges: &[IdRange]) -> Result<()> {
+        let line = |range: &IdRange| format!("{} {} {}\n", range.inside, range.outside, range.size);
+        let lines: String = ranges.iter().map(line).collect();
         let path = format!("/proc/{}/{file}", self.child.pid.as_raw_nonzero());
         // One write: the kernel takes no second.
         openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(|map| rustix::io::write(&map, format!("0 {first} {size}\n").as_bytes()))
+            .and_then(|map| rustix::io::write(&map, lines.as_bytes()))
             .map(drop)
-            .context(|| format!("map {size} IDs from {first} on to the container's 0"))
+            .context(|| format!("write '{}' to {file}", lines.trim_end()))
     }
 }
 
@@ -198,14 +211,41 @@ impl Drop for Holder {
     }
 }
 
+/// The mappings of the user namespace that a path of the host leads to.
+pub fn ids_of(path: &Path) -> Result<IdMaps> {
+    let namespaces = Namespaces {
+        user: Namespace::Path(path.to_owned()),
+        cgroup: Namespace::Host,
+        time: Namespace::Host,
+        time_offsets: Vec::new(),
+        pid: Namespace::Host,
+        ipc: Namespace::Host,
+        uts: Namespace::Host,
+        network: Namespace::Host,
+    };
+    let none = IdMaps { uids: Vec::new(), gids: Vec::new() };
+    let holder = Holder::make(&none, &namespaces)?;
+    let read = |file: &str| -> Result<Vec<IdRange>> {
+        let path = format!("/proc/{}/{file}", holder.pid().as_raw_nonzero());
+        let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+        let range = |line: &str| {
+            let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+            let mut next = || numbers.next().flatten();
+            Some(IdRange { inside: next()?, outside: next()?, size: next()? })
+        };
+        Ok(text.lines().filter_map(range).collect())
+    };
+    Ok(IdMaps { uids: read("uid_map")?, gids: read("gid_map")? })
+}
+
 /// The namespaces that are to belong to the user namespace.
 fn owned(namespaces: &Namespaces) -> Flags {
     let private = [
-        (namespaces.ipc, Flags::IPC),
-        (namespaces.uts, Flags::UTS),
-        (namespaces.network, Flags::NETWORK),
+        (&namespaces.ipc, Flags::IPC),
+        (&namespaces.uts, Flags::UTS),
+        (&namespaces.network, Flags::NETWORK),
     ];
-    let private = private.into_iter().filter(|(namespace, _)| *namespace == Namespace::Private);
+    let private = private.into_iter().filter(|(namespace, _)| **namespace == Namespace::Private);
     private.fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
 }
 

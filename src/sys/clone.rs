@@ -7,7 +7,7 @@
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use linux_raw_sys::general::{CLONE_INTO_CGROUP, CLONE_PIDFD, clone_args};
+use linux_raw_sys::general::{CLONE_INTO_CGROUP, CLONE_NEWTIME, CLONE_PIDFD, clone_args};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -36,6 +36,8 @@ impl Flags {
     pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
     /// A new cgroup namespace.
     pub const CGROUP: Flags = Flags(libc::CLONE_NEWCGROUP as u64);
+    /// A new time namespace; clone3 has no such flag, only unshare.
+    pub const TIME: Flags = Flags(CLONE_NEWTIME as u64);
 
     /// Both sets of flags together.
     pub fn with(self, other: Flags) -> Flags {

@@ -15,10 +15,15 @@ use super::last_errno;
 /// Only for a process made by `clone` that never returns to the code that owns the other
 /// descriptors; in any other process it is `EPERM`.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    close_after(0, keep)
+}
+
+/// As [`close_all_but`], and the first `preserved` descriptors from 3 up stay open.
+pub fn close_after(preserved: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     if !is_child() {
         return Err(Errno::PERM);
     }
-    let mut first = 3;
+    let mut first = preserved.saturating_add(3);
     let next_kept =
         |first| keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|&number| number >= first).min();
     while let Some(number) = next_kept(first) {

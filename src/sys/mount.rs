@@ -15,15 +15,20 @@ use rustix::mount::{
 
 use super::last_errno;
 
-/// A new detached file system of `kind`; an option without `=` is a flag.
+/// A new detached file system of `kind`; an option without `=` is a flag. Without `source` the kind
+/// stands for it.
 pub fn filesystem(
     kind: &CStr,
+    source: &str,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     // What the first column of `mount` shows.
-    fsconfig_set_string(context.as_fd(), "source", kind)?;
+    match source {
+        "" => fsconfig_set_string(context.as_fd(), "source", kind)?,
+        source => fsconfig_set_string(context.as_fd(), "source", source)?,
+    }
     for (key, value) in options {
         match *value {
             "" => fsconfig_set_flag(context.as_fd(), *key)?,
@@ -64,6 +69,17 @@ pub fn add_attributes(
         Err(Errno::NOSYS) => remount(tree, attributes),
         result => result,
     }
+}
+
+/// mount_setattr(2) of both masks of MOUNT_ATTR_ at once.
+pub fn set_and_clear(
+    tree: BorrowedFd<'_>,
+    set: u32,
+    clear: u32,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let attr = MountAttr { attr_set: set.into(), attr_clr: clear.into(), ..MountAttr::default() };
+    set_attributes(tree, &attr, recursive)
 }
 
 /// Makes the attached mount that `tree` is the root of, and all below it, private: what is mounted

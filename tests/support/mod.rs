@@ -334,6 +334,11 @@ impl Drop for Host {
     }
 }
 
+/// Runs a command line of any program with nothing to read, to its end.
+pub fn run_command(command: Command) -> Done {
+    call::run(command, None)
+}
+
 /// The archive that the image `bb` is made of.
 pub fn busybox_archive() -> PathBuf {
     busybox::archive()

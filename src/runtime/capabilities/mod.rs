@@ -1,6 +1,6 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
 //! steps that cut bounding, permitted and effective down to the wanted set. Inheritable and ambient
-//! stay empty, as in Docker since CVE-2022-24769. Sets are u64 masks with bit N for capability
+//! are empty in Docker (CVE-2022-24769); only the OCI face may ask for them (`grant`). Sets are u64 masks with bit N for capability
 //! number N; `names` maps the names to bits.
 
 pub mod names;
@@ -86,6 +86,25 @@ pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted & CapabilitySet::from_bits_retain(keep), now.permitted)?;
     Ok(now.permitted)
+}
+
+/// Makes capabilities inheritable, and ambient those that a program without privileges of its own is
+/// to keep. `permitted` holds the process's own, and those to be ambient are added to it.
+pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
+    let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
+    let inheritable = CapabilitySet::from_bits_retain(inheritable);
+    let sets = CapabilitySets { inheritable, ..now };
+    rustix::thread::set_capabilities(None, sets).context(|| "set the inheritable capabilities")?;
+    for number in (0..64).filter(|number| ambient & (1u64 << number) != 0) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::configure_capability_in_ambient_set(capability, true)
+            .context(|| format!("make capability {number} ambient"))?;
+    }
+    // What was kept over the change of user for this alone; ambient ones stay permitted.
+    let permitted =
+        now.permitted & CapabilitySet::from_bits_retain(now.effective.bits() | ambient | spare);
+    let sets = CapabilitySets { effective: now.effective, permitted, inheritable };
+    rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
 /// Adds permitted capabilities to the effective set.

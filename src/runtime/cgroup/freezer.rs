@@ -138,6 +138,31 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     }
 }
 
+/// Freezes or thaws a container that was born into a freezer cgroup of its own or into cgroup v2.
+pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
+    if let Some(unified) = unified(cgroups) {
+        write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
+        let line = if frozen { "frozen 1" } else { "frozen 0" };
+        return await_line(&unified.join("cgroup.events"), line);
+    }
+    let own = cgroups.iter().map(|path| Path::new(path).join("freezer.state"));
+    let Some(state) = own.into_iter().find(|path| path.exists()) else {
+        fail!("the container has no freezer cgroup")
+    };
+    let word = if frozen { "FROZEN" } else { "THAWED" };
+    write(&state, word)?;
+    await_line(&state, word)
+}
+
+/// Whether such a container is frozen.
+pub fn is_switched(cgroups: &[String]) -> bool {
+    let has =
+        |path: PathBuf, line: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == line);
+    cgroups.iter().map(Path::new).any(|path| {
+        has(path.join("cgroup.freeze"), "1") || has(path.join("freezer.state"), "FROZEN")
+    })
+}
+
 /// Whether they are held.
 pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
     let has = |path: PathBuf, line: &str| {

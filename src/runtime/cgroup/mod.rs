@@ -28,7 +28,7 @@ use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace;
 pub use layout::{Layout, mount_missing};
-pub use removal::{kill, remove};
+pub use removal::{kill, members_of_all, remove, signal};
 use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
 
@@ -220,16 +220,18 @@ impl Cgroup {
         self.directories.iter().filter(|directory| directory.hierarchy.is_some())
     }
 
-    /// What the container sees below /sys/fs/cgroup: the v1 hierarchies by their controllers'
-    /// names, or `[""]` for a v2 host.
-    pub fn hierarchies(&self) -> Vec<String> {
-        let v1: Vec<String> = self
-            .directories
-            .iter()
-            .filter_map(|directory| directory.hierarchy.as_ref())
-            .map(|hierarchy| hierarchy.controllers.join(","))
-            .collect();
-        if v1.is_empty() && !self.directories.is_empty() { vec![String::new()] } else { v1 }
+    /// What the container sees below /sys/fs/cgroup: the v1 hierarchies by their controllers' names,
+    /// or one without a name for a v2 host; each with the container's own directory in it.
+    pub fn hierarchies(&self) -> Vec<(String, &Path)> {
+        let v1 = self.directories.iter().filter_map(|directory| {
+            let hierarchy = directory.hierarchy.as_ref()?;
+            Some((hierarchy.controllers.join(","), directory.path.as_path()))
+        });
+        let v1: Vec<_> = v1.collect();
+        match self.directories.first() {
+            Some(unified) if v1.is_empty() => vec![(String::new(), unified.path.as_path())],
+            _ => v1,
+        }
     }
 
     /// The paths of all directories.
@@ -321,7 +323,8 @@ pub fn monitors(parent: &str) -> Option<OwnedFd> {
 pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     let layout = Layout::detect()?;
     let name = Path::new(parent.trim_matches('/')).join(id);
-    let mounts = layout.v1.iter().map(|hierarchy| &hierarchy.mount);
+    let v1 = layout.v1.iter().chain(&layout.named);
+    let mounts = v1.map(|hierarchy| &hierarchy.mount);
     let mounts = mounts.chain(layout.v2.as_ref().map(|unified| &unified.mount));
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }

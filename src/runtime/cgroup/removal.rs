@@ -50,6 +50,27 @@ fn remove_one(path: &Path) -> Result<()> {
     }
 }
 
+/// The processes in any of these cgroups and those below.
+pub fn members_of_all(paths: &[String]) -> Vec<i32> {
+    let mut pids: Vec<i32> =
+        paths.iter().flat_map(|path| super::members(std::slice::from_ref(path))).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// Sends a signal to every process in these cgroups and those below.
+pub fn signal(paths: &[String], signal: sys::signal::Signal) {
+    for pid in members_of_all(paths).into_iter().filter_map(Pid::from_raw) {
+        let flags = rustix::process::PidfdFlags::empty();
+        let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { continue };
+        // Listed again with the descriptor held: its number has not passed to another process.
+        if members_of_all(paths).contains(&pid.as_raw_nonzero().get()) {
+            let _ = sys::process::send_signal(pidfd.as_fd(), signal);
+        }
+    }
+}
+
 /// Kills every process in these cgroups.
 pub fn kill(paths: &[String]) {
     paths.iter().for_each(|path| kill_all(Path::new(path)));

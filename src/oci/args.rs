@@ -1,0 +1,99 @@
+//! The OCI face's command line, as runc's and crun's callers write it: `--flag VALUE`, `--flag=VALUE`,
+//! short flags, in any order. A command whose operands are a command line of their own ends its flags
+//! at the first operand.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use lexopt::{Arg, Parser};
+
+use crate::error::{Error, Result, fail};
+use crate::raw;
+
+/// A flag: its long name, its letter or ' ', and whether it takes a value.
+pub type Flag = (&'static str, char, bool);
+
+/// What was typed.
+#[derive(Default)]
+pub struct Args {
+    flags: Vec<(&'static str, String)>,
+    pub operands: Vec<String>,
+}
+
+impl Args {
+    /// Reads flags and operands. With `stops` everything after the first `stops` operands is an operand.
+    pub fn parse(arguments: &[OsString], flags: &[Flag], stops: Option<usize>) -> Result<Args> {
+        let mut parser = Parser::from_args(arguments.iter().cloned());
+        let mut args = Args::default();
+        let wrong = |error: lexopt::Error| Error::new(error.to_string());
+        loop {
+            if stops.is_some_and(|stops| args.operands.len() >= stops) {
+                let rest = parser.raw_args().map_err(wrong)?;
+                args.operands.extend(rest.map(|rest| raw::encode(rest.as_bytes())));
+                return Ok(args);
+            }
+            let found = match parser.next().map_err(wrong)? {
+                None => return Ok(args),
+                Some(Arg::Value(value)) => {
+                    args.operands.push(raw::encode(value.as_bytes()));
+                    continue;
+                }
+                Some(Arg::Long(name)) => flags.iter().find(|(long, ..)| *long == name),
+                Some(Arg::Short(letter)) => flags.iter().find(|(_, short, _)| *short == letter),
+            };
+            let Some((name, _, takes_value)) = found else {
+                fail!("unknown flag {:?}", arguments_flag(arguments))
+            };
+            let value = if *takes_value {
+                raw::encode(parser.value().map_err(wrong)?.as_bytes())
+            } else {
+                // `--flag=true` and `--flag=false` are Go's.
+                parser
+                    .optional_value()
+                    .map_or_else(|| "true".to_owned(), |value| value.to_string_lossy().into_owned())
+            };
+            if *takes_value || value != "false" {
+                args.flags.push((name, value));
+            }
+        }
+    }
+
+    /// The last value of a flag.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values(name).last()
+    }
+
+    /// All values of a flag.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.flags.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a flag was typed.
+    pub fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// The number that a flag has.
+    pub fn number(&self, name: &str) -> Result<Option<u32>> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => fail!("--{name} should be a number, not '{text}'"),
+        }
+    }
+
+    /// The only operand, a container's id.
+    pub fn id(&self) -> Result<&str> {
+        match self.operands.as_slice() {
+            [id] => Ok(id),
+            [] => fail!("the container id is missing"),
+            [_, extra, ..] => fail!("unexpected argument '{extra}'"),
+        }
+    }
+}
+
+/// The first flag typed, for an error.
+fn arguments_flag(arguments: &[OsString]) -> String {
+    let mut flags = arguments.iter().map(|argument| argument.to_string_lossy());
+    flags.find(|flag| flag.starts_with('-')).unwrap_or_default().into_owned()
+}

@@ -1,0 +1,224 @@
+//! A bundle's config.json (OCI runtime specification 1.3, config.md) as the runtime's `Spec`.
+//!
+//! The file comes from anyone: it is bounded, walked with the path kept (`json::Node`), and an error
+//! names the field and what was expected there. A property that the specification knows and this
+//! runtime does not is an error that names it; one that the specification does not know is passed
+//! over, as it demands. Process, mounts and `linux` have a file each.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{linux, mounts, process};
+use crate::error::{Context, Error, Result, fail};
+use crate::json::{self, Node};
+use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec};
+
+/// The version of the specification that is implemented.
+pub const VERSION: &str = "1.3.0";
+/// Bytes of the longest config.json that is read.
+const MAX_CONFIG: u64 = 8 << 20;
+/// Entries of any list in it.
+pub const MAX_ENTRIES: usize = 16 << 10;
+
+/// What config.json says.
+pub struct Config {
+    pub spec: Spec,
+    pub host_hooks: HostHooks,
+    pub annotations: BTreeMap<String, String>,
+    /// The root file system's path on the host.
+    pub rootfs: String,
+}
+
+/// The hooks that run in the caller's namespaces, in the order of their times.
+#[derive(Default)]
+pub struct HostHooks {
+    pub prestart: Vec<Hook>,
+    pub create_runtime: Vec<Hook>,
+    pub poststart: Vec<Hook>,
+    pub poststop: Vec<Hook>,
+}
+
+/// Reads the file's bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
+    let found = file.metadata().context(|| format!("look at {}", path.display()))?;
+    if !found.is_file() {
+        fail!("{} is not a file", path.display());
+    }
+    if found.size() > MAX_CONFIG {
+        fail!("{} has {} bytes; at most {MAX_CONFIG} are read", path.display(), found.size());
+    }
+    let mut bytes = Vec::with_capacity(found.size() as usize);
+    let read = file.take(MAX_CONFIG).read_to_end(&mut bytes);
+    read.context(|| format!("read {}", path.display()))?;
+    if bytes.is_empty() {
+        fail!("{} is empty; it should be a JSON object", path.display());
+    }
+    Ok(bytes)
+}
+
+/// The container `id` that the bytes of a config.json in the directory `bundle` describe. `scratch` is
+/// where its root is mounted in the making.
+pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Config> {
+    let value = json::parse("config.json", bytes)?;
+    let root = Node::root("config.json", &value);
+    check_version(&root.need("ociVersion")?)?;
+    for other in ["solaris", "windows", "vm", "zos", "freebsd"] {
+        refuse(&root, other)?;
+    }
+    let asked_root = root.need("root")?;
+    let path = asked_root.need("path")?;
+    let rootfs = resolve_root(&path, bundle)?;
+    let process = process::parse(&root.need("process")?)?;
+    let none = json::parse("config.json", b"{}")?;
+    let nothing = Node::root("config.json", &none);
+    let linux = root.get("linux")?.unwrap_or(nothing);
+    let namespaces = linux::namespaces(&linux)?;
+    let ids = linux::ids(&linux, &namespaces)?;
+    let hostname = text_if_private(&root, "hostname", &namespaces.uts)?;
+    let domainname = text_if_private(&root, "domainname", &namespaces.uts)?;
+    let mounts = mounts::parse(&root, bundle)?;
+    let cgroup = linux::cgroup(&linux, id)?;
+    let sysctls = linux::sysctls(&linux, &namespaces)?;
+    let list = |key| Ok::<_, Error>(linux.texts(key, MAX_ENTRIES)?.unwrap_or_default());
+    let (masked, read_only_paths) = (list("maskedPaths")?, list("readonlyPaths")?);
+    let (host_hooks, hooks) = hooks(&root)?;
+    let annotations = match root.get("annotations")? {
+        Some(all) => all.fields(MAX_ENTRIES, |key, value| Ok((key.to_owned(), value.string()?)))?,
+        None => Vec::new(),
+    };
+    let mut process = process;
+    process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle)?;
+    let device_access = linux::device_access(&linux)?;
+    linux::refuse_unsupported(&linux)?;
+    let spec = Spec {
+        root: Root::Directory { path: rootfs.clone(), mapped: false },
+        root_read_only: flag(&asked_root, "readonly")?,
+        mount_point: scratch.to_owned(),
+        process,
+        hostname,
+        domainname,
+        devices: linux::devices(&linux)?,
+        root_propagation: linux::root_propagation(&linux)?,
+        namespaces,
+        ids,
+        mounts,
+        device_access,
+        cgroup,
+        sysctls,
+        default_sysctls: Vec::new(),
+        init: false,
+        masked,
+        read_only_paths,
+        hooks,
+    };
+    Ok(Config {
+        spec,
+        host_hooks,
+        annotations: annotations.into_iter().collect(),
+        rootfs: rootfs.display().to_string(),
+    })
+}
+
+/// The hooks of a configuration that was parsed before.
+pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
+    let value = json::parse("config.json", bytes)?;
+    Ok(hooks(&Node::root("config.json", &value))?.0)
+}
+
+/// 1.x, as semantic versions are compatible.
+fn check_version(version: &Node<'_>) -> Result<()> {
+    match version.string()?.split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(version.wrong("a version 1.x of the runtime specification")),
+    }
+}
+
+/// No link may be on the way: a root that an attacker of the bundle can lead elsewhere is another root.
+fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
+    let text = path.string()?;
+    if text.is_empty() {
+        return Err(path.wrong("the path of a directory"));
+    }
+    let joined = bundle.join(text);
+    let found = std::fs::canonicalize(&joined)
+        .context(|| format!("{} {}", path.path(), joined.display()))?;
+    let plain: PathBuf = joined.components().collect();
+    if found != plain {
+        fail!("{}: {} leads through a symbolic link or '..'", path.path(), joined.display());
+    }
+    if !found.is_dir() {
+        fail!("{}: {} is not a directory", path.path(), joined.display());
+    }
+    Ok(found)
+}
+
+fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option<String>> {
+    let Some(node) = root.get(key)? else { return Ok(None) };
+    let text = node.string()?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if *uts == Namespace::Host {
+        return Err(node.wrong("absent without a uts namespace, because it would be the host's"));
+    }
+    Ok(Some(text))
+}
+
+/// The field `key` as a boolean; false if it is missing.
+pub fn flag(node: &Node<'_>, key: &str) -> Result<bool> {
+    node.get(key)?.map_or(Ok(false), |node| node.boolean())
+}
+
+/// Fails if the field says something that is not supported.
+pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
+    match node.get(key)? {
+        Some(found) if !found.is_empty() => {
+            Err(Error::new(format!("{} is not supported", found.path())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {
+    let Some(all) = root.get("hooks")? else { return Ok(Default::default()) };
+    let list = |kind: &str| match all.get(kind)? {
+        Some(hooks) => hooks.each(MAX_ENTRIES, hook),
+        None => Ok(Vec::new()),
+    };
+    let host = HostHooks {
+        prestart: list("prestart")?,
+        create_runtime: list("createRuntime")?,
+        poststart: list("poststart")?,
+        poststop: list("poststop")?,
+    };
+    let inside = Hooks {
+        create_container: list("createContainer")?,
+        start_container: list("startContainer")?,
+        state: String::new(),
+    };
+    Ok((host, inside))
+}
+
+fn hook(node: &Node<'_>) -> Result<Hook> {
+    let path = node.need("path")?;
+    let text = path.string()?;
+    if !text.starts_with('/') {
+        return Err(path.wrong("an absolute path"));
+    }
+    let timeout = match node.get("timeout")? {
+        Some(seconds) => match seconds.signed()? {
+            seconds @ 1.. => Some(seconds as u64),
+            _ => return Err(seconds.wrong("a number of seconds greater than 0")),
+        },
+        None => None,
+    };
+    Ok(Hook {
+        path: text,
+        args: node.texts("args", MAX_ENTRIES)?.unwrap_or_default(),
+        env: node.texts("env", MAX_ENTRIES)?.unwrap_or_default(),
+        timeout,
+    })
+}

@@ -1,0 +1,162 @@
+//! `exec`: a further process in a running container, from a process.json or from flags over the
+//! container's own `process`. Nothing of mydocker stays beside it (`runtime::exec::exec_and_leave`):
+//! detached it is the child of the caller's reaper, otherwise of this command.
+
+use std::os::fd::AsFd;
+
+use rustix::process::{PidfdFlags, getpid, pidfd_open, set_child_subreaper};
+
+use super::args::Args;
+use super::state::{Container, Status};
+use super::{Globals, config, foreground, linux, process};
+use crate::error::{Context, Result, fail};
+use crate::json::{self, Node};
+use crate::runtime::capabilities::names;
+use crate::runtime::exec::{Target, exec_and_leave};
+use crate::runtime::label::{self, Label};
+use crate::runtime::spec::{Identity, Namespace, Process};
+use crate::runtime::{self, Stdio};
+
+/// `exec`
+pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
+    let Some((id, command)) = args.operands.split_first() else {
+        fail!("the container id is missing")
+    };
+    let container = Container::look(&globals.root, id)?;
+    match container.status()? {
+        Status::Running | Status::Created => {}
+        Status::Paused if args.has("ignore-paused") => {}
+        Status::Paused => {
+            fail!("cannot exec in a paused container (use --ignore-paused to override)")
+        }
+        Status::Stopped => fail!("cannot exec in a stopped container"),
+    }
+    let bytes = config::read(&container.config())?;
+    let value = json::parse("config.json", &bytes)?;
+    let root = Node::root("config.json", &value);
+    let none = json::parse("config.json", b"{}")?;
+    let linux = root.get("linux")?.unwrap_or(Node::root("config.json", &none));
+    let mut process = match args.value("process") {
+        Some(path) => {
+            let bytes = config::read(path.as_ref())?;
+            let value = json::parse("process.json", &bytes)?;
+            process::parse(&Node::root("process.json", &value))?
+        }
+        None => from_flags(process::parse(&root.need("process")?)?, args, command)?,
+    };
+    process.seccomp =
+        linux::seccomp(&linux, process.capabilities, id, container.state.bundle.as_ref())?;
+    process.preserved = super::preserved(args)?;
+    // A process of its own adjusts nothing that is not asked for.
+    let namespaces = linux::namespaces(&linux)?;
+    let target = Target {
+        pid: container.state.pid,
+        start_time: container.state.start_time,
+        cgroups: &cgroups(&container, args)?,
+        has_time: namespaces.time != Namespace::Host,
+        ids: linux::ids(&linux, &namespaces)?,
+    };
+    let detached = args.has("detach");
+    let socket = args.value("console-socket");
+    if process.terminal && detached && socket.is_none() {
+        fail!("a terminal needs --console-socket with --detach");
+    }
+    let stdio = if process.terminal { Stdio::Terminal } else { super::own_stdio()? };
+    if !detached {
+        set_child_subreaper(Some(getpid())).context(|| "reap the process")?;
+    }
+    let (pid, mut console) = exec_and_leave(&target, &process, stdio)?;
+    // The process may have ended already, and is then reaped by whoever waits for it.
+    let pidfd = pidfd_open(pid, PidfdFlags::empty());
+    let handed = (|| -> Result<()> {
+        if let (Some(path), Some(master)) = (socket, console.take_if(|_| socket.is_some())) {
+            super::send_console(path, master.as_fd())?;
+        }
+        super::write_pid_file(args, pid)
+    })();
+    if let Err(error) = handed {
+        if let Ok(pidfd) = pidfd {
+            runtime::end(pidfd.as_fd());
+        }
+        return Err(error);
+    }
+    if detached {
+        return Ok(0);
+    }
+    foreground::follow(pid, pidfd.context(|| "look at the process")?.as_fd(), console)
+}
+
+/// The cgroups that the process joins: with `--cgroup` one below the container's.
+fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
+    let mut cgroups = container.state.cgroups.clone();
+    cgroups.retain(|path| std::path::Path::new(path).is_dir());
+    if let Some(below) = args.value("cgroup") {
+        let is_plain = !below.split('/').any(|part| part == "..");
+        let Some(below) = below.strip_prefix('/').filter(|_| is_plain) else {
+            fail!("--cgroup should be a path below the container's cgroup, such as /below")
+        };
+        for path in &mut cgroups {
+            *path = format!("{path}/{below}");
+            if !std::path::Path::new(path).is_dir() {
+                fail!("--cgroup: {path} does not exist");
+            }
+        }
+    }
+    Ok(cgroups)
+}
+
+/// The container's own process with what the flags say.
+fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> {
+    if command.is_empty() {
+        fail!("the command is missing");
+    }
+    let mut process =
+        Process { args: command.to_vec(), terminal: args.has("tty"), window: None, ..own };
+    if let Some(cwd) = args.value("cwd") {
+        process.cwd = cwd.to_owned();
+    }
+    for pair in args.values("env") {
+        let name = pair.split('=').next();
+        process.env.retain(|known| known.split('=').next() != name);
+        process.env.push(pair.to_owned());
+    }
+    let number = |text: &str| match text.parse::<u32>() {
+        Ok(number) => Ok(number),
+        Err(_) => fail!("'{text}' should be the number of a user or group"),
+    };
+    if let (Some(user), Identity::Numbers { uid, gid, .. }) =
+        (args.value("user"), &mut process.user)
+    {
+        let (user, group) = user.split_once(':').unwrap_or((user, ""));
+        *uid = number(user)?;
+        if !group.is_empty() {
+            *gid = number(group)?;
+        }
+        process.env.retain(|pair| !pair.starts_with("HOME="));
+    }
+    if let Identity::Numbers { groups, .. } = &mut process.user {
+        for group in args.values("additional-gids") {
+            groups.push(number(group)?);
+        }
+    }
+    for name in args.values("cap") {
+        let Some(bit) = names::bit(name) else { fail!("--cap: no capability is called '{name}'") };
+        process.capabilities |= bit;
+    }
+    if args.has("no-new-privs") {
+        process.no_new_privileges = true;
+    }
+    if let Some(profile) = args.value("apparmor") {
+        if !label::apparmor_is_on() {
+            fail!("--apparmor {profile}: this host has no AppArmor");
+        }
+        process.label = Some(Label::AppArmor(profile.to_owned()));
+    }
+    if let Some(context) = args.value("process-label") {
+        if !label::selinux_is_on() {
+            fail!("--process-label {context}: this host has no SELinux");
+        }
+        process.label = Some(Label::Selinux(context.to_owned()));
+    }
+    Ok(process)
+}

@@ -1,0 +1,104 @@
+//! A `run` or `exec` in the foreground: it passes signals on to the process, relays its terminal if it
+//! has one, and ends as the process does. Detached calls never come here: then the caller's reaper
+//! waits for the process.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use crate::error::{Context, Result};
+use crate::runtime::exit_code;
+use crate::sys::signal::{self, Signal};
+use crate::sys::stdio::write_all;
+
+/// Puts the caller's terminal back as it was.
+struct RawMode(Termios);
+
+impl RawMode {
+    fn enter() -> Option<RawMode> {
+        let before = tcgetattr(rustix::stdio::stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw).ok()?;
+        Some(RawMode(before))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Follows the child `pid` to its end; gives its exit status.
+pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Result<u8> {
+    let all = (1..=64).filter_map(Signal::from_number);
+    let signals = signal::receive(all).context(|| "receive signals")?;
+    let _raw = console.as_ref().and_then(|console| {
+        resize(console.as_fd());
+        RawMode::enter()
+    });
+    let mut console = console;
+    let mut reads_stdin = console.is_some();
+    loop {
+        let stdin = rustix::stdio::stdin();
+        let mut fds =
+            vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
+        if let Some(console) = &console {
+            fds.push(PollFd::new(console, PollFlags::IN));
+            if reads_stdin {
+                fds.push(PollFd::new(&stdin, PollFlags::IN));
+            }
+        }
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            polled => drop(polled.context(|| "wait for the process")?),
+        }
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        let (ended, output, input) = (is_ready(1), is_ready(2), is_ready(3));
+        drop(fds);
+        while let Some(signal) = signal::next(signals.as_fd()) {
+            match (signal, &console) {
+                (Signal::CHLD, _) => {}
+                (Signal::WINCH, Some(console)) => resize(console.as_fd()),
+                (signal, _) => drop(crate::sys::process::send_signal(pidfd, signal)),
+            }
+        }
+        if let Some(terminal) = &console {
+            if output && !pass(terminal.as_fd(), rustix::stdio::stdout()) {
+                console = None;
+                continue;
+            }
+            if input && !pass(rustix::stdio::stdin(), terminal.as_fd()) {
+                reads_stdin = false;
+            }
+            if output {
+                continue;
+            }
+        }
+        if ended {
+            let status =
+                waitpid(Some(pid), WaitOptions::empty()).context(|| "wait for the process")?;
+            return Ok(status.map_or(crate::error::EXIT_ENGINE, |(_, status)| exit_code(status)));
+        }
+    }
+}
+
+/// Copies what is there; false at the end of either.
+fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    let mut buffer = [0; 4096];
+    match rustix::io::read(from, &mut buffer) {
+        Err(Errno::INTR | Errno::AGAIN) => true,
+        Ok(length @ 1..) => write_all(to, &buffer[..length]).is_ok(),
+        Ok(0) | Err(_) => false,
+    }
+}
+
+fn resize(console: BorrowedFd<'_>) {
+    if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
+        let _ = tcsetwinsize(console, size);
+    }
+}

@@ -1,0 +1,287 @@
+//! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
+//!
+//! `create` ends when the first process is all that it is to be but for its seccomp filter and its
+//! program: it waits on a socket in the container's directory (`runtime::Caller::Leaves`). Its parent
+//! is then whichever process reaps the caller's orphans, such as an engine's shim; nothing of
+//! mydocker stays. A hook that fails ends the container.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::process::Pid;
+
+use super::args::Args;
+use super::config::{self, Config, HostHooks};
+use super::state::{Container, Status};
+use super::{Globals, foreground, warn};
+use crate::error::{Context, Result, fail};
+use crate::runtime::{self, Caller, Stdio, cgroup, hooks};
+use crate::store::{self, Durability};
+use crate::sys;
+use crate::sys::signal::Signal;
+
+/// What `create` and `run` made.
+pub struct Made {
+    pub container: Container,
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    /// The terminal's master, if no socket took it.
+    pub console: Option<OwnedFd>,
+}
+
+/// `create`
+pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
+    make(globals, args, false)?;
+    Ok(0)
+}
+
+/// `run`: create, start and, unless it is to go on by itself, wait for the end and delete.
+pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
+    let detached = args.has("detach");
+    let made = make(globals, args, !detached)?;
+    let Made { container, pid, pidfd, console } = made;
+    let dir = container.dir.clone();
+    let started = begin(&container);
+    drop(container);
+    let reopened =
+        || Container::open(&globals.root, &dir.file_name().unwrap_or_default().to_string_lossy());
+    if let Err(error) = started {
+        remove(reopened()?)?;
+        return Err(error);
+    }
+    if detached {
+        return Ok(0);
+    }
+    let code = foreground::follow(pid, pidfd.as_fd(), console)?;
+    if !args.has("keep") {
+        remove(reopened()?)?;
+    }
+    Ok(code)
+}
+
+fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
+    let id = args.id()?;
+    let bundle = PathBuf::from(args.value("bundle").unwrap_or("."));
+    let bundle = std::fs::canonicalize(&bundle)
+        .context(|| format!("open the bundle {}", bundle.display()))?;
+    let bytes = config::read(&bundle.join("config.json"))?;
+    let scratch = globals.root.join(id);
+    super::state::check_id(id)?;
+    let mut config = config::parse(&bytes, id, &bundle, &scratch)?;
+    let process = &mut config.spec.process;
+    process.preserved = super::preserved(args)?;
+    process.new_keyring = !args.has("no-new-keyring");
+    let socket = args.value("console-socket");
+    match (process.terminal, socket, foreground) {
+        (true, None, false) => {
+            fail!("config.json: process.terminal needs --console-socket, because nothing stays")
+        }
+        (false, Some(_), _) => fail!("--console-socket needs process.terminal in config.json"),
+        _ => {}
+    }
+    let mut container = Container::make(&globals.root, id)?;
+    match build(&mut container, &mut config, &bytes, &bundle) {
+        Ok(running) => finish(container, running, args, socket),
+        Err(error) => {
+            // The first error is the one to report.
+            let _ = container.remove();
+            Err(error)
+        }
+    }
+}
+
+fn build(
+    container: &mut Container,
+    config: &mut Config,
+    bytes: &[u8],
+    bundle: &Path,
+) -> Result<runtime::Running> {
+    let spec = &mut config.spec;
+    let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
+    let members = cgroup::members_of_all(&cgroups);
+    if !members.is_empty() {
+        fail!(
+            "config.json: linux.cgroupsPath: the cgroup {} has processes already, such as {}",
+            spec.cgroup.path,
+            members[0]
+        );
+    }
+    container.state.cgroups = cgroups;
+    container.state.boot_id = sys::process::boot_id();
+    container.state.bundle = bundle.display().to_string();
+    container.state.rootfs = config.rootfs.clone();
+    container.state.annotations = config.annotations.clone();
+    container.state.created = crate::time::Instant::now().to_rfc3339();
+    store::replace(&container.config(), bytes, Durability::Lazy)?;
+    // Before anything is made: what a killed `create` leaves is found by this.
+    container.save()?;
+    spec.hooks.state = container.document();
+    let stdio = if spec.process.terminal { Stdio::Terminal } else { super::own_stdio()? };
+    let listener = container.listen()?;
+    let host = &config.host_hooks;
+    let state = &spec.hooks.state;
+    let mut prepare = |pid: Pid| {
+        let input = hooks::input(state, "creating", pid.as_raw_nonzero().get());
+        hooks::run_all("prestart", &host.prestart, &input)?;
+        hooks::run_all("createRuntime", &host.create_runtime, &input)
+    };
+    runtime::start(spec, stdio, Caller::Leaves(listener), &mut prepare)
+}
+
+/// Hands out what the caller asked for: the terminal, the PID.
+fn finish(
+    mut container: Container,
+    running: runtime::Running,
+    args: &Args,
+    socket: Option<&str>,
+) -> Result<Made> {
+    let runtime::Running { pid, pidfd, mut console, .. } = running;
+    let handed = (|| -> Result<()> {
+        if let (Some(path), Some(master)) = (socket, console.take_if(|_| socket.is_some())) {
+            super::send_console(path, master.as_fd())?;
+        }
+        container.state.pid = pid.as_raw_nonzero().get();
+        let start_time = sys::process::start_time(pid).context(|| "look at the first process")?;
+        container.state.start_time = start_time.unwrap_or_default();
+        container.save()?;
+        super::write_pid_file(args, pid)
+    })();
+    if let Err(error) = handed {
+        runtime::end(pidfd.as_fd());
+        let _ = container.remove();
+        return Err(error);
+    }
+    Ok(Made { container, pid, pidfd, console })
+}
+
+/// `start`
+pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
+    let container = Container::open(&globals.root, args.id()?)?;
+    match container.status()? {
+        Status::Created => {}
+        Status::Stopped => fail!("cannot start a container that has stopped"),
+        Status::Running | Status::Paused => fail!("cannot start an already running container"),
+    }
+    begin(&container)?;
+    Ok(0)
+}
+
+fn begin(container: &Container) -> Result<()> {
+    let host_hooks = kept_hooks(container)?;
+    let connection = container.connect()?;
+    let released = runtime::release(connection.as_fd());
+    // Whatever came of it, the first process waits no more.
+    store::remove_file(&container.dir.join("start"))?;
+    released?;
+    let input = hooks::input(&container.document(), "running", container.state.pid);
+    let outcome = hooks::run_all("poststart", &host_hooks.poststart, &input);
+    if outcome.is_err() {
+        kill_all(container)?;
+    }
+    outcome
+}
+
+/// The hooks in the configuration that `create` kept.
+fn kept_hooks(container: &Container) -> Result<HostHooks> {
+    config::host_hooks(&config::read(&container.config())?)
+}
+
+/// `kill`
+pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
+    let (id, signal) = match args.operands.as_slice() {
+        [id] => (id, "TERM"),
+        [id, signal] => (id, signal.as_str()),
+        _ => fail!("kill takes a container id and a signal"),
+    };
+    let Some(signal) = Signal::parse(signal) else { fail!("unknown signal '{signal}'") };
+    let container = Container::open(&globals.root, id)?;
+    let all = args.has("all");
+    if container.status()? == Status::Stopped && !all {
+        fail!("container not running");
+    }
+    if all || signal == Signal::KILL {
+        // In a PID namespace of its own all end with the first; otherwise they are known by the cgroup.
+        cgroup::signal(&container.state.cgroups, signal);
+    }
+    if let Some(pidfd) = container.process()? {
+        match sys::process::send_signal(pidfd.as_fd(), signal) {
+            // It has just ended.
+            Err(rustix::io::Errno::SRCH) => {}
+            sent => sent.context(|| format!("send {signal}"))?,
+        }
+        if signal == Signal::KILL && freezer_holds(&container) {
+            cgroup::freezer::switch(&container.state.cgroups, false)?;
+        }
+    }
+    Ok(0)
+}
+
+fn freezer_holds(container: &Container) -> bool {
+    cgroup::freezer::is_switched(&container.state.cgroups)
+}
+
+/// Ends the container and waits for that.
+fn kill_all(container: &Container) -> Result<()> {
+    let cgroups = &container.state.cgroups;
+    let pidfd = container.process()?;
+    if let Some(pidfd) = &pidfd {
+        let _ = sys::process::send_signal(pidfd.as_fd(), Signal::KILL);
+    }
+    cgroup::signal(cgroups, Signal::KILL);
+    if freezer_holds(container) {
+        cgroup::freezer::switch(cgroups, false)?;
+    }
+    let Some(pidfd) = pidfd else { return Ok(()) };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    match sys::process::ends_by(pidfd.as_fd(), Some(deadline)) {
+        Ok(true) => Ok(()),
+        _ => fail!("the container's first process does not end"),
+    }
+}
+
+/// `delete`
+pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
+    let force = args.has("force");
+    let container = match Container::open(&globals.root, args.id()?) {
+        Err(error) if error.is_absent() && force => return Ok(0),
+        container => container?,
+    };
+    match container.status()? {
+        Status::Stopped => {}
+        _ if force => kill_all(&container)?,
+        status => fail!(
+            "cannot delete container {} that is not stopped: {}",
+            container.state.id,
+            status.word()
+        ),
+    }
+    remove(container)?;
+    Ok(0)
+}
+
+/// Removes a stopped container and runs its poststop hooks, whose failure is a warning.
+fn remove(container: Container) -> Result<()> {
+    let input = hooks::input(&container.document(), "stopped", 0);
+    // A container that was half made, or whose bundle is gone, is removed too.
+    let hooks = kept_hooks(&container).map(|hooks| hooks.poststop).unwrap_or_default();
+    container.remove()?;
+    for hook in hooks {
+        if let Err(error) = hooks::run_all("poststop", &[hook], &input) {
+            warn(&error.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// `pause` and `resume`
+pub fn freeze(globals: &Globals, args: &Args, frozen: bool) -> Result<u8> {
+    let container = Container::open(&globals.root, args.id()?)?;
+    match (container.status()?, frozen) {
+        (Status::Running, true) | (Status::Paused, false) => {}
+        (Status::Created, true) => {}
+        (status, true) => fail!("container is {}, not running", status.word()),
+        (status, false) => fail!("container is {}, not paused", status.word()),
+    }
+    cgroup::freezer::switch(&container.state.cgroups, frozen)?;
+    Ok(0)
+}

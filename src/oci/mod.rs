@@ -1,0 +1,295 @@
+//! The OCI-runtime face: runc's and crun's command line over the same `runtime` as Docker's face. It
+//! is chosen by the name that the binary is called by, or by `mydocker oci`.
+//!
+//! config.json becomes a `Spec` (`config`), the life cycle is in `lifecycle`, a container's directory
+//! in `state`. An error is one line on stderr and, as callers want it for their users, in the file of
+//! `--log`; the exit status is 1, or that of the container's process.
+
+mod args;
+mod config;
+mod exec;
+mod foreground;
+mod lifecycle;
+mod linux;
+mod mounts;
+mod process;
+mod state;
+mod view;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
+use rustix::process::Pid;
+
+use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::runtime::Stdio;
+use crate::sys;
+use args::{Args, Flag};
+
+const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
+/// Exit status of every failure but those of `exec`.
+const EXIT_FAILURE: u8 = 1;
+/// Exit status of an `exec` that began nothing, as runc's.
+const EXIT_EXEC: u8 = 255;
+/// The most descriptors that are passed on to a container.
+const MAX_PRESERVED: u32 = 1 << 16;
+
+const GLOBAL_FLAGS: [Flag; 9] = [
+    ("root", ' ', true),
+    ("log", ' ', true),
+    ("log-format", ' ', true),
+    ("debug", ' ', false),
+    ("systemd-cgroup", ' ', false),
+    ("rootless", ' ', true),
+    ("criu", ' ', true),
+    ("version", 'v', false),
+    ("help", 'h', false),
+];
+
+const CREATE_FLAGS: [Flag; 8] = [
+    ("bundle", 'b', true),
+    ("console-socket", ' ', true),
+    ("pid-file", ' ', true),
+    ("preserve-fds", ' ', true),
+    ("no-pivot", ' ', false),
+    ("no-new-keyring", ' ', false),
+    ("detach", 'd', false),
+    ("keep", ' ', false),
+];
+
+const EXEC_FLAGS: [Flag; 18] = [
+    ("process", 'p', true),
+    ("cwd", ' ', true),
+    ("env", 'e', true),
+    ("tty", 't', false),
+    ("user", 'u', true),
+    ("additional-gids", 'g', true),
+    ("cap", 'c', true),
+    ("apparmor", ' ', true),
+    ("process-label", ' ', true),
+    ("no-new-privs", ' ', false),
+    ("ignore-paused", ' ', false),
+    ("cgroup", ' ', true),
+    ("console-socket", ' ', true),
+    ("pid-file", ' ', true),
+    ("preserve-fds", ' ', true),
+    ("detach", 'd', false),
+    ("no-subreaper", ' ', false),
+    ("help", 'h', false),
+];
+
+const HELP: &str = "\
+Usage: mydocker-runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND
+
+An OCI runtime for Podman, Docker, containerd and Kubernetes.
+
+  create [-b BUNDLE] [--console-socket PATH] [--pid-file PATH] ID   Create a container
+  start ID                       Let a created container run
+  run [-d] [-b BUNDLE] ID        Create, start, wait and delete
+  state ID                       Print the state as JSON
+  kill [--all] ID [SIGNAL]       Send a signal to the first process
+  delete [--force] ID            Delete a stopped container
+  exec [-d] [-t] ID COMMAND      Run a further process
+  ps ID                          List the processes
+  list [-q]                      List the containers
+  pause ID, resume ID            Freeze and thaw the processes
+  events --stats ID              Print what the container uses
+  features                       Print what this runtime can
+  spec                           Write a config.json to start from
+";
+
+/// What stands before the command.
+pub struct Globals {
+    root: PathBuf,
+}
+
+/// Where errors and warnings go beside stderr.
+struct Log {
+    path: PathBuf,
+    json: bool,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Whether a binary that is called `name` is the OCI runtime.
+pub fn is_called(name: &OsStr) -> bool {
+    let name = Path::new(name).file_name().and_then(OsStr::to_str);
+    matches!(name, Some("mydocker-runtime" | "runc" | "crun"))
+}
+
+/// Runs the command of `arguments`, which begin after the program's name.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    match run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let is_exec = arguments.iter().any(|argument| argument == "exec");
+            report("error", &message(&error));
+            ExitCode::from(if is_exec { EXIT_EXEC } else { EXIT_FAILURE })
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<u8> {
+    let globals = Args::parse(arguments, &GLOBAL_FLAGS, Some(1))?;
+    if let Some(path) = globals.value("log") {
+        let json = match globals.value("log-format").unwrap_or("text") {
+            "json" => true,
+            "text" => false,
+            other => fail!("--log-format should be text or json, not '{other}'"),
+        };
+        let path = std::path::absolute(path).context(|| "find the log")?;
+        // It is the first time that it is set.
+        let _ = LOG.set(Log { path, json });
+    }
+    if globals.has("version") {
+        return print_text(&format!(
+            "mydocker-runtime version {}\nspec: {}\n",
+            env!("CARGO_PKG_VERSION"),
+            config::VERSION
+        ));
+    }
+    let Some(command) = globals.operands.first().filter(|_| !globals.has("help")) else {
+        return print_text(HELP);
+    };
+    if globals.has("systemd-cgroup") {
+        fail!("--systemd-cgroup is not supported; leave it out for cgroupfs");
+    }
+    let root = PathBuf::from(globals.value("root").unwrap_or(DEFAULT_ROOT));
+    let root = std::path::absolute(root).context(|| "find --root")?;
+    let root = Globals { root };
+    let rest: Vec<OsString> = globals.operands[1..]
+        .iter()
+        .map(|text| crate::raw::path(text).as_os_str().to_owned())
+        .collect();
+    let parse = |flags: &[Flag]| Args::parse(&rest, flags, None);
+    if matches!(command.as_str(), "create" | "run" | "start" | "exec") {
+        sys::binary::run_read_only();
+    }
+    match command.as_str() {
+        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..6])?),
+        "run" => lifecycle::run(&root, &parse(&CREATE_FLAGS)?),
+        "start" => lifecycle::start(&root, &parse(&[])?),
+        "state" => view::state(&root, &parse(&[])?),
+        "kill" => lifecycle::kill(&root, &parse(&[("all", 'a', false)])?),
+        "delete" => lifecycle::delete(&root, &parse(&[("force", 'f', false)])?),
+        "exec" => {
+            let has_process = parse_exec(&rest)?.has("process");
+            exec::exec(&root, &if has_process { parse(&EXEC_FLAGS)? } else { parse_exec(&rest)? })
+        }
+        "ps" => view::ps(&root, &Args::parse(&rest, &[("format", 'f', true)], Some(1))?),
+        "list" => view::list(&root, &parse(&[("quiet", 'q', false), ("format", 'f', true)])?),
+        "pause" => lifecycle::freeze(&root, &parse(&[])?, true),
+        "resume" => lifecycle::freeze(&root, &parse(&[])?, false),
+        "events" => view::events(&root, &parse(&[("stats", ' ', false), ("interval", ' ', true)])?),
+        "features" => view::features(),
+        "spec" => view::spec(&parse(&[("bundle", 'b', true)])?),
+        "checkpoint" | "restore" => fail!("{command} is not supported: there is no CRIU here"),
+        "update" => fail!("update is not supported yet"),
+        other => fail!("'{other}' is not a command; see --help"),
+    }
+}
+
+fn parse_exec(rest: &[OsString]) -> Result<Args> {
+    Args::parse(rest, &EXEC_FLAGS, Some(1))
+}
+
+fn print_text(text: &str) -> Result<u8> {
+    sys::stdio::stdout().write_all(text.as_bytes()).context(|| "write to the standard output")?;
+    Ok(0)
+}
+
+/// The words of an error, with those by which engines know that a program was not found.
+fn message(error: &Error) -> String {
+    match error.exit_code() {
+        EXIT_NOT_FOUND
+            if error.errno().is_none() && !error.to_string().contains("No such file") =>
+        {
+            format!("{error}: executable file not found in $PATH")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Reports what does not fail the command.
+fn warn(text: &str) {
+    report("warning", text);
+}
+
+/// One line on stderr, and one in the log. A log that can't be written is no reason to fail.
+fn report(level: &str, text: &str) {
+    let text = text.replace('\n', " ");
+    let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");
+    let Some(log) = LOG.get() else { return };
+    let time = crate::time::Instant::now().to_rfc3339();
+    let quoted = miniserde::json::to_string(&text);
+    let line = if log.json {
+        format!("{{\"level\":\"{level}\",\"msg\":{quoted},\"time\":\"{time}\"}}\n")
+    } else {
+        format!("time=\"{time}\" level={level} msg={quoted}\n")
+    };
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o644).open(&log.path);
+    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+}
+
+/// The caller's own standard streams, for a process that is to have them.
+fn own_stdio() -> Result<Stdio> {
+    let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
+    let streams = || {
+        Ok([
+            copy(rustix::stdio::stdin())?,
+            copy(rustix::stdio::stdout())?,
+            copy(rustix::stdio::stderr())?,
+        ])
+    };
+    let streams: Result<_, rustix::io::Errno> = streams();
+    streams.map(Stdio::Given).context(|| "take the standard streams")
+}
+
+/// How many descriptors from 3 up the process inherits: those of `--preserve-fds` and of a caller that
+/// passes sockets on (sd_listen_fds(3)).
+fn preserved(args: &Args) -> Result<u32> {
+    let asked = args.number("preserve-fds")?.unwrap_or(0);
+    let sockets = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok());
+    let count = asked.saturating_add(sockets.unwrap_or(0));
+    if count > MAX_PRESERVED {
+        fail!("--preserve-fds {count} is more than {MAX_PRESERVED}");
+    }
+    for number in 3..3 + count {
+        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
+            fail!("--preserve-fds {asked}: descriptor {number} is not open");
+        }
+    }
+    Ok(count)
+}
+
+/// Sends a terminal's master to the process that listens at `path`.
+fn send_console(path: &str, master: BorrowedFd<'_>) -> Result<()> {
+    let send = || -> Result<()> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        sys::packet::send(socket.as_fd(), &[b"/dev/ptmx"], Some(master), SendFlags::empty())?;
+        Ok(())
+    };
+    send().context(|| format!("send the terminal to --console-socket {path}"))
+}
+
+/// Writes the PID where the caller wants it, at once.
+fn write_pid_file(args: &Args, pid: Pid) -> Result<()> {
+    let Some(path) = args.value("pid-file") else { return Ok(()) };
+    let path = Path::new(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    std::fs::write(&temporary, pid.as_raw_nonzero().to_string())
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .context(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,187 @@
+//! `mounts` of config.json as the runtime's (config.md, "Mounts"): the options of its table become
+//! attributes of the mount, its propagation, or options of the file system. An option that is known and
+//! not supported is an error.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use super::config::MAX_ENTRIES;
+use crate::error::{Error, Result};
+use crate::json::Node;
+use crate::runtime::spec::{Attributes, Mount, MountSource, Propagation, Recursion};
+
+/// MOUNT_ATTR_ of linux/mount.h.
+const RDONLY: u32 = 0x1;
+const NOSUID: u32 = 0x2;
+const NODEV: u32 = 0x4;
+const NOEXEC: u32 = 0x8;
+/// The mask of the three ways to note times of access.
+const ATIME: u32 = 0x70;
+const NOATIME: u32 = 0x10;
+const STRICTATIME: u32 = 0x20;
+const NODIRATIME: u32 = 0x80;
+const NOSYMFOLLOW: u32 = 0x20_0000;
+
+/// What each option sets and clears. With an `r` in front it does so below the mount too.
+const OPTIONS: [(&str, u32, u32); 19] = [
+    ("ro", RDONLY, 0),
+    ("rw", 0, RDONLY),
+    ("nosuid", NOSUID, 0),
+    ("suid", 0, NOSUID),
+    ("nodev", NODEV, 0),
+    ("dev", 0, NODEV),
+    ("noexec", NOEXEC, 0),
+    ("exec", 0, NOEXEC),
+    ("noatime", NOATIME, ATIME),
+    ("atime", 0, ATIME),
+    ("strictatime", STRICTATIME, ATIME),
+    ("nostrictatime", 0, ATIME),
+    ("relatime", 0, ATIME),
+    ("norelatime", 0, 0),
+    ("nodiratime", NODIRATIME, 0),
+    ("diratime", 0, NODIRATIME),
+    ("nosymfollow", NOSYMFOLLOW, 0),
+    ("symfollow", 0, NOSYMFOLLOW),
+    ("defaults", 0, 0),
+];
+
+/// Options of mount(8) that change nothing for a new mount of this kernel.
+const NEUTRAL: [&str; 11] = [
+    "async",
+    "nolazytime",
+    "nomand",
+    "loud",
+    "silent",
+    "noiversion",
+    "iversion",
+    "mand",
+    "newinstance",
+    "private",
+    "rprivate",
+];
+
+/// The mounts in their order.
+pub fn parse(root: &Node<'_>, bundle: &Path) -> Result<Vec<Mount>> {
+    let Some(mounts) = root.get("mounts")? else { return Ok(Vec::new()) };
+    mounts.each(MAX_ENTRIES, |node| mount(node, bundle))
+}
+
+fn mount(node: &Node<'_>, bundle: &Path) -> Result<Mount> {
+    let destination = node.need("destination")?;
+    let target = destination.string()?;
+    if target.is_empty() || target.contains('\0') {
+        return Err(destination.wrong("a path in the container"));
+    }
+    // A relative one is taken from the root, as before version 1.1.
+    let target = Path::new("/").join(target);
+    for key in ["uidMappings", "gidMappings"] {
+        super::config::refuse(node, key)?;
+    }
+    let options = match node.get("options")? {
+        Some(options) => read_options(&options)?,
+        None => Options::default(),
+    };
+    let kind = node.text("type")?;
+    let source = match node.get("source")? {
+        Some(source) => source.string()?,
+        None => String::new(),
+    };
+    let kernel = |kind: &str| -> Result<CString> {
+        CString::new(kind).map_err(|_| Error::new(format!("{} holds a zero byte", node.path())))
+    };
+    let data = options.data.join(",");
+    let mut recursion = Recursion::Enabled;
+    let source = match kind.as_str() {
+        _ if options.bind || options.rbind || kind == "bind" => {
+            if source.is_empty() {
+                return Err(node.wrong("given a source, because it is a bind"));
+            }
+            if let Some(unknown) = options.data.first() {
+                let what = format!("without '{unknown}', which no bind has");
+                return Err(node.need("options")?.wrong(&what));
+            }
+            recursion = if options.rbind { Recursion::Writable } else { Recursion::Disabled };
+            MountSource::Bind(bundle.join(source))
+        }
+        "" => return Err(node.wrong("given a type")),
+        "cgroup" | "cgroup2" => MountSource::Cgroups,
+        "proc" | "sysfs" | "devpts" | "mqueue" => {
+            MountSource::Kernel { kind: kernel(&kind)?.into(), options: data.into() }
+        }
+        "tmpfs" if target == Path::new("/dev") => MountSource::Devices { options: data.into() },
+        other => MountSource::Filesystem {
+            kind: kernel(other)?,
+            // An overlay's or tmpfs's source is a name alone.
+            source: if source.starts_with('.') { absolute(bundle, &source) } else { source },
+            options: data,
+        },
+    };
+    let read_only = matches!(source, MountSource::Cgroups) && options.attributes.set & RDONLY != 0;
+    let (attributes, propagation) = (options.attributes, options.propagation);
+    Ok(Mount { read_only, attributes, propagation, recursion, ..Mount::new(source, target) })
+}
+
+fn absolute(bundle: &Path, source: &str) -> String {
+    let path: PathBuf = bundle.join(source).components().collect();
+    path.display().to_string()
+}
+
+#[derive(Default)]
+struct Options {
+    bind: bool,
+    rbind: bool,
+    attributes: Attributes,
+    propagation: Propagation,
+    /// For the file system itself.
+    data: Vec<String>,
+}
+
+fn read_options(node: &Node<'_>) -> Result<Options> {
+    let mut read = Options::default();
+    node.each(MAX_ENTRIES, |option| {
+        let text = option.string()?;
+        let find = |name: &str| OPTIONS.iter().find(|(known, ..)| *known == name);
+        let attributes = &mut read.attributes;
+        // In their order: the last word counts.
+        let apply = |to: (&mut u32, &mut u32), (set, clear): (u32, u32)| {
+            *to.0 = *to.0 & !clear | set;
+            *to.1 = *to.1 & !set | clear | if set & ATIME != 0 { ATIME } else { 0 };
+        };
+        if let Some((_, set, clear)) = find(&text) {
+            apply((&mut attributes.set, &mut attributes.clear), (*set, *clear));
+            return Ok(());
+        }
+        if let Some((_, set, clear)) = text.strip_prefix('r').and_then(find) {
+            let masks = (&mut attributes.set_recursive, &mut attributes.clear_recursive);
+            apply(masks, (*set, *clear));
+            return Ok(());
+        }
+        match text.as_str() {
+            "bind" => read.bind = true,
+            "rbind" => read.rbind = true,
+            "slave" | "rslave" => read.propagation = Propagation::Slave,
+            "shared" | "rshared" => read.propagation = Propagation::Shared,
+            "remount" | "unbindable" | "runbindable" | "idmap" | "ridmap" | "tmpcopyup"
+            | "copy-symlink" => return Err(option.wrong("another, because it is not supported")),
+            text if NEUTRAL.contains(&text) => {}
+            _ => read.data.push(text),
+        }
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// The options that have a meaning here, for `features`.
+pub fn known() -> Vec<String> {
+    let mut names: Vec<String> = OPTIONS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    names.extend(
+        OPTIONS
+            .iter()
+            .filter(|(name, ..)| *name != "defaults")
+            .map(|(name, ..)| format!("r{name}")),
+    );
+    let others = ["bind", "rbind", "slave", "rslave", "shared", "rshared"];
+    names.extend(others.iter().chain(&NEUTRAL).map(|name| (*name).to_owned()));
+    names.sort();
+    names
+}

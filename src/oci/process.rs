@@ -1,0 +1,175 @@
+//! `process` of config.json, and the process.json of `exec`, as the runtime's `Process` (config.md,
+//! "Process"). The seccomp filter is another part of the file (`linux`). Of the five sets of
+//! capabilities those count that outlast execve(2): bounding, inheritable and ambient.
+
+use super::config::{MAX_ENTRIES, flag, refuse};
+use crate::error::{Result, fail};
+use crate::json::Node;
+use crate::runtime::capabilities::{self, names};
+use crate::runtime::label::{self, Label};
+use crate::runtime::seccomp::Seccomp;
+use crate::runtime::spec::{Identity, Process, Rlimit, Scheduling};
+
+/// The greatest user or group ID: -1 means "unchanged" to the kernel.
+const MAX_ID: u32 = u32::MAX - 1;
+
+/// The process that `node` describes, without a seccomp filter, which is another part of the file.
+pub fn parse(node: &Node<'_>) -> Result<Process> {
+    let args = node.need("args")?;
+    let arguments = args.each(MAX_ENTRIES, |text| text.string())?;
+    if arguments.is_empty() {
+        return Err(args.wrong("a list with at least the program"));
+    }
+    let cwd = node.need("cwd")?;
+    if !cwd.string()?.starts_with('/') {
+        return Err(cwd.wrong("an absolute path"));
+    }
+    for key in ["commandLine", "scheduler", "ioPriority", "execCPUAffinity"] {
+        refuse(node, key)?;
+    }
+    let terminal = flag(node, "terminal")?;
+    let window = match node.get("consoleSize")? {
+        Some(size) if terminal => {
+            let of = |key| -> Result<u16> {
+                let side = size.need(key)?;
+                u16::try_from(side.unsigned()?).map_err(|_| side.wrong("at most 65535"))
+            };
+            Some((of("height")?, of("width")?)).filter(|size| *size != (0, 0))
+        }
+        _ => None,
+    };
+    let (user, umask) = user(node)?;
+    let sets = sets(node)?;
+    let score = match node.get("oomScoreAdj")? {
+        Some(score) => match i32::try_from(score.signed()?) {
+            Ok(number @ -1000..=1000) => Some(number),
+            _ => return Err(score.wrong("from -1000 to 1000")),
+        },
+        None => None,
+    };
+    Ok(Process {
+        args: arguments,
+        env: env(node)?,
+        cwd: cwd.string()?,
+        user,
+        completes_env: false,
+        terminal,
+        window,
+        capabilities: sets.bounding,
+        inheritable: sets.inheritable,
+        ambient: sets.ambient,
+        seccomp: Seccomp::Unconfined,
+        no_new_privileges: flag(node, "noNewPrivileges")?,
+        label: label(node)?,
+        rlimits: rlimits(node)?,
+        oom_score_adj: score,
+        scheduling: Scheduling::default(),
+        umask: umask.unwrap_or(0o022),
+        new_keyring: true,
+        preserved: 0,
+    })
+}
+
+fn env(node: &Node<'_>) -> Result<Vec<String>> {
+    let Some(env) = node.get("env")? else { return Ok(Vec::new()) };
+    env.each(MAX_ENTRIES, |pair| {
+        let text = pair.string()?;
+        match text.split_once('=') {
+            Some((name, _)) if !name.is_empty() && !text.contains('\0') => Ok(text),
+            _ => Err(pair.wrong("NAME=value")),
+        }
+    })
+}
+
+fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
+    let Some(user) = process.get("user")? else {
+        return Ok((Identity::Numbers { uid: 0, gid: 0, groups: Vec::new() }, None));
+    };
+    let id = |node: &Node<'_>| match node.id()? {
+        id @ ..=MAX_ID => Ok(id),
+        _ => Err(node.wrong("at most 4294967294")),
+    };
+    let of = |key| user.get(key)?.map_or(Ok(0), |node| id(&node));
+    let groups = user.get("additionalGids")?.map(|list| list.each(MAX_ENTRIES, id)).transpose()?;
+    let umask = user.get("umask")?.map(|umask| match umask.id()? {
+        mask @ ..=0o777 => Ok(mask),
+        _ => Err(umask.wrong("at most 511 (0777)")),
+    });
+    let numbers =
+        Identity::Numbers { uid: of("uid")?, gid: of("gid")?, groups: groups.unwrap_or_default() };
+    Ok((numbers, umask.transpose()?))
+}
+
+/// The sets of capabilities that outlast execve(2). Permitted and effective are what the kernel makes
+/// of these and the user, as with every runtime.
+struct Sets {
+    bounding: u64,
+    inheritable: u64,
+    ambient: u64,
+}
+
+fn sets(process: &Node<'_>) -> Result<Sets> {
+    let none = Sets { bounding: 0, inheritable: 0, ambient: 0 };
+    let Some(sets) = process.get("capabilities")? else { return Ok(none) };
+    let known = capabilities::all();
+    let set = |key| -> Result<u64> {
+        let Some(list) = sets.get(key)? else { return Ok(0) };
+        let bits = list.each(MAX_ENTRIES, |name| match names::bit(&name.string()?) {
+            // One that a newer kernel has is left out where this one lacks it, as runc does.
+            Some(bit) => Ok(bit & known),
+            None => Err(name.wrong("the name of a capability, such as CAP_CHOWN")),
+        })?;
+        Ok(bits.into_iter().fold(0, |all, bit| all | bit))
+    };
+    let (effective, permitted) = (set("effective")?, set("permitted")?);
+    let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
+    if effective & !permitted != 0 {
+        fail!("{} has some that 'permitted' lacks", sets.need("effective")?.path());
+    }
+    // The kernel refuses others.
+    let ambient = ambient & permitted & inheritable;
+    Ok(Sets { bounding: set("bounding")?, inheritable, ambient })
+}
+
+fn label(process: &Node<'_>) -> Result<Option<Label>> {
+    let text = |key| -> Result<Option<String>> {
+        let text = process.text(key)?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    };
+    let (apparmor, selinux) = (text("apparmorProfile")?, text("selinuxLabel")?);
+    match (apparmor, selinux) {
+        (Some(profile), None) if profile == "unconfined" => Ok(None),
+        (Some(_), _) if !label::apparmor_is_on() => {
+            fail!("config.json: process.apparmorProfile: this host has no AppArmor")
+        }
+        (_, Some(_)) if !label::selinux_is_on() => {
+            fail!("config.json: process.selinuxLabel: this host has no SELinux")
+        }
+        (Some(profile), None) => Ok(Some(Label::AppArmor(profile))),
+        (None, Some(context)) => Ok(Some(Label::Selinux(context))),
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => fail!("config.json: process has an AppArmor and a SELinux label"),
+    }
+}
+
+fn rlimits(process: &Node<'_>) -> Result<Vec<Rlimit>> {
+    let Some(limits) = process.get("rlimits")? else { return Ok(Vec::new()) };
+    let mut seen = Vec::new();
+    limits.each(MAX_ENTRIES, |limit| {
+        let kind = limit.need("type")?;
+        let text = kind.string()?;
+        let name = text.strip_prefix("RLIMIT_").map(str::to_ascii_lowercase);
+        let Some(name) = name.filter(|name| crate::runtime::is_rlimit(name)) else {
+            return Err(kind.wrong("the name of a limit, such as RLIMIT_NOFILE"));
+        };
+        if seen.contains(&name) {
+            return Err(kind.wrong("in the list once"));
+        }
+        seen.push(name.clone());
+        let (soft, hard) = (limit.need("soft")?.unsigned()?, limit.need("hard")?.unsigned()?);
+        if soft > hard {
+            return Err(limit.need("soft")?.wrong("at most the hard limit"));
+        }
+        Ok(Rlimit { name, soft, hard })
+    })
+}

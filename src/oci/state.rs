@@ -1,0 +1,231 @@
+//! The containers of the OCI face on disk: a directory for each below `--root`, on a tmpfs as a rule.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.json` | the bundle's, as it was at `create` |
+//! | `state.json` | PID, start time, boot, bundle, annotations, cgroups |
+//! | `start` | the socket on which the first process waits; gone once it was let go |
+//!
+//! The directory is made exclusively, which makes ids unique, and every command that changes
+//! something holds its flock(2). A process is known by PID, start time and boot: one that has ended,
+//! whose number is another's by now, or that a power cut took, is `stopped`. A directory that a killed
+//! `create` left half made is `stopped` too, and `delete` removes it with its cgroups.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use miniserde::{Deserialize, Serialize};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+
+use super::config::VERSION;
+use crate::error::{Context, Error, Result, fail};
+use crate::runtime::cgroup::{self, freezer};
+use crate::store::{self, Durability, Lock, LockMode};
+use crate::sys::process::{self, Found};
+
+/// Characters of the longest id.
+const MAX_ID: usize = 1024;
+
+/// What `create` writes down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    pub id: String,
+    /// 0 until the first process waits.
+    pub pid: i32,
+    pub start_time: u64,
+    pub boot_id: String,
+    pub bundle: String,
+    pub rootfs: String,
+    pub created: String,
+    pub annotations: BTreeMap<String, String>,
+    /// Everywhere where the container may have a cgroup.
+    pub cgroups: Vec<String>,
+}
+
+/// The specification's states of a container, and runc's `paused`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    /// As the state document spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// A container's directory, locked.
+pub struct Container {
+    pub dir: PathBuf,
+    pub state: State,
+    _lock: Option<Lock>,
+}
+
+/// Fails if `id` can't name a container.
+pub fn check_id(id: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
+    if id.is_empty() || id.len() > MAX_ID || !id.chars().all(is_plain) || id == "." || id == ".." {
+        fail!("invalid container id '{id}': use letters, digits and _ + - .");
+    }
+    Ok(())
+}
+
+impl Container {
+    /// Makes the directory of a new container.
+    pub fn make(root: &Path, id: &str) -> Result<Container> {
+        check_id(id)?;
+        store::make_dir(root)?;
+        let dir = root.join(id);
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fail!("container with given ID already exists: {id}")
+            }
+            made => made.context(|| format!("make directory {}", dir.display()))?,
+        }
+        let lock = Lock::wait_existing(&dir, LockMode::Exclusive)?;
+        if lock.is_none() {
+            fail!("container {id} was deleted while it was created");
+        }
+        let state = State { id: id.to_owned(), ..Default::default() };
+        Ok(Container { dir, state, _lock: lock })
+    }
+
+    /// The container `id`, to change it.
+    pub fn open(root: &Path, id: &str) -> Result<Container> {
+        check_id(id)?;
+        let dir = root.join(id);
+        let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? else {
+            return Err(absent(id));
+        };
+        Ok(Container { state: read(&dir, id)?, dir, _lock: Some(lock) })
+    }
+
+    /// The container `id`, to look at it.
+    pub fn look(root: &Path, id: &str) -> Result<Container> {
+        check_id(id)?;
+        let dir = root.join(id);
+        if !dir.is_dir() {
+            return Err(absent(id));
+        }
+        Ok(Container { state: read(&dir, id)?, dir, _lock: None })
+    }
+
+    /// All containers. What isn't one is left out, so that it hides no other.
+    pub fn all(root: &Path) -> Result<Vec<Container>> {
+        let mut ids = store::list(root)?;
+        ids.sort();
+        Ok(ids.iter().filter_map(|id| Container::look(root, id).ok()).collect())
+    }
+
+    /// Writes the state down.
+    pub fn save(&self) -> Result<()> {
+        store::replace_json(&self.dir.join("state.json"), &self.state, Durability::Lazy)
+    }
+
+    /// Where the bundle's config.json is kept.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// What the container is doing.
+    pub fn status(&self) -> Result<Status> {
+        if self.process()?.is_none() {
+            return Ok(Status::Stopped);
+        }
+        if self.dir.join("start").exists() {
+            return Ok(Status::Created);
+        }
+        Ok(if freezer::is_switched(&self.state.cgroups) { Status::Paused } else { Status::Running })
+    }
+
+    /// The first process if it lives.
+    pub fn process(&self) -> Result<Option<OwnedFd>> {
+        if self.state.pid <= 0 || self.state.boot_id != process::boot_id() {
+            return Ok(None);
+        }
+        let found = process::find(self.state.pid, self.state.start_time);
+        match found.context(|| format!("look for process {}", self.state.pid))? {
+            Found::Living(pidfd) => Ok(Some(pidfd)),
+            Found::Ended | Found::Missing | Found::Replaced => Ok(None),
+        }
+    }
+
+    /// A socket to listen on for the start.
+    pub fn listen(&self) -> Result<OwnedFd> {
+        let (_directory, address) = self.address()?;
+        let socket = self.socket()?;
+        bind(&socket, &address)
+            .and_then(|()| listen(&socket, 1))
+            .context(|| "listen for the start")?;
+        Ok(socket)
+    }
+
+    /// Connects to the first process, which waits.
+    pub fn connect(&self) -> Result<OwnedFd> {
+        let (_directory, address) = self.address()?;
+        let socket = self.socket()?;
+        connect(&socket, &address).context(|| "connect to the container's first process")?;
+        Ok(socket)
+    }
+
+    fn socket(&self) -> Result<OwnedFd> {
+        let flags = SocketFlags::CLOEXEC;
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .context(|| "make a socket")
+    }
+
+    /// By the directory's descriptor: a socket's path has 107 bytes at most (unix(7)).
+    fn address(&self) -> Result<(OwnedFd, SocketAddrUnix)> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, &self.dir, flags, Mode::empty())
+            .context(|| format!("open {}", self.dir.display()))?;
+        let path = format!("/proc/self/fd/{}/start", directory.as_raw_fd());
+        let address = SocketAddrUnix::new(path).context(|| "name a socket")?;
+        Ok((directory, address))
+    }
+
+    /// Removes the cgroups, with every process in them, and then the directory.
+    pub fn remove(self) -> Result<()> {
+        cgroup::remove(&self.state.cgroups)?;
+        store::remove_tree(&self.dir)
+    }
+
+    /// The state as the specification has it, without the closing brace, status and PID, which
+    /// `runtime::hooks::input` adds.
+    pub fn document(&self) -> String {
+        let quote = |text: &str| miniserde::json::to_string(text);
+        let State { id, bundle, annotations, .. } = &self.state;
+        format!(
+            "{{\"ociVersion\":\"{VERSION}\",\"id\":{},\"bundle\":{},\"annotations\":{}",
+            quote(id),
+            quote(bundle),
+            miniserde::json::to_string(annotations)
+        )
+    }
+}
+
+fn absent(id: &str) -> Error {
+    Error::absent(format!("container does not exist: {id}"))
+}
+
+/// The state, as far as it was written before `create` was killed or the disk was full.
+fn read(dir: &Path, id: &str) -> Result<State> {
+    let state: Option<State> = store::read_json(&dir.join("state.json")).unwrap_or_default();
+    Ok(State { id: id.to_owned(), ..state.unwrap_or_default() })
+}

@@ -1,0 +1,177 @@
+//! What can be asked of containers and of this runtime: `state`, `list`, `ps`, `events --stats`,
+//! `features`, `spec`. The JSON is written by hand, because it is short and fixed. `features` lists only
+//! what is there.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+
+use miniserde::json;
+
+use super::Globals;
+use super::args::Args;
+use super::config::VERSION;
+use super::state::{Container, Status};
+use crate::error::{Context, Result, fail};
+use crate::runtime::capabilities::names;
+use crate::runtime::cgroup::{self, usage};
+
+/// The container of `spec`, as runc's.
+const DEFAULT_SPEC: &str = include_str!("spec.json");
+
+/// One container as `state` and `list --format json` print it.
+fn describe(container: &Container) -> Result<String> {
+    let status = container.status()?;
+    let pid = if status == Status::Stopped { 0 } else { container.state.pid };
+    Ok(format!(
+        "{},\"status\":\"{}\",\"pid\":{pid},\"rootfs\":{},\"created\":{},\"owner\":\"root\"}}",
+        container.document(),
+        status.word(),
+        json::to_string(&container.state.rootfs),
+        json::to_string(&container.state.created),
+    ))
+}
+
+fn print(text: &str) -> Result<u8> {
+    crate::sys::stdio::stdout()
+        .write_all(format!("{text}\n").as_bytes())
+        .context(|| "write to the standard output")?;
+    Ok(0)
+}
+
+/// `state`
+pub fn state(globals: &Globals, args: &Args) -> Result<u8> {
+    print(&describe(&Container::look(&globals.root, args.id()?)?)?)
+}
+
+/// `list`
+pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
+    let all = Container::all(&globals.root)?;
+    if args.has("quiet") {
+        let ids: Vec<&str> = all.iter().map(|container| container.state.id.as_str()).collect();
+        return if ids.is_empty() { Ok(0) } else { print(&ids.join("\n")) };
+    }
+    match args.value("format").unwrap_or("table") {
+        "json" => {
+            let all = all.iter().map(describe).collect::<Result<Vec<_>>>()?;
+            print(&format!("[{}]", all.join(",")))
+        }
+        "table" => {
+            let mut rows =
+                vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
+            for container in &all {
+                let status = container.status()?;
+                let pid = if status == Status::Stopped { 0 } else { container.state.pid };
+                rows.push([
+                    container.state.id.clone(),
+                    pid.to_string(),
+                    status.word().to_owned(),
+                    container.state.bundle.clone(),
+                    container.state.created.clone(),
+                    "root".to_owned(),
+                ]);
+            }
+            let widths: [usize; 6] =
+                std::array::from_fn(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0));
+            let line = |row: &[String; 6]| {
+                let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+                cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
+            };
+            print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+        }
+        other => fail!("--format should be table or json, not '{other}'"),
+    }
+}
+
+/// `ps`: the container's processes, as the host's ps(1) shows them.
+pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
+    let Some((id, options)) = args.operands.split_first() else {
+        fail!("the container id is missing")
+    };
+    let container = Container::look(&globals.root, id)?;
+    let mut cgroups = container.state.cgroups.clone();
+    cgroups.retain(|path| std::path::Path::new(path).is_dir());
+    let pids = cgroup::members(&cgroups);
+    match args.value("format").unwrap_or("table") {
+        "json" => {
+            let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
+            return print(&format!("[{}]", pids.join(",")));
+        }
+        "table" => {}
+        other => fail!("--format should be table or json, not '{other}'"),
+    }
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() { &default[..] } else { options };
+    let output = Command::new("ps").args(options).output().context(|| "run ps")?;
+    if !output.status.success() {
+        fail!("ps: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines();
+    let title = lines.next().unwrap_or_default();
+    let Some(column) = title.split_whitespace().position(|word| word == "PID") else {
+        fail!("ps shows no PID with these options")
+    };
+    let of_container = |line: &&str| {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        pid.is_some_and(|pid: i32| pids.contains(&pid))
+    };
+    let shown: Vec<&str> = std::iter::once(title).chain(lines.filter(of_container)).collect();
+    print(&shown.join("\n"))
+}
+
+/// `events --stats`
+pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
+    if !args.has("stats") {
+        fail!("events prints nothing by itself; use --stats");
+    }
+    let container = Container::look(&globals.root, args.id()?)?;
+    if container.status()? == Status::Stopped {
+        fail!("container not running");
+    }
+    let used = usage::usage(&container.state.cgroups);
+    print(&format!(
+        "{{\"type\":\"stats\",\"id\":{},\"data\":{{\"cpu\":{{\"usage\":{{\"total\":{}}}}},\
+         \"memory\":{{\"usage\":{{\"limit\":{},\"usage\":{}}}}},\"pids\":{{\"current\":{}}},\
+         \"blkio\":{{\"ioServiceBytesRecursive\":[{{\"op\":\"Read\",\"value\":{}}},\
+         {{\"op\":\"Write\",\"value\":{}}}]}}}}}}",
+        json::to_string(&container.state.id),
+        used.cpu_ns,
+        used.memory_limit.unwrap_or(u64::MAX),
+        used.memory,
+        used.processes,
+        used.read,
+        used.written,
+    ))
+}
+
+/// `features` (features.md and features-linux.md)
+pub fn features() -> Result<u8> {
+    let capabilities: Vec<String> =
+        names::NAMES.iter().map(|name| format!("\"CAP_{name}\"")).collect();
+    let options: Vec<String> =
+        super::mounts::known().iter().map(|name| format!("\"{name}\"")).collect();
+    print(&format!(
+        "{{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"{VERSION}\",\"hooks\":[\"prestart\",\
+         \"createRuntime\",\"createContainer\",\"startContainer\",\"poststart\",\"poststop\"],\
+         \"mountOptions\":[{}],\"linux\":{{\"namespaces\":[\"cgroup\",\"ipc\",\"mount\",\"network\",\
+         \"pid\",\"time\",\"user\",\"uts\"],\"capabilities\":[{}],\"cgroup\":{{\"v1\":true,\
+         \"v2\":true,\"systemd\":false,\"systemdUser\":false,\"rdma\":false}},\
+         \"seccomp\":{{\"enabled\":true}},\"apparmor\":{{\"enabled\":true}},\
+         \"selinux\":{{\"enabled\":true}},\"intelRdt\":{{\"enabled\":false}},\
+         \"mountExtensions\":{{\"idmap\":{{\"enabled\":false}}}},\
+         \"netDevices\":{{\"enabled\":false}}}}}}",
+        options.join(","),
+        capabilities.join(","),
+    ))
+}
+
+/// `spec`: a config.json to start from.
+pub fn spec(args: &Args) -> Result<u8> {
+    let path = std::path::Path::new(args.value("bundle").unwrap_or(".")).join("config.json");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o644).open(&path);
+    file.and_then(|mut file| file.write_all(DEFAULT_SPEC.as_bytes()))
+        .context(|| format!("write {}", path.display()))?;
+    Ok(0)
+}

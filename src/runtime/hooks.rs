@@ -1,0 +1,169 @@
+//! Hooks of the OCI runtime specification ("POSIX-platform Hooks" in config.md): programs that run at
+//! fixed points of a container's life and read its state as JSON from their standard input.
+//!
+//! `run` runs one to its end, in the namespaces of the calling process, and ends it at its timeout. A
+//! hook sees the descriptors 0 to 2 and no other. What it writes is read while it runs, so that it
+//! never waits for room, and the first part of it stands in the error of a hook that fails.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Seek, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::spec::Hook;
+use crate::error::{Context, Error, Result, fail};
+use crate::raw;
+use crate::sys;
+use crate::sys::clone::{Child, Flags, Fork, clone3};
+
+/// What is kept of a hook's output.
+const MAX_OUTPUT: usize = 1024;
+
+/// The hooks' input: `state` is a JSON object without its closing brace.
+pub fn input(state: &str, status: &str, pid: i32) -> String {
+    let mut text = format!("{state},\"status\":\"{status}\"");
+    if pid > 0 {
+        // A String takes every write.
+        let _ = write!(text, ",\"pid\":{pid}");
+    }
+    text.push('}');
+    text
+}
+
+/// Runs `hooks`, which are those of the `kind`, one after the other. The first that fails is the last.
+pub fn run_all(kind: &str, hooks: &[Hook], input: &str) -> Result<()> {
+    hooks
+        .iter()
+        .try_for_each(|hook| run(hook, input).context(|| format!("{kind} hook {}", hook.path)))
+}
+
+/// Runs one hook to its end.
+pub fn run(hook: &Hook, input: &str) -> Result<()> {
+    let stdin = memfd_create("state", MemfdFlags::CLOEXEC).context(|| "make the hook's input")?;
+    let mut stdin = File::from(stdin);
+    stdin
+        .write_all(input.as_bytes())
+        .and_then(|()| stdin.rewind())
+        .context(|| "write the state")?;
+    let (output, theirs) = pipe_with(PipeFlags::CLOEXEC).context(|| "make the hook's output")?;
+    let c_string = |text: &String| {
+        CString::new(raw::decode(text))
+            .map_err(|_| Error::new(format!("'{text}' holds a zero byte")))
+    };
+    let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args };
+    let args = args.iter().map(c_string).collect::<Result<Vec<_>>>()?;
+    let env = hook.env.iter().map(c_string).collect::<Result<Vec<_>>>()?;
+    let (path, vectors) = (c_string(&hook.path)?, sys::exec::Vectors::new(args, env));
+    match clone3(Flags::default(), None).context(|| "fork")? {
+        Fork::Child => {
+            let ready = sys::fds::become_stdio([stdin.as_fd(), theirs.as_fd(), theirs.as_fd()])
+                .and_then(|()| sys::fds::close_all_but(&[]));
+            sys::signal::reset_all();
+            let Err(errno) = ready.and_then(|()| sys::exec::execve(&path, &vectors));
+            let words = Error::from(errno).to_string();
+            let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+            sys::exec::exit_now(crate::error::EXIT_NOT_FOUND)
+        }
+        Fork::Parent(child) => {
+            drop((theirs, stdin));
+            await_end(&child, output, hook.timeout.map(Duration::from_secs))
+        }
+    }
+}
+
+fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Result<()> {
+    // Seconds beyond what the clock can count are as good as no end.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut words = Vec::new();
+    let mut open = true;
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut fds = vec![PollFd::new(&child.pidfd, PollFlags::IN)];
+        if open {
+            fds.push(PollFd::new(&output, PollFlags::IN));
+        }
+        let ready = match poll(&mut fds, left.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            ready => ready.context(|| "wait for it")?,
+        };
+        let ended = !fds[0].revents().is_empty();
+        let has_words = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        if has_words {
+            open = read_some(output.as_fd(), &mut words);
+            continue;
+        }
+        if ended {
+            break;
+        }
+        if ready == 0 {
+            super::end(child.pidfd.as_fd());
+            fail!("ended after its timeout of {} s", timeout.unwrap_or_default().as_secs());
+        }
+    }
+    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    let status = status.context(|| "wait for it")?;
+    let words = String::from_utf8_lossy(&words);
+    let words = words.trim().replace('\n', " | ");
+    let words = if words.is_empty() { words } else { format!(": {words}") };
+    match status.as_ref().map(|status| (status.exit_status(), status.terminating_signal())) {
+        Some((Some(0), _)) => Ok(()),
+        Some((Some(code), _)) => fail!("exit status {code}{words}"),
+        Some((None, Some(signal))) => fail!("ended by signal {signal}{words}"),
+        _ => fail!("its end could not be found out"),
+    }
+}
+
+/// Reads what is there; false at the end.
+fn read_some(output: BorrowedFd<'_>, words: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 1024];
+    match rustix::io::read(output, &mut buffer) {
+        Ok(0) | Err(_) => false,
+        Ok(length) => {
+            let room = MAX_OUTPUT.saturating_sub(words.len());
+            words.extend_from_slice(&buffer[..length.min(room)]);
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(script: &str, timeout: Option<u64>) -> Hook {
+        let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Hook { path: "/bin/sh".to_owned(), args, env: vec!["A=b".to_owned()], timeout }
+    }
+
+    #[test]
+    fn a_hook_reads_the_state_and_has_its_environment_alone() {
+        let state = input("{\"id\":\"x\"", "created", 7);
+        assert_eq!(state, "{\"id\":\"x\",\"status\":\"created\",\"pid\":7}");
+        let script = format!("[ \"$(cat)\" = '{state}' ] && [ \"$A\" = b ] && [ -z \"$CARGO\" ]");
+        run(&hook(&script, None), &state).unwrap();
+    }
+
+    #[test]
+    fn a_hook_that_fails_or_lasts_is_an_error_with_its_words() {
+        let fails = |script: &str, timeout| {
+            run_all("poststop", &[hook(script, timeout)], "{}").unwrap_err().to_string()
+        };
+        let said = fails("echo no room; exit 3", None);
+        assert_eq!(said, "poststop hook /bin/sh: exit status 3: no room");
+        assert!(fails("kill -9 $$", None).contains("signal 9"));
+        assert!(fails("sleep 1000", Some(0)).contains("timeout"));
+        let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };
+        let said = run(&missing, "{}").unwrap_err().to_string();
+        assert!(said.contains("No such file"), "{said}");
+        // More than a pipe holds.
+        run(&hook("head -c 300000 /dev/zero", None), "{}").unwrap();
+    }
+}

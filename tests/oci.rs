@@ -1,0 +1,328 @@
+//! The binary as an OCI runtime: bundles made of busybox, and Podman with `--runtime`.
+
+mod support;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{Done, Host, MYDOCKER, eventually, run_command, unique};
+
+/// A bundle and a runtime root of the test's own.
+struct Bundle {
+    host: Host,
+    id: String,
+}
+
+impl Bundle {
+    /// With the `config.json` of `spec`, without a terminal.
+    fn new() -> Bundle {
+        let bundle = Bundle { host: Host::new(), id: unique("oci-") };
+        std::fs::create_dir(bundle.rootfs()).unwrap();
+        let mut tar = Command::new("tar");
+        tar.arg("-xf").arg(support::busybox_archive());
+        assert!(tar.arg("-C").arg(bundle.rootfs()).status().unwrap().success());
+        bundle.call(&["spec", "--bundle", &bundle.path()]).stdout("");
+        bundle.edit("\"terminal\": true", "\"terminal\": false");
+        bundle
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.host.scratch()
+    }
+
+    fn path(&self) -> String {
+        self.dir().display().to_string()
+    }
+
+    fn rootfs(&self) -> PathBuf {
+        self.dir().join("rootfs")
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir().join("run")
+    }
+
+    /// Replaces a part of config.json.
+    #[track_caller]
+    fn edit(&self, part: &str, by: &str) {
+        let path = self.dir().join("config.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(part), "{part} is not in {text}");
+        std::fs::write(&path, text.replacen(part, by, 1)).unwrap();
+    }
+
+    fn runs(&self, script: &str) {
+        let script = script.replace('"', "\\\"");
+        self.edit("[\"sh\"]", &format!("[\"sh\",\"-c\",\"{script}\"]"));
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(MYDOCKER);
+        command.arg("oci").arg("--root").arg(self.root()).args(args);
+        command
+    }
+
+    fn call(&self, args: &[&str]) -> Done {
+        run_command(self.command(args))
+    }
+
+    fn run(&self) -> Done {
+        self.call(&["run", "--bundle", &self.path(), &self.id])
+    }
+
+    /// Its streams are files: the first process has them for longer than the call.
+    fn create(&self) {
+        let mut command = self.command(&["create", "--bundle", &self.path(), &self.id]);
+        let output = std::fs::File::create(self.dir().join("output")).unwrap();
+        command.stdin(std::process::Stdio::null());
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        let status = command.status().unwrap();
+        assert!(status.success(), "{}", self.output());
+    }
+
+    fn output(&self) -> String {
+        std::fs::read_to_string(self.dir().join("output")).unwrap()
+    }
+
+    fn state(&self) -> String {
+        self.call(&["state", &self.id]).text()
+    }
+
+    fn has_status(&self, status: &str) -> bool {
+        self.state().contains(&format!("\"status\":\"{status}\""))
+    }
+
+    /// Whether it has a cgroup in any hierarchy of the host.
+    fn has_cgroup(&self) -> bool {
+        let below = Path::new("mydocker-runtime").join(&self.id);
+        let root = Path::new("/sys/fs/cgroup");
+        let all = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
+        all.chain([root.to_owned()]).any(|hierarchy| hierarchy.join(&below).exists())
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let _ = self.command(&["delete", "--force", &self.id]).output();
+    }
+}
+
+#[test]
+fn run_gives_the_output_and_the_status_and_leaves_nothing() {
+    let bundle = Bundle::new();
+    bundle.runs("id -u; hostname; cat /proc/1/comm; touch /x; exit 3");
+    let done = bundle.run().exits(3);
+    done.stdout("0\nmydocker\nsh\n").stderr_has("Read-only file system");
+    bundle.call(&["list", "-q"]).stdout("");
+    assert!(!bundle.has_cgroup());
+    assert_eq!(std::fs::read_dir(bundle.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_container_is_created_started_killed_and_deleted() {
+    let bundle = Bundle::new();
+    bundle.runs("echo begun; exec sleep 1000");
+    bundle.create();
+    let id = bundle.id.as_str();
+    assert!(bundle.has_status("created") && bundle.output().is_empty());
+    bundle.call(&["create", "--bundle", &bundle.path(), id]).exits(1).stderr_has("already exists");
+    bundle.call(&["delete", id]).exits(1).stderr_has("not stopped");
+    bundle.call(&["start", id]).stdout("");
+    eventually("it has begun", || bundle.output() == "begun\n");
+    assert!(bundle.has_status("running") && bundle.has_cgroup());
+    bundle.call(&["start", id]).exits(1).stderr_has("already running");
+    bundle.call(&["exec", id, "sh", "-c", "echo $$ $HOME; exit 4"]).exits(4).stdout_has("/root");
+    bundle.call(&["pause", id]).stdout("");
+    assert!(bundle.has_status("paused"));
+    bundle.call(&["exec", id, "true"]).exits(255).stderr_has("paused container");
+    bundle.call(&["resume", id]).stdout("");
+    bundle.call(&["ps", "--format", "json", id]).stdout_has("[");
+    bundle.call(&["delete", id]).exits(1).stderr_has("not stopped: running");
+    bundle.call(&["kill", id, "KILL"]).stdout("");
+    eventually("it has stopped", || bundle.has_status("stopped"));
+    bundle.call(&["kill", id, "KILL"]).exits(1).stderr_has("not running");
+    bundle.call(&["start", id]).exits(1).stderr_has("has stopped");
+    bundle.call(&["delete", id]).stdout("");
+    bundle.call(&["state", id]).exits(1).stderr_has("does not exist");
+    bundle.call(&["delete", "--force", id]).stdout("");
+    assert!(!bundle.has_cgroup());
+}
+
+#[test]
+fn nothing_of_mydocker_stays_beside_a_container() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    assert_eq!(bundle.host.processes(), []);
+}
+
+#[test]
+fn hooks_run_in_their_order_with_the_state_to_read() {
+    let bundle = Bundle::new();
+    bundle.runs("true");
+    let log = bundle.dir().join("hooks");
+    let hook = |kind: &str| {
+        let script = format!("echo {kind} $(cat | tr -d '\\\"') >> {}", log.display());
+        format!(
+            "\"{kind}\":[{{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"{script}\"],\
+             \"env\":[\"PATH=/bin:/usr/bin\"]}}]"
+        )
+    };
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let all = kinds.map(hook).join(",");
+    bundle.edit("\"hostname\"", &format!("\"hooks\":{{{all}}},\"hostname\""));
+    bundle.run().stdout("");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let seen: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(seen, kinds);
+    let status = |kind: &str| text.lines().find(|line| line.starts_with(kind)).unwrap().to_owned();
+    assert!(status("createContainer").contains("status:creating,pid:"), "{text}");
+    assert!(status("poststop").contains("status:stopped"), "{text}");
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_creation() {
+    let bundle = Bundle::new();
+    bundle.edit(
+        "\"hostname\"",
+        "\"hooks\":{\"createRuntime\":[{\"path\":\"/bin/false\"}]},\"hostname\"",
+    );
+    bundle.run().exits(1).stderr_has("createRuntime hook /bin/false: exit status 1");
+    bundle.call(&["list", "-q"]).stdout("");
+    assert!(!bundle.has_cgroup());
+}
+
+#[test]
+fn time_user_and_groups_are_as_asked() {
+    let bundle = Bundle::new();
+    bundle.runs("id -u; id -G; umask; cut -d. -f1 /proc/uptime");
+    bundle.edit("\"gid\": 0", "\"gid\": 7, \"additionalGids\": [9, 11], \"umask\": 63");
+    bundle.edit(
+        "\"namespaces\": [",
+        "\"timeOffsets\":{\"boottime\":{\"secs\":1000000}},\"namespaces\": [{\"type\":\"time\"},",
+    );
+    let text = bundle.run().text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..3], ["0", "7 9 11", "0077"]);
+    assert!(lines[3].parse::<u64>().unwrap() > 1_000_000, "{text}");
+}
+
+#[test]
+fn a_bad_bundle_gets_one_line_that_names_the_field() {
+    let bundle = Bundle::new();
+    let path = bundle.dir().join("config.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let refused = |part: &str| {
+        let done = bundle.run().exits(1).stdout("").stderr_has(part);
+        assert_eq!(done.stderr_text().lines().count(), 1);
+        assert!(!bundle.root().join(&bundle.id).exists());
+    };
+    for (part, by, words) in [
+        ("\"cwd\": \"/\"", "\"cwd\": 1", "process.cwd should be a string"),
+        ("\"type\": \"pid\"", "\"type\": \"foo\"", "linux.namespaces[0].type should be one of pid"),
+        ("RLIMIT_NOFILE", "RLIMIT_FOO", "process.rlimits[0].type should be"),
+        ("\"CAP_KILL\"", "\"CAP_FOO\"", "process.capabilities."),
+        ("\"rootfs\"", "\"../..\"", "root.path"),
+        ("\"args\": [\"sh\"]", "\"args\": []", "process.args should be"),
+        (
+            "\"maskedPaths\"",
+            "\"intelRdt\":{\"closID\":\"x\"},\"maskedPaths\"",
+            "linux.intelRdt is not",
+        ),
+        ("\"namespaces\"", "\"sysctl\":{\"vm.swappiness\":\"1\"},\"namespaces\"", "vm.swappiness"),
+        ("\"namespaces\"", "\"cgroupsPath\":\"/../x\",\"namespaces\"", "linux.cgroupsPath"),
+        ("\"namespaces\"", "\"cgroupsPath\":\"/\",\"namespaces\"", "linux.cgroupsPath"),
+    ] {
+        assert!(good.contains(part), "{part}");
+        std::fs::write(&path, good.replacen(part, by, 1)).unwrap();
+        refused(words);
+    }
+    std::fs::write(&path, "").unwrap();
+    refused("is empty");
+    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    refused("not valid JSON");
+    std::fs::write(&path, "[".repeat(100_000)).unwrap();
+    refused("levels deep");
+    std::fs::write(&path, vec![b' '; 10 << 20]).unwrap();
+    refused("at most");
+    std::fs::remove_file(&path).unwrap();
+    refused("No such file");
+    bundle.call(&["state", "../x"]).exits(1).stderr_has("invalid container id");
+}
+
+#[test]
+fn links_of_a_bundle_lead_nowhere() {
+    let bundle = Bundle::new();
+    let path = bundle.dir().join("config.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    symlink("/", bundle.dir().join("link")).unwrap();
+    bundle.edit("\"rootfs\"", "\"link\"");
+    bundle.run().exits(1).stderr_has("symbolic link");
+    // A mount's target that a link of the image leads out of it.
+    let canary = bundle.dir().join("canary");
+    std::fs::create_dir(&canary).unwrap();
+    symlink(&canary, bundle.rootfs().join("out")).unwrap();
+    std::fs::write(&path, good).unwrap();
+    bundle.runs("true");
+    bundle.edit(
+        "\"mounts\": [",
+        "\"mounts\": [{\"destination\":\"/out/x\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},",
+    );
+    bundle.run().exits(1);
+    assert_eq!(std::fs::read_dir(&canary).unwrap().count(), 0);
+}
+
+#[test]
+fn a_half_made_container_is_stopped_and_can_be_deleted() {
+    let bundle = Bundle::new();
+    let dir = bundle.root().join(&bundle.id);
+    std::fs::create_dir_all(&dir).unwrap();
+    assert!(bundle.has_status("stopped"));
+    std::fs::write(dir.join("state.json"), "{\"id\":").unwrap();
+    assert!(bundle.has_status("stopped"));
+    bundle.call(&["delete", &bundle.id]).stdout("");
+    assert!(!dir.exists());
+}
+
+#[test]
+fn errors_reach_the_callers_log() {
+    let bundle = Bundle::new();
+    bundle.edit("[\"sh\"]", "[\"nothing-of-this-name\"]");
+    let log = bundle.dir().join("log");
+    let (log, path) = (log.to_str().unwrap(), bundle.path());
+    let args = ["--log", log, "--log-format", "json", "run", "--bundle", &path, &bundle.id];
+    bundle.call(&args).exits(1).stderr_has("executable file not found in $PATH");
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(
+        text.starts_with("{\"level\":\"error\",\"msg\":\"exec: 'nothing-of-this-name'"),
+        "{text}"
+    );
+}
+
+#[test]
+fn podman_runs_containers_by_it() {
+    let host = Host::new();
+    let link = host.scratch().join("mydocker-runtime");
+    std::fs::hard_link(MYDOCKER, &link)
+        .or_else(|_| std::fs::copy(MYDOCKER, &link).map(drop))
+        .unwrap();
+    let podman = |args: &[&str]| {
+        let mut command = host.podman();
+        command.arg("--runtime").arg(&link).args(args);
+        run_command(command)
+    };
+    let image = support::busybox_archive();
+    podman(&["import", image.to_str().unwrap(), "bb"]).text();
+    let limits =
+        ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"];
+    let run = |args: &[&str]| podman(&[&["run"], &limits[..], args].concat());
+    run(&["--rm", "bb", "echo", "hi"]).stdout("hi\n");
+    run(&["--rm", "bb", "sh", "-c", "exit 7"]).exits(7).stdout("");
+    run(&["-d", "--name", "c", "bb", "sh", "-c", "echo begun; exec sleep 1000"]).text();
+    podman(&["exec", "c", "cat", "/proc/1/comm"]).stdout("sleep\n");
+    podman(&["exec", "c", "sh", "-c", "exit 5"]).exits(5).stdout("");
+    podman(&["logs", "c"]).stdout("begun\n");
+    podman(&["rm", "-f", "-t", "0", "c"]).text();
+}
