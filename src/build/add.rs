@@ -8,7 +8,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::context::{Tree, open_directory};
+use super::cached::LayerStep;
+use super::context::{Source, Tree, open_directory};
 use super::copy::Copying;
 use super::dockerfile::Step;
 use super::dockerfile::instruction::Copy;
@@ -17,9 +18,7 @@ use super::layers::absolute;
 use super::plan;
 use super::steps::{Build, State};
 use crate::chmod::ModeChange;
-use crate::engine::step::StepImage;
 use crate::error::{Context, Result, fail};
-use crate::image::Image;
 use crate::image::copy::Overrides;
 use crate::image::digest::Digest;
 use crate::store::remove_tree;
@@ -80,8 +79,7 @@ impl Build<'_> {
         let excludes = copy.excludes.iter().map(word).collect::<Result<Vec<_>>>()?;
         let excludes = Ignore::of_patterns(&excludes).context(|| "--exclude")?;
         let from = copy.from.as_ref().map(word).transpose()?;
-        let from = from.as_deref().map(|from| self.source_image(from, at)).transpose()?;
-        let vertex = self.report.begin(&format!("{} {}", title(), step.text));
+        let from = from.as_deref().map(|from| self.source_layers(from, at)).transpose()?;
         let made = self.make_sources(
             &urls,
             checksum.as_ref(),
@@ -100,73 +98,119 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        let what = if from.is_some() {
+        let overrides = Overrides { owner: Some((0, 0)), mode, ..Default::default() };
+        let mut found = Vec::new();
+        let mut files = None;
+        let mut what = if from.is_some() {
             sources.join(" ")
         } else {
-            let mut found = Vec::new();
             for source in &sources {
                 found.extend(context.find(source)?);
             }
-            let overrides = Overrides { owner: Some((0, 0)), mode, ..Default::default() };
+            let digest = context.digest(&found, &excludes, overrides)?;
+            files = Some(digest);
             let kind = match (found.as_slice(), made.directories.len()) {
                 ([one], 0) if one.is_directory => "dir",
                 ([_], 0) | ([], 1) => "file",
                 _ => "multi",
             };
-            let mut digest = context.digest(&found, &excludes, overrides)?;
-            for at in 0..made.directories.len() {
-                let tree = made_tree(at);
-                let files = tree.digest(&tree.find("*")?, &all, overrides)?;
-                digest = if found.is_empty() && at == 0 {
-                    files
-                } else {
-                    Digest::of(format!("{digest} {files}").as_bytes())
-                };
-            }
             format!("{kind}:{}", digest.hex())
         };
-        state.add(format!(
-            "{} #(nop) {keyword} {owner}{what} in {destination} ",
-            state.shell().join(" ")
-        ));
-        let edit = |root: BorrowedFd<'_>| {
-            let opened = from.as_ref().map(|from| self.engine.image_root(from)).transpose()?;
-            let tree = match &opened {
-                Some(root) => Tree { root: root.as_fd(), ignore: &all, ..context },
-                None => context,
+        let mut key = self.key(state, keyword);
+        for at in 0..made.directories.len() {
+            let tree = made_tree(at);
+            let files = tree.digest(&tree.find("*")?, &all, overrides)?.hex();
+            key.add("made", &files);
+            what = match what.split_once(':') {
+                Some((kind, _)) if found.is_empty() && at == 0 => format!("{kind}:{files}"),
+                Some((kind, hex)) => {
+                    let both = format!("sha256:{hex} sha256:{files}");
+                    format!("{kind}:{}", Digest::of(both.as_bytes()).hex())
+                }
+                None => what,
             };
-            let mut copying = Copying {
+        }
+        let created_by =
+            format!("{} #(nop) {keyword} {owner}{what} in {destination} ", state.shell().join(" "));
+        let unpacks = copy.is_add && copy.unpack != Some(false);
+        key.add("to", &destination);
+        key.add("sources", &format!("{sources:?} {:?} {:?}", copy.excludes, copy.heredocs.len()));
+        key.add("as", &format!("{chown:?} {mode:?} {} {:?}", copy.parents, copy.unpack));
+        let content_key = |tree: &Tree<'_>, found: &[Source], digest: Digest| -> Result<Digest> {
+            Ok(key.with("files", &format!("{digest} {}", tree.shapes(found)?)))
+        };
+        let find = |tree: &Tree<'_>| -> Result<Vec<Source>> {
+            let mut found = Vec::new();
+            for source in &sources {
+                found.extend(tree.find(source)?);
+            }
+            Ok(found)
+        };
+        let content = || {
+            self.engine.read_layers(self.place, from.as_deref().unwrap_or_default(), &|root| {
+                let tree = Tree { root, ignore: &all, ..context };
+                let found = find(&tree)?;
+                content_key(&tree, &found, tree.digest(&found, &excludes, overrides)?)
+            })
+        };
+        let edit = |root: BorrowedFd<'_>| {
+            let paths = from.as_ref().map(|from| self.engine.layer_paths(self.place, from));
+            let opened = paths.map(|paths| self.engine.root_of_layers(&paths)).transpose()?;
+            let (tree, theirs);
+            let sources = match &opened {
+                Some(root) => {
+                    tree = Tree { root: root.as_fd(), ignore: &all, ..context };
+                    theirs = find(&tree)?;
+                    theirs.as_slice()
+                }
+                None => {
+                    tree = context;
+                    found.as_slice()
+                }
+            };
+            if sources.len() + made.directories.len() > 1 && !destination.ends_with('/') {
+                fail!("several sources need a directory: end '{destination}' with a slash");
+            }
+            let copying = Copying {
                 tree,
-                sources: Vec::new(),
+                sources,
                 excludes: excludes.clone(),
                 destination: destination.clone(),
                 chown: chown.clone(),
                 mode,
-                unpacks: copy.is_add && copy.unpack != Some(false),
+                unpacks,
             };
-            for source in &sources {
-                copying.sources.extend(copying.tree.find(source)?);
-            }
-            if copying.sources.len() + made.directories.len() > 1 && !destination.ends_with('/') {
-                fail!("several sources need a directory: end '{destination}' with a slash");
-            }
             copying.run(root)?;
-            copying.excludes = Ignore::default();
             for at in 0..made.directories.len() {
                 let tree = Tree { parents: false, ..made_tree(at) };
-                copying.sources = tree.find("*")?;
-                copying.tree = tree;
+                let sources = tree.find("*")?;
                 // A file of a URL is unpacked if that is asked for.
-                copying.unpacks = at < made.remote && copy.unpack == Some(true);
-                copying.run(root)?;
+                let unpacks = at < made.remote && copy.unpack == Some(true);
+                let excludes = Ignore::default();
+                let (destination, chown) = (destination.clone(), chown.clone());
+                let sources = sources.as_slice();
+                Copying { tree, sources, excludes, destination, chown, mode, unpacks }.run(root)?;
             }
             Ok(())
         };
-        let image = StepImage { base: state.image.as_ref(), config: &state.config, latest: None };
-        let id = self.engine.edit_image(self.place, &image, &edit)?;
-        self.settle(state, id)?;
-        vertex.done();
-        Ok(())
+        let layers = state.config.diff_ids.clone();
+        // Quick for another root: its layers say what is in it.
+        let (first, content): (_, Option<&dyn Fn() -> Result<Digest>>) = match files {
+            Some(digest) => (content_key(&context, &found, digest)?, None),
+            None => {
+                let layers = from.iter().flatten().map(Digest::hex).collect::<String>();
+                (key.with("from", &layers), Some(&content))
+            }
+        };
+        let step = LayerStep {
+            title: title(),
+            text: &step.text,
+            created_by,
+            key: first,
+            content,
+            make: &|_| self.engine.edit_layers(self.place, &layers, self.epoch, &edit),
+        };
+        self.layer_step(state, &step)
     }
 
     /// The files of URLs and heredocs, each in a directory of the workplace.
@@ -202,19 +246,22 @@ impl Build<'_> {
         Ok(made)
     }
 
-    /// The image of `--from`: a stage, or otherwise a local image.
-    fn source_image(&self, from: &str, at: usize) -> Result<Image> {
+    /// The layers of `--from`: a stage, or otherwise a local image.
+    fn source_layers(&self, from: &str, at: usize) -> Result<Vec<Digest>> {
         let images = self.engine.image_store();
         if let Some(stage) = plan::find(self.dockerfile, from, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage)
         {
-            return match &state.image {
-                Some(id) => images.get(id),
-                None => fail!("--from={from}: the stage has no files"),
-            };
+            if state.config.diff_ids.is_empty() {
+                fail!("--from={from}: the stage has no files");
+            }
+            return Ok(state.config.diff_ids.clone());
         }
         if let Some(image) = images.resolve(from)? {
-            return Ok(image);
+            if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
+                fail!("--from={from}: the image lacks a layer; load or pull it again");
+            }
+            return Ok(image.config.diff_ids);
         }
         let stages = self.dockerfile.stages[..at].iter().filter_map(|stage| stage.name.as_deref());
         match nearest(from, stages) {

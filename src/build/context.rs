@@ -222,6 +222,22 @@ impl Tree<'_> {
         self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
     }
 
+    /// What the sources are, and the modes of the directories that `--parents` makes.
+    pub fn shapes(&self, sources: &[Source]) -> Result<String> {
+        let mut shapes = String::new();
+        for source in sources {
+            shapes.push(if source.is_directory { 'd' } else { 'f' });
+            let kept = source.path.get(source.base..).filter(|_| self.parents).unwrap_or_default();
+            let ends = kept.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            for end in ends.map(|(at, _)| at).chain([kept.len()]).filter(|end| *end > 0) {
+                let path = OsStr::from_bytes(&source.path[..source.base + end]);
+                let mode = fstat(beneath::handle(self.root, Path::new(path))?)?.st_mode;
+                shapes.push_str(&format!(" {mode:o} {}", raw::encode(path.as_bytes())));
+            }
+        }
+        Ok(shapes)
+    }
+
     /// The digest of what would be copied: names, kinds, modes, owners and bytes, and no times.
     pub fn digest(
         &self,

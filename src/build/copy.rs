@@ -26,7 +26,7 @@ use crate::sys::beneath;
 /// One COPY or ADD, its variables replaced.
 pub struct Copying<'a> {
     pub tree: Tree<'a>,
-    pub sources: Vec<Source>,
+    pub sources: &'a [Source],
     pub excludes: Ignore,
     /// Absolute, in the image.
     pub destination: String,
@@ -44,7 +44,7 @@ impl Copying<'_> {
         let is_slashed = self.destination.ends_with('/');
         let destination = raw::path(&self.destination).into_owned();
         let destination = beneath::resolve_last(root, &destination).unwrap_or(destination);
-        for source in &self.sources {
+        for source in self.sources {
             self.one(root, source, &destination, is_slashed, owner)
                 .context(|| format!("copy '{}'", raw::encode(&source.path)))?;
         }

@@ -1,21 +1,23 @@
 //! The instructions that make a layer: RUN and WORKDIR here, COPY and ADD in `add`.
 //!
-//! RUN runs in a container of its own, the others change the root of the image. Each makes an image of
-//! the state and its layer, which the next one starts from.
+//! RUN runs in a container of its own, the others change the root that the layers make. `cached` adds the
+//! layer to the state, which the next step starts from.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::cached::LayerStep;
 use super::copy::make_directories;
 use super::dockerfile::Step;
 use super::dockerfile::instruction::{Command, Run};
 use super::dockerfile::lexer::{Heredoc, heredoc_start};
+use super::report::Vertex;
 use super::steps::{Build, PROXIES, State, interrupted};
 use crate::engine::options::{CreateOptions, HealthOptions, MountKind, MountOption};
-use crate::engine::step::{Ended, StepImage};
+use crate::engine::step::Ended;
 use crate::error::{Context, Error, Result, fail};
-use crate::image::digest::ImageId;
+use crate::image::digest::{Digest, ImageId};
 use crate::image::instruction::variable;
 use crate::path::clean;
 use crate::raw;
@@ -37,9 +39,9 @@ impl Build<'_> {
         if !run.mounts.is_empty() {
             fail!("RUN --mount is not supported yet; COPY the files, or use `run -v` and `commit`");
         }
-        let Some(image) = state.image else {
-            fail!("the image is empty, so nothing in it can run; COPY a program first")
-        };
+        if state.config.diff_ids.is_empty() {
+            fail!("the image is empty, so nothing in it can run; COPY a program first");
+        }
         let script = script(run);
         let command = match &run.command {
             _ if let Some(script) = script => vec![format!("{SCRIPTS}/{}", script.name)],
@@ -53,12 +55,6 @@ impl Build<'_> {
             if variable(name, &env).is_none() {
                 env.push(format!("{name}={value}"));
                 used.push(format!("{name}={value}"));
-            }
-        }
-        for pair in &self.options.arguments {
-            let name = pair.split('=').next().unwrap_or_default();
-            if PROXIES.contains(&name.to_ascii_uppercase().as_str()) && !env.contains(pair) {
-                env.push(pair.clone());
             }
         }
         used.sort_unstable();
@@ -76,7 +72,7 @@ impl Build<'_> {
         let network = run.network.clone().or_else(|| self.options.network.clone());
         let network = network.filter(|network| network != "default");
         let mut options = CreateOptions {
-            image: image.to_string(),
+            image: "build".to_owned(),
             command: encode(&command),
             entrypoint: Some(String::new()),
             env: encode(&env),
@@ -87,35 +83,73 @@ impl Build<'_> {
             health: HealthOptions { disabled: true, ..HealthOptions::default() },
             ..CreateOptions::default()
         };
-        if let Some(script) = script {
-            options.mounts.push(self.write_script(script)?);
+        let mut key = self.key(state, "RUN");
+        key.add("container", &format!("{options:?}"));
+        key.add("script", script.map_or("", |script| script.content.as_str()));
+        for pair in &self.options.arguments {
+            let name = pair.split('=').next().unwrap_or_default();
+            if PROXIES.contains(&name.to_ascii_uppercase().as_str()) && !env.contains(pair) {
+                options.env.push(raw::encode(pair.as_bytes()));
+            }
         }
-        let vertex = self.report.begin(&format!("{} {text}", title()));
-        let ran = self.engine.run_step(self.place, &options, &|data| vertex.output(data));
-        remove_tree(&self.place.dir.join(SCRIPTS_DIR))?;
-        let (name, ended) = ran?;
+        let before = state.clone();
+        let make = |vertex: &Vertex<'_>| {
+            let mut options = options.clone();
+            if let Some(script) = script {
+                options.mounts.push(self.write_script(script)?);
+            }
+            let made = self.run_container(&before, &options, &created_by, vertex);
+            remove_tree(&self.place.dir.join(SCRIPTS_DIR))?;
+            made
+        };
+        let step = LayerStep {
+            title: title(),
+            text,
+            created_by: created_by.clone(),
+            key: key.digest(),
+            content: None,
+            make: &make,
+        };
+        self.layer_step(state, &step)
+    }
+
+    /// Runs the container of a step; returns the layer of its changes.
+    fn run_container(
+        &self,
+        state: &State,
+        options: &CreateOptions,
+        command: &str,
+        vertex: &Vertex<'_>,
+    ) -> Result<Option<Digest>> {
+        let layers = &state.config.diff_ids;
+        let output = |data: &[u8]| vertex.output(data);
+        let (name, ended) = self.engine.run_step(self.place, layers, options, &output)?;
         let failure = match ended {
             Ended::Exited(0) => None,
-            Ended::Exited(code) => Some(Error::new(format!(
-                "the command '{}' returned the exit status {code}; look into the image before it \
-                 with: mydocker run --rm -it {} sh",
-                created_by.lines().next().unwrap_or_default(),
-                image.short()
-            )).exit_with(code)),
+            Ended::Exited(code) => {
+                let command = command.lines().next().unwrap_or_default();
+                let mut text = format!("the command '{command}' returned the exit status {code}");
+                // The step's own failure is the one to report.
+                if let Ok(image) = self.image_to_look_into(state) {
+                    text.push_str("; look into the image before it with: mydocker run --rm -it ");
+                    text.push_str(&format!("{} sh", image.short()));
+                }
+                Some(Error::new(text).exit_with(code))
+            }
             Ended::Signalled(signal) => Some(interrupted(signal)),
         };
-        if let Some(error) = failure {
-            self.engine.drop_container(self.place, &name)?;
-            vertex.failed(&error.to_string());
-            return Err(error);
-        }
-        state.add(created_by);
-        let step = StepImage { base: state.image.as_ref(), config: &state.config, latest: None };
-        let committed = self.engine.commit_container(&name, &step);
+        let layer = match failure {
+            Some(error) => Err(error),
+            None => self.engine.commit_container(self.place, &name, self.epoch),
+        };
         self.engine.drop_container(self.place, &name)?;
-        self.settle(state, committed?)?;
-        vertex.done();
-        Ok(())
+        layer
+    }
+
+    /// An image of the state, so that the user can look into it.
+    fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
+        self.engine.image_store().publish(&self.place.draft)?;
+        self.engine.keep_failed(state.base.as_ref(), &state.config)
     }
 
     /// Writes a heredoc with `#!` to a directory of the workplace; returns the mount that shows it.
@@ -131,13 +165,6 @@ impl Build<'_> {
         Ok(mount)
     }
 
-    /// The image that a step made is what the next one starts from.
-    pub(super) fn settle(&self, state: &mut State, id: ImageId) -> Result<()> {
-        state.config = self.engine.image_store().get(&id)?.config;
-        state.image = Some(id);
-        Ok(())
-    }
-
     pub(super) fn workdir(
         &self,
         state: &mut State,
@@ -147,14 +174,19 @@ impl Build<'_> {
     ) -> Result<()> {
         let path = absolute(&state.config.config.working_dir, path);
         state.config.config.working_dir.clone_from(&path);
-        let vertex = self.report.begin(&format!("{} {}", title(), step.text));
-        state.add(format!("{} #(nop) WORKDIR {path}", state.shell().join(" ")));
-        let image = StepImage { base: state.image.as_ref(), config: &state.config, latest: None };
+        let mut key = self.key(state, "WORKDIR");
+        key.add("path", &path);
+        let layers = state.config.diff_ids.clone();
         let edit = |root: BorrowedFd<'_>| make_directories(root, Path::new(&path), (0, 0));
-        let id = self.engine.edit_image(self.place, &image, &edit)?;
-        self.settle(state, id)?;
-        vertex.done();
-        Ok(())
+        let step = LayerStep {
+            title: title(),
+            text: &step.text,
+            created_by: format!("{} #(nop) WORKDIR {path}", state.shell().join(" ")),
+            key: key.digest(),
+            content: None,
+            make: &|_| self.engine.edit_layers(self.place, &layers, self.epoch, &edit),
+        };
+        self.layer_step(state, &step)
     }
 }
 

@@ -3,9 +3,10 @@
 //! This layer stands between `cli` and `engine`. `dockerfile` reads the language, `ignore` the rules of
 //! `.dockerignore`, `plan` chooses the stages, `steps` does the instructions. They run through the
 //! engine's own containers and the image store, so that a build can make no file and no process that
-//! `run`, `cp` and `commit` can't. Nothing is cached yet: each build does all its steps.
+//! `run`, `cp` and `commit` can't. `cached` takes the layers of steps from the cache.
 
 mod add;
+mod cached;
 mod context;
 mod copy;
 pub mod dockerfile;
@@ -21,12 +22,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::engine::Engine;
-use crate::engine::step::{StepImage, Workplace};
+use crate::engine::step::Workplace;
 use crate::error::{Context, Result, fail};
 use crate::image::copy::unpack_stream;
 use crate::image::digest::ImageId;
 use crate::image::{CopyRules, Reference};
 use crate::sys::stdio::own_stdin;
+use crate::time::Instant;
 use context::{open_directory, read_bounded, read_text};
 use dockerfile::instruction::Instruction;
 use dockerfile::{Dockerfile, MAX_DOCKERFILE};
@@ -47,6 +49,10 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     pub id_file: Option<PathBuf>,
     pub network: Option<String>,
+    /// Nothing is taken from the cache.
+    pub no_cache: bool,
+    /// Nothing is taken from the cache for these stages.
+    pub no_cache_stages: Vec<String>,
 }
 
 /// Builds the image; returns its id.
@@ -78,15 +84,20 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         ignore: &ignore,
         dockerfile: &dockerfile,
         report,
+        epoch: None,
+        begun: Instant::now(),
         results: Vec::new(),
     };
-    let mut state = build.run()?;
+    let built = build.run();
+    // What a failed build made is of use for the next one.
+    let published = engine.image_store().publish(&place.draft);
+    let mut state = built?;
+    published?;
     for (key, value) in &options.labels {
         steps::set_pair(&mut state.config.config.labels, key, value);
     }
     let vertex = report.begin("exporting to image");
-    let step = StepImage { base: state.image.as_ref(), config: &state.config, latest: None };
-    let id: ImageId = engine.finish_build(&step, &names)?;
+    let id: ImageId = engine.finish_build(state.base.as_ref(), &state.config, &names)?;
     vertex.note(&format!("writing image {id} done"));
     for name in &names {
         vertex.note(&format!("naming to {name} done"));

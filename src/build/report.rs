@@ -78,6 +78,11 @@ impl Vertex<'_> {
         self.note(&format!("DONE {:.1}s\n", self.begun.elapsed().as_secs_f64()));
     }
 
+    /// Ends the step: its layer was in the cache.
+    pub fn cached(self) {
+        self.note("CACHED\n");
+    }
+
     /// Ends the step with an error.
     pub fn failed(self, error: &str) {
         self.flush();

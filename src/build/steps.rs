@@ -16,6 +16,7 @@ use super::report::Report;
 use crate::engine::Engine;
 use crate::engine::step::Workplace;
 use crate::error::{Context, Error, Result, fail};
+use crate::image::cache::CacheEntry;
 use crate::image::config::{History, ImageConfig, native_architecture};
 use crate::image::digest::ImageId;
 use crate::image::instruction::{ports, push_new, variable};
@@ -30,9 +31,12 @@ pub const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PR
 /// What the instructions of a stage made so far.
 #[derive(Clone, Default)]
 pub struct State {
-    /// The image of the last step that made a layer.
-    pub image: Option<ImageId>,
+    /// The image of the FROM, if there is one.
+    pub base: Option<ImageId>,
+    /// With the layers so far. The history has no times where only the config changed.
     pub config: ImageConfig,
+    /// No step of the stage is taken from the cache.
+    pub is_fresh: bool,
     /// ARGs of the stage that have a value.
     pub arguments: Vec<(String, String)>,
     /// The stage has a CMD of its own.
@@ -48,6 +52,9 @@ pub struct Build<'a> {
     pub ignore: &'a Ignore,
     pub dockerfile: &'a Dockerfile,
     pub report: &'a Report<'a>,
+    /// SOURCE_DATE_EPOCH: the time of all that the build makes, in seconds.
+    pub epoch: Option<i64>,
+    pub begun: Instant,
     /// The stages that are built.
     pub results: Vec<(usize, State)>,
 }
@@ -65,7 +72,9 @@ impl Build<'_> {
             let state = self.stage(at, &images[at], &globals)?;
             self.results.push((at, state));
         }
-        Ok(self.results.pop().map(|(_, state)| state).unwrap_or_default())
+        let mut state = self.results.pop().map(|(_, state)| state).unwrap_or_default();
+        state.set_times(self.epoch.map(|_| self.now()));
+        Ok(state)
     }
 
     /// Shows a mistake in its place; returns its error.
@@ -149,9 +158,10 @@ impl Build<'_> {
         {
             let mut state = state.clone();
             (state.arguments, state.has_command) = (Vec::new(), false);
+            state.is_fresh = self.is_fresh(at);
             return Ok(state);
         }
-        let mut state = State::default();
+        let mut state = State { is_fresh: self.is_fresh(at), ..State::default() };
         if image == "scratch" {
             state.config.architecture = native_architecture().to_owned();
             state.config.os = "linux".to_owned();
@@ -159,13 +169,22 @@ impl Build<'_> {
             let Some(found) = self.engine.image_store().resolve(image)? else {
                 fail!("no such image: '{image}'; pull, load or import it first");
             };
-            (state.image, state.config) = (Some(found.id), found.config);
+            if !self.engine.image_store().need_layers(&self.place.draft, &found.config.diff_ids)? {
+                fail!("the image '{image}' lacks a layer; load or pull it again");
+            }
+            (state.base, state.config) = (Some(found.id), found.config);
         }
         let env = &mut state.config.config.env;
         if variable("PATH", env).is_none() {
             env.push(format!("PATH={DEFAULT_PATH}"));
         }
         Ok(state)
+    }
+
+    /// Whether the stage takes nothing from the cache.
+    fn is_fresh(&self, at: usize) -> bool {
+        let named = |name: &String| plan::find(self.dockerfile, name, at + 1) == Some(at);
+        self.options.no_cache || self.options.no_cache_stages.iter().any(named)
     }
 
     fn step(
@@ -306,16 +325,42 @@ impl State {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
 
-    /// Adds a step to the history. If it makes a layer, the commit notes that.
-    pub fn add(&mut self, created_by: String) {
-        self.config.created = Some(Instant::now());
+    /// Adds a step to the history. [`State::set_times`] gives it a time.
+    fn add(&mut self, created_by: String) {
         self.config.history.push(History {
-            created: self.config.created,
+            created: None,
             created_by,
             author: self.config.author.clone(),
             comment: String::new(),
             empty_layer: true,
         });
+    }
+
+    /// Adds a step with its layer.
+    pub fn settle(&mut self, created_by: &str, entry: &CacheEntry) {
+        self.add(created_by.to_owned());
+        if let Some(step) = self.config.history.last_mut() {
+            (step.created, step.empty_layer) = (Some(entry.created), entry.layer.is_none());
+        }
+        self.config.diff_ids.extend(entry.layer);
+    }
+
+    /// Gives times to the steps that only changed the config, as BuildKit does, so that the same steps from
+    /// the cache make the same image: the time of the layer before, or of the first one that the build
+    /// made. If `all` is given, every step of the build has that time.
+    fn set_times(&mut self, all: Option<Instant>) {
+        let history = &mut self.config.history;
+        let new = history.iter().position(|step| step.created.is_none());
+        let new = new.unwrap_or(history.len());
+        let first = history[new..].iter().find_map(|step| step.created);
+        let before = history[..new].iter().rev().find_map(|step| step.created);
+        let mut time = all.or(first).or(before).unwrap_or_else(Instant::now);
+        for step in &mut history[new..] {
+            time = all.or(step.created).unwrap_or(time);
+            step.created = Some(time);
+        }
+        let last = history.last().and_then(|step| step.created);
+        self.config.created = all.or(last).or(Some(time));
     }
 }
 

@@ -72,7 +72,18 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<BuildArgs>::accepted("no-cache", "Accepted; each build does all its steps"),
+    Flag::<BuildArgs>::switch("no-cache", "Take no step from the cache", |a, on| {
+        a.options.no_cache = on;
+    }),
+    Flag::<BuildArgs>::value(
+        "no-cache-filter",
+        "STAGE,…",
+        "Take no step of these stages from the cache",
+        |a, v| {
+            a.options.no_cache_stages.extend(v.split(',').map(str::to_owned));
+            Ok(())
+        },
+    ),
     Flag::<BuildArgs>::accepted("rm", "Accepted; the containers of steps are always removed"),
     Flag::<BuildArgs>::accepted("force-rm", "Accepted; the containers of steps are always removed"),
 ];

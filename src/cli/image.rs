@@ -18,6 +18,7 @@ use crate::units::push_human_size;
 
 #[derive(Default)]
 struct ImagesArgs {
+    all: bool,
     quiet: bool,
     no_trunc: bool,
     digests: bool,
@@ -26,7 +27,8 @@ struct ImagesArgs {
 }
 
 static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
-    Flag::<ImagesArgs>::switch("all", "Accepted; no image is hidden", |_, _| {}).short('a'),
+    Flag::<ImagesArgs>::switch("all", "Show what a failed build left too", |a, on| a.all = on)
+        .short('a'),
     Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
     Flag::<ImagesArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),
     Flag::<ImagesArgs>::switch("digests", "Show the digests of the registries", |a, on| {
@@ -79,7 +81,7 @@ fn images(call: &Invocation) -> Outcome {
     let filters = args.filters.into_iter().chain(named).map(|filter| filter.resolve(&engine));
     let filters = filters.collect::<Result<Vec<ImageFilter>>>()?;
     let mut images = engine.images()?;
-    images.retain(|image| passes(image, &filters));
+    images.retain(|image| (args.all || !image.hidden) && passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     let text =
         if args.quiet { ids(&images, &show) } else { format.render(&images, FIELDS, &show)? };
@@ -369,6 +371,7 @@ mod tests {
             id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             created: repository.map(|_| Instant(0)),
             size: 7_380_000,
+            hidden: false,
         }
     }
 

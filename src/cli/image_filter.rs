@@ -109,6 +109,7 @@ mod tests {
             id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             created: Some(Instant(1_000_000_000)),
             size: 0,
+            hidden: false,
         }
     }
 

@@ -27,6 +27,7 @@ impl Engine {
             id: image.id.to_string(),
             created: image.created,
             size: image.size,
+            hidden: image.hidden,
         };
         Ok(listed.into_iter().map(view).collect())
     }

@@ -29,6 +29,8 @@ pub struct CreateOptions {
     pub image: String,
     /// A plain directory to run from instead of an image.
     pub rootfs: Option<PathBuf>,
+    /// The layers of a step of a build to run from instead of an image, base first.
+    pub layers: Option<Vec<PathBuf>>,
     pub command: Vec<String>,
     pub name: Option<String>,
     /// `--rm`

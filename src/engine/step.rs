@@ -3,7 +3,7 @@
 //!
 //! A build has a workplace, a hidden directory beside the containers that it holds by flock(2). The name
 //! of a step's container is written there before the container is made, so that the next build removes
-//! what a killed one left: container, files and directory. Each piece of work that needs a mount
+//! what a killed one left: container, files and directory. The layers are in `image::draft`. Each piece of work that needs a mount
 //! namespace or threads runs in a child process, because this one forks monitors and must stay single
 //! threaded in the host's namespace. The child dies with its parent.
 
@@ -20,9 +20,11 @@ use super::options::CreateOptions;
 use crate::container::client::{self, End};
 use crate::container::record::{Files, new_id};
 use crate::container::state::Span;
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::image::config::ImageConfig;
-use crate::image::{Image, ImageId, ImageStore, Reference};
+use crate::image::copy::Overrides;
+use crate::image::digest::Digest;
+use crate::image::{Draft, ImageId, ImageStore, Reference};
 use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Durability, Lock, LockMode};
@@ -41,6 +43,8 @@ const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 pub struct Workplace {
     pub dir: PathBuf,
     name: String,
+    /// The layers of the build.
+    pub draft: Draft,
     signals: OwnedFd,
     _lock: Lock,
 }
@@ -50,14 +54,6 @@ pub enum Ended {
     Exited(u8),
     /// This process got a signal.
     Signalled(Signal),
-}
-
-/// What the image of a step is made of.
-pub struct StepImage<'a> {
-    pub base: Option<&'a ImageId>,
-    pub config: &'a ImageConfig,
-    /// Later times of files become this one.
-    pub latest: Option<i64>,
 }
 
 impl Workplace {
@@ -93,6 +89,7 @@ impl Engine {
     /// Begins a build: removes what killed ones left, and makes the workplace.
     pub fn begin_build(&self) -> Result<Workplace> {
         self.sweep_builds()?;
+        let draft = self.image_store().begin_draft()?;
         let (name, dir, lock) = loop {
             let name = format!("{WORKPLACE}{}", &new_id()?[..16]);
             let dir = self.roots.containers().join(&name);
@@ -103,11 +100,13 @@ impl Engine {
             }
         };
         let signals = sys::signal::receive(ENDING).context(|| "receive signals")?;
-        Ok(Workplace { dir, name: name[1..].to_owned(), signals, _lock: lock })
+        Ok(Workplace { dir, name: name[1..].to_owned(), draft, signals, _lock: lock })
     }
 
-    /// Removes the workplaces of builds that have ended, with the containers of their steps.
+    /// Removes the workplaces of builds that have ended, with the containers of their steps. The layers
+    /// that they made come into the cache.
     pub fn sweep_builds(&self) -> Result<()> {
+        self.image_store().sweep_drafts()?;
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
             // Held until the directory is gone.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
@@ -124,17 +123,34 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs a command in a container; `output` gets what it writes. The container stays for
+    /// The workplaces of builds that have ended.
+    pub fn dead_builds(&self) -> Result<Vec<PathBuf>> {
+        let containers = self.roots.containers();
+        let mut dirs = store::hidden(&containers, |name| name.starts_with(WORKPLACE))?;
+        dirs.retain(|dir| !Lock::is_held(dir).unwrap_or(true));
+        dirs.extend(self.image_store().dead_drafts()?);
+        Ok(dirs)
+    }
+
+    /// The root directories of the layers, base first.
+    pub fn layer_paths(&self, place: &Workplace, layers: &[Digest]) -> Vec<PathBuf> {
+        let images = self.image_store();
+        layers.iter().map(|layer| images.draft_layer(&place.draft, layer)).collect()
+    }
+
+    /// Runs a command in a container on `layers`; `output` gets what it writes. The container stays for
     /// [`Engine::commit_container`] or [`Engine::drop_container`]. Returns its name and how it ended.
     pub fn run_step(
         &self,
         place: &Workplace,
+        layers: &[Digest],
         options: &CreateOptions,
         output: &dyn Fn(&[u8]),
     ) -> Result<(String, Ended)> {
         let name = place.name.clone();
         store::replace(&place.dir.join(CONTAINER), name.as_bytes(), Durability::Lazy)?;
-        let options = CreateOptions { name: Some(name.clone()), ..options.clone() };
+        let layers = Some(self.layer_paths(place, layers));
+        let options = CreateOptions { name: Some(name.clone()), layers, ..options.clone() };
         let created = self.make(&options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         let program = client::await_start(&socket)?;
@@ -166,68 +182,107 @@ impl Engine {
         store::remove_file(&place.dir.join(CONTAINER))
     }
 
-    /// Makes an image of what the container of a step changed. Returns its id.
-    pub fn commit_container(&self, name: &str, step: &StepImage<'_>) -> Result<ImageId> {
+    /// Makes a layer of what the container of a step changed; `None` if that is nothing. Later times of
+    /// files become `latest`.
+    pub fn commit_container(
+        &self,
+        place: &Workplace,
+        name: &str,
+        latest: Option<i64>,
+    ) -> Result<Option<Digest>> {
         let record = self.record(name)?;
-        let id = in_child("the process of the step", &|| {
+        in_step(&|| {
             let diff = self.compare(&record, &mut |_| Ok(()))?;
             let files = open_directory(&Files::new(&self.roots, &record.id).upper())?;
             let skip = |path: &[u8]| diff.left_out.iter().any(|left_out| left_out == path);
-            let (config, files) = (step.config.clone(), Some((files.as_fd(), &skip as _)));
-            let images = self.image_store();
-            images
-                .commit_step(step.base, config, files, step.latest, Vec::new())
-                .map(|id| id.to_string())
-        })?;
-        ImageId::parse(&id)
+            let overrides = Overrides { latest, ..Overrides::default() };
+            self.image_store().add_to_draft(&place.draft, files.as_fd(), &skip, overrides)
+        })
     }
 
-    /// Calls `edit` with the root of an image, which it may change, and makes an image of the changes.
-    /// Returns its id.
-    pub fn edit_image(
+    /// Calls `edit` with the root that `layers` make, which it may change, and makes a layer of the
+    /// changes; `None` if there are none.
+    pub fn edit_layers(
         &self,
         place: &Workplace,
-        step: &StepImage<'_>,
+        layers: &[Digest],
+        latest: Option<i64>,
         edit: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
-    ) -> Result<ImageId> {
-        let base = step.base.map(|id| self.image_store().get(id)).transpose()?;
-        let lower = match &base {
-            Some(base) if !base.layers.is_empty() => base.layers.clone(),
-            _ => vec![place.make_dir("empty")?],
-        };
+    ) -> Result<Option<Digest>> {
+        let mut lower = self.layer_paths(place, layers);
+        if lower.is_empty() {
+            lower.push(place.make_dir("empty")?);
+        }
         let (upper, work) = (place.make_dir("upper")?, place.make_dir("work")?);
-        let edited = in_child("the process of the step", &|| {
+        let edited = in_step(&|| {
             let (upper, work) = (upper.clone(), work.clone());
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
             let root = view::at_rest(&root, &[], &self.mount_point()?)?;
             edit(root.as_fd())?;
             let files = open_directory(&place.dir.join("upper"))?;
-            let files = Some((files.as_fd(), &(|_: &[u8]| false) as _));
-            let images = self.image_store();
-            let config = step.config.clone();
-            images
-                .commit_step(step.base, config, files, step.latest, Vec::new())
-                .map(|id| id.to_string())
+            let overrides = Overrides { latest, ..Overrides::default() };
+            self.image_store().add_to_draft(&place.draft, files.as_fd(), &|_| false, overrides)
         });
         for name in ["upper", "work", "empty"] {
             store::remove_tree(&place.dir.join(name))?;
         }
-        ImageId::parse(&edited?)
+        edited
     }
 
-    /// The root of an image in a mount namespace of this process, a child of [`in_child`].
-    pub fn image_root(&self, image: &Image) -> Result<OwnedFd> {
+    /// The root that `layers` make, in a mount namespace of this process, a child of [`in_child`].
+    pub fn root_of_layers(&self, layers: &[PathBuf]) -> Result<OwnedFd> {
         // Not where the root that is edited is mounted.
         let mount_point = self.roots.run.join("view-from");
         store::make_dir(&mount_point)?;
-        view::of_layers(&image.layers, &mount_point)
+        view::of_layers(layers, &mount_point)
     }
 
-    /// Makes the image that a build results in, under `names`.
-    pub fn finish_build(&self, step: &StepImage<'_>, names: &[Reference]) -> Result<ImageId> {
-        let images = self.image_store();
-        images.commit_step(step.base, step.config.clone(), None, None, names.to_vec())
+    /// Calls `read` with the root that `layers` make.
+    pub fn read_layers(
+        &self,
+        place: &Workplace,
+        layers: &[Digest],
+        read: &dyn Fn(BorrowedFd<'_>) -> Result<Digest>,
+    ) -> Result<Digest> {
+        let paths = self.layer_paths(place, layers);
+        let digest = in_step(&|| read(self.root_of_layers(&paths)?.as_fd()).map(Some))?;
+        digest.ok_or_else(|| Error::new("the process of the step read nothing"))
     }
+
+    /// Makes an image of what a build has before the step that failed, in the place of the one that the
+    /// last failed build left.
+    pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
+        let images = self.image_store();
+        let before = images.failed()?;
+        let id = self.finish_build(base, config, &[])?;
+        images.note_failed(&id)?;
+        if let Some(before) = before
+            && before != id
+            && images.names(&before)?.is_empty()
+        {
+            // A container may use it: then it stays, as an image without a name.
+            let _ = self.remove_image(&before.to_string(), false);
+        }
+        Ok(id)
+    }
+
+    /// Makes the image that a build results in, under `names`, of a config whose layers are published.
+    pub fn finish_build(
+        &self,
+        base: Option<&ImageId>,
+        config: &ImageConfig,
+        names: &[Reference],
+    ) -> Result<ImageId> {
+        self.image_store().commit_built(base, config.clone(), names.to_vec())
+    }
+}
+
+/// Calls `work` in a child process; returns the layer that it made.
+fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
+    let text = in_child("the process of the step", &|| {
+        work().map(|layer| layer.map_or_else(String::new, |layer| layer.to_string()))
+    })?;
+    if text.is_empty() { Ok(None) } else { Digest::parse(&text).map(Some) }
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {

@@ -126,6 +126,8 @@ pub struct ImageView {
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
+    /// What a failed build left to look into: shown only with all.
+    pub hidden: bool,
 }
 
 /// A line of `history`.

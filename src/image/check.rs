@@ -152,10 +152,12 @@ impl ImageStore {
         }
     }
 
-    /// Layers in place that no image states; none while there is an image that can't be read, for it
+    /// Layers in place that no image states and no build has; none while there is an image that can't be read, for it
     /// might have them.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
+        let owned = self.owned_beside_images()?;
+        orphans.retain(|layer| !owned.contains(layer));
         for id in self.ids()? {
             match self.layers_of(&id) {
                 Ok(layers) => {

@@ -71,28 +71,17 @@ impl ImageStore {
         self.commit_config(config, base.as_deref(), changed.then_some(layer), references)
     }
 
-    /// Makes an image of a config, whose last step has the changes in `files`, if they are any: one step
-    /// of a build. `latest` bounds the times of the files.
+    /// Makes an image of a config whose layers are in place. What the config of `base` has beside the
+    /// known fields stays.
     #[cfg(feature = "build")]
-    pub fn commit_step(
+    pub fn commit_built(
         &self,
         base: Option<&ImageId>,
-        mut config: ImageConfig,
-        files: Option<(BorrowedFd<'_>, Skip<'_>)>,
-        latest: Option<i64>,
+        config: ImageConfig,
         references: Vec<Reference>,
     ) -> Result<ImageId> {
-        let mut layer = None;
-        if let Some((files, skip)) = files {
-            let overrides = Overrides { latest, ..Overrides::default() };
-            let staged = self.stage_tree(files, Form::Layer, Top::Unusual, skip, overrides)?;
-            layer = (!staged.is_empty()?).then_some(staged);
-            if let Some(step) = config.history.last_mut() {
-                step.empty_layer = layer.is_none();
-            }
-        }
         let base = self.base_bytes(base)?;
-        self.commit_config(config, base.as_deref(), layer, references)
+        self.commit_config(config, base.as_deref(), None, references)
     }
 
     fn base_bytes(&self, base: Option<&ImageId>) -> Result<Option<Vec<u8>>> {

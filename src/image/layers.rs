@@ -179,6 +179,23 @@ impl Layers {
         Ok(())
     }
 
+    /// Moves a layer that a build made into place. One that is there by now stays, and this one too.
+    /// The caller holds the lock of the images and syncs the directory once it moved all.
+    #[cfg(feature = "build")]
+    pub fn adopt(&self, dir: &Path, diff_id: &Digest) -> Result<()> {
+        let home = self.home(diff_id);
+        if home.is_dir() {
+            return Ok(());
+        }
+        fs::rename(dir, &home).context(|| format!("make {}", home.display()))
+    }
+
+    /// The directory of all layers.
+    #[cfg(feature = "build")]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes the renames of [`Layers::place`] durable.
     pub fn sync_dir(&self) -> Result<()> {
         store::sync_parent(&self.dir.join("x"))
@@ -283,6 +300,14 @@ impl Staged {
         let fs = self.dir.join("fs");
         let entries = fs::read_dir(&fs).context(|| format!("read {}", fs.display()))?;
         Ok(entries.count() == 0)
+    }
+
+    /// Gives the directory to the caller, as `path`.
+    #[cfg(feature = "build")]
+    pub fn move_to(&mut self, path: PathBuf) -> Result<()> {
+        fs::rename(&self.dir, &path).context(|| format!("make {}", path.display()))?;
+        (self.dir, self.kept) = (path, true);
+        Ok(())
     }
 
     /// Whether it is still there: another pull may have put it in place.

@@ -6,6 +6,8 @@
 //! it.
 
 mod attributes;
+#[cfg(feature = "build")]
+pub mod cache;
 mod check;
 mod choice;
 mod commit;
@@ -14,6 +16,8 @@ pub mod config;
 pub mod copy;
 pub mod digest;
 mod directories;
+#[cfg(feature = "build")]
+mod draft;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod import;
@@ -50,6 +54,8 @@ pub use check::Flaw;
 pub use commit::Commit;
 pub use config::ContainerConfig;
 pub use digest::ImageId;
+#[cfg(feature = "build")]
+pub use draft::Draft;
 #[cfg(feature = "build")]
 pub use layer_tar::Hashing;
 pub use reference::Reference;

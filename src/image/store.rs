@@ -40,6 +40,9 @@ const MIN_PREFIX: usize = 1;
 pub struct ImageStore {
     dir: PathBuf,
     pub(super) layers: Layers,
+    /// The entries of the build cache.
+    #[cfg(feature = "build")]
+    pub(super) cache: PathBuf,
 }
 
 /// An image, ready to run from.
@@ -69,6 +72,8 @@ pub struct ListedImage {
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
+    /// What a failed build left to look into.
+    pub hidden: bool,
 }
 
 /// All images with their layers, and all layers with their bytes.
@@ -98,7 +103,12 @@ pub(super) struct NewImage {
 impl ImageStore {
     /// The image store below `roots`; nothing is read or made yet.
     pub fn open(roots: &Roots) -> ImageStore {
-        ImageStore { dir: roots.images(), layers: Layers::new(roots.layers()) }
+        ImageStore {
+            dir: roots.images(),
+            layers: Layers::new(roots.layers()),
+            #[cfg(feature = "build")]
+            cache: roots.build_cache(),
+        }
     }
 
     /// The image that `name` stands for: a name in the drop folder or among the references, a full
@@ -275,6 +285,7 @@ impl ImageStore {
     /// the check.
     pub fn list(&self) -> Result<Vec<ListedImage>> {
         let references = self.references()?;
+        let failed = self.failed()?;
         let mut listed = Vec::new();
         for id in self.ids()? {
             let Ok(Some(config)) = self.read_config(&id) else { continue };
@@ -286,6 +297,7 @@ impl ImageStore {
                 id,
                 created: config.created,
                 size: self.size(&config).unwrap_or(0),
+                hidden: false,
             };
             let before = listed.len();
             let names = references.iter().filter(|(_, named)| *named == id).map(|(name, _)| name);
@@ -308,7 +320,7 @@ impl ImageStore {
                 list(digest, digest.digest);
             }
             if listed.len() == before {
-                listed.push(unnamed);
+                listed.push(ListedImage { hidden: failed == Some(id), ..unnamed });
             }
         }
         // Newest first, as Docker lists them.
@@ -409,11 +421,11 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Takes those of `diff_ids` out of their place that no image uses; returns them with what is
-    /// left to remove. The caller holds the lock. While an image can't be read, which might have any
+    /// Takes those of `diff_ids` out of their place that no image, no entry of the build cache and no
+    /// running build uses; returns them with what is left to remove. The caller holds the lock. While an image can't be read, which might have any
     /// of them, all stay: the check finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
-        let mut owned = Vec::new();
+        let mut owned = self.owned_beside_images()?;
         for id in self.ids()? {
             match self.layers_of(&id) {
                 Ok(layers) => owned.extend(layers.unwrap_or_default()),
@@ -427,6 +439,24 @@ impl ImageStore {
             }
         }
         Ok(taken)
+    }
+
+    /// The layers that the build cache and running builds use.
+    #[cfg(feature = "build")]
+    pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
+        Ok([self.cached_layers()?, self.drafted_layers()?].concat())
+    }
+
+    /// The image that a failed build left to look into.
+    #[cfg(not(feature = "build"))]
+    fn failed(&self) -> Result<Option<ImageId>> {
+        Ok(None)
+    }
+
+    /// Without builds there are none.
+    #[cfg(not(feature = "build"))]
+    pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
+        Ok(Vec::new())
     }
 
     /// The lock under which images and layers come and go.

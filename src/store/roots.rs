@@ -47,6 +47,12 @@ impl Roots {
         self.state.join("layers")
     }
 
+    /// The entries of the build cache.
+    #[cfg(feature = "build")]
+    pub fn build_cache(&self) -> PathBuf {
+        self.state.join("build")
+    }
+
     /// The layer of empty files on which every container's name files are mounted.
     pub fn placeholders(&self) -> PathBuf {
         self.state.join("placeholders")

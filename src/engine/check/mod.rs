@@ -49,6 +49,8 @@ impl Engine {
         self.check_id_ranges(&mut findings)?;
         self.check_run_dirs(&mut findings)?;
         self.check_removals(&mut findings)?;
+        #[cfg(feature = "build")]
+        self.check_builds(&mut findings)?;
         self.check_images(&mut findings)?;
         self.check_volumes(&mut findings)?;
         self.check_networks(&mut findings)?;

@@ -49,6 +49,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Builds that were killed, and files that the build cache can't read. Before the images, because the
+    /// layers of a killed build come into place.
+    #[cfg(feature = "build")]
+    pub(super) fn check_builds(&self, findings: &mut Findings) -> Result<()> {
+        for path in self.dead_builds()? {
+            let what = format!("{} was left by a killed build", path.display());
+            findings.add(what, || self.sweep_builds());
+        }
+        for path in ImageStore::open(&self.roots).cache_leftovers()? {
+            let what = format!("{} is no entry of the build cache", path.display());
+            findings.add(what, || store::remove_tree(&path));
+        }
+        Ok(())
+    }
+
     pub(super) fn check_volumes(&self, findings: &mut Findings) -> Result<()> {
         for path in volume::leftovers(&self.roots)? {
             findings.add(format!("{} was left by a killed command", path.display()), || {

@@ -84,8 +84,10 @@ impl Engine {
             None => names::claim_any(&self.roots, &id)?,
         };
         undo.name.clone_from(&name);
-        if let Source::Image { image, .. } = &source {
-            make_upper(&files, image.layers.last().map(PathBuf::as_path))?;
+        match &source {
+            Source::Image { image, .. } => make_upper(&files, image.layers.last())?,
+            Source::Layers(layers, _) => make_upper(&files, layers.last())?,
+            Source::Directory(..) => {}
         }
         // The images that are mounted stay until the record names them.
         let mut holds = Vec::new();
@@ -115,6 +117,9 @@ impl Engine {
     }
 
     fn source(&self, options: &CreateOptions) -> Result<Source> {
+        if let Some(layers) = &options.layers {
+            return Ok(Source::Layers(layers.clone(), ContainerConfig::default()));
+        }
         if let Some(directory) = &options.rootfs {
             let path = fs::canonicalize(directory)
                 .context(|| format!("--rootfs {}", directory.display()))?;
@@ -146,35 +151,37 @@ enum Source {
         _hold: ImageHold,
     },
     Directory(PathBuf, ContainerConfig),
+    /// The build that asks keeps them.
+    Layers(Vec<PathBuf>, ContainerConfig),
 }
 
 impl Source {
     fn config(&self) -> &ContainerConfig {
         match self {
             Source::Image { image, .. } => &image.config.config,
-            Source::Directory(_, config) => config,
+            Source::Directory(_, config) | Source::Layers(_, config) => config,
         }
     }
 
     fn image_id(&self) -> String {
         match self {
             Source::Image { image, .. } => image.id.to_string(),
-            Source::Directory(..) => String::new(),
+            Source::Directory(..) | Source::Layers(..) => String::new(),
         }
     }
 
     fn layers(&self) -> Vec<String> {
-        match self {
-            Source::Image { image, .. } => {
-                image.layers.iter().map(|layer| raw::encode_path(layer)).collect()
-            }
-            Source::Directory(..) => Vec::new(),
-        }
+        let layers = match self {
+            Source::Image { image, .. } => &image.layers,
+            Source::Layers(layers, _) => layers,
+            Source::Directory(..) => return Vec::new(),
+        };
+        layers.iter().map(|layer| raw::encode_path(layer)).collect()
     }
 
     fn directory(&self) -> Option<String> {
         match self {
-            Source::Image { .. } => None,
+            Source::Image { .. } | Source::Layers(..) => None,
             Source::Directory(path, _) => Some(raw::encode_path(path)),
         }
     }
@@ -182,7 +189,7 @@ impl Source {
 
 /// The overlay's upper directory looks like the image's topmost root: the merged root takes owner
 /// and mode from it.
-fn make_upper(files: &Files, topmost: Option<&Path>) -> Result<()> {
+fn make_upper(files: &Files, topmost: Option<&PathBuf>) -> Result<()> {
     let (upper, work) = (files.upper(), files.work());
     let make = || -> std::io::Result<()> {
         fs::DirBuilder::new().mode(0o755).create(&upper)?;

@@ -1,0 +1,168 @@
+//! Steps that make a layer, and the cache of their layers.
+//!
+//! The key of a step is a digest of all that its layer depends on: the layers below, the instruction with
+//! its variables replaced, and the names, modes, owners and bytes of the files that it reads, not their
+//! times. The config counts only as far as the step sees it (environment, user, directory). So a step
+//! that would read the same makes no new layer, whatever happened above it. Values of secrets and
+//! proxies are in no key, as with BuildKit.
+
+use std::fmt::Write;
+
+use super::report::Vertex;
+use super::steps::{Build, State};
+use crate::error::{Result, fail};
+use crate::image::cache::CacheEntry;
+use crate::image::config::{MAX_LAYERS, native_architecture};
+use crate::image::digest::Digest;
+use crate::time::Instant;
+
+/// Part of each key. It changes when the same instruction makes another layer than before.
+const VERSION: u32 = 1;
+
+/// What a step reads, as a text that no two steps have in common.
+pub struct Key(String);
+
+impl Key {
+    /// Adds a value under a name.
+    pub fn add(&mut self, name: &str, value: &str) {
+        // The length keeps the values apart. A String takes any text.
+        let _ = writeln!(self.0, "{name} {} {value}", value.len());
+    }
+
+    /// Adds layers, base first.
+    pub fn add_layers(&mut self, name: &str, layers: &[Digest]) {
+        let layers: String = layers.iter().map(Digest::hex).collect();
+        self.add(name, &layers);
+    }
+
+    /// The key with one more value.
+    pub fn with(&self, name: &str, value: &str) -> Digest {
+        let mut key = Key(self.0.clone());
+        key.add(name, value);
+        key.digest()
+    }
+
+    /// The digest of all values.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+}
+
+/// A step that makes a layer.
+pub struct LayerStep<'a> {
+    pub title: String,
+    /// The instruction.
+    pub text: &'a str,
+    /// For the history.
+    pub created_by: String,
+    pub key: Digest,
+    /// A second key, which takes longer to compute; asked if the first is not in the cache.
+    pub content: Option<&'a dyn Fn() -> Result<Digest>>,
+    /// Makes the layer; `None` if nothing changed.
+    pub make: &'a dyn Fn(&Vertex<'_>) -> Result<Option<Digest>>,
+}
+
+impl Build<'_> {
+    /// The start of the key of a step on top of `state`.
+    pub(super) fn key(&self, state: &State, instruction: &str) -> Key {
+        let mut key = Key(String::new());
+        key.add("version", &VERSION.to_string());
+        key.add("architecture", native_architecture());
+        key.add("epoch", &format!("{:?}", self.epoch));
+        key.add_layers("below", &state.config.diff_ids);
+        key.add("instruction", instruction);
+        key
+    }
+
+    /// Does the step, or takes its layer from the cache.
+    pub(super) fn layer_step(&self, state: &mut State, step: &LayerStep<'_>) -> Result<()> {
+        let vertex = self.report.begin(&format!("{} {}", step.title, step.text));
+        if state.config.diff_ids.len() >= MAX_LAYERS {
+            fail!("the image would have more than {MAX_LAYERS} layers");
+        }
+        let mut keys = vec![step.key];
+        if let Some(entry) = self.find(state, &step.key)? {
+            vertex.cached();
+            state.settle(&step.created_by, &entry);
+            return Ok(());
+        }
+        let mut entry = None;
+        if let Some(content) = step.content {
+            keys.push(content()?);
+            entry = self.find(state, &keys[1])?;
+        }
+        let is_cached = entry.is_some();
+        let made = match entry {
+            Some(entry) => Ok(entry),
+            None => (step.make)(&vertex).map(|layer| CacheEntry {
+                key: step.key,
+                layer,
+                created: self.now(),
+                depth: state.config.diff_ids.len(),
+                title: step.text.to_owned(),
+            }),
+        };
+        let mut entry = match made {
+            Ok(entry) => entry,
+            Err(error) => {
+                vertex.failed(&error.to_string());
+                return Err(error);
+            }
+        };
+        for key in keys {
+            entry.key = key;
+            self.engine.image_store().note_step(&self.place.draft, &entry)?;
+        }
+        state.settle(&step.created_by, &entry);
+        if is_cached {
+            vertex.cached()
+        } else {
+            vertex.done()
+        }
+        Ok(())
+    }
+
+    /// The entry of a key, whose layer is there and stays as long as the build lasts.
+    fn find(&self, state: &State, key: &Digest) -> Result<Option<CacheEntry>> {
+        if state.is_fresh {
+            return Ok(None);
+        }
+        let images = self.engine.image_store();
+        let Some(entry) = images.cached(key) else { return Ok(None) };
+        let layer: Vec<Digest> = entry.layer.into_iter().collect();
+        if !images.need_layers(&self.place.draft, &layer)? {
+            return Ok(None);
+        }
+        images.touch_cache(&[*key], self.begun);
+        Ok(Some(entry))
+    }
+
+    /// The time that new steps have.
+    pub(super) fn now(&self) -> Instant {
+        self.epoch
+            .map_or_else(Instant::now, |seconds| Instant(seconds.saturating_mul(1_000_000_000)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_run_together_have_keys_of_their_own() {
+        let key = |values: &[(&str, &str)]| {
+            let mut key = Key(String::new());
+            values.iter().for_each(|(name, value)| key.add(name, value));
+            key.digest()
+        };
+        let keys = [
+            key(&[("a", "bc")]),
+            key(&[("a", "b"), ("c", "")]),
+            key(&[("a", "b\nc 0 ")]),
+            key(&[("a", ""), ("b", "c")]),
+        ];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(one), "{at}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The build cache: which layer a step of a build made, as one small file for each step.
+//!
+//! `build/<key>` names the layer. The key is a digest of all that the step reads: the layers below, the
+//! instruction, its environment and its files (`build::key`). An entry holds no config: a build
+//! computes the config from the Dockerfile each time, and no image that was pulled or loaded gets an
+//! entry. An entry starts with the digest of its text; one that is torn, damaged or renamed counts
+//! as absent, and so does one whose layer is gone. So entries need no sync. The time of the file's last
+//! change is the entry's last use. A layer that an entry names stays when its last image goes.
+
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::digest::Digest;
+use super::store::ImageStore;
+use crate::error::Result;
+use crate::store::{self, Durability, make_dir, remove_file, remove_tree};
+use crate::time::Instant;
+
+/// The most entries that are kept. Each removal of an image reads all.
+const MAX_ENTRIES: usize = 1000;
+/// The most bytes of layers that the cache alone keeps, on a large disk.
+const MAX_BYTES: u64 = 10 << 30;
+/// On a small disk: this part of it.
+const DISK_PART: u64 = 10;
+/// Beside the entries: the id of the image that the last failed build left.
+const FAILED: &str = "failed";
+/// The longest description of a step.
+const MAX_TITLE: usize = 200;
+
+/// What a step made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    pub key: Digest,
+    /// `None`: the step changed no file.
+    pub layer: Option<Digest>,
+    pub created: Instant,
+    /// The number of layers below.
+    pub depth: usize,
+    /// The instruction.
+    pub title: String,
+}
+
+/// An entry, and what it takes.
+#[derive(Clone, Debug)]
+pub struct CacheUse {
+    pub entry: CacheEntry,
+    pub used: Instant,
+    /// Bytes of its layer.
+    pub size: u64,
+    /// An image has the layer too, so removing the entry frees nothing.
+    pub shared: bool,
+}
+
+impl CacheEntry {
+    /// The content of its file.
+    pub fn to_text(&self) -> String {
+        let layer = self.layer.map_or_else(|| "-".to_owned(), |layer| layer.hex());
+        let title: String =
+            self.title.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect();
+        let (key, created) = (self.key.hex(), self.created.0);
+        let text = format!("{key}\n{layer}\n{created}\n{}\n{title}\n", self.depth);
+        format!("{}\n{text}", Digest::of(text.as_bytes()).hex())
+    }
+
+    /// The entry of the key in the content of a file, if it is whole.
+    pub fn parse(key: &Digest, text: &[u8]) -> Option<CacheEntry> {
+        let (sum, text) = std::str::from_utf8(text).ok()?.split_once('\n')?;
+        if Digest::parse_hex(sum)? != Digest::of(text.as_bytes()) {
+            return None;
+        }
+        let mut lines = text.lines();
+        let mut next = || lines.next();
+        let entry = CacheEntry {
+            key: Digest::parse_hex(next()?)?,
+            layer: match next()? {
+                "-" => None,
+                hex => Some(Digest::parse_hex(hex)?),
+            },
+            created: Instant(next()?.parse().ok()?),
+            depth: next()?.parse().ok()?,
+            title: next()?.to_owned(),
+        };
+        (entry.key == *key).then_some(entry)
+    }
+}
+
+impl ImageStore {
+    /// The entry of a key. Whether its layer is there is for `need_layers` to say.
+    pub fn cached(&self, key: &Digest) -> Option<CacheEntry> {
+        let bytes = store::read(&self.cache_file(key)).ok().flatten()?;
+        CacheEntry::parse(key, &bytes)
+    }
+
+    /// Notes that the entries were used now, all at the same instant: of one chain none is older.
+    pub fn touch_cache(&self, keys: &[Digest], now: Instant) {
+        let now = UNIX_EPOCH + Duration::from_nanos(u64::try_from(now.0).unwrap_or(0));
+        for key in keys {
+            // One that was removed since is no loss, a wrong time only changes what goes first.
+            if let Ok(file) = File::open(self.cache_file(key)) {
+                let _ = file.set_times(FileTimes::new().set_modified(now));
+            }
+        }
+    }
+
+    /// Writes an entry. The caller holds the lock of the images.
+    pub(super) fn write_cached(&self, entry: &CacheEntry) -> Result<()> {
+        make_dir(&self.cache)?;
+        store::replace(&self.cache_file(&entry.key), entry.to_text().as_bytes(), Durability::Lazy)
+    }
+
+    /// All whole entries with the time of their last use.
+    fn cache_entries(&self) -> Result<Vec<(CacheEntry, Instant)>> {
+        let mut entries = Vec::new();
+        for name in store::list(&self.cache)? {
+            let Some(key) = Digest::parse_hex(&name) else { continue };
+            let Some(entry) = self.cached(&key) else { continue };
+            let Ok(metadata) = fs::metadata(self.cache_file(&key)) else { continue };
+            let nanoseconds = metadata.mtime().saturating_mul(1_000_000_000);
+            entries.push((entry, Instant(nanoseconds.saturating_add(metadata.mtime_nsec()))));
+        }
+        Ok(entries)
+    }
+
+    /// The layers that the cache keeps.
+    pub(super) fn cached_layers(&self) -> Result<Vec<Digest>> {
+        Ok(self.cache_entries()?.into_iter().filter_map(|(entry, _)| entry.layer).collect())
+    }
+
+    /// Each entry and what it takes; the least recently used first, of one chain the last step.
+    pub fn cache_use(&self) -> Result<Vec<CacheUse>> {
+        let entries = self.cache_entries()?;
+        let mut in_images = std::collections::HashSet::new();
+        if !entries.is_empty() {
+            for id in self.ids()? {
+                in_images.extend(self.layers_of(&id).ok().flatten().unwrap_or_default());
+            }
+        }
+        let mut uses: Vec<CacheUse> = entries
+            .into_iter()
+            .map(|(entry, used)| CacheUse {
+                size: entry.layer.map_or(0, |layer| self.layers.size(&layer).unwrap_or(0)),
+                shared: entry.layer.is_some_and(|layer| in_images.contains(&layer)),
+                entry,
+                used,
+            })
+            .collect();
+        uses.sort_unstable_by_key(|one| (one.used, std::cmp::Reverse(one.entry.depth)));
+        Ok(uses)
+    }
+
+    /// Removes these entries, and the layers that nothing needs then. If this dies, what is left is
+    /// layers without an owner, which the check finds.
+    pub fn remove_cached(&self, uses: &[CacheUse]) -> Result<()> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let taken = {
+            let _lock = self.lock()?;
+            for one in uses {
+                remove_file(&self.cache_file(&one.entry.key))?;
+            }
+            let layers: Vec<Digest> = uses.iter().filter_map(|one| one.entry.layer).collect();
+            self.take_out_unowned(&layers)?
+        };
+        taken.iter().try_for_each(|(_, trash)| remove_tree(trash))
+    }
+
+    /// Removes the least recently used entries until the cache is within its limits.
+    pub fn trim_cache(&self) -> Result<()> {
+        let disk = rustix::fs::statvfs(&self.cache);
+        let disk = disk.map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+        let uses = self.cache_use()?;
+        let above = above(&uses, MAX_ENTRIES, MAX_BYTES.min(disk / DISK_PART));
+        self.remove_cached(&uses[..above])
+    }
+
+    fn cache_file(&self, key: &Digest) -> PathBuf {
+        self.cache.join(key.hex())
+    }
+
+    /// What the directory of the cache holds beside whole entries.
+    pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
+        let damaged = |name: &String| {
+            let key = Digest::parse_hex(name);
+            name != FAILED && key.is_none_or(|key| self.cached(&key).is_none())
+        };
+        let damaged = store::list(&self.cache)?.into_iter().filter(damaged);
+        let mut paths: Vec<PathBuf> = damaged.map(|name| self.cache.join(name)).collect();
+        paths.extend(store::stale_temporaries(&self.cache)?);
+        Ok(paths)
+    }
+
+    /// The image that a failed build left to look into.
+    pub fn failed(&self) -> Result<Option<Digest>> {
+        let text = store::read(&self.cache.join(FAILED))?;
+        Ok(text.and_then(|text| Digest::parse_hex(std::str::from_utf8(&text).ok()?)))
+    }
+
+    /// Notes the image that a failed build left to look into.
+    pub fn note_failed(&self, id: &Digest) -> Result<()> {
+        make_dir(&self.cache)?;
+        store::replace(&self.cache.join(FAILED), id.hex().as_bytes(), Durability::Lazy)
+    }
+}
+
+/// How many of the entries, from the start, have to go so that the rest is within both limits.
+pub fn above(uses: &[CacheUse], max_entries: usize, max_bytes: u64) -> usize {
+    let own = |one: &CacheUse| if one.shared { 0 } else { one.size };
+    let mut bytes: u64 = uses.iter().map(own).sum();
+    let mut gone = 0;
+    while uses.len() - gone > max_entries || bytes > max_bytes && gone < uses.len() {
+        bytes -= own(&uses[gone]);
+        gone += 1;
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str) -> CacheEntry {
+        CacheEntry {
+            key: Digest::of(text.as_bytes()),
+            layer: Some(Digest::of(b"layer")),
+            created: Instant(7),
+            depth: 3,
+            title: "RUN a\nb".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_torn_damaged_or_renamed_entry_is_none() {
+        let one = entry("one");
+        let text = one.to_text().into_bytes();
+        let read = CacheEntry::parse(&one.key, &text).unwrap();
+        assert_eq!(read, CacheEntry { title: "RUN ab".to_owned(), ..one.clone() });
+        assert_eq!(CacheEntry::parse(&Digest::of(b"other"), &text), None);
+        for at in 0..text.len() {
+            assert_eq!(CacheEntry::parse(&one.key, &text[..at]), None, "cut at {at}");
+            let mut damaged = text.clone();
+            damaged[at] ^= 1;
+            assert_eq!(CacheEntry::parse(&one.key, &damaged), None, "damaged at {at}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_what_an_image_has_takes_no_room() {
+        let one = |size, shared| CacheUse { entry: entry("x"), used: Instant(1), size, shared };
+        let uses = [one(5, false), one(50, true), one(7, false), one(2, false)];
+        for (max_entries, max_bytes, gone) in
+            [(9, 14, 0), (9, 13, 1), (9, 9, 1), (9, 8, 3), (9, 0, 4), (3, 99, 1), (0, 99, 4)]
+        {
+            assert_eq!(above(&uses, max_entries, max_bytes), gone, "{max_entries} {max_bytes}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The layers of a running build, before the cache and an image have them.
+//!
+//! A build has the directory `layers/.build-<boot>-<chance>`, which it holds by flock(2). There,
+//! `<diff_id>/` is a layer that the build made, `<diff_id>` as an empty file is a layer in place that the
+//! build needs and that no removal may take, and `<key>.entry` is the cache's entry of a step. The layers
+//! come into place together when the build ends, failed or not, after one syncfs(2): a step of a
+//! build syncs nothing. If the build is killed, the next one does the same for it. After a restart
+//! of the host the layers may be torn, so they are removed instead.
+
+use std::fs::{self, File};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use super::cache::CacheEntry;
+use super::digest::Digest;
+use super::layers::random_name;
+use super::store::ImageStore;
+use super::tree::{Form, Overrides, Skip, Top};
+use crate::error::{Context, Result};
+use crate::store::{self, Durability, Lock, LockMode, make_dir, remove_tree};
+use crate::sys;
+
+const BUILDING: &str = ".build-";
+const ENTRY: &str = ".entry";
+
+/// The layers of one build; dropped, its directory is removed.
+pub struct Draft {
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // What can't be removed now the next build removes.
+        let _ = remove_tree(&self.dir);
+    }
+}
+
+impl ImageStore {
+    /// A new directory for the layers of a build.
+    pub fn begin_draft(&self) -> Result<Draft> {
+        loop {
+            let name = format!("{BUILDING}{}-{}", sys::process::boot_id(), random_name()?);
+            let dir = self.layers.dir().join(name);
+            make_dir(&dir)?;
+            // `None`: another build came between the two calls and took it for a leftover.
+            if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
+                return Ok(Draft { dir, _lock: lock });
+            }
+        }
+    }
+
+    /// The root directory of a layer of the build, or of a layer in place.
+    pub fn draft_layer(&self, draft: &Draft, layer: &Digest) -> PathBuf {
+        let own = draft.dir.join(layer.hex()).join("fs");
+        if own.is_dir() { own } else { self.layers.fs(layer) }
+    }
+
+    /// Keeps layers in place for the build. `false` if one of them is not there (any more).
+    pub fn need_layers(&self, draft: &Draft, layers: &[Digest]) -> Result<bool> {
+        let mut new =
+            layers.iter().filter(|layer| !draft.dir.join(layer.hex()).exists()).peekable();
+        if new.peek().is_none() {
+            return Ok(true);
+        }
+        // No layer goes while this lock is held.
+        let _lock = self.lock()?;
+        for layer in new {
+            if !self.layers.fs(layer).is_dir() {
+                return Ok(false);
+            }
+            let mark = draft.dir.join(layer.hex());
+            File::create(&mark).context(|| format!("make {}", mark.display()))?;
+        }
+        Ok(true)
+    }
+
+    /// Makes a layer of the build from the changes in `files`, what `skip` names left out. `None` if
+    /// there are no changes.
+    pub fn add_to_draft(
+        &self,
+        draft: &Draft,
+        files: BorrowedFd<'_>,
+        skip: Skip<'_>,
+        overrides: Overrides,
+    ) -> Result<Option<Digest>> {
+        let mut staged = self.stage_tree(files, Form::Layer, Top::Unusual, skip, overrides)?;
+        if staged.is_empty()? {
+            return Ok(None);
+        }
+        let layer = staged.diff_id;
+        let place = draft.dir.join(layer.hex());
+        // The build needs, or made, the same layer already.
+        if !place.exists() {
+            staged.move_to(place)?;
+        }
+        Ok(Some(layer))
+    }
+
+    /// Notes what a step of the build made, for the cache.
+    pub fn note_step(&self, draft: &Draft, entry: &CacheEntry) -> Result<()> {
+        let path = draft.dir.join(format!("{}{ENTRY}", entry.key.hex()));
+        store::replace(&path, entry.to_text().as_bytes(), Durability::Lazy)
+    }
+
+    /// Puts the layers of the build in place and its entries in the cache. Entries come first: one
+    /// without a layer counts as absent, a layer without one would have no owner.
+    pub fn publish(&self, draft: &Draft) -> Result<()> {
+        self.publish_dir(&draft.dir)
+    }
+
+    fn publish_dir(&self, dir: &Path) -> Result<()> {
+        let mut entries = Vec::new();
+        for name in store::list(dir)? {
+            let key = name.strip_suffix(ENTRY).and_then(Digest::parse_hex);
+            let text = key.map(|_| store::read(&dir.join(&name))).transpose()?.flatten();
+            let entry = key.zip(text).and_then(|(key, text)| CacheEntry::parse(&key, &text));
+            entries.extend(entry);
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let made = |layer: &Digest| dir.join(layer.hex()).join("fs").is_dir();
+        let mut layers: Vec<Digest> = entries.iter().filter_map(|entry| entry.layer).collect();
+        layers.retain(made);
+        layers.dedup();
+        if !layers.is_empty() {
+            self.layers.sync()?;
+        }
+        {
+            let _lock = self.lock()?;
+            for entry in &entries {
+                self.write_cached(entry)?;
+            }
+            for layer in &layers {
+                self.layers.adopt(&dir.join(layer.hex()), layer)?;
+                // Still needed, until the image has it.
+                let mark = dir.join(layer.hex());
+                if !mark.exists() {
+                    File::create(&mark).context(|| format!("make {}", mark.display()))?;
+                }
+            }
+            if !layers.is_empty() {
+                self.layers.sync_dir()?;
+            }
+        }
+        for entry in &entries {
+            store::remove_file(&dir.join(format!("{}{ENTRY}", entry.key.hex())))?;
+        }
+        self.trim_cache()
+    }
+
+    /// Ends what killed builds left: their layers come into place, unless the host restarted since.
+    pub fn sweep_drafts(&self) -> Result<()> {
+        let ours = format!("{BUILDING}{}-", sys::process::boot_id());
+        for dir in self.drafts()? {
+            // Held until the directory is gone.
+            let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
+            if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours)) {
+                self.publish_dir(&dir)?;
+            }
+            remove_tree(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// The directories of builds that no process holds.
+    pub fn dead_drafts(&self) -> Result<Vec<PathBuf>> {
+        let mut drafts = self.drafts()?;
+        drafts.retain(|dir| !Lock::is_held(dir).unwrap_or(true));
+        Ok(drafts)
+    }
+
+    fn drafts(&self) -> Result<Vec<PathBuf>> {
+        store::hidden(self.layers.dir(), |name| name.starts_with(BUILDING))
+    }
+
+    /// The layers that running builds need.
+    pub(super) fn drafted_layers(&self) -> Result<Vec<Digest>> {
+        let mut layers = Vec::new();
+        for dir in self.drafts()? {
+            let entries = match fs::read_dir(&dir) {
+                // Its build has just ended.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.context(|| format!("read directory {}", dir.display()))?,
+            };
+            let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            layers.extend(names.filter_map(|name| Digest::parse_hex(&name)));
+        }
+        Ok(layers)
+    }
+}

@@ -1,0 +1,256 @@
+//! The build cache: which steps a build takes from it, what makes a step new, what a kill or damage does
+//! to it, and how it is pruned.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use support::Host;
+
+/// A host and the files of a build.
+struct Project {
+    host: Host,
+    dir: PathBuf,
+}
+
+/// What a build did.
+struct Built {
+    id: String,
+    /// The instructions that were taken from the cache, and those that were done.
+    cached: Vec<String>,
+    done: Vec<String>,
+}
+
+impl Project {
+    fn new(dockerfile: &str) -> Project {
+        let host = Host::with_busybox();
+        let dir = host.scratch().join("project");
+        fs::create_dir(&dir).unwrap();
+        let project = Project { host, dir };
+        project.write("Dockerfile", dockerfile);
+        project
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.dir.join(name), content).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.dir.to_str().unwrap()
+    }
+
+    fn build(&self, flags: &[&str]) -> Built {
+        let args = [&["build", "-t", "x"], flags, &[self.path()]].concat();
+        let log = self.host.mydocker(args).stderr_text();
+        let mut built =
+            Built { id: self.host.inspect("x", "{{.Id}}"), cached: vec![], done: vec![] };
+        let mut titles: Vec<(&str, &str)> = Vec::new();
+        for line in log.lines() {
+            let Some((number, rest)) = line.split_once(' ') else { continue };
+            if let Some((_, title)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("] "))
+            {
+                titles.push((number, title));
+            } else if let Some((_, title)) = titles.iter().find(|(known, _)| *known == number)
+                && !title.starts_with("FROM")
+            {
+                match rest {
+                    "CACHED" => built.cached.push((*title).to_owned()),
+                    _ if rest.starts_with("DONE") => built.done.push((*title).to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        built
+    }
+
+    /// The files of the cache.
+    fn entries(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.host.state_root().join("build")).unwrap().flatten();
+        let entries = entries.map(|entry| entry.path());
+        entries.filter(|path| path.file_name().unwrap().len() == 64).collect()
+    }
+}
+
+const CHAIN: &str = "FROM bb\nENV A=1\nRUN echo $A >/one\nCOPY f d /files/\nWORKDIR /w\nRUN pwd >/two\n\
+    RUN true\nLABEL a=b\n";
+
+fn chain() -> Project {
+    let project = Project::new(CHAIN);
+    project.write("f", "f");
+    fs::create_dir(project.dir.join("d")).unwrap();
+    project.write("d/g", "g");
+    project
+}
+
+#[test]
+fn a_rebuild_does_no_step_and_makes_the_same_image() {
+    let project = chain();
+    let first = project.build(&[]);
+    assert_eq!((first.cached.len(), first.done.len()), (0, 5));
+    let second = project.build(&[]);
+    assert_eq!((second.cached.len(), second.done.len()), (5, 0));
+    assert_eq!(second.id, first.id);
+    // No image of a step is listed, and nothing is amiss.
+    assert_eq!(project.host.mydocker(["images", "-aq"]).lines().len(), 2);
+    project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
+    project
+        .host
+        .mydocker(["run", "--rm", "x", "cat", "/one", "/two", "/files/g"])
+        .stdout("1\n/w\ng");
+    let third = project.build(&["--no-cache"]);
+    assert_eq!((third.cached.len(), third.done.len()), (0, 5));
+}
+
+#[test]
+fn what_a_step_reads_decides_and_times_do_not() {
+    let project = chain();
+    project.build(&[]);
+    let expect = |project: &Project, cached: usize, what: &str| {
+        let built = project.build(&[]);
+        assert_eq!(built.cached.len(), cached, "{what}: {:?}", built.cached);
+        assert_eq!(project.build(&[]).cached.len(), 5, "{what}, again");
+    };
+    // A time is no content.
+    let file = fs::File::open(project.dir.join("f")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    expect(&project, 5, "a time");
+    project.write("f", "F");
+    expect(&project, 1, "a byte");
+    fs::set_permissions(project.dir.join("d/g"), fs::Permissions::from_mode(0o600)).unwrap();
+    expect(&project, 1, "a mode");
+    fs::rename(project.dir.join("d/g"), project.dir.join("d/h")).unwrap();
+    expect(&project, 1, "a name");
+    project.write("new", "not copied");
+    expect(&project, 5, "another file of the context");
+    std::os::unix::fs::symlink("h", project.dir.join("d/l")).unwrap();
+    expect(&project, 1, "a link");
+    project.write("Dockerfile", &CHAIN.replace("A=1", "A=2"));
+    expect(&project, 0, "a variable");
+    project.write("Dockerfile", &CHAIN.replace("pwd", "pwd; pwd"));
+    // The variable is as at first, so all above is known.
+    fs::remove_file(project.dir.join("d/l")).unwrap();
+    expect(&project, 3, "a command");
+}
+
+/// CVE-2024-24557: a cache that hands out images would hand out their config too.
+#[test]
+fn the_config_comes_from_the_file_and_never_from_the_cache() {
+    let project =
+        Project::new("FROM bb\nRUN echo 1 >/one\nHEALTHCHECK CMD true\nONBUILD RUN old\n");
+    project.build(&[]);
+    project
+        .write("Dockerfile", "FROM bb\nRUN echo 1 >/one\nHEALTHCHECK CMD false\nONBUILD RUN new\n");
+    let built = project.build(&[]);
+    assert_eq!(built.cached, ["RUN echo 1 >/one"]);
+    project.host.feed("FROM x\n", ["build", "-"]).exits(1).stderr_has("new: not found");
+    assert!(project.host.inspect("x", "{{json .Config.Healthcheck}}").contains("false"));
+}
+
+/// CVE-2024-24557: an image that was loaded claims steps that it did not do.
+#[test]
+fn an_image_that_was_loaded_is_no_candidate() {
+    let project = Project::new("FROM bb\nRUN echo 1 >/one\n");
+    let host = &project.host;
+    project.build(&[]);
+    let archive = host.scratch().join("x.tar");
+    host.mydocker(["save", "-o", archive.to_str().unwrap(), "x"]);
+    host.mydocker(["rmi", "x"]);
+    fs::remove_dir_all(host.state_root().join("build")).unwrap();
+    host.mydocker(["load", "-i", archive.to_str().unwrap()]);
+    assert_eq!(project.build(&[]).done, ["RUN echo 1 >/one"]);
+}
+
+#[test]
+fn arguments_count_where_they_are_used() {
+    let project = Project::new("FROM bb\nRUN echo a\nARG V\nRUN echo b\nRUN echo $V >/v\n");
+    let cached = |flags: &[&str]| project.build(flags).cached.len();
+    assert_eq!(cached(&["--build-arg", "V=1"]), 0);
+    assert_eq!(cached(&["--build-arg", "V=2"]), 1);
+    assert_eq!(cached(&["--build-arg", "V=1"]), 3);
+    // A proxy makes no step new.
+    assert_eq!(cached(&["--build-arg", "V=1", "--build-arg", "http_proxy=http://127.0.0.1:1"]), 3);
+}
+
+#[test]
+fn stages_are_cached_apart_and_a_copy_by_what_it_takes() {
+    let project = Project::new(
+        "FROM bb AS a\nCOPY in /in\nRUN cp /in/one /out1; cat /in/* >/out2\n\
+         FROM bb AS b\nRUN echo b\nCOPY --from=a /out1 /got\nRUN echo c >/c\n",
+    );
+    fs::create_dir(project.dir.join("in")).unwrap();
+    project.write("in/one", "1");
+    project.write("in/two", "2");
+    project.build(&[]);
+    project.write("in/two", "3");
+    // Stage `a` is new, but the file that is taken from it is the same.
+    let built = project.build(&[]);
+    assert_eq!(built.done.len(), 2, "{:?}", built.done);
+    assert_eq!(built.cached, ["RUN echo b", "COPY --from=a /out1 /got", "RUN echo c >/c"]);
+    let built = project.build(&["--no-cache-filter", "b"]);
+    assert_eq!((built.cached.len(), built.done.len()), (2, 3));
+}
+
+#[test]
+fn a_damaged_entry_or_a_missing_layer_is_no_entry() {
+    let project = chain();
+    project.build(&[]);
+    let entries = project.entries();
+    for (at, path) in entries.iter().enumerate() {
+        let mut text = fs::read(path).unwrap();
+        match at % 4 {
+            0 => fs::write(path, &text[..text.len() / 2]).unwrap(),
+            1 => fs::write(path, "").unwrap(),
+            // Another step's entry under this name.
+            2 => drop(fs::copy(&entries[at - 1], path).unwrap()),
+            _ => {
+                text[100] ^= 1;
+                fs::write(path, text).unwrap();
+            }
+        }
+    }
+    project
+        .host
+        .mydocker(["system", "check"])
+        .exits(1)
+        .stdout_has("is no entry of the build cache");
+    let built = project.build(&[]);
+    assert_eq!(built.cached.len(), 0);
+    project.host.mydocker(["run", "--rm", "x", "cat", "/one"]).stdout("1\n");
+    // All layers but the base's go, as by a hand that knows no better.
+    let base = project.host.inspect("bb", "{{index .RootFS.Layers 0}}");
+    project.host.mydocker(["rmi", "x"]);
+    for entry in fs::read_dir(project.host.state_root().join("layers")).unwrap().flatten() {
+        if !base.contains(entry.file_name().to_str().unwrap()) {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    let built = project.build(&[]);
+    // `RUN true` has no layer that could be gone.
+    assert!(built.cached.len() <= 1, "{:?}", built.cached);
+    project.host.mydocker(["run", "--rm", "x", "cat", "/two"]).stdout("/w\n");
+}
+
+#[test]
+fn a_failed_step_keeps_what_came_before_and_an_image_to_look_into() {
+    let project = Project::new("FROM bb\nRUN echo 1 >/one\nRUN cat /one /none\n");
+    let fail = || {
+        let done = project.host.mydocker(["build", "-t", "x", project.path()]).exits(1);
+        let log = done.stderr_text();
+        assert!(log.contains("ERROR: the command '/bin/sh -c cat /one /none'"), "{log}");
+        let (_, id) = log.split_once("mydocker run --rm -it ").unwrap();
+        (id.split(' ').next().unwrap().to_owned(), log.contains("CACHED"))
+    };
+    let (first, cached) = fail();
+    assert!(!cached);
+    project.host.mydocker(["run", "--rm", &first, "cat", "/one"]).stdout("1\n");
+    assert_eq!(fail(), (first.clone(), true));
+    // One at most, and only shown with all.
+    project.write("Dockerfile", "FROM bb\nRUN echo 2 >/one\nRUN cat /one /none\n");
+    let (second, _) = fail();
+    assert_ne!(first, second);
+    project.host.mydocker(["images", "-q"]).stdout_lacks(&second);
+    project.host.mydocker(["images", "-aq"]).stdout_has(&second).stdout_lacks(&first);
+    project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
+}
