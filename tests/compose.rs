@@ -207,3 +207,275 @@ fn config_says_what_docker_compose_says() {
     }
     assert!(compared > 0);
 }
+
+/// A web server with two replicas that waits for a database and a job.
+const SHOP: &str = "
+services:
+  web:
+    image: bb
+    command: sh -c 'cat /etc/hosts; exec sleep 1000'
+    scale: 2
+    init: true
+    depends_on:
+      db: {condition: service_healthy}
+      job: {condition: service_completed_successfully}
+  db:
+    image: bb
+    init: true
+    command: sh -c 'sleep 0.2; touch /ok; exec sleep 1000'
+    healthcheck: {test: [CMD, test, -e, /ok], interval: 100ms, start_period: 60s}
+    volumes: ['data:/data']
+  job:
+    image: bb
+    command: sh -c 'sleep 0.1; echo did it'
+volumes:
+  data:
+";
+
+impl Project {
+    /// The ids of the project's containers by name.
+    fn ids(&self) -> Vec<String> {
+        let format = "{{.Names}} {{.ID}}";
+        let mut lines: Vec<String> = self
+            .host
+            .mydocker(["ps", "-a", "--no-trunc", "--format", format])
+            .text()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |line: String| line.split(' ').next().unwrap().to_owned();
+        self.ids().into_iter().map(name).collect()
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.dir.join("compose.yaml"), text).unwrap();
+    }
+}
+
+#[test]
+fn a_project_comes_up_in_order_and_goes_down() {
+    let project = Project::new(&[("compose.yaml", SHOP)]);
+    let up = project.compose("-p shop up -d").stderr_text();
+    let place = |line: &str| up.find(line).unwrap_or_else(|| panic!("{line} in {up}"));
+    for (earlier, later) in [
+        ("Network shop_default  Created", "Container shop-db-1  Created"),
+        ("Container shop-db-1  Healthy", "Container shop-web-1  Starting"),
+        ("Container shop-job-1  Exited", "Container shop-web-2  Starting"),
+        ("Container shop-job-1  Starting", "Container shop-db-1  Healthy"),
+    ] {
+        assert!(place(earlier) < place(later), "{earlier} before {later} in {up}");
+    }
+    assert_eq!(project.names(), ["shop-db-1", "shop-job-1", "shop-web-1", "shop-web-2"]);
+    let label = |name: &str, label: &str| {
+        let format = format!("{{{{index .Config.Labels \"com.docker.compose.{label}\"}}}}");
+        project.host.inspect(name, &format)
+    };
+    assert_eq!(label("shop-web-2", "project"), "shop");
+    assert_eq!(label("shop-web-2", "service"), "web");
+    assert_eq!(label("shop-web-2", "container-number"), "2");
+    assert_eq!(label("shop-web-2", "oneoff"), "False");
+    assert_eq!(
+        label("shop-web-1", "depends_on"),
+        "db:service_healthy:false,job:service_completed_successfully:false"
+    );
+    assert_eq!(label("shop-web-1", "project.working_dir"), project.dir.to_str().unwrap());
+    let hash = project.compose("-p shop config --hash web").text();
+    assert_eq!(format!("web {}", label("shop-web-1", "config-hash")), hash);
+    // Names of services and of replicas lead to containers, from both sides.
+    let hosts = project.host.mydocker(["exec", "shop-db-1", "cat", "/etc/hosts"]).text();
+    assert_eq!(hosts.matches(" web").count(), 2, "{hosts}");
+    let log = project.compose("-p shop logs web").text();
+    assert!(log.contains("shop-db-1 db\n"), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("web-1  | ") || line.starts_with("web-2  | ")));
+    project.compose("-p shop logs --no-log-prefix job").stdout("did it\n");
+    project.compose("-p shop ps --services").stdout("db\nweb\n");
+    project.compose("-p shop ps --status exited --format {{.Name}}").stdout("shop-job-1\n");
+    project
+        .compose("ls --format json")
+        .stdout_has(r#""Name":"shop","Status":"exited(1), running(3)""#);
+    // Nothing has changed: the same containers stay.
+    let before = project.ids();
+    project.compose("-p shop up -d").stderr_has("Container shop-web-1  Running");
+    assert_eq!(project.ids(), before);
+    // The file is not needed for this.
+    std::fs::remove_file(project.dir.join("compose.yaml")).unwrap();
+    let down = project.compose("-p shop down").stderr_text();
+    let place = |line: &str| down.find(line).unwrap_or_else(|| panic!("{line} in {down}"));
+    assert!(place("shop-web-1  Stopped") < place("shop-db-1  Stopping"), "{down}");
+    assert!(project.names().is_empty());
+    assert!(!project.host.succeeds(["network", "inspect", "shop_default"]));
+    project.host.mydocker(["volume", "inspect", "shop_data"]);
+    project.compose("-p shop down -v").stderr_has("Volume shop_data  Removed");
+    project.compose("-p shop ps").stdout_has("NAME");
+    project.compose("ps").exits(1).stderr_has("no compose file in");
+}
+
+#[test]
+fn a_dependency_that_fails_is_named() {
+    let file = |db: &str, condition: &str| {
+        format!(
+            "services:\n  web: {{image: bb, command: sleep 1000, depends_on: {{db: {{condition: \
+             {condition}}}}}}}\n  db: {{image: bb, init: true, {db}}}"
+        )
+    };
+    for (db, condition, part) in [
+        (
+            "command: sh -c 'exit 3'",
+            "service_completed_successfully",
+            "service web can't start: container f-db-1 of service db exited with 3",
+        ),
+        (
+            "command: sleep 1000, healthcheck: {test: 'false', interval: 50ms, retries: 1}",
+            "service_healthy",
+            "service web can't start: container f-db-1 of service db is unhealthy",
+        ),
+        (
+            "command: sleep 1000",
+            "service_healthy",
+            "service web can't start: service db has no health check",
+        ),
+        ("command: /nowhere", "service_started", "service db: exec '/nowhere'"),
+    ] {
+        let project = Project::new(&[("compose.yaml", &file(db, condition))]);
+        project.compose("-p f up -d").exits(1).stderr_has(part);
+        assert!(!project.names().contains(&"f-web-1".to_owned()));
+        project.compose("-p f down -t 0");
+    }
+    let optional =
+        file("command: sh -c 'exit 3'", "service_completed_successfully, required: false");
+    let project = Project::new(&[("compose.yaml", &optional)]);
+    project.compose("-p f up -d").stderr_has("service web starts without it");
+    project.compose("-p f down -t 0");
+}
+
+#[test]
+fn only_what_changed_is_made_again() {
+    let file = |web: &str| {
+        format!(
+            "services:\n  web: {{image: bb, init: true, command: sleep 1000, {web}}}\n  db: {{image: \
+             bb, init: true, command: sleep 1000, volumes: [/kept]}}"
+        )
+    };
+    let project = Project::new(&[("compose.yaml", &file("environment: [A=1]"))]);
+    project.compose("-p c up -d");
+    let id = |name: &str| project.host.inspect(name, "{{.Id}}");
+    let (web, db) = (id("c-web-1"), id("c-db-1"));
+    project.write(&file("environment: [A=2]"));
+    project.compose("-p c up -d --no-recreate");
+    assert_eq!((id("c-web-1"), id("c-db-1")), (web.clone(), db.clone()));
+    project.compose("-p c up -d").stderr_has("Container c-web-1  Recreated");
+    assert_ne!(id("c-web-1"), web);
+    assert_eq!(id("c-db-1"), db);
+    project.host.mydocker(["exec", "c-web-1", "sh", "-c", "echo $A"]).stdout("2\n");
+    // An anonymous volume goes on to the next container, and is still anonymous.
+    project.host.mydocker(["exec", "c-db-1", "sh", "-c", "echo hi >/kept/file"]);
+    project.compose("-p c up -d --force-recreate db");
+    assert_ne!(id("c-db-1"), db);
+    project.host.mydocker(["exec", "c-db-1", "cat", "/kept/file"]).stdout("hi\n");
+    project.compose("-p c up -d --force-recreate -V db");
+    project.host.mydocker(["exec", "c-db-1", "ls", "/kept"]).stdout("");
+    // Another image of the same name makes another container.
+    let web = id("c-web-1");
+    let archive = support::busybox_archive();
+    project.host.mydocker(["import", "--change", "ENV NEW=1", archive.to_str().unwrap(), "bb"]);
+    project.compose("-p c up -d --no-deps web");
+    assert_ne!(id("c-web-1"), web);
+    project.compose("-p c up -d --scale web=3");
+    assert_eq!(project.names(), ["c-db-1", "c-web-1", "c-web-2", "c-web-3"]);
+    project.compose("-p c up -d --scale web=1 --no-recreate");
+    assert_eq!(project.names(), ["c-db-1", "c-web-1"]);
+    project.write("services: {web: {image: bb, init: true, command: sleep 1000}}");
+    project.compose("-p c up -d").stderr_has("that the file no longer has: c-db-1");
+    assert_eq!(project.names(), ["c-db-1", "c-web-1"]);
+    project.compose("-p c up -d --remove-orphans").stderr_has("Container c-db-1  Removed");
+    assert_eq!(project.names(), ["c-web-1"]);
+    project.compose("-p c down -v");
+}
+
+/// What an `up` that was killed leaves: the new container under a name of its own, beside the old.
+#[test]
+fn an_interrupted_change_is_finished() {
+    let file = |value: u32| {
+        format!(
+            "services: {{a: {{image: bb, init: true, command: sleep 1000, environment: [A={value}]}}}}"
+        )
+    };
+    let project = Project::new(&[("compose.yaml", &file(1))]);
+    project.compose("-p i up -d");
+    project.write(&file(2));
+    let hash = project.compose("-p i config --hash a").text();
+    let labels = [
+        "project=i".to_owned(),
+        "service=a".to_owned(),
+        "container-number=1".to_owned(),
+        format!("config-hash={}", hash.trim().split(' ').nth(1).unwrap()),
+    ];
+    let mut command =
+        vec!["create".to_owned(), "--name=x_i-a-1".to_owned(), "--net=i_default".to_owned()];
+    command.extend(labels.map(|label| format!("--label=com.docker.compose.{label}")));
+    command.extend(["--init", "bb", "sleep", "1000"].map(str::to_owned));
+    let new = project.host.mydocker(command).text().trim().to_owned();
+    project.compose("-p i up -d");
+    assert_eq!(project.ids(), [format!("i-a-1 {new}")]);
+    assert!(project.host.is_running("i-a-1"));
+    project.compose("-p i down");
+}
+
+/// CVE-2026-53488: the labels of an image are its author's.
+#[test]
+fn labels_of_an_image_make_no_project() {
+    let project = Project::new(&[(
+        "compose.yaml",
+        "services: {a: {image: evil, command: sleep 1000, init: true}}",
+    )]);
+    let archive = support::busybox_archive();
+    let mut import = vec!["import".to_owned()];
+    for label in ["project=victim", "service=a", "container-number=1", "oneoff=False"] {
+        import.push(format!("--change=LABEL com.docker.compose.{label}"));
+    }
+    import
+        .extend(["--change=LABEL kept=yes", archive.to_str().unwrap(), "evil"].map(str::to_owned));
+    project.host.mydocker(import);
+    project.host.mydocker(["run", "-d", "--init", "--name", "stray", "evil", "sleep", "1000"]);
+    project
+        .host
+        .mydocker(["inspect", "--format", "{{json .Config.Labels}}", "stray"])
+        .stdout("{\"kept\":\"yes\"}\n");
+    project.compose("-p victim ps -aq").stdout("");
+    project.compose("-p victim down");
+    assert!(project.host.is_running("stray"));
+    project.compose("-p mine up -d");
+    assert_eq!(
+        project.host.inspect("mine-a-1", "{{index .Config.Labels \"com.docker.compose.project\"}}"),
+        "mine"
+    );
+    project.compose("-p mine down");
+}
+
+#[test]
+fn networks_and_volumes_that_are_not_the_projects() {
+    let external = "services: {a: {image: bb, command: 'true', networks: [n], volumes: ['v:/v']}}\n\
+                    networks: {n: {external: true, name: NET}}\nvolumes: {v: {external: true, name: outside}}";
+    let net = support::unique("n");
+    let project = Project::new(&[("compose.yaml", &external.replace("NET", &net))]);
+    project.compose("-p e up -d").exits(1).stderr_has(&format!(
+        "compose.yaml:2: the external network {net} does not exist; make it with mydocker network create {net}"
+    ));
+    project.host.mydocker(["network", "create", &net]);
+    project.compose("-p e up -d").exits(1).stderr_has("the external volume outside does not exist");
+    project.host.mydocker(["volume", "create", "outside"]);
+    project.compose("-p e up -d --wait");
+    project.compose("-p e down -v");
+    project.host.mydocker(["network", "inspect", &net]);
+    project.host.mydocker(["volume", "inspect", "outside"]);
+    project.write(&format!(
+        "services: {{a: {{image: bb, networks: [n]}}}}\nnetworks: {{n: {{name: {net}}}}}"
+    ));
+    project.compose("-p e up -d").exits(1).stderr_has("exists and is not this project's");
+    project.host.mydocker(["network", "rm", &net]);
+}

@@ -26,12 +26,6 @@ static ABSENT: &[(&str, &str, &str)] = &[
         "this build reads no compose files",
         "start each service with mydocker run -d --network NAME",
     ),
-    #[cfg(feature = "compose")]
-    ("compose up", NO_START, INSTEAD_OF_START),
-    #[cfg(feature = "compose")]
-    ("compose down", NO_START, "mydocker rm -f the containers"),
-    #[cfg(feature = "compose")]
-    ("compose run", NO_START, INSTEAD_OF_START),
     #[cfg(not(feature = "build"))]
     ("build", NO_BUILD, INSTEAD_OF_BUILD),
     #[cfg(not(feature = "build"))]
@@ -93,10 +87,6 @@ static ABSENT: &[(&str, &str, &str)] = &[
 ];
 
 const NO_CLUSTER: &str = "mydocker manages one host and no cluster";
-#[cfg(feature = "compose")]
-const NO_START: &str = "this build reads compose files and starts nothing from them";
-#[cfg(feature = "compose")]
-const INSTEAD_OF_START: &str = "start each service with mydocker run -d --network NAME";
 #[cfg(not(feature = "build"))]
 const NO_BUILD: &str = "this build of mydocker reads no Dockerfiles";
 #[cfg(not(feature = "build"))]

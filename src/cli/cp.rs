@@ -4,6 +4,7 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
+use crate::engine::Engine;
 use crate::engine::options::{CopyOptions, Place};
 use crate::error::{Result, fail};
 
@@ -42,18 +43,45 @@ pub static CP: Command = Command {
     flags: || specs(FLAGS),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
-        let (from, to) = (place(&names[0])?, place(&names[1])?);
-        if from == Place::Stream {
-            refuse_terminal("pipe a tar in")?;
-        }
-        if to == Place::Stream {
-            refuse_terminal_output()?;
-        }
-        let (archive, follow) = (args.archive, args.follow);
-        call.engine()?.cp(&CopyOptions { from, to, archive, follow })?;
+        let engine = call.engine()?;
+        copy(&engine, &names, args.archive, args.follow, &|place| match place {
+            Place::Container { name, .. } => Ok(vec![name.clone()]),
+            _ => Ok(vec![String::new()]),
+        })?;
         Ok(0)
     },
 };
+
+/// Copies between the two places that `words` name. `containers` gives the containers that the name
+/// in a place means, and one empty text for any other place.
+pub fn copy(
+    engine: &Engine,
+    words: &[String],
+    archive: bool,
+    follow: bool,
+    containers: &dyn Fn(&Place) -> Result<Vec<String>>,
+) -> Result<()> {
+    let (from, to) = (place(&words[0])?, place(&words[1])?);
+    if from == Place::Stream {
+        refuse_terminal("pipe a tar in")?;
+    }
+    if to == Place::Stream {
+        refuse_terminal_output()?;
+    }
+    let named = |place: &Place, id: &str| match place {
+        Place::Container { path, .. } => {
+            Place::Container { name: id.to_owned(), path: path.clone() }
+        }
+        place => place.clone(),
+    };
+    let sources = containers(&from)?;
+    let source = sources.first().map_or("", String::as_str);
+    for target in containers(&to)? {
+        let (from, to) = (named(&from, source), named(&to, &target));
+        engine.cp(&CopyOptions { from, to, archive, follow })?;
+    }
+    Ok(())
+}
 
 /// Parses an operand: `NAME:PATH` is in a container, unless it starts like a path of the host.
 fn place(word: &str) -> Result<Place> {

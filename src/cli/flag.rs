@@ -6,6 +6,8 @@
 
 use super::{Invocation, Outcome};
 use crate::error::Result;
+#[cfg(feature = "compose")]
+use crate::error::{Context, fail};
 
 /// A flag's spelling, and its line in the help.
 pub struct FlagSpec {
@@ -158,6 +160,31 @@ impl FlagSpec {
 /// The specs of a table, without its updates.
 pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
     flags.iter().map(|flag| &flag.spec).collect()
+}
+
+/// A flag's long spelling and its value, and the place that an error about it names.
+#[cfg(feature = "compose")]
+pub type Placed<'a> = (&'a dyn std::fmt::Display, &'a str, &'a str);
+
+/// Sets flags that were not typed, but come from a file.
+#[cfg(feature = "compose")]
+pub fn set_all<A>(
+    flags: &'static [Flag<A>],
+    args: &mut A,
+    settings: &mut dyn Iterator<Item = Placed<'_>>,
+) -> Result<()> {
+    for (place, name, value) in settings {
+        let Some(flag) = flags.iter().find(|flag| flag.spec.long == name) else {
+            fail!("{place}: there is no flag --{name}");
+        };
+        match &flag.update {
+            Update::Switch(update) => update(args, value == "true"),
+            Update::Value(update) => {
+                update(args, value).context(|| format!("{place}: {name}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The headings of `mydocker help`.

@@ -118,7 +118,45 @@ static COMMANDS: &[&Command] = &[
     &network::RM,
     &network::PRUNE,
     #[cfg(feature = "compose")]
-    &compose::CONFIG,
+    &compose::up::UP,
+    #[cfg(feature = "compose")]
+    &compose::up::CREATE,
+    #[cfg(feature = "compose")]
+    &compose::members::DOWN,
+    #[cfg(feature = "compose")]
+    &compose::control::START,
+    #[cfg(feature = "compose")]
+    &compose::control::STOP,
+    #[cfg(feature = "compose")]
+    &compose::control::RESTART,
+    #[cfg(feature = "compose")]
+    &compose::control::KILL,
+    #[cfg(feature = "compose")]
+    &compose::control::RM,
+    #[cfg(feature = "compose")]
+    &compose::control::PAUSE,
+    #[cfg(feature = "compose")]
+    &compose::control::UNPAUSE,
+    #[cfg(feature = "compose")]
+    &compose::control::WAIT,
+    #[cfg(feature = "compose")]
+    &compose::inside::EXEC,
+    #[cfg(feature = "compose")]
+    &compose::inside::CP,
+    #[cfg(feature = "compose")]
+    &compose::inside::TOP,
+    #[cfg(feature = "compose")]
+    &compose::inside::PORT,
+    #[cfg(feature = "compose")]
+    &compose::inside::STATS,
+    #[cfg(feature = "compose")]
+    &compose::list::PS,
+    #[cfg(feature = "compose")]
+    &compose::list::LS,
+    #[cfg(feature = "compose")]
+    &compose::logs::LOGS,
+    #[cfg(feature = "compose")]
+    &compose::config::CONFIG,
     &system::CHECK,
     &system::BOOT,
     &system::HALT,
@@ -162,7 +200,20 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Commands whose processes enter containers.
-const ENTERING: [&str; 6] = ["run", "start", "restart", "exec", "boot", "build"];
+const ENTERING: &[&str] = &[
+    "run",
+    "start",
+    "restart",
+    "exec",
+    "boot",
+    "build",
+    "compose up",
+    "compose start",
+    "compose restart",
+    "compose run",
+    "compose exec",
+    "compose build",
+];
 
 /// Words that stand before another command's name.
 const MANAGEMENT: &[&str] = &[

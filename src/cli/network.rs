@@ -3,6 +3,8 @@
 //! mean is checked there. A host without a usable packet filter gets one warning per boot.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+#[cfg(feature = "compose")]
+use super::flag::{Placed, set_all};
 use super::format::{Field, Format, Row, Show, push_id, push_list};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
@@ -150,6 +152,14 @@ pub static CREATE: Command = Command {
         Ok(0)
     },
 };
+
+/// The options of a network that flags of `network create` ask for.
+#[cfg(feature = "compose")]
+pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<NetworkOptions> {
+    let mut options = NetworkOptions::default();
+    set_all(CREATE_FLAGS, &mut options, settings)?;
+    Ok(options)
+}
 
 /// Prints the warning about what the host lacks for networks.
 pub fn warn(engine: &Engine) {

@@ -9,18 +9,21 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_id};
 use super::output::print;
 use super::{Invocation, Outcome};
+use crate::engine::Engine;
 use crate::engine::view::StatsView;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
+/// The flags as typed.
 #[derive(Default)]
-struct StatsArgs {
+pub struct StatsArgs {
     no_stream: bool,
     no_trunc: bool,
     format: String,
 }
 
-static FLAGS: &[Flag<StatsArgs>] = &[
+/// All flags of `stats`.
+pub static FLAGS: &[Flag<StatsArgs>] = &[
     Flag::<StatsArgs>::switch("no-stream", "Print once and exit", |a, on| a.no_stream = on),
     Flag::<StatsArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),
     Flag::<StatsArgs>::setting(
@@ -50,14 +53,18 @@ pub static STATS: Command = Command {
 
 fn stats(call: &Invocation) -> Outcome {
     let (args, names) = call.parse(FLAGS)?;
+    show(call, &call.engine()?, &args, &names)
+}
+
+/// Prints the use of the containers `names`, or of all that run.
+pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[String]) -> Outcome {
     let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
-    let engine = call.engine()?;
     let clears = std::io::stdout().is_terminal();
     loop {
-        let rows = engine.stats(&names)?;
+        let rows = engine.stats(names)?;
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
         let text = format.render(&rows, FIELDS, &show)?;
         if args.no_stream {

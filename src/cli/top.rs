@@ -9,6 +9,8 @@ use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::table::Table;
 use super::{Invocation, Outcome, escape};
+use crate::engine::Engine;
+use crate::error::Result;
 
 /// The command `top`.
 pub static TOP: Command = Command {
@@ -26,8 +28,14 @@ pub static TOP: Command = Command {
 
 fn top(call: &Invocation) -> Outcome {
     let (_, names) = call.parse(NO_FLAGS)?;
+    print(&table(&call.engine()?, &names[0])?)?;
+    Ok(0)
+}
+
+/// The processes of a container as a table.
+pub fn table(engine: &Engine, name: &str) -> Result<String> {
     let mut table = Table::new(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
-    for process in call.engine()?.top(&names[0])? {
+    for process in engine.top(name)? {
         for number in [process.uid.into(), i64::from(process.pid), process.parent.into()] {
             table.cell(|out| out.push_str(&number.to_string()));
         }
@@ -43,6 +51,5 @@ fn top(call: &Invocation) -> Outcome {
         });
         table.cell(|out| out.push_str(&escape::line(&process.command)));
     }
-    print(&table.render())?;
-    Ok(0)
+    Ok(table.render())
 }

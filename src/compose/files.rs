@@ -13,7 +13,7 @@ use super::merge::{merge, strip};
 use super::node::{Node, Value};
 use super::schema::{ROOT, SERVICE, check};
 use super::{dotenv, yaml};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 
 /// The names of compose files in the order of preference, and of the files that override them.
 const NAMES: [&str; 4] =
@@ -41,6 +41,7 @@ pub struct Choice {
 pub struct Source {
     pub name: String,
     pub files: Vec<String>,
+    pub directory: String,
     pub profiles: Vec<String>,
     pub root: Node,
     pub environment: Environment,
@@ -140,10 +141,10 @@ pub fn load(choice: &Choice) -> Result<Source> {
         found
     };
     if files.is_empty() {
-        fail!(
+        return Err(Error::absent(format!(
             "no compose file in {} or above it; write compose.yaml, or name a file with -f",
             here.display()
-        );
+        )));
     }
     let mut profiles = choice.profiles.clone();
     if let Some(more) = environment.set("COMPOSE_PROFILES") {
@@ -158,6 +159,7 @@ pub fn load(choice: &Choice) -> Result<Source> {
     Ok(Source {
         name,
         files: files.iter().map(|file| file.display().to_string()).collect(),
+        directory: dir.display().to_string(),
         profiles,
         root,
         environment: reader.environment,

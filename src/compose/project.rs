@@ -7,8 +7,9 @@ use std::path::Path;
 
 use super::dotenv;
 use super::files::{Choice, Environment, load, read_text, shown};
-use super::node::{Node, Value};
+use super::node::{Node, Place, Tag, Value};
 use super::print::{json, sha256};
+use super::settings::joined;
 use crate::error::{Context, Result, fail};
 use crate::suggest::nearest;
 
@@ -19,6 +20,8 @@ pub const MAX_SCALE: u32 = 1000;
 pub struct Project {
     pub name: String,
     pub files: Vec<String>,
+    /// The directory that relative paths start from.
+    pub directory: String,
     /// The completed tree; services that no profile enables are not in it.
     pub root: Node,
     /// In dependency order.
@@ -67,6 +70,7 @@ impl Project {
         let mut project = Project {
             name: source.name,
             files: source.files,
+            directory: source.directory,
             root: source.root,
             services: Vec::new(),
             disabled: Vec::new(),
@@ -116,6 +120,26 @@ impl Project {
             service.hash = hash(&project.root, &service.node);
         }
         Ok(project)
+    }
+
+    /// A project of which only the name is known: what exists of it is known by labels.
+    pub fn named(name: &str) -> Project {
+        let place = Place { file: name.into(), line: 0 };
+        Project {
+            name: name.to_owned(),
+            files: Vec::new(),
+            directory: String::new(),
+            root: Node { place, tag: Tag::None, value: Value::Map(Vec::new()) },
+            services: Vec::new(),
+            disabled: Vec::new(),
+            missing: BTreeSet::new(),
+            environment: Environment::default(),
+        }
+    }
+
+    /// The service with this name, enabled or not.
+    pub fn find(&self, name: &str) -> Option<&Service> {
+        self.services.iter().chain(&self.disabled).find(|service| service.name == name)
     }
 
     /// The enabled service with this name.
@@ -231,20 +255,10 @@ impl Project {
             depends_on.push(Dependency { service, condition, required, restart });
         }
         // What shares something of another service needs it too.
-        let mut implied = Vec::new();
-        for key in ["network_mode", "pid", "ipc"] {
-            let mode = node.get_text(key)?.unwrap_or_default();
-            implied.extend(mode.strip_prefix("service:").map(str::to_owned));
-        }
+        let mut implied = joined(&node)?;
         for element in node.get("links").iter().flat_map(|node| node.elements()) {
             let link = element.scalar()?;
             implied.push(link.split(':').next().unwrap_or_default().to_owned());
-        }
-        for element in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
-            let from = element.scalar()?;
-            if !from.starts_with("container:") {
-                implied.push(from.split(':').next().unwrap_or_default().to_owned());
-            }
         }
         for service in implied {
             if !depends_on.iter().any(|known| known.service == service) {
@@ -252,11 +266,7 @@ impl Project {
                 depends_on.push(Dependency { service, condition, required: true, restart: true });
             }
         }
-        let replicas = node.get("deploy").and_then(|deploy| deploy.given("replicas"));
-        let scale = match node.given("scale").or(replicas) {
-            None => 1,
-            Some(count) => count.convert(parse_scale)?,
-        };
+        let scale = scale(&node)?;
         if scale > 1
             && let Some(fixed) = node.given("container_name")
         {
@@ -432,6 +442,29 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
         }
     }
     Ok(())
+}
+
+impl Need {
+    /// As the specification names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Need::Started => "service_started",
+            Need::Healthy => "service_healthy",
+            Need::Completed => "service_completed_successfully",
+        }
+    }
+}
+
+impl Service {
+    /// How many replicas the file asks for.
+    pub fn scale(&self) -> Result<u32> {
+        scale(&self.node)
+    }
+}
+
+fn scale(node: &Node) -> Result<u32> {
+    let replicas = node.get("deploy").and_then(|deploy| deploy.given("replicas"));
+    node.given("scale").or(replicas).map_or(Ok(1), |count| count.convert(parse_scale))
 }
 
 /// A number of replicas.

@@ -317,7 +317,7 @@ static NETWORK: Kind = Object(&[
         "ipam",
         Object(&[
             ("driver", Text),
-            ("options", Refused(DRIVERS)),
+            ("options", Dict),
             ("config", Entries { long: short::as_it_is, keys: POOL, identity: &["subnet"] }),
         ]),
     ),
@@ -325,12 +325,8 @@ static NETWORK: Kind = Object(&[
     ("name", Text),
 ]);
 
-static POOL: &[Key] = &[
-    ("subnet", Text),
-    ("ip_range", Text),
-    ("gateway", Text),
-    ("aux_addresses", Refused("mydocker reserves no addresses; use ip_range")),
-];
+static POOL: &[Key] =
+    &[("subnet", Text), ("ip_range", Text), ("gateway", Text), ("aux_addresses", Dict)];
 
 static VOLUME: Kind = Object(&[
     ("driver", Text),

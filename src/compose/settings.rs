@@ -96,7 +96,7 @@ pub fn settings(
     let node = &service.node;
     let mut settings = Settings { list: Vec::new() };
     settings.texts(node, TEXTS)?;
-    settings.switches(node);
+    settings.switches(node, SWITCHES);
     for (key, flag) in LISTS {
         for element in node.get(key).iter().flat_map(|node| node.elements()) {
             settings.add(element, flag, element.scalar()?);
@@ -151,6 +151,31 @@ pub fn settings(
     Ok(settings.list)
 }
 
+/// The settings of a network, as flags of `network create`.
+pub fn network_settings(node: &Node) -> Result<Vec<Setting>> {
+    let mut settings = Settings { list: Vec::new() };
+    if let Some(ipv4) = node.given("enable_ipv4").filter(|_| !node.get_bool("enable_ipv4")) {
+        return Err(ipv4.wrong("enable_ipv4: every network has IPv4; remove the key"));
+    }
+    settings.switches(
+        node,
+        &[("internal", "internal"), ("attachable", "attachable"), ("enable_ipv6", "ipv6")],
+    );
+    settings.pairs(node.get("driver_opts"), "opt")?;
+    settings.pairs(node.get("labels"), "label")?;
+    let Some(ipam) = node.given("ipam") else { return Ok(settings.list) };
+    settings.texts(ipam, &[("driver", "ipam-driver")])?;
+    settings.pairs(ipam.get("options"), "ipam-opt")?;
+    for pool in ipam.get("config").iter().flat_map(|node| node.elements()) {
+        settings.texts(
+            pool,
+            &[("subnet", "subnet"), ("ip_range", "ip-range"), ("gateway", "gateway")],
+        )?;
+        settings.pairs(pool.get("aux_addresses"), "aux-address")?;
+    }
+    Ok(settings.list)
+}
+
 impl Settings {
     fn add(&mut self, node: &Node, flag: &'static str, value: impl Into<String>) {
         self.list.push(Setting { place: node.place.clone(), flag, value: value.into() });
@@ -165,8 +190,8 @@ impl Settings {
         Ok(())
     }
 
-    fn switches(&mut self, node: &Node) {
-        for (key, flag) in SWITCHES {
+    fn switches(&mut self, node: &Node, table: &[(&str, &'static str)]) {
+        for (key, flag) in table {
             if let Some(value) = node.given(key) {
                 self.add(value, flag, if node.get_bool(key) { "true" } else { "false" });
             }
@@ -411,6 +436,22 @@ pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
         _ => format!("/{source}"),
     });
     Ok(if target.starts_with('/') { target } else { format!("/run/secrets/{target}") })
+}
+
+/// The services whose namespaces or volumes a container of this service shares.
+pub fn joined(node: &Node) -> Result<Vec<String>> {
+    let mut services = Vec::new();
+    for key in ["network_mode", "pid", "ipc"] {
+        let mode = node.get_text(key)?.unwrap_or_default();
+        services.extend(mode.strip_prefix("service:").map(str::to_owned));
+    }
+    for element in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
+        let from = element.scalar()?;
+        if !from.starts_with("container:") {
+            services.push(from.split(':').next().unwrap_or_default().to_owned());
+        }
+    }
+    Ok(services)
 }
 
 fn first_container(project: &Project, service: &str) -> String {

@@ -7,15 +7,22 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{Pid, WaitOptions, set_parent_process_death_signal, waitpid};
 
 use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::clone::Fork;
 
-/// Calls `work` in a child process that dies with this one; returns its text or its error. Errors of
-/// the process call it `name`.
-pub fn in_child(name: &str, work: &dyn Fn() -> Result<String>) -> Result<String> {
+/// Work in a child process that has begun.
+pub struct Background {
+    name: &'static str,
+    child: Pid,
+    /// Ends when the work does.
+    reader: File,
+}
+
+/// Begins `work` in a child process that dies with this one. Errors of the process call it `name`.
+pub fn begin(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<Background> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let child = match sys::clone::fork().context(|| format!("fork for {name}"))? {
         Fork::Parent(child) => child,
@@ -29,15 +36,27 @@ pub fn in_child(name: &str, work: &dyn Fn() -> Result<String>) -> Result<String>
             sys::exec::exit_now(u8::from(done.is_err() || written.is_err()));
         }
     };
-    drop(writer);
-    let mut text = String::new();
-    let read = File::from(reader).read_to_string(&mut text);
-    let status = waitpid(Some(child), WaitOptions::empty());
-    let status = status.context(|| format!("wait for {name}"))?;
-    read.context(|| format!("read the result of {name}"))?;
-    match status.and_then(|(_, status)| status.exit_status()) {
-        Some(0) => Ok(text),
-        _ if text.is_empty() => fail!("{name} was killed"),
-        _ => fail!("{text}"),
+    Ok(Background { name, child, reader: reader.into() })
+}
+
+impl Background {
+    /// Waits for the end of the work. Returns its text or its error.
+    pub fn finish(mut self) -> Result<String> {
+        let name = self.name;
+        let mut text = String::new();
+        let read = self.reader.read_to_string(&mut text);
+        let status = waitpid(Some(self.child), WaitOptions::empty());
+        let status = status.context(|| format!("wait for {name}"))?;
+        read.context(|| format!("read the result of {name}"))?;
+        match status.and_then(|(_, status)| status.exit_status()) {
+            Some(0) => Ok(text),
+            _ if text.is_empty() => fail!("{name} was killed"),
+            _ => fail!("{text}"),
+        }
     }
+}
+
+/// Calls `work` in a child process that dies with this one; returns its text or its error.
+pub fn in_child(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<String> {
+    begin(name, work)?.finish()
 }

@@ -45,6 +45,11 @@ impl Engine {
         ImageStore::open(&self.roots).tag(source, &Reference::parse_new(target)?)
     }
 
+    /// The id of the image with this name.
+    pub fn image_id(&self, name: &str) -> Result<Option<String>> {
+        Ok(ImageStore::open(&self.roots).find(name)?.map(|id| id.to_string()))
+    }
+
     /// Whether an image with this name or id exists.
     pub fn image_exists(&self, name: &str) -> Result<bool> {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())

@@ -40,6 +40,11 @@ impl Engine {
         Ok(views)
     }
 
+    /// One container as `containers` lists it; `None` if there is none with this id.
+    pub fn look_at(&self, id: &str) -> Option<ContainerView> {
+        self.view(id, &mut Patience::new(MAX_WAIT))
+    }
+
     /// Adds the size on disk to each container.
     pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
         let images = ImageStore::open(&self.roots).list()?.into_iter();

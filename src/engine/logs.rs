@@ -42,18 +42,26 @@ impl Engine {
         err: &mut dyn Write,
     ) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
-        let selection = Selection {
-            timestamps: options.timestamps,
-            tail: options.tail,
-            since: options.since,
-            until: options.until,
-        };
+        let selection = selection(options);
         if !options.follow {
             let mut reader = Reader::open(&files.log(), false)?;
             let mut printer = Printer::new(&mut reader, selection)?;
             reader.print(&mut printer, out, err)?;
             return reader.check();
         }
+        let mut follower = self.follow_log(record, selection)?;
+        loop {
+            let is_over = follower.print(out, err)?;
+            let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
+            if is_over || left.is_some_and(|ns| ns < 0) {
+                return follower.reader.check();
+            }
+            follower.await_change(left)?;
+        }
+    }
+
+    fn follow_log(&self, record: &Record, selection: Selection) -> Result<Follower> {
+        let files = Files::new(&self.roots, &record.id);
         // One that starts has no socket yet, and would be taken for one that has ended.
         self.condition(record)?;
         // Watched before the first reading: nothing written in between is missed.
@@ -61,21 +69,92 @@ impl Engine {
         // The monitor's socket hangs up however it ends, after it has logged the last.
         let monitor = protocol::dial(&files.run, false)?;
         let mut reader = Reader::open(&files.log(), true)?;
-        let mut printer = Printer::new(&mut reader, selection)?;
-        loop {
-            // Asked before reading: what it wrote until it ended is read below.
-            let over = match &monitor {
-                Some(monitor) => is_ready(monitor)?,
-                None => true,
-            };
-            reader.print(&mut printer, out, err)?;
-            let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
-            let Some(monitor) = monitor.as_ref().filter(|_| !over && left.is_none_or(|ns| ns >= 0))
-            else {
-                return reader.check();
-            };
-            await_change(growth.as_ref(), monitor, left)?;
+        let printer = Printer::new(&mut reader, selection)?;
+        Ok(Follower { reader, printer, growth, monitor })
+    }
+
+    /// Begins to follow the log of a container, for a caller that follows several.
+    #[cfg(feature = "compose")]
+    pub fn begin_follow(&self, name: &str, options: &LogsOptions) -> Result<Follower> {
+        self.follow_log(&self.record(name)?, selection(options))
+    }
+}
+
+/// A log that is followed.
+pub struct Follower {
+    reader: Reader,
+    printer: Printer,
+    /// `None` if the kernel has no inotify instance left.
+    growth: Option<OwnedFd>,
+    /// `None` if the container does not run.
+    monitor: Option<OwnedFd>,
+}
+
+impl Follower {
+    /// Prints what is new. True if the container has ended and nothing more will come.
+    pub fn print(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool> {
+        // Asked before reading: what it wrote until it ended is read below.
+        let is_over = match &self.monitor {
+            Some(monitor) => is_ready(monitor)?,
+            None => true,
+        };
+        self.reader.print(&mut self.printer, out, err)?;
+        Ok(is_over)
+    }
+
+    /// What to wait for: readable when there may be something new.
+    #[cfg(feature = "compose")]
+    pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.monitor.iter().chain(&self.growth)
+    }
+
+    /// Whether its caller must look again after a while, because the kernel reports no change.
+    #[cfg(feature = "compose")]
+    pub fn is_blind(&self) -> bool {
+        self.growth.is_none()
+    }
+
+    /// Empties the queue of events, so that it wakes the follower no more.
+    pub fn drain(&self) -> Result<()> {
+        // What the events say is of no interest.
+        let mut events = [0; 4096];
+        while let Some(growth) = &self.growth {
+            match rustix::io::read(growth, &mut events) {
+                Err(Errno::INTR) | Ok(1..) => {}
+                Err(Errno::AGAIN) | Ok(0) => break,
+                Err(error) => return Err(error).context(|| "wait for the log to grow"),
+            }
         }
+        Ok(())
+    }
+
+    /// Waits for the log to grow, the container to end, or so many nanoseconds.
+    fn await_change(&self, left_ns: Option<i64>) -> Result<()> {
+        const SECOND: i64 = 1_000_000_000;
+        let wait_ns = match &self.growth {
+            Some(_) => left_ns,
+            None => Some(left_ns.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))),
+        };
+        let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
+        let fds = self.monitor.iter().chain(&self.growth);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context(|| "wait for the log to grow"),
+        }
+        self.drain()
+    }
+}
+
+/// Without inotify: how many nanoseconds a new line waits at most.
+const LOOK_AGAIN: i64 = 200_000_000;
+
+fn selection(options: &LogsOptions) -> Selection {
+    Selection {
+        timestamps: options.timestamps,
+        tail: options.tail,
+        since: options.since,
+        until: options.until,
     }
 }
 
@@ -99,32 +178,4 @@ fn watch(directory: &Path) -> Result<Option<OwnedFd>, Errno> {
         Err(Errno::MFILE | Errno::NOSPC | Errno::NOSYS) => Ok(None),
         result => result.map(Some),
     }
-}
-
-/// Waits for the log to grow, the container to end, or so many nanoseconds.
-fn await_change(growth: Option<&OwnedFd>, monitor: &OwnedFd, left_ns: Option<i64>) -> Result<()> {
-    const SECOND: i64 = 1_000_000_000;
-    /// Without inotify: how long a new line waits at most.
-    const LOOK_AGAIN: i64 = SECOND / 5;
-    let wait_ns = match growth {
-        Some(_) => left_ns,
-        None => Some(left_ns.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))),
-    };
-    let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
-    let mut fds = vec![PollFd::new(monitor, PollFlags::IN)];
-    fds.extend(growth.map(|growth| PollFd::new(growth, PollFlags::IN)));
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error).context(|| "wait for the log to grow"),
-    }
-    // What the events say is of no interest; read, they wake the follower no more.
-    let mut events = [0; 4096];
-    while let Some(growth) = growth {
-        match rustix::io::read(growth, &mut events) {
-            Err(Errno::INTR) | Ok(1..) => {}
-            Err(Errno::AGAIN) | Ok(0) => break,
-            Err(error) => return Err(error).context(|| "wait for the log to grow"),
-        }
-    }
-    Ok(())
 }

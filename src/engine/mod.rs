@@ -5,6 +5,7 @@
 
 pub mod explain;
 pub mod options;
+pub mod project;
 pub mod registry;
 pub mod view;
 
@@ -13,7 +14,7 @@ mod archives;
 mod attach;
 mod boot;
 pub mod check;
-mod child;
+pub mod child;
 mod commit;
 mod condition;
 mod confine;
@@ -66,6 +67,7 @@ use crate::network::firewall;
 
 pub use crate::container::state::StopMark;
 pub use crate::store::Roots;
+pub use logs::Follower;
 pub use wait::WaitCondition;
 
 /// The engine for one command: the roots, the firewall, and where warnings go.

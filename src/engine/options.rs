@@ -46,6 +46,9 @@ pub struct CreateOptions {
     /// `NAME=value`, in order, env files first.
     pub env: Vec<String>,
     pub mounts: Vec<MountOption>,
+    /// Targets and names of anonymous volumes that an earlier container had there: they are mounted
+    /// where this one would get a new anonymous volume.
+    pub inherited_volumes: Vec<(String, String)>,
     /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
     pub volumes_from: Vec<(String, bool)>,
     pub workdir: Option<String>,

@@ -51,10 +51,18 @@ impl Engine {
 
     /// `start`. Returns when the command has started.
     pub fn start(&self, name: &str) -> Result<()> {
-        if let Some((_, socket)) = self.start_again(name, false, false)? {
-            client::await_start(&socket)?;
-        }
-        Ok(())
+        self.end_start(self.begin_start(name)?)
+    }
+
+    /// Begins to start a container, so that several start at the same time. `end_start` waits until
+    /// its command has started.
+    pub fn begin_start(&self, name: &str) -> Result<Starting> {
+        Ok(Starting(self.start_again(name, false, false)?.map(|(_, socket)| socket)))
+    }
+
+    /// Waits until the command of a container has started.
+    pub fn end_start(&self, starting: Starting) -> Result<()> {
+        starting.0.map_or(Ok(()), |socket| client::await_start(&socket).map(drop))
     }
 
     /// `start -a`. Returns the command's exit status.
@@ -239,6 +247,9 @@ impl Engine {
         }
     }
 }
+
+/// A container that is being started; `None` if it ran already.
+pub struct Starting(Option<OwnedFd>);
 
 /// Whether a container runs, for a command that holds its lock of changes.
 pub(super) enum Life {

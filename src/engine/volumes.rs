@@ -25,6 +25,12 @@ impl Engine {
         Ok(name)
     }
 
+    /// The anonymous volumes of a container: targets and names.
+    pub fn anonymous_volumes(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let mounts = self.record(name)?.mounts.into_iter().filter(|mount| mount.anonymous);
+        Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
+    }
+
     /// All volumes, sorted by name. Which of them are in use is only looked up if `with_users`.
     pub fn volumes(&self, with_users: bool) -> Result<Vec<VolumeView>> {
         let used = if with_users { self.used_volumes()? } else { None };

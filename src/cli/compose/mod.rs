@@ -2,19 +2,29 @@
 //! stand before the subcommand and reads the project; `config` and its siblings have the commands.
 //! What a compose file means is `crate::compose`'s.
 
-mod config;
+pub mod config;
+pub mod control;
+mod images;
+pub mod inside;
+pub mod list;
+pub mod logs;
+pub mod members;
+pub mod up;
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Command, Flag, Group, MANY, Operand, Placed, specs};
 use super::output::print_error;
 use super::parse;
 use super::{Failure, Invocation};
 use crate::compose::files::Choice;
+use crate::compose::members::Session;
+use crate::compose::node::Node;
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::{Setting, settings};
-use crate::engine::options::CreateOptions;
+use crate::compose::settings::{
+    Setting, container_name, image, network_settings, set_commands, settings,
+};
+use crate::engine::Engine;
+use crate::engine::options::{CreateOptions, NetworkOptions};
 use crate::error::{Result, fail};
-
-pub use config::CONFIG;
 
 /// The flags between `compose` and the subcommand.
 static FLAGS: &[Flag<Choice>] = &[
@@ -104,30 +114,80 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
         ));
     }
     for service in &project.services {
-        options(&project, service, &[])?;
+        options(&project, service)?;
+    }
+    for (_, node) in project.root.get("networks").iter().flat_map(|all| all.entries()) {
+        network_options(node)?;
     }
     Ok(project)
 }
 
-/// The options of a container of `service`, with `more` settings.
-fn options(project: &Project, service: &Service, more: &[Setting]) -> Result<CreateOptions> {
+/// As `project`. Where there is no file, `-p` is enough: what exists is known by labels.
+fn project_or_name(call: &Invocation) -> Result<Project, Failure> {
+    match project(call, &[]) {
+        Err(Failure::Engine(error)) if error.is_absent() => {
+            let name = choice(call)?.name.or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
+            match name.filter(|name| !name.is_empty()) {
+                Some(name) => Ok(Project::named(&name)),
+                None => Err(Failure::Engine(error)),
+            }
+        }
+        project => project,
+    }
+}
+
+/// The engine and the project of a call.
+struct Opened {
+    engine: Engine,
+    project: Project,
+}
+
+impl Opened {
+    /// For a command that acts on what exists.
+    fn existing(call: &Invocation) -> Result<Opened, Failure> {
+        Ok(Opened { project: project_or_name(call)?, engine: call.engine()? })
+    }
+
+    /// For a command that makes what the file asks for, of the services `wanted`.
+    fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
+        Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session { engine: &self.engine, project: &self.project, report: &report }
+    }
+}
+
+/// Prints a line about progress.
+fn report(line: &str) {
+    print_error(&format!("{line}\n"));
+}
+
+/// The options of a container of `service`.
+fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     let container = |name: &str| match project.get(name) {
-        Some(other) => crate::compose::settings::container_name(project, other, 1)
-            .unwrap_or_else(|_| name.to_owned()),
+        Some(other) => container_name(project, other, 1).unwrap_or_else(|_| name.to_owned()),
         None => name.to_owned(),
     };
     let own = settings(project, service, &container)?;
-    let all = own.iter().chain(more);
-    let mut each = all.map(|setting| {
-        let place: &dyn std::fmt::Display = &setting.place;
-        (place, setting.flag, setting.value.as_str())
-    });
-    let image = crate::compose::settings::image(project, service)?;
-    let made = super::run::options_of(&mut each, &image, Vec::new());
+    let image = image(project, service)?;
+    let made = super::run::options_of(&mut placed(&own), &image);
     let mut options = match made {
         Ok(options) => options,
         Err(error) => fail!("service {}: {error}", service.name),
     };
-    crate::compose::settings::set_commands(&mut options, &service.node)?;
+    set_commands(&mut options, &service.node)?;
     Ok(options)
+}
+
+/// The options of a network.
+fn network_options(node: &Node) -> Result<NetworkOptions> {
+    super::network::options_of(&mut placed(&network_settings(node)?))
+}
+
+fn placed(settings: &[Setting]) -> impl Iterator<Item = Placed<'_>> {
+    settings.iter().map(|setting| {
+        let place: &dyn std::fmt::Display = &setting.place;
+        (place, setting.flag, setting.value.as_str())
+    })
 }

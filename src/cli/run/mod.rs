@@ -5,9 +5,9 @@
 
 mod flags;
 
-#[cfg(feature = "compose")]
-use super::flag::Update;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+#[cfg(feature = "compose")]
+use super::flag::{Placed, set_all};
 use super::lifecycle::attach_options;
 use super::network::warn;
 use super::output::{print_error, print_line};
@@ -18,15 +18,13 @@ use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, CreateOptions};
 use crate::engine::registry::{Here, PullRequest};
-#[cfg(feature = "compose")]
-use crate::error::Context;
 use crate::error::{Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
 
 /// `--pull`: when to pull the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Pull {
+pub enum Pull {
     Always,
     #[default]
     Missing,
@@ -115,7 +113,7 @@ fn run(call: &Invocation) -> Outcome {
     }
     Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
-    bring_image(&engine, &options, pull, platform)?;
+    bring_image_of(&engine, &options, pull, platform)?;
     let alone = |network: &String| network == "none" || network == "host" || network.contains(':');
     if !options.networks.iter().any(alone) {
         warn(&engine);
@@ -145,22 +143,31 @@ fn create(call: &Invocation) -> Outcome {
     let (pull, platform) = (args.pull, args.platform.clone());
     let options = lower(call, args, operands)?;
     let engine = call.engine()?;
-    bring_image(&engine, &options, pull, platform)?;
+    bring_image_of(&engine, &options, pull, platform)?;
     print_line(&engine.create(&options)?)?;
     Ok(0)
 }
 
-/// Pulls the image if `--pull` asks for it. Progress goes to stderr.
-fn bring_image(
+fn bring_image_of(
     engine: &Engine,
     options: &CreateOptions,
     pull: Pull,
     platform: Option<String>,
 ) -> Result<()> {
-    if options.rootfs.is_some() {
-        return Ok(());
+    match options.rootfs {
+        Some(_) => Ok(()),
+        None => bring_image(engine, &options.image, pull, platform, options.quiet),
     }
-    let name = &options.image;
+}
+
+/// Pulls the image if `--pull` asks for it. Progress goes to stderr.
+pub fn bring_image(
+    engine: &Engine,
+    name: &str,
+    pull: Pull,
+    platform: Option<String>,
+    quiet: bool,
+) -> Result<()> {
     let told = match (pull, engine.has_image(name, platform.as_deref())?) {
         (Pull::Always, _) => None,
         (_, Here::Yes) | (Pull::Never, Here::No) => return Ok(()),
@@ -171,36 +178,23 @@ fn bring_image(
         // Never run an image for another platform than the one asked for.
         (_, Here::Other { reason, .. }) => fail!("{reason}"),
     };
-    if let Some(told) = told.filter(|_| !options.quiet) {
+    if let Some(told) = told.filter(|_| !quiet) {
         print_error(&told);
     }
-    let progress = Progress::on_stderr(options.quiet);
-    let request = PullRequest { name: name.clone(), platform, ..PullRequest::default() };
+    let progress = Progress::on_stderr(quiet);
+    let request = PullRequest { name: name.to_owned(), platform, ..PullRequest::default() };
     engine.pull_apart(&request, &|event| progress.note(event))
 }
 
-/// The options that flags of `run` ask for. Each comes with the place that an error names, the
-/// flag's long spelling, and its value.
+/// The options that flags of `run` ask for.
 #[cfg(feature = "compose")]
-pub fn options_of<'a>(
-    settings: &mut dyn Iterator<Item = (&'a dyn std::fmt::Display, &'a str, &'a str)>,
+pub fn options_of(
+    settings: &mut dyn Iterator<Item = Placed<'_>>,
     image: &str,
-    command: Vec<String>,
 ) -> Result<CreateOptions> {
     let mut args = RunArgs::default();
-    for (place, name, value) in settings {
-        let Some(flag) = FLAGS.iter().find(|flag| flag.spec.long == name) else {
-            fail!("{place}: run has no flag --{name}");
-        };
-        match &flag.update {
-            Update::Switch(update) => update(&mut args, value == "true"),
-            Update::Value(update) => {
-                update(&mut args, value).context(|| format!("{place}: {name}"))?;
-            }
-        }
-    }
-    let operands = std::iter::once(image.to_owned()).chain(command).collect();
-    resolve(args, operands)
+    set_all(FLAGS, &mut args, settings)?;
+    resolve(args, vec![image.to_owned()])
 }
 
 fn lower(

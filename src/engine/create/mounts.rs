@@ -28,7 +28,7 @@ impl Engine {
     ) -> Result<Vec<MountRecord>> {
         let mut mounts = Vec::new();
         for mount in &options.mounts {
-            mounts.push(self.mount(mount, made, holds)?);
+            mounts.push(self.mount(options, mount, made, holds)?);
         }
         for (name, read_only) in &options.volumes_from {
             self.add_volumes_of(name, *read_only, &mut mounts)
@@ -38,7 +38,7 @@ impl Engine {
             let target = crate::path::clean(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
-                mounts.push(self.anonymous_volume(&target, made)?);
+                mounts.push(self.anonymous_volume(options, &target, made)?);
             }
         }
         // Stable: of two at one depth the order given counts.
@@ -64,6 +64,7 @@ impl Engine {
 
     fn mount(
         &self,
+        options: &CreateOptions,
         mount: &MountOption,
         made: &mut Vec<String>,
         holds: &mut Vec<ImageHold>,
@@ -103,7 +104,7 @@ impl Engine {
                 Ok(record(RecordKind::Bind, mount.source.clone()))
             }
             MountKind::Volume if mount.source.is_empty() => {
-                let mut volume = self.anonymous_volume(&mount.target, made)?;
+                let mut volume = self.anonymous_volume(options, &mount.target, made)?;
                 (volume.read_only, volume.copy_up) = (mount.read_only, !mount.no_copy);
                 Ok(volume)
             }
@@ -136,10 +137,22 @@ impl Engine {
         Ok((ImageMount { id: id.to_string(), layers }, hold))
     }
 
-    fn anonymous_volume(&self, target: &str, made: &mut Vec<String>) -> Result<MountRecord> {
-        let id = new_id()?;
-        volume::ensure_anonymous(&self.roots, &id)?;
-        made.push(id.clone());
+    /// A new anonymous volume, or the one that is inherited for `target`.
+    fn anonymous_volume(
+        &self,
+        options: &CreateOptions,
+        target: &str,
+        made: &mut Vec<String>,
+    ) -> Result<MountRecord> {
+        let mut inherited = options.inherited_volumes.iter();
+        let id = match inherited.find(|(known, _)| known == target) {
+            Some((_, id)) => id.clone(),
+            None => new_id()?,
+        };
+        if volume::read(&self.roots, &id).is_err() {
+            volume::ensure_anonymous(&self.roots, &id)?;
+            made.push(id.clone());
+        }
         Ok(MountRecord {
             kind: RecordKind::Volume,
             source: raw::encode_path(&volume::data(&self.roots, &id)),

@@ -11,7 +11,7 @@ use super::{Source, checks};
 use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION, short};
 use crate::engine::options::{CreateOptions, HealthOptions, NamespaceOption, Publish};
-use crate::engine::{Engine, confine};
+use crate::engine::{Engine, confine, project};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::ContainerConfig;
@@ -59,6 +59,8 @@ impl Engine {
         };
         checks::check_sysctls(options, &network)?;
         let mut labels = config.labels.clone();
+        // Compose knows its containers by these: an image must not name a project (CVE-2026-53488).
+        labels.retain(|(key, _)| !project::is_label(key));
         for (key, value) in &options.labels {
             labels.retain(|(known, _)| known != key);
             labels.push((key.clone(), value.clone()));

@@ -1,0 +1,240 @@
+//! `compose exec`, `cp`, `top`, `port` and `stats`: the commands over a running container, named by
+//! its service. Each finds the container and does what the command of the same name does. Of several
+//! replicas `--index` chooses one.
+
+use std::io::IsTerminal;
+
+use super::super::cp::copy;
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::lifecycle::{NO_FLAGS, NoArgs};
+use super::super::output::{print, print_line};
+use super::super::value::env::parse_env;
+use super::super::value::process::parse_workdir;
+use super::super::{Invocation, Outcome, stats, top};
+use super::Opened;
+use super::logs::parse_index;
+use crate::compose::members;
+use crate::engine::Engine;
+use crate::engine::options::{AttachOptions, ExecOptions, Place};
+use crate::error::{Result, fail};
+
+#[derive(Default)]
+struct ExecArgs {
+    options: ExecOptions,
+    no_tty: bool,
+    no_input: bool,
+    index: u32,
+}
+
+type E = Flag<ExecArgs>;
+
+static EXEC_FLAGS: &[E] = &[
+    E::switch("detach", "Run in the background", |a, on| a.options.detach = on).short('d'),
+    E::value("env", "NAME[=VALUE]", "Set a variable, or copy the caller's", |a, v| {
+        a.options.env.push(parse_env(v)?);
+        Ok(())
+    })
+    .short('e'),
+    E::setting("index", "NUMBER", "The container with this number", |a, v| {
+        a.index = parse_index(v)?;
+        Ok(())
+    }),
+    E::switch("interactive", "Keep stdin open (default true)", |a, on| a.no_input = !on).short('i'),
+    E::switch("no-tty", "Allocate no terminal", |a, on| a.no_tty = on)
+        .short('T')
+        .also(&["--no-TTY"]),
+    E::switch("tty", "Allocate a terminal (default: if stdin and stdout are one)", |a, on| {
+        a.no_tty = !on;
+    })
+    .short('t'),
+    E::switch("privileged", "Give all capabilities", |a, on| a.options.privileged = on),
+    E::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
+        a.options.user = Some(v.to_owned());
+        Ok(())
+    })
+    .short('u'),
+    E::setting("workdir", "DIR", "Set the working directory in the container", |a, v| {
+        a.options.workdir = Some(parse_workdir(v)?);
+        Ok(())
+    })
+    .short('w'),
+];
+
+/// Whether a command that asks for no terminal gets one: as in Docker Compose, if it has one.
+pub fn has_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// The command `compose exec`.
+pub static EXEC: Command = Command {
+    name: "compose exec",
+    group: Group::Compose,
+    usage: "[FLAGS] SERVICE COMMAND [ARG…]",
+    summary: "Run a command in a running container of a service",
+    examples: &["mydocker compose exec db psql -U app"],
+    operand: Operand::Nothing,
+    operands: (2, MANY),
+    trailing: true,
+    flags: || specs(EXEC_FLAGS),
+    run: |call| {
+        let (ExecArgs { mut options, no_tty, no_input, index }, words) = call.parse(EXEC_FLAGS)?;
+        if !options.env.is_empty() {
+            Engine::hide_variables();
+        }
+        let opened = Opened::existing(call)?;
+        let member = members::one(&opened.engine, &opened.project, &words[0], index)?;
+        options.container = member.view.id;
+        options.command = words[1..].to_vec();
+        options.interactive = !no_input && !options.detach;
+        options.tty = !no_tty && !options.detach && has_terminal();
+        options.detach_keys = AttachOptions::default().detach_keys;
+        Ok(opened.engine.exec(&options)?)
+    },
+};
+
+#[derive(Default)]
+struct CpArgs {
+    archive: bool,
+    follow: bool,
+    all: bool,
+    index: u32,
+}
+
+type C = Flag<CpArgs>;
+
+static CP_FLAGS: &[C] = &[
+    C::switch("archive", "Keep owners, setuid bits and devices", |a, on| a.archive = on).short('a'),
+    C::switch("follow-link", "Follow SRC if it is a symbolic link", |a, on| a.follow = on)
+        .short('L'),
+    C::switch("all", "Copy into all containers of the service", |a, on| a.all = on),
+    C::setting("index", "NUMBER", "The container with this number", |a, v| {
+        a.index = parse_index(v)?;
+        Ok(())
+    }),
+];
+
+/// The command `compose cp`.
+pub static CP: Command = Command {
+    name: "compose cp",
+    group: Group::Compose,
+    usage: "[FLAGS] SERVICE:SRC DEST|-  or  SRC|- SERVICE:DEST",
+    summary: "Copy files between a service's container and the host",
+    examples: &["mydocker compose cp web:/var/log/nginx logs"],
+    operand: Operand::Nothing,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(CP_FLAGS),
+    run: cp,
+};
+
+fn cp(call: &Invocation) -> Outcome {
+    let (args, words) = call.parse(CP_FLAGS)?;
+    let opened = Opened::existing(call)?;
+    let is_meant = |index: u32, number: u32| index == 0 || index == number;
+    let ids = |place: &Place| -> Result<Vec<String>> {
+        let Place::Container { name, .. } = place else { return Ok(vec![String::new()]) };
+        let wanted = std::slice::from_ref(name);
+        let mut found = members::of_services(&opened.engine, &opened.project, wanted)?;
+        found.retain(|member| is_meant(args.index, member.number));
+        if found.is_empty() {
+            fail!("service {name} has no such container; make it with mydocker compose up -d");
+        }
+        let count = if args.all { found.len() } else { 1 };
+        Ok(found.into_iter().take(count).map(|member| member.view.id).collect())
+    };
+    copy(&opened.engine, &words, args.archive, args.follow, &ids)?;
+    Ok(0)
+}
+
+/// The command `compose top`.
+pub static TOP: Command = Command {
+    name: "compose top",
+    group: Group::Compose,
+    usage: "[SERVICE…]",
+    summary: "List the processes of a project's containers",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(NO_FLAGS),
+    run: |call| {
+        let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
+        let opened = Opened::existing(call)?;
+        let found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+        for member in found.iter().filter(|member| member.is_alive()) {
+            let table = top::table(&opened.engine, &member.view.id)?;
+            print(&format!("{}\n{table}\n", member.view.name))?;
+        }
+        Ok(0)
+    },
+};
+
+#[derive(Default)]
+struct PortArgs {
+    protocol: Option<String>,
+    index: u32,
+}
+
+static PORT_FLAGS: &[Flag<PortArgs>] = &[
+    Flag::<PortArgs>::setting("protocol", "PROTOCOL", "tcp (default) or udp", |a, v| match v {
+        "tcp" | "udp" => {
+            a.protocol = Some(v.to_owned());
+            Ok(())
+        }
+        _ => fail!("should be tcp or udp, not '{v}'"),
+    }),
+    Flag::<PortArgs>::setting("index", "NUMBER", "The container with this number", |a, v| {
+        a.index = parse_index(v)?;
+        Ok(())
+    }),
+];
+
+/// The command `compose port`.
+pub static PORT: Command = Command {
+    name: "compose port",
+    group: Group::Compose,
+    usage: "[FLAGS] SERVICE PORT",
+    summary: "Print the host's address for a port of a service",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (2, 2),
+    trailing: false,
+    flags: || specs(PORT_FLAGS),
+    run: |call| {
+        let (args, words) = call.parse(PORT_FLAGS)?;
+        let opened = Opened::existing(call)?;
+        let member = members::one(&opened.engine, &opened.project, &words[0], args.index)?;
+        let port = match &args.protocol {
+            Some(protocol) => format!("{}/{protocol}", words[1]),
+            None => words[1].clone(),
+        };
+        for line in opened.engine.ports(&member.view.id, Some(&port))? {
+            print_line(&line.host.to_string())?;
+        }
+        Ok(0)
+    },
+};
+
+/// The command `compose stats`.
+pub static STATS: Command = Command {
+    name: "compose stats",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Show the CPU, memory, network and disk use of a project's containers",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(stats::FLAGS),
+    run: |call| {
+        let (args, wanted) = call.parse(stats::FLAGS)?;
+        let opened = Opened::existing(call)?;
+        let mut found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+        found.retain(|member| member.is_alive());
+        let names: Vec<String> = found.into_iter().map(|member| member.view.name).collect();
+        if names.is_empty() {
+            return call.refuse("no container of the project runs");
+        }
+        stats::show(call, &opened.engine, &args, &names)
+    },
+};

@@ -1,0 +1,277 @@
+//! `compose ps` and `ls`: the containers of a project, and the projects, in Docker Compose's columns.
+//! A project is what its containers' labels name, so `ls` reads no file. The words for a status are
+//! those of `ps`.
+
+use std::collections::BTreeMap;
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::format::{Field, Format, Show, push_ago, push_id, push_list};
+use super::super::output::{print, print_line};
+use super::super::ps::{push_command, push_image, push_status};
+use super::super::table::Table;
+use super::super::{Invocation, Outcome};
+use super::Opened;
+use crate::compose::members::{self, Member};
+use crate::engine::project::{PROJECT, SERVICE, label};
+use crate::engine::view::{ContainerView, HealthStatus, Status};
+use crate::error::{Result, fail};
+use crate::template::Value;
+use crate::time::Instant;
+
+#[derive(Default)]
+struct PsArgs {
+    all: bool,
+    quiet: bool,
+    services: bool,
+    no_trunc: bool,
+    no_orphans: bool,
+    states: Vec<String>,
+    format: String,
+}
+
+type P = Flag<PsArgs>;
+
+const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
+
+fn add_state(args: &mut PsArgs, text: &str) -> Result<()> {
+    if !STATES.contains(&text) {
+        fail!("unknown status '{text}'; known: {}", STATES.join(" "));
+    }
+    args.states.push(text.to_owned());
+    Ok(())
+}
+
+static PS_FLAGS: &[P] = &[
+    P::switch("all", "Show stopped containers too", |a, on| a.all = on).short('a'),
+    P::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
+    P::switch("services", "Print only the names of the services", |a, on| a.services = on),
+    P::switch("no-trunc", "Do not shorten ids and other values", |a, on| a.no_trunc = on),
+    P::switch("orphans", "Show containers of other services too (default true)", |a, on| {
+        a.no_orphans = !on;
+    }),
+    P::value("status", "STATUS", "Show only containers with this status", add_state),
+    P::value("filter", "status=STATUS", "Show only containers with this status", |a, v| {
+        match v.split_once('=') {
+            Some(("status", state)) => add_state(a, state),
+            _ => fail!("unknown filter '{v}'; known: status=STATUS"),
+        }
+    }),
+    P::setting("format", "FORMAT", "Print as table, json or by a template", |a, v| {
+        a.format = v.to_owned();
+        Ok(())
+    }),
+];
+
+/// The command `compose ps`.
+pub static PS: Command = Command {
+    name: "compose ps",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "List the containers of a project",
+    examples: &["mydocker compose ps --format json"],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(PS_FLAGS),
+    run: ps,
+};
+
+fn ps(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(PS_FLAGS)?;
+    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+        Ok(format) => format,
+        Err(error) => return call.refuse(format!("--format: {error}")),
+    };
+    let opened = Opened::existing(call)?;
+    let mut found = if wanted.is_empty() && !args.no_orphans {
+        members::all(&opened.engine, &opened.project.name)?
+    } else {
+        members::of_services(&opened.engine, &opened.project, &wanted)?
+    };
+    found.retain(|member| {
+        if args.states.is_empty() {
+            args.all || member.is_alive()
+        } else {
+            args.states.iter().any(|state| member.view.status.name() == state)
+        }
+    });
+    if args.services {
+        let mut names: Vec<&str> = found.iter().map(|member| member.service.as_str()).collect();
+        names.dedup();
+        for name in names {
+            print_line(name)?;
+        }
+        return Ok(0);
+    }
+    let rows: Vec<ContainerView> = found.into_iter().map(|member| member.view).collect();
+    if args.quiet {
+        for row in rows {
+            print_line(&row.id)?;
+        }
+        return Ok(0);
+    }
+    let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
+    print(&format.render(&rows, FIELDS, &show)?)?;
+    Ok(0)
+}
+
+static COLUMNS: &[&str] = &["Name", "Image", "Command", "Service", "RunningFor", "Status", "Ports"];
+
+fn push_label(container: &ContainerView, key: &str, out: &mut String) {
+    out.push_str(label(&container.labels, key).unwrap_or_default());
+}
+
+/// In alphabetical order.
+static FIELDS: &[Field<ContainerView>] = &[
+    Field { name: "Command", header: "COMMAND", write: push_command },
+    Field {
+        name: "ExitCode",
+        header: "EXIT CODE",
+        write: |c, _, out| {
+            let code = match c.status {
+                Status::Exited { code, .. } | Status::Restarting { code, .. } => code,
+                _ => 0,
+            };
+            out.push_str(&code.to_string());
+        },
+    },
+    Field {
+        name: "Health",
+        header: "HEALTH",
+        write: |c, _, out| out.push_str(c.health.map_or("", HealthStatus::name)),
+    },
+    Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
+    Field { name: "Image", header: "IMAGE", write: push_image },
+    Field {
+        name: "Labels",
+        header: "LABELS",
+        write: |c, _, out| {
+            let pairs = c.labels.iter().map(|(key, value)| format!("{key}={value}"));
+            out.push_str(&pairs.collect::<Vec<_>>().join(","));
+        },
+    },
+    Field { name: "Name", header: "NAME", write: |c, _, out| out.push_str(&c.name) },
+    Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
+    Field {
+        name: "Networks",
+        header: "NETWORKS",
+        write: |c, _, out| push_list(out, &c.networks, ","),
+    },
+    Field { name: "Ports", header: "PORTS", write: |c, _, out| push_list(out, &c.ports, ", ") },
+    Field { name: "Project", header: "PROJECT", write: |c, _, out| push_label(c, PROJECT, out) },
+    Field {
+        name: "RunningFor",
+        header: "CREATED",
+        write: |c, show, out| push_ago(out, c.created, show.now),
+    },
+    Field { name: "Service", header: "SERVICE", write: |c, _, out| push_label(c, SERVICE, out) },
+    Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(c.status.name()) },
+    Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
+];
+
+#[derive(Default)]
+struct LsArgs {
+    all: bool,
+    quiet: bool,
+    json: bool,
+    names: Vec<String>,
+}
+
+type L = Flag<LsArgs>;
+
+static LS_FLAGS: &[L] = &[
+    L::switch("all", "Show projects without a running container too", |a, on| a.all = on)
+        .short('a'),
+    L::switch("quiet", "Print only names", |a, on| a.quiet = on).short('q'),
+    L::value("filter", "name=PART", "Show only projects whose names contain PART", |a, v| {
+        match v.split_once('=') {
+            Some(("name", part)) => a.names.push(part.to_owned()),
+            _ => fail!("unknown filter '{v}'; known: name=PART"),
+        }
+        Ok(())
+    }),
+    L::setting("format", "FORMAT", "Print as table or json", |a, v| {
+        a.json = match v {
+            "table" => false,
+            "json" => true,
+            _ => fail!("unknown format '{v}'; known: table json"),
+        };
+        Ok(())
+    }),
+];
+
+/// The command `compose ls`.
+pub static LS: Command = Command {
+    name: "compose ls",
+    group: Group::Compose,
+    usage: "[FLAGS]",
+    summary: "List the projects that run",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(LS_FLAGS),
+    run: ls,
+};
+
+fn ls(call: &Invocation) -> Outcome {
+    let (args, _) = call.parse(LS_FLAGS)?;
+    let mut projects: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+    for member in members::all(&call.engine()?, "")? {
+        let name = label(&member.view.labels, PROJECT).unwrap_or_default().to_owned();
+        projects.entry(name).or_default().push(member);
+    }
+    projects.retain(|name, members| {
+        (args.all || members.iter().any(Member::is_alive))
+            && (args.names.is_empty() || args.names.iter().any(|part| name.contains(part)))
+    });
+    if args.quiet {
+        for name in projects.keys() {
+            print_line(name)?;
+        }
+        return Ok(0);
+    }
+    let mut table = Table::new(["NAME", "STATUS", "CONFIG FILES"]);
+    let mut objects = Vec::new();
+    for (name, members) in &projects {
+        let (status, files) = (states(members), files(members));
+        objects.push(Value::object(vec![
+            ("Name", Value::text(name)),
+            ("Status", Value::text(&status)),
+            ("ConfigFiles", Value::text(files)),
+        ]));
+        for text in [name, &status, files] {
+            table.cell(|out| out.push_str(text));
+        }
+    }
+    if args.json {
+        print_line(&json(&Value::list(objects)))?;
+    } else {
+        print(&table.render())?;
+    }
+    Ok(0)
+}
+
+/// `exited(1), running(2)`
+fn states(members: &[Member]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for member in members {
+        *counts.entry(member.view.status.name()).or_default() += 1;
+    }
+    let texts = counts.iter().map(|(state, count)| format!("{state}({count})"));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// The files of a project, as its containers' labels say.
+fn files(members: &[Member]) -> &str {
+    let labels = members.iter().map(|member| &member.view.labels);
+    let mut files =
+        labels.filter_map(|labels| label(labels, "com.docker.compose.project.config_files"));
+    files.next().unwrap_or_default()
+}
+
+fn json(value: &Value) -> String {
+    let mut text = String::new();
+    value.push_json(&mut text);
+    text
+}

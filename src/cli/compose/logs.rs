@@ -1,0 +1,115 @@
+//! `compose logs`: the logs of a project's containers, each line with the container's name before it,
+//! in colour on a terminal. Without `-f` one container's log follows the other's. Merging and following
+//! is `crate::compose::follow`'s.
+
+use std::io::LineWriter;
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::output::Watched;
+use super::super::style;
+use super::super::{Invocation, Outcome};
+use super::Opened;
+use crate::compose::follow::{Follow, Style};
+use crate::compose::members;
+use crate::engine::options::LogsOptions;
+use crate::error::{Error, Result};
+use crate::sys::stdio;
+use crate::time::Instant;
+use crate::units::parse_moment;
+
+#[derive(Default)]
+struct LogsArgs {
+    logs: LogsOptions,
+    no_prefix: bool,
+    no_colour: bool,
+    index: u32,
+}
+
+type F = Flag<LogsArgs>;
+
+static FLAGS: &[F] = &[
+    F::switch("follow", "Follow the output", |a, on| a.logs.follow = on).short('f'),
+    F::setting("tail", "LINES", "Print only the last LINES of each container", |a, v| {
+        a.logs.tail = match v {
+            "all" | "-1" => None,
+            _ => Some(v.parse().map_err(|_| {
+                Error::new(format!("bad number of lines '{v}': write a number or all"))
+            })?),
+        };
+        Ok(())
+    })
+    .short('n'),
+    F::setting("since", "TIME", "Print only lines after TIME", |a, v| {
+        a.logs.since = Some(parse_moment(v, Instant::now())?);
+        Ok(())
+    }),
+    F::setting("until", "TIME", "Print only lines before TIME", |a, v| {
+        a.logs.until = Some(parse_moment(v, Instant::now())?);
+        Ok(())
+    }),
+    F::switch("timestamps", "Print the time before each line", |a, on| a.logs.timestamps = on)
+        .short('t'),
+    F::switch("no-log-prefix", "Print no names before the lines", |a, on| a.no_prefix = on),
+    F::switch("no-color", "Print without colours", |a, on| a.no_colour = on),
+    F::setting("index", "NUMBER", "Only the container with this number", |a, v| {
+        a.index = parse_index(v)?;
+        Ok(())
+    }),
+];
+
+/// Parses the number of a container within its service.
+pub fn parse_index(text: &str) -> Result<u32> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Error::new(format!("bad number '{text}': write 1 or more")))
+}
+
+/// The command `compose logs`.
+pub static LOGS: Command = Command {
+    name: "compose logs",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Print the logs of a project's containers",
+    examples: &["mydocker compose logs -f --tail 20 web"],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: logs,
+};
+
+fn logs(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(FLAGS)?;
+    let opened = Opened::existing(call)?;
+    let mut found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+    found.retain(|member| args.index == 0 || member.number == args.index);
+    let names: Vec<String> =
+        found.iter().map(|member| member.short_name(&opened.project.name)).collect();
+    let style =
+        Style { prefixed: !args.no_prefix, coloured: !args.no_colour && style::on_stdout() };
+    let follows = args.logs.follow;
+    let names_as_text = names.iter().map(String::as_str);
+    let mut follow = Follow::new(&opened.engine, args.logs, style, names_as_text);
+    let mut out = Watched::new(LineWriter::new(stdio::stdout()));
+    let mut err = Watched::new(stdio::stderr());
+    let printed = (|| -> Result<()> {
+        for (member, name) in found.iter().zip(&names) {
+            if follows {
+                follow.add(&member.view.id, &member.service, name)?;
+            } else {
+                follow.print(&member.view.id, name, &mut out, &mut err)?;
+            }
+        }
+        while !follow.is_empty() {
+            follow.turn(&mut out, &mut err)?;
+            if !follow.is_empty() {
+                follow.wait(None, None)?;
+            }
+        }
+        Ok(())
+    })();
+    match printed {
+        // The reader closed the pipe: `mydocker compose logs | head`.
+        Err(_) if out.closed || err.closed => Ok(0),
+        printed => printed.map(|()| 0).map_err(Into::into),
+    }
+}

@@ -1,0 +1,116 @@
+//! The commands over the containers that a project has: `down` and its siblings. What exists is
+//! known by labels, so `-p NAME` alone is enough for them.
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::lifecycle::parse_timeout;
+use super::super::{Invocation, Outcome};
+use super::Opened;
+use crate::compose::members::{self, Member};
+use crate::error::{Result, fail};
+
+#[derive(Default)]
+struct DownArgs {
+    volumes: bool,
+    remove_orphans: bool,
+    timeout: Option<i64>,
+    images: Option<Images>,
+}
+
+/// `--rmi`
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Images {
+    All,
+    /// Those that have no name of the user's.
+    Local,
+}
+
+static DOWN_FLAGS: &[Flag<DownArgs>] = &[
+    Flag::<DownArgs>::switch("volumes", "Remove the project's volumes too", |a, on| {
+        a.volumes = on;
+    })
+    .short('v'),
+    Flag::<DownArgs>::setting("rmi", "WHICH", "Remove images too: all, or local", |a, v| {
+        a.images = Some(match v {
+            "all" => Images::All,
+            "local" => Images::Local,
+            _ => fail!("should be all or local, not '{v}'"),
+        });
+        Ok(())
+    }),
+    Flag::<DownArgs>::switch(
+        "remove-orphans",
+        "Remove containers of services that the file no longer has",
+        |a, on| a.remove_orphans = on,
+    ),
+    Flag::<DownArgs>::setting(
+        "timeout",
+        "SECONDS",
+        "Kill containers that do not stop in SECONDS",
+        |a, v| {
+            a.timeout = Some(parse_timeout(v)?);
+            Ok(())
+        },
+    )
+    .short('t'),
+];
+
+/// The command `compose down`.
+pub static DOWN: Command = Command {
+    name: "compose down",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Stop and remove the containers and networks of a project",
+    examples: &["mydocker compose down -v"],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(DOWN_FLAGS),
+    run: down,
+};
+
+fn down(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(DOWN_FLAGS)?;
+    let opened = Opened::existing(call)?;
+    let session = opened.session();
+    let (engine, project) = (&opened.engine, &opened.project);
+    let mut found = members::of_services(engine, project, &wanted)?;
+    if wanted.is_empty() {
+        // Those of `run` use the networks too.
+        let all = members::all(engine, &project.name)?;
+        found.extend(all.into_iter().filter(|member| member.is_oneoff));
+        session.orphans(args.remove_orphans, args.timeout)?;
+    }
+    session.stop(found.clone(), args.timeout)?;
+    session.remove(&found, args.volumes)?;
+    if wanted.is_empty() {
+        session.remove_networks()?;
+        if args.volumes {
+            session.remove_volumes()?;
+        }
+    }
+    if let Some(which) = args.images {
+        remove_images(&opened, &found, which)?;
+    }
+    Ok(0)
+}
+
+/// Removes the images of `members`. One that another container uses stays.
+fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
+    let mut done: Vec<&str> = Vec::new();
+    for member in members {
+        let name = member.view.image.as_str();
+        let is_named = opened
+            .project
+            .find(&member.service)
+            .is_none_or(|service| service.node.given("image").is_some());
+        if done.contains(&name) || which == Images::Local && is_named {
+            continue;
+        }
+        done.push(name);
+        match opened.engine.remove_image(name, false) {
+            Ok(_) => opened.session().note("Image", name, "Removed"),
+            Err(error) => opened.session().note("Image", name, &format!("Stays: {error}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! The logs of several containers in one stream, each line with the container's name before it, as
+//! `logs` and `up` print them. One poll(2) waits for all logs, and for the caller's signals. A line
+//! is printed when it is whole, so lines of two containers never mix; a line that grows beyond a
+//! limit is printed in parts.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::engine::options::LogsOptions;
+use crate::engine::view::Status;
+use crate::engine::{Engine, Follower};
+use crate::error::{Context, Result};
+
+/// The colours of the prefixes in turn, by the numbers of ECMA-48's SGR.
+const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
+/// The longest piece of a line that is kept until its end comes.
+const MAX_LINE: usize = 64 << 10;
+/// How long a log whose growth the kernel does not report waits at most.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How lines are printed.
+#[derive(Clone, Debug, Default)]
+pub struct Style {
+    pub prefixed: bool,
+    pub coloured: bool,
+}
+
+impl Style {
+    /// What stands before the lines of the container `name`, the `number`th of all.
+    fn prefix(&self, width: usize, number: usize, name: &str) -> String {
+        if !self.prefixed {
+            String::new()
+        } else if self.coloured {
+            let colour = COLOURS[number % COLOURS.len()];
+            format!("\x1b[{colour}m{name:width$}  | \x1b[0m")
+        } else {
+            format!("{name:width$}  | ")
+        }
+    }
+}
+
+/// A container whose log has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub service: String,
+    pub name: String,
+    /// `None` if it was removed.
+    pub code: Option<u8>,
+}
+
+/// The logs that are followed.
+pub struct Follow<'a> {
+    engine: &'a Engine,
+    options: LogsOptions,
+    style: Style,
+    /// The width of the names.
+    width: usize,
+    count: usize,
+    logs: Vec<Log>,
+}
+
+struct Log {
+    id: String,
+    service: String,
+    name: String,
+    /// Which colour its prefix has.
+    colour: usize,
+    follower: Follower,
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl<'a> Follow<'a> {
+    /// Nothing is followed yet. `names` are those that will come, as far as they are known.
+    pub fn new<'n>(
+        engine: &'a Engine,
+        options: LogsOptions,
+        style: Style,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Follow<'a> {
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        Follow { engine, options, style, width, count: 0, logs: Vec::new() }
+    }
+
+    /// Follows the log of container `id` too, with `name` before its lines.
+    pub fn add(&mut self, id: &str, service: &str, name: &str) -> Result<()> {
+        let follower = self.engine.begin_follow(id, &self.options)?;
+        let colour = self.count;
+        self.count += 1;
+        self.width = self.width.max(name.chars().count());
+        self.logs.push(Log {
+            id: id.to_owned(),
+            service: service.to_owned(),
+            name: name.to_owned(),
+            colour,
+            follower,
+            out: Vec::new(),
+            err: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Prints the log of container `id` as it is now, and does not follow it.
+    pub fn print(
+        &mut self,
+        id: &str,
+        name: &str,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> Result<()> {
+        let prefix = self.style.prefix(self.width, self.count, name);
+        self.count += 1;
+        let (mut kept_out, mut kept_err) = (Vec::new(), Vec::new());
+        let mut out = Lines { inner: out, prefix: &prefix, kept: &mut kept_out };
+        let mut err = Lines { inner: err, prefix: &prefix, kept: &mut kept_err };
+        self.engine.logs(id, &self.options, &mut out, &mut err)?;
+        out.finish().and_then(|()| err.finish()).context(|| "print the log")
+    }
+
+    /// Whether all logs have ended.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// Prints what is new. Returns the containers that have ended.
+    pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
+        let mut ended = Vec::new();
+        let (width, style) = (self.width, &self.style);
+        let mut at = 0;
+        while let Some(log) = self.logs.get_mut(at) {
+            let prefix = style.prefix(width, log.colour, &log.name);
+            let is_over = {
+                let mut out = Lines { inner: &mut *out, prefix: &prefix, kept: &mut log.out };
+                let mut err = Lines { inner: &mut *err, prefix: &prefix, kept: &mut log.err };
+                let is_over = log.follower.print(&mut out, &mut err)?;
+                if is_over {
+                    out.finish().and_then(|()| err.finish()).context(|| "print the log")?;
+                }
+                is_over
+            };
+            log.follower.drain()?;
+            if !is_over {
+                at += 1;
+                continue;
+            }
+            let log = self.logs.remove(at);
+            let code = match self.engine.look_at(&log.id).map(|view| view.status) {
+                Some(Status::Exited { code, .. }) => Some(code),
+                _ => None,
+            };
+            ended.push(Ended { service: log.service, name: log.name, code });
+        }
+        out.flush().and_then(|()| err.flush()).context(|| "print the log")?;
+        Ok(ended)
+    }
+
+    /// Waits until a log has grown or ended, `also` is readable, or `limit` has passed.
+    pub fn wait(&self, also: Option<&OwnedFd>, limit: Option<Duration>) -> Result<()> {
+        let is_blind = self.logs.iter().any(|log| log.follower.is_blind());
+        let limit = match limit {
+            Some(limit) if is_blind => Some(limit.min(LOOK_AGAIN)),
+            None if is_blind => Some(LOOK_AGAIN),
+            limit => limit,
+        };
+        let timeout = limit.map(|limit| Timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        let logs = self.logs.iter().flat_map(|log| log.follower.descriptors());
+        let mut fds: Vec<PollFd<'_>> =
+            logs.chain(also).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context(|| "wait for the containers"),
+        }
+    }
+}
+
+/// Writes whole lines, each after the prefix.
+struct Lines<'a> {
+    inner: &'a mut dyn Write,
+    prefix: &'a str,
+    /// The start of a line whose end has not come yet.
+    kept: &'a mut Vec<u8>,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut text = Vec::with_capacity(self.prefix.len() + line.len() + 1);
+        text.extend_from_slice(self.prefix.as_bytes());
+        text.extend_from_slice(line);
+        if !line.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        self.inner.write_all(&text)
+    }
+
+    /// Prints a last line that has no end.
+    fn finish(&mut self) -> io::Result<()> {
+        let rest = std::mem::take(self.kept);
+        if rest.is_empty() { Ok(()) } else { self.line(&rest) }
+    }
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.kept.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.kept.len() >= MAX_LINE {
+                self.finish()?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_have_their_prefix() {
+        let (mut out, mut kept) = (Vec::new(), Vec::new());
+        let mut lines = Lines { inner: &mut out, prefix: "web  | ", kept: &mut kept };
+        for part in ["one\ntw", "o\n", "thr", "ee"] {
+            lines.write_all(part.as_bytes()).unwrap();
+        }
+        lines.finish().unwrap();
+        lines.finish().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "web  | one\nweb  | two\nweb  | three\n");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_printed_in_parts() {
+        let (mut out, mut kept) = (Vec::new(), Vec::new());
+        let mut lines = Lines { inner: &mut out, prefix: "", kept: &mut kept };
+        lines.write_all(&[b'x'; MAX_LINE + 1]).unwrap();
+        assert_eq!((kept.len(), out.len()), (0, MAX_LINE + 2));
+    }
+}

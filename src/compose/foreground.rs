@@ -1,0 +1,133 @@
+//! `up` in the foreground: brings the project up, prints the logs of its containers, and stops them
+//! when the user asks for it. One loop does all of it, in one thread. The first SIGINT or SIGTERM
+//! stops the containers in order, in a child process, while the loop prints on; the second kills
+//! them.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::follow::{Ended, Follow};
+use super::members::{self, Member, Session};
+use super::up::Up;
+use crate::engine::child::{self, Background};
+use crate::error::{Context, Result};
+use crate::sys::signal::{self, Signal};
+
+/// The longest pause between two looks at what a service waits for.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// When the end of one container ends all.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    /// `--abort-on-container-exit`
+    pub on_exit: bool,
+    /// `--abort-on-container-failure`
+    pub on_failure: bool,
+    /// `--exit-code-from`: the service whose exit status is the command's.
+    pub status_of: Option<String>,
+    /// Services whose logs are not printed.
+    pub unattached: Vec<String>,
+    pub timeout: Option<i64>,
+}
+
+/// A project in the foreground.
+pub struct Foreground<'a> {
+    pub session: &'a Session<'a>,
+    pub up: Up<'a>,
+    pub follow: Follow<'a>,
+    pub ends: &'a Ends,
+}
+
+impl Foreground<'_> {
+    /// Runs until all containers have ended. Returns the exit status.
+    pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
+        let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
+        let (mut pause, mut asked, mut status) = (Duration::from_millis(1), 0, 0);
+        let mut stopping: Option<Background> = None;
+        loop {
+            if stopping.is_none() && !self.up.is_done() {
+                let found = self.up.advance()?;
+                pause = if found.is_empty() { (pause * 2).min(MAX_PAUSE) } else { pause };
+                for running in found {
+                    self.attach(&running.id, &running.service)?;
+                }
+            }
+            for ended in self.follow.turn(out, err)? {
+                let code = ended.code.unwrap_or(0);
+                let exited = format!("{} exited with code {code}", ended.name);
+                (self.session.report)(&exited);
+                if self.ends.status_of.as_ref() == Some(&ended.service) {
+                    status = code;
+                }
+                if stopping.is_none() && self.is_end(&ended) {
+                    if self.ends.status_of.is_none() {
+                        status = code;
+                    }
+                    (self.session.report)("Aborting on container exit…");
+                    stopping = Some(self.stop()?);
+                }
+            }
+            let is_up = self.up.is_done() || stopping.is_some();
+            if is_up && self.follow.is_empty() {
+                break;
+            }
+            while let Some(signal) = signal::next(signals.as_fd()) {
+                asked += 1;
+                if asked > 1 {
+                    // Those that have ended by now need no signal.
+                    let killed = self.session.kill(&self.members()?, "KILL");
+                    killed.unwrap_or_else(|error| (self.session.report)(&error.to_string()));
+                } else if stopping.is_none() {
+                    (self.session.report)("Gracefully stopping… (press Ctrl+C again to force)");
+                    status = 128 + signal.number() as u8;
+                    stopping = Some(self.stop()?);
+                }
+            }
+            self.follow.wait(Some(&signals), (!is_up).then_some(pause))?;
+        }
+        if let Some(stopping) = stopping {
+            stopping.finish()?;
+        }
+        Ok(status)
+    }
+
+    /// Follows the log of a container, unless its service is not attached.
+    fn attach(&mut self, id: &str, service: &str) -> Result<()> {
+        let found = self.session.project.find(service);
+        let is_attached = found.is_none_or(|service| {
+            service.node.given("attach").is_none() || service.node.get_bool("attach")
+        });
+        if !is_attached || self.ends.unattached.iter().any(|name| name == service) {
+            return Ok(());
+        }
+        let Some(view) = self.session.engine.look_at(id) else { return Ok(()) };
+        let name = members::short_name(&self.session.project.name, &view.name);
+        self.follow.add(id, service, &name)
+    }
+
+    /// Whether the end of this container ends all.
+    fn is_end(&self, ended: &Ended) -> bool {
+        let is_failure = ended.code.is_some_and(|code| code != 0);
+        match &self.ends.status_of {
+            Some(service) => *service == ended.service,
+            None => self.ends.on_exit || self.ends.on_failure && is_failure,
+        }
+    }
+
+    fn members(&self) -> Result<Vec<Member>> {
+        let ids: Vec<&str> = self.up.ids().map(|(_, id)| id).collect();
+        let mut members = members::all(self.session.engine, &self.session.project.name)?;
+        members.retain(|member| ids.contains(&member.view.id.as_str()));
+        Ok(members)
+    }
+
+    /// Stops the containers in a child process.
+    fn stop(&self) -> Result<Background> {
+        let members = self.members()?;
+        let timeout = self.ends.timeout;
+        child::begin("the stop", &|| {
+            self.session.stop(members.clone(), timeout).map(|()| String::new())
+        })
+    }
+}

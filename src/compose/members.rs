@@ -1,0 +1,171 @@
+//! The containers of a project, as their labels show them, and what the commands do to them: stop,
+//! kill, remove. Stops go against the dependencies: the containers of one wave stop at the same
+//! time, and those that others depend on stop last. Only labels are read for this, so a project can
+//! be taken down after its file has changed or is lost.
+
+use super::hooks;
+use super::project::Project;
+use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
+use crate::engine::view::{ContainerView, Status};
+use crate::engine::{Engine, StopMark};
+use crate::error::{Context, Result, fail};
+use crate::suggest::nearest;
+
+/// One container of a project.
+#[derive(Clone)]
+pub struct Member {
+    pub view: ContainerView,
+    pub service: String,
+    pub number: u32,
+    /// Made by `compose run`.
+    pub is_oneoff: bool,
+}
+
+impl Member {
+    /// Whether it runs, or its restart policy will start it.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.view.status, Status::Running { .. } | Status::Restarting { .. })
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.view.status, Status::Running { paused: true, .. })
+    }
+
+    /// The name before its lines in a log, as in Docker Compose: without the project's.
+    pub fn short_name(&self, project: &str) -> String {
+        short_name(project, &self.view.name)
+    }
+}
+
+/// The name of a container without its project's.
+pub fn short_name(project: &str, name: &str) -> String {
+    let rest = name.strip_prefix(project).and_then(|rest| rest.strip_prefix('-'));
+    rest.unwrap_or(name).to_owned()
+}
+
+/// The containers of a project, by service and number.
+pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
+    let views = engine.project_containers(project)?.into_iter();
+    Ok(views
+        .filter_map(|view| {
+            let service = label(&view.labels, SERVICE)?.to_owned();
+            let number = label(&view.labels, NUMBER).and_then(|number| number.parse().ok());
+            let is_oneoff = label(&view.labels, ONEOFF) == Some("True");
+            Some(Member { service, number: number.unwrap_or(0), is_oneoff, view })
+        })
+        .collect())
+}
+
+/// The containers of the services `wanted`, or of all, without those of `run`. A service that
+/// neither the project nor a container has is an error.
+pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
+    let mut members = all(engine, &project.name)?;
+    members.retain(|member| !member.is_oneoff);
+    for name in wanted {
+        if project.find(name).is_none() && !members.iter().any(|member| member.service == *name) {
+            return Err(no_service(project, name));
+        }
+    }
+    members.retain(|member| match wanted {
+        // Without a file all services count, otherwise those of the file.
+        [] => project.services.is_empty() || project.find(&member.service).is_some(),
+        _ => wanted.contains(&member.service),
+    });
+    Ok(members)
+}
+
+/// The container of a service with this number, or its first one.
+pub fn one(engine: &Engine, project: &Project, service: &str, index: u32) -> Result<Member> {
+    let members = of_services(engine, project, &[service.to_owned()])?;
+    let mut members =
+        members.into_iter().filter(|member| index == 0 || member.number == index).peekable();
+    if members.peek().is_none() && index > 0 {
+        fail!("service {service} has no container number {index}");
+    }
+    match members.find(Member::is_alive) {
+        Some(member) => Ok(member),
+        None => fail!("service {service} is not running; start it with mydocker compose up -d"),
+    }
+}
+
+/// The error about a service that does not exist.
+pub fn no_service(project: &Project, name: &str) -> crate::error::Error {
+    let names = project.services.iter().chain(&project.disabled);
+    let near = nearest(name, names.map(|service| service.name.as_str()));
+    let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+    crate::error::Error::new(format!("no such service: {name}{near}"))
+}
+
+/// What a command over a project needs.
+pub struct Session<'a> {
+    pub engine: &'a Engine,
+    pub project: &'a Project,
+    /// Prints a line about progress.
+    pub report: &'a dyn Fn(&str),
+}
+
+impl Session<'_> {
+    /// ` Container p-web-1  Started`
+    pub fn note(&self, kind: &str, name: &str, what: &str) {
+        (self.report)(&format!(" {kind} {name}  {what}"));
+    }
+
+    /// Stops containers, those that others depend on last.
+    pub fn stop(&self, members: Vec<Member>, timeout: Option<i64>) -> Result<()> {
+        let mut failed = None;
+        for wave in waves(members, |member| &member.view.labels).into_iter().rev() {
+            let mut stopping = Vec::new();
+            for member in wave.iter().filter(|member| member.is_alive()) {
+                self.note("Container", &member.view.name, "Stopping");
+                if let Some(service) = self.project.find(&member.service)
+                    && let Err(error) = hooks::pre_stop(self.engine, service, &member.view.id)
+                {
+                    (self.report)(&format!(" Container {}  {error}", member.view.name));
+                }
+                let asked = self.engine.ask_to_stop(&member.view.id, timeout, None, StopMark::User);
+                stopping.push((member, asked));
+            }
+            for (member, asked) in stopping {
+                let ended = asked.and_then(|asked| self.engine.end_stop(asked));
+                match ended.context(|| format!("service {}: stop", member.service)) {
+                    // It was made with --rm.
+                    Err(error) if error.is_absent() => {}
+                    Err(error) => failed = failed.or(Some(error)),
+                    Ok(()) => self.note("Container", &member.view.name, "Stopped"),
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Sends a signal to all, then waits for those that it ends.
+    pub fn kill(&self, members: &[Member], signal: &str) -> Result<()> {
+        let mut killed = Vec::new();
+        for member in members.iter().filter(|member| member.is_alive()) {
+            let sent = self.engine.kill(&member.view.id, signal);
+            killed.push((member, sent.context(|| format!("service {}", member.service))?));
+        }
+        for (member, record) in killed {
+            if let Some(record) = record {
+                self.engine.await_cleanup(&record)?;
+            }
+            self.note("Container", &member.view.name, "Killed");
+        }
+        Ok(())
+    }
+
+    /// Removes stopped containers, with their anonymous volumes if `volumes`.
+    pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
+        for member in members {
+            match self.engine.remove(&member.view.id, false, volumes) {
+                Err(error) if error.is_absent() => {}
+                removed => {
+                    removed.context(|| format!("service {}: remove", member.service))?;
+                    self.note("Container", &member.view.name, "Removed");
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! The networks and volumes of a project: made before its containers, removed by `down`. Their
+//! labels say whose they are. An external one must exist; one of the same name that is not the
+//! project's is used as a volume, with a warning, and refused as a network.
+
+use super::members::Session;
+use super::node::Node;
+use super::print::{json, sha256};
+use super::project::Service;
+use crate::engine::options::NetworkOptions;
+use crate::engine::project::{HASH, PROJECT, label};
+use crate::error::{Context, Result, fail};
+
+/// The key of a network in its file.
+const NETWORK: &str = "com.docker.compose.network";
+/// The key of a volume in its file.
+const VOLUME: &str = "com.docker.compose.volume";
+/// The version of the program that made it.
+pub const VERSION: &str = "com.docker.compose.version";
+
+/// Makes the options of a network from its node.
+pub type MakeNetwork<'a> = &'a dyn Fn(&Node) -> Result<NetworkOptions>;
+
+impl Session<'_> {
+    fn labels(&self, kind: &str, key: &str, node: &Node) -> Vec<(String, String)> {
+        vec![
+            (kind.to_owned(), key.to_owned()),
+            (PROJECT.to_owned(), self.project.name.clone()),
+            (VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            (HASH.to_owned(), sha256(json(node, true).as_bytes())),
+        ]
+    }
+
+    /// Makes the networks that `services` use and that are missing.
+    pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
+        let used = |key: &str| {
+            services.iter().any(|service| {
+                service.node.get("networks").is_some_and(|networks| networks.get(key).is_some())
+            })
+        };
+        let all = self.project.root.get("networks").map(Node::entries).unwrap_or_default();
+        let mut all = all.iter().filter(|(key, _)| used(key)).peekable();
+        if all.peek().is_none() {
+            return Ok(());
+        }
+        let known = self.engine.network_list()?;
+        for (key, node) in all {
+            let name = node.get_text("name")?.unwrap_or_default();
+            let found = known.iter().find(|network| network.name == name);
+            if node.get_bool("external") {
+                if found.is_none() && known.iter().all(|network| !network.id.starts_with(&name)) {
+                    return Err(node.wrong(format_args!(
+                        "the external network {name} does not exist; make it with mydocker \
+                         network create {name}"
+                    )));
+                }
+                continue;
+            }
+            let labels = self.labels(NETWORK, key, node);
+            if let Some(found) = found {
+                let is_ours = label(&found.labels, PROJECT) == Some(&self.project.name)
+                    && label(&found.labels, NETWORK) == Some(key);
+                if !is_ours {
+                    return Err(node.wrong(format_args!(
+                        "network {name} exists and is not this project's; to use it write \
+                         external: true"
+                    )));
+                }
+                if label(&found.labels, HASH) == label(&labels, HASH) {
+                    continue;
+                }
+                if found.containers > 0 {
+                    return Err(node.wrong(format_args!(
+                        "network {name} has changed and containers use it; run mydocker compose \
+                         down, then up again"
+                    )));
+                }
+                self.engine.network_remove(&name)?;
+            }
+            let mut options = make(node)?;
+            options.name.clone_from(&name);
+            options.labels.extend(labels);
+            self.engine.network_create(&options).context(|| format!("{}", node.place))?;
+            self.note("Network", &name, "Created");
+        }
+        Ok(())
+    }
+
+    /// Makes the volumes that `services` use and that are missing.
+    pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
+        let used = |key: &str| {
+            let mounts = services.iter().filter_map(|service| service.node.get("volumes"));
+            let mut mounts = mounts.flat_map(|node| node.elements());
+            mounts.any(|mount| {
+                let is = |field: &str, value: &str| {
+                    mount.get(field).and_then(|node| node.scalar().ok()).as_deref() == Some(value)
+                };
+                is("type", "volume") && is("source", key)
+            })
+        };
+        let all = self.project.root.get("volumes").map(Node::entries).unwrap_or_default();
+        let mut all = all.iter().filter(|(key, _)| used(key)).peekable();
+        if all.peek().is_none() {
+            return Ok(());
+        }
+        let known = self.engine.volumes(false)?;
+        for (key, node) in all {
+            let name = node.get_text("name")?.unwrap_or_default();
+            let found = known.iter().find(|volume| volume.name == name);
+            if node.get_bool("external") {
+                if found.is_none() {
+                    return Err(node.wrong(format_args!(
+                        "the external volume {name} does not exist; make it with mydocker volume \
+                         create {name}"
+                    )));
+                }
+                continue;
+            }
+            match found {
+                None => {
+                    let mut labels = self.labels(VOLUME, key, node);
+                    for (key, value) in node.get("labels").iter().flat_map(|node| node.entries()) {
+                        labels.insert(0, (key.clone(), value.scalar()?));
+                    }
+                    self.engine
+                        .volume_create(Some(&name), &labels)
+                        .context(|| format!("{}", node.place))?;
+                    self.note("Volume", &name, "Created");
+                }
+                Some(found) if label(&found.labels, PROJECT) != Some(&self.project.name) => {
+                    (self.report)(&format!(
+                        " Volume {name}  exists and is not this project's; it is used all the \
+                         same, and external: true says so"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the networks of the project. One that another container is on stays.
+    pub fn remove_networks(&self) -> Result<()> {
+        for network in self.engine.network_list()? {
+            if label(&network.labels, PROJECT) != Some(&self.project.name) {
+                continue;
+            }
+            if network.containers > 0 {
+                self.note("Network", &network.name, "Stays: a container is on it");
+                continue;
+            }
+            self.engine.network_remove(&network.name)?;
+            self.note("Network", &network.name, "Removed");
+        }
+        Ok(())
+    }
+
+    /// Removes the volumes of the project. One that another container has stays, and is an error.
+    pub fn remove_volumes(&self) -> Result<()> {
+        let mut failed = None;
+        for volume in self.engine.volumes(false)? {
+            if label(&volume.labels, PROJECT) != Some(&self.project.name) {
+                continue;
+            }
+            match self.engine.volume_remove(&volume.name, true) {
+                Ok(()) => self.note("Volume", &volume.name, "Removed"),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => fail!("{error}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! `up` and `create`: makes the containers of a project what its files ask for, and starts them in
+//! dependency order.
+//!
+//! `advance` never waits for a condition: it starts each service whose dependencies are ready, those
+//! beside each other, and returns. So the caller can print logs and take signals in between. A
+//! container whose configuration, image or joined containers changed is made again: first the new
+//! one under a name of its own, so that nothing that runs is touched if that fails, then the old one
+//! goes, then the new one gets its name. Killed in between, the next `up` finds both and goes on.
+
+use std::collections::BTreeSet;
+
+use super::hooks;
+use super::members::{self, Member, Session};
+use super::project::{Dependency, Need, Project, Service};
+use super::resources::{MakeNetwork, VERSION};
+use super::settings::{container_name, image, joined};
+use crate::engine::options::CreateOptions;
+use crate::engine::project::{DEPENDS_ON, HASH, NUMBER, ONEOFF, PROJECT, SERVICE, label};
+use crate::engine::view::{ContainerView, HealthStatus, Status};
+use crate::error::{Context, Result, fail};
+
+/// The id of the image that a container was made of.
+const IMAGE: &str = "com.docker.compose.image";
+/// The ids of the containers whose namespaces and volumes a container shares.
+const JOINED: &str = "com.docker.compose.mydocker.joined";
+
+/// What `up` was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct UpOptions {
+    /// The services, or all.
+    pub wanted: Vec<String>,
+    pub no_deps: bool,
+    pub force_recreate: bool,
+    pub recreate_dependencies: bool,
+    pub no_recreate: bool,
+    pub renew_volumes: bool,
+    pub remove_orphans: bool,
+    /// `--scale`
+    pub scales: Vec<(String, u32)>,
+    pub timeout: Option<i64>,
+    /// `create`: start nothing.
+    pub no_start: bool,
+}
+
+/// Where the options of containers and networks come from.
+pub struct Makers<'a> {
+    pub container: &'a dyn Fn(&Service) -> Result<CreateOptions>,
+    pub network: MakeNetwork<'a>,
+}
+
+/// A container that `up` has started, or found running.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub id: String,
+    pub service: String,
+}
+
+/// A service that is done.
+struct Done {
+    service: String,
+    ids: Vec<String>,
+    /// Whether one of its containers was made again or started.
+    changed: bool,
+}
+
+/// A project that is coming up.
+pub struct Up<'a> {
+    session: &'a Session<'a>,
+    makers: &'a Makers<'a>,
+    options: &'a UpOptions,
+    waiting: Vec<&'a Service>,
+    done: Vec<Done>,
+    /// What the dependencies that were waited for have been reported as.
+    told: BTreeSet<(String, &'static str)>,
+}
+
+/// Whether what a service needs is there.
+enum Readiness {
+    Ready,
+    NotYet,
+    /// It never will be: why.
+    Never(String),
+}
+
+impl<'a> Up<'a> {
+    /// Makes networks and volumes, and removes or reports orphans.
+    pub fn begin(
+        session: &'a Session<'a>,
+        makers: &'a Makers<'a>,
+        options: &'a UpOptions,
+    ) -> Result<Up<'a>> {
+        let project = session.project;
+        for (name, scale) in &options.scales {
+            let Some(service) = project.get(name) else {
+                return Err(members::no_service(project, name));
+            };
+            if *scale > 1 && service.node.given("container_name").is_some() {
+                fail!("service {name} has a container_name, so it can't have {scale} replicas");
+            }
+        }
+        let waiting = selected(project, options);
+        let _lock = session.engine.lock_project(&project.name)?;
+        session.make_networks(&waiting, makers.network)?;
+        session.make_volumes(&waiting)?;
+        session.orphans(options.remove_orphans, options.timeout)?;
+        Ok(Up { session, makers, options, waiting, done: Vec::new(), told: BTreeSet::new() })
+    }
+
+    /// Whether all services are done.
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The containers of all services that are done.
+    pub fn ids(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.done
+            .iter()
+            .flat_map(|done| done.ids.iter().map(|id| (done.service.as_str(), id.as_str())))
+    }
+
+    /// Starts all services that can be started now. Returns their containers.
+    pub fn advance(&mut self) -> Result<Vec<Running>> {
+        let mut starting = Vec::new();
+        let mut found = Vec::new();
+        for service in std::mem::take(&mut self.waiting) {
+            match self.readiness(service, &starting)? {
+                Readiness::NotYet => {
+                    self.waiting.push(service);
+                    continue;
+                }
+                Readiness::Never(reason) => fail!("service {} can't start: {reason}", service.name),
+                Readiness::Ready => {}
+            }
+            let members = self.converge(service).context(|| format!("service {}", service.name))?;
+            let mut begun = Vec::new();
+            for (member, starts) in members {
+                let starts = starts && !self.options.no_start;
+                let start = if starts {
+                    self.session.note("Container", &member.name, "Starting");
+                    let start = self.session.engine.begin_start(&member.id);
+                    Some(start.context(|| format!("service {}", service.name))?)
+                } else {
+                    None
+                };
+                begun.push((member, start));
+            }
+            starting.push((service, begun));
+        }
+        for (service, begun) in starting {
+            let mut done = Done { service: service.name.clone(), ids: Vec::new(), changed: false };
+            for (member, start) in begun {
+                if let Some(start) = start {
+                    let ended = self.session.engine.end_start(start);
+                    ended.context(|| format!("service {}", service.name))?;
+                    self.session.note("Container", &member.name, "Started");
+                    hooks::post_start(self.session.engine, service, &member.id)?;
+                    done.changed = true;
+                }
+                done.ids.push(member.id.clone());
+                found.push(Running { id: member.id, service: service.name.clone() });
+            }
+            self.done.push(done);
+        }
+        Ok(found)
+    }
+
+    /// Whether the dependencies of a service are ready. One that starts in this very turn is not.
+    fn readiness<T>(&mut self, service: &Service, starting: &[(&Service, T)]) -> Result<Readiness> {
+        for need in &service.depends_on {
+            let is_waited_for = self.waiting.iter().any(|other| other.name == need.service)
+                || starting.iter().any(|(other, _)| other.name == need.service);
+            if is_waited_for {
+                return Ok(Readiness::NotYet);
+            }
+            // One that was not selected, by --no-deps, is not looked at.
+            let Some(done) = self.done.iter().find(|done| done.service == need.service) else {
+                continue;
+            };
+            if self.options.no_start {
+                continue;
+            }
+            for id in done.ids.clone() {
+                match self.is_met(need, &id) {
+                    Readiness::Ready => {}
+                    Readiness::Never(reason) if !need.required => {
+                        if self.told.insert((id, "ignored")) {
+                            (self.session.report)(&format!(
+                                " {reason}; service {} starts without it",
+                                service.name
+                            ));
+                        }
+                    }
+                    other => return Ok(other),
+                }
+            }
+        }
+        Ok(Readiness::Ready)
+    }
+
+    fn is_met(&mut self, need: &Dependency, id: &str) -> Readiness {
+        if need.condition == Need::Started {
+            return Readiness::Ready;
+        }
+        let Some(view) = self.session.engine.look_at(id) else {
+            return Readiness::Never(format!("a container of service {} is gone", need.service));
+        };
+        let name = &view.name;
+        let readiness = match (need.condition, &view.status) {
+            (_, Status::Dead { reason }) => Readiness::Never(format!("container {name}: {reason}")),
+            (Need::Completed, Status::Exited { code: 0, .. }) => Readiness::Ready,
+            (Need::Completed, Status::Exited { code, .. }) => Readiness::Never(format!(
+                "container {name} of service {} exited with {code}",
+                need.service
+            )),
+            (Need::Completed, _) => Readiness::NotYet,
+            (_, Status::Running { .. }) => match view.health {
+                Some(HealthStatus::Healthy) => Readiness::Ready,
+                Some(HealthStatus::Unhealthy) => Readiness::Never(format!(
+                    "container {name} of service {} is unhealthy",
+                    need.service
+                )),
+                Some(_) => Readiness::NotYet,
+                None => Readiness::Never(format!(
+                    "service {} has no health check, so it never becomes healthy",
+                    need.service
+                )),
+            },
+            (_, Status::Restarting { .. }) => Readiness::NotYet,
+            (_, Status::Exited { code, .. }) => Readiness::Never(format!(
+                "container {name} of service {} exited with {code}",
+                need.service
+            )),
+            (_, Status::Created) => Readiness::NotYet,
+        };
+        let what = match (&readiness, need.condition) {
+            (Readiness::NotYet, _) => "Waiting",
+            (Readiness::Ready, Need::Completed) => "Exited",
+            (Readiness::Ready, _) => "Healthy",
+            (Readiness::Never(_), _) => "Error",
+        };
+        if self.told.insert((id.to_owned(), what)) {
+            self.session.note("Container", name, what);
+        }
+        readiness
+    }
+
+    /// Makes the containers of a service what they should be. Returns them, and whether each is to
+    /// be started.
+    fn converge(&self, service: &Service) -> Result<Vec<(ContainerView, bool)>> {
+        let session = self.session;
+        let (engine, project) = (session.engine, session.project);
+        let _lock = engine.lock_project(&project.name)?;
+        let image = image(project, service)?;
+        let image_id = engine.image_id(&image)?.unwrap_or_default();
+        let members = members::all(engine, &project.name)?;
+        let joined = joined_ids(service, &members)?;
+        let is_current = |view: &ContainerView| {
+            label(&view.labels, HASH) == Some(&service.hash)
+                && (image_id.is_empty() || view.image_id == image_id)
+                && label(&view.labels, JOINED).unwrap_or_default() == joined
+        };
+        let mut own: Vec<Member> = members
+            .into_iter()
+            .filter(|member| member.service == service.name && !member.is_oneoff)
+            .collect();
+        // Of two with one number the current one counts; a killed `up` left the other.
+        own.sort_by_key(|member| (member.number, !is_current(&member.view)));
+        let mut kept: Vec<Member> = Vec::new();
+        let mut surplus = Vec::new();
+        let scale = self.scale(service)?;
+        for member in own {
+            let is_new = kept.last().is_none_or(|last| last.number != member.number);
+            if is_new && kept.len() < scale as usize {
+                kept.push(member);
+            } else {
+                surplus.push(member);
+            }
+        }
+        if !surplus.is_empty() {
+            session.stop(surplus.clone(), self.options.timeout)?;
+            session.remove(&surplus, false)?;
+        }
+        let is_forced = if self.is_wanted(service) {
+            self.options.force_recreate
+        } else {
+            self.options.recreate_dependencies
+        };
+        let mut restarts = service.depends_on.iter().filter(|need| need.restart);
+        let restarts = restarts
+            .any(|need| self.done.iter().any(|done| done.service == need.service && done.changed));
+        let mut found = Vec::new();
+        let labels = |number: u32| {
+            let mut labels = labels(project, service, number, false);
+            labels.push((IMAGE.to_owned(), image_id.clone()));
+            if !joined.is_empty() {
+                labels.push((JOINED.to_owned(), joined.clone()));
+            }
+            labels
+        };
+        for member in &kept {
+            let name = container_name(project, service, member.number)?;
+            let view = &member.view;
+            let is_dead = matches!(view.status, Status::Dead { .. });
+            let is_old = is_forced || !is_current(view);
+            if is_dead || is_old && !self.options.no_recreate {
+                found.push((self.recreate(service, member, &name, labels(member.number))?, true));
+                continue;
+            }
+            if view.name != name {
+                engine.rename(&view.id, &name)?;
+            }
+            let starts = !member.is_alive();
+            if !starts && restarts && !self.options.no_start {
+                session.stop(vec![member.clone()], self.options.timeout)?;
+            } else if !starts {
+                session.note("Container", &name, "Running");
+            }
+            let starts = starts || restarts;
+            found.push((ContainerView { name, ..view.clone() }, starts));
+        }
+        let mut number = 0;
+        while found.len() < scale as usize {
+            number += 1;
+            if kept.iter().any(|member| member.number == number) {
+                continue;
+            }
+            let name = container_name(project, service, number)?;
+            let mut options = (self.makers.container)(service)?;
+            options.name = Some(name.clone());
+            options.labels.extend(labels(number));
+            let id = engine.create(&options)?;
+            session.note("Container", &name, "Created");
+            found.push((view(self.session, &id)?, true));
+        }
+        Ok(found)
+    }
+
+    fn recreate(
+        &self,
+        service: &Service,
+        old: &Member,
+        name: &str,
+        labels: Vec<(String, String)>,
+    ) -> Result<ContainerView> {
+        let session = self.session;
+        let engine = session.engine;
+        session.note("Container", name, "Recreate");
+        let mut options = (self.makers.container)(service)?;
+        let beside: String = old.view.id.chars().take(12).collect();
+        options.name = Some(format!("{beside}_{name}"));
+        options.labels.extend(labels);
+        if !self.options.renew_volumes && !matches!(old.view.status, Status::Dead { .. }) {
+            options.inherited_volumes = engine.anonymous_volumes(&old.view.id)?;
+        }
+        let id = engine.create(&options)?;
+        session.stop(vec![old.clone()], self.options.timeout)?;
+        engine.remove(&old.view.id, true, false)?;
+        engine.rename(&id, name)?;
+        session.note("Container", name, "Recreated");
+        view(session, &id)
+    }
+
+    fn is_wanted(&self, service: &Service) -> bool {
+        self.options.wanted.is_empty() || self.options.wanted.contains(&service.name)
+    }
+
+    fn scale(&self, service: &Service) -> Result<u32> {
+        let given = self.options.scales.iter().rev().find(|(name, _)| *name == service.name);
+        given.map_or_else(|| service.scale(), |(_, scale)| Ok(*scale))
+    }
+}
+
+fn view(session: &Session<'_>, id: &str) -> Result<ContainerView> {
+    match session.engine.look_at(id) {
+        Some(view) => Ok(view),
+        None => fail!("container {id} was removed at the same time"),
+    }
+}
+
+/// The services that `up` is about, in dependency order.
+pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Service> {
+    if !options.no_deps {
+        return project.with_dependencies(&options.wanted);
+    }
+    let is_wanted =
+        |service: &&Service| options.wanted.is_empty() || options.wanted.contains(&service.name);
+    project.services.iter().filter(is_wanted).collect()
+}
+
+/// The ids of the containers that a container of `service` joins.
+fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
+    let mut ids = Vec::new();
+    for name in joined(&service.node)? {
+        let first = members.iter().find(|member| member.service == name && !member.is_oneoff);
+        ids.extend(first.map(|member| member.view.id.clone()));
+    }
+    Ok(ids.join(","))
+}
+
+/// The labels of a container. They override those of the same names that a file or an image gives.
+pub fn labels(
+    project: &Project,
+    service: &Service,
+    number: u32,
+    is_oneoff: bool,
+) -> Vec<(String, String)> {
+    let needs: Vec<String> = service
+        .depends_on
+        .iter()
+        .map(|need| format!("{}:{}:{}", need.service, need.condition.name(), need.restart))
+        .collect();
+    let oneoff = if is_oneoff { "True" } else { "False" };
+    [
+        (HASH, service.hash.clone()),
+        (NUMBER, number.to_string()),
+        (DEPENDS_ON, needs.join(",")),
+        (ONEOFF, oneoff.to_owned()),
+        (PROJECT, project.name.clone()),
+        ("com.docker.compose.project.config_files", project.files.join(",")),
+        ("com.docker.compose.project.working_dir", project.directory.clone()),
+        (SERVICE, service.name.clone()),
+        (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .to_vec()
+}
+
+impl Session<'_> {
+    /// Removes or reports the containers of services that the project no longer has.
+    pub fn orphans(&self, remove: bool, timeout: Option<i64>) -> Result<()> {
+        let mut orphans = members::all(self.engine, &self.project.name)?;
+        orphans.retain(|member| !member.is_oneoff && self.project.find(&member.service).is_none());
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        if remove {
+            self.stop(orphans.clone(), timeout)?;
+            return self.remove(&orphans, false);
+        }
+        let names: Vec<&str> = orphans.iter().map(|member| member.view.name.as_str()).collect();
+        (self.report)(&format!(
+            " containers of services that the file no longer has: {}; --remove-orphans removes \
+             them",
+            names.join(" ")
+        ));
+        Ok(())
+    }
+}
