@@ -89,6 +89,13 @@ impl Bundle {
         self.call(&["state", &self.id]).text()
     }
 
+    /// What a file of the container's cgroups holds (v1).
+    fn limit(&self, file: &str) -> String {
+        let (controller, file) = file.split_once('/').unwrap();
+        let path = format!("/sys/fs/cgroup/{controller}/mydocker-runtime/{}/{file}", self.id);
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
     fn has_status(&self, status: &str) -> bool {
         self.state().contains(&format!("\"status\":\"{status}\""))
     }
@@ -207,6 +214,99 @@ fn time_user_and_groups_are_as_asked() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..3], ["0", "7 9 11", "0077"]);
     assert!(lines[3].parse::<u64>().unwrap() > 1_000_000, "{text}");
+}
+
+#[test]
+fn every_limit_is_in_its_file_or_an_error_that_names_it() {
+    let bundle = Bundle::new();
+    let config = bundle.dir().join("config.json");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let device = std::fs::read_dir("/sys/block").unwrap().flatten().next().unwrap().path();
+    let device = std::fs::read_to_string(device.join("dev")).unwrap();
+    let (major, minor) = device.trim().split_once(':').unwrap();
+    let asks = |resources: &str| {
+        let by = format!("\"resources\": {{ {resources}, \"devices\"");
+        std::fs::write(&config, good.replacen("\"resources\": { \"devices\"", &by, 1)).unwrap();
+    };
+    asks(&format!(
+        r#""memory":{{"limit":67108864,"reservation":33554432,"kernel":0,"useHierarchy":true,
+           "checkBeforeUpdate":true,"swappiness":10}},
+        "cpu":{{"shares":512,"quota":50000,"period":100000,"burst":1000,"cpus":"0","mems":"0"}},
+        "pids":{{"limit":77}},"hugepageLimits":[{{"pageSize":"2MB","limit":4194304}}],
+        "blockIO":{{"throttleReadBpsDevice":[{{"major":{major},"minor":{minor},"rate":1048576}}],
+           "throttleWriteIOPSDevice":[{{"major":{major},"minor":{minor},"rate":9}}]}}"#
+    ));
+    bundle.create();
+    for (file, value) in [
+        ("memory/memory.limit_in_bytes", "67108864"),
+        ("memory/memory.soft_limit_in_bytes", "33554432"),
+        ("memory/memory.swappiness", "10"),
+        ("cpu/cpu.shares", "512"),
+        ("cpu/cpu.cfs_quota_us", "50000"),
+        ("cpu/cpu.cfs_burst_us", "1000"),
+        ("cpuset/cpuset.cpus", "0"),
+        ("pids/pids.max", "77"),
+        ("hugetlb/hugetlb.2MB.limit_in_bytes", "4194304"),
+        ("hugetlb/hugetlb.2MB.rsvd.limit_in_bytes", "4194304"),
+        ("blkio/blkio.throttle.read_bps_device", &format!("{major}:{minor} 1048576")),
+        ("blkio/blkio.throttle.write_iops_device", &format!("{major}:{minor} 9")),
+    ] {
+        assert_eq!(bundle.limit(file), value, "{file}");
+    }
+    bundle.call(&["delete", "--force", &bundle.id]).stdout("");
+    for (resources, words) in [
+        ("\"pids\":{\"limit\":\"x\"}", "linux.resources.pids.limit should be a whole number"),
+        ("\"unified\":{\"memory.high\":\"1\"}", "linux.resources.unified.memory.high can't be"),
+        ("\"unified\":{\"../x\":\"1\"}", "linux.resources.unified.../x should be named"),
+        ("\"rdma\":{\"mlx\":{\"hcaHandles\":1}}", "linux.resources.rdma.mlx can't be applied"),
+        ("\"network\":{\"classID\":1}", "linux.resources.network.classID can't be applied"),
+        (
+            "\"network\":{\"priorities\":[{\"name\":\"lo\",\"priority\":1}]}",
+            "linux.resources.network.priorities can't be applied",
+        ),
+        ("\"blockIO\":{\"leafWeight\":10}", "linux.resources.blockIO.leafWeight can't be"),
+        ("\"blockIO\":{\"weight\":5}", "blockIO.weight should be from 10 to 1000"),
+        ("\"memory\":{\"kernel\":4096}", "linux.resources.memory.kernel is not supported"),
+        (
+            "\"hugepageLimits\":[{\"pageSize\":\"3kb\",\"limit\":1}]",
+            "hugepageLimits[0].pageSize should be a size such as 2MB",
+        ),
+        (
+            "\"hugepageLimits\":[{\"pageSize\":\"3MB\",\"limit\":1}]",
+            "linux.resources.hugepageLimits can't be applied: this kernel has no hugetlb.3MB",
+        ),
+    ] {
+        asks(resources);
+        bundle.run().exits(1).stdout("").stderr_has(words);
+        assert!(!bundle.has_cgroup(), "{resources}");
+    }
+}
+
+#[test]
+fn a_process_is_scheduled_as_asked() {
+    let bundle = Bundle::new();
+    bundle.runs("cut -d' ' -f19,41 /proc/self/stat; uname -m; ionice; exec sleep 1000");
+    bundle.edit(
+        "\"cwd\"",
+        "\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":5},\
+         \"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":6},\
+         \"execCPUAffinity\":{\"initial\":\"0\",\"final\":\"0\"},\"cwd\"",
+    );
+    bundle.edit(
+        "\"namespaces\"",
+        "\"personality\":{\"domain\":\"LINUX32\"},\
+         \"memoryPolicy\":{\"mode\":\"MPOL_PREFERRED\",\"nodes\":\"0\"},\"namespaces\"",
+    );
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    let machine = if cfg!(target_arch = "x86_64") { "i686" } else { "armv8l" };
+    let expected = format!("5 3\n{machine}\nbest-effort: prio 6\n");
+    eventually("its words", || bundle.output() == expected);
+    let cpus = ["exec", &bundle.id, "grep", "Cpus_allowed_list", "/proc/self/status"];
+    bundle.call(&cpus).stdout("Cpus_allowed_list:\t0\n");
+    let maps = ["exec", &bundle.id, "sh", "-c", "head -1 /proc/self/numa_maps"];
+    bundle.call(&maps).stdout_has(" prefer");
+    bundle.call(&["exec", &bundle.id, "cut", "-d ", "-f19,41", "/proc/self/stat"]).stdout("5 3\n");
 }
 
 #[test]

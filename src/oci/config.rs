@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{linux, mounts, process};
+use super::{linux, mounts, process, resources, scheduling};
 use crate::error::{Context, Error, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec};
@@ -91,7 +91,8 @@ pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Co
     };
     let mut process = process;
     process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle)?;
-    let device_access = linux::device_access(&linux)?;
+    let device_access = resources::device_access(&linux)?;
+    scheduling::of_linux(&linux, &mut process.scheduling)?;
     linux::refuse_unsupported(&linux)?;
     let spec = Spec {
         root: Root::Directory { path: rootfs.clone(), mapped: false },

@@ -8,7 +8,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
 use super::args::Args;
 use super::state::{Container, Status};
-use super::{Globals, config, foreground, linux, process};
+use super::{Globals, config, foreground, linux, process, scheduling};
 use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::capabilities::names;
@@ -40,10 +40,11 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         Some(path) => {
             let bytes = config::read(path.as_ref())?;
             let value = json::parse("process.json", &bytes)?;
-            process::parse(&Node::root("process.json", &value))?
+            parse(&Node::root("process.json", &value))?
         }
-        None => from_flags(process::parse(&root.need("process")?)?, args, command)?,
+        None => from_flags(parse(&root.need("process")?)?, args, command)?,
     };
+    scheduling::of_linux(&linux, &mut process.scheduling)?;
     process.seccomp =
         linux::seccomp(&linux, process.capabilities, id, container.state.bundle.as_ref())?;
     process.preserved = super::preserved(args)?;
@@ -84,6 +85,13 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         return Ok(0);
     }
     foreground::follow(pid, pidfd.context(|| "look at the process")?.as_fd(), console)
+}
+
+/// A process that is not the container's first.
+fn parse(node: &Node<'_>) -> Result<Process> {
+    let mut process = process::parse(node)?;
+    scheduling::affinity(node, &mut process.scheduling)?;
+    Ok(process)
 }
 
 /// The cgroups that the process joins: with `--cgroup` one below the container's.

@@ -1,16 +1,16 @@
 //! `linux` of config.json as the parts of the runtime's `Spec` (config-linux.md): namespaces, ID
-//! mappings, cgroup, devices, sysctls, seccomp. Each function reads one field; `refuse_unsupported`
-//! names those that this runtime does not have.
+//! mappings, cgroup, devices, sysctls, seccomp. Limits and scheduling have files of their own. Each
+//! function reads one field; `refuse_unsupported` names those that this runtime does not have.
 
 use std::path::{Path, PathBuf};
 
-use super::config::{MAX_ENTRIES, flag, refuse};
-use crate::error::{Error, Result, fail};
+use super::config::{MAX_ENTRIES, refuse};
+use super::resources::{self, Limits};
+use crate::error::{Result, fail};
 use crate::json::Node;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{
-    Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict, FurtherLimits, IdMaps,
-    IdRange, Namespace, Namespaces, Resources, RootPropagation, TimeOffset,
+    Cgroup, DeviceNode, IdMaps, IdRange, Namespace, Namespaces, RootPropagation, TimeOffset,
 };
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
@@ -19,7 +19,7 @@ use crate::seccomp_profile;
 const DEFAULT_PARENT: &str = "/mydocker-runtime";
 
 /// One of `words`, by its place.
-fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
+pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
     let text = node.string()?;
     let found = words.iter().position(|word| *word == text);
     found.ok_or_else(|| node.wrong(&format!("one of {}, not '{text}'", words.join(", "))))
@@ -129,138 +129,19 @@ pub fn cgroup(linux: &Node<'_>, id: &str) -> Result<Cgroup> {
             path.display()
         )
     }
+    let limits = match linux.get("resources")? {
+        Some(resources) => resources::limits(&resources)?,
+        None => Limits::default(),
+    };
     Ok(Cgroup {
         path: path.display().to_string(),
-        resources: match linux.get("resources")? {
-            Some(resources) => limits(&resources)?,
-            None => Resources::default(),
-        },
-        further: FurtherLimits::default(),
+        resources: limits.resources,
+        further: limits.further,
         default_pids: None,
         default_memory_swap: None,
         every_controller: true,
         name_limit: |name| format!("config.json: linux.resources.{name}"),
     })
-}
-
-/// The limits of `linux.resources`, and of `update`.
-pub fn limits(resources: &Node<'_>) -> Result<Resources> {
-    let mut limits = Resources::default();
-    for key in ["hugepageLimits", "network", "rdma", "unified"] {
-        refuse(resources, key)?;
-    }
-    // Zero, and for sizes a negative number, is no limit.
-    let number = |node: &Node<'_>, key: &str| -> Result<Option<u64>> {
-        let found = node.get(key)?.map(|node| node.signed()).transpose()?;
-        Ok(found.filter(|number| *number > 0).map(|number| number as u64))
-    };
-    if let Some(memory) = resources.get("memory")? {
-        for key in ["kernel", "kernelTCP", "useHierarchy", "checkBeforeUpdate"] {
-            if number_or_flag(&memory, key)? {
-                refuse(&memory, key)?;
-            }
-        }
-        // -1 is no limit.
-        let size = |key| -> Result<Option<i64>> {
-            let size = memory.get(key)?.map(|size| size.signed()).transpose()?;
-            Ok(size.filter(|size| *size != 0))
-        };
-        limits.memory = size("limit")?;
-        limits.memory_reservation = size("reservation")?;
-        limits.memory_swap = size("swap")?;
-        limits.memory_swappiness =
-            memory.get("swappiness")?.map(|swappiness| swappiness.unsigned()).transpose()?;
-        limits.oom_kill_disable = Some(flag(&memory, "disableOOMKiller")?).filter(|off| *off);
-    }
-    if let Some(cpu) = resources.get("cpu")? {
-        for key in ["burst", "realtimeRuntime", "realtimePeriod", "idle"] {
-            refuse(&cpu, key)?;
-        }
-        limits.cpu_shares = number(&cpu, "shares")?;
-        limits.cpu_quota = cpu.get("quota")?.map(|quota| quota.signed()).transpose()?;
-        limits.cpu_quota = limits.cpu_quota.filter(|quota| *quota != 0);
-        limits.cpu_period = number(&cpu, "period")?;
-        let text = |key| Ok::<_, Error>(Some(cpu.text(key)?).filter(|text| !text.is_empty()));
-        (limits.cpuset_cpus, limits.cpuset_mems) = (text("cpus")?, text("mems")?);
-    }
-    if let Some(pids) = resources.get("pids")? {
-        limits.pids = pids.get("limit")?.map(|limit| limit.signed()).transpose()?;
-        limits.pids = limits.pids.filter(|limit| *limit != 0);
-    }
-    if let Some(io) = resources.get("blockIO")? {
-        for key in [
-            "leafWeight",
-            "weightDevice",
-            "throttleReadBpsDevice",
-            "throttleWriteBpsDevice",
-            "throttleReadIOPSDevice",
-            "throttleWriteIOPSDevice",
-        ] {
-            refuse(&io, key)?;
-        }
-        if let Some(weight) = number(&io, "weight")? {
-            let weight = u16::try_from(weight).ok().filter(|weight| (10..=1000).contains(weight));
-            let wrong =
-                || Error::new("config.json: linux.resources.blockIO.weight should be 10 to 1000");
-            limits.blkio_weight = Some(weight.ok_or_else(wrong)?);
-        }
-    }
-    Ok(limits)
-}
-
-/// Whether the field asks for something: -1 is no limit.
-fn number_or_flag(node: &Node<'_>, key: &str) -> Result<bool> {
-    Ok(node.get(key)?.is_some_and(|found| found.signed().map_or(true, |number| number > 0)))
-}
-
-/// The devices that the rules allow.
-pub fn device_access(linux: &Node<'_>) -> Result<DeviceAccess> {
-    let mut access = DeviceAccess::Only(Vec::new());
-    let Some(resources) = linux.get("resources")? else { return Ok(access) };
-    let Some(rules) = resources.get("devices")? else { return Ok(access) };
-    rules.each(MAX_ENTRIES, |node| {
-        let allow = node.need("allow")?.boolean()?;
-        let kind = match node.get("type")? {
-            Some(kind) => match kind.string()?.as_str() {
-                "" | "a" => DeviceKind::Any,
-                "b" => DeviceKind::Block,
-                "c" | "u" => DeviceKind::Character,
-                _ => return Err(kind.wrong("one of a, b, c")),
-            },
-            None => DeviceKind::Any,
-        };
-        // A negative number is any.
-        let number = |key| -> Result<Option<u32>> {
-            let number = node.get(key)?.map(|number| number.signed()).transpose()?;
-            let number = number.filter(|number| *number >= 0);
-            number
-                .map(|n| u32::try_from(n).map_err(|_| node.wrong("of 32-bit numbers")))
-                .transpose()
-        };
-        let (major, minor) = (number("major")?, number("minor")?);
-        let letters = node.text("access")?;
-        let letters = if letters.is_empty() { "rwm".to_owned() } else { letters };
-        if letters.chars().any(|letter| !"rwm".contains(letter)) {
-            return Err(node.need("access")?.wrong("some of rwm"));
-        }
-        let is_all = kind == DeviceKind::Any
-            && (major, minor) == (None, None)
-            && "rwm".chars().all(|letter| letters.contains(letter));
-        match (allow, is_all, &mut access) {
-            (true, true, _) => access = DeviceAccess::All,
-            (false, true, _) => access = DeviceAccess::Only(Vec::new()),
-            (_, false, DeviceAccess::Only(rules)) => {
-                let verdict = if allow { DeviceVerdict::Allow } else { DeviceVerdict::Deny };
-                rules.push((verdict, DeviceRule { kind, major, minor, access: letters }));
-            }
-            (true, false, DeviceAccess::All) => {}
-            (false, false, DeviceAccess::All) => {
-                return Err(node.wrong("a rule that allows, or one that denies all"));
-            }
-        }
-        Ok(())
-    })?;
-    Ok(access)
 }
 
 /// The nodes to make beside the standard ones.
@@ -357,7 +238,7 @@ pub fn root_propagation(linux: &Node<'_>) -> Result<Option<RootPropagation>> {
 
 /// Fails for what the specification knows and this runtime does not.
 pub fn refuse_unsupported(linux: &Node<'_>) -> Result<()> {
-    for key in ["intelRdt", "personality", "mountLabel", "memoryPolicy", "netDevices"] {
+    for key in ["intelRdt", "mountLabel", "netDevices"] {
         refuse(linux, key)?;
     }
     Ok(())

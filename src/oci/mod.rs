@@ -13,6 +13,8 @@ mod lifecycle;
 mod linux;
 mod mounts;
 mod process;
+mod resources;
+mod scheduling;
 mod state;
 mod view;
 

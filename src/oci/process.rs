@@ -3,6 +3,7 @@
 //! capabilities those count that outlast execve(2): bounding, inheritable and ambient.
 
 use super::config::{MAX_ENTRIES, flag, refuse};
+use super::scheduling;
 use crate::error::{Result, fail};
 use crate::json::Node;
 use crate::runtime::capabilities::{self, names};
@@ -24,9 +25,9 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     if !cwd.string()?.starts_with('/') {
         return Err(cwd.wrong("an absolute path"));
     }
-    for key in ["commandLine", "scheduler", "ioPriority", "execCPUAffinity"] {
-        refuse(node, key)?;
-    }
+    refuse(node, "commandLine")?;
+    // A mistake in it shows at `create`; it is for `exec`.
+    scheduling::affinity(node, &mut Scheduling::default())?;
     let terminal = flag(node, "terminal")?;
     let window = match node.get("consoleSize")? {
         Some(size) if terminal => {
@@ -63,7 +64,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
         label: label(node)?,
         rlimits: rlimits(node)?,
         oom_score_adj: score,
-        scheduling: Scheduling::default(),
+        scheduling: scheduling::of_process(node)?,
         umask: umask.unwrap_or(0o022),
         new_keyring: true,
         preserved: 0,

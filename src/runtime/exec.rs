@@ -140,7 +140,10 @@ fn go_between(
 ) -> Result<Pid> {
     process::hide()?;
     sys::title::replace(process::TITLE, false);
-    sys::inherited::shed();
+    // The OCI face's caller decides what its processes inherit, the OOM score among it.
+    if !leaves {
+        sys::inherited::shed();
+    }
     setsid().context(|| "start a new session")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context(|| "open /dev/null")?;
@@ -152,6 +155,7 @@ fn go_between(
     };
     sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
     drop(stdio);
+    process::set_cpus(process.scheduling.first_cpus.as_deref())?;
     // By the host's paths, so before the mount namespace changes.
     for directory in target.cgroups.iter().map(Path::new) {
         if directory.join("tasks").exists() {

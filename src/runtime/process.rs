@@ -15,8 +15,8 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit, umask,
 };
 use rustix::thread::{
-    CapabilitySet, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    CapabilitySet, CpuSet, sched_setaffinity, set_keep_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::seccomp::Program as Filter;
@@ -340,7 +340,9 @@ fn set_oom_score(process: &Process) -> Result<()> {
 
 /// Needs CAP_SYS_NICE of the host for what is better than ordinary.
 fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
-    let Scheduling { scheduler, io_priority, memory_policy, personality } = scheduling;
+    let Scheduling { scheduler, io_priority, memory_policy, personality, cpus, .. } = scheduling;
+    // Before the policy: a deadline can't be changed by another set of CPUs.
+    set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {
         sys::schedule::set_scheduler(scheduler)
             .context(|| format!("set the scheduling policy {}", scheduler.policy))?;
@@ -357,6 +359,14 @@ fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
             .context(|| format!("set the execution domain {domain:#x}"))?;
     }
     Ok(())
+}
+
+/// Lets the calling thread run on these CPUs alone.
+pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
+    let Some(cpus) = cpus else { return Ok(()) };
+    let mut set = CpuSet::new();
+    cpus.iter().for_each(|cpu| set.set(*cpu as usize));
+    sched_setaffinity(None, &set).context(|| format!("run on the CPUs {cpus:?}"))
 }
 
 fn set_rlimits(process: &Process) -> Result<()> {

@@ -139,6 +139,9 @@ pub struct Scheduling {
     pub memory_policy: Option<(u32, Vec<u64>)>,
     /// The execution domain (personality(2)).
     pub personality: Option<u32>,
+    /// The CPUs of a further process until it joins the cgroup, and after that.
+    pub first_cpus: Option<Vec<u32>>,
+    pub cpus: Option<Vec<u32>>,
 }
 
 /// Which user a process is.

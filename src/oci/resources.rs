@@ -1,0 +1,249 @@
+//! `linux.resources` of config.json, and of `update`, as the limits of the runtime's `Cgroup`
+//! (config-linux.md, "Control groups"). Every field of the specification becomes a limit or an error
+//! that names it. What a host lacks is found when the limits are placed in its cgroups. Zero is no
+//! limit where the specification doesn't give it a meaning, as in runc.
+
+use super::config::{MAX_ENTRIES, flag, refuse};
+use crate::error::Result;
+use crate::json::Node;
+use crate::runtime::spec::{
+    DeviceAccess, DeviceKind, DeviceRate, DeviceRule, DeviceVerdict, DeviceWeight, FurtherLimits,
+    HugePageLimit, RateKind, RdmaLimit, Resources,
+};
+
+/// What `linux.resources` asks for, but for its devices.
+#[derive(Default)]
+pub struct Limits {
+    pub resources: Resources,
+    pub further: FurtherLimits,
+    /// A memory limit below the present use is an error.
+    pub checks_memory: bool,
+}
+
+/// All limits.
+pub fn limits(resources: &Node<'_>) -> Result<Limits> {
+    let mut limits = Limits::default();
+    if let Some(memory) = resources.get("memory")? {
+        limits.read_memory(&memory)?;
+    }
+    if let Some(cpu) = resources.get("cpu")? {
+        limits.read_cpu(&cpu)?;
+    }
+    if let Some(pids) = resources.get("pids")?
+        && let Some(limit) = signed(&pids, "limit")?
+    {
+        // Zero is a limit, and the process itself counts (runtime-spec 1.3, runc 1.4).
+        limits.resources.pids = Some(if limit == 0 { 1 } else { limit });
+    }
+    if let Some(io) = resources.get("blockIO")? {
+        limits.read_block_io(&io)?;
+    }
+    limits.read_others(resources)?;
+    Ok(limits)
+}
+
+impl Limits {
+    fn read_memory(&mut self, memory: &Node<'_>) -> Result<()> {
+        // The kernel has no such limit since Linux 5.4.
+        if signed(memory, "kernel")?.is_some_and(|bytes| bytes > 0) {
+            refuse(memory, "kernel")?;
+        }
+        // -1 is no limit.
+        let size =
+            |key| Ok::<_, crate::error::Error>(signed(memory, key)?.filter(|size| *size != 0));
+        self.resources.memory = size("limit")?;
+        self.resources.memory_reservation = size("reservation")?;
+        self.resources.memory_swap = size("swap")?;
+        self.further.kernel_tcp_memory = size("kernelTCP")?;
+        if let Some(swappiness) = memory.get("swappiness")? {
+            let percent = swappiness.unsigned()?;
+            if percent > 100 {
+                return Err(swappiness.wrong("from 0 to 100"));
+            }
+            self.resources.memory_swappiness = Some(percent);
+        }
+        self.resources.oom_kill_disable =
+            Some(flag(memory, "disableOOMKiller")?).filter(|off| *off);
+        self.checks_memory = flag(memory, "checkBeforeUpdate")?;
+        // Since Linux 5.11 every cgroup counts what is below it.
+        flag(memory, "useHierarchy").map(drop)
+    }
+
+    fn read_cpu(&mut self, cpu: &Node<'_>) -> Result<()> {
+        self.resources.cpu_shares = positive(cpu, "shares")?;
+        self.resources.cpu_quota = signed(cpu, "quota")?.filter(|quota| *quota != 0);
+        self.resources.cpu_period = positive(cpu, "period")?;
+        self.further.cpu_burst = cpu.get("burst")?.map(|burst| burst.unsigned()).transpose()?;
+        self.further.cpu_realtime_runtime =
+            signed(cpu, "realtimeRuntime")?.filter(|runtime| *runtime != 0);
+        self.further.cpu_realtime_period = positive(cpu, "realtimePeriod")?;
+        self.further.cpu_idle = match cpu.get("idle")? {
+            Some(idle) => match idle.signed()? {
+                0 => Some(false),
+                1 => Some(true),
+                _ => return Err(idle.wrong("0 or 1")),
+            },
+            None => None,
+        };
+        let text = |key| -> Result<Option<String>> {
+            Ok(Some(cpu.text(key)?).filter(|text| !text.is_empty()))
+        };
+        (self.resources.cpuset_cpus, self.resources.cpuset_mems) = (text("cpus")?, text("mems")?);
+        Ok(())
+    }
+
+    fn read_block_io(&mut self, io: &Node<'_>) -> Result<()> {
+        const RATES: [(&str, RateKind); 4] = [
+            ("throttleReadBpsDevice", RateKind::ReadBytes),
+            ("throttleWriteBpsDevice", RateKind::WriteBytes),
+            ("throttleReadIOPSDevice", RateKind::ReadOperations),
+            ("throttleWriteIOPSDevice", RateKind::WriteOperations),
+        ];
+        self.resources.blkio_weight = weight(io, "weight")?;
+        self.further.blkio_leaf_weight = weight(io, "leafWeight")?;
+        if let Some(devices) = io.get("weightDevice")? {
+            self.further.device_weights = devices.each(MAX_ENTRIES, |device| {
+                Ok(DeviceWeight {
+                    major: device.need("major")?.id()?,
+                    minor: device.need("minor")?.id()?,
+                    weight: weight(device, "weight")?,
+                    leaf_weight: weight(device, "leafWeight")?,
+                })
+            })?;
+        }
+        let mut all = Vec::new();
+        for (key, kind) in RATES {
+            let Some(devices) = io.get(key)? else { continue };
+            all.extend(devices.each(MAX_ENTRIES, |device| {
+                let (major, minor) = (device.need("major")?.id()?, device.need("minor")?.id()?);
+                let (rate, numbers) =
+                    (device.need("rate")?.unsigned()?, format!("{major}:{minor}"));
+                Ok(DeviceRate { path: numbers.clone(), numbers: Some(numbers), kind, rate })
+            })?);
+        }
+        self.resources.device_rates = Some(all).filter(|rates| !rates.is_empty());
+        Ok(())
+    }
+
+    fn read_others(&mut self, resources: &Node<'_>) -> Result<()> {
+        let further = &mut self.further;
+        if let Some(pages) = resources.get("hugepageLimits")? {
+            further.huge_pages = pages.each(MAX_ENTRIES, |limit| {
+                let node = limit.need("pageSize")?;
+                let size = node.string()?;
+                let digits =
+                    size.trim_end_matches("KB").trim_end_matches("MB").trim_end_matches("GB");
+                let is_number = digits.len() + 2 == size.len() && digits.parse::<u32>().is_ok();
+                if !is_number || digits.starts_with(['0', '+']) {
+                    return Err(node.wrong("a size such as 2MB or 1GB"));
+                }
+                Ok(HugePageLimit { size, bytes: limit.need("limit")?.unsigned()? })
+            })?;
+        }
+        if let Some(network) = resources.get("network")? {
+            further.network_class = network.get("classID")?.map(|class| class.id()).transpose()?;
+            if let Some(priorities) = network.get("priorities")? {
+                further.network_priorities = priorities.each(MAX_ENTRIES, |entry| {
+                    Ok((word(&entry.need("name")?)?, entry.need("priority")?.id()?))
+                })?;
+            }
+        }
+        if let Some(devices) = resources.get("rdma")? {
+            further.rdma = devices.fields(MAX_ENTRIES, |device, limit| {
+                let count = |key| limit.get(key)?.map(|count| count.id()).transpose();
+                let (handles, objects) = (count("hcaHandles")?, count("hcaObjects")?);
+                if (handles, objects) == (None, None) {
+                    return Err(limit.wrong("an object with hcaHandles or hcaObjects"));
+                }
+                Ok(RdmaLimit { device: device.to_owned(), handles, objects })
+            })?;
+        }
+        if let Some(files) = resources.get("unified")? {
+            further.unified = files.fields(MAX_ENTRIES, |file, value| {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+                if !file.contains('.') || file.starts_with('.') || !file.chars().all(is_plain) {
+                    return Err(value.wrong("named as a file of cgroup v2, such as memory.high"));
+                }
+                Ok((file.to_owned(), value.string()?))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn signed(node: &Node<'_>, key: &str) -> Result<Option<i64>> {
+    node.get(key)?.map(|number| number.signed()).transpose()
+}
+
+fn positive(node: &Node<'_>, key: &str) -> Result<Option<u64>> {
+    let number = node.get(key)?.map(|number| number.unsigned()).transpose()?;
+    Ok(number.filter(|number| *number > 0))
+}
+
+fn weight(node: &Node<'_>, key: &str) -> Result<Option<u16>> {
+    let Some(found) = node.get(key)? else { return Ok(None) };
+    match found.unsigned()? {
+        0 => Ok(None),
+        weight @ 10..=1000 => Ok(Some(weight as u16)),
+        _ => Err(found.wrong("from 10 to 1000")),
+    }
+}
+
+/// Written into a line with other words.
+fn word(node: &Node<'_>) -> Result<String> {
+    let text = node.string()?;
+    if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(node.wrong("one word"));
+    }
+    Ok(text)
+}
+
+/// The devices that the rules allow.
+pub fn device_access(linux: &Node<'_>) -> Result<DeviceAccess> {
+    let mut access = DeviceAccess::Only(Vec::new());
+    let Some(resources) = linux.get("resources")? else { return Ok(access) };
+    let Some(rules) = resources.get("devices")? else { return Ok(access) };
+    rules.each(MAX_ENTRIES, |node| {
+        let allow = node.need("allow")?.boolean()?;
+        let kind = match node.get("type")? {
+            Some(kind) => match kind.string()?.as_str() {
+                "" | "a" => DeviceKind::Any,
+                "b" => DeviceKind::Block,
+                "c" | "u" => DeviceKind::Character,
+                _ => return Err(kind.wrong("one of a, b, c")),
+            },
+            None => DeviceKind::Any,
+        };
+        // A negative number is any.
+        let number = |key| -> Result<Option<u32>> {
+            let number = node.get(key)?.map(|number| number.signed()).transpose()?;
+            let number = number.filter(|number| *number >= 0);
+            number
+                .map(|n| u32::try_from(n).map_err(|_| node.wrong("of 32-bit numbers")))
+                .transpose()
+        };
+        let (major, minor) = (number("major")?, number("minor")?);
+        let letters = node.text("access")?;
+        let letters = if letters.is_empty() { "rwm".to_owned() } else { letters };
+        if letters.chars().any(|letter| !"rwm".contains(letter)) {
+            return Err(node.need("access")?.wrong("some of rwm"));
+        }
+        let is_all = kind == DeviceKind::Any
+            && (major, minor) == (None, None)
+            && "rwm".chars().all(|letter| letters.contains(letter));
+        match (allow, is_all, &mut access) {
+            (true, true, _) => access = DeviceAccess::All,
+            (false, true, _) => access = DeviceAccess::Only(Vec::new()),
+            (_, false, DeviceAccess::Only(rules)) => {
+                let verdict = if allow { DeviceVerdict::Allow } else { DeviceVerdict::Deny };
+                rules.push((verdict, DeviceRule { kind, major, minor, access: letters }));
+            }
+            (true, false, DeviceAccess::All) => {}
+            (false, false, DeviceAccess::All) => {
+                return Err(node.wrong("a rule that allows, or one that denies all"));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(access)
+}
