@@ -79,7 +79,7 @@ impl Build<'_> {
             user: Some(config.user.clone()),
             workdir: Some(cwd.unwrap_or("/").to_owned()),
             mounts: config.volumes.iter().map(|path| volume(path)).collect(),
-            networks: network.into_iter().collect(),
+            networks: network.iter().map(|mode| mode.parse()).collect::<Result<_>>()?,
             health: HealthOptions { disabled: true, ..HealthOptions::default() },
             ..CreateOptions::default()
         };

@@ -5,6 +5,7 @@
 //! As in Docker, a container whose network another one has joined takes its links along when it ends.
 //! The one that joins leaves a mark for that in the other's run directory.
 
+use super::mode::{NamespaceMode, NetworkMode};
 use super::record::{Files, Record, short};
 use super::state;
 use crate::error::{Result, fail};
@@ -17,7 +18,11 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.pid)?;
     let ipc = namespace(roots, "IPC", &record.ipc)?;
     let uts = namespace(roots, "UTS", &record.uts)?;
-    let network = namespace(roots, NETWORK, &record.network)?;
+    let network = match &record.network {
+        NetworkMode::Host => Namespace::Host,
+        NetworkMode::Container(id) => of_container(roots, NETWORK, id)?,
+        NetworkMode::None | NetworkMode::Network(_) => Namespace::Private,
+    };
     // All are of containers with the same IDs.
     let other =
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
@@ -30,34 +35,39 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
 
 const NETWORK: &str = "network";
 
-fn namespace(roots: &Roots, kind: &str, mode: &str) -> Result<Namespace> {
-    match (mode, mode.strip_prefix("container:")) {
-        ("host", _) => Ok(Namespace::Host),
-        (_, None) => Ok(Namespace::Private),
-        (_, Some(id)) => {
-            let files = Files::new(roots, id);
-            if !files.dir.exists() {
-                fail!(
-                    "container {}, whose {kind} namespace this container shares, was removed; \
-                     create this container again with another one",
-                    short(id)
-                );
-            }
-            let other = Record::read(roots, id)?;
-            let Some(state) = state::running(roots, &other)? else {
-                fail!(
-                    "container {}, whose {kind} namespace this container shares, is not running; \
-                     start it first",
-                    other.name
-                );
-            };
-            if kind == NETWORK {
-                // Before the namespace is opened: if the other container ends first, its process is
-                // gone and opening fails; if it ends later, it finds the mark.
-                let mark = roots.network_joined_mark(id);
-                store::replace_in_new_dir(&mark, b"")?;
-            }
-            Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
+fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode) -> Result<Namespace> {
+    match mode {
+        NamespaceMode::Host => Ok(Namespace::Host),
+        NamespaceMode::Container(id) => of_container(roots, kind, id),
+        NamespaceMode::Private | NamespaceMode::None | NamespaceMode::Shareable => {
+            Ok(Namespace::Private)
         }
     }
+}
+
+/// The namespace of the container `id`, by its first process.
+fn of_container(roots: &Roots, kind: &str, id: &str) -> Result<Namespace> {
+    let files = Files::new(roots, id);
+    if !files.dir.exists() {
+        fail!(
+            "container {}, whose {kind} namespace this container shares, was removed; create this \
+             container again with another one",
+            short(id)
+        );
+    }
+    let other = Record::read(roots, id)?;
+    let Some(state) = state::running(roots, &other)? else {
+        fail!(
+            "container {}, whose {kind} namespace this container shares, is not running; start it \
+             first",
+            other.name
+        );
+    };
+    if kind == NETWORK {
+        // Before the namespace is opened: if the other container ends first, its process is gone and
+        // opening fails; if it ends later, it finds the mark.
+        let mark = roots.network_joined_mark(id);
+        store::replace_in_new_dir(&mark, b"")?;
+    }
+    Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
 }

@@ -10,6 +10,7 @@ pub mod health;
 pub mod id_range;
 pub mod joined;
 pub mod logs;
+pub mod mode;
 pub mod monitor;
 pub mod names;
 mod probe;

@@ -9,6 +9,7 @@ use miniserde::{Deserialize, Serialize};
 use rustix::io::Errno;
 
 use super::health::{HealthRecord, OnFailure};
+use super::mode::{NamespaceMode, NetworkMode};
 use super::restart::RestartPolicy;
 use crate::address::{HostAddress, Ip, Mac};
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
@@ -74,17 +75,14 @@ pub struct Record {
     pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Option<Vec<String>>,
-    /// `none`, `host`, `container:<id>` or the name of the first of `networks`.
-    pub network: String,
+    pub network: NetworkMode,
     /// `--link`: a container's id, and its name in this container.
     pub links: Option<Vec<(String, String)>>,
     /// The networks of the container, in the order of its interfaces.
     pub networks: Vec<NetworkRecord>,
-    /// `private`, `host` or `container:<id>`.
-    pub pid: String,
-    /// Also `shareable`, which is the same as `private` here, or `none`: without /dev/shm.
-    pub ipc: String,
-    pub uts: String,
+    pub pid: NamespaceMode,
+    pub ipc: NamespaceMode,
+    pub uts: NamespaceMode,
     /// `None` is the host's.
     pub user_namespace: Option<UserNamespaceRecord>,
     pub cgroup_parent: String,
@@ -273,7 +271,6 @@ impl Record {
         if record.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), record.version);
         }
-        network_name::recorded(&mut record.network);
         record.networks.iter_mut().for_each(|network| network_name::recorded(&mut network.name));
         Ok(record)
     }

@@ -30,9 +30,10 @@ impl Engine {
         });
         // In the order of their creation, but containers that need another one come last.
         let needs = |record: &Record| {
-            [&record.network, &record.pid, &record.ipc, &record.uts]
-                .iter()
-                .any(|mode| mode.starts_with("container:"))
+            record.network.container().is_some()
+                || [&record.pid, &record.ipc, &record.uts]
+                    .iter()
+                    .any(|mode| mode.container().is_some())
                 || record.depends_on.is_some()
                 || record.links.is_some()
         };

@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::thread::CapabilitySet;
 
 use super::options::{Confinement, SeccompOption};
+use crate::container::mode::{NamespaceMode, NetworkMode};
 use crate::container::record::{ConfinementRecord, Record};
 use crate::error::{Context, Result, fail};
 use crate::runtime::capabilities::{self, names};
@@ -117,10 +118,10 @@ pub(super) fn warning(record: &Record) -> Option<String> {
     }
     let mut dangerous = HOST_ROOT;
     // These affect the host only if the container shares the host's namespace.
-    if record.pid == "host" {
+    if record.pid == NamespaceMode::Host {
         dangerous |= CapabilitySet::SYS_PTRACE;
     }
-    if record.network == "host" {
+    if record.network == NetworkMode::Host {
         dangerous |= CapabilitySet::NET_ADMIN;
     }
     let given = capabilities(record) & !capabilities::DEFAULT & dangerous.bits();

@@ -1,5 +1,6 @@
-//! A file from a web server for `build`: fetched by a child process, because TLS and its buffers would
-//! stay in the memory of this one, which forks monitors.
+//! A file from a web server, for `ADD` of a `build`. A child process fetches it: TLS and its buffers
+//! would stay in the memory of this process, which forks monitors. The protocol is
+//! `image::registry`'s HTTP/1.1 (RFC 9112), without the credentials of registries.
 
 use std::path::Path;
 

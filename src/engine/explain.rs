@@ -120,19 +120,18 @@ impl Engine {
             Some(link.to_string_lossy().into_owned())
         };
         let kinds = [
-            ("cgroup", ""),
-            ("ipc", record.ipc.as_str()),
-            ("mnt", ""),
-            ("net", &record.network),
-            ("pid", &record.pid),
-            ("time", ""),
-            ("user", ""),
-            ("uts", &record.uts),
+            ("cgroup", None),
+            ("ipc", record.ipc.container()),
+            ("mnt", None),
+            ("net", record.network.container()),
+            ("pid", record.pid.container()),
+            ("time", None),
+            ("user", None),
+            ("uts", record.uts.container()),
         ];
-        let parts = kinds.into_iter().filter_map(|(name, mode)| {
+        let parts = kinds.into_iter().filter_map(|(name, other)| {
             let own = link(&pid.to_string(), name)?;
             let inode = own.trim_start_matches(|letter| letter != '[').trim_matches(['[', ']']);
-            let other = mode.strip_prefix("container:");
             let other = other.map(|id| match Record::read(&self.roots, id) {
                 Ok(record) => record.name,
                 Err(_) => short(id).to_owned(),
@@ -191,7 +190,7 @@ impl Engine {
             wanted.push(record.id.clone());
         }
         parts.extend(self.rules(&wanted));
-        Ok(group("network", &record.network, parts))
+        Ok(group("network", record.network.to_string(), parts))
     }
 
     /// The firewall's rules that name one of `wanted`.

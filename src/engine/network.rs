@@ -9,6 +9,7 @@ use super::Engine;
 use super::options::{ConnectOptions, CreateOptions, EndpointOption, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
 use crate::address::Ip;
+use crate::container::mode::NetworkMode;
 use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, lives_by_id, running};
@@ -48,21 +49,26 @@ pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> Endpo
 
 impl Engine {
     /// The network mode and the networks of a new container.
-    pub(super) fn networks(&self, options: &CreateOptions) -> Result<(String, Vec<NetworkRecord>)> {
+    pub(super) fn networks(
+        &self,
+        options: &CreateOptions,
+    ) -> Result<(NetworkMode, Vec<NetworkRecord>)> {
         let mut names: Vec<&str> = Vec::new();
-        for name in &options.networks {
-            let name = naming::given(name);
-            if names.contains(&name) {
-                fail!("--net {name} was given twice");
+        let mut special = None;
+        for (at, mode) in options.networks.iter().enumerate() {
+            if options.networks[..at].contains(mode) {
+                fail!("--net {mode} was given twice");
             }
-            names.push(name);
+            match mode {
+                NetworkMode::Network(name) => names.push(name),
+                _ => special = Some(mode),
+            }
         }
-        if names.is_empty() {
+        if options.networks.is_empty() {
             names.push(DEFAULT);
         }
-        let is_special = |name: &&str| matches!(*name, "none" | "host") || name.contains(':');
-        if let Some(special) = names.iter().find(|name| is_special(name)) {
-            if names.len() > 1 {
+        if let Some(special) = special {
+            if options.networks.len() > 1 {
                 fail!("--net {special} can't go with other networks");
             }
             let has_endpoint = options.endpoints.iter().any(|endpoint| {
@@ -81,27 +87,24 @@ impl Engine {
                     "--ip, --mac-address and --network-alias need a network, not --net {special}"
                 );
             }
-            if special.contains(':') && (!options.publish.is_empty() || options.publish_all) {
+            if special.container().is_some() && (!options.publish.is_empty() || options.publish_all)
+            {
                 fail!("-p can't go with --net {special}: publish the ports of that container");
             }
-            let kind = match special.split_once(':') {
-                Some(("container", name)) => format!("container:{}", self.record(name)?.id),
-                Some(_) => fail!("no such network: '{special}'"),
-                None => (*special).to_owned(),
+            let mode = match special.container() {
+                Some(name) => NetworkMode::Container(self.record(name)?.id),
+                None => special.clone(),
             };
-            return Ok((kind, Vec::new()));
+            return Ok((mode, Vec::new()));
         }
-        let given = |at: usize| {
-            let name = options.networks.get(at);
-            options.endpoints.iter().find(|endpoint| Some(&endpoint.network) == name)
-        };
+        let given = |name: &str| options.endpoints.iter().find(|endpoint| endpoint.network == name);
         let mut networks = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
             let create::Found::Network(network) = create::find(&self.roots, name)? else {
                 fail!("--net {name}: give the network's name, not its id")
             };
             let first = at == 0;
-            let given = given(at);
+            let given = given(name);
             let own = given.map_or(&[][..], |given| &given.addresses);
             if first && !own.is_empty() && !options.addresses.is_empty() {
                 fail!("--ip and --network name={name},ip=… both give an address; leave one out");
@@ -131,8 +134,7 @@ impl Engine {
                 fail!("--net {} was given twice", network.name);
             }
         }
-        let first = networks.first().map_or(DEFAULT, |first| &first.name).to_owned();
-        Ok((first, networks))
+        Ok((NetworkMode::on(networks.first().map(|first| &*first.name)), networks))
     }
 
     /// `network create`. Returns the id.
@@ -240,7 +242,7 @@ impl Engine {
                 change::connect(&self.roots, self.firewall, namespace, &container, &config)?;
         }
         record.networks.push(wanted);
-        record.network.clone_from(&record.networks[0].name);
+        record.network = NetworkMode::on(record.networks.first().map(|first| &*first.name));
         record.write(&self.roots).inspect_err(|_| {
             if state.is_some() {
                 // The user must see the failure to write the record.
@@ -265,7 +267,7 @@ impl Engine {
             fail!("container {container} is not on network {}", network.name);
         }
         record.networks.retain(|known| known.name != network.name);
-        record.network = record.networks.first().map_or("none", |first| &first.name).to_owned();
+        record.network = NetworkMode::on(record.networks.first().map(|first| &*first.name));
         record.write(&self.roots)?;
         if is_running {
             change::disconnect(&self.roots, &record.id, &network.name)
@@ -301,7 +303,7 @@ impl Engine {
             fail!("no such container: {container}")
         };
         let record = Record::read(&self.roots, &id)?;
-        if record.network == "host" || record.network.contains(':') {
+        if record.network.is_shared() {
             fail!(
                 "container {container} shares the network of {} and has none of its own",
                 record.network

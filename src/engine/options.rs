@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 pub use crate::address::{HostAddress, Ip, Mac};
 pub use crate::container::health::OnFailure;
+pub use crate::container::mode::{NamespaceMode, NetworkMode};
 pub use crate::container::restart::RestartPolicy;
 pub use crate::healthcheck::Healthcheck;
 pub use crate::image::ArchiveFormat;
@@ -79,8 +80,8 @@ pub struct CreateOptions {
     pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
-    /// `none`, `host`, `container:NAME` or names of networks; empty is the default one.
-    pub networks: Vec<String>,
+    /// `--network`; empty is the default one.
+    pub networks: Vec<NetworkMode>,
     /// The endpoints of `--network name=…`.
     pub endpoints: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
@@ -98,9 +99,9 @@ pub struct CreateOptions {
     pub publish_address: Option<IpAddr>,
     /// `--expose`, each `80/tcp`.
     pub expose: Vec<String>,
-    pub pid: NamespaceOption,
-    pub ipc: NamespaceOption,
-    pub uts: NamespaceOption,
+    pub pid: NamespaceMode,
+    pub ipc: NamespaceMode,
+    pub uts: NamespaceMode,
     pub userns: UserNamespaceOption,
     pub cgroup_parent: Option<String>,
     /// `--cgroupns host`
@@ -120,20 +121,6 @@ pub struct HealthOptions {
     /// `--no-healthcheck`
     pub disabled: bool,
     pub on_failure: OnFailure,
-}
-
-/// The value of `--pid`, `--ipc` or `--uts`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NamespaceOption {
-    #[default]
-    Private,
-    Host,
-    /// `container:NAME`
-    Container(String),
-    /// `--ipc` alone: a private one without /dev/shm.
-    None,
-    /// `--ipc` alone: the same as private, which other containers may join here.
-    Shareable,
 }
 
 /// `--userns`

@@ -16,7 +16,7 @@ use crate::network::ports::PortMap;
 /// Under Docker's names.
 pub(super) fn network_names(record: &Record) -> Vec<String> {
     match record.networks.as_slice() {
-        [] => vec![record.network.clone()],
+        [] => vec![record.network.to_string()],
         networks => networks.iter().map(|network| network.name.clone()).collect(),
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
+use crate::container::mode::NetworkMode;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
 use crate::container::{joined, tty};
 use crate::error::{Context, Result, fail};
@@ -26,8 +27,6 @@ use crate::store::{self, Durability};
 /// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
 /// limit, Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
-/// The prefix of a network mode that joins another container's network; its id follows.
-const SHARED: &str = "container:";
 
 impl Engine {
     /// The `Spec` of a container for this start. Writes its files for name resolution and finds the
@@ -36,7 +35,7 @@ impl Engine {
         let files = Files::new(&self.roots, &record.id);
         let namespaces = joined::namespaces(&self.roots, record)?;
         let links = self.links(record)?;
-        if !record.network.starts_with(SHARED) {
+        if record.network.container().is_none() {
             let mut add_hosts = self.added_hosts(record)?;
             add_hosts.extend(links.hosts);
             let names = Names {
@@ -45,7 +44,7 @@ impl Engine {
                 dns: &record.dns,
                 dns_search: &record.dns_search,
                 dns_options: record.dns_options.as_deref().unwrap_or_default(),
-                host_network: record.network == "host",
+                host_network: record.network == NetworkMode::Host,
                 fallback: &|| self.fallback_servers(record),
             };
             names::write(&files.dir, &names)?;
@@ -91,7 +90,7 @@ impl Engine {
     /// something there.
     pub(super) fn name_mounts(&self, record: &Record) -> Vec<Mount> {
         // Containers that share a network share these files.
-        let owner = record.network.strip_prefix(SHARED).unwrap_or(&record.id);
+        let owner = record.network.container().unwrap_or(&record.id);
         let files = NameFiles::below(&Files::new(&self.roots, owner).dir);
         let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
         for (path, target) in [
@@ -143,7 +142,7 @@ impl Engine {
                 (HostAddress::Gateway, Some(network)) => {
                     create::open(&self.roots, &network.name)?.pools[0].gateway.0
                 }
-                (HostAddress::Gateway, None) if record.network == "host" => {
+                (HostAddress::Gateway, None) if record.network == NetworkMode::Host => {
                     Ipv4Addr::LOCALHOST.into()
                 }
                 (HostAddress::Gateway, None) => {
@@ -159,7 +158,7 @@ impl Engine {
 /// As in Docker, all users of a container with a network of its own may listen on all ports and send
 /// pings.
 fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
-    if record.network == "host" || record.network.starts_with(SHARED) {
+    if record.network.is_shared() {
         return Vec::new();
     }
     // They are written from outside the user namespace, so with the host's IDs. The kernel takes at

@@ -41,13 +41,13 @@ impl Engine {
             );
         }
         let joined = [
-            ("--network", &record.network),
-            ("--pid", &record.pid),
-            ("--ipc", &record.ipc),
-            ("--uts", &record.uts),
+            ("--network", record.network.container()),
+            ("--pid", record.pid.container()),
+            ("--ipc", record.ipc.container()),
+            ("--uts", record.uts.container()),
         ];
-        for (flag, mode) in joined {
-            let Some(id) = mode.strip_prefix("container:") else { continue };
+        for (flag, other) in joined {
+            let Some(id) = other else { continue };
             let other = Record::read(&self.roots, id)?;
             if other.ids() != record.ids() {
                 fail!(

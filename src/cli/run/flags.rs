@@ -19,8 +19,8 @@ use crate::cli::value::name::{
     check_container_name, check_hostname, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
-    check_network, check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link,
-    parse_namespace, parse_userns, parse_workdir,
+    check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link, parse_namespace,
+    parse_network, parse_userns, parse_workdir,
 };
 use crate::cli::value::resources::{
     limit_unless_zero, refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota,
@@ -332,13 +332,12 @@ pub static FLAGS: &[F] = &[
         |a, v| {
             if v.contains('=') {
                 let endpoint = parse_endpoint(v)?;
-                a.options.networks.push(endpoint.network.clone());
+                a.options.networks.push(parse_network(&endpoint.network)?);
                 a.options.endpoints.push(endpoint);
                 return Ok(());
             }
             for network in v.split(',') {
-                check_network(network)?;
-                a.options.networks.push(network.to_owned());
+                a.options.networks.push(parse_network(network)?);
             }
             Ok(())
         },

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::value::mount::check_distinct;
 use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
-use crate::engine::options::{AttachOptions, CreateOptions};
+use crate::engine::options::{AttachOptions, CreateOptions, NetworkMode};
 use crate::engine::registry::{Here, PullRequest};
 use crate::error::{Result, fail};
 
@@ -114,7 +114,7 @@ fn run(call: &Invocation) -> Outcome {
     Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
     bring_image_of(&engine, &options, pull, platform)?;
-    let alone = |network: &String| network == "none" || network == "host" || network.contains(':');
+    let alone = |mode: &NetworkMode| !matches!(mode, NetworkMode::Network(_));
     if !options.networks.iter().any(alone) {
         warn(&engine);
     }
@@ -265,7 +265,7 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
 mod tests {
     use super::super::parse::parse;
     use super::*;
-    use crate::engine::options::{MountKind, NamespaceOption};
+    use crate::engine::options::{MountKind, NamespaceMode};
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -333,7 +333,7 @@ mod tests {
     fn the_tutorial_engines_spellings() {
         let o =
             options("-net none -name web -mem 100m -cpu 50 -cpushare 512 -cpuset 0 img").unwrap();
-        assert_eq!(o.networks, ["none"]);
+        assert_eq!(o.networks, [NetworkMode::None]);
         assert_eq!(o.name.as_deref(), Some("web"));
         assert_eq!(o.resources.memory, Some(100 << 20));
         assert_eq!(o.resources.nano_cpus, Some(500_000_000));
@@ -411,9 +411,9 @@ mod tests {
         assert!(o.remove && o.init && o.read_only && o.privileged);
         assert_eq!((o.entrypoint.as_deref(), o.stop_signal.as_deref()), (Some("/x"), Some("HUP")));
         assert_eq!((o.stop_timeout, o.rlimits.len(), o.rlimits[0].soft), (Some(3), 1, 2));
-        assert_eq!((o.pid, o.uts), (NamespaceOption::Host, NamespaceOption::Host));
-        assert_eq!(o.ipc, NamespaceOption::Container("x".into()));
-        assert_eq!((o.networks, o.dns_search), (vec!["host".into()], vec!["lan".into()]));
+        assert_eq!((o.pid, o.uts), (NamespaceMode::Host, NamespaceMode::Host));
+        assert_eq!(o.ipc, NamespaceMode::Container("x".into()));
+        assert_eq!((o.networks, o.dns_search), (vec![NetworkMode::Host], vec!["lan".into()]));
         assert_eq!((o.mounts[0].kind, o.log.max_file), (MountKind::Bind, 2));
     }
 

@@ -4,7 +4,9 @@
 
 use super::name::{check_container_name, check_hostname, parse_ip};
 use crate::engine::options::Signal;
-use crate::engine::options::{EndpointOption, IdMap, NamespaceOption, UserNamespaceOption};
+use crate::engine::options::{
+    EndpointOption, IdMap, NamespaceMode, NetworkMode, UserNamespaceOption,
+};
 use crate::error::{Result, fail};
 
 /// Parses `--userns`.
@@ -22,44 +24,37 @@ pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
 }
 
 /// Parses `host`, `container:NAME`, `private` or an empty value.
-pub fn parse_namespace(text: &str) -> Result<NamespaceOption> {
-    match text {
-        "" | "private" => Ok(NamespaceOption::Private),
-        "host" => Ok(NamespaceOption::Host),
-        _ => match text.strip_prefix("container:") {
-            Some(name) if !name.is_empty() => Ok(NamespaceOption::Container(name.to_owned())),
-            _ => fail!("bad namespace '{text}': write host, private or container:NAME"),
-        },
+pub fn parse_namespace(text: &str) -> Result<NamespaceMode> {
+    match text.parse()? {
+        NamespaceMode::None | NamespaceMode::Shareable => {
+            fail!("bad namespace '{text}': write host, private or container:NAME")
+        }
+        mode => Ok(mode),
     }
 }
 
 /// `--ipc`: as `parse_namespace`, or `none` or `shareable`.
-pub fn parse_ipc(text: &str) -> Result<NamespaceOption> {
-    match text {
-        "none" => Ok(NamespaceOption::None),
-        "shareable" => Ok(NamespaceOption::Shareable),
-        "" | "private" | "host" => parse_namespace(text),
-        _ if text.starts_with("container:") => parse_namespace(text),
-        _ => {
+pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
+    match text.parse() {
+        Ok(mode) => Ok(mode),
+        Err(_) => {
             fail!("bad namespace '{text}': write none, shareable, private, host or container:NAME")
         }
     }
 }
 
 /// `none`, `host`, `container:NAME` or a network's name.
-pub fn check_network(text: &str) -> Result<()> {
-    let name = match text.split_once(':') {
-        Some(("container", name)) if !name.is_empty() => name,
-        Some(_) => {
-            fail!("bad network '{text}': write none, host, container:NAME or a network's name")
-        }
-        None => text,
+pub fn parse_network(text: &str) -> Result<NetworkMode> {
+    let mode: NetworkMode = text.parse()?;
+    let name = match &mode {
+        NetworkMode::Container(name) | NetworkMode::Network(name) => name,
+        NetworkMode::None | NetworkMode::Host => return Ok(mode),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
         fail!("bad network '{text}': write none, host, container:NAME or a network's name");
     }
-    Ok(())
+    Ok(mode)
 }
 
 /// `--network name=NETWORK,alias=…,ip=…,ip6=…,mac-address=…`
@@ -70,10 +65,7 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
             fail!("'{field}' should be KEY=VALUE, as in name=web,alias=db");
         };
         match key {
-            "name" => {
-                check_network(value)?;
-                endpoint.network = value.to_owned();
-            }
+            "name" => endpoint.network = parse_network(value)?.to_string(),
             "alias" => {
                 check_hostname(value)?;
                 endpoint.aliases.push(value.to_owned());
@@ -180,19 +172,19 @@ mod tests {
 
     #[test]
     fn namespaces_and_networks() {
-        assert_eq!(parse_namespace("host").unwrap(), NamespaceOption::Host);
+        assert_eq!(parse_namespace("host").unwrap(), NamespaceMode::Host);
         assert_eq!(
             parse_namespace("container:web").unwrap(),
-            NamespaceOption::Container("web".into())
+            NamespaceMode::Container("web".into())
         );
         for bad in ["hots", "container:", "none"] {
             assert!(parse_namespace(bad).is_err(), "{bad}");
         }
         for good in ["none", "host", "container:web", "my_net"] {
-            assert!(check_network(good).is_ok(), "{good}");
+            assert!(parse_network(good).is_ok(), "{good}");
         }
         for bad in ["", "container:", "a b", "x:y", "../x", "a/b"] {
-            assert!(check_network(bad).is_err(), "{bad}");
+            assert!(parse_network(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::fs;
 use crate::container::health::OnFailure;
 use crate::container::id_range;
 use crate::engine::options::{
-    CreateOptions, MountKind, NamespaceOption, Resources, UserNamespaceOption,
+    CreateOptions, MountKind, NamespaceMode, NetworkMode, Resources, UserNamespaceOption,
 };
 use crate::engine::{cpus, spec};
 use crate::error::{Context, Result, fail};
@@ -71,12 +71,12 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
 
 /// Fails if a sysctl belongs to a namespace that the container shares: the change would reach the host or
 /// another container.
-pub(super) fn check_sysctls(options: &CreateOptions, network: &str) -> Result<()> {
+pub(super) fn check_sysctls(options: &CreateOptions, network: &NetworkMode) -> Result<()> {
     for (key, _) in &options.sysctls {
-        if key.starts_with("net.") && network == "host" {
+        if key.starts_with("net.") && *network == NetworkMode::Host {
             fail!("--sysctl {key} would change the host: the container uses its network");
         }
-        let joins = matches!(options.ipc, NamespaceOption::Host | NamespaceOption::Container(_));
+        let joins = matches!(options.ipc, NamespaceMode::Host | NamespaceMode::Container(_));
         if !key.starts_with("net.") && joins {
             fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
         }

@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 use super::{Source, checks};
 use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION, short};
-use crate::engine::options::{CreateOptions, HealthOptions, NamespaceOption, Publish};
+use crate::engine::options::{CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish};
 use crate::engine::{Engine, confine, project};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
@@ -42,10 +42,10 @@ impl Engine {
         }
         let (network, networks) = self.networks(options)?;
         let exposed = exposed(options, config);
-        let joined = network.strip_prefix("container:");
-        let hostname = match (&options.hostname, options.uts == NamespaceOption::Host) {
+        let joined = network.container();
+        let hostname = match (&options.hostname, options.uts == NamespaceMode::Host) {
             (Some(_), true) => fail!("--hostname can't be set with --uts host"),
-            _ if options.domainname.is_some() && options.uts == NamespaceOption::Host => {
+            _ if options.domainname.is_some() && options.uts == NamespaceMode::Host => {
                 fail!("--domainname can't be set with --uts host")
             }
             (Some(_), _) if joined.is_some() => fail!(
@@ -54,7 +54,7 @@ impl Engine {
             // The hosts file is the other container's, too.
             (None, false) if let Some(other) = joined => Record::read(&self.roots, other)?.hostname,
             (Some(hostname), _) => hostname.clone(),
-            (None, false) if network != "host" => short(&id).to_owned(),
+            (None, false) if network != NetworkMode::Host => short(&id).to_owned(),
             (None, _) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
         checks::check_sysctls(options, &network)?;
@@ -132,20 +132,17 @@ impl Engine {
         })
     }
 
-    /// `private`, `host` or `container:<id>`.
-    fn namespace(&self, option: &NamespaceOption) -> Result<String> {
-        Ok(match option {
-            NamespaceOption::Private => "private".to_owned(),
-            NamespaceOption::Host => "host".to_owned(),
-            NamespaceOption::Container(name) => format!("container:{}", self.record(name)?.id),
-            NamespaceOption::None => "none".to_owned(),
-            NamespaceOption::Shareable => "shareable".to_owned(),
+    /// The option with the other container's id in place of its name.
+    fn namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode> {
+        Ok(match option.container() {
+            Some(name) => NamespaceMode::Container(self.record(name)?.id),
+            None => option.clone(),
         })
     }
 
-    fn ipc_namespace(&self, option: &NamespaceOption) -> Result<String> {
-        if let NamespaceOption::Container(name) = option
-            && self.record(name)?.ipc == "none"
+    fn ipc_namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode> {
+        if let Some(name) = option.container()
+            && self.record(name)?.ipc == NamespaceMode::None
         {
             fail!("container {name} was made with --ipc none: its IPC namespace can't be joined");
         }

@@ -10,6 +10,7 @@ use super::value::{
 };
 use super::{graph_driver, healthcheck};
 use crate::container::health::Health;
+use crate::container::mode::NamespaceMode;
 use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord, short};
 use crate::container::state::{Condition, is_paused};
 use crate::engine::Engine;
@@ -353,8 +354,8 @@ fn config(record: &Record) -> Value {
 }
 
 /// Docker's empty mode of a namespace of the container's own.
-fn unless_private(mode: &str) -> &str {
-    if mode == "private" { "" } else { mode }
+fn unless_private(mode: &NamespaceMode) -> String {
+    if *mode == NamespaceMode::Private { String::new() } else { mode.to_string() }
 }
 
 fn reversed(layers: &[String]) -> Vec<String> {

@@ -52,8 +52,8 @@ impl Engine {
                 settings(endpoint, &wanted.aliases, wanted.driver_options.as_deref()),
             );
         }
-        if record.networks.is_empty() && !record.network.contains(':') {
-            networks.insert(record.network.clone(), settings(None, &[], None));
+        if record.networks.is_empty() && record.network.container().is_none() {
+            networks.insert(record.network.to_string(), settings(None, &[], None));
         }
         let mut ports = Bindings::new();
         for map in &attachment.ports {
