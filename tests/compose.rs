@@ -479,3 +479,176 @@ fn networks_and_volumes_that_are_not_the_projects() {
     project.compose("-p e up -d").exits(1).stderr_has("exists and is not this project's");
     project.host.mydocker(["network", "rm", &net]);
 }
+
+const CHATTY: &str = "
+services:
+  a: {image: bb, init: true, command: \"sh -c 'echo from a; sleep 1000'\"}
+  b: {image: bb, init: true, command: \"sh -c 'echo from b >&2; sleep 1000'\", depends_on: [a]}
+";
+
+impl Project {
+    fn background(&self, line: &str) -> support::Background {
+        support::Background::spawn(self.command(line))
+    }
+}
+
+#[test]
+fn up_in_the_foreground_prints_logs_and_stops_in_order() {
+    let project = Project::new(&[("compose.yaml", CHATTY)]);
+    let mut up = project.background("-p g up");
+    up.expect("a-1  | from a\n");
+    support::eventually("b runs", || {
+        project.names().len() == 2 && project.host.is_running("g-b-1")
+    });
+    let log = || project.compose("-p g logs b").stderr_text();
+    support::eventually("b has said something", || log().contains("from b"));
+    up.signal(rustix::process::Signal::INT);
+    let done = up.wait().exits(130).stdout_has("a-1  | from a\n").stderr_has("b-1  | from b\n");
+    let told = done.stderr_text();
+    let place = |line: &str| told.find(line).unwrap_or_else(|| panic!("{line} in {told}"));
+    assert!(place("g-b-1  Stopped") < place("g-a-1  Stopping"), "{told}");
+    assert!(told.contains("b-1 exited with code 143"), "{told}");
+    assert!(!project.host.is_running("g-a-1"));
+    project.compose("-p g down");
+}
+
+#[test]
+fn a_second_signal_kills() {
+    let deaf = "services: {a: {image: bb, command: \"sh -c 'trap : TERM; echo on; while :; do sleep 1; done'\", stop_grace_period: 10m}}";
+    let project = Project::new(&[("compose.yaml", deaf)]);
+    let mut up = project.background("-p k up");
+    up.expect("a-1  | on\n");
+    up.signal(rustix::process::Signal::INT);
+    up.expect_error("Stopping");
+    up.signal(rustix::process::Signal::INT);
+    up.wait().exits(130).stderr_has("a-1 exited with code 137");
+    project.compose("-p k down");
+}
+
+#[test]
+fn the_end_of_one_container_can_end_all() {
+    let file = "services:\n  a: {image: bb, init: true, command: sleep 1000}\n  \
+                b: {image: bb, command: \"sh -c 'sleep 0.2; exit 7'\", depends_on: [a]}\n  \
+                c: {image: bb, command: 'true'}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p x up --exit-code-from b").exits(7).stderr_has("Container x-a-1  Stopped");
+    project.compose("-p x up --abort-on-container-failure").exits(7);
+    project.compose("-p x up --abort-on-container-exit a b").exits(7);
+    project.compose("-p x up --exit-code-from d").exits(1).stderr_has("no such service: d");
+    project.compose("-p x down");
+}
+
+#[test]
+fn names_are_coloured_on_a_terminal() {
+    let project = Project::new(&[("compose.yaml", CHATTY)]);
+    project.compose("-p t up -d");
+    support::eventually("a has said something", || project.compose("-p t logs a").text() != "");
+    let mut command = project.command("-p t logs a");
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut terminal = support::Terminal::spawn(&command);
+    terminal.expect("\x1b[36ma-1  | \x1b[0mfrom a");
+    project.compose("-p t logs a").stdout("a-1  | from a\n");
+    project.compose("-p t down -t 0");
+}
+
+#[test]
+fn logs_follow_several_containers_until_they_end() {
+    let file = "services:\n  a: {image: bb, command: \"sh -c 'echo 1; sleep 0.5; echo 2'\"}\n  \
+                long: {image: bb, command: \"sh -c 'echo 3; sleep 0.7; printf 4'\"}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p l up -d");
+    let mut lines = project.compose("-p l logs -f").lines();
+    lines.sort();
+    assert_eq!(lines, ["a-1     | 1", "a-1     | 2", "long-1  | 3", "long-1  | 4"]);
+    project.compose("-p l logs --tail 1 a").stdout("a-1  | 2\n");
+    project.compose("-p l down");
+}
+
+#[test]
+fn one_command_runs_in_a_container_of_its_own() {
+    let file = "services:\n  app: {image: bb, entrypoint: [sh, -c], command: ['echo usual'], depends_on: \
+                {db: {condition: service_healthy}}, ports: ['127.0.0.1:1:1'], environment: [A=1], \
+                container_name: fixed, restart: always}\n  \
+                db: {image: bb, init: true, command: sleep 1000, healthcheck: {test: 'true', \
+                interval: 100ms}}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p r run --rm app").stdout("usual\n").stderr_has("Container r-db-1  Started");
+    let mut command = project.command("-p r run -T -e B=2 -w /tmp app");
+    command.arg("echo $A $B; pwd; exit 5");
+    support::run(command, None).exits(5).stdout("1 2\n/tmp\n");
+    let names = project.names();
+    assert!(names.len() == 2 && names[0].starts_with("r-app-run-"), "{names:?}");
+    let labels = project.host.inspect(&names[0], "{{json .Config.Labels}}");
+    assert!(labels.contains(r#""com.docker.compose.oneoff":"True""#), "{labels}");
+    assert_eq!(project.host.inspect(&names[0], "{{.HostConfig.RestartPolicy.Name}}"), "no");
+    project.compose("-p r run --no-deps --entrypoint echo app a b").stdout("a b\n");
+    // It is no replica.
+    project.compose("-p r up -d --no-deps app");
+    project.compose("-p r exec -T db sh -c pwd").stdout("/\n");
+    project.compose("-p r exec app true").exits(1).stderr_has("service app is not running");
+    project.compose("-p r exec ap true").exits(1).stderr_has("did you mean 'app'?");
+    project.compose("-p r down -t 0");
+    assert!(project.names().is_empty());
+}
+
+#[test]
+fn containers_are_paused_stopped_killed_and_removed() {
+    let project = Project::new(&[("compose.yaml", CHATTY)]);
+    project.compose("-p o create").stderr_has("Container o-b-1  Created");
+    assert!(!project.host.is_running("o-a-1"));
+    project.compose("-p o start");
+    let state = |name: &str| project.host.inspect(name, "{{.State.Status}}");
+    project.compose("-p o pause a");
+    assert_eq!((state("o-a-1"), state("o-b-1")), ("paused".to_owned(), "running".to_owned()));
+    project.compose("-p o unpause");
+    project.compose("-p o top b").stdout_has("sleep 1000");
+    project.compose("-p o stats --no-stream a").stdout_has("o-a-1");
+    project.compose("-p o images -q").stdout_has(&project.host.inspect("o-a-1", "{{.Image}}")[7..]);
+    let started = project.host.inspect("o-b-1", "{{.State.StartedAt}}");
+    project.compose("-p o restart -t 5 b");
+    assert_ne!(project.host.inspect("o-b-1", "{{.State.StartedAt}}"), started);
+    project.compose("-p o kill -s KILL b");
+    project.compose("-p o wait b").exits(137).stdout("137\n");
+    project.compose("-p o rm -f");
+    assert_eq!(project.names(), ["o-a-1"]);
+    project.compose("-p o stop");
+    project.compose("-p o rm -f").stderr_has("Container o-a-1  Removed");
+    std::fs::write(project.dir.join("file"), "here\n").unwrap();
+    project.compose("-p o up -d a");
+    project.compose("-p o cp file a:/copy");
+    project.compose("-p o exec -T a cat /copy").stdout("here\n");
+    project.compose("-p o down -t 0");
+}
+
+#[test]
+fn images_are_built() {
+    let file = "services:\n  app:\n    build: {context: ctx, args: {WHO: all}, labels: {l: x}, tags: \
+                [also:1]}\n  small:\n    image: named\n    build:\n      context: ctx\n      \
+                dockerfile_inline: |\n        FROM bb\n        CMD [\"echo\", \"inline $$HOME\"]\n";
+    let project = Project::new(&[
+        ("compose.yaml", file),
+        (
+            "ctx/Dockerfile",
+            "FROM bb\nARG WHO\nRUN echo hello $WHO >/greet\nCMD [\"cat\", \"/greet\"]\n",
+        ),
+    ]);
+    project.compose("-p b up -d --wait");
+    project.compose("-p b logs app").stdout("app-1  | hello all\n");
+    project.compose("-p b logs small").stdout("small-1  | inline $HOME\n");
+    project
+        .host
+        .mydocker(["inspect", "--format", "{{.Config.Labels.l}}", "b-app", "also:1"])
+        .stdout("x\nx\n");
+    let before = project.ids();
+    project.compose("-p b build --build-arg WHO=me app");
+    project.compose("-p b up -d app").stderr_has("Recreated");
+    assert_ne!(project.ids(), before);
+    project.compose("-p b up --no-log-prefix app").stdout("hello me\n");
+    project.compose("-p b down --rmi local").stderr_has("Image b-app  Removed");
+    project.host.mydocker(["image", "inspect", "named"]);
+    project.write("services: {a: {build: {context: ctx, ssh: default}}}");
+    project
+        .compose("-p b up")
+        .exits(1)
+        .stderr_has("compose.yaml:1: services.a.build.ssh is not supported");
+}

@@ -42,6 +42,8 @@ pub struct Options {
     pub context: String,
     /// `-f`: a path, or `-` for stdin.
     pub file: Option<String>,
+    /// The text of a Dockerfile, instead of a file.
+    pub inline: Option<String>,
     pub names: Vec<String>,
     /// `NAME=value`
     pub arguments: Vec<String>,
@@ -155,6 +157,9 @@ fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, String, 
         fail!("the build context '{}' is remote; clone or download it first", options.context);
     }
     let root = open_directory(Path::new(&options.context))?;
+    if let Some(text) = &options.inline {
+        return Ok((root, "Dockerfile".to_owned(), text.clone()));
+    }
     if from_stdin {
         let mut input = own_stdin().context(|| "open stdin")?;
         let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;

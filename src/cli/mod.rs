@@ -149,6 +149,18 @@ static COMMANDS: &[&Command] = &[
     &compose::inside::PORT,
     #[cfg(feature = "compose")]
     &compose::inside::STATS,
+    #[cfg(all(feature = "compose", feature = "build"))]
+    &compose::build::BUILD,
+    #[cfg(feature = "compose")]
+    &compose::run::RUN,
+    #[cfg(feature = "compose")]
+    &compose::transfer::PULL,
+    #[cfg(feature = "compose")]
+    &compose::transfer::PUSH,
+    #[cfg(feature = "compose")]
+    &compose::transfer::IMAGES,
+    #[cfg(feature = "compose")]
+    &compose::transfer::VERSION,
     #[cfg(feature = "compose")]
     &compose::list::PS,
     #[cfg(feature = "compose")]

@@ -137,6 +137,11 @@ impl Project {
         }
     }
 
+    /// The value of a variable, from the caller or `.env`.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.environment.get(name)
+    }
+
     /// The service with this name, enabled or not.
     pub fn find(&self, name: &str) -> Option<&Service> {
         self.services.iter().chain(&self.disabled).find(|service| service.name == name)

@@ -40,6 +40,8 @@ pub struct UpOptions {
     pub timeout: Option<i64>,
     /// `create`: start nothing.
     pub no_start: bool,
+    /// `run`: a service that is left out.
+    pub but_not: Option<String>,
 }
 
 /// Where the options of containers and networks come from.
@@ -98,11 +100,12 @@ impl<'a> Up<'a> {
                 fail!("service {name} has a container_name, so it can't have {scale} replicas");
             }
         }
-        let waiting = selected(project, options);
+        let mut waiting = selected(project, options);
         let _lock = session.engine.lock_project(&project.name)?;
         session.make_networks(&waiting, makers.network)?;
         session.make_volumes(&waiting)?;
         session.orphans(options.remove_orphans, options.timeout)?;
+        waiting.retain(|service| options.but_not.as_ref() != Some(&service.name));
         Ok(Up { session, makers, options, waiting, done: Vec::new(), told: BTreeSet::new() })
     }
 
@@ -162,6 +165,15 @@ impl<'a> Up<'a> {
             self.done.push(done);
         }
         Ok(found)
+    }
+
+    /// Whether all that a service needs is there. Fails if it never will be.
+    pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
+        match self.readiness::<()>(service, &[])? {
+            Readiness::Ready => Ok(true),
+            Readiness::NotYet => Ok(false),
+            Readiness::Never(reason) => fail!("service {} can't start: {reason}", service.name),
+        }
     }
 
     /// Whether the dependencies of a service are ready. One that starts in this very turn is not.

@@ -215,8 +215,19 @@ impl Background {
     /// Waits until it has written `part` to its standard output.
     #[track_caller]
     pub fn expect(&mut self, part: &str) {
+        self.expect_on(0, part);
+    }
+
+    /// Waits until it has written `part` to its standard error.
+    #[track_caller]
+    pub fn expect_error(&mut self, part: &str) {
+        self.expect_on(1, part);
+    }
+
+    #[track_caller]
+    fn expect_on(&mut self, stream: usize, part: &str) {
         let begun = Instant::now();
-        while !String::from_utf8_lossy(&self.seen[0]).contains(part) {
+        while !String::from_utf8_lossy(&self.seen[stream]).contains(part) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             match self.chunks.recv_timeout(left) {
                 Ok((stream, chunk)) => self.seen[stream].extend(chunk),

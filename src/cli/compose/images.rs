@@ -3,6 +3,8 @@
 //! made, so that a missing image leaves nothing half-made.
 
 use super::super::run::{Pull, bring_image};
+#[cfg(feature = "build")]
+use super::build::build;
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::image;
 use crate::engine::Engine;
@@ -16,6 +18,12 @@ pub struct Bring {
     /// Build images that exist too.
     pub build: bool,
     pub no_build: bool,
+    /// Take no step of a build from the cache.
+    #[cfg_attr(not(feature = "build"), allow(dead_code))]
+    pub no_cache: bool,
+    /// Further arguments of builds, `NAME=value`.
+    #[cfg_attr(not(feature = "build"), allow(dead_code))]
+    pub arguments: Vec<String>,
     pub quiet: bool,
 }
 
@@ -59,7 +67,7 @@ fn bring_one(
             if how.no_build {
                 fail!("the image {name} is not there, and --no-build was given");
             }
-            return build(engine, project, service, name, how);
+            return build(engine, project, service, how);
         }
         if exists {
             return Ok(());
@@ -74,13 +82,8 @@ fn bring_one(
     bring_image(engine, name, pull, platform, how.quiet)
 }
 
-/// Builds the image of a service.
-pub fn build(
-    _engine: &Engine,
-    _project: &Project,
-    service: &Service,
-    _name: &str,
-    _how: &Bring,
-) -> Result<()> {
-    Err(service.node.get("build").unwrap_or(&service.node).wrong("build: not in this version"))
+#[cfg(not(feature = "build"))]
+fn build(_: &Engine, _: &Project, service: &Service, _: &Bring) -> Result<()> {
+    let place = service.node.get("build").unwrap_or(&service.node);
+    Err(place.wrong("build: this build of mydocker reads no Dockerfiles; pull or load the image"))
 }

@@ -6,6 +6,7 @@ use super::super::lifecycle::parse_timeout;
 use super::super::{Invocation, Outcome};
 use super::Opened;
 use crate::compose::members::{self, Member};
+use crate::compose::settings::image;
 use crate::error::{Result, fail};
 
 #[derive(Default)]
@@ -94,22 +95,28 @@ fn down(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Removes the images of `members`. One that another container uses stays.
+/// Removes the images of the project's services, and those of `members` that have no service. One
+/// that another container uses stays.
 fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
-    let mut done: Vec<&str> = Vec::new();
-    for member in members {
-        let name = member.view.image.as_str();
-        let is_named = opened
-            .project
-            .find(&member.service)
-            .is_none_or(|service| service.node.given("image").is_some());
-        if done.contains(&name) || which == Images::Local && is_named {
+    let project = &opened.project;
+    let mut names: Vec<String> = Vec::new();
+    for service in project.services.iter().chain(&project.disabled) {
+        if which == Images::All || service.node.given("image").is_none() {
+            names.push(image(project, service)?);
+        }
+    }
+    if which == Images::All {
+        names.extend(members.iter().map(|member| member.view.image.clone()));
+    }
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        if !opened.engine.image_exists(&name)? {
             continue;
         }
-        done.push(name);
-        match opened.engine.remove_image(name, false) {
-            Ok(_) => opened.session().note("Image", name, "Removed"),
-            Err(error) => opened.session().note("Image", name, &format!("Stays: {error}")),
+        match opened.engine.remove_image(&name, false) {
+            Ok(_) => opened.session().note("Image", &name, "Removed"),
+            Err(error) => opened.session().note("Image", &name, &format!("Stays: {error}")),
         }
     }
     Ok(())

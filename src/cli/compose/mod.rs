@@ -2,6 +2,8 @@
 //! stand before the subcommand and reads the project; `config` and its siblings have the commands.
 //! What a compose file means is `crate::compose`'s.
 
+#[cfg(feature = "build")]
+pub mod build;
 pub mod config;
 pub mod control;
 mod images;
@@ -9,6 +11,8 @@ pub mod inside;
 pub mod list;
 pub mod logs;
 pub mod members;
+pub mod run;
+pub mod transfer;
 pub mod up;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, Placed, specs};
@@ -115,6 +119,8 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     }
     for service in &project.services {
         options(&project, service)?;
+        #[cfg(feature = "build")]
+        build::options(&project, service)?;
     }
     for (_, node) in project.root.get("networks").iter().flat_map(|all| all.entries()) {
         network_options(node)?;

@@ -198,19 +198,29 @@ fn bring_up(call: &Invocation, mut args: UpArgs, wanted: Vec<String>) -> Outcome
     if !args.detach && !args.wait && !args.up.no_start {
         return in_foreground(&session, up, &args, ends, begun, &services);
     }
-    let mut pause = Duration::from_millis(1);
-    while !up.is_done() {
-        if up.advance()?.is_empty() && !up.is_done() {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(MAX_PAUSE);
-        } else {
-            pause = Duration::from_millis(1);
-        }
-    }
+    finish(&mut up)?;
     if args.wait && !args.up.no_start {
         await_all(&opened, &up, args.wait_timeout)?;
     }
     Ok(0)
+}
+
+/// Calls `is_done` again and again until it returns true.
+pub fn wait_until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
+    let mut pause = Duration::from_millis(1);
+    while !is_done()? {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+    Ok(())
+}
+
+/// Brings all services up, in the background.
+pub fn finish(up: &mut Up<'_>) -> Result<()> {
+    wait_until(|| {
+        while !up.is_done() && !up.advance()?.is_empty() {}
+        Ok(up.is_done())
+    })
 }
 
 fn in_foreground(
@@ -264,11 +274,10 @@ fn in_foreground(
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();
-    let mut pause = Duration::from_millis(1);
     let mut waiting: Vec<(&str, &str)> = up.ids().collect();
-    loop {
+    wait_until(|| {
         let mut later = Vec::new();
-        for (service, id) in waiting {
+        for (service, id) in std::mem::take(&mut waiting) {
             let Some(view) = opened.engine.look_at(id) else {
                 fail!("service {service}: its container was removed");
             };
@@ -289,14 +298,13 @@ fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
             }
         }
         if later.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let names: Vec<&str> = later.iter().map(|(service, _)| *service).collect();
             fail!("these services are not healthy in time: {}", names.join(", "));
         }
         waiting = later;
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(MAX_PAUSE);
-    }
+        Ok(false)
+    })
 }

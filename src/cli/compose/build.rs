@@ -1,0 +1,138 @@
+//! `compose build`: the `build` of a service as the options of `mydocker build`. A key that a build
+//! here can't honour is refused where the file is read, with its line, unless its value asks for
+//! what happens anyway. The build itself is `crate::build`'s.
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::output::print_error;
+use super::Opened;
+use super::images::Bring;
+use crate::build;
+use crate::build::report::Report;
+use crate::compose::node::{Node, Value};
+use crate::compose::project::{Project, Service};
+use crate::compose::settings::image;
+use crate::engine::Engine;
+use crate::error::{Result, fail};
+
+/// The options of the build of a service, or `None` if it is not built.
+pub fn options(project: &Project, service: &Service) -> Result<Option<build::Options>> {
+    let Some(node) = service.node.given("build") else { return Ok(None) };
+    for (key, why) in [
+        ("pull", "pull the base image before, with mydocker pull"),
+        ("privileged", "steps are never privileged"),
+        ("provenance", "an image has no attestations here"),
+        ("sbom", "an image has no attestations here"),
+    ] {
+        if let Some(value) = node.given(key).filter(|value| !is_false(value)) {
+            return Err(value.wrong(format_args!(
+                "services.{}.build.{key} is not supported: {why}; write false",
+                service.name
+            )));
+        }
+    }
+    let mut made = build::Options {
+        context: node.get_text("context")?.unwrap_or_else(|| project.directory.clone()),
+        target: node.get_text("target")?,
+        network: node.get_text("network")?,
+        no_cache: node.get_bool("no_cache"),
+        inline: node.get_text("dockerfile_inline")?,
+        names: vec![image(project, service)?],
+        ..build::Options::default()
+    };
+    if let Some(file) = node.get_text("dockerfile")? {
+        if made.inline.is_some() {
+            return Err(node.wrong("dockerfile and dockerfile_inline contradict each other"));
+        }
+        let path = std::path::Path::new(&made.context).join(file);
+        made.file = Some(path.display().to_string());
+    }
+    for tag in node.get("tags").iter().flat_map(|node| node.elements()) {
+        made.names.push(tag.scalar()?);
+    }
+    for (name, value) in node.get("args").iter().flat_map(|node| node.entries()) {
+        // A name alone takes the caller's variable, if that is set.
+        let value = match value.value {
+            Value::Null => project.variable(name),
+            _ => Some(value.scalar()?),
+        };
+        made.arguments.extend(value.map(|value| format!("{name}={value}")));
+    }
+    for (name, value) in node.get("labels").iter().flat_map(|node| node.entries()) {
+        made.labels.push((name.clone(), value.scalar()?));
+    }
+    Ok(Some(made))
+}
+
+fn is_false(node: &Node) -> bool {
+    node.value == Value::Bool(false) || node.scalar().is_ok_and(|text| text == "false")
+}
+
+/// Builds the image of a service.
+pub fn build(engine: &Engine, project: &Project, service: &Service, how: &Bring) -> Result<()> {
+    let Some(mut options) = options(project, service)? else {
+        fail!("there is no build in the file");
+    };
+    options.no_cache |= how.no_cache;
+    options.arguments.extend(how.arguments.iter().cloned());
+    let print = |text: &str| {
+        if !how.quiet {
+            print_error(text);
+        }
+    };
+    build::build(engine, &options, &Report::new(&print)).map(drop)
+}
+
+#[derive(Default)]
+struct BuildArgs {
+    bring: Bring,
+    with_dependencies: bool,
+}
+
+static FLAGS: &[Flag<BuildArgs>] = &[
+    Flag::<BuildArgs>::value("build-arg", "NAME[=VALUE]", "Set the value of an ARG", |a, v| {
+        if v.contains('=') {
+            a.bring.arguments.push(v.to_owned());
+        } else if let Ok(value) = std::env::var(v) {
+            a.bring.arguments.push(format!("{v}={value}"));
+        }
+        Ok(())
+    }),
+    Flag::<BuildArgs>::switch("no-cache", "Take no step from the cache", |a, on| {
+        a.bring.no_cache = on;
+    }),
+    Flag::<BuildArgs>::switch("with-dependencies", "Build what the services need too", |a, on| {
+        a.with_dependencies = on;
+    }),
+    Flag::<BuildArgs>::switch("quiet", "Print no progress", |a, on| a.bring.quiet = on).short('q'),
+];
+
+/// The command `compose build`.
+pub static BUILD: Command = Command {
+    name: "compose build",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Build the images of a project",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(FLAGS),
+    run: |call| {
+        let (args, wanted) = call.parse(FLAGS)?;
+        let opened = Opened::wanted(call, &wanted)?;
+        let services = opened.project.with_dependencies(&wanted);
+        let mut built = 0;
+        for service in services {
+            let is_wanted =
+                args.with_dependencies || wanted.is_empty() || wanted.contains(&service.name);
+            if is_wanted && service.node.given("build").is_some() {
+                build(&opened.engine, &opened.project, service, &args.bring)?;
+                built += 1;
+            }
+        }
+        if built == 0 {
+            super::report("no service has a build");
+        }
+        Ok(0)
+    },
+};

@@ -1,0 +1,246 @@
+//! `compose pull`, `push`, `images` and `version`. A pull happens in a child process, one image after
+//! the other, each once. A service that is built is not pulled unless it also names an image of a
+//! registry.
+
+use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::output::{print, print_line};
+use super::super::progress::Progress;
+use super::super::run::{Pull, bring_image};
+use super::super::table::Table;
+use super::super::version::VERSION_TEXT;
+use super::super::{Invocation, Outcome};
+use super::images::parse_policy;
+use super::{Opened, report};
+use crate::compose::members;
+use crate::compose::settings::image;
+use crate::engine::registry::RegistryOptions;
+use crate::error::{Context, fail};
+use crate::units::push_human_size;
+
+#[derive(Default)]
+struct PullArgs {
+    quiet: bool,
+    include_deps: bool,
+    ignore_buildable: bool,
+    ignore_failures: bool,
+    policy: Option<String>,
+}
+
+type P = Flag<PullArgs>;
+
+static PULL_FLAGS: &[P] = &[
+    P::switch("quiet", "Print no progress", |a, on| a.quiet = on).short('q'),
+    P::switch("include-deps", "Pull what the services depend on too", |a, on| a.include_deps = on),
+    P::switch("ignore-buildable", "Leave out services that are built", |a, on| {
+        a.ignore_buildable = on;
+    }),
+    P::switch("ignore-pull-failures", "Go on after a pull that failed", |a, on| {
+        a.ignore_failures = on;
+    }),
+    P::setting("policy", "WHEN", "Pull always (default) or missing images", |a, v| {
+        a.policy = Some(parse_policy(v)?);
+        Ok(())
+    }),
+];
+
+/// The command `compose pull`.
+pub static PULL: Command = Command {
+    name: "compose pull",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Pull the images of a project",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(PULL_FLAGS),
+    run: pull,
+};
+
+fn pull(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(PULL_FLAGS)?;
+    let opened = Opened::wanted(call, &wanted)?;
+    let mut done: Vec<String> = Vec::new();
+    for service in opened.project.with_dependencies(&wanted) {
+        let is_wanted = args.include_deps || wanted.is_empty() || wanted.contains(&service.name);
+        let is_built = service.node.given("build").is_some();
+        let name = image(&opened.project, service)?;
+        let is_skipped =
+            is_built && (args.ignore_buildable || service.node.given("image").is_none());
+        if !is_wanted || is_skipped || done.contains(&name) {
+            continue;
+        }
+        let how = match args.policy.as_deref() {
+            Some("missing" | "if_not_present") => Pull::Missing,
+            _ => Pull::Always,
+        };
+        let platform = service.node.get_text("platform")?;
+        let pulled = bring_image(&opened.engine, &name, how, platform, args.quiet);
+        match pulled.context(|| format!("service {}", service.name)) {
+            Err(error) if args.ignore_failures || is_built => report(&format!(" {error}")),
+            pulled => pulled?,
+        }
+        done.push(name);
+    }
+    Ok(0)
+}
+
+#[derive(Default)]
+struct PushArgs {
+    quiet: bool,
+    include_deps: bool,
+    ignore_failures: bool,
+}
+
+static PUSH_FLAGS: &[Flag<PushArgs>] = &[
+    Flag::<PushArgs>::switch("quiet", "Print no progress", |a, on| a.quiet = on).short('q'),
+    Flag::<PushArgs>::switch("include-deps", "Push what the services depend on too", |a, on| {
+        a.include_deps = on;
+    }),
+    Flag::<PushArgs>::switch("ignore-push-failures", "Go on after a push that failed", |a, on| {
+        a.ignore_failures = on;
+    }),
+];
+
+/// The command `compose push`.
+pub static PUSH: Command = Command {
+    name: "compose push",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "Push the built images of a project",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(PUSH_FLAGS),
+    run: push,
+};
+
+fn push(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(PUSH_FLAGS)?;
+    let opened = Opened::wanted(call, &wanted)?;
+    for service in opened.project.with_dependencies(&wanted) {
+        let is_wanted = args.include_deps || wanted.is_empty() || wanted.contains(&service.name);
+        let named = service.node.get_text("image")?;
+        let (true, true, Some(name)) = (is_wanted, service.node.given("build").is_some(), named)
+        else {
+            continue;
+        };
+        let progress = Progress::on_stderr(args.quiet);
+        let note = |event| progress.note(event);
+        let pushed = opened.engine.push(&name, false, &RegistryOptions::default(), &note);
+        match pushed.context(|| format!("service {}", service.name)) {
+            Err(error) if args.ignore_failures => report(&format!(" {error}")),
+            pushed => drop(pushed?),
+        }
+    }
+    Ok(0)
+}
+
+#[derive(Default)]
+struct ImagesArgs {
+    quiet: bool,
+}
+
+static IMAGES_FLAGS: &[Flag<ImagesArgs>] =
+    &[Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q')];
+
+/// The command `compose images`.
+pub static IMAGES: Command = Command {
+    name: "compose images",
+    group: Group::Compose,
+    usage: "[FLAGS] [SERVICE…]",
+    summary: "List the images of a project's containers",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, MANY),
+    trailing: false,
+    flags: || specs(IMAGES_FLAGS),
+    run: images,
+};
+
+fn images(call: &Invocation) -> Outcome {
+    let (args, wanted) = call.parse(IMAGES_FLAGS)?;
+    let opened = Opened::existing(call)?;
+    let known = opened.engine.images()?;
+    let mut table = Table::new(["CONTAINER", "REPOSITORY", "TAG", "IMAGE ID", "SIZE"]);
+    let mut ids: Vec<&str> = Vec::new();
+    let found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+    for member in &found {
+        let id = member.view.image_id.as_str();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        // The name by which the container was made, if the image still has it.
+        let of_image = || known.iter().filter(|image| image.id == id);
+        let by_name = |image: &&crate::engine::view::ImageView| {
+            let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
+            let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
+            full == member.view.image || repository == Some(&member.view.image)
+        };
+        let image = of_image().find(by_name).or_else(|| of_image().next());
+        let text = |text: Option<&String>| text.map_or("<none>", String::as_str).to_owned();
+        let digits: String = id.trim_start_matches("sha256:").chars().take(12).collect();
+        let mut size = String::new();
+        push_human_size(&mut size, image.map_or(0, |image| image.size));
+        for cell in [
+            member.view.name.clone(),
+            text(image.and_then(|image| image.repository.as_ref())),
+            text(image.and_then(|image| image.tag.as_ref())),
+            digits,
+            size,
+        ] {
+            table.cell(|out| out.push_str(&cell));
+        }
+    }
+    if args.quiet {
+        for id in ids {
+            print_line(id.trim_start_matches("sha256:"))?;
+        }
+        return Ok(0);
+    }
+    print(&table.render())?;
+    Ok(0)
+}
+
+#[derive(Default)]
+struct VersionArgs {
+    short: bool,
+    json: bool,
+}
+
+static VERSION_FLAGS: &[Flag<VersionArgs>] = &[
+    Flag::<VersionArgs>::switch("short", "Print only the number", |a, on| a.short = on),
+    Flag::<VersionArgs>::setting("format", "FORMAT", "Print as pretty or json", |a, v| {
+        a.json = match v {
+            "pretty" => false,
+            "json" => true,
+            _ => fail!("unknown format '{v}'; known: pretty json"),
+        };
+        Ok(())
+    })
+    .short('f'),
+];
+
+/// The command `compose version`.
+pub static VERSION: Command = Command {
+    name: "compose version",
+    group: Group::Compose,
+    usage: "[FLAGS]",
+    summary: "Print the version",
+    examples: &[],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(VERSION_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(VERSION_FLAGS)?;
+        let text = match (args.json, args.short) {
+            (true, _) => format!("{{\"version\":\"{VERSION_TEXT}\"}}"),
+            (false, true) => VERSION_TEXT.to_owned(),
+            (false, false) => format!("mydocker compose version {VERSION_TEXT}"),
+        };
+        print_line(&text)?;
+        Ok(0)
+    },
+};
