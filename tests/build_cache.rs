@@ -254,3 +254,47 @@ fn a_failed_step_keeps_what_came_before_and_an_image_to_look_into() {
     project.host.mydocker(["images", "-aq"]).stdout_has(&second).stdout_lacks(&first);
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
 }
+
+#[test]
+fn prunes_and_the_disk_use_know_the_cache() {
+    let project =
+        Project::new("FROM bb\nRUN head -c 3000000 /dev/urandom >/big\nRUN echo 2 >/two\n");
+    let host = &project.host;
+    let df = || {
+        let lines =
+            host.mydocker(["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Size}}"]);
+        lines.lines().into_iter().find(|line| line.starts_with("Build Cache")).unwrap()
+    };
+    assert_eq!(df(), "Build Cache 0 0B");
+    project.build(&[]);
+    // The image has the layers: without -a they stay.
+    assert_eq!(df(), "Build Cache 2 0B");
+    host.mydocker(["builder", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
+    assert_eq!(project.build(&[]).cached.len(), 2);
+    host.mydocker(["image", "prune", "-af", "--filter", "label=none"]);
+    host.mydocker(["rmi", "x"]);
+    // Without the image the cache keeps them.
+    assert!(df().starts_with("Build Cache 2 3"), "{}", df());
+    host.mydocker(["system", "df", "-v"])
+        .stdout_has("Build cache usage: 3")
+        .stdout_has("RUN echo 2");
+    host.mydocker(["image", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
+    host.mydocker(["builder", "prune", "-f", "--filter", "until=1h"])
+        .stdout("Total reclaimed space: 0B\n");
+    host.mydocker(["buildx", "prune", "-f", "--keep-storage", "1gb"])
+        .stdout("Total reclaimed space: 0B\n");
+    assert_eq!(project.build(&[]).cached.len(), 2);
+    host.mydocker(["rmi", "x"]);
+    // Both go: a step is of no use without the one before it.
+    host.mydocker(["builder", "prune", "-f", "--keep-storage", "1mb"])
+        .stdout_has("Deleted build cache objects:\n")
+        .stdout_has("Total reclaimed space: 3");
+    assert!(df().starts_with("Build Cache 0"), "{}", df());
+    project.build(&[]);
+    host.mydocker(["system", "prune", "-af"]).stdout_has("Deleted build cache objects:\n");
+    let layers = fs::read_dir(host.state_root().join("layers")).unwrap();
+    assert_eq!(layers.count(), 0);
+    for filter in ["label=a", "until"] {
+        host.mydocker(["builder", "prune", "-f", "--filter", filter]).exits(125).stdout("");
+    }
+}

@@ -148,7 +148,7 @@ impl Build<'_> {
 
     /// An image of the state, so that the user can look into it.
     fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
-        self.engine.image_store().publish(&self.place.draft)?;
+        self.engine.image_store().publish(&self.place.draft, self.begun)?;
         self.engine.keep_failed(state.base.as_ref(), &state.config)
     }
 

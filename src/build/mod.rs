@@ -92,7 +92,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
     };
     let built = build.run();
     // What a failed build made is of use for the next one.
-    let published = engine.image_store().publish(&place.draft);
+    let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
     published?;
     for (key, value) in &options.labels {

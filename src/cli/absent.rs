@@ -30,12 +30,16 @@ static ABSENT: &[(&str, &str, &str)] = &[
     ("build", NO_BUILD, INSTEAD_OF_BUILD),
     #[cfg(not(feature = "build"))]
     ("image build", NO_BUILD, INSTEAD_OF_BUILD),
-    ("buildx", "there is one builder", "use mydocker build"),
-    (
-        "builder",
-        "builds keep no cache",
-        "nothing has to be pruned; mydocker image prune removes unused images",
-    ),
+    #[cfg(not(feature = "build"))]
+    ("buildx", NO_BUILD, INSTEAD_OF_BUILD),
+    #[cfg(not(feature = "build"))]
+    ("builder", NO_BUILD, INSTEAD_OF_BUILD),
+    #[cfg(feature = "build")]
+    ("buildx bake", "one call builds one image", "call mydocker build for each image"),
+    #[cfg(feature = "build")]
+    ("buildx create", "there is one builder", "use mydocker build"),
+    #[cfg(feature = "build")]
+    ("buildx use", "there is one builder", "use mydocker build"),
     ("bake", "one call builds one image", "call mydocker build for each image"),
     (
         "context",

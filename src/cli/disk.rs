@@ -42,7 +42,7 @@ pub static DF: Command = Command {
     name: "system df",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Show the disk use of images, containers and volumes",
+    summary: "Show the disk use of images, containers, volumes and the build cache",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),
@@ -190,14 +190,15 @@ pub static SYSTEM_PRUNE: Command = Command {
     name: "system prune",
     group: Group::Engine,
     usage: "[FLAGS]",
-    summary: "Remove stopped containers, unused networks and untagged images",
+    summary: "Remove stopped containers, unused networks and images, and the build cache",
     examples: &["mydocker system prune -a --volumes"],
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
     flags: || specs(SYSTEM_FLAGS),
     run: |call| {
-        let what = "all stopped containers, and the networks and images that nothing uses";
+        let what = "all stopped containers, the networks and images that nothing uses, and the build \
+                    cache";
         prune(call, SYSTEM_FLAGS, what, |engine, args| {
             let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
             let mut pruned = vec![("Deleted Containers:", engine.container_prune(wanted)?)];
@@ -207,6 +208,11 @@ pub static SYSTEM_PRUNE: Command = Command {
                 pruned.push(("Deleted Volumes:", engine.volume_prune(false, wanted)?));
             }
             pruned.push(("Deleted Images:", image_prune(engine, args)?));
+            #[cfg(feature = "build")]
+            {
+                let cache = engine.build_cache_prune(args.all, None, wanted)?;
+                pruned.push((super::builder::HEADING, cache));
+            }
             Ok(pruned)
         })
     },

@@ -1,22 +1,27 @@
-//! `system df -v`: three tables with each image, container and volume and the room that it takes.
-//! Only columns and words are here; the sizes come from `engine::disk`. Docker's build cache table
-//! is left out, because there is no build cache.
+//! `system df -v`: tables with each image, container and volume and each step in the build cache, and the
+//! room that it takes. Only columns and words are here; the sizes come from `engine::disk` and
+//! `engine::build_cache`.
 
 use super::format::{Field, Format, Row, Show, push_ago, push_id};
 use super::ps::{push_command, push_image, push_status};
-use crate::engine::view::{ContainerUse, DiskDetail, ImageUse, VolumeUse};
+use crate::engine::view::{CacheView, ContainerUse, DiskDetail, ImageUse, VolumeUse};
 use crate::error::Result;
 use crate::units::push_human_size;
 
-/// Returns the three tables with their headings.
+/// Returns the four tables with their headings.
 pub fn render(detail: &DiskDetail, show: &Show) -> Result<String> {
     let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, IMAGE_FIELDS, show)?;
     let containers = Format::Columns(CONTAINER_COLUMNS);
     let containers = containers.render(&detail.containers, CONTAINER_FIELDS, show)?;
     let volumes = Format::Columns(VOLUME_COLUMNS).render(&detail.volumes, VOLUME_FIELDS, show)?;
+    let cache = Format::Columns(CACHE_COLUMNS).render(&detail.cache, CACHE_FIELDS, show)?;
+    let total = detail.cache.iter().filter(|step| !step.shared).map(|step| step.size).sum();
+    let mut cache_size = String::new();
+    push_human_size(&mut cache_size, total);
     Ok(format!(
         "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\n\
-         Local Volumes space usage:\n\n{volumes}"
+         Local Volumes space usage:\n\n{volumes}\n\
+         Build cache usage: {cache_size}\n\n{cache}"
     ))
 }
 
@@ -30,6 +35,10 @@ impl Row for ContainerUse {
 
 impl Row for VolumeUse {
     const KIND: &'static str = "*formatter.volumeContext";
+}
+
+impl Row for CacheView {
+    const KIND: &'static str = "*formatter.buildCacheContext";
 }
 
 static IMAGE_COLUMNS: &[&str] =
@@ -132,5 +141,34 @@ static VOLUME_FIELDS: &[Field<VolumeUse>] = &[
         write: |row, _, out| out.push_str(&row.users.to_string()),
     },
     Field { name: "Name", header: "VOLUME NAME", write: |row, _, out| out.push_str(&row.name) },
+    Field { name: "Size", header: "SIZE", write: |row, _, out| push_human_size(out, row.size) },
+];
+
+static CACHE_COLUMNS: &[&str] =
+    &["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "Shared", "Description"];
+
+static CACHE_FIELDS: &[Field<CacheView>] = &[
+    Field { name: "CacheType", header: "CACHE TYPE", write: |_, _, out| out.push_str("regular") },
+    Field {
+        name: "CreatedSince",
+        header: "CREATED",
+        write: |row, show, out| push_ago(out, row.created, show.now),
+    },
+    Field {
+        name: "Description",
+        header: "DESCRIPTION",
+        write: |row, _, out| out.push_str(&row.title),
+    },
+    Field { name: "ID", header: "CACHE ID", write: |row, show, out| push_id(out, &row.id, show) },
+    Field {
+        name: "LastUsedSince",
+        header: "LAST USED",
+        write: |row, show, out| push_ago(out, row.used, show.now),
+    },
+    Field {
+        name: "Shared",
+        header: "SHARED",
+        write: |row, _, out| out.push_str(if row.shared { "true" } else { "false" }),
+    },
     Field { name: "Size", header: "SIZE", write: |row, _, out| push_human_size(out, row.size) },
 ];

@@ -10,6 +10,8 @@ mod absent;
 mod archive;
 #[cfg(feature = "build")]
 mod build;
+#[cfg(feature = "build")]
+mod builder;
 mod completion;
 #[cfg(feature = "compose")]
 mod compose;
@@ -94,6 +96,8 @@ static COMMANDS: &[&Command] = &[
     &history::HISTORY,
     #[cfg(feature = "build")]
     &build::BUILD,
+    #[cfg(feature = "build")]
+    &builder::PRUNE,
     &image::IMPORT,
     &image::LOAD,
     &archive::SAVE,
@@ -196,6 +200,12 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("image remove", "rmi", &[]),
     #[cfg(feature = "build")]
     ("image build", "build", &[]),
+    #[cfg(feature = "build")]
+    ("buildx build", "build", &[]),
+    #[cfg(feature = "build")]
+    ("buildx prune", "builder prune", &[]),
+    #[cfg(feature = "build")]
+    ("builder build", "build", &[]),
     ("image history", "history", &[]),
     ("image import", "import", &[]),
     ("image pull", "pull", &[]),
@@ -234,6 +244,10 @@ const MANAGEMENT: &[&str] = &[
     "volume",
     "network",
     "system",
+    #[cfg(feature = "build")]
+    "builder",
+    #[cfg(feature = "build")]
+    "buildx",
     #[cfg(feature = "compose")]
     "compose",
 ];

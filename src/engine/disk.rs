@@ -18,7 +18,7 @@ use crate::store::tree_size;
 use crate::volume;
 
 impl Engine {
-    /// One line each for images, containers and volumes.
+    /// One line each for images, containers, volumes and the build cache.
     pub fn disk_use(&self) -> Result<Vec<DiskUse>> {
         let images = ImageStore::open(&self.roots).usage()?;
         let mut used_images = HashSet::new();
@@ -45,7 +45,14 @@ impl Engine {
                 needed.extend(layers);
             }
         }
+        #[cfg(feature = "build")]
+        let (mut cache, of_cache) = (DiskUse::new("Build Cache"), self.layers_of_cache()?);
         for (layer, size) in &images.layers {
+            #[cfg(feature = "build")]
+            if of_cache.contains(layer) {
+                (cache.size, cache.reclaimable) = (cache.size + size, cache.reclaimable + size);
+                continue;
+            }
             image_use.size += size;
             image_use.reclaimable += if needed.contains(layer) { 0 } else { *size };
         }
@@ -54,6 +61,12 @@ impl Engine {
             let size = tree_size(&volume::data(&self.roots, &found.name));
             volumes.add(used_volumes.contains(&found.name), size);
         }
+        #[cfg(feature = "build")]
+        {
+            cache.total = self.build_cache()?.len();
+            Ok(vec![image_use, containers, volumes, cache])
+        }
+        #[cfg(not(feature = "build"))]
         Ok(vec![image_use, containers, volumes])
     }
 
@@ -89,6 +102,10 @@ impl Engine {
             images: self.images()?.into_iter().map(image_use).collect(),
             containers,
             volumes: volume::list(&self.roots)?.into_iter().map(volume_use).collect(),
+            #[cfg(feature = "build")]
+            cache: self.build_cache()?,
+            #[cfg(not(feature = "build"))]
+            cache: Vec::new(),
         })
     }
 

@@ -13,6 +13,8 @@ mod anonymous_volumes;
 mod archives;
 mod attach;
 mod boot;
+#[cfg(feature = "build")]
+mod build_cache;
 pub mod check;
 pub mod child;
 mod commit;

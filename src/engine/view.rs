@@ -158,6 +158,21 @@ pub struct DiskDetail {
     pub images: Vec<ImageUse>,
     pub containers: Vec<ContainerUse>,
     pub volumes: Vec<VolumeUse>,
+    pub cache: Vec<CacheView>,
+}
+
+/// A step in the build cache.
+#[derive(Clone, Debug)]
+pub struct CacheView {
+    pub id: String,
+    /// The instruction.
+    pub title: String,
+    pub created: Instant,
+    pub used: Instant,
+    /// Bytes of its layer.
+    pub size: u64,
+    /// An image has the layer too.
+    pub shared: bool,
 }
 
 /// An image in `system df -v`.

@@ -19,6 +19,7 @@ use super::tree::{Form, Overrides, Skip, Top};
 use crate::error::{Context, Result};
 use crate::store::{self, Durability, Lock, LockMode, make_dir, remove_tree};
 use crate::sys;
+use crate::time::Instant;
 
 const BUILDING: &str = ".build-";
 const ENTRY: &str = ".entry";
@@ -104,12 +105,13 @@ impl ImageStore {
     }
 
     /// Puts the layers of the build in place and its entries in the cache. Entries come first: one
-    /// without a layer counts as absent, a layer without one would have no owner.
-    pub fn publish(&self, draft: &Draft) -> Result<()> {
-        self.publish_dir(&draft.dir)
+    /// without a layer counts as absent, a layer without one would have no owner. They were used at
+    /// `begun`, as all that the build took from the cache.
+    pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<()> {
+        self.publish_dir(&draft.dir, begun)
     }
 
-    fn publish_dir(&self, dir: &Path) -> Result<()> {
+    fn publish_dir(&self, dir: &Path, begun: Instant) -> Result<()> {
         let mut entries = Vec::new();
         for name in store::list(dir)? {
             let key = name.strip_suffix(ENTRY).and_then(Digest::parse_hex);
@@ -144,6 +146,7 @@ impl ImageStore {
                 self.layers.sync_dir()?;
             }
         }
+        self.touch_cache(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>(), begun);
         for entry in &entries {
             store::remove_file(&dir.join(format!("{}{ENTRY}", entry.key.hex())))?;
         }
@@ -157,7 +160,7 @@ impl ImageStore {
             // Held until the directory is gone.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours)) {
-                self.publish_dir(&dir)?;
+                self.publish_dir(&dir, Instant::now())?;
             }
             remove_tree(&dir)?;
         }

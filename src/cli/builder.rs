@@ -1,0 +1,81 @@
+//! `builder prune`: removes what the build cache keeps. `buildx prune` is the same.
+//! The work is `engine::build_cache`'s; filters and output are those of every prune. A step's age is
+//! the time since its last use, as with Docker.
+
+use super::disk::print_pruned;
+use super::flag::{Command, Flag, Group, Operand, specs};
+use super::output::confirmed;
+use super::prune_filter::PruneFilter;
+use crate::engine::view::PruneChoice;
+use crate::error::{Result, fail};
+use crate::units::ByteSize;
+
+#[derive(Default)]
+struct BuilderArgs {
+    all: bool,
+    force: bool,
+    filter: PruneFilter,
+    keep: Option<u64>,
+}
+
+fn keep(args: &mut BuilderArgs, value: &str) -> Result<()> {
+    args.keep = Some(ByteSize::parse(value)?.0);
+    Ok(())
+}
+
+const KEEP_DOC: &str = "Keep the steps used last, up to so many bytes";
+
+static PRUNE_FLAGS: &[Flag<BuilderArgs>] = &[
+    Flag::<BuilderArgs>::switch("all", "Remove steps whose layers images have too", |a, on| {
+        a.all = on;
+    })
+    .short('a'),
+    Flag::<BuilderArgs>::value(
+        "filter",
+        "KEY=VALUE",
+        "Remove only what was not used since until=TIME or for unused-for=SPAN",
+        |a, v| match v.split_once('=') {
+            Some(("until" | "unused-for", value)) => {
+                a.filter.add(&format!("until={value}"), "until unused-for")
+            }
+            Some((key, _)) => fail!("unknown filter '{key}'; known: until unused-for"),
+            None => a.filter.add(v, "until unused-for"),
+        },
+    ),
+    Flag::<BuilderArgs>::setting("keep-storage", "BYTES", KEEP_DOC, keep),
+    Flag::<BuilderArgs>::setting("reserved-space", "BYTES", KEEP_DOC, keep),
+    Flag::<BuilderArgs>::setting("max-used-space", "BYTES", KEEP_DOC, keep),
+    Flag::<BuilderArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
+        .short('f'),
+];
+
+/// The command `builder prune`.
+pub static PRUNE: Command = Command {
+    name: "builder prune",
+    group: Group::Images,
+    usage: "[FLAGS]",
+    summary: "Remove the build cache",
+    examples: &["mydocker builder prune -f --keep-storage 2g"],
+    operand: Operand::Nothing,
+    operands: (0, 0),
+    trailing: false,
+    flags: || specs(PRUNE_FLAGS),
+    run: |call| {
+        let (args, _) = call.parse(PRUNE_FLAGS)?;
+        let what = if args.all {
+            "the whole build cache"
+        } else {
+            "the build cache, but for layers that images have"
+        };
+        if !args.force && !confirmed(&format!("This removes {what}."))? {
+            return Ok(0);
+        }
+        let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
+        let pruned = call.engine()?.build_cache_prune(args.all, args.keep, wanted)?;
+        print_pruned(&[(HEADING, pruned)])?;
+        Ok(0)
+    },
+};
+
+/// Docker's heading of what a prune of the build cache removed.
+pub const HEADING: &str = "Deleted build cache objects:";

@@ -1,0 +1,68 @@
+//! The build cache for `builder prune`, `system prune` and `system df`: what it takes, and what of it goes.
+//!
+//! An entry takes the room of its layer if no image has the layer too. Entries that share a layer
+//! count once. The least recently used go first.
+
+use std::collections::HashSet;
+
+use super::Engine;
+use super::view::{CacheView, PruneCandidate, PruneChoice, Pruned};
+use crate::error::Result;
+use crate::image::cache::CacheUse;
+use crate::image::digest::Digest;
+
+impl Engine {
+    /// Each entry, the least recently used first.
+    pub fn build_cache(&self) -> Result<Vec<CacheView>> {
+        let uses = self.image_store().cache_use()?;
+        let view = |one: CacheUse| CacheView {
+            id: one.entry.key.hex(),
+            title: one.entry.title,
+            created: one.entry.created,
+            used: one.used,
+            size: one.size,
+            shared: one.shared,
+        };
+        Ok(uses.into_iter().map(view).collect())
+    }
+
+    /// The layers that only the build cache keeps.
+    pub(super) fn layers_of_cache(&self) -> Result<HashSet<Digest>> {
+        let own = self.image_store().cache_use()?.into_iter().filter(|one| !one.shared);
+        Ok(own.filter_map(|one| one.entry.layer).collect())
+    }
+
+    /// Removes the entries that are `wanted`, of layers that images have only with `all`. With `keep`, the
+    /// most recently used ones stay as long as their layers have at most so many bytes.
+    pub fn build_cache_prune(
+        &self,
+        all: bool,
+        keep: Option<u64>,
+        wanted: PruneChoice<'_>,
+    ) -> Result<Pruned> {
+        let images = self.image_store();
+        let uses = images.cache_use()?;
+        let mut kept: u64 = 0;
+        let mut going = Vec::new();
+        let mut counted = HashSet::new();
+        for one in uses.into_iter().rev() {
+            if !one.shared && counted.insert(one.entry.layer) {
+                kept += one.size;
+            }
+            // The entry's age is the time since its last use.
+            let candidate = PruneCandidate { created: Some(one.used), labels: &[] };
+            if (all || !one.shared) && keep.is_none_or(|keep| kept > keep) && wanted(&candidate) {
+                going.push(one);
+            }
+        }
+        going.reverse();
+        let total =
+            || -> Result<u64> { Ok(images.usage()?.layers.iter().map(|(_, size)| size).sum()) };
+        let before = total()?;
+        images.remove_cached(&going)?;
+        Ok(Pruned {
+            removed: going.iter().map(|one| one.entry.key.hex()).collect(),
+            reclaimed: before.saturating_sub(total()?),
+        })
+    }
+}
