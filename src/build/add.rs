@@ -98,15 +98,15 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        let overrides = Overrides { owner: Some((0, 0)), mode, ..Default::default() };
+        // The files of another root keep their owners.
+        let digested = Some((0, 0)).filter(|_| from.is_none());
+        let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
         let mut files = None;
         let mut what = if from.is_some() {
             sources.join(" ")
         } else {
-            for source in &sources {
-                found.extend(context.find(source)?);
-            }
+            found = context.find_all(&sources)?;
             let digest = context.digest(&found, &excludes, overrides)?;
             files = Some(digest);
             let kind = match (found.as_slice(), made.directories.len()) {
@@ -130,8 +130,10 @@ impl Build<'_> {
                 None => what,
             };
         }
-        let created_by =
-            format!("{} #(nop) {keyword} {owner}{what} in {destination} ", state.shell().join(" "));
+        let created_by = format!(
+            "{} #(nop) {keyword} {owner}{what} in {given_destination} ",
+            state.shell().join(" ")
+        );
         let unpacks = copy.is_add && copy.unpack != Some(false);
         key.add("to", &destination);
         key.add("sources", &format!("{sources:?} {:?} {:?}", copy.excludes, copy.heredocs.len()));
@@ -139,17 +141,10 @@ impl Build<'_> {
         let content_key = |tree: &Tree<'_>, found: &[Source], digest: Digest| -> Result<Digest> {
             Ok(key.with("files", &format!("{digest} {}", tree.shapes(found)?)))
         };
-        let find = |tree: &Tree<'_>| -> Result<Vec<Source>> {
-            let mut found = Vec::new();
-            for source in &sources {
-                found.extend(tree.find(source)?);
-            }
-            Ok(found)
-        };
         let content = || {
             self.engine.read_layers(self.place, from.as_deref().unwrap_or_default(), &|root| {
                 let tree = Tree { root, ignore: &all, ..context };
-                let found = find(&tree)?;
+                let found = tree.find_all(&sources)?;
                 content_key(&tree, &found, tree.digest(&found, &excludes, overrides)?)
             })
         };
@@ -160,7 +155,7 @@ impl Build<'_> {
             let sources = match &opened {
                 Some(root) => {
                     tree = Tree { root: root.as_fd(), ignore: &all, ..context };
-                    theirs = find(&tree)?;
+                    theirs = tree.find_all(&sources)?;
                     theirs.as_slice()
                 }
                 None => {
@@ -177,6 +172,7 @@ impl Build<'_> {
                 excludes: excludes.clone(),
                 destination: destination.clone(),
                 chown: chown.clone(),
+                keeps_owners: from.is_some(),
                 mode,
                 unpacks,
             };
@@ -189,7 +185,18 @@ impl Build<'_> {
                 let excludes = Ignore::default();
                 let (destination, chown) = (destination.clone(), chown.clone());
                 let sources = sources.as_slice();
-                Copying { tree, sources, excludes, destination, chown, mode, unpacks }.run(root)?;
+                let keeps_owners = false;
+                Copying {
+                    tree,
+                    sources,
+                    excludes,
+                    destination,
+                    chown,
+                    keeps_owners,
+                    mode,
+                    unpacks,
+                }
+                .run(root)?;
             }
             Ok(())
         };

@@ -56,7 +56,19 @@ impl Source {
 }
 
 impl Tree<'_> {
-    /// What `pattern` names, in the order of the names.
+    /// What the patterns name. One of them may match nothing, but not all.
+    pub fn find_all(&self, patterns: &[String]) -> Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        for pattern in patterns {
+            sources.extend(self.find(pattern)?);
+        }
+        if sources.is_empty() && !patterns.is_empty() {
+            fail!("'{}' matches no file of the {}", patterns.join(" "), self.from);
+        }
+        Ok(sources)
+    }
+
+    /// What `pattern` names, in the order of the names; nothing, if it has wildcards and none match.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
         // Each path with the length of its base.
         let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
@@ -117,7 +129,8 @@ impl Tree<'_> {
         }
         match (sources.is_empty(), has_pattern) {
             (false, _) => Ok(sources),
-            (true, true) => fail!("'{pattern}' matches no file of the {}", self.from),
+            // `package-lock.json*` takes the file if it is there.
+            (true, true) => Ok(sources),
             (true, false) => self.missing(pattern),
         }
     }

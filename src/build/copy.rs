@@ -31,6 +31,9 @@ pub struct Copying<'a> {
     /// Absolute, in the image.
     pub destination: String,
     pub chown: Option<String>,
+    /// Without `chown`: the files keep their owners, as those of a stage or an image do. Otherwise they
+    /// become root's.
+    pub keeps_owners: bool,
     pub mode: Option<ModeChange>,
     /// Local archives are unpacked.
     pub unpacks: bool,
@@ -84,7 +87,8 @@ impl Copying<'_> {
         }
         let skip =
             |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, &self.excludes);
-        let overrides = Overrides { owner: Some(owner), mode: self.mode, ..Overrides::default() };
+        let overridden = Some(owner).filter(|_| !self.keeps_owners || self.chown.is_some());
+        let overrides = Overrides { owner: overridden, mode: self.mode, ..Overrides::default() };
         let handle = source.handle.as_fd();
         let original =
             Original { handle, name: name.as_deref(), ids: None, skip: &skip, overrides };
@@ -117,6 +121,10 @@ impl Copying<'_> {
                 let bits = self.mode.map_or(bits, |change| change.apply(bits, true));
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let made = beneath::open(root, &into, flags, Mode::empty())?;
+                if self.keeps_owners && self.chown.is_none() {
+                    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+                    fchown(&made, Some(uid), Some(gid))?;
+                }
                 fchmod(&made, Mode::from_raw_mode(bits))?;
             }
         }

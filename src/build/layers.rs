@@ -13,7 +13,7 @@ use super::dockerfile::Step;
 use super::dockerfile::instruction::{Command, Run};
 use super::dockerfile::lexer::{Heredoc, heredoc_start};
 use super::report::Vertex;
-use super::steps::{Build, PROXIES, State, interrupted};
+use super::steps::{Build, State, interrupted, is_proxy};
 use crate::engine::options::{CreateOptions, HealthOptions, MountKind, MountOption};
 use crate::engine::step::Ended;
 use crate::error::{Context, Error, Result, fail};
@@ -88,7 +88,7 @@ impl Build<'_> {
         key.add("script", script.map_or("", |script| script.content.as_str()));
         for pair in &self.options.arguments {
             let name = pair.split('=').next().unwrap_or_default();
-            if PROXIES.contains(&name.to_ascii_uppercase().as_str()) && !env.contains(pair) {
+            if is_proxy(name) && !env.contains(pair) {
                 options.env.push(raw::encode(pair.as_bytes()));
             }
         }

@@ -97,6 +97,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
     published?;
     for (key, value) in &options.labels {
         steps::set_pair(&mut state.config.config.labels, key, value);
+        state.note(&format!("LABEL {key}={value}"));
     }
     let vertex = report.begin("exporting to image");
     let id: ImageId = engine.finish_build(state.base.as_ref(), &state.config, &names)?;

@@ -25,8 +25,7 @@ use crate::sys::signal::Signal;
 use crate::time::Instant;
 use crate::words::Expander;
 
-/// Arguments that need no ARG; they are in no history.
-pub const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// What the instructions of a stage made so far.
 #[derive(Clone, Default)]
@@ -197,7 +196,10 @@ impl Build<'_> {
     ) -> Result<()> {
         let env = state.config.config.env.clone();
         let arguments = state.arguments.clone();
-        let known = |name: &str| variable(name, &env).or_else(|| look_up(&arguments, name));
+        let known = |name: &str| {
+            let proxy = || self.given(name).filter(|_| is_proxy(name));
+            variable(name, &env).or_else(|| look_up(&arguments, name)).or_else(proxy)
+        };
         let expander = Expander { escape: self.dockerfile.escape, variable: &known };
         let word = |text: &String| expander.word(text);
         match &step.instruction {
@@ -244,7 +246,8 @@ impl Build<'_> {
                 state.note(&text);
             }
             Instruction::Expose(text) => {
-                let words = expander.words(text)?;
+                let mut words = expander.words(text)?;
+                words.sort_unstable();
                 for word in &words {
                     for port in ports(word)? {
                         push_new(&mut state.config.config.exposed_ports, port);
@@ -321,7 +324,7 @@ impl State {
     }
 
     /// Adds an instruction without a layer to the history.
-    fn note(&mut self, text: &str) {
+    pub fn note(&mut self, text: &str) {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
 
@@ -387,9 +390,14 @@ fn platform(name: &str) -> Option<String> {
     }
 }
 
+/// Whether the argument needs no ARG, and is in no history.
+pub fn is_proxy(name: &str) -> bool {
+    PROXIES.contains(&name.to_ascii_uppercase().as_str())
+}
+
 /// Whether `--build-arg` may give the argument without an ARG.
 pub fn is_predefined(name: &str) -> bool {
-    PROXIES.contains(&name.to_ascii_uppercase().as_str())
+    is_proxy(name)
         || platform(name).is_some()
         || name == "SOURCE_DATE_EPOCH"
         || name.starts_with("BUILDKIT_")

@@ -415,7 +415,7 @@ fn cache() -> PathBuf {
 
 /// The file `name` of the cache, made by `make` if it isn't there: once, though many tests may want
 /// it at one time.
-fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+pub fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let path = cache().join(name);
     let lock = std::fs::File::create(cache().join(format!(".{name}.lock"))).unwrap();
     lock.lock().unwrap();
