@@ -18,6 +18,12 @@ impl Instant {
         Instant(since.as_nanos() as i64)
     }
 
+    /// When the host booted, by the host's present clock: a clock that was set since moves it.
+    pub fn of_boot() -> Self {
+        let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Instant(Instant::now().0 - up.tv_sec * NS - up.tv_nsec)
+    }
+
     /// Whole seconds since 1970.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(NS)

@@ -393,3 +393,37 @@ fn a_run_directory_that_is_wiped() {
         eventually("it has ended", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     }
 }
+
+/// The monitor waits to start the program again. It has no cgroup then.
+#[test]
+fn a_run_directory_that_is_wiped_while_a_restart_is_awaited() {
+    let host = Host::with_busybox();
+    let rests = |name: &str| host.inspect(name, "{{.State.Status}}") == "restarting";
+    let run = ["run", "-d", "--net", "none", "--restart", "always", "--name"];
+    for name in ["c", "again"] {
+        host.mydocker([&run[..], &[name, "bb", "sh", "-c", "exit 3"]].concat());
+        // A pause of some seconds, so that the wipe is in it.
+        eventually("it waits a while", || {
+            rests(name) && host.inspect(name, "{{.RestartCount}}").parse::<u32>().unwrap() >= 5
+        });
+    }
+    let ids = ["c", "again"].map(|name| host.inspect(name, "{{.Id}}"));
+    assert_eq!(ids.each_ref().map(|id| monitors(id)), [1, 1]);
+    wipe(&host);
+    // It waits until the old monitor has gone.
+    host.mydocker(["start", "again"]);
+    let told = host.inspect("c", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}");
+    assert!(told.starts_with("exited 3 its restart policy did not start it again"), "{told}");
+    eventually("it waits for its next start", || rests("again"));
+    assert_eq!(ids.each_ref().map(|id| monitors(id)), [0, 1]);
+    host.mydocker(["rm", "-f", "c", "again"]);
+}
+
+/// How many processes have the title of a monitor of the container `id`.
+fn monitors(id: &str) -> usize {
+    let title = format!("({})", &id[..12]);
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let titles = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let titles = titles.map(|title| String::from_utf8_lossy(&title).into_owned());
+    titles.filter(|found| found.starts_with("mydocker: monitor") && found.contains(&title)).count()
+}

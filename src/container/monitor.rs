@@ -35,6 +35,9 @@ use crate::time;
 
 /// After this much silence the monitor expects more silence.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
+/// How often a monitor that waits to start its program again looks whether its run directory is
+/// still there. Longer than `SHORT_SLEEP`, so that it sleeps with its buffers freed.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What is done on the host at a container's start and end, outside of `runtime`: its network and
 /// its volumes. The OCI runtime-spec calls this hooks.
@@ -138,25 +141,29 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         life.follow_update();
         let lock_file = Files::new(roots, &record.id).monitor_lock();
-        // If the run directory was removed, no command would find the program that starts next.
-        if !life.goes_on(&outcome, &program) || !lock.stands_for(&lock_file) {
+        if !life.goes_on(&outcome, &program) {
             break outcome;
+        }
+        // If the run directory was removed, no command would find the program that starts next.
+        let is_wiped = || !lock.stands_for(&lock_file);
+        if is_wiped() {
+            break wiped(outcome);
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
         if life.rest(&outcome).is_err() {
             break outcome;
         }
-        monitor.pause(deadline, &|| life.stop_mark().is_some());
+        monitor.pause(deadline, &|| life.stop_mark().is_some() || is_wiped());
         if life.stop_mark().is_some() {
             break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
         }
-        if !lock.stands_for(&lock_file) {
+        if is_wiped() {
             if lock_file.exists() {
                 // The container was started again: what is here belongs to its new monitor.
                 monitor.send_exit(outcome.exit_code);
                 return outcome.exit_code;
             }
-            break outcome;
+            break wiped(outcome);
         }
         life.restarts += 1;
         // A command that reads the files of a stopped container holds this lock.
@@ -200,6 +207,12 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     monitor.clients.finish(monitor.log.as_ref(), outcome.exit_code);
     outcome.exit_code
+}
+
+/// The end of a container that its restart policy would have started again.
+fn wiped(outcome: Outcome) -> Outcome {
+    let error = "its restart policy did not start it again: its run directory was removed";
+    Outcome { error: error.to_owned(), ..outcome }
 }
 
 /// Starts a new session, and drops the caller's terminal, pipes, locks and signals.
@@ -528,7 +541,7 @@ impl<'a> Monitor<'a> {
     /// Serves the clients until `deadline` or until `is_called_off`, which is asked at each wake.
     fn pause(&mut self, deadline: Instant, is_called_off: &dyn Fn() -> bool) {
         while !is_called_off() && Instant::now() < deadline {
-            self.turn(None, Some(deadline));
+            self.turn(None, Some(deadline.min(Instant::now() + LOOK)));
         }
     }
 

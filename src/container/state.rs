@@ -77,6 +77,10 @@ pub struct Span {
 /// The exit status of a container whose monitor was killed first.
 const LOST: u8 = 255;
 
+/// The error of a container whose run ended without a record: its run directory is gone, too.
+const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
+                          was killed and its run directory removed";
+
 /// Frees, by its ID, what a container has on the host that is made above this layer: its network.
 pub type TakeDown = fn(&Roots, &str) -> Result<()>;
 
@@ -260,8 +264,10 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
     let no_cgroups = paths.is_empty();
     let cgroups: Vec<String> = paths.into_iter().filter(|path| Path::new(path).exists()).collect();
-    // After a reset of the host neither is there, and the processes need not be searched.
-    if cgroups.is_empty() && !no_cgroups && !files.run.exists() {
+    // After a reset of the host nothing is left, and the processes need not be searched. Otherwise
+    // the monitor may wait to start the program again, and has no cgroup then.
+    let nothing_there = cgroups.is_empty() && !no_cgroups && !files.run.exists();
+    if nothing_there && started < Instant::of_boot().0 {
         return Ok(Unlisted::Nothing);
     }
     let members: Vec<Pid> =
@@ -318,7 +324,7 @@ pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
     if outcome.finished == 0 {
         outcome.exit_code = LOST;
         outcome.finished = outcome.started;
-        outcome.error = "its exit was not recorded: the host lost power or was reset".to_owned();
+        outcome.error = UNSEEN_END.to_owned();
     }
     Ok(Condition::Exited(outcome))
 }
