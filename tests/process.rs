@@ -377,6 +377,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
     host.mydocker(["diff", "c"]).stdout_has("A /\\udce9\n").stdout_lacks("/m\\udce9/file");
     host.mydocker(bytes([b"rm", b"no\xffsuch"])).exits(1).complains("no\\udcffsuch");
     host.mydocker(bytes([b"b\xff"])).refused("unknown command 'b\\udcff'");
+    host.mydocker(bytes([b"tag", b"bb", b"b\xff"])).exits(1).complains("the character '\\udcff'");
     // A document for other programs can't hold them.
     host.mydocker(bytes([b"create", b"-l", b"a=\xff", b"bb"]))
         .refused("label '\\udcff' is not UTF-8");

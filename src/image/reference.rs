@@ -181,9 +181,7 @@ fn check_path(text: &str, path: &str) -> Result<()> {
             match character {
                 'a'..='z' | '0'..='9' | '.' | '_' | '-' => {}
                 'A'..='Z' => fail!("bad image name '{text}': it must be lower case"),
-                other => {
-                    fail!("bad image name '{text}': the character '{}'", other.escape_default())
-                }
+                other => fail!("bad image name '{text}': the character '{other}'"),
             }
         }
         let separators = component.split(|c: char| c.is_ascii_alphanumeric());
