@@ -198,9 +198,21 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
     ];
     let mut root = config.to_object();
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
-    let Value::Object(base) = parse("config of the base", base)? else {
-        fail!("config of the base should be an object")
-    };
+    const BASE: &str = "config of the base";
+    let Value::Object(mut base) = parse(BASE, base)? else { fail!("{BASE} should be an object") };
+    // A step of the base's stays as its builder wrote it: with fields that are unknown here, and
+    // with a date that `Instant` can't hold.
+    if let (Some(Value::Array(steps)), Some(Value::Array(written))) =
+        (base.remove("history"), root.get_mut("history"))
+    {
+        for ((to, step), from) in written.iter_mut().zip(&config.history).zip(steps) {
+            if let Value::Object(_) = from
+                && History::parse(&Node::root(BASE, &from))? == *step
+            {
+                *to = from;
+            }
+        }
+    }
     let add = |to: &mut Object, from: &Object, known: &[&str]| {
         for (key, value) in from.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
             to.insert(key.clone(), value.clone());
@@ -489,6 +501,24 @@ mod tests {
         assert!(written.contains(r#""variant":"v7""#) && written.contains("OnBuild"));
         assert!(!written.contains("container\"") && !written.contains("old"), "{written}");
         assert_eq!(ImageConfig::parse("config", written.as_bytes()).unwrap(), sample());
+    }
+
+    #[test]
+    fn steps_of_the_base_stay_as_they_are_written() {
+        let date = r#"{"created":"9999-12-31T23:59:59+02:00","created_by":"RUN x","unknown":[1]}"#;
+        let base = format!(r#"{{"rootfs":{{}},"history":[{date},null,{date}]}}"#);
+        let mut config = ImageConfig::parse("base", base.as_bytes()).unwrap();
+        config.history[2].comment = "another step".to_owned();
+        config.history.push(History { created_by: "RUN y".into(), ..History::default() });
+        let written = to_json_over(&config, Some(base.as_bytes())).unwrap();
+        let Ok(Value::Object(root)) = parse("written", written.as_bytes()) else { panic!() };
+        let Some(Value::Array(steps)) = root.get("history") else { panic!() };
+        let kept = parse("date", date.as_bytes()).unwrap();
+        assert_eq!(json::to_string(&steps[0]), json::to_string(&kept));
+        assert_eq!(json::to_string(&steps[1]), "{}");
+        assert!(!json::to_string(&steps[2]).contains("9999"), "{written}");
+        assert_eq!(steps.len(), 4);
+        assert_eq!(ImageConfig::parse("written", written.as_bytes()).unwrap(), config);
     }
 
     #[test]
