@@ -9,7 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use rustix::fs::{CWD, Mode, OFlags, XattrFlags, getxattr, lgetxattr, openat};
+use rustix::fs::{
+    CWD, Mode, OFlags, RenameFlags, XattrFlags, getxattr, lgetxattr, openat, renameat_with,
+};
 
 use super::super::recipe::Recorder;
 use super::super::tar::testing::Writer;
@@ -266,6 +268,38 @@ fn attributes_go_to_no_target_of_a_link() {
     let _ = set_attributes_by_name(root.as_fd(), "link".as_ref(), &entry);
     assert_eq!(about(&canary), before);
     assert!(getxattr(&canary, "trusted.x", &mut [0; 8]).is_err());
+}
+
+/// As above, for a directory: a container replaces it by a link after the copy made or found it, and
+/// before the copy opens it.
+#[test]
+fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
+    let ground = Ground::new("swapped-directory");
+    let (directory, link) = (ground.path("d"), ground.path("link"));
+    let mut archive = tar();
+    (archive.mode, archive.owner) = (0o4777, (1234, 1234));
+    for _ in 0..100 {
+        archive.directory("d");
+    }
+    let rules = Rules::Copy(CopyRules::default());
+    std::thread::scope(|scope| {
+        let copies = scope.spawn(|| {
+            for _ in 0..300 {
+                // It may fail by the link that it meets; it never follows it.
+                let _ = ground.unpack_by(&archive, &rules, &LIMITS);
+            }
+        });
+        while !copies.is_finished() {
+            let _ = fs::create_dir(&directory);
+            let _ = std::os::unix::fs::symlink("../outside", &link);
+            for _ in 0..2 {
+                let _ = renameat_with(CWD, &link, CWD, &directory, RenameFlags::EXCHANGE);
+            }
+            // Whatever the copy replaced in between, the next round starts with a directory.
+            let _ = fs::remove_file(&directory);
+            let _ = fs::remove_file(&link).or_else(|_| fs::remove_dir(&link));
+        }
+    });
 }
 
 #[test]
