@@ -8,11 +8,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use super::ContextKind;
 use super::cached::LayerStep;
 use super::context::{Source, Tree, open_directory};
 use super::copy::Copying;
-use super::dockerfile::Step;
 use super::dockerfile::instruction::Copy;
+use super::dockerfile::{Stage, Step};
 use super::ignore::Ignore;
 use super::layers::absolute;
 use super::plan;
@@ -79,6 +80,13 @@ impl Build<'_> {
         let excludes = copy.excludes.iter().map(word).collect::<Result<Vec<_>>>()?;
         let excludes = Ignore::of_patterns(&excludes).context(|| "--exclude")?;
         let from = copy.from.as_ref().map(word).transpose()?;
+        let named = from.as_deref().filter(|from| !self.is_stage(from, at));
+        let named = named.and_then(|from| self.named_context(from));
+        let (root, ignore) = match named {
+            Some(ContextKind::Directory(root, ignore)) => (root.as_fd(), ignore),
+            _ => (self.context, self.ignore),
+        };
+        let from = from.filter(|_| !matches!(named, Some(ContextKind::Directory(..))));
         let from = from.as_deref().map(|from| self.source_layers(from, at)).transpose()?;
         let made = self.make_sources(
             &urls,
@@ -89,8 +97,8 @@ impl Build<'_> {
         )?;
         let all = Ignore::default();
         let context = Tree {
-            root: self.context,
-            ignore: self.ignore,
+            root,
+            ignore,
             parents: copy.parents,
             from: if from.is_some() { "image" } else { "build context" },
         };
@@ -264,19 +272,29 @@ impl Build<'_> {
             }
             return Ok(state.config.diff_ids.clone());
         }
-        if let Some(image) = images.resolve(from)? {
-            if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
-                fail!("--from={from}: the image lacks a layer; load or pull it again");
+        if self.named_context(from).is_none() && images.resolve(from)?.is_none() {
+            let names = |stages: &'_ [Stage]| -> Vec<String> {
+                stages.iter().filter_map(|stage| stage.name.clone()).collect()
+            };
+            let (above, below) = self.dockerfile.stages.split_at(at);
+            if names(below).contains(&from.to_ascii_lowercase()) {
+                fail!("--from={from}: the stage stands below; move it up");
             }
-            return Ok(image.config.diff_ids);
-        }
-        let stages = self.dockerfile.stages[..at].iter().filter_map(|stage| stage.name.as_deref());
-        match nearest(from, stages) {
-            Some(near) => {
-                fail!("--from={from} is no stage above and no local image; did you mean {near}?")
+            if let Some(near) = nearest(from, names(above).iter().map(String::as_str)) {
+                fail!("--from={from} is no stage above and no local image; did you mean {near}?");
             }
-            None => fail!("--from={from} is no stage above and no local image"),
         }
+        let vertex = self.report.begin(&format!("[--from] {from}"));
+        let image = self.bring(from, &vertex).context(|| format!("--from={from}"))?;
+        vertex.done();
+        if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
+            fail!("--from={from}: the image lacks a layer; load or pull it again");
+        }
+        Ok(image.config.diff_ids)
+    }
+
+    fn is_stage(&self, name: &str, at: usize) -> bool {
+        plan::find(self.dockerfile, name, at).is_some()
     }
 }
 

@@ -86,6 +86,13 @@ impl Build<'_> {
         let mut key = self.key(state, "RUN");
         key.add("container", &format!("{options:?}"));
         key.add("script", script.map_or("", |script| script.content.as_str()));
+        // As with Docker, limits and hosts are no part of the key.
+        let given = &self.options.container;
+        options.resources = given.resources.clone();
+        options.rlimits.clone_from(&given.rlimits);
+        options.add_hosts.clone_from(&given.add_hosts);
+        options.cgroup_parent.clone_from(&given.cgroup_parent);
+        options.shm_size = given.shm_size;
         for pair in &self.options.arguments {
             let name = pair.split('=').next().unwrap_or_default();
             if is_proxy(name) && !env.contains(pair) {

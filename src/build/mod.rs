@@ -7,11 +7,14 @@
 
 mod add;
 mod cached;
+mod check;
 mod context;
 mod copy;
 pub mod dockerfile;
 pub mod ignore;
+mod input;
 mod layers;
+pub mod output;
 mod plan;
 pub mod report;
 mod steps;
@@ -19,20 +22,19 @@ mod steps;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use crate::engine::Engine;
-use crate::engine::step::Workplace;
-use crate::error::{Context, Result, fail};
-use crate::image::copy::unpack_stream;
+use crate::engine::options::CreateOptions;
+use crate::error::{Context, Error, Result, fail};
+use crate::image::Reference;
 use crate::image::digest::ImageId;
-use crate::image::{CopyRules, Reference};
-use crate::sys::stdio::own_stdin;
+use crate::image::platform::Platform;
 use crate::time::Instant;
-use context::{open_directory, read_bounded, read_text};
+use context::open_directory;
+use dockerfile::Dockerfile;
 use dockerfile::instruction::Instruction;
-use dockerfile::{Dockerfile, MAX_DOCKERFILE};
-use ignore::{Ignore, MAX_RULES};
+use ignore::Ignore;
+use input::{read_ignore, read_input};
+use output::Output;
 use report::Report;
 
 /// What `build` was asked for.
@@ -51,6 +53,18 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     pub id_file: Option<PathBuf>,
     pub network: Option<String>,
+    /// Limits and hosts of the containers of steps.
+    pub container: CreateOptions,
+    /// `--build-context`: names, each with a directory or `docker-image://NAME`.
+    pub contexts: Vec<(String, String)>,
+    pub outputs: Vec<Output>,
+    pub metadata_file: Option<PathBuf>,
+    /// Refused.
+    pub squash: bool,
+    /// Base images are pulled even if they are here.
+    pub pull: bool,
+    /// `os/architecture[/variant]`, which must be this machine's.
+    pub platform: Option<String>,
     /// Nothing is taken from the cache.
     pub no_cache: bool,
     /// Nothing is taken from the cache for these stages.
@@ -59,8 +73,24 @@ pub struct Options {
 
 /// Builds the image; returns its id.
 pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
+    let named = options.outputs.iter().filter_map(|output| match output {
+        Output::Image(name) => name.as_ref(),
+        _ => None,
+    });
+    let names = options.names.iter().chain(named);
     let names: Vec<Reference> =
-        options.names.iter().map(|name| Reference::parse_new(name)).collect::<Result<_>>()?;
+        names.map(|name| Reference::parse_new(name)).collect::<Result<_>>()?;
+    if options.squash {
+        fail!(
+            "--squash: layers are not squashed; add a last stage: FROM scratch, COPY --from=0 / /"
+        );
+    }
+    if let Some(wanted) = &options.platform {
+        let (native, parsed) = (Platform::native(), Platform::parse(wanted)?);
+        if (&parsed.os, &parsed.architecture) != (&native.os, &native.architecture) {
+            fail!("--platform={wanted}: this machine builds for {native} only");
+        }
+    }
     let place = engine.begin_build()?;
     let (context, name, text) = read_input(&place, options)?;
     let dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
@@ -78,12 +108,21 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         report.text(&format!("[Warning] One or more build-args [{names}] were not consumed\n"));
     }
     let ignore = read_ignore(context.as_fd(), &name)?;
+    if check::is_fatal(&dockerfile) {
+        let text = warnings_of(engine, &dockerfile, &ignore);
+        if !text.is_empty() {
+            report.text(&text.join("\n"));
+            fail!("{name} says check=error=true, and has {}", count(text.len()));
+        }
+    }
+    let contexts = open_contexts(&options.contexts)?;
     let mut build = steps::Build {
         engine,
         options,
         place: &place,
         context: context.as_fd(),
         ignore: &ignore,
+        contexts: &contexts,
         dockerfile: &dockerfile,
         report,
         epoch: None,
@@ -99,6 +138,25 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         steps::set_pair(&mut state.config.config.labels, key, value);
         state.note(&format!("LABEL {key}={value}"));
     }
+    for output in &options.outputs {
+        if let Output::Tar(_) | Output::Directory(_) = output {
+            let vertex = report.begin("exporting the files");
+            match output {
+                Output::Directory(path) => {
+                    engine.export_layers_to(&place, &state.config.diff_ids, path)?;
+                }
+                Output::Tar(path) => {
+                    engine.export_layers(&place, &state.config.diff_ids, path.as_deref())?;
+                }
+                _ => {}
+            }
+            vertex.done();
+        }
+    }
+    let is_kept = options.outputs.is_empty() || options.outputs.iter().any(Output::keeps_image);
+    if !is_kept {
+        return Ok(String::new());
+    }
     let vertex = report.begin("exporting to image");
     let id: ImageId = engine.finish_build(state.base.as_ref(), &state.config, &names)?;
     vertex.note(&format!("writing image {id} done"));
@@ -106,11 +164,110 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         vertex.note(&format!("naming to {name} done"));
     }
     vertex.done();
+    for output in &options.outputs {
+        if let Output::Archive(format, path) = output {
+            let mut saved: Vec<String> = names.iter().map(Reference::to_string).collect();
+            if saved.is_empty() {
+                saved.push(id.to_string());
+            }
+            let vertex = report.begin("exporting an archive");
+            engine.save(&saved, *format, path.as_deref())?;
+            vertex.done();
+        }
+    }
     if let Some(file) = &options.id_file {
         std::fs::write(file, id.to_string())
             .context(|| format!("write --iidfile {}", file.display()))?;
     }
+    if let Some(file) = &options.metadata_file {
+        std::fs::write(file, metadata(&id, &names))
+            .context(|| format!("write --metadata-file {}", file.display()))?;
+    }
     Ok(id.to_string())
+}
+
+/// Checks the Dockerfile without building: the text of the warnings, and how many there are.
+pub fn check(engine: &Engine, options: &Options) -> Result<(String, usize)> {
+    let place = engine.begin_build()?;
+    let (context, name, text) = read_input(&place, options)?;
+    let dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
+        let error = source.error(mistake);
+        Error::new(error.to_string())
+    })?;
+    let ignore = read_ignore(context.as_fd(), &name)?;
+    let warnings = warnings_of(engine, &dockerfile, &ignore);
+    let end = match warnings.len() {
+        0 => "Check complete, no warnings found.\n".to_owned(),
+        number => format!("Check complete, {} found!\n", count(number)),
+    };
+    Ok((
+        warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>() + &end,
+        warnings.len(),
+    ))
+}
+
+fn count(number: usize) -> String {
+    if number == 1 { "1 warning".to_owned() } else { format!("{number} warnings") }
+}
+
+/// The warnings of the checks, as BuildKit prints them.
+fn warnings_of(engine: &Engine, dockerfile: &Dockerfile, ignore: &Ignore) -> Vec<String> {
+    let variables = |image: &str| {
+        let found = engine.image_store().resolve(image).ok().flatten()?;
+        let env = found.config.config.env.iter();
+        Some(env.map(|pair| pair.split('=').next().unwrap_or_default().to_owned()).collect())
+    };
+    let warnings = check::check(dockerfile, ignore, &variables).into_iter();
+    let told = warnings.map(|check::Warning { rule, place, text }| {
+        let (page, excerpt) = (check::slug(rule), dockerfile.source.excerpt(place));
+        let address = "https://docs.docker.com/go/dockerfile/rule";
+        format!("WARNING: {rule} - {address}/{page}/\n{text}\n{excerpt}")
+    });
+    told.collect()
+}
+
+/// The JSON of `--metadata-file`, with the keys that Docker writes.
+fn metadata(id: &ImageId, names: &[Reference]) -> String {
+    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+    let quoted = |text: &String| miniserde::json::to_string(text);
+    let mut text = format!(
+        "{{\n  \"containerimage.config.digest\": \"{id}\",\n  \"containerimage.digest\": \"{id}\""
+    );
+    if !names.is_empty() {
+        text.push_str(&format!(",\n  \"image.name\": {}", quoted(&names.join(","))));
+    }
+    text + "\n}\n"
+}
+
+/// The directories of `--build-context`; an image has none.
+fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
+    let mut contexts = Vec::new();
+    for (name, value) in given {
+        let kind = match value.strip_prefix("docker-image://") {
+            Some(image) => ContextKind::Image(image.to_owned()),
+            None if value.contains("://") || value.starts_with("git@") => fail!(
+                "--build-context {name}={value} is remote; write a directory or docker-image://NAME"
+            ),
+            None => {
+                let directory = open_directory(Path::new(value))?;
+                let ignore = read_ignore(directory.as_fd(), "Dockerfile")?;
+                ContextKind::Directory(directory, ignore)
+            }
+        };
+        contexts.push(NamedContext { name: name.to_ascii_lowercase(), kind });
+    }
+    Ok(contexts)
+}
+
+/// A `--build-context`.
+pub struct NamedContext {
+    name: String,
+    kind: ContextKind,
+}
+
+enum ContextKind {
+    Directory(OwnedFd, Ignore),
+    Image(String),
 }
 
 /// The names of `--build-arg` that no ARG declares and that are not predefined.
@@ -124,68 +281,4 @@ fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a
     }
     let names = given.iter().map(|pair| pair.split('=').next().unwrap_or_default());
     names.filter(|name| !declared.contains(name) && !steps::is_predefined(name)).collect()
-}
-
-/// The context, and the Dockerfile with its name.
-fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, String, String)> {
-    let from_stdin = options.file.as_deref() == Some("-");
-    let name = options.file.clone().unwrap_or_else(|| "Dockerfile".to_owned());
-    if options.context == "-" {
-        if from_stdin {
-            fail!("-f - and the context - can't both be stdin");
-        }
-        let mut input = own_stdin().context(|| "open stdin")?;
-        let directory = place.make_dir("context")?;
-        let root = open_directory(&directory)?;
-        // A tar has its magic in the first block; a Dockerfile is text.
-        let mut start = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(&mut input, 512), &mut start)
-            .context(|| "read stdin")?;
-        let compressed = start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f]);
-        let mut input = std::io::Read::chain(std::io::Cursor::new(start.clone()), input);
-        if !compressed && start.get(257..262) != Some(b"ustar") {
-            let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;
-            return Ok((root, "Dockerfile".to_owned(), text));
-        }
-        let rules = CopyRules::default();
-        unpack_stream(&mut input, root.as_fd(), rules).context(|| "unpack the build context")?;
-        let Some(text) = read_text(root.as_fd(), &name, MAX_DOCKERFILE)? else {
-            fail!("the build context has no {name}; name the Dockerfile with -f")
-        };
-        return Ok((root, name, text));
-    }
-    if options.context.contains("://") || options.context.starts_with("git@") {
-        fail!("the build context '{}' is remote; clone or download it first", options.context);
-    }
-    let root = open_directory(Path::new(&options.context))?;
-    if let Some(text) = &options.inline {
-        return Ok((root, "Dockerfile".to_owned(), text.clone()));
-    }
-    if from_stdin {
-        let mut input = own_stdin().context(|| "open stdin")?;
-        let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;
-        return Ok((root, "Dockerfile".to_owned(), text));
-    }
-    if options.file.is_none() {
-        return match read_text(root.as_fd(), &name, MAX_DOCKERFILE)? {
-            Some(text) => Ok((root, name, text)),
-            None => fail!("{} has no Dockerfile; name one with -f", options.context),
-        };
-    }
-    // `-f` is a path of the host, as the user typed it.
-    let opened = openat(CWD, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let file = opened.context(|| format!("open {name}"))?;
-    let text = read_bounded(&mut std::fs::File::from(file), &name, MAX_DOCKERFILE)?;
-    Ok((root, name, text))
-}
-
-/// `NAME.dockerignore` or `.dockerignore` of the context.
-fn read_ignore(context: std::os::fd::BorrowedFd<'_>, name: &str) -> Result<Ignore> {
-    let own = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-    for file in [format!("{own}.dockerignore"), ".dockerignore".to_owned()] {
-        if let Some(text) = read_text(context, &file, MAX_RULES)? {
-            return Ignore::parse(&text).context(|| file);
-        }
-    }
-    Ok(Ignore::default())
 }

@@ -7,15 +7,17 @@
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 
-use super::Options;
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
 use super::ignore::Ignore;
 use super::plan;
-use super::report::Report;
+use super::report::{Report, Vertex};
+use super::{ContextKind, NamedContext, Options};
 use crate::engine::Engine;
+use crate::engine::registry::PullRequest;
 use crate::engine::step::Workplace;
 use crate::error::{Context, Error, Result, fail};
+use crate::image::Image;
 use crate::image::cache::CacheEntry;
 use crate::image::config::{History, ImageConfig, native_architecture};
 use crate::image::digest::ImageId;
@@ -49,6 +51,7 @@ pub struct Build<'a> {
     pub place: &'a Workplace,
     pub context: BorrowedFd<'a>,
     pub ignore: &'a Ignore,
+    pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
     pub report: &'a Report<'a>,
     /// SOURCE_DATE_EPOCH: the time of all that the build makes, in seconds.
@@ -116,7 +119,7 @@ impl Build<'_> {
             (None, _) => format!("stage-{at} "),
         };
         let vertex = self.report.begin(&format!("[{title}1/{count}] FROM {image}"));
-        let begun = self.begin_stage(at, image);
+        let begun = self.begin_stage(at, image, &vertex);
         let mut state =
             begun.map_err(|error| self.complain(Mistake { place: stage.from.place, error }))?;
         vertex.done();
@@ -142,7 +145,7 @@ impl Build<'_> {
         Ok(state)
     }
 
-    fn begin_stage(&self, at: usize, image: &str) -> Result<State> {
+    fn begin_stage(&self, at: usize, image: &str, vertex: &Vertex<'_>) -> Result<State> {
         if let Some(wanted) = &self.dockerfile.stages[at].platform
             && !wanted.contains('$')
         {
@@ -165,9 +168,7 @@ impl Build<'_> {
             state.config.architecture = native_architecture().to_owned();
             state.config.os = "linux".to_owned();
         } else {
-            let Some(found) = self.engine.image_store().resolve(image)? else {
-                fail!("no such image: '{image}'; pull, load or import it first");
-            };
+            let found = self.bring(image, vertex)?;
             if !self.engine.image_store().need_layers(&self.place.draft, &found.config.diff_ids)? {
                 fail!("the image '{image}' lacks a layer; load or pull it again");
             }
@@ -178,6 +179,42 @@ impl Build<'_> {
             env.push(format!("PATH={DEFAULT_PATH}"));
         }
         Ok(state)
+    }
+
+    /// The named context of `--build-context`.
+    pub fn named_context(&self, name: &str) -> Option<&ContextKind> {
+        let name = name.to_ascii_lowercase();
+        let found = self.contexts.iter().find(|context| context.name == name);
+        found.map(|context| &context.kind)
+    }
+
+    /// The image of a FROM or --from, pulled if it is not here or `--pull` is given.
+    pub fn bring(&self, image: &str, vertex: &Vertex<'_>) -> Result<Image> {
+        let image = match self.named_context(image) {
+            Some(ContextKind::Image(other)) => other.as_str(),
+            Some(ContextKind::Directory(..)) => {
+                fail!("the build context '{image}' is a directory, and FROM needs an image")
+            }
+            None => image,
+        };
+        let images = self.engine.image_store();
+        let here = images.resolve(image)?;
+        // An id names an image that no registry has under this name.
+        let is_id = here.as_ref().is_some_and(|here| here.id.to_string().contains(image));
+        if let Some(here) = here
+            && (!self.options.pull || is_id)
+        {
+            return Ok(here);
+        }
+        let request = PullRequest { name: image.to_owned(), ..PullRequest::default() };
+        vertex.note(&format!("pull {image}"));
+        self.engine
+            .pull_apart(&request, &|_| ())
+            .context(|| format!("no such image here: '{image}'"))?;
+        match images.resolve(image)? {
+            Some(image) => Ok(image),
+            None => fail!("no such image: '{image}'; pull, load or import it first"),
+        }
     }
 
     /// Whether the stage takes nothing from the cache.

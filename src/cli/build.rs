@@ -3,17 +3,26 @@
 //! `build`'s.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::output::{print_error, print_line};
+use super::output::{print, print_error, print_line};
+use super::value::limit::{parse_cgroup_parent, parse_ulimit};
+use super::value::name::parse_host;
+use super::value::resources::{
+    set_cpu_period, set_cpu_quota, set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems,
+    set_memory, set_memory_swap,
+};
 use super::{Invocation, Outcome};
 use crate::build::Options;
+use crate::build::output::Output;
 use crate::build::report::Report;
 use crate::error::fail;
 use crate::raw;
+use crate::units::ByteSize;
 
 #[derive(Default)]
 struct BuildArgs {
     options: Options,
     quiet: bool,
+    check: bool,
 }
 
 static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
@@ -53,21 +62,159 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         a.options.id_file = Some(raw::path(v).into());
         Ok(())
     }),
+    Flag::<BuildArgs>::setting(
+        "metadata-file",
+        "FILE",
+        "Write the image's id and names to FILE, as JSON",
+        |a, v| {
+            a.options.metadata_file = Some(raw::path(v).into());
+            Ok(())
+        },
+    ),
+    Flag::<BuildArgs>::value(
+        "output",
+        "DIRECTORY|type=TYPE,dest=PATH",
+        "Write the files (local, tar) or also an archive (docker, oci)",
+        |a, v| {
+            a.options.outputs.push(Output::parse(v)?);
+            Ok(())
+        },
+    )
+    .short('o'),
+    Flag::<BuildArgs>::value(
+        "build-context",
+        "NAME=DIRECTORY",
+        "Name another context, or an image (docker-image://IMAGE), for FROM and --from",
+        |a, v| match v.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+                a.options.contexts.push((name.to_owned(), value.to_owned()));
+                Ok(())
+            }
+            _ => fail!("'{v}' should be NAME=DIRECTORY or NAME=docker-image://IMAGE"),
+        },
+    ),
+    Flag::<BuildArgs>::switch("pull", "Pull base images even if they are here", |a, on| {
+        a.options.pull = on;
+    }),
+    Flag::<BuildArgs>::switch("check", "Check the Dockerfile, and build nothing", |a, on| {
+        a.check = on;
+    }),
+    Flag::<BuildArgs>::setting("call", "METHOD", "Call build (default) or check", |a, v| {
+        a.check = match v {
+            "build" => false,
+            "check" | "lint" => true,
+            _ => fail!("'{v}' is not supported; use build or check"),
+        };
+        Ok(())
+    }),
+    Flag::<BuildArgs>::setting(
+        "platform",
+        "OS/ARCH",
+        "Accept this machine's platform, the only one",
+        |a, v| {
+            a.options.platform = Some(v.to_owned());
+            Ok(())
+        },
+    ),
     Flag::<BuildArgs>::setting("network", "MODE", "Network of the RUN steps", |a, v| {
         a.options.network = Some(v.to_owned());
         Ok(())
     }),
+    Flag::<BuildArgs>::value("add-host", "NAME:IP", "Add a line to /etc/hosts of steps", |a, v| {
+        a.options.container.add_hosts.push(parse_host(v)?);
+        Ok(())
+    }),
+    Flag::<BuildArgs>::value("memory", "SIZE", "Limit the memory of steps", |a, v| {
+        set_memory(&mut a.options.container.resources, v)
+    })
+    .short('m'),
+    Flag::<BuildArgs>::value(
+        "memory-swap",
+        "SIZE",
+        "Limit memory plus swap of steps; -1 for no limit",
+        |a, v| set_memory_swap(&mut a.options.container.resources, v),
+    ),
+    Flag::<BuildArgs>::value("cpus", "NUMBER", "Limit the CPU time of steps, in CPUs", |a, v| {
+        set_cpus(&mut a.options.container.resources, v)
+    }),
+    Flag::<BuildArgs>::value("cpu-shares", "WEIGHT", "Set the CPU weight of steps", |a, v| {
+        set_cpu_shares(&mut a.options.container.resources, v)
+    })
+    .short('c'),
+    Flag::<BuildArgs>::value(
+        "cpu-quota",
+        "MICROSECONDS",
+        "Limit the CPU time of steps per period",
+        |a, v| set_cpu_quota(&mut a.options.container.resources, v),
+    ),
+    Flag::<BuildArgs>::value(
+        "cpu-period",
+        "MICROSECONDS",
+        "Set the length of the period",
+        |a, v| set_cpu_period(&mut a.options.container.resources, v),
+    ),
+    Flag::<BuildArgs>::setting("cpuset-cpus", "LIST", "Run steps on these CPUs only", |a, v| {
+        set_cpuset_cpus(&mut a.options.container.resources, v)
+    }),
+    Flag::<BuildArgs>::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
+        set_cpuset_mems(&mut a.options.container.resources, v)
+    }),
+    Flag::<BuildArgs>::value("shm-size", "SIZE", "Set the size of /dev/shm of steps", |a, v| {
+        match ByteSize::parse(v)?.0 {
+            0 => fail!("the size can't be 0"),
+            bytes => a.options.container.shm_size = Some(bytes),
+        }
+        Ok(())
+    }),
+    Flag::<BuildArgs>::value("ulimit", "NAME=SOFT[:HARD]", "Set a limit of steps", |a, v| {
+        let limit = parse_ulimit(v)?;
+        a.options.container.rlimits.retain(|other| other.name != limit.name);
+        a.options.container.rlimits.push(limit);
+        Ok(())
+    }),
+    Flag::<BuildArgs>::setting("cgroup-parent", "PATH", "Run steps below this cgroup", |a, v| {
+        a.options.container.cgroup_parent = Some(parse_cgroup_parent(v)?);
+        Ok(())
+    }),
+    Flag::<BuildArgs>::setting(
+        "isolation",
+        "NAME",
+        "Accept default, the only one",
+        |_, v| match v {
+            "default" => Ok(()),
+            _ => fail!("isolation '{v}' exists only on Windows; write default"),
+        },
+    ),
+    Flag::<BuildArgs>::value("annotation", "NAME=VALUE", "Refused: use --label", |_, _| {
+        fail!("a local image has no manifest to annotate; use --label")
+    }),
+    Flag::<BuildArgs>::setting("ssh", "ID", "Refused: no agent enters a step", |_, _| {
+        fail!("no SSH agent enters a step; fetch what needs it before, and COPY it")
+    }),
+    Flag::<BuildArgs>::value("cache-from", "CACHE", "Refused: the local cache is used", |_, v| {
+        fail!("the cache '{v}' can't be read; builds on this machine share one cache by themselves")
+    }),
+    Flag::<BuildArgs>::value("cache-to", "CACHE", "Refused: the local cache is kept", |_, v| {
+        fail!("no cache is written to '{v}'; builds on this machine share one cache by themselves")
+    }),
+    Flag::<BuildArgs>::value("allow", "RIGHT", "Refused: steps get no more rights", |_, v| {
+        fail!("steps run with the defaults of run, so '{v}' can't be allowed")
+    }),
+    Flag::<BuildArgs>::switch("squash", "Refused: use a last stage FROM scratch", |a, on| {
+        a.options.squash = on;
+    }),
+    Flag::<BuildArgs>::accepted("load", "Accepted; the image is always among the local ones"),
     Flag::<BuildArgs>::switch("quiet", "Print only the image's id", |a, on| a.quiet = on)
         .short('q'),
     Flag::<BuildArgs>::setting(
         "progress",
         "FORM",
-        "Form of the progress: plain, auto or quiet",
+        "Form of the progress: plain, auto, tty (as plain) or quiet",
         |a, v| {
             match v {
-                "plain" | "auto" => {}
+                "plain" | "auto" | "tty" => {}
                 "quiet" => a.quiet = true,
-                _ => fail!("'{v}' is not supported; use plain, auto or quiet"),
+                _ => fail!("'{v}' is not supported; use plain, auto, tty or quiet"),
             }
             Ok(())
         },
@@ -92,9 +239,14 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
 pub static BUILD: Command = Command {
     name: "build",
     group: Group::Images,
-    usage: "[FLAGS] DIRECTORY|-",
+    usage: "[FLAGS] DIRECTORY|FILE.tar|-",
     summary: "Build an image from a Dockerfile",
-    examples: &["mydocker build -t site:2 .", "mydocker build --target test -f ci/Dockerfile ."],
+    examples: &[
+        "mydocker build -t site:2 .",
+        "mydocker build --target test -f ci/Dockerfile .",
+        "mydocker build -o type=local,dest=out .",
+        "mydocker build --check .",
+    ],
     operand: Operand::File,
     operands: (1, 1),
     trailing: false,
@@ -103,9 +255,15 @@ pub static BUILD: Command = Command {
 };
 
 fn build(call: &Invocation) -> Outcome {
-    let (BuildArgs { mut options, quiet }, mut operands) = call.parse(BUILD_FLAGS)?;
+    let (BuildArgs { mut options, quiet, check }, mut operands) = call.parse(BUILD_FLAGS)?;
     options.context = operands.swap_remove(0);
     let engine = call.engine()?;
+    if check {
+        let (text, count) = crate::build::check(&engine, &options)
+            .map_err(|error| error.exit_with(super::EXIT_FAILURE))?;
+        print(&text)?;
+        return Ok(u8::from(count > 0));
+    }
     let print = |text: &str| {
         if !quiet {
             print_error(text);
@@ -113,7 +271,7 @@ fn build(call: &Invocation) -> Outcome {
     };
     let id = crate::build::build(&engine, &options, &Report::new(&print))
         .map_err(|error| error.exit_with(super::EXIT_FAILURE))?;
-    if quiet {
+    if quiet && !id.is_empty() {
         print_line(&id)?;
     }
     Ok(0)

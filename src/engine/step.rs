@@ -17,14 +17,15 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use super::Engine;
 use super::child::in_child;
 use super::options::CreateOptions;
+use super::output::Output;
 use crate::container::client::{self, End};
 use crate::container::record::{Files, new_id};
 use crate::container::state::Span;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::config::ImageConfig;
-use crate::image::copy::Overrides;
+use crate::image::copy::{Original, Overrides, copy};
 use crate::image::digest::Digest;
-use crate::image::{Draft, ImageId, ImageStore, Reference};
+use crate::image::{CopyRules, Draft, ImageId, ImageStore, Reference, archive_tree};
 use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Durability, Lock, LockMode};
@@ -247,6 +248,49 @@ impl Engine {
         let paths = self.layer_paths(place, layers);
         let digest = in_step(&|| read(self.root_of_layers(&paths)?.as_fd()).map(Some))?;
         digest.ok_or_else(|| Error::new("the process of the step read nothing"))
+    }
+
+    /// Writes the files that `layers` make to `file`, or to stdout, as one tar.
+    pub fn export_layers(
+        &self,
+        place: &Workplace,
+        layers: &[Digest],
+        file: Option<&Path>,
+    ) -> Result<()> {
+        let paths = self.layer_paths(place, layers);
+        in_child("the export", &|| {
+            // Before the mount namespace changes: the user means a path of the host.
+            let mut output = Output::open(file)?;
+            let root = self.root_of_layers(&paths)?;
+            archive_tree(root.as_fd(), None, &mut output)?;
+            output.finish().map(|()| String::new())
+        })
+        .map(drop)
+    }
+
+    /// Writes the files that `layers` make to a directory of the host, which is made if it is missing.
+    pub fn export_layers_to(
+        &self,
+        place: &Workplace,
+        layers: &[Digest],
+        directory: &Path,
+    ) -> Result<()> {
+        let paths = self.layer_paths(place, layers);
+        std::fs::create_dir_all(directory).context(|| format!("make {}", directory.display()))?;
+        let destination = open_directory(directory)?;
+        in_child("the export", &|| {
+            let root = self.root_of_layers(&paths)?;
+            let original = Original {
+                handle: root.as_fd(),
+                name: None,
+                ids: None,
+                skip: &|_| false,
+                overrides: Overrides::default(),
+            };
+            copy(&original, destination.as_fd(), CopyRules::default())?;
+            Ok(String::new())
+        })
+        .map(drop)
     }
 
     /// Makes an image of what a build has before the step that failed, in the place of the one that the

@@ -16,6 +16,8 @@ const MAX_HEREDOCS: usize = 100;
 pub struct Lines {
     pub escape: char,
     pub syntax: Option<String>,
+    /// The value of `# check=`.
+    pub check: Option<String>,
     pub lines: Vec<Line>,
 }
 
@@ -68,6 +70,7 @@ impl Lines {
             next: 0,
             escape: '\\',
             syntax: None,
+            check: None,
         };
         if text.contains('\0') {
             let at = text.lines().position(|line| line.contains('\0')).unwrap_or(0) + 1;
@@ -81,7 +84,8 @@ impl Lines {
         while let Some((place, text)) = reader.logical_line() {
             lines.push(reader.line(place, text)?);
         }
-        Ok(Lines { escape: reader.escape, syntax: reader.syntax, lines })
+        let Reader { escape, syntax, check, .. } = reader;
+        Ok(Lines { escape, syntax, check, lines })
     }
 }
 
@@ -90,6 +94,7 @@ struct Reader<'a> {
     next: usize,
     escape: char,
     syntax: Option<String>,
+    check: Option<String>,
 }
 
 impl Reader<'_> {
@@ -112,7 +117,7 @@ impl Reader<'_> {
                     ));
                 }
                 ("syntax", frontend) => self.syntax = Some(frontend.to_owned()),
-                ("check", _) => {}
+                ("check", options) => self.check = Some(options.to_owned()),
                 // Any other name makes it a comment, which ends the directives.
                 _ => break,
             }

@@ -29,6 +29,8 @@ pub struct Dockerfile {
     pub escape: char,
     /// The frontend that `# syntax=` names.
     pub syntax: Option<String>,
+    /// The value of `# check=`: rules to skip, and whether warnings are errors.
+    pub check: Option<String>,
 }
 
 /// One `FROM` and what follows it.
@@ -86,6 +88,11 @@ impl Source {
         Source { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
     }
 
+    /// A line, from 1.
+    pub fn line(&self, number: usize) -> &str {
+        self.lines.get(number - 1).map_or("", String::as_str)
+    }
+
     /// The one-line error of a mistake, under the file's name and line.
     pub fn error(&self, mistake: Mistake) -> Error {
         let place = format!("{}:{}", self.name, mistake.place.first);
@@ -124,6 +131,7 @@ impl Dockerfile {
                 stages,
                 escape: lines.escape,
                 syntax: lines.syntax,
+                check: lines.check,
             }),
             Err(mistake) => Err((source, mistake)),
         }

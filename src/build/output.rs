@@ -1,0 +1,95 @@
+//! `build --output`: what becomes of the image beside its place among the local images.
+//!
+//! `docker` and `oci` archives are written as `save` writes them, so the image is kept too; `tar` and
+//! `local` give the files of the image and keep no image. A tar goes to stdout without `dest`.
+
+use std::path::PathBuf;
+
+use crate::engine::options::ArchiveFormat;
+use crate::error::{Result, fail};
+use crate::raw;
+
+/// One `--output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Among the local images, under another name if there is one.
+    Image(Option<String>),
+    /// `None` is stdout.
+    Archive(ArchiveFormat, Option<PathBuf>),
+    Tar(Option<PathBuf>),
+    Directory(PathBuf),
+}
+
+impl Output {
+    /// Parses `type=TYPE,dest=PATH,name=NAME`, or a directory alone; `-` is a tar on stdout.
+    pub fn parse(text: &str) -> Result<Output> {
+        if text == "-" {
+            return Ok(Output::Tar(None));
+        }
+        if !text.contains('=') {
+            return Ok(Output::Directory(raw::path(text).into()));
+        }
+        let (mut kind, mut dest, mut name) = (None, None, None);
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some(("type", value)) => kind = Some(value),
+                Some(("dest", value)) => dest = Some(value),
+                Some(("name", value)) => name = Some(value.to_owned()),
+                Some((key, _)) => fail!("unknown key '{key}'; known: type dest name"),
+                None => fail!("'{part}' should be KEY=VALUE"),
+            }
+        }
+        let path = dest.filter(|dest| *dest != "-").map(|dest| PathBuf::from(raw::path(dest)));
+        if name.is_some() && kind != Some("image") {
+            fail!("name= is for type=image; name the image with -t");
+        }
+        Ok(match (kind, path) {
+            (Some("image"), None) if dest.is_none() => Output::Image(name),
+            (Some("image"), _) => fail!("type=image has no dest; write type=docker or type=oci"),
+            // Without dest Docker loads the image, which is where it is.
+            (Some("docker"), None) if dest.is_none() => Output::Image(None),
+            (Some("docker"), path) => Output::Archive(ArchiveFormat::Docker, path),
+            (Some("oci"), path) => Output::Archive(ArchiveFormat::Oci, path),
+            (Some("tar"), path) => Output::Tar(path),
+            (Some("local"), Some(path)) => Output::Directory(path),
+            (Some("local"), None) => fail!("type=local needs a directory: dest=PATH"),
+            (Some("registry"), _) => fail!("type=registry: build with -t, then mydocker push"),
+            (Some(other), _) => {
+                fail!("unknown type '{other}'; known: image docker oci tar local")
+            }
+            (None, _) => fail!("type= is missing; known: image docker oci tar local"),
+        })
+    }
+
+    /// Whether the image stays among the local ones.
+    pub fn keeps_image(&self) -> bool {
+        matches!(self, Output::Image(_) | Output::Archive(..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        for (text, expected) in [
+            ("out", Output::Directory("out".into())),
+            ("-", Output::Tar(None)),
+            ("type=tar", Output::Tar(None)),
+            ("type=tar,dest=-", Output::Tar(None)),
+            ("type=tar,dest=a.tar", Output::Tar(path("a.tar"))),
+            ("type=local,dest=a", Output::Directory("a".into())),
+            ("type=docker", Output::Image(None)),
+            ("type=docker,dest=-", Output::Archive(ArchiveFormat::Docker, None)),
+            ("dest=a,type=oci", Output::Archive(ArchiveFormat::Oci, path("a"))),
+            ("type=image,name=x", Output::Image(Some("x".to_owned()))),
+        ] {
+            assert_eq!(Output::parse(text).unwrap(), expected, "{text}");
+        }
+        for text in ["type=x", "dest=a", "type=local", "type=registry", "type=tar,a", "a=b"] {
+            assert!(Output::parse(text).is_err(), "{text}");
+        }
+    }
+}
