@@ -24,6 +24,7 @@ mod compose;
 mod container;
 mod engine;
 mod error;
+mod event;
 #[cfg_attr(not(feature = "build"), allow(dead_code))]
 mod glob;
 mod healthcheck;

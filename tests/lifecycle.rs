@@ -479,3 +479,69 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 0.5; exit 5"]);
     host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
 }
+
+/// What `events` shows of the container `name`, one action a line.
+fn actions_of(host: &Host, name: &str) -> String {
+    let filter = format!("container={name}");
+    let format = "{{.Action}} {{.Actor.Attributes.name}}";
+    let window = ["events", "--since", "1970-01-01", "--until", "0s"];
+    let args =
+        [&window[..], &["--filter", "type=container", "--filter", &filter, "--format", format]];
+    host.mydocker(args.concat()).text()
+}
+
+#[test]
+fn events_come_while_they_happen() {
+    let host = Host::with_busybox();
+    let format = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}";
+    let mut events = host.background(["events", "--since", "1970-01-01", "--format", format]);
+    events.expect("image import");
+    host.mydocker(["run", "--rm", "--network", "none", "--name", "c", "bb", "true"]);
+    let life = ["create", "attach", "start", "die", "destroy"];
+    events.expect(&life.map(|action| format!("container {action} c\n")).concat());
+    // A cleaner of temporary files must not end it.
+    std::fs::remove_dir_all(host.run_root().join(".events")).unwrap();
+    host.mydocker(["create", "--name", "d", "bb", "true"]);
+    events.expect("container create d\n");
+    events.signal(Signal::INT);
+    events.wait().exits(130);
+}
+
+#[test]
+fn events_tell_of_restarts_new_names_and_killed_monitors() {
+    let host = Host::with_busybox();
+    let none = ["run", "-d", "--network", "none", "--name"];
+    host.mydocker([&none[..], &["again", "--restart", "on-failure:1", "bb", "false"]].concat());
+    host.mydocker(["wait", "again"]);
+    assert_eq!(
+        actions_of(&host, "again"),
+        "create again\nstart again\ndie again\nstart again\ndie again"
+    );
+    let id = host.mydocker([&none[..], &["old", "bb", "sleep", "1000"]].concat()).text();
+    host.mydocker(["rename", "old", "new"]);
+    // The monitor reads the new name in its own time.
+    eventually("the monitor has the new name", || {
+        let title = std::fs::read(format!("/proc/{}/cmdline", monitor_of(&host, "new"))).unwrap();
+        String::from_utf8_lossy(&title).contains(" new ")
+    });
+    host.mydocker(["kill", "new"]);
+    assert_eq!(
+        actions_of(&host, id.trim()),
+        "create old\nstart old\nrename new\nkill new\ndie new"
+    );
+    host.mydocker([&none[..], &["lost", "bb", "sleep", "1000"]].concat());
+    kill(monitor_of(&host, "lost"));
+    eventually("the end was noticed", || {
+        host.mydocker(["ps", "--format", "{{.Names}}"]).text().is_empty()
+    });
+    assert_eq!(actions_of(&host, "lost"), "create lost\nstart lost\ndie lost");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_fails_no_command() {
+    let host = Host::with_busybox();
+    std::fs::remove_dir_all(host.run_root().join(".events")).unwrap();
+    std::fs::write(host.run_root().join(".events"), "").unwrap();
+    host.mydocker(["run", "--rm", "--network", "none", "bb", "echo", "fine"]).stdout("fine\n");
+    host.mydocker(["events", "--until", "0s"]).refused("make directory");
+}

@@ -3,6 +3,8 @@
 //! normalised, because they differ by nature. The formats are listed in `oracle/formats`; those that
 //! print something else, and why, in `oracle/differences`.
 
+#[path = "oracle/events.rs"]
+mod events;
 #[path = "oracle/scripts.rs"]
 mod scripts;
 mod support;

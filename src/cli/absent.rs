@@ -75,12 +75,6 @@ static ABSENT: &[(&str, &str, &str)] = &[
     ("scan", NO_SCANNER, INSTEAD_OF_SCANNER),
     ("sbom", NO_SCANNER, INSTEAD_OF_SCANNER),
     ("init", "mydocker writes no project files", "write the Dockerfile by hand"),
-    ("events", "this build keeps no journal of events", "use mydocker wait, or mydocker logs -f"),
-    (
-        "system events",
-        "this build keeps no journal of events",
-        "use mydocker wait, or mydocker logs -f",
-    ),
     ("system dial-stdio", "there is no daemon to connect to", "run mydocker on this host"),
     ("dockerd", "there is no daemon", "run any command; mydocker needs no service"),
     (
@@ -128,7 +122,7 @@ mod tests {
             "swarm is not supported: mydocker manages one host and no cluster; run mydocker on \
              each host, for example by ssh"
         );
-        assert!(explain("system", "events").is_some());
+        assert!(explain("system", "dial-stdio").is_some());
         assert!(explain("", "rnu").is_none());
     }
 }

@@ -214,8 +214,7 @@ pub static RESTART: Command = Command {
             &names,
             |name| engine.ask_to_stop(name, args.timeout, signal, StopMark::Restart),
             |name, stopping| {
-                engine.end_stop(stopping)?;
-                engine.start(name)?;
+                engine.end_restart(stopping)?;
                 print_line(name)
             },
         )

@@ -19,6 +19,7 @@ mod cp;
 mod disk;
 mod disk_detail;
 mod escape;
+mod events;
 mod exec;
 mod explain;
 mod flag;
@@ -86,6 +87,7 @@ static COMMANDS: &[&Command] = &[
     &logs::LOGS,
     &top::TOP,
     &stats::STATS,
+    &events::EVENTS,
     &network::PORT,
     &inspect::INSPECT,
     &explain::EXPLAIN,
@@ -219,6 +221,7 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("network list", "network ls", &[]),
     ("network remove", "network rm", &[]),
     ("system info", "info", &[]),
+    ("system events", "events", &[]),
 ];
 
 /// Commands whose processes enter containers.

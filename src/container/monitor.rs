@@ -18,6 +18,7 @@ use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::clients::{Client, Clients, Hold};
+use super::events::{self, Networks};
 use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
 use super::record::{Files, Record, short};
@@ -26,9 +27,10 @@ use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
 use super::updated::Updated;
 use super::{id_range, joined, logs};
 use crate::error::{Context, Error, Result};
+use crate::event::Event;
 use crate::runtime::spec::{Process, Spec};
 use crate::runtime::{self, Caller, Stdio, cgroup};
-use crate::store::{Durability, HiddenTree, Lock, Roots};
+use crate::store::{Durability, HiddenTree, Lock, Roots, journal};
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
@@ -42,12 +44,12 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What is done on the host at a container's start and end, outside of `runtime`: its network and
 /// its volumes. The OCI runtime-spec calls this hooks.
 pub trait Hooks {
-    /// Called while the first process, `pid`, builds its root.
-    fn set_up(&mut self, pid: Pid) -> Result<()>;
-    /// Called when the container has exited, or could not start.
-    fn take_down(&mut self) -> Result<()>;
-    /// Called before the record of a container with `--rm` is removed.
-    fn remove(&mut self);
+    /// Called while the first process, `pid`, builds its root. Returns the networks that it joined.
+    fn set_up(&mut self, pid: Pid) -> Result<Networks>;
+    /// Called when the container has exited, or could not start. Returns the networks that it left.
+    fn take_down(&mut self) -> Result<Networks>;
+    /// Called before the record of a container with `--rm` is removed. Returns the events.
+    fn remove(&mut self) -> Vec<Event>;
 }
 
 /// Everything that a monitor needs.
@@ -98,9 +100,21 @@ fn take_title(name: &str, id: &str) {
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let Watch { roots, record, spec, lock, before, attached, hooks, process, renew } = watch;
-    let left = Vec::new();
-    let (policy, started, restarts) = (record.restart, 0, 0);
-    let mut life = Life { roots, record, policy, hooks, process, before, started, restarts, left };
+    let mut life = Life {
+        roots,
+        record,
+        policy: record.restart,
+        hooks,
+        process,
+        before,
+        started: 0,
+        restarts: 0,
+        left: Vec::new(),
+        has_begun: false,
+        joined: Networks::new(),
+        events: Vec::new(),
+        name: None,
+    };
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
     let begun = detach_from_caller(&keep)
@@ -108,6 +122,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
         Err(error) => {
+            life.note_start(true, attached);
             let error = life.failed(error);
             // Release the lock before the client gets the answer, because it may start the
             // container again at once.
@@ -118,6 +133,9 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             return error.exit_code();
         }
     };
+    // Before the start is answered: a user who asks for events then finds this one.
+    life.note_start(true, attached);
+    life.publish();
     if !attached {
         // A reader of the caller's stderr must not wait for the container's end.
         trace::stop();
@@ -183,10 +201,15 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
         });
         drop(change);
+        life.note_start(false, false);
         program = match begun {
             Ok(program) => program,
-            Err(error) => break life.outcome(error.exit_code(), error.to_string()),
+            Err(error) => {
+                life.note_end(error.exit_code(), false);
+                break life.outcome(error.exit_code(), error.to_string());
+            }
         };
+        life.publish();
         if life.stop_mark().is_some() {
             // The restart was prevented while it was under way, and the command that did so may not
             // have seen the program.
@@ -199,6 +222,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     // What fails now is done by the next command that reads the container's state; it finds the
     // lock released.
     let left = life.leave(&outcome);
+    life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
     // Freeing blocks on disk takes as long as everything before, so no client waits for it.
@@ -289,6 +313,14 @@ struct Life<'a> {
     restarts: u32,
     /// The cgroups of the last program that could not be removed.
     left: Vec<String>,
+    /// Whether a program has started whose end was not noted.
+    has_begun: bool,
+    /// The networks that the present program joined, until the event says so.
+    joined: Networks,
+    /// Events that are still to be written: all of a start, or of an end, in one append.
+    events: Vec<Event>,
+    /// The name, if the container was renamed since its start.
+    name: Option<String>,
 }
 
 impl Life<'_> {
@@ -296,8 +328,11 @@ impl Life<'_> {
     fn begin(&mut self, spec: &Spec) -> Result<Program> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
-        let hooks = &mut *self.hooks;
-        let mut prepare = |pid| hooks.set_up(pid);
+        let (hooks, joined) = (&mut *self.hooks, &mut self.joined);
+        let mut prepare = |pid| {
+            *joined = hooks.set_up(pid)?;
+            Ok(())
+        };
         let running = runtime::start(spec, streams.theirs, Caller::Stays, &mut prepare)?;
         let state = match self.write_down(&running) {
             Ok(state) => state,
@@ -310,6 +345,7 @@ impl Life<'_> {
             }
         };
         self.started = state.started;
+        self.has_begun = true;
         let mut outputs = streams.outputs;
         let mut stdin = streams.stdin;
         if let Some(console) = running.console {
@@ -358,6 +394,7 @@ impl Life<'_> {
             _ => outcome,
         };
         let left = self.leave(&outcome).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
+        self.publish();
         match left {
             Ok(()) => error,
             Err(leftover) => {
@@ -376,6 +413,58 @@ impl Life<'_> {
         let record = Record::read(self.roots, &self.record.id).ok()?;
         self.policy = record.restart;
         Some(record)
+    }
+
+    /// Adds an event of the container.
+    fn note(&mut self, action: &str, facts: &[(&str, &str)]) {
+        let event = match &self.name {
+            Some(name) => {
+                events::of(&Record { name: name.clone(), ..self.record.clone() }, action, facts)
+            }
+            None => events::of(self.record, action, facts),
+        };
+        self.events.push(event);
+    }
+
+    /// Adds the events of a start, which may have failed. With `is_first` the container may be new
+    /// and its client's.
+    fn note_start(&mut self, is_first: bool, attached: bool) {
+        if is_first && self.record.run {
+            self.note("create", &[]);
+            if let Some(event) = self.events.last_mut() {
+                event.time = self.record.created;
+            }
+        }
+        if is_first && attached {
+            self.note("attach", &[]);
+        }
+        let joined = std::mem::take(&mut self.joined);
+        self.events.extend(events::of_networks(&self.record.id, "connect", &joined));
+        if self.has_begun {
+            self.events.extend(events::of_mounts(self.record));
+            self.note("start", &[]);
+        }
+    }
+
+    /// Adds the events of a program's end.
+    fn note_end(&mut self, exit_code: u8, oom_killed: bool) {
+        if oom_killed {
+            self.note("oom", &[]);
+        }
+        self.note("die", &[("exitCode", &exit_code.to_string())]);
+    }
+
+    /// Adds the events of the clean-up after a program, which left `networks`.
+    fn note_clean_up(&mut self, networks: &Networks) {
+        self.events.extend(events::of_networks(&self.record.id, "disconnect", networks));
+        if std::mem::take(&mut self.has_begun) {
+            self.events.extend(events::of_unmounts(self.record));
+        }
+    }
+
+    /// Writes the events to the journal.
+    fn publish(&mut self) {
+        journal::append(self.roots, &std::mem::take(&mut self.events));
     }
 
     fn outcome(&self, exit_code: u8, error: String) -> Outcome {
@@ -415,6 +504,8 @@ impl Life<'_> {
             probes.end();
         }
         monitor.drain(program);
+        self.name = monitor.name.take().or(self.name.take());
+        self.note_end(code, oom_killed);
         Outcome { oom_killed, ..self.outcome(code, String::new()) }
     }
 
@@ -434,7 +525,9 @@ impl Life<'_> {
 
     /// Waits between two runs of the program.
     fn rest(&mut self, outcome: &Outcome) -> Result<()> {
-        self.hooks.take_down()?;
+        let networks = self.hooks.take_down()?;
+        self.note_clean_up(&networks);
+        self.publish();
         let state = State {
             pid: 0,
             start_time: 0,
@@ -454,20 +547,22 @@ impl Life<'_> {
             .hooks
             .take_down()
             .traced("netlink", || "take back addresses, links and firewall rules".to_owned());
+        self.note_clean_up(taken_down.as_ref().unwrap_or(&Networks::new()));
         // If the cgroups still can't be removed, the run directory stays, and the next command that
         // reads the state cleans up.
         cgroup::remove(&self.left)?;
         if self.record.remove && outcome.kept != Some(true) {
-            self.hooks.remove();
+            self.events.extend(self.hooks.remove());
             let (id, name) = (&self.record.id, &self.record.name);
             let tree = state::hide(self.roots, id, name, Durability::Lazy)
                 .traced("rename", || format!("--rm: hide {name}, then remove its files"))?;
+            self.note("destroy", &[]);
             id_range::give_back(self.roots, self.record)?;
-            return taken_down.map(|()| Some(tree));
+            return taken_down.map(|_| Some(tree));
         }
         state::settle(self.roots, self.record, outcome)
             .traced("rename", || format!("record the exit status {}", outcome.exit_code))?;
-        taken_down.map(|()| None)
+        taken_down.map(|_| None)
     }
 }
 
@@ -491,6 +586,8 @@ struct Monitor<'a> {
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
     terminal: bool,
+    /// The container's new name, if a client reported one.
+    name: Option<String>,
     /// Bytes from a client that the program has not read yet.
     typed: Vec<u8>,
     buffer: Vec<u8>,
@@ -516,6 +613,7 @@ impl<'a> Monitor<'a> {
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
             terminal: record.tty,
+            name: None,
             typed: Vec::new(),
             buffer: Vec::new(),
         })
@@ -708,7 +806,10 @@ impl<'a> Monitor<'a> {
             }
             // A client must greet before it sends input, so that it can't get ahead of others.
             (Some(_), _) if !client.greeted => return false,
-            (Some(Request::Renamed(name)), _) => take_title(name, self.id),
+            (Some(Request::Renamed(name)), _) => {
+                take_title(name, self.id);
+                self.name = Some(name.to_owned());
+            }
             // Input without a running program is dropped, as at a terminal.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {

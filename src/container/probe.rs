@@ -18,12 +18,12 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use super::health::{Health, HealthRecord, HealthStatus, ProbeResult};
 use super::record::{Files, Record};
 use super::state::{State, is_paused};
-use super::updated;
+use super::{events, updated};
 use crate::error::{Context, Result};
 use crate::runtime::exec::{self, Target};
 use crate::runtime::spec::{IdMaps, Process};
 use crate::runtime::{Stdio, capabilities, cgroup};
-use crate::store::Roots;
+use crate::store::{Roots, journal};
 use crate::sys::{self, signal::Signal};
 use crate::time;
 
@@ -66,8 +66,13 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
     }
     let end = time::Instant::now().0;
     let mut health = Health::read(&files)?.unwrap_or_else(Health::starting);
+    let before = health.status;
     health.note(&record.check, age, ProbeResult { start, end, exit_code, output });
     health.write(&files)?;
+    if health.status != before {
+        let action = format!("health_status: {}", health.status.name());
+        journal::append(probed.roots, &[events::of(probed.record, &action, &[])]);
+    }
     Ok(Some(health.status))
 }
 

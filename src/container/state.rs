@@ -12,11 +12,12 @@ use std::time::Duration;
 use miniserde::{Deserialize, Serialize};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::events::{self, Networks};
 use super::names;
 use super::record::{Files, Record};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
-use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots};
+use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots, journal};
 use crate::sys;
 use crate::sys::process::Found;
 use crate::time::Instant;
@@ -81,8 +82,9 @@ const LOST: u8 = 255;
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Frees, by its ID, what a container has on the host that is made above this layer: its network.
-pub type TakeDown = fn(&Roots, &str) -> Result<()>;
+/// Frees, by its ID, what a container has on the host that is made above this layer: its networks,
+/// which are returned.
+pub type TakeDown = fn(&Roots, &str) -> Result<Networks>;
 
 /// What a container is doing.
 #[derive(Clone)]
@@ -468,7 +470,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     }
     // One that can't be read says no more than none.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
-    kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
+    let networks = kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
         .and_then(|()| take_down(roots, &record.id))
         .context(|| format!("take back container {}", record.name))?;
     let (started, restarts, last) = match state {
@@ -489,7 +491,13 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
         error: "its monitor was killed".to_owned(),
         kept: (stop_mark(&files) == Some(StopMark::Restart)).then_some(true),
     });
-    settle(roots, record, &outcome)
+    settle(roots, record, &outcome)?;
+    let code = outcome.exit_code.to_string();
+    let mut ended = vec![events::of(record, "die", &[("exitCode", &code)])];
+    ended.extend(events::of_networks(&record.id, "disconnect", &networks));
+    ended.extend(events::of_unmounts(record));
+    journal::append(roots, &ended);
+    Ok(())
 }
 
 /// Records how a run ended and removes the run directory. On a full disk the outcome stays in the

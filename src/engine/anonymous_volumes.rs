@@ -5,19 +5,23 @@
 //! are read only when a container with such a volume is removed.
 
 use crate::container::record::{Files, Record, all_ids};
+use crate::event::{self, Event};
 use crate::store::{self, Durability, Roots};
 
 /// Removes the anonymous volumes of a container, as Docker's `--rm` does, except those that another
 /// container has by `--volumes-from`. A volume that can't be removed stays, and `volume prune`
-/// finds it.
-pub(super) fn remove(roots: &Roots, record: &Record) {
+/// finds it. Returns the events.
+pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
+    let mut events = Vec::new();
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
         if let Some(name) = &volume.volume
             && !is_volume_of_another(roots, record, name)
         {
-            let _ = store::remove_hidden(&roots.volumes().join(name), Durability::Lazy);
+            let removed = store::remove_hidden(&roots.volumes().join(name), Durability::Lazy);
+            events.extend(removed.is_ok().then(|| event::of_volume("destroy", name)));
         }
     }
+    events
 }
 
 /// Whether another container has the volume, or a container whose record can't be read may have it.

@@ -16,8 +16,15 @@ impl Engine {
     /// Writes images to `file`, or to stdout.
     pub fn save(&self, names: &[String], format: ArchiveFormat, file: Option<&Path>) -> Result<()> {
         let mut output = Output::open(file)?;
-        ImageStore::open(&self.roots).save(names, format, &mut output)?;
-        output.finish()
+        let images = ImageStore::open(&self.roots);
+        images.save(names, format, &mut output)?;
+        output.finish()?;
+        for name in names {
+            if let Ok(Some(id)) = images.find(name) {
+                self.note_image("save", &id.to_string(), &id.to_string());
+            }
+        }
+        Ok(())
     }
 
     /// Writes a container's root file system, without its volumes, as one tar.

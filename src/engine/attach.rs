@@ -6,9 +6,9 @@
 use super::Engine;
 use super::options::AttachOptions;
 use crate::container::client::End;
-use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::Condition;
+use crate::container::{events, protocol};
 use crate::error::{Error, Result, fail};
 
 impl Engine {
@@ -37,6 +37,7 @@ impl Engine {
             }
             fail!("container {name} is not running")
         };
+        self.note(&[events::of(&record, "attach", &[])]);
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
     }
 

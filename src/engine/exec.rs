@@ -11,18 +11,28 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
 use super::options::ExecOptions;
-use crate::container::record::{Files, Record};
+use crate::container::client::End;
+use crate::container::record::{Files, Record, new_id};
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
-use crate::container::{tty, updated};
+use crate::container::{events, tty, updated};
 use crate::error::{Context, Result, fail};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{IdMaps, Identity, Process};
 use crate::runtime::{Stdio, capabilities, exec};
 use crate::sys::clone::Child;
 
-/// A started process, our ends of its streams, and its console; `None` if it is detached.
-type Begun = Option<(Child, Option<Streams>, Option<OwnedFd>)>;
+/// A started process.
+struct Begun {
+    child: Child,
+    /// Our ends of its streams.
+    ours: Option<Streams>,
+    console: Option<OwnedFd>,
+    /// The container.
+    record: Record,
+    /// The name of the process in events.
+    id: String,
+}
 
 impl Engine {
     /// Runs the command and returns its exit status, or with `detach` 0 as soon as it has started.
@@ -50,7 +60,13 @@ impl Engine {
         fail!("container {container} restarts again and again; try again")
     }
 
-    fn exec_in(&self, record: &Record, state: &State, options: &ExecOptions) -> Result<Begun> {
+    /// Starts the process. `None` if it is detached.
+    fn exec_in(
+        &self,
+        record: &Record,
+        state: &State,
+        options: &ExecOptions,
+    ) -> Result<Option<Begun>> {
         self.refuse_paused(record, state)?;
         let defaults = super::spec::process(record)?;
         let terminal = options.tty && !options.detach;
@@ -94,21 +110,34 @@ impl Engine {
             has_time: false,
             ids: record.ids().map(IdMaps::from),
         };
+        let id = new_id()?;
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
             let streams = streams().context(|| "open /dev/null")?;
             exec::exec(&target, &process, Stdio::Given(streams))?;
+            self.note_exec(record, options, &id);
             return Ok(None);
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
         let (child, console) = exec::exec(&target, &process, theirs)?;
-        Ok(Some((child, ours, console)))
+        self.note_exec(record, options, &id);
+        Ok(Some(Begun { child, ours, console, record: record.clone(), id }))
     }
 
-    fn follow(&self, begun: Begun, options: &ExecOptions) -> Result<u8> {
-        let Some((child, ours, console)) = begun else { return Ok(0) };
+    /// Reports the start of a process, in the words of Docker, which creates one first.
+    fn note_exec(&self, record: &Record, options: &ExecOptions, id: &str) {
+        let (program, args) = options.command.split_first().unwrap_or((&options.container, &[]));
+        let note = |step| {
+            let action = format!("{step}: {program} {}", args.join(" "));
+            events::of(record, &action, &[("execID", id)])
+        };
+        self.note(&[note("exec_create"), note("exec_start")]);
+    }
+
+    fn follow(&self, begun: Option<Begun>, options: &ExecOptions) -> Result<u8> {
+        let Some(Begun { child, ours, console, record, id }) = begun else { return Ok(0) };
         let terminal = options.tty && !options.detach;
         let ours = match (ours, console) {
             (Some(ours), _) => ours,
@@ -124,6 +153,10 @@ impl Engine {
             (None, None) => fail!("the process sent no terminal"),
         };
         let end = relay::run(&child, ours, terminal, &options.detach_keys)?;
+        if let End::Exited(code) = end {
+            let facts = [("execID", &*id), ("exitCode", &code.to_string())];
+            self.note(&[events::of(&record, "exec_die", &facts)]);
+        }
         super::attach::exit_status(end, &options.container)
     }
 }

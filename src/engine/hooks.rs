@@ -9,9 +9,11 @@ use rustix::process::Pid;
 
 use super::network::{container, endpoint_config};
 use super::{Engine, anonymous_volumes};
+use crate::container::events::Networks;
 use crate::container::monitor::Hooks;
 use crate::container::record::Record;
 use crate::error::Result;
+use crate::event::Event;
 use crate::network::attachment::{self, EndpointConfig};
 use crate::network::firewall;
 use crate::store::Roots;
@@ -37,7 +39,7 @@ impl<'a> HostSide<'a> {
 }
 
 impl Hooks for HostSide<'_> {
-    fn set_up(&mut self, pid: Pid) -> Result<()> {
+    fn set_up(&mut self, pid: Pid) -> Result<Networks> {
         // After a restart by its policy, read the record again: the container may have been renamed
         // or connected since.
         let present = if std::mem::replace(&mut self.has_begun, true) {
@@ -50,23 +52,25 @@ impl Hooks for HostSide<'_> {
             record.networks.iter().map(|network| endpoint_config(record, network)).collect();
         let (container, publish) = (container(record), &record.publish);
         self.is_up = !configs.is_empty();
-        self.held =
+        let (held, networks) =
             attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
-        Ok(())
+        self.held = held;
+        Ok(networks)
     }
 
-    fn take_down(&mut self) -> Result<()> {
+    fn take_down(&mut self) -> Result<Networks> {
         // Free the ports before the container is reported as ended.
         self.held.clear();
-        if self.is_up {
+        let networks = if self.is_up {
             attachment::take_down(self.roots, &self.record.id)?
         } else {
             attachment::take_down_recorded(self.roots, &self.record.id)?
-        }
+        };
         self.is_up = false;
-        Ok(())
+        Ok(networks)
     }
-    fn remove(&mut self) {
-        anonymous_volumes::remove(self.roots, self.record);
+
+    fn remove(&mut self) -> Vec<Event> {
+        anonymous_volumes::remove(self.roots, self.record)
     }
 }

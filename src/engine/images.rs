@@ -10,6 +10,7 @@ use super::Engine;
 use super::view::{HistoryView, ImageView, RemovedImage};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
+use crate::event::{Event, Kind};
 use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
 use crate::sys::stdio::{Waiting, own_stdin};
@@ -42,7 +43,23 @@ impl Engine {
 
     /// Gives the image `source` the further name `target`.
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {
-        ImageStore::open(&self.roots).tag(source, &Reference::parse_new(target)?)
+        let images = ImageStore::open(&self.roots);
+        let target = Reference::parse_new(target)?;
+        images.tag(source, &target)?;
+        if let Some(id) = images.find(source)? {
+            self.note_image("tag", &id.to_string(), &target.familiar());
+        }
+        Ok(())
+    }
+
+    /// Reports what happened to an image. Docker's events carry the labels of one that is there.
+    pub(super) fn note_image(&self, action: &str, id: &str, name: &str) {
+        let event = Event::new(Kind::Image, action, id).with("name", name);
+        let image = ImageStore::open(&self.roots).resolve(id);
+        self.note(&[match image {
+            Ok(Some(image)) => event.with_labels(&image.config.config.labels),
+            _ => event,
+        }]);
     }
 
     /// The id of the image with this name.
@@ -73,7 +90,18 @@ impl Engine {
     /// Removes an image or one of its names.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<RemovedImage> {
         let images = ImageStore::open(&self.roots);
+        let before = images.resolve(name).ok().flatten();
         let removed = images.remove(name, force, &|id| self.users_of(id))?;
+        if let Some(image) = before {
+            let id = image.id.to_string();
+            let event = |action| Event::new(Kind::Image, action, &id).with("name", &id);
+            let mut events = vec![
+                event("untag").with_labels(&image.config.config.labels);
+                removed.untagged.len()
+            ];
+            events.extend(removed.image.map(|_| event("delete")));
+            self.note(&events);
+        }
         let ids = removed.image.iter().chain(&removed.layers);
         Ok(RemovedImage {
             untagged: removed.untagged.iter().map(Reference::familiar).collect(),
@@ -145,6 +173,7 @@ impl Engine {
         let id = images
             .import(&mut open(file)?, reference.as_ref(), config, &comment, &platform)
             .context(|| format!("import {}", name(file)))?;
+        self.note_image("import", &id.to_string(), &id.to_string());
         Ok(id.to_string())
     }
 
@@ -163,6 +192,7 @@ impl Engine {
         let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into(), &wanted, note);
         let mut lines = Vec::new();
         for image in loaded.context(|| format!("load {}", name(file)))? {
+            self.note_image("load", &image.id.to_string(), &image.id.to_string());
             if image.references.is_empty() {
                 lines.push(format!("Loaded image ID: {}", image.id));
             }

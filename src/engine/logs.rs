@@ -1,24 +1,24 @@
 //! `logs`: what a container wrote, and with `--follow` what it writes from now on.
 //!
-//! A follower sleeps until inotify(7) reports that the log grew or was rotated. The kernel gives each
-//! user a small number of inotify instances, and a container's root may hold them all: a follower
-//! that gets none looks at the log several times a second instead.
+//! A follower sleeps until the log grew or was rotated (`watch`).
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
-use rustix::io::Errno;
 
 use super::Engine;
 use super::options::LogsOptions;
+use super::watch::Watcher;
 use crate::container::logs::{Printer, Reader, Selection};
 use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::error::{Context, Result};
 use crate::time::Instant;
+
+/// Without inotify: how long a new line waits at most.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Engine {
     /// Standard output and standard error each to its own.
@@ -56,7 +56,7 @@ impl Engine {
             if is_over || left.is_some_and(|ns| ns < 0) {
                 return follower.reader.check();
             }
-            follower.await_change(left)?;
+            follower.growth.wait(follower.monitor.as_ref(), left)?;
         }
     }
 
@@ -65,7 +65,7 @@ impl Engine {
         // One that starts has no socket yet, and would be taken for one that has ended.
         self.condition(record)?;
         // Watched before the first reading: nothing written in between is missed.
-        let growth = watch(&files.dir).context(|| format!("watch {}", files.dir.display()))?;
+        let growth = Watcher::new(&files.dir, PAUSE)?;
         // The monitor's socket hangs up however it ends, after it has logged the last.
         let monitor = protocol::dial(&files.run, false)?;
         let mut reader = Reader::open(&files.log(), true)?;
@@ -84,8 +84,7 @@ impl Engine {
 pub struct Follower {
     reader: Reader,
     printer: Printer,
-    /// `None` if the kernel has no inotify instance left.
-    growth: Option<OwnedFd>,
+    growth: Watcher,
     /// `None` if the container does not run.
     monitor: Option<OwnedFd>,
 }
@@ -105,49 +104,21 @@ impl Follower {
     /// What to wait for: readable when there may be something new.
     #[cfg(feature = "compose")]
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.monitor.iter().chain(&self.growth)
+        self.monitor.iter().chain(self.growth.descriptor())
     }
 
     /// Whether its caller must look again after a while, because the kernel reports no change.
     #[cfg(feature = "compose")]
     pub fn is_blind(&self) -> bool {
-        self.growth.is_none()
+        self.growth.descriptor().is_none()
     }
 
-    /// Empties the queue of events, so that it wakes the follower no more.
+    /// Empties the queue of changes, so that it wakes the follower no more.
+    #[cfg(feature = "compose")]
     pub fn drain(&self) -> Result<()> {
-        // What the events say is of no interest.
-        let mut events = [0; 4096];
-        while let Some(growth) = &self.growth {
-            match rustix::io::read(growth, &mut events) {
-                Err(Errno::INTR) | Ok(1..) => {}
-                Err(Errno::AGAIN) | Ok(0) => break,
-                Err(error) => return Err(error).context(|| "wait for the log to grow"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for the log to grow, the container to end, or so many nanoseconds.
-    fn await_change(&self, left_ns: Option<i64>) -> Result<()> {
-        const SECOND: i64 = 1_000_000_000;
-        let wait_ns = match &self.growth {
-            Some(_) => left_ns,
-            None => Some(left_ns.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))),
-        };
-        let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
-        let fds = self.monitor.iter().chain(&self.growth);
-        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error).context(|| "wait for the log to grow"),
-        }
-        self.drain()
+        self.growth.drain().map(drop)
     }
 }
-
-/// Without inotify: how many nanoseconds a new line waits at most.
-const LOOK_AGAIN: i64 = 200_000_000;
 
 fn selection(options: &LogsOptions) -> Selection {
     Selection {
@@ -162,20 +133,4 @@ fn is_ready(socket: &OwnedFd) -> Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&now));
     Ok(ready.context(|| "look for the monitor")? > 0)
-}
-
-/// Appending and rotating wake it. `None` if the kernel has no instance or watch left for this user.
-fn watch(directory: &Path) -> Result<Option<OwnedFd>, Errno> {
-    use inotify::{CreateFlags, WatchFlags};
-    let events = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-    let watch = || -> Result<OwnedFd, Errno> {
-        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        inotify::add_watch(&watch, directory, events)?;
-        Ok(watch)
-    };
-    match watch() {
-        // NOSYS: a kernel without inotify.
-        Err(Errno::MFILE | Errno::NOSPC | Errno::NOSYS) => Ok(None),
-        result => result.map(Some),
-    }
 }

@@ -3,6 +3,7 @@
 //! codes are made in `cli`. An `Engine` holds only the roots and the choice of a firewall, and
 //! keeps no state between commands.
 
+pub mod events;
 pub mod explain;
 pub mod options;
 pub mod project;
@@ -60,12 +61,15 @@ mod update;
 mod user_namespace;
 mod volumes;
 mod wait;
+mod watch;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
 
 use crate::error::{Result, fail};
+use crate::event::Event;
 use crate::network::firewall;
+use crate::store::journal;
 
 pub use crate::container::state::StopMark;
 pub use crate::store::Roots;
@@ -92,6 +96,11 @@ impl Engine {
             tell(&note);
         }
         Ok(Engine { roots, firewall, tell })
+    }
+
+    /// Writes events to the journal.
+    fn note(&self, events: &[Event]) {
+        journal::append(&self.roots, events);
     }
 
     /// Protects this binary from containers that its processes enter; called first. See

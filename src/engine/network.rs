@@ -14,6 +14,7 @@ use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, lives_by_id, running};
 use crate::error::{Error, Result, fail};
+use crate::event;
 use crate::network::attachment::{self, Container, EndpointConfig, change};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::naming::{self, DEFAULT};
@@ -148,6 +149,7 @@ impl Engine {
         }
         let network = create::create(&self.roots, options)?;
         bridge::ensure(&mut Socket::route()?, &self.roots, &network)?;
+        self.note(&[event::of_network("create", &network.id, &network.name)]);
         Ok(network.id)
     }
 
@@ -198,7 +200,9 @@ impl Engine {
     pub fn network_remove(&self, name: &str) -> Result<()> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) if network.name != DEFAULT => {
-                lifecycle::remove(&self.roots, &network, is_alive)
+                lifecycle::remove(&self.roots, &network, is_alive)?;
+                self.note(&[event::of_network("destroy", &network.id, &network.name)]);
+                Ok(())
             }
             _ => fail!("network {name} always exists: it can't be removed"),
         }
@@ -249,7 +253,16 @@ impl Engine {
                 let _ = change::disconnect(&self.roots, &record.id, &network.name);
             }
         })?;
+        if state.is_some() {
+            self.note_membership("connect", &network, &record);
+        }
         Ok(unwritten)
+    }
+
+    /// Reports that a running container was connected to a network or disconnected from it.
+    fn note_membership(&self, action: &str, network: &Network, record: &Record) {
+        let event = event::of_network(action, &network.id, &network.name);
+        self.note(&[event.with("container", &record.id)]);
     }
 
     /// `network disconnect`: the record comes first. Killed after it, a running container keeps the
@@ -270,7 +283,9 @@ impl Engine {
         record.network = NetworkMode::on(record.networks.first().map(|first| &*first.name));
         record.write(&self.roots)?;
         if is_running {
-            change::disconnect(&self.roots, &record.id, &network.name)
+            let unwritten = change::disconnect(&self.roots, &record.id, &network.name)?;
+            self.note_membership("disconnect", &network, &record);
+            Ok(unwritten)
         } else {
             Ok(Vec::new())
         }
@@ -340,9 +355,12 @@ impl Engine {
 
     /// Removes the unused networks that are `wanted`. Returns their names.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
-        lifecycle::prune(&self.roots, is_alive, &|network| {
+        let removed = lifecycle::prune(&self.roots, is_alive, &|network| {
             let created = Some(Instant(network.created));
             wanted(&PruneCandidate { created, labels: &network.labels })
-        })
+        })?;
+        let events = removed.iter().map(|(id, name)| event::of_network("destroy", id, name));
+        self.note(&events.collect::<Vec<_>>());
+        Ok(removed.into_iter().map(|(_, name)| name).collect())
     }
 }

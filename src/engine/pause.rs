@@ -4,6 +4,7 @@
 //! killed in between, the container counts as paused, and `unpause` lets it go whatever is frozen.
 
 use super::Engine;
+use crate::container::events;
 use crate::container::record::{Files, Record};
 use crate::container::state::{State, is_paused, set_paused};
 use crate::error::{Context, Result, fail};
@@ -23,7 +24,9 @@ impl Engine {
         frozen.context(|| format!("pause container {name}")).inspect_err(|_| {
             // The failure to hold it is what the user must hear of.
             let _ = self.resume(&record, &state);
-        })
+        })?;
+        self.note(&[events::of(&record, "pause", &[])]);
+        Ok(())
     }
 
     /// Resumes a paused container. Fails if it is not paused.
@@ -34,7 +37,9 @@ impl Engine {
         if !is_paused(&files, &state) {
             fail!("container {name} is not paused");
         }
-        self.resume(&record, &state)
+        self.resume(&record, &state)?;
+        self.note(&[events::of(&record, "unpause", &[])]);
+        Ok(())
     }
 
     /// Resumes a container if it is paused. A signal that was sent to it before is delivered first.

@@ -9,7 +9,7 @@ use super::stop::MAX_START;
 use super::{Engine, anonymous_volumes, stop};
 use crate::container::record::{Files, Record};
 use crate::container::state::{self, Condition, StopMark};
-use crate::container::{id_range, names, protocol};
+use crate::container::{events, id_range, names, protocol};
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::store::{self, Durability};
@@ -23,6 +23,17 @@ impl Engine {
     /// Removes a container: a running one only with `force`, its anonymous volumes only with
     /// `volumes`.
     pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
+        self.remove_once_killed(name, force, volumes, false)
+    }
+
+    /// As `remove`. With `is_killed` the caller has killed the container and reported that.
+    fn remove_once_killed(
+        &self,
+        name: &str,
+        force: bool,
+        volumes: bool,
+        is_killed: bool,
+    ) -> Result<()> {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let record = match self.record_of(&id, name) {
@@ -39,14 +50,17 @@ impl Engine {
             Err(error) => return Err(error),
         };
         for _ in 0..MAX_TRIES {
-            self.end(&record, name, force)?;
+            self.end(&record, name, force, is_killed)?;
             // The container is gone: its monitor (--rm) or another `rm` removed it.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
+                let mut events = Vec::new();
                 if volumes || record.remove {
-                    anonymous_volumes::remove(&self.roots, &record);
+                    events = anonymous_volumes::remove(&self.roots, &record);
                 }
                 state::erase(&self.roots, &id, &record.name, record.durability())?;
+                events.push(events::of(&record, "destroy", &[]));
+                self.note(&events);
                 return id_range::give_back(&self.roots, &record);
             }
             drop(change);
@@ -66,6 +80,7 @@ impl Engine {
         let Condition::Running(state) = self.glance(&record)? else { return Ok(None) };
         if let Found::Living(process) = state.find()? {
             stop::send(&process, Signal::KILL)?;
+            self.note_signal(&record, Signal::KILL);
         }
         self.resume(&record, &state)?;
         Ok(Some(record.id))
@@ -73,7 +88,7 @@ impl Engine {
 
     /// Removes a container by force. `killed` is its id if it was killed for that.
     pub fn remove_killed(&self, name: &str, killed: Option<String>, volumes: bool) -> Result<()> {
-        match self.remove(name, true, volumes) {
+        match self.remove_once_killed(name, true, volumes, killed.is_some()) {
             // The monitor has removed it already (--rm).
             Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
                 Ok(())
@@ -83,7 +98,7 @@ impl Engine {
     }
 
     /// Ends a running container, if that is allowed.
-    fn end(&self, record: &Record, name: &str, force: bool) -> Result<()> {
+    fn end(&self, record: &Record, name: &str, force: bool, is_killed: bool) -> Result<()> {
         let found =
             if force { self.past_start(record, Some(MAX_START))? } else { self.condition(record)? };
         if let Condition::Running(_) | Condition::Restarting(_) | Condition::Starting = found {
@@ -94,6 +109,9 @@ impl Engine {
             if let Condition::Running(state) = self.glance(record)? {
                 if let Found::Living(process) = state.find()? {
                     stop::send(&process, Signal::KILL)?;
+                    if !is_killed {
+                        self.note_signal(record, Signal::KILL);
+                    }
                 }
                 self.resume(record, &state)?;
             }
@@ -136,6 +154,8 @@ impl Engine {
         names::release(&self.roots, &before, &id)?;
         // Only the monitor's title shows the old name otherwise: that fails no rename.
         let _ = protocol::report_name(&Files::new(&self.roots, &id).run, new);
+        let before_in_words = format!("/{before}");
+        self.note(&[events::of(&record, "rename", &[("oldName", &before_in_words)])]);
         attachment::change::rename(&self.roots, &id, &before, new)
     }
 }

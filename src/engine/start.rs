@@ -16,7 +16,7 @@ use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
     reclaim_locked, settle, state_of_watched,
 };
-use crate::container::{client, id_range, names};
+use crate::container::{client, events, id_range, names};
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::runtime::cgroup;
@@ -186,13 +186,19 @@ impl Engine {
         };
         launch().inspect_err(|error| {
             // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
+            let mut noted = Vec::new();
+            if record.run {
+                noted.push(events::of(record, "create", &[]));
+            }
             let _ = if record.remove && record.run {
-                anonymous_volumes::remove(&self.roots, record);
+                noted.extend(anonymous_volumes::remove(&self.roots, record));
+                noted.push(events::of(record, "destroy", &[]));
                 erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                     .and_then(|()| id_range::give_back(&self.roots, record))
             } else {
                 settle(&self.roots, record, &Outcome::not_begun(error, before))
             };
+            self.note(&noted);
         })
     }
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::Engine;
-use crate::container::protocol;
 use crate::container::record::{Files, Record};
 use crate::container::state::{
     Condition, MAX_CLEANUP, STOP_TIMEOUT, StopMark, lives, monitor_goes_by, set_stop_mark,
     set_stop_mark_unlisted, stop_mark,
 };
+use crate::container::{events, protocol};
 use crate::error::{Context, Error, Result, fail};
 use crate::store;
 use crate::sys;
@@ -70,8 +70,28 @@ impl Engine {
                 .context(|| "wait for the container's end")?
         {
             send(process, Signal::KILL)?;
+            self.note_signal(&stopping.record, Signal::KILL);
         }
-        self.await_cleanup(&stopping.record)
+        self.await_cleanup(&stopping.record)?;
+        if stopping.asked.is_some() {
+            self.note(&[events::of(&stopping.record, "stop", &[])]);
+        }
+        Ok(())
+    }
+
+    /// `restart`: waits for the exit of a container that was asked to stop, and starts it again.
+    pub fn end_restart(&self, stopping: Stopping) -> Result<()> {
+        let (id, name) = (stopping.record.id.clone(), stopping.record.name.clone());
+        self.end_stop(stopping)?;
+        self.start(&id)?;
+        self.note(&[events::of(&self.record_of(&id, &name)?, "restart", &[])]);
+        Ok(())
+    }
+
+    /// Reports that a signal was sent to a container.
+    pub(super) fn note_signal(&self, record: &Record, signal: Signal) {
+        let number = signal.number().to_string();
+        self.note(&[events::of(record, "kill", &[("signal", &number)])]);
     }
 
     /// Sends the stop signal. Returns the process, or `None` if the container is not running.
@@ -85,6 +105,7 @@ impl Engine {
         let Condition::Running(state) = self.glance(record)? else { return Ok(None) };
         let Found::Living(process) = state.find()? else { return Ok(None) };
         send(&process, stopping.signal)?;
+        self.note_signal(record, stopping.signal);
         self.resume(record, &state)?;
         Ok(Some(process))
     }
@@ -138,7 +159,10 @@ impl Engine {
         // It may have been restarted just before restarts were prevented.
         if let Condition::Running(state) = self.glance(&record)? {
             match state.find()? {
-                Found::Living(process) => send(&process, signal)?,
+                Found::Living(process) => {
+                    send(&process, signal)?;
+                    self.note_signal(&record, signal);
+                }
                 // It has just exited by itself.
                 _ if ends => {}
                 _ => fail!("container {name} is not running"),

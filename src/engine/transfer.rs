@@ -38,6 +38,7 @@ impl Engine {
             let what = what.unwrap_or_default();
             watch(TransferEvent::Pulling { what, path: reference.path.clone() });
             let pulled = images.pull(reference, &options, watch)?;
+            self.note_image("pull", &reference.familiar(), &reference.familiar_name());
             watch(TransferEvent::PulledImage {
                 digest: pulled.digest,
                 is_newer: pulled.newer,
@@ -69,6 +70,7 @@ impl Engine {
         watch(TransferEvent::Pushing { repository: reference.name() });
         for reference in &references {
             let (digest, size) = images.push(reference, &access(options), watch)?;
+            self.note_image("push", &reference.familiar(), &reference.familiar_name());
             let tag = reference.tag.clone().unwrap_or_default();
             watch(TransferEvent::PushedImage { tag, digest, size });
         }

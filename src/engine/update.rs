@@ -11,10 +11,10 @@ use super::create::check_resources;
 use super::options::{Resources, UpdateOptions};
 use super::start::Life;
 use super::{Engine, spec};
-use crate::container::names;
 use crate::container::record::{Files, Record};
 use crate::container::state::State;
 use crate::container::updated::{self, Updated};
+use crate::container::{events, names};
 use crate::error::{Result, fail};
 use crate::runtime::cgroup::{Applied, Update};
 use crate::store::Lock;
@@ -24,7 +24,10 @@ impl Engine {
     pub fn update(&self, name: &str, options: &UpdateOptions) -> Result<()> {
         let (record, state, _change) = self.settled(name)?;
         let updated = with_changes(&record, options)?;
-        let Some(state) = state else { return updated.write(&self.roots) };
+        let Some(state) = state else {
+            updated.write(&self.roots)?;
+            return self.note_update(&updated);
+        };
         self.finish_update(&record, &state)?;
         let (before, after) = (spec::cgroup(&record)?, spec::cgroup(&updated)?);
         let plan = Update::plan(Some(&before), &after)?;
@@ -46,7 +49,13 @@ impl Engine {
             applied.and_then(|applied| updated.write(&self.roots).inspect_err(|_| applied.undo()));
         mark.finished = true;
         // The user must see the first failure.
-        result.and(mark.write(&files))
+        result.and(mark.write(&files))?;
+        self.note_update(&updated)
+    }
+
+    fn note_update(&self, record: &Record) -> Result<()> {
+        self.note(&[events::of(record, "update", &[])]);
+        Ok(())
     }
 
     /// Sets the limits of the record again if an update was killed. The caller holds the lock.

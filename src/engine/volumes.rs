@@ -8,6 +8,7 @@ use super::Engine;
 use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
 use crate::container::record::{Record, all_ids, new_id};
 use crate::error::{Result, fail};
+use crate::event;
 use crate::store::tree_size;
 use crate::time::Instant;
 use crate::volume;
@@ -21,7 +22,7 @@ impl Engine {
         };
         let (created, labels) = (Instant::now().0, labels.to_vec());
         let made = volume::Volume { name: name.clone(), created, labels, anonymous: false };
-        volume::ensure(&self.roots, &made)?;
+        self.make_volume(&made)?;
         Ok(name)
     }
 
@@ -29,6 +30,14 @@ impl Engine {
     pub fn anonymous_volumes(&self, name: &str) -> Result<Vec<(String, String)>> {
         let mounts = self.record(name)?.mounts.into_iter().filter(|mount| mount.anonymous);
         Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
+    }
+
+    /// Creates a volume if it does not exist.
+    pub(super) fn make_volume(&self, made: &volume::Volume) -> Result<()> {
+        if volume::ensure(&self.roots, made)? {
+            self.note(&[event::of_volume("create", &made.name)]);
+        }
+        Ok(())
     }
 
     /// All volumes, sorted by name. Which of them are in use is only looked up if `with_users`.
@@ -54,7 +63,9 @@ impl Engine {
         if let Some(user) = self.volume_user(name)? {
             fail!("volume {name} is in use by container {user}; remove that first");
         }
-        volume::remove(&self.roots, name)
+        volume::remove(&self.roots, name)?;
+        self.note(&[event::of_volume("destroy", name)]);
+        Ok(())
     }
 
     /// Removes the unused volumes that are `wanted`: only anonymous ones, or `all`.
@@ -66,6 +77,7 @@ impl Engine {
             if (all || found.anonymous) && is_wanted && self.volume_user(&found.name)?.is_none() {
                 let size = tree_size(&volume::data(&self.roots, &found.name));
                 volume::remove(&self.roots, &found.name)?;
+                self.note(&[event::of_volume("destroy", &found.name)]);
                 pruned.reclaimed += size;
                 pruned.removed.push(found.name);
             }

@@ -42,13 +42,13 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that no container uses and that are `wanted`, and returns their names. The
-/// default network stays on record, without its bridge.
+/// Removes the networks that no container uses and that are `wanted`, and returns their ids and
+/// names. The default network stays on record, without its bridge.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,
     wanted: &dyn Fn(&Network) -> bool,
-) -> Result<Vec<String>> {
+) -> Result<Vec<(String, String)>> {
     let mut removed = Vec::new();
     for network in known(roots)? {
         let is_used =
@@ -61,7 +61,7 @@ pub fn prune(
             }
             _ => {
                 remove(roots, &network, is_alive)?;
-                removed.push(network.name);
+                removed.push((network.id, network.name));
             }
         }
     }

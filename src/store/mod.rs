@@ -7,6 +7,7 @@
 //! its holder, however that died.
 
 mod ground;
+pub mod journal;
 mod lock;
 mod removal;
 mod roots;

@@ -40,17 +40,17 @@ pub fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Creates `volume`. Does nothing if it exists.
-pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
+/// Creates `volume`. Does nothing if it exists, and returns false.
+pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     let name = &volume.name;
     if !is_valid_name(name) {
         fail!("bad volume name '{name}': use letters, digits, '_', '.' and '-'");
     }
     let place = roots.volumes().join(name);
     if place.join("config.json").exists() {
-        return Ok(());
+        return Ok(false);
     }
-    let make = || -> Result<()> {
+    let make = || -> Result<bool> {
         store::make_dir(&roots.volumes())?;
         let beside = roots.volumes().join(format!(".{name}.{}.new", std::process::id()));
         store::remove_tree(&beside)?;
@@ -61,7 +61,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
-            Ok(()) => store::sync_parent(&place),
+            Ok(()) => store::sync_parent(&place).map(|()| true),
             // Another command created it at the same time.
             Err(error)
                 if matches!(
@@ -69,7 +69,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
                     ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty
                 ) =>
             {
-                store::remove_tree(&beside)
+                store::remove_tree(&beside).map(|()| false)
             }
             Err(error) => Err(error.into()),
         }
@@ -78,7 +78,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<()> {
 }
 
 /// Creates an anonymous volume with the name `id`.
-pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<()> {
+pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<bool> {
     let (name, created) = (id.to_owned(), Instant::now().0);
     ensure(roots, &Volume { name, created, labels: Vec::new(), anonymous: true })
 }

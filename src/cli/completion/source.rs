@@ -65,6 +65,10 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
             "network ls" => words(
                 "id= name= driver= scope= type=builtin type=custom dangling=true dangling=false label=",
             ),
+            "events" => words(
+                "container= event= image= label= network= scope= type=container type=image \
+                 type=network type=volume volume=",
+            ),
             _ => words("label= label!= until="),
         },
         _ => Source::Files,

@@ -25,8 +25,8 @@ use undo::Undo;
 
 use super::Engine;
 use super::options::CreateOptions;
-use crate::container::names;
 use crate::container::record::{Files, Record, new_id};
+use crate::container::{events, names};
 use crate::error::{Context, Result, fail};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
@@ -42,6 +42,7 @@ impl Engine {
     /// Makes a container; gives its id.
     pub fn create(&self, options: &CreateOptions) -> Result<String> {
         let created = self.make(options, false)?;
+        self.note(&[events::of(&created.record, "create", &[])]);
         // Not running: the run directory goes, and with it the lock.
         store::remove_tree(&Files::new(&self.roots, &created.record.id).run)?;
         Ok(created.record.id)

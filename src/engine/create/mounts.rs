@@ -12,6 +12,7 @@ use crate::container::record::{ImageMount, MountKind as RecordKind, MountRecord,
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, MountKind, MountOption};
 use crate::error::{Context, Result, fail};
+use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
 use crate::raw;
 use crate::time::Instant;
@@ -111,10 +112,7 @@ impl Engine {
             MountKind::Volume => {
                 let (name, created) = (mount.source.clone(), Instant::now().0);
                 let labels = mount.labels.clone();
-                volume::ensure(
-                    &self.roots,
-                    &volume::Volume { name, created, labels, anonymous: false },
-                )?;
+                self.make_volume(&volume::Volume { name, created, labels, anonymous: false })?;
                 let data = volume::data(&self.roots, &mount.source);
                 Ok(MountRecord {
                     volume: Some(mount.source.clone()),
@@ -150,7 +148,9 @@ impl Engine {
             None => new_id()?,
         };
         if volume::read(&self.roots, &id).is_err() {
-            volume::ensure_anonymous(&self.roots, &id)?;
+            if volume::ensure_anonymous(&self.roots, &id)? {
+                self.note(&[event::of_volume("create", &id)]);
+            }
             made.push(id.clone());
         }
         Ok(MountRecord {

@@ -42,8 +42,12 @@ use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 use crate::sys::trace::Traced;
 
+/// The id and the name of each network that a container was connected to, or disconnected from.
+pub type Joined = Vec<(String, String)>;
+
 /// Connects a starting container, whose first process is `pid`, to its networks. Returns the
-/// sockets that hold its published ports. If it fails, `take_down` undoes what was done.
+/// sockets that hold its published ports, and the networks. If it fails, `take_down` undoes what was
+/// done.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -51,9 +55,9 @@ pub fn set_up(
     container: &Container<'_>,
     configs: &[EndpointConfig],
     publish: &[Publish],
-) -> Result<Vec<OwnedFd>> {
+) -> Result<(Vec<OwnedFd>, Joined)> {
     if configs.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let id = container.id;
     let networks: Result<Vec<Network>> =
@@ -84,24 +88,30 @@ pub fn set_up(
         // names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
-    Ok(held)
+    Ok((held, joined(&attachment)))
 }
 
 /// Undoes everything that a container has on its networks, however it ended. What is gone already
 /// is no error. If steps fail, the others are still done, and the first failure is returned.
-pub fn take_down(roots: &Roots, id: &str) -> Result<()> {
+/// Otherwise the networks are.
+pub fn take_down(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }
 
 /// As [`take_down`], for a container that was started without a network: only the record says
 /// whether it was connected to one since.
-pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<()> {
+pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &Attachment::read(roots, id)?)
 }
 
-fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
+fn joined(attachment: &Attachment) -> Joined {
+    let endpoints = attachment.endpoints.iter();
+    endpoints.map(|endpoint| (endpoint.network_id.clone(), endpoint.network.clone())).collect()
+}
+
+fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
     if attachment.endpoints.is_empty() {
-        return Ok(());
+        return Ok(Joined::new());
     }
     let was_removed = !record::path(roots, id).exists();
     let mut first = publish::close(roots, id, attachment);
@@ -124,7 +134,8 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
     if is_joined {
         store::remove_file(&mark)?;
     }
-    store::remove_file(&record::path(roots, id))
+    store::remove_file(&record::path(roots, id))?;
+    Ok(joined(attachment))
 }
 
 /// Releases the leases of a start that failed.

@@ -1,0 +1,59 @@
+//! The events of a container, with Docker's attributes: its image, its name and its labels, and the
+//! events of its networks and volumes that come with its start and end. The monitor and the commands
+//! append them to the journal (`store::journal`).
+
+use super::record::{MountRecord, Record};
+use crate::event::{self, Event, Kind};
+use crate::runtime::spec::Propagation;
+
+/// The id and the name of each network that a container is on.
+pub type Networks = Vec<(String, String)>;
+
+/// An event of a container; `facts` are attributes of its own.
+pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
+    let event = Event::new(Kind::Container, action, &record.id);
+    let event = event.with("image", &record.image).with("name", &record.name);
+    let event = facts.iter().fold(event, |event, (key, value)| event.with(key, value));
+    event.with_labels(&record.labels)
+}
+
+/// A container joined or left its networks.
+pub fn of_networks(id: &str, action: &str, networks: &Networks) -> Vec<Event> {
+    let of = |(network, name): &(String, String)| {
+        event::of_network(action, network, name).with("container", id)
+    };
+    networks.iter().map(of).collect()
+}
+
+/// The volumes of a container that starts were mounted.
+pub fn of_mounts(record: &Record) -> Vec<Event> {
+    let mounted = |(name, mount): (&str, &MountRecord)| {
+        event::of_volume("mount", name)
+            .with("container", &record.id)
+            .with("destination", &mount.target)
+            .with("read/write", if mount.read_only { "false" } else { "true" })
+            .with("propagation", propagation(mount))
+    };
+    volumes(record).map(mounted).collect()
+}
+
+/// The volumes of a container that ended were unmounted.
+pub fn of_unmounts(record: &Record) -> Vec<Event> {
+    let unmounted = |(name, _): (&str, &MountRecord)| {
+        event::of_volume("unmount", name).with("container", &record.id)
+    };
+    volumes(record).map(unmounted).collect()
+}
+
+/// Docker's word, which is empty for the default.
+fn propagation(mount: &MountRecord) -> &'static str {
+    match mount.propagation.unwrap_or_default() {
+        Propagation::Private => "",
+        Propagation::Slave => "rslave",
+        Propagation::Shared => "rshared",
+    }
+}
+
+fn volumes(record: &Record) -> impl Iterator<Item = (&str, &MountRecord)> {
+    record.mounts.iter().filter_map(|mount| Some((mount.volume.as_deref()?, mount)))
+}

@@ -1,0 +1,97 @@
+//! Waits until files in a directory change, for `logs --follow` and `events`.
+//!
+//! inotify(7) reports it. The kernel gives each user a small number of inotify instances, and a
+//! container's root may hold them all: a watcher that gets none looks several times a second instead.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+
+use crate::error::{Context, Result};
+
+/// A watched directory.
+pub(super) struct Watcher {
+    /// `None` if the kernel has no instance or watch left for this user.
+    instance: Option<OwnedFd>,
+    /// How long to sleep between two looks without inotify.
+    pause: Duration,
+}
+
+impl Watcher {
+    /// Watches `directory`. Appending to a file in it, making, renaming and removing one wake
+    /// `wait`.
+    pub fn new(directory: &Path, pause: Duration) -> Result<Watcher> {
+        let events =
+            WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        let watch = || -> Result<OwnedFd, Errno> {
+            let instance = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            inotify::add_watch(&instance, directory, events)?;
+            Ok(instance)
+        };
+        let instance = match watch() {
+            // NOSYS: a kernel without inotify.
+            Err(Errno::MFILE | Errno::NOSPC | Errno::NOSYS) => None,
+            watched => Some(watched.context(|| format!("watch {}", directory.display()))?),
+        };
+        Ok(Watcher { instance, pause })
+    }
+
+    /// Waits for a change, for `other` to be readable, or so many nanoseconds. Returns false if the
+    /// directory was removed, so that this watcher wakes no more.
+    pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<bool> {
+        const SECOND: i64 = 1_000_000_000;
+        let pause_ns = self.pause.as_nanos() as i64;
+        let wait_ns = match self.instance {
+            Some(_) => left_ns,
+            None => Some(left_ns.map_or(pause_ns, |left| left.min(pause_ns))),
+        };
+        let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
+        let fds = other.into_iter().chain(&self.instance);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context(|| "wait for files to change"),
+        }
+        self.drain()
+    }
+
+    /// Is readable after a change. `None` if the caller must look again after a while.
+    #[cfg(feature = "compose")]
+    pub fn descriptor(&self) -> Option<&OwnedFd> {
+        self.instance.as_ref()
+    }
+
+    /// Takes in the kernel's messages, so that they wake no more. Returns as `wait` does.
+    pub fn drain(&self) -> Result<bool> {
+        let mut messages = [0; 4096];
+        let mut is_there = true;
+        while let Some(instance) = &self.instance {
+            match rustix::io::read(instance, &mut messages) {
+                Err(Errno::INTR) => {}
+                Ok(length @ 1..) => is_there &= !is_last(&messages[..length]),
+                Err(Errno::AGAIN) | Ok(0) => break,
+                Err(error) => return Err(error).context(|| "wait for files to change"),
+            }
+        }
+        Ok(is_there)
+    }
+}
+
+/// Whether the messages end a watch. Each is four words (a number, its kind, a cookie, the length of
+/// the name) and a name.
+fn is_last(mut messages: &[u8]) -> bool {
+    while let Some(([_, kind, _, length], rest)) = messages.split_first_chunk::<16>().map(|found| {
+        let word = |at: usize| found.0[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
+        ([word(0), word(4), word(8), word(12)], found.1)
+    }) {
+        if kind & linux_raw_sys::general::IN_IGNORED != 0 {
+            return true;
+        }
+        messages = rest.get(length as usize..).unwrap_or_default();
+    }
+    false
+}

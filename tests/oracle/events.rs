@@ -1,0 +1,137 @@
+//! What `events` prints after the same commands in Docker 20.10 and here: the same events in the same
+//! order, as text and as JSON. Ids and times are normalised, because they differ by nature.
+
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::support::dockerd::Dockerd;
+use crate::support::{self, Host};
+use crate::{bip, normalised, skip};
+
+/// One command line each; a failure is part of it.
+const SCENARIO: &[&str] = &[
+    "run --name once -v vol1:/data bb:1 true",
+    "run -d --name web --network net1 --label a=1 bb:1 sleep 1000",
+    "exec web true",
+    "exec web sh -c 'exit 3'",
+    "pause web",
+    "unpause web",
+    "rename web shop",
+    "update --restart no shop",
+    "kill -s HUP shop",
+    "restart -t 0 shop",
+    "stop -t 0 shop",
+    "start shop",
+    "network connect bridge shop",
+    "network disconnect bridge shop",
+    "rm -f shop",
+    "rm once",
+    "create --name made -v /anonymous bb:1 true",
+    "rm -v made",
+    "run --rm --name brief bb:1 false",
+    "run --name bad bb:1 no-such-program",
+    "rm bad",
+    "run -d --name sick --health-cmd true --health-interval 1s bb:1 sleep 1000",
+    "wait-healthy",
+    "kill sick",
+    "start sick",
+    "rm -f sick",
+    "volume create vol2",
+    "volume rm vol2",
+    "volume rm vol1",
+    "network create net2",
+    "network rm net2",
+    "tag bb:1 other:2",
+    "save -o ARCHIVE other:2",
+    "rmi other:2",
+    "load -i ARCHIVE",
+    "rmi -f other:2 bb:1",
+];
+
+#[test]
+fn events_are_those_of_docker() {
+    let host = Host::on_machine();
+    host.mydocker(["rmi", "bb"]);
+    let docker = match Dockerd::start(&host, &bip(&host)) {
+        Ok(docker) => docker,
+        Err(reason) => skip!("{reason}"),
+    };
+    let archive = host.scratch().join("ours.tar").display().to_string();
+    let ours = play(&archive, Duration::ZERO, |args| host.command(args));
+    let archive = host.scratch().join("theirs.tar").display().to_string();
+    // Docker may log an event after the command has returned.
+    let theirs =
+        play(&archive, Duration::from_millis(200), |args| docker.command(args.iter().copied()));
+    let pairs = ours.iter().zip(&theirs).zip(SCENARIO);
+    let different = pairs.filter(|((ours, theirs), _)| ours != theirs);
+    let faults: Vec<String> = different
+        .map(|((ours, theirs), step)| format!("{step}\n--- ours\n{ours}--- docker\n{theirs}"))
+        .collect();
+    assert!(faults.is_empty(), "{} of {} differ:\n{}", faults.len(), ours.len(), faults.join("\n"));
+}
+
+/// Runs the scenario; returns the events of each of its steps.
+fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) -> Vec<String> {
+    let text = |args: &[&str]| {
+        let done = command(args).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let busybox = support::busybox_archive();
+    text(&["import", "--change", "LABEL b=2", busybox.to_str().unwrap(), "bb:1"]);
+    text(&["network", "create", "net1"]);
+    let mut all = Vec::new();
+    for step in SCENARIO {
+        std::thread::sleep(settles);
+        let since = now();
+        if *step == "wait-healthy" {
+            let format = "{{.State.Health.Status}}";
+            support::eventually("the container is healthy", || {
+                text(&["inspect", "-f", format, "sick"]) == "healthy\n"
+            });
+        } else {
+            let words = step.split('\'').enumerate().flat_map(|(at, part)| match at % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            });
+            let words = words.map(|word| if word == "ARCHIVE" { archive } else { word });
+            // Its status is not compared here.
+            command(&words.collect::<Vec<_>>()).output().unwrap();
+        }
+        std::thread::sleep(settles);
+        let until = now();
+        let window = ["events", "--since", &since, "--until", &until];
+        let lines = text(&window);
+        let json = text(&[&window[..], &["--format", "{{json .}}"]].concat());
+        let events = lines.lines().zip(json.lines());
+        assert_eq!(lines.lines().count(), json.lines().count());
+        let mut shown: Vec<String> = events
+            .filter(|(line, _)| !is_of_a_probe(line))
+            .map(|(line, json)| timeless(line) + "\n" + &timeless(json) + "\n")
+            .collect();
+        // Docker reports that a container leaves a network twice.
+        shown.dedup();
+        all.push(shown.concat());
+    }
+    all
+}
+
+/// A line without its ids and times.
+fn timeless(line: &str) -> String {
+    let line = normalised(line);
+    match line.split_once("\"time\":") {
+        Some((before, _)) => before.to_owned(),
+        None => line,
+    }
+}
+
+/// Whether a line is the event of a health check's process, which only Docker reports.
+fn is_of_a_probe(line: &str) -> bool {
+    line.contains("exec_") && line.contains("name=sick")
+}
+
+/// The present time as `--since` and `--until` take it.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("{}.{:09}", since.as_secs(), since.subsec_nanos())
+}
