@@ -323,3 +323,100 @@ fn memory_that_the_kernel_refuses_is_one_line() {
     host.mydocker(args);
     assert!(half_made(&host).is_empty());
 }
+
+/// PAX records of 1 MiB, as one header may have.
+fn records(record: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for at in 0.. {
+        let record = record(at);
+        // The length counts its own digits.
+        let length = record.len() + 4;
+        let line = if length < 100 {
+            format!("{} {record}", length - 1)
+        } else {
+            format!("{length} {record}")
+        };
+        if text.len() + line.len() > 1 << 20 {
+            break;
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+/// Headers of all kinds, each as large as it may be, and one after the other.
+#[test]
+fn headers_of_a_tar_as_large_as_they_may_be() {
+    let host = Host::new();
+    let attributes = records(|at| format!("SCHILY.xattr.user.{at:07}=\n"));
+    let long = "n".repeat(1 << 20);
+    let sparse = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=0\n";
+    // Pieces without a byte, four bytes each: the most that are taken, and many more.
+    let mapped = |pieces: usize| {
+        let mut map = format!("{pieces}\n{}", "0\n0\n".repeat(pieces)).into_bytes();
+        map.resize(map.len().next_multiple_of(512), 0);
+        tar::Tar::default().entry(b'x', "x", "", sparse.as_bytes()).entry(b'0', "f", "", &map)
+    };
+    let attributes = (0..20).fold(tar::Tar::default(), |tar, at| {
+        let tar = tar.entry(b'g', "g", "", attributes.as_bytes());
+        tar.entry(b'x', "x", "", attributes.as_bytes()).link(&format!("l{at}"), "to")
+    });
+    let names = (0..20).fold(tar::Tar::default(), |tar, _| {
+        let tar = tar.entry(b'L', "L", "", long.as_bytes());
+        tar.entry(b'K', "K", "", long.as_bytes())
+    });
+    let endless = tar::Tar::default().entry(b'x', "x", "", &vec![b'x'; 200 << 20]);
+    let import = |name: &str, tar: tar::Tar| {
+        let path = host.file("headers.tar", tar.end());
+        measure(&host, ["import", path.to_str().unwrap(), name]).within(HOSTILE_KIB)
+    };
+    // The kernel keeps no such attributes of a link.
+    import("attributes", attributes).refused("set the attribute");
+    import("names", names).succeeds();
+    import("map", mapped(1 << 20)).succeeds();
+    import("longer", mapped(16 << 20)).refused("more than 1048576 pieces");
+    import("endless", endless).refused("at most 1048576");
+    assert!(half_made(&host).is_empty());
+}
+
+/// As many members as are taken, with the longest names.
+#[test]
+fn an_archive_of_many_members() {
+    let host = Host::new();
+    let mut members = tar::Tar::default();
+    for at in 0..100_100 {
+        members = members.file(&format!("{at:06}{}", "m".repeat(90)), "");
+    }
+    let path = host.file("members", members.end());
+    let load = measure(&host, ["load", "-i", path.to_str().unwrap()]);
+    load.within(HOSTILE_KIB).refused("more than");
+}
+
+/// Names of 250 bytes, and more files with two names than are remembered.
+#[test]
+fn a_directory_of_many_long_names() {
+    let host = Host::with_busybox();
+    let id = host.mydocker(["create", "--name", "c", "bb", "true"]).text();
+    let directory = host.state_root().join("containers").join(id).join("upper/d");
+    std::fs::create_dir(&directory).unwrap();
+    let long = "n".repeat(243);
+    for at in 0..70_000 {
+        let first = directory.join(format!("a{at:06}{long}"));
+        std::fs::write(&first, "").unwrap();
+        std::fs::hard_link(&first, directory.join(format!("b{at:06}{long}"))).unwrap();
+    }
+    for line in ["diff c", "export c", "rm c"] {
+        measure(&host, line.split(' ')).within(HOSTILE_KIB).succeeds();
+    }
+}
+
+/// A log of lines without an end.
+#[test]
+fn a_log_without_lines() {
+    let host = Host::with_busybox();
+    let script = "head -c 60000000 /dev/zero | tr '\\0' x";
+    host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]).bytes();
+    for line in ["logs c", "logs -t c", "logs --tail 1 c", "logs --since 1h c", "start -a c"] {
+        measure(&host, line.split(' ')).within(HOSTILE_KIB).succeeds();
+    }
+}

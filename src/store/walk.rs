@@ -19,7 +19,7 @@ use crate::error::{Result, fail};
 /// Directories that are kept open above the current one.
 const HELD: usize = 32;
 /// Bytes of names that are kept at one time.
-const NAMES: usize = 8 << 20;
+const NAMES: usize = 16 << 20;
 /// Bytes that [`Links`] may take.
 const LINKS: usize = 32 << 20;
 /// What the allocator and the list add to each name, about.
@@ -258,7 +258,7 @@ mod tests {
         let dir = scratch("names");
         // More than one batch, in an order that isn't theirs.
         let long = "x".repeat(200);
-        let count = 3 * NAMES / 2 / (long.len() + 6 + OVERHEAD);
+        let count = 3 * NAMES / 4 / (long.len() + 6 + OVERHEAD);
         let name = |at: usize| format!("{:06}{long}", at * 7919 % count);
         for at in 0..count {
             fs::write(dir.join(name(at)), "").unwrap();
