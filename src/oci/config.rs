@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::systemd::Unit;
 use super::{linux, mounts, process, resources, scheduling};
 use crate::error::{Context, Error, Result, fail};
 use crate::json::{self, Node};
@@ -25,6 +26,8 @@ pub const MAX_ENTRIES: usize = 16 << 10;
 /// What config.json says.
 pub struct Config {
     pub spec: Spec,
+    /// That of the cgroup, which systemd makes then.
+    pub unit: Option<Unit>,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
     /// The root file system's path on the host.
@@ -60,8 +63,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The container `id` that the bytes of a config.json in the directory `bundle` describe. `scratch` is
-/// where its root is mounted in the making.
-pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Config> {
+/// where its root is mounted in the making. With `by_systemd` its cgroup is a unit of systemd's.
+pub fn parse(
+    bytes: &[u8],
+    id: &str,
+    bundle: &Path,
+    scratch: &Path,
+    by_systemd: bool,
+) -> Result<Config> {
     let value = json::parse("config.json", bytes)?;
     let root = Node::root("config.json", &value);
     check_version(&root.need("ociVersion")?)?;
@@ -80,7 +89,7 @@ pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Co
     let hostname = text_if_private(&root, "hostname", &namespaces.uts)?;
     let domainname = text_if_private(&root, "domainname", &namespaces.uts)?;
     let mounts = mounts::parse(&root, bundle)?;
-    let cgroup = linux::cgroup(&linux, id)?;
+    let (cgroup, unit) = linux::cgroup(&linux, id, by_systemd)?;
     let sysctls = linux::sysctls(&linux, &namespaces)?;
     let list = |key| Ok::<_, Error>(linux.texts(key, MAX_ENTRIES)?.unwrap_or_default());
     let (masked, read_only_paths) = (list("maskedPaths")?, list("readonlyPaths")?);
@@ -91,7 +100,10 @@ pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Co
     };
     let mut process = process;
     process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle)?;
-    let device_access = resources::device_access(&linux)?;
+    let device_access = match linux.get("resources")? {
+        Some(resources) => resources::device_access(&resources)?,
+        None => resources::none(),
+    };
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     linux::refuse_unsupported(&linux)?;
     let spec = Spec {
@@ -117,6 +129,7 @@ pub fn parse(bytes: &[u8], id: &str, bundle: &Path, scratch: &Path) -> Result<Co
     };
     Ok(Config {
         spec,
+        unit,
         host_hooks,
         annotations: annotations.into_iter().collect(),
         rootfs: rootfs.display().to_string(),

@@ -47,7 +47,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     process.seccomp =
         linux::seccomp(&linux, process.capabilities, id, container.state.bundle.as_ref())?;
-    process.preserved = super::preserved(args)?;
+    process.preserved = super::preserved(args, 0)?;
     // A process of its own adjusts nothing that is not asked for.
     let namespaces = linux::namespaces(&linux)?;
     let target = Target {

@@ -5,19 +5,20 @@
 //! is then whichever process reaps the caller's orphans, such as an engine's shim; nothing of
 //! mydocker stays. A hook that fails ends the container.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
 use super::args::Args;
 use super::config::{self, Config, HostHooks};
-use super::state::{Container, Status};
-use super::{Globals, foreground, warn};
-use crate::error::{Context, Result, fail};
+use super::state::{Container, START, Status};
+use super::{Globals, foreground, notify, systemd, warn};
+use crate::error::{Context, Error, Result, fail};
 use crate::runtime::{self, Caller, Stdio, cgroup, hooks};
 use crate::store::{self, Durability};
 use crate::sys;
+use crate::sys::clone::{Flags, Fork, clone3};
 use crate::sys::signal::Signal;
 
 /// What `create` and `run` made.
@@ -45,9 +46,20 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     drop(container);
     let reopened =
         || Container::open(&globals.root, &dir.file_name().unwrap_or_default().to_string_lossy());
-    if let Err(error) = started {
-        remove(reopened()?)?;
-        return Err(error);
+    let ready = match started {
+        Ok(ready) => ready,
+        Err(error) => {
+            remove(reopened()?)?;
+            return Err(error);
+        }
+    };
+    let number = pid.as_raw_nonzero().get();
+    if let Some(ready) = ready {
+        if detached {
+            notify::relay(&ready, pidfd.as_fd(), number)?;
+        } else {
+            relay_beside(&ready, pidfd.as_fd(), number)?;
+        }
     }
     if detached {
         return Ok(0);
@@ -67,9 +79,15 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let bytes = config::read(&bundle.join("config.json"))?;
     let scratch = globals.root.join(id);
     super::state::check_id(id)?;
-    let mut config = config::parse(&bytes, id, &bundle, &scratch)?;
+    let mut config = config::parse(&bytes, id, &bundle, &scratch, globals.by_systemd)?;
     let process = &mut config.spec.process;
-    process.preserved = super::preserved(args)?;
+    let sockets = super::sockets()?;
+    process.preserved = super::preserved(args, sockets)?;
+    if sockets > 0 {
+        // A program with an init before it has the first PID too, as far as it can know.
+        process.env.retain(|pair| !pair.starts_with("LISTEN_"));
+        process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
+    }
     process.new_keyring = !args.has("no-new-keyring");
     let socket = args.value("console-socket");
     match (process.terminal, socket, foreground) {
@@ -110,12 +128,14 @@ fn build(
     container.state.boot_id = sys::process::boot_id();
     container.state.bundle = bundle.display().to_string();
     container.state.rootfs = config.rootfs.clone();
+    container.state.unit = config.unit.as_ref().map(|unit| unit.name.clone());
     container.state.annotations = config.annotations.clone();
     container.state.created = crate::time::Instant::now().to_rfc3339();
     store::replace(&container.config(), bytes, Durability::Lazy)?;
     // Before anything is made: what a killed `create` leaves is found by this.
     container.save()?;
     spec.hooks.state = container.document();
+    notify::offer(container, spec)?;
     let stdio = if spec.process.terminal { Stdio::Terminal } else { super::own_stdio()? };
     let listener = container.listen()?;
     let host = &config.host_hooks;
@@ -125,7 +145,13 @@ fn build(
         hooks::run_all("prestart", &host.prestart, &input)?;
         hooks::run_all("createRuntime", &host.create_runtime, &input)
     };
-    runtime::start(spec, stdio, Caller::Leaves(listener), &mut prepare)
+    let held = match &config.unit {
+        Some(unit) => Some(systemd::start(unit, &container.state.id, &spec.cgroup.resources)?),
+        None => None,
+    };
+    let running = runtime::start(spec, stdio, Caller::Leaves(listener), &mut prepare);
+    drop(held);
+    running
 }
 
 /// Hands out what the caller asked for: the terminal, the PID.
@@ -162,23 +188,46 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
         Status::Stopped => fail!("cannot start a container that has stopped"),
         Status::Running | Status::Paused => fail!("cannot start an already running container"),
     }
-    begin(&container)?;
+    let process = container.process()?;
+    let pid = container.state.pid;
+    let ready = begin(&container)?;
+    // Whatever it waits for, others may pause, kill or delete the container.
+    drop(container);
+    if let (Some(ready), Some(process)) = (ready, process) {
+        notify::relay(&ready, process.as_fd(), pid)?;
+    }
     Ok(0)
 }
 
-fn begin(container: &Container) -> Result<()> {
+/// Lets the first process go. Gives the socket of its readiness if the caller waits for that.
+fn begin(container: &Container) -> Result<Option<OwnedFd>> {
     let host_hooks = kept_hooks(container)?;
+    let ready = notify::listen(container)?;
     let connection = container.connect()?;
     let released = runtime::release(connection.as_fd());
     // Whatever came of it, the first process waits no more.
-    store::remove_file(&container.dir.join("start"))?;
+    store::remove_file(&container.dir.join(START))?;
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
     let outcome = hooks::run_all("poststart", &host_hooks.poststart, &input);
     if outcome.is_err() {
         kill_all(container)?;
     }
-    outcome
+    outcome.map(|()| ready)
+}
+
+/// As `start` does, beside a `run` in the foreground.
+fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
+    match clone3(Flags::default(), None).context(|| "fork")? {
+        Fork::Child => {
+            // The container goes on without a caller that hears of it.
+            let _ = sys::fds::close_all_but(&[ready.as_fd(), process])
+                .map_err(Error::from)
+                .and_then(|()| notify::relay(ready, process, pid));
+            sys::exec::exit_now(0)
+        }
+        Fork::Parent(_) => Ok(()),
+    }
 }
 
 /// The hooks in the configuration that `create` kept.

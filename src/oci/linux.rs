@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{MAX_ENTRIES, refuse};
 use super::resources::{self, Limits};
+use super::systemd::Unit;
 use crate::error::{Result, fail};
 use crate::json::Node;
 use crate::runtime::seccomp::Seccomp;
@@ -18,6 +19,10 @@ use crate::seccomp_profile;
 /// Where a container's cgroups are made if config.json doesn't say.
 const DEFAULT_PARENT: &str = "/mydocker-runtime";
 
+/// The kinds of namespaces.
+pub const NAMESPACES: [&str; 8] =
+    ["pid", "ipc", "uts", "network", "user", "cgroup", "time", "mount"];
+
 /// One of `words`, by its place.
 pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
     let text = node.string()?;
@@ -27,12 +32,11 @@ pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
 
 /// All namespaces: those that the list lacks are the caller's.
 pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {
-    const KINDS: [&str; 8] = ["pid", "ipc", "uts", "network", "user", "cgroup", "time", "mount"];
     let mut found: [Option<Namespace>; 8] = [const { None }; 8];
     if let Some(list) = linux.get("namespaces")? {
         list.each(MAX_ENTRIES, |entry| {
             let kind = entry.need("type")?;
-            let at = one_of(&kind, &KINDS)?;
+            let at = one_of(&kind, &NAMESPACES)?;
             let namespace = match entry.get("path")? {
                 Some(path) if !path.is_empty() => {
                     let text = path.string()?;
@@ -111,9 +115,11 @@ fn range(node: &Node<'_>) -> Result<IdRange> {
     }
 }
 
-/// The cgroup.
-pub fn cgroup(linux: &Node<'_>, id: &str) -> Result<Cgroup> {
+/// The cgroup, and systemd's unit if that is to make it.
+pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, Option<Unit>)> {
     let path = linux.text("cgroupsPath")?;
+    let unit = if by_systemd { Some(Unit::parse(&path, id)?) } else { None };
+    let path = unit.as_ref().map_or(path, Unit::cgroup);
     let path = match path.as_str() {
         "" => Path::new(DEFAULT_PARENT).join(id),
         path if path.starts_with('/') => PathBuf::from(path),
@@ -133,15 +139,17 @@ pub fn cgroup(linux: &Node<'_>, id: &str) -> Result<Cgroup> {
         Some(resources) => resources::limits(&resources)?,
         None => Limits::default(),
     };
-    Ok(Cgroup {
+    let cgroup = Cgroup {
         path: path.display().to_string(),
         resources: limits.resources,
         further: limits.further,
         default_pids: None,
         default_memory_swap: None,
         every_controller: true,
+        is_held: unit.is_some(),
         name_limit: |name| format!("config.json: linux.resources.{name}"),
-    })
+    };
+    Ok((cgroup, unit))
 }
 
 /// The nodes to make beside the standard ones.

@@ -7,15 +7,20 @@
 
 mod args;
 mod config;
+mod dbus;
 mod exec;
+mod features;
 mod foreground;
 mod lifecycle;
 mod linux;
 mod mounts;
+mod notify;
 mod process;
 mod resources;
 mod scheduling;
 mod state;
+mod systemd;
+mod update;
 mod view;
 
 use std::ffi::{OsStr, OsString};
@@ -103,7 +108,8 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
   ps ID                          List the processes
   list [-q]                      List the containers
   pause ID, resume ID            Freeze and thaw the processes
-  events --stats ID              Print what the container uses
+  events [--stats] ID            Print what the container uses, once or again and again
+  update ID                      Change the limits
   features                       Print what this runtime can
   spec                           Write a config.json to start from
 ";
@@ -111,6 +117,8 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
 /// What stands before the command.
 pub struct Globals {
     root: PathBuf,
+    /// systemd makes the cgroups.
+    by_systemd: bool,
 }
 
 /// Where errors and warnings go beside stderr.
@@ -161,12 +169,9 @@ fn run(arguments: &[OsString]) -> Result<u8> {
     let Some(command) = globals.operands.first().filter(|_| !globals.has("help")) else {
         return print_text(HELP);
     };
-    if globals.has("systemd-cgroup") {
-        fail!("--systemd-cgroup is not supported; leave it out for cgroupfs");
-    }
     let root = PathBuf::from(globals.value("root").unwrap_or(DEFAULT_ROOT));
     let root = std::path::absolute(root).context(|| "find --root")?;
-    let root = Globals { root };
+    let root = Globals { root, by_systemd: globals.has("systemd-cgroup") };
     let rest: Vec<OsString> = globals.operands[1..]
         .iter()
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
@@ -191,10 +196,10 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "pause" => lifecycle::freeze(&root, &parse(&[])?, true),
         "resume" => lifecycle::freeze(&root, &parse(&[])?, false),
         "events" => view::events(&root, &parse(&[("stats", ' ', false), ("interval", ' ', true)])?),
-        "features" => view::features(),
+        "features" => features::features(),
         "spec" => view::spec(&parse(&[("bundle", 'b', true)])?),
         "checkpoint" | "restore" => fail!("{command} is not supported: there is no CRIU here"),
-        "update" => fail!("update is not supported yet"),
+        "update" => update::update(&root, &parse(&update::flags())?),
         other => fail!("'{other}' is not a command; see --help"),
     }
 }
@@ -256,12 +261,16 @@ fn own_stdio() -> Result<Stdio> {
     streams.map(Stdio::Given).context(|| "take the standard streams")
 }
 
-/// How many descriptors from 3 up the process inherits: those of `--preserve-fds` and of a caller that
-/// passes sockets on (sd_listen_fds(3)).
-fn preserved(args: &Args) -> Result<u32> {
+/// How many sockets a caller passes on (sd_listen_fds(3)).
+fn sockets() -> Result<u32> {
+    let Ok(count) = std::env::var("LISTEN_FDS") else { return Ok(0) };
+    count.parse().or_else(|_| fail!("LISTEN_FDS should be a number, not '{count}'"))
+}
+
+/// How many descriptors from 3 up the process inherits: those of `--preserve-fds` and `sockets`.
+fn preserved(args: &Args, sockets: u32) -> Result<u32> {
     let asked = args.number("preserve-fds")?.unwrap_or(0);
-    let sockets = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok());
-    let count = asked.saturating_add(sockets.unwrap_or(0));
+    let count = asked.saturating_add(sockets);
     if count > MAX_PRESERVED {
         fail!("--preserve-fds {count} is more than {MAX_PRESERVED}");
     }

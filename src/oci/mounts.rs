@@ -116,6 +116,9 @@ fn mount(node: &Node<'_>, bundle: &Path) -> Result<Mount> {
             options: data,
         },
     };
+    if options.propagation == Propagation::Shared && !matches!(source, MountSource::Bind(_)) {
+        return Err(node.need("options")?.wrong("without 'shared', because it is no bind"));
+    }
     let read_only = matches!(source, MountSource::Cgroups) && options.attributes.set & RDONLY != 0;
     let (attributes, propagation) = (options.attributes, options.propagation);
     Ok(Mount { read_only, attributes, propagation, recursion, ..Mount::new(source, target) })

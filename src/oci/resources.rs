@@ -198,10 +198,14 @@ fn word(node: &Node<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The devices that the rules allow.
-pub fn device_access(linux: &Node<'_>) -> Result<DeviceAccess> {
-    let mut access = DeviceAccess::Only(Vec::new());
-    let Some(resources) = linux.get("resources")? else { return Ok(access) };
+/// The devices of a container whose configuration has no rules.
+pub fn none() -> DeviceAccess {
+    DeviceAccess::Only(Vec::new())
+}
+
+/// The devices that the rules of `linux.resources` allow.
+pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
+    let mut access = none();
     let Some(rules) = resources.get("devices")? else { return Ok(access) };
     rules.each(MAX_ENTRIES, |node| {
         let allow = node.need("allow")?.boolean()?;

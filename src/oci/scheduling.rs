@@ -8,6 +8,19 @@ use crate::error::Result;
 use crate::json::Node;
 use crate::runtime::spec::{Scheduler, Scheduling};
 
+/// The modes of a memory policy, by their numbers.
+pub const MEMORY_MODES: [&str; 7] = [
+    "MPOL_DEFAULT",
+    "MPOL_PREFERRED",
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+/// Its flags: bits from 13 up.
+pub const MEMORY_FLAGS: [&str; 3] =
+    ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 /// The highest NUMA node that a kernel can be built for.
 const MAX_NODE: u32 = 1023;
 /// The highest CPU that sched_setaffinity(2) is called for.
@@ -101,20 +114,9 @@ fn io_priority(node: &Node<'_>) -> Result<(u8, u8)> {
 }
 
 fn memory_policy(node: &Node<'_>) -> Result<(u32, Vec<u64>)> {
-    const MODES: [&str; 7] = [
-        "MPOL_DEFAULT",
-        "MPOL_PREFERRED",
-        "MPOL_BIND",
-        "MPOL_INTERLEAVE",
-        "MPOL_LOCAL",
-        "MPOL_PREFERRED_MANY",
-        "MPOL_WEIGHTED_INTERLEAVE",
-    ];
-    const FLAGS: [&str; 3] =
-        ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
-    let mut mode = one_of(&node.need("mode")?, &MODES)? as u32;
+    let mut mode = one_of(&node.need("mode")?, &MEMORY_MODES)? as u32;
     if let Some(flags) = node.get("flags")? {
-        let flags = flags.each(MAX_ENTRIES, |flag| Ok(1 << (13 + one_of(flag, &FLAGS)?)))?;
+        let flags = flags.each(MAX_ENTRIES, |flag| Ok(1 << (13 + one_of(flag, &MEMORY_FLAGS)?)))?;
         mode = flags.into_iter().fold(mode, |mode, flag: u32| mode | flag);
     }
     let mut mask = Vec::new();

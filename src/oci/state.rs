@@ -25,11 +25,14 @@ use rustix::net::{
 };
 
 use super::config::VERSION;
+use super::systemd;
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::cgroup::{self, freezer};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::sys::process::{self, Found};
 
+/// The socket on which the first process waits.
+pub const START: &str = "start";
 /// Characters of the longest id.
 const MAX_ID: usize = 1024;
 
@@ -47,6 +50,8 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
     /// Everywhere where the container may have a cgroup.
     pub cgroups: Vec<String>,
+    /// systemd's unit, if that made them.
+    pub unit: Option<String>,
 }
 
 /// The specification's states of a container, and runc's `paused`.
@@ -148,7 +153,7 @@ impl Container {
         if self.process()?.is_none() {
             return Ok(Status::Stopped);
         }
-        if self.dir.join("start").exists() {
+        if self.dir.join(START).exists() {
             return Ok(Status::Created);
         }
         Ok(if freezer::is_switched(&self.state.cgroups) { Status::Paused } else { Status::Running })
@@ -168,7 +173,7 @@ impl Container {
 
     /// A socket to listen on for the start.
     pub fn listen(&self) -> Result<OwnedFd> {
-        let (_directory, address) = self.address()?;
+        let (_directory, address) = address(&self.dir, START)?;
         let socket = self.socket()?;
         bind(&socket, &address)
             .and_then(|()| listen(&socket, 1))
@@ -178,7 +183,7 @@ impl Container {
 
     /// Connects to the first process, which waits.
     pub fn connect(&self) -> Result<OwnedFd> {
-        let (_directory, address) = self.address()?;
+        let (_directory, address) = address(&self.dir, START)?;
         let socket = self.socket()?;
         connect(&socket, &address).context(|| "connect to the container's first process")?;
         Ok(socket)
@@ -190,18 +195,14 @@ impl Container {
             .context(|| "make a socket")
     }
 
-    /// By the directory's descriptor: a socket's path has 107 bytes at most (unix(7)).
-    fn address(&self) -> Result<(OwnedFd, SocketAddrUnix)> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, &self.dir, flags, Mode::empty())
-            .context(|| format!("open {}", self.dir.display()))?;
-        let path = format!("/proc/self/fd/{}/start", directory.as_raw_fd());
-        let address = SocketAddrUnix::new(path).context(|| "name a socket")?;
-        Ok((directory, address))
-    }
-
     /// Removes the cgroups, with every process in them, and then the directory.
     pub fn remove(self) -> Result<()> {
+        if let Some(unit) = &self.state.unit {
+            // Before systemd, which would wait for processes that ignore SIGTERM.
+            cgroup::kill(&self.state.cgroups);
+            // A scope without processes ends by itself: no reason to keep the container.
+            let _ = systemd::stop(unit);
+        }
         cgroup::remove(&self.state.cgroups)?;
         store::remove_tree(&self.dir)
     }
@@ -218,6 +219,17 @@ impl Container {
             miniserde::json::to_string(annotations)
         )
     }
+}
+
+/// The address of the socket `name` in a directory, by the directory's descriptor: a socket's path has
+/// 107 bytes at most (unix(7)).
+pub fn address(directory: &Path, name: &str) -> Result<(OwnedFd, SocketAddrUnix)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(CWD, directory, flags, Mode::empty())
+        .context(|| format!("open {}", directory.display()))?;
+    let path = format!("/proc/self/fd/{}/{name}", opened.as_raw_fd());
+    let address = SocketAddrUnix::new(path).context(|| "name a socket")?;
+    Ok((opened, address))
 }
 
 fn absent(id: &str) -> Error {

@@ -1,20 +1,19 @@
-//! What can be asked of containers and of this runtime: `state`, `list`, `ps`, `events --stats`,
-//! `features`, `spec`. The JSON is written by hand, because it is short and fixed. `features` lists only
-//! what is there.
+//! What can be asked of containers: `state`, `list`, `ps`, `events`; and `spec`. The JSON is written by
+//! hand, because it is short and fixed.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 
 use miniserde::json;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Globals;
 use super::args::Args;
-use super::config::VERSION;
 use super::state::{Container, Status};
 use crate::error::{Context, Result, fail};
-use crate::runtime::capabilities::names;
 use crate::runtime::cgroup::{self, usage};
+use crate::units::parse_duration_ns;
 
 /// The container of `spec`, as runc's.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
@@ -120,49 +119,53 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     print(&shown.join("\n"))
 }
 
-/// `events --stats`
+/// `events`: with `--stats` what the container uses, once; otherwise again in each interval, and that
+/// the kernel's OOM killer struck, until the container ends.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
-    if !args.has("stats") {
-        fail!("events prints nothing by itself; use --stats");
-    }
+    const INTERVAL_NS: i64 = 5_000_000_000;
+    let interval = match args.value("interval") {
+        Some(text) => match parse_duration_ns(text) {
+            Some(nanoseconds @ 1..) => nanoseconds,
+            _ => fail!("--interval should be a time such as 5s, not '{text}'"),
+        },
+        None => INTERVAL_NS,
+    };
     let container = Container::look(&globals.root, args.id()?)?;
-    if container.status()? == Status::Stopped {
-        fail!("container not running");
+    let Some(process) = container.process()? else { fail!("container not running") };
+    let quoted = json::to_string(&container.state.id);
+    let mut struck = cgroup::oom_killed(&container.state.cgroups);
+    loop {
+        stats(&container, &quoted)?;
+        if args.has("stats") {
+            return Ok(0);
+        }
+        let interval =
+            Timespec { tv_sec: interval / 1_000_000_000, tv_nsec: interval % 1_000_000_000 };
+        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&interval));
+        let ended = matches!(ended, Ok(1..));
+        if !struck && cgroup::oom_killed(&container.state.cgroups) {
+            struck = true;
+            print(&format!("{{\"type\":\"oom\",\"id\":{quoted}}}"))?;
+        }
+        if ended {
+            return Ok(0);
+        }
     }
+}
+
+fn stats(container: &Container, quoted_id: &str) -> Result<u8> {
     let used = usage::usage(&container.state.cgroups);
     print(&format!(
-        "{{\"type\":\"stats\",\"id\":{},\"data\":{{\"cpu\":{{\"usage\":{{\"total\":{}}}}},\
+        "{{\"type\":\"stats\",\"id\":{quoted_id},\"data\":{{\"cpu\":{{\"usage\":{{\"total\":{}}}}},\
          \"memory\":{{\"usage\":{{\"limit\":{},\"usage\":{}}}}},\"pids\":{{\"current\":{}}},\
          \"blkio\":{{\"ioServiceBytesRecursive\":[{{\"op\":\"Read\",\"value\":{}}},\
          {{\"op\":\"Write\",\"value\":{}}}]}}}}}}",
-        json::to_string(&container.state.id),
         used.cpu_ns,
         used.memory_limit.unwrap_or(u64::MAX),
         used.memory,
         used.processes,
         used.read,
         used.written,
-    ))
-}
-
-/// `features` (features.md and features-linux.md)
-pub fn features() -> Result<u8> {
-    let capabilities: Vec<String> =
-        names::NAMES.iter().map(|name| format!("\"CAP_{name}\"")).collect();
-    let options: Vec<String> =
-        super::mounts::known().iter().map(|name| format!("\"{name}\"")).collect();
-    print(&format!(
-        "{{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"{VERSION}\",\"hooks\":[\"prestart\",\
-         \"createRuntime\",\"createContainer\",\"startContainer\",\"poststart\",\"poststop\"],\
-         \"mountOptions\":[{}],\"linux\":{{\"namespaces\":[\"cgroup\",\"ipc\",\"mount\",\"network\",\
-         \"pid\",\"time\",\"user\",\"uts\"],\"capabilities\":[{}],\"cgroup\":{{\"v1\":true,\
-         \"v2\":true,\"systemd\":false,\"systemdUser\":false,\"rdma\":false}},\
-         \"seccomp\":{{\"enabled\":true}},\"apparmor\":{{\"enabled\":true}},\
-         \"selinux\":{{\"enabled\":true}},\"intelRdt\":{{\"enabled\":false}},\
-         \"mountExtensions\":{{\"idmap\":{{\"enabled\":false}}}},\
-         \"netDevices\":{{\"enabled\":false}}}}}}",
-        options.join(","),
-        capabilities.join(","),
     ))
 }
 

@@ -325,6 +325,7 @@ pub struct DeviceNode {
 }
 
 /// The devices that a container may use.
+#[derive(PartialEq, Eq)]
 pub enum DeviceAccess {
     All,
     /// None but what these rules allow, of which a later one counts more, and the standard ones,
@@ -371,6 +372,8 @@ pub struct Cgroup {
     /// It is in every hierarchy and has every controller of the host, even without a limit, and it
     /// must be new or empty.
     pub every_controller: bool,
+    /// The caller made it, with a process that holds it until the first process is in it.
+    pub is_held: bool,
     /// What the user calls a limit, for errors, by its name in the OCI runtime specification
     /// (`memory.limit`).
     pub name_limit: fn(&str) -> String,

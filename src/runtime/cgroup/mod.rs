@@ -31,6 +31,7 @@ pub use layout::{Layout, mount_missing};
 pub use removal::{kill, members_of_all, remove, signal};
 use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
+pub use v2::weight_of_shares;
 
 /// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
@@ -172,7 +173,9 @@ impl Cgroup {
         plan.place_limits(&spec.cgroup)?;
         if spec.cgroup.every_controller {
             plan.place_everywhere();
-            plan.directories.iter().try_for_each(Directory::must_be_free)?;
+            if !spec.cgroup.is_held {
+                plan.directories.iter().try_for_each(Directory::must_be_free)?;
+            }
         }
         let restricts_devices = layout.v1_with("devices").is_some();
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })

@@ -71,7 +71,6 @@ impl Update<'_> {
 
     /// Fails if the new memory limit is below the present use, as the kernel does on v1. On v2 the
     /// kernel would kill processes.
-    #[allow(dead_code)] // The OCI face calls it, if its caller asks for the check.
     pub fn refuse_below_use(&self) -> Result<()> {
         let Some(limit @ 0..) = self.cgroup.resources.memory else { return Ok(()) };
         for directory in &self.directories {

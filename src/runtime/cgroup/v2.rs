@@ -153,7 +153,7 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
 
 /// Maps 2..262144 to 1..10000 so that the defaults, 1024 and 100, meet too: the curve that runc 1.4
 /// and crun 1.23 use, whose exponent is a polynomial of the logarithm.
-fn weight_of_shares(shares: u64) -> u64 {
+pub fn weight_of_shares(shares: u64) -> u64 {
     let log = (shares.clamp(2, 262_144) as f64).log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
     (10f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
@@ -221,6 +221,7 @@ mod tests {
             default_pids: None,
             default_memory_swap: None,
             every_controller: false,
+            is_held: false,
             name_limit: str::to_owned,
         }
     }

@@ -1,6 +1,12 @@
 //! The binary as an OCI runtime: bundles made of busybox, and Podman with `--runtime`.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod features;
+mod sockets;
+mod systemd;
+mod update;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,378 @@
+//! As much of D-Bus as three calls to systemd need (D-Bus Specification, "Message Protocol" and
+//! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and the signals that come
+//! between. Messages are in the host's byte order; the peer is on the same host, so its are too.
+//! Every message and every wait is bounded. It knows no introspection, no descriptors, no other types
+//! than those below.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::error::{Context, Error, Result, fail};
+
+/// Bytes of the longest message that is read; systemd's have a few hundred.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Bytes of the longest line of the handshake.
+const MAX_LINE: usize = 1024;
+/// How long an answer may take.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+const CALL: u8 = 1;
+const RETURN: u8 = 2;
+const ERROR: u8 = 3;
+const SIGNAL: u8 = 4;
+const LITTLE: u8 = b'l';
+const BIG: u8 = b'B';
+const OWN: u8 = if cfg!(target_endian = "little") { LITTLE } else { BIG };
+
+/// The object and interface that a method belongs to.
+pub struct Object {
+    pub service: &'static str,
+    pub path: &'static str,
+    pub interface: &'static str,
+}
+
+/// The values of a message, one after the other, each aligned as its type is.
+#[derive(Default)]
+pub struct Body {
+    signature: String,
+    bytes: Vec<u8>,
+}
+
+/// The value of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Flag(bool),
+    Number(u64),
+    Numbers(Vec<u32>),
+    Bytes(Vec<u8>),
+}
+
+impl Body {
+    fn align(&mut self, to: usize) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
+    }
+
+    fn number(&mut self, number: u32) {
+        self.align(4);
+        self.bytes.extend(number.to_ne_bytes());
+    }
+
+    fn string(&mut self, text: &str) {
+        self.number(text.len() as u32);
+        self.bytes.extend(text.as_bytes());
+        self.bytes.push(0);
+    }
+
+    fn signature(&mut self, text: &str) {
+        self.bytes.push(text.len() as u8);
+        self.bytes.extend(text.as_bytes());
+        self.bytes.push(0);
+    }
+
+    /// An array whose elements are aligned to `alignment`.
+    fn array(&mut self, alignment: usize, fill: impl FnOnce(&mut Body)) {
+        self.number(0);
+        let length_at = self.bytes.len() - 4;
+        self.align(alignment);
+        let start = self.bytes.len();
+        fill(self);
+        let length = (self.bytes.len() - start) as u32;
+        self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_ne_bytes());
+    }
+
+    fn variant(&mut self, value: &Value) {
+        match value {
+            Value::Text(text) => {
+                self.signature("s");
+                self.string(text);
+            }
+            Value::Flag(flag) => {
+                self.signature("b");
+                self.number(u32::from(*flag));
+            }
+            Value::Number(number) => {
+                self.signature("t");
+                self.align(8);
+                self.bytes.extend(number.to_ne_bytes());
+            }
+            Value::Numbers(numbers) => {
+                self.signature("au");
+                self.array(4, |body| numbers.iter().for_each(|number| body.number(*number)));
+            }
+            Value::Bytes(bytes) => {
+                self.signature("ay");
+                self.array(1, |body| body.bytes.extend(bytes));
+            }
+        }
+    }
+
+    /// Adds a string.
+    pub fn with_text(mut self, text: &str) -> Body {
+        self.signature.push('s');
+        self.string(text);
+        self
+    }
+
+    /// Adds a boolean.
+    pub fn with_flag(mut self, flag: bool) -> Body {
+        self.signature.push('b');
+        self.number(u32::from(flag));
+        self
+    }
+
+    /// Adds an array of names with values.
+    pub fn with_properties(mut self, properties: &[(&str, Value)]) -> Body {
+        self.signature.push_str("a(sv)");
+        self.array(8, |body| {
+            for (name, value) in properties {
+                body.align(8);
+                body.string(name);
+                body.variant(value);
+            }
+        });
+        self
+    }
+
+    /// Adds the empty list of further units (`a(sa(sv))`).
+    pub fn with_no_units(mut self) -> Body {
+        self.signature.push_str("a(sa(sv))");
+        self.array(8, |_| {});
+        self
+    }
+}
+
+/// The values of a message that was received.
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let Some(end) = end else { fail!("a message of the bus is cut short") };
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn align(&mut self, to: usize) {
+        self.at = self.at.next_multiple_of(to);
+    }
+
+    /// The next value as a number of 32 bits.
+    pub fn number(&mut self) -> Result<u32> {
+        self.align(4);
+        let bytes = self.take(4)?;
+        Ok(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    /// The next value as a string or the path of an object.
+    pub fn string(&mut self) -> Result<String> {
+        let length = self.number()? as usize;
+        self.text(length)
+    }
+
+    fn signature(&mut self) -> Result<String> {
+        let length = self.take(1)?[0] as usize;
+        self.text(length)
+    }
+
+    fn text(&mut self, length: usize) -> Result<String> {
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        self.take(1)?;
+        Ok(text)
+    }
+}
+
+/// A message that was received.
+#[derive(Default)]
+pub struct Message {
+    kind: u8,
+    reply_to: u32,
+    member: String,
+    error: String,
+    body: Vec<u8>,
+}
+
+impl Message {
+    /// Its values.
+    pub fn body(&self) -> Reader<'_> {
+        Reader { bytes: &self.body, at: 0 }
+    }
+}
+
+/// A connection to the bus.
+pub struct Connection {
+    stream: UnixStream,
+    serial: u32,
+    /// Those that came while an answer was awaited.
+    signals: Vec<Message>,
+}
+
+impl Connection {
+    /// Connects to the socket at `path` as this user, and says hello to the bus.
+    pub fn open(path: &str) -> Result<Connection> {
+        let stream = UnixStream::connect(path).context(|| "connect")?;
+        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
+            set(&stream, Some(MAX_WAIT)).context(|| "limit the wait")?;
+        }
+        let mut connection = Connection { stream, serial: 0, signals: Vec::new() };
+        let uid = rustix::process::geteuid().as_raw().to_string();
+        let uid: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
+        connection.write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        let answer = connection.line()?;
+        if !answer.starts_with("OK ") {
+            fail!("the bus refuses this user: {answer}");
+        }
+        connection.write(b"BEGIN\r\n")?;
+        const BUS: Object = Object {
+            service: "org.freedesktop.DBus",
+            path: "/org/freedesktop/DBus",
+            interface: "org.freedesktop.DBus",
+        };
+        connection.call(&BUS, "Hello", Body::default())?;
+        Ok(connection)
+    }
+
+    /// Calls a method and waits for its answer.
+    pub fn call(&mut self, object: &Object, method: &str, body: Body) -> Result<Message> {
+        self.serial += 1;
+        let message = encode(self.serial, object, method, &body);
+        self.write(&message)?;
+        loop {
+            let message = self.read()?;
+            match message.kind {
+                SIGNAL => self.signals.push(message),
+                RETURN if message.reply_to == self.serial => return Ok(message),
+                ERROR if message.reply_to == self.serial => {
+                    let words = message.body().string().unwrap_or_default();
+                    fail!("{method}: {words} ({})", message.error)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for a signal that `wanted` accepts.
+    pub fn signal<T>(
+        &mut self,
+        member: &str,
+        mut wanted: impl FnMut(Reader<'_>) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let deadline = std::time::Instant::now() + MAX_WAIT;
+        loop {
+            let message =
+                if self.signals.is_empty() { self.read()? } else { self.signals.remove(0) };
+            if message.kind == SIGNAL
+                && message.member == member
+                && let Some(found) = wanted(message.body())?
+            {
+                return Ok(found);
+            }
+            if std::time::Instant::now() > deadline {
+                fail!("no signal {member} came in {} s", MAX_WAIT.as_secs());
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).context(|| "write to the bus")
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") {
+            self.stream.read_exact(&mut byte).context(|| "read from the bus")?;
+            line.push(byte[0]);
+            if line.len() > MAX_LINE {
+                fail!("the bus answers with a line of more than {MAX_LINE} bytes");
+            }
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+
+    fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).context(|| "read from the bus")?;
+        Ok(bytes)
+    }
+
+    fn read(&mut self) -> Result<Message> {
+        let start = self.exactly(16)?;
+        if start[0] != OWN {
+            fail!("the bus speaks another byte order");
+        }
+        let number = |at: usize| {
+            u32::from_ne_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]) as usize
+        };
+        let (body, fields) = (number(4), number(12));
+        if body > MAX_MESSAGE || fields > MAX_MESSAGE {
+            fail!("a message of the bus has more than {MAX_MESSAGE} bytes");
+        }
+        // The fields start at byte 16, so their padding is the message's.
+        let header = self.exactly(fields.next_multiple_of(8))?;
+        let mut message =
+            Message { kind: start[1], body: self.exactly(body)?, ..Message::default() };
+        let mut reader = Reader { bytes: &header[..fields], at: 0 };
+        while reader.at < fields {
+            reader.align(8);
+            let code = reader.take(1)?[0];
+            let kind = reader.signature()?;
+            match (kind.as_str(), code) {
+                ("u", 5) => message.reply_to = reader.number()?,
+                ("u", _) => drop(reader.number()?),
+                ("s", 3) => message.member = reader.string()?,
+                ("s", 4) => message.error = reader.string()?,
+                ("s" | "o", _) => drop(reader.string()?),
+                ("g", _) => drop(reader.signature()?),
+                _ => fail!("a message of the bus has a field of type '{kind}'"),
+            }
+        }
+        Ok(message)
+    }
+}
+
+fn encode(serial: u32, object: &Object, method: &str, body: &Body) -> Vec<u8> {
+    let mut message = Body { signature: String::new(), bytes: vec![OWN, CALL, 0, 1] };
+    message.number(body.bytes.len() as u32);
+    message.number(serial);
+    message.array(8, |fields| {
+        let texts = [
+            (1, "o", object.path),
+            (2, "s", object.interface),
+            (3, "s", method),
+            (6, "s", object.service),
+        ];
+        for (code, kind, text) in texts {
+            fields.align(8);
+            fields.bytes.push(code);
+            fields.signature(kind);
+            fields.string(text);
+        }
+        if !body.signature.is_empty() {
+            fields.align(8);
+            fields.bytes.push(8);
+            fields.signature("g");
+            fields.signature(&body.signature);
+        }
+    });
+    message.align(8);
+    message.bytes.extend(&body.bytes);
+    message.bytes
+}
+
+/// The path of the system's bus: DBUS_SYSTEM_BUS_ADDRESS, or where every system has it.
+pub fn system_bus() -> Result<String> {
+    let Ok(addresses) = std::env::var("DBUS_SYSTEM_BUS_ADDRESS") else {
+        return Ok("/run/dbus/system_bus_socket".to_owned());
+    };
+    let paths = addresses.split(';').filter_map(|address| address.strip_prefix("unix:path="));
+    let path = paths.map(|path| path.split(',').next().unwrap_or(path)).next();
+    path.map(str::to_owned).ok_or_else(|| {
+        Error::new(format!("DBUS_SYSTEM_BUS_ADDRESS '{addresses}' has no unix:path=…"))
+    })
+}

@@ -1,0 +1,196 @@
+//! `update`: new limits for a container that exists, from flags or from a JSON object of the form of
+//! `linux.resources`.
+//!
+//! The new fields are laid over those that the container has, since one limit may depend on another
+//! (memory and swap). The result is kept in the container's directory as `resources.json`, written
+//! before the kernel's files: an `update` that was killed in between is finished by the next one,
+//! which writes every limit. The rules for devices can't change.
+
+use std::io::Read as _;
+
+use miniserde::json::{Object, Value};
+
+use super::args::{Args, Flag};
+use super::state::{Container, Status};
+use super::{Globals, config, linux, resources, systemd};
+use crate::error::{Context, Error, Result, fail};
+use crate::json::{self, Node};
+use crate::runtime::cgroup::Update;
+use crate::store::{self, Durability};
+use crate::units::ByteSize;
+
+/// Bytes of the longest JSON that is read.
+const MAX_INPUT: u64 = 1 << 20;
+
+/// The flags, and where their values stand in `linux.resources`.
+const LIMITS: [(&str, &str, &str); 16] = [
+    ("blkio-weight", "blockIO", "weight"),
+    ("cpu-period", "cpu", "period"),
+    ("cpu-quota", "cpu", "quota"),
+    ("cpu-burst", "cpu", "burst"),
+    ("cpu-rt-period", "cpu", "realtimePeriod"),
+    ("cpu-rt-runtime", "cpu", "realtimeRuntime"),
+    ("cpu-share", "cpu", "shares"),
+    ("cpu-idle", "cpu", "idle"),
+    ("cpuset-cpus", "cpu", "cpus"),
+    ("cpuset-mems", "cpu", "mems"),
+    ("memory", "memory", "limit"),
+    ("memory-reservation", "memory", "reservation"),
+    ("memory-swap", "memory", "swap"),
+    ("kernel-memory", "memory", "kernel"),
+    ("kernel-memory-tcp", "memory", "kernelTCP"),
+    ("pids-limit", "pids", "limit"),
+];
+
+/// All flags of the command.
+pub fn flags() -> Vec<Flag> {
+    let limits = LIMITS.iter().map(|(name, ..)| (*name, ' ', true));
+    let others =
+        [("resources", 'r', true), ("l3-cache-schema", ' ', true), ("mem-bw-schema", ' ', true)];
+    limits.chain(others).collect()
+}
+
+/// `update`
+pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
+    let id = args.id()?;
+    for flag in ["l3-cache-schema", "mem-bw-schema"] {
+        if args.has(flag) {
+            fail!("--{flag} is not supported: there is no resctrl here");
+        }
+    }
+    let asked = match args.value("resources") {
+        Some(path) => read_resources(path)?,
+        None => of_flags(args)?,
+    };
+    let container = Container::open(&globals.root, id)?;
+    if container.status()? == Status::Stopped {
+        fail!("container not running");
+    }
+    let bytes = config::read(&container.config())?;
+    let value = json::parse("config.json", &bytes)?;
+    let root = Node::root("config.json", &value);
+    let none = json::parse("config.json", b"{}")?;
+    let linux = root.get("linux")?.unwrap_or(Node::root("config.json", &none));
+    refuse_other_devices(&asked, &linux)?;
+
+    let kept = container.dir.join("resources.json");
+    let former = store::read(&kept)?;
+    let mut all = match &former {
+        Some(bytes) => json::parse("resources.json", bytes)?,
+        None => linux_resources(&value),
+    };
+    overlay(&mut all, &asked);
+    let unit = container.state.unit.as_deref();
+    let (mut cgroup, _) = linux::cgroup(&linux, id, unit.is_some())?;
+    let limits = resources::limits(&Node::root("linux.resources", &all))?;
+    (cgroup.resources, cgroup.further) = (limits.resources, limits.further);
+    let plan = Update::plan(None, &cgroup)?;
+    if limits.checks_memory {
+        plan.refuse_below_use()?;
+    }
+    let text = miniserde::json::to_string(&all);
+    store::replace(&kept, text.as_bytes(), Durability::Lazy)?;
+    let mut cgroups = container.state.cgroups.clone();
+    cgroups.retain(|path| std::path::Path::new(path).is_dir());
+    let applied = plan.apply(&cgroups).and_then(|applied| match unit {
+        Some(unit) => systemd::update(unit, &cgroup.resources).inspect_err(|_| applied.undo()),
+        None => Ok(()),
+    });
+    if applied.is_err() {
+        // The limits are the former ones again, and so is the file.
+        match former {
+            Some(bytes) => store::replace(&kept, &bytes, Durability::Lazy)?,
+            None => store::remove_file(&kept)?,
+        }
+    }
+    applied.map(|()| 0)
+}
+
+fn linux_resources(config: &Value) -> Value {
+    let field = |value: &Value, key: &str| match value {
+        Value::Object(object) => object.get(key).cloned(),
+        _ => None,
+    };
+    let resources = field(config, "linux").and_then(|linux| field(&linux, "resources"));
+    resources.unwrap_or_else(|| Value::Object(Object::new()))
+}
+
+fn read_resources(path: &str) -> Result<Value> {
+    let bytes = if path == "-" {
+        let mut bytes = Vec::new();
+        let input = std::io::stdin().take(MAX_INPUT + 1).read_to_end(&mut bytes);
+        input.context(|| "read the standard input")?;
+        if bytes.len() as u64 > MAX_INPUT {
+            fail!("--resources -: more than {MAX_INPUT} bytes");
+        }
+        bytes
+    } else {
+        config::read(path.as_ref())?
+    };
+    let value = json::parse("resources", &bytes)?;
+    match value {
+        Value::Object(_) => Ok(value),
+        _ => fail!("resources: should be an object"),
+    }
+}
+
+/// The flags as the object that `--resources` would be.
+fn of_flags(args: &Args) -> Result<Value> {
+    let mut all = Object::new();
+    for (flag, group, field) in LIMITS {
+        let Some(text) = args.value(flag) else { continue };
+        let value = if field == "cpus" || field == "mems" {
+            Value::String(text.to_owned())
+        } else {
+            let size = || {
+                let size = ByteSize::parse(text).ok().filter(|_| group == "memory");
+                size.and_then(|size| i64::try_from(size.0).ok())
+            };
+            let number = text.parse::<i64>().ok().or_else(size);
+            let wrong = || Error::new(format!("--{flag} should be a whole number, not '{text}'"));
+            let number = number.ok_or_else(wrong)?;
+            miniserde::json::from_str(&number.to_string())
+                .map_err(|_| Error::new(format!("--{flag} {number}")))?
+        };
+        let entry = all.entry(group.to_owned()).or_insert_with(|| Value::Object(Object::new()));
+        if let Value::Object(group) = entry {
+            group.insert(field.to_owned(), value);
+        }
+    }
+    if all.is_empty() {
+        fail!("nothing to update: give --resources FILE or a limit, such as --memory 64m");
+    }
+    Ok(Value::Object(all))
+}
+
+/// containerd sends the container's own rules again with every update.
+fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
+    let asked = Node::root("resources", asked);
+    if asked.get("devices")?.is_none_or(|rules| rules.is_empty()) {
+        return Ok(());
+    }
+    let own = match linux.get("resources")? {
+        Some(resources) => resources::device_access(&resources)?,
+        None => resources::none(),
+    };
+    if resources::device_access(&asked)? != own {
+        fail!("resources: devices can't be updated");
+    }
+    Ok(())
+}
+
+/// Lays the fields of `upper` over those of `lower`, object by object.
+fn overlay(lower: &mut Value, upper: &Value) {
+    match (lower, upper) {
+        (_, Value::Null) => {}
+        (Value::Object(lower), Value::Object(upper)) => {
+            for (key, value) in upper.iter() {
+                match lower.get_mut(key) {
+                    Some(known) => overlay(known, value),
+                    None => drop(lower.insert(key.clone(), value.clone())),
+                }
+            }
+        }
+        (lower, upper) => *lower = upper.clone(),
+    }
+}
