@@ -335,5 +335,6 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         propagation: mount.propagation.unwrap_or_default(),
         recursion: mount.recursion.unwrap_or_default(),
         attributes: Attributes::default(),
+        owners: None,
     }
 }

@@ -88,14 +88,19 @@ pub fn parse(
     let ids = linux::ids(&linux, &namespaces)?;
     let hostname = text_if_private(&root, "hostname", &namespaces.uts)?;
     let domainname = text_if_private(&root, "domainname", &namespaces.uts)?;
-    let mounts = mounts::parse(&root, bundle)?;
+    let mounts = mounts::parse(&root, bundle, ids.as_ref())?;
     let (cgroup, unit) = linux::cgroup(&linux, id, by_systemd)?;
     let sysctls = linux::sysctls(&linux, &namespaces)?;
-    let list = |key| Ok::<_, Error>(linux.texts(key, MAX_ENTRIES)?.unwrap_or_default());
-    let (masked, read_only_paths) = (list("maskedPaths")?, list("readonlyPaths")?);
+    let (masked, read_only_paths) =
+        (absolute_paths(&linux, "maskedPaths")?, absolute_paths(&linux, "readonlyPaths")?);
     let (host_hooks, hooks) = hooks(&root)?;
     let annotations = match root.get("annotations")? {
-        Some(all) => all.fields(MAX_ENTRIES, |key, value| Ok((key.to_owned(), value.string()?)))?,
+        Some(all) => all.fields(MAX_ENTRIES, |key, value| {
+            if key.is_empty() {
+                return Err(all.wrong("without an empty key"));
+            }
+            Ok((key.to_owned(), value.string()?))
+        })?,
         None => Vec::new(),
     };
     let mut process = process;
@@ -142,11 +147,14 @@ pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
     Ok(hooks(&Node::root("config.json", &value))?.0)
 }
 
-/// 1.x, as semantic versions are compatible.
+/// 1.x.y, as semantic versions are compatible; with a pre-release or a build after it.
 fn check_version(version: &Node<'_>) -> Result<()> {
-    match version.string()?.split('.').next() {
-        Some("1") => Ok(()),
-        _ => Err(version.wrong("a version 1.x of the runtime specification")),
+    let text = version.string()?;
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<Option<u32>> = core.split('.').map(|part| part.parse().ok()).collect();
+    match parts.as_slice() {
+        [Some(1), Some(_), Some(_)] => Ok(()),
+        _ => Err(version.wrong(&format!("a version 1.x.y of the specification, not '{text}'"))),
     }
 }
 
@@ -167,6 +175,15 @@ fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
         fail!("{}: {} is not a directory", path.path(), joined.display());
     }
     Ok(found)
+}
+
+/// A list of paths in the container.
+fn absolute_paths(linux: &Node<'_>, key: &str) -> Result<Vec<String>> {
+    let Some(list) = linux.get(key)? else { return Ok(Vec::new()) };
+    list.each(MAX_ENTRIES, |node| {
+        let path = node.string()?;
+        if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
+    })
 }
 
 fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option<String>> {

@@ -69,7 +69,7 @@ pub fn features() -> Result<u8> {
 /// Whether `--systemd-cgroup` works.
 const SYSTEMD: bool = true;
 /// Whether mounts can have mappings of their own.
-const ID_MAPPED: bool = false;
+const ID_MAPPED: bool = true;
 
 /// A JSON array of plain words.
 fn list<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {

@@ -106,7 +106,8 @@ pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> 
     }
 }
 
-fn range(node: &Node<'_>) -> Result<IdRange> {
+/// One entry of a mapping.
+pub fn range(node: &Node<'_>) -> Result<IdRange> {
     let of = |key: &str| node.need(key)?.id();
     let (inside, outside, size) = (of("containerID")?, of("hostID")?, of("size")?);
     match inside.checked_add(size).and(outside.checked_add(size)) {

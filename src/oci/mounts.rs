@@ -6,9 +6,12 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use super::config::MAX_ENTRIES;
+use super::linux::range;
 use crate::error::{Error, Result};
 use crate::json::Node;
-use crate::runtime::spec::{Attributes, Mount, MountSource, Propagation, Recursion};
+use crate::runtime::spec::{
+    Attributes, IdMaps, Mount, MountSource, Owners, Propagation, Recursion,
+};
 
 /// MOUNT_ATTR_ of linux/mount.h.
 const RDONLY: u32 = 0x1;
@@ -61,12 +64,12 @@ const NEUTRAL: [&str; 11] = [
 ];
 
 /// The mounts in their order.
-pub fn parse(root: &Node<'_>, bundle: &Path) -> Result<Vec<Mount>> {
+pub fn parse(root: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Vec<Mount>> {
     let Some(mounts) = root.get("mounts")? else { return Ok(Vec::new()) };
-    mounts.each(MAX_ENTRIES, |node| mount(node, bundle))
+    mounts.each(MAX_ENTRIES, |node| mount(node, bundle, ids))
 }
 
-fn mount(node: &Node<'_>, bundle: &Path) -> Result<Mount> {
+fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> {
     let destination = node.need("destination")?;
     let target = destination.string()?;
     if target.is_empty() || target.contains('\0') {
@@ -74,9 +77,6 @@ fn mount(node: &Node<'_>, bundle: &Path) -> Result<Mount> {
     }
     // A relative one is taken from the root, as before version 1.1.
     let target = Path::new("/").join(target);
-    for key in ["uidMappings", "gidMappings"] {
-        super::config::refuse(node, key)?;
-    }
     let options = match node.get("options")? {
         Some(options) => read_options(&options)?,
         None => Options::default(),
@@ -116,12 +116,52 @@ fn mount(node: &Node<'_>, bundle: &Path) -> Result<Mount> {
             options: data,
         },
     };
+    let owners = owners(node, &options, ids)?;
+    if owners.is_some() && !matches!(source, MountSource::Bind(_)) {
+        return Err(node.need("options")?.wrong("without 'idmap', because it is no bind"));
+    }
+    let is_new = matches!(source, MountSource::Filesystem { .. });
+    if options.copy_up && !is_new {
+        let what = "without 'tmpcopyup', because it is no tmpfs of the container's own";
+        return Err(node.need("options")?.wrong(what));
+    }
+    let copy_up = options.copy_up;
     if options.propagation == Propagation::Shared && !matches!(source, MountSource::Bind(_)) {
         return Err(node.need("options")?.wrong("without 'shared', because it is no bind"));
     }
     let read_only = matches!(source, MountSource::Cgroups) && options.attributes.set & RDONLY != 0;
     let (attributes, propagation) = (options.attributes, options.propagation);
-    Ok(Mount { read_only, attributes, propagation, recursion, ..Mount::new(source, target) })
+    Ok(Mount {
+        read_only,
+        owners,
+        copy_up,
+        attributes,
+        propagation,
+        recursion,
+        ..Mount::new(source, target)
+    })
+}
+
+/// The mapping of a mount's own: the one that it lists, or the container's.
+fn owners(node: &Node<'_>, options: &Options, ids: Option<&IdMaps>) -> Result<Option<Owners>> {
+    let ranges = |key| match node.get(key)? {
+        Some(list) => list.each(MAX_ENTRIES, range),
+        None => Ok(Vec::new()),
+    };
+    let own = IdMaps { uids: ranges("uidMappings")?, gids: ranges("gidMappings")? };
+    let ids = match (own.uids.is_empty(), own.gids.is_empty(), options.maps_owners) {
+        (true, true, None) => return Ok(None),
+        (false, false, _) => own,
+        (true, true, Some(_)) => match ids {
+            Some(ids) => ids.clone(),
+            None => {
+                let what = "without 'idmap', because there is no mapping and no user namespace";
+                return Err(node.need("options")?.wrong(what));
+            }
+        },
+        _ => return Err(node.wrong("given both uidMappings and gidMappings")),
+    };
+    Ok(Some(Owners { ids, recursive: options.maps_owners == Some(Recursion::Enabled) }))
 }
 
 fn absolute(bundle: &Path, source: &str) -> String {
@@ -135,6 +175,10 @@ struct Options {
     rbind: bool,
     attributes: Attributes,
     propagation: Propagation,
+    /// With a mapping of its own, and which of the mounts below it have that.
+    maps_owners: Option<Recursion>,
+    /// The new file system begins with what is below it.
+    copy_up: bool,
     /// For the file system itself.
     data: Vec<String>,
 }
@@ -164,8 +208,12 @@ fn read_options(node: &Node<'_>) -> Result<Options> {
             "rbind" => read.rbind = true,
             "slave" | "rslave" => read.propagation = Propagation::Slave,
             "shared" | "rshared" => read.propagation = Propagation::Shared,
-            "remount" | "unbindable" | "runbindable" | "idmap" | "ridmap" | "tmpcopyup"
-            | "copy-symlink" => return Err(option.wrong("another, because it is not supported")),
+            "idmap" => read.maps_owners = Some(Recursion::Disabled),
+            "ridmap" => read.maps_owners = Some(Recursion::Enabled),
+            "tmpcopyup" => read.copy_up = true,
+            "remount" | "unbindable" | "runbindable" | "copy-symlink" => {
+                return Err(option.wrong("another, because it is not supported"));
+            }
             text if NEUTRAL.contains(&text) => {}
             _ => read.data.push(text),
         }
@@ -183,7 +231,8 @@ pub fn known() -> Vec<String> {
             .filter(|(name, ..)| *name != "defaults")
             .map(|(name, ..)| format!("r{name}")),
     );
-    let others = ["bind", "rbind", "slave", "rslave", "shared", "rshared"];
+    let others =
+        ["bind", "rbind", "slave", "rslave", "shared", "rshared", "idmap", "ridmap", "tmpcopyup"];
     names.extend(others.iter().chain(&NEUTRAL).map(|name| (*name).to_owned()));
     names.sort();
     names

@@ -115,20 +115,27 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
     let known = capabilities::all();
     let set = |key| -> Result<u64> {
         let Some(list) = sets.get(key)? else { return Ok(0) };
-        let bits = list.each(MAX_ENTRIES, |name| match names::bit(&name.string()?) {
-            // One that a newer kernel has is left out where this one lacks it, as runc does.
-            Some(bit) => Ok(bit & known),
-            None => Err(name.wrong("the name of a capability, such as CAP_CHOWN")),
+        let bits = list.each(MAX_ENTRIES, |node| {
+            let name = node.string()?;
+            let bit = names::bit(&name).unwrap_or_default() & known;
+            if bit == 0 {
+                super::warn(&format!("{}: this kernel has no '{name}'; left out", node.path()));
+            }
+            Ok(bit)
         })?;
         Ok(bits.into_iter().fold(0, |all, bit| all | bit))
     };
     let (effective, permitted) = (set("effective")?, set("permitted")?);
     let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
-    if effective & !permitted != 0 {
-        fail!("{} has some that 'permitted' lacks", sets.need("effective")?.path());
+    // The kernel grants no others. A configuration that asks for them is to run all the same.
+    let granted = ambient & permitted & inheritable;
+    for (key, beyond) in [("effective", effective & !permitted), ("ambient", ambient & !granted)] {
+        if beyond != 0 {
+            let names = capabilities::list_names(beyond);
+            super::warn(&format!("{}: {names} can't be granted", sets.need(key)?.path()));
+        }
     }
-    // The kernel refuses others.
-    let ambient = ambient & permitted & inheritable;
+    let ambient = granted;
     Ok(Sets { bounding: set("bounding")?, inheritable, ambient })
 }
 

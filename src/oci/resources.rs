@@ -103,6 +103,9 @@ impl Limits {
         self.further.blkio_leaf_weight = weight(io, "leafWeight")?;
         if let Some(devices) = io.get("weightDevice")? {
             self.further.device_weights = devices.each(MAX_ENTRIES, |device| {
+                if device.get("weight")?.is_none() && device.get("leafWeight")?.is_none() {
+                    return Err(device.wrong("an object with weight or leafWeight"));
+                }
                 Ok(DeviceWeight {
                     major: device.need("major")?.id()?,
                     minor: device.need("minor")?.id()?,

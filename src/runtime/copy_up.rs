@@ -138,6 +138,18 @@ fn is_empty(directory: &Path) -> Result<bool, Errno> {
     Ok(true)
 }
 
+/// Copies what `root` has in its directory `target`, if that is there, into the empty `tree`.
+pub fn copy_into(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let source = match beneath::open(root, target, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        opened => opened.context(|| format!("open {}", target.display()))?,
+    };
+    let copy =
+        openat(tree, ".", DIRECTORY, Mode::empty()).context(|| "open the new file system")?;
+    copy_tree(source, copy).context(|| format!("copy what {} has", target.display()))
+}
+
 /// Copies all that is in `from`, and its attributes.
 fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     let top = openat(&to, ".", DIRECTORY, Mode::empty())?;

@@ -80,7 +80,8 @@ pub fn start(
         Some(ids) => Some(user_namespace::Holder::make(ids, &spec.namespaces)?),
         None => None,
     };
-    let joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref())?;
+    let mut joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref())?;
+    joined.owners = user_namespace::of_mounts(&spec.mounts)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     let mut cgroup = Cgroup::plan(spec)?;
     let cloned = cgroup.make_birthplace(spec).and_then(|()| {

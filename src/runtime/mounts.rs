@@ -78,6 +78,7 @@ pub fn mount_all(
         open_devices,
         fresh: fresh.0.into_iter(),
         shared: shared.into_iter(),
+        owners: joined.owners.iter(),
         has_proc: false,
     };
     for mount in spec.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Cgroups)) {
@@ -112,6 +113,7 @@ struct Attaching<'a> {
     open_devices: bool,
     fresh: std::vec::IntoIter<OwnedFd>,
     shared: std::vec::IntoIter<OwnedFd>,
+    owners: std::slice::Iter<'a, OwnedFd>,
     /// The first /proc is there.
     has_proc: bool,
 }
@@ -151,13 +153,25 @@ impl Attaching<'_> {
                     Propagation::Shared => self.shared.next(),
                     _ => None,
                 };
-                bind(self.root, mount, source, self.joined.user(), shared)?
+                let tree = bind(self.root, mount, source, self.joined.user(), shared)?;
+                if let Some(owners) = &mount.owners
+                    && let Some(namespace) = self.owners.next()
+                {
+                    sys::mount::map_owners(tree.as_fd(), namespace.as_fd(), owners.recursive)
+                        .context(|| format!("map the owners in {}", source.display()))?;
+                }
+                tree
             }
             MountSource::Tmpfs { options } => {
                 filesystem(c"tmpfs", options, NOSUID | NODEV | NOEXEC, ids)?
             }
             MountSource::Filesystem { kind, source, options } => {
-                filesystem_from(kind, source, options, MountAttrFlags::empty(), ids)?
+                let none = MountAttrFlags::empty();
+                let tree = filesystem_from(kind, source, options, none, ids)?;
+                if mount.copy_up {
+                    copy_up::copy_into(self.root, &mount.target, tree.as_fd())?;
+                }
+                tree
             }
             MountSource::Image { layers } => {
                 rootfs::layers_tree(layers, mount.subpath.as_deref(), &spec.mount_point)?

@@ -87,14 +87,17 @@ pub struct Joined {
     user: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
     time: Option<OwnedFd>,
+    /// The user namespaces of the mounts with owners of their own, in the order of the mounts.
+    pub owners: Vec<OwnedFd>,
 }
 
 impl Joined {
     /// All open descriptors.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time } = self;
+        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time, owners } =
+            self;
         let all = [pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time];
-        all.into_iter().flatten().map(AsFd::as_fd).collect()
+        all.into_iter().flatten().chain(owners).map(AsFd::as_fd).collect()
     }
 
     /// Opens the namespaces to join. Fails if a container that shares its namespace has exited.
@@ -123,6 +126,7 @@ impl Joined {
             user: held("user")?,
             cgroup: other(&namespaces.cgroup, "cgroup")?,
             time: other(&namespaces.time, "time")?,
+            owners: Vec::new(),
         };
         // The process still runs after everything was opened, so its pid was not another process's
         // before.

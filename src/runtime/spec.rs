@@ -173,6 +173,22 @@ pub struct Namespaces {
     pub time_offsets: Vec<TimeOffset>,
 }
 
+impl Namespaces {
+    /// The host's, but for the user namespace.
+    pub fn of_host(user: Namespace) -> Namespaces {
+        Namespaces {
+            pid: Namespace::Host,
+            ipc: Namespace::Host,
+            uts: Namespace::Host,
+            network: Namespace::Host,
+            user,
+            cgroup: Namespace::Host,
+            time: Namespace::Host,
+            time_offsets: Vec::new(),
+        }
+    }
+}
+
 /// The offset of a clock in a time namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOffset {
@@ -208,13 +224,25 @@ pub struct Mount {
     /// In a user namespace: the owners on disk are IDs of the container. Otherwise they are IDs of
     /// the host, which the container doesn't know.
     pub mapped: bool,
-    /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does.
+    /// A bind: the owners on disk are shown by a mapping of this mount's own.
+    pub owners: Option<Owners>,
+    /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does. A new
+    /// file system: the same, with what the container has there by then.
     pub copy_up: bool,
     /// A bind: only this part of the source, which nothing in it can lead out of.
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
     pub recursion: Recursion,
     pub attributes: Attributes,
+}
+
+/// Whose the files of a mount are (mount_setattr(2), "ID-mapped mounts").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owners {
+    /// `inside` is the ID on disk, `outside` the host's ID that it is shown as.
+    pub ids: IdMaps,
+    /// In the mounts below it too.
+    pub recursive: bool,
 }
 
 /// Attributes of a mount and of all below it, as masks of MOUNT_ATTR_ (mount_setattr(2)).
@@ -235,6 +263,7 @@ impl Mount {
             target: target.into(),
             read_only: false,
             mapped: false,
+            owners: None,
             copy_up: false,
             subpath: None,
             propagation: Propagation::Private,

@@ -26,7 +26,7 @@ use rustix::thread::{
 };
 
 use super::namespaces::Joined;
-use super::spec::{IdMap, IdMaps, IdRange, Namespace, Namespaces};
+use super::spec::{IdMap, IdMaps, IdRange, Mount, Namespace, Namespaces};
 use super::{capabilities, namespaces, process};
 use crate::error::{Context, Result, fail};
 use crate::sys::clone::{Child, Flags, Fork, clone3};
@@ -100,16 +100,7 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
 /// Why containers whose files lie in `directory` can't have a user namespace on this host, if so.
 pub fn shortcoming(directory: &Path) -> Option<String> {
     let try_out = || -> Result<()> {
-        let namespaces = Namespaces {
-            cgroup: Namespace::Private,
-            time: Namespace::Host,
-            time_offsets: Vec::new(),
-            pid: Namespace::Host,
-            ipc: Namespace::Host,
-            uts: Namespace::Host,
-            network: Namespace::Host,
-            user: Namespace::Private,
-        };
+        let namespaces = Namespaces::of_host(Namespace::Private);
         let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }.into(), &namespaces)?;
         let joined = Joined::open(&namespaces, Some(&holder))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -213,16 +204,7 @@ impl Drop for Holder {
 
 /// The mappings of the user namespace that a path of the host leads to.
 pub fn ids_of(path: &Path) -> Result<IdMaps> {
-    let namespaces = Namespaces {
-        user: Namespace::Path(path.to_owned()),
-        cgroup: Namespace::Host,
-        time: Namespace::Host,
-        time_offsets: Vec::new(),
-        pid: Namespace::Host,
-        ipc: Namespace::Host,
-        uts: Namespace::Host,
-        network: Namespace::Host,
-    };
+    let namespaces = Namespaces::of_host(Namespace::Path(path.to_owned()));
     let none = IdMaps { uids: Vec::new(), gids: Vec::new() };
     let holder = Holder::make(&none, &namespaces)?;
     let read = |file: &str| -> Result<Vec<IdRange>> {
@@ -236,6 +218,18 @@ pub fn ids_of(path: &Path) -> Result<IdMaps> {
         Ok(text.lines().filter_map(range).collect())
     };
     Ok(IdMaps { uids: read("uid_map")?, gids: read("gid_map")? })
+}
+
+/// A user namespace for each mount that has owners of its own: the kernel takes a mapping in no other
+/// form.
+pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
+    let owners = mounts.iter().filter_map(|mount| mount.owners.as_ref());
+    owners
+        .map(|owners| {
+            let holder = Holder::make(&owners.ids, &Namespaces::of_host(Namespace::Private))?;
+            open(holder.pid().as_raw_nonzero().get())
+        })
+        .collect()
 }
 
 /// The namespaces that are to belong to the user namespace.

@@ -69,9 +69,12 @@ fn everything_that_features_lists_works() {
             ("tmpfs", "tmpfs".to_owned())
         };
         let bind = if is_bind { "\"bind\"," } else { "" };
+        let map = "[{\"containerID\":0,\"hostID\":9,\"size\":9}]";
+        let maps = format!(",\"uidMappings\":{map},\"gidMappings\":{map}");
+        let maps = if option.ends_with("idmap") { maps } else { String::new() };
         format!(
             "{{\"destination\":\"/m{at}\",\"type\":\"{kind}\",\"source\":\"{from}\",\
-             \"options\":[{bind}\"{option}\"]}},"
+             \"options\":[{bind}\"{option}\"]{maps}}},"
         )
     });
     try_out(&[("\"mounts\": [", format!("\"mounts\": [{}", mounts.collect::<String>()))]);

@@ -1,0 +1,484 @@
+//! What the OCI runtime specification 1.3 demands with MUST, and what checks it here: a row of its own
+//! (a config.json that is refused, or a container that prints what it sees), or a test by its name.
+//! A demand on configurations, on Windows or on virtual machines has no row.
+
+use super::Bundle;
+
+/// What checks a demand.
+enum Check {
+    /// With this part of config.json replaced, `run` fails with these words and leaves nothing.
+    Refused(&'static str, &'static str, &'static str),
+    /// With this part of config.json replaced, the script prints this.
+    Prints(&'static str, &'static str, &'static str, &'static str),
+    /// This test.
+    Test(&'static str),
+}
+use Check::{Prints, Refused, Test};
+
+const LIFECYCLE: Check = Test("a_container_is_created_started_killed_and_deleted");
+const HOOKS: Check = Test("hooks_run_in_their_order_with_the_state_to_read");
+const FAILING_HOOKS: Check = Test("a_hook_that_fails_ends_the_container_but_for_poststop");
+const ERRORS: Check = Test("every_operation_needs_a_container_that_exists");
+const STATE: Check = Test("the_state_is_as_specified_and_survives_a_change_of_the_bundle");
+const LIMITS: Check = Test("every_limit_is_in_its_file_or_an_error_that_names_it");
+const HOSTNAME: &str = "\"hostname\"";
+const MASKED: &str = "\"maskedPaths\"";
+const NAMESPACES: &str = "\"namespaces\": [";
+const MOUNTS: &str = "\"mounts\": [";
+const CWD: &str = "\"cwd\"";
+const SAME: (&str, &str) = ("\"hostname\"", "\"hostname\"");
+
+const RUNTIME: &[(&str, Check)] = &[
+    ("the creator of a container can use every operation on it", LIFECYCLE),
+    ("the state includes version, id, status, pid, bundle; as JSON in this pattern", STATE),
+    ("the id is unique on the host", LIFECYCLE),
+    ("further statuses stand for further states", LIFECYCLE),
+    (
+        "the environment is as config.json says, or there is an error",
+        Test("a_bad_bundle_gets_one_line_that_names_the_field"),
+    ),
+    ("create runs no code of the user's", LIFECYCLE),
+    ("changes of config.json after create have no effect", STATE),
+    ("prestart, createRuntime, createContainer hooks run at create", HOOKS),
+    ("startContainer and poststart hooks run at start", HOOKS),
+    (
+        "a failing prestart, createRuntime, createContainer hook is an error and stops",
+        FAILING_HOOKS,
+    ),
+    ("a failing startContainer or poststart hook is an error and stops", FAILING_HOOKS),
+    ("a failing poststop hook is a warning, and the others run", FAILING_HOOKS),
+    ("start runs the program", LIFECYCLE),
+    (
+        "delete undoes what create did",
+        Test("run_gives_the_output_and_the_status_and_leaves_nothing"),
+    ),
+    ("an error leaves all as it was", Test("a_bad_bundle_gets_one_line_that_names_the_field")),
+    ("state, create, start, kill, delete without an id are errors", ERRORS),
+    ("state, start, kill, delete of a container that isn't there are errors", ERRORS),
+    ("create with an id that is taken or wrong is an error and makes nothing", ERRORS),
+    ("after create the status is created, after start running, at the end stopped", LIFECYCLE),
+    ("start of a started container is an error without effect", LIFECYCLE),
+    ("kill of a stopped container is an error", LIFECYCLE),
+    ("kill sends the signal that is asked for", Test("kill_sends_the_signal_that_is_asked_for")),
+    ("delete of a running container is an error", LIFECYCLE),
+    (
+        "delete removes nothing that create didn't make",
+        Test("delete_leaves_what_the_container_was_given"),
+    ),
+    ("an id is free again after delete", Test("delete_leaves_what_the_container_was_given")),
+];
+
+const CONFIG: &[(&str, Check)] = &[
+    ("ociVersion is in SemVer format", Refused("\"1.3.0\"", "\"1.x\"", "ociVersion should be")),
+    ("every 1.x is taken", Prints("\"1.3.0\"", "\"1.0.2-dev\"", "echo ok", "ok\n")),
+    ("another major version is refused", Refused("\"1.3.0\"", "\"2.0.0\"", "ociVersion should be")),
+    ("root.path is a directory that exists", Refused("\"rootfs\"", "\"nowhere\"", "root.path")),
+    (
+        "root.readonly makes the root read-only",
+        Prints(SAME.0, SAME.1, "touch /x 2>/dev/null || echo read-only", "read-only\n"),
+    ),
+    (
+        "without root.readonly it is writable",
+        Prints(
+            "\"readonly\": true",
+            "\"readonly\": false",
+            "touch /x && rm /x && echo writable",
+            "writable\n",
+        ),
+    ),
+    (
+        "mounts are made in their order",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\",\"source\":\"a\"},{\"destination\":\"/m/b\",\"type\":\"tmpfs\",\"source\":\"c\"},",
+            "grep -c ' /m/b ' /proc/mounts; ls /m",
+            "1\nb\n",
+        ),
+    ),
+    (
+        "a mount has a destination",
+        Refused(
+            MOUNTS,
+            "\"mounts\": [{\"type\":\"tmpfs\"},",
+            "mounts[0] has no field 'destination'",
+        ),
+    ),
+    (
+        "an idmapped mount that can't be had is an error",
+        Refused(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\",\"source\":\"a\",\"options\":[\"idmap\"]},",
+            "mounts[0].options",
+        ),
+    ),
+    (
+        "a mount's owners are shown by its mapping",
+        Test("mounts_have_owners_and_contents_of_their_own"),
+    ),
+    (
+        "process.cwd is absolute",
+        Refused("\"cwd\": \"/\"", "\"cwd\": \"tmp\"", "process.cwd should be an absolute path"),
+    ),
+    ("process.args has an entry", Refused("[\"sh\"]", "[]", "process.args should be")),
+    (
+        "process.env is the environment",
+        Prints("\"TERM=xterm\"", "\"A=b c\"", "env | grep ^A=", "A=b c\n"),
+    ),
+    (
+        "process.env has NAME=value",
+        Refused("\"TERM=xterm\"", "\"TERM\"", "process.env[1] should be NAME=value"),
+    ),
+    (
+        "consoleSize is ignored without a terminal",
+        Prints(CWD, "\"consoleSize\":{\"height\":1,\"width\":2},\"cwd\"", "echo ok", "ok\n"),
+    ),
+    (
+        "an unknown rlimit is an error",
+        Refused("RLIMIT_NOFILE", "RLIMIT_X", "process.rlimits[0].type should be"),
+    ),
+    (
+        "an rlimit twice is an error",
+        Refused(
+            "\"rlimits\": [",
+            "\"rlimits\": [{\"type\":\"RLIMIT_NOFILE\",\"hard\":1,\"soft\":1},",
+            "in the list once",
+        ),
+    ),
+    (
+        "rlimits are set",
+        Prints("\"soft\": 1024", "\"soft\": 99", "ulimit -Sn; ulimit -Hn", "99\n1024\n"),
+    ),
+    (
+        "a capability that can't be granted is a warning",
+        Test("a_capability_that_cannot_be_granted_is_a_warning"),
+    ),
+    (
+        "noNewPrivileges is set",
+        Prints(SAME.0, SAME.1, "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1\n"),
+    ),
+    (
+        "oomScoreAdj is set",
+        Prints(CWD, "\"oomScoreAdj\":321,\"cwd\"", "cat /proc/self/oom_score_adj", "321\n"),
+    ),
+    ("without oomScoreAdj it is the caller's", Test("what_is_not_asked_for_is_the_callers")),
+    ("scheduler and ioPriority are set", Test("a_process_is_scheduled_as_asked")),
+    ("uid, gid, additionalGids and umask are set", Test("time_user_and_groups_are_as_asked")),
+    ("hostname is set", Prints("\"mydocker\"", "\"other\"", "hostname", "other\n")),
+    (
+        "domainname is set",
+        Prints(
+            HOSTNAME,
+            "\"domainname\":\"example\",\"hostname\"",
+            "cat /proc/sys/kernel/domainname",
+            "example\n",
+        ),
+    ),
+    ("hooks run in the listed order with the state on stdin", HOOKS),
+    (
+        "a hook's path is absolute",
+        Refused(
+            HOSTNAME,
+            "\"hooks\":{\"poststop\":[{\"path\":\"true\"}]},\"hostname\"",
+            "hooks.poststop[0].path should be an absolute path",
+        ),
+    ),
+    (
+        "a hook's timeout is greater than zero",
+        Refused(
+            HOSTNAME,
+            "\"hooks\":{\"prestart\":[{\"path\":\"/bin/true\",\"timeout\":0}]},\"hostname\"",
+            "hooks.prestart[0].timeout should be",
+        ),
+    ),
+    (
+        "createContainer runs in the container's namespaces, its path is the host's",
+        Test("hooks_run_in_the_namespaces_that_are_theirs"),
+    ),
+    (
+        "startContainer's path is the container's",
+        Test("hooks_run_in_the_namespaces_that_are_theirs"),
+    ),
+    (
+        "prestart, createRuntime, poststart, poststop run in the caller's namespaces",
+        Test("hooks_run_in_the_namespaces_that_are_theirs"),
+    ),
+    (
+        "keys of annotations are not empty",
+        Refused(HOSTNAME, "\"annotations\":{\"\":\"x\"},\"hostname\"", "annotations should be"),
+    ),
+    (
+        "values of annotations are strings",
+        Refused(
+            HOSTNAME,
+            "\"annotations\":{\"a\":1},\"hostname\"",
+            "annotations.a should be a string",
+        ),
+    ),
+    (
+        "unknown annotations and properties are no error",
+        Prints(
+            HOSTNAME,
+            "\"annotations\":{\"a.b/c\":\"d\"},\"x-new\":{\"y\":1},\"hostname\"",
+            "echo ok",
+            "ok\n",
+        ),
+    ),
+    (
+        "an invalid value is an error",
+        Refused(HOSTNAME, "\"annotations\":7,\"hostname\"", "annotations should be an object"),
+    ),
+];
+
+const CONFIG_LINUX: &[(&str, Check)] = &[
+    (
+        "a namespace's path is absolute",
+        Refused(
+            "{ \"type\": \"uts\" }",
+            "{ \"type\": \"uts\", \"path\": \"proc/self/ns/uts\" }",
+            "linux.namespaces[3].path should be an absolute path",
+        ),
+    ),
+    (
+        "the process is in the namespace of the path",
+        Test("namespaces_are_new_the_callers_or_those_of_a_path"),
+    ),
+    (
+        "a path to a namespace of another type is an error",
+        Refused(
+            "{ \"type\": \"uts\" }",
+            "{ \"type\": \"uts\", \"path\": \"/proc/self/ns/net\" }",
+            "",
+        ),
+    ),
+    (
+        "a path to no namespace is an error",
+        Refused(
+            "{ \"type\": \"uts\" }",
+            "{ \"type\": \"uts\", \"path\": \"/dev/null\" }",
+            "is not a namespace",
+        ),
+    ),
+    (
+        "without a path the namespace is new",
+        Test("namespaces_are_new_the_callers_or_those_of_a_path"),
+    ),
+    (
+        "a type that is not listed is the caller's",
+        Test("namespaces_are_new_the_callers_or_those_of_a_path"),
+    ),
+    (
+        "a type twice is an error",
+        Refused(
+            NAMESPACES,
+            "\"namespaces\": [{\"type\":\"pid\"},",
+            "linux.namespaces[1].type should be in the list once",
+        ),
+    ),
+    (
+        "devices are there",
+        Prints(
+            MASKED,
+            "\"devices\":[{\"path\":\"/dev/x/y\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":416,\"uid\":3,\"gid\":4}],\"maskedPaths\"",
+            "stat -c '%F %t:%T %a %u %g' /dev/x/y",
+            "character special file 1:3 640 3 4\n",
+        ),
+    ),
+    (
+        "the default devices are there",
+        Prints(
+            SAME.0,
+            SAME.1,
+            "for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] && echo $d; done",
+            "null\nzero\nfull\nrandom\nurandom\ntty\nptmx\n",
+        ),
+    ),
+    ("a cgroup with processes is an error", Test("a_cgroup_that_is_in_use_is_refused")),
+    (
+        "an absolute cgroupsPath is below the hierarchies' roots",
+        Test("a_cgroups_path_leads_to_one_place"),
+    ),
+    ("a relative one is in one place", Test("a_cgroups_path_leads_to_one_place")),
+    (
+        "an invalid cgroupsPath is an error",
+        Refused(
+            MASKED,
+            "\"cgroupsPath\":\"/a/../b\",\"maskedPaths\"",
+            "linux.cgroupsPath should be",
+        ),
+    ),
+    (
+        "device rules apply in their order",
+        Prints(
+            "{ \"allow\": false, \"access\": \"rwm\" }",
+            "{ \"allow\": false, \"access\": \"rwm\" },{\"allow\":true,\"type\":\"c\",\"major\":10,\"minor\":200,\"access\":\"rw\"}",
+            "cat /sys/fs/cgroup/devices/devices.list | grep '10:200'",
+            "c 10:200 rw\n",
+        ),
+    ),
+    ("limits are applied", LIMITS),
+    (
+        "a weight of a device says which",
+        Refused(
+            "\"resources\": {",
+            "\"resources\": {\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":0}]},",
+            "weightDevice[0] should be",
+        ),
+    ),
+    (
+        "an rdma limit says which",
+        Refused("\"resources\": {", "\"resources\": {\"rdma\":{\"x\":{}},", "rdma.x should be"),
+    ),
+    ("unified for a controller that isn't there is an error", LIMITS),
+    ("a limit that can't be converted is an error", LIMITS),
+    ("intelRdt without resctrl is an error", Test("what_features_denies_is_refused")),
+    (
+        "a number with an action that has none is an error",
+        Refused(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1},\"maskedPaths\"",
+            "defaultErrnoRet can't go with",
+        ),
+    ),
+    (
+        "a call's names has an entry",
+        Refused(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[],\"action\":\"SCMP_ACT_LOG\"}]},\"maskedPaths\"",
+            "names",
+        ),
+    ),
+    (
+        "listenerMetadata needs listenerPath",
+        Refused(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerMetadata\":\"x\"},\"maskedPaths\"",
+            "listenerMetadata needs listenerPath",
+        ),
+    ),
+    (
+        "listenerPath is ignored without SCMP_ACT_NOTIFY",
+        Prints(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/nowhere\"},\"maskedPaths\"",
+            "echo ok",
+            "ok\n",
+        ),
+    ),
+    (
+        "an agent that can't be reached is an error",
+        Refused(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/nowhere\",\"syscalls\":[{\"names\":[\"getpgid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]},\"maskedPaths\"",
+            "/nowhere",
+        ),
+    ),
+    (
+        "maskedPaths are absolute",
+        Refused(
+            "[\"/proc/acpi\"",
+            "[\"proc/acpi\"",
+            "linux.maskedPaths[0] should be an absolute path",
+        ),
+    ),
+    (
+        "readonlyPaths are absolute",
+        Refused(
+            "[\"/proc/bus\"",
+            "[\"proc/bus\"",
+            "linux.readonlyPaths[0] should be an absolute path",
+        ),
+    ),
+    (
+        "masked paths can't be read",
+        Prints("[\"/proc/acpi\"", "[\"/etc\",\"/proc/acpi\"", "ls /etc; wc -c < /proc/keys", "0\n"),
+    ),
+    (
+        "read-only paths can't be written",
+        Prints(
+            SAME.0,
+            SAME.1,
+            "echo 1 2>/dev/null > /proc/sys/kernel/hostname || echo read-only",
+            "read-only\n",
+        ),
+    ),
+    (
+        "sysctls are set",
+        Prints(
+            MASKED,
+            "\"sysctl\":{\"net.ipv4.ip_forward\":\"1\",\"kernel/msgmax\":\"9999\"},\"maskedPaths\"",
+            "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax",
+            "1\n9999\n",
+        ),
+    ),
+    (
+        "personality has no flags",
+        Refused(
+            MASKED,
+            "\"personality\":{\"domain\":\"LINUX\",\"flags\":[\"x\"]},\"maskedPaths\"",
+            "personality.flags should be empty",
+        ),
+    ),
+    (
+        "rootfsPropagation is one of four",
+        Refused(
+            MASKED,
+            "\"rootfsPropagation\":\"x\",\"maskedPaths\"",
+            "linux.rootfsPropagation should be one of",
+        ),
+    ),
+    (
+        "time offsets need a time namespace",
+        Refused(
+            MASKED,
+            "\"timeOffsets\":{\"boottime\":{\"secs\":1}},\"maskedPaths\"",
+            "linux.timeOffsets should be absent",
+        ),
+    ),
+    ("clocks are ahead by their offsets", Test("time_user_and_groups_are_as_asked")),
+    ("process, scheduling and memory policy are as asked", Test("a_process_is_scheduled_as_asked")),
+];
+
+#[test]
+fn every_must_of_the_specification_is_checked() {
+    let sources = [
+        include_str!("main.rs"),
+        include_str!("features.rs"),
+        include_str!("lifecycle.rs"),
+        include_str!("update.rs"),
+    ];
+    let bundle = Bundle::new();
+    let config = bundle.dir().join("config.json");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let mut failed = Vec::new();
+    for (demand, check) in RUNTIME.iter().chain(CONFIG).chain(CONFIG_LINUX) {
+        std::fs::write(&config, &good).unwrap();
+        let (is_right, found) = match *check {
+            Test(name) => {
+                let function = format!("#[test]\nfn {name}(");
+                (sources.iter().any(|source| source.contains(&function)), String::new())
+            }
+            Refused(part, by, words) => {
+                bundle.edit(part, by);
+                let output = bundle.output_of_run();
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                let is_one_line = text.lines().count() == 1 && output.stdout.is_empty();
+                let is_refused = output.status.code() == Some(1) && text.contains(words);
+                let leaves_nothing =
+                    !bundle.has_cgroup() && !bundle.root().join(&bundle.id).exists();
+                (is_one_line && is_refused && leaves_nothing, text)
+            }
+            Prints(part, by, script, expected) => {
+                bundle.edit(part, by);
+                bundle.runs(script);
+                let output = bundle.output_of_run();
+                let text = [&output.stdout[..], &output.stderr].concat();
+                let is_right = output.status.success() && output.stdout == expected.as_bytes();
+                (is_right, String::from_utf8_lossy(&text).into_owned())
+            }
+        };
+        if !is_right {
+            failed.push(format!("{demand}: {found}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

@@ -1,0 +1,332 @@
+//! The life cycle beyond its plain course, and what a container gets from its caller: what
+//! runtime.md and config.md demand and no single line of a config.json shows.
+
+use std::process::{Command, Stdio};
+
+use super::Bundle;
+use super::support::{eventually, run_command, unique};
+
+const HOSTNAME: &str = "\"hostname\"";
+
+#[test]
+fn every_operation_needs_a_container_that_exists() {
+    let bundle = Bundle::new();
+    for operation in ["state", "create", "start", "kill", "delete", "exec", "update", "ps", "pause"]
+    {
+        let done = bundle.call(&[operation]).exits(if operation == "exec" { 255 } else { 1 });
+        assert_eq!(done.stdout("").stderr_text().lines().count(), 1);
+    }
+    for args in [&["state"][..], &["start"], &["kill"], &["delete"], &["ps"], &["resume"]] {
+        let all = [args, &["nobody"]].concat();
+        bundle.call(&all).exits(1).stdout("").stderr_has("container does not exist: nobody");
+    }
+    let path = bundle.path();
+    for id in ["", ".", "..", "a/b", "a b", "\u{e4}", "a\nb"] {
+        let done = bundle.call(&["create", "--bundle", &path, id]).exits(1);
+        done.stdout("").stderr_has("invalid container id");
+    }
+    bundle.call(&["create", "--bundle", "/nowhere", &bundle.id]).exits(1).stderr_has("/nowhere");
+    bundle.call(&["list", "-q"]).stdout("");
+}
+
+#[test]
+fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
+    let bundle = Bundle::new();
+    bundle.runs("echo as created; exec sleep 1000");
+    bundle.edit(HOSTNAME, "\"annotations\":{\"a.b\":\"c \\\"d\\\"\"},\"hostname\"");
+    bundle.create();
+    std::fs::write(bundle.dir().join("config.json"), "nonsense").unwrap();
+    let state = bundle.state();
+    let pid = state.split("\"pid\":").nth(1).unwrap().split(',').next().unwrap();
+    assert!(std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok());
+    let start = format!(
+        "{{\"ociVersion\":\"1.3.0\",\"id\":\"{}\",\"bundle\":\"{}\",\
+         \"annotations\":{{\"a.b\":\"c \\\"d\\\"\"}},\"status\":\"created\",\"pid\":{pid},",
+        bundle.id,
+        bundle.path()
+    );
+    assert!(state.starts_with(&start), "{state}");
+    bundle.call(&["start", &bundle.id]).stdout("");
+    eventually("its words", || bundle.output() == "as created\n");
+    bundle.call(&["exec", &bundle.id, "hostname"]).stdout("mydocker\n");
+}
+
+#[test]
+fn kill_sends_the_signal_that_is_asked_for() {
+    let bundle = Bundle::new();
+    bundle.runs("trap 'echo usr1' USR1; trap 'echo term; exit' TERM; echo ready; while :; do sleep 0.05; done");
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    eventually("it is ready", || bundle.output() == "ready\n");
+    for (signal, words) in [("USR1", "ready\nusr1\n"), ("SIGUSR1", "ready\nusr1\nusr1\n")] {
+        bundle.call(&["kill", &bundle.id, signal]).stdout("");
+        eventually("it has heard", || bundle.output() == words);
+    }
+    bundle.call(&["kill", &bundle.id, "NOPE"]).exits(1).stderr_has("unknown signal 'NOPE'");
+    // Without one it is SIGTERM.
+    bundle.call(&["kill", &bundle.id]).stdout("");
+    eventually("it has stopped", || bundle.has_status("stopped"));
+    assert!(bundle.output().ends_with("usr1\nterm\n"));
+}
+
+#[test]
+fn delete_leaves_what_the_container_was_given() {
+    let bundle = Bundle::new();
+    let source = bundle.dir().join("source");
+    std::fs::create_dir(&source).unwrap();
+    bundle.runs("echo kept > /m/file");
+    let mount = format!(
+        "\"mounts\": [{{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"{}\",\"options\":[\"bind\"]}},",
+        source.display()
+    );
+    bundle.edit("\"mounts\": [", &mount);
+    for _ in 0..2 {
+        bundle.create();
+        bundle.call(&["start", &bundle.id]).stdout("");
+        eventually("it has stopped", || bundle.has_status("stopped"));
+        bundle.call(&["delete", &bundle.id]).stdout("");
+        // The id is free again.
+    }
+    assert_eq!(std::fs::read_to_string(source.join("file")).unwrap(), "kept\n");
+    assert!(bundle.rootfs().join("bin").exists());
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_container_but_for_poststop() {
+    let bundle = Bundle::new();
+    let config = bundle.dir().join("config.json");
+    bundle.runs("exec sleep 1000");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let with = |kind: &str| {
+        let by = format!("\"hooks\":{{\"{kind}\":[{{\"path\":\"/bin/false\"}}]}},\"hostname\"");
+        std::fs::write(&config, good.replacen(HOSTNAME, &by, 1)).unwrap();
+    };
+    let path = bundle.path();
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        with(kind);
+        let done = bundle.call(&["create", "--bundle", &path, &bundle.id]).exits(1);
+        done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
+        bundle.call(&["state", &bundle.id]).exits(1).stderr_has("does not exist");
+        assert!(!bundle.has_cgroup());
+    }
+    for kind in ["startContainer", "poststart"] {
+        with(kind);
+        bundle.create();
+        let done = bundle.call(&["start", &bundle.id]).exits(1);
+        done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
+        eventually("it has stopped", || bundle.has_status("stopped"));
+        bundle.call(&["delete", &bundle.id]).stdout("");
+    }
+    let mark = bundle.dir().join("mark");
+    let by = format!(
+        "\"hooks\":{{\"poststop\":[{{\"path\":\"/bin/false\"}},{{\"path\":\"/usr/bin/touch\",\
+         \"args\":[\"touch\",\"{}\"]}}]}},\"hostname\"",
+        mark.display()
+    );
+    std::fs::write(&config, good.replacen(HOSTNAME, &by, 1)).unwrap();
+    bundle.create();
+    bundle.call(&["delete", "--force", &bundle.id]).stderr_has("poststop hook /bin/false");
+    assert!(mark.exists());
+}
+
+#[test]
+fn hooks_run_in_the_namespaces_that_are_theirs() {
+    let bundle = Bundle::new();
+    bundle.runs("true");
+    let log = bundle.dir().join("log");
+    // The container's hook program is busybox, the host's is not.
+    let script = |kind: &str, program: &str| {
+        format!(
+            "\"{kind}\":[{{\"path\":\"{program}\",\"args\":[\"sh\",\"-c\",\
+             \"echo {kind} $(readlink /proc/self/ns/uts) $(readlink /proc/self/ns/mnt) >> {}\"],\
+             \"env\":[\"PATH=/bin:/usr/bin\"]}}]",
+            log.display()
+        )
+    };
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let all = kinds.map(|kind| script(kind, "/usr/bin/dash")).join(",");
+    let inside = "\"startContainer\":[{\"path\":\"/bin/busybox\",\"args\":[\"busybox\",\"touch\",\"/m/inside\"]}]";
+    bundle.edit(HOSTNAME, &format!("\"hooks\":{{{all},{inside}}},\"hostname\""));
+    let source = bundle.dir().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let mount = format!(
+        "\"mounts\": [{{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"{}\",\"options\":[\"bind\"]}},",
+        source.display()
+    );
+    bundle.edit("\"mounts\": [", &mount);
+    bundle.run().stdout("");
+    assert!(source.join("inside").exists());
+    let own = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        link.display().to_string()
+    };
+    let text = std::fs::read_to_string(&log).unwrap();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let is_own = [words[1] == own("uts"), words[2] == own("mnt")];
+        assert_eq!(is_own, [words[0] != "createContainer"; 2], "{line}");
+    }
+    assert_eq!(text.lines().count(), kinds.len(), "{text}");
+}
+
+#[test]
+fn a_capability_that_cannot_be_granted_is_a_warning() {
+    let bundle = Bundle::new();
+    bundle.runs("grep -E 'CapPrm|CapEff|CapBnd' /proc/self/status");
+    let all = "[\"CAP_AUDIT_WRITE\", \"CAP_KILL\", \"CAP_NET_BIND_SERVICE\"]";
+    bundle.edit(
+        &format!("\"bounding\": {all}"),
+        "\"bounding\": [\"CAP_KILL\", \"CAP_FROM_TOMORROW\"]",
+    );
+    bundle.edit(&format!("\"effective\": {all}"), "\"effective\": [\"CAP_KILL\", \"CAP_CHOWN\"]");
+    bundle.edit(&format!("\"permitted\": {all}"), "\"permitted\": [\"CAP_KILL\"]");
+    let done = bundle.run();
+    let sets = ["CapPrm", "CapEff", "CapBnd"].map(|set| format!("{set}:\t0000000000000020\n"));
+    let text = done.stdout(&sets.concat()).stderr_text();
+    assert!(
+        text.contains("CAP_FROM_TOMORROW") && text.contains("CHOWN can't be granted"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_not_asked_for_is_the_callers() {
+    let bundle = Bundle::new();
+    bundle.runs("cat /proc/self/oom_score_adj");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(
+        "echo 123 > /proc/self/oom_score_adj; exec {} oci --root {} run --bundle {} {}",
+        super::MYDOCKER,
+        bundle.root().display(),
+        bundle.path(),
+        bundle.id
+    ));
+    run_command(command).stdout("123\n");
+}
+
+#[test]
+fn namespaces_are_new_the_callers_or_those_of_a_path() {
+    let bundle = Bundle::new();
+    let config = bundle.dir().join("config.json");
+    let kinds =
+        [("pid", "pid"), ("net", "network"), ("ipc", "ipc"), ("uts", "uts"), ("cgroup", "cgroup")];
+    let links: String = kinds.map(|(name, _)| format!("readlink /proc/self/ns/{name};")).concat();
+    bundle.runs(&links);
+    let good = std::fs::read_to_string(&config).unwrap();
+    let link = |process: &str, name: &str| {
+        std::fs::read_link(format!("/proc/{process}/ns/{name}")).unwrap().display().to_string()
+    };
+    let own = kinds.map(|(name, _)| link("self", name));
+    let found = bundle.run().text();
+    for (found, own) in found.lines().zip(&own) {
+        assert_ne!(found, own);
+    }
+    // None but those of mounts and, so that it can have a /proc, PIDs.
+    let list = good.split_once("\"namespaces\": [").unwrap().1.split_once(']').unwrap().0;
+    let fewer = "{ \"type\": \"pid\" }, { \"type\": \"mount\" }";
+    let text = good.replacen(list, fewer, 1).replacen("\"hostname\": \"mydocker\",", "", 1);
+    std::fs::write(&config, text).unwrap();
+    let found = bundle.run().text();
+    assert_eq!(found.lines().skip(1).collect::<Vec<_>>(), own[1..]);
+    // Those of another process.
+    let mut other = Command::new("unshare");
+    other.args(["--net", "--ipc", "--uts", "sleep", "1000"]).stdin(Stdio::null());
+    let mut other = other.spawn().unwrap();
+    let pid = other.id().to_string();
+    eventually("it is elsewhere", || {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    });
+    let mut text = good.clone();
+    for (name, kind) in &kinds[1..4] {
+        let by = format!("{{ \"type\": \"{kind}\", \"path\": \"/proc/{pid}/ns/{name}\" }}");
+        text = text.replacen(&format!("{{ \"type\": \"{kind}\" }}"), &by, 1);
+    }
+    std::fs::write(&config, text).unwrap();
+    let found = bundle.run();
+    let theirs: Vec<String> = kinds[1..4].iter().map(|(name, _)| link(&pid, name)).collect();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(found.text().lines().skip(1).take(3).collect::<Vec<_>>(), theirs);
+}
+
+#[test]
+fn a_cgroups_path_leads_to_one_place() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    let config = bundle.dir().join("config.json");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let name = unique("oci-path-");
+    for (path, place) in [
+        (format!("/{name}/a"), format!("/{name}/a")),
+        (format!("{name}/b"), format!("/mydocker-runtime/{name}/b")),
+    ] {
+        let by = format!("\"cgroupsPath\":\"{path}\",\"maskedPaths\"");
+        std::fs::write(&config, good.replacen("\"maskedPaths\"", &by, 1)).unwrap();
+        bundle.create();
+        let pid = bundle.call(&["ps", "--format", "json", &bundle.id]).text();
+        let pid = pid.trim_matches(['[', ']']).to_owned();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        for controller in ["memory", "pids", "devices", "freezer", "name=systemd"] {
+            let line = text.lines().find(|line| line.contains(controller)).unwrap();
+            assert!(line.ends_with(&format!(":{place}")), "{line}");
+        }
+        bundle.call(&["delete", "--force", &bundle.id]).stdout("");
+        assert!(!std::path::Path::new("/sys/fs/cgroup/pids").join(&place[1..]).exists());
+    }
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let _ = std::fs::remove_dir(hierarchy.path().join(&name));
+        let _ = std::fs::remove_dir(hierarchy.path().join("mydocker-runtime").join(&name));
+    }
+}
+
+#[test]
+fn a_cgroup_that_is_in_use_is_refused() {
+    let bundle = Bundle::new();
+    let name = unique("oci-used-");
+    let directory = std::path::Path::new("/sys/fs/cgroup/pids").join(&name);
+    std::fs::create_dir(&directory).unwrap();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    std::fs::write(directory.join("cgroup.procs"), other.id().to_string()).unwrap();
+    bundle.edit("\"maskedPaths\"", &format!("\"cgroupsPath\":\"/{name}\",\"maskedPaths\""));
+    let done = bundle.run();
+    let lives = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    eventually("its cgroup is free", || std::fs::remove_dir(&directory).is_ok());
+    done.exits(1).stderr_has("linux.cgroupsPath").stderr_has(&other.id().to_string());
+    assert!(lives, "the other's process was ended");
+}
+
+#[test]
+fn mounts_have_owners_and_contents_of_their_own() {
+    let bundle = Bundle::new();
+    let source = bundle.dir().join("source");
+    let below = source.join("below");
+    std::fs::create_dir_all(&below).unwrap();
+    std::os::unix::fs::chown(&source, Some(1), Some(2)).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "uid=1,gid=2", "tmpfs"]).arg(&below);
+    assert!(mount.status().unwrap().success());
+    let ids =
+        |from: u32, to: u32| format!("[{{\"containerID\":{from},\"hostID\":{to},\"size\":5}}]");
+    let bind = |target: &str, bind: &str, option: &str| {
+        format!(
+            "{{\"destination\":\"{target}\",\"type\":\"bind\",\"source\":\"{}\",\
+             \"options\":[\"{bind}\",\"{option}\"],\"uidMappings\":{},\"gidMappings\":{}}},",
+            source.display(),
+            ids(0, 100),
+            ids(0, 200)
+        )
+    };
+    bundle.runs("stat -c '%u %g' /a /a/below /b /b/below; cat /etc/x; echo new > /etc/x");
+    std::fs::create_dir_all(bundle.rootfs().join("etc")).unwrap();
+    std::fs::write(bundle.rootfs().join("etc/x"), "copied\n").unwrap();
+    let copied = "{\"destination\":\"/etc\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":[\"tmpcopyup\"]},";
+    let mounts = [bind("/a", "rbind", "ridmap"), bind("/b", "rbind", "idmap"), copied.to_owned()];
+    bundle.edit("\"mounts\": [", &format!("\"mounts\": [{}", mounts.concat()));
+    let done = bundle.run();
+    assert!(Command::new("umount").arg(&below).status().unwrap().success());
+    done.stdout("101 202\n101 202\n101 202\n1 2\ncopied\n");
+    let kept = std::fs::read_to_string(bundle.rootfs().join("etc/x")).unwrap();
+    assert_eq!(kept, "copied\n");
+}
