@@ -1,5 +1,6 @@
-//! What can be asked of containers: `state`, `list`, `ps`, `events`; and `spec`. The JSON is written by
-//! hand, because it is short and fixed.
+//! What can be asked of containers: `state`, `list`, `ps`, `events`; and `spec`, which writes a config.json
+//! to start from. The JSON is written by hand, because it is short and fixed. Nothing here changes a
+//! container, so nothing takes its lock: a caller may ask while another command works on it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
