@@ -145,6 +145,12 @@ impl Tree<'_> {
         let names = self.names(&raw::decode(parent))?;
         let names: Vec<String> = names.iter().map(|name| raw::encode(name)).collect();
         match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) if near == name => {
+                fail!(
+                    "'{pattern}' is not in the {}: it is a link that leads to nothing there",
+                    self.from
+                )
+            }
             Some(near) => {
                 fail!("'{pattern}' is not in the {}; did you mean '{near}'?", self.from)
             }

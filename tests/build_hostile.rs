@@ -1,0 +1,221 @@
+//! build against hostile contexts, archives and images: what links, `..` and names in them could reach
+//! on the host. A directory of the host is the canary: nothing may be read from it or made in it.
+
+mod support;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use support::Host;
+use support::tar::Tar;
+
+const SECRET: &str = "the host's own secret";
+/// Prints STOLEN-2 if the secret is in the image.
+const STOLEN: &str = "RUN if grep -rq 'own sec[r]et' /d; then echo STOLEN-$((1 + 1)); fi\n";
+
+/// A directory of the host with one file, which no build may read or change.
+struct Canary(PathBuf);
+
+impl Canary {
+    fn new(host: &Host) -> Canary {
+        let directory = host.scratch().join("canary");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("secret"), SECRET).unwrap();
+        Canary(directory)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Nothing was made or changed there.
+    fn check(&self, what: &str) {
+        let entries = std::fs::read_dir(&self.0).unwrap().flatten();
+        let names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["secret"], "{what}");
+        let content = std::fs::read_to_string(self.0.join("secret")).unwrap();
+        assert_eq!(content, SECRET, "{what}");
+    }
+}
+
+fn context(host: &Host, dockerfile: &str) -> PathBuf {
+    let directory = host.scratch().join("context");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("Dockerfile"), dockerfile).unwrap();
+    directory
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The archives: their entries lead outside by a name, a link or a hard link.
+fn hostile_archives(canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
+    let outside = canary.path();
+    let up = "../".repeat(20);
+    let (up_file, up_secret) =
+        (format!("{up}{}/x", &outside[1..]), format!("{up}{}/secret", &outside[1..]));
+    let absolute_secret = format!("{outside}/secret");
+    let absolute = format!("{outside}/x");
+    vec![
+        ("a name with ..", Tar::default().file(&up_file, "x").end()),
+        ("an absolute name", Tar::default().file(&absolute, "x").end()),
+        ("through a link", Tar::default().link("l", outside).file("l/x", "x").end()),
+        (
+            "through a relative link",
+            Tar::default().link("l", &up_file[..up_file.len() - 2]).file("l/x", "x").end(),
+        ),
+        ("over a link", Tar::default().link("l", &absolute_secret).file("l", "x").end()),
+        (
+            "a directory over a link",
+            Tar::default().link("l", outside).directory("l").file("l/x", "x").end(),
+        ),
+        ("a hard link to a name with ..", Tar::default().entry(b'1', "h", &up_secret, b"").end()),
+        (
+            "a hard link to an absolute name",
+            Tar::default().entry(b'1', "h", &absolute_secret, b"").end(),
+        ),
+        (
+            "a hard link through a link",
+            Tar::default().link("l", outside).entry(b'1', "h", "l/secret", b"").end(),
+        ),
+    ]
+}
+
+#[test]
+fn archives_that_add_unpacks_stay_in_the_image() {
+    let host = Host::with_busybox();
+    let canary = Canary::new(&host);
+    for (what, archive) in hostile_archives(&canary) {
+        let directory = context(&host, &format!("FROM bb\nADD a.tar /d/\n{STOLEN}"));
+        std::fs::write(directory.join("a.tar"), archive).unwrap();
+        // Some are refused, the others stay inside.
+        let done = host.mydocker(["build", text(&directory)]);
+        assert!(!done.story().contains("STOLEN-2"), "{what}: {}", done.story());
+        done.status();
+        canary.check(what);
+    }
+}
+
+#[test]
+fn archives_that_are_the_context_stay_in_the_workplace() {
+    let host = Host::with_busybox();
+    let canary = Canary::new(&host);
+    for (what, archive) in hostile_archives(&canary) {
+        let mut bytes =
+            Tar::default().file("Dockerfile", &format!("FROM bb\nCOPY . /d/\n{STOLEN}")).end();
+        bytes.truncate(bytes.len() - 1024);
+        bytes.extend(archive);
+        let done = host.feed(bytes, ["build", "-"]);
+        assert!(!done.story().contains("STOLEN-2"), "{what}: {}", done.story());
+        done.status();
+        canary.check(what);
+    }
+}
+
+#[test]
+fn links_of_a_context_lead_nowhere_outside() {
+    let host = Host::with_busybox();
+    let canary = Canary::new(&host);
+    let directory = context(&host, "");
+    symlink(canary.path(), directory.join("out")).unwrap();
+    symlink(canary.0.join("secret"), directory.join("file")).unwrap();
+    symlink("../canary", directory.join("up")).unwrap();
+    std::fs::create_dir(directory.join("d")).unwrap();
+    symlink(canary.path(), directory.join("d/out")).unwrap();
+    for line in [
+        "COPY out/secret /x",
+        "COPY out /x",
+        "COPY out/* /x/",
+        "COPY file /x",
+        "COPY up/secret /x",
+        "COPY d/../../canary/secret /x",
+        "COPY --parents **/secret /x/",
+        "COPY --parents out/./secret /x/",
+        "ADD file /x",
+    ] {
+        std::fs::write(directory.join("Dockerfile"), format!("FROM bb\n{line}\n")).unwrap();
+        let done = host.mydocker(["build", text(&directory)]).exits(1);
+        assert!(
+            done.story().contains("is not in the build context")
+                || done.story().contains("matches no file"),
+            "{line}: {}",
+            done.story()
+        );
+    }
+    // As a part of a directory a link is copied as a link.
+    std::fs::write(directory.join("Dockerfile"), "FROM bb\nCOPY d /d\n").unwrap();
+    host.mydocker(["build", "-t", "x", text(&directory)]);
+    host.mydocker(["run", "--rm", "x", "readlink", "/d/out"])
+        .stdout(&format!("{}\n", canary.path()));
+    // The files that a build reads itself.
+    let dockerfile = directory.join("Dockerfile");
+    std::fs::remove_file(&dockerfile).unwrap();
+    symlink(canary.0.join("secret"), &dockerfile).unwrap();
+    let done = host.mydocker(["build", text(&directory)]).exits(1);
+    assert!(!done.story().contains("own secret"), "{}", done.story());
+    std::fs::remove_file(&dockerfile).unwrap();
+    std::fs::write(&dockerfile, "FROM bb\nCOPY . /c\n").unwrap();
+    symlink(canary.0.join("secret"), directory.join(".dockerignore")).unwrap();
+    host.mydocker(["build", text(&directory)]);
+    canary.check("links of the context");
+}
+
+#[test]
+fn links_of_an_image_lead_nowhere_outside() {
+    let host = Host::with_busybox();
+    let canary = Canary::new(&host);
+    let up = format!("{}{}", "../".repeat(20), &canary.path()[1..]);
+    let links =
+        format!("RUN ln -s {0} /abs && ln -s {up} /rel && ln -s {0}/secret /file", canary.path());
+    for line in [
+        "WORKDIR /abs/made",
+        "WORKDIR /rel/made/deep",
+        "COPY a /abs/x",
+        "COPY a /rel/",
+        "COPY a /file",
+        "COPY --chown=7:7 --chmod=777 a /abs/deep/x",
+        "COPY --parents a /rel/p/",
+        "COPY <<x /abs/\nmade\nx",
+        "ADD a.tar /abs",
+        "ADD a.tar /rel/",
+        "VOLUME /abs\nRUN touch /abs/x",
+        "WORKDIR /rel\nRUN touch x; echo x >>secret",
+        "USER 7\nWORKDIR /abs/mine",
+    ] {
+        let directory = context(&host, &format!("FROM bb\n{links}\n{line}\n"));
+        std::fs::write(directory.join("a"), "a").unwrap();
+        std::fs::write(directory.join("a.tar"), Tar::default().file("t", "t").end()).unwrap();
+        // A volume on a link may be refused.
+        let _ = host.mydocker(["build", text(&directory)]).status();
+        canary.check(line);
+    }
+    // A stage's links, as sources.
+    let dockerfile = format!("FROM bb AS one\n{links}\nFROM bb\n");
+    for line in
+        ["COPY --from=one /abs/secret /x", "COPY --from=one /rel/* /x/", "COPY --from=one /file /x"]
+    {
+        let directory = context(&host, &format!("{dockerfile}{line}\n"));
+        let done = host.mydocker(["build", text(&directory)]).exits(1);
+        assert!(!done.story().contains("own secret"), "{line}");
+        done.stderr_has(" the image");
+    }
+}
+
+#[test]
+fn names_of_heredocs_and_stages_are_no_paths() {
+    let host = Host::with_busybox();
+    let canary = Canary::new(&host);
+    for (dockerfile, message) in [
+        ("FROM bb\nCOPY <<../x /d/\nmade\n../x\n", "unknown instruction 'MADE'"),
+        ("FROM bb\nCOPY <<.. /d/\nmade\n..\n", "write "),
+        ("FROM bb\nRUN <<..\n#!/bin/sh\n..\n", "write "),
+        ("FROM bb AS ../x\n", "bad stage name '../x'"),
+        ("FROM bb\nCOPY --from=../canary secret /x\n", "--from=../canary"),
+        ("FROM ../canary\n", "../canary"),
+    ] {
+        let directory = context(&host, dockerfile);
+        host.mydocker(["build", text(&directory)]).exits(1).stderr_has(message);
+        canary.check(dockerfile);
+    }
+}
