@@ -19,7 +19,7 @@ use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
     Attributes, Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict,
-    FurtherLimits, Hooks, IdMaps, Identity, Mount, MountSource, Process, Resources, Root,
+    FurtherLimits, Hooks, IdMaps, Identity, Mount, MountSource, NodeKind, Process, Resources, Root,
     Scheduling, Spec,
 };
 use crate::store::{self, Durability};
@@ -244,7 +244,11 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     let mut give = |source: &Path, target: String, access: &str| -> Result<()> {
         let node = host_node(source, target)?;
         rules.push(allow(DeviceRule {
-            kind: if node.is_block { DeviceKind::Block } else { DeviceKind::Character },
+            kind: if node.kind == NodeKind::Block {
+                DeviceKind::Block
+            } else {
+                DeviceKind::Character
+            },
             major: Some(node.major),
             minor: Some(node.minor),
             access: access.to_owned(),

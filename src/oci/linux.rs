@@ -11,7 +11,8 @@ use crate::error::{Result, fail};
 use crate::json::Node;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{
-    Cgroup, DeviceNode, IdMaps, IdRange, Namespace, Namespaces, RootPropagation, TimeOffset,
+    Cgroup, DeviceNode, IdMaps, IdRange, Namespace, Namespaces, NodeKind, RootPropagation,
+    TimeOffset,
 };
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
@@ -158,18 +159,25 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     let Some(devices) = linux.get("devices")? else { return Ok(Vec::new()) };
     devices.each(MAX_ENTRIES, |node| {
         let path = node.need("path")?;
-        if !path.string()?.starts_with("/dev/") {
-            return Err(path.wrong("below /dev"));
+        if !path.string()?.starts_with('/') {
+            return Err(path.wrong("an absolute path"));
         }
-        let kinds = ["c", "u", "b"];
-        let is_block = one_of(&node.need("type")?, &kinds)? == 2;
+        let kind = match one_of(&node.need("type")?, &["c", "u", "b", "p"])? {
+            0 | 1 => NodeKind::Character,
+            2 => NodeKind::Block,
+            _ => NodeKind::Fifo,
+        };
+        let number = |key: &str| match kind {
+            NodeKind::Fifo => Ok(0),
+            _ => node.need(key)?.id(),
+        };
         let id = |key: &str| node.get(key)?.map_or(Ok(0), |id| id.id());
         let mode = node.get("fileMode")?.map_or(Ok(0o666), |mode| mode.id())?;
         Ok(DeviceNode {
             path: path.string()?,
-            is_block,
-            major: node.need("major")?.id()?,
-            minor: node.need("minor")?.id()?,
+            kind,
+            major: number("major")?,
+            minor: number("minor")?,
             mode: mode & 0o7777,
             uid: id("uid")?,
             gid: id("gid")?,

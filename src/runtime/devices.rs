@@ -1,18 +1,20 @@
 //! The device nodes of a container's /dev: the six that every container has, links such as
 //! /dev/stdin, and those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
-//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved.
+//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved; a node
+//! elsewhere, which an OCI bundle may have, is made by descriptor inside the root.
 //! Whether a node can be opened is decided by the cgroup rules in `cgroup::devices`.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, major, makedev, minor, mkdirat,
-    mknodat, stat, symlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fstat, major, makedev, minor,
+    mkdirat, mknodat, stat, statat, symlinkat,
 };
 
-use super::spec::{DeviceNode, IdMaps, Mount, Spec};
+use super::spec::{DeviceNode, IdMaps, Mount, MountSource, NodeKind, Spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
@@ -57,7 +59,60 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
                 .context(|| format!("make directory /dev/{name}"))?;
         }
     }
-    spec.devices.iter().try_for_each(|device| given_node(dev, device, spec.ids.as_ref()))
+    let mut given = spec.devices.iter().filter_map(|device| {
+        let name = device.path.strip_prefix("/dev/")?;
+        Some((device, name))
+    });
+    given.try_for_each(|(device, name)| {
+        let (parent, file) = place(dev, device, name)?;
+        // It replaces a standard one.
+        let _ = rustix::fs::unlinkat(&parent, &file, AtFlags::empty());
+        given_node(parent.as_fd(), &file, device, spec.ids.as_ref())
+    })
+}
+
+/// Creates the nodes that no /dev of ours has, in the container's `root`. What is there already must
+/// be the same device.
+pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
+    let has_dev = spec.mounts.iter().any(is_ours);
+    for device in &spec.devices {
+        if has_dev && device.path.starts_with("/dev/") {
+            continue;
+        }
+        let (parent, file) = place(root, device, device.path.trim_start_matches('/'))?;
+        match statat(&parent, &file, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if is_same(&found, device) => {}
+            Ok(_) => fail!("device {}: another file is there", device.path),
+            Err(_) => given_node(parent.as_fd(), &file, device, spec.ids.as_ref())?,
+        }
+    }
+    Ok(())
+}
+
+fn is_same(found: &Stat, device: &DeviceNode) -> bool {
+    let (kind, number) = kind_and_number(device);
+    FileType::from_raw_mode(found.st_mode) == kind && found.st_rdev == number
+}
+
+fn kind_and_number(device: &DeviceNode) -> (FileType, u64) {
+    let number = makedev(device.major, device.minor);
+    match device.kind {
+        NodeKind::Block => (FileType::BlockDevice, number),
+        NodeKind::Character => (FileType::CharacterDevice, number),
+        NodeKind::Fifo => (FileType::Fifo, 0),
+    }
+}
+
+/// The directory in which a node is to be, made if it is missing, and the node's name there.
+fn place(root: BorrowedFd<'_>, device: &DeviceNode, below: &str) -> Result<(OwnedFd, OsString)> {
+    let path = raw::path(below);
+    let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
+        fail!("device target '{}' names no file", device.path)
+    };
+    let parent = beneath::make_dirs(root, parent, Mode::from_raw_mode(0o755))
+        .context(|| format!("make the directory of {}", device.path))?;
+    Ok((parent, file.to_owned()))
 }
 
 fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64) -> Result<()> {
@@ -65,28 +120,23 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// Creates a node that the container was given. It replaces a standard one.
-fn given_node(dev: BorrowedFd<'_>, device: &DeviceNode, ids: Option<&IdMaps>) -> Result<()> {
-    let Some(name) = device.path.strip_prefix("/dev/") else {
-        fail!("device target '{}' must lie in /dev", device.path)
-    };
-    let path = raw::path(name);
-    let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
-        fail!("device target '{}' names no file", device.path)
-    };
-    let parent = beneath::make_dirs(dev, parent, Mode::from_raw_mode(0o755))
-        .context(|| format!("make the directory of {}", device.path))?;
-    let kind = if device.is_block { FileType::BlockDevice } else { FileType::CharacterDevice };
-    let _ = rustix::fs::unlinkat(&parent, file, AtFlags::empty());
+/// Creates a node that the container was given.
+fn given_node(
+    parent: BorrowedFd<'_>,
+    file: &OsStr,
+    device: &DeviceNode,
+    ids: Option<&IdMaps>,
+) -> Result<()> {
+    let (kind, number) = kind_and_number(device);
     let mode = Mode::from_raw_mode(device.mode);
-    mknodat(&parent, file, kind, mode, makedev(device.major, device.minor))
+    mknodat(parent, file, kind, mode, number)
         .and_then(|()| {
             let (uid, gid) = match ids {
                 Some(ids) => (ids.host_uid(device.uid), ids.host_gid(device.gid)),
                 None => (Some(device.uid), Some(device.gid)),
             };
             let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-            chownat(&parent, file, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            chownat(parent, file, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
         })
         .context(|| format!("make device node {}", device.path))
 }
@@ -100,7 +150,7 @@ pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     }
     Ok(DeviceNode {
         path: target,
-        is_block: kind == FileType::BlockDevice,
+        kind: if kind == FileType::BlockDevice { NodeKind::Block } else { NodeKind::Character },
         major: major(found.st_rdev),
         minor: minor(found.st_rdev),
         mode: found.st_mode & 0o777,

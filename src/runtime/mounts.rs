@@ -87,6 +87,7 @@ pub fn mount_all(
             .traced("move_mount", || describe(mount))
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
+    devices::make_others(root, spec)?;
     if !spec.sysctls.is_empty() && !attaching.has_proc {
         fail!("the container has no /proc, through which its sysctls are set");
     }

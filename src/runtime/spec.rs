@@ -29,7 +29,7 @@ pub struct Spec {
     pub ids: Option<IdMaps>,
     /// All mounts in their order, those of the kernel's file systems among them. cgroups come last.
     pub mounts: Vec<Mount>,
-    /// Nodes in /dev beside the standard ones.
+    /// Nodes beside the standard ones, in /dev as a rule.
     pub devices: Vec<DeviceNode>,
     pub device_access: DeviceAccess,
     pub cgroup: Cgroup,
@@ -338,12 +338,21 @@ pub struct Device {
     pub access: String,
 }
 
-/// A device node in a container's /dev.
+/// What a device node stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    Block,
+    Character,
+    /// A named pipe, which has no numbers.
+    Fifo,
+}
+
+/// A device node in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceNode {
-    /// Absolute, in the container; below /dev.
+    /// Absolute, in the container.
     pub path: String,
-    pub is_block: bool,
+    pub kind: NodeKind,
     pub major: u32,
     pub minor: u32,
     /// The permission bits.

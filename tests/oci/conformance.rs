@@ -284,6 +284,24 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         ),
     ),
     (
+        "devices may be anywhere, and named pipes",
+        Prints(
+            MASKED,
+            "\"devices\":[{\"path\":\"/x/zero\",\"type\":\"c\",\"major\":1,\"minor\":5},\
+             {\"path\":\"/dev/pipe\",\"type\":\"p\",\"fileMode\":384}],\"maskedPaths\"",
+            "stat -c '%F %t:%T' /x/zero; stat -c '%F %a' /dev/pipe; head -c1 /x/zero | wc -c",
+            "character special file 1:5\nfifo 600\n1\n",
+        ),
+    ),
+    (
+        "another file where a device should be is an error",
+        Refused(
+            MASKED,
+            "\"devices\":[{\"path\":\"/bin/busybox\",\"type\":\"c\",\"major\":1,\"minor\":5}],\"maskedPaths\"",
+            "device /bin/busybox: another file is there",
+        ),
+    ),
+    (
         "the default devices are there",
         Prints(
             SAME.0,
