@@ -585,7 +585,7 @@ fn one_command_runs_in_a_container_of_its_own() {
     // It is no replica.
     project.compose("-p r up -d --no-deps app");
     project.compose("-p r exec -T db sh -c pwd").stdout("/\n");
-    project.compose("-p r exec app true").exits(1).stderr_has("service app is not running");
+    project.compose("-p r exec app true").exits(1).stderr_has("waits to be restarted");
     project.compose("-p r exec ap true").exits(1).stderr_has("did you mean 'app'?");
     project.compose("-p r down -t 0");
     assert!(project.names().is_empty());
@@ -643,6 +643,7 @@ fn images_are_built() {
     project.compose("-p b build --build-arg WHO=me app");
     project.compose("-p b up -d app").stderr_has("Recreated");
     assert_ne!(project.ids(), before);
+    project.compose("-p b wait app");
     project.compose("-p b up --no-log-prefix app").stdout("hello me\n");
     project.compose("-p b down --rmi local").stderr_has("Image b-app  Removed");
     project.host.mydocker(["image", "inspect", "named"]);
@@ -651,4 +652,88 @@ fn images_are_built() {
         .compose("-p b up")
         .exits(1)
         .stderr_has("compose.yaml:1: services.a.build.ssh is not supported");
+}
+
+#[test]
+fn secrets_and_configs_come_from_files_variables_and_the_text() {
+    let file = "services:\n  a:\n    image: bb\n    init: true\n    command: sleep 1000\n    user: '7:8'\n    \
+                tmpfs: [/run]\n    secrets:\n      - token\n      - {source: plain, target: /etc/plain}\n      \
+                - {source: plain, target: mine, uid: '7', gid: '8', mode: 0400}\n    configs:\n      - \
+                {source: app, target: /etc/app.conf, mode: 0440, gid: '8'}\n      - app\nsecrets:\n  token: \
+                {environment: TOKEN}\n  plain: {file: ./plain.txt}\nconfigs:\n  app:\n    content: |\n      \
+                home = ${TOKEN}\n";
+    let project = Project::new(&[("compose.yaml", file), ("plain.txt", "in a file\n")]);
+    project
+        .compose("-p s up -d")
+        .exits(1)
+        .stderr_has("compose.yaml:16: secrets.token: the variable TOKEN is not set");
+    let up = |token: &str| {
+        let mut command = project.command("-p s up -d");
+        command.env("TOKEN", token);
+        support::run(command, None);
+    };
+    up("s3cret");
+    let sh = |line: &str| project.host.mydocker(["exec", "s-a-1", "sh", "-c", line]).text();
+    assert_eq!(sh("cat /run/secrets/token"), "s3cret");
+    assert_eq!(sh("cat /etc/plain /run/secrets/mine"), "in a file\nin a file");
+    assert_eq!(sh("cat /etc/app.conf /app"), "home = s3cret\nhome = s3cret");
+    assert_eq!(
+        sh("stat -c '%a %u %g' /run/secrets/token /run/secrets/mine /etc/app.conf"),
+        "444 0 0\n400 7 8\n440 0 8"
+    );
+    assert!(!project.host.succeeds([
+        "exec",
+        "-u",
+        "0",
+        "s-a-1",
+        "sh",
+        "-c",
+        "echo x >>/run/secrets/token"
+    ]));
+    // Its content is not in the record, and another value makes another container.
+    let record = project.host.mydocker(["inspect", "s-a-1"]).text();
+    assert!(!record.contains("s3cret"), "{record}");
+    let before = project.ids();
+    up("s3cret");
+    assert_eq!(project.ids(), before);
+    up("other");
+    assert_ne!(project.ids(), before);
+    assert_eq!(sh("cat /run/secrets/token"), "other");
+    project.compose("-p s down");
+    project.write(
+        "services: {a: {image: bb, secrets: [{source: s, mode: 440}]}}\nsecrets: {s: {content: x}}",
+    );
+    project.compose("config").exits(1).stderr_has("compose.yaml:1: bad mode '440'");
+}
+
+#[test]
+fn boot_brings_a_project_back_in_order() {
+    let file = "services:\n  \
+        after: {image: bb, init: true, restart: always, volumes: ['v:/v'], depends_on: {db: {condition: service_healthy}},\n    \
+                command: \"sh -c 'test -e /v/ok && echo ready || echo early; exec sleep 1000'\"}\n  \
+        db: {image: bb, init: true, restart: unless-stopped, volumes: ['v:/v'],\n    \
+             command: \"sh -c 'rm -f /v/ok; sleep 0.5; touch /v/ok; exec sleep 1000'\",\n    \
+             healthcheck: {test: [CMD, test, -e, /v/ok], interval: 200ms, start_period: 60s}}\n  \
+        job: {image: bb, command: 'true'}\nvolumes: {v: }";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p h up -d");
+    project.host.mydocker(["halt", "-t", "5"]);
+    assert!(!project.host.is_running("h-db-1"));
+    assert_eq!(project.host.mydocker(["boot"]).lines(), ["h-db-1", "h-after-1"]);
+    support::eventually("it has started twice", || {
+        project.compose("-p h logs --no-log-prefix after").text() == "ready\nready"
+    });
+    project.compose("-p h down -v -t 0");
+}
+
+#[test]
+fn hooks_run_after_the_start_and_before_the_stop() {
+    let file = "services:\n  a:\n    image: bb\n    init: true\n    command: sleep 1000\n    volumes: ['./log:/log']\n    \
+                post_start:\n      - command: sh -c 'echo $$A $$(pwd) >>/log/l'\n        environment: [A=started]\n        \
+                working_dir: /tmp\n    pre_stop:\n      - command: [sh, -c, 'echo stops >>/log/l']\n";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p p up -d");
+    project.compose("-p p down");
+    let log = std::fs::read_to_string(project.dir.join("log/l")).unwrap();
+    assert_eq!(log, "started /tmp\nstops\n");
 }

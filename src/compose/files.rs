@@ -91,18 +91,23 @@ pub fn shown(path: &Path) -> String {
 
 /// The text of a file; `-` is the standard input.
 pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = read_bytes(path, yaml::MAX_FILE)?;
+    String::from_utf8(bytes).or_else(|_| fail!("{} is not UTF-8 text", shown(path)))
+}
+
+/// The bytes of a file of at most `most` bytes.
+pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().take(yaml::MAX_FILE + 1).read_to_end(&mut bytes)
+        std::io::stdin().take(most + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(yaml::MAX_FILE + 1).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
     };
     read.context(|| format!("read {}", shown(path)))?;
-    if bytes.len() as u64 > yaml::MAX_FILE {
-        fail!("{} is larger than {} bytes", shown(path), yaml::MAX_FILE);
+    if bytes.len() as u64 > most {
+        fail!("{} is larger than {most} bytes", shown(path));
     }
-    String::from_utf8(bytes).or_else(|_| fail!("{} is not UTF-8 text", shown(path)))
+    Ok(bytes)
 }
 
 /// Finds, reads and merges the files of a project.

@@ -1,5 +1,6 @@
 //! `post_start` and `pre_stop`: commands that run in a service's container after its start and
-//! before its stop, by `exec`. Their output is the caller's. A hook that fails is an error.
+//! before its stop, by `exec`, so with the container's own confinement. Their output is the caller's.
+//! A hook that fails is an error.
 
 use super::node::Node;
 use super::project::Service;

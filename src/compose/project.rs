@@ -117,7 +117,7 @@ impl Project {
         project.root.set("services", root);
         project.complete_rest()?;
         for service in &mut project.services {
-            service.hash = hash(&project.root, &service.node);
+            service.hash = hash(&project.root, &service.node, &project.environment);
         }
         Ok(project)
     }
@@ -493,7 +493,7 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
 }
 
 /// The hash of what a container is made of. What only decides when or how often it runs is left out.
-fn hash(root: &Node, node: &Node) -> String {
+fn hash(root: &Node, node: &Node, environment: &Environment) -> String {
     let mut node = node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
         node.take(key);
@@ -524,6 +524,10 @@ fn hash(root: &Node, node: &Node) -> String {
         for name in used {
             if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
                 text.push_str(&json(node, true));
+                // A secret that a variable holds is another one when the variable changes.
+                if let Some(Ok(variable)) = node.given("environment").map(Node::scalar) {
+                    text.push_str(&environment.get(&variable).unwrap_or_default());
+                }
             }
         }
     }

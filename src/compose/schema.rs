@@ -295,7 +295,7 @@ static MOUNT: &[Key] = &[
         Object(&[
             ("propagation", Text),
             ("create_host_path", Bool),
-            ("selinux", Text),
+            ("selinux", Refused("mydocker labels no files for SELinux; remove the key")),
             ("recursive", Text),
         ]),
     ),

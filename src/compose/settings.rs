@@ -2,11 +2,17 @@
 //! The command line's table of flags parses and checks the values, so that a compose file and a
 //! command line mean the same and report the same mistakes. Each setting keeps its place in the file.
 
+use std::path::Path;
+
+use super::files::read_bytes;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
-use crate::engine::options::CreateOptions;
-use crate::error::Result;
+use crate::engine::options::{CreateOptions, FileOption};
+use crate::error::{Context, Result, fail};
 use crate::units::parse_duration_ns;
+
+/// The largest secret or config that is copied.
+const MAX_CONTENT: u64 = 1 << 20;
 
 /// One flag of `run`, and where the compose file asks for it.
 pub struct Setting {
@@ -317,6 +323,10 @@ impl Settings {
                     fields.push(format!("{field}={}", value.scalar()?));
                 }
             }
+            let labels = mount.given("volume").and_then(|options| options.get("labels"));
+            for (key, value) in labels.iter().flat_map(|node| node.entries()) {
+                fields.push(format!("volume-label={key}={}", value.scalar()?));
+            }
             let volume = mount.given("volume");
             if volume.is_some_and(|volume| volume.get_bool("nocopy")) {
                 fields.push("volume-nocopy".to_owned());
@@ -326,34 +336,26 @@ impl Settings {
             if kind == "bind" && create.is_none_or(|create| create.value == Value::Bool(true)) {
                 fields.push("bind-create-src".to_owned());
             }
-            let fields: Vec<String> = fields
-                .into_iter()
-                .map(|field| {
-                    if field.contains([',', '"']) {
-                        format!("\"{}\"", field.replace('"', "\"\""))
-                    } else {
-                        field
-                    }
-                })
-                .collect();
+            let fields: Vec<String> = fields.into_iter().map(quoted).collect();
             self.add(mount, "mount", fields.join(","));
         }
-        // Secrets and configs that are files; others are copied into the container.
+        // Secrets and configs that are files of the host; `files` has the others.
         for section in ["secrets", "configs"] {
             for grant in node.get(section).iter().flat_map(|node| node.elements()) {
                 let source = grant.get_text("source")?.unwrap_or_default();
                 let resource = project.root.get(section).and_then(|all| all.get(&source));
                 let Some(file) = resource.and_then(|node| node.given("file")) else { continue };
-                if let Some(owner) = ["uid", "gid", "mode"].iter().find_map(|key| grant.given(key))
-                {
-                    return Err(owner.wrong(format_args!(
-                        "{section}: a file is mounted with the owner and mode that it has on the \
-                         host; remove uid, gid and mode"
-                    )));
+                if has_owner(grant) {
+                    continue;
                 }
                 let (file, target) = (file.scalar()?, grant_target(section, grant)?);
-                let text = format!("type=bind,\"source={file}\",\"target={target}\",readonly");
-                self.add(grant, "mount", text);
+                let fields = [
+                    "type=bind".to_owned(),
+                    format!("source={file}"),
+                    format!("target={target}"),
+                    "readonly".to_owned(),
+                ];
+                self.add(grant, "mount", fields.map(quoted).join(","));
             }
         }
         for from in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
@@ -425,6 +427,70 @@ impl Settings {
             self.add(link, "link", format!("{}:{alias}", container(name)));
         }
         Ok(())
+    }
+}
+
+/// A field of `--mount`, whose list is written as CSV.
+fn quoted(field: String) -> String {
+    if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}
+
+/// Whether a grant names an owner or a mode, which a file of the host can't have.
+fn has_owner(grant: &Node) -> bool {
+    ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
+}
+
+/// The secrets and configs whose content is copied into the container: from a variable or the
+/// compose file, and from a file of the host if the grant names an owner or a mode.
+pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
+    let mut files = Vec::new();
+    for section in ["secrets", "configs"] {
+        for grant in service.node.get(section).iter().flat_map(|node| node.elements()) {
+            let source = grant.get_text("source")?.unwrap_or_default();
+            let Some(resource) = project.root.get(section).and_then(|all| all.get(&source)) else {
+                continue;
+            };
+            let content = if let Some(content) = resource.get_text("content")? {
+                content.into_bytes()
+            } else if let Some(variable) = resource.given("environment") {
+                let name = variable.scalar()?;
+                let Some(value) = project.variable(&name) else {
+                    return Err(variable.wrong(format_args!(
+                        "{section}.{source}: the variable {name} is not set"
+                    )));
+                };
+                value.into_bytes()
+            } else if let Some(file) = resource.given("file").filter(|_| has_owner(grant)) {
+                let path = file.scalar()?;
+                read_bytes(Path::new(&path), MAX_CONTENT).context(|| file.place.to_string())?
+            } else {
+                continue;
+            };
+            let number = |key: &str| match grant.given(key) {
+                None => Ok(0),
+                Some(node) => node.convert(|text| match text.parse() {
+                    Ok(number) => Ok(number),
+                    Err(_) => fail!("{key}: bad number '{text}'"),
+                }),
+            };
+            files.push(FileOption {
+                target: grant_target(section, grant)?,
+                content,
+                mode: grant.given("mode").map_or(Ok(0o444), |node| node.convert(parse_mode))?,
+                uid: number("uid")?,
+                gid: number("gid")?,
+            });
+        }
+    }
+    Ok(files)
+}
+
+/// Parses permission bits. Without a leading zero it is not clear what is meant.
+fn parse_mode(text: &str) -> Result<u32> {
+    let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix('0'));
+    match digits.map(|digits| u32::from_str_radix(digits, 8)) {
+        Some(Ok(mode)) if mode <= 0o7777 => Ok(mode),
+        _ => fail!("bad mode '{text}': write it in octal digits with a leading zero, as in 0440"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `boot` and `halt`: what an init script calls after the host's start and before its shutdown.
 //! `boot` restores the networks and starts containers by their restart policy; a second call
-//! changes nothing. `halt` stops all containers in parallel within one timeout. There is no daemon,
+//! changes nothing. Containers of compose projects start in the order of their dependencies. `halt` stops all containers in parallel within one timeout. There is no daemon,
 //! so without these two calls nothing is started at boot.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::Engine;
+use super::project::{ONEOFF, PROJECT, SERVICE, dependencies, label, waves};
 use crate::container::record::{Record, all_ids};
 use crate::container::state::{Condition, MAX_CLEANUP, StopMark};
 use crate::error::{Context, Error, Result, fail};
@@ -42,8 +43,42 @@ impl Engine {
         if let Err(error) = attachment::reload::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));
         }
-        done.extend(waiting.into_iter().map(|record| (record.name, self.start(&record.id))));
+        let (projects, alone): (Vec<Record>, Vec<Record>) =
+            waiting.into_iter().partition(|record| label(&record.labels, PROJECT).is_some());
+        done.extend(alone.into_iter().map(|record| (record.name, self.start(&record.id))));
+        for wave in waves(projects, |record| &record.labels) {
+            let mut starting = Vec::with_capacity(wave.len());
+            for record in wave {
+                self.await_healthy_services(&record);
+                starting.push((self.begin_start(&record.id), record.name));
+            }
+            done.extend(
+                starting
+                    .into_iter()
+                    .map(|(begun, name)| (name, begun.and_then(|begun| self.end_start(begun)))),
+            );
+        }
         Ok(done)
+    }
+
+    /// Waits for the services that a container of a project wants healthy. It starts without them if
+    /// they are not: a service that is down is worse than one that must try again.
+    fn await_healthy_services(&self, record: &Record) {
+        let project = label(&record.labels, PROJECT);
+        for (service, condition) in dependencies(&record.labels) {
+            if condition != "service_healthy" {
+                continue;
+            }
+            for other in self.records().unwrap_or_default() {
+                let is_meant = label(&other.labels, PROJECT) == project
+                    && label(&other.labels, SERVICE) == Some(service)
+                    && label(&other.labels, ONEOFF) != Some("True");
+                if is_meant {
+                    // Its own start, or its probes, report what is wrong.
+                    let _ = self.await_health(&other.id, true);
+                }
+            }
+        }
     }
 
     /// Stops all containers in parallel within one timeout, in seconds, and kills those that still

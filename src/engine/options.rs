@@ -50,6 +50,8 @@ pub struct CreateOptions {
     /// Targets and names of anonymous volumes that an earlier container had there: they are mounted
     /// where this one would get a new anonymous volume.
     pub inherited_volumes: Vec<(String, String)>,
+    /// Files with content of the caller's.
+    pub files: Vec<FileOption>,
     /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
     pub volumes_from: Vec<(String, bool)>,
     pub workdir: Option<String>,
@@ -196,6 +198,18 @@ impl MountOption {
             labels: Vec::new(),
         }
     }
+}
+
+/// A file that a container gets: a secret or a config of a compose file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOption {
+    /// Absolute.
+    pub target: String,
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// `--cap-add`, `--cap-drop`, `--security-opt`

@@ -164,7 +164,7 @@ impl Engine {
 
     /// Waits until a container's health check has succeeded. With `strict` an unhealthy container
     /// is an error, for a caller that can't do without it.
-    fn await_health(&self, name: &str, strict: bool) -> Result<()> {
+    pub(super) fn await_health(&self, name: &str, strict: bool) -> Result<()> {
         let mut looks = Looks::new();
         loop {
             let record = self.record(name)?;

@@ -1,5 +1,6 @@
 //! `compose start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause` and `wait`: the commands that
 //! change what a project's containers do. They act on all containers, or on those of some services.
+//! Starts go in the order of the dependencies, stops against it.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};

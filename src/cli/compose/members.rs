@@ -1,5 +1,6 @@
 //! The commands over the containers that a project has: `down` and its siblings. What exists is
-//! known by labels, so `-p NAME` alone is enough for them.
+//! known by labels, so `-p NAME` alone is enough. With a file, containers of other services stay, unless
+//! `--remove-orphans` is given.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::parse_timeout;

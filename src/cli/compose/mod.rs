@@ -24,7 +24,7 @@ use crate::compose::members::Session;
 use crate::compose::node::Node;
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::{
-    Setting, container_name, image, network_settings, set_commands, settings,
+    Setting, container_name, files, image, network_settings, set_commands, settings,
 };
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, NetworkOptions};
@@ -128,17 +128,20 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// As `project`. Where there is no file, `-p` is enough: what exists is known by labels.
-fn project_or_name(call: &Invocation) -> Result<Project, Failure> {
-    match project(call, &[]) {
-        Err(Failure::Engine(error)) if error.is_absent() => {
-            let name = choice(call)?.name.or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
+/// The project of a call that acts on what exists: only its services and their order count, so a bad
+/// value or a missing variable is no reason to leave containers running. Where there is no file,
+/// `-p` is enough: what exists is known by labels.
+fn existing_project(call: &Invocation) -> Result<Project, Failure> {
+    let choice = choice(call)?;
+    match Project::read(&choice, &[]) {
+        Err(error) if error.is_absent() => {
+            let name = choice.name.or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
             match name.filter(|name| !name.is_empty()) {
                 Some(name) => Ok(Project::named(&name)),
                 None => Err(Failure::Engine(error)),
             }
         }
-        project => project,
+        project => Ok(project?),
     }
 }
 
@@ -151,7 +154,7 @@ struct Opened {
 impl Opened {
     /// For a command that acts on what exists.
     fn existing(call: &Invocation) -> Result<Opened, Failure> {
-        Ok(Opened { project: project_or_name(call)?, engine: call.engine()? })
+        Ok(Opened { project: existing_project(call)?, engine: call.engine()? })
     }
 
     /// For a command that makes what the file asks for, of the services `wanted`.
@@ -183,6 +186,7 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
         Err(error) => fail!("service {}: {error}", service.name),
     };
     set_commands(&mut options, &service.node)?;
+    options.files = files(project, service)?;
     Ok(options)
 }
 

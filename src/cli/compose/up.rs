@@ -1,5 +1,6 @@
 //! `compose up` and `create`: the flags, and what comes before the containers: their images. The
-//! containers are `crate::compose::up`'s.
+//! containers are `crate::compose::up`'s; in the foreground `crate::compose::foreground` prints their
+//! logs.
 
 use std::io::LineWriter;
 use std::time::{Duration, Instant};

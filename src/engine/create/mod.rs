@@ -7,9 +7,10 @@
 //! the container exists.
 //!
 //! The parts: `checks` refuses options that contradict each other, `mounts` makes volumes and
-//! directories, `record` computes the record's fields, `undo` removes a half-made container.
+//! directories, `content` writes secrets and configs, `record` computes the record's fields, `undo` removes a half-made container.
 
 mod checks;
+mod content;
 mod mounts;
 mod record;
 mod undo;
@@ -92,7 +93,8 @@ impl Engine {
         }
         // The images that are mounted stay until the record names them.
         let mut holds = Vec::new();
-        let mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
+        let mut mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
+        mounts.extend(content::write(&files.dir, &options.files)?);
         let user_namespace = self.user_namespace(options, &id)?;
         undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
         let record = Record {

@@ -1,0 +1,53 @@
+//! Files that a container gets with content of the caller's: secrets and configs of a compose file.
+//! They lie in the container's directory, are mounted read-only, and go with the container. The
+//! directory is root's alone, so mode and owner decide only inside the container.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use crate::container::record::{MountKind, MountRecord};
+use crate::engine::options::FileOption;
+use crate::error::{Context, Result};
+use crate::raw;
+
+/// Writes the files below `directory`, the container's. Returns their mounts. A kill before the
+/// container's record is written leaves a directory without a record, which `system check` sweeps.
+pub fn write(directory: &Path, files: &[FileOption]) -> Result<Vec<MountRecord>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let directory = directory.join("files");
+    let made = fs::DirBuilder::new().mode(0o700).create(&directory);
+    made.context(|| format!("make {}", directory.display()))?;
+    let mut mounts = Vec::with_capacity(files.len());
+    for (number, file) in files.iter().enumerate() {
+        let path = directory.join(number.to_string());
+        let put = || -> std::io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut opened = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            opened.write_all(&file.content)?;
+            fchown(&opened, Some(file.uid), Some(file.gid))?;
+            opened.set_permissions(fs::Permissions::from_mode(file.mode))?;
+            opened.sync_all()
+        };
+        put().context(|| format!("write {}", path.display()))?;
+        mounts.push(MountRecord {
+            kind: MountKind::Bind,
+            volume: None,
+            anonymous: false,
+            source: raw::encode_path(&path),
+            target: file.target.clone(),
+            read_only: true,
+            make_source: None,
+            copy_up: false,
+            tmpfs_options: String::new(),
+            propagation: None,
+            recursion: None,
+            subpath: None,
+            image: None,
+        });
+    }
+    Ok(mounts)
+}
