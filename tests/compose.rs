@@ -1,9 +1,11 @@
 //! `compose`: what a compose file means, by `config`, also beside Debian's docker-compose 1.29 on the
 //! same files; and projects that come up, change and go down.
 
+#[path = "compose/corpus.rs"]
+mod corpus;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use support::Host;
@@ -175,37 +177,6 @@ fn the_hash_ignores_order_and_style() {
         hash("services:\n  a:\n    environment: {B: 2, A: '1'}\n    image: bb\n    scale: 3")
     );
     assert_ne!(one, hash("services: {a: {image: bb, environment: [A=1, B=3]}}"));
-}
-
-/// The projects of tests/compose and what docker-compose 1.29 makes of them: the same services with
-/// the same images, commands, variables, labels, ports and mounts.
-#[test]
-fn config_says_what_docker_compose_says() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose/compare.py");
-    let host = Host::with_busybox();
-    let mut compared = 0;
-    let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose");
-    for entry in std::fs::read_dir(projects).unwrap() {
-        let dir = entry.unwrap().path();
-        // Files that only newer versions of Docker Compose read have no version line.
-        let file = dir.join("compose.yaml");
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
-        if !text.starts_with("version:") {
-            continue;
-        }
-        let mut theirs = Command::new("docker-compose");
-        theirs.arg("-f").arg(&file).args(["-p", "same", "config"]);
-        let theirs = theirs.output().unwrap();
-        assert!(theirs.status.success(), "{}: {theirs:?}", file.display());
-        let mut ours = host.command(["compose", "-p", "same", "-f"]);
-        ours.arg(&file).args(["config"]);
-        let ours = support::run(ours, None).text();
-        let (a, b) = (host.file("theirs", theirs.stdout), host.file("ours", ours));
-        let found = Command::new("python3").arg(&script).args([a, b]).output().unwrap();
-        assert!(found.status.success(), "{}: {found:?}", file.display());
-        compared += 1;
-    }
-    assert!(compared > 0);
 }
 
 /// A web server with two replicas that waits for a database and a job.

@@ -151,6 +151,17 @@ fn flask_and_redis_example() {
     host.mydocker(["stop", "redis"]);
     example(&host, "flask-redis/run.sh", &["flask", "redis"]);
     assert!(visit() > first + 1);
+    // The same as services, with a volume of their own.
+    host.mydocker(["rm", "-f", "flask", "redis"]);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/flask-redis/compose.yaml");
+    let compose = |words: &[&str]| {
+        host.mydocker(["compose", "-f", file].iter().chain(words).collect::<Vec<_>>());
+    };
+    compose(&["up", "-d"]);
+    let first = visit();
+    compose(&["up", "-d", "--force-recreate"]);
+    assert!(visit() > first);
+    compose(&["down", "-v"]);
 }
 
 #[test]

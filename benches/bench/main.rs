@@ -8,6 +8,7 @@
 //! `cargo bench -- run exec` measures these topics alone; MYDOCKER_BENCH_ROUNDS is the number of
 //! turns (100).
 
+mod compose;
 mod exec;
 mod floor;
 mod images;
@@ -28,7 +29,7 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     ("run", run::measure),
     ("exec", exec::measure),
     ("network", network::measure),
@@ -36,6 +37,7 @@ const TOPICS: [Topic; 9] = [
     ("many", many::measure),
     ("output", output::measure),
     ("images", images::measure),
+    ("compose", compose::measure),
     ("wear", wear::measure),
     ("size", size::measure),
 ];

@@ -51,10 +51,21 @@ fn overview() -> String {
          mydocker run -d --name web -m 256m base httpd -f      in the background, with a limit\n  \
          mydocker exec -it web sh                              look around inside\n",
     );
-    let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
+    let alone = COMMANDS.iter().filter(|command| command.group != Group::Compose);
+    let width = alone.map(|command| command.name.len()).max().unwrap_or(0);
     for group in Group::ALL {
-        out.push_str(&format!("\n{}:\n", group.heading()));
-        for command in COMMANDS.iter().filter(|command| command.group == group) {
+        let mut of_it = COMMANDS.iter().filter(|command| command.group == group).peekable();
+        if of_it.peek().is_some() {
+            out.push_str(&format!("\n{}:\n", group.heading()));
+        }
+        if group == Group::Compose {
+            // Its commands are Docker's own with other operands: one line stands for all.
+            of_it.by_ref().take(1).for_each(|_| {
+                out.push_str(&format!("  {:width$}  {COMPOSE}\n", "compose"));
+            });
+            continue;
+        }
+        for command in of_it {
             out.push_str(&format!("  {:width$}  {}\n", command.name, command.summary));
         }
     }
@@ -67,8 +78,25 @@ fn overview() -> String {
     out
 }
 
-/// `mydocker volume --help`: prints the words that may follow.
+/// The line of the overview that stands for all commands of `compose`.
+const COMPOSE: &str = "Run the services of a compose file: up, down, ps, logs … (compose --help)";
+
+/// `mydocker volume --help`: prints the words that may follow, and of `compose` what they do.
 pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
+    let own: Vec<&&Command> = COMMANDS
+        .iter()
+        .filter(|command| command.group == Group::Compose && word == "compose")
+        .collect();
+    if !own.is_empty() {
+        let mut out = format!("Usage: mydocker {word} [FLAGS] COMMAND\n\nCommands:\n");
+        for command in own {
+            let name = command.name.trim_start_matches("compose ");
+            out.push_str(&format!("  {name:8}  {}\n", command.summary));
+        }
+        out.push_str("\nFlags before the command:\n");
+        push_flags(&mut out, &super::flags_before(word));
+        return print(&out);
+    }
     print(&format!("Usage: mydocker {word} COMMAND\n\nCommands: {}\n", subcommands.join(", ")))
 }
 

@@ -468,6 +468,15 @@ fn is_container_command(command: &Command) -> bool {
     matches!(command.group, flag::Group::Run | flag::Group::Watch)
 }
 
+/// The flags that may stand between a management word and the command.
+fn flags_before(management: &str) -> Vec<&'static flag::FlagSpec> {
+    match management {
+        #[cfg(feature = "compose")]
+        "compose" => flag::specs(compose::FLAGS),
+        _ => Vec::new(),
+    }
+}
+
 /// The second words that may follow a management word.
 fn subcommands(management: &str) -> Vec<&'static str> {
     let second = |name: &'static str| {

@@ -128,10 +128,8 @@ fn config(call: &Invocation) -> Outcome {
         }
         project.root.set("services", services);
     }
-    if args.json {
-        print_line(&json(&project.root, false))?
-    } else {
-        print(&yaml(&project.root))?
-    }
+    let text = if args.json { json(&project.root, false) + "\n" } else { yaml(&project.root) };
+    // So that a variable is none when what was printed is read again.
+    print(&text.replace('$', "$$"))?;
     Ok(0)
 }

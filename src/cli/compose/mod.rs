@@ -31,7 +31,7 @@ use crate::engine::options::{CreateOptions, NetworkOptions};
 use crate::error::{Result, fail};
 
 /// The flags between `compose` and the subcommand.
-static FLAGS: &[Flag<Choice>] = &[
+pub static FLAGS: &[Flag<Choice>] = &[
     Flag::<Choice>::setting("file", "FILE", "Read this compose file; may be repeated", |a, v| {
         a.files.push(v.to_owned());
         Ok(())
