@@ -618,6 +618,18 @@ fn images_are_built() {
     project.compose("-p b up --no-log-prefix app").stdout("hello me\n");
     project.compose("-p b down --rmi local").stderr_has("Image b-app  Removed");
     project.host.mydocker(["image", "inspect", "named"]);
+    project.write(
+        "services: {a: {build: {context: ctx, additional_contexts: {more: ./more}, extra_hosts: \
+         ['gate:10.9.8.7'], ulimits: {nofile: 500}, dockerfile_inline: \"FROM bb\\nCOPY --from=more f \
+         /f\\nRUN cat /etc/hosts >>/f; ulimit -n >>/f\\nCMD cat /f\"}}}",
+    );
+    std::fs::create_dir(project.dir.join("more")).unwrap();
+    std::fs::write(project.dir.join("more/f"), "from more\n").unwrap();
+    let text = project.compose("-p b up --no-log-prefix").text();
+    for part in ["from more", "10.9.8.7\tgate", "\n500"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    project.compose("-p b down --rmi local");
     project.write("services: {a: {build: {context: ctx, ssh: default}}}");
     project
         .compose("-p b up")
@@ -707,4 +719,24 @@ fn hooks_run_after_the_start_and_before_the_stop() {
     project.compose("-p p down");
     let log = std::fs::read_to_string(project.dir.join("log/l")).unwrap();
     assert_eq!(log, "started /tmp\nstops\n");
+}
+
+#[test]
+fn events_of_a_project_are_printed() {
+    let project = Project::new(&[("compose.yaml", CHATTY)]);
+    project.host.mydocker(["run", "--rm", "bb", "true"]);
+    project.compose("-p v up -d");
+    project.compose("-p v down -t 0");
+    let lines = project.compose("-p v events --json --since 1h --until 0s a").lines();
+    let action = |line: &String| {
+        let (_, rest) = line.split_once("\"action\":\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let actions: Vec<String> = lines.iter().map(action).collect();
+    for wanted in ["create", "start", "die", "destroy"] {
+        assert!(actions.iter().any(|action| action == wanted), "{wanted} in {lines:#?}");
+    }
+    assert!(lines.iter().all(|line| line.contains("\"service\":\"a\"")), "{lines:#?}");
+    let all = project.compose("-p v events --since 1h --until 0s").text();
+    assert!(all.contains("name=v-b-1") && !all.contains("image=bb, name=v-c"), "{all}");
 }

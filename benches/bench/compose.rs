@@ -48,7 +48,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 fn ours(bench: &Bench, project: &Path, is_up: bool) -> f64 {
     let compose = |words: &[&str]| {
         let mut command = bench.us();
-        command.arg("compose").args(words).current_dir(project);
+        command.arg("compose").args(words).current_dir(project).stderr(Stdio::null());
         time(&mut command)
     };
     let times = (compose(&["up", "-d"]), compose(&["down", "-t", "0"]));
@@ -78,8 +78,10 @@ impl Docker {
         let socket = format!("unix://{}", path("socket").display());
         let log = fs::File::create(path("log")).expect("make dockerd's log");
         fs::write(path("none.json"), "{}").expect("write dockerd's configuration");
-        let mut daemon = Command::new("ip");
-        daemon.args(["netns", "exec", &namespace, "unshare", "-m", "--propagation", "private"]);
+        // Not by `ip netns exec`, which hides the cgroups behind a /sys of its own.
+        let mut daemon = Command::new("nsenter");
+        daemon.arg(format!("--net=/run/netns/{namespace}"));
+        daemon.args(["unshare", "-m", "--propagation", "private"]);
         daemon.arg("dockerd").arg("--data-root").arg(path("data"));
         daemon.arg("--exec-root").arg(path("exec")).arg("--pidfile").arg(path("pid"));
         daemon.arg("--config-file").arg(path("none.json")).args(["--host", &socket]);
@@ -114,7 +116,7 @@ impl Docker {
         let compose = |words: &[&str]| {
             let mut command = self.command(COMPOSE);
             command.args(["-f", "compose.yaml"]).args(words).current_dir(project);
-            time(&mut command)
+            time(command.stderr(Stdio::null()))
         };
         let times = (compose(&["up", "-d"]), compose(&["down", "-t", "0"]));
         if is_up { times.0 } else { times.1 }
@@ -124,7 +126,8 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         // By its own process, so that it takes its containers and mounts with it.
-        let _ = Command::new("kill").arg(self.daemon.id().to_string()).status();
+        let _ =
+            Command::new("kill").arg(self.daemon.id().to_string()).stderr(Stdio::null()).status();
         let _ = self.daemon.wait();
         output(Command::new("ip").args(["netns", "del", &self.namespace]));
     }

@@ -3,6 +3,8 @@
 //! `build`'s.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
+#[cfg(feature = "compose")]
+use super::flag::{Placed, set_all};
 use super::output::{print, print_error, print_line};
 use super::value::limit::{parse_cgroup_parent, parse_ulimit};
 use super::value::name::parse_host;
@@ -14,6 +16,8 @@ use super::{Invocation, Outcome};
 use crate::build::Options;
 use crate::build::output::Output;
 use crate::build::report::Report;
+#[cfg(feature = "compose")]
+use crate::error::Result;
 use crate::error::fail;
 use crate::raw;
 use crate::units::ByteSize;
@@ -234,6 +238,14 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::accepted("rm", "Accepted; the containers of steps are always removed"),
     Flag::<BuildArgs>::accepted("force-rm", "Accepted; the containers of steps are always removed"),
 ];
+
+/// The options of a build that flags of `build` ask for.
+#[cfg(feature = "compose")]
+pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Options> {
+    let mut args = BuildArgs::default();
+    set_all(BUILD_FLAGS, &mut args, settings)?;
+    Ok(args.options)
+}
 
 /// The command `build`.
 pub static BUILD: Command = Command {

@@ -134,7 +134,7 @@ fn checked(text: &str) -> Result<Template> {
 }
 
 /// `2026-01-31T12:00:00.000000000Z container start ID (image=box, name=web)`
-fn line(event: &Event) -> String {
+pub fn line(event: &Event) -> String {
     let mut text = Instant(event.time).to_rfc3339();
     let mut attributes: Vec<_> = event.attributes.iter().collect();
     attributes.sort_unstable();

@@ -168,6 +168,8 @@ static COMMANDS: &[&Command] = &[
     #[cfg(feature = "compose")]
     &compose::transfer::VERSION,
     #[cfg(feature = "compose")]
+    &compose::events::EVENTS,
+    #[cfg(feature = "compose")]
     &compose::list::PS,
     #[cfg(feature = "compose")]
     &compose::list::LS,

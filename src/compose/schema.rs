@@ -189,18 +189,18 @@ static BUILD: &[Key] = &[
     ("no_cache", Bool),
     ("pull", Bool),
     ("network", Text),
-    ("platforms", Refused("a build is for this machine's platform; remove the key")),
-    ("shm_size", Refused("steps have 64 MB of /dev/shm; remove the key")),
+    ("platforms", List),
+    ("shm_size", Text),
     ("ssh", Refused("a build forwards no SSH agent; copy what it needs into the context")),
     ("secrets", Refused("a build mounts no secrets; use args, or copy them into the context")),
-    ("extra_hosts", Refused("steps have the host's names; remove the key")),
-    ("additional_contexts", Refused("a build has one context; copy the files into it")),
+    ("extra_hosts", Short(short::extra_hosts, &List)),
+    ("additional_contexts", Short(short::contexts, &Dict)),
     ("entitlements", Refused("steps have no further rights; remove the key")),
     ("isolation", Refused(WINDOWS)),
     ("privileged", Bool),
     ("provenance", Any),
     ("sbom", Any),
-    ("ulimits", Refused("steps have the limits of every container; remove the key")),
+    ("ulimits", Named(&Short(short::ulimit, &Object(&[("soft", Text), ("hard", Text)])))),
 ];
 
 static DEPENDENCY: &[Key] = &[("condition", Text), ("required", Bool), ("restart", Bool)];

@@ -119,13 +119,7 @@ pub fn settings(
         };
         settings.add(value, "env", text);
     }
-    for (name, limit) in node.get("ulimits").iter().flat_map(|node| node.entries()) {
-        let part = |key: &str| -> Result<String> {
-            Ok(limit.get_text(key)?.unwrap_or_else(|| "-1".to_owned()))
-        };
-        let text = format!("{name}={}:{}", part("soft")?, part("hard")?);
-        settings.add(limit, "ulimit", text);
-    }
+    settings.ulimits(node)?;
     if let Some(logging) = node.given("logging") {
         settings.texts(logging, &[("driver", "log-driver")])?;
         settings.pairs(logging.get("options"), "log-opt")?;
@@ -154,6 +148,28 @@ pub fn settings(
     settings.ports(node)?;
     settings.mounts(project, node)?;
     settings.networks(project, service, container)?;
+    Ok(settings.list)
+}
+
+/// The settings of the build of a service, as flags of `build`.
+#[cfg(feature = "build")]
+pub fn build_settings(node: &Node) -> Result<Vec<Setting>> {
+    let mut settings = Settings { list: Vec::new() };
+    let texts = [("target", "target"), ("network", "network"), ("shm_size", "shm-size")];
+    settings.texts(node, &texts)?;
+    settings.switches(node, &[("no_cache", "no-cache"), ("pull", "pull")]);
+    for (key, flag) in [("tags", "tag"), ("extra_hosts", "add-host"), ("platforms", "platform")] {
+        let elements = node.get(key).map(Node::elements).unwrap_or_default();
+        if flag == "platform" && elements.len() > 1 {
+            return Err(elements[1].wrong("build.platforms: an image is for one platform"));
+        }
+        for element in elements {
+            settings.add(element, flag, element.scalar()?);
+        }
+    }
+    settings.pairs(node.get("labels"), "label")?;
+    settings.pairs(node.get("additional_contexts"), "build-context")?;
+    settings.ulimits(node)?;
     Ok(settings.list)
 }
 
@@ -207,6 +223,17 @@ impl Settings {
     fn pairs(&mut self, node: Option<&Node>, flag: &'static str) -> Result<()> {
         for (key, value) in node.iter().flat_map(|node| node.entries()) {
             self.add(value, flag, format!("{key}={}", value.scalar()?));
+        }
+        Ok(())
+    }
+
+    fn ulimits(&mut self, node: &Node) -> Result<()> {
+        for (name, limit) in node.get("ulimits").iter().flat_map(|node| node.entries()) {
+            let part = |key: &str| -> Result<String> {
+                Ok(limit.get_text(key)?.unwrap_or_else(|| "-1".to_owned()))
+            };
+            let text = format!("{name}={}:{}", part("soft")?, part("hard")?);
+            self.add(limit, "ulimit", text);
         }
         Ok(())
     }

@@ -36,6 +36,31 @@ pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node)
 }
 
+/// Further contexts of a build: their directories become absolute.
+pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut map = node.map();
+    for element in node.elements() {
+        let pair = element.scalar()?;
+        let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+        map.set(name, element.text(value));
+    }
+    for (name, value) in node.entries() {
+        map.set(name, value.clone());
+    }
+    if let Value::Map(entries) = &mut map.value {
+        for (_, value) in entries {
+            let text = value.scalar()?;
+            if text.starts_with("service:") {
+                return Err(value.wrong("additional_contexts: name the service's image"));
+            }
+            if !text.contains("://") {
+                *value = value.text(scope.path(&text));
+            }
+        }
+    }
+    Ok(map)
+}
+
 /// A list of names becomes a map.
 pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     let Value::List(elements) = &node.value else { return Ok(node.clone()) };

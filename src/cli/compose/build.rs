@@ -2,15 +2,16 @@
 //! here can't honour is refused where the file is read, with its line, unless its value asks for
 //! what happens anyway. The build itself is `crate::build`'s.
 
+use super::super::build::options_of;
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_error;
-use super::Opened;
 use super::images::Bring;
+use super::{Opened, placed};
 use crate::build;
 use crate::build::report::Report;
 use crate::compose::node::{Node, Value};
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::image;
+use crate::compose::settings::{build_settings, image};
 use crate::engine::Engine;
 use crate::error::{Result, fail};
 
@@ -18,7 +19,6 @@ use crate::error::{Result, fail};
 pub fn options(project: &Project, service: &Service) -> Result<Option<build::Options>> {
     let Some(node) = service.node.given("build") else { return Ok(None) };
     for (key, why) in [
-        ("pull", "pull the base image before, with mydocker pull"),
         ("privileged", "steps are never privileged"),
         ("provenance", "an image has no attestations here"),
         ("sbom", "an image has no attestations here"),
@@ -30,24 +30,16 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
             )));
         }
     }
-    let mut made = build::Options {
-        context: node.get_text("context")?.unwrap_or_else(|| project.directory.clone()),
-        target: node.get_text("target")?,
-        network: node.get_text("network")?,
-        no_cache: node.get_bool("no_cache"),
-        inline: node.get_text("dockerfile_inline")?,
-        names: vec![image(project, service)?],
-        ..build::Options::default()
-    };
+    let mut made = options_of(&mut placed(&build_settings(node)?))?;
+    made.context = node.get_text("context")?.unwrap_or_else(|| project.directory.clone());
+    made.inline = node.get_text("dockerfile_inline")?;
+    made.names.insert(0, image(project, service)?);
     if let Some(file) = node.get_text("dockerfile")? {
         if made.inline.is_some() {
             return Err(node.wrong("dockerfile and dockerfile_inline contradict each other"));
         }
         let path = std::path::Path::new(&made.context).join(file);
         made.file = Some(path.display().to_string());
-    }
-    for tag in node.get("tags").iter().flat_map(|node| node.elements()) {
-        made.names.push(tag.scalar()?);
     }
     for (name, value) in node.get("args").iter().flat_map(|node| node.entries()) {
         // A name alone takes the caller's variable, if that is set.
@@ -56,9 +48,6 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
             _ => Some(value.scalar()?),
         };
         made.arguments.extend(value.map(|value| format!("{name}={value}")));
-    }
-    for (name, value) in node.get("labels").iter().flat_map(|node| node.entries()) {
-        made.labels.push((name.clone(), value.scalar()?));
     }
     Ok(Some(made))
 }

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod config;
 pub mod control;
+pub mod events;
 mod images;
 pub mod inside;
 pub mod list;
