@@ -62,12 +62,7 @@ pub fn members_of_all(paths: &[String]) -> Vec<i32> {
 /// Sends a signal to every process in these cgroups and those below.
 pub fn signal(paths: &[String], signal: sys::signal::Signal) {
     for pid in members_of_all(paths).into_iter().filter_map(Pid::from_raw) {
-        let flags = rustix::process::PidfdFlags::empty();
-        let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { continue };
-        // Listed again with the descriptor held: its number has not passed to another process.
-        if members_of_all(paths).contains(&pid.as_raw_nonzero().get()) {
-            let _ = sys::process::send_signal(pidfd.as_fd(), signal);
-        }
+        signal_member(pid, signal, |number| members_of_all(paths).contains(&number));
     }
 }
 
@@ -81,22 +76,27 @@ fn kill_all(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
         return;
     }
-    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-        kill_member(path, pid);
+    for pid in members_of_one(path).filter_map(Pid::from_raw) {
+        let is_member = |number: i32| members_of_one(path).any(|member| member == number);
+        signal_member(pid, sys::signal::Signal::KILL, is_member);
     }
 }
 
-/// SIGKILL to the process `pid` if it is in the cgroup.
-fn kill_member(path: &Path, pid: Pid) {
+/// The processes in the cgroup itself.
+fn members_of_one(path: &Path) -> impl Iterator<Item = i32> {
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let pids: Vec<i32> = members.lines().filter_map(|line| line.parse().ok()).collect();
+    pids.into_iter()
+}
+
+/// Sends a signal to the process `pid` if it is still in the cgroup.
+fn signal_member(pid: Pid, signal: sys::signal::Signal, is_member: impl FnOnce(i32) -> bool) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
-    // Read with the descriptor held: the number may have passed to a process elsewhere.
-    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    let number = pid.as_raw_nonzero().to_string();
-    if members.lines().any(|line| line == number) {
+    // Asked with the descriptor held: the number may have passed to a process elsewhere.
+    if is_member(pid.as_raw_nonzero().get()) {
         // It may have ended by itself since.
-        let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
+        let _ = sys::process::send_signal(pidfd.as_fd(), signal);
     }
 }
 
@@ -111,13 +111,17 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = Pid::from_raw(child.id() as i32).unwrap();
+        let kill = || {
+            let is_member = |number: i32| members_of_one(&dir).any(|member| member == number);
+            signal_member(pid, sys::signal::Signal::KILL, is_member);
+        };
         // It left, or its number belongs to another process by now.
         fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
-        kill_member(&dir, pid);
+        kill();
         std::thread::sleep(Duration::from_millis(50));
         let lives = child.try_wait().unwrap().is_none();
         fs::write(dir.join("cgroup.procs"), format!("1\n{}\n", child.id())).unwrap();
-        kill_member(&dir, pid);
+        kill();
         let _ = lives && child.wait().unwrap().success();
         fs::remove_dir_all(&dir).unwrap();
         assert!(lives);
