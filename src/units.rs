@@ -82,6 +82,27 @@ pub fn push_human_size(out: &mut String, bytes: u64) {
     out.push_str(UNITS[unit]);
 }
 
+/// Appends at most four digits and a binary unit, as Docker prints memory: `1.5MiB`.
+pub fn push_binary_size(out: &mut String, bytes: u64) {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = match value {
+        0.0..10.0 => 3,
+        10.0..100.0 => 2,
+        100.0..1000.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    out.extend([text, UNITS[unit]]);
+}
+
 /// The most CPUs a list may name: the kernel's own NR_CPUS ceiling. A list is never expanded before
 /// its bounds are known, so `0-4294967295` costs nothing.
 const MAX_CPUS: u32 = 8192;
@@ -228,6 +249,23 @@ pub fn push_human_span(out: &mut String, seconds: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_reads_as_dockers() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1000, "1000B"),
+            (1024, "1KiB"),
+            (1_572_864, "1.5MiB"),
+            (16_384_000, "15.62MiB"),
+            (800 << 20, "800MiB"),
+            (8_201_150_464, "7.638GiB"),
+        ] {
+            let mut out = String::new();
+            push_binary_size(&mut out, bytes);
+            assert_eq!(out, text);
+        }
+    }
 
     #[test]
     fn sizes_in_powers_of_1024() {

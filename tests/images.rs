@@ -540,7 +540,8 @@ fn each_thing_on_disk_with_its_room() {
     assert!(row("data ")[2].ends_with("kB"), "{told}");
     let containers = told.lines().filter(|line| line.contains(" bb "));
     assert_eq!(containers.filter(|line| line.contains("   1   ")).count(), 2, "{told}");
-    host.mydocker(["system", "df", "-v", "--format", "json"]).refused("leave out --format");
+    let json = host.mydocker(["system", "df", "-v", "--format", "json"]).text();
+    assert!(json.starts_with("{\"Images\":[{\"Containers\":"), "{json}");
 }
 
 #[test]
@@ -631,4 +632,29 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
     host.mydocker([&["run", "-d"][..], &joined].concat()).text();
     host.mydocker(["explain", "guest"]).stdout_has(&format!("{inode} of web"));
     host.mydocker(["explain", "nothing"]).exits(1).complains("no such container, image or");
+}
+
+#[test]
+fn sizes_count_files_and_no_directories() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "idle", "--network", "none", "bb", "mkdir", "/a", "/b"]);
+    host.mydocker([
+        "run",
+        "--name",
+        "busy",
+        "--network",
+        "none",
+        "bb",
+        "sh",
+        "-c",
+        "yes | head -c 65536 >/f",
+    ]);
+    assert_eq!(host.inspect("idle", "{{.SizeRw}}"), "<nil>");
+    let size = |name: &str| host.mydocker(["inspect", "-s", "-f", "{{.SizeRw}}", name]).text();
+    assert_eq!(size("idle"), "0");
+    assert_eq!(size("busy"), "65536");
+    let format = "{{range .Containers}}{{.Names}} {{.Size}};{{end}}{{len .Images}}";
+    let text = host.mydocker(["system", "df", "-v", "--format", format]).text();
+    assert_eq!(text, "busy 65.5kB;idle 0B;1");
+    host.mydocker(["system", "df", "-v", "--format", "{{.Nope}}"]).exits(1).stderr_has("Nope");
 }

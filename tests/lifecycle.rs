@@ -346,6 +346,11 @@ fn the_engine_tells_about_itself() {
     host.mydocker(["version"]).stdout_has(env!("CARGO_PKG_VERSION"));
     host.mydocker(["--version"]).stdout_has(env!("CARGO_PKG_VERSION"));
     host.mydocker(["info"]).stdout_has("Containers: 0").stdout_has("Images: 1");
+    // The line that scripts look for.
+    host.mydocker(["info"]).stdout_has(" Storage Driver: overlay2\n");
+    let format = "{{.Driver}} {{.Containers}} {{.DockerRootDir}}";
+    let root = host.state_root();
+    host.mydocker(["info", "-f", format]).stdout(&format!("overlay2 0 {}\n", root.display()));
     host.mydocker(["help"]).stdout_has("run").stdout_has("exec");
     host.mydocker(["help", "run"]).stdout_has("--memory");
     host.mydocker(["run", "--help"]).stdout_has("--memory");

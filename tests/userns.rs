@@ -374,5 +374,5 @@ fn what_cannot_go_together_is_refused() {
         run(&[&format!("--userns={bad}")]).exits(125).stderr_has("auto, host or UID:GID:SIZE");
     }
     assert_eq!(leases(&host), 1, "what was refused has given its range back");
-    host.mydocker(["info"]).stdout_has("User namespaces: supported");
+    host.mydocker(["info"]).stdout_has("User Namespaces: supported");
 }

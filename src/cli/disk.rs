@@ -50,18 +50,20 @@ pub static DF: Command = Command {
     flags: || specs(DF_FLAGS),
     run: |call| {
         let (args, _) = call.parse(DF_FLAGS)?;
+        let show = Show { no_trunc: false, now: Instant::now() };
+        if args.verbose {
+            let template = match disk_detail::parse(&args.format) {
+                Ok(template) => template,
+                Err(error) => return call.refuse(format!("--format: {error}")),
+            };
+            let detail = call.engine()?.disk_use_of_each()?;
+            print(&disk_detail::render(&detail, &show, template.as_ref())?)?;
+            return Ok(0);
+        }
         let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
-        let show = Show { no_trunc: false, now: Instant::now() };
-        if args.verbose {
-            if !args.format.is_empty() {
-                return call.refuse("--verbose has fixed tables; leave out --format");
-            }
-            print(&disk_detail::render(&call.engine()?.disk_use_of_each()?, &show)?)?;
-            return Ok(0);
-        }
         print(&format.render(&call.engine()?.disk_use()?, FIELDS, &show)?)?;
         Ok(0)
     },

@@ -1,19 +1,41 @@
-//! `system df -v`: tables with each image, container and volume and each step in the build cache, and the
-//! room that it takes. Only columns and words are here; the sizes come from `engine::disk` and
-//! `engine::build_cache`.
+//! `system df -v`: each image, container and volume and the room that it takes, as tables or by a
+//! template over the lists `Images`, `Containers`, `Volumes` and `BuildCache`. The fields are those
+//! of `images`, `ps` and `volume ls`; the sizes come from `engine::disk` and `engine::build_cache`.
 
-use super::format::{Field, Format, Row, Show, push_ago, push_id};
-use super::ps::{push_command, push_image, push_status};
-use crate::engine::view::{CacheView, ContainerUse, DiskDetail, ImageUse, VolumeUse};
+use super::format::{Field, Format, Row, Show, parse_template, push_ago, push_id, rows};
+use super::{image, ps, volume};
+use crate::engine::view::{CacheView, DiskDetail};
 use crate::error::Result;
+use crate::template::{Struct, Template, Value};
 use crate::units::push_human_size;
 
-/// Returns the four tables with their headings.
-pub fn render(detail: &DiskDetail, show: &Show) -> Result<String> {
-    let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, IMAGE_FIELDS, show)?;
+static IMAGE_COLUMNS: &[&str] =
+    &["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"];
+
+static CONTAINER_COLUMNS: &[&str] =
+    &["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
+
+static VOLUME_COLUMNS: &[&str] = &["Name", "Links", "Size"];
+
+/// Parses what `--format` says; `None` stands for the tables.
+pub fn parse(format: &str) -> Result<Option<Template>> {
+    match format.trim_matches(' ') {
+        "" | "table" => Ok(None),
+        "json" => parse_template("{{json .}}").map(Some),
+        template => parse_template(template).map(Some),
+    }
+}
+
+/// Returns the tables with their headings, or what the template makes.
+pub fn render(detail: &DiskDetail, show: &Show, template: Option<&Template>) -> Result<String> {
+    if let Some(template) = template {
+        // As in Docker, without a newline and with whole ids.
+        return template.render(&document(detail, &Show { no_trunc: true, now: show.now }));
+    }
+    let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, image::FIELDS, show)?;
     let containers = Format::Columns(CONTAINER_COLUMNS);
-    let containers = containers.render(&detail.containers, CONTAINER_FIELDS, show)?;
-    let volumes = Format::Columns(VOLUME_COLUMNS).render(&detail.volumes, VOLUME_FIELDS, show)?;
+    let containers = containers.render(&detail.containers, ps::FIELDS, show)?;
+    let volumes = Format::Columns(VOLUME_COLUMNS).render(&detail.volumes, volume::FIELDS, show)?;
     let cache = Format::Columns(CACHE_COLUMNS).render(&detail.cache, CACHE_FIELDS, show)?;
     let total = detail.cache.iter().filter(|step| !step.shared).map(|step| step.size).sum();
     let mut cache_size = String::new();
@@ -25,124 +47,21 @@ pub fn render(detail: &DiskDetail, show: &Show) -> Result<String> {
     ))
 }
 
-impl Row for ImageUse {
-    const KIND: &'static str = "*formatter.imageContext";
-}
-
-impl Row for ContainerUse {
-    const KIND: &'static str = "*formatter.ContainerContext";
-}
-
-impl Row for VolumeUse {
-    const KIND: &'static str = "*formatter.volumeContext";
+fn document(detail: &DiskDetail, show: &Show) -> Value {
+    let fields = vec![
+        ("Images", rows(&detail.images, image::FIELDS, show)),
+        ("Containers", rows(&detail.containers, ps::FIELDS, show)),
+        ("Volumes", rows(&detail.volumes, volume::FIELDS, show)),
+        ("BuildCache", rows(&detail.cache, CACHE_FIELDS, show)),
+    ];
+    Value::Struct(
+        Struct { kind: "*formatter.diskUsageContext", fields, ..Struct::default() }.into(),
+    )
 }
 
 impl Row for CacheView {
     const KIND: &'static str = "*formatter.buildCacheContext";
 }
-
-static IMAGE_COLUMNS: &[&str] =
-    &["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"];
-
-static IMAGE_FIELDS: &[Field<ImageUse>] = &[
-    Field {
-        name: "Containers",
-        header: "CONTAINERS",
-        write: |row, _, out| out.push_str(&row.containers.to_string()),
-    },
-    Field {
-        name: "CreatedSince",
-        header: "CREATED",
-        write: |row, show, out| match row.image.created {
-            Some(created) => push_ago(out, created, show.now),
-            None => out.push_str("N/A"),
-        },
-    },
-    Field {
-        name: "ID",
-        header: "IMAGE ID",
-        write: |row, show, out| push_id(out, &row.image.id, show),
-    },
-    Field {
-        name: "Repository",
-        header: "REPOSITORY",
-        write: |row, _, out| out.push_str(row.image.repository.as_deref().unwrap_or("<none>")),
-    },
-    Field {
-        name: "SharedSize",
-        header: "SHARED SIZE",
-        write: |row, _, out| push_human_size(out, row.shared),
-    },
-    Field {
-        name: "Size",
-        header: "SIZE",
-        write: |row, _, out| push_human_size(out, row.image.size),
-    },
-    Field {
-        name: "Tag",
-        header: "TAG",
-        write: |row, _, out| out.push_str(row.image.tag.as_deref().unwrap_or("<none>")),
-    },
-    Field {
-        name: "UniqueSize",
-        header: "UNIQUE SIZE",
-        write: |row, _, out| push_human_size(out, row.image.size.saturating_sub(row.shared)),
-    },
-];
-
-static CONTAINER_COLUMNS: &[&str] =
-    &["ID", "Image", "Command", "LocalVolumes", "Size", "CreatedSince", "Status", "Names"];
-
-static CONTAINER_FIELDS: &[Field<ContainerUse>] = &[
-    Field {
-        name: "Command",
-        header: "COMMAND",
-        write: |row, show, out| push_command(&row.container, show, out),
-    },
-    Field {
-        name: "CreatedSince",
-        header: "CREATED",
-        write: |row, show, out| push_ago(out, row.container.created, show.now),
-    },
-    Field {
-        name: "ID",
-        header: "CONTAINER ID",
-        write: |row, show, out| push_id(out, &row.container.id, show),
-    },
-    Field {
-        name: "Image",
-        header: "IMAGE",
-        write: |row, show, out| push_image(&row.container, show, out),
-    },
-    Field {
-        name: "LocalVolumes",
-        header: "LOCAL VOLUMES",
-        write: |row, _, out| out.push_str(&row.volumes.to_string()),
-    },
-    Field {
-        name: "Names",
-        header: "NAMES",
-        write: |row, _, out| out.push_str(&row.container.name),
-    },
-    Field { name: "Size", header: "SIZE", write: |row, _, out| push_human_size(out, row.size) },
-    Field {
-        name: "Status",
-        header: "STATUS",
-        write: |row, show, out| push_status(out, &row.container, show.now),
-    },
-];
-
-static VOLUME_COLUMNS: &[&str] = &["Name", "Links", "Size"];
-
-static VOLUME_FIELDS: &[Field<VolumeUse>] = &[
-    Field {
-        name: "Links",
-        header: "LINKS",
-        write: |row, _, out| out.push_str(&row.users.to_string()),
-    },
-    Field { name: "Name", header: "VOLUME NAME", write: |row, _, out| out.push_str(&row.name) },
-    Field { name: "Size", header: "SIZE", write: |row, _, out| push_human_size(out, row.size) },
-];
 
 static CACHE_COLUMNS: &[&str] =
     &["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "Shared", "Description"];

@@ -151,6 +151,11 @@ impl Format {
     }
 }
 
+/// All rows as a template sees them in a list.
+pub fn rows<R: Row>(rows: &[R], fields: &'static [Field<R>], show: &Show) -> Value {
+    Value::list(rows.iter().map(|row| value(row, fields, show)))
+}
+
 /// A row as a template sees it.
 fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     let mut object = Struct { kind: R::KIND, ..Struct::default() };

@@ -111,8 +111,15 @@ static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
 static DIGEST_COLUMNS: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 
 /// In alphabetical order, as in Docker's JSON.
-static FIELDS: &[Field<ImageView>] = &[
-    Field { name: "Containers", header: "CONTAINERS", write: |_, _, out| out.push_str("N/A") },
+pub(super) static FIELDS: &[Field<ImageView>] = &[
+    Field {
+        name: "Containers",
+        header: "CONTAINERS",
+        write: |image, _, out| match &image.usage {
+            Some(usage) => out.push_str(&usage.containers.to_string()),
+            None => out.push_str("N/A"),
+        },
+    },
     Field {
         name: "CreatedAt",
         header: "CREATED AT",
@@ -144,14 +151,28 @@ static FIELDS: &[Field<ImageView>] = &[
         header: "REPOSITORY",
         write: |image, _, out| out.push_str(image.repository.as_deref().unwrap_or("<none>")),
     },
-    Field { name: "SharedSize", header: "SHARED SIZE", write: |_, _, out| out.push_str("N/A") },
+    Field {
+        name: "SharedSize",
+        header: "SHARED SIZE",
+        write: |image, _, out| match &image.usage {
+            Some(usage) => push_human_size(out, usage.shared),
+            None => out.push_str("N/A"),
+        },
+    },
     Field { name: "Size", header: "SIZE", write: |image, _, out| push_human_size(out, image.size) },
     Field {
         name: "Tag",
         header: "TAG",
         write: |image, _, out| out.push_str(image.tag.as_deref().unwrap_or("<none>")),
     },
-    Field { name: "UniqueSize", header: "UNIQUE SIZE", write: |_, _, out| out.push_str("N/A") },
+    Field {
+        name: "UniqueSize",
+        header: "UNIQUE SIZE",
+        write: |image, _, out| match &image.usage {
+            Some(usage) => push_human_size(out, image.size.saturating_sub(usage.shared)),
+            None => out.push_str("N/A"),
+        },
+    },
     Field {
         name: "VirtualSize",
         header: "SIZE",
@@ -372,6 +393,7 @@ mod tests {
             created: repository.map(|_| Instant(0)),
             size: 7_380_000,
             hidden: false,
+            usage: None,
         }
     }
 

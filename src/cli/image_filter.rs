@@ -110,6 +110,7 @@ mod tests {
             created: Some(Instant(1_000_000_000)),
             size: 0,
             hidden: false,
+            usage: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `inspect` and the printing that `volume inspect` and `network inspect` share: a JSON array of
-//! objects, or one line per object by a template. The objects come from the engine as values. A name that is not found is reported on stderr; the other objects are
-//! printed.
+//! objects, or one line per object by a template. The objects come from the engine as values. A name
+//! that is not found is reported on stderr; the other objects are printed.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::parse_template;
@@ -15,6 +15,7 @@ use crate::template::{Template, Value};
 struct InspectArgs {
     format: Option<Template>,
     kind: Option<InspectKind>,
+    size: bool,
 }
 
 static FLAGS: &[Flag<InspectArgs>] = &[
@@ -28,6 +29,8 @@ static FLAGS: &[Flag<InspectArgs>] = &[
         },
     )
     .short('f'),
+    Flag::<InspectArgs>::switch("size", "Print the sizes of containers", |a, on| a.size = on)
+        .short('s'),
     Flag::<InspectArgs>::setting(
         "type",
         "KIND",
@@ -58,7 +61,7 @@ pub static INSPECT: Command = Command {
     flags: || specs(FLAGS),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
-        inspect(call, &names, args.kind, args.format.as_ref())
+        inspect(call, &names, args.kind, args.format.as_ref(), args.size)
     },
 };
 
@@ -67,18 +70,20 @@ pub fn parse_format(text: &str) -> Result<Template> {
     parse_template(if text == "json" { "{{json .}}" } else { text })
 }
 
-/// Prints the objects with these `names`: one array, or one line each by `format`.
+/// Prints the objects with these `names`: one array, or one line each by `format`. `with_size`
+/// measures what containers take on disk.
 pub fn inspect(
     call: &Invocation,
     names: &[String],
     kind: Option<InspectKind>,
     format: Option<&Template>,
+    with_size: bool,
 ) -> Outcome {
     let engine = call.engine()?;
     let mut out = String::new();
     let mut found = Vec::new();
     let status = call.each(names, |name| {
-        let object = engine.inspect(name, kind)?;
+        let object = engine.inspect(name, kind, with_size)?;
         match format {
             Some(format) => push_line(&mut out, format, &object),
             None => {

@@ -29,6 +29,7 @@ mod help;
 mod history;
 mod image;
 mod image_filter;
+mod info;
 mod inspect;
 mod json;
 mod lifecycle;
@@ -183,7 +184,7 @@ static COMMANDS: &[&Command] = &[
     &disk::DF,
     &disk::SYSTEM_PRUNE,
     &version::VERSION,
-    &version::INFO,
+    &info::INFO,
     &help::HELP,
     &completion::COMPLETION,
     &man::MAN,

@@ -428,7 +428,7 @@ pub static INSPECT: Command = Command {
     flags: || specs(INSPECT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
-        inspect(call, &names, Some(InspectKind::Network), args.format.as_ref())
+        inspect(call, &names, Some(InspectKind::Network), args.format.as_ref(), false)
     },
 };
 

@@ -163,7 +163,7 @@ static SIZE_COLUMNS: &[&str] =
     &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
 /// In alphabetical order, as in Docker's JSON.
-static FIELDS: &[Field<ContainerView>] = &[
+pub(super) static FIELDS: &[Field<ContainerView>] = &[
     Field {
         name: "Addresses",
         header: "ADDRESSES",

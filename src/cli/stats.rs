@@ -12,7 +12,7 @@ use super::{Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::view::StatsView;
 use crate::time::Instant;
-use crate::units::push_human_size;
+use crate::units::{push_binary_size, push_human_size};
 
 /// The flags as typed.
 #[derive(Default)]
@@ -132,47 +132,4 @@ fn push_pair(out: &mut String, one: u64, other: u64, push: fn(&mut String, u64))
     push(out, one);
     out.push_str(" / ");
     push(out, other);
-}
-
-/// Appends at most four digits and a binary unit, as Docker prints memory: `1.5MiB`.
-fn push_binary_size(out: &mut String, bytes: u64) {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let decimals = match value {
-        0.0..10.0 => 3,
-        10.0..100.0 => 2,
-        100.0..1000.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
-    let text =
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    out.extend([text, UNITS[unit]]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_reads_as_dockers() {
-        for (bytes, text) in [
-            (0, "0B"),
-            (1000, "1000B"),
-            (1024, "1KiB"),
-            (1_572_864, "1.5MiB"),
-            (16_384_000, "15.62MiB"),
-            (800 << 20, "800MiB"),
-            (8_201_150_464, "7.638GiB"),
-        ] {
-            let mut out = String::new();
-            push_binary_size(&mut out, bytes);
-            assert_eq!(out, text);
-        }
-    }
 }

@@ -1,10 +1,9 @@
-//! `version` and `info`: the version of this binary, and the facts about this host. The version is
-//! MYDOCKER_VERSION of the build's environment, or otherwise the package's. `version` prints a
-//! client only, because there is no server. The facts of `info` are `engine::info`'s.
+//! `version`: the version of this binary, which is MYDOCKER_VERSION of the build's environment, or
+//! otherwise the package's. There is no server: in `--format`, client and server are this one
+//! program.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::{parse_format, push_line};
-use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::{Invocation, Outcome};
 use crate::template::{Struct, Template, Value};
@@ -133,33 +132,5 @@ fn go_arch() -> &'static str {
 pub fn print_line() -> Outcome {
     let arch = std::env::consts::ARCH;
     print(&format!("mydocker version {VERSION_TEXT}, linux/{arch}\n"))?;
-    Ok(0)
-}
-
-/// The command `info`.
-pub static INFO: Command = Command {
-    name: "info",
-    group: Group::Engine,
-    usage: "",
-    summary: "Print facts about the host and the paths of the state",
-    examples: &[],
-    operand: Operand::Nothing,
-    operands: (0, 0),
-    trailing: false,
-    flags: || specs(NO_FLAGS),
-    run: info,
-};
-
-fn info(call: &Invocation) -> Outcome {
-    call.parse(NO_FLAGS)?;
-    let facts = call.engine()?.info()?;
-    let mut text = String::new();
-    for (label, value) in facts {
-        text.push_str(&label);
-        text.push_str(": ");
-        text.push_str(&value);
-        text.push('\n');
-    }
-    print(&text)?;
     Ok(0)
 }

@@ -15,6 +15,7 @@ use crate::engine::view::{VolumeView, has_label, pass};
 use crate::error::fail;
 use crate::template::Template;
 use crate::time::Instant;
+use crate::units::push_human_size;
 
 #[derive(Default)]
 struct CreateArgs {
@@ -188,7 +189,7 @@ impl Row for VolumeView {
 
 static COLUMNS: &[&str] = &["Driver", "Name"];
 
-static FIELDS: &[Field<VolumeView>] = &[
+pub(super) static FIELDS: &[Field<VolumeView>] = &[
     Field { name: "Driver", header: "DRIVER", write: |_, _, out| out.push_str("local") },
     Field {
         name: "Labels",
@@ -200,7 +201,14 @@ static FIELDS: &[Field<VolumeView>] = &[
             }
         },
     },
-    Field { name: "Links", header: "LINKS", write: |_, _, out| out.push_str("N/A") },
+    Field {
+        name: "Links",
+        header: "LINKS",
+        write: |volume, _, out| match &volume.usage {
+            Some(usage) => out.push_str(&usage.containers.to_string()),
+            None => out.push_str("N/A"),
+        },
+    },
     Field {
         name: "Mountpoint",
         header: "MOUNTPOINT",
@@ -212,7 +220,14 @@ static FIELDS: &[Field<VolumeView>] = &[
         write: |volume, _, out| out.push_str(&volume.name),
     },
     Field { name: "Scope", header: "SCOPE", write: |_, _, out| out.push_str("local") },
-    Field { name: "Size", header: "SIZE", write: |_, _, out| out.push_str("N/A") },
+    Field {
+        name: "Size",
+        header: "SIZE",
+        write: |volume, _, out| match &volume.usage {
+            Some(usage) => push_human_size(out, usage.size),
+            None => out.push_str("N/A"),
+        },
+    },
 ];
 
 #[derive(Default)]
@@ -244,7 +259,7 @@ pub static INSPECT: Command = Command {
     flags: || specs(INSPECT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
-        inspect(call, &names, Some(InspectKind::Volume), args.format.as_ref())
+        inspect(call, &names, Some(InspectKind::Volume), args.format.as_ref(), false)
     },
 };
 
@@ -337,6 +352,7 @@ mod tests {
             name: name.into(),
             mountpoint: format!("/v/{name}/_data"),
             is_used: false,
+            usage: None,
             labels: vec![("a".into(), "1".into()), ("c".into(), String::new())],
         }
     }

@@ -97,9 +97,11 @@ pub struct Record {
     pub exposed: Vec<String>,
     /// `--log-driver none`
     pub log_disabled: bool,
+    /// `--log-driver` as given; `None` is `json-file`.
+    pub log_driver: Option<String>,
     pub log_max_size: u64,
     pub log_max_file: u32,
-    /// Other values of `--log-opt`, which have no effect here; `inspect` shows them.
+    /// The values of `--log-opt` as given; `inspect` shows them.
     pub log_options: Option<Vec<(String, String)>>,
 }
 

@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::Engine;
 use super::view::{
-    ContainerUse, DiskDetail, DiskUse, ImageUse, ImageView, PruneCandidate, PruneChoice, Pruned,
-    PrunedImages, Status, VolumeUse,
+    DiskDetail, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned, PrunedImages,
+    Status, VolumeUsage,
 };
 use crate::container::record::{Files, Record};
 use crate::error::Result;
@@ -70,38 +70,43 @@ impl Engine {
         Ok(vec![image_use, containers, volumes])
     }
 
-    /// Each image, container and volume.
+    /// Each image, container and volume, with its use.
     pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
-        let mut containers = Vec::new();
+        let mut containers = self.containers(true, &[])?;
         let mut image_users: HashMap<String, usize> = HashMap::new();
         let mut volume_users: HashMap<String, usize> = HashMap::new();
-        for container in self.containers(true, &[])? {
+        for container in &mut containers {
             let mut volumes = HashSet::new();
             if let Ok(record) = Record::read(&self.roots, &container.id) {
                 volumes.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
             }
+            // As in Docker, without the image's size.
             let size = tree_size(&Files::new(&self.roots, &container.id).upper());
+            container.size = Some((size, 0));
             *image_users.entry(container.image_id.clone()).or_default() += 1;
-            containers.push(ContainerUse { container, volumes: volumes.len(), size });
             for volume in volumes {
                 *volume_users.entry(volume).or_default() += 1;
             }
         }
         let shared = shared_sizes(&ImageStore::open(&self.roots).usage()?);
-        let image_use = |image: ImageView| ImageUse {
-            shared: shared.get(&image.id).copied().unwrap_or(0),
-            containers: image_users.get(&image.id).copied().unwrap_or(0),
-            image,
-        };
-        let volume_use = |found: volume::Volume| VolumeUse {
-            users: volume_users.get(&found.name).copied().unwrap_or(0),
-            size: tree_size(&volume::data(&self.roots, &found.name)),
-            name: found.name,
-        };
+        let mut images = self.images()?;
+        for image in &mut images {
+            image.usage = Some(ImageUsage {
+                shared: shared.get(&image.id).copied().unwrap_or(0),
+                containers: image_users.get(&image.id).copied().unwrap_or(0),
+            });
+        }
+        let mut volumes = self.volumes(false)?;
+        for found in &mut volumes {
+            found.usage = Some(VolumeUsage {
+                containers: volume_users.get(&found.name).copied().unwrap_or(0),
+                size: tree_size(&volume::data(&self.roots, &found.name)),
+            });
+        }
         Ok(DiskDetail {
-            images: self.images()?.into_iter().map(image_use).collect(),
+            images,
             containers,
-            volumes: volume::list(&self.roots)?.into_iter().map(volume_use).collect(),
+            volumes,
             #[cfg(feature = "build")]
             cache: self.build_cache()?,
             #[cfg(not(feature = "build"))]

@@ -29,6 +29,7 @@ impl Engine {
             created: image.created,
             size: image.size,
             hidden: image.hidden,
+            usage: None,
         };
         Ok(listed.into_iter().map(view).collect())
     }

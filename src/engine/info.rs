@@ -1,71 +1,117 @@
-//! `info`: facts about this host (kernel, cgroups, security modules, packet filter), the number of
+//! `info`: facts about this host (kernel, cgroups, security modules, file system), the number of
 //! containers and images, and warnings about what the host lacks. Everything is read at the call;
-//! nothing is cached. The labels follow `docker info` where it has the same fact.
+//! nothing is cached. Docker's names and words for the facts are `cli::info`'s.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
-use super::view::Status;
-use super::{Engine, confine};
+use super::Engine;
+use super::confine;
+use super::registry::RegistrySettings;
+use super::transfer;
+use super::view::{InfoView, Status};
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
+use crate::store::ground;
+
+/// The most bytes that are read of os-release(5).
+const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {
-    /// Returns labels and values, in the order to print them.
-    pub fn info(&self) -> Result<Vec<(String, String)>> {
+    /// Reads the facts.
+    pub fn info(&self) -> Result<InfoView> {
         let containers = self.containers(true, &[])?;
         let count = |is: fn(&Status) -> bool| {
-            containers.iter().filter(|container| is(&container.status)).count().to_string()
+            containers.iter().filter(|container| is(&container.status)).count()
         };
-        let images = ImageStore::open(&self.roots).list()?;
+        let listed = ImageStore::open(&self.roots).list()?;
+        let images: BTreeSet<_> = listed.iter().map(|image| &image.id).collect();
         let layout = Layout::detect()?;
         let host = rustix::system::uname();
         let memory = rustix::system::sysinfo();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
-        let line = |label: &str, value: String| (label.to_owned(), value);
-        let mut lines = vec![
-            line("Containers", containers.len().to_string()),
-            line(" Running", count(|status| matches!(status, Status::Running { .. }))),
-            line(" Paused", count(|status| status.name() == "paused")),
-            line(" Stopped", count(|status| !matches!(status, Status::Running { .. }))),
-            line("Images", images.len().to_string()),
-            line("State directory", self.roots.state.display().to_string()),
-            line("Run directory", self.roots.run.display().to_string()),
-            line("Storage driver", "overlay".to_owned()),
-            line("Cgroup version", cgroup_version(&layout).to_owned()),
-            line("Cgroup controllers", cgroup_controllers(&layout)),
-            line("Kernel version", text(host.release())),
-            line("Architecture", text(host.machine())),
-            line("Name", text(host.nodename())),
-            line("CPUs", std::thread::available_parallelism().map_or(1, usize::from).to_string()),
-            line("Total memory", {
-                let bytes = memory.totalram as u64 * u64::from(memory.mem_unit);
-                format!("{:.2}GiB", bytes as f64 / f64::from(1 << 30))
-            }),
-            line("Security options", confinements().join(" ")),
-            line(
-                "User namespaces",
-                match user_namespace::shortcoming(&self.roots.containers()) {
-                    None => "supported (--userns auto)".to_owned(),
-                    Some(reason) => format!("not supported: {reason}"),
-                },
-            ),
-        ];
-        lines.extend(shortcomings(&layout).into_iter().map(|lack| line("WARNING", lack)));
-        Ok(lines)
+        let os_release = os_release();
+        let mut warnings = shortcomings(&layout);
+        let registries = transfer::settings().unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            RegistrySettings::default()
+        });
+        let is_on = |path: &str| fs::read_to_string(path).is_ok_and(|value| value.trim() == "1");
+        let running = count(|status| matches!(status, Status::Running { paused: false, .. }));
+        let paused = count(|status| matches!(status, Status::Running { paused: true, .. }));
+        let has = |controller: &str| has(&layout, controller);
+        Ok(InfoView {
+            containers: containers.len(),
+            running,
+            paused,
+            stopped: containers.len() - running - paused,
+            images: images.len(),
+            state_directory: self.roots.state.display().to_string(),
+            run_directory: self.roots.run.display().to_string(),
+            file_system: ground::file_system(&self.roots.containers()),
+            cgroup_version: match (layout.v1.is_empty(), &layout.v2) {
+                (false, _) => "1",
+                (true, Some(_)) => "2",
+                (true, None) => "",
+            },
+            cgroup_controllers: cgroup_controllers(&layout),
+            has_memory: has("memory"),
+            has_cpu: has("cpu"),
+            has_cpuset: has("cpuset"),
+            has_pids: has("pids"),
+            // cgroup v2 always ends a process without memory.
+            has_oom_control: layout.v1_with("memory").is_some(),
+            forwards_ipv4: is_on("/proc/sys/net/ipv4/ip_forward"),
+            bridge_iptables: is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+            bridge_ip6tables: is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
+            kernel: text(host.release()),
+            architecture: text(host.machine()),
+            name: text(host.nodename()),
+            operating_system: os_value(&os_release, "PRETTY_NAME").unwrap_or("Linux".to_owned()),
+            os_version: os_value(&os_release, "VERSION_ID").unwrap_or_default(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: memory.totalram as u64 * u64::from(memory.mem_unit),
+            confinements: confinements(),
+            user_namespaces: user_namespace::shortcoming(&self.roots.containers())
+                .map_or(Ok(()), |reason| Err(reason.to_string())),
+            mirrors: registries.mirrors,
+            insecure_registries: registries.insecure,
+            warnings,
+        })
     }
+}
+
+/// The text of os-release(5); empty if the host has none.
+fn os_release() -> String {
+    let read = |path| fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OS_RELEASE);
+    let bytes = read("/etc/os-release").or_else(|| read("/usr/lib/os-release"));
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// The value of a line `KEY="VALUE"` of os-release(5).
+fn os_value(text: &str, key: &str) -> Option<String> {
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let value = values.next()?.trim().trim_matches(['"', '\'']);
+    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 fn has_seccomp() -> bool {
     Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()
 }
 
+/// Whether this host can apply limits of `controller`.
+fn has(layout: &Layout, controller: &str) -> bool {
+    layout.v1_with(controller).is_some() || layout.v2_has(controller)
+}
+
 /// What a default container is held by here, beside namespaces and capabilities.
 fn confinements() -> Vec<&'static str> {
     let known = [
-        ("seccomp", has_seccomp()),
         ("apparmor", confine::has_default_apparmor()),
+        ("seccomp", has_seccomp()),
         ("cgroupns", Path::new("/proc/self/ns/cgroup").exists()),
     ];
     known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
@@ -79,8 +125,10 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
             lacks.push(lack.to_owned());
         }
     };
+    let has_cgroups = !layout.v1.is_empty() || layout.v2.is_some();
+    unless(has_cgroups, "no cgroups are mounted: limits can't be applied");
     unless(has_seccomp(), "no seccomp: containers may make every system call");
-    let has = |controller: &str| layout.v1_with(controller).is_some() || layout.v2_has(controller);
+    let has = |controller: &str| has(layout, controller);
     unless(has("pids"), "no pids controller: the number of processes is not limited");
     unless(has("memory"), "no memory controller: -m can't be applied");
     unless(has("cpu"), "no cpu controller: --cpus can't be applied");
@@ -101,18 +149,21 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
     lacks
 }
 
-fn cgroup_version(layout: &Layout) -> &'static str {
-    match (layout.v1.is_empty(), &layout.v2) {
-        (true, Some(_)) => "2",
-        (false, Some(_)) => "1 and 2 (hybrid)",
-        (false, None) => "1",
-        (true, None) => "none mounted: limits can't be applied",
-    }
-}
-
-fn cgroup_controllers(layout: &Layout) -> String {
+fn cgroup_controllers(layout: &Layout) -> Vec<String> {
     let v1 = layout.v1.iter().flat_map(|hierarchy| hierarchy.controllers.iter());
     let v2 = layout.v2.iter().flat_map(|unified| unified.controllers.iter());
-    let names: Vec<&str> = v1.chain(v2).map(String::as_str).collect();
-    names.join(" ")
+    v1.chain(v2).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_os_release_lose_their_quotes() {
+        let text = "NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nVERSION_ID='12'\nEMPTY=\n";
+        assert_eq!(os_value(text, "PRETTY_NAME").as_deref(), Some("Debian GNU/Linux 12"));
+        assert_eq!(os_value(text, "VERSION_ID").as_deref(), Some("12"));
+        assert_eq!((os_value(text, "EMPTY"), os_value(text, "VERSION")), (None, None));
+    }
 }

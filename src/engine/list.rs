@@ -58,6 +58,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The bytes that a container wrote, and those together with its image.
+    pub(super) fn sizes(&self, record: &Record) -> Result<(u64, u64)> {
+        let own = tree_size(&Files::new(&self.roots, &record.id).upper());
+        let listed = ImageStore::open(&self.roots).list()?;
+        let image = listed.iter().find(|image| image.id.to_string() == record.image_id);
+        Ok((own, own + image.map_or(0, |image| image.size)))
+    }
+
     fn view(&self, id: &str, patience: &mut Patience) -> Option<ContainerView> {
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,

@@ -3,7 +3,7 @@
 //! the command line need no conditional compilation.
 
 use super::Engine;
-use super::registry::{Login, PullRequest, RegistryOptions};
+use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
 use super::view::TransferEvent;
 use crate::error::{Error, Result};
 
@@ -29,6 +29,11 @@ impl Engine {
     ) -> Result<Vec<String>> {
         Err(left_out())
     }
+}
+
+/// Nothing is set up: this build has no registries.
+pub fn settings() -> Result<RegistrySettings> {
+    Ok(RegistrySettings::default())
 }
 
 /// Fails: this build has no registries.

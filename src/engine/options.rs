@@ -250,19 +250,19 @@ pub enum MountKind {
 /// `--log-opt`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// `--log-driver none`: no log is written.
-    pub disabled: bool,
+    /// `json-file`, `local` (the same) or `none`: no log is written. `None` is the default.
+    pub driver: Option<String>,
     /// The size in bytes at which a log file is rotated.
     pub max_size: u64,
     /// The number of files, including the one in use.
     pub max_file: u32,
-    /// Docker's other options, recorded for `inspect`.
-    pub others: Vec<(String, String)>,
+    /// All options as they were given, recorded for `inspect`.
+    pub given: Vec<(String, String)>,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        LogOptions { disabled: false, max_size: 10_000_000, max_file: 3, others: Vec::new() }
+        LogOptions { driver: None, max_size: 10_000_000, max_file: 3, given: Vec::new() }
     }
 }
 

@@ -27,6 +27,14 @@ pub struct RegistryOptions {
     pub ca_cert: Option<PathBuf>,
 }
 
+/// What the settings of registries say, for `info`.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrySettings {
+    /// The mirrors of Docker Hub.
+    pub mirrors: Vec<String>,
+    pub insecure: Vec<String>,
+}
+
 /// The user and password for a registry.
 #[derive(Clone)]
 pub struct Login {

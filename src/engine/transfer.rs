@@ -4,13 +4,14 @@
 //! are made in `cli::progress`.
 
 use super::Engine;
-use super::registry::{Login, PullRequest, RegistryOptions};
+use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
 use super::view::TransferEvent;
 use crate::error::{Result, fail};
 use crate::image::platform::Platform;
 use crate::image::pull::PullOptions;
 use crate::image::registry::Access;
 use crate::image::registry::credentials::{CredentialFile, Credentials};
+use crate::image::registry::settings::Settings;
 use crate::image::{ImageStore, Reference};
 
 impl Engine {
@@ -83,6 +84,15 @@ fn refuse_tag(typed: &str, reference: &Reference) -> Result<()> {
         fail!("--all-tags can't go with a tag or digest: '{typed}'");
     }
     Ok(())
+}
+
+/// Reads what the settings of registries say.
+pub fn settings() -> Result<RegistrySettings> {
+    let settings = Settings::read()?;
+    Ok(RegistrySettings {
+        mirrors: settings.mirrors_of("docker.io").iter().map(ToString::to_string).collect(),
+        insecure: settings.insecure().to_vec(),
+    })
 }
 
 /// Checks user and password with a registry and stores them. Returns the path of the file.

@@ -46,6 +46,48 @@ pub struct PublishedPort {
     pub host: SocketAddr,
 }
 
+/// `info`
+#[derive(Clone, Debug)]
+pub struct InfoView {
+    pub containers: usize,
+    pub running: usize,
+    pub paused: usize,
+    pub stopped: usize,
+    pub images: usize,
+    pub state_directory: String,
+    pub run_directory: String,
+    /// The file system that containers write to, as Docker names it.
+    pub file_system: &'static str,
+    /// `1` if any controller is in a v1 hierarchy; empty without cgroups.
+    pub cgroup_version: &'static str,
+    pub cgroup_controllers: Vec<String>,
+    pub has_memory: bool,
+    pub has_cpu: bool,
+    pub has_cpuset: bool,
+    pub has_pids: bool,
+    pub has_oom_control: bool,
+    pub forwards_ipv4: bool,
+    pub bridge_iptables: bool,
+    pub bridge_ip6tables: bool,
+    pub kernel: String,
+    pub architecture: String,
+    pub name: String,
+    pub operating_system: String,
+    pub os_version: String,
+    pub cpus: usize,
+    /// Bytes.
+    pub memory: u64,
+    /// `apparmor`, `seccomp` and `cgroupns`, as far as they are there.
+    pub confinements: Vec<&'static str>,
+    /// The error says why there are none.
+    pub user_namespaces: std::result::Result<(), String>,
+    /// The mirrors of Docker's registry.
+    pub mirrors: Vec<String>,
+    pub insecure_registries: Vec<String>,
+    /// What this host lacks.
+    pub warnings: Vec<String>,
+}
+
 /// An object that a prune may remove.
 pub struct PruneCandidate<'a> {
     pub created: Option<Instant>,
@@ -128,6 +170,8 @@ pub struct ImageView {
     pub size: u64,
     /// What a failed build left to look into: shown only with all.
     pub hidden: bool,
+    /// `None` if not asked for.
+    pub usage: Option<ImageUsage>,
 }
 
 /// A line of `history`.
@@ -155,9 +199,9 @@ pub struct DiskUse {
 /// `system df -v`
 #[derive(Clone, Debug)]
 pub struct DiskDetail {
-    pub images: Vec<ImageUse>,
-    pub containers: Vec<ContainerUse>,
-    pub volumes: Vec<VolumeUse>,
+    pub images: Vec<ImageView>,
+    pub containers: Vec<ContainerView>,
+    pub volumes: Vec<VolumeView>,
     pub cache: Vec<CacheView>,
 }
 
@@ -175,32 +219,21 @@ pub struct CacheView {
     pub shared: bool,
 }
 
-/// An image in `system df -v`.
-#[derive(Clone, Debug)]
-pub struct ImageUse {
-    pub image: ImageView,
+/// The use of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageUsage {
     /// The bytes of its layers that other images have too.
     pub shared: u64,
     /// The number of containers made from it.
     pub containers: usize,
 }
 
-/// A container in `system df -v`.
-#[derive(Clone, Debug)]
-pub struct ContainerUse {
-    pub container: ContainerView,
-    /// The number of its volumes.
-    pub volumes: usize,
-    /// Bytes that it wrote.
-    pub size: u64,
-}
-
-/// A volume in `system df -v`.
-#[derive(Clone, Debug)]
-pub struct VolumeUse {
-    pub name: String,
-    /// The number of containers that use it.
-    pub users: usize,
+/// The use of a volume.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeUsage {
+    /// The number of containers that have it.
+    pub containers: usize,
+    /// Bytes.
     pub size: u64,
 }
 
@@ -253,6 +286,8 @@ pub struct VolumeView {
     pub mountpoint: String,
     /// Whether a container has it, running or not.
     pub is_used: bool,
+    /// `None` if not asked for.
+    pub usage: Option<VolumeUsage>,
     pub labels: Vec<(String, String)>,
 }
 

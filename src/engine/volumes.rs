@@ -47,6 +47,7 @@ impl Engine {
             is_used: used.as_ref().is_none_or(|used| used.contains(&found.name)),
             mountpoint: volume::data(&self.roots, &found.name).display().to_string(),
             name: found.name,
+            usage: None,
             labels: found.labels,
         };
         Ok(volume::list(&self.roots)?.into_iter().map(view).collect())

@@ -9,7 +9,9 @@
 use std::path::Path;
 
 use linux_raw_sys::general::{
-    EXFAT_SUPER_MAGIC, MSDOS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,
+    BCACHEFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, EXFAT_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+    JFFS2_SUPER_MAGIC, MSDOS_SUPER_MAGIC, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,
+    TMPFS_MAGIC, XFS_SUPER_MAGIC,
 };
 use rustix::fs::{XattrFlags, removexattr, setxattr, statfs};
 use rustix::io::Errno;
@@ -53,6 +55,31 @@ pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
          memory, until the next boot",
         containers.display()
     )))
+}
+
+/// The name of the file system of `path`, as Docker calls it.
+pub fn file_system(path: &Path) -> &'static str {
+    // linux/magic.h leaves these numbers out.
+    const UBIFS: u32 = 0x2405_1905;
+    const ZFS: u32 = 0x2fc1_2fc1;
+    const NAMES: [(u32, &str); 12] = [
+        (BCACHEFS_SUPER_MAGIC, "bcachefs"),
+        (BTRFS_SUPER_MAGIC, "btrfs"),
+        // The number of ext2 and ext3 too.
+        (EXT4_SUPER_MAGIC, "extfs"),
+        (F2FS_SUPER_MAGIC, "f2fs"),
+        (JFFS2_SUPER_MAGIC, "jffs2"),
+        (NFS_SUPER_MAGIC, "nfs"),
+        (OVERLAYFS_SUPER_MAGIC, "overlayfs"),
+        (RAMFS_MAGIC, "ramfs"),
+        (TMPFS_MAGIC, "tmpfs"),
+        (UBIFS, "ubifs"),
+        (XFS_SUPER_MAGIC, "xfs"),
+        (ZFS, "zfs"),
+    ];
+    let found = magic(path).ok();
+    let name = NAMES.iter().find(|(known, _)| Some(*known) == found);
+    name.map_or("<unknown>", |(_, name)| name)
 }
 
 fn magic(path: &Path) -> Result<u32> {

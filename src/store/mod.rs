@@ -6,7 +6,7 @@
 //! is slow and wears out. Exclusion between processes is flock(2) on a `.lock` file: it ends with
 //! its holder, however that died.
 
-mod ground;
+pub mod ground;
 pub mod journal;
 mod lock;
 mod removal;
@@ -261,19 +261,19 @@ pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>
     Ok(hidden.map(|entry| entry.path()).collect())
 }
 
-/// Bytes that a tree takes on disk, as far as it can be read; a file of several names counts once.
+/// Bytes that the files of a tree take on disk, as far as it can be read. A file of several names
+/// counts once. Directories do not count, as in Docker: a container that wrote nothing has 0.
 pub fn tree_size(path: &Path) -> u64 {
     fn add(path: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
         let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
         if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert(metadata.ino()) {
             return 0;
         }
-        let mut bytes = metadata.blocks() * 512;
-        if metadata.is_dir() {
-            let entries = fs::read_dir(path).into_iter().flatten().flatten();
-            bytes += entries.map(|entry| add(&entry.path(), seen)).sum::<u64>();
+        if !metadata.is_dir() {
+            return metadata.blocks() * 512;
         }
-        bytes
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| add(&entry.path(), seen)).sum()
     }
     add(path, &mut std::collections::HashSet::new())
 }

@@ -129,7 +129,7 @@ pub fn networks() -> Vec<Check> {
 pub fn user_namespaces() -> Vec<Check> {
     vec![check(
         "user namespaces",
-        "mydocker info | grep -c 'User namespaces: supported'
+        "mydocker info | grep -c 'User Namespaces: supported'
          mydocker run -d --net none --userns 100000:200000:65536 --name u -v owned:/v bb sh -c '
              touch /mine /v/its; chown 5:6 /v/its; sleep 1000' >/dev/null
          sleep 1
@@ -167,10 +167,10 @@ pub fn user_namespaces() -> Vec<Check> {
 pub fn no_user_namespaces() -> Vec<Check> {
     vec![check(
         "user namespaces are refused",
-        "mydocker info | grep 'User namespaces'
+        "mydocker info | grep -o 'User Namespaces.*'
          mydocker run --rm --net none --userns auto bb true; echo $?
          mydocker ps -aq; ls /var/lib/mydocker/ids",
-        "User namespaces: not supported: *
+        "User Namespaces: not supported: *
          mydocker: *--userns host*
          125",
     )]

@@ -632,11 +632,10 @@ pub static FLAGS: &[F] = &[
         "DRIVER",
         "Set the driver: json-file, local (the same) or none",
         |a, v| {
-            a.options.log.disabled = match v {
-                "json-file" | "local" => false,
-                "none" => true,
-                _ => fail!("unknown log driver '{v}'; known: json-file local none"),
-            };
+            if !["json-file", "local", "none"].contains(&v) {
+                fail!("unknown log driver '{v}'; known: json-file local none");
+            }
+            a.options.log.driver = Some(v.to_owned());
             Ok(())
         },
     )

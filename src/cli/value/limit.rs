@@ -178,32 +178,30 @@ const MAX_LOG_FILES: u32 = 1000;
 /// Sets `max-size=10m` or `max-file=3`. Docker's other options are checked and recorded without an
 /// effect: the log never blocks the program in either mode, and its files are never compressed.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
-    match text.split_once('=') {
-        Some(("max-size", "-1")) => log.max_size = u64::MAX,
-        Some(("max-size", size)) => match ByteSize::parse(size).context(|| "max-size")?.0 {
+    let Some((key, value)) = text.split_once('=') else {
+        fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m")
+    };
+    match (key, value) {
+        ("max-size", "-1") => log.max_size = u64::MAX,
+        ("max-size", size) => match ByteSize::parse(size).context(|| key)?.0 {
             0 => fail!("max-size can't be 0; -1 is no limit"),
             size => log.max_size = size,
         },
-        Some(("max-file", count)) => {
-            log.max_file = parse_number(count, 1, MAX_LOG_FILES).context(|| "max-file")?;
+        ("max-file", count) => {
+            log.max_file = parse_number(count, 1, MAX_LOG_FILES).context(|| key)?;
         }
-        Some((key, value)) => {
-            match (key, value) {
-                ("mode", "blocking" | "non-blocking") | ("compress", "true" | "false") => {}
-                ("mode", _) => fail!("mode should be blocking or non-blocking, not '{value}'"),
-                ("compress", _) => fail!("compress should be true or false, not '{value}'"),
-                ("max-buffer-size", size) => drop(ByteSize::parse(size).context(|| key)?),
-                ("tag" | "labels" | "labels-regex" | "env" | "env-regex", _) => {}
-                _ => fail!(
-                    "unknown log option '{key}'; known: max-size max-file mode max-buffer-size \
-                     compress tag labels labels-regex env env-regex"
-                ),
-            }
-            log.others.retain(|(known, _)| known != key);
-            log.others.push((key.to_owned(), value.to_owned()));
-        }
-        None => fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m"),
+        ("mode", "blocking" | "non-blocking") | ("compress", "true" | "false") => {}
+        ("mode", _) => fail!("mode should be blocking or non-blocking, not '{value}'"),
+        ("compress", _) => fail!("compress should be true or false, not '{value}'"),
+        ("max-buffer-size", size) => drop(ByteSize::parse(size).context(|| key)?),
+        ("tag" | "labels" | "labels-regex" | "env" | "env-regex", _) => {}
+        _ => fail!(
+            "unknown log option '{key}'; known: max-size max-file mode max-buffer-size compress tag \
+             labels labels-regex env env-regex"
+        ),
     }
+    log.given.retain(|(known, _)| known != key);
+    log.given.push((key.to_owned(), value.to_owned()));
     Ok(())
 }
 

@@ -125,10 +125,11 @@ impl Engine {
             mounts,
             publish: published(options, &exposed)?,
             exposed,
-            log_disabled: options.log.disabled,
+            log_disabled: options.log.driver.as_deref() == Some("none"),
+            log_driver: options.log.driver.clone(),
             log_max_size: options.log.max_size,
             log_max_file: options.log.max_file,
-            log_options: unless_empty(&options.log.others),
+            log_options: unless_empty(&options.log.given),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::template::{Value, omit_empty};
 
 impl Engine {
-    pub(super) fn container(&self, record: &Record) -> Result<Value> {
+    pub(super) fn container(&self, record: &Record, with_size: bool) -> Result<Value> {
         // A container that hangs in its start is shown as it is, without a wait.
         const MAX_WAIT: Duration = Duration::from_secs(1);
         let id = &record.id;
@@ -37,6 +37,11 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
+        let (own, all) = match with_size {
+            true => Some(self.sizes(record)?).unzip(),
+            false => (None, None),
+        };
+        let size = |bytes: Option<u64>| bytes.map_or_else(|| omit_empty(Value::Nil), number);
         Ok(object([
             ("Id", text(id)),
             ("Created", instant(record.created)),
@@ -65,8 +70,8 @@ impl Engine {
             ("ExecIDs", Value::NilList),
             ("HostConfig", host_config(record)?),
             ("GraphDriver", graph_driver(graph)),
-            ("SizeRw", omit_empty(Value::Nil)),
-            ("SizeRootFs", omit_empty(Value::Nil)),
+            ("SizeRw", size(own)),
+            ("SizeRootFs", size(all)),
             (
                 "Mounts",
                 array(
@@ -155,22 +160,24 @@ fn host_config(record: &Record) -> Result<Value> {
             ("Soft", signed(limit.soft as i64)),
         ])
     });
-    let mut log_options = vec![
-        ("max-size".to_owned(), record.log_max_size.to_string()),
-        ("max-file".to_owned(), record.log_max_file.to_string()),
-    ];
-    log_options.extend(record.log_options.iter().flatten().cloned());
     let tmpfs: Vec<(String, String)> = record
         .mounts
         .iter()
         .filter(|mount| mount.kind == MountKind::Tmpfs)
         .map(|mount| (mount.target.clone(), mount.tmpfs_options.clone()))
         .collect();
-    let log_type = if record.log_disabled { "none" } else { "local" };
+    let log_driver = record.log_driver.as_deref();
+    let log_driver = if record.log_disabled { "none" } else { log_driver.unwrap_or("json-file") };
     Ok(object([
         ("Binds", or_nil_list(strings(binds))),
         ("ContainerIDFile", text("")),
-        ("LogConfig", object([("Type", text(log_type)), ("Config", map(&log_options))])),
+        (
+            "LogConfig",
+            object([
+                ("Type", text(log_driver)),
+                ("Config", map(record.log_options.as_deref().unwrap_or_default())),
+            ]),
+        ),
         ("NetworkMode", text(&record.network)),
         ("PortBindings", port_bindings(record)),
         (

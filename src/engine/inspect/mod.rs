@@ -21,13 +21,16 @@ use value::{number, object, strings, text};
 
 impl Engine {
     /// Returns the document of the container, image, volume or network with this name, searched
-    /// in this order.
-    pub fn inspect(&self, name: &str, kind: Option<InspectKind>) -> Result<Value> {
+    /// in this order. `with_size` measures what a container takes on disk.
+    pub fn inspect(&self, name: &str, kind: Option<InspectKind>, with_size: bool) -> Result<Value> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::find(&self.roots, name) {
                 // Something else may have this name.
                 Ok(names::Match::None) | Err(_) if kind.is_none() => {}
-                found => return self.container(&self.record_of(&found?.one(name)?, name)?),
+                found => {
+                    let record = self.record_of(&found?.one(name)?, name)?;
+                    return self.container(&record, with_size);
+                }
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {

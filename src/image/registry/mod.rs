@@ -17,7 +17,7 @@ pub mod fetch;
 pub mod http;
 pub mod partial;
 mod proxy;
-mod settings;
+pub mod settings;
 pub mod sources;
 mod tls;
 pub mod url;

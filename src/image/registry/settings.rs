@@ -79,6 +79,11 @@ impl Settings {
         found.map_or(&[], |(_, urls)| urls)
     }
 
+    /// The registries for which plain HTTP and any certificate will do.
+    pub fn insecure(&self) -> &[String] {
+        &self.insecure
+    }
+
     /// Whether the settings allow plain HTTP and any certificate for a registry.
     pub fn is_insecure(&self, host: &str) -> bool {
         self.insecure.iter().any(|entry| entry == host)
