@@ -37,10 +37,7 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
-        let (own, all) = match with_size {
-            true => Some(self.sizes(record)?).unzip(),
-            false => (None, None),
-        };
+        let (own, all) = if with_size { Some(self.sizes(record)?).unzip() } else { (None, None) };
         let size = |bytes: Option<u64>| bytes.map_or_else(|| omit_empty(Value::Nil), number);
         Ok(object([
             ("Id", text(id)),
