@@ -257,7 +257,6 @@ pub static IMPORT: Command = Command {
 struct LoadArgs {
     platform: Option<String>,
     input: Option<PathBuf>,
-    quiet: bool,
 }
 
 static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
@@ -275,8 +274,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<LoadArgs>::switch("quiet", "Do not print the loaded images", |a, on| a.quiet = on)
-        .short('q'),
+    Flag::<LoadArgs>::accepted("quiet", "Accepted; only the loaded images are printed").short('q'),
 ];
 
 /// The command `load`.
@@ -302,9 +300,7 @@ pub static LOAD: Command = Command {
             print_error(&format!("warning: {note}\n"));
         }
         for line in loaded? {
-            if !args.quiet {
-                print_line(&line)?;
-            }
+            print_line(&line)?;
         }
         Ok(0)
     },

@@ -31,14 +31,14 @@ impl Engine {
         let Ok(attachment) = attachment::find(&self.roots, &record.id) else {
             return Default::default();
         };
-        let mut ports = published(&attachment.ports);
         let is_published = |exposed: &&String| {
             attachment
                 .ports
                 .iter()
                 .any(|map| format!("{}/{}", map.container_port, map.protocol) == **exposed)
         };
-        ports.extend(record.exposed.iter().filter(|exposed| !is_published(exposed)).cloned());
+        let exposed = record.exposed.iter().filter(|exposed| !is_published(exposed));
+        let ports = shown(&attachment.ports, exposed);
         let addresses = attachment.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
         (ports, addresses.map(|address| address.address).collect())
     }
@@ -70,8 +70,9 @@ impl Engine {
     }
 }
 
-/// `0.0.0.0:8080->80/tcp`, neighbouring ports as ranges.
-fn published(maps: &[PortMap]) -> Vec<String> {
+/// `80/tcp` of what is only exposed, `0.0.0.0:8080->80/tcp` of what is published, neighbouring ports
+/// as ranges. In Docker's order: those that have one number come first, each by the container's port.
+fn shown<'a>(maps: &[PortMap], exposed: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut runs: Vec<(PortMap, u16)> = Vec::new();
     let mut sorted: Vec<&PortMap> = maps.iter().collect();
     sorted.sort_unstable_by_key(|map| {
@@ -98,9 +99,20 @@ fn published(maps: &[PortMap]) -> Vec<String> {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("[{address}]"),
         };
-        format!("{address}:{}->{}/{}", range(map.port), range(map.container_port), map.protocol)
+        let line = format!(
+            "{address}:{}->{}/{}",
+            range(map.port),
+            range(map.container_port),
+            map.protocol
+        );
+        (map.port != map.container_port, map.container_port, line)
     };
-    runs.iter().map(line).collect()
+    let number =
+        |exposed: &str| exposed.split(['/', '-']).next().and_then(|port| port.parse().ok());
+    let exposed = exposed.map(|port| (false, number(port).unwrap_or(0), port.clone()));
+    let mut lines: Vec<(bool, u16, String)> = exposed.chain(runs.iter().map(line)).collect();
+    lines.sort_by_key(|(is_mapped, port, _)| (*is_mapped, *port));
+    lines.into_iter().map(|(_, _, line)| line).collect()
 }
 
 #[cfg(test)]
@@ -117,8 +129,30 @@ mod tests {
             container_port,
         };
         assert_eq!(
-            published(&[map(8001, 81), map(8000, 80), map(9000, 82)]),
+            shown(&[map(8001, 81), map(8000, 80), map(9000, 82)], [].iter()),
             ["0.0.0.0:8000-8001->80-81/tcp", "0.0.0.0:9000->82/tcp"]
+        );
+    }
+
+    #[test]
+    fn ports_are_sorted_by_the_containers_number() {
+        let map = |protocol, port, container_port| PortMap {
+            protocol,
+            address: "0.0.0.0".parse().unwrap(),
+            port,
+            container_port,
+        };
+        let maps = [map(Protocol::Tcp, 8090, 80), map(Protocol::Udp, 9053, 53)];
+        let maps = [&maps[..], &[map(Protocol::Tcp, 443, 443)]].concat();
+        assert_eq!(
+            shown(&maps, ["25/tcp".to_owned(), "9000/tcp".to_owned()].iter()),
+            [
+                "25/tcp",
+                "0.0.0.0:443->443/tcp",
+                "9000/tcp",
+                "0.0.0.0:9053->53/udp",
+                "0.0.0.0:8090->80/tcp"
+            ]
         );
     }
 }

@@ -26,7 +26,7 @@ pub fn images() -> Vec<Check> {
             "save, load",
             "mydocker save bb >/run/bb.tar
              mydocker rmi bb >/dev/null
-             mydocker load -q -i /run/bb.tar
+             mydocker load -q -i /run/bb.tar >/dev/null
              rm /run/bb.tar
              mydocker run --rm --net none bb echo loaded",
             "loaded",

@@ -6,7 +6,7 @@ use super::value::{NEVER, map, number, object, or_nil_map, set, strings, strings
 use super::{graph_driver, healthcheck};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::image::{Image, ImageStore};
+use crate::image::{Image, ImageStore, Reference};
 use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 
@@ -19,6 +19,9 @@ impl Engine {
         let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
         });
+        // As in Docker, by the whole name with its host.
+        let mut tags: Vec<String> = tags.collect();
+        tags.sort_by_cached_key(|tag| Reference::parse(tag).ok());
         let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
         });
