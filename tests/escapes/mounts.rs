@@ -162,7 +162,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
 }
 
 /// CVE-2026-55686: a working directory that leads through a link was made, or changed its owner, on
-/// the host. Guard: it is made from inside, after pivot_root, below a descriptor of the root.
+/// the host. Guards: it is made from inside, after pivot_root; for a read-only root, which it must be
+/// made in before, the kernel resolves it below a descriptor of the root.
 #[test]
 fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
     let host = Host::with_busybox();
@@ -193,6 +194,10 @@ fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
                 ("run", vec!["--rm", "--userns", "auto", "workdir"]),
                 ("run", vec!["--rm", "-w", &cwd, "linked"]),
                 ("run", vec!["--rm", "-v", &shared, "-w", &volume, "linked"]),
+                // Made before the root is left, because it is read-only from then on.
+                ("run", vec!["--rm", "--read-only", "-w", &cwd, "linked"]),
+                ("run", vec!["--rm", "--read-only", "workdir"]),
+                ("run", vec!["--rm", "--read-only", "-v", &shared, "-w", &volume, "linked"]),
                 ("run", vec!["--rm", "-w", &cwd, "--rootfs", path]),
                 ("exec", vec!["-w", &cwd, "box"]),
                 ("exec", vec!["-w", &cwd, "-u", "1234:1234", "box"]),
