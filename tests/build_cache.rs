@@ -298,3 +298,89 @@ fn prunes_and_the_disk_use_know_the_cache() {
         host.mydocker(["builder", "prune", "-f", "--filter", filter]).exits(125).stdout("");
     }
 }
+
+/// The id of an image from the same input, with other times and names of files around it.
+fn reproduced(base: &std::path::Path, epoch: Option<&str>, touched: u64) -> String {
+    let host = Host::new();
+    host.mydocker(["load", "-i", base.to_str().unwrap()]);
+    let dir = host.scratch().join(format!("context-{touched}"));
+    fs::create_dir_all(dir.join("d")).unwrap();
+    let dockerfile = "FROM bb AS a\nENV A=1\nRUN mkdir -p /x/y && echo $A >/x/y/z && ln -s z /x/y/l\n\
+        FROM bb\nLABEL a=b\nCOPY . /src\nCOPY <<E /here\nin it\nE\nCOPY --from=a /x /x\n\
+        WORKDIR /new/w\nRUN cat /src/d/f >/copy && rm /bin/true && chmod 700 /src/d\nCMD [\"x\"]\n";
+    for (name, content) in [("Dockerfile", dockerfile), ("d/f", "f"), ("g", "g")] {
+        fs::write(dir.join(name), content).unwrap();
+    }
+    for name in ["d/f", "d", "g", "Dockerfile", "."] {
+        let file = fs::File::open(dir.join(name)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(touched)).unwrap();
+    }
+    let mut build = host.command(["build", "-q", dir.to_str().unwrap()]);
+    build.env_remove("SOURCE_DATE_EPOCH");
+    if let Some(epoch) = epoch {
+        build.env("SOURCE_DATE_EPOCH", epoch);
+    }
+    let id = support::run(build, None).text();
+    if epoch.is_some() {
+        assert!(host.inspect(id.trim(), "{{.Created}}").starts_with("2023-11-14T22:13:20"));
+    }
+    id
+}
+
+#[test]
+fn with_source_date_epoch_the_same_input_makes_the_same_image() {
+    let epoch = Some("1700000000");
+    let host = Host::with_busybox();
+    let base = host.scratch().join("bb.tar");
+    host.mydocker(["save", "-o", base.to_str().unwrap(), "bb"]);
+    let reproduced = |epoch, touched| reproduced(&base, epoch, touched);
+    let first = reproduced(epoch, 1_000_000_000);
+    // Times have seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(reproduced(epoch, 1_600_000_000), first);
+    assert_eq!(reproduced(epoch, 1_900_000_000), first);
+    assert_ne!(reproduced(None, 1_000_000_000), first);
+    host.feed("FROM bb\n", ["build", "--build-arg", "SOURCE_DATE_EPOCH=soon", "-"])
+        .exits(1)
+        .stderr_has("bad SOURCE_DATE_EPOCH 'soon'");
+}
+
+/// Kills builds at random instants; the next one continues, and nothing half made is left.
+#[test]
+fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
+    let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut random = nanoseconds.as_nanos() as u64 | 1;
+    println!("seed {random}");
+    let mut dockerfile = "FROM bb\nARG ROUND\n".to_owned();
+    for step in 0..6 {
+        dockerfile += &format!("RUN echo $ROUND-{step} >/r{step}\nCOPY f /c{step}\n");
+    }
+    let project = Project::new(&dockerfile);
+    project.write("f", "f");
+    let mut continued = 0;
+    for round in 0..10 {
+        // xorshift
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let argument = format!("ROUND={round}");
+        let args = ["build", "--build-arg", &argument, project.path()];
+        let build = project.host.background(args);
+        std::thread::sleep(std::time::Duration::from_millis(random % 900));
+        build.signal(rustix::process::Signal::KILL);
+        // It may have ended by itself.
+        let _ = build.wait().status();
+        let built = project.build(&["--build-arg", &argument]);
+        assert_eq!(built.cached.len() + built.done.len(), 12);
+        continued += built.cached.len();
+        let expected = format!("{round}-5\n");
+        project.host.mydocker(["run", "--rm", "x", "cat", "/r5"]).stdout(&expected);
+        project.host.mydocker(["ps", "-aq"]).stdout("");
+        let left = fs::read_dir(project.host.state_root().join("layers")).unwrap().flatten();
+        let left: Vec<_> =
+            left.map(|entry| entry.file_name()).filter(|name| name.len() != 64).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    println!("{continued} steps of {} were continued", 10 * 12);
+    project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
+}

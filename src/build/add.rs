@@ -182,6 +182,8 @@ impl Build<'_> {
                 chown: chown.clone(),
                 keeps_owners: from.is_some(),
                 mode,
+                // What a stage has already has the times of the build.
+                time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
             };
             copying.run(root)?;
@@ -193,7 +195,7 @@ impl Build<'_> {
                 let excludes = Ignore::default();
                 let (destination, chown) = (destination.clone(), chown.clone());
                 let sources = sources.as_slice();
-                let keeps_owners = false;
+                let (keeps_owners, time) = (false, self.epoch);
                 Copying {
                     tree,
                     sources,
@@ -202,6 +204,7 @@ impl Build<'_> {
                     chown,
                     keeps_owners,
                     mode,
+                    time,
                     unpacks,
                 }
                 .run(root)?;
@@ -262,7 +265,7 @@ impl Build<'_> {
     }
 
     /// The layers of `--from`: a stage, or otherwise a local image.
-    fn source_layers(&self, from: &str, at: usize) -> Result<Vec<Digest>> {
+    pub(super) fn source_layers(&self, from: &str, at: usize) -> Result<Vec<Digest>> {
         let images = self.engine.image_store();
         if let Some(stage) = plan::find(self.dockerfile, from, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage)

@@ -135,6 +135,19 @@ impl Tree<'_> {
         }
     }
 
+    /// The file or directory of this path, which is no pattern.
+    pub fn one(&self, path: &str) -> Result<Source> {
+        let clean = crate::path::clean(&format!("/{path}"));
+        let clean = raw::decode(clean.trim_start_matches('/')).into_owned();
+        match self.open(&clean, 0) {
+            Ok(source) if clean.is_empty() || !self.is_left_out(&source) => Ok(source),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
+                fail!("'{path}' is not in the {}", self.from)
+            }
+            Err(error) => Err(error).context(|| format!("open '{path}'")),
+        }
+    }
+
     /// The error for a source that is not there.
     fn missing(&self, pattern: &str) -> Result<Vec<Source>> {
         if self.ignore.excludes(pattern.trim_start_matches(['.', '/']).as_bytes()) {
@@ -268,7 +281,7 @@ impl Tree<'_> {
         for source in sources {
             let name = if source.is_directory { None } else { Some(source.name()) };
             let skip = |entry: &[u8]| self.skips(source, entry, excludes);
-            let overrides = Overrides { timeless: true, ..overrides };
+            let overrides = Overrides { time: Some(0), ..overrides };
             let handle = source.handle.as_fd();
             pack(&Original { handle, name, ids: None, skip: &skip, overrides }, &mut hasher)
                 .context(|| format!("read '{}'", raw::encode(&source.path)))?;

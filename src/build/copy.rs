@@ -35,6 +35,8 @@ pub struct Copying<'a> {
     /// become root's.
     pub keeps_owners: bool,
     pub mode: Option<ModeChange>,
+    /// The time of all files, if it is not their own.
+    pub time: Option<i64>,
     /// Local archives are unpacked.
     pub unpacks: bool,
 }
@@ -88,7 +90,8 @@ impl Copying<'_> {
         let skip =
             |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, &self.excludes);
         let overridden = Some(owner).filter(|_| !self.keeps_owners || self.chown.is_some());
-        let overrides = Overrides { owner: overridden, mode: self.mode, ..Overrides::default() };
+        let overrides =
+            Overrides { owner: overridden, mode: self.mode, time: self.time, latest: None };
         let handle = source.handle.as_fd();
         let original =
             Original { handle, name: name.as_deref(), ids: None, skip: &skip, overrides };

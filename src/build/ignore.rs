@@ -66,6 +66,11 @@ impl Ignore {
         Ignore::parse(&patterns.join("\n"))
     }
 
+    /// Whether nothing is excluded.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Whether a build doesn't see the file at `path`, which has no slash at its start.
     pub fn excludes(&self, path: &[u8]) -> bool {
         if self.rules.is_empty() {

@@ -22,6 +22,7 @@ use crate::image::instruction::variable;
 use crate::path::clean;
 use crate::raw;
 use crate::store::remove_tree;
+use crate::words::Expander;
 
 /// Where a step finds the heredocs that begin with `#!`, as with BuildKit. `/dev` is in no layer.
 const SCRIPTS: &str = "/dev/pipes";
@@ -33,12 +34,11 @@ impl Build<'_> {
         &self,
         state: &mut State,
         run: &Run,
-        text: &str,
+        expander: &Expander<'_>,
+        step: &Step,
         title: &dyn Fn() -> String,
+        at: usize,
     ) -> Result<()> {
-        if !run.mounts.is_empty() {
-            fail!("RUN --mount is not supported yet; COPY the files, or use `run -v` and `commit`");
-        }
         if state.config.diff_ids.is_empty() {
             fail!("the image is empty, so nothing in it can run; COPY a program first");
         }
@@ -93,6 +93,7 @@ impl Build<'_> {
         options.add_hosts.clone_from(&given.add_hosts);
         options.cgroup_parent.clone_from(&given.cgroup_parent);
         options.shm_size = given.shm_size;
+        let mounts = self.run_mounts(state, &run.mounts, expander, at, &mut key)?;
         for pair in &self.options.arguments {
             let name = pair.split('=').next().unwrap_or_default();
             if is_proxy(name) && !env.contains(pair) {
@@ -105,13 +106,18 @@ impl Build<'_> {
             if let Some(script) = script {
                 options.mounts.push(self.write_script(script)?);
             }
-            let made = self.run_container(&before, &options, &created_by, vertex);
+            let made = mounts().and_then(|mounted| {
+                options.mounts.extend(mounted.mounts.iter().cloned());
+                options.env.extend(mounted.variables.iter().cloned());
+                self.run_container(&before, &options, &created_by, vertex)
+            });
+            self.clear_mounts(run.mounts.len())?;
             remove_tree(&self.place.dir.join(SCRIPTS_DIR))?;
             made
         };
         let step = LayerStep {
             title: title(),
-            text,
+            text: &step.text,
             created_by: created_by.clone(),
             key: key.digest(),
             content: None,

@@ -14,6 +14,7 @@ pub mod dockerfile;
 pub mod ignore;
 mod input;
 mod layers;
+mod mounts;
 pub mod output;
 mod plan;
 pub mod report;
@@ -27,6 +28,7 @@ use crate::engine::options::CreateOptions;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::Reference;
 use crate::image::digest::ImageId;
+use crate::image::instruction::variable;
 use crate::image::platform::Platform;
 use crate::time::Instant;
 use context::open_directory;
@@ -34,8 +36,12 @@ use dockerfile::Dockerfile;
 use dockerfile::instruction::Instruction;
 use ignore::Ignore;
 use input::{read_ignore, read_input};
+pub use mounts::Secret;
 use output::Output;
 use report::Report;
+
+/// The variable of reproducible builds (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// What `build` was asked for.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +75,7 @@ pub struct Options {
     pub no_cache: bool,
     /// Nothing is taken from the cache for these stages.
     pub no_cache_stages: Vec<String>,
+    pub secrets: Vec<Secret>,
 }
 
 /// Builds the image; returns its id.
@@ -116,16 +123,23 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         }
     }
     let contexts = open_contexts(&options.contexts)?;
+    let unpacked = place.dir.join("context");
+    let context_path = if unpacked.is_dir() {
+        unpacked
+    } else {
+        std::fs::canonicalize(&options.context).context(|| format!("open {}", options.context))?
+    };
     let mut build = steps::Build {
         engine,
         options,
         place: &place,
         context: context.as_fd(),
+        context_path,
         ignore: &ignore,
         contexts: &contexts,
         dockerfile: &dockerfile,
         report,
-        epoch: None,
+        epoch: epoch(&options.arguments)?,
         begun: Instant::now(),
         results: Vec::new(),
     };
@@ -270,6 +284,18 @@ enum ContextKind {
     Image(String),
 }
 
+/// SOURCE_DATE_EPOCH of the arguments or of the environment: a time in seconds. With it the same input
+/// makes the same image: all that the build makes gets this time, and files of the context too.
+fn epoch(arguments: &[String]) -> Result<Option<i64>> {
+    let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
+    let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse() {
+        // What a time in nanoseconds can hold.
+        Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
+        _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
+    }
+}
+
 /// The names of `--build-arg` that no ARG declares and that are not predefined.
 fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a str> {
     let mut declared: Vec<&str> =
@@ -280,5 +306,7 @@ fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a
         }
     }
     let names = given.iter().map(|pair| pair.split('=').next().unwrap_or_default());
-    names.filter(|name| !declared.contains(name) && !steps::is_predefined(name)).collect()
+    names
+        .filter(|name| !declared.contains(name) && *name != EPOCH && !steps::is_predefined(name))
+        .collect()
 }

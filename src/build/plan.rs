@@ -1,6 +1,6 @@
 //! The stages that the target needs, and no others.
 //!
-//! A stage needs the stage that its FROM names and those that COPY --from names, by name or by number
+//! A stage needs the stage that its FROM names and those that COPY --from and RUN --mount=from= name, by name or by number
 //! from 0, and only stages above it in the file. Each stage comes after the ones that it needs. The
 //! variables in a FROM are the arguments before the first FROM.
 
@@ -43,10 +43,15 @@ pub fn stages(
             needed[base] = true;
         }
         for step in &dockerfile.stages[at].steps {
-            if let Instruction::Copy(copy) = &step.instruction
-                && let Some(from) = copy.from.as_deref()
-                && let Some(other) = find(dockerfile, from, at)
-            {
+            let named: Vec<&str> = match &step.instruction {
+                Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
+                Instruction::Run(run) => {
+                    let parts = run.mounts.iter().flat_map(|mount| mount.split(','));
+                    parts.filter_map(|part| part.strip_prefix("from=")).collect()
+                }
+                _ => Vec::new(),
+            };
+            for other in named.iter().filter_map(|from| find(dockerfile, from, at)) {
                 needed[other] = true;
             }
         }

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
@@ -50,6 +51,8 @@ pub struct Build<'a> {
     pub options: &'a Options,
     pub place: &'a Workplace,
     pub context: BorrowedFd<'a>,
+    /// The same for a mount.
+    pub context_path: PathBuf,
     pub ignore: &'a Ignore,
     pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
@@ -241,7 +244,7 @@ impl Build<'_> {
         let word = |text: &String| expander.word(text);
         match &step.instruction {
             Instruction::From { .. } => fail!("FROM begins a stage"),
-            Instruction::Run(run) => self.run_step(state, run, &step.text, title)?,
+            Instruction::Run(run) => self.run_step(state, run, &expander, step, title, at)?,
             Instruction::Copy(copy) => self.copy(state, copy, &expander, step, title, at)?,
             Instruction::Workdir(path) => self.workdir(state, &word(path)?, step, title)?,
             Instruction::Arg(pairs) => {

@@ -13,9 +13,9 @@ use super::value::resources::{
     set_memory, set_memory_swap,
 };
 use super::{Invocation, Outcome};
-use crate::build::Options;
 use crate::build::output::Output;
 use crate::build::report::Report;
+use crate::build::{Options, Secret};
 #[cfg(feature = "compose")]
 use crate::error::Result;
 use crate::error::fail;
@@ -220,6 +220,15 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
                 "quiet" => a.quiet = true,
                 _ => fail!("'{v}' is not supported; use plain, auto, tty or quiet"),
             }
+            Ok(())
+        },
+    ),
+    Flag::<BuildArgs>::value(
+        "secret",
+        "id=ID,src=FILE",
+        "Give RUN --mount=type=secret a file, or a variable by env=; may be repeated",
+        |a, v| {
+            a.options.secrets.push(Secret::parse(v)?);
             Ok(())
         },
     ),

@@ -23,7 +23,20 @@ impl Engine {
             size: one.size,
             shared: one.shared,
         };
-        Ok(uses.into_iter().map(view).collect())
+        let mounts = self.cache_mounts()?.into_iter().map(|mount| CacheView {
+            id: mount.name(),
+            title: format!("cache mount {}", mount.id),
+            created: mount.used,
+            used: mount.used,
+            size: mount.size,
+            shared: false,
+        });
+        Ok(uses.into_iter().map(view).chain(mounts).collect())
+    }
+
+    /// The bytes of all cache mounts.
+    pub(super) fn size_of_cache_mounts(&self) -> Result<u64> {
+        Ok(self.cache_mounts()?.iter().map(|mount| mount.size).sum())
     }
 
     /// The layers that only the build cache keeps.
@@ -43,6 +56,20 @@ impl Engine {
         let images = self.image_store();
         let uses = images.cache_use()?;
         let mut kept: u64 = 0;
+        let mut pruned = Pruned::default();
+        // Their content is not made again by a step, so they go last.
+        for mount in self.cache_mounts()? {
+            kept += mount.size;
+            let candidate = PruneCandidate { created: Some(mount.used), labels: &[] };
+            if keep.is_none_or(|keep| kept > keep)
+                && wanted(&candidate)
+                && self.remove_cache_mount(&mount)?
+            {
+                kept -= mount.size;
+                pruned.reclaimed += mount.size;
+                pruned.removed.push(mount.name());
+            }
+        }
         let mut going = Vec::new();
         let mut counted = HashSet::new();
         for one in uses.into_iter().rev() {
@@ -60,9 +87,8 @@ impl Engine {
             || -> Result<u64> { Ok(images.usage()?.layers.iter().map(|(_, size)| size).sum()) };
         let before = total()?;
         images.remove_cached(&going)?;
-        Ok(Pruned {
-            removed: going.iter().map(|one| one.entry.key.hex()).collect(),
-            reclaimed: before.saturating_sub(total()?),
-        })
+        pruned.removed.extend(going.iter().map(|one| one.entry.key.hex()));
+        pruned.reclaimed += before.saturating_sub(total()?);
+        Ok(pruned)
     }
 }

@@ -63,6 +63,8 @@ impl Engine {
         }
         #[cfg(feature = "build")]
         {
+            let mounts = self.size_of_cache_mounts()?;
+            (cache.size, cache.reclaimable) = (cache.size + mounts, cache.reclaimable + mounts);
             cache.total = self.build_cache()?.len();
             Ok(vec![image_use, containers, volumes, cache])
         }

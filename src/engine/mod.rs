@@ -16,6 +16,8 @@ mod attach;
 mod boot;
 #[cfg(feature = "build")]
 mod build_cache;
+#[cfg(feature = "build")]
+mod cache_mounts;
 pub mod check;
 pub mod child;
 mod commit;

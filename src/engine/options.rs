@@ -178,6 +178,8 @@ pub struct MountOption {
     pub subpath: String,
     /// Volume: the labels of a volume that is created.
     pub labels: Vec<(String, String)>,
+    /// Image: the layers of a stage of a build instead, base first.
+    pub layers: Vec<PathBuf>,
 }
 
 impl MountOption {
@@ -196,6 +198,7 @@ impl MountOption {
             recursion: Recursion::Enabled,
             subpath: String::new(),
             labels: Vec::new(),
+            layers: Vec::new(),
         }
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::Engine;
+pub use super::cache_mounts::CacheMount;
 use super::child::in_child;
 use super::options::CreateOptions;
 use super::output::Output;
@@ -26,6 +27,7 @@ use crate::image::config::ImageConfig;
 use crate::image::copy::{Original, Overrides, copy};
 use crate::image::digest::Digest;
 use crate::image::{CopyRules, Draft, ImageId, ImageStore, Reference, archive_tree};
+use crate::raw;
 use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Durability, Lock, LockMode};
@@ -37,6 +39,9 @@ const WORKPLACE: &str = ".build-";
 /// In a workplace: the name of the container of the step that runs.
 const CONTAINER: &str = "container";
 
+/// What errors call the child process of a step.
+const STEP: &str = "the process of the step";
+
 /// The signals that end a build.
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
@@ -44,6 +49,8 @@ const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 pub struct Workplace {
     pub dir: PathBuf,
     name: String,
+    /// Where the step finds its secrets: not on the disk.
+    secrets: PathBuf,
     /// The layers of the build.
     pub draft: Draft,
     signals: OwnedFd,
@@ -72,11 +79,23 @@ impl Workplace {
             .context(|| format!("make {}", path.display()))?;
         Ok(path)
     }
+
+    /// The directory of the step's secrets in the run root, which is usually in memory.
+    pub fn make_secret_dir(&self) -> Result<PathBuf> {
+        store::make_dir(&self.secrets)?;
+        Ok(self.secrets.clone())
+    }
+
+    /// Removes the secrets of a step that has ended.
+    pub fn clear_secrets(&self) -> Result<()> {
+        store::remove_tree(&self.secrets)
+    }
 }
 
 impl Drop for Workplace {
     fn drop(&mut self) {
         // What stays is removed by the next build.
+        let _ = store::remove_tree(&self.secrets);
         let _ = store::remove_tree(&self.dir);
     }
 }
@@ -101,7 +120,8 @@ impl Engine {
             }
         };
         let signals = sys::signal::receive(ENDING).context(|| "receive signals")?;
-        Ok(Workplace { dir, name: name[1..].to_owned(), draft, signals, _lock: lock })
+        let secrets = self.secrets_of(&name);
+        Ok(Workplace { dir, secrets, name: name[1..].to_owned(), draft, signals, _lock: lock })
     }
 
     /// Removes the workplaces of builds that have ended, with the containers of their steps. The layers
@@ -119,9 +139,17 @@ impl Engine {
                     return Err(error).context(|| "remove the container of a killed build");
                 }
             }
+            // The kill may have come while the container of a step was made or removed.
+            self.mend_leftovers()?;
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            store::remove_tree(&self.secrets_of(&name))?;
             store::remove_tree(&dir)?;
         }
         Ok(())
+    }
+
+    fn secrets_of(&self, workplace: &str) -> PathBuf {
+        self.roots.run.join(format!("{workplace}-secrets"))
     }
 
     /// The workplaces of builds that have ended.
@@ -238,6 +266,12 @@ impl Engine {
         view::of_layers(layers, &mount_point)
     }
 
+    /// Calls `work`, which returns a path, in a child process.
+    pub fn in_step_path(&self, work: &dyn Fn() -> Result<PathBuf>) -> Result<PathBuf> {
+        let path = in_child(STEP, &|| work().map(|path| raw::encode_path(&path)))?;
+        Ok(raw::path(&path).into_owned())
+    }
+
     /// Calls `read` with the root that `layers` make.
     pub fn read_layers(
         &self,
@@ -323,7 +357,7 @@ impl Engine {
 
 /// Calls `work` in a child process; returns the layer that it made.
 fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
-    let text = in_child("the process of the step", &|| {
+    let text = in_child(STEP, &|| {
         work().map(|layer| layer.map_or_else(String::new, |layer| layer.to_string()))
     })?;
     if text.is_empty() { Ok(None) } else { Digest::parse(&text).map(Some) }

@@ -24,6 +24,8 @@ const MAX_ENTRIES: usize = 1000;
 const MAX_BYTES: u64 = 10 << 30;
 /// On a small disk: this part of it.
 const DISK_PART: u64 = 10;
+/// Beside the entries: the directories of cache mounts.
+const MOUNTS: &str = "mounts";
 /// Beside the entries: the id of the image that the last failed build left.
 const FAILED: &str = "failed";
 /// The longest description of a step.
@@ -184,7 +186,7 @@ impl ImageStore {
     pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
         let damaged = |name: &String| {
             let key = Digest::parse_hex(name);
-            name != FAILED && key.is_none_or(|key| self.cached(&key).is_none())
+            name != FAILED && name != MOUNTS && key.is_none_or(|key| self.cached(&key).is_none())
         };
         let damaged = store::list(&self.cache)?.into_iter().filter(damaged);
         let mut paths: Vec<PathBuf> = damaged.map(|name| self.cache.join(name)).collect();

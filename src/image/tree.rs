@@ -65,8 +65,8 @@ pub struct Overrides {
     pub mode: Option<ModeChange>,
     /// Later times become this one, in seconds.
     pub latest: Option<i64>,
-    /// Every time is 1970.
-    pub timeless: bool,
+    /// Every time is this one, in seconds.
+    pub time: Option<i64>,
 }
 
 /// Whether the file or tree of that path is left out of the archive.
@@ -287,7 +287,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             entry.uid = ids.container_uid(entry.uid).unwrap_or(NOBODY);
             entry.gid = ids.container_gid(entry.gid).unwrap_or(NOBODY);
         }
-        let Overrides { owner, mode, latest, timeless } = self.overrides;
+        let Overrides { owner, mode, latest, time } = self.overrides;
         (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
         if let Some(mode) = mode
             && kind != Kind::Symlink
@@ -295,8 +295,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             entry.mode = mode.apply(entry.mode, kind == Kind::Directory);
         }
         entry.mtime.0 = entry.mtime.0.min(latest.unwrap_or(i64::MAX));
-        if timeless {
-            entry.mtime = (0, 0);
+        if let Some(time) = time {
+            entry.mtime = (time, 0);
         }
         entry
     }

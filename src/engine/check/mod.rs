@@ -7,6 +7,8 @@ mod containers;
 mod stores;
 
 use super::Engine;
+#[cfg(feature = "build")]
+use crate::container::record::Files;
 use crate::container::record::all_ids;
 use crate::error::{Context, Error, Result};
 use crate::runtime::mounts_below;
@@ -56,6 +58,22 @@ impl Engine {
         self.check_networks(&mut findings)?;
         self.check_temporaries(&mut findings)?;
         Ok(findings.list)
+    }
+
+    /// Mends what killed commands left of containers that are gone or were never finished.
+    #[cfg(feature = "build")]
+    pub(super) fn mend_leftovers(&self) -> Result<()> {
+        let mut findings = Findings { repair: true, list: Vec::new() };
+        for id in all_ids(&self.roots)? {
+            if !Files::new(&self.roots, &id).config().exists() {
+                self.check_container(&id, &mut findings);
+            }
+        }
+        self.check_names(&mut findings)?;
+        self.check_id_ranges(&mut findings)?;
+        self.check_run_dirs(&mut findings)?;
+        self.check_removals(&mut findings)?;
+        findings.list.into_iter().filter_map(|finding| finding.mended).collect()
     }
 
     /// Containers are mounted in namespaces of their own: below our directories there is nothing.

@@ -87,6 +87,12 @@ impl Engine {
         };
         match mount.kind {
             MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, String::new())),
+            MountKind::Image if !mount.layers.is_empty() => {
+                let layers = mount.layers.iter().map(|layer| raw::encode_path(layer)).collect();
+                let record = record(RecordKind::Image, String::new());
+                let image = Some(ImageMount { id: String::new(), layers });
+                Ok(MountRecord { read_only: true, image, ..record })
+            }
             MountKind::Image => {
                 let (image, hold) = self.image_mount(&mount.source)?;
                 holds.push(hold);

@@ -1,0 +1,464 @@
+//! `RUN --mount`: what a step sees without it being in the layer.
+//!
+//! `bind` shows files of the context, of a stage or of an image; a writable one is a copy that goes
+//! with the step. `cache` is a directory that stays between builds, `tmpfs` one that does not, `secret` a
+//! file of the run root that only this step sees. Each source is opened below the descriptor of its tree
+//! (openat2, RESOLVE_IN_ROOT), so that no link and no `..` leads out of it, and a cache's directory is
+//! named by the digest of its id. Unknown options are refused: none reaches mount(2) as it was typed.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::cached::Key;
+use super::context::{Source, Tree, open_directory};
+use super::ignore::Ignore;
+use super::layers::absolute;
+use super::steps::{Build, State, interrupted};
+use crate::engine::options::{MountKind, MountOption};
+use crate::engine::step::CacheMount;
+use crate::error::{Context, Result, fail};
+use crate::image::CopyRules;
+use crate::image::copy::{Original, Overrides, copy};
+use crate::image::digest::Digest;
+use crate::raw;
+use crate::store::remove_tree;
+use crate::units::ByteSize;
+use crate::words::Expander;
+
+/// The longest secret, as with BuildKit.
+const MAX_SECRET: u64 = 500 << 10;
+/// The most mounts of a step.
+const MAX_MOUNTS: usize = 64;
+
+/// A value of `--secret`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    pub id: String,
+    pub source: SecretSource,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    File(PathBuf),
+    Variable(String),
+}
+
+impl Secret {
+    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source it is the variable of this name, or
+    /// otherwise the file.
+    pub fn parse(text: &str) -> Result<Secret> {
+        let (mut id, mut source) = (None, None);
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some(("type", "file" | "env")) => {}
+                Some(("id", value)) if !value.is_empty() => id = Some(value.to_owned()),
+                Some(("src" | "source", value)) => {
+                    source = Some(SecretSource::File(raw::path(value).into_owned()));
+                }
+                Some(("env", value)) => source = Some(SecretSource::Variable(value.to_owned())),
+                _ => fail!("bad secret '{text}': write id=ID,src=FILE or id=ID,env=VARIABLE"),
+            }
+        }
+        let Some(id) = id else { fail!("bad secret '{text}': it has no id=") };
+        let source = source.unwrap_or_else(|| match std::env::var_os(&id) {
+            Some(_) => SecretSource::Variable(id.clone()),
+            None => SecretSource::File(raw::path(&id).into_owned()),
+        });
+        Ok(Secret { id, source })
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        let content = match &self.source {
+            SecretSource::Variable(name) => match std::env::var_os(name) {
+                Some(value) => value.into_encoded_bytes(),
+                None => fail!("secret {}: the variable {name} is not set", self.id),
+            },
+            SecretSource::File(path) => {
+                let context = || format!("secret {}: read {}", self.id, path.display());
+                let file = std::fs::File::open(path).context(context)?;
+                let mut content = Vec::new();
+                std::io::Read::read_to_end(
+                    &mut std::io::Read::take(file, MAX_SECRET + 1),
+                    &mut content,
+                )
+                .context(context)?;
+                content
+            }
+        };
+        if content.len() as u64 > MAX_SECRET {
+            fail!("secret {} is longer than {MAX_SECRET} bytes", self.id);
+        }
+        Ok(content)
+    }
+}
+
+/// One `--mount`, its variables replaced.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct RunMount {
+    kind: Kind,
+    id: Option<String>,
+    target: Option<String>,
+    source: Option<String>,
+    from: Option<String>,
+    variable: Option<String>,
+    writable: Option<bool>,
+    sharing: Sharing,
+    size: Option<u64>,
+    required: bool,
+    mode: Option<u32>,
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Bind,
+    Cache,
+    Tmpfs,
+    Secret,
+}
+
+/// What happens when two steps use a cache mount at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    #[default]
+    Shared,
+    Private,
+    Locked,
+}
+
+impl RunMount {
+    fn parse(text: &str) -> Result<RunMount> {
+        let parts = || text.split(',').map(|part| part.split_once('=').unwrap_or((part, "true")));
+        let mut mount = RunMount::default();
+        for (_, kind) in parts().filter(|(name, _)| *name == "type") {
+            mount.kind = match kind {
+                "bind" => Kind::Bind,
+                "cache" => Kind::Cache,
+                "tmpfs" => Kind::Tmpfs,
+                "secret" => Kind::Secret,
+                "ssh" => fail!("--mount=type=ssh is not supported; use a secret with the key"),
+                _ => fail!("unknown --mount type '{kind}'; use bind, cache, tmpfs or secret"),
+            };
+        }
+        let number = |name: &str, value: &str| match value.parse::<u32>() {
+            Ok(number) => Ok(number),
+            Err(_) => fail!("bad --mount option {name}={value}: it is a number"),
+        };
+        let is_true = |name: &str, value: &str| match value {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => fail!("bad --mount option {name}={value}: write true or false"),
+        };
+        use Kind::{Bind, Cache, Secret, Tmpfs};
+        for (name, value) in parts() {
+            match (name, mount.kind) {
+                ("type", _) => {}
+                ("target" | "dst" | "destination", _) => mount.target = Some(value.to_owned()),
+                ("source" | "src", Bind | Cache) => mount.source = Some(value.to_owned()),
+                ("from", Bind | Cache) => mount.from = Some(value.to_owned()),
+                ("rw" | "readwrite", Bind | Cache) => {
+                    mount.writable = Some(is_true(name, value)?);
+                }
+                ("ro" | "readonly", Bind | Cache) => {
+                    mount.writable = Some(!is_true(name, value)?);
+                }
+                ("id", Cache | Secret) => mount.id = Some(value.to_owned()),
+                ("sharing", Cache) => {
+                    mount.sharing = match value {
+                        "shared" => Sharing::Shared,
+                        "private" => Sharing::Private,
+                        "locked" => Sharing::Locked,
+                        _ => fail!("bad sharing={value}; use shared, private or locked"),
+                    };
+                }
+                ("size", Tmpfs) => mount.size = Some(ByteSize::parse(value)?.0),
+                ("required", Secret) => mount.required = is_true(name, value)?,
+                ("env", Secret) => mount.variable = Some(value.to_owned()),
+                ("mode", Cache | Secret) => match u32::from_str_radix(value, 8) {
+                    Ok(mode @ ..=0o7777) => mount.mode = Some(mode),
+                    _ => fail!("bad --mount option mode={value}: it is an octal number"),
+                },
+                ("uid", Cache | Secret) => mount.uid = number(name, value)?,
+                ("gid", Cache | Secret) => mount.gid = number(name, value)?,
+                _ => fail!("unknown --mount option '{name}' in '{text}'"),
+            }
+        }
+        Ok(mount)
+    }
+}
+
+/// What the mounts of a step need while it runs.
+#[derive(Default)]
+pub struct Mounted {
+    pub mounts: Vec<MountOption>,
+    pub variables: Vec<String>,
+    /// Held, so that no other step and no prune comes between.
+    _caches: Vec<CacheMount>,
+}
+
+impl Build<'_> {
+    /// Parses the mounts of a step, and adds to its key what they show: files by their content, caches
+    /// and secrets by name alone.
+    pub(super) fn run_mounts<'m>(
+        &'m self,
+        state: &State,
+        given: &[String],
+        expander: &Expander<'_>,
+        at: usize,
+        key: &mut Key,
+    ) -> Result<impl Fn() -> Result<Mounted> + use<'m>> {
+        if given.len() > MAX_MOUNTS {
+            fail!("more than {MAX_MOUNTS} mounts");
+        }
+        let mut parsed = Vec::new();
+        for text in given {
+            let text = expander.word(text)?;
+            let mut parse = || -> Result<(RunMount, Option<Vec<Digest>>)> {
+                let mount = RunMount::parse(&text)?;
+                let from = mount.from.as_deref();
+                let layers = from.map(|from| self.source_layers(from, at)).transpose()?;
+                key.add("mount", &text);
+                match (&layers, mount.kind) {
+                    (Some(layers), _) => key.add_layers("from", layers),
+                    (None, Kind::Bind) => {
+                        let (tree, source) = self.context_source(&mount)?;
+                        let sources = std::slice::from_ref(&source);
+                        let files = tree.digest(sources, tree.ignore, Overrides::default())?;
+                        key.add("files", &format!("{files} {}", source.is_directory));
+                    }
+                    _ => {}
+                }
+                Ok((mount, layers))
+            };
+            parsed.push(parse().context(|| format!("--mount={text}"))?);
+        }
+        let directory = state.config.config.working_dir.clone();
+        Ok(move || {
+            let mut mounted = Mounted::default();
+            for (at, (mount, from)) in parsed.iter().enumerate() {
+                let part = format!("mount-{at}");
+                self.mount(mount, from.as_deref(), &directory, &part, &mut mounted)?;
+            }
+            Ok(mounted)
+        })
+    }
+
+    fn context_source(&self, mount: &RunMount) -> Result<(Tree<'_>, Source)> {
+        let tree =
+            Tree { root: self.context, ignore: self.ignore, parents: false, from: "build context" };
+        let source = tree.one(mount.source.as_deref().unwrap_or("."))?;
+        Ok((tree, source))
+    }
+
+    fn mount(
+        &self,
+        mount: &RunMount,
+        from: Option<&[Digest]>,
+        directory: &str,
+        part: &str,
+        mounted: &mut Mounted,
+    ) -> Result<()> {
+        let id = mount.id.clone().or_else(|| mount.target.clone()).unwrap_or_default();
+        let default = (mount.kind == Kind::Secret).then(|| format!("/run/secrets/{id}"));
+        let target = mount.target.clone().or(default).unwrap_or_default();
+        if target.is_empty() {
+            fail!("--mount needs a target");
+        }
+        let target = raw::encode(absolute(directory, &target).as_bytes());
+        let bind = |path: &Path| {
+            let mut option = MountOption::new(MountKind::Bind, target.clone());
+            option.source = raw::encode_path(path);
+            option
+        };
+        match mount.kind {
+            Kind::Tmpfs => {
+                let mut option = MountOption::new(MountKind::Tmpfs, target);
+                option.tmpfs_options =
+                    mount.size.map(|size| format!("size={size}")).unwrap_or_default();
+                mounted.mounts.push(option);
+            }
+            Kind::Secret => {
+                let Some(secret) = self.options.secrets.iter().find(|secret| secret.id == id)
+                else {
+                    if mount.required {
+                        fail!(
+                            "the step needs the secret {id}; give it with --secret id={id},src=FILE"
+                        );
+                    }
+                    return Ok(());
+                };
+                let content = secret.read()?;
+                if let Some(variable) = &mount.variable {
+                    let Ok(value) = String::from_utf8(content.clone()) else {
+                        fail!("secret {id} is no text, so it can't be the variable {variable}");
+                    };
+                    mounted.variables.push(raw::encode(format!("{variable}={value}").as_bytes()));
+                    if mount.target.is_none() {
+                        return Ok(());
+                    }
+                }
+                let path = self.place.make_secret_dir()?.join(part);
+                write_secret(&path, &content, mount).context(|| format!("write secret {id}"))?;
+                mounted.mounts.push(MountOption { read_only: true, ..bind(&path) });
+            }
+            Kind::Cache => {
+                let cache = self.cache_mount(mount, &id, from, part)?;
+                let mut option = bind(&cache.data());
+                option.read_only = mount.writable == Some(false);
+                mounted.mounts.push(option);
+                mounted._caches.push(cache);
+            }
+            Kind::Bind => {
+                let is_writable = mount.writable == Some(true);
+                let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
+                let option = match from {
+                    Some(layers) if !is_writable => MountOption {
+                        layers: self.engine.layer_paths(self.place, layers),
+                        subpath: raw::encode(source.trim_start_matches('/').as_bytes()),
+                        ..MountOption::new(MountKind::Image, target)
+                    },
+                    None if !is_writable && self.ignore.is_empty() => MountOption {
+                        subpath: raw::encode(source.trim_start_matches('/').as_bytes()),
+                        read_only: true,
+                        ..bind(&self.context_path)
+                    },
+                    _ => {
+                        let copied = self.copy_out(mount, from, &self.place.make_dir(part)?)?;
+                        MountOption { read_only: !is_writable, ..bind(&copied) }
+                    }
+                };
+                mounted.mounts.push(option);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what the mounts of a step had in the workplace and in the run root.
+    pub(super) fn clear_mounts(&self, count: usize) -> Result<()> {
+        self.place.clear_secrets()?;
+        for at in 0..count {
+            remove_tree(&self.place.dir.join(format!("mount-{at}")))?;
+            remove_tree(&self.place.dir.join(format!("mount-{at}-new")))?;
+        }
+        Ok(())
+    }
+
+    /// A copy of a mount's source in `directory`; returns its path.
+    fn copy_out(
+        &self,
+        mount: &RunMount,
+        from: Option<&[Digest]>,
+        directory: &Path,
+    ) -> Result<PathBuf> {
+        let into = open_directory(directory)?;
+        let all = Ignore::default();
+        let copy_from = |tree: &Tree<'_>, source: &Source| {
+            let skip = |entry: &[u8]| source.is_directory && tree.skips(source, entry, &all);
+            let name = (!source.is_directory).then_some(&b"file"[..]);
+            let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
+            let original = Original { handle, name, ids: None, skip: &skip, overrides };
+            let rules = CopyRules { into: Vec::new(), owner: None, ids: None };
+            copy(&original, into.as_fd(), rules)?;
+            Ok(if source.is_directory { directory.to_owned() } else { directory.join("file") })
+        };
+        let Some(layers) = from else {
+            let (tree, source) = self.context_source(mount)?;
+            return self.engine.in_step_path(&|| copy_from(&tree, &source));
+        };
+        let wanted = mount.source.as_deref().unwrap_or(".");
+        let paths = self.engine.layer_paths(self.place, layers);
+        self.engine.in_step_path(&|| {
+            let root = self.engine.root_of_layers(&paths)?;
+            let tree = Tree { root: root.as_fd(), ignore: &all, parents: false, from: "image" };
+            copy_from(&tree, &tree.one(wanted)?)
+        })
+    }
+
+    /// The directory of a cache mount, held as its sharing says.
+    fn cache_mount(
+        &self,
+        mount: &RunMount,
+        id: &str,
+        from: Option<&[Digest]>,
+        part: &str,
+    ) -> Result<CacheMount> {
+        let wait = || match self.place.interrupted() {
+            Some(signal) => Err(interrupted(signal)),
+            None => Ok(()),
+        };
+        let (exclusive, private) =
+            (mount.sharing != Sharing::Shared, mount.sharing == Sharing::Private);
+        let cache = self.engine.open_cache_mount(id, exclusive, private, &wait)?;
+        if cache.is_new() {
+            let staged = self.place.make_dir(&format!("{part}-new"))?;
+            if from.is_some() {
+                self.copy_out(mount, from, &staged)?;
+            }
+            std::fs::set_permissions(
+                &staged,
+                PermissionsExt::from_mode(mount.mode.unwrap_or(0o755)),
+            )
+            .and_then(|()| chown(&staged, Some(mount.uid), Some(mount.gid)))
+            .context(|| format!("make the cache mount {id}"))?;
+            cache.fill(&staged)?;
+        }
+        Ok(cache)
+    }
+}
+
+fn write_secret(path: &Path, content: &[u8], mount: &RunMount) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    std::os::unix::fs::fchown(&file, Some(mount.uid), Some(mount.gid))?;
+    file.set_permissions(PermissionsExt::from_mode(mount.mode.unwrap_or(0o400)))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_takes_its_own_options_and_no_others() {
+        for text in [
+            "target=/a",
+            "type=bind,src=b,dst=/a,rw",
+            "type=cache,target=/a,id=x,sharing=locked,mode=0700,uid=1,gid=2,ro=false",
+            "target=/a,size=1m,type=tmpfs",
+            "type=secret,id=s,required,env=S,mode=0444",
+        ] {
+            RunMount::parse(text).unwrap();
+        }
+        for text in [
+            "type=bind,target=/a,bind-propagation=rshared",
+            "type=bind,target=/a,Z",
+            "type=bind,target=/a,size=1",
+            "type=tmpfs,target=/a,from=x",
+            "type=cache,target=/a,sharing=none",
+            "type=cache,target=/a,mode=9",
+            "type=secret,id=s,uid=-1",
+            "type=ssh",
+            "type=none",
+        ] {
+            assert!(RunMount::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_names_its_source() {
+        let parse = |text: &str| Secret::parse(text).map(|secret| secret.source);
+        assert_eq!(parse("id=a,src=/f").unwrap(), SecretSource::File("/f".into()));
+        assert_eq!(parse("type=env,id=a,env=V").unwrap(), SecretSource::Variable("V".into()));
+        assert_eq!(parse("id=PATH").unwrap(), SecretSource::Variable("PATH".into()));
+        assert_eq!(parse("id=no-such").unwrap(), SecretSource::File("no-such".into()));
+        for text in ["", "src=/f", "id=", "id=a,mode=1", "a"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

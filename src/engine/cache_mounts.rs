@@ -1,0 +1,125 @@
+//! Cache mounts of builds (`RUN --mount=type=cache`): directories that stay between builds.
+//!
+//! `build/mounts/<digest of the id>[-<n>]/` holds `data`, which steps see, and `id`, for listings. The
+//! digest keeps any id inside. A step holds the directory by flock(2), shared or alone; `builder prune`
+//! removes only what no step holds. `data` appears by a rename, so that it is never half filled.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::Engine;
+use crate::error::{Context, Result};
+use crate::image::digest::Digest;
+use crate::store::{self, Durability, Lock, LockMode};
+use crate::time::Instant;
+
+/// How often a step looks whether a cache mount is free.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// A cache mount, held.
+pub struct CacheMount {
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+/// A cache mount for `builder prune` and `system df`.
+pub(super) struct CacheMountUse {
+    pub dir: PathBuf,
+    pub id: String,
+    pub used: Instant,
+    pub size: u64,
+}
+
+impl CacheMount {
+    /// What steps see.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// No step has used it yet.
+    pub fn is_new(&self) -> bool {
+        !self.data().is_dir()
+    }
+
+    /// Makes the directory `staged` its content, unless another step was faster.
+    pub fn fill(&self, staged: &Path) -> Result<()> {
+        match std::fs::rename(staged, self.data()) {
+            Err(error) if self.is_new() => {
+                Err(error).context(|| format!("make {}", self.data().display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl CacheMountUse {
+    /// The name of its directory.
+    pub fn name(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+impl Engine {
+    fn cache_mounts_dir(&self) -> PathBuf {
+        self.roots.build_cache().join("mounts")
+    }
+
+    /// The cache mount `id`. If `exclusive`, no other step has it; if also `private`, a step that finds
+    /// it taken gets another one. `wait` is called while it is taken.
+    pub fn open_cache_mount(
+        &self,
+        id: &str,
+        exclusive: bool,
+        private: bool,
+        wait: &dyn Fn() -> Result<()>,
+    ) -> Result<CacheMount> {
+        let digest = Digest::of(id.as_bytes()).hex();
+        let mut number = 0;
+        loop {
+            let name = if number == 0 { digest.clone() } else { format!("{digest}-{number}") };
+            let dir = self.cache_mounts_dir().join(name);
+            store::make_dir(&dir)?;
+            let lock = if exclusive {
+                Lock::try_exclusive(&dir)?
+            } else if Lock::is_held(&dir)? {
+                None
+            } else {
+                Lock::wait_existing(&dir, LockMode::Shared)?
+            };
+            if let Some(lock) = lock {
+                store::replace(&dir.join("id"), id.as_bytes(), Durability::Lazy)?;
+                return Ok(CacheMount { dir, _lock: lock });
+            }
+            wait()?;
+            if private { number += 1 } else { std::thread::sleep(PAUSE) }
+        }
+    }
+
+    /// All cache mounts.
+    pub(super) fn cache_mounts(&self) -> Result<Vec<CacheMountUse>> {
+        let mut uses = Vec::new();
+        for name in store::list(&self.cache_mounts_dir())? {
+            let dir = self.cache_mounts_dir().join(name);
+            let id = store::read(&dir.join("id"))?.unwrap_or_default();
+            let used = File::open(dir.join("id")).and_then(|file| file.metadata()?.modified());
+            let used = used.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            let used = used.and_then(|time| i64::try_from(time.as_nanos()).ok());
+            uses.push(CacheMountUse {
+                id: String::from_utf8_lossy(&id).into_owned(),
+                used: Instant(used.unwrap_or(0)),
+                size: store::tree_size(&dir),
+                dir,
+            });
+        }
+        Ok(uses)
+    }
+
+    /// Removes a cache mount, unless a step holds it. Returns whether it is gone.
+    pub(super) fn remove_cache_mount(&self, mount: &CacheMountUse) -> Result<bool> {
+        match Lock::try_exclusive(&mount.dir)? {
+            // Held until the directory is gone.
+            Some(_lock) => store::remove_tree(&mount.dir).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}

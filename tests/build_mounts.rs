@@ -1,0 +1,231 @@
+//! RUN --mount: what a step sees of the context, of stages, of caches and of secrets, and that none of it
+//! leads out of its tree or stays where it must not.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use support::{Done, Host, eventually};
+
+struct Project {
+    host: Host,
+    dir: PathBuf,
+}
+
+impl Project {
+    fn new() -> Project {
+        let host = Host::with_busybox();
+        let dir = host.scratch().join("project");
+        fs::create_dir(&dir).unwrap();
+        Project { host, dir }
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn build(&self, dockerfile: &str, flags: &[&str]) -> Done {
+        self.write("Dockerfile", dockerfile);
+        let args = [&["build", "-t", "x"], flags, &[self.dir.to_str().unwrap()]].concat();
+        self.host.mydocker(args)
+    }
+}
+
+/// Whether a file below `dir` holds the text.
+fn holds(dir: &Path, text: &str) -> bool {
+    let grep = std::process::Command::new("grep").args(["-rqsF", "--", text]).arg(dir).status();
+    grep.unwrap().success()
+}
+
+#[test]
+fn files_of_the_context_of_stages_and_of_images() {
+    let project = Project::new();
+    project.write("in/f", "from the context\n");
+    project.write("in/hidden", "");
+    project.write(".dockerignore", "in/hidden\n");
+    let dockerfile = "FROM bb AS a\nRUN echo from a stage >/s\nFROM bb\n\
+        RUN --mount=target=/m,source=in cat /m/f >/one; ls /m >/names; ! touch /m/new\n\
+        RUN --mount=type=bind,source=in/f,target=/m/f,ro=true cat /m/f >>/one\n\
+        RUN --mount=target=/m,rw,source=in echo changed >/m/f; cat /m/f >>/one\n\
+        ARG STAGE=a\n\
+        RUN --mount=from=a,target=/m cat /m/s >>/one; ! touch /m/new\n\
+        RUN --mount=from=a,source=/s,target=/m/s cat /m/s >>/one\n\
+        RUN --mount=from=a,target=/m,rw echo changed >/m/s; cat /m/s >>/one\n\
+        RUN --mount=from=bb,source=bin,target=rel/m /rel/m/busybox echo bb >>/one\n\
+        RUN --mount=type=tmpfs,target=/t,size=64k dd if=/dev/zero of=/t/x bs=1k count=100 || ls >/left\n";
+    project.build(dockerfile, &[]);
+    let expected =
+        "from the context\nfrom the context\nchanged\nfrom a stage\nfrom a stage\nchanged\nbb\n";
+    project.host.mydocker(["run", "--rm", "x", "cat", "/one"]).stdout(expected);
+    project.host.mydocker(["run", "--rm", "x", "cat", "/names"]).stdout("f\n");
+    assert_eq!(fs::read_to_string(project.dir.join("in/f")).unwrap(), "from the context\n");
+    // No mount point is in a layer.
+    let script = "[ ! -e /m ] && [ ! -e /t ] && [ ! -e /rel ]";
+    project.host.mydocker(["run", "--rm", "x", "sh", "-c", script]);
+    // What a mount shows decides, what it does not show does not.
+    let cached = |name: &str| {
+        project.write(name, "changed\n");
+        let log = project.build(dockerfile, &[]).stderr_text();
+        log.lines().filter(|line| line.ends_with(" CACHED")).count()
+    };
+    assert_eq!(cached("in/hidden"), 9);
+    assert_eq!(cached("in/f"), 1);
+}
+
+/// CVE-2024-1753, CVE-2024-9407: the source of a mount leads to the host.
+#[test]
+fn a_source_leads_out_of_neither_context_nor_stage() {
+    let project = Project::new();
+    let canary = project.host.file("canary", "host's own");
+    let canary = canary.to_str().unwrap();
+    let below = canary.trim_start_matches('/');
+    symlink("/", project.dir.join("root")).unwrap();
+    symlink(canary, project.dir.join("absolute")).unwrap();
+    symlink(format!("../../../../../../../{below}"), project.dir.join("up")).unwrap();
+    let stage = format!("FROM bb AS a\nRUN ln -s / /whole; ln -s {canary} /absolute\nFROM bb\n");
+    for (from, source) in [
+        ("", format!("root/{below}")),
+        ("", "absolute".to_owned()),
+        ("", "up".to_owned()),
+        ("", format!("../../../../../../../{below}")),
+        ("from=a,", format!("/whole/{below}")),
+        ("from=a,", "/absolute".to_owned()),
+        ("from=a,", format!("../../../../../../../{below}")),
+    ] {
+        for rw in ["", ",rw"] {
+            let mount = format!("--mount={from}source={source},target=/m{rw}");
+            let done = project.build(&format!("{stage}RUN {mount} cat /m\n"), &[]);
+            done.exits(1).stdout("").stderr_has("RUN --mount");
+        }
+        let mount = format!("--mount={from}source={source},target=/m");
+        let log =
+            project.build(&format!("{stage}RUN {mount} cat /m\n"), &[]).exits(1).stderr_text();
+        assert!(!log.contains("host's own"), "{log}");
+    }
+    // The root of the links is the stage's own.
+    let own = format!("{stage}RUN --mount=from=a,source=/whole,target=/m [ -L /m/absolute ]\n");
+    project.build(&own, &[]);
+    for option in ["bind-propagation=rshared", "Z", "suid", "idmap", "type=devpts"] {
+        let dockerfile = format!("FROM bb\nRUN --mount=target=/m,{option} true\n");
+        project.build(&dockerfile, &[]).exits(1).stderr_has("unknown --mount");
+    }
+}
+
+/// CVE-2024-9675, CVE-2024-11218: a cache's id leads outside.
+#[test]
+fn a_cache_stays_between_builds_and_its_id_names_nothing_outside() {
+    let project = Project::new();
+    let state = project.host.state_root();
+    let list = |dir: &Path| {
+        let names = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    project.build("FROM bb\nRUN --mount=type=cache,target=/c echo 1 >/c/n\n", &[]);
+    let before = (list(&state), list(&project.host.scratch()));
+    let outside = project.host.scratch().join("outside");
+    for id in ["../../x", "..", "/", outside.to_str().unwrap(), "a/../../../b"] {
+        let mount = format!("--mount=type=cache,target=/c,id={id}");
+        let dockerfile = format!("FROM bb\nRUN {mount} touch /c/made; ls -a /c\n");
+        let log = project.build(&dockerfile, &[]).stderr_text();
+        assert!(!log.contains("build") && !log.contains("layers"), "{log}");
+    }
+    assert_eq!((list(&state), list(&project.host.scratch())), before);
+    // A link in a cache means a place in the container.
+    let link = format!("ln -s {} /c/link", project.host.scratch().display());
+    project.build(&format!("FROM bb\nRUN --mount=type=cache,target=/c {link}\n"), &[]);
+    let write = "RUN --mount=type=cache,target=/c touch /c/link/in || cat /c/n >/seen\n";
+    project.build(&format!("FROM bb\n{write}"), &[]);
+    assert_eq!(list(&project.host.scratch()), before.1);
+    project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("1\n");
+    // Owner, mode and content of a new one.
+    let mount = "--mount=type=cache,id=new,target=/c,from=bb,source=bin,mode=0711,uid=5,gid=6";
+    let dockerfile = format!("FROM bb\nRUN {mount} stat -c '%u:%g %a' /c; ls /c/busybox\n");
+    project.build(&dockerfile, &[]).stderr_has("5:6 711").stderr_has("/c/busybox");
+    project.host.mydocker(["system", "df", "-v"]).stdout_has("cache mount ../../x");
+    project.host.mydocker(["system", "check"]).stdout_lacks("build");
+    project.host.mydocker(["builder", "prune", "-f"]).stdout_has("Deleted build cache objects:");
+    assert!(list(&state.join("build/mounts")).is_empty());
+}
+
+/// CVE-2024-23651: two steps at the same time on one cache.
+#[test]
+fn steps_that_lock_a_cache_wait_for_each_other() {
+    let project = Project::new();
+    let step = |sharing: &str, text: &str| {
+        let mount = format!("--mount=type=cache,id=q,target=/c,sharing={sharing}");
+        format!("FROM bb\nRUN {mount} {text}\n")
+    };
+    let start = |name: &str, dockerfile: String| {
+        let dir = project.host.scratch().join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
+        project.host.background(["build", "--progress", "plain", dir.to_str().unwrap()])
+    };
+    let alone = "mkdir /c/lock && sleep 0.3 && rmdir /c/lock";
+    let builds: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|name| start(name, step("locked", &format!("echo {name}; {alone}"))))
+        .collect();
+    builds.into_iter().for_each(|build| drop(build.wait().exits(0)));
+    // While one has it, a private step gets another one, and a prune leaves it.
+    let held = start("d", step("locked", "touch /c/mine; until [ -e /c/end ]; do sleep 0.1; done"));
+    let mounts = project.host.state_root().join("build/mounts");
+    let file = |name: &str| {
+        let dirs = fs::read_dir(&mounts).unwrap().flatten();
+        dirs.map(|dir| dir.path().join("data").join(name)).find(|path| path.exists())
+    };
+    eventually("the step runs", || mounts.is_dir() && file("mine").is_some());
+    start("e", step("private", "[ ! -e /c/mine ]")).wait().exits(0);
+    project.host.mydocker(["builder", "prune", "-af"]);
+    fs::write(file("mine").unwrap().with_file_name("end"), "").unwrap();
+    held.wait().exits(0);
+}
+
+/// CVE-2024-23652: after a step its mount points are not looked for by path on the host.
+#[test]
+fn a_mount_points_parent_that_became_a_link_removes_nothing() {
+    let project = Project::new();
+    let canary = project.host.scratch().join("canary");
+    fs::create_dir_all(canary.join("b")).unwrap();
+    let link = format!("mv /a /moved && ln -s {} /a", canary.display());
+    project.build(&format!("FROM bb\nRUN --mount=type=tmpfs,target=/a/b {link}\n"), &[]);
+    assert!(canary.join("b").is_dir());
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 1);
+}
+
+#[test]
+fn a_secret_is_seen_by_its_step_alone_and_stays_nowhere() {
+    let project = Project::new();
+    let secret = "s3cr3t-of-the-test";
+    let file = project.host.file("secret", secret);
+    let flag = format!("id=s,src={}", file.display());
+    let dockerfile = "FROM bb\nRUN --mount=type=secret,id=s,uid=7,mode=0440 \
+        stat -c '%u:%g %a' /run/secrets/s; tr a-z A-Z </run/secrets/s\n\
+        RUN --mount=type=secret,id=s,target=/tmp/t,env=V [ \"$V\" = \"$(cat /tmp/t)\" ]\n\
+        RUN --mount=type=secret,id=none ls /run/secrets || echo absent\n";
+    let log = project.build(dockerfile, &["--secret", &flag]);
+    log.stderr_has("7:0 440").stderr_has("S3CR3T-OF-THE-TEST").stderr_has("absent");
+    assert!(!holds(&project.host.state_root(), secret) && !holds(&project.host.run_root(), secret));
+    // Another value makes no step new, and a variable is as good as a file.
+    let other = ["--secret", "id=s,env=PATH"];
+    assert!(!project.build(dockerfile, &other).stderr_text().contains("7:0 440"));
+    let required = "FROM bb\nRUN --mount=type=secret,id=r,required true\n";
+    project.build(required, &[]).exits(1).stderr_has("the step needs the secret r");
+    project.build(required, &["--secret", "id=r,src=/none"]).exits(1).stderr_has("/none");
+    // A killed build's secret is removed by the next.
+    let wait = "FROM bb\nRUN --mount=type=secret,id=s sleep 1000\n";
+    project.write("Dockerfile", wait);
+    let build =
+        project.host.background(["build", "--secret", &flag, project.dir.to_str().unwrap()]);
+    eventually("the step runs", || !project.host.mydocker(["ps", "-q"]).text().is_empty());
+    build.signal(rustix::process::Signal::KILL);
+    build.wait().exits(137);
+    project.build("FROM bb\n", &[]);
+    assert!(!holds(&project.host.state_root(), secret) && !holds(&project.host.run_root(), secret));
+}
