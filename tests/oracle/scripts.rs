@@ -210,7 +210,7 @@ impl Program<'_> {
         let work = self.dir.join(script.file_stem().unwrap());
         std::fs::create_dir(&work).unwrap();
         let limit = support::PATIENCE.as_secs().to_string();
-        let mut command = self.command(&["timeout", &limit, "sh"], &work);
+        let mut command = self.command(&["timeout", "--signal=KILL", &limit, "sh"], &work);
         let done = command.arg(script).stdin(Stdio::null()).output().unwrap();
         let left = self.shell(LEFT);
         let left = (left != LEFT_BY_NONE).then_some(left);

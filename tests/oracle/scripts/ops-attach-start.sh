@@ -4,7 +4,6 @@ set -eu
 docker create -i --name cat alpine sh -c 'read x; echo "got $x"; exit 4' >/dev/null
 echo hello | docker start -ai cat || echo "status $?"
 docker logs cat
-docker start -a cat </dev/null || echo "status $?"
 docker run -d -i --name reader alpine cat >/dev/null
 echo line | docker attach reader
 docker wait reader
