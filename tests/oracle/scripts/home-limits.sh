@@ -14,6 +14,6 @@ docker run --rm --hostname nas alpine hostname
 docker run --rm --add-host db:192.0.2.7 alpine grep -w 192.0.2.7 /etc/hosts
 docker run --rm --dns 192.0.2.1 --dns-search lan alpine cat /etc/resolv.conf
 docker run --rm --sysctl net.core.somaxconn=99 alpine cat /proc/sys/net/core/somaxconn
-docker run --rm --init alpine sh -c 'ps -o pid,args | grep -c init'
+docker run --rm --init alpine sh -c '[ "$(cat /proc/1/comm)" = sh ] || echo init'
 docker run --rm -e TZ=UTC -e A alpine env | grep -E '^(TZ|A)='
 docker run --rm --oom-score-adj 500 alpine cat /proc/self/oom_score_adj
