@@ -1,4 +1,5 @@
-//! The binary as an OCI runtime: bundles made of busybox, and Podman with `--runtime`.
+//! The binary as an OCI runtime: bundles made of busybox. Engines that drive it are in
+//! `oci_engines`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -399,30 +400,4 @@ fn errors_reach_the_callers_log() {
         text.starts_with("{\"level\":\"error\",\"msg\":\"exec: 'nothing-of-this-name'"),
         "{text}"
     );
-}
-
-#[test]
-fn podman_runs_containers_by_it() {
-    let host = Host::new();
-    let link = host.scratch().join("mydocker-runtime");
-    std::fs::hard_link(MYDOCKER, &link)
-        .or_else(|_| std::fs::copy(MYDOCKER, &link).map(drop))
-        .unwrap();
-    let podman = |args: &[&str]| {
-        let mut command = host.podman();
-        command.arg("--runtime").arg(&link).args(args);
-        run_command(command)
-    };
-    let image = support::busybox_archive();
-    podman(&["import", image.to_str().unwrap(), "bb"]).text();
-    let limits =
-        ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"];
-    let run = |args: &[&str]| podman(&[&["run"], &limits[..], args].concat());
-    run(&["--rm", "bb", "echo", "hi"]).stdout("hi\n");
-    run(&["--rm", "bb", "sh", "-c", "exit 7"]).exits(7).stdout("");
-    run(&["-d", "--name", "c", "bb", "sh", "-c", "echo begun; exec sleep 1000"]).text();
-    podman(&["exec", "c", "cat", "/proc/1/comm"]).stdout("sleep\n");
-    podman(&["exec", "c", "sh", "-c", "exit 5"]).exits(5).stdout("");
-    podman(&["logs", "c"]).stdout("begun\n");
-    podman(&["rm", "-f", "-t", "0", "c"]).text();
 }

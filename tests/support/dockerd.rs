@@ -26,6 +26,11 @@ impl Dockerd {
     /// Starts dockerd with its files below the scratch directory of `host`. `bip` is the host's
     /// address on its default network. The error says why it can't run here.
     pub fn start(host: &Host, bip: &str) -> Result<Dockerd, String> {
+        Dockerd::start_with(host, bip, &[])
+    }
+
+    /// As `start`, with further flags.
+    pub fn start_with(host: &Host, bip: &str, flags: &[&str]) -> Result<Dockerd, String> {
         let version = Command::new(DOCKER).arg("--version").output();
         let version = version.map_err(|error| {
             format!("{DOCKER} can't be run ({error}): apt-get install docker.io")
@@ -41,7 +46,7 @@ impl Dockerd {
         let cgroup = unique("mydocker-oracle-");
         let unshare = ["unshare", "--mount", "--propagation", "private"];
         let mut daemon = machine.command(Side::Here, &unshare);
-        daemon.arg(DOCKERD).args(["--bip", bip]);
+        daemon.arg(DOCKERD).args(["--bip", bip]).args(flags);
         daemon.arg("--cgroup-parent").arg(format!("/{cgroup}"));
         daemon.arg("--data-root").arg(dir.join("data"));
         daemon.arg("--exec-root").arg(dir.join("run"));
