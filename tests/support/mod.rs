@@ -156,6 +156,7 @@ impl Host {
         let mut podman = Command::new("podman");
         podman.arg("--root").arg(self.podmans().join("root"));
         podman.arg("--runroot").arg(self.podmans().join("run"));
+        podman.arg("--tmpdir").arg(self.podmans().join("tmp"));
         podman
     }
 
