@@ -15,6 +15,7 @@ mod images;
 mod many;
 mod memory;
 mod network;
+mod oci;
 mod output;
 mod peers;
 mod pull;
@@ -32,6 +33,7 @@ type Topic = (&'static str, fn(&Bench, &mut Table));
 const TOPICS: [Topic; 10] = [
     ("run", run::measure),
     ("exec", exec::measure),
+    ("oci", oci::measure),
     ("network", network::measure),
     ("memory", memory::measure),
     ("many", many::measure),

@@ -91,10 +91,16 @@ impl Bench {
         command
     }
 
-    /// crun or runc, before its command.
+    /// crun or runc, or ourselves as an OCI runtime, before its command.
     pub fn runtime(&self, name: &str) -> Command {
-        let mut command = Command::new(name);
-        command.arg("--root").arg(self.dir.join("run").join(name));
+        let mut command = if name == US {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
+            command.arg("oci");
+            command
+        } else {
+            Command::new(name)
+        };
+        command.arg("--root").arg(self.dir.join("run/runtimes").join(name));
         command
     }
 
