@@ -38,6 +38,7 @@ mod oci;
 mod path;
 mod port;
 mod raw;
+mod regex;
 mod runtime;
 mod seccomp_profile;
 mod store;

@@ -550,3 +550,45 @@ fn a_journal_that_cannot_be_written_fails_no_command() {
     host.mydocker(["run", "--rm", "--network", "none", "bb", "echo", "fine"]).stdout("fine\n");
     host.mydocker(["events", "--until", "0s"]).refused("make directory");
 }
+
+#[test]
+fn ps_has_the_filters_of_docker() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "net1"]);
+    host.mydocker(["run", "--name", "first", "--network", "none", "-v", "vol:/data", "bb", "true"]);
+    host.mydocker(["run", "--name", "failed", "--network", "none", "bb", "sh", "-c", "exit 3"])
+        .exits(3);
+    let web = ["run", "-d", "--name", "my-web", "--network", "net1", "-p", "127.0.0.1:8080:80"];
+    host.mydocker([&web[..], &["--expose", "7000", "bb", "sleep", "1000"]].concat());
+    let listed = |filters: &[&str]| {
+        let args = filters.iter().flat_map(|filter| ["--filter", filter]);
+        let args = ["ps", "-a", "--format", "{{.Names}}"].into_iter().chain(args);
+        host.mydocker(args.collect::<Vec<_>>()).text().replace('\n', " ")
+    };
+    for (filters, names) in [
+        (&["name=web"][..], "my-web"),
+        (&["name=^web"], ""),
+        (&["name=^/my-web$"], "my-web"),
+        (&["name=^(first|failed)$"], "failed first"),
+        (&["exited=3"], "failed"),
+        (&["exited=0", "exited=3"], "failed first"),
+        (&["since=first"], "my-web failed"),
+        (&["before=failed"], "first"),
+        (&["volume=vol"], "first"),
+        (&["volume=/data"], "first"),
+        (&["network=net1"], "my-web"),
+        (&["network=none", "exited=0"], "first"),
+        (&["network=absent"], ""),
+        (&["publish=80"], "my-web"),
+        (&["publish=80/udp"], ""),
+        (&["publish=8080"], ""),
+        (&["expose=6000-7000/tcp"], "my-web"),
+        (&["isolation=default", "status=running"], "my-web"),
+        (&["status=removing"], ""),
+    ] {
+        assert_eq!(listed(filters), names, "{filters:?}");
+    }
+    host.mydocker(["ps", "--filter", "since=absent"]).exits(1).complains("no such container");
+    host.mydocker(["ps", "--filter", "name=*"]).exits(125).complains("nothing before it");
+    host.mydocker(["rm", "-f", "my-web"]);
+}

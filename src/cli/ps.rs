@@ -8,9 +8,10 @@ use super::format::{
 };
 use super::output::print;
 use super::{Invocation, Outcome};
-use crate::engine::options::Filter;
+use crate::engine::options::{Filter, PortFilter};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Error, Result, fail};
+use crate::regex::Regex;
 use crate::time::Instant;
 use crate::units::{push_human_size, push_human_span};
 
@@ -52,7 +53,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     Flag::<PsArgs>::setting(
         "filter",
         "KEY=VALUE",
-        "Filter by id, name, status, health, label or ancestor",
+        "Filter by id, name, status, exited, health, label, ancestor, since, before, volume …",
         |a, v| {
             a.filters.push(parse_filter(v)?);
             Ok(())
@@ -87,7 +88,9 @@ pub static PS: Command = Command {
     run: ps,
 };
 
-const STATES: [&str; 5] = ["created", "running", "paused", "exited", "dead"];
+/// No container here is found while it is removed: it is out of sight first.
+const STATES: [&str; 7] =
+    ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
@@ -98,15 +101,42 @@ fn parse_filter(text: &str) -> Result<Filter> {
     let value = value.to_owned();
     Ok(match key {
         "id" => Filter::Id(value),
-        "name" => Filter::Name(value),
+        "name" => Filter::Name(Regex::parse(&value)?),
         "label" => Filter::Label(value),
         "ancestor" => Filter::Ancestor(value),
         "status" if STATES.contains(&value.as_str()) => Filter::Status(value),
+        "exited" => Filter::Exited(
+            value
+                .parse()
+                .map_err(|_| Error::new(format!("bad exit status '{value}': write a number")))?,
+        ),
+        "since" => Filter::Since(value),
+        "before" => Filter::Before(value),
+        "volume" => Filter::Volume(value),
+        "network" => Filter::Network(value),
+        "publish" => Filter::Publish(parse_ports(&value)?),
+        "expose" => Filter::Expose(parse_ports(&value)?),
+        "isolation" => Filter::Isolation,
         "health" if HEALTH.contains(&value.as_str()) => Filter::Health(value),
         "health" => fail!("unknown health '{value}'; known: {}", HEALTH.join(" ")),
         "status" => fail!("unknown status '{value}'; known: {}", STATES.join(" ")),
-        _ => fail!("unknown filter '{key}'; known: id name status health label ancestor"),
+        _ => fail!(
+            "unknown filter '{key}'; known: ancestor before exited expose health id isolation label \
+             name network publish since status volume"
+        ),
     })
+}
+
+/// Parses `80`, `80/udp` or `8000-8080/tcp`.
+fn parse_ports(text: &str) -> Result<PortFilter> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => {
+            Ok(PortFilter { first, last, protocol: protocol.parse()? })
+        }
+        _ => fail!("bad port '{text}': write 80, 80/udp or 8000-8080/tcp"),
+    }
 }
 
 fn ps(call: &Invocation) -> Outcome {
@@ -369,9 +399,11 @@ mod tests {
 
     #[test]
     fn filters() {
-        assert_eq!(parse_filter("name=web").unwrap(), Filter::Name("web".into()));
+        assert_eq!(parse_filter("exited=3").unwrap(), Filter::Exited(3));
+        let ports = PortFilter { first: 80, last: 90, protocol: crate::port::Protocol::Udp };
+        assert_eq!(parse_filter("publish=80-90/udp").unwrap(), Filter::Publish(ports));
         assert_eq!(parse_filter("label=a=b").unwrap(), Filter::Label("a=b".into()));
-        for bad in ["name", "nmae=x", "status=done", ""] {
+        for bad in ["name", "nmae=x", "status=done", "", "name=*", "exited=x", "expose=90-80"] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }
     }

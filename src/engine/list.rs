@@ -4,18 +4,20 @@
 //! applied here, columns are `cli::ps`'.
 
 use std::collections::HashMap;
+use std::mem::Discriminant;
 use std::time::Duration;
 
 use super::Engine;
 use super::condition::Patience;
 use super::options::Filter;
 use super::ports::network_names;
-use super::view::{ContainerView, HealthStatus, Status, has_label, pass};
+use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by};
 use crate::container::health::Health;
-use crate::container::record::{Files, Record, all_ids};
+use crate::container::record::{Files, MountKind, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
 use crate::error::Result;
 use crate::image::ImageStore;
+use crate::network::create;
 use crate::store::tree_size;
 use crate::time::Instant;
 
@@ -28,11 +30,12 @@ impl Engine {
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         let mut patience = Patience::new(MAX_WAIT);
+        let (of_records, of_states) = self.split(filters)?;
         for id in all_ids(&self.roots)? {
-            let Some(view) = self.view(&id, &mut patience) else { continue };
+            let Some(view) = self.view(&id, &of_records, &mut patience) else { continue };
             let shown =
                 all || matches!(view.status, Status::Running { .. } | Status::Restarting { .. });
-            if shown && matches(&view, filters) {
+            if shown && pass(&of_states, |_| false, |filter| holds_of_state(&view, filter)) {
                 views.push(view);
             }
         }
@@ -42,7 +45,7 @@ impl Engine {
 
     /// One container as `containers` lists it; `None` if there is none with this id.
     pub fn look_at(&self, id: &str) -> Option<ContainerView> {
-        self.view(id, &mut Patience::new(MAX_WAIT))
+        self.view(id, &[], &mut Patience::new(MAX_WAIT))
     }
 
     /// Adds the size on disk to each container.
@@ -66,15 +69,54 @@ impl Engine {
         Ok((own, own + image.map_or(0, |image| image.size)))
     }
 
-    fn view(&self, id: &str, patience: &mut Patience) -> Option<ContainerView> {
+    /// The filters that a record decides, with what they name looked up, and those of the present
+    /// state, which takes more reading.
+    fn split(&self, filters: &[Filter]) -> Result<(Vec<Wanted>, Vec<Filter>)> {
+        let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
+        for filter in filters {
+            of_records.push(match filter {
+                Filter::Status(_) | Filter::Health(_) | Filter::Exited(_) => {
+                    of_states.push(filter.clone());
+                    continue;
+                }
+                Filter::Isolation => continue,
+                Filter::Since(name) => Wanted::Since(self.record(name)?.created),
+                Filter::Before(name) => Wanted::Before(self.record(name)?.created),
+                Filter::Network(name) => Wanted::Network(match create::find(&self.roots, name) {
+                    Ok(create::Found::Network(network)) => network.name,
+                    Ok(create::Found::WithoutBridge(special)) => special.to_string(),
+                    // No container is on a network that does not exist.
+                    Err(error) if error.is_absent() => name.clone(),
+                    Err(error) => return Err(error),
+                }),
+                filter => Wanted::Plain(filter.clone()),
+            });
+        }
+        Ok((of_records, of_states))
+    }
+
+    fn view(&self, id: &str, wanted: &[Wanted], patience: &mut Patience) -> Option<ContainerView> {
         let record = match Record::read(&self.roots, id) {
-            Ok(record) => record,
+            Ok(record) => {
+                let is_label = |wanted: &Wanted| matches!(wanted, Wanted::Plain(Filter::Label(_)));
+                if !pass_by(wanted, Wanted::kind, is_label, |wanted| wanted.holds(&record)) {
+                    return None;
+                }
+                record
+            }
             // It is being created or removed at this moment, or a `create` was killed: not a
             // container.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
                 return None;
             }
-            Err(error) => return Some(dead(id, error.to_string())),
+            // Nothing is known of it but its id.
+            Err(error) => {
+                let holds = |wanted: &Wanted| match wanted {
+                    Wanted::Plain(Filter::Id(start)) => id.starts_with(start.as_str()),
+                    _ => false,
+                };
+                return wanted.iter().all(holds).then(|| dead(id, error.to_string()));
+            }
         };
         let condition = loop {
             match self.glance(&record) {
@@ -165,25 +207,76 @@ fn dead(id: &str, reason: String) -> ContainerView {
     }
 }
 
-fn matches(view: &ContainerView, filters: &[Filter]) -> bool {
-    pass(filters, |filter| matches!(filter, Filter::Label(_)), |filter| holds(view, filter))
+/// A filter that a record decides.
+enum Wanted {
+    Plain(Filter),
+    Since(i64),
+    Before(i64),
+    Network(String),
 }
 
-fn holds(view: &ContainerView, filter: &Filter) -> bool {
+impl Wanted {
+    /// Filters of one kind are alternatives.
+    fn kind(&self) -> (Discriminant<Wanted>, Option<Discriminant<Filter>>) {
+        let filter = match self {
+            Wanted::Plain(filter) => Some(std::mem::discriminant(filter)),
+            _ => None,
+        };
+        (std::mem::discriminant(self), filter)
+    }
+
+    fn holds(&self, record: &Record) -> bool {
+        match self {
+            Wanted::Plain(filter) => holds_of_record(record, filter),
+            Wanted::Since(created) => record.created > *created,
+            Wanted::Before(created) => record.created < *created,
+            Wanted::Network(name) => network_names(record).contains(name),
+        }
+    }
+}
+
+fn holds_of_record(record: &Record, filter: &Filter) -> bool {
     match filter {
-        Filter::Id(prefix) => view.id.starts_with(prefix.as_str()),
-        Filter::Name(part) => view.name.contains(part.as_str()),
-        Filter::Status(name) => view.status.name() == name,
-        Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
-        Filter::Label(wanted) => has_label(&view.labels, wanted),
+        Filter::Id(prefix) => record.id.starts_with(prefix.as_str()),
+        Filter::Name(regex) => {
+            regex.is_match(&record.name) || regex.is_match(&format!("/{}", record.name))
+        }
+        Filter::Label(wanted) => has_label(&record.labels, wanted),
         Filter::Ancestor(image) => {
-            let untagged = view.image.strip_suffix(":latest").unwrap_or(&view.image);
+            let untagged = record.image.strip_suffix(":latest").unwrap_or(&record.image);
             let digits = image.strip_prefix("sha256:").unwrap_or(image);
-            let id = view.image_id.strip_prefix("sha256:").unwrap_or(&view.image_id);
+            let id = record.image_id.strip_prefix("sha256:").unwrap_or(&record.image_id);
             let is_id = digits.len() >= 6 && id.starts_with(digits);
-            *image == view.image
+            *image == record.image
                 || image.strip_suffix(":latest").unwrap_or(image) == untagged
                 || is_id
         }
+        Filter::Volume(wanted) => record.mounts.iter().any(|mount| {
+            mount.volume.as_ref() == Some(wanted)
+                || mount.target == *wanted
+                || (mount.kind == MountKind::Bind && mount.source == *wanted)
+        }),
+        Filter::Publish(ports) => record.publish.iter().any(|publish| {
+            publish.protocol == ports.protocol
+                && *publish.container.ports().start() <= ports.last
+                && *publish.container.ports().end() >= ports.first
+        }),
+        Filter::Expose(ports) => record.exposed.iter().any(|exposed| {
+            let (port, protocol) = exposed.split_once('/').unwrap_or((exposed, "tcp"));
+            protocol == ports.protocol.name()
+                && port.parse().is_ok_and(|port| (ports.first..=ports.last).contains(&port))
+        }),
+        _ => true,
+    }
+}
+
+fn holds_of_state(view: &ContainerView, filter: &Filter) -> bool {
+    match filter {
+        Filter::Status(name) => view.status.name() == name,
+        Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
+        Filter::Exited(wanted) => {
+            matches!(view.status, Status::Exited { code, .. } if i32::from(code) == *wanted)
+        }
+        _ => true,
     }
 }

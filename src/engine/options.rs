@@ -15,7 +15,8 @@ pub use crate::image::ArchiveFormat;
 pub use crate::network::create::NetworkOptions;
 pub use crate::network::firewall::Choice as FirewallChoice;
 pub use crate::network::subnet::Subnet;
-pub use crate::port::Publish;
+pub use crate::port::{Protocol, Publish};
+use crate::regex::Regex;
 pub use crate::runtime::capabilities::names as capabilities;
 pub use crate::runtime::spec::{
     Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
@@ -332,13 +333,38 @@ pub struct LogsOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     Id(String),
-    Name(String),
+    /// Found in the name, or in the name after Docker's slash.
+    Name(Regex),
     Status(String),
+    /// The exit status of one that has ended.
+    Exited(i32),
     /// `starting`, `healthy`, `unhealthy`, or `none` for one without a health check
     Health(String),
     /// `key` or `key=value`
     Label(String),
     Ancestor(String),
+    /// Created after this container.
+    Since(String),
+    /// Created before this container.
+    Before(String),
+    /// A volume's name, or the place of a mount.
+    Volume(String),
+    /// A network's name or id.
+    Network(String),
+    /// Ports in the container that are published.
+    Publish(PortFilter),
+    /// Ports in the container that its image or `--expose` names.
+    Expose(PortFilter),
+    /// Containers here have one isolation.
+    Isolation,
+}
+
+/// `80`, `8000-8080/udp`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortFilter {
+    pub first: u16,
+    pub last: u16,
+    pub protocol: Protocol,
 }
 
 /// `inspect --type`

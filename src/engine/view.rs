@@ -326,7 +326,16 @@ pub struct NetworkView {
 /// Whether `filters` let something pass, by Docker's rule: those of one kind are alternatives, and
 /// each kind must match. Of a kind in `all_of` every filter must hold.
 pub fn pass<F>(filters: &[F], all_of: impl Fn(&F) -> bool, holds: impl Fn(&F) -> bool) -> bool {
-    let kind = std::mem::discriminant::<F>;
+    pass_by(filters, std::mem::discriminant, all_of, holds)
+}
+
+/// As `pass`, for filters whose kind is more than their variant.
+pub fn pass_by<F, K: PartialEq>(
+    filters: &[F],
+    kind: impl Fn(&F) -> K,
+    all_of: impl Fn(&F) -> bool,
+    holds: impl Fn(&F) -> bool,
+) -> bool {
     filters.iter().all(|filter| {
         let mut alternatives = filters.iter().filter(|other| kind(other) == kind(filter));
         if all_of(filter) { holds(filter) } else { alternatives.any(&holds) }

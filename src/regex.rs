@@ -1,0 +1,363 @@
+//! Regular expressions for names (`ps --filter name=^web`), in the part of Go's syntax that names need.
+//!
+//! An expression becomes a short program, and matching runs all its branches at once, as Thompson and
+//! Pike describe it: the time is the product of both lengths, so that no expression can make it
+//! explode. There are characters, `.`, sets, `^`, `$`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`
+//! and `\s`; captures, flags and word boundaries are refused. A crate for this is ten times as large.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use crate::error::{Result, fail};
+
+/// Steps of a program: `{1000}` of a long group would take more memory.
+const MAX_STEPS: usize = 4096;
+/// Groups in groups.
+const MAX_DEPTH: usize = 32;
+
+/// A compiled expression.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Regex {
+    program: Vec<Step>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Step {
+    /// One character that is in one of the ranges, or with `negated` in none.
+    Set {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+    Start,
+    End,
+    /// Goes on at both places, relative to this step.
+    Split(isize, isize),
+    Jump(isize),
+    Match,
+}
+
+impl Regex {
+    /// Compiles an expression.
+    pub fn parse(text: &str) -> Result<Regex> {
+        let mut parser = Parser { text, rest: text.chars().peekable(), depth: 0 };
+        let mut program = parser.alternatives()?;
+        if parser.rest.next().is_some() {
+            return parser.refuse("a ')' has no '('");
+        }
+        program.push(Step::Match);
+        Ok(Regex { program })
+    }
+
+    /// Whether a part of `text` matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        let characters: Vec<char> = text.chars().collect();
+        let mut threads = Vec::new();
+        for at in 0..=characters.len() {
+            let is_place = |step: &Step| match step {
+                Step::Start => at == 0,
+                Step::End => at == characters.len(),
+                _ => false,
+            };
+            // A match may begin at each place.
+            threads.push(0);
+            let reached = self.reach(threads, &is_place);
+            if reached.contains(&(self.program.len() - 1)) {
+                return true;
+            }
+            let Some(&character) = characters.get(at) else { break };
+            let takes = |&step: &usize| match &self.program[step] {
+                Step::Set { negated, ranges } => {
+                    let is_in =
+                        |(first, last): &(char, char)| (*first..=*last).contains(&character);
+                    ranges.iter().any(is_in) != *negated
+                }
+                _ => false,
+            };
+            threads = reached.into_iter().filter(takes).map(|step| step + 1).collect();
+        }
+        false
+    }
+
+    /// The steps that take a character, and the end, which can be reached from `from`.
+    fn reach(&self, mut from: Vec<usize>, is_place: &dyn Fn(&Step) -> bool) -> Vec<usize> {
+        let mut seen = vec![false; self.program.len()];
+        let mut reached = Vec::new();
+        while let Some(at) = from.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            match &self.program[at] {
+                Step::Split(one, other) => {
+                    from.extend([at.wrapping_add_signed(*one), at.wrapping_add_signed(*other)]);
+                }
+                Step::Jump(to) => from.push(at.wrapping_add_signed(*to)),
+                step @ (Step::Start | Step::End) => {
+                    if is_place(step) {
+                        from.push(at + 1);
+                    }
+                }
+                Step::Set { .. } | Step::Match => reached.push(at),
+            }
+        }
+        reached
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    rest: Peekable<Chars<'a>>,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn refuse<T>(&self, why: &str) -> Result<T> {
+        fail!("bad regular expression '{}': {why}", self.text)
+    }
+
+    fn alternatives(&mut self) -> Result<Vec<Step>> {
+        let mut first = self.sequence()?;
+        while self.rest.next_if_eq(&'|').is_some() {
+            let second = self.sequence()?;
+            let (one, other) = (first.len() as isize, second.len() as isize);
+            first.insert(0, Step::Split(1, one + 2));
+            first.push(Step::Jump(other + 1));
+            first.extend(second);
+            self.check(first.len())?;
+        }
+        Ok(first)
+    }
+
+    fn sequence(&mut self) -> Result<Vec<Step>> {
+        let mut all = Vec::new();
+        while let Some(&next) = self.rest.peek() {
+            if matches!(next, '|' | ')') {
+                break;
+            }
+            let one = self.one()?;
+            all.extend(self.repeated(one)?);
+            self.check(all.len())?;
+        }
+        Ok(all)
+    }
+
+    fn check(&self, steps: usize) -> Result<()> {
+        if steps > MAX_STEPS { self.refuse("it is too long") } else { Ok(()) }
+    }
+
+    fn one(&mut self) -> Result<Vec<Step>> {
+        // The caller has seen a character.
+        let character = self.rest.next().unwrap_or_default();
+        Ok(vec![match character {
+            '^' => Step::Start,
+            '$' => Step::End,
+            '.' => Step::Set { negated: true, ranges: vec![('\n', '\n')] },
+            '[' => self.set()?,
+            '(' => return self.group(),
+            '\\' => self.escaped()?,
+            '*' | '+' | '?' => return self.refuse("a repetition has nothing before it"),
+            plain => literal(plain),
+        }])
+    }
+
+    fn group(&mut self) -> Result<Vec<Step>> {
+        if self.rest.next_if_eq(&'?').is_some() && self.rest.next() != Some(':') {
+            return self.refuse("flags and named groups are not supported");
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return self.refuse("too many groups in groups");
+        }
+        let inner = self.alternatives()?;
+        self.depth -= 1;
+        match self.rest.next() {
+            Some(_) => Ok(inner),
+            None => self.refuse("a '(' has no ')'"),
+        }
+    }
+
+    fn escaped(&mut self) -> Result<Step> {
+        let Some(character) = self.rest.next() else { return self.refuse("it ends with '\\'") };
+        match class(character) {
+            Some((negated, ranges)) => Ok(Step::Set { negated, ranges }),
+            None if character.is_ascii_alphanumeric() => {
+                self.refuse(&format!("'\\{character}' is not supported"))
+            }
+            None => Ok(literal(character)),
+        }
+    }
+
+    fn set(&mut self) -> Result<Step> {
+        let negated = self.rest.next_if_eq(&'^').is_some();
+        let mut ranges = Vec::new();
+        loop {
+            let first = match self.rest.next() {
+                None => return self.refuse("a '[' has no ']'"),
+                Some(']') if !ranges.is_empty() => return Ok(Step::Set { negated, ranges }),
+                Some('[') if self.rest.peek() == Some(&':') => {
+                    return self.refuse("classes such as [:alpha:] are not supported");
+                }
+                Some('\\') => match self.rest.next() {
+                    None => return self.refuse("a '[' has no ']'"),
+                    Some(escaped) => match class(escaped) {
+                        Some((false, class)) => {
+                            ranges.extend(class);
+                            continue;
+                        }
+                        Some(_) => return self.refuse("a set can't hold a negated class"),
+                        None => escaped,
+                    },
+                },
+                Some(plain) => plain,
+            };
+            let mut ahead = self.rest.clone();
+            let last = match (ahead.next(), ahead.next()) {
+                (Some('-'), Some(last)) if last != ']' => {
+                    self.rest = ahead;
+                    last
+                }
+                _ => first,
+            };
+            if last < first {
+                return self.refuse("a range in a set runs backwards");
+            }
+            ranges.push((first, last));
+        }
+    }
+
+    /// `one` with the repetition that follows it.
+    fn repeated(&mut self, one: Vec<Step>) -> Result<Vec<Step>> {
+        let (least, most) = match self.rest.peek() {
+            Some('*') => (0, None),
+            Some('+') => (1, None),
+            Some('?') => (0, Some(1)),
+            Some('{') => match self.bounds() {
+                Some(bounds) => bounds,
+                None => return Ok(one),
+            },
+            _ => return Ok(one),
+        };
+        self.rest.next();
+        // Lazy or not is the same for the question whether there is a match.
+        self.rest.next_if_eq(&'?');
+        if matches!(self.rest.peek(), Some('*' | '+')) {
+            return self.refuse("a repetition follows a repetition");
+        }
+        if most.is_some_and(|most: usize| most < least) {
+            return self.refuse("a repetition has its bounds in the wrong order");
+        }
+        let length = one.len() as isize;
+        let times = most.unwrap_or(least + 1);
+        self.check((one.len() + 2).saturating_mul(times.max(1)))?;
+        let mut all = Vec::new();
+        for _ in 0..least {
+            all.extend_from_slice(&one);
+        }
+        match most {
+            None => {
+                all.push(Step::Split(1, length + 2));
+                all.extend(one);
+                all.push(Step::Jump(-length - 1));
+            }
+            Some(most) => {
+                for _ in least..most {
+                    all.push(Step::Split(1, length + 1));
+                    all.extend_from_slice(&one);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// `{m}`, `{m,}` or `{m,n}`, up to the bracket that closes it. Any other bracket is a character.
+    fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
+        let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
+        let has_end = self.rest.clone().nth(inner.chars().count() + 1) == Some('}');
+        let (least, most) = inner.split_once(',').unwrap_or((&inner, &inner));
+        let least = least.parse().ok().filter(|_| has_end)?;
+        let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
+        // What is left is the closing bracket.
+        self.rest.nth(inner.len());
+        Some((least, most))
+    }
+}
+
+fn literal(character: char) -> Step {
+    Step::Set { negated: false, ranges: vec![(character, character)] }
+}
+
+/// `\d`, `\w`, `\s`, and their opposites.
+fn class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
+    let ranges = match letter.to_ascii_lowercase() {
+        'd' => vec![('0', '9')],
+        'w' => vec![('0', '9'), ('A', 'Z'), ('a', 'z'), ('_', '_')],
+        's' => vec![('\t', '\r'), (' ', ' ')],
+        _ => return None,
+    };
+    Some((letter.is_ascii_uppercase(), ranges))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_match_as_gos() {
+        for (expression, text, expected) in [
+            ("", "", true),
+            ("web", "my-web-1", true),
+            ("^web", "my-web", false),
+            ("^web$", "web", true),
+            ("^/web$", "/web", true),
+            ("^/web$", "web", false),
+            ("web|db", "the-db", true),
+            ("^(web|db)-[0-9]+$", "db-17", true),
+            ("^(web|db)-[0-9]+$", "db-", false),
+            ("^(?:a|b)*$", "abba", true),
+            ("a.c", "abc", true),
+            ("a\\.c", "abc", false),
+            ("^[^a-c]$", "d", true),
+            ("^[^a-c]$", "b", false),
+            ("^[]a-]+$", "a-]", true),
+            ("^a{2}$", "aa", true),
+            ("^a{2}$", "aaa", false),
+            ("^a{1,2}b$", "aab", true),
+            ("^a{2,}$", "aaaa", true),
+            ("^a{,2}$", "a{,2}", true),
+            ("a{x", "a{x", true),
+            ("^(a*)*$", "aaaa", true),
+            ("^(a*)+b?$", "aab", true),
+            ("^\\w+\\d$", "ab_1", true),
+            ("^[\\d.]+$", "1.2", true),
+            ("\\S", " \t", false),
+            ("ä+?ö", "ääö", true),
+            ("a||b", "", true),
+        ] {
+            let regex = Regex::parse(expression).unwrap();
+            assert_eq!(regex.is_match(text), expected, "{expression} on {text}");
+        }
+    }
+
+    #[test]
+    fn wrong_and_hostile_expressions_end_soon() {
+        for (expression, part) in [
+            ("*a", "nothing before it"),
+            ("a**", "follows a repetition"),
+            ("(a", "'(' has no ')'"),
+            ("a)", "')' has no '('"),
+            ("[a", "'[' has no ']'"),
+            ("[z-a]", "backwards"),
+            ("a\\", "ends with"),
+            ("\\bweb", "'\\b' is not supported"),
+            ("(?i)web", "flags"),
+            ("[[:alpha:]]", "[:alpha:]"),
+            ("a{3,2}", "wrong order"),
+            ("((((a{60}){60}){60}){60}){60}", "too long"),
+            (&"(".repeat(100_000), "groups in groups"),
+        ] {
+            let error = Regex::parse(expression).unwrap_err().to_string();
+            assert!(error.contains(part), "{}: {}", &expression[..10.min(expression.len())], part);
+        }
+        let slow = Regex::parse("(a|a)*(a|a)*(a|a)*b").unwrap();
+        assert!(!slow.is_match(&"a".repeat(2000)));
+    }
+}
