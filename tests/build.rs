@@ -293,3 +293,33 @@ fn mistakes_get_suggestions() {
         host.feed("FROM bb\nARG a\n", ["build", "--build-arg", "b=1", "--build-arg", "a=1", "-"]);
     done.stderr_has("[Warning] One or more build-args [b] were not consumed");
 }
+
+/// The shape of images on top of Debian: a package from a repository without a network, a user by
+/// the tools of the distribution, a step as this user.
+#[test]
+fn packages_and_users_of_debian() {
+    let host = Host::new();
+    host.debian("deb", &[]);
+    let dockerfile = "FROM deb AS package\nWORKDIR /repo\n\
+        COPY <<EOF hello-x/DEBIAN/control\nPackage: hello-x\nVersion: 1.0\nArchitecture: all\n\
+        Maintainer: A <a@example.org>\nDescription: x\nEOF\n\
+        COPY --chmod=755 <<EOF hello-x/usr/bin/hello-x\n#!/bin/sh\necho hello\nEOF\n\
+        RUN <<'EOF' bash\nset -eux\ndpkg-deb --build hello-x .\nrm -r hello-x\nfile=$(echo *.deb)\n\
+        { dpkg-deb -f $file; echo Filename: ./$file; echo Size: $(stat -c %s $file); \
+        echo SHA256: $(sha256sum <$file | cut -d' ' -f1); } >Packages\nEOF\n\
+        FROM deb\nENV DEBIAN_FRONTEND=noninteractive\nCOPY --from=package /repo /repo\n\
+        RUN set -eux; rm -f /etc/apt/sources.list.d/*; \\\n\
+            echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list; \\\n\
+            apt-get update; apt-get install -y --no-install-recommends hello-x; \\\n\
+            rm -rf /var/lib/apt/lists/*\n\
+        RUN groupadd -r app --gid=999 && useradd -r -g app --uid=999 --home-dir=/srv app && \\\n\
+            install -d -o app -g app -m 1777 /srv/data\n\
+        USER app\nRUN id -un >/srv/data/who\nENTRYPOINT [\"hello-x\"]\n";
+    let directory = context(&host, &[("Dockerfile", dockerfile)]);
+    host.mydocker(["build", "--network", "none", "-t", "x", directory.to_str().unwrap()]);
+    host.mydocker(["run", "--rm", "x"]).stdout("hello\n");
+    let script = "cat /srv/data/who; stat -c '%a %U:%G' /srv/data; dpkg -s hello-x | grep ^Status; \
+        ls /var/lib/apt/lists";
+    host.mydocker(["run", "--rm", "--entrypoint", "sh", "x", "-c", script])
+        .stdout("app\n1777 app:app\nStatus: install ok installed\n");
+}
