@@ -30,7 +30,7 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 11] = [
     ("run", run::measure),
     ("exec", exec::measure),
     ("oci", oci::measure),
