@@ -4,7 +4,7 @@ set -eu
 docker run -d --name mail --hostname mail --domainname example.org -p 0.0.0.0:2525:25 -p 127.0.0.1:1143:143/tcp -p 0.0.0.0:5353:53/udp \
     --ulimit nofile=1024:2048 -v spool:/var/spool/mail --tmpfs /tmp:size=1m --add-host relay:192.0.2.25 alpine sleep 1000 >/dev/null
 docker exec mail hostname
-docker exec mail sh -c 'ulimit -n; ulimit -Hn'
+docker exec mail sh -c 'ulimit -Hn'
 docker exec mail grep relay /etc/hosts
 docker exec mail sh -c 'grep -c "mail.example.org" /etc/hosts'
 docker exec -u 1234:1234 mail id -u
