@@ -9,6 +9,7 @@
 //! turns (100).
 
 mod compose;
+mod build;
 mod exec;
 mod floor;
 mod images;
@@ -39,6 +40,7 @@ const TOPICS: [Topic; 11] = [
     ("many", many::measure),
     ("output", output::measure),
     ("images", images::measure),
+    ("build", build::measure),
     ("compose", compose::measure),
     ("wear", wear::measure),
     ("size", size::measure),
