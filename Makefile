@@ -34,8 +34,8 @@ demo_packages := curl debootstrap iptables iputils-ping
 # The C++ compiler of libFuzzer.
 fuzz_packages := g++ libc6-dev
 # The peers, and what they are measured with.
-bench_packages := busybox-static crun docker-compose docker-registry docker.io iperf3 iproute2 iptables podman \
-    runc skopeo time umoci util-linux
+bench_packages := buildah busybox-static crun docker-compose docker-registry docker.io iperf3 \
+    iproute2 iptables podman runc skopeo time umoci util-linux
 
 # What compiles the C of the TLS library for a target; a build without it needs none. Build scripts are
 # linked with this machine's own C library.

@@ -39,7 +39,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
                     **turn += 1;
                     fs::write(dir.join("f5"), format!("change {turn}")).expect("change a file");
                 }
-                time(&mut peers.build(bench, name, &work, dir))
+                time(&mut peers.build(bench, name, work, dir))
             }));
         }
         let figures = take(topic, bench.rounds.min(MAX_ROUNDS), contenders);
@@ -61,6 +61,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 }
 
 /// What a build finds.
+#[derive(Clone, Copy)]
 enum Work {
     New,
     Cached,
@@ -114,7 +115,7 @@ impl Peers {
         command
     }
 
-    fn build(&self, bench: &Bench, name: &str, work: &Work, dir: &Path) -> Command {
+    fn build(&self, bench: &Bench, name: &str, work: Work, dir: &Path) -> Command {
         let is_new = matches!(work, Work::New);
         let mut command = match (name, &self.daemon) {
             (DOCKER, Some(daemon)) => {
@@ -205,5 +206,6 @@ fn make_many(dir: &Path) {
         }
         fs::write(parent.join(at.to_string()), format!("file {at}\n")).expect("write a file");
     }
-    fs::write(dir.join("Dockerfile"), "FROM bb\nCOPY files /files\n").expect("write the Dockerfile");
+    fs::write(dir.join("Dockerfile"), "FROM bb\nCOPY files /files\n")
+        .expect("write the Dockerfile");
 }

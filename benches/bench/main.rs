@@ -8,8 +8,8 @@
 //! `cargo bench -- run exec` measures these topics alone; MYDOCKER_BENCH_ROUNDS is the number of
 //! turns (100).
 
-mod compose;
 mod build;
+mod compose;
 mod exec;
 mod floor;
 mod images;
@@ -31,7 +31,7 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 11] = [
+const TOPICS: [Topic; 12] = [
     ("run", run::measure),
     ("exec", exec::measure),
     ("oci", oci::measure),
