@@ -380,6 +380,14 @@ fn a_platform_that_is_not_the_images_is_refused() {
     let ours = host.inspect("bb", "linux/{{.Architecture}}");
     host.mydocker(["import", "-q", "--platform", "linux/s390x", &tar, "far"]);
     assert_eq!(host.inspect("far", "{{.Architecture}}"), "s390x");
+    let warning = format!("the image is for linux/s390x, and this machine is {ours}");
+    let create = ["create", "--name", "c"];
+    host.mydocker([&create[..], &["far", "true"]].concat()).stderr_has(&warning);
+    host.mydocker(["rm", "c"]);
+    let meant = ["--platform", "linux/s390x", "far", "true"];
+    host.mydocker([&create[..], &meant].concat()).stderr("");
+    host.mydocker(["rm", "c"]);
+    host.mydocker(["create", "bb", "true"]).stderr("");
     host.mydocker(["import", "--platform", "linux/arm/v7", &tar]).refused("keeps no variant");
     host.mydocker(["import", "--platform", "plan9/amd64", &tar]).refused("only linux runs here");
     let file = host.scratch().join("far.tar").display().to_string();

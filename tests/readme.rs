@@ -34,6 +34,61 @@ fn the_readme_lists_the_commands_that_help_lists() {
     assert_eq!(told_by_readme(include_str!("../README.md")), help);
 }
 
+/// Whether `printed` is `pasted`, in which `…` stands for any text, and a line of it alone for any
+/// lines.
+fn is_as_pasted(printed: &[&str], pasted: &[&str]) -> bool {
+    let Some((first, rest)) = pasted.split_first() else { return printed.is_empty() };
+    if *first == "…" {
+        return (1..=printed.len()).any(|count| is_as_pasted(&printed[count..], rest));
+    }
+    let Some((line, others)) = printed.split_first() else { return false };
+    let same = match first.split_once('…') {
+        Some((before, after)) => line.starts_with(before) && line.ends_with(after),
+        None => line == first,
+    };
+    same && is_as_pasted(others, rest)
+}
+
+/// The commands of the `console` blocks, each with the output below it.
+fn pasted(readme: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut is_inside = false;
+    for line in readme.lines() {
+        match (line.starts_with("```"), line.strip_prefix("$ ")) {
+            (true, _) => is_inside = line == "```console",
+            (false, Some(command)) if is_inside => commands.push((command, Vec::new())),
+            (false, _) if is_inside => commands.last_mut().unwrap().1.push(line),
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_chinese_tour_prints_what_it_says() {
+    let host = Host::on_machine();
+    let directory = host.scratch();
+    let line = host.command(["version"]);
+    // All words of the host's command line but the last.
+    let words: Vec<String> = std::iter::once(line.get_program())
+        .chain(line.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let wrapper = format!("#!/bin/sh\nexec {} \"$@\"\n", words[..words.len() - 1].join(" "));
+    let file = host.file("mydocker", wrapper);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
+    let commands = pasted(include_str!("../README.zh-CN.md"));
+    assert!(commands.len() > 20, "{commands:?}");
+    for (command, expected) in commands {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).current_dir(&directory).env("PATH", &path);
+        let printed = support::run_command(shell).text();
+        let printed: Vec<&str> = printed.lines().collect();
+        assert!(is_as_pasted(&printed, &expected), "{command}: {printed:#?}, not {expected:#?}");
+    }
+}
+
 /// The last word of `line` as `shell` would complete it, one candidate on each line, by the script
 /// of `mydocker completion`. The script calls `mydocker`, which is the host's here.
 fn completed(host: &Host, shell: &str, line: &str) -> Vec<String> {

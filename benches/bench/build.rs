@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::peers::{Bench, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
@@ -182,7 +184,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // It ends its containerd itself when it is asked to end.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }

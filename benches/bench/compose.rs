@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::peers::{Bench, US, is_installed};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
@@ -126,8 +128,7 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         // By its own process, so that it takes its containers and mounts with it.
-        let _ =
-            Command::new("kill").arg(self.daemon.id().to_string()).stderr(Stdio::null()).status();
+        let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
         let _ = self.daemon.wait();
         output(Command::new("ip").args(["netns", "del", &self.namespace]));
     }

@@ -88,7 +88,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value(
         "build-context",
         "NAME=DIRECTORY",
-        "Name another context, or an image (docker-image://IMAGE), for FROM and --from",
+        "Name another context, or an image (docker-image://IMAGE)",
         |a, v| match v.split_once('=') {
             Some((name, value)) if !name.is_empty() && !value.is_empty() => {
                 a.options.contexts.push((name.to_owned(), value.to_owned()));
@@ -226,7 +226,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value(
         "secret",
         "id=ID,src=FILE",
-        "Give RUN --mount=type=secret a file, or a variable by env=; may be repeated",
+        "Give RUN --mount=type=secret a file or a variable; may be repeated",
         |a, v| {
             a.options.secrets.push(Secret::parse(v)?);
             Ok(())

@@ -180,7 +180,17 @@ impl Engine {
         store::replace(&place.dir.join(CONTAINER), name.as_bytes(), Durability::Lazy)?;
         let layers = Some(self.layer_paths(place, layers));
         let options = CreateOptions { name: Some(name.clone()), layers, ..options.clone() };
-        let created = self.make(&options, true)?;
+        // A container that can't start has nothing to commit.
+        let ended = self.run_to_end(&options, output).inspect_err(|_| {
+            // The reason why it did not start is the one to report.
+            let _ = self.drop_container(place, &name);
+        })?;
+        Ok((name, ended))
+    }
+
+    /// Makes a container, runs it with its output to `output`, and returns how it ended.
+    fn run_to_end(&self, options: &CreateOptions, output: &dyn Fn(&[u8])) -> Result<Ended> {
+        let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         let program = client::await_start(&socket)?;
         let attach = client::Attach {
@@ -193,13 +203,12 @@ impl Engine {
             detach_keys: &[],
             step: Some(client::Step { output, ending: &ENDING }),
         };
-        let ended = match client::attach(&socket, Some(program), &attach)? {
+        Ok(match client::attach(&socket, Some(program), &attach)? {
             End::Exited(code) => Ended::Exited(code),
             End::Signalled(signal) => Ended::Signalled(signal),
             End::Lost => Ended::Exited(self.status_of_lost(&created.record)?),
             End::Detached | End::Unread => fail!("the output of the step can't be read"),
-        };
-        Ok((name, ended))
+        })
     }
 
     /// Removes the container of a step.

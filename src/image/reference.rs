@@ -181,6 +181,10 @@ fn check_path(text: &str, path: &str) -> Result<()> {
             match character {
                 'a'..='z' | '0'..='9' | '.' | '_' | '-' => {}
                 'A'..='Z' => fail!("bad image name '{text}': it must be lower case"),
+                // A message is one line: a newline in it is printed as a space.
+                other if other.is_control() => {
+                    fail!("bad image name '{text}': the character '{}'", other.escape_default())
+                }
                 other => fail!("bad image name '{text}': the character '{other}'"),
             }
         }

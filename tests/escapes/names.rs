@@ -307,7 +307,9 @@ fn labels_of_an_image_steer_nothing() {
     assert_eq!(host.inspect("labelled", "{{json .HostConfig.Binds}}"), "null");
     let mounts = "{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}};{{end}}";
     assert_eq!(host.inspect("labelled", mounts), "volume /data true;");
-    assert!(host.inspect("labelled", "{{json .Config.Labels}}").contains("compose.project"));
+    // Only `compose` itself gives the labels by which it knows its containers (CVE-2026-53488).
+    let kept = host.inspect("labelled", "{{json .Config.Labels}}");
+    assert!(kept.contains("mydocker.privileged") && !kept.contains("com.docker.compose"), "{kept}");
     for volume in host.mydocker(["volume", "ls", "-q"]).lines() {
         let shown = host.mydocker(["volume", "inspect", &volume]).text();
         assert!(!shown.contains("compose"), "{shown}");

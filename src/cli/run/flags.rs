@@ -129,6 +129,7 @@ pub static FLAGS: &[F] = &[
     }),
     F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for this platform", |a, v| {
         a.platform = Some(v.to_owned());
+        a.options.platform_given = true;
         Ok(())
     }),
     // The process.

@@ -29,6 +29,7 @@ use super::options::CreateOptions;
 use crate::container::record::{Files, Record, new_id};
 use crate::container::{events, names};
 use crate::error::{Context, Result, fail};
+use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::store::{self, Durability, Lock};
@@ -142,7 +143,22 @@ impl Engine {
             ),
         };
         let hold = images.hold(&id)?;
-        Ok(Source::Image { image: images.get(&id)?, _hold: hold })
+        let image = images.get(&id)?;
+        if !options.platform_given {
+            self.warn_of_platform(&image);
+        }
+        Ok(Source::Image { image, _hold: hold })
+    }
+
+    /// An image for another machine runs by an emulator (binfmt_misc) or fails at execve.
+    fn warn_of_platform(&self, image: &Image) {
+        let (offered, native) = (image.config.platform(), Platform::native());
+        if Wanted::native().rank_of_config(&offered).is_none() {
+            (self.tell)(&format!(
+                "the image is for {offered}, and this machine is {native}; --platform {offered} \
+                 says that this is meant"
+            ));
+        }
     }
 }
 

@@ -19,5 +19,5 @@ docker exec -i box sh -c 'cat >/from-stdin' <in/a
 docker exec box cat /from-stdin
 docker cp box:/none . 2>/dev/null || echo "none: $?"
 docker cp in/a box:/no/such/ 2>/dev/null || echo "no directory: $?"
-docker diff box | grep -E ' /(new|flat)$'
+docker diff box | grep -E ' /(new|flat)$' | sort
 docker rm -f box
