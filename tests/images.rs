@@ -387,7 +387,8 @@ fn a_platform_that_is_not_the_images_is_refused() {
     let meant = ["--platform", "linux/s390x", "far", "true"];
     host.mydocker([&create[..], &meant].concat()).stderr("");
     host.mydocker(["rm", "c"]);
-    host.mydocker(["create", "bb", "true"]).stderr("");
+    host.mydocker([&create[..], &["bb", "true"]].concat()).stderr("");
+    host.mydocker(["rm", "c"]);
     host.mydocker(["import", "--platform", "linux/arm/v7", &tar]).refused("keeps no variant");
     host.mydocker(["import", "--platform", "plan9/amd64", &tar]).refused("only linux runs here");
     let file = host.scratch().join("far.tar").display().to_string();

@@ -226,7 +226,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value(
         "secret",
         "id=ID,src=FILE",
-        "Give RUN --mount=type=secret a file or a variable; may be repeated",
+        "Give RUN --mount=type=secret a file or variable; may be repeated",
         |a, v| {
             a.options.secrets.push(Secret::parse(v)?);
             Ok(())

@@ -79,8 +79,7 @@ impl Engine {
         }
         let Condition::Running(state) = self.glance(&record)? else { return Ok(None) };
         if let Found::Living(process) = state.find()? {
-            stop::send(&process, Signal::KILL)?;
-            self.note_signal(&record, Signal::KILL);
+            self.signal(&record, &process, Signal::KILL)?;
         }
         self.resume(&record, &state)?;
         Ok(Some(record.id))
@@ -108,9 +107,10 @@ impl Engine {
             self.prevent_restart(record, StopMark::User)?;
             if let Condition::Running(state) = self.glance(record)? {
                 if let Found::Living(process) = state.find()? {
-                    stop::send(&process, Signal::KILL)?;
-                    if !is_killed {
-                        self.note_signal(record, Signal::KILL);
+                    if is_killed {
+                        stop::send(&process, Signal::KILL)?;
+                    } else {
+                        self.signal(record, &process, Signal::KILL)?;
                     }
                 }
                 self.resume(record, &state)?;

@@ -69,8 +69,7 @@ impl Engine {
             && !sys::process::ends_by(process.as_fd(), stopping.deadline)
                 .context(|| "wait for the container's end")?
         {
-            send(process, Signal::KILL)?;
-            self.note_signal(&stopping.record, Signal::KILL);
+            self.signal(&stopping.record, process, Signal::KILL)?;
         }
         self.await_cleanup(&stopping.record)?;
         if stopping.asked.is_some() {
@@ -88,10 +87,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Reports that a signal was sent to a container.
-    pub(super) fn note_signal(&self, record: &Record, signal: Signal) {
+    /// Sends a signal to a container's first process, and reports it. The event comes first: the
+    /// monitor may report the end before this process goes on.
+    pub(super) fn signal(&self, record: &Record, process: &OwnedFd, signal: Signal) -> Result<()> {
         let number = signal.number().to_string();
         self.note(&[events::of(record, "kill", &[("signal", &number)])]);
+        send(process, signal)
     }
 
     /// Sends the stop signal. Returns the process, or `None` if the container is not running.
@@ -104,8 +105,7 @@ impl Engine {
         self.prevent_restart(record, stopping.mark)?;
         let Condition::Running(state) = self.glance(record)? else { return Ok(None) };
         let Found::Living(process) = state.find()? else { return Ok(None) };
-        send(&process, stopping.signal)?;
-        self.note_signal(record, stopping.signal);
+        self.signal(record, &process, stopping.signal)?;
         self.resume(record, &state)?;
         Ok(Some(process))
     }
@@ -159,10 +159,7 @@ impl Engine {
         // It may have been restarted just before restarts were prevented.
         if let Condition::Running(state) = self.glance(&record)? {
             match state.find()? {
-                Found::Living(process) => {
-                    send(&process, signal)?;
-                    self.note_signal(&record, signal);
-                }
+                Found::Living(process) => self.signal(&record, &process, signal)?,
                 // It has just exited by itself.
                 _ if ends => {}
                 _ => fail!("container {name} is not running"),
