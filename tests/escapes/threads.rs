@@ -138,6 +138,7 @@ fn a_container_that_does_not_end_is_no_success() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
     let (pid, monitor) = (host.pid("box"), host.monitor("box"));
+    let id = host.inspect("box", "{{.Id}}");
     let signal = |signal| {
         let monitor = rustix::process::Pid::from_raw(monitor).unwrap();
         rustix::process::kill_process(monitor, signal).unwrap();
@@ -145,7 +146,8 @@ fn a_container_that_does_not_end_is_no_success() {
     signal(rustix::process::Signal::STOP);
     let stop = host.background(["stop", "-t", "0", "box"]);
     eventually("it is killed", || state(pid) == Some('Z'));
-    let start = host.background(["start", "box"]);
+    // By its id: the new name may come before this looks for the old one.
+    let start = host.background(["start", &id]);
     // Not held up by the other two.
     host.mydocker(["rename", "box", "case"]);
     stop.wait().exits(1).complains("box has not exited");
