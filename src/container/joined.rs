@@ -20,7 +20,13 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let uts = namespace(roots, "UTS", &record.uts)?;
     let network = match &record.network {
         NetworkMode::Host => Namespace::Host,
-        NetworkMode::Container(id) => of_container(roots, NETWORK, id)?,
+        NetworkMode::Container(id) => {
+            let namespace = of_container(roots, "network", id)?;
+            // Before the namespace is opened: if the other container ends first, its process is gone
+            // and opening fails; if it ends later, it finds the mark.
+            store::replace_in_new_dir(&roots.network_joined_mark(id), b"")?;
+            namespace
+        }
         NetworkMode::None | NetworkMode::Network(_) => Namespace::Private,
     };
     // All are of containers with the same IDs.
@@ -32,8 +38,6 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let (time, time_offsets) = (Namespace::Host, Vec::new());
     Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }
-
-const NETWORK: &str = "network";
 
 fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode) -> Result<Namespace> {
     match mode {
@@ -63,11 +67,5 @@ fn of_container(roots: &Roots, kind: &str, id: &str) -> Result<Namespace> {
             other.name
         );
     };
-    if kind == NETWORK {
-        // Before the namespace is opened: if the other container ends first, its process is gone and
-        // opening fails; if it ends later, it finds the mark.
-        let mark = roots.network_joined_mark(id);
-        store::replace_in_new_dir(&mark, b"")?;
-    }
     Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
 }

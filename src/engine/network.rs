@@ -98,7 +98,11 @@ impl Engine {
             };
             return Ok((mode, Vec::new()));
         }
-        let given = |name: &str| options.endpoints.iter().find(|endpoint| endpoint.network == name);
+        let given = |name: &str| {
+            let is_it =
+                |mode: &NetworkMode| matches!(mode, NetworkMode::Network(known) if known == name);
+            options.endpoints.iter().find(|endpoint| is_it(&endpoint.network))
+        };
         let mut networks = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
             let create::Found::Network(network) = create::find(&self.roots, name)? else {

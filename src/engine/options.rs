@@ -140,10 +140,9 @@ pub enum UserNamespaceOption {
 }
 
 /// `--network name=web,alias=a,ip=10.0.0.2`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointOption {
-    /// The network's, as given.
-    pub network: String,
+    pub network: NetworkMode,
     pub aliases: Vec<String>,
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,

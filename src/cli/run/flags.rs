@@ -333,7 +333,7 @@ pub static FLAGS: &[F] = &[
         |a, v| {
             if v.contains('=') {
                 let endpoint = parse_endpoint(v)?;
-                a.options.networks.push(parse_network(&endpoint.network)?);
+                a.options.networks.push(endpoint.network.clone());
                 a.options.endpoints.push(endpoint);
                 return Ok(());
             }

@@ -59,26 +59,27 @@ pub fn parse_network(text: &str) -> Result<NetworkMode> {
 
 /// `--network name=NETWORK,alias=…,ip=…,ip6=…,mac-address=…`
 pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
-    let mut endpoint = EndpointOption::default();
+    let mut network = None;
+    let (mut aliases, mut addresses, mut mac) = (Vec::new(), Vec::new(), None);
     for field in text.split(',') {
         let Some((key, value)) = field.split_once('=') else {
             fail!("'{field}' should be KEY=VALUE, as in name=web,alias=db");
         };
         match key {
-            "name" => endpoint.network = parse_network(value)?.to_string(),
+            "name" => network = Some(parse_network(value)?),
             "alias" => {
                 check_hostname(value)?;
-                endpoint.aliases.push(value.to_owned());
+                aliases.push(value.to_owned());
             }
-            "ip" | "ip6" => endpoint.addresses.push(parse_ip(value)?),
-            "mac-address" => endpoint.mac = Some(value.parse()?),
+            "ip" | "ip6" => addresses.push(parse_ip(value)?),
+            "mac-address" => mac = Some(value.parse()?),
             _ => fail!("unknown key '{key}'; known: name alias ip ip6 mac-address"),
         }
     }
-    if endpoint.network.is_empty() {
+    let Some(network) = network else {
         fail!("'{text}' names no network; write name=NETWORK");
-    }
-    Ok(endpoint)
+    };
+    Ok(EndpointOption { network, aliases, addresses, mac })
 }
 
 /// `--link CONTAINER[:ALIAS]`
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn endpoints_by_key() {
         let found = parse_endpoint("name=web,alias=a,alias=b,ip=10.0.0.2").unwrap();
-        assert_eq!((found.network.as_str(), found.aliases.len()), ("web", 2));
+        assert_eq!((&*found.network.to_string(), found.aliases.len()), ("web", 2));
         assert_eq!(found.addresses, ["10.0.0.2".parse::<std::net::IpAddr>().unwrap()]);
         for bad in ["alias=a", "name=web,x", "name=web,speed=1", "name=web,ip=x", "name="] {
             assert!(parse_endpoint(bad).is_err(), "{bad}");
