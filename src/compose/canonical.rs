@@ -2,12 +2,13 @@
 //! `KEY=VALUE` become maps, paths become absolute. On the way every key and type is checked, so an
 //! error names the file, the line and the key.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind};
 use crate::error::Result;
-use crate::suggest::nearest;
+use crate::path::clean;
+use crate::suggest::hint;
 
 /// What the values of a file depend on.
 pub struct Scope {
@@ -26,22 +27,8 @@ impl Scope {
             }
             _ => self.dir.join(text),
         };
-        clean(&path)
+        clean(&path.to_string_lossy())
     }
-}
-
-/// Without `.`, `..` and doubled slashes.
-pub fn clean(path: &Path) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let path = path.to_string_lossy();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// The canonical form of `node`, which stands at `path` in the file.
@@ -152,10 +139,8 @@ fn object(node: &Node, keys: &[Key], scope: &Scope, path: &str) -> Result<Value>
     for (name, value) in entries.iter().filter(|(name, _)| !name.starts_with("x-")) {
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let Some((_, kind)) = keys.iter().find(|(key, _)| key == name) else {
-            let known = keys.iter().map(|(key, _)| *key);
-            let near = nearest(name, known)
-                .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            return Err(value.wrong(format_args!("unknown key {below}{near}")));
+            let hint = hint(name, keys.iter().map(|(key, _)| *key));
+            return Err(value.wrong(format_args!("unknown key {below}{hint}")));
         };
         found.push((name.clone(), canonical(value, kind, scope, &below)?));
     }

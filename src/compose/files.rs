@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::canonical::{Scope, clean};
+use super::canonical::Scope;
 use super::interpolate::Variables;
 use super::merge::{merge, strip};
 use super::node::{Node, Value};
 use super::schema::{ROOT, SERVICE, check};
 use super::{dotenv, yaml};
 use crate::error::{Context, Error, Result, fail};
+use crate::path::clean;
 
 /// The names of compose files in the order of preference, and of the files that override them.
 const NAMES: [&str; 4] =
@@ -120,10 +121,9 @@ pub fn load(choice: &Choice) -> Result<Source> {
         _ => None,
     };
     let dir = match &choice.directory {
-        Some(directory) => here.join(directory),
+        Some(directory) => resolved(&here, directory),
         None => first_dir.unwrap_or_else(|| here.clone()),
     };
-    let dir = PathBuf::from(clean(&dir));
     let mut env_files = choice.env_files.clone();
     if env_files.is_empty()
         && let Some(files) = environment.set("COMPOSE_ENV_FILES")
@@ -172,11 +172,16 @@ pub fn load(choice: &Choice) -> Result<Source> {
     })
 }
 
+/// The absolute path of `path`, which is taken from `dir`.
+fn resolved(dir: &Path, path: &str) -> PathBuf {
+    PathBuf::from(clean(&dir.join(path).to_string_lossy()))
+}
+
 /// The files that the flags or COMPOSE_FILE name, or the usual ones.
 fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result<Vec<PathBuf>> {
     let absolute = |file: &str| match file {
         "-" => PathBuf::from("-"),
-        _ => PathBuf::from(clean(&here.join(file))),
+        _ => resolved(here, file),
     };
     if !choice.files.is_empty() {
         return Ok(choice.files.iter().map(|file| absolute(file)).collect());
@@ -374,13 +379,12 @@ impl Reader<'_> {
                 }
                 _ => vec![element.scalar()?],
             };
-            let files: Vec<PathBuf> =
-                paths.iter().map(|path| PathBuf::from(clean(&dir.join(path)))).collect();
+            let files: Vec<PathBuf> = paths.iter().map(|path| resolved(dir, path)).collect();
             let Some(first) = files.first() else {
                 return Err(element.wrong("include.path is missing"));
             };
             let below = match element.get_text("project_directory")? {
-                Some(directory) => PathBuf::from(clean(&dir.join(directory))),
+                Some(directory) => resolved(dir, &directory),
                 None => first.parent().unwrap_or(dir).to_path_buf(),
             };
             let outer = self.environment.clone();

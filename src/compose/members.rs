@@ -9,8 +9,8 @@ use crate::engine::child;
 use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
 use crate::engine::view::{ContainerView, Status};
 use crate::engine::{Engine, StopMark};
-use crate::error::{Context, Result, fail};
-use crate::suggest::nearest;
+use crate::error::{Context, Error, Result, fail};
+use crate::suggest::hint;
 
 /// How many containers are removed at the same time.
 const MAX_REMOVALS: usize = 16;
@@ -94,11 +94,10 @@ pub fn one(engine: &Engine, project: &Project, service: &str, index: u32) -> Res
 }
 
 /// The error about a service that does not exist.
-pub fn no_service(project: &Project, name: &str) -> crate::error::Error {
+pub fn no_service(project: &Project, name: &str) -> Error {
     let names = project.services.iter().chain(&project.disabled);
-    let near = nearest(name, names.map(|service| service.name.as_str()));
-    let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-    crate::error::Error::new(format!("no such service: {name}{near}"))
+    let hint = hint(name, names.map(|service| service.name.as_str()));
+    Error::new(format!("no such service: {name}{hint}"))
 }
 
 /// What a command over a project needs.

@@ -2,8 +2,6 @@
 //! its JSON with sorted keys, so that the order and the style of a file do not count. Texts stand in
 //! quotes wherever a YAML reader could take a plain one for something else.
 
-use sha2::{Digest, Sha256};
-
 use super::node::{Node, Value};
 
 /// The tree as YAML, a text in quotes where a plain one would be read as something else.
@@ -160,9 +158,4 @@ fn is_json(number: &str) -> bool {
         && (integer == "0" || !integer.starts_with('0'))
         && digits.split_once('.').is_none_or(|(_, part)| has_digits(part))
         && number.parse::<f64>().is_ok()
-}
-
-/// SHA-256 of `bytes` as hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

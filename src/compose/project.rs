@@ -8,10 +8,11 @@ use std::path::Path;
 use super::dotenv;
 use super::files::{Choice, Environment, load, read_text, shown};
 use super::node::{Node, Place, Tag, Value};
-use super::print::{json, sha256};
+use super::print::json;
 use super::settings::joined;
 use crate::error::{Context, Result, fail};
-use crate::suggest::nearest;
+use crate::image::digest::Digest;
+use crate::suggest::hint;
 
 /// The most replicas of a service.
 pub const MAX_SCALE: u32 = 1000;
@@ -91,9 +92,7 @@ impl Project {
         for name in wanted {
             if !all.iter().any(|service| service.name == *name) {
                 let names = all.iter().map(|service| service.name.as_str());
-                let near = nearest(name, names);
-                let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-                fail!("no such service: {name}{near}");
+                fail!("no such service: {name}{}", hint(name, names));
             }
         }
         let is_active = |service: &Service| {
@@ -374,11 +373,9 @@ impl Project {
             for (name, node) in &used {
                 if all.as_ref().and_then(|all| all.get(name)).is_none() {
                     let known = all.iter().flat_map(|all| all.entries());
-                    let near = nearest(name, known.map(|(name, _)| name.as_str()));
-                    let near =
-                        near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+                    let hint = hint(name, known.map(|(name, _)| name.as_str()));
                     return Err(node.wrong(format_args!(
-                        "no such {one}: {name}; declare it below '{section}:'{near}"
+                        "no such {one}: {name}; declare it below '{section}:'{hint}"
                     )));
                 }
             }
@@ -531,5 +528,5 @@ fn hash(root: &Node, node: &Node, environment: &Environment) -> String {
             }
         }
     }
-    sha256(text.as_bytes())
+    Digest::of(text.as_bytes()).hex()
 }

@@ -4,11 +4,12 @@
 
 use super::members::Session;
 use super::node::Node;
-use super::print::{json, sha256};
+use super::print::json;
 use super::project::Service;
 use crate::engine::options::NetworkOptions;
 use crate::engine::project::{HASH, PROJECT, label};
 use crate::error::{Context, Result, fail};
+use crate::image::digest::Digest;
 
 /// The key of a network in its file.
 const NETWORK: &str = "com.docker.compose.network";
@@ -26,7 +27,7 @@ impl Session<'_> {
             (kind.to_owned(), key.to_owned()),
             (PROJECT.to_owned(), self.project.name.clone()),
             (VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            (HASH.to_owned(), sha256(json(node, true).as_bytes())),
+            (HASH.to_owned(), Digest::of(json(node, true).as_bytes()).hex()),
         ]
     }
 
