@@ -66,6 +66,22 @@ pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
 pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let mut members = all(engine, &project.name)?;
     members.retain(|member| !member.is_oneoff);
+    choose(members, project, wanted)
+}
+
+/// As `of_services`. If all are meant, those of `run` follow, whatever their service.
+pub fn with_oneoffs(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
+    let all = all(engine, &project.name)?;
+    let (oneoffs, others): (Vec<Member>, Vec<Member>) =
+        all.into_iter().partition(|member| member.is_oneoff);
+    let mut members = choose(others, project, wanted)?;
+    if wanted.is_empty() {
+        members.extend(oneoffs);
+    }
+    Ok(members)
+}
+
+fn choose(mut members: Vec<Member>, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     for name in wanted {
         if project.find(name).is_none() && !members.iter().any(|member| member.service == *name) {
             return Err(no_service(project, name));

@@ -14,11 +14,6 @@ use crate::engine::WaitCondition;
 use crate::engine::project::waves;
 use crate::error::{Context, Result};
 
-/// The containers of the services that are the operands.
-fn found(opened: &Opened, wanted: &[String]) -> Result<Vec<Member>> {
-    members::of_services(&opened.engine, &opened.project, wanted)
-}
-
 /// Starts containers, those that others depend on first.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
     let session = opened.session();
@@ -54,7 +49,7 @@ pub static START: Command = Command {
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
-        start_all(&opened, found(&opened, &wanted)?)?;
+        start_all(&opened, opened.members(&wanted)?)?;
         Ok(0)
     },
 };
@@ -89,7 +84,7 @@ pub static STOP: Command = Command {
     run: |call| {
         let (args, wanted) = call.parse(STOP_FLAGS)?;
         let opened = Opened::existing(call)?;
-        opened.session().stop(found(&opened, &wanted)?, args.timeout)?;
+        opened.session().stop(opened.members(&wanted)?, args.timeout)?;
         Ok(0)
     },
 };
@@ -142,8 +137,8 @@ pub static RESTART: Command = Command {
                 }
             }
         }
-        opened.session().stop(found(&opened, &wanted)?, args.timeout)?;
-        start_all(&opened, found(&opened, &wanted)?)?;
+        opened.session().stop(opened.members(&wanted)?, args.timeout)?;
+        start_all(&opened, opened.members(&wanted)?)?;
         Ok(0)
     },
 };
@@ -183,7 +178,7 @@ pub static KILL: Command = Command {
         let (args, wanted) = call.parse(KILL_FLAGS)?;
         let opened = Opened::existing(call)?;
         let session = opened.session();
-        session.kill(&found(&opened, &wanted)?, args.signal.as_deref().unwrap_or("KILL"))?;
+        session.kill(&opened.members(&wanted)?, args.signal.as_deref().unwrap_or("KILL"))?;
         if args.remove_orphans {
             session.orphans(true, None)?;
         }
@@ -225,11 +220,7 @@ fn rm(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(RM_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    let mut members = found(&opened, &wanted)?;
-    if wanted.is_empty() {
-        let all = members::all(&opened.engine, &opened.project.name)?;
-        members.extend(all.into_iter().filter(|member| member.is_oneoff));
-    }
+    let mut members = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if args.stop {
         session.stop(members.clone(), None)?;
     } else {
@@ -261,7 +252,7 @@ pub static PAUSE: Command = Command {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
         let is_meant = |member: &Member| member.is_alive() && !member.is_paused();
-        for member in found(&opened, &wanted)?.into_iter().filter(is_meant) {
+        for member in opened.members(&wanted)?.into_iter().filter(is_meant) {
             opened.engine.pause(&member.view.id)?;
             opened.session().note("Container", &member.view.name, "Paused");
         }
@@ -283,7 +274,7 @@ pub static UNPAUSE: Command = Command {
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
-        for member in found(&opened, &wanted)?.into_iter().filter(Member::is_paused) {
+        for member in opened.members(&wanted)?.into_iter().filter(Member::is_paused) {
             opened.engine.unpause(&member.view.id)?;
             opened.session().note("Container", &member.view.name, "Unpaused");
         }
@@ -306,7 +297,7 @@ pub static WAIT: Command = Command {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
         let mut waiting = Vec::new();
-        for member in found(&opened, &wanted)? {
+        for member in opened.members(&wanted)? {
             let id = &member.view.id;
             waiting.push(opened.engine.begin_wait(id, WaitCondition::NotRunning)?);
         }

@@ -13,7 +13,6 @@ use super::super::value::process::parse_workdir;
 use super::super::{Invocation, Outcome, stats, top};
 use super::Opened;
 use super::logs::parse_index;
-use crate::compose::members;
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, ExecOptions, Place};
 use crate::error::{Result, fail};
@@ -82,7 +81,7 @@ pub static EXEC: Command = Command {
             Engine::hide_variables();
         }
         let opened = Opened::existing(call)?;
-        let member = members::one(&opened.engine, &opened.project, &words[0], index)?;
+        let member = opened.member(&words[0], index)?;
         options.container = member.view.id;
         options.command = words[1..].to_vec();
         options.interactive = !no_input && !options.detach;
@@ -134,7 +133,7 @@ fn cp(call: &Invocation) -> Outcome {
     let ids = |place: &Place| -> Result<Vec<String>> {
         let Place::Container { name, .. } = place else { return Ok(vec![String::new()]) };
         let wanted = std::slice::from_ref(name);
-        let mut found = members::of_services(&opened.engine, &opened.project, wanted)?;
+        let mut found = opened.members(wanted)?;
         found.retain(|member| is_meant(args.index, member.number));
         if found.is_empty() {
             fail!("service {name} has no such container; make it with mydocker compose up -d");
@@ -160,7 +159,7 @@ pub static TOP: Command = Command {
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
-        let found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+        let found = opened.members(&wanted)?;
         for member in found.iter().filter(|member| member.is_alive()) {
             let table = top::table(&opened.engine, &member.view.id)?;
             print(&format!("{}\n{table}\n", member.view.name))?;
@@ -203,7 +202,7 @@ pub static PORT: Command = Command {
     run: |call| {
         let (args, words) = call.parse(PORT_FLAGS)?;
         let opened = Opened::existing(call)?;
-        let member = members::one(&opened.engine, &opened.project, &words[0], args.index)?;
+        let member = opened.member(&words[0], args.index)?;
         let port = match &args.protocol {
             Some(protocol) => format!("{}/{protocol}", words[1]),
             None => words[1].clone(),
@@ -229,7 +228,7 @@ pub static STATS: Command = Command {
     run: |call| {
         let (args, wanted) = call.parse(stats::FLAGS)?;
         let opened = Opened::existing(call)?;
-        let mut found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+        let mut found = opened.members(&wanted)?;
         found.retain(|member| member.is_alive());
         let names: Vec<String> = found.into_iter().map(|member| member.view.name).collect();
         if names.is_empty() {

@@ -86,7 +86,7 @@ fn ps(call: &Invocation) -> Outcome {
     let mut found = if wanted.is_empty() && !args.no_orphans {
         members::all(&opened.engine, &opened.project.name)?
     } else {
-        members::of_services(&opened.engine, &opened.project, &wanted)?
+        opened.members(&wanted)?
     };
     found.retain(|member| {
         if args.states.is_empty() {

@@ -10,7 +10,6 @@ use super::super::style;
 use super::super::{Invocation, Outcome};
 use super::Opened;
 use crate::compose::follow::{Follow, Style};
-use crate::compose::members;
 use crate::engine::options::LogsOptions;
 use crate::error::{Error, Result};
 use crate::sys::stdio;
@@ -80,7 +79,7 @@ pub static LOGS: Command = Command {
 fn logs(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(FLAGS)?;
     let opened = Opened::existing(call)?;
-    let mut found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+    let mut found = opened.members(&wanted)?;
     found.retain(|member| args.index == 0 || member.number == args.index);
     let names: Vec<String> =
         found.iter().map(|member| member.short_name(&opened.project.name)).collect();

@@ -74,12 +74,9 @@ fn down(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(DOWN_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    let (engine, project) = (&opened.engine, &opened.project);
-    let mut found = members::of_services(engine, project, &wanted)?;
+    // Those of `run` use the networks too.
+    let found = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if wanted.is_empty() {
-        // Those of `run` use the networks too.
-        let all = members::all(engine, &project.name)?;
-        found.extend(all.into_iter().filter(|member| member.is_oneoff));
         session.orphans(args.remove_orphans, args.timeout)?;
     }
     session.stop(found.clone(), args.timeout)?;

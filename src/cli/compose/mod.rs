@@ -21,7 +21,7 @@ use super::output::print_error;
 use super::parse;
 use super::{Failure, Invocation};
 use crate::compose::files::Choice;
-use crate::compose::members::Session;
+use crate::compose::members::{Member, Session, of_services, one};
 use crate::compose::node::Node;
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::{
@@ -161,6 +161,16 @@ impl Opened {
     /// For a command that makes what the file asks for, of the services `wanted`.
     fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
         Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
+    }
+
+    /// The containers of the services that are the operands, without those of `run`.
+    fn members(&self, wanted: &[String]) -> Result<Vec<Member>> {
+        of_services(&self.engine, &self.project, wanted)
+    }
+
+    /// The running container of a service with this number, or its first one.
+    fn member(&self, service: &str, index: u32) -> Result<Member> {
+        one(&self.engine, &self.project, service, index)
     }
 
     fn session(&self) -> Session<'_> {

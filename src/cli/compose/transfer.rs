@@ -11,7 +11,6 @@ use super::super::version::VERSION_TEXT;
 use super::super::{Invocation, Outcome};
 use super::images::parse_policy;
 use super::{Opened, report};
-use crate::compose::members;
 use crate::compose::settings::image;
 use crate::engine::registry::RegistryOptions;
 use crate::error::{Context, fail};
@@ -165,7 +164,7 @@ fn images(call: &Invocation) -> Outcome {
     let known = opened.engine.images()?;
     let mut table = Table::new(["CONTAINER", "REPOSITORY", "TAG", "IMAGE ID", "SIZE"]);
     let mut ids: Vec<&str> = Vec::new();
-    let found = members::of_services(&opened.engine, &opened.project, &wanted)?;
+    let found = opened.members(&wanted)?;
     for member in &found {
         let id = member.view.image_id.as_str();
         if !ids.contains(&id) {
