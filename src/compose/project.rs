@@ -166,6 +166,15 @@ impl Project {
         self.services.iter().filter(|service| names.contains(service.name.as_str())).collect()
     }
 
+    /// As `with_dependencies`, or `wanted` alone.
+    pub fn selected(&self, wanted: &[String], with_dependencies: bool) -> Vec<&Service> {
+        let mut services = self.with_dependencies(wanted);
+        if !with_dependencies && !wanted.is_empty() {
+            services.retain(|service| wanted.contains(&service.name));
+        }
+        services
+    }
+
     /// The name on the host of the network, volume, secret or config `key`.
     pub fn real_name(&self, section: &str, key: &str) -> Result<Option<String>> {
         match self.root.get(section).and_then(|all| all.get(key)) {

@@ -391,12 +391,7 @@ fn view(session: &Session<'_>, id: &str) -> Result<ContainerView> {
 
 /// The services that `up` is about, in dependency order.
 pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Service> {
-    if !options.no_deps {
-        return project.with_dependencies(&options.wanted);
-    }
-    let is_wanted =
-        |service: &&Service| options.wanted.is_empty() || options.wanted.contains(&service.name);
-    project.services.iter().filter(is_wanted).collect()
+    project.selected(&options.wanted, !options.no_deps)
 }
 
 /// The ids of the containers that a container of `service` joins.

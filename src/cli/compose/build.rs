@@ -109,12 +109,9 @@ pub static BUILD: Command = Command {
     run: |call| {
         let (args, wanted) = call.parse(FLAGS)?;
         let opened = Opened::wanted(call, &wanted)?;
-        let services = opened.project.with_dependencies(&wanted);
         let mut built = 0;
-        for service in services {
-            let is_wanted =
-                args.with_dependencies || wanted.is_empty() || wanted.contains(&service.name);
-            if is_wanted && service.node.given("build").is_some() {
+        for service in opened.project.selected(&wanted, args.with_dependencies) {
+            if service.node.given("build").is_some() {
                 build(&opened.engine, &opened.project, service, &args.bring)?;
                 built += 1;
             }

@@ -60,13 +60,12 @@ fn pull(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(PULL_FLAGS)?;
     let opened = Opened::wanted(call, &wanted)?;
     let mut done: Vec<String> = Vec::new();
-    for service in opened.project.with_dependencies(&wanted) {
-        let is_wanted = args.include_deps || wanted.is_empty() || wanted.contains(&service.name);
+    for service in opened.project.selected(&wanted, args.include_deps) {
         let is_built = service.node.given("build").is_some();
         let name = image(&opened.project, service)?;
         let is_skipped =
             is_built && (args.ignore_buildable || service.node.given("image").is_none());
-        if !is_wanted || is_skipped || done.contains(&name) {
+        if is_skipped || done.contains(&name) {
             continue;
         }
         let how = match args.policy.as_deref() {
@@ -118,13 +117,9 @@ pub static PUSH: Command = Command {
 fn push(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(PUSH_FLAGS)?;
     let opened = Opened::wanted(call, &wanted)?;
-    for service in opened.project.with_dependencies(&wanted) {
-        let is_wanted = args.include_deps || wanted.is_empty() || wanted.contains(&service.name);
-        let named = service.node.get_text("image")?;
-        let (true, true, Some(name)) = (is_wanted, service.node.given("build").is_some(), named)
-        else {
-            continue;
-        };
+    for service in opened.project.selected(&wanted, args.include_deps) {
+        let is_built = service.node.given("build").is_some();
+        let Some(name) = service.node.get_text("image")?.filter(|_| is_built) else { continue };
         let progress = Progress::on_stderr(args.quiet);
         let note = |event| progress.note(event);
         let pushed = opened.engine.push(&name, false, &RegistryOptions::default(), &note);
