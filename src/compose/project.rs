@@ -116,7 +116,7 @@ impl Project {
         project.root.set("services", root);
         project.complete_rest()?;
         for service in &mut project.services {
-            service.hash = hash(&project.root, &service.node, &project.environment);
+            service.hash = hash(&project.root, service, &project.environment)?;
         }
         Ok(project)
     }
@@ -298,7 +298,7 @@ impl Project {
 
     /// Sorts services so that each stands after those that it depends on.
     fn in_order(&self, mut waiting: Vec<Service>) -> Result<Vec<Service>> {
-        for service in &mut waiting.clone() {
+        for service in &waiting {
             for other in &service.depends_on {
                 let is_known = waiting.iter().any(|known| known.name == other.service);
                 if is_known || !other.required {
@@ -352,25 +352,9 @@ impl Project {
             ("configs", "config"),
         ] {
             let mut all = self.root.take(section).filter(|all| all.value != Value::Null);
-            let mut used: Vec<(String, Node)> = Vec::new();
+            let mut used: Vec<(String, &Node)> = Vec::new();
             for service in &self.services {
-                let node = &service.node;
-                match section {
-                    "networks" => {
-                        for (name, endpoint) in node.get(section).iter().flat_map(|n| n.entries()) {
-                            used.push((name.clone(), endpoint.clone()));
-                        }
-                    }
-                    _ => {
-                        for element in node.get(section).iter().flat_map(|node| node.elements()) {
-                            let is_named = section != "volumes"
-                                || element.get_text("type")?.as_deref() == Some("volume");
-                            if let Some(source) = element.get_text("source")?.filter(|_| is_named) {
-                                used.push((source, element.clone()));
-                            }
-                        }
-                    }
-                }
+                used.extend(service.uses(section)?);
             }
             if section == "networks" && used.iter().any(|(name, _)| name == "default") {
                 let all = all.get_or_insert_with(|| self.root.map());
@@ -471,6 +455,21 @@ impl Service {
     pub fn scale(&self) -> Result<u32> {
         scale(&self.node)
     }
+
+    /// The networks, volumes, secrets or configs that it has, by their keys in the file's `section`.
+    pub fn uses(&self, section: &str) -> Result<Vec<(String, &Node)>> {
+        let Some(all) = self.node.get(section) else { return Ok(Vec::new()) };
+        let mut used: Vec<(String, &Node)> =
+            all.entries().iter().map(|(name, endpoint)| (name.clone(), endpoint)).collect();
+        for element in all.elements() {
+            let is_named =
+                section != "volumes" || element.get_text("type")?.as_deref() == Some("volume");
+            if let Some(source) = element.get_text("source")?.filter(|_| is_named) {
+                used.push((source, element));
+            }
+        }
+        Ok(used)
+    }
 }
 
 fn scale(node: &Node) -> Result<u32> {
@@ -499,8 +498,8 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
 }
 
 /// The hash of what a container is made of. What only decides when or how often it runs is left out.
-fn hash(root: &Node, node: &Node, environment: &Environment) -> String {
-    let mut node = node.clone();
+fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<String> {
+    let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
         node.take(key);
     }
@@ -513,21 +512,7 @@ fn hash(root: &Node, node: &Node, environment: &Environment) -> String {
     let mut text = json(&node, true);
     // A network, volume or secret that is another one now makes another container.
     for section in ["networks", "volumes", "secrets", "configs"] {
-        let used: Vec<String> = match section {
-            "networks" => node
-                .get(section)
-                .iter()
-                .flat_map(|node| node.entries())
-                .map(|(name, _)| name.clone())
-                .collect(),
-            _ => node
-                .get(section)
-                .iter()
-                .flat_map(|node| node.elements())
-                .filter_map(|element| element.get_text("source").ok().flatten())
-                .collect(),
-        };
-        for name in used {
+        for (name, _) in service.uses(section)? {
             if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
                 text.push_str(&json(node, true));
                 // A secret that a variable holds is another one when the variable changes.
@@ -537,5 +522,5 @@ fn hash(root: &Node, node: &Node, environment: &Environment) -> String {
             }
         }
     }
-    Digest::of(text.as_bytes()).hex()
+    Ok(Digest::of(text.as_bytes()).hex())
 }

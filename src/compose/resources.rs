@@ -2,6 +2,8 @@
 //! labels say whose they are. An external one must exist; one of the same name that is not the
 //! project's is used as a volume, with a warning, and refused as a network.
 
+use std::collections::BTreeSet;
+
 use super::members::Session;
 use super::node::Node;
 use super::print::json;
@@ -31,20 +33,24 @@ impl Session<'_> {
         ]
     }
 
+    /// The networks or volumes of the file that `services` use.
+    fn used(&self, section: &str, services: &[&Service]) -> Result<Vec<&(String, Node)>> {
+        let mut names = BTreeSet::new();
+        for service in services {
+            names.extend(service.uses(section)?.into_iter().map(|(name, _)| name));
+        }
+        let all = self.project.root.get(section).map(Node::entries).unwrap_or_default();
+        Ok(all.iter().filter(|(key, _)| names.contains(key)).collect())
+    }
+
     /// Makes the networks that `services` use and that are missing.
     pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
-        let used = |key: &str| {
-            services.iter().any(|service| {
-                service.node.get("networks").is_some_and(|networks| networks.get(key).is_some())
-            })
-        };
-        let all = self.project.root.get("networks").map(Node::entries).unwrap_or_default();
-        let mut all = all.iter().filter(|(key, _)| used(key)).peekable();
-        if all.peek().is_none() {
+        let used = self.used("networks", services)?;
+        if used.is_empty() {
             return Ok(());
         }
         let known = self.engine.network_list()?;
-        for (key, node) in all {
+        for (key, node) in used {
             let name = node.get_text("name")?.unwrap_or_default();
             let found = known.iter().find(|network| network.name == name);
             if node.get_bool("external") {
@@ -88,23 +94,12 @@ impl Session<'_> {
 
     /// Makes the volumes that `services` use and that are missing.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
-        let used = |key: &str| {
-            let mounts = services.iter().filter_map(|service| service.node.get("volumes"));
-            let mut mounts = mounts.flat_map(|node| node.elements());
-            mounts.any(|mount| {
-                let is = |field: &str, value: &str| {
-                    mount.get(field).and_then(|node| node.scalar().ok()).as_deref() == Some(value)
-                };
-                is("type", "volume") && is("source", key)
-            })
-        };
-        let all = self.project.root.get("volumes").map(Node::entries).unwrap_or_default();
-        let mut all = all.iter().filter(|(key, _)| used(key)).peekable();
-        if all.peek().is_none() {
+        let used = self.used("volumes", services)?;
+        if used.is_empty() {
             return Ok(());
         }
         let known = self.engine.volumes(false)?;
-        for (key, node) in all {
+        for (key, node) in used {
             let name = node.get_text("name")?.unwrap_or_default();
             let found = known.iter().find(|volume| volume.name == name);
             if node.get_bool("external") {
