@@ -429,6 +429,17 @@ fn labels_of_an_image_make_no_project() {
 }
 
 #[test]
+fn a_service_that_is_off_is_no_container_of_its_name() {
+    let project = Project::new(&[(
+        "compose.yaml",
+        "services:\n  web: {image: bb, network_mode: 'service:db', command: sleep 1000, init: true,\n        \
+         depends_on: {db: {condition: service_started, required: false}}}\n  db: {image: bb, profiles: [off]}",
+    )]);
+    project.host.mydocker(["run", "-d", "--init", "--name", "db", "bb", "sleep", "1000"]);
+    project.compose("-p n up -d").exits(1).stderr_has("service web: no such container: n-db-1");
+}
+
+#[test]
 fn networks_and_volumes_that_are_not_the_projects() {
     let external = "services: {a: {image: bb, command: 'true', networks: [n], volumes: ['v:/v']}}\n\
                     networks: {n: {external: true, name: NET}}\nvolumes: {v: {external: true, name: outside}}";

@@ -92,13 +92,8 @@ const HEALTH: &[(&str, &str)] = &[
     ("start_interval", "health-start-interval"),
 ];
 
-/// The settings of a container of `service`. `container` gives the name of another service's
-/// container.
-pub fn settings(
-    project: &Project,
-    service: &Service,
-    container: &dyn Fn(&str) -> String,
-) -> Result<Vec<Setting>> {
+/// The settings of a container of `service`.
+pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     let node = &service.node;
     let mut settings = Settings { list: Vec::new() };
     settings.texts(node, TEXTS)?;
@@ -147,7 +142,7 @@ pub fn settings(
     settings.blkio(node)?;
     settings.ports(node)?;
     settings.mounts(project, node)?;
-    settings.networks(project, service, container)?;
+    settings.networks(project, service)?;
     Ok(settings.list)
 }
 
@@ -401,15 +396,10 @@ impl Settings {
         Ok(())
     }
 
-    fn networks(
-        &mut self,
-        project: &Project,
-        service: &Service,
-        container: &dyn Fn(&str) -> String,
-    ) -> Result<()> {
+    fn networks(&mut self, project: &Project, service: &Service) -> Result<()> {
         let node = &service.node;
         let other = |mode: &str| match mode.strip_prefix("service:") {
-            Some(service) => format!("container:{}", container(service)),
+            Some(service) => format!("container:{}", first_container(project, service)),
             None => mode.to_owned(),
         };
         for (key, flag) in [("network_mode", "net"), ("pid", "pid"), ("ipc", "ipc")] {
@@ -451,7 +441,7 @@ impl Settings {
         for link in node.get("links").iter().flat_map(|node| node.elements()) {
             let text = link.scalar()?;
             let (name, alias) = text.split_once(':').unwrap_or((&text, &text));
-            self.add(link, "link", format!("{}:{alias}", container(name)));
+            self.add(link, "link", format!("{}:{alias}", first_container(project, name)));
         }
         Ok(())
     }
@@ -547,9 +537,10 @@ pub fn joined(node: &Node) -> Result<Vec<String>> {
     Ok(services)
 }
 
+/// The name of a service's first container, also where no active profile enables the service.
 fn first_container(project: &Project, service: &str) -> String {
     let fixed =
-        project.get(service).and_then(|service| service.node.get_text("container_name").ok());
+        project.find(service).and_then(|service| service.node.get_text("container_name").ok());
     fixed.flatten().unwrap_or_else(|| format!("{}-{service}-1", project.name))
 }
 

@@ -24,9 +24,7 @@ use crate::compose::files::Choice;
 use crate::compose::members::{Member, Session, of_services, one};
 use crate::compose::node::Node;
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::{
-    Setting, container_name, files, image, network_settings, set_commands, settings,
-};
+use crate::compose::settings::{Setting, files, image, network_settings, set_commands, settings};
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, NetworkOptions};
 use crate::error::{Result, fail};
@@ -185,11 +183,7 @@ fn report(line: &str) {
 
 /// The options of a container of `service`.
 fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
-    let container = |name: &str| match project.get(name) {
-        Some(other) => container_name(project, other, 1).unwrap_or_else(|_| name.to_owned()),
-        None => name.to_owned(),
-    };
-    let own = settings(project, service, &container)?;
+    let own = settings(project, service)?;
     let image = image(project, service)?;
     let made = super::run::options_of(&mut placed(&own), &image);
     let mut options = match made {
