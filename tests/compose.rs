@@ -64,6 +64,15 @@ fn a_project_is_found_upwards_and_named_by_its_directory() {
 }
 
 #[test]
+fn a_file_from_the_standard_input_names_its_project() {
+    let project = Project::new(&[("b.yaml", "services: {web: {image: bb}}")]);
+    let named = "name: mine\nservices: {web: {command: echo hi}}";
+    let command = project.command("-f - -f b.yaml config");
+    let printed = support::run(command, Some(named.into())).text();
+    assert!(printed.starts_with("name: mine\nservices:\n  web:\n    command:\n"), "{printed}");
+}
+
+#[test]
 fn files_merge_by_the_rules_of_the_specification() {
     let project = Project::new(&[
         (

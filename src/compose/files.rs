@@ -155,10 +155,16 @@ pub fn load(choice: &Choice) -> Result<Source> {
     if let Some(more) = environment.set("COMPOSE_PROFILES") {
         profiles.extend(more.split(',').map(|name| name.trim().to_owned()));
     }
+    let mut parsed = BTreeMap::new();
+    for file in &files {
+        if !parsed.contains_key(file) {
+            parsed.insert(file.clone(), parse(file)?);
+        }
+    }
+    let name = project_name(choice, &environment, files.iter().map(|file| &parsed[file]), &dir)?;
+    environment.files.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let missing = RefCell::default();
-    let mut reader = Reader { count: 0, missing: &missing, environment: environment.clone() };
-    let name = project_name(choice, &environment, &files, &dir)?;
-    reader.environment.files.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let mut reader = Reader { count: 0, missing: &missing, environment, parsed };
     let mut root = reader.files(&files, &dir)?;
     strip(&mut root);
     Ok(Source {
@@ -170,6 +176,11 @@ pub fn load(choice: &Choice) -> Result<Source> {
         environment: reader.environment,
         missing: missing.into_inner(),
     })
+}
+
+/// The documents of a compose file.
+fn parse(file: &Path) -> Result<Vec<Node>> {
+    yaml::load(&shown(file), &read_text(file)?)
 }
 
 /// The absolute path of `path`, which is taken from `dir`.
@@ -205,37 +216,23 @@ fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result
 }
 
 /// The project's name: from the flag, COMPOSE_PROJECT_NAME, the files' `name`, or the directory.
-fn project_name(
+fn project_name<'a>(
     choice: &Choice,
     environment: &Environment,
-    files: &[PathBuf],
+    files: impl Iterator<Item = &'a Vec<Node>>,
     dir: &Path,
 ) -> Result<String> {
     if let Some(name) = choice.name.clone().or_else(|| environment.set("COMPOSE_PROJECT_NAME")) {
-        if normalize(&name) != name || name.is_empty() {
-            fail!(
-                "bad project name '{name}': use lower-case letters, digits, '-' and '_', and start \
-                 with a letter or digit"
-            );
-        }
+        check_name(&name)?;
         return Ok(name);
     }
     let mut name = None;
-    for file in files.iter().filter(|file| file.as_os_str() != "-") {
-        for document in yaml::load(&shown(file), &read_text(file)?)? {
-            if let Some(given) = document.given("name") {
-                let find = |name: &str| environment.get(name);
-                let variables = Variables { find: &find, missing: RefCell::default() };
-                let given_name = given.convert(|text| variables.expand(text))?;
-                if normalize(&given_name) != given_name || given_name.is_empty() {
-                    return Err(given.wrong(format_args!(
-                        "bad project name '{given_name}': use lower-case letters, digits, '-' and \
-                         '_', and start with a letter or digit"
-                    )));
-                }
-                name = Some(given_name);
-            }
-        }
+    for given in files.flatten().filter_map(|document| document.given("name")) {
+        let find = |name: &str| environment.get(name);
+        let variables = Variables { find: &find, missing: RefCell::default() };
+        let given_name = given.convert(|text| variables.expand(text))?;
+        check_name(&given_name).map_err(|error| given.wrong(error))?;
+        name = Some(given_name);
     }
     if let Some(name) = name {
         return Ok(name);
@@ -246,6 +243,16 @@ fn project_name(
     } else {
         Ok(name)
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || normalize(name) != name {
+        fail!(
+            "bad project name '{name}': use lower-case letters, digits, '-' and '_', and start with \
+             a letter or digit"
+        );
+    }
+    Ok(())
 }
 
 /// Lower-case letters, digits, `-` and `_`, the first a letter or digit.
@@ -260,6 +267,8 @@ struct Reader<'a> {
     count: usize,
     missing: &'a RefCell<BTreeSet<String>>,
     environment: Environment,
+    /// The documents of the project's own files; each is taken out when its turn comes.
+    parsed: BTreeMap<PathBuf, Vec<Node>>,
 }
 
 impl Reader<'_> {
@@ -297,7 +306,8 @@ impl Reader<'_> {
         }
         let scope = Scope { dir: dir.to_path_buf(), home: self.environment.get("HOME") };
         let mut documents = Vec::new();
-        for mut node in yaml::load(&shown(file), &read_text(file)?)? {
+        let parsed = self.parsed.remove(file).map_or_else(|| parse(file), Ok)?;
+        for mut node in parsed {
             if node.value == Value::Null {
                 continue;
             }
