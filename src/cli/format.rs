@@ -218,6 +218,13 @@ pub fn push_list<T: Display>(out: &mut String, items: &[T], separator: &str) {
     }
 }
 
+/// `a=1,b=2`
+pub fn push_labels(out: &mut String, labels: &[(String, String)]) {
+    for (at, (key, value)) in labels.iter().enumerate() {
+        out.extend([if at > 0 { "," } else { "" }, key, "=", value]);
+    }
+}
+
 /// The first twelve digits of an id, or all of them.
 pub fn push_id(out: &mut String, id: &str, show: &Show) {
     if show.no_trunc {

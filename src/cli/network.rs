@@ -5,7 +5,7 @@
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
-use super::format::{Field, Format, Row, Show, push_id, push_list};
+use super::format::{Field, Format, Row, Show, push_id, push_labels, push_list};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
 use super::output::{confirmed, print, print_error, print_line};
@@ -383,12 +383,7 @@ static FIELDS: &[Field<NetworkView>] = &[
     Field {
         name: "Labels",
         header: "LABELS",
-        write: |network, _, out| {
-            for (at, (key, value)) in network.labels.iter().enumerate() {
-                out.push_str(if at > 0 { "," } else { "" });
-                out.extend([key, "=", value]);
-            }
-        },
+        write: |network, _, out| push_labels(out, &network.labels),
     },
     Field { name: "Name", header: "NAME", write: |network, _, out| out.push_str(&network.name) },
     Field { name: "Scope", header: "SCOPE", write: |_, _, out| out.push_str("local") },

@@ -4,7 +4,8 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{
-    Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_list,
+    Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_labels,
+    push_list,
 };
 use super::output::print;
 use super::{Invocation, Outcome};
@@ -207,7 +208,7 @@ pub(super) static FIELDS: &[Field<ContainerView>] = &[
     },
     Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
     Field { name: "Image", header: "IMAGE", write: push_image },
-    Field { name: "Labels", header: "LABELS", write: push_labels },
+    Field { name: "Labels", header: "LABELS", write: |c, _, out| push_labels(out, &c.labels) },
     Field {
         name: "LocalVolumes",
         header: "LOCAL VOLUMES",
@@ -248,17 +249,6 @@ pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
         push_id(out, &container.image, show)
     } else {
         out.push_str(&container.image)
-    }
-}
-
-fn push_labels(container: &ContainerView, _: &Show, out: &mut String) {
-    for (at, (key, value)) in container.labels.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        out.push_str(key);
-        out.push('=');
-        out.push_str(value);
     }
 }
 

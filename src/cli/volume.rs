@@ -4,7 +4,7 @@
 
 use super::disk;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::{Field, Format, Row, Show};
+use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
 use super::prune_filter::{self, PruneFilter};
@@ -194,12 +194,7 @@ pub(super) static FIELDS: &[Field<VolumeView>] = &[
     Field {
         name: "Labels",
         header: "LABELS",
-        write: |volume, _, out| {
-            for (at, (key, value)) in volume.labels.iter().enumerate() {
-                out.push_str(if at > 0 { "," } else { "" });
-                out.extend([key, "=", value]);
-            }
-        },
+        write: |volume, _, out| push_labels(out, &volume.labels),
     },
     Field {
         name: "Links",

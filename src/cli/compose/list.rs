@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::super::format::{Field, Format, Show, push_ago, push_id, push_list};
+use super::super::format::{Field, Format, Show, push_ago, push_id, push_labels, push_list};
 use super::super::output::{print, print_line};
 use super::super::ps::{push_command, push_image, push_status};
 use super::super::table::Table;
@@ -142,14 +142,7 @@ static FIELDS: &[Field<ContainerView>] = &[
     },
     Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
     Field { name: "Image", header: "IMAGE", write: push_image },
-    Field {
-        name: "Labels",
-        header: "LABELS",
-        write: |c, _, out| {
-            let pairs = c.labels.iter().map(|(key, value)| format!("{key}={value}"));
-            out.push_str(&pairs.collect::<Vec<_>>().join(","));
-        },
-    },
+    Field { name: "Labels", header: "LABELS", write: |c, _, out| push_labels(out, &c.labels) },
     Field { name: "Name", header: "NAME", write: |c, _, out| out.push_str(&c.name) },
     Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
     Field {
