@@ -28,7 +28,7 @@ pub struct Member {
 impl Member {
     /// Whether it runs, or its restart policy will start it.
     pub fn is_alive(&self) -> bool {
-        matches!(self.view.status, Status::Running { .. } | Status::Restarting { .. })
+        self.view.status.is_active()
     }
 
     /// Whether it is paused.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::Engine;
 use super::view::{
     DiskDetail, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned, PrunedImages,
-    Status, VolumeUsage,
+    VolumeUsage,
 };
 use crate::container::record::{Files, Record};
 use crate::error::Result;
@@ -25,9 +25,8 @@ impl Engine {
         let mut used_volumes = HashSet::new();
         let mut containers = DiskUse::new("Containers");
         for view in self.containers(true, &[])? {
-            let running = is_active(&view.status);
             let files = Files::new(&self.roots, &view.id);
-            containers.add(running, tree_size(&files.upper()));
+            containers.add(view.status.is_active(), tree_size(&files.upper()));
             if let Ok(record) = Record::read(&self.roots, &view.id) {
                 let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
                 used_images.extend(mounted.map(|image| image.id.clone()));
@@ -121,7 +120,7 @@ impl Engine {
         let mut pruned = Pruned::default();
         for view in self.containers(true, &[])? {
             let candidate = PruneCandidate { created: Some(view.created), labels: &view.labels };
-            if is_active(&view.status) || !wanted(&candidate) {
+            if view.status.is_active() || !wanted(&candidate) {
                 continue;
             }
             let size = tree_size(&Files::new(&self.roots, &view.id).upper());
@@ -197,10 +196,6 @@ fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
         shared.filter_map(|layer| sizes.get(layer)).sum()
     };
     usage.images.iter().map(|(id, layers)| (id.to_string(), shared(layers))).collect()
-}
-
-fn is_active(status: &Status) -> bool {
-    matches!(status, Status::Running { .. } | Status::Restarting { .. })
 }
 
 impl DiskUse {

@@ -33,8 +33,7 @@ impl Engine {
         let (of_records, of_states) = self.split(filters)?;
         for id in all_ids(&self.roots)? {
             let Some(view) = self.view(&id, &of_records, &mut patience) else { continue };
-            let shown =
-                all || matches!(view.status, Status::Running { .. } | Status::Restarting { .. });
+            let shown = all || view.status.is_active();
             if shown && pass(&of_states, |_| false, |filter| holds_of_state(&view, filter)) {
                 views.push(view);
             }

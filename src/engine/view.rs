@@ -303,6 +303,11 @@ impl Status {
             Status::Dead { .. } => "dead",
         }
     }
+
+    /// Whether it runs, or its restart policy will start it.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Status::Running { .. } | Status::Restarting { .. })
+    }
 }
 
 /// A line of `network ls`.
