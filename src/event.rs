@@ -81,10 +81,9 @@ pub fn of_volume(action: &str, name: &str) -> Event {
     Event::new(Kind::Volume, action, name).with("driver", "local")
 }
 
-/// Something happened to the network `name` itself.
+/// Something happened to the network `name`. `none` and `host` have no events: nothing joins them.
 pub fn of_network(action: &str, id: &str, name: &str) -> Event {
-    let driver = if matches!(name, "none" | "host") { name } else { "bridge" };
-    Event::new(Kind::Network, action, id).with("name", name).with("type", driver)
+    Event::new(Kind::Network, action, id).with("name", name).with("type", "bridge")
 }
 
 #[cfg(test)]

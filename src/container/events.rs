@@ -18,7 +18,7 @@ pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
 }
 
 /// A container joined or left its networks.
-pub fn of_networks(id: &str, action: &str, networks: &Networks) -> Vec<Event> {
+pub fn of_networks(id: &str, action: &str, networks: &[(String, String)]) -> Vec<Event> {
     let of = |(network, name): &(String, String)| {
         event::of_network(action, network, name).with("container", id)
     };

@@ -10,9 +10,9 @@ use super::options::{ConnectOptions, CreateOptions, EndpointOption, NetworkOptio
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
 use crate::address::Ip;
 use crate::container::mode::NetworkMode;
-use crate::container::names;
 use crate::container::record::{Files, NetworkRecord, Record};
 use crate::container::state::{State, lives_by_id, running};
+use crate::container::{events, names};
 use crate::error::{Error, Result, fail};
 use crate::event;
 use crate::network::attachment::{self, Container, EndpointConfig, change};
@@ -265,8 +265,8 @@ impl Engine {
 
     /// Reports that a running container was connected to a network or disconnected from it.
     fn note_membership(&self, action: &str, network: &Network, record: &Record) {
-        let event = event::of_network(action, &network.id, &network.name);
-        self.note(&[event.with("container", &record.id)]);
+        let networks = [(network.id.clone(), network.name.clone())];
+        self.note(&events::of_networks(&record.id, action, &networks));
     }
 
     /// `network disconnect`: the record comes first. Killed after it, a running container keeps the
