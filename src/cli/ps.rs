@@ -212,7 +212,7 @@ pub(super) static FIELDS: &[Field<ContainerView>] = &[
     Field {
         name: "LocalVolumes",
         header: "LOCAL VOLUMES",
-        write: |c, _, out| out.push_str(&c.volumes.to_string()),
+        write: |c, _, out| out.push_str(&c.volumes.len().to_string()),
     },
     Field { name: "Mounts", header: "MOUNTS", write: push_mounts },
     Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
@@ -339,7 +339,8 @@ mod tests {
             health: None,
             ports: vec!["80/tcp".into(), "443/tcp".into()],
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
-            volumes: 0,
+            volumes: Vec::new(),
+            mounted_images: Vec::new(),
             mounts: vec!["/a/long/path/to/data".into()],
             networks: vec!["none".into()],
             addresses: vec!["10.0.0.2".parse().unwrap()],

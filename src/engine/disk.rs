@@ -10,7 +10,6 @@ use super::view::{
     DiskDetail, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned, PrunedImages,
     VolumeUsage,
 };
-use crate::container::record::{Files, Record};
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::image::{ImageStore, Usage};
@@ -25,13 +24,9 @@ impl Engine {
         let mut used_volumes = HashSet::new();
         let mut containers = DiskUse::new("Containers");
         for view in self.containers(true, &[])? {
-            let files = Files::new(&self.roots, &view.id);
-            containers.add(view.status.is_active(), tree_size(&files.upper()));
-            if let Ok(record) = Record::read(&self.roots, &view.id) {
-                let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
-                used_images.extend(mounted.map(|image| image.id.clone()));
-                used_volumes.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
-            }
+            containers.add(view.status.is_active(), self.written(&view.id));
+            used_volumes.extend(view.volumes);
+            used_images.extend(view.mounted_images);
             used_images.insert(view.image_id);
         }
         let mut image_use = DiskUse::new("Images");
@@ -77,16 +72,12 @@ impl Engine {
         let mut image_users: HashMap<String, usize> = HashMap::new();
         let mut volume_users: HashMap<String, usize> = HashMap::new();
         for container in &mut containers {
-            let mut volumes = HashSet::new();
-            if let Ok(record) = Record::read(&self.roots, &container.id) {
-                volumes.extend(record.mounts.into_iter().filter_map(|mount| mount.volume));
-            }
             // As in Docker, without the image's size.
-            let size = tree_size(&Files::new(&self.roots, &container.id).upper());
-            container.size = Some((size, 0));
+            container.size = Some((self.written(&container.id), 0));
             *image_users.entry(container.image_id.clone()).or_default() += 1;
-            for volume in volumes {
-                *volume_users.entry(volume).or_default() += 1;
+            // One that is mounted twice has one user.
+            for volume in container.volumes.iter().collect::<HashSet<_>>() {
+                *volume_users.entry(volume.clone()).or_default() += 1;
             }
         }
         let shared = shared_sizes(&ImageStore::open(&self.roots).usage()?);
@@ -123,7 +114,7 @@ impl Engine {
             if view.status.is_active() || !wanted(&candidate) {
                 continue;
             }
-            let size = tree_size(&Files::new(&self.roots, &view.id).upper());
+            let size = self.written(&view.id);
             // A container that was just started, or is broken, stays.
             if self.remove(&view.id, false, false).is_ok() {
                 pruned.reclaimed += size;

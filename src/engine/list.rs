@@ -49,23 +49,29 @@ impl Engine {
 
     /// Adds the size on disk to each container.
     pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
-        let images = ImageStore::open(&self.roots).list()?.into_iter();
-        let sizes: HashMap<String, u64> =
-            images.map(|image| (image.id.to_string(), image.size)).collect();
+        let images = self.image_sizes()?;
         for view in views {
-            let own = tree_size(&Files::new(&self.roots, &view.id).upper());
-            let image = sizes.get(&view.image_id).copied().unwrap_or_default();
-            view.size = Some((own, own + image));
+            let own = self.written(&view.id);
+            view.size = Some((own, own + images.get(&view.image_id).copied().unwrap_or(0)));
         }
         Ok(())
     }
 
     /// The bytes that a container wrote, and those together with its image.
     pub(super) fn sizes(&self, record: &Record) -> Result<(u64, u64)> {
-        let own = tree_size(&Files::new(&self.roots, &record.id).upper());
-        let listed = ImageStore::open(&self.roots).list()?;
-        let image = listed.iter().find(|image| image.id.to_string() == record.image_id);
-        Ok((own, own + image.map_or(0, |image| image.size)))
+        let own = self.written(&record.id);
+        Ok((own, own + self.image_sizes()?.get(&record.image_id).copied().unwrap_or(0)))
+    }
+
+    /// The bytes that a container wrote.
+    pub(super) fn written(&self, id: &str) -> u64 {
+        tree_size(&Files::new(&self.roots, id).upper())
+    }
+
+    /// The bytes of each image, by its id.
+    fn image_sizes(&self) -> Result<HashMap<String, u64>> {
+        let images = ImageStore::open(&self.roots).list()?.into_iter();
+        Ok(images.map(|image| (image.id.to_string(), image.size)).collect())
     }
 
     /// The filters that a record decides, with what they name looked up, and those of the present
@@ -159,7 +165,11 @@ impl Engine {
         let mounts = record.mounts.iter();
         Some(ContainerView {
             args: record.args(),
-            volumes: mounts.clone().filter(|mount| mount.volume.is_some()).count(),
+            volumes: mounts.clone().filter_map(|mount| mount.volume.clone()).collect(),
+            mounted_images: mounts
+                .clone()
+                .filter_map(|mount| Some(mount.image.as_ref()?.id.clone()))
+                .collect(),
             mounts: mounts
                 .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
                 .filter(|name| !name.is_empty())
@@ -199,7 +209,8 @@ fn dead(id: &str, reason: String) -> ContainerView {
         ports: Vec::new(),
         labels: Vec::new(),
         mounts: Vec::new(),
-        volumes: 0,
+        volumes: Vec::new(),
+        mounted_images: Vec::new(),
         networks: Vec::new(),
         addresses: Vec::new(),
         size: None,

@@ -28,8 +28,10 @@ pub struct ContainerView {
     pub ports: Vec<String>,
     pub labels: Vec<(String, String)>,
     pub mounts: Vec<String>,
-    /// The number of its volumes.
-    pub volumes: usize,
+    /// The name of the volume of each mount that has one.
+    pub volumes: Vec<String>,
+    /// The ids of the images that it mounts.
+    pub mounted_images: Vec<String>,
     pub networks: Vec<String>,
     /// The present addresses.
     pub addresses: Vec<Ip>,
