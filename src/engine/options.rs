@@ -43,8 +43,8 @@ pub struct CreateOptions {
     pub depends_on: Vec<String>,
     /// Do not print the progress of unpacking an image.
     pub quiet: bool,
-    /// `--platform` was given: an image for another machine is meant.
-    pub platform_given: bool,
+    /// `--platform`: an image for another machine is meant.
+    pub platform: Option<String>,
     pub interactive: bool,
     pub tty: bool,
     /// `NAME=value`, in order, env files first.

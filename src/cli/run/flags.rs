@@ -128,8 +128,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     }),
     F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for this platform", |a, v| {
-        a.platform = Some(v.to_owned());
-        a.options.platform_given = true;
+        a.options.platform = Some(v.to_owned());
         Ok(())
     }),
     // The process.

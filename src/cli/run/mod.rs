@@ -43,7 +43,6 @@ pub struct RunArgs {
     swap: Option<u64>,
     quiet: bool,
     pull: Pull,
-    platform: Option<String>,
     detach: bool,
     debug: bool,
     no_sig_proxy: bool,
@@ -105,7 +104,7 @@ fn run(call: &Invocation) -> Outcome {
         return call.refuse("-a and -d contradict each other");
     }
     let keys = args.detach_keys.clone();
-    let (pull, platform) = (args.pull, args.platform.clone());
+    let pull = args.pull;
     let has_variables = !args.env.is_empty();
     let options = lower(call, args, operands)?;
     if has_variables {
@@ -113,7 +112,7 @@ fn run(call: &Invocation) -> Outcome {
     }
     Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
-    bring_image_of(&engine, &options, pull, platform)?;
+    bring_image_of(&engine, &options, pull)?;
     let alone = |mode: &NetworkMode| !matches!(mode, NetworkMode::Network(_));
     if !options.networks.iter().any(alone) {
         warn(&engine);
@@ -140,23 +139,21 @@ fn run(call: &Invocation) -> Outcome {
 
 fn create(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(CREATE_FLAGS)?;
-    let (pull, platform) = (args.pull, args.platform.clone());
+    let pull = args.pull;
     let options = lower(call, args, operands)?;
     let engine = call.engine()?;
-    bring_image_of(&engine, &options, pull, platform)?;
+    bring_image_of(&engine, &options, pull)?;
     print_line(&engine.create(&options)?)?;
     Ok(0)
 }
 
-fn bring_image_of(
-    engine: &Engine,
-    options: &CreateOptions,
-    pull: Pull,
-    platform: Option<String>,
-) -> Result<()> {
+fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Result<()> {
     match options.rootfs {
         Some(_) => Ok(()),
-        None => bring_image(engine, &options.image, pull, platform, options.quiet),
+        None => {
+            let platform = options.platform.clone();
+            bring_image(engine, &options.image, pull, platform, options.quiet)
+        }
     }
 }
 

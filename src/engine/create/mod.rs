@@ -144,7 +144,7 @@ impl Engine {
         };
         let hold = images.hold(&id)?;
         let image = images.get(&id)?;
-        if !options.platform_given {
+        if options.platform.is_none() {
             self.warn_of_platform(&image);
         }
         Ok(Source::Image { image, _hold: hold })
