@@ -449,6 +449,22 @@ fn a_service_that_is_off_is_no_container_of_its_name() {
 }
 
 #[test]
+fn a_service_for_another_machine_says_so_with_its_platform() {
+    let far = "services: {a: {image: far, command: 'true', platform: linux/s390x}}";
+    let undeclared = "services: {a: {image: far, command: 'true'}}";
+    let project = Project::new(&[("compose.yaml", far), ("undeclared.yaml", undeclared)]);
+    let archive = support::busybox_archive();
+    let import = ["import", "-q", "--platform", "linux/s390x", archive.to_str().unwrap(), "far"];
+    project.host.mydocker(import);
+    let warning = "the image is for linux/s390x";
+    let silent = project.compose("create").stderr_text();
+    assert!(!silent.contains(warning), "{silent}");
+    project.compose("down");
+    project.compose("-f undeclared.yaml create").stderr_has(warning);
+    project.compose("down");
+}
+
+#[test]
 fn networks_and_volumes_that_are_not_the_projects() {
     let external = "services: {a: {image: bb, command: 'true', networks: [n], volumes: ['v:/v']}}\n\
                     networks: {n: {external: true, name: NET}}\nvolumes: {v: {external: true, name: outside}}";

@@ -31,6 +31,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("hostname", "hostname"),
     ("domainname", "domainname"),
     ("user", "user"),
+    ("platform", "platform"),
     ("working_dir", "workdir"),
     ("mac_address", "mac-address"),
     ("stop_signal", "stop-signal"),
