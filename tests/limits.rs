@@ -31,34 +31,15 @@ fn is_v2() -> bool {
     std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
-#[test]
-fn every_limit_reaches_the_kernel() {
-    let host = Host::with_busybox();
-    let flags = [
-        "-m",
-        "64m",
-        "--memory-swap",
-        "96m",
-        "--memory-reservation",
-        "32m",
-        "--cpus",
-        "0.5",
-        "--cpu-shares",
-        "512",
-        "--cpuset-cpus",
-        "0",
-        "--cpuset-mems",
-        "0",
-        "--pids-limit",
-        "20",
-    ];
-    let mut args = vec!["run", "-d", "--name", "c"];
-    args.extend(flags);
-    args.extend(["bb", "sleep", "1000"]);
-    host.mydocker(args);
+/// As `run` and `update` take them.
+const LIMITS: &str = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 \
+                      --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 20";
+
+/// `LIMITS` are those of the container `c`: the kernel's and the reported ones.
+fn hold(host: &Host) {
     let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
         let expected = if is_v2() { v2 } else { v1 };
-        assert_eq!(setting(&host, "c", controller, files), expected, "{files:?}");
+        assert_eq!(setting(host, "c", controller, files), expected, "{files:?}");
     };
     is("memory", ["memory.limit_in_bytes", "memory.max"], "67108864", "67108864");
     is("memory", ["memory.memsw.limit_in_bytes", "memory.swap.max"], "100663296", "33554432");
@@ -77,6 +58,14 @@ fn every_limit_reaches_the_kernel() {
     ] {
         assert_eq!(host.inspect("c", &format!("{{{{.HostConfig.{field}}}}}")), value, "{field}");
     }
+}
+
+#[test]
+fn every_limit_reaches_the_kernel() {
+    let host = Host::with_busybox();
+    let args = ["run", "-d", "--name", "c"].into_iter().chain(LIMITS.split_whitespace());
+    host.mydocker(args.chain(["bb", "sleep", "1000"]));
+    hold(&host);
 }
 
 #[test]
@@ -345,27 +334,9 @@ fn unlimited(host: &Host) {
 fn update_changes_the_limits_of_a_running_container_and_of_its_next_start() {
     let host = Host::with_busybox();
     unlimited(&host);
-    let limits = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 \
-                  --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 20";
-    let args = ["update"].into_iter().chain(limits.split_whitespace()).chain(["c"]);
+    let args = ["update"].into_iter().chain(LIMITS.split_whitespace()).chain(["c"]);
     host.mydocker(args).stdout("c\n");
-    let hold = || {
-        let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
-            let expected = if is_v2() { v2 } else { v1 };
-            assert_eq!(setting(&host, "c", controller, files), expected, "{files:?}");
-        };
-        is("memory", ["memory.limit_in_bytes", "memory.max"], "67108864", "67108864");
-        is("memory", ["memory.memsw.limit_in_bytes", "memory.swap.max"], "100663296", "33554432");
-        is("memory", ["memory.soft_limit_in_bytes", "memory.low"], "33554432", "33554432");
-        is("cpu", ["cpu.cfs_quota_us", "cpu.max"], "50000", "50000 100000");
-        is("cpu", ["cpu.shares", "cpu.weight"], "512", "20");
-        is("cpuset", ["cpuset.cpus", "cpuset.cpus"], "0", "0");
-        is("pids", ["pids.max", "pids.max"], "20", "20");
-        for (field, value) in [("Memory", "67108864"), ("NanoCpus", "500000000")] {
-            assert_eq!(host.inspect("c", &format!("{{{{.HostConfig.{field}}}}}")), value);
-        }
-    };
-    hold();
+    hold(&host);
     // All processes of the container are in the cgroups that the update made, new ones too.
     let members = |controller: &str| {
         let procs = cgroup(&host, "c", controller).join("cgroup.procs");
@@ -376,7 +347,7 @@ fn update_changes_the_limits_of_a_running_container_and_of_its_next_start() {
     assert_eq!(members("cpu"), members("memory"));
     let made = cgroup(&host, "c", "cpu");
     host.mydocker(["restart", "-t", "0", "c"]);
-    hold();
+    hold(&host);
     host.mydocker(["kill", "c"]);
     assert!(!made.exists());
     // Memory is raised above the former sum of memory and swap, and lowered again.
