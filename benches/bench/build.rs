@@ -2,16 +2,15 @@
 //!
 //! The file has 20 steps, RUN and COPY in turn. buildah commits each step only with `--layers`; without
 //! them it commits once, which is its fastest form and the one that a build without a cache is
-//! compared with. Docker has a daemon of its own for this, started here.
+//! compared with.
 
+use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::peers::{Bench, US};
+use super::dockerd::Dockerd;
+use super::peers::{Bench, US, is_installed};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
 
@@ -21,25 +20,22 @@ const DOCKER: &str = "docker";
 const FILES: usize = 20_000;
 /// A build takes a second or more with the peers.
 const MAX_ROUNDS: usize = 5;
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn measure(bench: &Bench, table: &mut Table) {
     let peers = Peers::start(bench);
     let (steps, many) = (bench.dir.join("steps"), bench.dir.join("many"));
     make_steps(&steps);
     make_many(&many);
-    let mut turn = 0;
+    let changes = Cell::new(0);
     let mut row = |topic: &'static str, what: &str, work: Work, dir: &Path, budget: Budget| {
         let mut contenders = Vec::new();
-        let turn = std::cell::RefCell::new(&mut turn);
         for name in peers.names() {
-            let (peers, turn) = (&peers, &turn);
+            let (peers, changes) = (&peers, &changes);
             contenders.push(Contender::new(name, move || {
                 if matches!(work, Work::Changed) {
-                    let mut turn = turn.borrow_mut();
-                    **turn += 1;
-                    fs::write(dir.join("f5"), format!("change {turn}")).expect("change a file");
+                    changes.set(changes.get() + 1);
+                    let text = format!("change {}", changes.get());
+                    fs::write(dir.join("f5"), text).expect("change a file");
                 }
                 time(&mut peers.build(bench, name, work, dir))
             }));
@@ -73,18 +69,12 @@ enum Work {
 
 struct Peers {
     buildah: bool,
-    daemon: Option<Daemon>,
-}
-
-struct Daemon {
-    child: Child,
-    socket: PathBuf,
+    docker: Option<Dockerd>,
 }
 
 impl Peers {
     fn start(bench: &Bench) -> Peers {
-        let installed = |name: &str| Command::new(name).arg("--version").output().is_ok();
-        let buildah = installed(BUILDAH);
+        let buildah = is_installed(BUILDAH);
         if buildah {
             let id = output(Peers::buildah(bench).args(["from", "scratch"]));
             output(Peers::buildah(bench).args(["add", "-q", &id]).arg(bench.archive()).arg("/"));
@@ -92,20 +82,13 @@ impl Peers {
         } else {
             eprintln!("bench: buildah is not installed; left out");
         }
-        let daemon = if installed("dockerd") { Daemon::start(bench) } else { None };
-        match &daemon {
-            Some(daemon) => {
-                output(daemon.docker().arg("import").arg(bench.archive()).arg("bb"));
-            }
-            None => eprintln!("bench: there is no dockerd here; left out"),
-        }
-        Peers { buildah, daemon }
+        Peers { buildah, docker: Dockerd::start(bench, DOCKER) }
     }
 
     fn names(&self) -> Vec<&'static str> {
         let mut names = vec![US];
         names.extend(self.buildah.then_some(BUILDAH));
-        names.extend(self.daemon.as_ref().map(|_| DOCKER));
+        names.extend(self.docker.as_ref().map(|_| DOCKER));
         names
     }
 
@@ -119,9 +102,10 @@ impl Peers {
 
     fn build(&self, bench: &Bench, name: &str, work: Work, dir: &Path) -> Command {
         let is_new = matches!(work, Work::New);
-        let mut command = match (name, &self.daemon) {
-            (DOCKER, Some(daemon)) => {
-                let mut command = daemon.docker();
+        let mut command = match (name, &self.docker) {
+            (DOCKER, Some(docker)) => {
+                let mut command = docker.command(DOCKER);
+                command.env("DOCKER_BUILDKIT", "0");
                 command.args(["build", "--network", "none"]);
                 command
             }
@@ -140,52 +124,6 @@ impl Peers {
         command.args(if is_new { &["--no-cache"][..] } else { &[] });
         command.args(["-q", "-t", "built"]).arg(dir);
         command
-    }
-}
-
-impl Daemon {
-    fn start(bench: &Bench) -> Option<Daemon> {
-        let (data, run) = (bench.dir.join("docker"), bench.dir.join("run/docker"));
-        fs::create_dir_all(&run).expect("make docker's run directory");
-        let socket = run.join("docker.sock");
-        let child = Command::new("dockerd")
-            .arg("--data-root")
-            .arg(&data)
-            .arg("--exec-root")
-            .arg(run.join("exec"))
-            .arg("--pidfile")
-            .arg(run.join("docker.pid"))
-            .arg("-H")
-            .arg(format!("unix://{}", socket.display()))
-            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let daemon = Daemon { child, socket };
-        let started = Instant::now();
-        while !daemon.docker().arg("info").output().is_ok_and(|done| done.status.success()) {
-            if started.elapsed() > PATIENCE {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        Some(daemon)
-    }
-
-    fn docker(&self) -> Command {
-        let mut command = Command::new(DOCKER);
-        command.env("DOCKER_BUILDKIT", "0").env_remove("DOCKER_HOST");
-        command.arg("-H").arg(format!("unix://{}", self.socket.display()));
-        command
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It ends its containerd itself when it is asked to end.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        let _ = self.child.wait();
     }
 }
 

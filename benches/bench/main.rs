@@ -10,6 +10,7 @@
 
 mod build;
 mod compose;
+mod dockerd;
 mod exec;
 mod floor;
 mod images;
