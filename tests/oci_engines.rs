@@ -5,12 +5,10 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use support::daemon::Daemon;
 use support::dockerd::Dockerd;
-use support::machine::{Machine, Side};
 use support::{Background, Done, Host, MYDOCKER, Terminal, eventually, run_command, unique};
 
 /// The binary under the name by which engines call a runtime.
@@ -319,9 +317,9 @@ fn docker_runs_fifty_at_once() {
 
 /// containerd on a socket of its own, without the plugin for Kubernetes.
 struct Containerd {
+    // Ended before its files go.
+    _daemon: Daemon,
     host: Host,
-    daemon: Child,
-    machine: Machine,
     namespace: String,
 }
 
@@ -336,44 +334,34 @@ impl Containerd {
             dir.display()
         );
         let config = host.file("containerd.toml", config);
-        let log = std::fs::File::create(dir.join("log")).unwrap();
-        let machine = Machine::new();
-        let unshare = ["unshare", "--mount", "--propagation", "private", "containerd", "-c"];
-        let mut daemon = machine.command(Side::Here, &unshare);
-        daemon.arg(config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let daemon = daemon.spawn().map_err(|error| format!("containerd: {error}"))?;
+        let line = ["containerd", "-c", config.to_str().unwrap()];
+        // Its cgroup has the name of the namespace.
         let namespace = unique("mydocker-ctr-");
-        let mut containerd = Containerd { host, daemon, machine, namespace };
-        while !containerd.command(&["version"]).output().unwrap().status.success() {
-            if containerd.daemon.try_wait().unwrap().is_some() {
-                return Err("containerd doesn't start".to_owned());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        Ok(containerd)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
-        command.arg("-a").arg(self.host.scratch().join("socket"));
-        command.args(["-n", &self.namespace]).args(args);
-        command
+        let client = ctr(&host, &namespace, &["version"]);
+        let daemon = Daemon::start(&line, &dir.join("log"), &namespace, client)?;
+        Ok(Containerd { _daemon: daemon, host, namespace })
     }
 
     fn ctr(&self, args: &[&str]) -> Done {
-        run_command(self.command(args))
+        run_command(ctr(&self.host, &self.namespace, args))
     }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let _ = self.command(&["tasks", "kill", "-s", "KILL", "two"]).output();
-        let _ = self.command(&["tasks", "rm", "-f", "two"]).output();
-        let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
-        let _ = self.daemon.wait();
-        self.machine.stop();
-        support::remove_cgroup(&self.namespace);
+        for end in [["kill", "-s", "KILL", "two"].as_slice(), &["rm", "-f", "two"]] {
+            let args = [&["tasks"], end].concat();
+            let _ = ctr(&self.host, &self.namespace, &args).output();
+        }
     }
+}
+
+/// `ctr ARGS` for the containerd of `host`.
+fn ctr(host: &Host, namespace: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("ctr");
+    command.arg("-a").arg(host.scratch().join("socket"));
+    command.args(["-n", namespace]).args(args);
+    command
 }
 
 #[test]

@@ -1,25 +1,21 @@
 //! Docker itself, Debian's package docker.io, as the oracle of tests that compare: a dockerd with
-//! state of its own on a socket of its own, in the network namespace of the test's machine, where
-//! its bridge and firewall rules stay, and in a mount namespace of its own.
+//! state of its own on a socket of its own, in namespaces of its own (see `daemon.rs`).
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::machine::{Machine, Side};
-use super::{Done, Host, call, remove_cgroup, unique};
+use super::daemon::Daemon;
+use super::machine::Machine;
+use super::{Done, Host, call, unique};
 
 // By path: another docker may come first in the PATH.
 const DOCKER: &str = "/usr/bin/docker";
 const DOCKERD: &str = "/usr/sbin/dockerd";
 
-/// A running dockerd. When it is dropped its containers are removed and it is ended.
+/// A running dockerd. When it is dropped, its containers are removed and it ends.
 pub struct Dockerd {
     dir: PathBuf,
-    daemon: Child,
-    cgroup: String,
-    machine: Machine,
+    daemon: Daemon,
 }
 
 impl Dockerd {
@@ -41,41 +37,22 @@ impl Dockerd {
         }
         let dir = host.scratch().join("docker");
         std::fs::create_dir(&dir).unwrap();
-        let log = std::fs::File::create(dir.join("log")).unwrap();
-        let machine = Machine::new();
-        let cgroup = unique("mydocker-oracle-");
-        let unshare = ["unshare", "--mount", "--propagation", "private"];
-        let mut daemon = machine.command(Side::Here, &unshare);
-        daemon.arg(DOCKERD).args(["--bip", bip]).args(flags);
-        daemon.arg("--cgroup-parent").arg(format!("/{cgroup}"));
-        daemon.arg("--data-root").arg(dir.join("data"));
-        daemon.arg("--exec-root").arg(dir.join("run"));
-        daemon.arg("--pidfile").arg(dir.join("pid"));
-        daemon.arg("--config-file").arg(dir.join("none.json"));
-        daemon.arg("--host").arg(format!("unix://{}", dir.join("socket").display()));
         std::fs::write(dir.join("none.json"), "{}").unwrap();
-        daemon.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let daemon = daemon.spawn().unwrap();
-        let mut dockerd = Dockerd { dir, daemon, cgroup, machine };
-        loop {
-            if dockerd.command(["version"]).output().unwrap().status.success() {
-                return Ok(dockerd);
-            }
-            if dockerd.daemon.try_wait().unwrap().is_some() {
-                let log = std::fs::read_to_string(dockerd.dir.join("log")).unwrap();
-                let last: Vec<&str> = log.lines().rev().take(3).collect();
-                return Err(format!("dockerd doesn't start: {}", last.join(" | ")));
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let cgroup = unique("mydocker-oracle-");
+        let line = format!(
+            "{DOCKERD} --bip {bip} --cgroup-parent /{cgroup} --data-root {0}/data \
+             --exec-root {0}/run --pidfile {0}/pid --config-file {0}/none.json \
+             --host unix://{0}/socket",
+            dir.display()
+        );
+        let line: Vec<&str> = line.split(' ').chain(flags.iter().copied()).collect();
+        let daemon = Daemon::start(&line, &dir.join("log"), &cgroup, client(&dir, ["version"]))?;
+        Ok(Dockerd { dir, daemon })
     }
 
     /// The command line `docker ARGS` for this daemon.
     pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new(DOCKER);
-        command.env("DOCKER_HOST", format!("unix://{}", self.dir.join("socket").display()));
-        command.env("DOCKER_CONFIG", self.dir.join("config")).args(args);
-        command
+        client(&self.dir, args)
     }
 
     /// A line of shell that executes `docker "$@"` for this daemon.
@@ -86,7 +63,7 @@ impl Dockerd {
 
     /// Where its bridge and published ports are.
     pub fn machine(&self) -> &Machine {
-        &self.machine
+        &self.daemon.machine
     }
 
     /// Runs `docker ARGS` to its end.
@@ -106,9 +83,13 @@ impl Drop for Dockerd {
         for id in String::from_utf8_lossy(&listed.stdout).lines() {
             let _ = self.command(["rm", "-f", "-v", id]).output();
         }
-        let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
-        let _ = self.daemon.wait();
-        remove_cgroup(&self.cgroup);
-        self.machine.stop();
     }
+}
+
+/// `docker ARGS` for the daemon that has its files in `dir`.
+fn client<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(DOCKER);
+    command.env("DOCKER_HOST", format!("unix://{}", dir.join("socket").display()));
+    command.env("DOCKER_CONFIG", dir.join("config")).args(args);
+    command
 }

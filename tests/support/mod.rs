@@ -23,6 +23,7 @@
 
 mod busybox;
 mod call;
+pub mod daemon;
 mod debian;
 pub mod dockerd;
 pub mod machine;
