@@ -76,12 +76,7 @@ fn assert_clean(host: &Host) {
 
 /// The cgroups of this host's containers, running or not.
 fn cgroups(ids: &[String]) -> Vec<std::path::PathBuf> {
-    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-    let parents = hierarchies.map(|entry| entry.path().join("mydocker"));
-    parents
-        .flat_map(|parent| ids.iter().map(move |id| parent.join(id)))
-        .filter(|path| path.exists())
-        .collect()
+    ids.iter().flat_map(|id| support::cgroups(&format!("mydocker/{id}"))).collect()
 }
 
 #[test]

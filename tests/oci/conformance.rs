@@ -465,11 +465,10 @@ fn every_must_of_the_specification_is_checked() {
         include_str!("update.rs"),
     ];
     let bundle = Bundle::new();
-    let config = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let mut failed = Vec::new();
     for (demand, check) in RUNTIME.iter().chain(CONFIG).chain(CONFIG_LINUX) {
-        std::fs::write(&config, &good).unwrap();
+        bundle.set_config(&good);
         let (is_right, found) = match *check {
             Test(name) => {
                 let function = format!("#[test]\nfn {name}(");

@@ -37,11 +37,10 @@ fn list(text: &str, key: &str) -> Vec<String> {
 fn everything_that_features_lists_works() {
     let bundle = Bundle::new();
     let text = bundle.call(&["features"]).text();
-    let config = bundle.dir().join("config.json");
     bundle.runs("true");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let try_out = |edits: &[(&str, String)]| {
-        std::fs::write(&config, &good).unwrap();
+        bundle.set_config(&good);
         for (part, by) in edits {
             bundle.edit(part, by);
         }
@@ -134,15 +133,14 @@ fn what_features_denies_is_refused() {
     let denied = |part: &str| assert!(text.contains(part), "{part} in {text}");
     denied("\"intelRdt\":{\"enabled\":false}");
     denied("\"netDevices\":{\"enabled\":false}");
-    let config = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     for (field, value) in [
         ("intelRdt", "{\"closID\":\"x\"}"),
         ("netDevices", "{\"eth0\":{}}"),
         ("mountLabel", "\"system_u:object_r:x:s0\""),
     ] {
         let by = format!("\"{field}\":{value},\"maskedPaths\"");
-        std::fs::write(&config, good.replacen("\"maskedPaths\"", &by, 1)).unwrap();
+        bundle.set_config_with(&good, "\"maskedPaths\"", &by);
         let words = format!("config.json: linux.{field} is not supported");
         bundle.run().exits(1).stdout("").stderr_has(&words);
     }

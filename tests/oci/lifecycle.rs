@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use super::Bundle;
-use super::support::{eventually, run_command, unique};
+use super::support::{eventually, remove_cgroup, run_command, unique};
 
 const HOSTNAME: &str = "\"hostname\"";
 
@@ -35,9 +35,8 @@ fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
     bundle.runs("echo as created; exec sleep 1000");
     bundle.edit(HOSTNAME, "\"annotations\":{\"a.b\":\"c \\\"d\\\"\"},\"hostname\"");
     bundle.create();
-    std::fs::write(bundle.dir().join("config.json"), "nonsense").unwrap();
-    let state = bundle.state();
-    let pid = state.split("\"pid\":").nth(1).unwrap().split(',').next().unwrap();
+    bundle.set_config("nonsense");
+    let (state, pid) = (bundle.state(), bundle.pid());
     assert!(std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok());
     let start = format!(
         "{{\"ociVersion\":\"1.3.0\",\"id\":\"{}\",\"bundle\":\"{}\",\
@@ -94,12 +93,11 @@ fn delete_leaves_what_the_container_was_given() {
 #[test]
 fn a_hook_that_fails_ends_the_container_but_for_poststop() {
     let bundle = Bundle::new();
-    let config = bundle.dir().join("config.json");
     bundle.runs("exec sleep 1000");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let with = |kind: &str| {
         let by = format!("\"hooks\":{{\"{kind}\":[{{\"path\":\"/bin/false\"}}]}},\"hostname\"");
-        std::fs::write(&config, good.replacen(HOSTNAME, &by, 1)).unwrap();
+        bundle.set_config_with(&good, HOSTNAME, &by);
     };
     let path = bundle.path();
     for kind in ["prestart", "createRuntime", "createContainer"] {
@@ -123,7 +121,7 @@ fn a_hook_that_fails_ends_the_container_but_for_poststop() {
          \"args\":[\"touch\",\"{}\"]}}]}},\"hostname\"",
         mark.display()
     );
-    std::fs::write(&config, good.replacen(HOSTNAME, &by, 1)).unwrap();
+    bundle.set_config_with(&good, HOSTNAME, &by);
     bundle.create();
     bundle.call(&["delete", "--force", &bundle.id]).stderr_has("poststop hook /bin/false");
     assert!(mark.exists());
@@ -207,12 +205,11 @@ fn what_is_not_asked_for_is_the_callers() {
 #[test]
 fn namespaces_are_new_the_callers_or_those_of_a_path() {
     let bundle = Bundle::new();
-    let config = bundle.dir().join("config.json");
     let kinds =
         [("pid", "pid"), ("net", "network"), ("ipc", "ipc"), ("uts", "uts"), ("cgroup", "cgroup")];
     let links: String = kinds.map(|(name, _)| format!("readlink /proc/self/ns/{name};")).concat();
     bundle.runs(&links);
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let link = |process: &str, name: &str| {
         std::fs::read_link(format!("/proc/{process}/ns/{name}")).unwrap().display().to_string()
     };
@@ -225,7 +222,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
     let list = good.split_once("\"namespaces\": [").unwrap().1.split_once(']').unwrap().0;
     let fewer = "{ \"type\": \"pid\" }, { \"type\": \"mount\" }";
     let text = good.replacen(list, fewer, 1).replacen("\"hostname\": \"mydocker\",", "", 1);
-    std::fs::write(&config, text).unwrap();
+    bundle.set_config(text);
     let found = bundle.run().text();
     assert_eq!(found.lines().skip(1).collect::<Vec<_>>(), own[1..]);
     // Those of another process.
@@ -241,7 +238,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
         let by = format!("{{ \"type\": \"{kind}\", \"path\": \"/proc/{pid}/ns/{name}\" }}");
         text = text.replacen(&format!("{{ \"type\": \"{kind}\" }}"), &by, 1);
     }
-    std::fs::write(&config, text).unwrap();
+    bundle.set_config(text);
     let found = bundle.run();
     let theirs: Vec<String> = kinds[1..4].iter().map(|(name, _)| link(&pid, name)).collect();
     other.kill().unwrap();
@@ -253,19 +250,16 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
 fn a_cgroups_path_leads_to_one_place() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
-    let config = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let name = unique("oci-path-");
     for (path, place) in [
         (format!("/{name}/a"), format!("/{name}/a")),
         (format!("{name}/b"), format!("/mydocker-runtime/{name}/b")),
     ] {
         let by = format!("\"cgroupsPath\":\"{path}\",\"maskedPaths\"");
-        std::fs::write(&config, good.replacen("\"maskedPaths\"", &by, 1)).unwrap();
+        bundle.set_config_with(&good, "\"maskedPaths\"", &by);
         bundle.create();
-        let pid = bundle.call(&["ps", "--format", "json", &bundle.id]).text();
-        let pid = pid.trim_matches(['[', ']']).to_owned();
-        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        let text = std::fs::read_to_string(format!("/proc/{}/cgroup", bundle.pid())).unwrap();
         for controller in ["memory", "pids", "devices", "freezer", "name=systemd"] {
             let line = text.lines().find(|line| line.contains(controller)).unwrap();
             assert!(line.ends_with(&format!(":{place}")), "{line}");
@@ -273,10 +267,8 @@ fn a_cgroups_path_leads_to_one_place() {
         bundle.call(&["delete", "--force", &bundle.id]).stdout("");
         assert!(!std::path::Path::new("/sys/fs/cgroup/pids").join(&place[1..]).exists());
     }
-    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let _ = std::fs::remove_dir(hierarchy.path().join(&name));
-        let _ = std::fs::remove_dir(hierarchy.path().join("mydocker-runtime").join(&name));
-    }
+    remove_cgroup(&name);
+    remove_cgroup(&format!("mydocker-runtime/{name}"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod systemd;
 mod update;
 
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use support::{Done, Host, MYDOCKER, eventually, run_command, unique};
@@ -52,13 +52,26 @@ impl Bundle {
         self.dir().join("run")
     }
 
+    /// The text of config.json.
+    fn config(&self) -> String {
+        std::fs::read_to_string(self.dir().join("config.json")).unwrap()
+    }
+
+    fn set_config(&self, text: impl AsRef<[u8]>) {
+        std::fs::write(self.dir().join("config.json"), text).unwrap();
+    }
+
     /// Replaces a part of config.json.
     #[track_caller]
     fn edit(&self, part: &str, by: &str) {
-        let path = self.dir().join("config.json");
-        let text = std::fs::read_to_string(&path).unwrap();
+        self.set_config_with(&self.config(), part, by);
+    }
+
+    /// Makes config.json `text` with a part of it replaced.
+    #[track_caller]
+    fn set_config_with(&self, text: &str, part: &str, by: &str) {
         assert!(text.contains(part), "{part} is not in {text}");
-        std::fs::write(&path, text.replacen(part, by, 1)).unwrap();
+        self.set_config(text.replacen(part, by, 1));
     }
 
     fn runs(&self, script: &str) {
@@ -85,9 +98,12 @@ impl Bundle {
         self.call(&["run", "--bundle", &self.path(), &self.id])
     }
 
-    /// Its streams are files: the first process has them for longer than the call.
     fn create(&self) {
-        let mut command = self.command(&["create", "--bundle", &self.path(), &self.id]);
+        self.create_by(self.command(&["create", "--bundle", &self.path(), &self.id]));
+    }
+
+    /// Its streams are files: the first process has them for longer than the call.
+    fn create_by(&self, mut command: Command) {
         let output = std::fs::File::create(self.dir().join("output")).unwrap();
         command.stdin(std::process::Stdio::null());
         command.stdout(output.try_clone().unwrap()).stderr(output);
@@ -103,6 +119,13 @@ impl Bundle {
         self.call(&["state", &self.id]).text()
     }
 
+    /// The process id, on the host, of the first process.
+    fn pid(&self) -> String {
+        let state = self.state();
+        let (_, pid) = state.split_once("\"pid\":").unwrap();
+        pid.split(',').next().unwrap().to_owned()
+    }
+
     /// What a file of the container's cgroups holds (v1).
     fn limit(&self, file: &str) -> String {
         let (controller, file) = file.split_once('/').unwrap();
@@ -116,10 +139,7 @@ impl Bundle {
 
     /// Whether it has a cgroup in any hierarchy of the host.
     fn has_cgroup(&self) -> bool {
-        let below = Path::new("mydocker-runtime").join(&self.id);
-        let root = Path::new("/sys/fs/cgroup");
-        let all = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
-        all.chain([root.to_owned()]).any(|hierarchy| hierarchy.join(&below).exists())
+        !support::cgroups(&format!("mydocker-runtime/{}", self.id)).is_empty()
     }
 }
 
@@ -221,14 +241,13 @@ fn time_user_and_groups_are_as_asked() {
 #[test]
 fn every_limit_is_in_its_file_or_an_error_that_names_it() {
     let bundle = Bundle::new();
-    let config = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&config).unwrap();
+    let good = bundle.config();
     let device = std::fs::read_dir("/sys/block").unwrap().flatten().next().unwrap().path();
     let device = std::fs::read_to_string(device.join("dev")).unwrap();
     let (major, minor) = device.trim().split_once(':').unwrap();
     let asks = |resources: &str| {
         let by = format!("\"resources\": {{ {resources}, \"devices\"");
-        std::fs::write(&config, good.replacen("\"resources\": { \"devices\"", &by, 1)).unwrap();
+        bundle.set_config_with(&good, "\"resources\": { \"devices\"", &by);
     };
     asks(&format!(
         r#""memory":{{"limit":67108864,"reservation":33554432,"kernel":0,"useHierarchy":true,
@@ -314,8 +333,7 @@ fn a_process_is_scheduled_as_asked() {
 #[test]
 fn a_bad_bundle_gets_one_line_that_names_the_field() {
     let bundle = Bundle::new();
-    let path = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&path).unwrap();
+    let good = bundle.config();
     let refused = |part: &str| {
         let done = bundle.run().exits(1).stdout("").stderr_has(part);
         assert_eq!(done.stderr_text().lines().count(), 1);
@@ -336,19 +354,18 @@ fn a_bad_bundle_gets_one_line_that_names_the_field() {
         ("\"namespaces\"", "\"cgroupsPath\":\"/../x\",\"namespaces\"", "linux.cgroupsPath"),
         ("\"namespaces\"", "\"cgroupsPath\":\"/\",\"namespaces\"", "linux.cgroupsPath"),
     ] {
-        assert!(good.contains(part), "{part}");
-        std::fs::write(&path, good.replacen(part, by, 1)).unwrap();
+        bundle.set_config_with(&good, part, by);
         refused(words);
     }
-    std::fs::write(&path, "").unwrap();
+    bundle.set_config("");
     refused("is empty");
-    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    bundle.set_config(&good[..good.len() / 2]);
     refused("not valid JSON");
-    std::fs::write(&path, "[".repeat(100_000)).unwrap();
+    bundle.set_config("[".repeat(100_000));
     refused("levels deep");
-    std::fs::write(&path, vec![b' '; 10 << 20]).unwrap();
+    bundle.set_config(vec![b' '; 10 << 20]);
     refused("at most");
-    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(bundle.dir().join("config.json")).unwrap();
     refused("No such file");
     bundle.call(&["state", "../x"]).exits(1).stderr_has("invalid container id");
 }
@@ -356,8 +373,7 @@ fn a_bad_bundle_gets_one_line_that_names_the_field() {
 #[test]
 fn links_of_a_bundle_lead_nowhere() {
     let bundle = Bundle::new();
-    let path = bundle.dir().join("config.json");
-    let good = std::fs::read_to_string(&path).unwrap();
+    let good = bundle.config();
     symlink("/", bundle.dir().join("link")).unwrap();
     bundle.edit("\"rootfs\"", "\"link\"");
     bundle.run().exits(1).stderr_has("symbolic link");
@@ -365,7 +381,7 @@ fn links_of_a_bundle_lead_nowhere() {
     let canary = bundle.dir().join("canary");
     std::fs::create_dir(&canary).unwrap();
     symlink(&canary, bundle.rootfs().join("out")).unwrap();
-    std::fs::write(&path, good).unwrap();
+    bundle.set_config(good);
     bundle.runs("true");
     bundle.edit(
         "\"mounts\": [",

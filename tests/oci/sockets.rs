@@ -54,8 +54,7 @@ fn a_containers_readiness_reaches_the_callers_socket() {
     end(begin(&["create", "--bundle", &bundle.path(), &bundle.id]));
     let mut start = begin(&["start", &bundle.id]);
     eventually("it runs", || bundle.output() == "/run/notify/notify.sock\n");
-    let state = bundle.state();
-    let pid = state.split("\"pid\":").nth(1).unwrap().split(',').next().unwrap();
+    let pid = bundle.pid();
     let inside = format!("/proc/{pid}/root/run/notify/notify.sock");
     let speaker = UnixDatagram::unbound().unwrap();
     speaker.send_to(b"STATUS=READY=1 soon", &inside).unwrap();

@@ -161,7 +161,6 @@ fn a_scope_of_systemds_holds_the_container() {
     let command = |args: &[&str]| {
         let mut command = bundle.command(&[&["--systemd-cgroup"], args].concat());
         command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", bus.path.display()));
-        command.stdin(std::process::Stdio::null());
         command
     };
     let call = |args: &[&str]| run_command(command(args));
@@ -175,10 +174,7 @@ fn a_scope_of_systemds_holds_the_container() {
         ),
     );
     let path = bundle.path();
-    let mut create = command(&["create", "--bundle", &path, &bundle.id]);
-    let output = std::fs::File::create(bundle.dir().join("output")).unwrap();
-    create.stdout(output.try_clone().unwrap()).stderr(output);
-    assert!(create.status().unwrap().success(), "{}", bundle.output());
+    bundle.create_by(command(&["create", "--bundle", &path, &bundle.id]));
     call(&["start", &bundle.id]).stdout("");
     let begun =
         ["Hello", "Subscribe", "StartTransientUnit", "ResetFailedUnit", "StartTransientUnit"];

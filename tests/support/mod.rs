@@ -382,12 +382,17 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Removes a cgroup in every hierarchy, when its processes are gone.
-pub fn remove_cgroup(path: &str) {
+/// The cgroups of this path in all hierarchies that have one.
+pub fn cgroups(path: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain([root.to_owned()]) {
-        let cgroup = hierarchy.join(path);
+    let all = hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(path));
+    all.filter(|cgroup| cgroup.exists()).collect()
+}
+
+/// Removes a cgroup in every hierarchy, when its processes are gone.
+pub fn remove_cgroup(path: &str) {
+    for cgroup in cgroups(path) {
         eventually("it is empty", || !cgroup.exists() || std::fs::remove_dir(&cgroup).is_ok());
     }
 }
