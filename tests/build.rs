@@ -2,24 +2,11 @@
 
 mod support;
 
-use std::path::PathBuf;
-
 use support::Host;
-
-/// A context with these files.
-fn context(host: &Host, files: &[(&str, &str)]) -> PathBuf {
-    let directory = host.scratch().join("context");
-    for (name, content) in files {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-    directory
-}
 
 /// Builds the image `x` from these files.
 fn build(host: &Host, files: &[(&str, &str)]) -> support::Done {
-    let directory = context(host, files);
+    let directory = host.directory("context", files);
     host.mydocker(["build", "-t", "x", directory.to_str().unwrap()])
 }
 
@@ -94,7 +81,7 @@ fn a_failed_step_leaves_nothing_and_says_how_to_look() {
 #[test]
 fn a_killed_build_is_cleaned_up_by_the_next() {
     let host = Host::with_busybox();
-    let directory = context(&host, &[("Dockerfile", "FROM bb\nRUN sleep 1000\n")]);
+    let directory = host.directory("context", &[("Dockerfile", "FROM bb\nRUN sleep 1000\n")]);
     let build = host.background(["build", directory.to_str().unwrap()]);
     support::eventually("the step runs", || !host.mydocker(["ps", "-q"]).text().is_empty());
     build.signal(rustix::process::Signal::KILL);
@@ -109,7 +96,7 @@ fn links_lead_out_of_neither_context_nor_image() {
     let host = Host::with_busybox();
     let secret = host.file("secret", "host's own");
     let dockerfile = "FROM bb\nRUN ln -s ../../../../../.. /up\nCOPY a.txt /up/tmp/made-here/\n";
-    let directory = context(&host, &[("Dockerfile", dockerfile), ("a.txt", "")]);
+    let directory = host.directory("context", &[("Dockerfile", dockerfile), ("a.txt", "")]);
     std::os::unix::fs::symlink(&secret, directory.join("absolute")).unwrap();
     std::os::unix::fs::symlink("../secret", directory.join("up")).unwrap();
     host.mydocker(["build", "-t", "x", directory.to_str().unwrap()]);
@@ -227,7 +214,7 @@ fn copy_with_parents_symbolic_modes_and_excludes() {
         ("x/d/e/f", ""),
         ("top.cs", ""),
     ];
-    let directory = context(&host, &files);
+    let directory = host.directory("context", &files);
     let mode = |path: &str, mode| {
         use std::os::unix::fs::PermissionsExt;
         let permissions = std::fs::Permissions::from_mode(mode);
@@ -284,7 +271,7 @@ fn mistakes_get_suggestions() {
             ("x.tar.xz", "\u{fd}"),
             ("x.tar.bz2", "BZh91AY"),
         ];
-        let directory = context(&host, &files);
+        let directory = host.directory("context", &files);
         std::fs::write(directory.join("x.tar.xz"), b"\xfd7zXZ\0\0").unwrap();
         let done = host.mydocker(["build", directory.to_str().unwrap()]);
         done.exits(1).stderr_has(message).stderr_has("   3 | >>> ").stderr_has("Dockerfile:3: ");
@@ -315,7 +302,7 @@ fn packages_and_users_of_debian() {
         RUN groupadd -r app --gid=999 && useradd -r -g app --uid=999 --home-dir=/srv app && \\\n\
             install -d -o app -g app -m 1777 /srv/data\n\
         USER app\nRUN id -un >/srv/data/who\nENTRYPOINT [\"hello-x\"]\n";
-    let directory = context(&host, &[("Dockerfile", dockerfile)]);
+    let directory = host.directory("context", &[("Dockerfile", dockerfile)]);
     host.mydocker(["build", "--network", "none", "-t", "x", directory.to_str().unwrap()]);
     host.mydocker(["run", "--rm", "x"]).stdout("hello\n");
     let script = "cat /srv/data/who; stat -c '%a %U:%G' /srv/data; dpkg -s hello-x | grep ^Status; \

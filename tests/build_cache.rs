@@ -26,15 +26,12 @@ struct Built {
 impl Project {
     fn new(dockerfile: &str) -> Project {
         let host = Host::with_busybox();
-        let dir = host.scratch().join("project");
-        fs::create_dir(&dir).unwrap();
-        let project = Project { host, dir };
-        project.write("Dockerfile", dockerfile);
-        project
+        let dir = host.directory("project", &[("Dockerfile", dockerfile)]);
+        Project { host, dir }
     }
 
     fn write(&self, name: &str, content: &str) {
-        fs::write(self.dir.join(name), content).unwrap();
+        self.host.file(&format!("project/{name}"), content);
     }
 
     fn path(&self) -> &str {
@@ -79,7 +76,6 @@ const CHAIN: &str = "FROM bb\nENV A=1\nRUN echo $A >/one\nCOPY f d /files/\nWORK
 fn chain() -> Project {
     let project = Project::new(CHAIN);
     project.write("f", "f");
-    fs::create_dir(project.dir.join("d")).unwrap();
     project.write("d/g", "g");
     project
 }
@@ -179,7 +175,6 @@ fn stages_are_cached_apart_and_a_copy_by_what_it_takes() {
         "FROM bb AS a\nCOPY in /in\nRUN cp /in/one /out1; cat /in/* >/out2\n\
          FROM bb AS b\nRUN echo b\nCOPY --from=a /out1 /got\nRUN echo c >/c\n",
     );
-    fs::create_dir(project.dir.join("in")).unwrap();
     project.write("in/one", "1");
     project.write("in/two", "2");
     project.build(&[]);
@@ -303,14 +298,11 @@ fn prunes_and_the_disk_use_know_the_cache() {
 fn reproduced(base: &std::path::Path, epoch: Option<&str>, touched: u64) -> String {
     let host = Host::new();
     host.mydocker(["load", "-i", base.to_str().unwrap()]);
-    let dir = host.scratch().join(format!("context-{touched}"));
-    fs::create_dir_all(dir.join("d")).unwrap();
     let dockerfile = "FROM bb AS a\nENV A=1\nRUN mkdir -p /x/y && echo $A >/x/y/z && ln -s z /x/y/l\n\
         FROM bb\nLABEL a=b\nCOPY . /src\nCOPY <<E /here\nin it\nE\nCOPY --from=a /x /x\n\
         WORKDIR /new/w\nRUN cat /src/d/f >/copy && rm /bin/true && chmod 700 /src/d\nCMD [\"x\"]\n";
-    for (name, content) in [("Dockerfile", dockerfile), ("d/f", "f"), ("g", "g")] {
-        fs::write(dir.join(name), content).unwrap();
-    }
+    let files = [("Dockerfile", dockerfile), ("d/f", "f"), ("g", "g")];
+    let dir = host.directory(&format!("context-{touched}"), &files);
     for name in ["d/f", "d", "g", "Dockerfile", "."] {
         let file = fs::File::open(dir.join(name)).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(touched)).unwrap();

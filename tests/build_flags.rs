@@ -2,21 +2,10 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use support::Host;
-
-/// A directory with these files.
-fn directory(host: &Host, name: &str, files: &[(&str, &str)]) -> PathBuf {
-    let directory = host.scratch().join(name);
-    for (name, content) in files {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-    directory
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -32,8 +21,7 @@ fn listed(archive: &Path) -> String {
 #[test]
 fn outputs_are_archives_and_directories() {
     let host = Host::with_busybox();
-    let context = directory(
-        &host,
+    let context = host.directory(
         "context",
         &[("Dockerfile", "FROM bb\nRUN rm -r /home && echo made >/made && ln -s made /link\n")],
     );
@@ -76,7 +64,7 @@ fn outputs_are_archives_and_directories() {
 #[test]
 fn files_about_the_image() {
     let host = Host::with_busybox();
-    let context = directory(&host, "context", &[("Dockerfile", "FROM bb\nENV A=1\n")]);
+    let context = host.directory("context", &[("Dockerfile", "FROM bb\nENV A=1\n")]);
     let (id, metadata) = (host.scratch().join("id"), host.scratch().join("metadata"));
     let files = ["--iidfile", text(&id), "--metadata-file", text(&metadata)];
     let args = ["build", "--progress=tty", "--rm", "--load", "-t", "x", "-t", "y:2"];
@@ -100,7 +88,7 @@ fn steps_get_limits_and_hosts() {
     let dockerfile = "FROM bb\nRUN grep there /etc/hosts >/a; ulimit -n >>/a; df -k /dev/shm | tail -1 | \
         tr -s ' ' | cut -d' ' -f2 >>/a; cat /sys/fs/cgroup/memory/memory.limit_in_bytes >>/a; \
         ls /sys/class/net >>/a\n";
-    let context = directory(&host, "context", &[("Dockerfile", dockerfile)]);
+    let context = host.directory("context", &[("Dockerfile", dockerfile)]);
     let flags = "build --add-host there:192.0.2.1 --ulimit nofile=64:64 --shm-size 1m -m 64m --cpus 0.5 \
                  --network none -t x";
     let mut args: Vec<&str> = flags.split_whitespace().collect();
@@ -123,10 +111,10 @@ fn contexts_from_archives_and_other_directories() {
         ("a.txt", "main"),
         ("b.txt", ""),
     ];
-    let context = directory(&host, "context", &files);
+    let context = host.directory("context", &files);
     let other =
         [("a.txt", "other"), ("b1", ""), ("b2", ""), ("sub/c", ""), (".dockerignore", "b2")];
-    let other = directory(&host, "other", &other);
+    let other = host.directory("other", &other);
     let named = format!("other={}", text(&other));
     let args = ["--build-context", &named, "--build-context", "base=docker-image://bb", "-t", "x"];
     host.mydocker([&["build"][..], &args, &[text(&context)]].concat());
@@ -164,7 +152,7 @@ fn contexts_from_archives_and_other_directories() {
 #[test]
 fn what_can_not_be_done_is_refused() {
     let host = Host::with_busybox();
-    let context = directory(&host, "context", &[("Dockerfile", "FROM bb\n")]);
+    let context = host.directory("context", &[("Dockerfile", "FROM bb\n")]);
     for (flag, message) in [
         ("--ssh=default", "no SSH agent enters a step"),
         ("--squash", "add a last stage: FROM scratch, COPY --from=0 / /"),
@@ -188,7 +176,7 @@ fn base_images_are_pulled_if_they_are_missing_or_pull_says_so() {
     let host = Host::with_busybox();
     // A registry that nobody serves: the attempt is what is seen.
     let name = "127.0.0.1:1/base:1";
-    let context = directory(&host, "context", &[("Dockerfile", &format!("FROM {name}\n"))]);
+    let context = host.directory("context", &[("Dockerfile", &format!("FROM {name}\n"))]);
     let done = host.mydocker(["build", text(&context)]);
     done.exits(1)
         .stderr_has("no such image here: '127.0.0.1:1/base:1': ")
@@ -205,7 +193,7 @@ fn check_prints_warnings_and_builds_nothing() {
     let host = Host::with_busybox();
     let files =
         [("Dockerfile", "FROM bb AS Base\nRUN false\nENV A b\nLABEL l=$PATH$UNSET\nCMD x\n")];
-    let context = directory(&host, "context", &files);
+    let context = host.directory("context", &files);
     let done = host.mydocker(["build", "--check", text(&context)]).exits(1);
     let page = "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/";
     done.stdout_has(&format!(

@@ -39,10 +39,7 @@ impl Canary {
 }
 
 fn context(host: &Host, dockerfile: &str) -> PathBuf {
-    let directory = host.scratch().join("context");
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("Dockerfile"), dockerfile).unwrap();
-    directory
+    host.directory("context", &[("Dockerfile", dockerfile)])
 }
 
 fn text(path: &Path) -> &str {

@@ -17,15 +17,12 @@ struct Project {
 impl Project {
     fn new() -> Project {
         let host = Host::with_busybox();
-        let dir = host.scratch().join("project");
-        fs::create_dir(&dir).unwrap();
+        let dir = host.directory("project", &[]);
         Project { host, dir }
     }
 
     fn write(&self, name: &str, content: &str) {
-        let path = self.dir.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        self.host.file(&format!("project/{name}"), content);
     }
 
     fn build(&self, dockerfile: &str, flags: &[&str]) -> Done {
@@ -162,9 +159,7 @@ fn steps_that_lock_a_cache_wait_for_each_other() {
         format!("FROM bb\nRUN {mount} {text}\n")
     };
     let start = |name: &str, dockerfile: String| {
-        let dir = project.host.scratch().join(name);
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
+        let dir = project.host.directory(name, &[("Dockerfile", &dockerfile)]);
         project.host.background(["build", "--progress", "plain", dir.to_str().unwrap()])
     };
     let alone = "mkdir /c/lock && sleep 0.3 && rmdir /c/lock";

@@ -22,13 +22,7 @@ impl Project {
     }
 
     fn on(host: Host, files: &[(&str, &str)]) -> Project {
-        let dir = host.scratch().join(support::unique("p"));
-        std::fs::create_dir_all(&dir).unwrap();
-        for (name, text) in files {
-            let path = dir.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
+        let dir = host.directory(&support::unique("p"), files);
         Project { host, dir }
     }
 

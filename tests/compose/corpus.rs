@@ -36,9 +36,7 @@ fn files() -> Vec<File> {
 fn projects(host: &Host) -> Vec<(&'static str, bool)> {
     let mut projects: Vec<(&str, bool)> = Vec::new();
     for file in files() {
-        let path = host.scratch().join(file.project).join(file.name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, file.text).unwrap();
+        host.file(&format!("{}/{}", file.project, file.name), file.text);
         match projects.last_mut() {
             Some((name, is_new)) if *name == file.project => *is_new |= file.is_new,
             _ => projects.push((file.project, file.is_new)),

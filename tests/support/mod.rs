@@ -168,8 +168,19 @@ impl Host {
     /// A file of the test's own.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.scratch().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
+    }
+
+    /// A directory of the test's own with these files.
+    pub fn directory(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let directory = self.scratch().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        for (file, content) in files {
+            self.file(&format!("{name}/{file}"), content);
+        }
+        directory
     }
 
     pub fn state_root(&self) -> PathBuf {
