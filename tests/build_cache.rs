@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use support::Host;
+use support::chance::Chance;
 
 /// A host and the files of a build.
 struct Project {
@@ -340,9 +341,7 @@ fn with_source_date_epoch_the_same_input_makes_the_same_image() {
 /// Kills builds at random instants; the next one continues, and nothing half made is left.
 #[test]
 fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
-    let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let mut random = nanoseconds.as_nanos() as u64 | 1;
-    println!("seed {random}");
+    let mut chance = Chance::new();
     let mut dockerfile = "FROM bb\nARG ROUND\n".to_owned();
     for step in 0..6 {
         dockerfile += &format!("RUN echo $ROUND-{step} >/r{step}\nCOPY f /c{step}\n");
@@ -351,14 +350,10 @@ fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
     project.write("f", "f");
     let mut continued = 0;
     for round in 0..10 {
-        // xorshift
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let argument = format!("ROUND={round}");
         let args = ["build", "--build-arg", &argument, project.path()];
         let build = project.host.background(args);
-        std::thread::sleep(std::time::Duration::from_millis(random % 900));
+        std::thread::sleep(std::time::Duration::from_millis(chance.below(900)));
         build.signal(rustix::process::Signal::KILL);
         // It may have ended by itself.
         let _ = build.wait().status();

@@ -4,30 +4,11 @@
 mod support;
 
 use std::process::{Child, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use support::chance::Chance;
 use support::{Host, eventually, remove_cgroup};
-
-/// xorshift64*, from a seed that is printed.
-struct Chance(u64);
-
-impl Chance {
-    fn new() -> Chance {
-        let by_clock =
-            || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-        let seed = std::env::var("SEED").map_or_else(|_| by_clock(), |seed| seed.parse().unwrap());
-        println!("SEED={seed}");
-        Chance(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-}
 
 fn kill(pid: i32) {
     // It may be gone by itself.

@@ -1,25 +1,14 @@
 //! Pulls, loads, tags, removals and runs at once, some of them killed at any moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::cat;
 use crate::server::{Packing, Registry, base, layer, noise};
+use crate::support::chance::Chance;
 use crate::support::{Host, eventually};
-
-/// xorshift64*
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-}
 
 /// What is in the store: layers, configs, manifests, broken downloads.
 fn stored(host: &Host) -> Vec<String> {
@@ -35,11 +24,7 @@ fn stored(host: &Host) -> Vec<String> {
 fn two_hundred_changes_with_kills_leave_a_whole_store() {
     const CHANGES: u64 = 200;
     const AT_ONCE: u64 = 8;
-    let seed = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
-    };
-    eprintln!("SEED={seed}");
+    let seed = Chance::seed();
     let host = Host::new();
     let registry = Registry::plain(&host);
     // They share two layers, and each has one of its own; big enough to be cut off midway.
@@ -63,7 +48,7 @@ fn two_hundred_changes_with_kills_leave_a_whole_store() {
             let (host, next, archive, image) = (&host, &next, &archive, &image);
             scope.spawn(move || {
                 let mixed = seed ^ (worker + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let mut chance = Chance(mixed | 1);
+                let mut chance = Chance::of(mixed);
                 while next.fetch_add(1, Ordering::Relaxed) < CHANGES {
                     let name = names[chance.below(3) as usize];
                     let (first, tag) = (image(name, 0), image(name, chance.below(3)));

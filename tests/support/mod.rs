@@ -23,6 +23,7 @@
 
 mod busybox;
 mod call;
+pub mod chance;
 pub mod daemon;
 mod debian;
 pub mod dockerd;

@@ -1,0 +1,31 @@
+//! Numbers by chance, the same for the same seed, which is printed and can be given in the environment
+//! as SEED.
+
+use std::time::SystemTime;
+
+/// xorshift64*
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new() -> Chance {
+        Chance::of(Chance::seed())
+    }
+
+    pub fn seed() -> u64 {
+        let by_clock = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+        let seed = std::env::var("SEED").map_or_else(|_| by_clock(), |seed| seed.parse().unwrap());
+        println!("SEED={seed}");
+        seed
+    }
+
+    pub fn of(seed: u64) -> Chance {
+        Chance(seed | 1)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+}
