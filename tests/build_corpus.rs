@@ -212,22 +212,11 @@ fn ask_docker(host: &Host, cases: &[(&Case, &Path)]) -> Result<Answers, String> 
 }
 
 fn ask_buildah(host: &Host, cases: &[(&Case, &Path)]) -> Result<Answers, String> {
-    let directory = host.scratch().join("buildah");
-    let program = |program: &str| {
-        let mut command = Command::new(program);
-        command
-            .arg("--root")
-            .arg(directory.join("root"))
-            .arg("--runroot")
-            .arg(directory.join("run"));
-        command.arg("--storage-driver").arg("overlay");
-        command
-    };
-    let mut import = program("podman");
+    let mut import = host.podman();
     let imported = import.arg("import").arg(support::busybox_archive()).arg("bb").output().unwrap();
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     let build = |case: &Case, directory: &Path| {
-        let mut command = program("buildah");
+        let mut command = host.buildah();
         command.args([
             "bud",
             "--format",
@@ -242,12 +231,10 @@ fn ask_buildah(host: &Host, cases: &[(&Case, &Path)]) -> Result<Answers, String>
         command
     };
     let save = |names: &[&str], archive: &Path| {
-        let mut command = program("podman");
+        let mut command = host.podman();
         command.args(["save", "-m", "-o"]).arg(archive);
         command.args(names.iter().map(|name| format!("localhost/{name}")));
         command
     };
-    let answers = ask(host, "buildah", cases, build, save);
-    let _ = Command::new("umount").arg(directory.join("root/overlay")).output();
-    Ok(answers)
+    Ok(ask(host, "buildah", cases, build, save))
 }

@@ -155,11 +155,21 @@ impl Host {
 
     /// Podman, with a storage of the test's own.
     pub fn podman(&self) -> Command {
-        let mut podman = Command::new("podman");
-        podman.arg("--root").arg(self.podmans().join("root"));
-        podman.arg("--runroot").arg(self.podmans().join("run"));
+        let mut podman = self.on_podmans_storage(Command::new("podman"));
         podman.arg("--tmpdir").arg(self.podmans().join("tmp"));
         podman
+    }
+
+    /// buildah, with the same storage.
+    pub fn buildah(&self) -> Command {
+        self.on_podmans_storage(Command::new("buildah"))
+    }
+
+    fn on_podmans_storage(&self, mut command: Command) -> Command {
+        command.arg("--root").arg(self.podmans().join("root"));
+        command.arg("--runroot").arg(self.podmans().join("run"));
+        command.args(["--storage-driver", "overlay"]);
+        command
     }
 
     fn podmans(&self) -> PathBuf {
