@@ -772,9 +772,8 @@ fn path_with_restore(host: &Host, script: &str) -> String {
     }
     // What kind of iptables it is shows in the name.
     link("iptables-restore", "script-nft");
-    let script = host.file("tools/script-nft", format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
+    support::script(&tools.join("script-nft"), script);
+    support::path_with(&tools)
 }
 
 by_each_firewall!(rules_that_nobody_finished_are_found_and_mended);

@@ -4,7 +4,6 @@
 mod support;
 
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
 
 use support::Host;
 use support::eventually;
@@ -83,15 +82,13 @@ fn rules_of_others_cost_us_nothing() {
     let tools = host.scratch().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
     let told = tools.join("told");
-    let script =
-        format!("#!/bin/sh\necho x >> {}\nexec /usr/sbin/${{0##*/}} \"$@\"\n", told.display());
     let multi = tools.join("xtables-nft-multi");
-    std::fs::write(&multi, script).unwrap();
-    std::fs::set_permissions(&multi, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let lines = format!("echo x >> {}\nexec /usr/sbin/${{0##*/}} \"$@\"", told.display());
+    support::script(&multi, &lines);
     for tool in ["iptables-restore", "iptables-save"] {
         std::os::unix::fs::symlink(&multi, tools.join(tool)).unwrap();
     }
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let path = support::path_with(&tools);
     let runs_of_iptables = || {
         let _ = std::fs::remove_file(&told);
         let run = host.command(["run", "--rm", "bb", "true"]).env("PATH", &path).output().unwrap();
@@ -163,7 +160,7 @@ fn the_old_iptables_does_as_well() {
     for tool in ["iptables-restore", "iptables-save", "ip6tables-restore", "ip6tables-save"] {
         std::os::unix::fs::symlink("/usr/sbin/xtables-legacy-multi", legacy.join(tool)).unwrap();
     }
-    let path = format!("{}:{}", legacy.display(), std::env::var("PATH").unwrap());
+    let path = support::path_with(&legacy);
     let mydocker = |args: &[&str]| {
         let done = host.command(args).env("PATH", &path).output().unwrap();
         assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));

@@ -67,17 +67,7 @@ fn pasted(readme: &str) -> Vec<(&str, Vec<&str>)> {
 #[test]
 fn the_chinese_tour_prints_what_it_says() {
     let host = Host::on_machine();
-    let directory = host.scratch();
-    let line = host.command(["version"]);
-    // All words of the host's command line but the last.
-    let words: Vec<String> = std::iter::once(line.get_program())
-        .chain(line.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let wrapper = format!("#!/bin/sh\nexec {} \"$@\"\n", words[..words.len() - 1].join(" "));
-    let file = host.file("mydocker", wrapper);
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
+    let (directory, path) = (host.scratch(), host.path_with_mydocker());
     let commands = pasted(include_str!("../README.zh-CN.md"));
     assert!(commands.len() > 20, "{commands:?}");
     for (command, expected) in commands {
@@ -93,14 +83,6 @@ fn the_chinese_tour_prints_what_it_says() {
 /// of `mydocker completion`. The script calls `mydocker`, which is the host's here.
 fn completed(host: &Host, shell: &str, line: &str) -> Vec<String> {
     let directory = host.scratch();
-    let (run, state) = (host.run_root(), host.state_root());
-    let binary = support::MYDOCKER;
-    let wrapper = directory.join("mydocker");
-    let (run, state) = (run.display(), state.display());
-    let text = format!("#!/bin/sh\nexec {binary} --root {state} --run-root {run} \"$@\"\n");
-    std::fs::write(&wrapper, text).unwrap();
-    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .unwrap();
     let script = host.mydocker(["completion", shell]).text();
     let file = host.file(&format!("completion.{shell}"), script);
     let file = file.display();
@@ -112,10 +94,9 @@ fn completed(host: &Host, shell: &str, line: &str) -> Vec<String> {
              printf '%s\\n' \"${{COMPREPLY[@]}}\""
         ),
     };
-    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
     let done = std::process::Command::new(shell)
         .args(["-c", &program])
-        .env("PATH", path)
+        .env("PATH", host.path_with_mydocker())
         .env("HOME", &directory)
         .output()
         .unwrap();

@@ -103,17 +103,10 @@ fn inittab_of_the_example() {
 /// An example's script, on the machine of `host`, with `mydocker` in the path.
 #[track_caller]
 fn example(host: &Host, name: &str, arguments: &[&str]) -> String {
-    let bin = host.scratch().join("bin");
-    std::fs::create_dir_all(&bin).unwrap();
-    let link = bin.join("mydocker");
-    if !link.exists() {
-        std::os::unix::fs::symlink(support::MYDOCKER, &link).unwrap();
-    }
     let script = project("examples").join(name);
     let line = [&["sh", script.to_str().unwrap()], arguments].concat();
-    let mut command = with_roots(host, host.machine().command(Side::Here, &line));
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    command.env("PATH", path).env("SITE", host.scratch().join("site"));
+    let mut command = host.machine().command(Side::Here, &line);
+    command.env("PATH", host.path_with_mydocker()).env("SITE", host.scratch().join("site"));
     succeeds(command)
 }
 

@@ -143,12 +143,7 @@ impl Lane {
 
     fn ours(&self) -> Program<'_> {
         let host = &self.host;
-        let line = format!(
-            "unset DOCKER_HOST\nexec {} --root {} --run-root {} \"$@\"",
-            support::MYDOCKER,
-            host.state_root().display(),
-            host.run_root().display()
-        );
+        let line = format!("unset DOCKER_HOST\n{}", host.shell_line());
         Program::new(&host.scratch().join("ours"), &line, host.machine(), host.state_root())
     }
 
@@ -182,11 +177,7 @@ impl Queue<'_> {
 impl Program<'_> {
     fn new<'a>(dir: &Path, line: &str, machine: &'a Machine, root: PathBuf) -> Program<'a> {
         let bin = dir.join("bin");
-        std::fs::create_dir_all(&bin).unwrap();
-        let docker = bin.join("docker");
-        std::fs::write(&docker, format!("#!/bin/sh\n{line}\n")).unwrap();
-        std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
+        support::script(&bin.join("docker"), line);
         // Scripts fetch pages from the host, whatever program it has for that.
         std::os::unix::fs::symlink("/bin/busybox", bin.join("wget")).unwrap();
         Program { dir: dir.to_owned(), machine, root }
@@ -238,8 +229,7 @@ impl Program<'_> {
     /// A command line in the program's namespaces, where `docker` is the program.
     fn command(&self, args: &[&str], directory: &Path) -> Command {
         let mut command = self.machine.command(Side::Here, args);
-        let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}", self.dir.join("bin").display()));
+        command.env("PATH", support::path_with(&self.dir.join("bin")));
         for variable in ["DOCKER_HOST", "DOCKER_CONTEXT", "MYDOCKER_ROOT", "MYDOCKER_RUN_ROOT"] {
             command.env_remove(variable);
         }

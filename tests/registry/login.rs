@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cat;
 use crate::proxy::{Fault, Proxy};
 use crate::server::{Layer, Packing, Registry, base, layer, succeeds};
-use crate::support::Host;
+use crate::support::{Host, path_with, script};
 use crate::tls::Certificates;
 use crate::token::{Form, TokenServer};
 
@@ -329,21 +329,18 @@ fn a_helper_keeps_the_password() {
     registry.fill_with_flags(&[base()], "app:1", &["--dest-creds", "me:secret"]);
     let name = registry.name("app:1");
     let bin = host.scratch().join("bin");
-    fs::create_dir_all(&bin).unwrap();
     let kept = host.scratch().join("kept");
     let helper = format!(
-        "#!/bin/sh\ncase $1 in store) cat >{0};; get) cat {0} 2>/dev/null || \
-         {{ echo 'credentials not found in native keychain'; exit 1; }};; erase) rm {0};; esac\n",
+        "case $1 in store) cat >{0};; get) cat {0} 2>/dev/null || \
+         {{ echo 'credentials not found in native keychain'; exit 1; }};; erase) rm {0};; esac",
         kept.display()
     );
-    fs::write(bin.join("docker-credential-test"), helper).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(bin.join("docker-credential-test"), mode).unwrap();
+    script(&bin.join("docker-credential-test"), &helper);
     let config = host.scratch().join("docker/config.json");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
     let with_helper = |args: &[&str]| {
         let mut command = command(&host, args);
-        command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+        command.env("PATH", path_with(&bin));
         command
     };
     let of_one = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address);

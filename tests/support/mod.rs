@@ -32,6 +32,8 @@ pub mod tar;
 mod terminal;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -231,6 +233,22 @@ impl Host {
         ["--root".into(), self.state_root().into(), "--run-root".into(), self.run_root().into()]
     }
 
+    /// A line of shell that executes `mydocker "$@"` for this host.
+    pub fn shell_line(&self) -> String {
+        let command = self.command([""; 0]);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> =
+            words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
+        format!("exec {} \"$@\"", words.join(" "))
+    }
+
+    /// A PATH in which `mydocker` is that of this host.
+    pub fn path_with_mydocker(&self) -> String {
+        let bin = self.scratch().join("bin");
+        script(&bin.join("mydocker"), &self.shell_line());
+        path_with(&bin)
+    }
+
     /// Runs `mydocker ARGS` with nothing to read, to its end.
     pub fn mydocker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Done {
         call::run(self.command(args), None)
@@ -356,6 +374,18 @@ impl Drop for Host {
             removed.unwrap();
         }
     }
+}
+
+/// Makes a file that runs these lines of shell.
+pub fn script(path: &Path, lines: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The PATH with this directory before all others.
+pub fn path_with(directory: &Path) -> String {
+    format!("{}:{}", directory.display(), std::env::var("PATH").unwrap())
 }
 
 /// Runs a command line of any program with nothing to read, to its end.
