@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::dockerd::Dockerd;
 use super::peers::{Bench, US, is_installed};
@@ -105,7 +105,8 @@ impl Peers {
         let mut command = match (name, &self.docker) {
             (DOCKER, Some(docker)) => {
                 let mut command = docker.command(DOCKER);
-                command.env("DOCKER_BUILDKIT", "0");
+                // It says at each build that this builder is deprecated.
+                command.env("DOCKER_BUILDKIT", "0").stderr(Stdio::null());
                 command.args(["build", "--network", "none"]);
                 command
             }

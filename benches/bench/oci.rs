@@ -17,9 +17,9 @@ const AT_ONCE: usize = 8;
 pub fn measure(bench: &Bench, table: &mut Table) {
     let nothing = bench.bundle("true", &["true"]);
     let sleep = bench.bundle("sleep", &["sleep", "100000"]);
+    let there = || RUNTIMES.into_iter().filter(|name| *name == US || bench.has(name));
     let each = |topic: &str, rounds: usize, turn: &dyn Fn(&'static str) -> f64| {
-        let there = RUNTIMES.into_iter().filter(|name| *name == US || bench.has(name));
-        let contenders = there.map(|name| Contender::new(name, move || turn(name))).collect();
+        let contenders = there().map(|name| Contender::new(name, move || turn(name))).collect();
         take(topic, rounds.max(1), contenders)
     };
     let run = |name| {
@@ -38,12 +38,12 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     };
     report("oci: create, start, delete", &each("oci-steps", bench.rounds, &steps), table);
 
-    for name in RUNTIMES.into_iter().filter(|name| *name == US || bench.has(name)) {
+    for name in there() {
         time(bench.runtime(name).args(["run", "-d", "-b"]).arg(&sleep).arg(id("exec", name)));
     }
     let exec = |name| time(bench.runtime(name).arg("exec").arg(id("exec", name)).arg("true"));
     report("oci: exec", &each("oci-exec", bench.rounds, &exec), table);
-    for name in RUNTIMES.into_iter().filter(|name| *name == US || bench.has(name)) {
+    for name in there() {
         output(bench.runtime(name).args(["delete", "-f"]).arg(id("exec", name)));
     }
 
@@ -115,9 +115,8 @@ fn podman(bench: &Bench, table: &mut Table) {
     std::fs::copy(env!("CARGO_BIN_EXE_mydocker"), &link).expect("copy the binary");
     let run = |runtime: PathBuf| {
         move || {
-            let mut command = bench.podman();
+            let mut command = bench.podman_run();
             command.arg("--runtime").arg(&runtime);
-            command.args(["run", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]);
             time(command.args(["--rm", "--network", "none", "bb", "true"]))
         }
     };
