@@ -9,12 +9,6 @@ fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-fn monitor_of(host: &Host, name: &str) -> i32 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid(name))).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
-    line.parse().unwrap()
-}
-
 fn cgroups_of(id: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
@@ -267,7 +261,7 @@ fn a_killed_monitor_takes_its_container_with_it() {
     let host = Host::with_busybox();
     let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
     let pid = host.pid("c");
-    kill(monitor_of(&host, "c"));
+    kill(host.monitor("c"));
     eventually("the next ps tells the truth", || host.mydocker(["ps", "-q"]).text().is_empty());
     eventually("its process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     host.mydocker(["ps", "-a", "--format", "{{.Status}}"]).stdout_has("Exited (137)");
@@ -291,7 +285,7 @@ fn after_a_power_cut_nothing_is_said_to_run() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
     // The volatile root is lost, and every process.
-    let (pid, monitor) = (host.pid("c"), monitor_of(&host, "c"));
+    let (pid, monitor) = (host.pid("c"), host.monitor("c"));
     kill(monitor);
     eventually("all are gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     std::fs::remove_dir_all(host.run_root()).unwrap();
@@ -334,7 +328,7 @@ fn a_container_outlives_the_service_that_began_it() {
     assert!(run.output().unwrap().status.success());
     assert_eq!(std::fs::read_to_string(&procs).unwrap(), "", "would end with the service");
     std::fs::remove_dir(&service).unwrap();
-    let monitor = format!("/proc/{}/cgroup", monitor_of(&host, "c"));
+    let monitor = format!("/proc/{}/cgroup", host.monitor("c"));
     let monitor = std::fs::read_to_string(monitor).unwrap();
     assert!(monitor.lines().any(|line| line.ends_with("/mydocker/monitors")), "{monitor}");
     host.mydocker(["exec", "c", "true"]);
@@ -526,7 +520,7 @@ fn events_tell_of_restarts_new_names_and_killed_monitors() {
     host.mydocker(["rename", "old", "new"]);
     // The monitor reads the new name in its own time.
     eventually("the monitor has the new name", || {
-        let title = std::fs::read(format!("/proc/{}/cmdline", monitor_of(&host, "new"))).unwrap();
+        let title = std::fs::read(format!("/proc/{}/cmdline", host.monitor("new"))).unwrap();
         String::from_utf8_lossy(&title).contains(" new ")
     });
     host.mydocker(["kill", "new"]);
@@ -535,7 +529,7 @@ fn events_tell_of_restarts_new_names_and_killed_monitors() {
         "create old\nstart old\nrename new\nkill new\ndie new"
     );
     host.mydocker([&none[..], &["lost", "bb", "sleep", "1000"]].concat());
-    kill(monitor_of(&host, "lost"));
+    kill(host.monitor("lost"));
     eventually("the end was noticed", || {
         host.mydocker(["ps", "--format", "{{.Names}}"]).text().is_empty()
     });
