@@ -349,9 +349,11 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        for end in [["kill", "-s", "KILL", "two"].as_slice(), &["rm", "-f", "two"]] {
-            let args = [&["tasks"], end].concat();
-            let _ = ctr(&self.host, &self.namespace, &args).output();
+        for task in ["one", "two"] {
+            for end in [&["kill", "-s", "KILL"][..], &["rm", "-f"]] {
+                let args = [&["tasks"], end, &[task]].concat();
+                let _ = ctr(&self.host, &self.namespace, &args).output();
+            }
         }
     }
 }
