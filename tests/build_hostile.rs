@@ -158,6 +158,25 @@ fn links_of_a_context_lead_nowhere_outside() {
     canary.check("links of the context");
 }
 
+/// Followed, the two links lead on in 2^40 ways before the kernel's limit of links ends each.
+#[test]
+fn links_in_an_ignored_directory_are_not_followed_in_search_of_what_is_taken_back() {
+    let host = Host::with_busybox();
+    let directory = context(&host, "FROM bb\nCOPY . /c\n");
+    std::fs::create_dir_all(directory.join("d/below")).unwrap();
+    symlink(".", directory.join("d/one")).unwrap();
+    symlink("..", directory.join("d/below/two")).unwrap();
+    symlink(".", directory.join("d/below/three")).unwrap();
+    std::fs::write(directory.join("d/below/kept"), "").unwrap();
+    std::fs::write(directory.join(".dockerignore"), "*\n!d/below/kept\n").unwrap();
+    host.mydocker(["build", "-t", "x", text(&directory)]);
+    let listed = "/c\n/c/d\n/c/d/below\n/c/d/below/kept\n";
+    host.mydocker(["run", "--rm", "x", "sh", "-c", "find /c | sort"]).stdout(listed);
+    std::fs::write(directory.join(".dockerignore"), "*\n!nothing\n").unwrap();
+    std::fs::write(directory.join("Dockerfile"), "FROM bb\nCOPY d /c\n").unwrap();
+    host.mydocker(["build", text(&directory)]).exits(1).stderr_has(".dockerignore excludes it");
+}
+
 #[test]
 fn links_of_an_image_lead_nowhere_outside() {
     let host = Host::with_busybox();

@@ -183,9 +183,7 @@ impl Tree<'_> {
             for name in self.names(&path)? {
                 let mut below = path.clone();
                 push(&mut below, &name);
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-                let below_path = Path::new(OsStr::from_bytes(&below));
-                if beneath::open(self.root, below_path, flags, Mode::empty()).is_ok() {
+                if self.is_directory(&below) {
                     next.push(below);
                 }
             }
@@ -231,13 +229,21 @@ impl Tree<'_> {
         Ok(names)
     }
 
+    /// Whether the path leads to a directory, and not to a link to one: a walk that follows links can
+    /// meet the same files again without end.
+    fn is_directory(&self, path: &[u8]) -> bool {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let path = Path::new(OsStr::from_bytes(path));
+        beneath::open(self.root, path, flags, Mode::empty()).is_ok()
+    }
+
     /// Whether something in an excluded directory is taken back.
     fn has_more(&self, path: &[u8]) -> bool {
         let mut names = self.names(path).unwrap_or_default().into_iter();
         names.any(|name| {
             let mut below = path.to_vec();
             push(&mut below, &name);
-            !self.ignore.excludes(&below) || self.has_more(&below)
+            !self.ignore.excludes(&below) || self.is_directory(&below) && self.has_more(&below)
         })
     }
 
