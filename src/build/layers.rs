@@ -136,8 +136,7 @@ impl Build<'_> {
     ) -> Result<Option<Digest>> {
         let layers = &state.config.diff_ids;
         let output = |data: &[u8]| vertex.output(data);
-        let (name, ended) = self.engine.run_step(self.place, layers, options, &output)?;
-        let failure = match ended {
+        let failure = match self.engine.run_step(self.place, layers, options, &output)? {
             Ended::Exited(0) => None,
             Ended::Exited(code) => {
                 let command = command.lines().next().unwrap_or_default();
@@ -153,9 +152,9 @@ impl Build<'_> {
         };
         let layer = match failure {
             Some(error) => Err(error),
-            None => self.engine.commit_container(self.place, &name, self.epoch),
+            None => self.engine.commit_container(self.place, self.epoch),
         };
-        self.engine.drop_container(self.place, &name)?;
+        self.engine.drop_container(self.place)?;
         layer
     }
 
@@ -173,7 +172,7 @@ impl Build<'_> {
             .and_then(|()| std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)));
         written.context(|| format!("write {}", path.display()))?;
         let mut mount = MountOption::new(MountKind::Bind, SCRIPTS.to_owned());
-        mount.source = raw::encode(directory.as_os_str().as_encoded_bytes());
+        mount.source = raw::encode_path(&directory);
         mount.read_only = true;
         Ok(mount)
     }

@@ -1,11 +1,11 @@
 //! What a build asks of the engine: a command run in a container whose changes become a layer, and
 //! files put into an image's root.
 //!
-//! A build has a workplace, a hidden directory beside the containers that it holds by flock(2). The name
-//! of a step's container is written there before the container is made, so that the next build removes
-//! what a killed one left: container, files and directory. The layers are in `image::draft`. Each piece of work that needs a mount
-//! namespace or threads runs in a child process, because this one forks monitors and must stay single
-//! threaded in the host's namespace. The child dies with its parent.
+//! A build has a workplace, a hidden directory beside the containers that it holds by flock(2). The
+//! container of its step has the directory's name without the dot, so that the next build removes what a
+//! killed one left: container, files and directory. The layers are in `image::draft`. Each piece of
+//! work that needs a mount namespace or threads runs in a child process, because this one forks monitors
+//! and must stay single threaded in the host's namespace. The child dies with its parent.
 
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,14 +30,12 @@ use crate::image::{CopyRules, Draft, ImageId, ImageStore, Reference, archive_tre
 use crate::raw;
 use crate::runtime::spec::Root;
 use crate::runtime::view;
-use crate::store::{self, Durability, Lock, LockMode};
+use crate::store::{self, Lock, LockMode};
 use crate::sys;
 use crate::sys::signal::Signal;
 
 /// The start of a workplace's name.
 const WORKPLACE: &str = ".build-";
-/// In a workplace: the name of the container of the step that runs.
-const CONTAINER: &str = "container";
 
 /// What errors call the child process of a step.
 const STEP: &str = "the process of the step";
@@ -48,7 +46,8 @@ const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// The directory of one build.
 pub struct Workplace {
     pub dir: PathBuf,
-    name: String,
+    /// The name of the container of the step that runs.
+    container: String,
     /// Where the step finds its secrets: not on the disk.
     secrets: PathBuf,
     /// The layers of the build.
@@ -121,7 +120,8 @@ impl Engine {
         };
         let signals = sys::signal::receive(ENDING).context(|| "receive signals")?;
         let secrets = self.secrets_of(&name);
-        Ok(Workplace { dir, secrets, name: name[1..].to_owned(), draft, signals, _lock: lock })
+        let container = container_of(&name).to_owned();
+        Ok(Workplace { dir, secrets, container, draft, signals, _lock: lock })
     }
 
     /// Removes the workplaces of builds that have ended, with the containers of their steps. The layers
@@ -131,17 +131,11 @@ impl Engine {
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
             // Held until the directory is gone.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
-            if let Some(name) = store::read(&dir.join(CONTAINER))? {
-                let removed = self.remove(&String::from_utf8_lossy(&name), true, true);
-                if let Err(error) = removed
-                    && !error.is_absent()
-                {
-                    return Err(error).context(|| "remove the container of a killed build");
-                }
-            }
+            let name = dir.file_name().unwrap_or_default().to_string_lossy();
+            self.remove_step(container_of(&name))
+                .context(|| "remove the container of a killed build")?;
             // The kill may have come while the container of a step was made or removed.
             self.mend_leftovers()?;
-            let name = dir.file_name().unwrap_or_default().to_string_lossy();
             store::remove_tree(&self.secrets_of(&name))?;
             store::remove_tree(&dir)?;
         }
@@ -168,24 +162,23 @@ impl Engine {
     }
 
     /// Runs a command in a container on `layers`; `output` gets what it writes. The container stays for
-    /// [`Engine::commit_container`] or [`Engine::drop_container`]. Returns its name and how it ended.
+    /// [`Engine::commit_container`] and [`Engine::drop_container`]. Returns how it ended.
     pub fn run_step(
         &self,
         place: &Workplace,
         layers: &[Digest],
         options: &CreateOptions,
         output: &dyn Fn(&[u8]),
-    ) -> Result<(String, Ended)> {
-        let name = place.name.clone();
-        store::replace(&place.dir.join(CONTAINER), name.as_bytes(), Durability::Lazy)?;
+    ) -> Result<Ended> {
+        let name = Some(place.container.clone());
         let layers = Some(self.layer_paths(place, layers));
-        let options = CreateOptions { name: Some(name.clone()), layers, ..options.clone() };
         // A container that can't start has nothing to commit.
-        let ended = self.run_to_end(&options, output).inspect_err(|_| {
-            // The reason why it did not start is the one to report.
-            let _ = self.drop_container(place, &name);
-        })?;
-        Ok((name, ended))
+        self.run_to_end(&CreateOptions { name, layers, ..options.clone() }, output).inspect_err(
+            |_| {
+                // The reason why it did not start is the one to report.
+                let _ = self.drop_container(place);
+            },
+        )
     }
 
     /// Makes a container, runs it with its output to `output`, and returns how it ended.
@@ -211,24 +204,27 @@ impl Engine {
         })
     }
 
-    /// Removes the container of a step.
-    pub fn drop_container(&self, place: &Workplace, name: &str) -> Result<()> {
-        match self.remove(name, true, true) {
-            Err(error) if !error.is_absent() => return Err(error),
-            _ => {}
-        }
-        store::remove_file(&place.dir.join(CONTAINER))
+    /// Removes the container of the step.
+    pub fn drop_container(&self, place: &Workplace) -> Result<()> {
+        self.remove_step(&place.container)
     }
 
-    /// Makes a layer of what the container of a step changed; `None` if that is nothing. Later times of
-    /// files become `latest`.
+    /// Removes the container of a step, if there is one.
+    fn remove_step(&self, container: &str) -> Result<()> {
+        match self.remove(container, true, true) {
+            Err(error) if !error.is_absent() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a layer of what the container of the step changed; `None` if that is nothing. Later times
+    /// of files become `latest`.
     pub fn commit_container(
         &self,
         place: &Workplace,
-        name: &str,
         latest: Option<i64>,
     ) -> Result<Option<Digest>> {
-        let record = self.record(name)?;
+        let record = self.record(&place.container)?;
         in_step(&|| {
             let diff = self.compare(&record, &mut |_| Ok(()))?;
             let files = open_directory(&Files::new(&self.roots, &record.id).upper())?;
@@ -362,6 +358,11 @@ impl Engine {
     ) -> Result<ImageId> {
         self.image_store().commit_built(base, config.clone(), names.to_vec())
     }
+}
+
+/// The name of the container that a step in this workplace has.
+fn container_of(workplace: &str) -> &str {
+    workplace.trim_start_matches('.')
 }
 
 /// Calls `work` in a child process; returns the layer that it made.
