@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::Engine;
-use super::view::{CacheView, PruneCandidate, PruneChoice, Pruned};
+use super::view::{CacheView, DiskUse, PruneCandidate, PruneChoice, Pruned};
 use crate::error::Result;
 use crate::image::cache::CacheUse;
 use crate::image::digest::Digest;
@@ -34,15 +34,19 @@ impl Engine {
         Ok(uses.into_iter().map(view).chain(mounts).collect())
     }
 
-    /// The bytes of all cache mounts.
-    pub(super) fn size_of_cache_mounts(&self) -> Result<u64> {
-        Ok(self.cache_mounts()?.iter().map(|mount| mount.size).sum())
-    }
-
-    /// The layers that only the build cache keeps.
-    pub(super) fn layers_of_cache(&self) -> Result<HashSet<Digest>> {
-        let own = self.image_store().cache_use()?.into_iter().filter(|one| !one.shared);
-        Ok(own.filter_map(|one| one.entry.layer).collect())
+    /// The cache's line of `system df`, and the layers that only the cache keeps.
+    pub(super) fn build_cache_use(&self) -> Result<(DiskUse, HashSet<Digest>)> {
+        let mut cache = DiskUse::new("Build Cache");
+        let mut own = HashSet::new();
+        for one in self.image_store().cache_use()? {
+            let layer = one.entry.layer.filter(|_| !one.shared);
+            let is_new = layer.is_some_and(|layer| own.insert(layer));
+            cache.add(false, if is_new { one.size } else { 0 });
+        }
+        for mount in self.cache_mounts()? {
+            cache.add(false, mount.size);
+        }
+        Ok((cache, own))
     }
 
     /// Removes the entries that are `wanted`, of layers that images have only with `all`. With `keep`, the
@@ -83,12 +87,10 @@ impl Engine {
             }
         }
         going.reverse();
-        let total =
-            || -> Result<u64> { Ok(images.usage()?.layers.iter().map(|(_, size)| size).sum()) };
-        let before = total()?;
+        let before = images.usage()?.size();
         images.remove_cached(&going)?;
         pruned.removed.extend(going.iter().map(|one| one.entry.key.hex()));
-        pruned.reclaimed += before.saturating_sub(total()?);
+        pruned.reclaimed += before.saturating_sub(images.usage()?.size());
         Ok(pruned)
     }
 }

@@ -40,11 +40,10 @@ impl Engine {
             }
         }
         #[cfg(feature = "build")]
-        let (mut cache, of_cache) = (DiskUse::new("Build Cache"), self.layers_of_cache()?);
+        let (cache, of_cache) = self.build_cache_use()?;
         for (layer, size) in &images.layers {
             #[cfg(feature = "build")]
             if of_cache.contains(layer) {
-                (cache.size, cache.reclaimable) = (cache.size + size, cache.reclaimable + size);
                 continue;
             }
             image_use.size += size;
@@ -55,15 +54,13 @@ impl Engine {
             let size = tree_size(&volume::data(&self.roots, &found.name));
             volumes.add(used_volumes.contains(&found.name), size);
         }
-        #[cfg(feature = "build")]
-        {
-            let mounts = self.size_of_cache_mounts()?;
-            (cache.size, cache.reclaimable) = (cache.size + mounts, cache.reclaimable + mounts);
-            cache.total = self.build_cache()?.len();
-            Ok(vec![image_use, containers, volumes, cache])
-        }
-        #[cfg(not(feature = "build"))]
-        Ok(vec![image_use, containers, volumes])
+        Ok(vec![
+            image_use,
+            containers,
+            volumes,
+            #[cfg(feature = "build")]
+            cache,
+        ])
     }
 
     /// Each image, container and volume, with its use.
@@ -154,9 +151,7 @@ impl Engine {
                 pruned.images.push(removed);
             }
         }
-        let total = |usage: &Usage| usage.layers.iter().map(|(_, size)| size).sum::<u64>();
-        let after = images.usage()?;
-        pruned.reclaimed = total(&before).saturating_sub(total(&after));
+        pruned.reclaimed = before.size().saturating_sub(images.usage()?.size());
         Ok(pruned)
     }
 
@@ -190,11 +185,11 @@ fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
 }
 
 impl DiskUse {
-    fn new(kind: &'static str) -> DiskUse {
+    pub(super) fn new(kind: &'static str) -> DiskUse {
         DiskUse { kind, total: 0, active: 0, size: 0, reclaimable: 0 }
     }
 
-    fn add(&mut self, active: bool, size: u64) {
+    pub(super) fn add(&mut self, active: bool, size: u64) {
         self.total += 1;
         self.size += size;
         if active { self.active += 1 } else { self.reclaimable += size }

@@ -82,6 +82,13 @@ pub struct Usage {
     pub layers: Vec<(Digest, u64)>,
 }
 
+impl Usage {
+    /// The bytes of all layers.
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|(_, size)| size).sum()
+    }
+}
+
 /// The result of a commit.
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {
