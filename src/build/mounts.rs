@@ -18,7 +18,7 @@ use super::ignore::Ignore;
 use super::layers::absolute;
 use super::steps::{Build, State, interrupted};
 use crate::engine::options::{MountKind, MountOption};
-use crate::engine::step::CacheMount;
+use crate::engine::step::{CacheMount, Sharing};
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::{Original, Overrides, copy};
@@ -121,15 +121,6 @@ enum Kind {
     Cache,
     Tmpfs,
     Secret,
-}
-
-/// What happens when two steps use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
-    #[default]
-    Shared,
-    Private,
-    Locked,
 }
 
 impl RunMount {
@@ -392,9 +383,7 @@ impl Build<'_> {
             Some(signal) => Err(interrupted(signal)),
             None => Ok(()),
         };
-        let (exclusive, private) =
-            (mount.sharing != Sharing::Shared, mount.sharing == Sharing::Private);
-        let cache = self.engine.open_cache_mount(id, exclusive, private, &wait)?;
+        let cache = self.engine.open_cache_mount(id, mount.sharing, &wait)?;
         if cache.is_new() {
             let staged = self.place.make_dir(&format!("{part}-new"))?;
             if from.is_some() {

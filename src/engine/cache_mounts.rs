@@ -16,6 +16,18 @@ use crate::time::Instant;
 /// How often a step looks whether a cache mount is free.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// What happens when two steps use a cache mount at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Both have it.
+    #[default]
+    Shared,
+    /// The second one gets another one.
+    Private,
+    /// The second one waits.
+    Locked,
+}
+
 /// A cache mount, held.
 pub struct CacheMount {
     dir: PathBuf,
@@ -64,34 +76,32 @@ impl Engine {
         self.roots.build_cache().join("mounts")
     }
 
-    /// The cache mount `id`. If `exclusive`, no other step has it; if also `private`, a step that finds
-    /// it taken gets another one. `wait` is called while it is taken.
+    /// The cache mount `id`. `wait` is called again and again while it is taken, and may end the wait.
     pub fn open_cache_mount(
         &self,
         id: &str,
-        exclusive: bool,
-        private: bool,
+        sharing: Sharing,
         wait: &dyn Fn() -> Result<()>,
     ) -> Result<CacheMount> {
+        let mode = match sharing {
+            Sharing::Shared => LockMode::Shared,
+            Sharing::Private | Sharing::Locked => LockMode::Exclusive,
+        };
         let digest = Digest::of(id.as_bytes()).hex();
         let mut number = 0;
         loop {
             let name = if number == 0 { digest.clone() } else { format!("{digest}-{number}") };
             let dir = self.cache_mounts_dir().join(name);
             store::make_dir(&dir)?;
-            let lock = if exclusive {
-                Lock::try_exclusive(&dir)?
-            } else if Lock::is_held(&dir)? {
-                None
-            } else {
-                Lock::wait_existing(&dir, LockMode::Shared)?
-            };
-            if let Some(lock) = lock {
+            if let Some(lock) = Lock::try_existing(&dir, mode)? {
                 store::replace(&dir.join("id"), id.as_bytes(), Durability::Lazy)?;
                 return Ok(CacheMount { dir, _lock: lock });
             }
             wait()?;
-            if private { number += 1 } else { std::thread::sleep(PAUSE) }
+            match sharing {
+                Sharing::Private => number += 1,
+                Sharing::Shared | Sharing::Locked => std::thread::sleep(PAUSE),
+            }
         }
     }
 

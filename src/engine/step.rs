@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::Engine;
-pub use super::cache_mounts::CacheMount;
+pub use super::cache_mounts::{CacheMount, Sharing};
 use super::child::in_child;
 use super::options::CreateOptions;
 use super::output::Output;

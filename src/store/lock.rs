@@ -48,11 +48,20 @@ impl Lock {
         Ok(lock.stands_for(path).then_some(lock))
     }
 
-    /// Takes the lock on an existing file or directory without waiting. `None` if another process
-    /// holds it, or `path` does not exist.
+    /// As [`Lock::try_existing`], for this process alone.
     pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
+        Lock::try_existing(path, LockMode::Exclusive)
+    }
+
+    /// Takes the lock on an existing file or directory without waiting. `None` if another process
+    /// holds a lock that excludes this one, or `path` does not exist.
+    pub fn try_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let operation = match mode {
+            LockMode::Shared => FlockOperation::NonBlockingLockShared,
+            LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        match flock(&file, operation) {
             Ok(()) => {
                 let lock = Lock { file: file.into() };
                 Ok(lock.stands_for(path).then_some(lock))
