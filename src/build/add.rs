@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::ContextKind;
 use super::cached::LayerStep;
-use super::context::{Source, Tree, open_directory};
+use super::context::{Source, Tree};
 use super::copy::Copying;
 use super::dockerfile::instruction::Copy;
 use super::dockerfile::{Stage, Step};
@@ -22,7 +22,7 @@ use crate::chmod::ModeChange;
 use crate::error::{Context, Result, fail};
 use crate::image::copy::Overrides;
 use crate::image::digest::Digest;
-use crate::store::remove_tree;
+use crate::store::{open_dir, remove_tree};
 use crate::suggest::nearest;
 use crate::words::Expander;
 
@@ -243,7 +243,7 @@ impl Build<'_> {
         let mut made = Made::default();
         let directory = |made: &mut Made| -> Result<PathBuf> {
             let path = self.place.make_dir(&format!("source-{}", made.directories.len()))?;
-            made.directories.push((path.clone(), open_directory(&path)?));
+            made.directories.push((path.clone(), open_dir(&path)?));
             Ok(path)
         };
         for url in urls {

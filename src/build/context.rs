@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 
 use super::ignore::Ignore;
@@ -21,6 +21,7 @@ use crate::image::Hashing;
 use crate::image::copy::{Original, Overrides, pack};
 use crate::image::digest::Digest;
 use crate::raw;
+use crate::store;
 use crate::suggest::nearest;
 use crate::sys::beneath;
 
@@ -333,9 +334,7 @@ pub fn read_bounded(input: &mut dyn Read, name: &str, limit: u64) -> Result<Stri
     }
 }
 
-/// Opens a directory of the host as a context.
-pub fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(rustix::fs::CWD, path, flags, Mode::empty())
-        .context(|| format!("open the build context {}", path.display()))
+/// Opens a directory of the host that the user named as a context.
+pub fn open_context(path: &Path) -> Result<OwnedFd> {
+    store::open_dir(path).context(|| "the build context")
 }

@@ -12,13 +12,14 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::Options;
-use super::context::{open_directory, read_bounded, read_text};
+use super::context::{open_context, read_bounded, read_text};
 use super::dockerfile::MAX_DOCKERFILE;
 use super::ignore::{Ignore, MAX_RULES};
 use crate::engine::step::Workplace;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::unpack_stream;
+use crate::store::open_dir;
 use crate::sys::stdio::own_stdin;
 
 /// The context, and the Dockerfile with its name.
@@ -40,7 +41,7 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
         let mut input = Read::chain(Cursor::new(start), input);
         if is_text {
             let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;
-            let root = open_directory(&place.make_dir("context")?)?;
+            let root = open_dir(&place.make_dir("context")?)?;
             return Ok((root, "Dockerfile".to_owned(), text));
         }
         archive = Some(Box::new(input));
@@ -51,9 +52,9 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
         fail!("the build context '{context}' is remote; clone or download it first");
     }
     let root = match &mut archive {
-        None => open_directory(Path::new(context))?,
+        None => open_context(Path::new(context))?,
         Some(input) => {
-            let root = open_directory(&place.make_dir("context")?)?;
+            let root = open_dir(&place.make_dir("context")?)?;
             unpack_stream(input, root.as_fd(), CopyRules::default())
                 .context(|| "unpack the build context")?;
             root

@@ -31,7 +31,7 @@ use crate::image::digest::ImageId;
 use crate::image::instruction::variable;
 use crate::image::platform::Platform;
 use crate::time::Instant;
-use context::open_directory;
+use context::open_context;
 use dockerfile::Dockerfile;
 use dockerfile::instruction::Instruction;
 use ignore::Ignore;
@@ -263,7 +263,7 @@ fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
                 "--build-context {name}={value} is remote; write a directory or docker-image://NAME"
             ),
             None => {
-                let directory = open_directory(Path::new(value))?;
+                let directory = open_context(Path::new(value))?;
                 let ignore = read_ignore(directory.as_fd(), "Dockerfile")?;
                 ContextKind::Directory(directory, ignore)
             }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::cached::Key;
-use super::context::{Source, Tree, open_directory};
+use super::context::{Source, Tree};
 use super::ignore::Ignore;
 use super::layers::absolute;
 use super::steps::{Build, State, interrupted};
@@ -24,7 +24,7 @@ use crate::image::CopyRules;
 use crate::image::copy::{Original, Overrides, copy};
 use crate::image::digest::Digest;
 use crate::raw;
-use crate::store::remove_tree;
+use crate::store::{open_dir, remove_tree};
 use crate::units::ByteSize;
 use crate::words::Expander;
 
@@ -347,7 +347,7 @@ impl Build<'_> {
         from: Option<&[Digest]>,
         directory: &Path,
     ) -> Result<PathBuf> {
-        let into = open_directory(directory)?;
+        let into = open_dir(directory)?;
         let all = Ignore::default();
         let copy_from = |tree: &Tree<'_>, source: &Source| {
             let skip = |entry: &[u8]| source.is_directory && tree.skips(source, entry, &all);

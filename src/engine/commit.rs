@@ -6,7 +6,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
@@ -20,6 +19,7 @@ use crate::healthcheck::Healthcheck;
 use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
 use crate::raw;
 use crate::runtime::cgroup::freezer;
+use crate::store;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
@@ -63,9 +63,7 @@ impl Engine {
                 (upper, Form::Layer, diff.left_out, diff.top_changed)
             }
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let files = openat(CWD, &files, flags, Mode::empty())
-            .context(|| format!("open {}", files.display()))?;
+        let files = store::open_dir(&files)?;
         let commit = Commit {
             base: base.as_ref(),
             config,

@@ -12,8 +12,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use super::Engine;
 pub use super::cache_mounts::{CacheMount, Sharing};
 use super::child::in_child;
@@ -227,7 +225,7 @@ impl Engine {
         let record = self.record(&place.container)?;
         in_step(&|| {
             let diff = self.compare(&record, &mut |_| Ok(()))?;
-            let files = open_directory(&Files::new(&self.roots, &record.id).upper())?;
+            let files = store::open_dir(&Files::new(&self.roots, &record.id).upper())?;
             let skip = |path: &[u8]| diff.left_out.iter().any(|left_out| left_out == path);
             let overrides = Overrides { latest, ..Overrides::default() };
             self.image_store().add_to_draft(&place.draft, files.as_fd(), &skip, overrides)
@@ -253,7 +251,7 @@ impl Engine {
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
             let root = view::at_rest(&root, &[], &self.mount_point()?)?;
             edit(root.as_fd())?;
-            let files = open_directory(&place.dir.join("upper"))?;
+            let files = store::open_dir(&place.dir.join("upper"))?;
             let overrides = Overrides { latest, ..Overrides::default() };
             self.image_store().add_to_draft(&place.draft, files.as_fd(), &|_| false, overrides)
         });
@@ -316,7 +314,7 @@ impl Engine {
     ) -> Result<()> {
         let paths = self.layer_paths(place, layers);
         std::fs::create_dir_all(directory).context(|| format!("make {}", directory.display()))?;
-        let destination = open_directory(directory)?;
+        let destination = store::open_dir(directory)?;
         in_child("the export", &|| {
             let root = self.root_of_layers(&paths)?;
             let original = Original {
@@ -371,9 +369,4 @@ fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> 
         work().map(|layer| layer.map_or_else(String::new, |layer| layer.to_string()))
     })?;
     if text.is_empty() { Ok(None) } else { Digest::parse(&text).map(Some) }
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }

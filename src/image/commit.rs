@@ -88,7 +88,7 @@ impl ImageStore {
         let Some(id) = base else { return Ok(None) };
         match self.config_bytes(id)? {
             Some(bytes) => Ok(Some(bytes)),
-            None => fail!("the container's image {} is gone", id.short()),
+            None => fail!("the image {} is gone", id.short()),
         }
     }
 

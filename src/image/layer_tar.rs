@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, open};
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
@@ -18,6 +17,7 @@ use super::recipe::replay;
 use super::tar::Writer;
 use super::tree::{Form, TreeWriter};
 use crate::error::{Context, Result, fail};
+use crate::store;
 
 /// What will come out.
 #[derive(Clone, Debug)]
@@ -62,8 +62,7 @@ impl LayerTar {
 
     fn write_to(&self, output: &mut dyn Write) -> Result<()> {
         let (fs, recipe) = (self.home.join("fs"), self.home.join(RECIPE));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fs = open(&fs, flags, Mode::empty()).context(|| format!("open {}", fs.display()))?;
+        let fs = store::open_dir(&fs)?;
         let written = if self.recipe {
             File::open(&recipe)
                 .context(|| format!("open {}", recipe.display()))

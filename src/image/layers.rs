@@ -108,7 +108,7 @@ impl Layers {
         let mut staged = Staged { diff_id, ended: false, is_plain: false, dir, lock, kept: false };
         let fs = staged.dir.join("fs");
         make_dir(&fs)?;
-        let root = open(&fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = store::open_dir(&fs)?;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))?;
         let recipe = staged.dir.join(RECIPE);
         let (unpacked, tar_size) = with_plain(input, |plain| {
@@ -290,9 +290,7 @@ impl Leftover {
 impl Staged {
     /// Its root directory.
     pub fn root(&self) -> Result<OwnedFd> {
-        let (fs, flags) =
-            (self.dir.join("fs"), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC);
-        open(&fs, flags, Mode::empty()).context(|| format!("open {}", fs.display()))
+        store::open_dir(&self.dir.join("fs"))
     }
 
     /// Whether nothing came of it.
