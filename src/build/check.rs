@@ -18,10 +18,19 @@ pub struct Warning {
     pub text: String,
 }
 
-/// Words in the names of variables that hold secrets, and those that say that it holds none.
-const SECRETS: [&str; 9] =
-    ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret"];
-const PUBLIC: [&str; 1] = ["public"];
+/// Words in the names of variables that hold secrets, unless the word "public" is there too.
+const SECRETS: [&str; 10] = [
+    "apikey",
+    "auth",
+    "credential",
+    "credentials",
+    "key",
+    "password",
+    "pword",
+    "passwd",
+    "secret",
+    "token",
+];
 
 struct Checker<'a> {
     dockerfile: &'a Dockerfile,
@@ -33,6 +42,7 @@ struct Checker<'a> {
 }
 
 /// The names and variables that a stage knows.
+#[derive(Clone)]
 struct Scope {
     known: BTreeSet<String>,
     /// The base is not here, so any variable may be set.
@@ -183,13 +193,9 @@ impl Checker<'_> {
 
     /// Rules about the instructions of a stage.
     fn stage(&mut self, at: usize, stage: &Stage, before: &[Scope]) -> Scope {
-        let mut scope = match plan::find(self.dockerfile, &stage.image, at) {
-            Some(base) if stage.image.parse::<usize>().is_err() => Scope {
-                known: before[base].known.clone(),
-                is_open: before[base].is_open,
-                has_absolute_workdir: before[base].has_absolute_workdir,
-            },
-            _ => {
+        let mut scope = match plan::base(self.dockerfile, &stage.image, at) {
+            Some(base) => before[base].clone(),
+            None => {
                 let variables = match stage.image.as_str() {
                     "scratch" => Some(Vec::new()),
                     image => (self.variables)(image),
@@ -289,7 +295,7 @@ impl Checker<'_> {
     fn secret(&mut self, keyword: &str, name: &str, place: Place) {
         let name_words = name.to_lowercase();
         let has = |words: &[&str]| name_words.split(['_', '-']).any(|part| words.contains(&part));
-        if (has(&SECRETS) || has(&["token"])) && !has(&PUBLIC) {
+        if has(&SECRETS) && !has(&["public"]) {
             let text = format!(
                 "Do not use ARG or ENV instructions for sensitive data ({keyword} \"{name}\")"
             );

@@ -306,7 +306,5 @@ fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a
         }
     }
     let names = given.iter().map(|pair| pair.split('=').next().unwrap_or_default());
-    names
-        .filter(|name| !declared.contains(name) && *name != EPOCH && !steps::is_predefined(name))
-        .collect()
+    names.filter(|name| !declared.contains(name) && !steps::is_predefined(name)).collect()
 }

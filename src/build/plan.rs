@@ -16,6 +16,11 @@ pub fn find(dockerfile: &Dockerfile, name: &str, below: usize) -> Option<usize> 
     named.or_else(|| name.parse().ok().filter(|number| *number < below))
 }
 
+/// The stage, before `below`, that a FROM names. A number in a FROM is an image.
+pub fn base(dockerfile: &Dockerfile, image: &str, below: usize) -> Option<usize> {
+    if image.parse::<usize>().is_ok() { None } else { find(dockerfile, image, below) }
+}
+
 /// The stages to build, in order, the target last. `images` are the expanded names of the FROMs.
 pub fn stages(
     dockerfile: &Dockerfile,
@@ -36,10 +41,7 @@ pub fn stages(
         if !needed[at] {
             continue;
         }
-        // A stage is named, a number in a FROM is an image.
-        if let Some(base) = find(dockerfile, &images[at], at)
-            && images[at].parse::<usize>().is_err()
-        {
+        if let Some(base) = base(dockerfile, &images[at], at) {
             needed[base] = true;
         }
         for step in &dockerfile.stages[at].steps {

@@ -13,7 +13,7 @@ use super::dockerfile::{Dockerfile, Mistake, Place, Step};
 use super::ignore::Ignore;
 use super::plan;
 use super::report::{Report, Vertex};
-use super::{ContextKind, NamedContext, Options};
+use super::{ContextKind, EPOCH, NamedContext, Options};
 use crate::engine::Engine;
 use crate::engine::registry::PullRequest;
 use crate::engine::step::Workplace;
@@ -157,8 +157,7 @@ impl Build<'_> {
                 fail!("--platform={wanted}: this machine builds for {native} only");
             }
         }
-        let is_number = image.parse::<usize>().is_ok();
-        if let Some(base) = plan::find(self.dockerfile, image, at).filter(|_| !is_number)
+        if let Some(base) = plan::base(self.dockerfile, image, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == base)
         {
             let mut state = state.clone();
@@ -437,10 +436,7 @@ pub fn is_proxy(name: &str) -> bool {
 
 /// Whether `--build-arg` may give the argument without an ARG.
 pub fn is_predefined(name: &str) -> bool {
-    is_proxy(name)
-        || platform(name).is_some()
-        || name == "SOURCE_DATE_EPOCH"
-        || name.starts_with("BUILDKIT_")
+    is_proxy(name) || platform(name).is_some() || name == EPOCH || name.starts_with("BUILDKIT_")
 }
 
 /// As Go's %q prints a list.
