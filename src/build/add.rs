@@ -177,9 +177,9 @@ impl Build<'_> {
             let copying = Copying {
                 tree,
                 sources,
-                excludes: excludes.clone(),
-                destination: destination.clone(),
-                chown: chown.clone(),
+                excludes: &excludes,
+                destination: &destination,
+                chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
                 // What a stage has already has the times of the build.
@@ -189,25 +189,17 @@ impl Build<'_> {
             copying.run(root)?;
             for at in 0..made.directories.len() {
                 let tree = Tree { parents: false, ..made_tree(at) };
-                let sources = tree.find("*")?;
-                // A file of a URL is unpacked if that is asked for.
-                let unpacks = at < made.remote && copy.unpack == Some(true);
-                let excludes = Ignore::default();
-                let (destination, chown) = (destination.clone(), chown.clone());
-                let sources = sources.as_slice();
-                let (keeps_owners, time) = (false, self.epoch);
-                Copying {
+                let made_file = Copying {
                     tree,
-                    sources,
-                    excludes,
-                    destination,
-                    chown,
-                    keeps_owners,
-                    mode,
-                    time,
-                    unpacks,
-                }
-                .run(root)?;
+                    sources: &tree.find("*")?,
+                    excludes: &all,
+                    keeps_owners: false,
+                    time: self.epoch,
+                    // A file of a URL is unpacked if that is asked for.
+                    unpacks: at < made.remote && copy.unpack == Some(true),
+                    ..copying
+                };
+                made_file.run(root)?;
             }
             Ok(())
         };

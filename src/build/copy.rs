@@ -24,13 +24,14 @@ use crate::runtime::user;
 use crate::sys::beneath;
 
 /// One COPY or ADD, its variables replaced.
+#[derive(Clone, Copy)]
 pub struct Copying<'a> {
     pub tree: Tree<'a>,
     pub sources: &'a [Source],
-    pub excludes: Ignore,
+    pub excludes: &'a Ignore,
     /// Absolute, in the image.
-    pub destination: String,
-    pub chown: Option<String>,
+    pub destination: &'a str,
+    pub chown: Option<&'a str>,
     /// Without `chown`: the files keep their owners, as those of a stage or an image do. Otherwise they
     /// become root's.
     pub keeps_owners: bool,
@@ -44,10 +45,10 @@ pub struct Copying<'a> {
 impl Copying<'_> {
     /// Copies everything below `root`.
     pub fn run(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let owner = self.chown.as_deref().map(|text| owner(root, text)).transpose()?;
+        let owner = self.chown.map(|text| owner(root, text)).transpose()?;
         let owner = owner.unwrap_or((0, 0));
         let is_slashed = self.destination.ends_with('/');
-        let destination = raw::path(&self.destination).into_owned();
+        let destination = raw::path(self.destination).into_owned();
         let destination = beneath::resolve_last(root, &destination).unwrap_or(destination);
         for source in self.sources {
             self.one(root, source, &destination, is_slashed, owner)
@@ -88,7 +89,7 @@ impl Copying<'_> {
             return unpack_stream(&mut self.open(source)?, root, rules);
         }
         let skip =
-            |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, &self.excludes);
+            |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, self.excludes);
         let overridden = Some(owner).filter(|_| !self.keeps_owners || self.chown.is_some());
         let overrides =
             Overrides { owner: overridden, mode: self.mode, time: self.time, latest: None };
