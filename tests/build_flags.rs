@@ -169,6 +169,13 @@ fn what_can_not_be_done_is_refused() {
     }
     let native = host.mydocker(["version", "-f", "{{.Server.Os}}/{{.Server.Arch}}"]).text();
     host.mydocker(["build", "--platform", &native, "--isolation=default", text(&context)]);
+    let dockerfile = context.join("Dockerfile");
+    std::fs::write(&dockerfile, format!("FROM --platform={native} bb\n")).unwrap();
+    host.mydocker(["build", text(&context)]);
+    // Its name only begins like this machine's.
+    std::fs::write(&dockerfile, format!("FROM --platform={native}x bb\n")).unwrap();
+    let refused = host.mydocker(["build", text(&context)]).exits(1);
+    refused.stderr_has("this machine builds for linux/");
 }
 
 #[test]

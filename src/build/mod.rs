@@ -93,10 +93,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         );
     }
     if let Some(wanted) = &options.platform {
-        let (native, parsed) = (Platform::native(), Platform::parse(wanted)?);
-        if (&parsed.os, &parsed.architecture) != (&native.os, &native.architecture) {
-            fail!("--platform={wanted}: this machine builds for {native} only");
-        }
+        check_platform(wanted)?;
     }
     let place = engine.begin_build()?;
     let (context, name, text) = read_input(&place, options)?;
@@ -198,6 +195,15 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
             .context(|| format!("write --metadata-file {}", file.display()))?;
     }
     Ok(id.to_string())
+}
+
+/// Fails if `wanted`, a platform of the command line or of a FROM, is not this machine's.
+fn check_platform(wanted: &str) -> Result<()> {
+    let (native, parsed) = (Platform::native(), Platform::parse(wanted)?);
+    if (&parsed.os, &parsed.architecture) != (&native.os, &native.architecture) {
+        fail!("--platform={wanted}: this machine builds for {native} only");
+    }
+    Ok(())
 }
 
 /// Checks the Dockerfile without building: the text of the warnings, and how many there are.

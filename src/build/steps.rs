@@ -13,7 +13,7 @@ use super::dockerfile::{Dockerfile, Mistake, Place, Step};
 use super::ignore::Ignore;
 use super::plan;
 use super::report::{Report, Vertex};
-use super::{ContextKind, EPOCH, NamedContext, Options};
+use super::{ContextKind, EPOCH, NamedContext, Options, check_platform};
 use crate::engine::Engine;
 use crate::engine::registry::PullRequest;
 use crate::engine::step::Workplace;
@@ -152,10 +152,7 @@ impl Build<'_> {
         if let Some(wanted) = &self.dockerfile.stages[at].platform
             && !wanted.contains('$')
         {
-            let native = format!("linux/{}", native_architecture());
-            if !wanted.starts_with(&native) {
-                fail!("--platform={wanted}: this machine builds for {native} only");
-            }
+            check_platform(wanted)?;
         }
         if let Some(base) = plan::base(self.dockerfile, image, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == base)
