@@ -130,6 +130,10 @@ fn contexts_from_archives_and_other_directories() {
     let bytes = std::fs::read(&archive).unwrap();
     host.feed(bytes, ["build", "-t", "z", "-f", "ci/Dockerfile", "-"]);
     host.mydocker(["run", "--rm", "z", "cat", "/ci"]).stdout("main");
+    // An archive that can't be read is no Dockerfile.
+    let xz = [&b"\xfd7zXZ\0"[..], &[0; 600]].concat();
+    let refused = host.feed(xz, ["build", "-"]).exits(1);
+    refused.stderr_has("xz compression is not supported");
     // A Dockerfile on stdin beside a directory.
     let dockerfile = "FROM bb\nCOPY a.txt /stdin\n";
     host.feed(dockerfile, ["build", "-t", "w", "-f", "-", text(&context)]);

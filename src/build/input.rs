@@ -18,7 +18,7 @@ use super::ignore::{Ignore, MAX_RULES};
 use crate::engine::step::Workplace;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
-use crate::image::copy::unpack_stream;
+use crate::image::copy::{begins_archive, unpack_stream};
 use crate::store::open_dir;
 use crate::sys::stdio::own_stdin;
 
@@ -33,11 +33,10 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
             fail!("-f - and the context - can't both be stdin");
         }
         let mut input = own_stdin().context(|| "open stdin")?;
-        // A tar has its magic in the first block; a Dockerfile is text.
+        // A tar has its magic in the first block.
         let mut start = Vec::new();
         Read::read_to_end(&mut Read::take(&mut input, 512), &mut start).context(|| "read stdin")?;
-        let compressed = start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f]);
-        let is_text = !compressed && start.get(257..262) != Some(b"ustar");
+        let is_text = !begins_archive(&start);
         let mut input = Read::chain(Cursor::new(start), input);
         if is_text {
             let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, openat};
 
 #[cfg(feature = "build")]
-use super::compression::decoder;
+use super::compression::{decoder, is_plain};
 use super::recipe::Recorder;
 use super::stream::with_plain;
 #[cfg(feature = "build")]
@@ -50,6 +50,13 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
         }
     }
     writer.finish().map(drop)
+}
+
+/// Whether a file that begins with these bytes can be an archive: a tar, or something compressed.
+#[cfg(feature = "build")]
+pub fn begins_archive(start: &[u8]) -> bool {
+    let is_compressed = start.first_chunk().is_some_and(|magic| !is_plain(magic));
+    is_compressed || start.get(257..262) == Some(b"ustar")
 }
 
 /// Whether the file's contents are a tar, compressed or not, by its first header. An error for a
