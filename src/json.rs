@@ -197,6 +197,16 @@ impl<'a> Node<'a> {
         Ok(self.get(key)?.map(|node| node.string()).transpose()?.unwrap_or_default())
     }
 
+    /// The elements of the array in the field `key`, at most `limit`; none if the field isn't there.
+    pub fn list<T>(
+        &self,
+        key: &str,
+        limit: usize,
+        parse: impl FnMut(&Node<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        self.get(key)?.map_or(Ok(Vec::new()), |array| array.each(limit, parse))
+    }
+
     /// The field `key` as a list of texts.
     pub fn texts(&self, key: &str, limit: usize) -> Result<Option<Vec<String>>> {
         self.get(key)?.map(|node| node.each(limit, |text| text.string())).transpose()

@@ -53,22 +53,15 @@ pub fn of_file(text: &str, capabilities: u64) -> Result<Filter> {
 /// The filter that `profile` describes, for a container with these capabilities.
 pub fn parse(profile: &Node<'_>, capabilities: u64) -> Result<Filter> {
     let default = action(profile, "defaultAction", "defaultErrnoRet")?;
-    let rules = match profile.get("syscalls")? {
-        Some(calls) => calls
-            .each(MAX_ENTRIES, |call| rule(call, capabilities))?
-            .into_iter()
-            .flatten()
-            .collect(),
-        None => Vec::new(),
-    };
+    let rules = profile.list("syscalls", MAX_ENTRIES, |call| rule(call, capabilities))?;
+    let rules = rules.into_iter().flatten().collect();
     let (architectures, flags) = (architectures(profile)?, flags(profile)?);
     let listener = listener(profile)?;
     Rules { default, rules, architectures, flags, listener }.compile()
 }
 
 fn flags(profile: &Node<'_>) -> Result<Flags> {
-    let Some(list) = profile.get("flags")? else { return Ok(Flags::default()) };
-    let flags = list.each(MAX_ENTRIES, |flag| {
+    let flags = profile.list("flags", MAX_ENTRIES, |flag| {
         let name = flag.string()?;
         Ok(match name.strip_prefix("SECCOMP_FILTER_FLAG_") {
             // The process has one thread when it installs the filter.
@@ -103,10 +96,7 @@ fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
         _ => {}
     }
     let action = action(call, "action", "errnoRet")?;
-    let conditions = match call.get("args")? {
-        Some(arguments) => arguments.each(MAX_ENTRIES, condition)?,
-        None => Vec::new(),
-    };
+    let conditions = call.list("args", MAX_ENTRIES, condition)?;
     let holds = match call.get("includes")? {
         Some(includes) => matches(&includes, capabilities)?.all(),
         None => true,
@@ -230,29 +220,24 @@ fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
         })
     };
     let mut listed = Vec::new();
-    if let Some(list) = profile.get("architectures")? {
-        list.each(MAX_ENTRIES, |node| {
-            let name = node.string()?;
-            let foreign =
-                name.strip_prefix("SCMP_ARCH_").is_some_and(|name| FOREIGN.contains(&name));
-            match known(&name) {
-                Some(arch) => listed.push(arch),
-                None if foreign => {}
-                None => fail!("{} '{name}' is not an architecture", node.path()),
-            }
-            Ok(())
-        })?;
-    }
+    profile.list("architectures", MAX_ENTRIES, |node| {
+        let name = node.string()?;
+        let foreign = name.strip_prefix("SCMP_ARCH_").is_some_and(|name| FOREIGN.contains(&name));
+        match known(&name) {
+            Some(arch) => listed.push(arch),
+            None if foreign => {}
+            None => fail!("{} '{name}' is not an architecture", node.path()),
+        }
+        Ok(())
+    })?;
     let native = Arch::family(std::env::consts::ARCH).first();
-    if let Some(map) = profile.get("archMap")? {
-        map.each(MAX_ENTRIES, |entry| {
-            let below = entry.texts("subArchitectures", MAX_ENTRIES)?.unwrap_or_default();
-            if known(&entry.text("architecture")?).as_ref() == native {
-                listed.extend(below.iter().filter_map(|name| known(name)));
-            }
-            Ok(())
-        })?;
-    }
+    profile.list("archMap", MAX_ENTRIES, |entry| {
+        let below = entry.texts("subArchitectures", MAX_ENTRIES)?.unwrap_or_default();
+        if known(&entry.text("architecture")?).as_ref() == native {
+            listed.extend(below.iter().filter_map(|name| known(name)));
+        }
+        Ok(())
+    })?;
     Ok(listed)
 }
 

@@ -89,10 +89,7 @@ impl ImageConfig {
             Some(node) => ContainerConfig::parse(&node)?,
             None => ContainerConfig::default(),
         };
-        let history = match root.get("history")? {
-            Some(node) => node.each(MAX_ITEMS, History::parse)?,
-            None => Vec::new(),
-        };
+        let history = root.list("history", MAX_ITEMS, History::parse)?;
         let diff_ids = rootfs.get("diff_ids")?;
         let diff_ids = diff_ids.map(|node| node.each(MAX_LAYERS, diff_id)).transpose()?;
         Ok(ImageConfig {

@@ -148,8 +148,7 @@ fn path(digest: &Digest) -> String {
 fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Reference>>> {
     let value = parse("index.json", index)?;
     let root = Node::root("index.json", &value);
-    let Some(manifests) = root.get("manifests")? else { return Ok(Vec::new()) };
-    manifests.each(MAX_IMAGES, |entry| {
+    root.list("manifests", MAX_IMAGES, |entry| {
         let Some(annotations) = entry.get("annotations")? else { return Ok(None) };
         let (full, reference) = (annotations.text(FULL_NAME)?, annotations.text(REF_NAME)?);
         let name = match full.as_str() {

@@ -217,8 +217,7 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
 }
 
 fn parse_index(root: &Node<'_>) -> Result<Vec<Offer>> {
-    let Some(manifests) = root.get("manifests")? else { return Ok(Vec::new()) };
-    manifests.each(MAX_IMAGES, |node| {
+    root.list("manifests", MAX_IMAGES, |node| {
         let descriptor = Descriptor::parse(node)?;
         let platform = match node.get("platform")? {
             Some(platform) => Some(Platform {

@@ -179,11 +179,13 @@ fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
 
 /// A list of paths in the container.
 fn absolute_paths(linux: &Node<'_>, key: &str) -> Result<Vec<String>> {
-    let Some(list) = linux.get(key)? else { return Ok(Vec::new()) };
-    list.each(MAX_ENTRIES, |node| {
-        let path = node.string()?;
-        if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
-    })
+    linux.list(key, MAX_ENTRIES, absolute)
+}
+
+/// The value as a path that begins with a slash.
+pub fn absolute(node: &Node<'_>) -> Result<String> {
+    let path = node.string()?;
+    if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
 }
 
 fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option<String>> {
@@ -215,10 +217,7 @@ pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
 
 fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {
     let Some(all) = root.get("hooks")? else { return Ok(Default::default()) };
-    let list = |kind: &str| match all.get(kind)? {
-        Some(hooks) => hooks.each(MAX_ENTRIES, hook),
-        None => Ok(Vec::new()),
-    };
+    let list = |kind: &str| all.list(kind, MAX_ENTRIES, hook);
     let host = HostHooks {
         prestart: list("prestart")?,
         create_runtime: list("createRuntime")?,
@@ -234,11 +233,7 @@ fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {
 }
 
 fn hook(node: &Node<'_>) -> Result<Hook> {
-    let path = node.need("path")?;
-    let text = path.string()?;
-    if !text.starts_with('/') {
-        return Err(path.wrong("an absolute path"));
-    }
+    let path = absolute(&node.need("path")?)?;
     let timeout = match node.get("timeout")? {
         Some(seconds) => match seconds.signed()? {
             seconds @ 1.. => Some(seconds as u64),
@@ -247,7 +242,7 @@ fn hook(node: &Node<'_>) -> Result<Hook> {
         None => None,
     };
     Ok(Hook {
-        path: text,
+        path,
         args: node.texts("args", MAX_ENTRIES)?.unwrap_or_default(),
         env: node.texts("env", MAX_ENTRIES)?.unwrap_or_default(),
         timeout,

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::{MAX_ENTRIES, refuse};
+use super::config::{MAX_ENTRIES, absolute, refuse};
 use super::resources::{self, Limits};
 use super::systemd::Unit;
 use crate::error::{Result, fail};
@@ -34,26 +34,18 @@ pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
 /// All namespaces: those that the list lacks are the caller's.
 pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {
     let mut found: [Option<Namespace>; 8] = [const { None }; 8];
-    if let Some(list) = linux.get("namespaces")? {
-        list.each(MAX_ENTRIES, |entry| {
-            let kind = entry.need("type")?;
-            let at = one_of(&kind, &NAMESPACES)?;
-            let namespace = match entry.get("path")? {
-                Some(path) if !path.is_empty() => {
-                    let text = path.string()?;
-                    if !text.starts_with('/') {
-                        return Err(path.wrong("an absolute path"));
-                    }
-                    Namespace::Path(text.into())
-                }
-                _ => Namespace::Private,
-            };
-            match found[at].replace(namespace) {
-                Some(_) => Err(kind.wrong("in the list once")),
-                None => Ok(()),
-            }
-        })?;
-    }
+    linux.list("namespaces", MAX_ENTRIES, |entry| {
+        let kind = entry.need("type")?;
+        let at = one_of(&kind, &NAMESPACES)?;
+        let namespace = match entry.get("path")? {
+            Some(path) if !path.is_empty() => Namespace::Path(absolute(&path)?.into()),
+            _ => Namespace::Private,
+        };
+        match found[at].replace(namespace) {
+            Some(_) => Err(kind.wrong("in the list once")),
+            None => Ok(()),
+        }
+    })?;
     let [pid, ipc, uts, network, user, cgroup, time, mount] =
         found.map(|namespace| namespace.unwrap_or(Namespace::Host));
     if mount != Namespace::Private {
@@ -89,11 +81,7 @@ fn time_offsets(offsets: &Node<'_>) -> Result<Vec<TimeOffset>> {
 
 /// The IDs of the user namespace, if there is one.
 pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> {
-    let ranges = |key| match linux.get(key)? {
-        Some(list) => list.each(MAX_ENTRIES, range),
-        None => Ok(Vec::new()),
-    };
-    let (uids, gids) = (ranges("uidMappings")?, ranges("gidMappings")?);
+    let IdMaps { uids, gids } = mappings(linux)?;
     match &namespaces.user {
         Namespace::Host if uids.is_empty() && gids.is_empty() => Ok(None),
         Namespace::Host => {
@@ -107,8 +95,13 @@ pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> 
     }
 }
 
-/// One entry of a mapping.
-pub fn range(node: &Node<'_>) -> Result<IdRange> {
+/// `uidMappings` and `gidMappings`, which a mount may have too.
+pub fn mappings(node: &Node<'_>) -> Result<IdMaps> {
+    let ranges = |key| node.list(key, MAX_ENTRIES, range);
+    Ok(IdMaps { uids: ranges("uidMappings")?, gids: ranges("gidMappings")? })
+}
+
+fn range(node: &Node<'_>) -> Result<IdRange> {
     let of = |key: &str| node.need(key)?.id();
     let (inside, outside, size) = (of("containerID")?, of("hostID")?, of("size")?);
     match inside.checked_add(size).and(outside.checked_add(size)) {
@@ -156,12 +149,8 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
 
 /// The nodes to make beside the standard ones.
 pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
-    let Some(devices) = linux.get("devices")? else { return Ok(Vec::new()) };
-    devices.each(MAX_ENTRIES, |node| {
-        let path = node.need("path")?;
-        if !path.string()?.starts_with('/') {
-            return Err(path.wrong("an absolute path"));
-        }
+    linux.list("devices", MAX_ENTRIES, |node| {
+        let path = absolute(&node.need("path")?)?;
         let kind = match one_of(&node.need("type")?, &["c", "u", "b", "p"])? {
             0 | 1 => NodeKind::Character,
             2 => NodeKind::Block,
@@ -174,7 +163,7 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
         let id = |key: &str| node.get(key)?.map_or(Ok(0), |id| id.id());
         let mode = node.get("fileMode")?.map_or(Ok(0o666), |mode| mode.id())?;
         Ok(DeviceNode {
-            path: path.string()?,
+            path,
             kind,
             major: number("major")?,
             minor: number("minor")?,

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use super::config::MAX_ENTRIES;
-use super::linux::range;
+use super::linux::mappings;
 use crate::error::{Error, Result};
 use crate::json::Node;
 use crate::runtime::spec::{
@@ -65,8 +65,7 @@ const NEUTRAL: [&str; 11] = [
 
 /// The mounts in their order.
 pub fn parse(root: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Vec<Mount>> {
-    let Some(mounts) = root.get("mounts")? else { return Ok(Vec::new()) };
-    mounts.each(MAX_ENTRIES, |node| mount(node, bundle, ids))
+    root.list("mounts", MAX_ENTRIES, |node| mount(node, bundle, ids))
 }
 
 fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> {
@@ -77,15 +76,8 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
     }
     // A relative one is taken from the root, as before version 1.1.
     let target = Path::new("/").join(target);
-    let options = match node.get("options")? {
-        Some(options) => read_options(&options)?,
-        None => Options::default(),
-    };
-    let kind = node.text("type")?;
-    let source = match node.get("source")? {
-        Some(source) => source.string()?,
-        None => String::new(),
-    };
+    let options = read_options(node)?;
+    let (kind, source) = (node.text("type")?, node.text("source")?);
     let kernel = |kind: &str| -> Result<CString> {
         CString::new(kind).map_err(|_| Error::new(format!("{} holds a zero byte", node.path())))
     };
@@ -144,11 +136,7 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
 
 /// The mapping of a mount's own: the one that it lists, or the container's.
 fn owners(node: &Node<'_>, options: &Options, ids: Option<&IdMaps>) -> Result<Option<Owners>> {
-    let ranges = |key| match node.get(key)? {
-        Some(list) => list.each(MAX_ENTRIES, range),
-        None => Ok(Vec::new()),
-    };
-    let own = IdMaps { uids: ranges("uidMappings")?, gids: ranges("gidMappings")? };
+    let own = mappings(node)?;
     let ids = match (own.uids.is_empty(), own.gids.is_empty(), options.maps_owners) {
         (true, true, None) => return Ok(None),
         (false, false, _) => own,
@@ -183,9 +171,9 @@ struct Options {
     data: Vec<String>,
 }
 
-fn read_options(node: &Node<'_>) -> Result<Options> {
+fn read_options(mount: &Node<'_>) -> Result<Options> {
     let mut read = Options::default();
-    node.each(MAX_ENTRIES, |option| {
+    mount.list("options", MAX_ENTRIES, |option| {
         let text = option.string()?;
         let find = |name: &str| OPTIONS.iter().find(|(known, ..)| *known == name);
         let attributes = &mut read.attributes;

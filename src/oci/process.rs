@@ -2,7 +2,7 @@
 //! "Process"). The seccomp filter is another part of the file (`linux`). Of the five sets of
 //! capabilities those count that outlast execve(2): bounding, inheritable and ambient.
 
-use super::config::{MAX_ENTRIES, flag, refuse};
+use super::config::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
 use crate::error::{Result, fail};
 use crate::json::Node;
@@ -21,10 +21,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     if arguments.is_empty() {
         return Err(args.wrong("a list with at least the program"));
     }
-    let cwd = node.need("cwd")?;
-    if !cwd.string()?.starts_with('/') {
-        return Err(cwd.wrong("an absolute path"));
-    }
+    let cwd = absolute(&node.need("cwd")?)?;
     refuse(node, "commandLine")?;
     // A mistake in it shows at `create`; it is for `exec`.
     scheduling::affinity(node, &mut Scheduling::default())?;
@@ -51,7 +48,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     Ok(Process {
         args: arguments,
         env: env(node)?,
-        cwd: cwd.string()?,
+        cwd,
         user,
         completes_env: false,
         terminal,
@@ -72,8 +69,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
 }
 
 fn env(node: &Node<'_>) -> Result<Vec<String>> {
-    let Some(env) = node.get("env")? else { return Ok(Vec::new()) };
-    env.each(MAX_ENTRIES, |pair| {
+    node.list("env", MAX_ENTRIES, |pair| {
         let text = pair.string()?;
         match text.split_once('=') {
             Some((name, _)) if !name.is_empty() && !text.contains('\0') => Ok(text),
@@ -91,13 +87,12 @@ fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
         _ => Err(node.wrong("at most 4294967294")),
     };
     let of = |key| user.get(key)?.map_or(Ok(0), |node| id(&node));
-    let groups = user.get("additionalGids")?.map(|list| list.each(MAX_ENTRIES, id)).transpose()?;
     let umask = user.get("umask")?.map(|umask| match umask.id()? {
         mask @ ..=0o777 => Ok(mask),
         _ => Err(umask.wrong("at most 511 (0777)")),
     });
-    let numbers =
-        Identity::Numbers { uid: of("uid")?, gid: of("gid")?, groups: groups.unwrap_or_default() };
+    let groups = user.list("additionalGids", MAX_ENTRIES, id)?;
+    let numbers = Identity::Numbers { uid: of("uid")?, gid: of("gid")?, groups };
     Ok((numbers, umask.transpose()?))
 }
 
@@ -114,8 +109,7 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
     let Some(sets) = process.get("capabilities")? else { return Ok(none) };
     let known = capabilities::all();
     let set = |key| -> Result<u64> {
-        let Some(list) = sets.get(key)? else { return Ok(0) };
-        let bits = list.each(MAX_ENTRIES, |node| {
+        let bits = sets.list(key, MAX_ENTRIES, |node| {
             let name = node.string()?;
             let bit = names::bit(&name).unwrap_or_default() & known;
             if bit == 0 {
@@ -161,9 +155,8 @@ fn label(process: &Node<'_>) -> Result<Option<Label>> {
 }
 
 fn rlimits(process: &Node<'_>) -> Result<Vec<Rlimit>> {
-    let Some(limits) = process.get("rlimits")? else { return Ok(Vec::new()) };
     let mut seen = Vec::new();
-    limits.each(MAX_ENTRIES, |limit| {
+    process.list("rlimits", MAX_ENTRIES, |limit| {
         let kind = limit.need("type")?;
         let text = kind.string()?;
         let name = text.strip_prefix("RLIMIT_").map(str::to_ascii_lowercase);

@@ -101,23 +101,20 @@ impl Limits {
         ];
         self.resources.blkio_weight = weight(io, "weight")?;
         self.further.blkio_leaf_weight = weight(io, "leafWeight")?;
-        if let Some(devices) = io.get("weightDevice")? {
-            self.further.device_weights = devices.each(MAX_ENTRIES, |device| {
-                if device.get("weight")?.is_none() && device.get("leafWeight")?.is_none() {
-                    return Err(device.wrong("an object with weight or leafWeight"));
-                }
-                Ok(DeviceWeight {
-                    major: device.need("major")?.id()?,
-                    minor: device.need("minor")?.id()?,
-                    weight: weight(device, "weight")?,
-                    leaf_weight: weight(device, "leafWeight")?,
-                })
-            })?;
-        }
+        self.further.device_weights = io.list("weightDevice", MAX_ENTRIES, |device| {
+            if device.get("weight")?.is_none() && device.get("leafWeight")?.is_none() {
+                return Err(device.wrong("an object with weight or leafWeight"));
+            }
+            Ok(DeviceWeight {
+                major: device.need("major")?.id()?,
+                minor: device.need("minor")?.id()?,
+                weight: weight(device, "weight")?,
+                leaf_weight: weight(device, "leafWeight")?,
+            })
+        })?;
         let mut all = Vec::new();
         for (key, kind) in RATES {
-            let Some(devices) = io.get(key)? else { continue };
-            all.extend(devices.each(MAX_ENTRIES, |device| {
+            all.extend(io.list(key, MAX_ENTRIES, |device| {
                 let (major, minor) = (device.need("major")?.id()?, device.need("minor")?.id()?);
                 let (rate, numbers) =
                     (device.need("rate")?.unsigned()?, format!("{major}:{minor}"));
@@ -130,26 +127,21 @@ impl Limits {
 
     fn read_others(&mut self, resources: &Node<'_>) -> Result<()> {
         let further = &mut self.further;
-        if let Some(pages) = resources.get("hugepageLimits")? {
-            further.huge_pages = pages.each(MAX_ENTRIES, |limit| {
-                let node = limit.need("pageSize")?;
-                let size = node.string()?;
-                let digits =
-                    size.trim_end_matches("KB").trim_end_matches("MB").trim_end_matches("GB");
-                let is_number = digits.len() + 2 == size.len() && digits.parse::<u32>().is_ok();
-                if !is_number || digits.starts_with(['0', '+']) {
-                    return Err(node.wrong("a size such as 2MB or 1GB"));
-                }
-                Ok(HugePageLimit { size, bytes: limit.need("limit")?.unsigned()? })
-            })?;
-        }
+        further.huge_pages = resources.list("hugepageLimits", MAX_ENTRIES, |limit| {
+            let node = limit.need("pageSize")?;
+            let size = node.string()?;
+            let digits = size.trim_end_matches("KB").trim_end_matches("MB").trim_end_matches("GB");
+            let is_number = digits.len() + 2 == size.len() && digits.parse::<u32>().is_ok();
+            if !is_number || digits.starts_with(['0', '+']) {
+                return Err(node.wrong("a size such as 2MB or 1GB"));
+            }
+            Ok(HugePageLimit { size, bytes: limit.need("limit")?.unsigned()? })
+        })?;
         if let Some(network) = resources.get("network")? {
             further.network_class = network.get("classID")?.map(|class| class.id()).transpose()?;
-            if let Some(priorities) = network.get("priorities")? {
-                further.network_priorities = priorities.each(MAX_ENTRIES, |entry| {
-                    Ok((word(&entry.need("name")?)?, entry.need("priority")?.id()?))
-                })?;
-            }
+            further.network_priorities = network.list("priorities", MAX_ENTRIES, |entry| {
+                Ok((word(&entry.need("name")?)?, entry.need("priority")?.id()?))
+            })?;
         }
         if let Some(devices) = resources.get("rdma")? {
             further.rdma = devices.fields(MAX_ENTRIES, |device, limit| {
@@ -209,8 +201,7 @@ pub fn none() -> DeviceAccess {
 /// The devices that the rules of `linux.resources` allow.
 pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
     let mut access = none();
-    let Some(rules) = resources.get("devices")? else { return Ok(access) };
-    rules.each(MAX_ENTRIES, |node| {
+    resources.list("devices", MAX_ENTRIES, |node| {
         let allow = node.need("allow")?.boolean()?;
         let kind = match node.get("type")? {
             Some(kind) => match kind.string()?.as_str() {

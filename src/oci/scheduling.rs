@@ -76,12 +76,9 @@ fn scheduler(node: &Node<'_>) -> Result<Scheduler> {
         ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
     ];
     let policy = POLICIES[one_of(&node.need("policy")?, &POLICIES.map(|(name, _)| name))?].1;
-    let flags = match node.get("flags")? {
-        Some(list) => {
-            list.each(MAX_ENTRIES, |flag| Ok(FLAGS[one_of(flag, &FLAGS.map(|(name, _)| name))?].1))?
-        }
-        None => Vec::new(),
-    };
+    let flags = node.list("flags", MAX_ENTRIES, |flag| {
+        Ok(FLAGS[one_of(flag, &FLAGS.map(|(name, _)| name))?].1)
+    })?;
     let time = |key| node.get(key)?.map_or(Ok(0), |time| time.unsigned());
     let number = |key| -> Result<i32> {
         let Some(found) = node.get(key)? else { return Ok(0) };
@@ -115,10 +112,9 @@ fn io_priority(node: &Node<'_>) -> Result<(u8, u8)> {
 
 fn memory_policy(node: &Node<'_>) -> Result<(u32, Vec<u64>)> {
     let mut mode = one_of(&node.need("mode")?, &MEMORY_MODES)? as u32;
-    if let Some(flags) = node.get("flags")? {
-        let flags = flags.each(MAX_ENTRIES, |flag| Ok(1 << (13 + one_of(flag, &MEMORY_FLAGS)?)))?;
-        mode = flags.into_iter().fold(mode, |mode, flag: u32| mode | flag);
-    }
+    let flags =
+        node.list("flags", MAX_ENTRIES, |flag| Ok(1 << (13 + one_of(flag, &MEMORY_FLAGS)?)))?;
+    mode = flags.into_iter().fold(mode, |mode, flag: u32| mode | flag);
     let mut mask = Vec::new();
     if let Some(nodes) = node.get("nodes")? {
         for number in numbers(&nodes, MAX_NODE)? {
