@@ -58,8 +58,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         ids: linux::ids(&linux, &namespaces)?,
     };
     let detached = args.has("detach");
-    let socket = args.value("console-socket");
-    if process.terminal && detached && socket.is_none() {
+    if process.terminal && detached && !args.has("console-socket") {
         fail!("a terminal needs --console-socket with --detach");
     }
     let stdio = if process.terminal { Stdio::Terminal } else { super::own_stdio()? };
@@ -70,9 +69,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     // The process may have ended already, and is then reaped by whoever waits for it.
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     let handed = (|| -> Result<()> {
-        if let (Some(path), Some(master)) = (socket, console.take_if(|_| socket.is_some())) {
-            super::send_console(path, master.as_fd())?;
-        }
+        super::send_console(args, &mut console)?;
         super::write_pid_file(args, pid)
     })();
     if let Err(error) = handed {
@@ -96,8 +93,7 @@ fn parse(node: &Node<'_>) -> Result<Process> {
 
 /// The cgroups that the process joins: with `--cgroup` one below the container's.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
-    let mut cgroups = container.state.cgroups.clone();
-    cgroups.retain(|path| std::path::Path::new(path).is_dir());
+    let mut cgroups = container.cgroups();
     if let Some(below) = args.value("cgroup") {
         let is_plain = !below.split('/').any(|part| part == "..");
         let Some(below) = below.strip_prefix('/').filter(|_| is_plain) else {

@@ -41,18 +41,15 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
     let Made { container, pid, pidfd, console } = made;
-    let dir = container.dir.clone();
-    let started = begin(&container);
-    drop(container);
-    let reopened =
-        || Container::open(&globals.root, &dir.file_name().unwrap_or_default().to_string_lossy());
-    let ready = match started {
+    let ready = match begin(&container) {
         Ok(ready) => ready,
         Err(error) => {
-            remove(reopened()?)?;
+            remove(container)?;
             return Err(error);
         }
     };
+    // Others may pause, kill or delete it while this waits.
+    drop(container);
     let number = pid.as_raw_nonzero().get();
     if let Some(ready) = ready {
         if detached {
@@ -66,7 +63,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let code = foreground::follow(pid, pidfd.as_fd(), console)?;
     if !args.has("keep") {
-        remove(reopened()?)?;
+        remove(Container::open(&globals.root, args.id()?)?)?;
     }
     Ok(code)
 }
@@ -89,17 +86,16 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
     process.new_keyring = !args.has("no-new-keyring");
-    let socket = args.value("console-socket");
-    match (process.terminal, socket, foreground) {
-        (true, None, false) => {
+    match (process.terminal, args.has("console-socket"), foreground) {
+        (true, false, false) => {
             fail!("config.json: process.terminal needs --console-socket, because nothing stays")
         }
-        (false, Some(_), _) => fail!("--console-socket needs process.terminal in config.json"),
+        (false, true, _) => fail!("--console-socket needs process.terminal in config.json"),
         _ => {}
     }
     let mut container = Container::make(&globals.root, id)?;
     match build(&mut container, &mut config, &bytes, &bundle) {
-        Ok(running) => finish(container, running, args, socket),
+        Ok(running) => finish(container, running, args),
         Err(error) => {
             // The first error is the one to report.
             let _ = container.remove();
@@ -155,17 +151,10 @@ fn build(
 }
 
 /// Hands out what the caller asked for: the terminal, the PID.
-fn finish(
-    mut container: Container,
-    running: runtime::Running,
-    args: &Args,
-    socket: Option<&str>,
-) -> Result<Made> {
+fn finish(mut container: Container, running: runtime::Running, args: &Args) -> Result<Made> {
     let runtime::Running { pid, pidfd, mut console, .. } = running;
     let handed = (|| -> Result<()> {
-        if let (Some(path), Some(master)) = (socket, console.take_if(|_| socket.is_some())) {
-            super::send_console(path, master.as_fd())?;
-        }
+        super::send_console(args, &mut console)?;
         container.state.pid = pid.as_raw_nonzero().get();
         let start_time = sys::process::start_time(pid).context(|| "look at the first process")?;
         container.state.start_time = start_time.unwrap_or_default();
@@ -258,28 +247,30 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
             Err(rustix::io::Errno::SRCH) => {}
             sent => sent.context(|| format!("send {signal}"))?,
         }
-        if signal == Signal::KILL && freezer_holds(&container) {
-            cgroup::freezer::switch(&container.state.cgroups, false)?;
+        if signal == Signal::KILL {
+            thaw(&container)?;
         }
     }
     Ok(0)
 }
 
-fn freezer_holds(container: &Container) -> bool {
-    cgroup::freezer::is_switched(&container.state.cgroups)
+/// A process that is frozen ends only once it is thawed.
+fn thaw(container: &Container) -> Result<()> {
+    let cgroups = &container.state.cgroups;
+    if cgroup::freezer::is_switched(cgroups) {
+        cgroup::freezer::switch(cgroups, false)?;
+    }
+    Ok(())
 }
 
 /// Ends the container and waits for that.
 fn kill_all(container: &Container) -> Result<()> {
-    let cgroups = &container.state.cgroups;
     let pidfd = container.process()?;
     if let Some(pidfd) = &pidfd {
         let _ = sys::process::send_signal(pidfd.as_fd(), Signal::KILL);
     }
-    cgroup::signal(cgroups, Signal::KILL);
-    if freezer_holds(container) {
-        cgroup::freezer::switch(cgroups, false)?;
-    }
+    cgroup::signal(&container.state.cgroups, Signal::KILL);
+    thaw(container)?;
     let Some(pidfd) = pidfd else { return Ok(()) };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     match sys::process::ends_by(pidfd.as_fd(), Some(deadline)) {

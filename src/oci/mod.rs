@@ -25,7 +25,7 @@ mod view;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -188,8 +188,9 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "kill" => lifecycle::kill(&root, &parse(&[("all", 'a', false)])?),
         "delete" => lifecycle::delete(&root, &parse(&[("force", 'f', false)])?),
         "exec" => {
-            let has_process = parse_exec(&rest)?.has("process");
-            exec::exec(&root, &if has_process { parse(&EXEC_FLAGS)? } else { parse_exec(&rest)? })
+            // Without a command of their own, flags may come after the container's id.
+            let args = Args::parse(&rest, &EXEC_FLAGS, Some(1))?;
+            exec::exec(&root, &if args.has("process") { parse(&EXEC_FLAGS)? } else { args })
         }
         "ps" => view::ps(&root, &Args::parse(&rest, &[("format", 'f', true)], Some(1))?),
         "list" => view::list(&root, &parse(&[("quiet", 'q', false), ("format", 'f', true)])?),
@@ -202,10 +203,6 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "update" => update::update(&root, &parse(&update::flags())?),
         other => fail!("'{other}' is not a command; see --help"),
     }
-}
-
-fn parse_exec(rest: &[OsString]) -> Result<Args> {
-    Args::parse(rest, &EXEC_FLAGS, Some(1))
 }
 
 fn print_text(text: &str) -> Result<u8> {
@@ -282,13 +279,20 @@ fn preserved(args: &Args, sockets: u32) -> Result<u32> {
     Ok(count)
 }
 
-/// Sends a terminal's master to the process that listens at `path`.
-fn send_console(path: &str, master: BorrowedFd<'_>) -> Result<()> {
+/// Sends the terminal's master to the process that listens at `--console-socket`, if there are both.
+fn send_console(args: &Args, console: &mut Option<OwnedFd>) -> Result<()> {
+    let Some(path) = args.value("console-socket") else { return Ok(()) };
+    let Some(master) = console.take() else { return Ok(()) };
     let send = || -> Result<()> {
         let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         connect(&socket, &SocketAddrUnix::new(path)?)?;
-        sys::packet::send(socket.as_fd(), &[b"/dev/ptmx"], Some(master), SendFlags::empty())?;
+        sys::packet::send(
+            socket.as_fd(),
+            &[b"/dev/ptmx"],
+            Some(master.as_fd()),
+            SendFlags::empty(),
+        )?;
         Ok(())
     };
     send().context(|| format!("send the terminal to --console-socket {path}"))

@@ -54,7 +54,7 @@ pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
         return Ok(None);
     }
     let (_directory, address) = super::state::address(&directory, SOCKET)?;
-    let socket = datagrams()?;
+    let socket = datagrams().context(|| "make a socket")?;
     bind(&socket, &address).context(|| "listen for the container's readiness")?;
     // Any user of the container may speak.
     std::fs::set_permissions(directory.join(SOCKET), std::fs::Permissions::from_mode(0o777))
@@ -92,17 +92,13 @@ fn report(pid: i32) -> Result<()> {
     let words = format!("MAINPID={pid}\nREADY=1\n");
     address
         .and_then(|address| {
-            let socket = datagrams_raw()?;
+            let socket = datagrams()?;
             sendto(socket.as_fd(), words.as_bytes(), SendFlags::NOSIGNAL, &address)
         })
         .map(drop)
         .context(|| format!("report the readiness to NOTIFY_SOCKET={path}"))
 }
 
-fn datagrams_raw() -> rustix::io::Result<OwnedFd> {
+fn datagrams() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-}
-
-fn datagrams() -> Result<OwnedFd> {
-    datagrams_raw().context(|| "make a socket")
 }

@@ -148,6 +148,13 @@ impl Container {
         self.dir.join("config.json")
     }
 
+    /// Those of its cgroups that it has: `state.cgroups` is everywhere where one may be.
+    pub fn cgroups(&self) -> Vec<String> {
+        let mut cgroups = self.state.cgroups.clone();
+        cgroups.retain(|path| Path::new(path).is_dir());
+        cgroups
+    }
+
     /// What the container is doing.
     pub fn status(&self) -> Result<Status> {
         if self.process()?.is_none() {

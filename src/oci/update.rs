@@ -90,9 +90,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let text = miniserde::json::to_string(&all);
     store::replace(&kept, text.as_bytes(), Durability::Lazy)?;
-    let mut cgroups = container.state.cgroups.clone();
-    cgroups.retain(|path| std::path::Path::new(path).is_dir());
-    let applied = plan.apply(&cgroups).and_then(|applied| match unit {
+    let applied = plan.apply(&container.cgroups()).and_then(|applied| match unit {
         Some(unit) => systemd::update(unit, &cgroup.resources).inspect_err(|_| applied.undo()),
         None => Ok(()),
     });

@@ -33,10 +33,7 @@ fn describe(container: &Container) -> Result<String> {
 }
 
 fn print(text: &str) -> Result<u8> {
-    crate::sys::stdio::stdout()
-        .write_all(format!("{text}\n").as_bytes())
-        .context(|| "write to the standard output")?;
-    Ok(0)
+    super::print_text(&format!("{text}\n"))
 }
 
 /// `state`
@@ -89,9 +86,7 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
         fail!("the container id is missing")
     };
     let container = Container::look(&globals.root, id)?;
-    let mut cgroups = container.state.cgroups.clone();
-    cgroups.retain(|path| std::path::Path::new(path).is_dir());
-    let pids = cgroup::members(&cgroups);
+    let pids = cgroup::members(&container.cgroups());
     match args.value("format").unwrap_or("table") {
         "json" => {
             let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
