@@ -46,6 +46,7 @@ mod suggest;
 mod sys;
 mod template;
 mod time;
+mod tty;
 mod units;
 mod volume;
 mod words;
@@ -78,12 +79,12 @@ pub mod fuzz {
 /// Docker's command line.
 /// Returns the exit status of the process.
 pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
     // Only the built-in image has the binary under this name.
-    if std::env::args_os().next().is_some_and(|name| name == "/hello") {
+    if arguments.first().is_some_and(|name| name == "/hello") {
         return hello::main();
     }
     sys::inherited::lift_for_command();
-    let arguments: Vec<_> = std::env::args_os().collect();
     #[cfg(feature = "oci")]
     match arguments.as_slice() {
         [name, rest @ ..] if oci::is_called(name) => return oci::main(rest),

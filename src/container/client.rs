@@ -12,11 +12,11 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use super::detach::Detector;
 use super::protocol::{MAX_DATA, MAX_PACKET, Reply, Request};
-use super::tty;
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 use crate::sys::{self, stdio};
+use crate::tty;
 
 /// How the connection ended.
 #[derive(Debug, PartialEq, Eq)]

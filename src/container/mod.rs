@@ -21,5 +21,4 @@ pub mod record;
 pub mod relay;
 pub mod restart;
 pub mod state;
-pub mod tty;
 pub mod updated;

@@ -13,13 +13,13 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::client::{End, taken_signals};
 use super::detach::Detector;
 use super::protocol::MAX_DATA;
-use super::tty;
 use crate::error::{Context, Result};
 use crate::runtime::exit_code;
 use crate::sys;
 use crate::sys::clone::{Child, Fork};
 use crate::sys::signal::Signal;
 use crate::sys::stdio::write_all;
+use crate::tty;
 
 /// Our ends of the process's streams.
 pub struct Streams {

@@ -15,12 +15,13 @@ use crate::container::client::End;
 use crate::container::record::{Files, Record, new_id};
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
-use crate::container::{events, tty, updated};
+use crate::container::{events, updated};
 use crate::error::{Context, Result, fail};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{IdMaps, Identity, Process};
 use crate::runtime::{Stdio, capabilities, exec};
 use crate::sys::clone::Child;
+use crate::tty;
 
 /// A started process.
 struct Begun {

@@ -10,12 +10,12 @@ use super::Engine;
 use super::child::in_child;
 pub use super::transfer::{login, logout};
 use super::view::TransferEvent;
-use crate::container::tty::NoEcho;
-pub use crate::container::tty::columns;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
 use crate::sys::stdio::{stderr, stdin};
+use crate::tty::NoEcho;
+pub use crate::tty::columns;
 
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
+use crate::container::joined;
 use crate::container::mode::NetworkMode;
 use crate::container::record::{Files, MountKind, MountRecord, Record};
-use crate::container::{joined, tty};
 use crate::error::{Context, Result, fail};
 use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};
@@ -23,6 +23,7 @@ use crate::runtime::spec::{
     Scheduling, Spec,
 };
 use crate::store::{self, Durability};
+use crate::tty;
 
 /// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
 /// limit, Podman has this one.

@@ -7,31 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, waitpid};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
 use crate::error::{Context, Result};
 use crate::runtime::exit_code;
 use crate::sys::signal::{self, Signal};
 use crate::sys::stdio::write_all;
-
-/// Puts the caller's terminal back as it was.
-struct RawMode(Termios);
-
-impl RawMode {
-    fn enter() -> Option<RawMode> {
-        let before = tcgetattr(rustix::stdio::stdin()).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw).ok()?;
-        Some(RawMode(before))
-    }
-}
-
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
-    }
-}
+use crate::tty::Raw;
 
 /// Follows the child `pid` to its end; gives its exit status.
 pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Result<u8> {
@@ -39,7 +21,8 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     let signals = signal::receive(all).context(|| "receive signals")?;
     let _raw = console.as_ref().and_then(|console| {
         resize(console.as_fd());
-        RawMode::enter()
+        // A terminal that refuses is no reason to leave the process alone.
+        Raw::enter().ok().flatten()
     });
     let mut console = console;
     let mut reads_stdin = console.is_some();

@@ -1,4 +1,4 @@
-//! The terminal of the user while a client is attached to a container: raw, so that every key
+//! The terminal of the user while a command is attached to a process: raw, so that every key
 //! reaches the program, or without echo, for a password. The settings are restored when the guard
 //! is dropped, on every return path; a client killed by SIGKILL leaves the terminal raw
 //! (termios(3), tty_ioctl(4)). The container's own terminal is `runtime::terminal`'s.
