@@ -22,6 +22,7 @@ pub use crate::runtime::spec::{
     Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
     Rlimit,
 };
+pub use crate::runtime::{rlimits, sysctl};
 pub use crate::sys::signal::Signal;
 
 /// `create` and `run`.

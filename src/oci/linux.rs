@@ -14,6 +14,7 @@ use crate::runtime::spec::{
     Cgroup, DeviceNode, IdMaps, IdRange, Namespace, Namespaces, NodeKind, RootPropagation,
     TimeOffset,
 };
+use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
 
@@ -176,31 +177,17 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
 
 /// The kernel's settings, of namespaces that the container has for itself.
 pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String, String)>> {
-    const IPC: [&str; 9] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-        "kernel.shm_next_id",
-    ];
     let Some(all) = linux.get("sysctl")? else { return Ok(Vec::new()) };
     all.fields(MAX_ENTRIES, |key, value| {
-        let name = if key.contains('/') { key.replace('/', ".") } else { key.to_owned() };
-        let own = |namespace: &Namespace| *namespace != Namespace::Host;
+        let name = key.replace('/', ".");
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
             && !name.split('.').any(str::is_empty);
-        let holds = if IPC.contains(&name.as_str()) || name.starts_with("fs.mqueue.") {
-            own(&namespaces.ipc)
-        } else if name.starts_with("net.") {
-            own(&namespaces.network)
-        } else {
-            matches!(name.as_str(), "kernel.domainname" | "kernel.hostname") && own(&namespaces.uts)
-        };
-        if holds && is_plain {
+        let namespace = sysctl::owner(&name).map(|owner| match owner {
+            Owner::Ipc => &namespaces.ipc,
+            Owner::Network => &namespaces.network,
+            Owner::Uts => &namespaces.uts,
+        });
+        if is_plain && namespace.is_some_and(|namespace| *namespace != Namespace::Host) {
             Ok((name, value.string()?))
         } else {
             Err(value.wrong("a setting of a namespace that the container has for itself"))

@@ -160,7 +160,8 @@ fn rlimits(process: &Node<'_>) -> Result<Vec<Rlimit>> {
         let kind = limit.need("type")?;
         let text = kind.string()?;
         let name = text.strip_prefix("RLIMIT_").map(str::to_ascii_lowercase);
-        let Some(name) = name.filter(|name| crate::runtime::is_rlimit(name)) else {
+        let Some(name) = name.filter(|name| crate::runtime::rlimits().contains(&name.as_str()))
+        else {
             return Err(kind.wrong("the name of a limit, such as RLIMIT_NOFILE"));
         };
         if seen.contains(&name) {

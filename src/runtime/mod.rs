@@ -24,10 +24,10 @@ mod report;
 mod rootfs;
 pub mod seccomp;
 pub mod spec;
+pub mod sysctl;
 mod terminal;
 pub mod user;
 pub mod user_namespace;
-
 pub mod view;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,7 +40,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
-pub use process::DEFAULT_PATH;
+pub use process::{DEFAULT_PATH, rlimits};
 use spec::Spec;
 
 /// What the first process's descriptors 0, 1 and 2 are to be.
@@ -151,8 +151,6 @@ fn discard(cgroup: &Cgroup, error: Error) -> Error {
         Err(leftover) => Error::new(format!("{error}; {leftover}")).exit_with(error.exit_code()),
     }
 }
-
-pub use process::is_rlimit;
 
 /// The exit status that a shell would give: the program's own, or 128 + the signal that ended it.
 pub fn exit_code(status: WaitStatus) -> u8 {

@@ -371,7 +371,8 @@ pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
 
 fn set_rlimits(process: &Process) -> Result<()> {
     for limit in &process.rlimits {
-        let Some(resource) = resource(&limit.name) else {
+        let known = RESOURCES.into_iter().find(|(name, _)| *name == limit.name);
+        let Some((_, resource)) = known else {
             fail!("no resource limit is called '{}'", limit.name)
         };
         let value = |value: u64| (value != u64::MAX).then_some(value);
@@ -382,32 +383,29 @@ fn set_rlimits(process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Whether a resource limit has this name.
-pub fn is_rlimit(name: &str) -> bool {
-    resource(name).is_some()
+/// The names of the resources that can be limited, as setrlimit(2) has them without `RLIMIT_`.
+pub fn rlimits() -> [&'static str; RESOURCES.len()] {
+    RESOURCES.map(|(name, _)| name)
 }
 
-fn resource(name: &str) -> Option<Resource> {
-    Some(match name {
-        "as" => Resource::As,
-        "core" => Resource::Core,
-        "cpu" => Resource::Cpu,
-        "data" => Resource::Data,
-        "fsize" => Resource::Fsize,
-        "locks" => Resource::Locks,
-        "memlock" => Resource::Memlock,
-        "msgqueue" => Resource::Msgqueue,
-        "nice" => Resource::Nice,
-        "nofile" => Resource::Nofile,
-        "nproc" => Resource::Nproc,
-        "rss" => Resource::Rss,
-        "rtprio" => Resource::Rtprio,
-        "rttime" => Resource::Rttime,
-        "sigpending" => Resource::Sigpending,
-        "stack" => Resource::Stack,
-        _ => return None,
-    })
-}
+const RESOURCES: [(&str, Resource); 16] = [
+    ("as", Resource::As),
+    ("core", Resource::Core),
+    ("cpu", Resource::Cpu),
+    ("data", Resource::Data),
+    ("fsize", Resource::Fsize),
+    ("locks", Resource::Locks),
+    ("memlock", Resource::Memlock),
+    ("msgqueue", Resource::Msgqueue),
+    ("nice", Resource::Nice),
+    ("nofile", Resource::Nofile),
+    ("nproc", Resource::Nproc),
+    ("rss", Resource::Rss),
+    ("rtprio", Resource::Rtprio),
+    ("rttime", Resource::Rttime),
+    ("sigpending", Resource::Sigpending),
+    ("stack", Resource::Stack),
+];
 
 /// Creates the working directory below `root` if it is missing, as Docker does for an image's
 /// WORKDIR.

@@ -6,38 +6,20 @@
 use std::str::FromStr;
 
 use crate::engine::options::{
-    Device, DeviceKind, DeviceRate, DeviceRule, LogOptions, RateKind, Rlimit,
+    Device, DeviceKind, DeviceRate, DeviceRule, LogOptions, RateKind, Rlimit, rlimits,
+    sysctl::{self, Owner},
 };
 use crate::error::{Context, Error, Result, fail};
 use crate::units::ByteSize;
-
-/// The resources of setrlimit(2) on Linux, without `RLIMIT_`.
-const RLIMITS: [&str; 16] = [
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 /// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`.
 pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     let Some((name, limits)) = text.split_once('=') else {
         fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
     };
-    if !RLIMITS.contains(&name) {
-        fail!("unknown limit '{name}'; known: {}", RLIMITS.join(" "));
+    let known = rlimits();
+    if !known.contains(&name) {
+        fail!("unknown limit '{name}'; known: {}", known.join(" "));
     }
     let number = |digits: &str| match digits {
         "-1" | "unlimited" => Ok(u64::MAX),
@@ -54,18 +36,6 @@ pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     Ok(Rlimit { name: name.to_owned(), soft, hard })
 }
 
-/// The kernel parameters that an IPC namespace has.
-const IPC_SYSCTLS: [&str; 8] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-];
-
 /// Parses `KEY=VALUE` of a parameter that belongs to a namespace: any other would change the host.
 pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let Some((key, value)) = text.split_once('=') else {
@@ -77,8 +47,9 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     if !key.chars().all(plain) || key.contains("..") || key.ends_with('.') {
         fail!("bad setting '{key}': only letters, digits, '_', '-' and single dots make a key");
     }
-    let tree = |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
-    if !IPC_SYSCTLS.contains(&key) && !tree("fs.mqueue.") && !tree("net.") {
+    // The host's name has flags of its own.
+    let is_own = matches!(sysctl::owner(key), Some(Owner::Ipc | Owner::Network));
+    if !is_own || key == sysctl::NEXT_SHM_ID {
         fail!(
             "setting '{key}' is the whole host's; a container has only net.*, fs.mqueue.* and kernel.shm*, kernel.msg*, kernel.sem of its own"
         );

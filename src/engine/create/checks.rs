@@ -10,6 +10,7 @@ use crate::container::health::OnFailure;
 use crate::container::id_range;
 use crate::engine::options::{
     CreateOptions, MountKind, NamespaceMode, NetworkMode, Resources, UserNamespaceOption,
+    sysctl::{self, Owner},
 };
 use crate::engine::{cpus, spec};
 use crate::error::{Context, Result, fail};
@@ -73,11 +74,12 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
 /// another container.
 pub(super) fn check_sysctls(options: &CreateOptions, network: &NetworkMode) -> Result<()> {
     for (key, _) in &options.sysctls {
-        if key.starts_with("net.") && *network == NetworkMode::Host {
+        let owner = sysctl::owner(key);
+        if owner == Some(Owner::Network) && *network == NetworkMode::Host {
             fail!("--sysctl {key} would change the host: the container uses its network");
         }
         let joins = matches!(options.ipc, NamespaceMode::Host | NamespaceMode::Container(_));
-        if !key.starts_with("net.") && joins {
+        if owner != Some(Owner::Network) && joins {
             fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
         }
     }
