@@ -16,8 +16,6 @@ use crate::error::{Context, Error, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec};
 
-/// The version of the specification that is implemented.
-pub const VERSION: &str = "1.3.0";
 /// Bytes of the longest config.json that is read.
 const MAX_CONFIG: u64 = 8 << 20;
 /// Entries of any list in it.
@@ -80,7 +78,7 @@ pub fn parse(
     let asked_root = root.need("root")?;
     let path = asked_root.need("path")?;
     let rootfs = resolve_root(&path, bundle)?;
-    let process = process::parse(&root.need("process")?)?;
+    let mut process = process::parse(&root.need("process")?)?;
     let none = json::parse("config.json", b"{}")?;
     let nothing = Node::root("config.json", &none);
     let linux = root.get("linux")?.unwrap_or(nothing);
@@ -103,7 +101,6 @@ pub fn parse(
         })?,
         None => Vec::new(),
     };
-    let mut process = process;
     process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle)?;
     let device_access = match linux.get("resources")? {
         Some(resources) => resources::device_access(&resources)?,

@@ -2,9 +2,9 @@
 //! specification define it. It says what the code supports, not what the host has. A test uses
 //! every item that is listed, so that no word of it is only claimed.
 
-use super::config::VERSION;
 use super::{linux, mounts, scheduling};
 use crate::error::Result;
+use crate::runtime::OCI_VERSION;
 use crate::runtime::capabilities::names;
 
 const HOOKS: [&str; 6] =
@@ -45,7 +45,7 @@ pub fn features() -> Result<u8> {
     namespaces.sort_unstable();
     let flags = list(FILTER_FLAGS);
     super::print_text(&format!(
-        "{{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"{VERSION}\",\"hooks\":{},\
+        "{{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"{OCI_VERSION}\",\"hooks\":{},\
          \"mountOptions\":{},\"linux\":{{\"namespaces\":{},\"capabilities\":{},\
          \"cgroup\":{{\"v1\":true,\"v2\":true,\"systemd\":{SYSTEMD},\"systemdUser\":false,\
          \"rdma\":true}},\"seccomp\":{{\"enabled\":true,\"actions\":{},\"operators\":{},\

@@ -37,7 +37,7 @@ use rustix::net::{
 use rustix::process::Pid;
 
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
-use crate::runtime::Stdio;
+use crate::runtime::{OCI_VERSION, Stdio};
 use crate::sys;
 use args::{Args, Flag};
 
@@ -163,7 +163,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         return print_text(&format!(
             "mydocker-runtime version {}\nspec: {}\n",
             env!("CARGO_PKG_VERSION"),
-            config::VERSION
+            OCI_VERSION
         ));
     }
     let Some(command) = globals.operands.first().filter(|_| !globals.has("help")) else {

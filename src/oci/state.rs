@@ -24,9 +24,9 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
-use super::config::VERSION;
 use super::systemd;
 use crate::error::{Context, Error, Result, fail};
+use crate::runtime::OCI_VERSION;
 use crate::runtime::cgroup::{self, freezer};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::sys::process::{self, Found};
@@ -220,7 +220,7 @@ impl Container {
         let quote = |text: &str| miniserde::json::to_string(text);
         let State { id, bundle, annotations, .. } = &self.state;
         format!(
-            "{{\"ociVersion\":\"{VERSION}\",\"id\":{},\"bundle\":{},\"annotations\":{}",
+            "{{\"ociVersion\":\"{OCI_VERSION}\",\"id\":{},\"bundle\":{},\"annotations\":{}",
             quote(id),
             quote(bundle),
             miniserde::json::to_string(annotations)

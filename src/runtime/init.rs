@@ -130,9 +130,7 @@ fn run(
     mounts::mount_cgroups(root.as_fd(), spec, &cgroup.hierarchies())?;
 
     if !spec.hooks.create_container.is_empty() {
-        // The PID that the host's /proc shows is the host's.
-        let pid = std::fs::read_link("/proc/self").context(|| "read /proc/self")?;
-        let pid = pid.to_str().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        let pid = sys::process::own_pid_in_proc().context(|| "read /proc/self")?;
         let input = hooks::input(&spec.hooks.state, "creating", pid);
         hooks::run_all("createContainer", &spec.hooks.create_container, &input)?;
     }

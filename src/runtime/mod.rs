@@ -43,6 +43,9 @@ use cgroup::Cgroup;
 pub use process::{DEFAULT_PATH, rlimits};
 use spec::Spec;
 
+/// The version of the OCI runtime specification that is implemented.
+pub const OCI_VERSION: &str = "1.3.0";
+
 /// What the first process's descriptors 0, 1 and 2 are to be.
 pub enum Stdio {
     Given([OwnedFd; 3]),

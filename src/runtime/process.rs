@@ -210,24 +210,17 @@ impl<'a> Confined<'a> {
 /// The host's root could read files behind a link that the container's root cannot.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
-    let (name, groups) = match &process.user {
-        Identity::Named { user, groups } => (user, groups),
-        Identity::Numbers { .. } => (&String::new(), &Vec::new()),
-    };
     let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);
-    let (host_uid, gid) = match ids {
-        Some(ids) => root_of(ids)?,
-        None => (Uid::ROOT, Gid::ROOT),
-    };
+    let (uid, gid) = ids.map_or(Ok((Uid::ROOT, Gid::ROOT)), root_of)?;
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT).context(|| "leave the caller's group")?;
     let become_user =
         |uid| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT).context(|| "change the user");
     if ids.is_some() {
-        become_user(host_uid)?;
+        become_user(uid)?;
     }
     let permitted = capabilities::lower_effective(process.capabilities)?;
     let user = match &process.user {
-        Identity::Named { .. } => user::look_up(root, name, groups),
+        Identity::Named { user, groups } => user::look_up(root, user, groups),
         Identity::Numbers { uid, gid, groups } => {
             let home =
                 if has(&process.env, "HOME") { String::new() } else { user::home(root, *uid) };

@@ -70,6 +70,13 @@ pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
     Ok(stat_fields(pid, [22])?.map(|[start]| start))
 }
 
+/// This process's PID in the PID namespace of the /proc that it sees: the host's number, also for a
+/// container's first process as long as the host's /proc is there.
+pub fn own_pid_in_proc() -> Result<i32, Errno> {
+    let link = rustix::fs::readlink("/proc/self", Vec::new())?;
+    link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or(Errno::NOSYS)
+}
+
 /// A process's parent; `None` if there is none or /proc shows no such process.
 pub fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(parent_and_session(pid)?.0)

@@ -156,22 +156,23 @@ pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
 
 /// Whether such a container is frozen.
 pub fn is_switched(cgroups: &[String]) -> bool {
-    let has =
-        |path: PathBuf, line: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == line);
     cgroups.iter().map(Path::new).any(|path| {
-        has(path.join("cgroup.freeze"), "1") || has(path.join("freezer.state"), "FROZEN")
+        has_line(&path.join("cgroup.freeze"), "1")
+            || has_line(&path.join("freezer.state"), "FROZEN")
     })
 }
 
 /// Whether they are held.
 pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
-    let has = |path: PathBuf, line: &str| {
-        fs::read_to_string(path).is_ok_and(|text| text.lines().any(|found| found == line))
-    };
     if let Some(unified) = unified(cgroups) {
-        return Ok(has(unified.join("cgroup.freeze"), "1"));
+        return Ok(has_line(&unified.join("cgroup.freeze"), "1"));
     }
-    Ok(v1_directory(parent, id)?.is_some_and(|own| has(own.join("freezer.state"), "FROZEN")))
+    let own = v1_directory(parent, id)?;
+    Ok(own.is_some_and(|own| has_line(&own.join("freezer.state"), "FROZEN")))
+}
+
+fn has_line(path: &Path, line: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.lines().any(|found| found == line))
 }
 
 fn unified(cgroups: &[String]) -> Option<&Path> {

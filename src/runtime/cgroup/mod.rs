@@ -264,15 +264,12 @@ impl Directory {
     /// Fails if the cgroup is another's: its processes would count as the container's, and end with
     /// it.
     fn must_be_free(&self) -> Result<()> {
-        let path = self.path.display().to_string();
-        let members = members(std::slice::from_ref(&path));
-        if let Some(pid) = members.first() {
+        let own = [self.path.display().to_string()];
+        let [path] = &own;
+        if let Some(pid) = members(&own).first() {
             fail!("cgroup {path} is in use: process {pid} is in it; the container needs its own");
         }
-        let holds = |file: &str, value: &str| {
-            fs::read_to_string(self.path.join(file)).is_ok_and(|text| text.trim() == value)
-        };
-        if holds("cgroup.freeze", "1") || holds("freezer.state", "FROZEN") {
+        if freezer::is_switched(&own) {
             fail!("cgroup {path} is frozen: thaw it, or choose another");
         }
         Ok(())

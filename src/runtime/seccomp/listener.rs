@@ -20,10 +20,8 @@ use miniserde::json;
 use super::Seccomp;
 use crate::error::{Context, Result};
 use crate::raw;
-use crate::sys::packet;
-
-/// The version of the runtime specification that the state follows.
-const VERSION: &str = "1.3.0";
+use crate::runtime::OCI_VERSION as VERSION;
+use crate::sys::{packet, process};
 
 /// Where the agent of a filter listens and what it is to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,9 +57,7 @@ impl Agent {
         SocketAddrUnix::new(&*raw::path(&listener.path))
             .and_then(|address| connect(&socket, &address))
             .context(|| format!("connect to the seccomp agent at {}", listener.path))?;
-        // The PID that the host's /proc shows is the host's.
-        let own = std::fs::read_link("/proc/self").context(|| "read /proc/self")?;
-        let own: i32 = own.to_str().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        let own = process::own_pid_in_proc().context(|| "read /proc/self")?;
         let message = message(listener, status, own, first.unwrap_or(own));
         Ok(Some(Agent { socket, message }))
     }
