@@ -101,7 +101,8 @@ pub fn parse(
         })?,
         None => Vec::new(),
     };
-    process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle)?;
+    let annotations = annotations.into_iter().collect();
+    process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle, &annotations)?;
     let device_access = match linux.get("resources")? {
         Some(resources) => resources::device_access(&resources)?,
         None => resources::none(),
@@ -129,13 +130,7 @@ pub fn parse(
         read_only_paths,
         hooks,
     };
-    Ok(Config {
-        spec,
-        unit,
-        host_hooks,
-        annotations: annotations.into_iter().collect(),
-        rootfs: rootfs.display().to_string(),
-    })
+    Ok(Config { spec, unit, host_hooks, annotations, rootfs: rootfs.display().to_string() })
 }
 
 /// The hooks of a configuration that was parsed before.

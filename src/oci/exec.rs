@@ -45,8 +45,9 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         None => from_flags(parse(&root.need("process")?)?, args, command)?,
     };
     scheduling::of_linux(&linux, &mut process.scheduling)?;
+    let (capabilities, state) = (process.capabilities, &container.state);
     process.seccomp =
-        linux::seccomp(&linux, process.capabilities, id, container.state.bundle.as_ref())?;
+        linux::seccomp(&linux, capabilities, id, state.bundle.as_ref(), &state.annotations)?;
     process.preserved = super::preserved(args, 0)?;
     // A process of its own adjusts nothing that is not asked for.
     let namespaces = linux::namespaces(&linux)?;

@@ -2,6 +2,7 @@
 //! mappings, cgroup, devices, sysctls, seccomp. Limits and scheduling have files of their own. Each
 //! function reads one field; `refuse_unsupported` names those that this runtime does not have.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::config::{MAX_ENTRIES, absolute, refuse};
@@ -195,12 +196,20 @@ pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String,
     })
 }
 
-/// The filter of system calls.
-pub fn seccomp(linux: &Node<'_>, capabilities: u64, id: &str, bundle: &Path) -> Result<Seccomp> {
+/// The filter of system calls. An agent that decides calls hears of the container by its id, its
+/// bundle and its annotations.
+pub fn seccomp(
+    linux: &Node<'_>,
+    capabilities: u64,
+    id: &str,
+    bundle: &Path,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Seccomp> {
     let Some(profile) = linux.get("seccomp")? else { return Ok(Seccomp::Unconfined) };
     let mut filter = seccomp_profile::parse(&profile, capabilities)?;
     if let Some(listener) = &mut filter.listener {
         (listener.id, listener.bundle) = (id.to_owned(), bundle.display().to_string());
+        listener.annotations = annotations.clone();
     }
     Ok(Seccomp::Filter(Box::new(filter)))
 }

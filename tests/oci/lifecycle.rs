@@ -1,6 +1,8 @@
 //! The life cycle beyond its plain course, and what a container gets from its caller: what
 //! runtime.md and config.md demand and no single line of a config.json shows.
 
+use std::io::Read;
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use super::Bundle;
@@ -48,6 +50,49 @@ fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
     bundle.call(&["start", &bundle.id]).stdout("");
     eventually("its words", || bundle.output() == "as created\n");
     bundle.call(&["exec", &bundle.id, "hostname"]).stdout("mydocker\n");
+}
+
+#[test]
+fn an_agent_reads_whose_calls_it_decides() {
+    let bundle = Bundle::new();
+    let socket = bundle.dir().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let filter = format!(
+        "\"seccomp\":{{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"{}\",\"syscalls\":\
+         [{{\"names\":[\"mkdir\",\"mkdirat\"],\"action\":\"SCMP_ACT_NOTIFY\"}}]}},\"maskedPaths\"",
+        socket.display()
+    );
+    bundle.edit("\"maskedPaths\"", &filter);
+    bundle.edit(HOSTNAME, "\"annotations\":{\"a.b\":\"c\"},\"hostname\"");
+    bundle.runs("exec sleep 1000");
+    // A descriptor that comes with the words is closed, as if the agent had gone.
+    let hears = |call: &dyn Fn()| {
+        std::thread::scope(|scope| {
+            let state = scope.spawn(|| {
+                let (mut connection, mut state) = (listener.accept().unwrap().0, String::new());
+                connection.read_to_string(&mut state).unwrap();
+                state
+            });
+            call();
+            state.join().unwrap()
+        })
+    };
+    let created = hears(&|| {
+        bundle.create();
+        bundle.call(&["start", &bundle.id]).stdout("");
+    });
+    let entered = hears(&|| {
+        bundle.call(&["exec", &bundle.id, "true"]).stdout("");
+    });
+    for state in [created, entered] {
+        for part in [
+            format!("\"id\":\"{}\"", bundle.id),
+            format!("\"bundle\":\"{}\"", bundle.path()),
+            "\"annotations\":{\"a.b\":\"c\"}".to_owned(),
+        ] {
+            assert!(state.contains(&part), "{part} is not in {state}");
+        }
+    }
 }
 
 #[test]
