@@ -170,6 +170,27 @@ pub struct MountRecord {
     pub image: Option<ImageMount>,
 }
 
+impl MountRecord {
+    /// A mount of `source` for reading and writing, without options.
+    pub fn new(kind: MountKind, source: String, target: String) -> MountRecord {
+        MountRecord {
+            kind,
+            volume: None,
+            anonymous: false,
+            source,
+            target,
+            read_only: false,
+            make_source: None,
+            copy_up: false,
+            tmpfs_options: String::new(),
+            propagation: None,
+            recursion: None,
+            subpath: None,
+            image: None,
+        }
+    }
+}
+
 /// The type of a mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

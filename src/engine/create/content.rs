@@ -33,21 +33,9 @@ pub fn write(directory: &Path, files: &[FileOption]) -> Result<Vec<MountRecord>>
             opened.sync_all()
         };
         put().context(|| format!("write {}", path.display()))?;
-        mounts.push(MountRecord {
-            kind: MountKind::Bind,
-            volume: None,
-            anonymous: false,
-            source: raw::encode_path(&path),
-            target: file.target.clone(),
-            read_only: true,
-            make_source: None,
-            copy_up: false,
-            tmpfs_options: String::new(),
-            propagation: None,
-            recursion: None,
-            subpath: None,
-            image: None,
-        });
+        let source = raw::encode_path(&path);
+        let mount = MountRecord::new(MountKind::Bind, source, file.target.clone());
+        mounts.push(MountRecord { read_only: true, ..mount });
     }
     Ok(mounts)
 }

@@ -71,19 +71,13 @@ impl Engine {
         holds: &mut Vec<ImageHold>,
     ) -> Result<MountRecord> {
         let record = |kind, source: String| MountRecord {
-            kind,
-            volume: None,
-            anonymous: false,
-            source,
-            target: mount.target.clone(),
             read_only: mount.read_only,
             make_source: mount.make_source.then_some(true),
-            copy_up: false,
             tmpfs_options: mount.tmpfs_options.clone(),
             propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
             recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
             subpath: Some(mount.subpath.clone()).filter(|path| !path.is_empty()),
-            image: None,
+            ..MountRecord::new(kind, source, mount.target.clone())
         };
         match mount.kind {
             MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, String::new())),
@@ -159,20 +153,12 @@ impl Engine {
             }
             made.push(id.clone());
         }
+        let source = raw::encode_path(&volume::data(&self.roots, &id));
         Ok(MountRecord {
-            kind: RecordKind::Volume,
-            source: raw::encode_path(&volume::data(&self.roots, &id)),
             volume: Some(id),
             anonymous: true,
-            target: target.to_owned(),
-            read_only: false,
-            make_source: None,
             copy_up: true,
-            tmpfs_options: String::new(),
-            propagation: None,
-            recursion: None,
-            subpath: None,
-            image: None,
+            ..MountRecord::new(RecordKind::Volume, source, target.to_owned())
         })
     }
 }
