@@ -1,7 +1,8 @@
 //! `boot` and `halt`: what an init script calls after the host's start and before its shutdown.
 //! `boot` restores the networks and starts containers by their restart policy; a second call
-//! changes nothing. Containers of compose projects start in the order of their dependencies. `halt` stops all containers in parallel within one timeout. There is no daemon,
-//! so without these two calls nothing is started at boot.
+//! changes nothing. Containers of compose projects start in the order of their dependencies. `halt`
+//! stops all containers in parallel within one timeout. There is no daemon, so without these two
+//! calls nothing is started at boot.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -46,10 +47,14 @@ impl Engine {
         let (projects, alone): (Vec<Record>, Vec<Record>) =
             waiting.into_iter().partition(|record| label(&record.labels, PROJECT).is_some());
         done.extend(alone.into_iter().map(|record| (record.name, self.start(&record.id))));
+        let others = match projects[..] {
+            [] => Vec::new(),
+            _ => self.records().unwrap_or_default(),
+        };
         for wave in waves(projects, |record| &record.labels) {
             let mut starting = Vec::with_capacity(wave.len());
             for record in wave {
-                self.await_healthy_services(&record);
+                self.await_healthy_services(&record, &others);
                 starting.push((self.begin_start(&record.id), record.name));
             }
             done.extend(
@@ -61,15 +66,15 @@ impl Engine {
         Ok(done)
     }
 
-    /// Waits for the services that a container of a project wants healthy. It starts without them if
-    /// they are not: a service that is down is worse than one that must try again.
-    fn await_healthy_services(&self, record: &Record) {
+    /// Waits for the services, among `others`, that a container of a project wants healthy. It starts
+    /// without them if they are not: a service that is down is worse than one that must try again.
+    fn await_healthy_services(&self, record: &Record, others: &[Record]) {
         let project = label(&record.labels, PROJECT);
         for (service, condition) in dependencies(&record.labels) {
             if condition != "service_healthy" {
                 continue;
             }
-            for other in self.records().unwrap_or_default() {
+            for other in others {
                 let is_meant = label(&other.labels, PROJECT) == project
                     && label(&other.labels, SERVICE) == Some(service)
                     && label(&other.labels, ONEOFF) != Some("True");
