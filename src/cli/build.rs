@@ -46,11 +46,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     })
     .short('t'),
     Flag::<BuildArgs>::value("build-arg", "NAME[=VALUE]", "Set the value of an ARG", |a, v| {
-        if v.contains('=') {
-            a.options.arguments.push(raw::utf8("argument", v)?);
-        } else if let Ok(value) = std::env::var(v) {
-            a.options.arguments.push(format!("{v}={value}"));
-        }
+        a.options.arguments.extend(parse_argument(v)?);
         Ok(())
     }),
     Flag::<BuildArgs>::setting("target", "STAGE", "Build this stage, and not the last", |a, v| {
@@ -254,6 +250,14 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Opti
     let mut args = BuildArgs::default();
     set_all(BUILD_FLAGS, &mut args, settings)?;
     Ok(args.options)
+}
+
+/// Parses `--build-arg`. A name alone takes the caller's variable, and nothing if that is not set.
+pub fn parse_argument(text: &str) -> Result<Option<String>> {
+    if text.contains('=') {
+        return raw::utf8("argument", text).map(Some);
+    }
+    Ok(std::env::var(text).ok().map(|value| format!("{text}={value}")))
 }
 
 /// The command `build`.

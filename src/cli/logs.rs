@@ -8,7 +8,7 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::Watched;
 use super::{Invocation, Outcome};
 use crate::engine::options::LogsOptions;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::sys::stdio;
 use crate::time::Instant;
 use crate::units::parse_moment;
@@ -16,12 +16,7 @@ use crate::units::parse_moment;
 static FLAGS: &[Flag<LogsOptions>] = &[
     Flag::<LogsOptions>::switch("follow", "Follow the output", |a, on| a.follow = on).short('f'),
     Flag::<LogsOptions>::setting("tail", "LINES", "Print only the last LINES, or all", |a, v| {
-        a.tail = match v {
-            "all" | "-1" => None,
-            _ => Some(v.parse().map_err(|_| {
-                Error::new(format!("bad number of lines '{v}': write a number or all"))
-            })?),
-        };
+        a.tail = parse_tail(v)?;
         Ok(())
     })
     .short('n'),
@@ -43,6 +38,16 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     })
     .short('t'),
 ];
+
+/// Parses a number of lines; `None` for all.
+pub fn parse_tail(text: &str) -> Result<Option<u64>> {
+    match text {
+        "all" | "-1" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| {
+            Error::new(format!("bad number of lines '{text}': write a number or all"))
+        }),
+    }
+}
 
 /// The command `logs`.
 pub static LOGS: Command = Command {

@@ -2,7 +2,7 @@
 //! here can't honour is refused where the file is read, with its line, unless its value asks for
 //! what happens anyway. The build itself is `crate::build`'s.
 
-use super::super::build::options_of;
+use super::super::build::{options_of, parse_argument};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_error;
 use super::images::Bring;
@@ -79,11 +79,7 @@ struct BuildArgs {
 
 static FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value("build-arg", "NAME[=VALUE]", "Set the value of an ARG", |a, v| {
-        if v.contains('=') {
-            a.bring.arguments.push(v.to_owned());
-        } else if let Ok(value) = std::env::var(v) {
-            a.bring.arguments.push(format!("{v}={value}"));
-        }
+        a.bring.arguments.extend(parse_argument(v)?);
         Ok(())
     }),
     Flag::<BuildArgs>::switch("no-cache", "Take no step from the cache", |a, on| {

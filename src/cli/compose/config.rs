@@ -5,11 +5,10 @@
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::{print, print_line};
 use super::super::{Invocation, Outcome};
-use super::project;
+use super::{is_json, project};
 use crate::compose::node::Node;
 use crate::compose::print::{json, yaml};
 use crate::compose::settings::image;
-use crate::error::fail;
 
 #[derive(Default)]
 struct ConfigArgs {
@@ -46,11 +45,7 @@ static FLAGS: &[Flag<ConfigArgs>] = &[
         },
     ),
     Flag::<ConfigArgs>::setting("format", "FORMAT", "Print as yaml (default) or json", |a, v| {
-        a.json = match v {
-            "yaml" => false,
-            "json" => true,
-            _ => fail!("unknown format '{v}'; known: yaml json"),
-        };
+        a.json = is_json(v, "yaml")?;
         Ok(())
     }),
 ];

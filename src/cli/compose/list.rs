@@ -10,7 +10,7 @@ use super::super::output::{print, print_line};
 use super::super::ps::{push_command, push_image, push_status};
 use super::super::table::Table;
 use super::super::{Invocation, Outcome};
-use super::Opened;
+use super::{Opened, is_json};
 use crate::compose::members::{self, Member};
 use crate::engine::project::{PROJECT, SERVICE, label};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
@@ -184,11 +184,7 @@ static LS_FLAGS: &[L] = &[
         Ok(())
     }),
     L::setting("format", "FORMAT", "Print as table or json", |a, v| {
-        a.json = match v {
-            "table" => false,
-            "json" => true,
-            _ => fail!("unknown format '{v}'; known: table json"),
-        };
+        a.json = is_json(v, "table")?;
         Ok(())
     }),
 ];

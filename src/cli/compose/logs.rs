@@ -5,6 +5,7 @@
 use std::io::LineWriter;
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::logs::parse_tail;
 use super::super::output::Watched;
 use super::super::style;
 use super::super::{Invocation, Outcome};
@@ -29,12 +30,7 @@ type F = Flag<LogsArgs>;
 static FLAGS: &[F] = &[
     F::switch("follow", "Follow the output", |a, on| a.logs.follow = on).short('f'),
     F::setting("tail", "LINES", "Print only the last LINES of each container", |a, v| {
-        a.logs.tail = match v {
-            "all" | "-1" => None,
-            _ => Some(v.parse().map_err(|_| {
-                Error::new(format!("bad number of lines '{v}': write a number or all"))
-            })?),
-        };
+        a.logs.tail = parse_tail(v)?;
         Ok(())
     })
     .short('n'),

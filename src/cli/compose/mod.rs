@@ -176,6 +176,15 @@ impl Opened {
     }
 }
 
+/// Whether the value of a `--format` that knows two formats is json, and not `other`.
+fn is_json(text: &str, other: &str) -> Result<bool> {
+    match text {
+        "json" => Ok(true),
+        _ if text == other => Ok(false),
+        _ => fail!("unknown format '{text}'; known: {other} json"),
+    }
+}
+
 /// Prints a line about progress.
 fn report(line: &str) {
     print_error(&format!("{line}\n"));

@@ -10,10 +10,10 @@ use super::super::table::Table;
 use super::super::version::VERSION_TEXT;
 use super::super::{Invocation, Outcome};
 use super::images::parse_policy;
-use super::{Opened, report};
+use super::{Opened, is_json, report};
 use crate::compose::settings::image;
 use crate::engine::registry::RegistryOptions;
-use crate::error::{Context, fail};
+use crate::error::Context;
 use crate::units::push_human_size;
 
 #[derive(Default)]
@@ -206,11 +206,7 @@ struct VersionArgs {
 static VERSION_FLAGS: &[Flag<VersionArgs>] = &[
     Flag::<VersionArgs>::switch("short", "Print only the number", |a, on| a.short = on),
     Flag::<VersionArgs>::setting("format", "FORMAT", "Print as pretty or json", |a, v| {
-        a.json = match v {
-            "pretty" => false,
-            "json" => true,
-            _ => fail!("unknown format '{v}'; known: pretty json"),
-        };
+        a.json = is_json(v, "pretty")?;
         Ok(())
     })
     .short('f'),
