@@ -137,6 +137,10 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ),
         ("services:\n  a: {image: x}\n  a: {image: y}", "c.yaml:3: 'a' stands here again"),
         ("services:\n  a: {image: x, volumes: ['d:/d:q']}", "unknown option 'q'"),
+        (
+            "services:\n  a: {image: x, volumes: [{source: d, target: /d}]}",
+            "c.yaml:2: no such volume: d; declare it",
+        ),
         ("services:\n  a: {image: x, tty: maybe}", "services.a.tty should be true or false"),
         ("services: {a: {}}", "services.a has neither image nor build"),
         ("{", "c.yaml:"),

@@ -462,8 +462,9 @@ impl Service {
         let mut used: Vec<(String, &Node)> =
             all.entries().iter().map(|(name, endpoint)| (name.clone(), endpoint)).collect();
         for element in all.elements() {
-            let is_named =
-                section != "volumes" || element.get_text("type")?.as_deref() == Some("volume");
+            // A mount without a type is a volume.
+            let is_named = section != "volumes"
+                || element.get_text("type")?.is_none_or(|kind| kind == "volume");
             if let Some(source) = element.get_text("source")?.filter(|_| is_named) {
                 used.push((source, element));
             }
