@@ -5,9 +5,9 @@
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
-use super::value::process::{check_signal, parse_detach_keys};
+use super::value::process::{parse_detach_keys, parse_signal};
 use super::{Invocation, Outcome};
-use crate::engine::options::AttachOptions;
+use crate::engine::options::{AttachOptions, Signal};
 use crate::engine::{StopMark, WaitCondition};
 use crate::error::{Error, Result, fail};
 
@@ -129,7 +129,7 @@ pub static ATTACH: Command = Command {
 #[derive(Default)]
 struct StopArgs {
     timeout: Option<i64>,
-    signal: Option<String>,
+    signal: Option<Signal>,
 }
 
 fn set_timeout(args: &mut StopArgs, value: &str) -> Result<()> {
@@ -161,8 +161,7 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
         "SIGNAL",
         "Set the signal that asks the process to exit",
         |a, v| {
-            check_signal(v)?;
-            a.signal = Some(v.to_owned());
+            a.signal = Some(parse_signal(v)?);
             Ok(())
         },
     )
@@ -183,10 +182,9 @@ pub static STOP: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        let signal = args.signal.as_deref();
         call.each_beside(
             &names,
-            |name| engine.ask_to_stop(name, args.timeout, signal, StopMark::User),
+            |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::User),
             |name, stopping| {
                 engine.end_stop(stopping)?;
                 print_line(name)
@@ -209,10 +207,9 @@ pub static RESTART: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        let signal = args.signal.as_deref();
         call.each_beside(
             &names,
-            |name| engine.ask_to_stop(name, args.timeout, signal, StopMark::Restart),
+            |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::Restart),
             |name, stopping| {
                 engine.end_restart(stopping)?;
                 print_line(name)
@@ -223,7 +220,7 @@ pub static RESTART: Command = Command {
 
 #[derive(Default)]
 struct KillArgs {
-    signal: Option<String>,
+    signal: Option<Signal>,
 }
 
 static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
@@ -231,8 +228,7 @@ static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
     "SIGNAL",
     "Set the signal to send (default KILL)",
     |a, v| {
-        check_signal(v)?;
-        a.signal = Some(v.to_owned());
+        a.signal = Some(parse_signal(v)?);
         Ok(())
     },
 )
@@ -252,7 +248,7 @@ pub static KILL: Command = Command {
     run: |call| {
         let (args, names) = call.parse(KILL_FLAGS)?;
         let engine = call.engine()?;
-        let signal = args.signal.as_deref().unwrap_or("KILL");
+        let signal = args.signal.unwrap_or(Signal::KILL);
         call.each_beside(
             &names,
             |name| engine.kill(name, signal),

@@ -76,7 +76,7 @@ impl Foreground<'_> {
                 asked += 1;
                 if asked > 1 {
                     // Those that have ended by now need no signal.
-                    let killed = self.session.kill(&self.members()?, "KILL");
+                    let killed = self.session.kill(&self.members()?, Signal::KILL);
                     killed.unwrap_or_else(|error| (self.session.report)(&error.to_string()));
                 } else if stopping.is_none() {
                     (self.session.report)("Gracefully stopping… (press Ctrl+C again to force)");

@@ -6,6 +6,7 @@
 use super::hooks;
 use super::project::Project;
 use crate::engine::child;
+use crate::engine::options::Signal;
 use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
 use crate::engine::view::{ContainerView, Status};
 use crate::engine::{Engine, StopMark};
@@ -159,7 +160,7 @@ impl Session<'_> {
     }
 
     /// Sends a signal to all, then waits for those that it ends.
-    pub fn kill(&self, members: &[Member], signal: &str) -> Result<()> {
+    pub fn kill(&self, members: &[Member], signal: Signal) -> Result<()> {
         let mut killed = Vec::new();
         for member in members.iter().filter(|member| member.is_alive()) {
             let sent = self.engine.kill(&member.view.id, signal);

@@ -21,4 +21,5 @@ pub mod record;
 pub mod relay;
 pub mod restart;
 pub mod state;
+pub mod stop_signal;
 pub mod updated;

@@ -154,13 +154,13 @@ impl Probes {
         let signal = match action {
             OnFailure::None => return,
             OnFailure::Kill => Signal::KILL,
-            OnFailure::Restart => Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM),
+            OnFailure::Restart => record.stop_signal.signal(),
             OnFailure::Stop => {
                 // Without the mark the restart policy would start it again.
                 if set_stop_mark(&Files::new(roots, &record.id), StopMark::User).is_err() {
                     return;
                 }
-                Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM)
+                record.stop_signal.signal()
             }
         };
         let timeout = u64::try_from(record.stop_timeout.unwrap_or(STOP_TIMEOUT));

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::health::{HealthRecord, OnFailure};
 use super::mode::{NamespaceMode, NetworkMode};
 use super::restart::RestartPolicy;
+use super::stop_signal::StopSignal;
 use crate::address::{HostAddress, Ip, Mac};
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::network_name;
@@ -63,7 +64,7 @@ pub struct Record {
     pub init: bool,
     pub privileged: bool,
     pub confinement: ConfinementRecord,
-    pub stop_signal: String,
+    pub stop_signal: StopSignal,
     /// Seconds; -1 waits without a limit; `None` is the default.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,

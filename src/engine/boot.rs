@@ -124,7 +124,7 @@ impl Engine {
         self.prevent_restart(record, StopMark::Halt)?;
         let Condition::Running(state) = self.condition(record)? else { return Ok(Asked::AtRest) };
         let Found::Living(process) = state.find()? else { return Ok(Asked::Exited) };
-        let signal = Signal::parse(&record.stop_signal).unwrap_or(Signal::TERM);
+        let signal = record.stop_signal.signal();
         match sys::process::send_signal(process.as_fd(), signal) {
             Ok(()) | Err(Errno::SRCH) => {
                 self.resume(record, &state)?;

@@ -105,8 +105,7 @@ impl Engine {
                 volumes.push(target);
             }
         }
-        let stop_signal = Some(record.stop_signal.clone());
-        let default_signal = base.stop_signal.is_none() && record.stop_signal == "SIGTERM";
+        let is_default = base.stop_signal.is_none() && record.stop_signal.is_default();
         let healthcheck = record.health.as_ref().map(|health| -> Result<_> {
             let test = health.check.test.iter().map(|word| raw::utf8("argument", word));
             Ok(Healthcheck { test: test.collect::<Result<_>>()?, ..health.check.clone() })
@@ -121,7 +120,7 @@ impl Engine {
                 (cwd, _) => raw::utf8("working directory", cwd)?,
             },
             user: raw::utf8("user", &record.user)?,
-            stop_signal: stop_signal.filter(|_| !default_signal),
+            stop_signal: (!is_default).then(|| record.stop_signal.to_string()),
             volumes,
             labels: record.labels.clone(),
             exposed_ports: record.exposed.clone(),

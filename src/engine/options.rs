@@ -10,6 +10,7 @@ pub use crate::address::{HostAddress, Ip, Mac};
 pub use crate::container::health::OnFailure;
 pub use crate::container::mode::{NamespaceMode, NetworkMode};
 pub use crate::container::restart::RestartPolicy;
+pub use crate::container::stop_signal::StopSignal;
 pub use crate::healthcheck::Healthcheck;
 pub use crate::image::ArchiveFormat;
 pub use crate::network::create::NetworkOptions;
@@ -70,8 +71,7 @@ pub struct CreateOptions {
     pub init: bool,
     pub privileged: bool,
     pub confinement: Confinement,
-    /// A checked name or number, as given.
-    pub stop_signal: Option<String>,
+    pub stop_signal: Option<StopSignal>,
     /// Seconds; -1 waits without a limit.
     pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,

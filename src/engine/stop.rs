@@ -41,11 +41,11 @@ impl Engine {
         &self,
         name: &str,
         timeout: Option<i64>,
-        signal: Option<&str>,
+        signal: Option<Signal>,
         mark: StopMark,
     ) -> Result<Stopping> {
         let record = self.record(name)?;
-        let signal = parse_signal(signal.unwrap_or(&record.stop_signal))?;
+        let signal = signal.unwrap_or(record.stop_signal.signal());
         let timeout = timeout.or(record.stop_timeout).unwrap_or(STOP_TIMEOUT);
         let deadline = u64::try_from(timeout).ok();
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -140,10 +140,9 @@ impl Engine {
     /// Sends a signal to the container's first process. SIGKILL and the stop signal also end its
     /// restarts. Returns the record if `await_cleanup` must be called; the caller can signal others
     /// first.
-    pub fn kill(&self, name: &str, signal: &str) -> Result<Option<Record>> {
-        let signal = parse_signal(signal)?;
+    pub fn kill(&self, name: &str, signal: Signal) -> Result<Option<Record>> {
         let record = self.record(name)?;
-        let ends = signal == Signal::KILL || Some(signal) == Signal::parse(&record.stop_signal);
+        let ends = signal == Signal::KILL || signal == record.stop_signal.signal();
         let found = match signal {
             Signal::KILL => self.past_start(&record, Some(MAX_START))?,
             _ => self.condition(&record)?,
@@ -189,13 +188,6 @@ impl Engine {
             self.condition(record)?;
         }
         Ok(())
-    }
-}
-
-fn parse_signal(text: &str) -> Result<Signal> {
-    match Signal::parse(text) {
-        Some(signal) => Ok(signal),
-        None => fail!("'{text}' is no signal; give a name such as TERM or a number from 1 to 64"),
     }
 }
 

@@ -5,12 +5,13 @@
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};
 use super::super::output::{confirmed, print_line};
-use super::super::value::process::check_signal;
+use super::super::value::process::parse_signal;
 use super::super::{Invocation, Outcome};
 use super::Opened;
 use crate::compose::hooks;
 use crate::compose::members::{self, Member};
 use crate::engine::WaitCondition;
+use crate::engine::options::Signal;
 use crate::engine::project::waves;
 use crate::error::{Context, Result};
 
@@ -145,14 +146,13 @@ pub static RESTART: Command = Command {
 
 #[derive(Default)]
 struct KillArgs {
-    signal: Option<String>,
+    signal: Option<Signal>,
     remove_orphans: bool,
 }
 
 static KILL_FLAGS: &[Flag<KillArgs>] = &[
     Flag::<KillArgs>::setting("signal", "SIGNAL", "Set the signal (default KILL)", |a, v| {
-        check_signal(v)?;
-        a.signal = Some(v.to_owned());
+        a.signal = Some(parse_signal(v)?);
         Ok(())
     })
     .short('s'),
@@ -178,7 +178,7 @@ pub static KILL: Command = Command {
         let (args, wanted) = call.parse(KILL_FLAGS)?;
         let opened = Opened::existing(call)?;
         let session = opened.session();
-        session.kill(&opened.members(&wanted)?, args.signal.as_deref().unwrap_or("KILL"))?;
+        session.kill(&opened.members(&wanted)?, args.signal.unwrap_or(Signal::KILL))?;
         if args.remove_orphans {
             session.orphans(true, None)?;
         }

@@ -19,8 +19,8 @@ use crate::cli::value::name::{
     check_container_name, check_hostname, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
-    check_signal, parse_detach_keys, parse_endpoint, parse_ipc, parse_link, parse_namespace,
-    parse_network, parse_userns, parse_workdir,
+    parse_detach_keys, parse_endpoint, parse_ipc, parse_link, parse_namespace, parse_network,
+    parse_stop_signal, parse_userns, parse_workdir,
 };
 use crate::cli::value::resources::{
     limit_unless_zero, refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota,
@@ -186,8 +186,7 @@ pub static FLAGS: &[F] = &[
         "SIGNAL",
         "Set the signal that `stop` sends (default TERM)",
         |a, v| {
-            check_signal(v)?;
-            a.options.stop_signal = Some(v.to_owned());
+            a.options.stop_signal = Some(parse_stop_signal(v)?);
             Ok(())
         },
     )

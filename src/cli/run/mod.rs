@@ -406,7 +406,8 @@ mod tests {
         )
         .unwrap();
         assert!(o.remove && o.init && o.read_only && o.privileged);
-        assert_eq!((o.entrypoint.as_deref(), o.stop_signal.as_deref()), (Some("/x"), Some("HUP")));
+        let signal = o.stop_signal.map(|signal| signal.to_string());
+        assert_eq!((o.entrypoint.as_deref(), signal.as_deref()), (Some("/x"), Some("HUP")));
         assert_eq!((o.stop_timeout, o.rlimits.len(), o.rlimits[0].soft), (Some(3), 1, 2));
         assert_eq!((o.pid, o.uts), (NamespaceMode::Host, NamespaceMode::Host));
         assert_eq!(o.ipc, NamespaceMode::Container("x".into()));

@@ -3,10 +3,10 @@
 //! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
 
 use super::name::{check_container_name, check_hostname, parse_ip};
-use crate::engine::options::Signal;
 use crate::engine::options::{
     EndpointOption, IdMap, NamespaceMode, NetworkMode, UserNamespaceOption,
 };
+use crate::engine::options::{Signal, StopSignal};
 use crate::error::{Result, fail};
 
 /// Parses `--userns`.
@@ -98,10 +98,15 @@ pub fn parse_workdir(text: &str) -> Result<String> {
     Ok(crate::path::clean(text))
 }
 
-/// Fails if `text` is not a signal. The text itself is recorded, as in Docker.
-pub fn check_signal(text: &str) -> Result<()> {
-    match Signal::parse(text) {
-        Some(_) => Ok(()),
+/// Parses a signal's name or number.
+pub fn parse_signal(text: &str) -> Result<Signal> {
+    Ok(parse_stop_signal(text)?.signal())
+}
+
+/// `--stop-signal`
+pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
+    match StopSignal::given(text) {
+        Some(signal) => Ok(signal),
         None => fail!("unknown signal '{text}': write a name (TERM, SIGHUP) or 1 to 64"),
     }
 }
@@ -192,10 +197,10 @@ mod tests {
     #[test]
     fn signals_by_name_and_number() {
         for good in ["TERM", "SIGKILL", "sighup", "9", "RTMIN+3"] {
-            assert!(check_signal(good).is_ok(), "{good}");
+            assert!(parse_signal(good).is_ok(), "{good}");
         }
         for bad in ["", "0", "65", "-1", "SIG", "FOO"] {
-            assert!(check_signal(bad).is_err(), "{bad}");
+            assert!(parse_signal(bad).is_err(), "{bad}");
         }
     }
 

@@ -10,7 +10,9 @@ use std::collections::hash_map::Entry;
 use super::{Source, checks};
 use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION, short};
-use crate::engine::options::{CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish};
+use crate::engine::options::{
+    CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish, StopSignal,
+};
 use crate::engine::{Engine, confine, project};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
@@ -18,11 +20,9 @@ use crate::image::ContainerConfig;
 use crate::raw;
 use crate::runtime::DEFAULT_PATH;
 use crate::runtime::cgroup::DEFAULT_PARENT;
-use crate::sys::signal::Signal;
 use crate::time::Instant;
 
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
-const DEFAULT_STOP_SIGNAL: &str = "SIGTERM";
 
 impl Engine {
     /// Returns the record of a container that is to be made, without a user namespace.
@@ -93,12 +93,11 @@ impl Engine {
             init: options.init,
             privileged: options.privileged,
             confinement: confine::describe(&options.confinement)?,
-            stop_signal: options
-                .stop_signal
-                .clone()
-                // An image may name a signal that does not exist: its containers must stop all the same.
-                .or_else(|| config.stop_signal.clone().filter(|name| Signal::parse(name).is_some()))
-                .unwrap_or_else(|| DEFAULT_STOP_SIGNAL.to_owned()),
+            stop_signal: match (&options.stop_signal, &config.stop_signal) {
+                (Some(given), _) => given.clone(),
+                (None, Some(named)) => named.parse().unwrap_or_default(),
+                (None, None) => StopSignal::default(),
+            },
             stop_timeout: options.stop_timeout,
             labels,
             annotations: unless_empty(&options.annotations),

@@ -323,9 +323,9 @@ fn config(record: &Record) -> Value {
     let volumes = record.mounts.iter().filter(|mount| mount.anonymous).map(|mount| &mount.target);
     let health = record.health.as_ref();
     // Docker has an empty one where the image states none.
-    let signal = match record.stop_signal.as_str() {
-        "SIGTERM" => "",
-        signal => signal,
+    let signal = match &record.stop_signal {
+        signal if signal.is_default() => String::new(),
+        signal => signal.to_string(),
     };
     object([
         ("Hostname", text(&record.hostname)),
@@ -347,7 +347,7 @@ fn config(record: &Record) -> Value {
         ("Entrypoint", words(&record.entrypoint)),
         ("OnBuild", Value::NilList),
         ("Labels", map(&record.labels)),
-        ("StopSignal", omit_empty(text(signal))),
+        ("StopSignal", omit_empty(text(&signal))),
         ("StopTimeout", record.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed)),
         // Podman's field.
         (

@@ -1,0 +1,77 @@
+//! The signal that `stop` sends to a container (`--stop-signal`, an image's `STOPSIGNAL`; signal(7)).
+//!
+//! It keeps its user's spelling beside the signal, because `inspect` shows `HUP`, `SIGHUP` or `1` as it
+//! was given. A record holds the spelling alone.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::store::stored_as_text;
+use crate::sys::signal::Signal;
+
+/// A signal and the spelling by which it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopSignal {
+    spelling: String,
+    signal: Signal,
+}
+
+stored_as_text!(StopSignal);
+
+impl StopSignal {
+    /// The signal of this name or number, if there is one.
+    pub fn given(spelling: &str) -> Option<StopSignal> {
+        let signal = Signal::parse(spelling)?;
+        Some(StopSignal { spelling: spelling.to_owned(), signal })
+    }
+
+    /// The signal itself.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Whether it is spelled as the default is. Docker's `inspect` and `commit` leave that one out.
+    pub fn is_default(&self) -> bool {
+        *self == StopSignal::default()
+    }
+}
+
+impl Default for StopSignal {
+    fn default() -> Self {
+        StopSignal { spelling: Signal::TERM.to_string(), signal: Signal::TERM }
+    }
+}
+
+impl fmt::Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.spelling)
+    }
+}
+
+/// As images and records have it. An image may name a signal that does not exist, and older records
+/// have such names from images: those containers must stop all the same, by the default.
+impl FromStr for StopSignal {
+    type Err = Infallible;
+
+    fn from_str(spelling: &str) -> Result<StopSignal, Infallible> {
+        Ok(StopSignal::given(spelling).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_the_spelling() {
+        let read = |json: &str| miniserde::json::from_str::<StopSignal>(json).unwrap();
+        for json in [r#""SIGTERM""#, r#""HUP""#, r#""15""#, r#""rtmin+3""#] {
+            assert_eq!(miniserde::json::to_string(&read(json)), json);
+        }
+        assert_eq!(read(r#""15""#).signal(), Signal::TERM);
+        assert!(read(r#""SIGTERM""#).is_default() && !read(r#""15""#).is_default());
+        assert!(read(r#""SIGNONE""#).is_default());
+        assert_eq!(StopSignal::given("SIGNONE"), None);
+    }
+}
