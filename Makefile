@@ -26,7 +26,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 test_packages := apache2-utils buildah busybox-static catatonit containerd debootstrap \
     docker-compose docker-registry docker.io e2fsprogs file fish python3-yaml \
     iproute2 iptables iputils-ping libcap2-bin mandoc nftables openssl \
-    podman qemu-user-static skopeo umoci util-linux zstd
+    podman qemu-user-static skopeo umoci util-linux zsh zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
     squashfs-tools
@@ -140,12 +140,14 @@ install: all
 	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/mydocker
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	$(binary) man >$(DESTDIR)$(PREFIX)/share/man/man1/mydocker.1
 	$(binary) completion bash \
 	    >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mydocker
 	$(binary) completion fish \
 	    >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mydocker.fish
+	$(binary) completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mydocker
 
 clean:
 	cargo clean

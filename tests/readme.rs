@@ -79,73 +79,142 @@ fn the_chinese_tour_prints_what_it_says() {
     }
 }
 
-/// The last word of `line` as `shell` would complete it, one candidate on each line, by the script
-/// of `mydocker completion`. The script calls `mydocker`, which is the host's here.
-fn completed(host: &Host, shell: &str, line: &str) -> Vec<String> {
-    let directory = host.scratch();
-    let script = host.mydocker(["completion", shell]).text();
-    let file = host.file(&format!("completion.{shell}"), script);
-    let file = file.display();
+const BASH: &str = r#"
+alias docker=mydocker
+source ./completion.bash
+complete -p docker >&2 || exit 1
+while IFS= read -r COMP_LINE; do
+    COMP_POINT=${#COMP_LINE} COMPREPLY=()
+    _mydocker
+    printf '%s\n' "${COMPREPLY[@]}" END
+done <lines
+"#;
+
+const FISH: &str = r#"
+alias docker=mydocker
+source ./completion.fish
+while read -l line
+    complete -C "$line"
+    echo END
+end <lines
+"#;
+
+/// zsh completes only what is typed on a terminal: `zpty` makes one. Its `compadd`, which gets all
+/// candidates, notes those that fit what is typed.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+cat >init.zsh <<'INIT'
+autoload -U compinit && compinit -u -D
+alias docker=mydocker
+source ./completion.zsh
+compadd() {
+    local -a fitting
+    if [[ ${@[1,(i)(-|--)]} != *-(O|A|D)\ * ]]; then
+        builtin compadd -O fitting "$@"
+        (( $#fitting )) && print -rl -- $fitting >>found
+    fi
+    builtin compadd "$@"
+}
+finish() { zle complete-word; print END >>found; zle kill-buffer }
+zle -N finish
+bindkey '^I' finish
+INIT
+: >found
+zpty terminal zsh -f -i
+zpty -w terminal 'source ./init.zsh'
+integer count=0
+while IFS= read -r line; do
+    zpty -w -n terminal "$line"$'\t'
+    (( ++count ))
+    until (( $(grep -cx END found) == count )); do sleep 0.01; done
+done <lines
+zpty -d terminal
+cat found
+"#;
+
+/// The last word of each of `lines` as `shell` would complete it by the script of `mydocker
+/// completion`: all candidates. The script calls `mydocker`, which is the host's here.
+fn completed(host: &Host, shell: &str, lines: &[String]) -> Vec<Vec<String>> {
+    let path = host.path_with_mydocker();
+    host.file(&format!("completion.{shell}"), host.mydocker(["completion", shell]).text());
+    host.file("lines", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     let program = match shell {
-        "fish" => format!("alias docker=mydocker\nsource {file}\ncomplete -C \"{line}\""),
-        _ => format!(
-            "alias docker=mydocker; source {file}; COMP_LINE=\"{line}\" COMP_POINT=${{#COMP_LINE}}; \
-             COMP_POINT=${{#COMP_LINE}}; complete -p docker >&2 || exit 1; _mydocker; \
-             printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        ),
+        "bash" => ["--norc", "-c", BASH],
+        "zsh" => ["-f", "-c", ZSH],
+        _ => ["--no-config", "-c", FISH],
     };
-    let done = std::process::Command::new(shell)
-        .args(["-c", &program])
-        .env("PATH", host.path_with_mydocker())
-        .env("HOME", &directory)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{shell}: {}", String::from_utf8_lossy(&done.stderr));
-    let words = String::from_utf8(done.stdout).unwrap();
-    let words = words.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
-    let mut words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
-    words.sort_unstable();
-    words
+    let mut command = std::process::Command::new(shell);
+    let directory = host.scratch();
+    command.args(program).current_dir(&directory).env("PATH", path).env("HOME", directory);
+    let text = support::run_command(command).text();
+    let all = text.strip_suffix("END").unwrap_or(&text).split("END\n").map(|words| {
+        let words = words.lines().map(|line| line.split('\t').next().unwrap_or_default());
+        let mut words: Vec<String> =
+            words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        words.sort_unstable();
+        words.dedup();
+        words
+    });
+    all.collect()
 }
 
 #[test]
-fn values_and_operands_complete_in_bash_and_fish_under_an_alias_too() {
+fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
     let host = Host::with_busybox();
     let run = |name: &str| {
         ["run", "-d", "--name", name, "--network", "none", "bb", "sleep", "1000"].map(str::to_owned)
     };
-    for name in ["awake", "asleep"] {
+    for name in ["awake", "asleep", "frozen"] {
         host.mydocker(run(name)).text();
     }
     host.mydocker(["kill", "asleep"]).text();
     host.mydocker(["wait", "asleep"]).text();
+    host.mydocker(["pause", "frozen"]).text();
     host.mydocker(["volume", "create", "vault"]).text();
-    for shell in ["bash", "fish"] {
-        for (typed, expected) in [
-            ("stop a", &["awake"][..]),
-            ("start a", &["asleep"]),
-            // Names alone: fish's own script for Docker offers ids too.
-            ("start ", &["asleep"]),
-            ("rm a", &["asleep", "awake"]),
-            ("run --restart un", &["unless-stopped"]),
-            ("run --cap-add NET_A", &["NET_ADMIN"]),
-            ("kill -s WIN", &["WINCH"]),
-            ("container stop a", &["awake"]),
-            ("volume rm va", &["vault"]),
-            ("completion fi", &["fish"]),
-            ("expl", &["explain"]),
-            ("run --pull-not-there", &[]),
-        ] {
-            for name in ["mydocker", "docker"] {
-                let line = format!("{name} {typed}");
-                assert_eq!(completed(&host, shell, &line), expected, "{shell}: {line}");
-            }
+    host.file("archive.tar", "");
+    let cases = [
+        ("stop a", &["awake"][..]),
+        ("stop ", &["awake", "frozen"]),
+        ("exec ", &["awake"]),
+        ("unpause ", &["frozen"]),
+        ("start a", &["asleep"]),
+        // Names alone: fish's own script for Docker offers ids too.
+        ("start ", &["asleep"]),
+        ("rm a", &["asleep", "awake"]),
+        ("run b", &["bb:latest"]),
+        ("run --network ho", &["host"]),
+        ("network inspect no", &["none"]),
+        ("run --restart un", &["unless-stopped"]),
+        ("run --cap-add NET_A", &["NET_ADMIN"]),
+        ("kill -s WIN", &["WINCH"]),
+        ("container stop a", &["awake"]),
+        ("volume rm va", &["vault"]),
+        ("completion fi", &["fish"]),
+        ("expl", &["explain"]),
+        ("load -i arch", &["archive.tar"]),
+        ("run --pull-not-there", &[]),
+    ];
+    for (shell, status, pull) in [
+        // bash takes what stands before the sign for another word, the others do not.
+        ("bash", "paused", "always"),
+        ("zsh", "status=paused", "--pull=always"),
+        ("fish", "status=paused", "--pull=always"),
+    ] {
+        let own = [("ps --filter status=pau", &[status][..]), ("run --pull=al", &[pull])];
+        let cases: Vec<(String, &[&str])> = ["mydocker", "docker"]
+            .into_iter()
+            .flat_map(|name| {
+                let cases = cases.iter().chain(&own);
+                cases.map(move |(typed, expected)| (format!("{name} {typed}"), *expected))
+            })
+            .collect();
+        let lines: Vec<String> = cases.iter().map(|(line, _)| line.clone()).collect();
+        let found = completed(&host, shell, &lines);
+        assert_eq!(found.len(), cases.len(), "{shell}: {found:?}");
+        for ((line, expected), found) in cases.iter().zip(found) {
+            assert_eq!(found, *expected, "{shell}: {line}");
         }
     }
-    // bash takes what stands before the sign for another word, fish does not.
-    assert_eq!(completed(&host, "bash", "mydocker ps --filter status=pau"), ["paused"]);
-    assert_eq!(completed(&host, "fish", "mydocker ps --filter status=pau"), ["status=paused"]);
-    assert_eq!(completed(&host, "bash", "mydocker run --pull=al"), ["always"]);
 }
 
 #[test]

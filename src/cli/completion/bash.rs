@@ -1,6 +1,6 @@
 //! The script for bash: one function that finds the command among the words and then offers its
-//! flags, values or operands. zsh reads the same script through its bashcompinit, so that there is
-//! one script to keep right. An alias or a link `docker` that leads to mydocker is completed too.
+//! flags, values or operands. zsh runs the same function as bash would (`zsh`), so that there is one
+//! function to keep right. An alias or a link `docker` that leads to mydocker is completed too.
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
@@ -8,18 +8,26 @@ use crate::cli::flag::{Command, specs};
 use crate::cli::{global, subcommands};
 
 /// bash splits words at `=` and `:`, so the line is split again at spaces alone, and what stands
-/// before the last of them is cut from each completion.
+/// before the last of them is cut from each completion. zsh expects whole words, and completes files
+/// itself where this function offers nothing.
 const HEAD: &str = "\
-# bash completion for mydocker; load it with: source <(mydocker completion bash)
 _mydocker_words() {
     local before=${cur%\"${cur##*[=:]}\"}
+    if [[ -n $ZSH_VERSION ]]; then
+        COMPREPLY=($(compgen -P \"${words[last]%\"$cur\"}\" -W \"$1\" -- \"$cur\"))
+        return
+    fi
     COMPREPLY=($(compgen -W \"$1\" -- \"$cur\"))
     [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace 2>/dev/null
     COMPREPLY=(\"${COMPREPLY[@]#\"$before\"}\")
 }
 
+_mydocker_files() {
+    [[ -n $ZSH_VERSION ]] || COMPREPLY=($(compgen -f -- \"$cur\"))
+}
+
 _mydocker() {
-    local line=${COMP_LINE:0:COMP_POINT} words last i skip=0
+    local line=${COMP_LINE:0:$COMP_POINT} words last i skip=0
     local command='' flags='' valued='' word cur previous
     set -f; words=($line); set +f
     [[ $line == *' ' ]] && words+=('')
@@ -28,8 +36,23 @@ _mydocker() {
     if [[ $cur == --*=* ]]; then previous=${cur%%=*} cur=${cur#*=}; fi
 ";
 
+/// Tells bash of the function.
+const TAIL: &str = "\
+complete -o default -F _mydocker mydocker
+if [[ $(alias docker 2>/dev/null) == *mydocker* ||
+    $(readlink -f \"$(type -P docker)\" 2>/dev/null) == */mydocker ]]; then
+    complete -o default -F _mydocker docker
+fi
+";
+
 /// The script.
 pub fn script() -> String {
+    let head = "# bash completion for mydocker; load it with: source <(mydocker completion bash)\n";
+    format!("{head}{}{TAIL}", functions())
+}
+
+/// The function `_mydocker` and what it calls.
+pub fn functions() -> String {
     let globals = specs(global::FLAGS);
     let mut out = String::from(HEAD);
     out.push_str(&format!("    local commands='{}'\n", first_words().join(" ")));
@@ -90,7 +113,7 @@ pub fn script() -> String {
     }
     out.push_str(
         "    esac\n    \
-         if [[ $valued == *\" $previous \"* ]]; then COMPREPLY=($(compgen -f -- \"$cur\")); return; fi\n    \
+         if [[ $valued == *\" $previous \"* ]]; then _mydocker_files; return; fi\n    \
          if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\")); return; fi\n    \
          case $command in\n",
     );
@@ -98,12 +121,7 @@ pub fn script() -> String {
         let action = action(&of_operands(command));
         out.push_str(&format!("    {}) {action} ;;\n", patterns(command)));
     }
-    out.push_str(
-        "    esac\n}\ncomplete -o default -F _mydocker mydocker\n\
-         if [[ $(alias docker 2>/dev/null) == *mydocker* ||\n    \
-             $(readlink -f \"$(type -P docker)\" 2>/dev/null) == */mydocker ]]; then\n    \
-             complete -o default -F _mydocker docker\nfi\n",
-    );
+    out.push_str("    esac\n}\n");
     out
 }
 
@@ -111,7 +129,7 @@ pub fn script() -> String {
 fn action(source: &Source) -> String {
     match source {
         Source::Nothing => ":".to_owned(),
-        Source::Files => "COMPREPLY=($(compgen -f -- \"$cur\"))".to_owned(),
+        Source::Files => "_mydocker_files".to_owned(),
         Source::Words(words) => format!("_mydocker_words '{}'", words.join(" ")),
         Source::Ask(command) => format!("_mydocker_words \"$(mydocker {command} 2>/dev/null)\""),
     }
@@ -121,17 +139,6 @@ fn action(source: &Source) -> String {
 fn patterns(command: &Command) -> String {
     let quoted: Vec<String> = names(command).iter().map(|name| format!("'{name}'")).collect();
     quoted.join(" | ")
-}
-
-/// The script for zsh.
-pub fn zsh_script() -> String {
-    format!(
-        "#compdef mydocker\n\
-         # zsh completion for mydocker; load it with: source <(mydocker completion zsh)\n\
-         autoload -U +X compinit && compinit -u\n\
-         autoload -U +X bashcompinit && bashcompinit\n{}",
-        script()
-    )
 }
 
 #[cfg(test)]
@@ -147,6 +154,5 @@ mod tests {
                 assert!(script.contains(&format!("--{}", flag.long)), "--{}", flag.long);
             }
         }
-        assert!(zsh_script().contains(&script));
     }
 }

@@ -1,12 +1,13 @@
 //! `completion`: scripts for bash, zsh and fish, written from the tables of flags.
 //!
 //! A script holds the words of every command. `source` decides what completes a value or an operand:
-//! fixed words, names that the script asks of mydocker when the key is pressed, or files. `bash` and
-//! `fish` write the same facts in the shell's language. An alias `docker` is completed too.
+//! fixed words, names that the script asks of mydocker when the key is pressed, or files. `bash`, `zsh`
+//! and `fish` write the same facts in the shell's language. An alias `docker` is completed too.
 
 mod bash;
 mod fish;
 mod source;
+mod zsh;
 
 use super::flag::{Command, FlagSpec, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
@@ -28,7 +29,7 @@ pub static COMPLETION: Command = Command {
         let (_, names) = call.parse(NO_FLAGS)?;
         match names[0].as_str() {
             "bash" => print(&bash::script())?,
-            "zsh" => print(&bash::zsh_script())?,
+            "zsh" => print(&zsh::script())?,
             "fish" => print(&fish::script())?,
             other => return call.refuse(format!("unknown shell '{other}'; known: bash zsh fish")),
         }

@@ -17,6 +17,7 @@ pub enum Source {
 
 const ALL: &str = "ps -a --format '{{.Names}}'";
 const RUNNING: &str = "ps --filter status=running --format '{{.Names}}'";
+const STOPPABLE: &str = "ps --format '{{.Names}}'";
 const PAUSED: &str = "ps --filter status=paused --format '{{.Names}}'";
 const STOPPED: &str = "ps -a --filter status=created --filter status=exited --format '{{.Names}}'";
 const IMAGES: &str = "images --filter dangling=false --format '{{.Repository}}:{{.Tag}}'";
@@ -82,7 +83,8 @@ pub fn of_operands(command: &Command) -> Source {
         "completion" => return words("bash zsh fish"),
         "start" => return Source::Ask(STOPPED),
         "unpause" => return Source::Ask(PAUSED),
-        "stop" | "kill" | "pause" | "exec" | "attach" | "top" | "port" => {
+        "stop" => return Source::Ask(STOPPABLE),
+        "kill" | "pause" | "exec" | "attach" | "top" | "port" => {
             return Source::Ask(RUNNING);
         }
         _ => {}
