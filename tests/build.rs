@@ -310,3 +310,46 @@ fn packages_and_users_of_debian() {
     host.mydocker(["run", "--rm", "--entrypoint", "sh", "x", "-c", script])
         .stdout("app\n1777 app:app\nStatus: install ok installed\n");
 }
+
+/// The layer of a step is the upper directory, moved. With the containers on another file system it is a
+/// copy: unpacked from a tar. The tar's digest is the layer's name, so both must come out the same.
+#[test]
+fn a_layer_that_is_moved_is_the_one_that_a_copy_would_be() {
+    let host = Host::with_busybox();
+    let script = "ln -s /sock /dev/log && syslogd && sleep 0.2; test -S /sock && mkdir -p /d/e && \
+        touch -d 2031-01-01 /d/late /d/e && echo a >/d/a && ln /d/a /d/b && mkfifo /d/fifo && \
+        ln -s a /d/link && chmod 4711 /d/a && chown 5:6 /d/e && rm -r /home && rm -r /root && \
+        mkdir /root && touch /root/new && truncate -s 3M /d/holes && echo end >>/d/holes && \
+        chmod 700 / && rm /etc/group && mv /sock /d/e/sock";
+    let dockerfile = format!("FROM bb\nCOPY . /c/\nRUN {script}\nRUN rm /d/b && touch /d/a\n");
+    let directory = host.directory("context", &[("Dockerfile", &dockerfile), ("a/b", "b")]);
+    let build = |name: &str| {
+        let flags = ["build", "--build-arg", "SOURCE_DATE_EPOCH=1000000000", "--no-cache", "-q"];
+        host.command(flags.iter().copied().chain(["-t", name, directory.to_str().unwrap()]))
+    };
+    let moved = support::run(build("moved"), None).text();
+    let build = build("copied");
+    let mut elsewhere = std::process::Command::new("unshare");
+    let script = "mount -t tmpfs none $0 && exec \"$@\"";
+    elsewhere.args(["-m", "sh", "-c", script]).arg(host.state_root().join("containers"));
+    elsewhere.arg(build.get_program()).args(build.get_args());
+    let copied = support::run(elsewhere, None).text();
+    assert_eq!(moved, copied);
+    // Another host unpacks the tar that the recipe makes, and has the same files.
+    let listing = "cd / && find . -xdev ! -path './dev/*' ! -path './proc/*' ! -path './sys/*' \
+        ! -path ./.dockerenv -exec stat -c '%n %F %a %u %g %Y' {} + | \
+        grep -vE '^./(etc(/hosts|/hostname|/resolv.conf)?)? ' | sort && cat /d/a /c/a/b && md5sum /d/holes";
+    let list = |host: &Host| host.mydocker(["run", "--rm", "moved", "sh", "-c", listing]).text();
+    let here = list(&host);
+    assert!(here.contains("./d/late regular empty file 644 0 0 1000000000"), "{here}");
+    assert!(here.contains("./d/e directory 755 5 6 1000000000"), "{here}");
+    assert!(here.contains("./d/a regular file 4711 0 0 1000000000"), "{here}");
+    assert!(!here.contains("socket"), "{here}");
+    let archive = host.scratch().join("moved.tar");
+    let archive = archive.to_str().unwrap();
+    host.mydocker(["save", "-o", archive, "moved"]);
+    let other = host.neighbour();
+    other.mydocker(["load", "-i", archive]);
+    assert_eq!(here, list(&other));
+    host.mydocker(["system", "check"]);
+}

@@ -225,10 +225,10 @@ impl Engine {
         let record = self.record(&place.container)?;
         in_step(&|| {
             let diff = self.compare(&record, &mut |_| Ok(()))?;
-            let files = store::open_dir(&Files::new(&self.roots, &record.id).upper())?;
+            let upper = Files::new(&self.roots, &record.id).upper();
             let skip = |path: &[u8]| diff.left_out.iter().any(|left_out| left_out == path);
             let overrides = Overrides { latest, ..Overrides::default() };
-            self.image_store().add_to_draft(&place.draft, files.as_fd(), &skip, overrides)
+            self.image_store().add_to_draft(&place.draft, &upper, &skip, overrides)
         })
     }
 
@@ -251,9 +251,10 @@ impl Engine {
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
             let root = view::at_rest(&root, &[], &self.mount_point()?)?;
             edit(root.as_fd())?;
-            let files = store::open_dir(&place.dir.join("upper"))?;
-            let overrides = Overrides { latest, ..Overrides::default() };
-            self.image_store().add_to_draft(&place.draft, files.as_fd(), &|_| false, overrides)
+            drop(root);
+            let (upper, overrides) =
+                (place.dir.join("upper"), Overrides { latest, ..Overrides::default() });
+            self.image_store().add_to_draft(&place.draft, &upper, &|_| false, overrides)
         });
         for name in ["upper", "work", "empty"] {
             store::remove_tree(&place.dir.join(name))?;

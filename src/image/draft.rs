@@ -8,7 +8,7 @@
 //! of the host the layers may be torn, so they are removed instead.
 
 use std::fs::{self, File};
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::cache::CacheEntry;
@@ -76,16 +76,22 @@ impl ImageStore {
         Ok(true)
     }
 
-    /// Makes a layer of the build from the changes in `files`, what `skip` names left out. `None` if
-    /// there are no changes.
+    /// Makes a layer of the build from an overlay's upper directory, what `skip` names left out. `None`
+    /// if it holds no changes. The directory is gone then, unless it lies on another file system.
     pub fn add_to_draft(
         &self,
         draft: &Draft,
-        files: BorrowedFd<'_>,
+        upper: &Path,
         skip: Skip<'_>,
         overrides: Overrides,
     ) -> Result<Option<Digest>> {
-        let mut staged = self.stage_tree(files, Form::Layer, Top::Unusual, skip, overrides)?;
+        let mut staged = match self.layers.take(upper, skip, overrides)? {
+            Some(staged) => staged,
+            None => {
+                let files = store::open_dir(upper)?;
+                self.stage_tree(files.as_fd(), Form::Layer, Top::Unusual, skip, overrides)?
+            }
+        };
         if staged.is_empty()? {
             return Ok(None);
         }

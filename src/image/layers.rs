@@ -12,6 +12,8 @@
 //! reboot, since it isn't synced yet.
 
 use std::fs::{self, File};
+#[cfg(feature = "build")]
+use std::io::ErrorKind;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,10 @@ use rustix::io::Errno;
 use super::digest::Digest;
 use super::recipe::Recorder;
 use super::stream::with_plain;
+#[cfg(feature = "build")]
+use super::taken::take;
+#[cfg(feature = "build")]
+use super::tree::{Overrides, Skip};
 use super::unpack::{Rules, unpack};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
@@ -126,6 +132,34 @@ impl Layers {
         let record = LayerRecord { size: unpacked.size, tar_size };
         store::replace_json(&staged.dir.join("layer.json"), &record, Durability::Lazy)?;
         Ok(staged)
+    }
+
+    /// Makes the overlay's upper directory `upper` a layer: it is moved, not copied. `None` if it lies on
+    /// another file system. Not yet synced.
+    #[cfg(feature = "build")]
+    pub fn take(
+        &self,
+        upper: &Path,
+        skip: Skip<'_>,
+        overrides: Overrides,
+    ) -> Result<Option<Staged>> {
+        make_dir(&self.dir)?;
+        let (dir, lock) = self.locked_dir()?;
+        let diff_id = Digest::of(b"");
+        let mut staged = Staged { diff_id, ended: true, is_plain: true, dir, lock, kept: false };
+        match fs::rename(upper, staged.dir.join("fs")) {
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(None),
+            moved => moved.context(|| format!("take {}", upper.display()))?,
+        }
+        let recipe = staged.dir.join(RECIPE);
+        let taken = take(staged.root()?.as_fd(), File::create(&recipe)?, skip, overrides)?;
+        if taken.tar_size.is_none() {
+            store::remove_file(&recipe)?;
+        }
+        staged.diff_id = taken.diff_id;
+        let record = LayerRecord { size: taken.size, tar_size: taken.tar_size };
+        store::replace_json(&staged.dir.join("layer.json"), &record, Durability::Lazy)?;
+        Ok(Some(staged))
     }
 
     /// Leaves a staged layer, whole and right, for others to find by [`Layers::ready`].

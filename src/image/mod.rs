@@ -43,6 +43,8 @@ mod remove;
 mod save;
 mod store;
 mod stream;
+#[cfg(feature = "build")]
+mod taken;
 mod tar;
 #[cfg(test)]
 mod testing;

@@ -36,11 +36,10 @@ const MAX_LITERAL: u64 = 4 << 30;
 const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
 
-/// A layer's plain tar on its way to the unpacker, noted down as it passes.
-pub struct Recorder<'a> {
-    input: &'a mut dyn BufRead,
+/// A recipe in the making.
+pub struct Recipe {
     /// `None`: no recipe is wanted, or none can be made.
-    recipe: Option<DeflateEncoder<BufWriter<File>>>,
+    encoder: Option<DeflateEncoder<BufWriter<File>>>,
     /// What wasn't written out yet.
     literal: Vec<u8>,
     /// How many of the next bytes stand in a file.
@@ -50,12 +49,11 @@ pub struct Recorder<'a> {
     failed: Option<io::Error>,
 }
 
-impl<'a> Recorder<'a> {
-    /// Passes `input` on, and writes the recipe of it to `recipe`.
-    pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
-        Recorder {
-            input,
-            recipe: recipe
+impl Recipe {
+    /// A recipe that is written to `file`.
+    pub fn new(file: Option<File>) -> Recipe {
+        Recipe {
+            encoder: file
                 .map(|file| DeflateEncoder::new(BufWriter::new(file), Compression::new(3))),
             literal: Vec::new(),
             copied: 0,
@@ -65,41 +63,51 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The next `length` bytes of the input are those of the file `path` from `offset` on.
+    /// The next `length` bytes of the tar are those of the file `path` from `offset` on.
     pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
-        if length > 0 && self.recipe.is_some() {
+        if length > 0 && self.encoder.is_some() {
             self.write_record(path, offset, length);
             self.copied = length;
         }
     }
 
+    /// The next bytes of the tar.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        let count = bytes.len();
+        self.total += count as u64;
+        let copied = count.min(usize::try_from(self.copied).unwrap_or(usize::MAX));
+        self.copied -= copied as u64;
+        if copied < count && self.encoder.is_some() {
+            self.literal.extend_from_slice(&bytes[copied..]);
+            self.literal_total += (count - copied) as u64;
+            if self.literal_total > MAX_LITERAL {
+                self.give_up();
+            } else if self.literal.len() > PIECE {
+                self.write_record(b"", 0, 0);
+            }
+        }
+    }
+
     /// Something that was noted is no longer there.
-    pub fn give_up(&mut self) {
-        self.recipe = None;
+    fn give_up(&mut self) {
+        self.encoder = None;
         self.literal = Vec::new();
     }
 
-    /// Reads what is left of the input. Gives the size of the tar if there is a recipe for it.
+    /// Gives the size of the tar if there is a recipe for it.
     pub fn finish(mut self) -> Result<Option<u64>> {
-        loop {
-            let count = self.fill_buf().context(|| "read the archive")?.len();
-            if count == 0 {
-                break;
-            }
-            self.consume(count);
-        }
         self.write_record(b"", 0, 0);
         if let Some(error) = self.failed {
             return Err(error).context(|| "write the layer's recipe");
         }
-        let Some(encoder) = self.recipe else { return Ok(None) };
+        let Some(encoder) = self.encoder else { return Ok(None) };
         let flushed = encoder.finish().and_then(|mut file| file.flush());
         flushed.context(|| "write the layer's recipe")?;
         Ok(Some(self.total))
     }
 
     fn write_record(&mut self, path: &[u8], offset: u64, length: u64) {
-        let Some(encoder) = &mut self.recipe else { return };
+        let Some(encoder) = &mut self.encoder else { return };
         let mut record = Vec::with_capacity(self.literal.len() + path.len() + 40);
         push_number(&mut record, self.literal.len() as u64);
         record.append(&mut self.literal);
@@ -115,26 +123,49 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// A layer's plain tar on its way to the unpacker, noted down as it passes.
+pub struct Recorder<'a> {
+    input: &'a mut dyn BufRead,
+    recipe: Recipe,
+}
+
+impl<'a> Recorder<'a> {
+    /// Passes `input` on, and writes the recipe of it to `recipe`.
+    pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
+        Recorder { input, recipe: Recipe::new(recipe) }
+    }
+
+    /// The next `length` bytes of the input are those of the file `path` from `offset` on.
+    pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
+        self.recipe.copied(path, offset, length);
+    }
+
+    /// Something that was noted is no longer there.
+    pub fn give_up(&mut self) {
+        self.recipe.give_up();
+    }
+
+    /// Reads what is left of the input. Gives the size of the tar if there is a recipe for it.
+    pub fn finish(mut self) -> Result<Option<u64>> {
+        loop {
+            let count = self.fill_buf().context(|| "read the archive")?.len();
+            if count == 0 {
+                return self.recipe.finish();
+            }
+            self.consume(count);
+        }
+    }
+}
+
 impl BufRead for Recorder<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.input.fill_buf()
     }
 
     fn consume(&mut self, count: usize) {
-        self.total += count as u64;
-        let copied = count.min(usize::try_from(self.copied).unwrap_or(usize::MAX));
-        self.copied -= copied as u64;
-        if copied < count && self.recipe.is_some() {
-            // It is in the buffer already: nothing is read and nothing can fail.
-            if let Ok(buffered) = self.input.fill_buf() {
-                self.literal.extend_from_slice(&buffered[copied..count]);
-            }
-            self.literal_total += (count - copied) as u64;
-            if self.literal_total > MAX_LITERAL {
-                self.give_up();
-            } else if self.literal.len() > PIECE {
-                self.write_record(b"", 0, 0);
-            }
+        // It is in the buffer already: nothing is read and nothing can fail.
+        if let Ok(buffered) = self.input.fill_buf() {
+            self.recipe.pass(&buffered[..count]);
         }
         self.input.consume(count);
     }

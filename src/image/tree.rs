@@ -72,6 +72,19 @@ pub struct Overrides {
 /// Whether the file or tree of that path is left out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
+/// What follows a tree on its way into an archive.
+pub trait Watch {
+    /// The entry of `name` in `parent`, whose file has the attributes `stat`.
+    fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
+    -> Result<()>;
+    /// The archive has no entry for `name` in `parent`.
+    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()>;
+    /// A file of `size` bytes, holes counted, comes next.
+    fn file(&self, size: u64);
+    /// The next bytes of the archive are those of the file `path` from `offset` on.
+    fn contents(&self, path: &[u8], offset: u64, length: u64);
+}
+
 /// Writes all that is in `root` as one archive.
 pub fn archive_tree(
     root: BorrowedFd<'_>,
@@ -94,6 +107,7 @@ pub struct TreeWriter<'a, W> {
     /// Of the user namespace that the tree belongs to.
     ids: Option<IdMap>,
     overrides: Overrides,
+    watch: Option<&'a dyn Watch>,
     links: Links,
     buffer: Vec<u8>,
     /// The file system of the directory that was read last, which is not the kernel's own.
@@ -104,8 +118,15 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     /// A writer of trees into the archive of `writer`.
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         let (links, buffer) = (Links::default(), vec![0; BUFFER]);
-        let (overrides, device) = (Overrides::default(), None);
-        TreeWriter { writer, form, skip: &|_| false, ids: None, overrides, links, buffer, device }
+        let (overrides, watch, device, ids) = (Overrides::default(), None, None, None);
+        TreeWriter { writer, form, skip: &|_| false, ids, overrides, watch, links, buffer, device }
+    }
+
+    /// Reports to `watch` what goes into the archive.
+    #[cfg(feature = "build")]
+    pub fn watched(mut self, watch: &'a dyn Watch) -> TreeWriter<'a, W> {
+        self.watch = Some(watch);
+        self
     }
 
     /// Leaves out the entries that `skip` names.
@@ -229,7 +250,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     ) -> Result<Option<OwnedFd>> {
         check_name(path)?;
         if (self.skip)(path) {
-            return Ok(None);
+            return self.left_out(parent, name);
         }
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -237,7 +258,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             FileType::Directory => Kind::Directory,
             file_type => match special(file_type) {
                 Some(kind) => kind,
-                None => return Ok(None),
+                None => return self.left_out(parent, name),
             },
         };
         if self.form == Form::Layer {
@@ -251,6 +272,9 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             }
         }
         let entry = self.described(&stat, kind, path);
+        if let Some(watch) = self.watch {
+            watch.entry(parent, name, &stat, &entry)?;
+        }
         if kind != Kind::Directory
             && stat.st_nlink > 1
             && let Some(link) = self.links.first_path(&stat, path)?
@@ -278,6 +302,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             }
         }
         Ok(None)
+    }
+
+    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
+        self.watch.map_or(Ok(()), |watch| watch.left_out(parent, name)).map(|()| None)
     }
 
     fn described(&self, stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
@@ -352,15 +380,21 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             entry.sparse = extents(file.as_fd(), entry.size)?;
         }
         self.writer.begin(&entry)?;
+        if let Some(watch) = self.watch {
+            watch.file(entry.size);
+        }
         match &entry.sparse {
-            None => self.copy(&file, 0, entry.size),
+            None => self.copy(&file, path, 0, entry.size),
             Some(extents) => {
-                extents.iter().try_for_each(|at| self.copy(&file, at.offset, at.length))
+                extents.iter().try_for_each(|at| self.copy(&file, path, at.offset, at.length))
             }
         }
     }
 
-    fn copy(&mut self, file: &File, offset: u64, length: u64) -> Result<()> {
+    fn copy(&mut self, file: &File, path: &[u8], offset: u64, length: u64) -> Result<()> {
+        if let Some(watch) = self.watch {
+            watch.contents(path, offset, length);
+        }
         let mut done = 0;
         while done < length {
             let wanted = BUFFER.min(usize::try_from(length - done).unwrap_or(usize::MAX));

@@ -1,0 +1,119 @@
+//! A layer made of an overlay's upper directory where it lies.
+//!
+//! The directory becomes the layer by a rename; no file is written again. One pass over it writes the tar
+//! that the layer would have to nowhere: the pass hashes the tar, notes its recipe, and makes the
+//! directory what the tar says. What the tar leaves out is removed, and times are changed if the
+//! tar has others. Marks that overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay:
+//! overlayfs does not read them in a lower directory, and no program of a step may set one.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+
+use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fstat, futimens, utimensat};
+use sha2::{Digest as _, Sha256};
+
+use super::attributes::times;
+use super::digest::Digest;
+use super::recipe::Recipe;
+use super::tar::{Entry, Writer};
+use super::tree::{Form, Overrides, Skip, Top, TreeWriter, Watch};
+use crate::error::{Context, Error, Result};
+use crate::store::remove_at;
+
+/// What the tar of a directory would be.
+pub struct Taken {
+    pub diff_id: Digest,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Bytes of the tar, if there is a recipe for it.
+    pub tar_size: Option<u64>,
+}
+
+struct Taking(Mutex<Noted>);
+
+struct Noted {
+    hasher: Sha256,
+    recipe: Recipe,
+    size: u64,
+}
+
+/// Makes the upper directory `root` a layer, whose recipe goes to the file `recipe`.
+pub fn take(
+    root: BorrowedFd<'_>,
+    recipe: File,
+    skip: Skip<'_>,
+    overrides: Overrides,
+) -> Result<Taken> {
+    let recipe = Recipe::new(Some(recipe));
+    let taking = Taking(Mutex::new(Noted { hasher: Sha256::new(), recipe, size: 0 }));
+    let mut writer = Writer::new(&taking);
+    let mut tree = TreeWriter::new(&mut writer, Form::Layer).skipping(skip).overriding(overrides);
+    tree = tree.watched(&taking);
+    tree.top(root, Top::Unusual)?;
+    tree.contents(root)?;
+    writer.finish()?;
+    let noted = taking.0.into_inner().map_err(|_| Error::new("the pass over the layer failed"))?;
+    let tar_size = noted.recipe.finish()?;
+    Ok(Taken { diff_id: Digest::finish(noted.hasher), size: noted.size, tar_size })
+}
+
+impl Taking {
+    fn note(&self, note: impl FnOnce(&mut Noted)) {
+        // Only this thread has it.
+        if let Ok(mut noted) = self.0.lock() {
+            note(&mut noted);
+        }
+    }
+}
+
+impl Write for &Taking {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.note(|noted| {
+            noted.hasher.update(bytes);
+            noted.recipe.pass(bytes);
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Watch for Taking {
+    fn entry(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+        entry: &Entry,
+    ) -> Result<()> {
+        if entry.mtime.0 == stat.st_mtime {
+            return Ok(());
+        }
+        let set = utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW);
+        set.context(|| "set the time")
+    }
+
+    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+        // The tar may have the directory's time already.
+        let stat = fstat(parent)?;
+        remove_at(parent, name)?;
+        let last_modification =
+            Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
+        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        futimens(parent, &Timestamps { last_access, last_modification })?;
+        Ok(())
+    }
+
+    fn file(&self, size: u64) {
+        self.note(|noted| noted.size += size);
+    }
+
+    fn contents(&self, path: &[u8], offset: u64, length: u64) {
+        self.note(|noted| noted.recipe.copied(path, offset, length));
+    }
+}
