@@ -270,9 +270,11 @@ impl Record {
         Ok(())
     }
 
-    /// How safely to write: a container that is removed at its end need not survive a power cut.
+    /// How safely to write. A container that is removed at its end need not survive a power cut, nor
+    /// one of a build's step, which has layers and no image.
     pub fn durability(&self) -> Durability {
-        if self.remove { Durability::Lazy } else { Durability::Synced }
+        let is_step = self.image_id.is_empty() && self.rootfs.is_none();
+        if self.remove || is_step { Durability::Lazy } else { Durability::Synced }
     }
 
     /// Writes config.json, replacing an older one atomically.
