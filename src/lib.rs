@@ -31,6 +31,7 @@ mod healthcheck;
 mod hello;
 mod image;
 mod json;
+mod meter;
 mod network;
 mod network_name;
 #[cfg(feature = "oci")]

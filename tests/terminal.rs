@@ -3,7 +3,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::Host;
+use support::{Host, Terminal};
 
 #[test]
 fn a_shell_to_talk_to() {
@@ -223,4 +223,82 @@ fn a_background_shell_waits_for_its_user() {
     terminal.type_in("until stty size | grep '33 99'; do sleep 0.02; done; exit\n");
     terminal.expect("33 99");
     assert_eq!(terminal.wait().0, 0);
+}
+
+/// A shell's command line on a terminal of that kind, in which `mydocker` is the host's.
+fn on_terminal(host: &Host, environment: &[(&str, &str)], line: &str) -> String {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", line]).env("PATH", host.path_with_mydocker());
+    command.env("TERM", "xterm").env_remove("NO_COLOR").envs(environment.iter().copied());
+    let (code, seen) = Terminal::spawn(&command).wait();
+    assert_eq!(code, 0, "{line}: {seen:?}");
+    seen
+}
+
+#[test]
+fn what_takes_long_shows_its_bytes_on_a_terminal_alone() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "box", "--network", "none", "bb", "true"]).text();
+    let archive = support::busybox_archive();
+    let archive = archive.display();
+    let saved = host.scratch().join("saved.tar");
+    let saved = saved.display();
+    host.mydocker(["save", "-o", &saved.to_string(), "bb"]).text();
+    // So much comes, or goes, before the second half.
+    let slowly =
+        |file: &str| format!("(head -c 1000000 {file}; sleep 1.5; tail -c +1000001 {file})");
+    let reader = "(sleep 1.5; cat >/dev/null)";
+    for (word, line) in [
+        ("Importing", format!("{} | mydocker import - x", slowly(&archive.to_string()))),
+        ("Loading", format!("{} | mydocker load", slowly(&saved.to_string()))),
+        ("Saving", format!("mydocker save bb | {reader}")),
+        ("Exporting", format!("mydocker export box | {reader}")),
+        ("Copying", format!("mydocker cp box:/bin - | {reader}")),
+    ] {
+        let seen = on_terminal(&host, &[], &line);
+        let (shown, after) = seen.rsplit_once("\x1b[1A\x1b[J").expect(&seen);
+        assert!(shown.contains(&format!("{word}: ")) && shown.contains("B/s\r\n"), "{seen:?}");
+        assert!(!after.contains(word), "not erased: {seen:?}");
+        for dull in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            if !matches!(word, "Loading" | "Saving") {
+                break;
+            }
+            let seen = on_terminal(&host, &[dull], &line);
+            assert!(!seen.contains('\x1b') && !seen.contains(word), "{dull:?}: {seen:?}");
+        }
+    }
+    // Below a second nothing is drawn; `-q` shows nothing at all.
+    for line in [
+        "mydocker commit box y".to_owned(),
+        format!("{} | mydocker import -q - x", slowly(&archive.to_string())),
+    ] {
+        let seen = on_terminal(&host, &[], &line);
+        assert!(seen.starts_with("sha256:") && !seen.contains('\x1b'), "{line}: {seen:?}");
+    }
+}
+
+#[test]
+fn colours_and_cursor_codes_are_for_terminals_that_have_them() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "up", "--network", "none", "bb", "sleep", "1000"]).text();
+    host.mydocker(["run", "--name", "down", "--network", "none", "bb", "false"]).exits(1);
+    let codes = [
+        ("mydocker ps -a", "\x1b[32mUp "),
+        ("mydocker ps -a", "\x1b[31mExited (1) "),
+        ("mydocker explain up", "\x1b[1m"),
+        ("mydocker rm nobody || true", "\x1b[31mmydocker rm\x1b[0m: no such container"),
+        // timeout ends it with 124.
+        ("timeout 2 mydocker stats || true", "\x1b[H\x1b[2JCONTAINER ID"),
+    ];
+    for (line, code) in codes {
+        let seen = on_terminal(&host, &[], line);
+        assert!(seen.contains(code), "{line}: {seen:?}");
+        for dull in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            let seen = on_terminal(&host, &[dull], line);
+            assert!(!seen.contains('\x1b') && !seen.contains("u001b"), "{dull:?}: {seen:?}");
+            assert!(!seen.is_empty());
+        }
+    }
+    let piped = on_terminal(&host, &[], "mydocker ps -a | cat");
+    assert!(!piped.contains('\x1b'), "{piped:?}");
 }

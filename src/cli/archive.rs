@@ -9,6 +9,7 @@ use super::escape;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
+use super::progress::Bytes;
 use crate::engine::options::{ArchiveFormat, CommitOptions};
 use crate::engine::view::ChangeKind;
 use crate::error::fail;
@@ -71,6 +72,7 @@ pub static SAVE: Command = Command {
         for name in &names {
             engine.require_platform(name, args.platform.as_deref())?;
         }
+        let _shown = Bytes::show("Saving", false);
         engine.save(&names, args.format, args.output.as_deref())?;
         Ok(0)
     },
@@ -104,16 +106,22 @@ pub static EXPORT: Command = Command {
         if args.output.is_none() {
             refuse_terminal_output()?;
         }
-        call.engine()?.export(&names[0], args.output.as_deref())?;
+        let engine = call.engine()?;
+        let _shown = Bytes::show("Exporting", false);
+        engine.export(&names[0], args.output.as_deref())?;
         Ok(0)
     },
 };
 
-struct CommitArgs(CommitOptions);
+struct CommitArgs {
+    options: CommitOptions,
+    quiet: bool,
+}
 
 impl Default for CommitArgs {
     fn default() -> Self {
-        CommitArgs(CommitOptions { pause: true, ..CommitOptions::default() })
+        let options = CommitOptions { pause: true, ..CommitOptions::default() };
+        CommitArgs { options, quiet: false }
     }
 }
 
@@ -123,13 +131,13 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "TEXT",
         "Set a comment for the image's history",
         |a, v| {
-            a.0.message = raw::utf8("message", v)?;
+            a.options.message = raw::utf8("message", v)?;
             Ok(())
         },
     )
     .short('m'),
     Flag::<CommitArgs>::value("author", "NAME", "Set the author", |a, v| {
-        a.0.author = raw::utf8("author", v)?;
+        a.options.author = raw::utf8("author", v)?;
         Ok(())
     })
     .short('a'),
@@ -138,7 +146,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "INSTRUCTION",
         "Apply a Dockerfile instruction (CMD, ENV, USER …)",
         |a, v| {
-            a.0.changes.push(raw::utf8("instruction", v)?);
+            a.options.changes.push(raw::utf8("instruction", v)?);
             Ok(())
         },
     )
@@ -147,7 +155,7 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "pause",
         "Pause the container during the commit (default true)",
         |a, on| {
-            a.0.pause = on;
+            a.options.pause = on;
         },
     )
     .short('p'),
@@ -155,16 +163,16 @@ static COMMIT_FLAGS: &[Flag<CommitArgs>] = &[
         "no-pause",
         "Do not pause the container during the commit",
         |a, on| {
-            a.0.pause = !on;
+            a.options.pause = !on;
         },
     ),
-    Flag::<CommitArgs>::accepted("quiet", "Accepted; only the image's id is printed").short('q'),
+    Flag::<CommitArgs>::switch("quiet", "Show no progress", |a, on| a.quiet = on).short('q'),
     Flag::<CommitArgs>::setting(
         "output",
         "FILE",
         "Write the root file system as a tar to FILE instead",
         |a, v| {
-            a.0.output = Some(raw::path(v).into());
+            a.options.output = Some(raw::path(v).into());
             Ok(())
         },
     )
@@ -183,13 +191,17 @@ pub static COMMIT: Command = Command {
     trailing: false,
     flags: || specs(COMMIT_FLAGS),
     run: |call| {
-        let (CommitArgs(mut options), mut names) = call.parse(COMMIT_FLAGS)?;
+        let (CommitArgs { mut options, quiet }, mut names) = call.parse(COMMIT_FLAGS)?;
         options.image = names.get(1).cloned();
         options.container = names.swap_remove(0);
         if options.image.is_some() && options.output.is_some() {
             return call.refuse("--output makes no image; leave out the image's name");
         }
-        if let Some(id) = call.engine()?.commit(&options)? {
+        let engine = call.engine()?;
+        let shown = Bytes::show("Committing", quiet);
+        let committed = engine.commit(&options);
+        drop(shown);
+        if let Some(id) = committed? {
             print_line(&id)?;
         }
         Ok(0)

@@ -4,6 +4,7 @@
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
+use super::progress::Bytes;
 use crate::engine::Engine;
 use crate::engine::options::{CopyOptions, Place};
 use crate::error::{Result, fail};
@@ -12,6 +13,7 @@ use crate::error::{Result, fail};
 struct CpArgs {
     archive: bool,
     follow: bool,
+    quiet: bool,
 }
 
 static FLAGS: &[Flag<CpArgs>] = &[
@@ -23,7 +25,7 @@ static FLAGS: &[Flag<CpArgs>] = &[
         a.follow = on
     })
     .short('L'),
-    Flag::<CpArgs>::switch("quiet", "Accepted; cp prints no progress", |_, _| {}).short('q'),
+    Flag::<CpArgs>::switch("quiet", "Show no progress", |a, on| a.quiet = on).short('q'),
 ];
 
 /// The command `cp`.
@@ -44,6 +46,7 @@ pub static CP: Command = Command {
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         let engine = call.engine()?;
+        let _shown = Bytes::show("Copying", args.quiet);
         copy(&engine, &names, args.archive, args.follow, &|place| match place {
             Place::Container { name, .. } => Ok(vec![name.clone()]),
             _ => Ok(vec![String::new()]),

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use super::escape;
+use super::output::{print, print_painted};
+use super::style::{self, Style};
 use super::table::Table;
 use crate::error::Result;
 use crate::template::{Struct, Template, Value};
@@ -34,6 +36,11 @@ pub trait Row {
 
     /// Fields that Docker doesn't have: templates reach them, and `{{json .}}` leaves them out.
     const OURS: &'static [&'static str] = &[];
+
+    /// How the field is painted in the default table on a terminal.
+    fn style(&self, _field: &str) -> Option<Style> {
+        None
+    }
 
     /// What the method `Label` looks into.
     fn labels(&self) -> Option<&[(String, String)]> {
@@ -103,6 +110,30 @@ impl Format {
         fields: &'static [Field<R>],
         show: &Show,
     ) -> Result<String> {
+        self.painted(rows, fields, show, false)
+    }
+
+    /// Prints all rows, the default table with colours where stdout takes them.
+    pub fn print_painted<R: Row>(
+        &self,
+        rows: &[R],
+        fields: &'static [Field<R>],
+        show: &Show,
+    ) -> Result<()> {
+        let colour = matches!(self, Format::Columns(_)) && style::on_stdout();
+        let text = self.painted(rows, fields, show, colour)?;
+        // The fields of a table are escaped before they are painted.
+        if colour { print_painted(&text) } else { print(&text) }
+    }
+
+    /// All rows as one text, with colours in the default table if `colour`.
+    fn painted<R: Row>(
+        &self,
+        rows: &[R],
+        fields: &'static [Field<R>],
+        show: &Show,
+        colour: bool,
+    ) -> Result<String> {
         Ok(match self {
             Format::Columns(columns) => {
                 let columns: Vec<&Field<R>> = columns
@@ -113,6 +144,9 @@ impl Format {
                 for row in rows {
                     for field in &columns {
                         table.cell(|text| push_field(text, field, row, show));
+                        if colour && let Some(style) = row.style(field.name) {
+                            table.paint(style);
+                        }
                     }
                 }
                 table.render()

@@ -9,6 +9,7 @@ use super::format::{Field, Format, Row, Show, push_ago, push_go_time, push_id};
 use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error, print_line, refuse_terminal};
+use super::progress::Bytes;
 use super::{Invocation, Outcome};
 use crate::engine::view::ImageView;
 use crate::error::{Error, Result};
@@ -182,6 +183,7 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
 
 #[derive(Default)]
 struct ImportArgs {
+    quiet: bool,
     platform: Option<String>,
     changes: Vec<String>,
     message: Option<String>,
@@ -208,7 +210,7 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
         },
     )
     .short('m'),
-    Flag::<ImportArgs>::accepted("quiet", "Accepted; only the image's id is printed").short('q'),
+    Flag::<ImportArgs>::switch("quiet", "Show no progress", |a, on| a.quiet = on).short('q'),
     Flag::<ImportArgs>::setting(
         "platform",
         "OS/ARCH[/VARIANT]",
@@ -242,19 +244,23 @@ pub static IMPORT: Command = Command {
         }
         let reference = names.get(1).map(String::as_str);
         let engine = call.engine()?;
-        print_line(&engine.import(
+        let shown = Bytes::show("Importing", args.quiet);
+        let imported = engine.import(
             file.as_deref(),
             reference,
             &args.changes,
             args.message.as_deref(),
             args.platform.as_deref(),
-        )?)?;
+        );
+        drop(shown);
+        print_line(&imported?)?;
         Ok(0)
     },
 };
 
 #[derive(Default)]
 struct LoadArgs {
+    quiet: bool,
     platform: Option<String>,
     input: Option<PathBuf>,
 }
@@ -274,7 +280,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
             Ok(())
         },
     ),
-    Flag::<LoadArgs>::accepted("quiet", "Accepted; only the loaded images are printed").short('q'),
+    Flag::<LoadArgs>::switch("quiet", "Show no progress", |a, on| a.quiet = on).short('q'),
 ];
 
 /// The command `load`.
@@ -295,7 +301,10 @@ pub static LOAD: Command = Command {
         }
         let mut notes = Vec::new();
         let (input, platform) = (args.input.as_deref(), args.platform.as_deref());
-        let loaded = call.engine()?.load(input, platform, &mut |note| notes.push(note));
+        let engine = call.engine()?;
+        let shown = Bytes::show("Loading", args.quiet);
+        let loaded = engine.load(input, platform, &mut |note| notes.push(note));
+        drop(shown);
         for note in notes {
             print_error(&format!("warning: {note}\n"));
         }

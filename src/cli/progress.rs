@@ -1,20 +1,24 @@
 //! The progress of a pull or push: on a terminal a bar for each active layer, below the lines of
-//! the finished ones; otherwise one line for each step. Several threads report at the same time, so
-//! the drawing is behind a mutex and each update is one write. Escape sequences are only written to
-//! a terminal that takes them (`style`).
+//! the finished ones; otherwise one line for each step. The commands that move bytes without a
+//! registry (`load`, `import`, `save`, `export`, `commit`, `cp`) have one line with bytes and rate, on a terminal alone.
+//! Several threads report at the same time, so the drawing is behind a mutex and each update is one
+//! write. Escape sequences are only written to a terminal that takes them (`style`).
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::escape;
 use super::style::has_cursor_codes;
 use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
+use crate::meter::{self, Moved};
 use crate::sys::stdio::{stderr, stdout};
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
+/// A command that ends sooner shows no bytes.
+const SHORT: Duration = Duration::from_secs(1);
 const BAR: usize = 40;
 /// The least width of a bar, in columns.
 const MIN_BAR: usize = 5;
@@ -33,6 +37,8 @@ pub struct Progress {
 struct Drawing {
     /// The active layers: name, finished bytes, all bytes.
     active: Vec<(String, u64, u64)>,
+    /// What is moved without a registry: a word for it, the bytes, and when it started.
+    bytes: Option<(&'static str, u64, Instant)>,
     /// The number of lines with bars on the terminal.
     drawn: usize,
     last: Option<Instant>,
@@ -53,7 +59,7 @@ impl Progress {
 
     /// Reports one event. Any thread may call it.
     pub fn note(&self, event: TransferEvent) {
-        let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drawing = self.lock();
         let (layer, step) = match event {
             TransferEvent::Warning(text) => {
                 return super::output::print_error(&format!("warning: {text}\n"));
@@ -90,6 +96,28 @@ impl Progress {
         self.through(&mut drawing, &format!("{layer}: {word}"));
     }
 
+    fn lock(&self) -> std::sync::MutexGuard<'_, Drawing> {
+        self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes, and draws them once the command has taken a while.
+    fn count(&self, moved: Moved) {
+        let mut drawing = self.lock();
+        let Some((what, bytes, since)) = drawing.bytes else { return };
+        let (bytes, since) = match moved {
+            Moved::Bytes(more) => (bytes + more, since),
+            Moved::Again => (0, Instant::now()),
+        };
+        drawing.bytes = Some((what, bytes, since));
+        let is_due = match drawing.last {
+            Some(last) => last.elapsed() >= REDRAW,
+            None => since.elapsed() >= SHORT,
+        };
+        if is_due {
+            self.draw(&mut drawing, "");
+        }
+    }
+
     fn moved(&self, drawing: &mut Drawing, layer: String, bytes: u64, of: u64) {
         if !self.terminal || self.quiet {
             return;
@@ -122,7 +150,11 @@ impl Progress {
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);
         }
-        (drawing.drawn, drawing.last) = (drawing.active.len(), Some(Instant::now()));
+        if let Some((what, bytes, since)) = drawing.bytes {
+            push_bytes(&mut text, what, bytes, since.elapsed(), columns);
+        }
+        let lines = drawing.active.len() + usize::from(drawing.bytes.is_some());
+        (drawing.drawn, drawing.last) = (lines, Some(Instant::now()));
         // If the terminal was closed, the transfer goes on.
         let _ = if self.on_stderr {
             stderr().write_all(text.as_bytes())
@@ -130,6 +162,48 @@ impl Progress {
             stdout().write_all(text.as_bytes())
         };
     }
+}
+
+/// The line of a command that moves bytes. It is erased when this is dropped.
+pub struct Bytes(Option<Arc<Progress>>);
+
+impl Bytes {
+    /// Shows the bytes that this process moves from now on, unless `quiet`, or where stderr is no
+    /// terminal.
+    pub fn show(what: &'static str, quiet: bool) -> Bytes {
+        let progress = Progress::on_stderr(quiet);
+        if quiet || !progress.terminal {
+            return Bytes(None);
+        }
+        let progress = Arc::new(progress);
+        let watcher = Arc::clone(&progress);
+        progress.lock().bytes = Some((what, 0, Instant::now()));
+        meter::watch(Box::new(move |moved| watcher.count(moved)));
+        Bytes(Some(progress))
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        let Some(progress) = &self.0 else { return };
+        let mut drawing = progress.lock();
+        drawing.bytes = None;
+        if drawing.drawn > 0 {
+            progress.draw(&mut drawing, "");
+        }
+    }
+}
+
+/// Appends the line of a command that moves bytes: `Loading: 12.3MB, 45.6MB/s`.
+fn push_bytes(text: &mut String, what: &str, bytes: u64, elapsed: Duration, columns: usize) {
+    let mut line = format!("{what}: ");
+    push_human_size(&mut line, bytes);
+    line.push_str(", ");
+    let rate = u128::from(bytes) * 1000 / elapsed.as_millis().max(1);
+    push_human_size(&mut line, u64::try_from(rate).unwrap_or(u64::MAX));
+    line.push_str("/s");
+    text.extend(line.chars().take(columns.saturating_sub(1)));
+    text.push('\n');
 }
 
 /// Appends the line of a layer, one column shorter than the terminal, with a bar that fills the
@@ -165,6 +239,14 @@ mod tests {
             assert_eq!(text.matches('=').count(), filled);
             assert!(text.len() < 80 && text.ends_with('\n'), "{text}");
         }
+    }
+
+    #[test]
+    fn bytes_have_a_rate_on_one_line() {
+        let mut text = String::new();
+        push_bytes(&mut text, "Loading", 3_000_000, Duration::from_millis(1500), 80);
+        push_bytes(&mut text, "Loading", 0, Duration::ZERO, 10);
+        assert_eq!(text, "Loading: 3MB, 2MB/s\nLoading: \n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::format::{
     push_list,
 };
 use super::output::print;
+use super::style::Style;
 use super::{Invocation, Outcome};
 use crate::engine::options::{Filter, PortFilter};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
@@ -162,17 +163,16 @@ fn ps(call: &Invocation) -> Outcome {
         engine.measure(&mut containers)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    let text = if args.quiet {
+    if args.quiet {
         let mut text = String::with_capacity(containers.len() * 13);
         for container in &containers {
             push_id(&mut text, &container.id, &show);
             text.push('\n');
         }
-        text
+        print(&text)?;
     } else {
-        format.render(&containers, FIELDS, &show)?
-    };
-    print(&text)?;
+        format.print_painted(&containers, FIELDS, &show)?;
+    }
     Ok(0)
 }
 
@@ -182,6 +182,10 @@ impl Row for ContainerView {
     const RAW: &'static str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
         created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
         names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
+
+    fn style(&self, field: &str) -> Option<Style> {
+        if field == "Status" { Some(style_of(self)) } else { None }
+    }
 
     fn labels(&self) -> Option<&[(String, String)]> {
         Some(&self.labels)
@@ -291,6 +295,20 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
         }
     }
     out.push('"');
+}
+
+/// Green is what runs well, yellow what waits for somebody, red what failed.
+pub fn style_of(container: &ContainerView) -> Style {
+    match &container.status {
+        Status::Running { paused: true, .. } | Status::Restarting { .. } => Style::Yellow,
+        Status::Running { .. } => match container.health {
+            Some(HealthStatus::Unhealthy) => Style::Red,
+            Some(HealthStatus::Starting) => Style::Yellow,
+            _ => Style::Green,
+        },
+        Status::Exited { code: 0, .. } | Status::Created => Style::Dim,
+        Status::Exited { .. } | Status::Dead { .. } => Style::Red,
+    }
 }
 
 /// Appends the status in Docker's words.

@@ -3,12 +3,12 @@
 //! figures are `engine::stats`'.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_id};
-use super::output::print;
+use super::output::{print, print_painted};
 use super::{Invocation, Outcome};
+use super::{escape, style};
 use crate::engine::Engine;
 use crate::engine::view::StatsView;
 use crate::time::Instant;
@@ -62,7 +62,7 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
-    let clears = std::io::stdout().is_terminal();
+    let clears = style::on_stdout();
     loop {
         let rows = engine.stats(names)?;
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
@@ -71,8 +71,12 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
             print(&text)?;
             return Ok(0);
         }
-        // On a terminal, erase the screen and start at its top.
-        print(&if clears { format!("\x1b[H\x1b[2J{text}") } else { text })?;
+        if clears {
+            // Erase the screen and start at its top.
+            print_painted(&format!("\x1b[H\x1b[2J{}", escape::text(&text)))?;
+        } else {
+            print(&text)?;
+        }
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
 }

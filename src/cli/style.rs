@@ -10,6 +10,8 @@ pub enum Style {
     Bold,
     Dim,
     Red,
+    Green,
+    Yellow,
     Cyan,
 }
 
@@ -19,6 +21,8 @@ impl Style {
             Style::Bold => "1",
             Style::Dim => "2",
             Style::Red => "31",
+            Style::Green => "32",
+            Style::Yellow => "33",
             Style::Cyan => "36",
         }
     }

@@ -3,6 +3,8 @@
 //! All cells lie behind each other in one text, with their ends on record, so that a thousand rows
 //! cost a handful of allocations.
 
+use super::style::Style;
+
 const PADDING: usize = 3;
 const MIN_WIDTH: usize = 10;
 
@@ -11,12 +13,15 @@ pub struct Table {
     columns: usize,
     text: String,
     ends: Vec<usize>,
+    /// The cells that are painted, in their order.
+    styles: Vec<(usize, Style)>,
 }
 
 impl Table {
     /// A table whose first row is `headers`.
     pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
-        let mut table = Table { columns: 0, text: String::new(), ends: Vec::new() };
+        let mut table =
+            Table { columns: 0, text: String::new(), ends: Vec::new(), styles: Vec::new() };
         for header in headers {
             table.cell(|text| text.push_str(header));
             table.columns += 1;
@@ -28,6 +33,11 @@ impl Table {
     pub fn cell(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
         self.ends.push(self.text.len());
+    }
+
+    /// Paints the last cell. It must not contain control characters.
+    pub fn paint(&mut self, style: Style) {
+        self.styles.push((self.ends.len() - 1, style));
     }
 
     /// The table as text, with its columns aligned.
@@ -47,9 +57,13 @@ impl Table {
         }
         let rows = self.ends.len() / self.columns.max(1);
         let mut out = String::with_capacity(rows * (widths.iter().sum::<usize>() + 8));
-        for row in cells.chunks(self.columns.max(1)) {
+        let mut styles = self.styles.iter().peekable();
+        for (number, row) in cells.chunks(self.columns.max(1)).enumerate() {
             for (at, (cell, length)) in row.iter().enumerate() {
-                out.push_str(cell);
+                match styles.next_if(|(painted, _)| *painted == number * self.columns + at) {
+                    Some((_, style)) => out.push_str(&style.paint(cell, true)),
+                    None => out.push_str(cell),
+                }
                 // The last column needs no padding.
                 if at + 1 < row.len() {
                     out.extend(std::iter::repeat_n(' ', widths[at] - length));
@@ -77,6 +91,15 @@ mod tests {
              1         a name that is long   x\n\
              22        né…                   \n"
         );
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let mut table = Table::new(["ID", "NAME"]);
+        table.cell(|text| text.push('1'));
+        table.paint(Style::Red);
+        table.cell(|text| text.push('x'));
+        assert_eq!(table.render(), "ID        NAME\n\x1b[31m1\x1b[0m         x\n");
     }
 
     #[test]

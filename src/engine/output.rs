@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
+use crate::meter;
 use crate::sys::stdio::{Waiting, own_stdout};
 
 const BUFFER: usize = 256 << 10;
@@ -71,7 +72,7 @@ impl Drop for Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
+        self.stream.write(bytes).inspect(|&count| meter::moved(count))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -19,6 +19,7 @@ use super::tree::{Form, TreeWriter};
 pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
 use crate::error::{Context, Error, Result, fail};
+use crate::meter::Metered;
 use crate::runtime::ids::IdMap;
 
 const BUFFER: usize = 128 << 10;
@@ -97,7 +98,7 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
                 pipe.flush().context(|| "write to a pipe")
             })
             .context(|| "start a thread")?;
-        let mut reader = BufReader::with_capacity(BUFFER, reader);
+        let mut reader = BufReader::with_capacity(BUFFER, Metered(reader));
         let unpacked = unpack(&mut Recorder::new(&mut reader, None), root, &Rules::Copy(rules))
             .and_then(|_| {
                 // Read what follows the end mark, so that the packer does not fail.

@@ -18,6 +18,7 @@ use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tree::{Form, Overrides, Top};
 use crate::error::{Context, Result, fail};
+use crate::meter;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
@@ -48,6 +49,7 @@ impl ImageStore {
         }
         if !layer.is_plain {
             // The layer's digest is ours to choose here, so others get a tar that they can read.
+            meter::again();
             layer = self.stage_tree(
                 layer.root()?.as_fd(),
                 Form::Layer,

@@ -29,6 +29,7 @@ use super::store::{Committed, ImageStore, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
 use crate::error::{Context, Result, fail};
+use crate::meter;
 use crate::store::make_dir;
 use crate::sys::beneath;
 use crate::sys::stdio::Waiting;
@@ -84,6 +85,7 @@ impl ImageStore {
             Archive::Directory(input.into())
         } else {
             let (file, start) = self.seekable(input)?;
+            meter::again();
             Archive::index(file, start)?
         };
         let mut images = Vec::new();

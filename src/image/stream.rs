@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::compression;
 use super::digest::Digest;
 use crate::error::{Context, Result};
+use crate::meter;
 use crate::sys::contained;
 
 /// Small enough that a piece is still in the second core's share of the cache when it is used.
@@ -101,6 +102,7 @@ impl BufRead for Plain {
             (self.current, self.used) = (next.inspect_err(|_| self.ended = true)?, 0);
             self.ended = self.current.is_empty();
             self.hasher.update(&self.current);
+            meter::moved(self.current.len());
         }
         Ok(&self.current[self.used..])
     }

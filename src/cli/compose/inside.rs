@@ -8,6 +8,7 @@ use super::super::cp::copy;
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::{NO_FLAGS, NoArgs};
 use super::super::output::{print, print_line};
+use super::super::progress::Bytes;
 use super::super::value::env::parse_env;
 use super::super::value::process::parse_workdir;
 use super::super::{Invocation, Outcome, stats, top};
@@ -141,6 +142,7 @@ fn cp(call: &Invocation) -> Outcome {
         let count = if args.all { found.len() } else { 1 };
         Ok(found.into_iter().take(count).map(|member| member.view.id).collect())
     };
+    let _shown = Bytes::show("Copying", false);
     copy(&opened.engine, &words, args.archive, args.follow, &ids)?;
     Ok(0)
 }

@@ -111,7 +111,7 @@ fn ps(call: &Invocation) -> Outcome {
         return Ok(0);
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    print(&format.render(&rows, FIELDS, &show)?)?;
+    format.print_painted(&rows, FIELDS, &show)?;
     Ok(0)
 }
 
