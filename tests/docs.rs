@@ -327,3 +327,158 @@ fn an_upward_import_is_found() {
     assert_eq!(faults("use crate::network::{naming, firewall};"), ["network::firewall"]);
     assert_eq!(faults("use crate::container::record;"), ["crate::container"]);
 }
+
+/// The paths that the code of a file names from `crate::` or `super::` on, such as `a::b` of
+/// `use crate::{a::b::C, d}`; the first part is `crate` or `super`.
+fn named_paths(source: &str) -> Vec<Vec<String>> {
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
+    let code: String = code.lines().map(|line| line.split("//").next().unwrap()).collect();
+    let mut paths = Vec::new();
+    for root in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(root) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|before| before.is_alphanumeric() || "_:".contains(before)) {
+                continue;
+            }
+            collect_paths(&mut code[at..].chars().peekable(), &[], &mut paths);
+        }
+    }
+    paths
+}
+
+/// Reads one item of an import up to the comma or brace behind it; `before` is the path on which its
+/// group stands.
+fn collect_paths(
+    text: &mut std::iter::Peekable<std::str::Chars<'_>>,
+    before: &[String],
+    paths: &mut Vec<Vec<String>>,
+) {
+    let mut path = before.to_vec();
+    let mut word = String::new();
+    while let Some(&next) = text.peek() {
+        match next {
+            _ if next.is_alphanumeric() || next == '_' => word.push(next),
+            ':' if !word.is_empty() => path.push(std::mem::take(&mut word)),
+            ':' => {}
+            '{' if word.is_empty() => {
+                text.next();
+                while text.peek().is_some_and(|&next| next != '}') {
+                    collect_paths(text, &path, paths);
+                    while text.next_if(|&next| next == ',' || next.is_whitespace()).is_some() {}
+                }
+                text.next();
+                return;
+            }
+            _ if next.is_whitespace() && word.is_empty() => {}
+            _ => break,
+        }
+        text.next();
+    }
+    path.push(word);
+    // What follows a name, such as ` as other`, up to the end of the item.
+    if !before.is_empty() {
+        while text.next_if(|&next| next != ',' && next != '}').is_some() {}
+    }
+    paths.push(path);
+}
+
+/// Each file's module path, such as `["image", "tar"]`, and its code.
+fn modules() -> Vec<(Vec<String>, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let module = |(path, lines): (String, Vec<String>)| {
+        let path = Path::new(&path).strip_prefix(&src).unwrap().with_extension("");
+        let mut parts: Vec<String> =
+            path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+        if matches!(parts.last().unwrap().as_str(), "mod" | "lib" | "main") {
+            parts.pop();
+        }
+        (parts, lines.join("\n"))
+    };
+    sources().into_iter().map(module).collect()
+}
+
+/// The imports between modules that lie side by side, as (directory, from, to). What a module's own
+/// submodules import counts as its own.
+fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String, String)> {
+    let known = |path: &[String]| modules.iter().any(|(module, _)| module == path);
+    let mut imports = Vec::new();
+    for (module, code) in modules {
+        for path in named_paths(code) {
+            let supers = path.iter().take_while(|part| *part == "super").count();
+            let mut target = match path[0].as_str() {
+                "super" => module[..module.len().saturating_sub(supers)].to_vec(),
+                _ => Vec::new(),
+            };
+            for part in &path[supers.max(1)..] {
+                target.push(part.clone());
+                if !known(&target) {
+                    target.pop();
+                    break;
+                }
+            }
+            let common = module.iter().zip(&target).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (module.get(common), target.get(common)) {
+                imports.push((module[..common].to_vec(), from.clone(), to.clone()));
+            }
+        }
+    }
+    imports
+}
+
+/// The modules that import each other in a circle, beside each other. Those that import none of the
+/// others are taken away until no such one is left.
+fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
+    let mut left = imports_beside(modules);
+    loop {
+        let before = left.len();
+        let all = left.clone();
+        left.retain(|(directory, _, to)| {
+            all.iter().any(|(other, from, _)| other == directory && from == to)
+        });
+        if left.len() == before {
+            break;
+        }
+    }
+    let mut named: Vec<String> = left
+        .iter()
+        .map(|(directory, from, to)| format!("{}: {from} imports {to}", directory.join("::")))
+        .collect();
+    named.sort();
+    named.dedup();
+    named
+}
+
+#[test]
+fn no_modules_beside_each_other_import_in_a_circle() {
+    let modules = modules();
+    let count = imports_beside(&modules).len();
+    assert!(count > 1000, "only {count} imports were found");
+    let circles = circles(&modules);
+    assert!(circles.is_empty(), "these imports are part of a circle or lead to one: {circles:#?}");
+}
+
+#[test]
+fn a_circle_is_found() {
+    let modules = |files: &[(&str, &str)]| {
+        let split = |path: &str| path.split("::").map(str::to_owned).collect::<Vec<_>>();
+        files.iter().map(|(path, code)| (split(path), (*code).to_owned())).collect::<Vec<_>>()
+    };
+    let line = modules(&[
+        ("a", "use crate::{b::c::D, error::Result};"),
+        ("a::e", "use super::F;\nuse super::super::b;"),
+        ("b", "mod c;"),
+        ("b::c", "use super::G;\n// use crate::a;\n#[cfg(test)]\nmod tests { use crate::a; }"),
+    ]);
+    assert!(circles(&line).is_empty(), "{:?}", circles(&line));
+    assert_eq!(imports_beside(&line).len(), 2);
+    let circle = |code| {
+        let mut circle = line.clone();
+        circle.push((vec!["b".into(), "h".into()], code));
+        circles(&circle)
+    };
+    assert_eq!(circle("fn f() { crate::a::g() }".into()), [": a imports b", ": b imports a"]);
+    assert_eq!(circle("use crate::{\n    b::{c, i},\n    a::{E},\n};".into()).len(), 2);
+    let beside =
+        modules(&[("b::c", "use super::{h::I, J};"), ("b::h", "use super::c::{self, K};")]);
+    assert_eq!(circles(&beside), ["b: c imports h", "b: h imports c"]);
+}

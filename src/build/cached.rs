@@ -12,8 +12,9 @@ use super::report::Vertex;
 use super::steps::{Build, State};
 use crate::error::{Result, fail};
 use crate::image::cache::CacheEntry;
-use crate::image::config::{MAX_LAYERS, native_architecture};
+use crate::image::config::MAX_LAYERS;
 use crate::image::digest::Digest;
+use crate::image::platform::native_architecture;
 use crate::time::Instant;
 
 /// Part of each key. It changes when the same instruction makes another layer than before.

@@ -2,10 +2,10 @@
 //! The work is `engine::build_cache`'s; filters and output are those of every prune. A step's age is
 //! the time since its last use, as with Docker.
 
-use super::disk::print_pruned;
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::confirmed;
 use super::prune_filter::PruneFilter;
+use super::pruned::{CACHE_HEADING, print_pruned};
 use crate::engine::view::PruneChoice;
 use crate::error::{Result, fail};
 use crate::units::ByteSize;
@@ -72,10 +72,7 @@ pub static PRUNE: Command = Command {
         }
         let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
         let pruned = call.engine()?.build_cache_prune(args.all, args.keep, wanted)?;
-        print_pruned(&[(HEADING, pruned)])?;
+        print_pruned(&[(CACHE_HEADING, pruned)])?;
         Ok(0)
     },
 };
-
-/// Docker's heading of what a prune of the build cache removed.
-pub const HEADING: &str = "Deleted build cache objects:";

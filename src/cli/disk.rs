@@ -8,6 +8,9 @@ use super::format::{Field, Format, Row, Show};
 use super::image_filter::ImageFilter;
 use super::output::{confirmed, print};
 use super::prune_filter::{self, PruneFilter};
+#[cfg(feature = "build")]
+use super::pruned::CACHE_HEADING;
+use super::pruned::{Section, print_pruned};
 use super::{Invocation, Outcome, disk_detail};
 use crate::engine::Engine;
 use crate::engine::view::{DiskUse, PruneChoice, Pruned, RemovedImage};
@@ -213,7 +216,7 @@ pub static SYSTEM_PRUNE: Command = Command {
             #[cfg(feature = "build")]
             {
                 let cache = engine.build_cache_prune(args.all, None, wanted)?;
-                pruned.push((super::builder::HEADING, cache));
+                pruned.push((CACHE_HEADING, cache));
             }
             Ok(pruned)
         })
@@ -235,9 +238,6 @@ fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     Ok(pruned)
 }
 
-/// A heading, and what was removed.
-pub(super) type Section = (&'static str, Pruned);
-
 fn prune(
     call: &Invocation,
     flags: &'static [Flag<PruneArgs>],
@@ -250,20 +250,4 @@ fn prune(
     }
     print_pruned(&act(&call.engine()?, &args)?)?;
     Ok(0)
-}
-
-/// Prints what a prune removed, and how many bytes that freed.
-pub(super) fn print_pruned(sections: &[Section]) -> Result<()> {
-    let mut text = String::new();
-    let mut reclaimed = 0;
-    for (heading, pruned) in sections {
-        reclaimed += pruned.reclaimed;
-        if !pruned.removed.is_empty() {
-            text.push_str(&format!("{heading}\n{}\n\n", pruned.removed.join("\n")));
-        }
-    }
-    text.push_str("Total reclaimed space: ");
-    push_human_size(&mut text, reclaimed);
-    text.push('\n');
-    print(&text)
 }

@@ -40,6 +40,7 @@ mod output;
 mod parse;
 mod progress;
 mod prune_filter;
+mod pruned;
 mod ps;
 mod registry;
 mod run;

@@ -6,7 +6,8 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
-use crate::engine::registry::{self, Login, PullRequest, RegistryOptions, ask, read_secret};
+use crate::engine::registry::{Login, PullRequest, RegistryOptions, ask, read_secret};
+use crate::engine::transfer;
 use crate::raw;
 
 const TLS_VERIFY: &str = "Verify certificates (default true); =false allows HTTP too";
@@ -190,7 +191,7 @@ pub static LOGIN: Command = Command {
         };
         let server = names.first().cloned().unwrap_or_default();
         let login = Login { server, user, password };
-        let kept = registry::login(&login, &args.registry)?;
+        let kept = transfer::login(&login, &args.registry)?;
         print_line(&format!("Login Succeeded (stored in {kept})"))?;
         Ok(0)
     },
@@ -210,7 +211,7 @@ pub static LOGOUT: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);
-        let told = if registry::logout(server)? {
+        let told = if transfer::logout(server)? {
             format!("Removed the stored password for {server}")
         } else {
             format!("No password is stored for {server}")

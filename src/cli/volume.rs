@@ -2,12 +2,12 @@
 //! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver,
 //! and no driver options are supported. The work is `engine::volumes`'.
 
-use super::disk;
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
 use super::prune_filter::{self, PruneFilter};
+use super::pruned::print_pruned;
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
@@ -334,7 +334,7 @@ fn prune(call: &Invocation) -> Outcome {
     }
     let pruned =
         call.engine()?.volume_prune(args.all, &|candidate| args.filter.matches(candidate))?;
-    disk::print_pruned(&[("Deleted Volumes:", pruned)])?;
+    print_pruned(&[("Deleted Volumes:", pruned)])?;
     Ok(0)
 }
 

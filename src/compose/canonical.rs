@@ -2,33 +2,15 @@
 //! `KEY=VALUE` become maps, paths become absolute. On the way every key and type is checked, so an
 //! error names the file, the line and the key.
 
-use std::path::PathBuf;
-
 use super::node::{Node, Tag, Value};
-use super::schema::{Key, Kind};
+use super::schema::{Key, Kind, ROOT};
+use super::scope::Scope;
 use crate::error::Result;
-use crate::path::clean;
 use crate::suggest::hint;
 
-/// What the values of a file depend on.
-pub struct Scope {
-    /// The directory that relative paths start from.
-    pub dir: PathBuf,
-    /// `$HOME`, for `~`.
-    pub home: Option<String>,
-}
-
-impl Scope {
-    /// An absolute host path, without `.` and `..`.
-    pub fn path(&self, text: &str) -> String {
-        let path = match (text.strip_prefix('~'), &self.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
-                PathBuf::from(format!("{home}{rest}"))
-            }
-            _ => self.dir.join(text),
-        };
-        clean(&path.to_string_lossy())
-    }
+/// The canonical form of a whole file.
+pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
+    canonical(node, &ROOT, scope, "")
 }
 
 /// The canonical form of `node`, which stands at `path` in the file.

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::canonical::Scope;
+use super::canonical::check;
 use super::interpolate::Variables;
 use super::merge::{merge, strip};
 use super::node::{Node, Value};
-use super::schema::{ROOT, SERVICE, check};
+use super::schema::{ROOT, SERVICE};
+use super::scope::Scope;
 use super::{dotenv, yaml};
 use crate::error::{Context, Error, Result, fail};
 use crate::path::clean;

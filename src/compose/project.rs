@@ -9,7 +9,7 @@ use super::dotenv;
 use super::files::{Choice, Environment, load, read_text, shown};
 use super::node::{Node, Place, Tag, Value};
 use super::print::json;
-use super::settings::joined;
+use super::shared::joined;
 use crate::error::{Context, Result, fail};
 use crate::image::digest::Digest;
 use crate::suggest::hint;

@@ -3,9 +3,9 @@
 //! files' values merge (`merge`). A key that mydocker can't honour is refused with the reason; a key
 //! that the specification doesn't know is refused with the nearest one that it knows.
 
-use super::canonical::Scope;
 use super::node::Node;
-use super::{canonical, short};
+use super::scope::Scope;
+use super::short;
 use crate::error::Result;
 
 /// A key and the kind of its value.
@@ -348,8 +348,3 @@ static FILE: Kind = Object(&[
     ("labels", Dict),
     ("name", Text),
 ]);
-
-/// The canonical form of a whole file.
-pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
-    canonical::canonical(node, &ROOT, scope, "")
-}

@@ -522,22 +522,6 @@ pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
     Ok(if target.starts_with('/') { target } else { format!("/run/secrets/{target}") })
 }
 
-/// The services whose namespaces or volumes a container of this service shares.
-pub fn joined(node: &Node) -> Result<Vec<String>> {
-    let mut services = Vec::new();
-    for key in ["network_mode", "pid", "ipc"] {
-        let mode = node.get_text(key)?.unwrap_or_default();
-        services.extend(mode.strip_prefix("service:").map(str::to_owned));
-    }
-    for element in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
-        let from = element.scalar()?;
-        if !from.starts_with("container:") {
-            services.push(from.split(':').next().unwrap_or_default().to_owned());
-        }
-    }
-    Ok(services)
-}
-
 /// The name of a service's first container, also where no active profile enables the service.
 fn first_container(project: &Project, service: &str) -> String {
     let fixed =

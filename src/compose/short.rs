@@ -2,8 +2,8 @@
 //! `depends_on`, `env_file` and their like. `schema` names the function for each key and `canonical`
 //! calls it. A value that is in its long form already comes back as it is.
 
-use super::canonical::Scope;
 use super::node::{Node, Value};
+use super::scope::Scope;
 use crate::error::Result;
 
 fn entry(node: &Node, pairs: &[(&str, Value)]) -> Node {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use miniserde::{Deserialize, Serialize};
 
-use super::record::Files;
+use super::files::Files;
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::store;

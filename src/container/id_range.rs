@@ -221,7 +221,7 @@ fn random() -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::record::Files;
+    use crate::container::files::Files;
 
     fn entry(user: &str, first: u32, count: u32) -> (String, Range) {
         (user.to_owned(), Range { first, count })

@@ -5,8 +5,9 @@
 //! As in Docker, a container whose network another one has joined takes its links along when it ends.
 //! The one that joins leaves a mark for that in the other's run directory.
 
+use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};
-use super::record::{Files, Record, short};
+use super::record::{Record, short};
 use super::state;
 use crate::error::{Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};

@@ -7,6 +7,7 @@ pub mod client;
 mod clients;
 pub mod detach;
 pub mod events;
+pub mod files;
 pub mod health;
 pub mod id_range;
 pub mod joined;

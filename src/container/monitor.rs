@@ -19,9 +19,10 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::clients::{Client, Clients, Hold};
 use super::events::{self, Networks};
+use super::files::Files;
 use super::probes::{self, Probes};
 use super::protocol::{self, MAX_DATA, MAX_PACKET, Reply, Request, Stream};
-use super::record::{Files, Record, short};
+use super::record::{Record, short};
 use super::restart::{Backoff, RestartPolicy};
 use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
 use super::updated::Updated;

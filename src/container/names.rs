@@ -8,7 +8,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::record::{Files, Record, all_ids, is_id, new_id, short};
+use super::files::Files;
+use super::record::{Record, all_ids, is_id, new_id, short};
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, Roots};
 

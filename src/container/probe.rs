@@ -15,8 +15,9 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
+use super::files::Files;
 use super::health::{Health, HealthRecord, HealthStatus, ProbeResult};
-use super::record::{Files, Record};
+use super::record::Record;
 use super::state::{State, is_paused};
 use super::{events, updated};
 use crate::error::{Context, Result};

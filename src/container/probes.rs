@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use super::files::Files;
 use super::health::{Health, HealthStatus, OnFailure};
 use super::probe::{Probed, ends_soon, prober};
-use super::record::{Files, Record};
+use super::record::Record;
 use super::state::{STOP_TIMEOUT, State, StopMark, is_paused, set_stop_mark};
 use crate::error::Result;
 use crate::runtime::spec::Process;

@@ -1,13 +1,12 @@
 //! The record of a container, `containers/ID/config.json`: what was asked for, resolved once at
 //! creation. `create` writes it, `rename` replaces it, everything else reads it. Nothing here
-//! changes while the container runs; that is `state`'s. Also the paths of a container's files and
-//! the two locks on them. A new field must be an `Option`, so that older records can still be read.
+//! changes while the container runs; that is `state`'s. A new field must be an `Option`, so that older records can still be read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use miniserde::{Deserialize, Serialize};
-use rustix::io::Errno;
 
+use super::files::Files;
 use super::health::{HealthRecord, OnFailure};
 use super::mode::{NamespaceMode, NetworkMode};
 use super::restart::RestartPolicy;
@@ -17,7 +16,7 @@ use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::network_name;
 use crate::port::Publish;
 use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
-use crate::store::{self, Durability, Lock, LockMode, Roots};
+use crate::store::{self, Durability, Roots};
 
 /// Raised when a field changes its meaning. A record of another version is refused.
 pub const VERSION: u32 = 1;
@@ -320,111 +319,6 @@ pub fn new_id() -> Result<String> {
         id.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
     }
     Ok(id)
-}
-
-/// The paths of one container's files.
-pub struct Files {
-    pub dir: PathBuf,
-    /// The run directory. It is also the mount point of the root, which only the container's
-    /// processes see.
-    pub run: PathBuf,
-}
-
-impl Files {
-    /// The paths for container `id`. Nothing is read or created.
-    pub fn new(roots: &Roots, id: &str) -> Files {
-        Files { dir: roots.containers().join(id), run: roots.run_dir(id) }
-    }
-
-    /// The record.
-    pub fn config(&self) -> PathBuf {
-        self.dir.join("config.json")
-    }
-
-    /// The result of the last run (`state::Outcome`).
-    pub fn outcome(&self) -> PathBuf {
-        self.dir.join("outcome.json")
-    }
-
-    /// The newest file of the log.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    /// overlayfs's upperdir.
-    pub fn upper(&self) -> PathBuf {
-        self.dir.join("upper")
-    }
-
-    /// overlayfs's workdir.
-    pub fn work(&self) -> PathBuf {
-        self.dir.join("work")
-    }
-
-    /// Takes the lock for changes: start, rename, removal, repair. It is a lock on the directory
-    /// itself, which needs no space on a full disk. `None` if the container is gone.
-    pub fn lock_changes(&self) -> Result<Option<Lock>> {
-        Lock::wait_existing(&self.dir, LockMode::Exclusive)
-    }
-
-    /// Creates the run directory and takes the monitor's lock in it.
-    pub fn lock_monitor(&self) -> Result<Lock> {
-        const MAX_TRIES: u32 = 16;
-        for _ in 0..MAX_TRIES {
-            store::make_dir(&self.run)?;
-            match Lock::wait(&self.monitor_lock(), LockMode::Exclusive) {
-                Ok(lock) if self.monitor_lock().exists() => return Ok(lock),
-                Err(error) if error.errno() != Some(Errno::NOENT) => return Err(error),
-                // Another command removed the directory while it was empty.
-                _ => {}
-            }
-        }
-        fail!("{} is removed again and again while it is created", self.run.display())
-    }
-
-    /// The name of the lock file in the run directory.
-    pub const MONITOR_LOCK: &'static str = "monitor.lock";
-
-    /// The lock file that the monitor holds as long as it lives.
-    pub fn monitor_lock(&self) -> PathBuf {
-        self.run.join(Files::MONITOR_LOCK)
-    }
-
-    /// What the container is doing (`state::State`).
-    pub fn state(&self) -> PathBuf {
-        self.run.join("state.json")
-    }
-
-    /// An empty directory, the topmost layer of mounted images. All containers use the same one,
-    /// because each root is mounted over its own run directory.
-    pub fn empty(&self) -> PathBuf {
-        self.run.with_file_name("empty")
-    }
-
-    /// The result of the health checks (`health::Health`).
-    pub fn health(&self) -> PathBuf {
-        self.run.join("health.json")
-    }
-
-    /// The outcome, if the disk with `outcome` was full.
-    pub fn parked_outcome(&self) -> PathBuf {
-        self.run.join("outcome.json")
-    }
-
-    /// The mark of a paused container (`state::is_paused`).
-    pub fn paused(&self) -> PathBuf {
-        self.run.join("paused")
-    }
-
-    /// The mark of a container that `update` has changed (`updated::Updated`).
-    pub fn updated(&self) -> PathBuf {
-        self.run.join("updated.json")
-    }
-
-    /// The mark of a container that must not be restarted (`state::StopMark`).
-    pub fn stop_mark(&self) -> PathBuf {
-        self.run.join("stop")
-    }
 }
 
 /// Whether `name` is a container's id: 64 lower-case hexadecimal digits.

@@ -13,8 +13,9 @@ use miniserde::{Deserialize, Serialize};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::events::{self, Networks};
+use super::files::Files;
 use super::names;
-use super::record::{Files, Record};
+use super::record::Record;
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots, journal};

@@ -7,7 +7,7 @@
 
 use miniserde::{Deserialize, Serialize};
 
-use super::record::Files;
+use super::files::Files;
 use super::state::State;
 use crate::error::Result;
 use crate::store;

@@ -4,7 +4,8 @@
 //! stored, since a crash could falsify it: the records of all containers list their volumes. They
 //! are read only when a container with such a volume is removed.
 
-use crate::container::record::{Files, Record, all_ids};
+use crate::container::files::Files;
+use crate::container::record::{Record, all_ids};
 use crate::event::{self, Event};
 use crate::store::{self, Durability, Roots};
 

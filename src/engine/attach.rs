@@ -6,7 +6,8 @@
 use super::Engine;
 use super::options::AttachOptions;
 use crate::container::client::End;
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::container::{events, protocol};
 use crate::error::{Error, Result, fail};

@@ -8,8 +8,9 @@
 use std::time::{Duration, Instant};
 
 use super::Engine;
+use crate::container::files::Files;
 use crate::container::names;
-use crate::container::record::{Files, Record};
+use crate::container::record::Record;
 use crate::container::state::{self, Condition, State, is_watched};
 use crate::error::{Error, Result, fail};
 use crate::network::attachment;

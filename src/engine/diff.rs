@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use super::Engine;
 use super::root::mount_points;
 use super::view::{Change, ChangeKind};
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use super::{Engine, confine};
-use crate::container::record::{Files, MountKind, Record, short};
+use crate::container::files::Files;
+use crate::container::record::{MountKind, Record, short};
 use crate::container::state::{Condition, State};
 use crate::container::{names, updated};
 use crate::error::{Result, fail};

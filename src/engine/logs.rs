@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Engine;
 use super::options::LogsOptions;
 use super::watch::Watcher;
+use crate::container::files::Files;
 use crate::container::logs::{Printer, Reader, Selection};
 use crate::container::protocol;
-use crate::container::record::{Files, Record};
+use crate::container::record::Record;
 use crate::error::{Context, Result};
 use crate::time::Instant;
 

@@ -55,10 +55,10 @@ pub mod step;
 mod stop;
 mod top;
 #[cfg(feature = "pull")]
-mod transfer;
+pub mod transfer;
 #[cfg(not(feature = "pull"))]
 #[path = "no_transfer.rs"]
-mod transfer;
+pub mod transfer;
 mod update;
 mod user_namespace;
 mod volumes;

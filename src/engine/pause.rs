@@ -5,7 +5,8 @@
 
 use super::Engine;
 use crate::container::events;
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::container::state::{State, is_paused, set_paused};
 use crate::error::{Context, Result, fail};
 use crate::runtime::cgroup::freezer;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use super::Engine;
 use super::child::in_child;
-pub use super::transfer::{login, logout};
 use super::view::TransferEvent;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::Platform;

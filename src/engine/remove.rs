@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::stop::MAX_START;
 use super::{Engine, anonymous_volumes, stop};
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::container::state::{self, Condition, StopMark};
 use crate::container::{events, id_range, names, protocol};
 use crate::error::{Result, fail};

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use super::Engine;
 use super::condition::{MAX_TRANSITION, Patience, no_such};
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::container::state::{Condition, State, is_watched, lives};
 use crate::error::{Result, fail};
 use crate::raw;

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
+use crate::container::files::Files;
 use crate::container::joined;
 use crate::container::mode::NetworkMode;
-use crate::container::record::{Files, MountKind, MountRecord, Record};
+use crate::container::record::{MountKind, MountRecord, Record};
 use crate::error::{Context, Result, fail};
 use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};

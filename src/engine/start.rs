@@ -10,8 +10,9 @@ use super::condition::no_such;
 use super::hooks::HostSide;
 use super::options::{AttachOptions, CreateOptions};
 use super::{Engine, anonymous_volumes, stop};
+use crate::container::files::Files;
 use crate::container::monitor::{Watch, spawn};
-use crate::container::record::{Files, Record};
+use crate::container::record::Record;
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
     reclaim_locked, settle, state_of_watched,

@@ -9,7 +9,8 @@ use rustix::fs::OFlags;
 
 use super::Engine;
 use super::view::StatsView;
-use crate::container::record::{Files, Record, all_ids};
+use crate::container::files::Files;
+use crate::container::record::{Record, all_ids};
 use crate::container::state::{Condition, State};
 use crate::container::updated;
 use crate::error::Result;

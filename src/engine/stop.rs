@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::Engine;
-use crate::container::record::{Files, Record};
+use crate::container::files::Files;
+use crate::container::record::Record;
 use crate::container::state::{
     Condition, MAX_CLEANUP, STOP_TIMEOUT, StopMark, lives, monitor_goes_by, set_stop_mark,
     set_stop_mark_unlisted, stop_mark,

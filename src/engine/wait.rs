@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::Engine;
 use super::condition::no_such;
 use crate::container::client::{self, End};
+use crate::container::files::Files;
 use crate::container::health::{Health, HealthStatus};
 use crate::container::protocol;
-use crate::container::record::{Files, Record};
+use crate::container::record::Record;
 use crate::container::state::{Condition, await_monitor};
 use crate::error::{Context, Result, fail};
 

@@ -7,11 +7,12 @@
 use std::io::{BufWriter, Write};
 use std::os::fd::BorrowedFd;
 
-use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
+use super::config::{ContainerConfig, History, ImageConfig};
 use super::config::{MAX_LAYERS, to_json_over};
 use super::copy::first_failure;
 use super::digest::{Digest, ImageId};
 use super::layers::Staged;
+use super::platform::native_architecture;
 use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tar::Writer;

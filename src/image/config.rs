@@ -67,16 +67,6 @@ pub struct History {
     pub empty_layer: bool,
 }
 
-/// This machine's architecture as image configs name it.
-pub fn native_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    }
-}
-
 impl ImageConfig {
     /// Parses a config; errors call it `document`.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {

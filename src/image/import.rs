@@ -11,9 +11,10 @@ use std::os::unix::fs::MetadataExt;
 
 use miniserde::{Deserialize, Serialize};
 
-use super::config::{ContainerConfig, History, ImageConfig, native_architecture};
+use super::config::{ContainerConfig, History, ImageConfig};
 use super::digest::{Digest, ImageId};
 use super::platform::Platform;
+use super::platform::native_architecture;
 use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tree::{Form, Overrides, Top};

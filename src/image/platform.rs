@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use super::config::native_architecture;
 use crate::error::{Result, fail};
 
 /// An operating system, an architecture in Go's words, and its variant (OCI image spec,
@@ -148,6 +147,16 @@ impl fmt::Display for Platform {
             "" => Ok(()),
             variant => write!(f, "/{variant}"),
         }
+    }
+}
+
+/// This machine's architecture as image configs name it.
+pub fn native_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
     }
 }
 

@@ -10,16 +10,15 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::systemd::Unit;
 use super::{linux, mounts, process, resources, scheduling};
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec};
 
 /// Bytes of the longest config.json that is read.
 const MAX_CONFIG: u64 = 8 << 20;
-/// Entries of any list in it.
-pub const MAX_ENTRIES: usize = 16 << 10;
 
 /// What config.json says.
 pub struct Config {
@@ -174,12 +173,6 @@ fn absolute_paths(linux: &Node<'_>, key: &str) -> Result<Vec<String>> {
     linux.list(key, MAX_ENTRIES, absolute)
 }
 
-/// The value as a path that begins with a slash.
-pub fn absolute(node: &Node<'_>) -> Result<String> {
-    let path = node.string()?;
-    if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
-}
-
 fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option<String>> {
     let Some(node) = root.get(key)? else { return Ok(None) };
     let text = node.string()?;
@@ -190,21 +183,6 @@ fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option
         return Err(node.wrong("absent without a uts namespace, because it would be the host's"));
     }
     Ok(Some(text))
-}
-
-/// The field `key` as a boolean; false if it is missing.
-pub fn flag(node: &Node<'_>, key: &str) -> Result<bool> {
-    node.get(key)?.map_or(Ok(false), |node| node.boolean())
-}
-
-/// Fails if the field says something that is not supported.
-pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
-    match node.get(key)? {
-        Some(found) if !found.is_empty() => {
-            Err(Error::new(format!("{} is not supported", found.path())))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::config::{MAX_ENTRIES, absolute, refuse};
+use super::field::{MAX_ENTRIES, absolute, one_of, refuse};
 use super::resources::{self, Limits};
 use super::systemd::Unit;
 use crate::error::{Result, fail};
@@ -25,13 +25,6 @@ const DEFAULT_PARENT: &str = "/mydocker-runtime";
 /// The kinds of namespaces.
 pub const NAMESPACES: [&str; 8] =
     ["pid", "ipc", "uts", "network", "user", "cgroup", "time", "mount"];
-
-/// One of `words`, by its place.
-pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
-    let text = node.string()?;
-    let found = words.iter().position(|word| *word == text);
-    found.ok_or_else(|| node.wrong(&format!("one of {}, not '{text}'", words.join(", "))))
-}
 
 /// All namespaces: those that the list lacks are the caller's.
 pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {

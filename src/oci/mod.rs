@@ -10,6 +10,7 @@ mod config;
 mod dbus;
 mod exec;
 mod features;
+mod field;
 mod foreground;
 mod lifecycle;
 mod linux;

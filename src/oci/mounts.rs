@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use super::config::MAX_ENTRIES;
+use super::field::MAX_ENTRIES;
 use super::linux::mappings;
 use crate::error::{Error, Result};
 use crate::json::Node;

@@ -2,7 +2,7 @@
 //! "Process"). The seccomp filter is another part of the file (`linux`). Of the five sets of
 //! capabilities those count that outlast execve(2): bounding, inheritable and ambient.
 
-use super::config::{MAX_ENTRIES, absolute, flag, refuse};
+use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
 use crate::error::{Result, fail};
 use crate::json::Node;

@@ -3,7 +3,7 @@
 //! that names it. What a host lacks is found when the limits are placed in its cgroups. Zero is no
 //! limit where the specification doesn't give it a meaning, as in runc.
 
-use super::config::{MAX_ENTRIES, flag, refuse};
+use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;
 use crate::json::Node;
 use crate::runtime::spec::{

@@ -2,8 +2,7 @@
 //! `process` (config.md), `memoryPolicy` and `personality` of its `linux` (config-linux.md). The
 //! kernel's numbers are those of linux/sched.h, linux/mempolicy.h and linux/personality.h.
 
-use super::config::MAX_ENTRIES;
-use super::linux::one_of;
+use super::field::{MAX_ENTRIES, one_of};
 use crate::error::Result;
 use crate::json::Node;
 use crate::runtime::spec::{Scheduler, Scheduling};

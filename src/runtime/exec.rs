@@ -138,7 +138,7 @@ fn go_between(
     parent: &OwnedFd,
     leaves: bool,
 ) -> Result<Pid> {
-    process::hide()?;
+    namespaces::hide()?;
     sys::title::replace(process::TITLE, false);
     // The OCI face's caller decides what its processes inherit, the OOM score among it.
     if !leaves {

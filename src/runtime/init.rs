@@ -47,7 +47,7 @@ fn run(
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
     // 1. Before anything of the container can run beside us: not to be traced or looked into.
-    process::hide().traced("prctl", || {
+    namespaces::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;
     // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.

@@ -6,6 +6,7 @@
 //! the socket's close-on-exec end is the sign that the user's program has begun. If the caller leaves
 //! (`Caller::Leaves`), the child waits before that, and `release` lets it go later.
 
+mod bind_source;
 pub mod capabilities;
 pub mod cgroup;
 pub mod copy_up;
@@ -42,6 +43,7 @@ use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
 pub use process::{DEFAULT_PATH, rlimits};
 use spec::Spec;
+use user_namespace::Holder;
 
 /// The version of the OCI runtime specification that is implemented.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -80,10 +82,10 @@ pub fn start(
     prepare: &mut dyn FnMut(Pid) -> Result<()>,
 ) -> Result<Running> {
     let holder = match &spec.ids {
-        Some(ids) => Some(user_namespace::Holder::make(ids, &spec.namespaces)?),
+        Some(ids) => Some(Holder::make(ids, &spec.namespaces)?),
         None => None,
     };
-    let mut joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref())?;
+    let mut joined = namespaces::Joined::open(&spec.namespaces, holder.as_ref().map(Holder::pid))?;
     joined.owners = user_namespace::of_mounts(&spec.mounts)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     let mut cgroup = Cgroup::plan(spec)?;
@@ -118,7 +120,7 @@ pub fn start(
     drop((theirs, stdio, caller));
     let begun = (|| {
         cgroup.make(spec)?;
-        prepare(holder.as_ref().map_or(child.pid, user_namespace::Holder::pid))?;
+        prepare(holder.as_ref().map_or(child.pid, Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
         trace::step("sendmsg", || "tell init that cgroups and network are ready".to_owned());

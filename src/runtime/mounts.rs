@@ -21,7 +21,7 @@ use super::spec::{
     Attributes, IdMaps, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
 };
 use super::user_namespace::map_owners;
-use super::{copy_up, devices, process, propagation, rootfs};
+use super::{bind_source, copy_up, devices, process, propagation, rootfs};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace::Traced;
 use crate::sys::{self, beneath};
@@ -272,7 +272,7 @@ fn bind(
     if mount.copy_up {
         copy_up::fill(root, &mount.target, source, user_namespace)?;
     }
-    let handle = open_source(source, mount.subpath.as_deref())?;
+    let handle = bind_source::open(source, mount.subpath.as_deref())?;
     if mount.propagation == Propagation::Slave {
         propagation::check_slave(&handle, source)?;
     }
@@ -333,17 +333,6 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A handle to a bind's source, or to a part of it: no link in a volume leads out of that.
-pub fn open_source(source: &Path, subpath: Option<&Path>) -> Result<OwnedFd> {
-    let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .context(|| format!("open {}", source.display()))?;
-    match subpath {
-        None => Ok(handle),
-        Some(subpath) => beneath::handle(handle.as_fd(), subpath)
-            .context(|| format!("open {} in {}", subpath.display(), source.display())),
-    }
 }
 
 /// Nothing may be mounted over /proc or inside it, by whatever name: a file of the user's there

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
 use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
 
 use super::spec::{Namespace, Namespaces, TimeOffset};
-use super::user_namespace::Holder;
 use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
@@ -101,8 +100,8 @@ impl Joined {
     }
 
     /// Opens the namespaces to join. Fails if a container that shares its namespace has exited.
-    pub fn open(namespaces: &Namespaces, holder: Option<&Holder>) -> Result<Joined> {
-        let holder = holder.map(|holder| holder.pid().as_raw_nonzero().get());
+    pub fn open(namespaces: &Namespaces, holder: Option<Pid>) -> Result<Joined> {
+        let holder = holder.map(|holder| holder.as_raw_nonzero().get());
         let other = |namespace: &Namespace, name| match namespace {
             Namespace::Of { pid, .. } => open(*pid, name),
             Namespace::Path(path) => open_path(path).map(Some),
@@ -267,6 +266,14 @@ fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
     move_into_link_name_space(fd.as_fd(), Some(kind))
         .map_err(Error::from)
         .context(|| format!("join a namespace ({kind:?})"))
+}
+
+/// Hides this process from the container that it enters. A process that is not dumpable can't be
+/// traced and its /proc entries can't be opened from inside, so the container gets neither its
+/// descriptors nor its executable (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable
+/// again.
+pub fn hide() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
 
 #[cfg(test)]

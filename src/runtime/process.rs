@@ -11,8 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, CWD, FileType, Gid, Mode, OFlags, Uid, access, fchown, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, fchdir, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit, umask,
+    Resource, Rlimit, fchdir, set_parent_process_death_signal, setrlimit, umask,
 };
 use rustix::thread::{
     CapabilitySet, CpuSet, sched_setaffinity, set_keep_capabilities, set_no_new_privs,
@@ -50,14 +49,6 @@ pub struct Entry<'a> {
     pub die_with_parent: bool,
     /// The agent that decides some of the program's system calls, if its filter says so.
     pub agent: Option<&'a Agent>,
-}
-
-/// Hides this process from the container that it enters. A process that is not dumpable can't be
-/// traced and its /proc entries can't be opened from inside, so the container gets neither its
-/// descriptors nor its executable (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable
-/// again.
-pub fn hide() -> Result<()> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
 
 /// A process that is confined except for the filter, so that it can still wait and run hooks.

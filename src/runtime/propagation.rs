@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
-use super::mounts::open_source;
+use super::bind_source;
 use super::spec::{MountSource, Propagation, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
@@ -22,7 +22,7 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
         else {
             continue;
         };
-        let handle = open_source(source, mount.subpath.as_deref())?;
+        let handle = bind_source::open(source, mount.subpath.as_deref())?;
         if !has_group(&handle, "shared:")? {
             fail!(
                 "{} is not on a shared mount of the host; make it one by `mount --make-shared`, or \

@@ -27,7 +27,7 @@ use rustix::thread::{
 
 use super::namespaces::Joined;
 use super::spec::{IdMap, IdMaps, IdRange, Mount, Namespace, Namespaces};
-use super::{capabilities, namespaces, process};
+use super::{capabilities, namespaces};
 use crate::error::{Context, Result, fail};
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::{self, packet};
@@ -102,7 +102,7 @@ pub fn shortcoming(directory: &Path) -> Option<String> {
     let try_out = || -> Result<()> {
         let namespaces = Namespaces::of_host(Namespace::Private);
         let holder = Holder::make(&IdMap { uid: 1, gid: 1, size: 1 }.into(), &namespaces)?;
-        let joined = Joined::open(&namespaces, Some(&holder))?;
+        let joined = Joined::open(&namespaces, Some(holder.pid()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(CWD, directory, flags, Mode::empty())
             .and_then(|directory| sys::mount::copy_tree(directory.as_fd(), false))
@@ -253,7 +253,7 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
 /// Hidden from every process in its namespaces, it makes those that clone3 didn't make and waits to
 /// be killed.
 fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
-    let ready = process::hide().is_ok()
+    let ready = namespaces::hide().is_ok()
         && joined.is_none_or(|user| {
             move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User)).is_ok()
                 && sys::clone::unshare(made).is_ok()

@@ -18,7 +18,7 @@ use rustix::net::SendFlags;
 use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
 use rustix::thread::ThreadNameSpaceType;
 
-use super::mounts::open_source;
+use super::bind_source;
 use super::spec::{Mount, MountSource, Recursion, Root};
 use super::{namespaces, rootfs};
 use crate::error::{Context, Result, fail};
@@ -113,7 +113,7 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
 }
 
 fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
-    let source = open_source(source, mount.subpath.as_deref())?;
+    let source = bind_source::open(source, mount.subpath.as_deref())?;
     let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
     // One that never started lacks the place still.
     let target = if kind == FileType::Directory {

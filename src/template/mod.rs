@@ -8,6 +8,7 @@
 pub mod fuzz;
 
 mod eval;
+mod float;
 mod functions;
 mod lexer;
 mod literal;

@@ -2,6 +2,7 @@
 //!
 //! A verb that does not fit prints Go's note, such as `%!d(string=x)`, and is no error.
 
+use super::float::{exponent, shortest};
 use super::value::Value;
 
 /// Widest field, as Go's own bound: a template must not ask for all memory.
@@ -209,30 +210,6 @@ fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
         ..Flags { width: flags.width, minus: flags.minus, ..Flags::default() }
     };
     pad(out, &spaces, &format!("{sign}{prefix}{digits}"));
-}
-
-/// Go's `%v` of a float.
-pub fn shortest(number: f64) -> String {
-    if !number.is_finite() {
-        let sign = if number > 0.0 { "+" } else { "-" };
-        return if number.is_nan() { "NaN".to_owned() } else { format!("{sign}Inf") };
-    }
-    let size = number.abs();
-    if size != 0.0 && !(1e-4..1e21).contains(&size) {
-        exponent(&format!("{number:e}"))
-    } else {
-        number.to_string()
-    }
-}
-
-/// `1e-7` is `1e-07` in Go.
-fn exponent(text: &str) -> String {
-    let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
-    let (sign, power) = match power.strip_prefix('-') {
-        Some(power) => ('-', power),
-        None => ('+', power),
-    };
-    format!("{digits}e{sign}{power:0>2}")
 }
 
 /// A string in Go's double quotes.

@@ -157,7 +157,7 @@ impl Value {
             Value::Omitted(value) => value.push(out),
             Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Value::Int(number) => out.push_str(&number.to_string()),
-            Value::Float(number) => out.push_str(&super::printf::shortest(*number)),
+            Value::Float(number) => out.push_str(&super::float::shortest(*number)),
             Value::Time(time) => out.push_str(&time.to_go()),
             Value::Text(text) => out.push_str(text),
             Value::List(items) => list(out, "[", ']', &items.iter().collect::<Vec<_>>()),

@@ -5,7 +5,6 @@
 use super::super::build::{options_of, parse_argument};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_error;
-use super::images::Bring;
 use super::{Opened, placed};
 use crate::build;
 use crate::build::report::Report;
@@ -57,38 +56,43 @@ fn is_false(node: &Node) -> bool {
 }
 
 /// Builds the image of a service.
-pub fn build(engine: &Engine, project: &Project, service: &Service, how: &Bring) -> Result<()> {
-    let Some(mut options) = options(project, service)? else {
+pub fn build(engine: &Engine, project: &Project, service: &Service, quiet: bool) -> Result<()> {
+    let Some(options) = options(project, service)? else {
         fail!("there is no build in the file");
     };
-    options.no_cache |= how.no_cache;
-    options.arguments.extend(how.arguments.iter().cloned());
+    build_by(engine, &options, quiet)
+}
+
+fn build_by(engine: &Engine, options: &build::Options, quiet: bool) -> Result<()> {
     let print = |text: &str| {
-        if !how.quiet {
+        if !quiet {
             print_error(text);
         }
     };
-    build::build(engine, &options, &Report::new(&print)).map(drop)
+    build::build(engine, options, &Report::new(&print)).map(drop)
 }
 
 #[derive(Default)]
 struct BuildArgs {
-    bring: Bring,
+    no_cache: bool,
+    /// Further arguments, `NAME=value`.
+    arguments: Vec<String>,
+    quiet: bool,
     with_dependencies: bool,
 }
 
 static FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value("build-arg", "NAME[=VALUE]", "Set the value of an ARG", |a, v| {
-        a.bring.arguments.extend(parse_argument(v)?);
+        a.arguments.extend(parse_argument(v)?);
         Ok(())
     }),
     Flag::<BuildArgs>::switch("no-cache", "Take no step from the cache", |a, on| {
-        a.bring.no_cache = on;
+        a.no_cache = on;
     }),
     Flag::<BuildArgs>::switch("with-dependencies", "Build what the services need too", |a, on| {
         a.with_dependencies = on;
     }),
-    Flag::<BuildArgs>::switch("quiet", "Print no progress", |a, on| a.bring.quiet = on).short('q'),
+    Flag::<BuildArgs>::switch("quiet", "Print no progress", |a, on| a.quiet = on).short('q'),
 ];
 
 /// The command `compose build`.
@@ -107,8 +111,10 @@ pub static BUILD: Command = Command {
         let opened = Opened::wanted(call, &wanted)?;
         let mut built = 0;
         for service in opened.project.selected(&wanted, args.with_dependencies) {
-            if service.node.given("build").is_some() {
-                build(&opened.engine, &opened.project, service, &args.bring)?;
+            if let Some(mut options) = options(&opened.project, service)? {
+                options.no_cache |= args.no_cache;
+                options.arguments.extend(args.arguments.iter().cloned());
+                build_by(&opened.engine, &options, args.quiet)?;
                 built += 1;
             }
         }

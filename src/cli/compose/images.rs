@@ -18,12 +18,6 @@ pub struct Bring {
     /// Build images that exist too.
     pub build: bool,
     pub no_build: bool,
-    /// Take no step of a build from the cache.
-    #[cfg_attr(not(feature = "build"), allow(dead_code))]
-    pub no_cache: bool,
-    /// Further arguments of builds, `NAME=value`.
-    #[cfg_attr(not(feature = "build"), allow(dead_code))]
-    pub arguments: Vec<String>,
     pub quiet: bool,
 }
 
@@ -67,7 +61,7 @@ fn bring_one(
             if how.no_build {
                 fail!("the image {name} is not there, and --no-build was given");
             }
-            return build(engine, project, service, how);
+            return build(engine, project, service, how.quiet);
         }
         if exists {
             return Ok(());
@@ -83,7 +77,7 @@ fn bring_one(
 }
 
 #[cfg(not(feature = "build"))]
-fn build(_: &Engine, _: &Project, service: &Service, _: &Bring) -> Result<()> {
+fn build(_: &Engine, _: &Project, service: &Service, _: bool) -> Result<()> {
     let place = service.node.get("build").unwrap_or(&service.node);
     Err(place.wrong("build: this build of mydocker reads no Dockerfiles; pull or load the image"))
 }

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::Findings;
-use crate::container::record::{Files, Record, UserNamespaceRecord, is_id, short};
+use crate::container::files::Files;
+use crate::container::record::{Record, UserNamespaceRecord, is_id, short};
 use crate::container::state::{self, Condition, is_watched};
 use crate::container::{id_range, names};
 use crate::engine::Engine;

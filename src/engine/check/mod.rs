@@ -8,7 +8,7 @@ mod stores;
 
 use super::Engine;
 #[cfg(feature = "build")]
-use crate::container::record::Files;
+use crate::container::files::Files;
 use crate::container::record::all_ids;
 use crate::error::{Context, Error, Result};
 use crate::runtime::mounts_below;

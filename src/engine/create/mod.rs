@@ -26,7 +26,8 @@ use undo::Undo;
 
 use super::Engine;
 use super::options::CreateOptions;
-use crate::container::record::{Files, Record, new_id};
+use crate::container::files::Files;
+use crate::container::record::{Record, new_id};
 use crate::container::{events, names};
 use crate::error::{Context, Result, fail};
 use crate::image::platform::{Platform, Wanted};

@@ -9,9 +9,10 @@ use super::value::{
     array, instant, map, number, object, or_nil_list, or_nil_map, set, signed, strings, text,
 };
 use super::{graph_driver, healthcheck};
+use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::mode::NamespaceMode;
-use crate::container::record::{Files, MountKind, MountRecord, Record, UserNamespaceRecord, short};
+use crate::container::record::{MountKind, MountRecord, Record, UserNamespaceRecord, short};
 use crate::container::state::{Condition, is_paused};
 use crate::engine::Engine;
 use crate::engine::options::{Propagation, RateKind, Resources};

@@ -3,11 +3,11 @@
 //! spec, "Token Authentication"), by GET or by OAuth2's POST. Where passwords are stored is
 //! `credentials`'; a token is kept in memory only.
 
-use super::base64;
+use super::basic::basic;
 use super::connect::Connector;
 use super::credentials::Credentials;
 use super::http::{Attempt, Cause, Failure, Head, Payload};
-use super::url::{Url, percent_decode, percent_encode};
+use super::url::{Url, percent_encode};
 use crate::error::Error;
 use crate::json::{Node, parse};
 
@@ -89,16 +89,6 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
         }
     }
     Some((name, value, ""))
-}
-
-/// The value of the header Authorization for a user and password.
-pub fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
-}
-
-/// The same for the `USER[:PASSWORD]` of a URL.
-pub fn basic_of(user: &str) -> String {
-    format!("Basic {}", base64::encode(&percent_decode(user)))
 }
 
 /// Gets a token for `scopes` from the server `realm`. With `lasting`, asks for a refresh token too.

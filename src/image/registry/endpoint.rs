@@ -9,7 +9,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::auth::{Challenge, Token, basic, basic_of, fetch_token};
+use super::auth::{Challenge, Token, fetch_token};
+use super::basic::{basic, basic_of};
 use super::connect::Connector;
 use super::credentials::Credentials;
 use super::http::{Attempt, Body, Cause, Failure, Head, Payload};

@@ -8,6 +8,7 @@
 
 mod auth;
 mod base64;
+mod basic;
 mod connect;
 pub mod credentials;
 #[cfg(feature = "build")]

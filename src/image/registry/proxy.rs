@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::auth::basic_of;
+use super::basic::basic_of;
 use super::url::{Origin, Url};
 use crate::error::{Result, fail};
 

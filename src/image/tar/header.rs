@@ -3,7 +3,6 @@
 //! that change its meaning: long names and PAX records are applied in the module above.
 
 use super::BLOCK;
-use super::sparse::Extent;
 use crate::error::{Error, Result, fail};
 
 /// The fields of one header block, before extensions are applied.
@@ -19,6 +18,13 @@ pub struct Header {
     pub device: (u32, u32),
     /// The fields of GNU's old sparse format (type `S`), in place of ustar's prefix.
     pub sparse: OldSparse,
+}
+
+/// A run of data in a file with holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// The first part of an old GNU sparse map.

@@ -16,9 +16,9 @@ mod writer;
 use std::io::{BufRead, ErrorKind};
 
 use crate::error::{Context, Error, Result, fail};
+pub use header::Extent;
 use header::Header;
 use pax::Records;
-pub use sparse::Extent;
 pub use writer::{Writer, check_name};
 
 /// The size of a block, in bytes.

@@ -3,7 +3,7 @@
 //! GNU tar's. Unknown keys are skipped; a malformed record fails the archive. The size of the whole
 //! header is bounded by the caller.
 
-use super::sparse::{Extent, PaxSparse};
+use super::header::Extent;
 use crate::error::{Error, Result, fail};
 
 /// The known records of one extended header.
@@ -18,6 +18,16 @@ pub struct Records {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub sparse: PaxSparse,
     any: bool,
+}
+
+/// What PAX records say of a sparse file.
+#[derive(Default)]
+pub struct PaxSparse {
+    pub name: Option<Vec<u8>>,
+    pub real_size: Option<u64>,
+    pub map: Vec<Extent>,
+    /// Format 1.0: the map stands before the data.
+    pub in_data: bool,
 }
 
 impl Records {

@@ -4,7 +4,7 @@
 
 use std::io::BufRead;
 
-use super::header::{OldSparse, old_sparse_extents};
+use super::header::{Extent, OldSparse, old_sparse_extents};
 use super::pax::decimal;
 use super::{BLOCK, Reader, truncated};
 use crate::error::{Result, fail};
@@ -13,23 +13,6 @@ use crate::error::{Result, fail};
 const MAX_EXTENTS: usize = 1 << 20;
 /// Longest decimal line of a PAX 1.0 map.
 const MAX_LINE: usize = 20;
-
-/// A run of data in a file with holes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    pub offset: u64,
-    pub length: u64,
-}
-
-/// What PAX records say of a sparse file.
-#[derive(Default)]
-pub struct PaxSparse {
-    pub name: Option<Vec<u8>>,
-    pub real_size: Option<u64>,
-    pub map: Vec<Extent>,
-    /// Format 1.0: the map stands before the data.
-    pub in_data: bool,
-}
 
 /// Refuses a map that is out of order, overlaps, leaves the file or doesn't use up the data.
 pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
