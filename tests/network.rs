@@ -105,8 +105,6 @@ fn options_that_a_network_cannot_have_are_refused() {
         host.mydocker(["network", "create"].into_iter().chain(flags.split(' ')).chain(["n"]))
     };
     for (flags, word) in [
-        ("-o BR.enable_icc=maybe", "is true or false"),
-        ("-o BR.gateway_mode_ipv4=routed", "unknown option"),
         ("-o mtu", "write KEY=VALUE"),
         ("--ipam-driver null", "known: default"),
         ("--scope swarm", "networks here are local"),
@@ -116,6 +114,7 @@ fn options_that_a_network_cannot_have_are_refused() {
         create(flags).exits(125).stderr_has(word);
     }
     for (flags, word) in [
+        ("-o BR.enable_icc=maybe", "is true or false"),
         ("--config-only", "for a cluster's nodes"),
         ("-o BR.name=br0", "must start with mydocker"),
         ("-o BR.name=mydocker/x", "must start with mydocker"),
@@ -125,6 +124,10 @@ fn options_that_a_network_cannot_have_are_refused() {
     ] {
         create(flags).exits(1).stderr_has(word);
     }
+    // As in Docker, an option that no driver knows is kept and shown; we say so.
+    create("-o BR.gateway_mode_ipv4=routed -o a=b").stderr_has("-o a has no effect on a bridge");
+    host.mydocker(["network", "inspect", "-f", "{{.Options.a}}", "n"]).stdout("b\n");
+    host.mydocker(["network", "rm", "n"]);
     drop(host.machine().run(Side::Here, &["ip", "link", "add", bridge, "type", "bridge"]));
     create(&format!("-o BR.name={bridge}")).exits(1).stderr_has("has an interface named");
     host.mydocker(["network", "ls", "-q", "-f", "type=custom"]).stdout("");
@@ -842,4 +845,189 @@ fn a_network_that_is_removed_while_a_container_starts_leaves_nothing() {
     run.wait().exits(125).stderr_has("network web was removed at the same time");
     assert!(!dir.exists());
     assert_eq!(host.traces(), [""; 0]);
+}
+
+/// A machine with a macvlan network on its wire, whose containers get 203.0.113.128 and up.
+fn with_macvlan() -> Host {
+    let host = Host::on_machine();
+    let create = ["network", "create", "-d", "macvlan", "--subnet", "203.0.113.0/24"];
+    let more = ["--gateway", OUTSIDE, "--ip-range", "203.0.113.128/25", "-o", "parent=wire0"];
+    host.mydocker(create.iter().chain(&more).chain(&[
+        "--aux-address",
+        "router=203.0.113.128",
+        "lan",
+    ]));
+    host
+}
+
+#[test]
+fn containers_of_a_macvlan_network_are_neighbours_of_the_host() {
+    let host = with_macvlan();
+    let warned = ["run", "-d", "--name", "a", "--net", "lan", "-p", "80:80", "bb", "sleep", "1000"];
+    host.mydocker(warned).stderr_has("-p has no effect on a macvlan");
+    host.idle("b", &["--net", "lan", "--ip", "203.0.113.7", "--mac-address", "02:11:22:33:44:55"]);
+    assert_eq!(address(&host, "a"), "203.0.113.129");
+    for target in [OUTSIDE, "203.0.113.7", "b"] {
+        host.mydocker(["exec", "a", "ping", "-c1", "-W60", target]);
+    }
+    assert!(host.machine().pings(Side::Outside, "203.0.113.7"));
+    let neighbours = host.machine().run(Side::Outside, &["ip", "neigh", "show", "203.0.113.7"]);
+    assert!(neighbours.contains("02:11:22:33:44:55"), "{neighbours}");
+    // The kernel keeps them off the host, and no rule of the firewall is needed.
+    host.mydocker(["exec", "a", "ping", "-c1", "-W1", MACHINE]).exits(1);
+    let routes = host.mydocker(["exec", "a", "ip", "route"]).text();
+    assert!(routes.contains(&format!("default via {OUTSIDE} dev eth0")), "{routes}");
+    let links = host.machine().run(Side::Here, &["ip", "link"]);
+    assert!(!links.contains(": mdv"), "{links}");
+    let networks = host.mydocker(["network", "ls", "--filter", "driver=macvlan"]).text();
+    assert!(networks.contains("lan") && networks.contains("macvlan"), "{networks}");
+    host.mydocker(["network", "inspect", "-f", "{{.Driver}} {{.Options.parent}}", "lan"])
+        .stdout("macvlan wire0\n");
+    assert_eq!(host.inspect("b", "{{.NetworkSettings.MacAddress}}"), "02:11:22:33:44:55");
+    assert_eq!(host.inspect("a", "{{json .NetworkSettings.Ports}}"), "{}");
+    let explained = host.mydocker(["explain", "lan"]).text();
+    for part in ["macvlan, mode bridge", "wire0, of the host", "203.0.113.129"] {
+        assert!(explained.contains(part), "no {part} in {explained}");
+    }
+    assert!(host.mydocker(["explain", "a"]).text().contains("macvlan, mode bridge"));
+    host.mydocker(["network", "rm", "lan"]).exits(1).stderr_has("in use by container");
+    host.mydocker(["rm", "-f", "a", "b"]);
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["network", "rm", "lan"]);
+    // The parent is the host's own.
+    assert!(host.machine().pings(Side::Outside, MACHINE));
+}
+
+#[test]
+fn macvlan_interfaces_come_and_go_while_containers_run() {
+    let host = with_macvlan();
+    host.idle("c", &["-p", "8080:80"]);
+    let interfaces = |name| host.mydocker(["exec", name, "ls", "/sys/class/net"]).text();
+    host.mydocker(["network", "connect", "--alias", "see", "lan", "c"]);
+    assert_eq!(interfaces("c"), "eth0\neth1\nlo");
+    assert!(host.machine().pings(Side::Outside, "203.0.113.129"));
+    // A restart has both again, and the port leads to the bridge.
+    host.mydocker(["restart", "-t", "0", "c"]);
+    assert_eq!(interfaces("c"), "eth0\neth1\nlo");
+    host.mydocker(["port", "c"]).stdout("80/tcp -> 0.0.0.0:8080\n");
+    host.mydocker(["network", "disconnect", "lan", "c"]);
+    assert_eq!(interfaces("c"), "eth0\nlo");
+    // An address goes with its owner, though another container keeps the namespace.
+    host.idle("owner", &["--net", "lan"]);
+    host.idle("guest", &["--net", "container:owner"]);
+    assert_eq!(interfaces("guest"), "eth0\nlo");
+    host.mydocker(["rm", "-f", "owner"]);
+    assert_eq!(interfaces("guest"), "lo");
+    // And so it does if the monitor is killed.
+    host.idle("owner", &["--net", "lan"]);
+    host.mydocker(["rm", "-f", "guest"]);
+    host.idle("guest", &["--net", "container:owner"]);
+    host.kill(host.monitor("owner"));
+    eventually("the interface goes", || {
+        host.mydocker(["ps", "-a"]);
+        interfaces("guest") == "lo"
+    });
+    // A cleaner of temporary files took the run directory: the leases know the interface.
+    host.idle("lost", &["--net", "lan"]);
+    let attachment = host.run_root().join(host.inspect("lost", "{{.Id}}")).join("network.json");
+    std::fs::remove_file(attachment).unwrap();
+    assert_eq!(
+        host.inspect("lost", "{{.NetworkSettings.Networks.lan.IPAddress}}"),
+        "203.0.113.129"
+    );
+    host.mydocker(["network", "disconnect", "lan", "lost"]);
+    assert_eq!(interfaces("lost"), "lo");
+    host.mydocker(["rm", "-f", "c", "guest", "owner", "lost"]);
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn modes_and_parents_of_networks_without_a_bridge() {
+    let host = Host::on_machine();
+    let create = |line: &str| {
+        host.mydocker(["network", "create"].into_iter().chain(line.split_whitespace()))
+    };
+    for (line, part) in [
+        ("-d macvlan -o parent=nowhere x", "the host has no such link"),
+        ("-d macvlan -o parent=nowhere.5 x", "the host has no such link"),
+        ("-d macvlan -o parent=lo x", "loopback"),
+        ("-d macvlan -o parent=wire0123456789ab x", "1 to 15 bytes"),
+    ] {
+        create(line).exits(1).stderr_has(part);
+    }
+    for (line, part) in [
+        ("-d macvlan -o macvlan_mode=l2 x", "known: bridge private vepa passthru"),
+        ("-d ipvlan -o ipvlan_mode=bridge x", "known: l2 l3 l3s"),
+        ("-d overlay x", "known: bridge macvlan ipvlan"),
+    ] {
+        create(line).refused(part);
+    }
+    create("-d macvlan -o parent=wire0 -o macvlan_mode=passthru alone");
+    create("-d macvlan -o parent=wire0 second").exits(1).stderr_has("network alone");
+    create("-d ipvlan -o parent=wire0 second").exits(1).stderr_has("network alone");
+    let mac = ["--mac-address", "02:11:22:33:44:55"];
+    host.mydocker(["run", "--net", "alone"].iter().chain(&mac).chain(&["bb", "true"]))
+        .exits(125)
+        .stderr_has("its parent's MAC address");
+    let show = ["run", "--rm", "--net", "alone", "bb", "cat", "/sys/class/net/eth0/address"];
+    let shown = host.mydocker(show).text();
+    let parent = host.machine().run(Side::Here, &["ip", "link", "show", "wire0"]);
+    assert!(parent.contains(&shown), "{shown} is not the MAC address of {parent}");
+    host.mydocker(["network", "rm", "alone"]);
+    // Without a way out.
+    create("-d macvlan -o parent=wire0 --internal inside");
+    let routes = host.mydocker(["run", "--rm", "--net", "inside", "bb", "ip", "route"]).text();
+    assert!(!routes.contains("default"), "{routes}");
+    create("-d macvlan -o parent=wire0 beside");
+    host.mydocker(["run", "--rm", "--net", "beside", "bb", "true"]);
+    host.mydocker(["network", "prune", "-f"]);
+    // Without a parent, on a dummy that goes with the network.
+    let links = || host.machine().run(Side::Here, &["ip", "-o", "link"]);
+    let has_dummies =
+        host.machine().succeeds(Side::Here, &["ip", "link", "add", "d", "type", "dummy"]);
+    if has_dummies {
+        create("-d macvlan free");
+        assert!(links().contains("dm-"));
+        host.mydocker(["run", "--rm", "--net", "free", "bb", "ip", "link", "show", "eth0"]);
+        host.mydocker(["network", "rm", "free"]);
+    } else {
+        create("-d macvlan free").exits(1).stderr_has("this kernel makes no dummy links");
+    }
+    assert!(!links().contains("dm-"));
+    host.mydocker(["network", "inspect", "free"]).exits(1);
+}
+
+#[test]
+fn kills_at_any_moment_leave_no_macvlan_interface() {
+    let host = with_macvlan();
+    host.idle("c", &[]);
+    let seed = std::process::id();
+    println!("SEED={seed}");
+    let mut chance = seed;
+    for round in 0..60 {
+        chance = chance.wrapping_mul(1_103_515_245).wrapping_add(12345);
+        let line: &[&str] = match round % 3 {
+            0 => &["run", "-d", "--name", "r", "--net", "lan", "bb", "sleep", "1000"],
+            1 => &["network", "connect", "lan", "c"],
+            _ => &["network", "disconnect", "lan", "c"],
+        };
+        let mut command = host.command(line);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut command = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(u64::from(chance >> 16) % 12_000));
+        // It may be done.
+        let _ = command.kill();
+        command.wait().unwrap();
+        host.command(["rm", "-f", "r"]).output().unwrap();
+    }
+    // The next changes finish what was cut short.
+    host.command(["network", "connect", "lan", "c"]).output().unwrap();
+    host.mydocker(["network", "disconnect", "lan", "c"]);
+    host.mydocker(["exec", "c", "ls", "/sys/class/net"]).stdout("eth0\nlo\n");
+    host.mydocker(["rm", "-f", "c"]);
+    eventually("a repair leaves nothing to find", || {
+        host.mydocker(["system", "check", "--repair"]);
+        host.mydocker(["system", "check"]).status() == 0
+    });
+    host.mydocker(["network", "rm", "lan"]);
 }

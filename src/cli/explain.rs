@@ -61,7 +61,7 @@ static HEADINGS: &[(&str, &str, &str)] = &[
     ("root", "root file system", "layers from the top down: the upper one takes all writes"),
     ("mounts", "mounts", "its own table: proc_pid_mountinfo(5)"),
     ("cgroups", "cgroups", "how much it may use: cgroups(7)"),
-    ("network", "network", "veth pairs on bridges: veth(4)"),
+    ("network", "network", "interfaces and the way out: veth(4)"),
     ("rules", "firewall rules", "how packets pass and ports are published"),
     ("capabilities", "capabilities", "root's powers, divided: capabilities(7)"),
     ("seccomp", "seccomp", "which system calls are refused: seccomp(2)"),

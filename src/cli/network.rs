@@ -12,63 +12,74 @@ use super::output::{confirmed, print, print_error, print_line};
 use super::prune_filter::{self, PruneFilter};
 use super::value::name::{check_hostname, parse_ip, parse_label};
 use crate::engine::Engine;
-use crate::engine::options::{ConnectOptions, InspectKind, NetworkOptions, Subnet};
+use crate::engine::options::{
+    ConnectOptions, DirectOptions, InspectKind, Kind, NetworkOptions, Subnet,
+};
 use crate::engine::view::{NetworkView, PublishedPort, has_label, pass};
 use crate::error::{Error, Result, fail};
 use crate::template::Template;
 use crate::time::Instant;
 
-static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
-    Flag::<NetworkOptions>::setting("driver", "DRIVER", "Set the driver (only bridge)", |_, v| {
-        match v {
-            "bridge" => Ok(()),
-            _ => fail!("unknown network driver '{v}'; known: bridge"),
-        }
-    })
+/// The flags of `network create`, as typed: what an option means depends on the driver.
+#[derive(Default)]
+struct CreateArgs {
+    /// Empty means `bridge`.
+    driver: String,
+    options: NetworkOptions,
+}
+
+static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
+    Flag::<CreateArgs>::setting(
+        "driver",
+        "DRIVER",
+        "Set the driver: bridge, macvlan or ipvlan",
+        |a, v| match v {
+            "bridge" | "macvlan" | "ipvlan" => {
+                a.driver = v.to_owned();
+                Ok(())
+            }
+            _ => fail!("unknown network driver '{v}'; known: bridge macvlan ipvlan"),
+        },
+    )
     .short('d')
     .also(&["-driver"]),
-    Flag::<NetworkOptions>::setting(
+    Flag::<CreateArgs>::setting(
         "subnet",
         "CIDR",
         "Set the subnet (default: a free one)",
         |a, v| {
-            a.pools.subnets.push(Subnet::parse(v)?);
+            a.options.pools.subnets.push(Subnet::parse(v)?);
             Ok(())
         },
     )
     .also(&["-subnet"]),
-    Flag::<NetworkOptions>::setting(
-        "gateway",
-        "IP",
-        "Set the host's address in the subnet",
-        |a, v| {
-            a.pools.gateways.push(parse_ip(v)?);
-            Ok(())
-        },
-    )
+    Flag::<CreateArgs>::setting("gateway", "IP", "Set the host's address in the subnet", |a, v| {
+        a.options.pools.gateways.push(parse_ip(v)?);
+        Ok(())
+    })
     .also(&["-gateway"]),
-    Flag::<NetworkOptions>::setting(
+    Flag::<CreateArgs>::setting(
         "ip-range",
         "CIDR",
         "Give containers addresses from this range",
         |a, v| {
-            a.pools.ranges.push(v.parse()?);
+            a.options.pools.ranges.push(v.parse()?);
             Ok(())
         },
     ),
-    Flag::<NetworkOptions>::value(
+    Flag::<CreateArgs>::value(
         "aux-address",
         "NAME=IP",
         "Keep an address from containers",
         |a, v| match v.split_once('=') {
             Some((name, address)) if !name.is_empty() => {
-                a.auxiliary.push((name.to_owned(), parse_ip(address)?));
+                a.options.auxiliary.push((name.to_owned(), parse_ip(address)?));
                 Ok(())
             }
             _ => fail!("bad --aux-address '{v}': write NAME=IP, as in router=10.0.0.5"),
         },
     ),
-    Flag::<NetworkOptions>::setting(
+    Flag::<CreateArgs>::setting(
         "ipam-driver",
         "DRIVER",
         "Set the driver of addresses (only default)",
@@ -77,53 +88,45 @@ static CREATE_FLAGS: &[Flag<NetworkOptions>] = &[
             _ => fail!("unknown driver of addresses '{v}'; known: default"),
         },
     ),
-    Flag::<NetworkOptions>::value(
-        "ipam-opt",
-        "KEY=VALUE",
-        "Record an option of addresses",
-        |a, v| {
-            a.ipam_options.push(parse_option(v)?);
-            Ok(())
-        },
-    ),
-    Flag::<NetworkOptions>::switch("attachable", "Accepted; every network is", |a, on| {
-        a.attachable = on;
+    Flag::<CreateArgs>::value("ipam-opt", "KEY=VALUE", "Record an option of addresses", |a, v| {
+        a.options.ipam_options.push(parse_option(v)?);
+        Ok(())
     }),
-    Flag::<NetworkOptions>::setting(
-        "scope",
-        "SCOPE",
-        "Set the scope (only local)",
-        |_, v| match v {
-            "local" => Ok(()),
-            _ => fail!("scope '{v}' is a cluster's: networks here are local"),
-        },
-    ),
-    Flag::<NetworkOptions>::switch(
-        "config-only",
-        "Refused: give the options themselves",
-        |a, on| {
-            a.config_only = on;
-        },
-    ),
-    Flag::<NetworkOptions>::setting(
+    Flag::<CreateArgs>::switch("attachable", "Accepted; every network is", |a, on| {
+        a.options.attachable = on;
+    }),
+    Flag::<CreateArgs>::setting("scope", "SCOPE", "Set the scope (only local)", |_, v| match v {
+        "local" => Ok(()),
+        _ => fail!("scope '{v}' is a cluster's: networks here are local"),
+    }),
+    Flag::<CreateArgs>::switch("config-only", "Refused: give the options themselves", |a, on| {
+        a.options.config_only = on;
+    }),
+    Flag::<CreateArgs>::setting(
         "config-from",
         "NETWORK",
         "Refused: give the options themselves",
         |_, _| fail!("--config-from is for a cluster's nodes; create the network with its options"),
     ),
-    Flag::<NetworkOptions>::switch("internal", "Isolate the network from all others", |a, on| {
-        a.internal = on
+    Flag::<CreateArgs>::switch("internal", "Isolate the network from all others", |a, on| {
+        a.options.internal = on
     }),
-    Flag::<NetworkOptions>::switch("ipv6", "Enable IPv6 too", |a, on| a.pools.ipv6 = on),
-    Flag::<NetworkOptions>::value("label", "KEY=VALUE", "Add a label", |a, v| {
-        a.labels.push(parse_label(v)?);
+    Flag::<CreateArgs>::switch("ipv6", "Enable IPv6 too", |a, on| a.options.pools.ipv6 = on),
+    Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
+        a.options.labels.push(parse_label(v)?);
         Ok(())
     }),
-    Flag::<NetworkOptions>::value(
+    Flag::<CreateArgs>::value(
         "opt",
         "KEY=VALUE",
-        "Set an option, such as mtu=1450",
-        set_option,
+        "Set an option of the driver, such as mtu=1450 or parent=eth0",
+        |a, v| {
+            let (key, value) = parse_option(v)?;
+            // The last of two counts.
+            a.options.options.retain(|(known, _)| *known != key);
+            a.options.options.push((key, value));
+            Ok(())
+        },
     )
     .short('o'),
 ];
@@ -140,14 +143,23 @@ pub static CREATE: Command = Command {
     trailing: false,
     flags: || specs(CREATE_FLAGS),
     run: |call| {
-        let (mut options, names) = call.parse(CREATE_FLAGS)?;
+        let (args, names) = call.parse(CREATE_FLAGS)?;
+        let (mut options, ignored) = match resolve(args) {
+            Ok(resolved) => resolved,
+            Err(error) => return call.refuse(error.to_string()),
+        };
         options.name.clone_from(&names[0]);
         if options.config_only {
             let why = "--config-only is for a cluster's nodes; create the network with its options";
             return call.refuse(why.to_owned());
         }
         let engine = call.engine()?;
-        print_line(&engine.network_create(&options)?)?;
+        let id = engine.network_create(&options)?;
+        for key in ignored {
+            let driver = if options.direct.is_some() { "this driver" } else { "a bridge" };
+            print_error(&format!("mydocker: -o {key} has no effect on {driver}\n"));
+        }
+        print_line(&id)?;
         warn(&engine);
         Ok(0)
     },
@@ -156,9 +168,9 @@ pub static CREATE: Command = Command {
 /// The options of a network that flags of `network create` ask for.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<NetworkOptions> {
-    let mut options = NetworkOptions::default();
-    set_all(CREATE_FLAGS, &mut options, settings)?;
-    Ok(options)
+    let mut args = CreateArgs::default();
+    set_all(CREATE_FLAGS, &mut args, settings)?;
+    Ok(resolve(args)?.0)
 }
 
 /// Prints the warning about what the host lacks for networks.
@@ -183,33 +195,41 @@ fn parse_option(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// Sets one `--opt`. Docker's long keys work as well as the short ones. An option that has no
-/// effect here is refused: the user would wait for it in vain.
-fn set_option(options: &mut NetworkOptions, text: &str) -> Result<()> {
-    let (key, value) = parse_option(text)?;
-    let value = value.as_str();
-    match key.as_str() {
-        "mtu" | "com.docker.network.driver.mtu" => match value.parse() {
-            Ok(mtu @ 1280..=65535) => options.mtu = Some(mtu),
-            _ => fail!("bad MTU '{value}': write a number from 1280 to 65535"),
-        },
-        "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
-            options.publish_address = Some(parse_ip(value)?);
-        }
-        "com.docker.network.bridge.name" => options.bridge = Some(value.to_owned()),
-        "com.docker.network.bridge.enable_icc"
-        | "com.docker.network.bridge.enable_ip_masquerade" => {
-            if !matches!(value, "true" | "false" | "1" | "0") {
-                fail!("bad option '{text}': {key} is true or false");
+/// Gives the options of `network create` their meaning for the driver. Docker's long keys work as
+/// well as the short ones. Returns the options that have no effect too: as in Docker, they are kept
+/// and shown by `inspect`.
+fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
+    let CreateArgs { driver, mut options } = args;
+    let is_direct = matches!(driver.as_str(), "macvlan" | "ipvlan");
+    let (mut parent, mut mode) = (None, "");
+    let mut ignored = Vec::new();
+    let own_mode = format!("{driver}_mode");
+    for (key, value) in &options.options {
+        match key.as_str() {
+            "mtu" | "com.docker.network.driver.mtu" => match value.parse() {
+                Ok(mtu @ 1280..=65535) => options.mtu = Some(mtu),
+                _ => fail!("bad MTU '{value}': write a number from 1280 to 65535"),
+            },
+            "parent" if is_direct => parent = Some(value.clone()),
+            key if is_direct && key == own_mode => mode = value,
+            _ if is_direct => ignored.push(key.clone()),
+            "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
+                options.publish_address = Some(parse_ip(value)?);
             }
+            "com.docker.network.bridge.name" => options.bridge = Some(value.clone()),
+            "com.docker.network.bridge.enable_icc"
+            | "com.docker.network.bridge.enable_ip_masquerade" => {
+                if !matches!(value.as_str(), "true" | "false" | "1" | "0") {
+                    fail!("bad option '{key}={value}': {key} is true or false");
+                }
+            }
+            _ => ignored.push(key.clone()),
         }
-        _ => fail!(
-            "unknown option '{key}'; known: mtu publish-ip com.docker.network.driver.mtu and, after \
-             com.docker.network.bridge., name enable_icc enable_ip_masquerade host_binding_ipv4"
-        ),
     }
-    options.options.push((key, value.to_owned()));
-    Ok(())
+    if is_direct {
+        options.direct = Some(DirectOptions { kind: Kind::new(&driver, mode)?, parent });
+    }
+    Ok((options, ignored))
 }
 
 #[derive(Default)]

@@ -15,6 +15,7 @@ use crate::container::{names, updated};
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::network::attachment::record::{Attachment, Endpoint};
+use crate::network::direct::{Direct, Origin};
 use crate::network::record::Network;
 use crate::network::{create, firewall, ipam};
 use crate::runtime::capabilities;
@@ -169,10 +170,17 @@ impl Engine {
         let mut parts = Vec::new();
         let mut wanted = Vec::new();
         for endpoint in &attachment.endpoints {
-            let mut way = vec![fact("mac", endpoint.mac), fact("link", &endpoint.link)];
-            if let Some(network) = Network::read(&self.roots, &endpoint.network)? {
-                way.push(fact("bridge", &network.bridge));
-                wanted.push(network.bridge);
+            let mut way = mac_and_link(endpoint);
+            match Network::read(&self.roots, &endpoint.network)? {
+                Some(Network { direct: Some(direct), .. }) => {
+                    way.push(fact("driver", driver(&direct)));
+                    way.push(fact("parent", direct.parent));
+                }
+                Some(network) => {
+                    way.push(fact("bridge", &network.bridge));
+                    wanted.push(network.bridge);
+                }
+                None => {}
             }
             for address in &endpoint.addresses {
                 way.push(fact("address", format!("{}/{}", address.address, address.prefix)));
@@ -249,37 +257,70 @@ impl Engine {
     }
 
     fn explain_network(&self, network: &Network) -> Result<Fact> {
-        let mut parts = vec![fact("bridge", &network.bridge)];
+        let mut parts = match &network.direct {
+            Some(direct) => vec![fact("driver", driver(direct)), parent(direct)],
+            None => vec![fact("bridge", &network.bridge)],
+        };
+        parts.extend(
+            network.options.iter().map(|(key, value)| fact("option", format!("{key}={value}"))),
+        );
         for pool in &network.pools {
             parts.push(group("subnet", pool.subnet, vec![fact("gateway", pool.gateway)]));
         }
         parts.push(fact("internal", network.internal));
         let mut sysctls = Vec::new();
-        for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)] {
+        // Packets of a network without a bridge don't pass the host's stack.
+        let bridged = network.direct.is_none();
+        for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)]
+            .into_iter()
+            .filter(|_| bridged)
+        {
             let path = format!("/proc/sys/net/ipv4/{name}");
             let value = read(&path);
             if !value.is_empty() {
                 sysctls.push(fact("sysctl", format!("{path} = {}", value.trim())));
             }
         }
-        parts.push(group("sysctls", "", sysctls));
+        if bridged {
+            parts.push(group("sysctls", "", sysctls));
+        }
         let mut members = Vec::new();
         for lease in ipam::leases(&self.roots, network)? {
             let Ok(attachment) = Attachment::read(&self.roots, &lease.owner) else { continue };
             let own = |endpoint: &&_| is_on(endpoint, network);
             let Some(endpoint) = attachment.endpoints.iter().find(own) else { continue };
-            let way = vec![
-                fact("address", lease.address),
-                fact("mac", endpoint.mac),
-                fact("interface", &endpoint.interface),
-                fact("link", &endpoint.link),
-            ];
+            let mut way =
+                vec![fact("address", lease.address), fact("interface", &endpoint.interface)];
+            way.extend(mac_and_link(endpoint));
             members.push(group("container", &attachment.name, way));
         }
         parts.push(group("members", "", members));
-        parts.extend(self.rules(std::slice::from_ref(&network.bridge)));
+        if bridged {
+            parts.extend(self.rules(std::slice::from_ref(&network.bridge)));
+        }
         Ok(group("network", &network.name, parts))
     }
+}
+
+/// The hardware address of an interface, and the host's end of its pair.
+fn mac_and_link(endpoint: &Endpoint) -> Vec<Fact> {
+    let mac = endpoint.mac_text();
+    let mac = if mac.is_empty() { "its parent's".to_owned() } else { mac };
+    let link = Some(&endpoint.link).filter(|_| !endpoint.is_direct());
+    std::iter::once(fact("mac", mac)).chain(link.map(|link| fact("link", link))).collect()
+}
+
+fn driver(direct: &Direct) -> String {
+    format!("{}, mode {}", direct.kind.driver(), direct.kind.mode())
+}
+
+fn parent(direct: &Direct) -> Fact {
+    let made = match direct.origin {
+        Origin::Host => "of the host",
+        Origin::Dummy => "a dummy made for it",
+        Origin::Vlan => "a VLAN made for it",
+    };
+    fact("parent", format!("{}, {made}", direct.parent))
 }
 
 fn is_on(endpoint: &Endpoint, network: &Network) -> bool {

@@ -21,7 +21,7 @@ use crate::network::endpoint::NetworkNamespace;
 use crate::network::naming::{self, DEFAULT};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
-use crate::network::{bridge, create, firewall, ipam, lifecycle};
+use crate::network::{create, firewall, ipam, lifecycle, parent};
 use crate::store::{Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
@@ -105,6 +105,7 @@ impl Engine {
             options.endpoints.iter().find(|endpoint| is_it(&endpoint.network))
         };
         let mut networks = Vec::with_capacity(names.len());
+        let mut can_publish = false;
         for (at, name) in names.iter().enumerate() {
             let create::Found::Network(network) = create::find(&self.roots, name)? else {
                 fail!("--net {name}: give the network's name, not its id")
@@ -115,6 +116,7 @@ impl Engine {
             if first && !own.is_empty() && !options.addresses.is_empty() {
                 fail!("--ip and --network name={name},ip=… both give an address; leave one out");
             }
+            can_publish |= network.direct.is_none();
             networks.push(NetworkRecord {
                 name: network.name,
                 addresses: options
@@ -140,6 +142,13 @@ impl Engine {
                 fail!("--net {} was given twice", network.name);
             }
         }
+        if !can_publish && !options.publish.is_empty() {
+            // As in Docker.
+            (self.tell)(
+                "-p has no effect on a macvlan or ipvlan network: the container has an address of \
+                 its own on the parent's network",
+            );
+        }
         Ok((NetworkMode::on(networks.first().map(|first| &*first.name)), networks))
     }
 
@@ -153,7 +162,13 @@ impl Engine {
             fail!("a network can't be named {}: the name is reserved", options.name);
         }
         let network = create::create(&self.roots, options)?;
-        bridge::ensure(&mut Socket::route()?, &self.roots, &network)?;
+        let mut host = Socket::route()?;
+        parent::make_ready(&mut host, &self.roots, &network).inspect_err(|_| {
+            if network.direct.is_some() {
+                // The user must see the first failure.
+                let _ = lifecycle::remove(&self.roots, &network, is_alive);
+            }
+        })?;
         self.note(&[event::of_network("create", &network.id, &network.name)]);
         Ok(network.id)
     }
@@ -168,7 +183,7 @@ impl Engine {
             containers.retain(|owner| is_alive(&self.roots, owner));
             views.push(NetworkView {
                 id: network.id.clone(),
-                driver: "bridge",
+                driver: network.driver(),
                 created: Some(Instant(network.created)),
                 is_builtin: network.name == DEFAULT,
                 subnets: network.pools.iter().map(|pool| pool.subnet).collect(),

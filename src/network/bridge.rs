@@ -1,15 +1,14 @@
 //! The bridge of a network on the host, with the gateway's address, and the sysctls that it needs:
-//! made when the first container needs it, and again after a reboot. The bridge's alias names its
-//! network and state root, so that `system check` finds bridges whose record is gone. Containers'
-//! ports are added in `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7),
+//! made when the first container needs it, and again after a reboot. Containers' ports are added in `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7),
 //! ip-sysctl.rst.
 
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::alias;
 use super::link::{self, Link};
-use super::naming::{BRIDGE_PREFIX, hash, is_default_root};
-use super::record::{self, Network};
+use super::naming::hash;
+use super::record::Network;
 use super::subnet::Family;
 use crate::address::Mac;
 use crate::error::{Context, Result, fail};
@@ -34,7 +33,7 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     };
     if link::find(socket, &network.bridge)?.is_none() {
         let mut batch = Batch::default();
-        let alias = alias(roots, &network.name);
+        let alias = alias::of(roots, &network.name);
         link::add_bridge(&mut batch, &network.bridge, &alias, mac(network), mtu);
         socket
             .send(batch)
@@ -64,40 +63,6 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         .context(|| format!("set up bridge {}", network.bridge))?;
     forward(network)?;
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
-}
-
-/// The alias of a bridge: its network and its state root.
-fn alias(roots: &Roots, network: &str) -> String {
-    format!("{network}{OF}{}", roots.state.display())
-}
-
-/// Between the network and its state root. No network's name has a space.
-const OF: &str = " of ";
-
-/// Bridges that no network needs, each with its alias: something other than mydocker removed the
-/// record. A bridge with a port is left out until its containers exit. The default state root also
-/// finds the bridges of state roots that no longer exist.
-pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
-    if !roots.networks().is_dir() {
-        return Ok(Vec::new());
-    }
-    // A removal of a network deletes the bridge before the record.
-    let _choice = record::lock_all(roots)?;
-    let mut bridges = link::idle_aliases(&mut Socket::route()?)?;
-    let known = record::known(roots)?;
-    bridges.retain(|(bridge, alias)| {
-        bridge.starts_with(BRIDGE_PREFIX)
-            && is_ours_to_find(roots, alias)
-            && !known.iter().any(|network| network.bridge == *bridge)
-    });
-    Ok(bridges)
-}
-
-/// Whether this state root decides if a bridge with this alias is needed.
-fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
-    let Some((_, root)) = alias.split_once(OF) else { return false };
-    let root = Path::new(root);
-    root == roots.state || (is_default_root(roots) && !root.exists())
 }
 
 /// A container that sends router advertisements must not become the host's IPv6 router
@@ -158,20 +123,4 @@ pub fn container_mac(addresses: &[IpAddr]) -> Mac {
         None => [0; 4],
     };
     Mac([0x02, 0x42, tail[0], tail[1], tail[2], tail[3]])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::DEFAULT_ROOT;
-
-    #[test]
-    fn the_default_root_asks_for_bridges_of_roots_that_are_gone() {
-        let roots = |state: &str| Roots::new(Some(state.into()), None).unwrap();
-        let (default, other) = (roots(DEFAULT_ROOT), roots("/"));
-        let tells = |roots, of: &Roots| is_ours_to_find(roots, &alias(of, "web"));
-        assert!(tells(&default, &default) && tells(&other, &other));
-        assert!(tells(&default, &roots("/nowhere")) && !tells(&other, &roots("/nowhere")));
-        assert!(!tells(&default, &other) && !is_ours_to_find(&default, "web"));
-    }
 }

@@ -6,11 +6,13 @@
 
 use std::net::IpAddr;
 
+use super::direct::Origin;
 use super::link;
 use super::naming::{
     BRIDGE_PREFIX, DEFAULT, DEFAULT_BRIDGE, WITHOUT_BRIDGE, fixed_id, given, is_default_root,
     is_valid, random_digits,
 };
+use super::parent::{self, DirectOptions};
 use super::pool::{self, PoolOptions};
 use super::record::{Network, VERSION, known, lock_all};
 use super::subnet::Subnet;
@@ -37,6 +39,8 @@ pub struct NetworkOptions {
     /// `--aux-address`
     pub auxiliary: Vec<(String, IpAddr)>,
     pub ipam_options: Vec<(String, String)>,
+    /// Set for the drivers macvlan and ipvlan.
+    pub direct: Option<DirectOptions>,
     /// Refused: no network is a template of others.
     pub config_only: bool,
 }
@@ -128,7 +132,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         .iter()
         .flat_map(|other| other.pools.iter().map(|pool| (other.name.as_str(), pool.subnet)))
         .collect();
-    let pools = pool::plan(roots, &options.pools, &taken, &link::routes(&mut socket)?)?;
+    let shares_subnet = options.direct.is_some();
+    let routes = link::routes(&mut socket)?;
+    let pools = pool::plan(roots, &options.pools, &taken, &routes, shares_subnet)?;
     for (name, address) in &options.auxiliary {
         let Some(pool) = pools.iter().find(|pool| pool.subnet.contains(*address)) else {
             fail!("--aux-address {name}={address} lies in no subnet of the network");
@@ -138,7 +144,12 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         }
     }
     let id = random_digits()?;
+    let direct = match &options.direct {
+        Some(wanted) => Some(parent::choose(&mut socket, &id, wanted, &others)?),
+        None => None,
+    };
     let bridge = match &options.bridge {
+        _ if direct.is_some() => String::new(),
         Some(name) => free_bridge_name(&mut socket, name, &others)?,
         None => bridge_name(&mut socket, &id, &others)?,
     };
@@ -152,7 +163,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         bridge,
         id,
         pools,
-        internal: options.internal,
+        // As in Docker: nothing is beyond a dummy.
+        internal: options.internal
+            || direct.as_ref().is_some_and(|direct| direct.origin == Origin::Dummy),
         mtu: options.mtu,
         publish_address: options.publish_address.map(Ip),
         labels: options.labels.clone(),
@@ -160,6 +173,7 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         attachable: Some(true).filter(|_| options.attachable),
         auxiliary: Some(auxiliary).filter(|auxiliary| !auxiliary.is_empty()),
         ipam_options: list(options.ipam_options.clone()),
+        direct,
     })
 }
 

@@ -29,8 +29,8 @@ const VETH_PREFIX: &str = "mdv";
 
 /// A container's network namespace, and a netlink socket that acts inside it.
 pub struct NetworkNamespace {
-    descriptor: OwnedFd,
-    socket: Socket,
+    pub(super) descriptor: OwnedFd,
+    pub(super) socket: Socket,
 }
 
 impl NetworkNamespace {
@@ -60,7 +60,8 @@ pub struct Plan<'a> {
     pub name: &'a str,
     /// The name in the container: `eth0` and so on.
     pub interface: &'a str,
-    pub mac: Mac,
+    /// `None` if it is the parent's.
+    pub mac: Option<Mac>,
     pub addresses: &'a [IpAddr],
     /// Whether the container's default route leads through it.
     pub is_default: bool,
@@ -96,7 +97,16 @@ pub fn connect(
     })?;
     let guarded = plug(host, plan.name, network, bridge)
         .traced("RTM_SETLINK", || format!("{} becomes a port of {}", plan.name, network.bridge))?;
+    configure(namespace, network, plan)?;
+    Ok(guarded)
+}
 
+/// Gives the interface in the container its addresses and routes, and sets it up.
+pub fn configure(
+    namespace: &mut NetworkNamespace,
+    network: &Network,
+    plan: &Plan<'_>,
+) -> Result<()> {
     let Some(interface) = link::find(&mut namespace.socket, plan.interface)? else {
         return Err(Error::from(Errno::NODEV))
             .context(|| format!("find {} in the container", plan.interface));
@@ -110,23 +120,24 @@ pub fn connect(
         }
     }
     link::set_up(&mut batch, plan.interface, has_ipv6);
-    if plan.is_default && !network.internal {
-        for pool in &network.pools {
-            link::add_default_route(&mut batch, interface.index, pool.gateway.0);
-        }
+    let routed = plan.is_default && !network.internal;
+    for pool in network.pools.iter().filter(|_| routed) {
+        let gateway = network.gateway(pool);
+        link::add_default_route(&mut batch, interface.index, pool.subnet.family(), gateway);
     }
     let sent = namespace.socket.send(batch).traced("RTM_NEWADDR", || {
-        let routed = plan.is_default && !network.internal;
         let each = plan.addresses.iter().filter_map(|address| {
             let pool = network.pool(Family::of(*address))?;
-            let route =
-                if routed { format!(", default via {}", pool.gateway) } else { String::new() };
+            let route = match network.gateway(pool) {
+                Some(gateway) if routed => format!(", default via {gateway}"),
+                None if routed => ", default".to_owned(),
+                _ => String::new(),
+            };
             Some(format!("{address}/{}{route}", pool.subnet.prefix()))
         });
         format!("{}: {}, up", plan.interface, each.collect::<Vec<_>>().join(", "))
     });
-    sent.context(|| format!("set up {} in the container", plan.interface))?;
-    Ok(guarded)
+    sent.context(|| format!("set up {} in the container", plan.interface))
 }
 
 /// Makes the host's end a port of the bridge. A link that is gone is no error. Returns false if

@@ -1,7 +1,7 @@
 //! The end of a network: `network rm`, `network prune`, and what a removal that was cut short left.
 //!
-//! The order is: no container on the network, the firewall's rules, the bridge, the record. The
-//! record goes by one rename to a hidden name, so that a kill leaves the network, whose bridge is
+//! The order is: no container on the network, the firewall's rules, the bridge or the parent that is ours, the record. The
+//! record goes by one rename to a hidden name, so that a kill leaves the network, whose link is
 //! made again when it is needed, or a hidden directory, which `system check` removes.
 
 use std::fs;
@@ -11,6 +11,7 @@ use super::attachment;
 use super::ipam::{self, IsAlive};
 use super::link;
 use super::naming::{DEFAULT, dir};
+use super::parent;
 use super::record::{Network, known, lock_all};
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Roots};
@@ -21,7 +22,7 @@ use crate::sys::netlink::Socket;
 pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
-    take_bridge_down(roots, network, is_alive)?;
+    take_link_down(roots, network, is_alive)?;
     let removing = roots.networks().join(format!("{REMOVING}{}", network.id));
     let dir = dir(roots, &network.name);
     fs::rename(&dir, &removing).context(|| format!("remove {}", dir.display()))?;
@@ -57,7 +58,7 @@ pub fn prune(
             _ if is_used || !wanted(&network) => {}
             DEFAULT => {
                 let _change = network.lock(roots)?;
-                take_bridge_down(roots, &network, is_alive)?;
+                take_link_down(roots, &network, is_alive)?;
             }
             _ => {
                 remove(roots, &network, is_alive)?;
@@ -68,8 +69,8 @@ pub fn prune(
     Ok(removed)
 }
 
-/// Removes the bridge and its rules. The caller holds the network's lock.
-fn take_bridge_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
+/// Removes the bridge and its rules, or the parent if it is ours. The caller holds the network's lock.
+fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     ipam::reclaim(roots, network, is_alive)?;
     let leases = ipam::leases(roots, network)?;
     if let Some(lease) = leases.first() {
@@ -80,6 +81,10 @@ fn take_bridge_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Resu
             if leases.len() > 1 { " and others" } else { "" }
         );
     }
+    let mut host = Socket::route()?;
+    if let Some(direct) = &network.direct {
+        return parent::remove(&mut host, roots, network, direct);
+    }
     attachment::rules::forget(roots, network)?;
-    link::delete(&mut Socket::route()?, &network.bridge)
+    link::delete(&mut host, &network.bridge)
 }

@@ -20,19 +20,24 @@ pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
 /// The longest alias of a link, without its NUL.
 const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
-numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE);
+numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNSID, RTM_GETNSID);
 numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY);
-numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
-numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
+numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
+numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_TARGET_NETNSID, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
 numbers!(u16, linux_raw_sys::netlink: IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA);
+numbers!(u16, linux_raw_sys::netlink: IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE, IFLA_VLAN_ID);
 numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH, IFLA_BRPORT_ISOLATED);
 numbers!(u16, linux_raw_sys::netlink: IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS);
 numbers!(u8, linux_raw_sys::netlink::rt_class_t: RT_TABLE_MAIN, RT_TABLE_LOCAL);
 numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
+numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_LINK);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
 /// linux/veth.h, which linux-raw-sys leaves out.
 const VETH_INFO_PEER: u16 = 1;
+/// linux/net_namespace.h, as above.
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
 /// The offset of the attributes in a message about a link, an address or a route.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
@@ -73,16 +78,32 @@ pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     let get = |payload: &[u8], kind| Some(attribute(payload.get(LINK_HEADER..)?, kind)?.to_vec());
     let masters: Vec<_> =
         answers.iter().filter_map(|answer| get(&answer.payload, IFLA_MASTER)).collect();
-    let text = |payload: &[u8], kind| {
-        let text = String::from_utf8(get(payload, kind)?).ok()?;
-        Some(text.trim_end_matches('\0').to_owned())
-    };
     let named = answers.iter().map(|answer| &answer.payload).filter_map(|payload| {
         let index = payload.get(4..8)?;
         let is_idle = !masters.iter().any(|master| master == index);
-        Some((text(payload, IFLA_IFNAME)?, text(payload, IFLA_IFALIAS)?)).filter(|_| is_idle)
+        Some((text_of(payload, IFLA_IFNAME)?, text_of(payload, IFLA_IFALIAS)?)).filter(|_| is_idle)
     });
     Ok(named.collect())
+}
+
+/// The alias of a link; empty without one, `None` if there is no such link.
+pub fn alias(socket: &mut Socket, name: &str) -> Result<Option<String>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), format!("look up link {name}"));
+    batch.text(IFLA_IFNAME, name);
+    let answers = match socket.ask(batch) {
+        Err(error) if error.errno() == Some(Errno::NODEV) => return Ok(None),
+        answers => answers?,
+    };
+    let alias = |payload: &[u8]| text_of(payload, IFLA_IFALIAS).unwrap_or_default();
+    Ok(answers.first().map(|answer| alias(&answer.payload)))
+}
+
+/// A text in a message about a link.
+fn text_of(payload: &[u8], kind: u16) -> Option<String> {
+    let bytes = attribute(payload.get(LINK_HEADER..)?, kind)?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.trim_end_matches('\0').to_owned())
 }
 
 fn link_of(payload: &[u8]) -> Option<Link> {
@@ -108,6 +129,158 @@ pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32
     }
 }
 
+/// Adds a dummy interface and sets it up: no packet leaves through it.
+pub fn add_dummy(batch: &mut Batch, name: &str, alias: &str) {
+    add_parent(batch, name, alias, |batch| {
+        batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "dummy"));
+    });
+}
+
+/// Adds the VLAN `id` of the link with index `of`, and sets it up (IEEE 802.1Q).
+pub fn add_vlan(batch: &mut Batch, name: &str, alias: &str, of: u32, id: u16) {
+    add_parent(batch, name, alias, |batch| {
+        batch.attribute(IFLA_LINK, &of.to_ne_bytes());
+        batch.nest(IFLA_LINKINFO, |batch| {
+            batch.text(IFLA_INFO_KIND, "vlan");
+            batch.nest(IFLA_INFO_DATA, |batch| batch.attribute(IFLA_VLAN_ID, &id.to_ne_bytes()));
+        });
+    });
+}
+
+fn add_parent(batch: &mut Batch, name: &str, alias: &str, describe: impl FnOnce(&mut Batch)) {
+    batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make link {name}"));
+    batch.text(IFLA_IFNAME, name);
+    describe(batch);
+    // The kernel takes no alias in the message that makes a link.
+    let header = link_header(0, IFF_UP, IFF_UP);
+    batch.begin(RTM_NEWLINK, 0, &header, format!("set {name} up"));
+    batch.text(IFLA_IFNAME, name);
+    if alias.len() <= MAX_ALIAS {
+        batch.attribute(IFLA_IFALIAS, alias.as_bytes());
+    }
+}
+
+/// The mode of a link on top of another one, by the kernel's number.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    Macvlan(u32),
+    Ipvlan(u16),
+}
+
+/// A link on top of another one of this namespace, made in another network namespace.
+pub struct Subinterface<'a> {
+    pub name: &'a str,
+    /// The index of the link below.
+    pub parent: u32,
+    pub mtu: u32,
+    /// `None` leaves it to the kernel.
+    pub mac: Option<Mac>,
+    pub mode: Mode,
+    pub namespace: BorrowedFd<'a>,
+}
+
+/// Adds a macvlan or ipvlan link (kernel: Documentation/networking/ipvlan.rst).
+pub fn add_subinterface(batch: &mut Batch, wanted: &Subinterface<'_>) {
+    let kind = match wanted.mode {
+        Mode::Macvlan(_) => "macvlan",
+        Mode::Ipvlan(_) => "ipvlan",
+    };
+    let doing = format!("make {kind} link {}", wanted.name);
+    batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), doing);
+    batch.text(IFLA_IFNAME, wanted.name);
+    batch.attribute(IFLA_LINK, &wanted.parent.to_ne_bytes());
+    batch.attribute(IFLA_MTU, &wanted.mtu.to_ne_bytes());
+    batch.attribute(IFLA_NET_NS_FD, &wanted.namespace.as_raw_fd().to_ne_bytes());
+    if let Some(mac) = wanted.mac {
+        batch.attribute(IFLA_ADDRESS, &mac.0);
+    }
+    batch.nest(IFLA_LINKINFO, |batch| {
+        batch.text(IFLA_INFO_KIND, kind);
+        batch.nest(IFLA_INFO_DATA, |batch| match wanted.mode {
+            Mode::Macvlan(mode) => batch.attribute(IFLA_MACVLAN_MODE, &mode.to_ne_bytes()),
+            Mode::Ipvlan(mode) => batch.attribute(IFLA_IPVLAN_MODE, &mode.to_ne_bytes()),
+        });
+    });
+}
+
+/// Gives a link its name and, in the same moment, an alias; with or without IPv6's automatic
+/// link-local address.
+pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local: bool) {
+    batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), format!("name a link {name}"));
+    batch.text(IFLA_IFNAME, name);
+    batch.attribute(IFLA_IFALIAS, alias.as_bytes());
+    // Unlike an end of a pair, the link has a carrier at once: `set_up` would be too late.
+    if !link_local {
+        no_link_local(batch);
+    }
+}
+
+/// Gives the network namespace `other` a number in this one, by which its links can be found when
+/// no process of it is left. A namespace that has one keeps it.
+pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_NEWNSID, 0, &[0u8; 4], "number a network namespace");
+    // The kernel chooses.
+    batch.attribute(NETNSA_NSID, &(-1i32).to_ne_bytes());
+    batch.attribute(NETNSA_FD, &other.as_raw_fd().to_ne_bytes());
+    match socket.send(batch) {
+        Err(error) if error.errno() == Some(Errno::EXIST) => Ok(()),
+        result => result,
+    }
+}
+
+/// A link in another network namespace that has a number here.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere {
+    namespace: u32,
+    index: u32,
+}
+
+/// The link that is named `name`, or has it as the alias and is named `interface`, in a network
+/// namespace that has a number here.
+pub fn find_elsewhere(
+    socket: &mut Socket,
+    name: &str,
+    interface: &str,
+) -> Result<Option<Elsewhere>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETNSID, DUMP, &[0u8; 4], "list network namespaces");
+    const HEADER: usize = 4;
+    for answer in socket.ask(batch)? {
+        let attributes = answer.payload.get(HEADER..).unwrap_or_default();
+        let number = attribute(attributes, NETNSA_NSID).and_then(|number| u32_at(number, 0));
+        let Some(namespace) = number else { continue };
+        for candidate in [name, interface] {
+            let mut batch = Batch::default();
+            let doing = format!("look up link {candidate} in a container");
+            batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), doing);
+            batch.attribute(IFLA_TARGET_NETNSID, &namespace.to_ne_bytes());
+            batch.text(IFLA_IFNAME, candidate);
+            // The namespace has no such link, or is gone.
+            let Ok(answers) = socket.ask(batch) else { continue };
+            let Some(payload) = answers.first().map(|answer| &answer.payload) else { continue };
+            let is_it =
+                candidate == name || text_of(payload, IFLA_IFALIAS).as_deref() == Some(name);
+            if is_it && let Some(index) = u32_at(payload, 4) {
+                return Ok(Some(Elsewhere { namespace, index }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Removes a link in another network namespace. A link that is already gone is not an error.
+pub fn delete_elsewhere(socket: &mut Socket, found: Elsewhere) -> Result<()> {
+    let mut batch = Batch::default();
+    let header = link_header(found.index, 0, 0);
+    batch.begin(RTM_DELLINK, 0, &header, "remove a link in a container");
+    batch.attribute(IFLA_TARGET_NETNSID, &found.namespace.to_ne_bytes());
+    match socket.send(batch) {
+        Err(error) if matches!(error.errno(), Some(Errno::NODEV | Errno::INVAL)) => Ok(()),
+        result => result,
+    }
+}
+
 /// Sets a link up, with or without IPv6's automatic link-local address.
 pub fn set_up(batch: &mut Batch, name: &str, link_local: bool) {
     batch.begin(RTM_NEWLINK, 0, &link_header(0, IFF_UP, IFF_UP), format!("set {name} up"));
@@ -122,7 +295,8 @@ pub struct Veth<'a> {
     pub name: &'a str,
     pub mtu: u32,
     pub peer: &'a str,
-    pub peer_mac: Mac,
+    /// `None` leaves it to the kernel.
+    pub peer_mac: Option<Mac>,
     pub peer_namespace: BorrowedFd<'a>,
 }
 
@@ -144,7 +318,9 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
             batch.nest(VETH_INFO_PEER, |batch| {
                 batch.header(&link_header(0, 0, 0));
                 end(batch, veth.peer);
-                batch.attribute(IFLA_ADDRESS, &veth.peer_mac.0);
+                if let Some(mac) = veth.peer_mac {
+                    batch.attribute(IFLA_ADDRESS, &mac.0);
+                }
                 batch.attribute(IFLA_NET_NS_FD, &veth.peer_namespace.as_raw_fd().to_ne_bytes());
             });
         });
@@ -223,17 +399,21 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
     }
 }
 
-/// Adds the default route.
-pub fn add_default_route(batch: &mut Batch, index: u32, gateway: IpAddr) {
+/// Adds the default route of a family: by a gateway, otherwise all other machines are behind the
+/// link itself.
+pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway: Option<IpAddr>) {
     let header = rtmsg {
         rtm_table: RT_TABLE_MAIN,
         rtm_protocol: RTPROT_BOOT as u8,
         rtm_type: RTN_UNICAST,
-        ..route_header(Family::of(gateway).number())
+        rtm_scope: if gateway.is_none() { RT_SCOPE_LINK } else { 0 },
+        ..route_header(family.number())
     };
-    let doing = format!("add the default route by {gateway}");
-    batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, doing);
-    put_address(batch, RTA_GATEWAY, gateway);
+    let by = gateway.map(|gateway| format!(" by {gateway}")).unwrap_or_default();
+    batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, format!("add the default route{by}"));
+    if let Some(gateway) = gateway {
+        put_address(batch, RTA_GATEWAY, gateway);
+    }
     batch.attribute(RTA_OIF, &index.to_ne_bytes());
 }
 

@@ -36,12 +36,14 @@ pub struct PoolOptions {
 }
 
 /// The pools of a new network: one of IPv4, and one of IPv6 if that is wanted. `others` are the
-/// subnets of the other networks, each with its network's name.
+/// subnets of the other networks, each with its network's name. If the network `shares_subnet` with
+/// the host's neighbours, the host's own route to a subnet that the user chose is no conflict.
 pub fn plan(
     roots: &Roots,
     options: &PoolOptions,
     others: &[(&str, Subnet)],
     routes: &[Route],
+    shares_subnet: bool,
 ) -> Result<Vec<Pool>> {
     let mut pools = Vec::new();
     for &(subnet, written) in &options.subnets {
@@ -51,7 +53,8 @@ pub fn plan(
         if subnet.family() == Family::V6 && !options.ipv6 {
             fail!("--subnet {subnet} is of IPv6: give --ipv6 too");
         }
-        if let Some(conflict) = conflict(&subnet, others, routes) {
+        let of_host = if shares_subnet { &[] } else { routes };
+        if let Some(conflict) = conflict(&subnet, others, of_host) {
             fail!("--subnet {subnet} overlaps {conflict}; choose another");
         }
         pools.push(around(subnet, written, options)?);

@@ -11,6 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 
 use miniserde::{Deserialize, Serialize};
 
+use super::direct::Direct;
 use super::link;
 use super::naming::{BRIDGE_PREFIX, dir};
 use super::pool::Pool;
@@ -33,6 +34,7 @@ pub struct Network {
     pub id: String,
     /// Nanoseconds since 1970.
     pub created: i64,
+    /// Empty if `direct` is set.
     pub bridge: String,
     /// At most one of each family.
     pub pools: Vec<Pool>,
@@ -51,6 +53,8 @@ pub struct Network {
     pub auxiliary: Option<Vec<(String, Ip)>>,
     /// `--ipam-opt`, which `inspect` shows.
     pub ipam_options: Option<Vec<(String, String)>>,
+    /// Set for the drivers macvlan and ipvlan.
+    pub direct: Option<Direct>,
 }
 
 /// `-o`: whether containers on the network reach each other.
@@ -68,6 +72,9 @@ impl Network {
             fail!("{} is of version {}, not {VERSION}", path.display(), network.version);
         }
         let bridge = &network.bridge;
+        if network.direct.is_some() && bridge.is_empty() {
+            return Ok(Some(network));
+        }
         if !bridge.starts_with(BRIDGE_PREFIX) || bridge.len() > link::MAX_NAME {
             fail!("read {}: '{bridge}' is not a bridge of mydocker", path.display());
         }
@@ -77,6 +84,27 @@ impl Network {
     /// The pool of a family.
     pub fn pool(&self, family: Family) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.subnet.family() == family)
+    }
+
+    /// Docker's name of the driver.
+    pub fn driver(&self) -> &'static str {
+        self.direct.as_ref().map_or("bridge", |direct| direct.kind.driver())
+    }
+
+    /// The name of the host's link that the containers' interfaces hang on.
+    pub fn link(&self) -> &str {
+        self.direct.as_ref().map_or(&self.bridge, |direct| &direct.parent)
+    }
+
+    /// Whether containers can publish ports on it: they need the host's firewall.
+    pub fn can_publish(&self) -> bool {
+        !self.internal && self.direct.is_none()
+    }
+
+    /// The containers' gateway in a pool; none if there is no way out, or the parent routes.
+    pub fn gateway(&self, pool: &Pool) -> Option<IpAddr> {
+        let has_gateway = self.direct.as_ref().is_none_or(|direct| direct.kind.has_gateway());
+        (has_gateway && !self.internal).then_some(pool.gateway.0)
     }
 
     /// Whether an option of `network create` is not set to false.
@@ -147,7 +175,7 @@ mod tests {
     #[test]
     fn an_old_record_is_read_and_written_as_it_was() {
         let network: Network = miniserde::json::from_str(OLD).unwrap();
-        let newer = r#","attachable":null,"auxiliary":null,"ipam_options":null}"#;
+        let newer = r#","attachable":null,"auxiliary":null,"ipam_options":null,"direct":null}"#;
         let written = miniserde::json::to_string(&network);
         assert_eq!(written, OLD.replace("]]}", &format!("]]{newer}")));
         let range = Subnet::around("10.1.2.128".parse().unwrap(), 25);

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::image::{Flaw, ImageStore};
 use crate::network::attachment::rules;
 use crate::network::record::Network;
-use crate::network::{bridge, ipam, lifecycle, link, naming};
+use crate::network::{alias, ipam, lifecycle, link, naming};
 use crate::store;
 use crate::sys::netlink::Socket;
 use crate::volume;
@@ -101,11 +101,11 @@ impl Engine {
         // The rules are made from all networks together, so an unreadable network prevents the
         // comparison.
         if all_readable {
-            for (bridge, alias) in bridge::orphans(&self.roots)? {
-                findings
-                    .add(format!("bridge {bridge} was made for {alias}, which is gone"), || {
-                        link::delete(&mut Socket::route()?, &bridge)
-                    });
+            for (link, alias) in alias::orphans(&self.roots)? {
+                let kind = if link.starts_with(naming::BRIDGE_PREFIX) { "bridge" } else { "link" };
+                findings.add(format!("{kind} {link} was made for {alias}, which is gone"), || {
+                    link::delete(&mut Socket::route()?, &link)
+                });
             }
             for flaw in rules::flaws(&self.roots)? {
                 findings.add(flaw, || self.network_reload());

@@ -62,7 +62,7 @@ impl Engine {
             }
         }
         let parts = Parts {
-            driver: "bridge",
+            driver: found.driver(),
             created: Value::Time(Instant(found.created)),
             ipv6: found.pool(Family::V6).is_some(),
             pools: pools.collect(),
@@ -72,7 +72,7 @@ impl Engine {
             ipam_options: map(found.ipam_options.as_deref().unwrap_or_default()),
             attachable: found.attachable.unwrap_or(false),
             labels: map(&found.labels),
-            bridge: &found.bridge,
+            bridge: found.link(),
         };
         Ok(network(&found.name, &found.id, parts))
     }
@@ -147,7 +147,7 @@ fn member(name: &str, endpoint: &Endpoint) -> Value {
     object([
         ("Name", text(name)),
         ("EndpointID", text("")),
-        ("MacAddress", text(endpoint.mac)),
+        ("MacAddress", text(endpoint.mac_text())),
         ("IPv4Address", address(Family::V4)),
         ("IPv6Address", address(Family::V6)),
     ])

@@ -115,7 +115,7 @@ impl Addresses<'_> {
     }
 
     fn mac(&self) -> Value {
-        text(self.0.map_or_else(String::new, |endpoint| endpoint.mac.to_string()))
+        text(self.0.map_or_else(String::new, |endpoint| endpoint.mac_text()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, fail};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::firewall::Choice;
 use crate::network::record::Network;
-use crate::network::{create, ipam, link, names};
+use crate::network::{create, ipam, names};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
@@ -59,7 +59,7 @@ pub fn connect(
 pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
-    link::delete(&mut Socket::route()?, &endpoint.link)?;
+    join::delete(&mut Socket::route()?, endpoint)?;
     let mut unwritten = join::leave(roots, id, endpoint)?;
     unwritten.extend(names::write_section(roots, id, network, "").err());
     let mut after = before.clone();

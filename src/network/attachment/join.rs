@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::record::{Address, Endpoint};
-use super::recover;
+use super::recover::{self, mac};
 use crate::address::{Gateway, Ip, Mac};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::endpoint::{self, NetworkNamespace, Plan};
@@ -14,7 +14,7 @@ use crate::network::naming::DEFAULT;
 use crate::network::ports::PortMap;
 use crate::network::record::Network;
 use crate::network::subnet::Family;
-use crate::network::{bridge, names};
+use crate::network::{bridge, link, names, parent, subinterface};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
@@ -53,6 +53,18 @@ pub fn lease(
             fail!("address {address}: network {} has no subnet of its family", network.name);
         }
     }
+    if let Some(direct) = &network.direct
+        && direct.kind.has_mac_of_parent()
+        && config.mac.is_some()
+    {
+        fail!(
+            "network {}: an interface of {} {} has its parent's MAC address; leave --mac-address \
+             out",
+            network.name,
+            direct.kind.driver(),
+            direct.kind.mode()
+        );
+    }
     let mut addresses: Vec<Address> = Vec::with_capacity(network.pools.len());
     let mut leased: Vec<IpAddr> = Vec::with_capacity(network.pools.len());
     let (interface, link) = (format!("eth{number}"), endpoint::invent_name()?);
@@ -80,7 +92,7 @@ pub fn lease(
         addresses.push(Address {
             address: Ip(address),
             prefix: pool.subnet.prefix(),
-            gateway: Gateway((!network.internal).then_some(pool.gateway.0)),
+            gateway: Gateway(network.gateway(pool)),
         });
     }
     Ok(Endpoint {
@@ -88,12 +100,13 @@ pub fn lease(
         network_id: network.id.clone(),
         interface,
         link,
-        mac: config.mac.unwrap_or_else(|| bridge::container_mac(&leased)),
+        mac: config.mac.or_else(|| mac(network, &leased)),
         addresses,
+        direct: network.direct.is_some().then_some(true),
     })
 }
 
-/// Makes the pair of links. Returns false if the kernel can't keep the container off the host's
+/// Makes the pair of links, or the interface on the parent. Returns false if the kernel can't keep the container off the host's
 /// loopback.
 pub fn connect(
     roots: &Roots,
@@ -103,7 +116,6 @@ pub fn connect(
     endpoint: &Endpoint,
     is_default: bool,
 ) -> Result<bool> {
-    let (bridge, _) = bridge::ensure(host, roots, network)?;
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
     let plan = Plan {
         name: &endpoint.link,
@@ -112,8 +124,28 @@ pub fn connect(
         addresses: &addresses,
         is_default,
     };
-    endpoint::connect(host, namespace, bridge, network, &plan)
-        .context(|| format!("connect to network {}", network.name))
+    let mut connect = || match &network.direct {
+        None => {
+            let (bridge, _) = bridge::ensure(host, roots, network)?;
+            endpoint::connect(host, namespace, bridge, network, &plan)
+        }
+        Some(direct) => {
+            let parent = parent::ensure(host, roots, network, direct)?;
+            subinterface::connect(host, namespace, parent, network, direct, &plan)?;
+            // The kernel keeps it off the host's own addresses.
+            Ok(true)
+        }
+    };
+    connect().context(|| format!("connect to network {}", network.name))
+}
+
+/// Removes the interface. The other end of a pair goes with the host's.
+pub fn delete(host: &mut Socket, endpoint: &Endpoint) -> Result<()> {
+    if endpoint.is_direct() {
+        subinterface::remove(host, &endpoint.link, &endpoint.interface)
+    } else {
+        link::delete(host, &endpoint.link)
+    }
 }
 
 /// Adds the container to the hosts files of the others on the network, and the others to its own.

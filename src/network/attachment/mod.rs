@@ -33,7 +33,6 @@ pub use self::recover::find;
 use super::create;
 use super::endpoint::{self, NetworkNamespace};
 use super::firewall::Choice;
-use super::link;
 use super::ports::Claimed;
 use super::record::Network;
 use crate::error::Result;
@@ -121,8 +120,8 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {
-        let cut_off = if is_joined {
-            link::delete(&mut host, &endpoint.link)
+        let cut_off = if is_joined || endpoint.is_direct() {
+            join::delete(&mut host, endpoint)
         } else {
             endpoint::silence(&mut host, &endpoint.link)
         }

@@ -23,12 +23,16 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     if publish.is_empty() {
         return Ok(Claimed::default());
     }
-    let Some(network) = networks.iter().find(|network| !network.internal) else {
+    let Some(network) = networks.iter().find(|network| network.can_publish()) else {
+        // As in Docker: such a container answers at its own address.
+        if networks.iter().any(|network| network.direct.is_some()) {
+            return Ok(Claimed::default());
+        }
         fail!("ports can't be published: network {} is internal", networks[0].name)
     };
     // A port leads to the container's address of its family on a network with a way out.
     let has_target = |family: Family| {
-        networks.iter().any(|network| !network.internal && network.pool(family).is_some())
+        networks.iter().any(|network| network.can_publish() && network.pool(family).is_some())
     };
     let default = |family: Family| match network.publish_address {
         _ if !has_target(family) => None,
@@ -85,7 +89,8 @@ pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -
     }
     let leads =
         |network: &&&Network| network.pools.iter().any(|pool| pool.subnet.contains(rule.to.ip()));
-    match networks.iter().find(leads) {
+    let mut bridged = networks.iter().filter(|network| network.direct.is_none());
+    match bridged.find(leads) {
         Some(network) => bridge::route_localnet(&network.bridge, true),
         None => Ok(()),
     }

@@ -35,8 +35,12 @@ pub struct Endpoint {
     pub interface: String,
     /// The name of the host's end.
     pub link: String,
-    pub mac: Mac,
+    /// `None` if it is the parent's.
+    pub mac: Option<Mac>,
     pub addresses: Vec<Address>,
+    /// Set if the network has no bridge: the host has no end of the interface, and `link` is only a
+    /// name to find it by. Missing in files of older versions.
+    pub direct: Option<bool>,
 }
 
 /// One address of an interface.
@@ -87,7 +91,9 @@ impl Attachment {
 
     /// The address that published ports of a family lead to.
     pub(super) fn target(&self, family: Family) -> Option<IpAddr> {
-        let mut addresses = self.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        // No packet to a macvlan or ipvlan interface passes the host's firewall.
+        let bridged = self.endpoints.iter().filter(|endpoint| !endpoint.is_direct());
+        let mut addresses = bridged.flat_map(|endpoint| &endpoint.addresses);
         let open =
             |address: &&Address| address.gateway.0.is_some() && family.has(address.address.0);
         addresses.find(open).map(|address| address.address.0)
@@ -95,6 +101,16 @@ impl Attachment {
 }
 
 impl Endpoint {
+    /// Whether the network has no bridge.
+    pub fn is_direct(&self) -> bool {
+        self.direct == Some(true)
+    }
+
+    /// The hardware address as text; empty if it is the parent's.
+    pub fn mac_text(&self) -> String {
+        self.mac.map(|mac| mac.to_string()).unwrap_or_default()
+    }
+
     /// The IP addresses of the interface.
     pub fn ip_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().map(|address| address.address.0)
@@ -128,9 +144,10 @@ mod tests {
     #[test]
     fn an_old_attachment_is_read_and_written_as_it_was() {
         let attachment: Attachment = miniserde::json::from_str(OLD).unwrap();
-        assert_eq!(miniserde::json::to_string(&attachment), OLD);
+        let newer = OLD.replace("]}],\"ports", "],\"direct\":null}],\"ports");
+        assert_eq!(miniserde::json::to_string(&attachment), newer);
         let endpoint = attachment.endpoint("mydocker0").unwrap();
-        assert_eq!(endpoint.mac, Mac([0x02, 0x42, 0xac, 0x12, 0, 2]));
+        assert_eq!(endpoint.mac, Some(Mac([0x02, 0x42, 0xac, 0x12, 0, 2])));
         let ipv4 = endpoint.address(Family::V4).unwrap();
         assert_eq!(ipv4.gateway, Gateway(Some("172.18.0.1".parse().unwrap())));
         assert_eq!(endpoint.address(Family::V6).unwrap().gateway, Gateway(None));

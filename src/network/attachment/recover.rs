@@ -43,11 +43,17 @@ pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
     Ok(all)
 }
 
-/// Whether the host has one of the links, so that the container's network namespace exists.
+/// Whether one of the links is there, so that the container's network namespace exists.
 pub fn has_link(attachment: &Attachment) -> Result<bool> {
     let mut host = Socket::route()?;
     for endpoint in attachment.endpoints.iter().filter(|endpoint| !endpoint.link.is_empty()) {
-        if link::find(&mut host, &endpoint.link)?.is_some() {
+        let (link, interface) = (&endpoint.link, &endpoint.interface);
+        let is_there = if endpoint.is_direct() {
+            link::find_elsewhere(&mut host, link, interface)?.is_some()
+        } else {
+            link::find(&mut host, link)?.is_some()
+        };
+        if is_there {
             return Ok(true);
         }
     }
@@ -82,11 +88,12 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     let Some(pool) = network.pool(Family::of(lease.address)) else { return };
     let mut words = lease.interface.split(' ');
     let mut word = || words.next().unwrap_or_default().to_owned();
-    let (interface, link, mac) = (word(), word(), word());
+    let (interface, link, chosen) = (word(), word(), word());
     let known = endpoints.iter().position(|known| known.network_id == network.id);
     let at = known.unwrap_or_else(|| {
+        let direct = network.direct.is_some().then_some(true);
         let (network, network_id) = (network.name.clone(), network.id.clone());
-        let mac = Mac([0; 6]);
+        let mac = None;
         endpoints.push(Endpoint {
             network,
             network_id,
@@ -94,6 +101,7 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
             link,
             mac,
             addresses: Vec::new(),
+            direct,
         });
         endpoints.len() - 1
     });
@@ -101,10 +109,18 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     endpoint.addresses.push(Address {
         address: Ip(lease.address),
         prefix: pool.subnet.prefix(),
-        gateway: Gateway((!network.internal).then_some(pool.gateway.0)),
+        gateway: Gateway(network.gateway(pool)),
     });
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
-    endpoint.mac = mac.parse().unwrap_or_else(|_| bridge::container_mac(&addresses));
+    endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses));
+}
+
+/// The MAC address of an interface for which the user chose none; `None` if it is the parent's.
+pub fn mac(network: &Network, addresses: &[IpAddr]) -> Option<Mac> {
+    match &network.direct {
+        Some(direct) if direct.kind.has_mac_of_parent() => None,
+        _ => Some(bridge::container_mac(addresses)),
+    }
 }
 
 /// The words of a lease on an interface: its name, its link and, if the user chose it, its MAC

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::network::firewall::Choice;
 use crate::network::naming::DEFAULT;
 use crate::network::record::{Network, known};
-use crate::network::{bridge, endpoint};
+use crate::network::{bridge, endpoint, parent};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
@@ -20,6 +20,10 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     for (_, attachment) in &all {
         for endpoint in &attachment.endpoints {
             let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
+            if let Some(direct) = &network.direct {
+                parent::ensure(&mut host, roots, &network, direct)?;
+                continue;
+            }
             let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
             guarded &= endpoint::plug(&mut host, &endpoint.link, &network, bridge)?;
             if !used.iter().any(|other| other.id == network.id) {
@@ -40,8 +44,9 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
 /// rules, makes everything again.
 pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
     let mut networks = known(roots)?;
-    // The default network's bridge is made when a container uses it.
-    networks.retain(|network| network.name != DEFAULT);
+    // The default network's bridge is made when a container uses it, and so is a parent, whose lower
+    // link may appear late.
+    networks.retain(|network| network.name != DEFAULT && network.direct.is_none());
     if !networks.is_empty() {
         let mut host = Socket::route()?;
         networks

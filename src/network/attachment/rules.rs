@@ -25,7 +25,9 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rul
         endpoints.any(|endpoint| endpoint.network_id == network.id)
     };
     let mut rules = Rules::default();
-    for network in known(roots)? {
+    let mut bridged = known(roots)?;
+    bridged.retain(|network| network.direct.is_none());
+    for network in bridged {
         if networks.contains(&network.id.as_str()) || is_used(&network) {
             rules.networks.push(NetworkRules {
                 has_neighbours: network.enables(ENABLE_ICC),
@@ -43,6 +45,12 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rul
     Ok(rules)
 }
 
+/// The ids of the networks with a bridge: no packet of the others passes the firewall.
+fn bridged<'a>(networks: &[&'a Network]) -> Vec<&'a str> {
+    let bridged = networks.iter().filter(|network| network.direct.is_none());
+    bridged.map(|network| network.id.as_str()).collect()
+}
+
 /// Makes sure that `networks` have their rules, and the container those of its published ports.
 pub(super) fn set_up(
     roots: &Roots,
@@ -51,7 +59,10 @@ pub(super) fn set_up(
     id: &str,
     attachment: &Attachment,
 ) -> Result<()> {
-    let networks: Vec<&str> = networks.iter().map(|network| network.id.as_str()).collect();
+    let networks = bridged(networks);
+    if networks.is_empty() && attachment.ports.is_empty() {
+        return Ok(());
+    }
     firewall::set_up(roots, choice, &networks, id, &attachment.port_rules(id), &collector(roots))
 }
 
@@ -68,7 +79,7 @@ pub(super) fn take_down(
 
 /// Makes all rules again, including those of `networks`.
 pub(super) fn reload(roots: &Roots, choice: Choice, networks: &[&Network]) -> Result<()> {
-    let networks: Vec<&str> = networks.iter().map(|network| network.id.as_str()).collect();
+    let networks = bridged(networks);
     firewall::reload(roots, choice, &networks, &collector(roots))
 }
 

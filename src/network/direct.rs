@@ -1,0 +1,215 @@
+//! The networks without a bridge of ours: their containers are on the wire of a parent, a link of
+//! the host, by interfaces of the kinds macvlan or ipvlan (Docker's drivers of these names). Here are
+//! the kinds, their modes, and what the record keeps of the parent; `parent` makes a parent that the
+//! host lacks, and `subinterface` the containers' interfaces. The kernel lets no packet pass between
+//! such an interface and the host's own address on the parent. References:
+//! Documentation/networking/ipvlan.rst, ip-link(8).
+
+use std::fmt;
+use std::str::FromStr;
+
+use miniserde::{Deserialize, Serialize};
+
+use super::link::Mode;
+use crate::error::{Error, Result, fail};
+use crate::store::stored_as_text;
+
+/// What a network without a bridge is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Direct {
+    pub kind: Kind,
+    /// The name of the host's link.
+    pub parent: String,
+    pub origin: Origin,
+}
+
+/// The driver of a network without a bridge, and its mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Macvlan(MacvlanMode),
+    Ipvlan(IpvlanMode),
+}
+
+/// How macvlan interfaces of one parent reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacvlanMode {
+    Bridge,
+    Private,
+    /// By a switch outside that sends frames back.
+    Vepa,
+    /// One interface has the parent for itself.
+    Passthru,
+}
+
+/// What ipvlan interfaces share with their parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpvlanMode {
+    L2,
+    /// The parent routes; there is neither broadcast nor a gateway.
+    L3,
+    /// As `L3`, past the host's packet filter.
+    L3s,
+}
+
+/// Who made the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there.
+    Host,
+    /// A dummy interface of ours, since the user named no parent.
+    Dummy,
+    /// A VLAN of ours on a link of the host.
+    Vlan,
+}
+
+stored_as_text!(Kind, Origin);
+
+const MACVLAN: [(&str, MacvlanMode, u32); 4] = [
+    ("bridge", MacvlanMode::Bridge, 4),
+    ("private", MacvlanMode::Private, 1),
+    ("vepa", MacvlanMode::Vepa, 2),
+    ("passthru", MacvlanMode::Passthru, 8),
+];
+const IPVLAN: [(&str, IpvlanMode, u16); 3] =
+    [("l2", IpvlanMode::L2, 0), ("l3", IpvlanMode::L3, 1), ("l3s", IpvlanMode::L3s, 2)];
+
+impl Kind {
+    /// The kind of a driver; an empty mode is the driver's default.
+    pub fn new(driver: &str, mode: &str) -> Result<Kind> {
+        let found = match driver {
+            "macvlan" => {
+                let mut modes = MACVLAN.iter();
+                let wanted = |known: &&(&str, _, _)| known.0 == mode || mode.is_empty();
+                modes.find(wanted).map(|(_, mode, _)| Kind::Macvlan(*mode))
+            }
+            _ => {
+                let mut modes = IPVLAN.iter();
+                let wanted = |known: &&(&str, _, _)| known.0 == mode || mode.is_empty();
+                modes.find(wanted).map(|(_, mode, _)| Kind::Ipvlan(*mode))
+            }
+        };
+        let known = if driver == "macvlan" { "bridge private vepa passthru" } else { "l2 l3 l3s" };
+        match found {
+            Some(kind) => Ok(kind),
+            None => fail!("unknown {driver}_mode '{mode}'; known: {known}"),
+        }
+    }
+
+    /// Docker's name of the driver.
+    pub fn driver(self) -> &'static str {
+        match self {
+            Kind::Macvlan(_) => "macvlan",
+            Kind::Ipvlan(_) => "ipvlan",
+        }
+    }
+
+    /// The word of the mode.
+    pub fn mode(self) -> &'static str {
+        let found = match self {
+            Kind::Macvlan(mode) => {
+                MACVLAN.iter().find(|known| known.1 == mode).map(|known| known.0)
+            }
+            Kind::Ipvlan(mode) => IPVLAN.iter().find(|known| known.1 == mode).map(|known| known.0),
+        };
+        // Each mode is in its table.
+        found.unwrap_or_default()
+    }
+
+    /// The kernel's number of the mode.
+    pub fn number(self) -> Mode {
+        match self {
+            Kind::Macvlan(mode) => Mode::Macvlan(
+                MACVLAN.iter().find(|known| known.1 == mode).map_or(4, |known| known.2),
+            ),
+            Kind::Ipvlan(mode) => {
+                Mode::Ipvlan(IPVLAN.iter().find(|known| known.1 == mode).map_or(0, |known| known.2))
+            }
+        }
+    }
+
+    /// Whether an interface has the parent's hardware address, so that the user can't choose one.
+    pub fn has_mac_of_parent(self) -> bool {
+        matches!(self, Kind::Ipvlan(_) | Kind::Macvlan(MacvlanMode::Passthru))
+    }
+
+    /// Whether the way out leads through a gateway; otherwise the parent routes.
+    pub fn has_gateway(self) -> bool {
+        !matches!(self, Kind::Ipvlan(IpvlanMode::L3 | IpvlanMode::L3s))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.driver(), self.mode())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Kind> {
+        match text.split_once('/') {
+            Some((driver @ ("macvlan" | "ipvlan"), mode)) if !mode.is_empty() => {
+                Kind::new(driver, mode)
+            }
+            _ => fail!("'{text}' is neither macvlan nor ipvlan"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Host => "host",
+            Origin::Dummy => "dummy",
+            Origin::Vlan => "vlan",
+        })
+    }
+}
+
+impl FromStr for Origin {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Origin> {
+        Ok(match text {
+            "host" => Origin::Host,
+            "dummy" => Origin::Dummy,
+            "vlan" => Origin::Vlan,
+            _ => fail!("'{text}' is no origin of a parent"),
+        })
+    }
+}
+
+/// The link and the number of a VLAN's name: `eth0.20`.
+pub fn vlan_of(name: &str) -> Option<(&str, u16)> {
+    let (below, id) = name.rsplit_once('.')?;
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with('0');
+    let id = id.parse().ok().filter(|id| is_plain && (1..=4094).contains(id))?;
+    (!below.is_empty()).then_some((below, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_stored_as_driver_and_mode() {
+        for text in ["macvlan/bridge", "macvlan/passthru", "ipvlan/l2", "ipvlan/l3s"] {
+            assert_eq!(text.parse::<Kind>().unwrap().to_string(), text);
+        }
+        for bad in ["macvlan", "macvlan/", "macvlan/l2", "ipvlan/bridge", "bridge/x", ""] {
+            assert!(bad.parse::<Kind>().is_err(), "{bad}");
+        }
+        assert_eq!(Kind::new("macvlan", "").unwrap(), Kind::Macvlan(MacvlanMode::Bridge));
+        assert_eq!(Kind::new("ipvlan", "").unwrap(), Kind::Ipvlan(IpvlanMode::L2));
+    }
+
+    #[test]
+    fn names_of_vlans() {
+        assert_eq!(vlan_of("eth0.20"), Some(("eth0", 20)));
+        assert_eq!(vlan_of("a.b.4094"), Some(("a.b", 4094)));
+        for bad in ["eth0", "eth0.", ".5", "eth0.0", "eth0.4095", "eth0.x", "eth0.+5", "eth0.05"] {
+            assert_eq!(vlan_of(bad), None, "{bad}");
+        }
+    }
+}

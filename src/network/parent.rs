@@ -1,0 +1,157 @@
+//! The parent of a network without a bridge: a link of the host that the user named, or one that is
+//! made for the network: a VLAN (`eth0.20`), or a dummy interface if no parent was named.
+//!
+//! The record comes before the link, and the link's alias is set in the same system call, so that a
+//! kill leaves a network whose link is made when it is needed, and never a link that no record
+//! names. References: rtnetlink(7), ip-link(8).
+
+use rustix::io::Errno;
+
+use super::direct::{Direct, Kind, MacvlanMode, Origin, vlan_of};
+use super::link::{self, Link};
+use super::record::{Network, known};
+use super::{alias, bridge};
+use crate::error::{Context, Result, fail};
+use crate::store::Roots;
+use crate::sys::netlink::{Batch, Socket};
+use crate::sys::trace::Traced;
+
+/// What `network create` asks of a network without a bridge.
+#[derive(Clone, Debug)]
+pub struct DirectOptions {
+    pub kind: Kind,
+    /// `-o parent`
+    pub parent: Option<String>,
+}
+
+/// Decides on the parent of a new network. Nothing is made yet.
+pub fn choose(
+    host: &mut Socket,
+    id: &str,
+    wanted: &DirectOptions,
+    others: &[Network],
+) -> Result<Direct> {
+    let kind = wanted.kind;
+    let Some(parent) = wanted.parent.clone() else {
+        // Docker's names of its dummies.
+        let start = if kind.driver() == "macvlan" { "dm-" } else { "di-" };
+        let parent = format!("{start}{}", &id[..link::MAX_NAME - start.len()]);
+        return Ok(Direct { kind, parent, origin: Origin::Dummy });
+    };
+    if parent == "lo" {
+        fail!("-o parent=lo: the loopback interface can't be a parent");
+    }
+    if parent.is_empty() || parent.len() > link::MAX_NAME {
+        fail!("-o parent={parent}: a link's name has 1 to {} bytes", link::MAX_NAME);
+    }
+    let mut directs = others.iter().filter_map(|other| Some((&other.name, other.direct.as_ref()?)));
+    let shared = directs.find(|(_, other)| other.parent == parent);
+    let is_for_one = |kind| kind == Kind::Macvlan(MacvlanMode::Passthru);
+    if let Some((name, other)) = &shared {
+        // The kernel has one kind on a parent, and one mode of ipvlan.
+        let fits = match (kind, other.kind) {
+            (Kind::Macvlan(_), Kind::Macvlan(_)) => !is_for_one(kind) && !is_for_one(other.kind),
+            (kind, other) => kind == other,
+        };
+        if !fits {
+            fail!(
+                "-o parent={parent}: network {name} ({} {}) has this parent; choose another",
+                other.kind.driver(),
+                other.kind.mode()
+            );
+        }
+        return Ok(Direct { kind, parent, origin: other.origin });
+    }
+    if link::find(host, &parent)?.is_some() {
+        return Ok(Direct { kind, parent, origin: Origin::Host });
+    }
+    match vlan_of(&parent) {
+        Some((below, _)) if link::find(host, below)?.is_some() => {
+            Ok(Direct { kind, parent, origin: Origin::Vlan })
+        }
+        _ => fail!(
+            "-o parent={parent}: the host has no such link; `ip link` lists them, and LINK.ID makes \
+             a VLAN, such as eth0.20"
+        ),
+    }
+}
+
+/// Makes what a network needs on the host: its bridge, or its parent.
+pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
+    match &network.direct {
+        Some(direct) => ensure(host, roots, network, direct).map(drop),
+        None => bridge::ensure(host, roots, network).map(drop),
+    }
+}
+
+/// Returns the parent, and makes it if it is ours to make.
+pub fn ensure(
+    host: &mut Socket,
+    roots: &Roots,
+    network: &Network,
+    direct: &Direct,
+) -> Result<Link> {
+    let Direct { parent, origin, .. } = direct;
+    if let Some(found) = link::find(host, parent)?
+        && (found.is_up || *origin == Origin::Host)
+    {
+        return Ok(found);
+    }
+    let _change = network.lock(roots)?;
+    if link::find(host, parent)?.is_none() {
+        make(host, roots, network, direct)?;
+    }
+    match link::find(host, parent)? {
+        Some(found) => Ok(found),
+        None => fail!("link {parent} was removed right after it was created"),
+    }
+}
+
+fn make(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) -> Result<()> {
+    let Direct { parent, origin, .. } = direct;
+    let mut batch = Batch::default();
+    let alias = alias::of(roots, &network.name);
+    let kind = match (origin, vlan_of(parent)) {
+        (Origin::Vlan, Some((below, id))) => {
+            let Some(below) = link::find(host, below)? else {
+                fail!("network {}: the host has no link {below} for {parent}", network.name)
+            };
+            link::add_vlan(&mut batch, parent, &alias, below.index, id);
+            "vlan"
+        }
+        (Origin::Dummy, _) => {
+            link::add_dummy(&mut batch, parent, &alias);
+            "dummy"
+        }
+        _ => fail!("network {}: the host has no link {parent}, its parent", network.name),
+    };
+    let made = host.send(batch).traced("RTM_NEWLINK", || format!("{kind} {parent}"));
+    explain_lack(made, kind)
+}
+
+/// The kernel's word for a kind of link that it does not have is "Unknown device type".
+pub fn explain_lack(made: Result<()>, kind: &str) -> Result<()> {
+    match made {
+        Err(error) if error.errno() == Some(Errno::OPNOTSUPP) => {
+            Err(error).context(|| format!("this kernel makes no {kind} links"))
+        }
+        made => made,
+    }
+}
+
+/// Removes the parent if it is ours and no other network has it.
+pub fn remove(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) -> Result<()> {
+    let Direct { parent, origin, .. } = direct;
+    let shares = |other: &Network| {
+        other.id != network.id
+            && other.direct.as_ref().is_some_and(|direct| direct.parent == *parent)
+    };
+    if *origin == Origin::Host || known(roots)?.iter().any(shares) {
+        return Ok(());
+    }
+    match link::alias(host, parent)? {
+        // Another program made a link of this name while ours was gone.
+        Some(found) if !alias::is_ours_to_find(roots, &found) => Ok(()),
+        _ => link::delete(host, parent),
+    }
+}

@@ -1,0 +1,70 @@
+//! One container's interface on a network without a bridge: a macvlan or ipvlan link on the host's
+//! parent, made inside the container's network namespace.
+//!
+//! The host has no end of it. To find the interface when no process of the container is left, the
+//! namespace gets a number in the host's (RTM_NEWNSID), and the interface the endpoint's random name:
+//! first as its name, then as the alias of `eth0`. So the interface is known from its first moment
+//! on, and a kill leaves nothing that lives longer than the namespace. Needs Linux 4.16.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::direct::Direct;
+use super::endpoint::{self, NetworkNamespace, Plan};
+use super::link::{self, Link, Subinterface};
+use super::parent;
+use super::record::Network;
+use crate::error::{Context, Error, Result};
+use crate::sys::netlink::{Batch, Socket};
+use crate::sys::trace::Traced;
+
+/// Makes the interface and sets it up.
+pub fn connect(
+    host: &mut Socket,
+    namespace: &mut NetworkNamespace,
+    parent: Link,
+    network: &Network,
+    direct: &Direct,
+    plan: &Plan<'_>,
+) -> Result<()> {
+    link::number_namespace(host, namespace.descriptor.as_fd())?;
+    let mut batch = Batch::default();
+    let kind = direct.kind;
+    let mtu = network.mtu.unwrap_or(parent.mtu);
+    let wanted = Subinterface {
+        name: plan.name,
+        parent: parent.index,
+        mtu,
+        mac: plan.mac,
+        mode: kind.number(),
+        namespace: namespace.descriptor.as_fd(),
+    };
+    link::add_subinterface(&mut batch, &wanted);
+    let made = host.send(batch).traced("RTM_NEWLINK", || {
+        let (driver, mode) = (kind.driver(), kind.mode());
+        format!(
+            "{driver} {} of {} in the container, mode {mode}, mtu {mtu}",
+            plan.interface, direct.parent
+        )
+    });
+    parent::explain_lack(made, kind.driver())?;
+    let Some(made) = link::find(&mut namespace.socket, plan.name)? else {
+        return Err(Error::from(Errno::NODEV))
+            .context(|| format!("find {} in the container", plan.name));
+    };
+    let mut batch = Batch::default();
+    let has_ipv6 = plan.addresses.iter().any(IpAddr::is_ipv6);
+    link::rename(&mut batch, made.index, plan.interface, plan.name, has_ipv6);
+    namespace.socket.send(batch)?;
+    endpoint::configure(namespace, network, plan)
+}
+
+/// Removes the interface of an endpoint, in whatever namespace it is. One that is gone is no error.
+pub fn remove(host: &mut Socket, name: &str, interface: &str) -> Result<()> {
+    match link::find_elsewhere(host, name, interface)? {
+        Some(found) => link::delete_elsewhere(host, found),
+        None => Ok(()),
+    }
+}
