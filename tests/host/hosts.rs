@@ -2,6 +2,7 @@
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{basics, check, limits, networks, no_user_namespaces, user_namespaces, wear};
+use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
 use crate::host::{Check, Disk, Host, Root};
 use crate::images::images;
@@ -44,7 +45,7 @@ fn life() -> Vec<Check> {
 
 /// And where there are networks.
 fn networking() -> Vec<Check> {
-    [networks(), ports(), boots_networks()].concat()
+    [networks(), ports(), boots_networks(), compose::compose()].concat()
 }
 
 /// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
@@ -137,9 +138,17 @@ fn disk() -> Host {
         name: "b",
         about: "ext4 disk, pure cgroup v2",
         root: Root::Ext4 { megabytes: 256 },
-        checks_after_reboot: reboot(),
-        checks: [life(), limits(), networking(), user_namespaces(), wear(), before_reboot()]
-            .concat(),
+        checks_after_reboot: [compose::reboot(), reboot()].concat(),
+        checks: [
+            life(),
+            limits(),
+            networking(),
+            user_namespaces(),
+            wear(),
+            compose::before_reboot(),
+            before_reboot(),
+        ]
+        .concat(),
         ..plain()
     }
 }

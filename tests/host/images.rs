@@ -36,7 +36,7 @@ pub fn images() -> Vec<Check> {
             "mydocker run --net none --name m bb sh -c 'echo two >/etc/version; rm /etc/group'
              mydocker diff m | sort
              mydocker commit m two >/dev/null
-             mydocker run --rm --net none two sh -c 'cat /etc/version; ls /etc/group'
+             mydocker run --rm --net none two sh -c 'cat /etc/version; ls /etc/group 2>&1'
              mydocker cp m:/etc/version - | tar -xO
              echo three >/run/version && mydocker cp /run/version m:/etc/version
              mydocker cp m:/etc/version - | tar -xO

@@ -11,6 +11,7 @@ mod blocklog;
 mod boot;
 mod chance;
 mod checks;
+mod compose;
 mod debian;
 mod guest;
 mod host;

@@ -1,0 +1,178 @@
+//! Checks of `compose`: a project of two services with a network, a volume, a health check and a
+//! published port, on hosts that have networks. The commands' details are the integration tests';
+//! here it counts that all that they need exists on a small host.
+
+use crate::checks::check;
+use crate::host::Check;
+
+pub fn compose() -> Vec<Check> {
+    vec![
+        check(
+            "compose up",
+            "mkdir -p /run/shop && cd /run/shop
+             cat >page.env <<'END'
+PAGE=\"of the shop\"
+END
+             cat >compose.yaml <<'END'
+x-common: &common
+  image: bb
+  restart: unless-stopped
+  stop_grace_period: 1s
+services:
+  web:
+    <<: *common
+    command: ['sh', '-c', 'wget -qO /tmp/page http://db:8000/page && echo $$PAGE >>/tmp/page && httpd -f -h /tmp']
+    env_file: page.env
+    ports: ['8081:80']
+    networks: [back]
+    mem_limit: 32m
+    depends_on: {db: {condition: service_healthy}}
+  db:
+    <<: *common
+    command: sh -c 'cp /etc/page /data/page; echo stored; httpd -f -p 8000 -h /data'
+    configs: [{source: page, target: /etc/page}]
+    volumes: ['data:/data']
+    networks: [back]
+    healthcheck: {test: [CMD, test, -e, /data/page], interval: 1s, timeout: 60s, retries: 60}
+networks: {back: {}}
+volumes: {data: {}}
+configs: {page: {content: 'from the database, '}}
+END
+             mydocker compose up -d 2>&1 | grep -o 'shop-[a-z]*-1  Started'
+             eventually wget -qO- http://127.0.0.1:8081/page
+             mydocker compose ps --format '{{.Service}} {{.State}} {{.Health}}'
+             mydocker compose logs
+             mydocker compose exec web sh -c 'hostname >/dev/null; echo inside; exit 3'; echo $?
+             mydocker network ls --format '{{.Name}}' | grep shop
+             mydocker volume ls -q",
+            "shop-db-1  Started
+             shop-web-1  Started
+             from the database, of the shop
+             db running healthy
+             web running*
+             db-1   | stored
+             inside
+             3
+             shop_back
+             shop_data",
+        ),
+        check(
+            "compose, other commands",
+            "cd /run/shop
+             mydocker compose config --services
+             mydocker compose ls -q
+             mydocker compose port web 80
+             mydocker compose images | grep -c ' bb '
+             mydocker compose run --rm --no-deps web sh -c 'echo one-off $PAGE'
+             echo copied >/run/copied; mydocker compose cp /run/copied web:/tmp/copied 2>/dev/null
+             mydocker compose exec -T web cat /tmp/copied
+             mydocker compose top db | grep -c httpd
+             mydocker compose pause db 2>/dev/null
+             mydocker compose ps --format '{{.Service}} {{.State}}' db
+             mydocker compose unpause db 2>/dev/null
+             mydocker compose stats --no-stream | wc -l
+             mydocker compose up -d --scale db=2 --no-recreate 2>&1 | grep -c 'db-2  Started'
+             mydocker compose stop -t 0 2>/dev/null
+             mydocker compose ps -q | wc -l
+             mydocker compose start 2>&1 | grep -c Started
+             mydocker compose restart -t 0 web 2>/dev/null
+             mydocker compose kill db 2>/dev/null
+             mydocker compose rm -f db 2>&1 | grep -c Removed
+             mydocker compose events --json & events=$!
+             sleep 1; kill $events; wait $events 2>/dev/null; echo $?",
+            "db
+             web
+             shop
+             0.0.0.0:8081
+             2
+             one-off of the shop
+             copied
+             1
+             db paused
+             3
+             1
+             0
+             3
+             2
+             143",
+        ),
+        check(
+            "compose build",
+            "mkdir -p /run/made && cd /run/made
+             printf 'FROM bb\\nARG word\\nRUN echo $word >/etc/word\\nCMD cat /etc/word\\n' >Dockerfile
+             printf 'services: {made: {build: {context: ., args: {word: built}}}}' >compose.yaml
+             mydocker compose up --build --no-log-prefix 2>/dev/null
+             mydocker compose down --rmi local 2>/dev/null
+             mydocker images -q made-made | wc -l; ls /sys/class/net | grep -c veth
+             rm -r /run/made",
+            "built
+             0
+             0",
+        ),
+        check(
+            "boot brings a project back",
+            "cd /run/shop
+             mydocker compose up -d 2>/dev/null
+             mydocker halt -t 0
+             for bridge in $(ls -d /sys/class/net/*/bridge | cut -d/ -f5); do ip link del $bridge; done
+             mydocker boot 2>/dev/null
+             eventually wget -qO- http://127.0.0.1:8081/page
+             mydocker compose down -v -t 0 2>/dev/null
+             mydocker ps -aq | wc -l; mydocker volume ls -q | wc -l
+             ls /sys/class/net | grep -c veth
+             cd /; rm -r /run/shop",
+            "shop-db-1
+             shop-web-1
+             from the database, of the shop
+             0
+             0
+             0",
+        ),
+    ]
+}
+
+/// The last check before a shutdown, as `boot::before_reboot`. The file is lost with /run.
+pub fn before_reboot() -> Vec<Check> {
+    vec![check(
+        "a project before a reboot",
+        "mkdir -p /run/shop && cd /run/shop
+         cat >compose.yaml <<'END'
+services:
+  web:
+    image: bb
+    command: sh -c 'wget -qO /tmp/page http://db:8000/page; httpd -f -h /tmp'
+    restart: always
+    ports: ['8081:80']
+    depends_on: {db: {condition: service_healthy}}
+  db:
+    image: bb
+    command: sh -c 'echo turn >>/data/page; httpd -f -p 8000 -h /data'
+    restart: always
+    volumes: ['data:/data']
+    healthcheck: {test: [CMD, test, -e, /data/page], interval: 1s, timeout: 60s, retries: 60}
+volumes: {data: {}}
+END
+         mydocker compose up -d 2>/dev/null
+         eventually wget -qO- http://127.0.0.1:8081/page",
+        "turn",
+    )]
+}
+
+/// What there is of it when the host is back.
+pub fn reboot() -> Vec<Check> {
+    vec![check(
+        "a project after a reboot",
+        "eventually wget -qO- http://127.0.0.1:8081/page
+         mydocker compose -p shop ps --format '{{.Service}} {{.State}}'
+         mydocker compose -p shop down -v -t 0 2>/dev/null
+         mydocker ps -a | grep -c shop; mydocker volume ls -q | grep -c shop
+         mydocker network ls | grep -c shop; test $? = 1",
+        "turn
+         turn
+         db running
+         web running
+         0
+         0
+         0",
+    )]
+}
