@@ -4,7 +4,7 @@
 //! the host, and how it leads to the container, is `network`'s.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
@@ -48,6 +48,11 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// The name of a socket that holds a port: `tcp 0.0.0.0:8080`.
+pub fn socket_name(protocol: Protocol, at: SocketAddr) -> String {
+    format!("{protocol} {at}")
+}
+
 /// Ports from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
@@ -67,6 +72,11 @@ impl PortRange {
             fail!("bad port range '{text}': it runs backwards");
         }
         Ok(range)
+    }
+
+    /// One port.
+    pub fn one(port: u16) -> PortRange {
+        PortRange { first: port, last: port }
     }
 
     /// The ports in order.
@@ -142,6 +152,20 @@ impl FromStr for Publish {
 }
 
 impl Publish {
+    /// One `-p` for each port of the container.
+    pub fn each(&self) -> impl Iterator<Item = Publish> + '_ {
+        let is_paired = |host: &PortRange| host.len() == self.container.len();
+        self.container.ports().enumerate().map(move |(offset, port)| Publish {
+            // Within the range by its length.
+            host: match self.host.filter(is_paired) {
+                Some(host) => Some(PortRange::one(host.first + offset as u16)),
+                None => self.host,
+            },
+            container: PortRange::one(port),
+            ..self.clone()
+        })
+    }
+
     /// Parses a port that the image or `--expose` names, to be published by `-P`: `80`, `80/udp`,
     /// `80-82`.
     pub fn exposed(text: &str) -> Result<Publish> {

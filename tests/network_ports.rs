@@ -298,6 +298,178 @@ fn a_port_that_is_taken_is_refused_by_name() {
     host.mydocker(["start", "late"]);
 }
 
+by_each_firewall!(ports_of_a_container_change_while_it_runs);
+
+fn ports_of_a_container_change_while_it_runs(host: Host) {
+    host.web("web", &["-p", "8080:80"], "hello");
+    let at = |port: u16| format!("{MACHINE}:{port}");
+    let silent = |port| assert!(host.machine().fetch(Side::Outside, &at(port)).is_none(), "{port}");
+    let update = |flags: &str| {
+        let args = ["update"].into_iter().chain(flags.split(' ')).chain(["web"]);
+        host.mydocker(args)
+    };
+    let bind =
+        |port| host.machine().within(Side::Here, || std::net::TcpListener::bind(("0.0.0.0", port)));
+    let pid = host.pid("web");
+    update("--publish-add 8081:80 --publish-add 127.0.0.1:8082:80").stdout("web\n");
+    host.answers(Side::Outside, &at(8080), "hello");
+    host.answers(Side::Outside, &at(8081), "hello");
+    host.answers(Side::Here, "127.0.0.1:8081", "hello");
+    host.answers(Side::Here, "127.0.0.1:8082", "hello");
+    host.answers_within("web", MACHINE, 8081, "hello");
+    silent(8082);
+    // The port is the container's: no other program can bind it.
+    bind(8081).unwrap_err();
+    let ports = "80/tcp -> 0.0.0.0:8080\n80/tcp -> 0.0.0.0:8081\n80/tcp -> 127.0.0.1:8082\n";
+    host.mydocker(["port", "web"]).stdout(ports);
+    let shown = host.mydocker(["ps", "--format", "{{.Ports}}"]).text();
+    assert_eq!(shown, "0.0.0.0:8080->80/tcp, 0.0.0.0:8081->80/tcp, 127.0.0.1:8082->80/tcp");
+    let bindings = "{{range index .HostConfig.PortBindings \"80/tcp\"}}{{.HostPort}} {{end}}";
+    assert_eq!(host.inspect("web", bindings), "8080 8081 8082");
+    let ports = bindings.replace("HostConfig.PortBindings", "NetworkSettings.Ports");
+    assert_eq!(host.inspect("web", &ports), "8080 8081 8082");
+    update("--publish-rm 8080:80");
+    silent(8080);
+    drop(bind(8080).unwrap());
+    host.answers(Side::Outside, &at(8081), "hello");
+    assert_eq!(host.rules_with(&host.inspect("web", "{{.Id}}")).len(), 2);
+    // One port of the host leads to another of the container, without a moment in which it is free.
+    update("--publish-rm 8081:80 --publish-add 8081:81");
+    silent(8081);
+    bind(8081).unwrap_err();
+    host.mydocker(["exec", "-d", "web", "httpd", "-f", "-p", "81", "-h", "/www"]);
+    host.answers(Side::Outside, &at(8081), "hello");
+    // A port of the host's choice keeps its number.
+    update("--publish-add 82");
+    let chosen = host.mydocker(["port", "web", "82"]).text();
+    update("--publish-add 83:83/udp -m 64m");
+    host.mydocker(["port", "web", "82"]).stdout(&format!("{chosen}\n"));
+    update(&format!("--publish-rm {}:82", chosen.strip_prefix("0.0.0.0:").unwrap()));
+    // Its next start, too.
+    let ports = "81/tcp -> 0.0.0.0:8081\n80/tcp -> 127.0.0.1:8082\n83/udp -> 0.0.0.0:83\n";
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(host.pid("web"), pid);
+    assert_eq!(sorted(&host.mydocker(["port", "web"]).text()), sorted(ports));
+    host.mydocker(["restart", "-t", "0", "web"]);
+    assert_eq!(sorted(&host.mydocker(["port", "web"]).text()), sorted(ports));
+    host.mydocker(["stop", "-t", "0", "web"]);
+    drop(bind(8081).unwrap());
+    update("--publish-rm 81 --publish-rm 83/udp --publish-add 8084-8085:80-81");
+    update("--publish-rm 81");
+    assert_eq!(host.inspect("web", bindings), "8082 8084");
+    host.mydocker(["start", "web"]);
+    host.answers(Side::Outside, &at(8084), "hello");
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!(host.rules_with("8084"), [""; 0]);
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn a_change_of_ports_that_fails_changes_nothing() {
+    let host = Host::on_machine();
+    host.web("other", &["-p", "9001:80"], "other");
+    host.web("web", &["-p", "8080:80"], "hello");
+    host.mydocker(["run", "-d", "--name", "bare", "--net", "none", "bb", "sleep", "1000"]);
+    host.serve(Side::Here, 9090, "busy");
+    // Those of two containers may have changed places.
+    let rules = || {
+        let mut rules = host.rules();
+        rules.sort();
+        rules
+    };
+    let former_rules = rules();
+    let record = "{{json .HostConfig}} {{json .NetworkSettings.Ports}}";
+    let before = host.inspect("web", record);
+    for (flags, part) in [
+        ("--publish-add 8081:80 --publish-add 9001:80", "in use by container other"),
+        ("--publish-rm 80 --publish-add 8081:80 --publish-add 9090:80", "in use by process"),
+        ("-m 64m --publish-add 198.51.100.1:81:80", "is not an address of the host"),
+        ("--publish-add 8080:81", "publishes 8080:80/tcp already"),
+        ("--publish-add 8081-8082:80-81 --publish-rm 81", "does not publish 81/tcp"),
+        ("--publish-rm 80/udp", "does not publish 80/udp"),
+        ("--publish-add 8081:80 -m 1m", "6m"),
+        ("--publish-add 10000-15000:10000-15000", "more than 4096"),
+        ("--publish-add 8081:80 --cpuset-cpus 4000", "available"),
+    ] {
+        let args = ["update"].into_iter().chain(flags.split(' ')).chain(["web"]);
+        host.mydocker(args).exits(1).complains(part);
+        assert_eq!(host.inspect("web", record), before, "{flags}");
+        assert_eq!(rules(), former_rules, "{flags}");
+        let free = || std::net::TcpListener::bind("0.0.0.0:8081").map(drop);
+        host.machine().within(Side::Here, free).unwrap();
+    }
+    host.mydocker(["update", "--publish-add", "80", "bare"]).exits(1).stderr_has("--net none");
+    host.mydocker(["update", "--publish-add", "x", "web"]).exits(125).stderr_has("bad port");
+    host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    // The record, which comes last, can't be written.
+    let dir = host.state_root().join("containers").join(host.inspect("web", "{{.Id}}"));
+    let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
+    let update = host.command(["update", "--publish-rm", "80", "--publish-add", "8081:80", "web"]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(&dir).arg(update.get_program());
+    let done = support::run_command({
+        command.args(update.get_args());
+        command
+    });
+    done.exits(1).stderr_has("Read-only file system");
+    assert_eq!(host.inspect("web", record), before);
+    assert_eq!(rules(), former_rules);
+    host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn a_change_of_ports_that_was_killed_is_undone() {
+    let host = Host::on_machine();
+    host.web("web", &["-p", "8079:80", "-p", "8080:80"], "hello");
+    let record = "{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}";
+    let former = (host.inspect("web", record), host.rules());
+    let update =
+        host.command(["update", "--publish-rm", "8080:80", "--publish-add", "81:80", "web"]);
+    let mut kills = 0;
+    // Before each of these calls in turn: it does nothing to the host without one of them.
+    for calls in ["sendmsg,sendto", "rename,renameat,renameat2", "fork,vfork,clone,clone3"] {
+        for nth in 1.. {
+            let mut strace = std::process::Command::new("strace");
+            let inject = format!("inject={calls}:signal=KILL:when={nth}");
+            strace.args(["-o", "/dev/null", "-e", &inject]).arg(update.get_program());
+            let changed = strace.args(update.get_args()).output().unwrap().status.success();
+            let repaired = host.command(["system", "check", "--repair"]).output().unwrap();
+            assert!(repaired.status.success(), "{calls} {nth}: {repaired:?}");
+            host.mydocker(["system", "check"]);
+            if changed {
+                break;
+            }
+            kills += 1;
+            let now = (host.inspect("web", record), host.rules());
+            if now != former {
+                // It was killed after the record, which is the last step but for the ports that went.
+                host.mydocker(["port", "web"])
+                    .stdout("80/tcp -> 0.0.0.0:8079\n80/tcp -> 0.0.0.0:81\n");
+                host.mydocker([
+                    "update",
+                    "--publish-rm",
+                    "81:80",
+                    "--publish-add",
+                    "8080:80",
+                    "web",
+                ]);
+            }
+            let bound = host.machine().within(Side::Here, || {
+                [81, 8079, 8080].map(|port| std::net::TcpListener::bind(("0.0.0.0", port)).is_ok())
+            });
+            assert_eq!(bound, [true, false, false], "{calls} {nth}");
+            host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
+        }
+        host.mydocker(["update", "--publish-rm", "81:80", "--publish-add", "8080:80", "web"]);
+    }
+    assert!(kills > 10, "{kills}");
+}
+
 by_each_firewall!(ranges_any_port_and_all_exposed);
 
 fn ranges_any_port_and_all_exposed(host: Host) {

@@ -1,4 +1,5 @@
-//! `update`: changes the limits and the restart policy of containers, running or not.
+//! `update`: changes the limits, the restart policy and the published ports of containers, running or
+//! not.
 //!
 //! The flags are those of `run` and parse their values in the same functions. A flag that is not
 //! given, and as in Docker a value of 0, leaves what the container has.
@@ -60,6 +61,21 @@ static FLAGS: &[F] = &[
             Ok(())
         },
     ),
+    F::value("publish-add", "[[IP:]HOST:]PORT", "Publish a port", |a, v| {
+        a.publish_add.push(v.parse()?);
+        Ok(())
+    })
+    .under(Category::Network),
+    F::value(
+        "publish-rm",
+        "[[IP:]HOST:]PORT",
+        "Stop publishing a port of the container",
+        |a, v| {
+            a.publish_remove.push(v.parse()?);
+            Ok(())
+        },
+    )
+    .under(Category::Network),
     F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
         refuse_kernel_memory(v)
     })
@@ -71,8 +87,11 @@ pub static UPDATE: Command = Command {
     name: "update",
     group: Group::Run,
     usage: "FLAGS CONTAINER [CONTAINER…]",
-    summary: "Change the limits and the restart policy of containers",
-    examples: &["mydocker update -m 256m --cpus 1.5 web"],
+    summary: "Change the limits, restart policy and ports of containers",
+    examples: &[
+        "mydocker update -m 256m --cpus 1.5 web",
+        "mydocker update --publish-rm 8080:80 --publish-add 80:80 web",
+    ],
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,

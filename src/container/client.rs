@@ -284,7 +284,7 @@ impl Client<'_> {
             Some(Reply::Failed { code, message }) => {
                 return Err(Error::new(message).exit_with(code));
             }
-            None => return Ok(Some(End::Lost)),
+            Some(Reply::Done) | None => return Ok(Some(End::Lost)),
         };
         match written {
             Ok(()) => Ok(None),

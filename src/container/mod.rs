@@ -9,6 +9,7 @@ pub mod detach;
 pub mod events;
 pub mod files;
 pub mod health;
+pub mod held_ports;
 pub mod id_range;
 pub mod joined;
 pub mod logs;

@@ -26,7 +26,7 @@ use super::record::{Record, short};
 use super::restart::{Backoff, RestartPolicy};
 use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
 use super::updated::Updated;
-use super::{id_range, joined, logs};
+use super::{held_ports, id_range, joined, logs};
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
 use crate::runtime::spec::{Process, Spec};
@@ -45,8 +45,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What is done on the host at a container's start and end, outside of `runtime`: its network and
 /// its volumes. The OCI runtime-spec calls this hooks.
 pub trait Hooks {
-    /// Called while the first process, `pid`, builds its root. Returns the networks that it joined.
-    fn set_up(&mut self, pid: Pid) -> Result<Networks>;
+    /// Called while the first process, `pid`, builds its root. Returns the sockets that hold its
+    /// published ports, and the networks that it joined.
+    fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)>;
     /// Called when the container has exited, or could not start. Returns the networks that it left.
     fn take_down(&mut self) -> Result<Networks>;
     /// Called before the record of a container with `--rm` is removed. Returns the events.
@@ -169,6 +170,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             break wiped(outcome);
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
+        // The next program, or the next user of the port, claims it.
+        program.held.clear();
         if life.rest(&outcome).is_err() {
             break outcome;
         }
@@ -220,6 +223,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     if let Some(log) = &monitor.log {
         monitor.clients.gather(log);
     }
+    // Free the ports before the container is reported as ended.
+    program.held.clear();
     // What fails now is done by the next command that reads the container's state; it finds the
     // lock released.
     let left = life.leave(&outcome);
@@ -330,8 +335,9 @@ impl Life<'_> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
         let (hooks, joined) = (&mut *self.hooks, &mut self.joined);
+        let mut held = Vec::new();
         let mut prepare = |pid| {
-            *joined = hooks.set_up(pid)?;
+            (held, *joined) = hooks.set_up(pid)?;
             Ok(())
         };
         let running = runtime::start(spec, streams.theirs, Caller::Stays, &mut prepare)?;
@@ -359,7 +365,8 @@ impl Life<'_> {
         }
         let probes = Probes::of(self.record, &state);
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
-        Ok(Program { pid, pidfd, start_time, outputs, stdin, cgroups: state.cgroups, probes })
+        let cgroups = state.cgroups;
+        Ok(Program { pid, pidfd, start_time, outputs, stdin, held, cgroups, probes })
     }
 
     /// Records which process the program is.
@@ -575,6 +582,8 @@ struct Program {
     outputs: Vec<(Stream, OwnedFd)>,
     /// The write end of its stdin, as long as that is open.
     stdin: Option<OwnedFd>,
+    /// The sockets that hold its published ports.
+    held: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
 }
@@ -794,11 +803,12 @@ impl<'a> Monitor<'a> {
             return true;
         }
         let flags = RecvFlags::DONTWAIT;
-        let length = match sys::packet::receive(client.socket.as_fd(), &mut self.buffer, flags) {
+        let received = packet::receive_with_fd(client.socket.as_fd(), &mut self.buffer, flags);
+        let (length, came) = match received {
             Err(Errno::AGAIN) => return true,
             // The client disconnected or died; the container goes on.
-            Ok(0) | Err(_) => return false,
-            Ok(length) => length,
+            Ok((0, _)) | Err(_) => return false,
+            Ok(received) => received,
         };
         match (Request::parse(&self.buffer[..length]), program) {
             (None, _) => return false,
@@ -810,6 +820,16 @@ impl<'a> Monitor<'a> {
             (Some(Request::Renamed(name)), _) => {
                 take_title(name, self.id);
                 self.name = Some(name.to_owned());
+            }
+            (Some(request @ (Request::Hold | Request::Release(_))), program) => {
+                let reply = match program {
+                    Some(program) => {
+                        held_ports::serve(&mut program.held, &request, came);
+                        Reply::Done
+                    }
+                    None => Reply::Failed { code: 1, message: "the container is not running now" },
+                };
+                return reply.send(client.socket.as_fd(), SendFlags::DONTWAIT).is_ok();
             }
             // Input without a running program is dropped, as at a terminal.
             (Some(_), None) => {}

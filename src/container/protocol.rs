@@ -40,6 +40,10 @@ pub enum Request<'a> {
     },
     /// The container has this name now.
     Renamed(&'a str),
+    /// Keep the socket that comes along, which holds a published port.
+    Hold,
+    /// Close the socket with this name (`port::socket_name`), or all if it is empty.
+    Release(&'a str),
 }
 
 /// Monitor to client.
@@ -52,6 +56,8 @@ pub enum Reply<'a> {
     },
     Stdout(&'a [u8]),
     Stderr(&'a [u8]),
+    /// `Hold` or `Release` is done.
+    Done,
     /// It ended and is cleaned up.
     Exited {
         code: u8,
@@ -73,16 +79,29 @@ pub enum Stream {
 impl Request<'_> {
     /// Sends this to the monitor.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
+        self.send_with(socket, None, flags)
+    }
+
+    /// Sends this to the monitor, and with it `fd`.
+    pub fn send_with(
+        &self,
+        socket: BorrowedFd<'_>,
+        fd: Option<BorrowedFd<'_>>,
+        flags: SendFlags,
+    ) -> Result<(), Errno> {
+        let send = |kind, data: &[u8]| packet::send(socket, &[&[kind], data], fd, flags);
         match self {
-            Request::Hello { output } => send(socket, b'h', &[u8::from(*output)], flags),
-            Request::Stdin(data) => send(socket, b'i', data, flags),
-            Request::StdinEnd => send(socket, b'e', &[], flags),
+            Request::Hello { output } => send(b'h', &[u8::from(*output)]),
+            Request::Stdin(data) => send(b'i', data),
+            Request::StdinEnd => send(b'e', &[]),
             Request::Resize { rows, columns } => {
                 let [a, b] = rows.to_le_bytes();
                 let [c, d] = columns.to_le_bytes();
-                send(socket, b'w', &[a, b, c, d], flags)
+                send(b'w', &[a, b, c, d])
             }
-            Request::Renamed(name) => send(socket, b'n', name.as_bytes(), flags),
+            Request::Renamed(name) => send(b'n', name.as_bytes()),
+            Request::Hold => send(b'p', &[]),
+            Request::Release(name) => send(b'q', name.as_bytes()),
         }
     }
 
@@ -97,6 +116,8 @@ impl Request<'_> {
                 columns: u16::from_le_bytes([*c, *d]),
             }),
             [b'n', name @ ..] => Some(Request::Renamed(std::str::from_utf8(name).ok()?)),
+            [b'p'] => Some(Request::Hold),
+            [b'q', name @ ..] => Some(Request::Release(std::str::from_utf8(name).ok()?)),
             _ => None,
         }
     }
@@ -114,6 +135,7 @@ impl Reply<'_> {
             }
             Reply::Stdout(data) => send(socket, b'o', data, flags),
             Reply::Stderr(data) => send(socket, b'r', data, flags),
+            Reply::Done => send(socket, b'd', &[], flags),
             Reply::Exited { code } => send(socket, b'x', &[*code], flags),
             Reply::Failed { code, message } => {
                 let length = message.floor_char_boundary(MAX_MESSAGE);
@@ -135,6 +157,7 @@ impl Reply<'_> {
             }
             [b'o', data @ ..] => Some(Reply::Stdout(data)),
             [b'r', data @ ..] => Some(Reply::Stderr(data)),
+            [b'd'] => Some(Reply::Done),
             [b'x', code] => Some(Reply::Exited { code: *code }),
             [b'f', code, text @ ..] => {
                 Some(Reply::Failed { code: *code, message: std::str::from_utf8(text).ok()? })
@@ -227,6 +250,7 @@ mod tests {
             Reply::Started { pid: 77, start_time: u64::MAX - 1 },
             Reply::Stdout(b"hello"),
             Reply::Stderr(b""),
+            Reply::Done,
             Reply::Exited { code: 137 },
             Reply::Failed { code: 127, message: "no" },
         ] {

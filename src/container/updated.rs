@@ -17,6 +17,8 @@ use crate::store;
 pub struct Updated {
     /// Whether the last update came to its end.
     pub finished: bool,
+    /// Whether the last update changes published ports. Missing in marks of older versions.
+    pub ports: Option<bool>,
     /// The cgroups that the container got in addition to those of its start.
     pub cgroups: Vec<String>,
 }

@@ -26,20 +26,18 @@ pub(super) struct HostSide<'a> {
     has_begun: bool,
     /// Whether `set_up` was called since the last `take_down` that succeeded.
     is_up: bool,
-    /// Sockets that hold the published ports on the host.
-    held: Vec<OwnedFd>,
 }
 
 impl<'a> HostSide<'a> {
     /// The host's side of the container of `record`; nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
-        HostSide { roots, firewall, record, has_begun: false, is_up: false, held: Vec::new() }
+        HostSide { roots, firewall, record, has_begun: false, is_up: false }
     }
 }
 
 impl Hooks for HostSide<'_> {
-    fn set_up(&mut self, pid: Pid) -> Result<Networks> {
+    fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)> {
         // After a restart by its policy, read the record again: the container may have been renamed
         // or connected since.
         let present = if std::mem::replace(&mut self.has_begun, true) {
@@ -52,15 +50,10 @@ impl Hooks for HostSide<'_> {
             record.networks.iter().map(|network| endpoint_config(record, network)).collect();
         let (container, publish) = (container(record), &record.publish);
         self.is_up = !configs.is_empty();
-        let (held, networks) =
-            attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
-        self.held = held;
-        Ok(networks)
+        attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)
     }
 
     fn take_down(&mut self) -> Result<Networks> {
-        // Free the ports before the container is reported as ended.
-        self.held.clear();
         let networks = if self.is_up {
             attachment::take_down(self.roots, &self.record.id)?
         } else {

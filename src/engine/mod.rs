@@ -60,6 +60,7 @@ pub mod transfer;
 #[path = "no_transfer.rs"]
 pub mod transfer;
 mod update;
+mod update_ports;
 mod user_namespace;
 mod volumes;
 mod wait;

@@ -305,6 +305,9 @@ impl Default for AttachOptions {
 pub struct UpdateOptions {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
+    pub publish_add: Vec<Publish>,
+    /// The port of the host may be left out.
+    pub publish_remove: Vec<Publish>,
 }
 
 /// `exec`

@@ -1,15 +1,17 @@
-//! `update`: changes the limits and the restart policy of containers, all of it or nothing.
+//! `update`: changes the limits, the restart policy and the published ports of containers, all of it
+//! or nothing.
 //!
 //! A stopped container gets a new record. For one that runs the order is: the mark
-//! (`container::updated`), the kernel's files, the record, the mark as finished. If a step fails,
-//! the kernel's former values are written back. If this process is killed in between, the record
-//! still says the former limits: the next `update` and `system check --repair` set them again, and
-//! every start takes them from the record.
+//! (`container::updated`), the ports, the kernel's files, the record, the mark as finished. If a step
+//! fails, the former values are written back. If this process is killed in between, the record still
+//! says the former limits and ports: the next `update` and `system check --repair` set them again,
+//! and every start takes them from the record.
 
 use super::condition::{MAX_TRANSITION, Patience, no_such};
 use super::create::check_resources;
 use super::options::{Resources, UpdateOptions};
 use super::start::Life;
+use super::update_ports::{self, Change};
 use super::{Engine, spec};
 use crate::container::files::Files;
 use crate::container::record::Record;
@@ -17,6 +19,8 @@ use crate::container::state::State;
 use crate::container::updated::{self, Updated};
 use crate::container::{events, names};
 use crate::error::{Result, fail};
+use crate::network::attachment;
+use crate::network::ports::PortMap;
 use crate::runtime::cgroup::{Applied, Update};
 use crate::store::Lock;
 
@@ -24,33 +28,53 @@ impl Engine {
     /// Changes one container. A value that is wrong for it is refused before anything changes.
     pub fn update(&self, name: &str, options: &UpdateOptions) -> Result<()> {
         let (record, state, _change) = self.settled(name)?;
-        let updated = with_changes(&record, options)?;
         let Some(state) = state else {
+            let updated = with_changes(&record, options, &[])?;
             updated.write(&self.roots)?;
             return self.note_update(&updated);
         };
         self.finish_update(&record, &state)?;
+        let id = &record.id;
+        // Between two programs the ports are free, and the next one claims those of the record.
+        let has_ports = state.pid != 0;
+        let present = if has_ports { attachment::find(&self.roots, id)?.ports } else { Vec::new() };
+        let updated = with_changes(&record, options, &present)?;
         let (before, after) = (spec::cgroup(&record)?, spec::cgroup(&updated)?);
         let plan = Update::plan(Some(&before), &after)?;
-        let files = Files::new(&self.roots, &record.id);
+        let moves = has_ports && updated.publish != record.publish;
+        let ports = moves.then(|| Change::begin(self, &updated)).transpose()?;
+        let files = Files::new(&self.roots, id);
         let mut mark = Updated::read(&files)?.unwrap_or_default();
         for path in plan.new_directories() {
             if !mark.cgroups.contains(&path) {
                 mark.cgroups.push(path);
             }
         }
-        mark.finished = false;
+        (mark.finished, mark.ports) = (false, Some(ports.is_some()));
         mark.write(&files)?;
+        let moved = ports.as_ref().map_or(Ok(()), |ports| ports.carry_out(self, id));
         // Between two programs there is nothing to write: the next one starts with the new limits.
-        let applied = match state.pid {
+        let applied = moved.and_then(|()| match state.pid {
             0 => Ok(Applied::default()),
             _ => plan.apply(&state.cgroups),
-        };
+        });
         let result =
             applied.and_then(|applied| updated.write(&self.roots).inspect_err(|_| applied.undo()));
-        mark.finished = true;
+        let settled = match ports {
+            None => Ok(()),
+            Some(ports) if result.is_ok() => ports.finish(),
+            Some(ports) => ports.undo(self, id),
+        };
+        // Otherwise the next command does it.
+        mark.finished = settled.is_ok();
+        let settled = settled.and(mark.write(&files));
+        if mark.ports == Some(true) && state.has_ended() {
+            // Its monitor may have cleaned up before the ports were written down.
+            attachment::take_down(&self.roots, id)?;
+            return result.and_then(|()| self.note_update(&updated));
+        }
         // The user must see the first failure.
-        result.and(mark.write(&files))?;
+        result.and(settled)?;
         self.note_update(&updated)
     }
 
@@ -67,6 +91,9 @@ impl Engine {
                 let cgroups = updated::cgroups(&files, state);
                 let cgroup = spec::cgroup(record)?;
                 Update::plan(None, &cgroup)?.apply(&cgroups)?;
+                if mark.ports == Some(true) {
+                    Change::repair(self, record)?;
+                }
                 Updated { finished: true, ..mark }.write(&files)
             }
             _ => Ok(()),
@@ -113,9 +140,11 @@ impl Engine {
     }
 }
 
-/// The record with the new values, checked as `create` checks them.
-fn with_changes(record: &Record, options: &UpdateOptions) -> Result<Record> {
+/// The record with the new values, checked as `create` checks them. `present` are the ports that a
+/// container which runs has.
+fn with_changes(record: &Record, options: &UpdateOptions, present: &[PortMap]) -> Result<Record> {
     let mut updated = record.clone();
+    updated.publish = update_ports::changed(record, present, options)?;
     let (known, wanted) = (&record.resources, &options.resources);
     if let Some(restart) = options.restart {
         if record.remove {

@@ -195,8 +195,8 @@ pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -
     }
 }
 
-/// Writes a lease with other names.
-pub fn rename(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
+/// Writes a lease with other names or ports.
+pub fn rewrite(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
     let Lease { owner, names, hostname, interface, ports, .. } = lease;
     let text = content([owner, &names.join(" "), hostname, interface, ports]);
     store::replace(&path(roots, network, lease.address), text.as_bytes(), Durability::Lazy)

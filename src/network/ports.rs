@@ -20,6 +20,7 @@ use rustix::net::{
 use crate::address::Ip;
 use crate::error::{Context, Error, Result, fail};
 use crate::port::{PortRange, Protocol, Publish};
+use crate::sys;
 
 /// The most ports of one container. Each costs a socket and a rule.
 const MAX_PORTS: usize = 4096;
@@ -66,17 +67,23 @@ pub struct Claimed {
     pub held: Vec<OwnedFd>,
 }
 
+/// The number of ports that `wanted` publishes. Fails if a container can't have so many.
+pub fn check_count(wanted: &[Publish]) -> Result<usize> {
+    let count: usize = wanted.iter().map(|publish| publish.container.len()).sum();
+    if count > MAX_PORTS {
+        fail!("{count} published ports are more than {MAX_PORTS}");
+    }
+    Ok(count)
+}
+
 /// Claims all ports of `wanted`. The error names the container or program that has one of them.
 pub fn claim(
     wanted: &[Publish],
     defaults: &Defaults,
     find_container: &FindContainer<'_>,
 ) -> Result<Claimed> {
-    let count: usize = wanted.iter().map(|publish| publish.container.len()).sum();
-    if count > MAX_PORTS {
-        fail!("{count} published ports are more than {MAX_PORTS}");
-    }
-    make_room(count * 2);
+    let count = check_count(wanted)?;
+    sys::fds::make_room(count * 2);
     let mut claimed = Claimed::default();
     for publish in wanted {
         let addresses: Vec<IpAddr> = match publish.address {
@@ -201,18 +208,6 @@ fn hold(protocol: Protocol, at: SocketAddr, reuse: bool) -> Result<OwnedFd, Errn
     sockopt::set_socket_reuseaddr(&socket, reuse)?;
     bind(&socket, &at)?;
     Ok(socket)
-}
-
-/// Raises the limit on descriptors, because each port takes one of the monitor's.
-fn make_room(sockets: usize) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    let wanted = sockets as u64 + 256;
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
-        // If it isn't enough, the socket that fails reports it.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
 }
 
 /// Finds the program that has a port: the socket in /proc/net/tcp and the like (proc_pid_net(5)),

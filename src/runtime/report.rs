@@ -123,7 +123,7 @@ fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Res
     let mut buffer = [0; MAX_MESSAGE + 2];
     loop {
         let received = if has_console && outcome.console.is_none() {
-            packet::receive_with_fd(child, &mut buffer)
+            packet::receive_with_fd(child, &mut buffer, RecvFlags::empty())
         } else {
             packet::receive(child, &mut buffer, RecvFlags::empty()).map(|n| (n, None))
         };

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::mount::MountAttrFlags;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{WaitId, WaitIdOptions, fchdir, waitid};
 use rustix::thread::ThreadNameSpaceType;
 
@@ -72,7 +72,7 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
         Err(error) => return Err(error).context(|| "clone a process"),
     };
     drop(theirs);
-    let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0]);
+    let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0], RecvFlags::empty());
     // It ends as soon as it has said so.
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received.context(|| "read from the intermediate process")? {

@@ -44,6 +44,18 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     }
 }
 
+/// Raises this process's limit on descriptors, as far as it may, so that it can open `count` more than
+/// the few that every process here has. If it isn't enough, the call that opens one reports it.
+pub fn make_room(count: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = count as u64 + 256;
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
 /// Duplicates `fds` onto the descriptors 0, 1 and 2.
 pub fn become_stdio(fds: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
     // Duplicate them above 2 first, so that no dup2 overwrites a source that is still needed.

@@ -61,11 +61,12 @@ pub fn receive(
 pub fn receive_with_fd(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
+    flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
     // Padding makes this long enough for several, all of which the kernel then opens.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = receive_with(socket, buffer, &mut control, RecvFlags::empty())?;
+    let length = receive_with(socket, buffer, &mut control, flags)?;
     let mut came = None;
     for message in control.drain() {
         let RecvAncillaryMessage::ScmRights(fds) = message else { return Err(Errno::BADMSG) };
@@ -149,7 +150,8 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         for count in 1..=9 {
             send_many(theirs, &file, count);
-            let received = receive_with_fd(ours, &mut [0]).map(|(_, fd)| fd.is_some());
+            let received =
+                receive_with_fd(ours, &mut [0], RecvFlags::empty()).map(|(_, fd)| fd.is_some());
             let expected = if count == 1 { Ok(true) } else { Err(Errno::BADMSG) };
             assert_eq!(received, expected, "{count} descriptors");
             assert_eq!(opened(&file), 1, "{count} descriptors");

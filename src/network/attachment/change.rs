@@ -125,7 +125,7 @@ pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
             for name in lease.names.iter_mut().filter(|name| *name == old) {
                 *name = new.to_owned();
             }
-            ipam::rename(roots, &network, lease)?;
+            ipam::rewrite(roots, &network, lease)?;
         }
         if join::has_names(&network) {
             // The container has its new name even if a neighbour's hosts file can't be written.

@@ -14,6 +14,7 @@
 //! 5. `publish`: the container's published ports
 //! 6. `change`: networks of a container that runs
 //! 7. `reload`: what other programs or a reboot removed, made again
+//! 8. `republish`: other published ports of a container that runs
 
 pub mod change;
 mod join;
@@ -21,6 +22,7 @@ mod publish;
 pub mod record;
 mod recover;
 pub mod reload;
+pub mod republish;
 pub mod rules;
 
 use std::os::fd::OwnedFd;

@@ -138,7 +138,7 @@ pub fn write_ports(ports: &[PortMap]) -> String {
     ports.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn read_port(word: &str) -> Option<PortMap> {
+pub(super) fn read_port(word: &str) -> Option<PortMap> {
     let mut parts = word.split('/');
     let (protocol, address) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let (port, container_port) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);

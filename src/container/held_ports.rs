@@ -1,0 +1,101 @@
+//! The sockets that hold a running container's published ports, which its monitor keeps.
+//!
+//! The monitor gets those of the start from its hooks. `update` binds the sockets of new ports itself
+//! and sends each to the monitor (SCM_RIGHTS, unix(7)), and names those that the monitor is to close.
+//! The monitor answers each message, so that the caller knows that the port is held or free. A monitor
+//! that an older mydocker started closes the connection instead.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, SocketType, getsockname, sockopt};
+
+use super::files::Files;
+use super::protocol::{Reply, Request, dial};
+use crate::error::{Context, Result, fail};
+use crate::port::{Protocol, socket_name};
+use crate::sys::{self, packet};
+
+/// Seconds that a monitor may take for an answer. It never waits for anything itself.
+const MAX_WAIT: i64 = 10;
+
+/// Names no socket.
+const NO_NAME: &str = "-";
+
+/// A connection to the monitor of a container.
+pub struct Holder(OwnedFd);
+
+impl Holder {
+    /// Connects to the monitor of a running container. Fails if it can't change ports.
+    pub fn of(files: &Files) -> Result<Holder> {
+        match dial(&files.run, false)?.map(Holder) {
+            Some(holder) => holder.release(NO_NAME).map(|()| holder),
+            None => fail!(
+                "{} has no monitor's socket, so ports can't change before the container's next \
+                 start",
+                files.run.display()
+            ),
+        }
+    }
+
+    /// Gives the monitor a socket to keep.
+    pub fn hold(&self, socket: BorrowedFd<'_>) -> Result<()> {
+        self.ask(&Request::Hold, Some(socket))
+    }
+
+    /// Closes the socket with this name (`port::socket_name`), if the monitor has it.
+    pub fn release(&self, name: &str) -> Result<()> {
+        self.ask(&Request::Release(name), None)
+    }
+
+    /// Closes all sockets.
+    pub fn release_all(&self) -> Result<()> {
+        self.release("")
+    }
+
+    fn ask(&self, request: &Request<'_>, fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        const DOING: &str = "ask the container's monitor to change its ports";
+        let sent = request.send_with(self.0.as_fd(), fd, SendFlags::empty());
+        sent.context(|| DOING)?;
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let wait = Timespec { tv_sec: MAX_WAIT, tv_nsec: 0 };
+        if poll(&mut fds, Some(&wait)).context(|| DOING)? == 0 {
+            fail!("the container's monitor did not answer within {MAX_WAIT} seconds");
+        }
+        let mut buffer = [0; 4200];
+        let length = packet::receive(self.0.as_fd(), &mut buffer, RecvFlags::empty());
+        match Reply::parse(&buffer[..length.context(|| DOING)?]) {
+            Some(Reply::Done) => Ok(()),
+            Some(Reply::Failed { message, .. }) => fail!("{message}"),
+            Some(Reply::Exited { .. }) => fail!("the container ended just now"),
+            _ => fail!(
+                "the container's monitor is of an older mydocker and can't change ports; restart \
+                 the container first"
+            ),
+        }
+    }
+}
+
+/// Does what a client asked of the monitor, whose sockets are `held`. `came` is the descriptor that
+/// came with the request.
+pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option<OwnedFd>) {
+    match request {
+        Request::Hold => held.extend(came),
+        Request::Release("") => held.clear(),
+        Request::Release(name) => held.retain(|socket| name_of(socket).as_deref() != Some(name)),
+        _ => {}
+    }
+    // The next one must find a free descriptor.
+    sys::fds::make_room(held.len());
+}
+
+fn name_of(socket: &OwnedFd) -> Option<String> {
+    let protocol = match sockopt::socket_type(socket).ok()? {
+        SocketType::STREAM => Protocol::Tcp,
+        _ => Protocol::Udp,
+    };
+    let at = SocketAddr::try_from(getsockname(socket).ok()?).ok()?;
+    // Without the scope of a link-local address.
+    Some(socket_name(protocol, SocketAddr::new(at.ip(), at.port())))
+}

@@ -1,0 +1,190 @@
+//! `update --publish-add`, `--publish-rm`: which ports a container publishes after the change.
+//!
+//! The record says what was asked for, and a container that runs has them as `network` recorded.
+//! Docker knows neither flag; their values are those of `-p`.
+
+use std::os::fd::AsFd;
+
+use super::Engine;
+use super::options::UpdateOptions;
+use crate::container::files::Files;
+use crate::container::held_ports::Holder;
+use crate::container::record::Record;
+use crate::error::{Result, fail};
+use crate::network::attachment::republish::{Plan, leads, serves};
+use crate::network::ports::{self, PortMap};
+use crate::port::{PortRange, Publish};
+
+/// What `record` publishes after the change. `present` are the ports of a container that runs.
+pub(super) fn changed(
+    record: &Record,
+    present: &[PortMap],
+    options: &UpdateOptions,
+) -> Result<Vec<Publish>> {
+    let name = &record.name;
+    let mut publish = record.publish.clone();
+    for removed in &options.publish_remove {
+        let before = publish.iter().map(|known| known.container.len()).sum::<usize>();
+        publish = publish.iter().flat_map(|known| without(known, removed, present)).collect();
+        if publish.iter().map(|known| known.container.len()).sum::<usize>() == before {
+            fail!("container {name} does not publish {removed}; see `mydocker port {name}`");
+        }
+    }
+    if options.publish_add.is_empty() {
+        return Ok(publish);
+    }
+    if let Some(other) = record.network.container() {
+        fail!(
+            "container {name} shares the network of {other}: publish the ports of that container"
+        );
+    }
+    if record.networks.is_empty() {
+        fail!("container {name} has --net {}: its ports can't be published", record.network);
+    }
+    for added in &options.publish_add {
+        let taken = publish.iter().find(|known| {
+            let units =
+                || known.each().flat_map(|one| added.each().map(move |new| (one.clone(), new)));
+            units().any(|(one, new)| collide(&one, &new))
+        });
+        if let Some(taken) = taken {
+            fail!("container {name} publishes {taken} already: {added} needs the same port");
+        }
+        publish.push(added.clone());
+    }
+    ports::check_count(&publish)?;
+    Ok(publish)
+}
+
+/// The ports of `known` that `removed` doesn't name.
+fn without(known: &Publish, removed: &Publish, present: &[PortMap]) -> Vec<Publish> {
+    let mut left: Vec<Publish> = known.each().collect();
+    left.retain(|one| !removed.each().any(|removed| names(&removed, one, present)));
+    if left.len() == known.container.len() { vec![known.clone()] } else { left }
+}
+
+/// Whether a value of `--publish-rm`, `wanted`, names this port. The host's port may be left out, and
+/// may be the one that was chosen at the start.
+fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
+    let is_host = |host: PortRange| {
+        let chosen = present
+            .iter()
+            .find(|map| serves(map, one) && leads(map, one))
+            .map(|map| PortRange::one(map.port));
+        one.host == Some(host) || chosen == Some(host)
+    };
+    wanted.protocol == one.protocol
+        && wanted.container == one.container
+        && wanted.address.is_none_or(|address| match one.address {
+            Some(own) => own == address,
+            None => address.is_unspecified(),
+        })
+        && wanted.host.is_none_or(is_host)
+}
+
+/// Whether two ports need the same port of the host.
+fn collide(one: &Publish, other: &Publish) -> bool {
+    let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
+    let share_address = match (one.address, other.address) {
+        (Some(one), Some(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
+        // The default address of the network may be another one.
+        (None, None) => true,
+        _ => false,
+    };
+    one.protocol == other.protocol && is_one(one) && one.host == other.host && share_address
+}
+
+/// A change of a running container's ports, and the monitor that holds them.
+pub(super) struct Change {
+    plan: Plan,
+    monitor: Holder,
+}
+
+impl Change {
+    /// Claims the ports that `record` publishes and the container doesn't have. Nothing else changes.
+    pub fn begin(engine: &Engine, record: &Record) -> Result<Change> {
+        let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
+        let plan = Plan::new(&engine.roots, &record.id, &record.publish, true)?;
+        Ok(Change { plan, monitor })
+    }
+
+    /// Gives the container its new ports. If this fails, `undo` must follow.
+    pub fn carry_out(&self, engine: &Engine, id: &str) -> Result<()> {
+        self.plan.held.iter().try_for_each(|socket| self.monitor.hold(socket.as_fd()))?;
+        self.plan.carry_out(&engine.roots, engine.firewall, id)
+    }
+
+    /// Frees the ports that the container had before.
+    pub fn finish(&self) -> Result<()> {
+        self.plan.unneeded().iter().try_for_each(|name| self.monitor.release(name))
+    }
+
+    /// Gives the container its former ports again.
+    pub fn undo(self, engine: &Engine, id: &str) -> Result<()> {
+        let back = Change { plan: self.plan.inverse(), ..self };
+        back.carry_out(engine, id)?;
+        back.finish()
+    }
+
+    /// Gives a running container the ports of its record, after a change of them was killed.
+    pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
+        let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
+        // Which sockets it has is not known.
+        monitor.release_all()?;
+        let plan = Plan::new(&engine.roots, &record.id, &record.publish, false)?;
+        Change { plan, monitor }.carry_out(engine, &record.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(known: &str, removed: &str, present: &[PortMap]) -> String {
+        let left = without(&known.parse().unwrap(), &removed.parse().unwrap(), present);
+        left.iter().map(Publish::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ports_are_removed_by_what_names_them() {
+        for (known, removed, expected) in [
+            ("8080:80", "80", ""),
+            ("8080:80", "8080:80", ""),
+            ("8080:80", "8081:80", "8080:80/tcp"),
+            ("8080:80", "80/udp", "8080:80/tcp"),
+            ("8080:80", "0.0.0.0:8080:80", ""),
+            ("8080:80", "127.0.0.1:8080:80", "8080:80/tcp"),
+            ("127.0.0.1:8080:80", "127.0.0.1:8080:80", ""),
+            ("127.0.0.1:8080:80", "80", ""),
+            ("8000-8002:80-82", "81", "8000:80/tcp 8002:82/tcp"),
+            ("8000-8002:80-82", "8001:81", "8000:80/tcp 8002:82/tcp"),
+            ("8000-8002:80-82", "8000-8002:80-82", ""),
+            ("8000-8002:80-82", "83", "8000-8002:80-82/tcp"),
+            ("8000-8002:80", "80", ""),
+            ("8000-8002:80", "8000-8002:80", ""),
+            ("80", "49153:80", "80/tcp"),
+        ] {
+            assert_eq!(left(known, removed, &[]), expected, "{known} {removed}");
+        }
+        let chosen = PortMap {
+            protocol: crate::port::Protocol::Tcp,
+            address: "0.0.0.0".parse().unwrap(),
+            port: 49153,
+            container_port: 80,
+        };
+        assert_eq!(left("80", "49153:80", std::slice::from_ref(&chosen)), "");
+        assert_eq!(left("80", "49154:80", &[chosen]), "80/tcp");
+    }
+
+    #[test]
+    fn ports_that_need_the_same_port_of_the_host() {
+        let collide =
+            |one: &str, other: &str| collide(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(collide("8080:80", "8080:80"));
+        assert!(collide("8080:80", "8080:81"));
+        assert!(collide("0.0.0.0:8080:80", "127.0.0.1:8080:80"));
+        assert!(!collide("8080:80", "8080:80/udp"));
+        assert!(!collide("80", "80"));
+        assert!(!collide("127.0.0.1:8080:80", "127.0.0.2:8080:80"));
+    }
+}

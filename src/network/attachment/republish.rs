@@ -1,0 +1,191 @@
+//! The published ports of a container that runs, changed.
+//!
+//! A plan claims the new ports and changes nothing else. The caller hands the claimed sockets to the
+//! process that holds the container's ports, carries the plan out, and has the sockets of the ports
+//! that went closed last. So each port on the attachment is held at every moment, and a caller that
+//! was killed in between leaves nothing that a plan for the former ports does not repair.
+
+use std::os::fd::OwnedFd;
+
+use super::record::Attachment;
+use super::{publish, recover, rules};
+use crate::error::Result;
+use crate::network::firewall::Choice;
+use crate::network::ports::PortMap;
+use crate::network::record::Network;
+use crate::network::{conntrack, guard, ipam};
+use crate::port::{PortRange, Publish, socket_name};
+use crate::store::Roots;
+use crate::sys::netlink::Socket;
+
+/// The ports that a container has and is to have.
+pub struct Plan {
+    before: Attachment,
+    after: Attachment,
+    networks: Vec<Network>,
+    /// The sockets of the new ports.
+    pub held: Vec<OwnedFd>,
+}
+
+impl Plan {
+    /// Plans that the container has the ports `wanted`. Ports that it has keep their number on the
+    /// host. If they are not `held`, they are claimed too. Fails if a port is taken.
+    pub fn new(roots: &Roots, id: &str, wanted: &[Publish], held: bool) -> Result<Plan> {
+        let before = recover::find(roots, id)?;
+        let mut networks = Vec::with_capacity(before.endpoints.len());
+        for endpoint in &before.endpoints {
+            networks.extend(Network::read(roots, &endpoint.network)?);
+        }
+        let (mut kept, mut unclaimed) = keep(&before.ports, wanted);
+        if !held {
+            unclaimed.splice(0..0, kept.drain(..).map(|map| exactly(&map)));
+        }
+        let claimed = publish::claim(roots, &networks, &unclaimed)?;
+        let mut ports: Vec<PortMap> = kept.into_iter().chain(claimed.maps).collect();
+        // In the order of the record, as after a start.
+        let units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
+        ports
+            .sort_by_key(|map| units.iter().position(|unit| serves(map, unit) && leads(map, unit)));
+        let after = Attachment { ports, ..before.clone() };
+        Ok(Plan { before, after, networks, held: claimed.held })
+    }
+
+    /// The names of the sockets that are not needed once the plan is carried out.
+    pub fn unneeded(&self) -> Vec<String> {
+        let names = |ports: &[PortMap]| {
+            let name = |map: &PortMap| socket_name(map.protocol, map.from());
+            ports.iter().map(name).collect::<Vec<_>>()
+        };
+        let after = names(&self.after.ports);
+        let mut before = names(&self.before.ports);
+        before.retain(|name| !after.contains(name));
+        before
+    }
+
+    /// The plan that undoes this one.
+    pub fn inverse(self) -> Plan {
+        Plan { before: self.after, after: self.before, held: Vec::new(), ..self }
+    }
+
+    /// Changes the attachment, the firewall's rules, all in one step, and the leases, which say the
+    /// same.
+    pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &str) -> Result<()> {
+        self.after.write(roots, id)?;
+        let rules = self.after.port_rules(id);
+        if !rules.is_empty() || !self.before.ports.is_empty() {
+            rules::reload(roots, choice, &[])?;
+        }
+        let mut host = Socket::route()?;
+        conntrack::forget(&mut host, &rules)?;
+        let mut is_guarded = true;
+        for endpoint in self.after.endpoints.iter().filter(|_| !rules.is_empty()) {
+            is_guarded &= guard::set(&mut host, &endpoint.link)?;
+        }
+        let networks: Vec<&Network> = self.networks.iter().collect();
+        publish::open_loopback(&networks, &rules, is_guarded)?;
+        let words = recover::write_ports(&self.after.ports);
+        for network in networks {
+            let _change = network.lock(roots)?;
+            for mut lease in ipam::leases(roots, network)? {
+                if lease.owner == id {
+                    lease.ports.clone_from(&words);
+                    ipam::rewrite(roots, network, &lease)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the host's port is one that `unit` asks for.
+pub fn serves(map: &PortMap, unit: &Publish) -> bool {
+    map.protocol == unit.protocol
+        && unit.address.is_none_or(|address| address == map.address.0)
+        && unit.host.is_none_or(|host| host.ports().contains(&map.port))
+}
+
+/// Whether it leads to the container's port of `unit`.
+pub fn leads(map: &PortMap, unit: &Publish) -> bool {
+    unit.container == PortRange::one(map.container_port)
+}
+
+/// Which of `maps` stay, and what of `wanted` none of them serves.
+fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
+    let mut rest = maps.to_vec();
+    let mut kept = Vec::new();
+    let mut unclaimed = Vec::new();
+    let mut units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
+    // One without an address takes what those with an address leave.
+    units.sort_by_key(|unit| unit.address.is_none());
+    let mut others = Vec::new();
+    for unit in units {
+        match rest.iter().find(|map| serves(map, &unit) && leads(map, &unit)).map(|map| map.port) {
+            Some(port) => {
+                kept.extend(rest.extract_if(.., |map| {
+                    serves(map, &unit) && leads(map, &unit) && map.port == port
+                }))
+            }
+            None => others.push(unit),
+        }
+    }
+    // The host's port of one that goes can be another's at once.
+    for unit in others {
+        let is_fixed = unit.host.is_some_and(|host| host.len() == 1);
+        let before = kept.len();
+        if is_fixed {
+            kept.extend(rest.extract_if(.., |map| serves(map, &unit)));
+        }
+        for map in &mut kept[before..] {
+            map.container_port = *unit.container.ports().start();
+        }
+        if kept.len() == before {
+            unclaimed.push(unit);
+        }
+    }
+    (kept, unclaimed)
+}
+
+/// A claim of exactly this port.
+fn exactly(map: &PortMap) -> Publish {
+    Publish {
+        address: Some(map.address.0),
+        host: Some(PortRange::one(map.port)),
+        container: PortRange::one(map.container_port),
+        protocol: map.protocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::attachment::recover::{read_port, write_ports};
+
+    fn kept(maps: &str, wanted: &[&str]) -> (String, String) {
+        let maps: Vec<PortMap> = maps.split(' ').filter_map(read_port).collect();
+        let wanted: Vec<Publish> = wanted.iter().map(|text| text.parse().unwrap()).collect();
+        let (kept, unclaimed) = keep(&maps, &wanted);
+        let unclaimed: Vec<String> = unclaimed.iter().map(Publish::to_string).collect();
+        (write_ports(&kept), unclaimed.join(" "))
+    }
+
+    #[test]
+    fn ports_that_stay_and_ports_to_claim() {
+        let of = |kept: &str, unclaimed: &str| (kept.to_owned(), unclaimed.to_owned());
+        let both = "tcp/0.0.0.0/8080/80 tcp/::/8080/80";
+        assert_eq!(kept(both, &["8080:80"]), of(both, ""));
+        assert_eq!(kept(both, &["8080:80", "90"]), of(both, "90/tcp"));
+        assert_eq!(kept(both, &["8080:80/udp"]), of("", "8080:80/udp"));
+        assert_eq!(kept(both, &[]), of("", ""));
+        // A port of the host's choice stays what it was, and two are told apart.
+        assert_eq!(kept("tcp/0.0.0.0/49153/80", &["80"]), of("tcp/0.0.0.0/49153/80", ""));
+        let two = "tcp/0.0.0.0/49153/80 tcp/0.0.0.0/49154/80";
+        assert_eq!(kept(two, &["80", "80", "80"]), of(two, "80/tcp"));
+        assert_eq!(kept("tcp/0.0.0.0/8003/80", &["8000-8010:80"]), of("tcp/0.0.0.0/8003/80", ""));
+        let range = "tcp/0.0.0.0/8000/80 tcp/0.0.0.0/8001/81";
+        assert_eq!(kept(range, &["8000-8002:80-82"]), of(range, "8002:82/tcp"));
+        // The same port of the host leads elsewhere.
+        assert_eq!(kept(both, &["8080:81"]).0, "tcp/0.0.0.0/8080/81 tcp/::/8080/81");
+        let own = "tcp/127.0.0.1/8080/80 tcp/192.0.2.1/8080/80";
+        assert_eq!(kept(own, &["8080:80", "127.0.0.1:8080:80"]), of(own, ""));
+    }
+}
