@@ -13,8 +13,8 @@ use crate::engine::{Engine, StopMark};
 use crate::error::{Context, Error, Result, fail};
 use crate::suggest::hint;
 
-/// How many containers are removed at the same time.
-const MAX_REMOVALS: usize = 16;
+/// How many containers are made, started or removed at the same time.
+pub const MAX_PARALLEL: usize = 16;
 
 /// One container of a project.
 #[derive(Clone)]
@@ -178,20 +178,17 @@ impl Session<'_> {
     /// Removes stopped containers, with their anonymous volumes if `volumes`. Each is removed in a
     /// child process, several at the same time: nearly all of the time goes by while the disk syncs.
     pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
-        for some in members.chunks(MAX_REMOVALS) {
-            let mut removals = Vec::with_capacity(some.len());
-            for member in some {
-                let work = || match self.engine.remove(&member.view.id, false, volumes) {
-                    Err(error) if !error.is_absent() => Err(error),
-                    _ => Ok(String::new()),
-                };
-                removals.push(child::begin("the removal", &work)?);
+        let work = |member: &Member| match self.engine.remove(&member.view.id, false, volumes) {
+            Err(error) if !error.is_absent() => Err(error),
+            _ => Ok(String::new()),
+        };
+        let mut failed = None;
+        child::each("the removal", members, MAX_PARALLEL, &work, &mut |member, removed| {
+            match removed.context(|| format!("service {}: remove", member.service)) {
+                Ok(_) => self.note("Container", &member.view.name, "Removed"),
+                Err(error) => failed = failed.take().or(Some(error)),
             }
-            for (member, removal) in some.iter().zip(removals) {
-                removal.finish().context(|| format!("service {}: remove", member.service))?;
-                self.note("Container", &member.view.name, "Removed");
-            }
-        }
-        Ok(())
+        });
+        failed.map_or(Ok(()), Err)
     }
 }

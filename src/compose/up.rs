@@ -1,8 +1,8 @@
 //! `up` and `create`: makes the containers of a project what its files ask for, and starts them in
 //! dependency order.
 //!
-//! `advance` never waits for a condition: it starts each service whose dependencies are ready, those
-//! beside each other, and returns. So the caller can print logs and take signals in between. A
+//! `advance` never waits for a condition: it makes and starts the services whose dependencies are
+//! ready, beside each other in child processes, and returns. So the caller can print logs and take signals in between. A
 //! container whose configuration, image or joined containers changed is made again: first the new
 //! one under a name of its own, so that nothing that runs is touched if that fails, then the old one
 //! goes, then the new one gets its name. Killed in between, the next `up` finds both and goes on.
@@ -10,11 +10,12 @@
 use std::collections::BTreeSet;
 
 use super::hooks;
-use super::members::{self, Member, Session};
+use super::members::{self, MAX_PARALLEL, Member, Session};
 use super::project::{Dependency, Need, Project, Service};
 use super::resources::{MakeNetwork, VERSION};
 use super::settings::{container_name, image};
 use super::shared::joined;
+use crate::engine::child;
 use crate::engine::options::CreateOptions;
 use crate::engine::project::{DEPENDS_ON, HASH, NUMBER, ONEOFF, PROJECT, SERVICE, label};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
@@ -56,6 +57,24 @@ pub struct Makers<'a> {
 pub struct Running {
     pub id: String,
     pub service: String,
+}
+
+/// A container as it should be.
+struct Placed<'a> {
+    service: &'a Service,
+    id: String,
+    name: String,
+    /// Whether it is to be started.
+    starts: bool,
+}
+
+/// A container that must be made.
+struct Making<'a> {
+    service: &'a Service,
+    name: String,
+    labels: Vec<(String, String)>,
+    /// The container whose place it takes.
+    old: Option<Member>,
 }
 
 /// A service that is done.
@@ -124,53 +143,62 @@ impl<'a> Up<'a> {
 
     /// Starts all services that can be started now. Returns their containers.
     pub fn advance(&mut self) -> Result<Vec<Running>> {
-        let mut starting = Vec::new();
-        let mut found = Vec::new();
+        let mut ready: Vec<&Service> = Vec::new();
         for service in std::mem::take(&mut self.waiting) {
-            match self.readiness(service, &starting)? {
-                Readiness::NotYet => {
-                    self.waiting.push(service);
-                    continue;
-                }
+            match self.readiness(service, &ready)? {
+                Readiness::Ready => ready.push(service),
+                Readiness::NotYet => self.waiting.push(service),
                 Readiness::Never(reason) => fail!("service {} can't start: {reason}", service.name),
-                Readiness::Ready => {}
             }
-            let members = self.converge(service).context(|| format!("service {}", service.name))?;
-            let mut begun = Vec::new();
-            for (member, starts) in members {
-                let starts = starts && !self.options.no_start;
-                let start = if starts {
-                    self.session.note("Container", &member.name, "Starting");
-                    let start = self.session.engine.begin_start(&member.id);
-                    Some(start.context(|| format!("service {}", service.name))?)
-                } else {
-                    None
-                };
-                begun.push((member, start));
-            }
-            starting.push((service, begun));
         }
-        for (service, begun) in starting {
-            let mut done = Done { service: service.name.clone(), ids: Vec::new(), changed: false };
-            for (member, start) in begun {
-                if let Some(start) = start {
-                    let ended = self.session.engine.end_start(start);
-                    ended.context(|| format!("service {}", service.name))?;
-                    self.session.note("Container", &member.name, "Started");
-                    hooks::post_start(self.session.engine, service, &member.id)?;
-                    done.changed = true;
-                }
-                done.ids.push(member.id.clone());
-                found.push(Running { id: member.id, service: service.name.clone() });
-            }
-            self.done.push(done);
+        if ready.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        let placed = self.converge(&ready)?;
+        let started = self.start(&placed)?;
+        for service in &ready {
+            let own: Vec<&Placed> =
+                placed.iter().filter(|placed| placed.service.name == service.name).collect();
+            self.done.push(Done {
+                service: service.name.clone(),
+                ids: own.iter().map(|placed| placed.id.clone()).collect(),
+                changed: own.iter().any(|placed| started.contains(&placed.id)),
+            });
+        }
+        Ok(placed
+            .into_iter()
+            .map(|placed| Running { id: placed.id, service: placed.service.name.clone() })
+            .collect())
+    }
+
+    /// Starts those containers that are to be started, beside each other. Returns their ids.
+    fn start(&self, placed: &[Placed<'_>]) -> Result<Vec<String>> {
+        let (session, engine) = (self.session, self.session.engine);
+        let starting: Vec<&Placed> =
+            placed.iter().filter(|placed| placed.starts && !self.options.no_start).collect();
+        for placed in &starting {
+            session.note("Container", &placed.name, "Starting");
+        }
+        let work = |placed: &&Placed| engine.start(&placed.id).map(|()| String::new());
+        let mut started = Vec::with_capacity(starting.len());
+        let mut failed = None;
+        child::each("the start", &starting, MAX_PARALLEL, &work, &mut |placed, result| {
+            let result = result.context(|| format!("service {}", placed.service.name));
+            let result = result.and_then(|_| {
+                session.note("Container", &placed.name, "Started");
+                hooks::post_start(engine, placed.service, &placed.id)
+            });
+            match result {
+                Ok(()) => started.push(placed.id.clone()),
+                Err(error) => failed = failed.take().or(Some(error)),
+            }
+        });
+        failed.map_or(Ok(started), Err)
     }
 
     /// Whether all that a service needs is there. Fails if it never will be.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
-        match self.readiness::<()>(service, &[])? {
+        match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
             Readiness::NotYet => Ok(false),
             Readiness::Never(reason) => fail!("service {} can't start: {reason}", service.name),
@@ -178,10 +206,10 @@ impl<'a> Up<'a> {
     }
 
     /// Whether the dependencies of a service are ready. One that starts in this very turn is not.
-    fn readiness<T>(&mut self, service: &Service, starting: &[(&Service, T)]) -> Result<Readiness> {
+    fn readiness(&mut self, service: &Service, starting: &[&Service]) -> Result<Readiness> {
         for need in &service.depends_on {
             let is_waited_for = self.waiting.iter().any(|other| other.name == need.service)
-                || starting.iter().any(|(other, _)| other.name == need.service);
+                || starting.iter().any(|other| other.name == need.service);
             if is_waited_for {
                 return Ok(Readiness::NotYet);
             }
@@ -257,24 +285,53 @@ impl<'a> Up<'a> {
         readiness
     }
 
-    /// Makes the containers of a service what they should be. Returns them, and whether each is to
-    /// be started.
-    fn converge(&self, service: &Service) -> Result<Vec<(ContainerView, bool)>> {
+    /// Makes the containers of `services` what they should be. Those that are missing or out of date
+    /// are made beside each other.
+    fn converge(&self, services: &[&'a Service]) -> Result<Vec<Placed<'a>>> {
+        let engine = self.session.engine;
+        let _lock = engine.lock_project(&self.session.project.name)?;
+        let members = members::all(engine, &self.session.project.name)?;
+        let mut placed = Vec::with_capacity(services.len());
+        let mut making = Vec::new();
+        for service in services {
+            self.plan(service, &members, &mut placed, &mut making)
+                .context(|| format!("service {}", service.name))?;
+        }
+        let mut failed = None;
+        let work = |making: &Making| self.make(making);
+        child::each("the creation", &making, MAX_PARALLEL, &work, &mut |making, id| {
+            let Making { service, name, .. } = making;
+            match id.context(|| format!("service {}", service.name)) {
+                Ok(id) => placed.push(Placed { service, id, name: name.clone(), starts: true }),
+                Err(error) => failed = failed.take().or(Some(error)),
+            }
+        });
+        failed.map_or(Ok(placed), Err)
+    }
+
+    /// Compares the containers of a service with what they should be: adds those that stay to
+    /// `placed`, and what must be made to `making`. Removes those that are too many.
+    fn plan(
+        &self,
+        service: &'a Service,
+        members: &[Member],
+        placed: &mut Vec<Placed<'a>>,
+        making: &mut Vec<Making<'a>>,
+    ) -> Result<()> {
         let session = self.session;
         let (engine, project) = (session.engine, session.project);
-        let _lock = engine.lock_project(&project.name)?;
         let image = image(project, service)?;
         let image_id = engine.image_id(&image)?.unwrap_or_default();
-        let members = members::all(engine, &project.name)?;
-        let joined = joined_ids(service, &members)?;
+        let joined = joined_ids(service, members)?;
         let is_current = |view: &ContainerView| {
             label(&view.labels, HASH) == Some(&service.hash)
                 && (image_id.is_empty() || view.image_id == image_id)
                 && label(&view.labels, JOINED).unwrap_or_default() == joined
         };
         let mut own: Vec<Member> = members
-            .into_iter()
+            .iter()
             .filter(|member| member.service == service.name && !member.is_oneoff)
+            .cloned()
             .collect();
         // Of two with one number the current one counts; a killed `up` left the other.
         own.sort_by_key(|member| (member.number, !is_current(&member.view)));
@@ -301,7 +358,6 @@ impl<'a> Up<'a> {
         let mut restarts = service.depends_on.iter().filter(|need| need.restart);
         let restarts = restarts
             .any(|need| self.done.iter().any(|done| done.service == need.service && done.changed));
-        let mut found = Vec::new();
         let labels = |number: u32| {
             let mut labels = labels(project, service, number, false);
             labels.push((IMAGE.to_owned(), image_id.clone()));
@@ -311,12 +367,14 @@ impl<'a> Up<'a> {
             labels
         };
         for member in &kept {
-            let name = container_name(project, service, member.number)?;
+            let number = member.number;
+            let name = container_name(project, service, number)?;
             let view = &member.view;
             let is_dead = matches!(view.status, Status::Dead { .. });
             let is_old = is_forced || !is_current(view);
             if is_dead || is_old && !self.options.no_recreate {
-                found.push((self.recreate(service, member, &name, labels(member.number))?, true));
+                let old = Some(member.clone());
+                making.push(Making { service, name, labels: labels(number), old });
                 continue;
             }
             if view.name != name {
@@ -328,40 +386,33 @@ impl<'a> Up<'a> {
             } else if !starts {
                 session.note("Container", &name, "Running");
             }
-            let starts = starts || restarts;
-            found.push((ContainerView { name, ..view.clone() }, starts));
+            placed.push(Placed { service, id: view.id.clone(), name, starts: starts || restarts });
         }
-        let mut number = 0;
-        while found.len() < scale as usize {
-            number += 1;
-            if kept.iter().any(|member| member.number == number) {
-                continue;
-            }
+        let numbers: Vec<u32> = kept.iter().map(|member| member.number).collect();
+        let free = (1..).filter(|number| !numbers.contains(number));
+        for number in free.take((scale as usize).saturating_sub(kept.len())) {
             let name = container_name(project, service, number)?;
-            let mut options = (self.makers.container)(service)?;
-            options.name = Some(name.clone());
-            options.labels.extend(labels(number));
-            let id = engine.create(&options)?;
-            session.note("Container", &name, "Created");
-            found.push((view(self.session, &id)?, true));
+            making.push(Making { service, name, labels: labels(number), old: None });
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn recreate(
-        &self,
-        service: &Service,
-        old: &Member,
-        name: &str,
-        labels: Vec<(String, String)>,
-    ) -> Result<ContainerView> {
+    /// Makes a container. Returns its id.
+    fn make(&self, making: &Making<'_>) -> Result<String> {
         let session = self.session;
         let engine = session.engine;
-        session.note("Container", name, "Recreate");
+        let Making { service, name, labels, old } = making;
         let mut options = (self.makers.container)(service)?;
+        options.labels.extend(labels.iter().cloned());
+        let Some(old) = old else {
+            options.name = Some(name.clone());
+            let id = engine.create(&options)?;
+            session.note("Container", name, "Created");
+            return Ok(id);
+        };
+        session.note("Container", name, "Recreate");
         let beside: String = old.view.id.chars().take(12).collect();
         options.name = Some(format!("{beside}_{name}"));
-        options.labels.extend(labels);
         if !self.options.renew_volumes && !matches!(old.view.status, Status::Dead { .. }) {
             options.inherited_volumes = engine.anonymous_volumes(&old.view.id)?;
         }
@@ -370,7 +421,7 @@ impl<'a> Up<'a> {
         engine.remove(&old.view.id, true, false)?;
         engine.rename(&id, name)?;
         session.note("Container", name, "Recreated");
-        view(session, &id)
+        Ok(id)
     }
 
     fn is_wanted(&self, service: &Service) -> bool {
@@ -380,13 +431,6 @@ impl<'a> Up<'a> {
     fn scale(&self, service: &Service) -> Result<u32> {
         let given = self.options.scales.iter().rev().find(|(name, _)| *name == service.name);
         given.map_or_else(|| service.scale(), |(_, scale)| Ok(*scale))
-    }
-}
-
-fn view(session: &Session<'_>, id: &str) -> Result<ContainerView> {
-    match session.engine.look_at(id) {
-        Some(view) => Ok(view),
-        None => fail!("container {id} was removed at the same time"),
     }
 }
 

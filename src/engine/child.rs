@@ -3,6 +3,7 @@
 //! A pull needs threads and much memory, a step of a build needs a mount namespace. This process forks
 //! monitors, so it must stay small and single threaded, in the host's namespaces.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 
@@ -53,6 +54,40 @@ impl Background {
             _ if text.is_empty() => fail!("{name} was killed"),
             _ => fail!("{text}"),
         }
+    }
+}
+
+/// Does `work` for each of `items` in a child process of its own, at most `most` at the same time, and
+/// calls `done` with each result, in the order of the items. A single item is worked on in this process. All work
+/// is brought to its end, also if some fails.
+pub fn each<T>(
+    name: &'static str,
+    items: &[T],
+    most: usize,
+    work: &dyn Fn(&T) -> Result<String>,
+    done: &mut dyn FnMut(&T, Result<String>),
+) {
+    if let [item] = items {
+        return done(item, work(item));
+    }
+    let mut working = VecDeque::with_capacity(items.len().min(most));
+    for item in items {
+        if working.len() == most {
+            finish_first(&mut working, done);
+        }
+        working.push_back((item, begin(name, &|| work(item))));
+    }
+    while !working.is_empty() {
+        finish_first(&mut working, done);
+    }
+}
+
+fn finish_first<T>(
+    working: &mut VecDeque<(&T, Result<Background>)>,
+    done: &mut dyn FnMut(&T, Result<String>),
+) {
+    if let Some((item, begun)) = working.pop_front() {
+        done(item, begun.and_then(Background::finish));
     }
 }
 
