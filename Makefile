@@ -23,7 +23,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
 # docker.io, 36 MB, is what the formats are compared with. Podman's pods and --init need catatonit.
-test_packages := apache2-utils buildah busybox-static catatonit containerd debootstrap \
+test_packages := apache2-utils buildah busybox-static catatonit containerd curl debootstrap \
     docker-compose docker-registry docker.io e2fsprogs file fish python3-yaml \
     iproute2 iptables iputils-ping libcap2-bin mandoc nftables openssl \
     podman qemu-user-static skopeo umoci util-linux zsh zstd
