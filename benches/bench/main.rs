@@ -11,6 +11,7 @@
 mod build;
 mod compose;
 mod dockerd;
+mod events;
 mod exec;
 mod floor;
 mod images;
@@ -32,13 +33,14 @@ use table::Table;
 
 type Topic = (&'static str, fn(&Bench, &mut Table));
 
-const TOPICS: [Topic; 12] = [
+const TOPICS: [Topic; 13] = [
     ("run", run::measure),
     ("exec", exec::measure),
     ("oci", oci::measure),
     ("network", network::measure),
     ("memory", memory::measure),
     ("many", many::measure),
+    ("events", events::measure),
     ("output", output::measure),
     ("images", images::measure),
     ("build", build::measure),

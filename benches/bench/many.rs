@@ -28,7 +28,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             (0..bench.rounds.min(20)).map(|_| cpu_time(bench.us().args(["ps", "-a"]))).collect();
         let value = Value::Milliseconds(median(&listings));
         Figures::one(US, listings).keep(topic);
-        table.alone(what, value, Budget::Absolute(Value::Milliseconds(30.0)));
+        table.alone(what, value, Budget::Absolute(Value::Milliseconds(20.0)));
     };
     list("many-ps-running", "ps -a, 1,000 running (CPU)", table);
     for hundred in 0..MANY / 100 {

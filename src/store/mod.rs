@@ -86,7 +86,7 @@ pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Replaces `path` with the JSON of `value`, unless that is longer than `read_json` takes.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
-    let text = miniserde::json::to_string(value);
+    let text = crate::json::without_nulls(&miniserde::json::to_string(value));
     if text.len() as u64 > MAX_STATE_FILE {
         return Err(Error::new(format!(
             "{} would have {} bytes, more than the {MAX_STATE_FILE} of a state file",
@@ -97,12 +97,18 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
     replace(path, text.as_bytes(), durability)
 }
 
+/// Most bytes of a state file that is read by one system call.
+const SMALL: usize = 8 << 10;
+
 /// Reads a JSON state file; `None` if it isn't there. A file that is empty, truncated or not ours
 /// is an error that names it.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
-    // The parser takes memory for each level of nesting, also of fields that it passes over.
-    crate::json::weigh(&path.display().to_string(), &bytes)?;
+    // The parser takes memory for each level of nesting, also of fields that it passes over. A small
+    // file can't hold so many that it matters: `ps` reads one or two a container.
+    if bytes.len() > SMALL {
+        crate::json::weigh(&path.display().to_string(), &bytes)?;
+    }
     let text = std::str::from_utf8(&bytes).ok();
     match text.and_then(|text| miniserde::json::from_str(text).ok()) {
         Some(value) => Ok(Some(value)),
@@ -117,9 +123,13 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
 /// Reads a whole small file; `None` if it isn't there.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(file) = open_existing(path)? else { return Ok(None) };
-    let mut bytes = Vec::with_capacity(4096);
-    let read = file.take(MAX_STATE_FILE + 1).read_to_end(&mut bytes);
-    read.context(|| format!("read {}", path.display()))?;
+    let mut bytes = Vec::with_capacity(SMALL);
+    // One read is enough for a small regular file: it returns fewer bytes than asked at the end alone.
+    let start = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
+    if start.context(|| format!("read {}", path.display()))? == SMALL {
+        let read = file.take(MAX_STATE_FILE + 1 - SMALL as u64).read_to_end(&mut bytes);
+        read.context(|| format!("read {}", path.display()))?;
+    }
     if bytes.len() as u64 > MAX_STATE_FILE {
         return Err(Error::new(format!("{} is larger than any state file", path.display())));
     }
