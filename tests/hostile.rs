@@ -325,3 +325,65 @@ fn every_inotify_instance_taken() {
     logs.wait().stdout("first\nsecond\n");
     drop(taken);
 }
+
+/// The files by which a container finds names are its own to write, and lie neither in its layer nor in
+/// a volume. Guard: they are in a file system of 1 MiB. Full, they hold nothing else up.
+#[test]
+fn files_for_names_that_are_filled() {
+    const BOUND: u64 = 1 << 20;
+    let host = Host::on_machine();
+    for network in ["one", "two"] {
+        host.mydocker(["network", "create", network]);
+    }
+    let run = ["run", "-d", "--name", "hostile", "--network", "one"];
+    for (file, flags) in [
+        ("hosts", &[][..]),
+        ("hostname", &["--userns", "auto"]),
+        ("resolv.conf", &["--privileged"]),
+    ] {
+        host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
+        let path = format!("/etc/{file}");
+        // Without a bound it ends after 16 MiB.
+        let fill = format!("dd if=/dev/zero of={path} bs=64k count=256");
+        let exec = |script: &str| host.mydocker(["exec", "hostile", "sh", "-c", script]);
+        exec(&fill).exits(1).stderr_has("No space left");
+        let size: u64 = exec(&format!("stat -c %s {path}")).text().trim().parse().unwrap();
+        assert!((BOUND / 2..=BOUND).contains(&size), "{file}: {size}");
+        // The others lie in the same room.
+        let more = "dd if=/dev/zero bs=64k count=256 2>&1 >>";
+        exec(&format!("for f in hosts hostname resolv.conf; do {more}/etc/$f; done"))
+            .exits(1)
+            .stdout_has("No space left");
+        let all = "cd /etc; cat hosts hostname resolv.conf | wc -c";
+        let size: u64 = exec(all).text().trim().parse().unwrap();
+        assert!(size <= BOUND + (64 << 10), "{size}");
+        let id = host.inspect("hostile", "{{.Id}}");
+        for name in ["hosts", "hostname", "resolv.conf"] {
+            let on_disk = host.state_root().join("containers").join(&id).join(name);
+            assert!(on_disk.metadata().unwrap().len() < 4096, "{name}");
+        }
+        // Neither half a section nor an error: a warning.
+        let hosts = exec("sha256sum /etc/hosts").text();
+        host.mydocker(["network", "connect", "two", "hostile"]).complains("has filled it");
+        assert_eq!(exec("sha256sum /etc/hosts").text(), hosts);
+        let big = host.file("big", vec![b'x'; 2 << 20]);
+        let target = format!("hostile:{path}");
+        host.mydocker(["cp", big.to_str().unwrap(), &target]).exits(1).complains("No space left");
+        let see = ["run", "--rm", "--network", "two", "bb", "grep", "-c", "hostile", "/etc/hosts"];
+        host.mydocker(see).stdout("1\n");
+        host.mydocker(["network", "disconnect", "two", "hostile"]);
+        host.mydocker(["rename", "hostile", "other"]);
+        host.mydocker(["rename", "other", "hostile"]);
+        let peer = ["run", "--rm", "--network", "container:hostile", "bb", "sh", "-c", all];
+        if flags.is_empty() {
+            host.mydocker(peer).stdout(&format!("{}\n", exec(all).text()));
+        }
+        host.mydocker(["commit", "hostile", "committed"]);
+        // The next start writes them again, and a neighbour comes into them.
+        host.mydocker(["restart", "-t", "0", "hostile"]);
+        host.mydocker(["run", "-d", "--name", "late", "--network", "one", "bb", "sleep", "1000"]);
+        exec("grep -qw late /etc/hosts && grep -q localhost /etc/hosts").stdout("");
+        assert_eq!(exec("cat /etc/hostname").text().trim(), &id[..12]);
+        host.mydocker(["rm", "-f", "hostile", "late"]);
+    }
+}

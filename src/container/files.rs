@@ -69,12 +69,9 @@ impl Files {
         fail!("{} is removed again and again while it is created", self.run.display())
     }
 
-    /// The name of the lock file in the run directory.
-    pub const MONITOR_LOCK: &'static str = "monitor.lock";
-
     /// The lock file that the monitor holds as long as it lives.
     pub fn monitor_lock(&self) -> PathBuf {
-        self.run.join(Files::MONITOR_LOCK)
+        self.run.join(Roots::MONITOR_LOCK)
     }
 
     /// What the container is doing (`state::State`).

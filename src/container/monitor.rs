@@ -6,7 +6,9 @@
 //! left, restarts it if the policy says so, or otherwise records the outcome, tells the clients the
 //! exit status and exits. Probes of a health check run in processes of their own (`probes`).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -340,7 +342,13 @@ impl Life<'_> {
             (held, *joined) = hooks.set_up(pid)?;
             Ok(())
         };
-        let running = runtime::start(spec, streams.theirs, Caller::Stays, &mut prepare)?;
+        let copies = runtime::copies::make(spec)?;
+        // Before the network is set up, which writes to them.
+        if let Some(copies) = &copies {
+            offer_copies(&self.roots.name_files(&self.record.id), copies)?;
+        }
+        let ours = copies.as_ref().map(AsFd::as_fd);
+        let running = runtime::start(spec, streams.theirs, Caller::Stays, ours, &mut prepare)?;
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {
@@ -366,7 +374,8 @@ impl Life<'_> {
         let probes = Probes::of(self.record, &state);
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
         let cgroups = state.cgroups;
-        Ok(Program { pid, pidfd, start_time, outputs, stdin, held, cgroups, probes })
+        let _copies = copies;
+        Ok(Program { pid, pidfd, start_time, outputs, stdin, held, cgroups, probes, _copies })
     }
 
     /// Records which process the program is.
@@ -574,6 +583,20 @@ impl Life<'_> {
     }
 }
 
+/// Makes `link` lead to the directory `copies`, which is mounted nowhere that a path could reach. It
+/// leads nowhere any more when this process has ended.
+fn offer_copies(link: &Path, copies: &OwnedFd) -> Result<()> {
+    let process = rustix::process::getpid().as_raw_nonzero();
+    let target = format!("/proc/{process}/fd/{}", copies.as_raw_fd());
+    let make = || std::os::unix::fs::symlink(&target, link);
+    let made = make().or_else(|error| match error.kind() {
+        // That of the program before.
+        ErrorKind::AlreadyExists => std::fs::remove_file(link).and_then(|()| make()),
+        _ => Err(error),
+    });
+    made.context(|| format!("make the link {}", link.display()))
+}
+
 /// The running program.
 struct Program {
     pid: Pid,
@@ -586,6 +609,8 @@ struct Program {
     held: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
+    /// Open, so that other commands can write the name files through it.
+    _copies: Option<OwnedFd>,
 }
 
 struct Monitor<'a> {

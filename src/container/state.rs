@@ -305,7 +305,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
 
 /// Whether process `pid` holds the lock of container `id`, whose file may have been removed.
 fn holds_lock(pid: Pid, id: &str) -> bool {
-    sys::process::holds_file(pid, &format!("/{id}/{}", Files::MONITOR_LOCK))
+    sys::process::holds_file(pid, &format!("/{id}/{}", Roots::MONITOR_LOCK))
 }
 
 /// The monitor of container `id`, found by the lock that it holds. It leads a session.

@@ -43,7 +43,7 @@ impl Engine {
             mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
             // A source may be missing, before or after the container's run.
             mounts.retain(|mount| match &mount.source {
-                MountSource::Bind(path) => path.exists(),
+                MountSource::Bind(path) | MountSource::Copy(path) => path.exists(),
                 _ => false,
             });
             mounts

@@ -101,11 +101,9 @@ impl Engine {
             (files.hostname, "/etc/hostname"),
         ] {
             if !record.mounts.iter().any(|mount| mount.target == target) {
-                // A read-only container must not write to the host's disk through these files
-                // either. The engine writes them from outside.
-                let (read_only, mapped) = (record.read_only, true);
-                let mount = Mount::new(MountSource::Bind(path), target);
-                mounts.push(Mount { read_only, mapped, ..mount });
+                // The engine writes the files of a read-only container from outside.
+                let mount = Mount::new(MountSource::Copy(path), target);
+                mounts.push(Mount { read_only: record.read_only, ..mount });
             }
         }
         mounts

@@ -1,6 +1,6 @@
 //! The files by which a container resolves names: hosts(5), resolv.conf(5), hostname(5). They are
-//! in the container's directory, are written again at each start, and are mounted over the image's
-//! files.
+//! in the container's directory and are written again at each start. The container has copies of them
+//! mounted over the image's files (`runtime::copies`), so that what it writes there reaches no disk.
 //!
 //! There is no name server. Instead each container's hosts file has a section for each of its
 //! networks, between two comments, with the other containers on it. A section is rewritten in
@@ -8,21 +8,24 @@
 //! stay, also those that a user added in the container.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
 use crate::address::Ip;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, fail};
 use crate::store::{Lock, LockMode, Roots};
 use crate::sys::beneath;
+
+const HOSTS: &str = "hosts";
 
 /// The three files, below a container's directory.
 pub struct NameFiles {
@@ -35,7 +38,7 @@ impl NameFiles {
     /// The files in the directory of a container.
     pub fn below(directory: &Path) -> NameFiles {
         NameFiles {
-            hosts: directory.join("hosts"),
+            hosts: directory.join(HOSTS),
             resolv_conf: directory.join("resolv.conf"),
             hostname: directory.join("hostname"),
         }
@@ -61,30 +64,13 @@ pub struct Names<'a> {
 pub const PUBLIC_SERVERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4))];
 
-/// Writes the three files in place, because a bind mount shows the inode that it was made of: the
-/// containers that share the network have these files mounted, and must see the new text. So a
-/// reader may find a file half-written, and a start that is killed here leaves one; the next start
-/// writes it again.
-///
-/// A container can keep the engine from writing in place: by a lease on the file (fcntl(2),
-/// F_SETLEASE), or by running it as a program (ETXTBSY). Such a file is replaced by a new one,
-/// which those containers do not see: a start must neither wait nor fail because of them.
+/// Writes the three files. A start that is killed here leaves one half-written; the next start writes
+/// it again.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     let files = NameFiles::below(directory);
     let put = |path: &Path, text: &str| {
-        let open = || {
-            let no_wait = OFlags::NONBLOCK.bits() as i32;
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o644).custom_flags(no_wait);
-            options.open(path)
-        };
-        let opened = open().or_else(|error| match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::ExecutableFileBusy => {
-                fs::remove_file(path)?;
-                open()
-            }
-            _ => Err(error),
-        });
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(true).mode(0o644).open(path);
         opened
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .context(|| format!("write {}", path.display()))
@@ -182,46 +168,78 @@ pub fn write_own_section(
     write_section(roots, id, network, &lines)
 }
 
-/// The most bytes that are read of a hosts file, enough for thousands of names.
+/// The most bytes of a hosts file that is changed, enough for thousands of names.
 const MAX_HOSTS: u64 = 4 << 20;
 
-/// Replaces the section `network` of a container's hosts file; without lines the section is
+/// Replaces the section `network` of a running container's hosts file; without lines the section is
 /// removed. One write puts the text there and the file is shortened after it, so that no reader
 /// ever finds the file empty. The file cannot be replaced by rename(2): the container has its inode
 /// mounted.
 ///
-/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), run it
-/// as a program and fill it with anything. None of that may hold the engine up: so the lock is on
-/// the run directory, which the container cannot reach, and the file is opened without waiting for
-/// the lease. The caller must succeed although this fails, and reports the failure as a warning.
+/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), and fill
+/// it with anything, until there is no room for another byte. None of that may hold the engine up: so
+/// the lock is on the run directory, which the container cannot reach, and the file is opened without
+/// waiting for the lease. The caller must succeed although this fails, and reports the failure as a
+/// warning.
 pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
-    let path = NameFiles::below(&roots.containers().join(id)).hosts;
     let update = || -> Result<()> {
         // The container does not run; its next start writes the file again.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
         let Some(_one_writer) = run else { return Ok(()) };
-        let no_wait = OFlags::NONBLOCK.bits() as i32;
-        let file = match OpenOptions::new().read(true).write(true).custom_flags(no_wait).open(&path)
-        {
-            Ok(file) => file,
-            // The container was removed, or has the hosts file of another one.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                let errno = Errno::from_io_error(&error);
-                return Err(errno.map_or_else(|| error.into(), beneath::open_error));
-            }
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = match open_directory(roots, id) {
+            Ok(directory) => openat(&directory, HOSTS, flags, Mode::empty()),
+            Err(error) => Err(error),
+        };
+        let file = match opened {
+            Ok(file) => File::from(file),
+            // The container has ended, or has the hosts file of another one.
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(beneath::open_error(error)),
         };
         let mut before = Vec::new();
-        (&file).take(MAX_HOSTS).read_to_end(&mut before)?;
-        let before = String::from_utf8_lossy(&before);
-        let after = splice(&before, network, lines);
-        if after != before {
-            file.write_all_at(after.as_bytes(), 0)?;
-            file.set_len(after.len() as u64)?;
+        (&file).take(MAX_HOSTS + 1).read_to_end(&mut before)?;
+        if before.len() as u64 > MAX_HOSTS {
+            fail!("it has more than {MAX_HOSTS} bytes, and stays as it is");
         }
-        Ok(())
+        let text = String::from_utf8_lossy(&before);
+        let after = splice(&text, network, lines);
+        if after == text {
+            return Ok(());
+        }
+        let written = file.write_all_at(after.as_bytes(), 0);
+        if written.is_err() {
+            // No half of a section stays: there was room for what was there before.
+            let _ = file.write_all_at(&before, 0);
+        }
+        file.set_len(if written.is_ok() { after.len() } else { before.len() } as u64)?;
+        match written {
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                fail!("the container has filled it, and the files beside it, up to their limit")
+            }
+            written => Ok(written?),
+        }
     };
-    update().context(|| format!("write {}", path.display()))
+    update().context(|| format!("write {}", roots.name_files(id).join(HOSTS).display()))
+}
+
+/// The directory that holds the files of a running container. `ENOENT` if it has none.
+fn open_directory(roots: &Roots, id: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let link = roots.name_files(id);
+    match openat(CWD, &link, flags, Mode::empty()) {
+        // The lock was held after the directory was opened, so it is the monitor's: if that was killed,
+        // another process may have its number by now. Without a lock file there is none to ask.
+        Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
+            Ok(directory)
+        }
+        // An earlier version started it, and mounted the files themselves.
+        Err(Errno::NOENT) if link.symlink_metadata().is_err() => {
+            openat(CWD, roots.containers().join(id), flags, Mode::empty())
+        }
+        Ok(_) | Err(Errno::NOTDIR) => Err(Errno::NOENT),
+        Err(error) => Err(error),
+    }
 }
 
 fn splice(text: &str, network: &str, lines: &str) -> String {

@@ -145,7 +145,7 @@ fn build(
         Some(unit) => Some(systemd::start(unit, &container.state.id, &spec.cgroup.resources)?),
         None => None,
     };
-    let running = runtime::start(spec, stdio, Caller::Leaves(listener), &mut prepare);
+    let running = runtime::start(spec, stdio, Caller::Leaves(listener), None, &mut prepare);
     drop(held);
     running
 }

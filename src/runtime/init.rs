@@ -30,10 +30,11 @@ pub fn main(
     stdio: Stdio,
     caller: Caller,
     joined: Joined,
+    copies: Option<BorrowedFd<'_>>,
     cgroup: &Cgroup,
     mut parent: OwnedFd,
 ) -> ! {
-    let Err(error) = run(spec, stdio, &caller, &joined, cgroup, &mut parent);
+    let Err(error) = run(spec, stdio, &caller, &joined, copies, cgroup, &mut parent);
     report::send_failure(parent.as_fd(), &error);
     sys::exec::exit_now(error.exit_code())
 }
@@ -43,6 +44,7 @@ fn run(
     stdio: Stdio,
     caller: &Caller,
     joined: &Joined,
+    copies: Option<BorrowedFd<'_>>,
     cgroup: &Cgroup,
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
@@ -53,6 +55,7 @@ fn run(
     // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
+    keep.extend(copies);
     if let Caller::Leaves(listener) = caller {
         keep.push(listener.as_fd());
     }
@@ -87,12 +90,12 @@ fn run(
         matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
     let agent = Agent::connect(&spec.process.seccomp, "creating", None)?;
     let shared = propagation::copy_shared(spec)?;
-    let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user())?;
+    let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user(), copies)?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
             .context(|| "block the image's device nodes")?;
     }
-    mounts::mount_all(root.as_fd(), fresh, spec, joined, open_devices, shared)?;
+    mounts::mount_all(root.as_fd(), fresh, spec, joined, copies, open_devices, shared)?;
 
     // 4. What belongs to the new network and host name.
     if spec.namespaces.network == Namespace::Private {

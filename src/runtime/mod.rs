@@ -9,6 +9,7 @@
 mod bind_source;
 pub mod capabilities;
 pub mod cgroup;
+pub mod copies;
 pub mod copy_up;
 pub mod devices;
 pub mod exec;
@@ -72,13 +73,15 @@ pub struct Running {
     pub console: Option<OwnedFd>,
 }
 
-/// Makes the container of `spec` and starts its program. `prepare` is called with the PID of a
+/// Makes the container of `spec` and starts its program. `copies` is what `copies::make` made for it.
+/// `prepare` is called with the PID of a
 /// process in its network namespace as soon as that exists, while the child builds its root: the
 /// place to wire up a network. On an error nothing is left: no process, no cgroup, no mount.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
     caller: Caller,
+    copies: Option<BorrowedFd<'_>>,
     prepare: &mut dyn FnMut(Pid) -> Result<()>,
 ) -> Result<Running> {
     let holder = match &spec.ids {
@@ -107,7 +110,7 @@ pub fn start(
             // Its end is the parent's to bring about.
             std::mem::forget(holder);
             trace::become_process(trace::Process::Init);
-            init::main(spec, stdio, caller, joined, &cgroup, theirs)
+            init::main(spec, stdio, caller, joined, copies, &cgroup, theirs)
         }
         Ok(sys::clone::Fork::Parent(child)) => {
             trace::step("clone3", || namespaces::describe(&spec.namespaces, child.pid));

@@ -21,7 +21,7 @@ use super::spec::{
     Attributes, IdMaps, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
 };
 use super::user_namespace::map_owners;
-use super::{bind_source, copy_up, devices, process, propagation, rootfs};
+use super::{bind_source, copies, copy_up, devices, process, propagation, rootfs};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace::Traced;
 use crate::sys::{self, beneath};
@@ -64,6 +64,7 @@ pub fn mount_all(
     fresh: Fresh,
     spec: &Spec,
     joined: &Joined,
+    copies: Option<BorrowedFd<'_>>,
     open_devices: bool,
     shared: Vec<OwnedFd>,
 ) -> Result<()> {
@@ -75,6 +76,7 @@ pub fn mount_all(
         root,
         spec,
         joined,
+        copies,
         open_devices,
         fresh: fresh.0.into_iter(),
         shared: shared.into_iter(),
@@ -111,6 +113,7 @@ struct Attaching<'a> {
     root: BorrowedFd<'a>,
     spec: &'a Spec,
     joined: &'a Joined,
+    copies: Option<BorrowedFd<'a>>,
     open_devices: bool,
     fresh: std::vec::IntoIter<OwnedFd>,
     shared: std::vec::IntoIter<OwnedFd>,
@@ -141,7 +144,7 @@ impl Attaching<'_> {
                         kernel_filesystem(c"tmpfs", &options, ids)?
                     }
                     Namespace::Host | Namespace::Of { .. } | Namespace::Path(_) => {
-                        shared_memory_of(self.joined)
+                        copy_from(self.joined.ipc_mounts.as_ref(), Path::new("/dev/shm"))
                             .context(|| "open the other container's /dev/shm")?
                     }
                 };
@@ -163,6 +166,13 @@ impl Attaching<'_> {
                 }
                 tree
             }
+            MountSource::Copy(path) => {
+                match (self.copy_of_the_other(&mount.target)?, self.copies) {
+                    (Some(theirs), _) => theirs,
+                    (None, Some(copies)) => copies::tree(copies, path)?,
+                    (None, None) => fail!("the copy of {} was not made", path.display()),
+                }
+            }
             MountSource::Tmpfs { options } => {
                 filesystem(c"tmpfs", options, NOSUID | NODEV | NOEXEC, ids)?
             }
@@ -179,6 +189,24 @@ impl Attaching<'_> {
             }
         };
         attach(self.root, spec, mount, tree, self.open_devices)
+    }
+
+    /// What the container whose network is shared has mounted on `target`. `None` if there is no such
+    /// container, or if it has mounted something else there.
+    fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
+        let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
+        let tree = match copy_from(Some(theirs), target) {
+            Ok(tree) => tree,
+            // It has ended, or taken the mount away.
+            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::INVAL)) => {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(error)
+                    .context(|| format!("share the other container's {}", target.display()));
+            }
+        };
+        Ok(copies::is_one(tree.as_fd())?.then_some(tree))
     }
 
     fn mount_kernel_filesystem(&mut self, mount: &Mount, kind: &CStr, options: &str) -> Result<()> {
@@ -213,6 +241,7 @@ fn describe(mount: &Mount) -> String {
         }
         MountSource::Image { layers } => format!("{} layers of an image", layers.len()),
         MountSource::Bind(source) => source.display().to_string(),
+        MountSource::Copy(source) => format!("a copy of {}", source.display()),
     };
     let mode = if mount.read_only { ", read-only" } else { "" };
     format!("{} from {source}{mode}", mount.target.display())
@@ -244,15 +273,16 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount {}", target.display()))
 }
 
-/// A copy of the /dev/shm that belongs to the joined IPC namespace: a mount can only be copied from
-/// inside its own mount namespace, which this process enters for that moment.
-fn shared_memory_of(joined: &Joined) -> Result<OwnedFd> {
+/// A copy of what is mounted on `path` in the mount namespace `theirs`; without one, in this process's
+/// own. A mount can only be copied from inside its own mount namespace, which this process enters for
+/// that moment.
+fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     let copy = || -> Result<OwnedFd> {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let shm = beneath::handle(root.as_fd(), Path::new("/dev/shm"))?;
-        Ok(sys::mount::copy_tree(shm.as_fd(), false)?)
+        let found = beneath::handle(root.as_fd(), path)?;
+        Ok(sys::mount::copy_tree(found.as_fd(), false)?)
     };
-    let Some(theirs) = &joined.ipc_mounts else { return copy() };
+    let Some(theirs) = theirs else { return copy() };
     let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount))?;
     let copied = copy();

@@ -81,6 +81,8 @@ pub struct Joined {
     network: Option<OwnedFd>,
     /// The mount namespace of the container whose IPC namespace is joined, for its /dev/shm.
     pub ipc_mounts: Option<OwnedFd>,
+    /// The same of the network namespace, for the files by which names are resolved there.
+    pub network_mounts: Option<OwnedFd>,
     /// The container's own mount namespace, if a holder created it.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
@@ -93,9 +95,20 @@ pub struct Joined {
 impl Joined {
     /// All open descriptors.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let Joined { pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time, owners } =
-            self;
-        let all = [pid, ipc, uts, network, ipc_mounts, mounts, user, cgroup, time];
+        let Joined {
+            pid,
+            ipc,
+            uts,
+            network,
+            ipc_mounts,
+            network_mounts,
+            mounts,
+            user,
+            cgroup,
+            time,
+            owners,
+        } = self;
+        let all = [pid, ipc, uts, network, ipc_mounts, network_mounts, mounts, user, cgroup, time];
         all.into_iter().flatten().chain(owners).map(AsFd::as_fd).collect()
     }
 
@@ -111,16 +124,18 @@ impl Joined {
             (Namespace::Private, Some(pid)) => open(pid, name),
             _ => other(namespace, name),
         };
+        let mounts_of = |namespace: &Namespace| match namespace {
+            Namespace::Of { pid, .. } => open(*pid, "mnt"),
+            _ => Ok(None),
+        };
         let held = |name| holder.map_or(Ok(None), |pid| open(pid, name));
         let joined = Joined {
             pid: other(&namespaces.pid, "pid")?,
             ipc: join(&namespaces.ipc, "ipc")?,
             uts: join(&namespaces.uts, "uts")?,
             network: join(&namespaces.network, "net")?,
-            ipc_mounts: match &namespaces.ipc {
-                Namespace::Of { pid, .. } => open(*pid, "mnt")?,
-                _ => None,
-            },
+            ipc_mounts: mounts_of(&namespaces.ipc)?,
+            network_mounts: mounts_of(&namespaces.network)?,
             mounts: held("mnt")?,
             user: held("user")?,
             cgroup: other(&namespaces.cgroup, "cgroup")?,

@@ -27,15 +27,22 @@ const MAX_LAYERS: usize = 500;
 
 /// Mounts the root on `mount_point` and gives a handle to it. The mount lives in this process's
 /// namespace, which must be its own, and ends with it.
-/// With a user namespace the owners of all files are that one's.
+/// With a user namespace the owners of all files are that one's. The tree `copies` is mounted below the
+/// root, where it can be had by descriptor alone, until the host's root is unmounted.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
     user_namespace: Option<BorrowedFd<'_>>,
+    copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
     // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
+    if let Some(copies) = copies {
+        open_directory(mount_point)
+            .and_then(|target| sys::mount::attach(copies, target.as_fd()))
+            .context(|| "mount the copies of the host's files")?;
+    }
     match root {
         Root::Overlay { lower, upper, work, volatile } => {
             let mapped = user_namespace.map(|fd| Mapped { user_namespace: fd, mount_point });

@@ -300,6 +300,9 @@ pub enum Recursion {
 pub enum MountSource {
     /// A host directory or file, with what is mounted below it.
     Bind(PathBuf),
+    /// A file with the content of this file of the host's, in memory and with a bound (`copies`). If
+    /// the container shares another's network namespace, the other's copy.
+    Copy(PathBuf),
     /// A new file system of the kernel's, such as proc or devpts. `options` as mount(8) writes them.
     /// The way to the target may hold no symbolic link.
     Kernel { kind: Cow<'static, CStr>, options: Cow<'static, str> },

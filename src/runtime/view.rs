@@ -83,10 +83,10 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
 
 /// A container at rest: its root on `mount_point`, and `mounts` in it as it would have them.
 pub fn at_rest(root: &Root, mounts: &[Mount], mount_point: &Path) -> Result<OwnedFd> {
-    let root = in_own_namespace(|| rootfs::assemble(root, mount_point, None))?;
+    let root = in_own_namespace(|| rootfs::assemble(root, mount_point, None, None))?;
     for mount in mounts {
         // A tmpfs is empty until the container starts.
-        if let MountSource::Bind(source) = &mount.source {
+        if let MountSource::Bind(source) | MountSource::Copy(source) = &mount.source {
             bind(root.as_fd(), source, mount)
                 .context(|| format!("mount {}", mount.target.display()))?;
         }

@@ -88,6 +88,20 @@ impl Roots {
         self.run_dir(id).join("network-joined")
     }
 
+    /// The name of the lock file in a run directory.
+    pub const MONITOR_LOCK: &'static str = "monitor.lock";
+
+    /// The lock file that the monitor of container `id` holds as long as it lives.
+    pub fn monitor_lock(&self, id: &str) -> PathBuf {
+        self.run_dir(id).join(Roots::MONITOR_LOCK)
+    }
+
+    /// A link to the directory that holds the name files of the running container `id`, which its
+    /// monitor has open.
+    pub fn name_files(&self, id: &str) -> PathBuf {
+        self.run_dir(id).join("names")
+    }
+
     /// Creates both roots if they are missing. Returns a note for the user about the file system
     /// below them; it appears once per root, or once per boot if the root is in memory.
     pub fn prepare(&self) -> Result<Option<String>> {

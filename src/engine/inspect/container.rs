@@ -17,6 +17,7 @@ use crate::container::state::{Condition, is_paused};
 use crate::engine::Engine;
 use crate::engine::options::{Propagation, RateKind, Resources};
 use crate::error::Result;
+use crate::network::names::NameFiles;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::template::{Value, omit_empty};
 
@@ -38,6 +39,13 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
+        // A running container has copies of the files in its directory.
+        let names = NameFiles::below(&match &condition {
+            Condition::Running(_) if record.network.container().is_none() => {
+                self.roots.name_files(&record.id)
+            }
+            _ => files.dir.clone(),
+        });
         let (own, all) = if with_size { Some(self.sizes(record)?).unzip() } else { (None, None) };
         let size = |bytes: Option<u64>| bytes.map_or_else(|| omit_empty(Value::Nil), number);
         Ok(object([
@@ -47,9 +55,9 @@ impl Engine {
             ("Args", strings(args)),
             ("State", state(&condition, paused, health.as_ref())),
             ("Image", text(&record.image_id)),
-            ("ResolvConfPath", text(files.dir.join("resolv.conf").display())),
-            ("HostnamePath", text(files.dir.join("hostname").display())),
-            ("HostsPath", text(files.dir.join("hosts").display())),
+            ("ResolvConfPath", text(names.resolv_conf.display())),
+            ("HostnamePath", text(names.hostname.display())),
+            ("HostsPath", text(names.hosts.display())),
             (
                 "LogPath",
                 text(if record.log_disabled {
