@@ -159,10 +159,11 @@ fn what_can_not_be_done_is_refused() {
     let context = host.directory("context", &[("Dockerfile", "FROM bb\n")]);
     for (flag, message) in [
         ("--ssh=default", "no SSH agent enters a step"),
-        ("--squash", "add a last stage: FROM scratch, COPY --from=0 / /"),
-        ("--annotation=a=b", "use --label"),
-        ("--cache-from=type=registry,ref=x", "builds on this machine share one cache"),
-        ("--cache-to=type=inline", "builds on this machine share one cache"),
+        ("--annotation=a=b", "write an archive with -o type=oci,dest=FILE, or use --label"),
+        ("--cache-from=type=registry,ref=x", "only a directory can hold a cache: type=local,src="),
+        ("--cache-from=user/app:cache", "only a directory can hold a cache: type=local,src="),
+        ("--cache-to=type=inline", "only a directory can hold a cache: type=local,dest="),
+        ("--cache-to=type=local,src=x", "unknown key 'src'"),
         ("--allow=network.host", "can't be allowed"),
         ("--platform=linux/s390x", "this machine builds for linux/"),
         ("--platform=x", "platform"),
@@ -223,4 +224,117 @@ fn check_prints_warnings_and_builds_nothing() {
     host.feed("FROM bb\nCOPPY a b\n", ["build", "--check", "-"])
         .exits(1)
         .stderr_has("did you mean COPY?");
+}
+
+/// The root of an image, listed with the contents of its files.
+fn files_of(host: &Host, image: &str) -> String {
+    let script = "cd / && find . -xdev ! -path './dev/*' ! -path './proc*' ! -path './sys*' \
+        ! -path './bin/*' ! -path './etc*' ! -path . -exec stat -c '%n %F %a %u %g %Y' {} + | sort; \
+        find . -xdev -type f ! -path './bin/*' ! -path './etc/*' -exec md5sum {} + | sort; ls /etc";
+    host.mydocker(["run", "--rm", image, "sh", "-c", script]).text()
+}
+
+#[test]
+fn squash_makes_one_layer_with_the_same_files() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM bb AS first\nRUN echo a >/a && mkdir -p /d/e && echo 1 >/d/1\n\
+        FROM first\nRUN rm /a /etc/group && rm -r /d && mkdir /d && echo 2 >/d/2\nENV X=1\n\
+        RUN rm -r /home && echo h >/home && ln /home /h && chown 5:6 /home && chmod 4711 /d\n\
+        RUN rm -r /root && mkdir /root && touch -d 2001-02-03 /root/n && rm /h && rmdir /var\n";
+    let context = host.directory("context", &[("Dockerfile", dockerfile)]);
+    let layers = |image: &str| {
+        let layers = host.inspect(image, "{{json .RootFS.Layers}}");
+        layers.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    host.mydocker(["build", "-t", "many", text(&context)]);
+    host.mydocker(["build", "-t", "one", "--squash", text(&context)]);
+    assert_eq!((layers("many").len(), layers("one").len()), (5, 2));
+    assert_eq!(layers("one")[0], layers("bb")[0].replace(']', ""));
+    let files = files_of(&host, "one");
+    assert!(files.contains("./d directory 4711 0 0") && !files.contains("./var"), "{files}");
+    assert_eq!(files, files_of(&host, "many"));
+    let history = ["history", "--format", "{{.Comment}} {{.CreatedBy}}", "one"];
+    let history = host.mydocker(history).text();
+    assert!(history.starts_with("4 layers of the build as one"), "{history}");
+    assert!(history.contains("ENV X=1"), "{history}");
+    // The layers and their only one come from the cache, and the image is the same.
+    let id = host.inspect("one", "{{.Id}}");
+    let again = host.mydocker(["build", "-t", "one", "--squash", text(&context)]);
+    again.stderr_has("CACHED");
+    assert_eq!(host.inspect("one", "{{.Id}}"), id);
+    // Nothing to squash.
+    host.feed("FROM bb\nCMD [\"x\"]\n", ["build", "--squash", "-t", "none", "-"]);
+    assert_eq!(layers("none").len(), 1);
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn a_cache_in_a_directory_serves_another_host() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM bb AS other\nRUN echo other >/o\nFROM bb\nRUN echo made >/made\n\
+        COPY f /f\nCOPY --from=other /o /o\n";
+    let context = host.directory("context", &[("Dockerfile", dockerfile), ("f", "f")]);
+    let cache = host.scratch().join("cache");
+    let to = format!("--cache-to=type=local,dest={},mode=max", text(&cache));
+    let from = format!("--cache-from=type=local,src={}", text(&cache));
+    host.mydocker(["build", "-t", "x", &from, &to, text(&context)]);
+    let layers = |host: &Host| {
+        let layers = host.inspect("x", "{{json .RootFS.Layers}}");
+        layers
+            + &host.mydocker(["history", "--format", "{{.CreatedAt}}", "x"]).lines()[..3].concat()
+    };
+    // All from the directory: the same layers and times.
+    let other = host.neighbour();
+    let args = ["build", "-t", "x", &from, text(&context)];
+    let log = other.mydocker(args).stderr_text();
+    assert_eq!(log.matches("CACHED").count(), 4, "{log}");
+    assert_eq!(layers(&other), layers(&host));
+    other.mydocker(["run", "--rm", "x", "cat", "/made", "/f", "/o"]).stdout("made\nfother\n");
+    // From its own cache now.
+    std::fs::remove_dir_all(&cache).unwrap();
+    let log = other.mydocker(args).stderr_text();
+    assert_eq!(log.matches("CACHED").count(), 4, "{log}");
+    other.mydocker(["system", "check"]);
+}
+
+#[test]
+fn a_damaged_cache_in_a_directory_is_not_used() {
+    let host = Host::with_busybox();
+    let files = [("Dockerfile", "FROM bb\nRUN echo made >/made\n")];
+    let context = host.directory("context", &files);
+    let cache = host.scratch().join("cache");
+    let to = format!("--cache-to=type=local,dest={}", text(&cache));
+    let from = format!("--cache-from=type=local,src={}", text(&cache));
+    host.mydocker(["build", &to, text(&context)]);
+    let written = || std::fs::read_dir(&cache).unwrap().flatten().map(|entry| entry.path());
+    let is_tar = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "tar");
+    let tar = written().find(is_tar).unwrap();
+    let mut bytes = std::fs::read(&tar).unwrap();
+    let at = bytes.windows(5).position(|piece| piece == b"made\n").unwrap();
+    bytes[at] = b'M';
+    std::fs::write(&tar, &bytes).unwrap();
+    let other = host.neighbour();
+    let args = ["build", "-t", "x", &from, text(&context)];
+    other.mydocker(args).exits(1).stderr_has("is damaged: its digest is sha256:");
+    // Without the layer the entry is of no use.
+    std::fs::remove_file(&tar).unwrap();
+    let log = other.mydocker(args).stderr_text();
+    assert!(log.contains("DONE") && !log.contains("CACHED"), "{log}");
+    for entry in written() {
+        std::fs::write(entry, "no entry").unwrap();
+    }
+    let log = host.neighbour().mydocker(args).stderr_text();
+    assert!(!log.contains("CACHED"), "{log}");
+}
+
+#[test]
+fn an_archive_has_the_annotations() {
+    let host = Host::with_busybox();
+    let archive = host.scratch().join("x.tar");
+    let output = format!("type=oci,dest={}", text(&archive));
+    let given = ["--annotation", "a.b=c d", "--annotation", "manifest:e=", "-o", &output, "-"];
+    host.feed("FROM bb\n", [&["build"], &given[..]].concat());
+    let out = std::process::Command::new("tar").args(["-xOf", text(&archive)]).output().unwrap();
+    let all = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(all.contains(r#""annotations":{"a.b":"c d","e":""}"#), "{all:.500}");
 }

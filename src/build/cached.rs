@@ -83,6 +83,7 @@ impl Build<'_> {
         }
         let mut keys = vec![step.key];
         if let Some(entry) = self.find(state, &step.key)? {
+            self.used.borrow_mut().push(entry.clone());
             vertex.cached();
             state.settle(&step.created_by, &entry);
             return Ok(());
@@ -113,6 +114,7 @@ impl Build<'_> {
         for key in keys {
             entry.key = key;
             self.engine.image_store().note_step(&self.place.draft, &entry)?;
+            self.used.borrow_mut().push(entry.clone());
         }
         state.settle(&step.created_by, &entry);
         if is_cached {
@@ -129,13 +131,48 @@ impl Build<'_> {
             return Ok(None);
         }
         let images = self.engine.image_store();
-        let Some(entry) = images.cached(key) else { return Ok(None) };
+        let Some(entry) = images.cached(key) else { return self.import(key) };
         let layer: Vec<Digest> = entry.layer.into_iter().collect();
         if !images.need_layers(&self.place.draft, &layer)? {
-            return Ok(None);
+            return self.import(key);
         }
         images.touch_cache(&[*key], self.begun);
         Ok(Some(entry))
+    }
+
+    /// Makes one layer of those that the build made, and notes in the history that they are one.
+    pub(super) fn squash(&self, state: &mut State) -> Result<()> {
+        let base = match &state.base {
+            Some(id) => self.engine.image_store().get(id)?.config.diff_ids.len(),
+            None => 0,
+        };
+        let new = state.config.diff_ids.split_off(base.min(state.config.diff_ids.len()));
+        if new.len() < 2 {
+            state.config.diff_ids.extend(new);
+            return Ok(());
+        }
+        let mut left = base;
+        for step in state.config.history.iter_mut().filter(|step| !step.empty_layer) {
+            step.empty_layer = left == 0;
+            left = left.saturating_sub(1);
+        }
+        let mut key = self.key(state, "squash");
+        key.add_layers("layers", &new);
+        let layers = state.config.diff_ids.clone();
+        let step = LayerStep {
+            title: "[squash]".to_owned(),
+            text: &format!("{} layers", new.len()),
+            created_by: String::new(),
+            key: key.digest(),
+            content: None,
+            make: &|_| self.engine.squash(self.place, &layers, &new, self.epoch),
+        };
+        self.layer_step(state, &step)?;
+        if let Some(step) = state.config.history.last_mut() {
+            step.comment = format!("{} layers of the build as one", new.len());
+        }
+        state.config.created = state.config.history.last().and_then(|step| step.created);
+        Ok(())
     }
 
     /// The time that new steps have.

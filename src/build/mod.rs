@@ -11,6 +11,7 @@ mod check;
 mod context;
 mod copy;
 pub mod dockerfile;
+pub mod exchange;
 pub mod ignore;
 mod input;
 mod layers;
@@ -57,6 +58,8 @@ pub struct Options {
     pub arguments: Vec<String>,
     pub target: Option<String>,
     pub labels: Vec<(String, String)>,
+    /// Of the manifest in an archive.
+    pub annotations: Vec<(String, String)>,
     pub id_file: Option<PathBuf>,
     pub network: Option<String>,
     /// Limits and hosts of the containers of steps.
@@ -65,8 +68,12 @@ pub struct Options {
     pub contexts: Vec<(String, String)>,
     pub outputs: Vec<Output>,
     pub metadata_file: Option<PathBuf>,
-    /// Refused.
+    /// The layers that the build made become one.
     pub squash: bool,
+    /// Directories of caches to read.
+    pub cache_from: Vec<PathBuf>,
+    /// Directories to write the cache to.
+    pub cache_to: Vec<PathBuf>,
     /// Base images are pulled even if they are here.
     pub pull: bool,
     /// `os/architecture[/variant]`, which must be this machine's.
@@ -87,13 +94,15 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
     let names = options.names.iter().chain(named);
     let names: Vec<Reference> =
         names.map(|name| Reference::parse_new(name)).collect::<Result<_>>()?;
-    if options.squash {
-        fail!(
-            "--squash: layers are not squashed; add a last stage: FROM scratch, COPY --from=0 / /"
-        );
-    }
     if let Some(wanted) = &options.platform {
         check_platform(wanted)?;
+    }
+    let is_archive = |output: &Output| matches!(output, Output::Archive(..));
+    if !options.annotations.is_empty() && !options.outputs.iter().any(is_archive) {
+        fail!(
+            "--annotation: a local image has no manifest to annotate; write an archive with \
+             -o type=oci,dest=FILE, or use --label"
+        );
     }
     let place = engine.begin_build()?;
     let (context, name, text) = read_input(&place, options)?;
@@ -139,12 +148,22 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         epoch: epoch(&options.arguments)?,
         begun: Instant::now(),
         results: Vec::new(),
+        used: exchange::Used::default(),
     };
     let built = build.run();
     // What a failed build made is of use for the next one.
     let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
     published?;
+    if options.squash {
+        build.squash(&mut state)?;
+        engine.image_store().publish(&place.draft, build.begun)?;
+    }
+    for directory in &options.cache_to {
+        let vertex = report.begin("exporting the cache");
+        build.export(directory)?;
+        vertex.done();
+    }
     for (key, value) in &options.labels {
         steps::set_pair(&mut state.config.config.labels, key, value);
         state.note(&format!("LABEL {key}={value}"));
@@ -182,7 +201,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
                 saved.push(id.to_string());
             }
             let vertex = report.begin("exporting an archive");
-            engine.save(&saved, *format, path.as_deref())?;
+            engine.save(&saved, *format, &options.annotations, path.as_deref())?;
             vertex.done();
         }
     }

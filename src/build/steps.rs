@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
+use super::exchange::Used;
 use super::ignore::Ignore;
 use super::plan;
 use super::report::{Report, Vertex};
@@ -63,6 +64,7 @@ pub struct Build<'a> {
     pub begun: Instant,
     /// The stages that are built.
     pub results: Vec<(usize, State)>,
+    pub used: Used,
 }
 
 impl Build<'_> {

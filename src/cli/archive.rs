@@ -73,7 +73,7 @@ pub static SAVE: Command = Command {
             engine.require_platform(name, args.platform.as_deref())?;
         }
         let _shown = Bytes::show("Saving", false);
-        engine.save(&names, args.format, args.output.as_deref())?;
+        engine.save(&names, args.format, &[], args.output.as_deref())?;
         Ok(0)
     },
 };

@@ -13,6 +13,7 @@ use super::value::resources::{
     set_memory, set_memory_swap,
 };
 use super::{Invocation, Outcome};
+use crate::build::exchange;
 use crate::build::output::Output;
 use crate::build::report::Report;
 use crate::build::{Options, Secret};
@@ -185,22 +186,48 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             _ => fail!("isolation '{v}' exists only on Windows; write default"),
         },
     ),
-    Flag::<BuildArgs>::value("annotation", "NAME=VALUE", "Refused: use --label", |_, _| {
-        fail!("a local image has no manifest to annotate; use --label")
-    }),
+    Flag::<BuildArgs>::value(
+        "annotation",
+        "NAME=VALUE",
+        "Annotate the manifest in an archive (-o type=oci)",
+        |a, v| {
+            // `manifest:` is where it goes; other places are of an index.
+            let v = v.strip_prefix("manifest:").unwrap_or(v);
+            match v.split_once('=') {
+                Some((name, value)) if !name.is_empty() => {
+                    let pair = (raw::utf8("annotation", name)?, raw::utf8("annotation", value)?);
+                    a.options.annotations.push(pair);
+                    Ok(())
+                }
+                _ => fail!("'{v}' should be NAME=VALUE"),
+            }
+        },
+    ),
     Flag::<BuildArgs>::setting("ssh", "ID", "Refused: no agent enters a step", |_, _| {
         fail!("no SSH agent enters a step; fetch what needs it before, and COPY it")
     }),
-    Flag::<BuildArgs>::value("cache-from", "CACHE", "Refused: the local cache is used", |_, v| {
-        fail!("the cache '{v}' can't be read; builds on this machine share one cache by themselves")
-    }),
-    Flag::<BuildArgs>::value("cache-to", "CACHE", "Refused: the local cache is kept", |_, v| {
-        fail!("no cache is written to '{v}'; builds on this machine share one cache by themselves")
-    }),
+    Flag::<BuildArgs>::value(
+        "cache-from",
+        "type=local,src=DIRECTORY",
+        "Read also the cache in DIRECTORY",
+        |a, v| {
+            a.options.cache_from.push(exchange::directory(v, "src")?);
+            Ok(())
+        },
+    ),
+    Flag::<BuildArgs>::value(
+        "cache-to",
+        "type=local,dest=DIRECTORY",
+        "Write the cache of this build also to DIRECTORY",
+        |a, v| {
+            a.options.cache_to.push(exchange::directory(v, "dest")?);
+            Ok(())
+        },
+    ),
     Flag::<BuildArgs>::value("allow", "RIGHT", "Refused: steps get no more rights", |_, v| {
         fail!("steps run with the defaults of run, so '{v}' can't be allowed")
     }),
-    Flag::<BuildArgs>::switch("squash", "Refused: use a last stage FROM scratch", |a, on| {
+    Flag::<BuildArgs>::switch("squash", "Make one layer of those that are new", |a, on| {
         a.options.squash = on;
     }),
     Flag::<BuildArgs>::accepted("load", "Accepted; the image is always among the local ones"),

@@ -13,11 +13,17 @@ use crate::error::{Context, Result};
 use crate::image::{ArchiveFormat, ImageStore, archive_tree};
 
 impl Engine {
-    /// Writes images to `file`, or to stdout.
-    pub fn save(&self, names: &[String], format: ArchiveFormat, file: Option<&Path>) -> Result<()> {
+    /// Writes images to `file`, or to stdout. Their manifests get the annotations.
+    pub fn save(
+        &self,
+        names: &[String],
+        format: ArchiveFormat,
+        annotations: &[(String, String)],
+        file: Option<&Path>,
+    ) -> Result<()> {
         let mut output = Output::open(file)?;
         let images = ImageStore::open(&self.roots);
-        images.save(names, format, &mut output)?;
+        images.save(names, format, annotations, &mut output)?;
         output.finish()?;
         for name in names {
             if let Ok(Some(id)) = images.find(name) {

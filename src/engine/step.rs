@@ -7,7 +7,7 @@
 //! work that needs a mount namespace or threads runs in a child process, because this one forks monitors
 //! and must stay single threaded in the host's namespace. The child dies with its parent.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -261,6 +261,30 @@ impl Engine {
             store::remove_tree(&place.dir.join(name))?;
         }
         edited
+    }
+
+    /// Makes one layer of `layers` that does what they do on top of `base`. All are in place.
+    pub fn squash(
+        &self,
+        place: &Workplace,
+        base: &[Digest],
+        layers: &[Digest],
+        latest: Option<i64>,
+    ) -> Result<Option<Digest>> {
+        let images = self.image_store();
+        self.edit_layers(place, base, latest, &|root| {
+            layers.iter().try_for_each(|layer| images.apply_layer(layer, root))
+        })
+    }
+
+    /// Makes a layer of the build of its tar, which has to have the digest `layer`.
+    pub fn import_layer(&self, place: &Workplace, tar: &File, layer: &Digest) -> Result<()> {
+        in_child(STEP, &|| {
+            let mut tar = tar;
+            self.image_store().add_tar_to_draft(&place.draft, &mut tar, layer)?;
+            Ok(String::new())
+        })
+        .map(drop)
     }
 
     /// The root that `layers` make, in a mount namespace of this process, a child of [`in_child`].

@@ -8,21 +8,26 @@
 //! of the host the layers may be torn, so they are removed instead.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::cache::CacheEntry;
+use super::copy::first_failure;
 use super::digest::Digest;
 use super::layers::random_name;
+use super::recipe::Recorder;
 use super::store::ImageStore;
 use super::tree::{Form, Overrides, Skip, Top};
-use crate::error::{Context, Result};
+use super::unpack::{Rules, unpack};
+use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, make_dir, remove_tree};
 use crate::sys;
 use crate::time::Instant;
 
 const BUILDING: &str = ".build-";
 const ENTRY: &str = ".entry";
+const BUFFER: usize = 128 << 10;
 
 /// The layers of one build; dropped, its directory is removed.
 pub struct Draft {
@@ -102,6 +107,51 @@ impl ImageStore {
             staged.move_to(place)?;
         }
         Ok(Some(layer))
+    }
+
+    /// Makes a layer of the build of its tar, which has to have the digest `layer`.
+    pub fn add_tar_to_draft(
+        &self,
+        draft: &Draft,
+        tar: &mut (dyn Read + Send),
+        layer: &Digest,
+    ) -> Result<()> {
+        let mut staged = self.layers.stage(tar)?;
+        if staged.diff_id != *layer {
+            fail!("the layer {layer} is damaged: its digest is {}", staged.diff_id);
+        }
+        let place = draft.dir.join(layer.hex());
+        if !place.exists() {
+            staged.move_to(place)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the tar of a layer in place.
+    pub fn write_layer(&self, layer: &Digest, output: &mut dyn Write) -> Result<()> {
+        let mut output = BufWriter::with_capacity(BUFFER, output);
+        self.layers.tar(layer)?.write(&mut output)?;
+        output.flush().context(|| "write the layer")
+    }
+
+    /// Does to the tree `root` what a layer in place did to the ones below it.
+    pub fn apply_layer(&self, layer: &Digest, root: BorrowedFd<'_>) -> Result<()> {
+        let (reader, mut pipe) = std::io::pipe().context(|| "make a pipe")?;
+        std::thread::scope(|scope| {
+            let writing = std::thread::Builder::new()
+                .name("layer".into())
+                .spawn_scoped(scope, move || self.write_layer(layer, &mut pipe))
+                .context(|| "start a thread")?;
+            let mut reader = BufReader::with_capacity(BUFFER, reader);
+            let applied = unpack(&mut Recorder::new(&mut reader, None), root, &Rules::Apply)
+                .and_then(|_| {
+                    // Read what follows the end mark, so that the writer does not fail.
+                    io::copy(&mut reader, &mut io::sink()).map(drop).context(|| "read a pipe")
+                });
+            // If this failed, the writer must not wait without end.
+            drop(reader);
+            first_failure(applied, writing.join())
+        })
     }
 
     /// Notes what a step of the build made, for the cache.

@@ -81,8 +81,12 @@ pub fn load(input: &[u8]) {
         ids.sort_unstable_by_key(|id| id.hex());
         ids.dedup();
         for id in ids {
-            let saved =
-                store.save(&[id.to_string()], super::ArchiveFormat::Docker, &mut std::io::sink());
+            let saved = store.save(
+                &[id.to_string()],
+                super::ArchiveFormat::Docker,
+                &[],
+                &mut std::io::sink(),
+            );
             assert!(saved.is_ok(), "{}", saved.unwrap_err());
             store.remove(&id.to_string(), true, &|_| Ok(Vec::new())).unwrap();
         }

@@ -39,11 +39,12 @@ struct Saved {
 
 impl ImageStore {
     /// Writes the images that `names` stand for: a repository without a tag stands for all of its
-    /// tags, an id for the image without a name.
+    /// tags, an id for the image without a name. Their manifests get the annotations.
     pub fn save(
         &self,
         names: &[String],
         format: ArchiveFormat,
+        annotations: &[(String, String)],
         output: &mut dyn Write,
     ) -> Result<()> {
         let mut wanted: Vec<(ImageId, Vec<Reference>)> = Vec::new();
@@ -66,7 +67,7 @@ impl ImageStore {
             let (config, layers) = self.config_and_layers(&id)?;
             images.push(Saved { references, config, layers });
         }
-        write_archive(&images, format, output)
+        write_archive(&images, format, annotations, output)
     }
 
     /// The images of a name, each with the tag under which it was meant.
@@ -123,7 +124,12 @@ fn is_bare(name: &str) -> bool {
     !leaf.contains([':', '@'])
 }
 
-fn write_archive(images: &[Saved], format: ArchiveFormat, output: &mut dyn Write) -> Result<()> {
+fn write_archive(
+    images: &[Saved],
+    format: ArchiveFormat,
+    annotations: &[(String, String)],
+    output: &mut dyn Write,
+) -> Result<()> {
     let mut archive = Archive { tar: Writer::new(output), blobs: Vec::new() };
     archive.directory("blobs/")?;
     archive.directory("blobs/sha256/")?;
@@ -134,12 +140,17 @@ fn write_archive(images: &[Saved], format: ArchiveFormat, output: &mut dyn Write
         }
         archive.blob(&image.config)?;
         let layer = |layer: &LayerTar| descriptor(LAYER, &layer.digest, layer.size);
-        let manifest = json::to_string(&object([
+        let mut members = vec![
             ("schemaVersion", Value::Number(Number::U64(2))),
             ("mediaType", text(MANIFEST)),
             ("config", blob_descriptor(CONFIG, &image.config)),
             ("layers", Value::Array(image.layers.iter().map(layer).collect())),
-        ]));
+        ];
+        if !annotations.is_empty() {
+            let pairs = annotations.iter().map(|(key, value)| (key.as_str(), text(value)));
+            members.push(("annotations", object(pairs)));
+        }
+        let manifest = json::to_string(&object(members));
         archive.blob(manifest.as_bytes())?;
         let described = blob_descriptor(MANIFEST, manifest.as_bytes());
         match image.references.as_slice() {
@@ -253,7 +264,7 @@ fn named(descriptor: &Value, name: &Reference) -> Value {
     named
 }
 
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let mut object = Object::new();
     for (key, value) in fields {
         object.insert(key.to_owned(), value);

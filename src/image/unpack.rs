@@ -69,6 +69,9 @@ type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 pub enum Rules {
     /// A layer: whiteouts hide what is below, a later entry replaces an earlier one of any kind.
     Layer,
+    /// A layer on top of what is there: whiteouts remove it.
+    #[cfg(feature = "build")]
+    Apply,
     /// Files for a tree that is in use.
     Copy(CopyRules),
 }
@@ -191,7 +194,7 @@ impl Layer<'_> {
         else {
             return self.top(entry);
         };
-        let is_layer = *self.rules == Rules::Layer;
+        let is_layer = !matches!(self.rules, Rules::Copy(_));
         if is_layer && path.starts_with(WHITEOUT_META) && path != OPAQUE {
             return Ok(());
         }
@@ -199,6 +202,8 @@ impl Layer<'_> {
         let parent = self.parent(parent_path)?;
         let before = self.times_to_keep(parent.as_fd())?;
         let result = match name.strip_prefix(WHITEOUT).filter(|_| is_layer) {
+            #[cfg(feature = "build")]
+            Some(hidden) if *self.rules == Rules::Apply => remove_hidden(parent.as_fd(), hidden),
             Some(_) if name == OPAQUE => set_opaque(parent.as_fd()),
             Some(hidden) => self.whiteout(parent.as_fd(), hidden),
             None => {
@@ -587,6 +592,26 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
     let set = fsetxattr(directory, "trusted.overlay.opaque", b"y", XattrFlags::empty());
     set.context(|| "set trusted.overlay.opaque")?;
     Ok(Change::Added)
+}
+
+/// Does what the whiteout of `hidden` says to a tree that has what it hides. An opaque directory's mark
+/// stands before what the layer puts there.
+#[cfg(feature = "build")]
+fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
+    let mut names = vec![hidden.to_vec()];
+    if hidden == &OPAQUE[WHITEOUT.len()..] {
+        let entries = rustix::fs::Dir::read_from(parent)?;
+        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_bytes().to_vec();
+        names = entries.map(|entry| entry.map(name)).collect::<Result<_, _>>()?;
+        names.retain(|name| !matches!(&**name, b"." | b".."));
+    }
+    for name in &names {
+        match remove_at(parent, OsStr::from_bytes(name)) {
+            Err(Errno::NOENT) => {}
+            removed => removed.context(|| format!("remove '{}'", shortened(name)))?,
+        }
+    }
+    Ok(Change::Replaced)
 }
 
 /// Writes the entry's data, leaving its holes.
