@@ -371,3 +371,77 @@ fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
     println!("{continued} steps of {} were continued", 10 * 12);
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
 }
+
+/// The digest of what was copied is the one that was computed before the copy, whatever the form of it:
+/// otherwise the steps are never found again.
+#[test]
+fn each_form_of_a_copy_is_found_again() {
+    let project = Project::new(
+        "FROM bb\nCOPY f /\nCOPY --chmod=u+x --chown=7:8 f /one\nCOPY f sub /d/\nCOPY sub /sub/\n\
+         ADD t.tar f /t/\nADD --chmod=600 --chown=3 t.tar /u/\nCOPY --exclude=*.x . /all\n",
+    );
+    project.write("f", "f");
+    project.write("sub/deep/g", "g");
+    project.write("sub/h.x", "h");
+    let tar = project.dir.join("t.tar");
+    let mut command = std::process::Command::new("tar");
+    let status = command.arg("-cf").arg(&tar).arg("-C").arg(&project.dir).arg("sub").status();
+    assert!(status.unwrap().success());
+    // A tar whose end is a hole.
+    fs::File::options().write(true).open(&tar).unwrap().set_len(4 << 20).unwrap();
+    let first = project.build(&[]);
+    assert_eq!(first.done.len(), 7, "{:?}", first.done);
+    project
+        .host
+        .mydocker(["run", "--rm", "x", "cat", "/t/sub/deep/g", "/u/sub/deep/g"])
+        .stdout("gg");
+    let again = project.build(&[]);
+    assert_eq!((again.cached.len(), again.id), (7, first.id), "{:?}", again.done);
+}
+
+/// The file changes after it was read for the key and before it is copied.
+#[test]
+fn a_file_that_changes_before_it_is_copied_does_not_poison_the_cache() {
+    use rustix::fs::inotify;
+    let project = Project::new("FROM bb\nCOPY . /c/\n");
+    // It comes first, so that the copy reaches the file late.
+    fs::write(project.dir.join("a-large"), vec![b'x'; 48 << 20]).unwrap();
+    project.write("f", "A");
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    let flags = inotify::WatchFlags::CLOSE_NOWRITE | inotify::WatchFlags::ONESHOT;
+    inotify::add_watch(&watch, project.dir.join("f"), flags).unwrap();
+    let build = project.host.background(["build", "-t", "x", project.path()]);
+    rustix::io::read(&watch, &mut [0; 512]).unwrap();
+    project.write("f", "B");
+    build.wait();
+    let content =
+        |project: &Project| project.host.mydocker(["run", "--rm", "x", "cat", "/c/f"]).text();
+    let copied = content(&project);
+    project.write("f", "A");
+    project.build(&[]);
+    assert_eq!(content(&project), "A");
+    project.write("f", "B");
+    let built = project.build(&[]);
+    assert_eq!(content(&project), "B");
+    // The layer of the first build has the key of what it holds.
+    assert_eq!(built.cached.len(), usize::from(copied == "B"));
+}
+
+#[test]
+fn a_file_that_changes_while_a_step_has_it_mounted_does_not_poison_the_cache() {
+    let script = "echo waiting; until [ -e /m/go ]; do sleep 0.1; done; cp /m/f /got";
+    let project = Project::new(&format!("FROM bb\nRUN --mount=type=bind,target=/m {script}\n"));
+    for content in ["A", "B"] {
+        // The first build sees A before the step and B in it, the second one A all the time.
+        project.write("f", "A");
+        let _ = fs::remove_file(project.dir.join("go"));
+        let args = ["build", "-t", "x", project.path()];
+        let mut build = project.host.background(args);
+        build.expect_error("waiting");
+        project.write("f", if content == "A" { "B" } else { "A" });
+        project.write("go", "");
+        build.wait();
+        let expected = if content == "A" { "B" } else { "A" };
+        project.host.mydocker(["run", "--rm", "x", "cat", "/got"]).stdout(expected);
+    }
+}

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::ContextKind;
-use super::cached::LayerStep;
+use super::cached::{LayerStep, MadeLayer};
 use super::context::{Source, Tree};
 use super::copy::Copying;
 use super::dockerfile::instruction::Copy;
@@ -20,7 +20,7 @@ use super::plan;
 use super::steps::{Build, State};
 use crate::chmod::ModeChange;
 use crate::error::{Context, Result, fail};
-use crate::image::copy::Overrides;
+use crate::image::copy::{Content, Overrides};
 use crate::image::digest::Digest;
 use crate::store::{open_dir, remove_tree};
 use crate::suggest::nearest;
@@ -111,37 +111,43 @@ impl Build<'_> {
         let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
         let mut files = None;
-        let mut what = if from.is_some() {
-            sources.join(" ")
-        } else {
+        if from.is_none() {
             found = context.find_all(&sources)?;
-            let digest = context.digest(&found, &excludes, overrides)?;
-            files = Some(digest);
-            let kind = match (found.as_slice(), made.directories.len()) {
-                ([one], 0) if one.is_directory => "dir",
-                ([_], 0) | ([], 1) => "file",
-                _ => "multi",
-            };
-            format!("{kind}:{}", digest.hex())
-        };
+            files = Some(context.digest(&found, &excludes, overrides)?);
+        }
         let mut key = self.key(state, keyword);
+        let mut made_files = Vec::new();
         for at in 0..made.directories.len() {
             let tree = made_tree(at);
             let files = tree.digest(&tree.find("*")?, &all, overrides)?.hex();
             key.add("made", &files);
-            what = match what.split_once(':') {
-                Some((kind, _)) if found.is_empty() && at == 0 => format!("{kind}:{files}"),
-                Some((kind, hex)) => {
-                    let both = format!("sha256:{hex} sha256:{files}");
-                    format!("{kind}:{}", Digest::of(both.as_bytes()).hex())
-                }
-                None => what,
-            };
+            made_files.push(files);
         }
-        let created_by = format!(
-            "{} #(nop) {keyword} {owner}{what} in {given_destination} ",
-            state.shell().join(" ")
-        );
+        let kind = match (found.as_slice(), made.directories.len()) {
+            ([one], 0) if one.is_directory => "dir",
+            ([_], 0) | ([], 1) => "file",
+            _ => "multi",
+        };
+        let shell = state.shell().join(" ");
+        let has_found = !found.is_empty();
+        let created_by = |files: Option<Digest>| {
+            let what = match files {
+                None => sources.join(" "),
+                Some(files) => {
+                    let mut hex = files.hex();
+                    for (at, made) in made_files.iter().enumerate() {
+                        hex = if at == 0 && !has_found {
+                            made.clone()
+                        } else {
+                            let both = format!("sha256:{hex} sha256:{made}");
+                            Digest::of(both.as_bytes()).hex()
+                        };
+                    }
+                    format!("{kind}:{hex}")
+                }
+            };
+            format!("{shell} #(nop) {keyword} {owner}{what} in {given_destination} ")
+        };
         let unpacks = copy.is_add && copy.unpack != Some(false);
         key.add("to", &destination);
         key.add("sources", &format!("{sources:?} {:?} {:?}", copy.excludes, copy.heredocs.len()));
@@ -174,6 +180,7 @@ impl Build<'_> {
             if sources.len() + made.directories.len() > 1 && !destination.ends_with('/') {
                 fail!("several sources need a directory: end '{destination}' with a slash");
             }
+            let content = files.map(|_| Content::new(overrides.owner));
             let copying = Copying {
                 tree,
                 sources,
@@ -185,8 +192,10 @@ impl Build<'_> {
                 // What a stage has already has the times of the build.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
+                content: content.as_ref(),
             };
             copying.run(root)?;
+            let read = content.as_ref().map(Content::digest).transpose()?;
             for at in 0..made.directories.len() {
                 let tree = Tree { parents: false, ..made_tree(at) };
                 let made_file = Copying {
@@ -197,11 +206,12 @@ impl Build<'_> {
                     time: self.epoch,
                     // A file of a URL is unpacked if that is asked for.
                     unpacks: at < made.remote && copy.unpack == Some(true),
+                    content: None,
                     ..copying
                 };
                 made_file.run(root)?;
             }
-            Ok(())
+            Ok(read)
         };
         let layers = state.config.diff_ids.clone();
         // Quick for another root: its layers say what is in it.
@@ -215,10 +225,20 @@ impl Build<'_> {
         let step = LayerStep {
             title: title(),
             text: &step.text,
-            created_by,
+            created_by: created_by(files),
             key: first,
             content,
-            make: &|_| self.engine.edit_layers(self.place, &layers, self.epoch, &edit),
+            make: &|_| {
+                let (layer, read) =
+                    self.engine.edit_layers(self.place, &layers, self.epoch, &edit)?;
+                let other = match read.filter(|_| read != files) {
+                    Some(read) => {
+                        Some((content_key(&context, &found, read)?, created_by(Some(read))))
+                    }
+                    None => None,
+                };
+                Ok(MadeLayer { layer, other })
+            },
         };
         self.layer_step(state, &step)
     }

@@ -59,8 +59,22 @@ pub struct LayerStep<'a> {
     pub key: Digest,
     /// A second key, which takes longer to compute; asked if the first is not in the cache.
     pub content: Option<&'a dyn Fn() -> Result<Digest>>,
-    /// Makes the layer; `None` if nothing changed.
-    pub make: &'a dyn Fn(&Vertex<'_>) -> Result<Option<Digest>>,
+    /// Makes the layer.
+    pub make: &'a dyn Fn(&Vertex<'_>) -> Result<MadeLayer>,
+}
+
+/// What a step made.
+pub struct MadeLayer {
+    /// `None` if nothing changed.
+    pub layer: Option<Digest>,
+    /// The key of what the step read and its text for the history, if the context changed after its
+    /// files were read for the key.
+    pub other: Option<(Digest, String)>,
+}
+
+/// A key that no step has.
+pub fn new_key() -> Digest {
+    Digest::of(format!("{:?} {}", Instant::now(), std::process::id()).as_bytes())
 }
 
 impl Build<'_> {
@@ -94,14 +108,21 @@ impl Build<'_> {
             entry = self.find(state, &keys[1])?;
         }
         let is_cached = entry.is_some();
+        let mut created_by = step.created_by.clone();
         let made = match entry {
             Some(entry) => Ok(entry),
-            None => (step.make)(&vertex).map(|layer| CacheEntry {
-                key: step.key,
-                layer,
-                created: self.now(),
-                depth: state.config.diff_ids.len(),
-                title: step.text.to_owned(),
+            None => (step.make)(&vertex).map(|made| {
+                if let Some((key, text)) = made.other {
+                    (keys, created_by) = (vec![key], text);
+                    vertex.note("the context changed while it was read");
+                }
+                CacheEntry {
+                    key: step.key,
+                    layer: made.layer,
+                    created: self.now(),
+                    depth: state.config.diff_ids.len(),
+                    title: step.text.to_owned(),
+                }
             }),
         };
         let mut entry = match made {
@@ -116,7 +137,7 @@ impl Build<'_> {
             self.engine.image_store().note_step(&self.place.draft, &entry)?;
             self.used.borrow_mut().push(entry.clone());
         }
-        state.settle(&step.created_by, &entry);
+        state.settle(&created_by, &entry);
         if is_cached {
             vertex.cached()
         } else {
@@ -165,7 +186,10 @@ impl Build<'_> {
             created_by: String::new(),
             key: key.digest(),
             content: None,
-            make: &|_| self.engine.squash(self.place, &layers, &new, self.epoch),
+            make: &|_| {
+                let layer = self.engine.squash(self.place, &layers, &new, self.epoch)?;
+                Ok(MadeLayer { layer, other: None })
+            },
         };
         self.layer_step(state, &step)?;
         if let Some(step) = state.config.history.last_mut() {

@@ -290,7 +290,7 @@ impl Tree<'_> {
             let skip = |entry: &[u8]| self.skips(source, entry, excludes);
             let overrides = Overrides { time: Some(0), ..overrides };
             let handle = source.handle.as_fd();
-            pack(&Original { handle, name, ids: None, skip: &skip, overrides }, &mut hasher)
+            pack(&Original { skip: &skip, overrides, ..Original::new(handle, name) }, &mut hasher)
                 .context(|| format!("read '{}'", raw::encode(&source.path)))?;
         }
         Ok(Digest::finish(hasher.hasher))

@@ -18,7 +18,7 @@ use super::ignore::Ignore;
 use crate::chmod::ModeChange;
 use crate::error::{Context, Result};
 use crate::image::CopyRules;
-use crate::image::copy::{Original, Overrides, copy, is_archive, unpack_stream};
+use crate::image::copy::{Content, Original, Overrides, copy, copy_unpacked, is_archive};
 use crate::raw;
 use crate::runtime::user;
 use crate::sys::beneath;
@@ -40,6 +40,8 @@ pub struct Copying<'a> {
     pub time: Option<i64>,
     /// Local archives are unpacked.
     pub unpacks: bool,
+    /// Takes the digest of what is copied.
+    pub content: Option<&'a Content>,
 }
 
 impl Copying<'_> {
@@ -85,17 +87,22 @@ impl Copying<'_> {
         make_directories(root, into, owner)?;
         let into = into.strip_prefix("/").unwrap_or(into).as_os_str().as_bytes().to_vec();
         let rules = CopyRules { into, owner: None, ids: None };
+        let handle = source.handle.as_fd();
+        let content = self.content.map(|content| (content, source.name()));
         if unpacks {
-            return unpack_stream(&mut self.open(source)?, root, rules);
+            // As `Tree::digest` reads it, so that the digest is the same.
+            let overrides = Overrides { mode: self.mode, ..Overrides::default() };
+            let name = Some(source.name());
+            let original = Original { overrides, content, ..Original::new(handle, name) };
+            return copy_unpacked(&original, root, rules);
         }
         let skip =
             |entry: &[u8]| source.is_directory && self.tree.skips(source, entry, self.excludes);
         let overridden = Some(owner).filter(|_| !self.keeps_owners || self.chown.is_some());
         let overrides =
             Overrides { owner: overridden, mode: self.mode, time: self.time, latest: None };
-        let handle = source.handle.as_fd();
-        let original =
-            Original { handle, name: name.as_deref(), ids: None, skip: &skip, overrides };
+        let name = name.as_deref();
+        let original = Original { skip: &skip, overrides, content, ..Original::new(handle, name) };
         copy(&original, root, rules)
     }
 

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::cached::LayerStep;
+use super::cached::{LayerStep, MadeLayer, new_key};
 use super::copy::make_directories;
 use super::dockerfile::Step;
 use super::dockerfile::instruction::{Command, Run};
@@ -106,10 +106,14 @@ impl Build<'_> {
             if let Some(script) = script {
                 options.mounts.push(self.write_script(script)?);
             }
-            let made = mounts().and_then(|mounted| {
+            let made = mounts.make().and_then(|mounted| {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
-                self.run_container(&before, &options, &created_by, vertex)
+                let layer = self.run_container(&before, &options, &created_by, vertex)?;
+                // They show the context itself: what the step read is not known if it has changed.
+                let is_known = mounts.are_as_before()?;
+                let other = (!is_known).then(|| (new_key(), created_by.clone()));
+                Ok(MadeLayer { layer, other })
             });
             self.clear_mounts(run.mounts.len())?;
             remove_tree(&self.place.dir.join(SCRIPTS_DIR))?;
@@ -189,14 +193,18 @@ impl Build<'_> {
         let mut key = self.key(state, "WORKDIR");
         key.add("path", &path);
         let layers = state.config.diff_ids.clone();
-        let edit = |root: BorrowedFd<'_>| make_directories(root, Path::new(&path), (0, 0));
+        let edit =
+            |root: BorrowedFd<'_>| make_directories(root, Path::new(&path), (0, 0)).map(|()| None);
         let step = LayerStep {
             title: title(),
             text: &step.text,
             created_by: format!("{} #(nop) WORKDIR {path}", state.shell().join(" ")),
             key: key.digest(),
             content: None,
-            make: &|_| self.engine.edit_layers(self.place, &layers, self.epoch, &edit),
+            make: &|_| {
+                let edited = self.engine.edit_layers(self.place, &layers, self.epoch, &edit);
+                edited.map(|(layer, _)| MadeLayer { layer, other: None })
+            },
         };
         self.layer_step(state, &step)
     }

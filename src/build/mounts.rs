@@ -193,6 +193,45 @@ pub struct Mounted {
     _caches: Vec<CacheMount>,
 }
 
+/// The mounts of a step before it runs.
+pub struct Mounts<'a> {
+    build: &'a Build<'a>,
+    prepared: Vec<Prepared>,
+    directory: String,
+}
+
+struct Prepared {
+    mount: RunMount,
+    /// The layers of the stage or image that it shows.
+    from: Option<Vec<Digest>>,
+    /// What it shows of the context.
+    files: Option<String>,
+}
+
+impl Mounts<'_> {
+    /// Makes what the mounts show.
+    pub fn make(&self) -> Result<Mounted> {
+        let mut mounted = Mounted::default();
+        for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
+            let part = format!("mount-{at}");
+            self.build.mount(mount, from.as_deref(), &self.directory, &part, &mut mounted)?;
+        }
+        Ok(mounted)
+    }
+
+    /// Whether they show what they showed when the key was made.
+    pub fn are_as_before(&self) -> Result<bool> {
+        for Prepared { mount, files, .. } in &self.prepared {
+            if let Some(files) = files
+                && *files != self.build.context_files(mount)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 impl Build<'_> {
     /// Parses the mounts of a step, and adds to its key what they show: files by their content, caches
     /// and secrets by name alone.
@@ -203,41 +242,42 @@ impl Build<'_> {
         expander: &Expander<'_>,
         at: usize,
         key: &mut Key,
-    ) -> Result<impl Fn() -> Result<Mounted> + use<'m>> {
+    ) -> Result<Mounts<'m>> {
         if given.len() > MAX_MOUNTS {
             fail!("more than {MAX_MOUNTS} mounts");
         }
         let mut parsed = Vec::new();
         for text in given {
             let text = expander.word(text)?;
-            let mut parse = || -> Result<(RunMount, Option<Vec<Digest>>)> {
+            let mut parse = || -> Result<Prepared> {
                 let mount = RunMount::parse(&text)?;
                 let from = mount.from.as_deref();
                 let layers = from.map(|from| self.source_layers(from, at)).transpose()?;
                 key.add("mount", &text);
+                let mut files = None;
                 match (&layers, mount.kind) {
                     (Some(layers), _) => key.add_layers("from", layers),
                     (None, Kind::Bind) => {
-                        let (tree, source) = self.context_source(&mount)?;
-                        let sources = std::slice::from_ref(&source);
-                        let files = tree.digest(sources, tree.ignore, Overrides::default())?;
-                        key.add("files", &format!("{files} {}", source.is_directory));
+                        let shown = self.context_files(&mount)?;
+                        key.add("files", &shown);
+                        files = Some(shown);
                     }
                     _ => {}
                 }
-                Ok((mount, layers))
+                Ok(Prepared { mount, from: layers, files })
             };
             parsed.push(parse().context(|| format!("--mount={text}"))?);
         }
         let directory = state.config.config.working_dir.clone();
-        Ok(move || {
-            let mut mounted = Mounted::default();
-            for (at, (mount, from)) in parsed.iter().enumerate() {
-                let part = format!("mount-{at}");
-                self.mount(mount, from.as_deref(), &directory, &part, &mut mounted)?;
-            }
-            Ok(mounted)
-        })
+        Ok(Mounts { build: self, prepared: parsed, directory })
+    }
+
+    /// What a mount shows of the context now.
+    fn context_files(&self, mount: &RunMount) -> Result<String> {
+        let (tree, source) = self.context_source(mount)?;
+        let sources = std::slice::from_ref(&source);
+        let files = tree.digest(sources, tree.ignore, Overrides::default())?;
+        Ok(format!("{files} {}", source.is_directory))
     }
 
     fn context_source(&self, mount: &RunMount) -> Result<(Tree<'_>, Source)> {
@@ -352,8 +392,7 @@ impl Build<'_> {
         let copy_from = |tree: &Tree<'_>, source: &Source| {
             let skip = |entry: &[u8]| source.is_directory && tree.skips(source, entry, &all);
             let name = (!source.is_directory).then_some(&b"file"[..]);
-            let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
-            let original = Original { handle, name, ids: None, skip: &skip, overrides };
+            let original = Original { skip: &skip, ..Original::new(source.handle.as_fd(), name) };
             let rules = CopyRules { into: Vec::new(), owner: None, ids: None };
             copy(&original, into.as_fd(), rules)?;
             Ok(if source.is_directory { directory.to_owned() } else { directory.join("file") })

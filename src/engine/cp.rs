@@ -30,7 +30,7 @@ use super::output::Output;
 use super::root::OpenRoot;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
-use crate::image::copy::{Original, Overrides, Skip, copy, pack, unpack_stream};
+use crate::image::copy::{Original, Skip, copy, pack, unpack_stream};
 use crate::raw;
 use crate::runtime::user_namespace;
 use crate::sys::beneath;
@@ -77,8 +77,8 @@ impl Engine {
                 let name = Some(source.name.as_slice()).filter(|_| !source.contents);
                 let skip = source.kernels_part(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
-                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
-                pack(&Original { handle, name, ids, skip, overrides }, &mut output)
+                let handle = source.handle.as_fd();
+                pack(&Original { ids, skip, ..Original::new(handle, name) }, &mut output)
                     .context(|| format!("copy {path}"))?;
                 output.finish()
             }
@@ -92,8 +92,8 @@ impl Engine {
                 let name = name.as_deref();
                 let skip = source.kernels_part(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
-                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
-                let original = Original { handle, name, ids, skip, overrides };
+                let handle = source.handle.as_fd();
+                let original = Original { ids, skip, ..Original::new(handle, name) };
                 copy(&original, into.as_fd(), CopyRules { into: Vec::new(), owner, ids: None })
                     .context(|| format!("copy {path}"))
             }
@@ -101,8 +101,8 @@ impl Engine {
                 let source = Source::find(host.as_fd(), &absolute(path)?, options.follow)?;
                 let (into, name) = source.goes_to(root, target)?;
                 let (name, skip) = (name.as_deref(), &|_: &[u8]| false);
-                let (handle, overrides) = (source.handle.as_fd(), Overrides::default());
-                let original = Original { handle, name, ids: None, skip, overrides };
+                let handle = source.handle.as_fd();
+                let original = Original { skip, ..Original::new(handle, name) };
                 copy(&original, root, CopyRules { into, owner, ids })
                     .context(|| format!("copy {path}"))
             }

@@ -234,33 +234,37 @@ impl Engine {
     }
 
     /// Calls `edit` with the root that `layers` make, which it may change, and makes a layer of the
-    /// changes; `None` if there are none.
+    /// changes; `None` if there are none. Returns also what `edit` returns.
     pub fn edit_layers(
         &self,
         place: &Workplace,
         layers: &[Digest],
         latest: Option<i64>,
-        edit: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
-    ) -> Result<Option<Digest>> {
+        edit: &dyn Fn(BorrowedFd<'_>) -> Result<Option<Digest>>,
+    ) -> Result<(Option<Digest>, Option<Digest>)> {
         let mut lower = self.layer_paths(place, layers);
         if lower.is_empty() {
             lower.push(place.make_dir("empty")?);
         }
         let (upper, work) = (place.make_dir("upper")?, place.make_dir("work")?);
-        let edited = in_step(&|| {
+        let edited = in_child(STEP, &|| {
             let (upper, work) = (upper.clone(), work.clone());
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
             let root = view::at_rest(&root, &[], &self.mount_point()?)?;
-            edit(root.as_fd())?;
+            let found = edit(root.as_fd())?;
             drop(root);
             let (upper, overrides) =
                 (place.dir.join("upper"), Overrides { latest, ..Overrides::default() });
-            self.image_store().add_to_draft(&place.draft, &upper, &|_| false, overrides)
+            let layer =
+                self.image_store().add_to_draft(&place.draft, &upper, &|_| false, overrides)?;
+            Ok(format!("{} {}", to_text(layer), to_text(found)))
         });
         for name in ["upper", "work", "empty"] {
             store::remove_tree(&place.dir.join(name))?;
         }
-        edited
+        let edited = edited?;
+        let (layer, found) = edited.split_once(' ').unwrap_or_default();
+        Ok((from_text(layer)?, from_text(found)?))
     }
 
     /// Makes one layer of `layers` that does what they do on top of `base`. All are in place.
@@ -272,9 +276,10 @@ impl Engine {
         latest: Option<i64>,
     ) -> Result<Option<Digest>> {
         let images = self.image_store();
-        self.edit_layers(place, base, latest, &|root| {
-            layers.iter().try_for_each(|layer| images.apply_layer(layer, root))
-        })
+        let edited = self.edit_layers(place, base, latest, &|root| {
+            layers.iter().try_for_each(|layer| images.apply_layer(layer, root)).map(|()| None)
+        });
+        edited.map(|(layer, _)| layer)
     }
 
     /// Makes a layer of the build of its tar, which has to have the digest `layer`.
@@ -343,13 +348,7 @@ impl Engine {
         let destination = store::open_dir(directory)?;
         in_child("the export", &|| {
             let root = self.root_of_layers(&paths)?;
-            let original = Original {
-                handle: root.as_fd(),
-                name: None,
-                ids: None,
-                skip: &|_| false,
-                overrides: Overrides::default(),
-            };
+            let original = Original::new(root.as_fd(), None);
             copy(&original, destination.as_fd(), CopyRules::default())?;
             Ok(String::new())
         })
@@ -391,8 +390,13 @@ fn container_of(workplace: &str) -> &str {
 
 /// Calls `work` in a child process; returns the layer that it made.
 fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
-    let text = in_child(STEP, &|| {
-        work().map(|layer| layer.map_or_else(String::new, |layer| layer.to_string()))
-    })?;
-    if text.is_empty() { Ok(None) } else { Digest::parse(&text).map(Some) }
+    from_text(&in_child(STEP, &|| work().map(to_text))?)
+}
+
+fn to_text(digest: Option<Digest>) -> String {
+    digest.map_or_else(String::new, |digest| digest.to_string())
+}
+
+fn from_text(text: &str) -> Result<Option<Digest>> {
+    if text.is_empty() { Ok(None) } else { Digest::parse(text).map(Some) }
 }

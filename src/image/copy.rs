@@ -3,21 +3,31 @@
 //! are resolved only below the descriptors that are given (openat2, `sys::beneath`), because the
 //! container may change the tree while it is read.
 
-use std::io::{BufReader, BufWriter, Read, Write};
+#[cfg(feature = "build")]
+use std::collections::VecDeque;
+#[cfg(feature = "build")]
+use std::io::{BufRead, Sink};
+use std::io::{BufReader, BufWriter, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(feature = "build")]
+use std::sync::Mutex;
 
 use rustix::fs::{Mode, OFlags, openat};
 
 #[cfg(feature = "build")]
 use super::compression::{decoder, is_plain};
+#[cfg(feature = "build")]
+use super::digest::Digest;
 use super::recipe::Recorder;
 use super::stream::with_plain;
-#[cfg(feature = "build")]
-use super::tar::BLOCK;
 use super::tar::Writer;
+#[cfg(feature = "build")]
+use super::tar::{BLOCK, Extent, Reader};
 use super::tree::{Form, TreeWriter};
 pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
+#[cfg(feature = "build")]
+use super::{Hashing, tree::Twin};
 use crate::error::{Context, Error, Result, fail};
 use crate::meter::Metered;
 use crate::runtime::ids::IdMap;
@@ -34,6 +44,47 @@ pub struct Original<'a> {
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
     pub overrides: Overrides,
+    /// Takes the digest of what is copied; a file has this name in it.
+    #[cfg(feature = "build")]
+    pub content: Option<(&'a Content, &'a [u8])>,
+}
+
+impl<'a> Original<'a> {
+    /// All that is in a directory, or an object under a name, as it is.
+    pub fn new(handle: BorrowedFd<'a>, name: Option<&'a [u8]>) -> Original<'a> {
+        Original {
+            handle,
+            name,
+            ids: None,
+            skip: &|_| false,
+            overrides: Overrides::default(),
+            #[cfg(feature = "build")]
+            content: None,
+        }
+    }
+}
+
+/// The digest of all that was copied: names, kinds, modes, owners and bytes, and no times.
+#[cfg(feature = "build")]
+pub struct Content {
+    hashing: Mutex<Hashing<Sink>>,
+    /// Instead of the files' owners.
+    owner: Option<(u32, u32)>,
+}
+
+#[cfg(feature = "build")]
+impl Content {
+    /// Of nothing yet.
+    pub fn new(owner: Option<(u32, u32)>) -> Content {
+        Content { hashing: Mutex::new(Hashing::new(std::io::sink())), owner }
+    }
+
+    /// Of all so far.
+    pub fn digest(&self) -> Result<Digest> {
+        let hashing = self.hashing.lock();
+        let hashing = hashing.map_err(|_| Error::new("the thread that read the files failed"))?;
+        Ok(Digest::finish(hashing.hasher.clone()))
+    }
 }
 
 /// Writes a tar of the original.
@@ -41,6 +92,15 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     let mut writer = Writer::new(output);
     let mut tree = TreeWriter::new(&mut writer, Form::Plain).mapped(original.ids);
     tree = tree.skipping(original.skip).overriding(original.overrides);
+    #[cfg(feature = "build")]
+    let mut hashing = match original.content {
+        Some((content, name)) => Some((content.hashing.lock().ok(), content.owner, name)),
+        None => None,
+    };
+    #[cfg(feature = "build")]
+    if let Some((Some(hashing), owner, name)) = &mut hashing {
+        tree = tree.twinned(Some(Twin::new(hashing, *owner, original.name.map(|_| *name))));
+    }
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
         None => {
@@ -50,6 +110,8 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
             tree.contents(directory.as_fd())?;
         }
     }
+    #[cfg(feature = "build")]
+    tree.end_twin()?;
     writer.finish().map(drop)
 }
 
@@ -88,6 +150,73 @@ pub fn unpack_stream(
 
 /// Copies the original below `root`.
 pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> Result<()> {
+    piped(original, |reader| {
+        unpack(&mut Recorder::new(reader, None), root, &Rules::Copy(rules)).map(drop)
+    })
+}
+
+/// Unpacks below `root` the archive that the file `original` is.
+#[cfg(feature = "build")]
+pub fn copy_unpacked(
+    original: &Original<'_>,
+    root: BorrowedFd<'_>,
+    rules: CopyRules,
+) -> Result<()> {
+    piped(original, |reader| {
+        let mut outer = Reader::new(reader);
+        let Some(entry) = outer.next()? else { fail!("the archive of the file is empty") };
+        let whole = || vec![Extent { offset: 0, length: entry.size }];
+        let extents = entry.sparse.clone().unwrap_or_else(whole).into();
+        let mut file = Inner { reader: outer, extents, at: 0, size: entry.size };
+        unpack_stream(&mut file, root, rules)
+    })
+}
+
+/// A file of an archive as it is read.
+#[cfg(feature = "build")]
+struct Inner<R> {
+    reader: Reader<R>,
+    /// Where the data that is still to come lies; the rest is holes.
+    extents: VecDeque<Extent>,
+    at: u64,
+    size: u64,
+}
+
+#[cfg(feature = "build")]
+impl<R: BufRead> Read for Inner<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let is_past = |next: &Extent| next.offset + next.length <= self.at;
+        while self.extents.front().is_some_and(is_past) {
+            self.extents.pop_front();
+        }
+        let limit = |length: u64| usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
+        let count = match self.extents.front() {
+            Some(next) if next.offset <= self.at => {
+                let most = limit(next.offset + next.length - self.at);
+                let data = self.reader.data();
+                let data = data.map_err(|error| std::io::Error::other(error.to_string()))?;
+                let count = data.len().min(most);
+                buffer[..count].copy_from_slice(&data[..count]);
+                self.reader.consume(count);
+                count
+            }
+            next => {
+                let end = next.map_or(self.size, |next| next.offset);
+                let count = limit(end.saturating_sub(self.at));
+                buffer[..count].fill(0);
+                count
+            }
+        };
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// Gives a tar of the original to `consume`, which reads it while it is written.
+fn piped(
+    original: &Original<'_>,
+    consume: impl FnOnce(&mut BufReader<Metered<PipeReader>>) -> Result<()>,
+) -> Result<()> {
     let (reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
     std::thread::scope(|scope| {
         let packing = std::thread::Builder::new()
@@ -99,11 +228,10 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
             })
             .context(|| "start a thread")?;
         let mut reader = BufReader::with_capacity(BUFFER, Metered(reader));
-        let unpacked = unpack(&mut Recorder::new(&mut reader, None), root, &Rules::Copy(rules))
-            .and_then(|_| {
-                // Read what follows the end mark, so that the packer does not fail.
-                std::io::copy(&mut reader, &mut std::io::sink()).map(drop).context(|| "read a pipe")
-            });
+        let unpacked = consume(&mut reader).and_then(|()| {
+            // Read what follows the end mark, so that the packer does not fail.
+            std::io::copy(&mut reader, &mut std::io::sink()).map(drop).context(|| "read a pipe")
+        });
         // If this failed, the packer must not wait without end.
         drop(reader);
         first_failure(unpacked, packing.join())

@@ -10,6 +10,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+#[cfg(feature = "build")]
+use std::io::Sink;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +23,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+#[cfg(feature = "build")]
+use super::Hashing;
 use super::attributes::is_overlays;
 use super::kernel_files::{is_kernels, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
@@ -85,6 +89,37 @@ pub trait Watch {
     fn contents(&self, path: &[u8], offset: u64, length: u64);
 }
 
+/// A second archive of a tree, of which only the digest is wanted: trees that differ in times, and in
+/// owners if there is an `owner`, have the same one.
+#[cfg(feature = "build")]
+pub struct Twin<'a> {
+    writer: Writer<&'a mut Hashing<Sink>>,
+    owner: Option<(u32, u32)>,
+    /// The name of a single file.
+    name: Option<&'a [u8]>,
+}
+
+#[cfg(feature = "build")]
+impl<'a> Twin<'a> {
+    /// A twin whose bytes go to `hashing`.
+    pub fn new(
+        hashing: &'a mut Hashing<Sink>,
+        owner: Option<(u32, u32)>,
+        name: Option<&'a [u8]>,
+    ) -> Twin<'a> {
+        Twin { writer: Writer::new(hashing), owner, name }
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<()> {
+        let mut entry = Entry { mtime: (0, 0), ..entry.clone() };
+        (entry.uid, entry.gid) = self.owner.unwrap_or((entry.uid, entry.gid));
+        if let Some(name) = self.name {
+            entry.path = name.to_vec();
+        }
+        self.writer.begin(&entry)
+    }
+}
+
 /// Writes all that is in `root` as one archive.
 pub fn archive_tree(
     root: BorrowedFd<'_>,
@@ -108,6 +143,8 @@ pub struct TreeWriter<'a, W> {
     ids: Option<IdMap>,
     overrides: Overrides,
     watch: Option<&'a dyn Watch>,
+    #[cfg(feature = "build")]
+    twin: Option<Twin<'a>>,
     links: Links,
     buffer: Vec<u8>,
     /// The file system of the directory that was read last, which is not the kernel's own.
@@ -117,9 +154,48 @@ pub struct TreeWriter<'a, W> {
 impl<'a, W: Write> TreeWriter<'a, W> {
     /// A writer of trees into the archive of `writer`.
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
-        let (links, buffer) = (Links::default(), vec![0; BUFFER]);
-        let (overrides, watch, device, ids) = (Overrides::default(), None, None, None);
-        TreeWriter { writer, form, skip: &|_| false, ids, overrides, watch, links, buffer, device }
+        TreeWriter {
+            writer,
+            form,
+            skip: &|_| false,
+            ids: None,
+            overrides: Overrides::default(),
+            watch: None,
+            #[cfg(feature = "build")]
+            twin: None,
+            links: Links::default(),
+            buffer: vec![0; BUFFER],
+            device: None,
+        }
+    }
+
+    /// Writes `twin` too.
+    #[cfg(feature = "build")]
+    pub fn twinned(mut self, twin: Option<Twin<'a>>) -> TreeWriter<'a, W> {
+        self.twin = twin;
+        self
+    }
+
+    /// Ends the twin; the archive itself is its writer's to end.
+    #[cfg(feature = "build")]
+    pub fn end_twin(self) -> Result<()> {
+        self.twin.map_or(Ok(()), |twin| twin.writer.finish().map(drop))
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<()> {
+        #[cfg(feature = "build")]
+        if let Some(twin) = &mut self.twin {
+            twin.begin(entry)?;
+        }
+        self.writer.begin(entry)
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        #[cfg(feature = "build")]
+        if let Some(twin) = &mut self.twin {
+            twin.writer.data(bytes)?;
+        }
+        self.writer.data(bytes)
     }
 
     /// Reports to `watch` what goes into the archive.
@@ -154,7 +230,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if is_usual && wanted == Top::Unusual {
             return Ok(());
         }
-        self.writer.begin(&self.described(&stat, Kind::Directory, b"./"))
+        self.begin(&self.described(&stat, Kind::Directory, b"./"))
     }
 
     /// All that is in the directory `top`, its own entry left out.
@@ -268,7 +344,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             if kind == Kind::Character && stat.st_rdev == 0 {
                 let at = path.len() - name.len();
                 let whiteout = [&path[..at], b".wh.", name.as_bytes()].concat();
-                return self.writer.begin(&Entry::empty(&whiteout, Kind::File)).map(|()| None);
+                return self.begin(&Entry::empty(&whiteout, Kind::File)).map(|()| None);
             }
         }
         let entry = self.described(&stat, kind, path);
@@ -280,7 +356,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             && let Some(link) = self.links.first_path(&stat, path)?
         {
             let link = Entry { kind: Kind::Hardlink, link, size: 0, ..entry };
-            return self.writer.begin(&link).map(|()| None);
+            return self.begin(&link).map(|()| None);
         }
         match kind {
             Kind::Directory => {
@@ -335,7 +411,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             entry.link = readlinkat(handle, "", Vec::new())?.into_bytes();
         }
         entry.xattrs = xattrs_of_handle(handle)?;
-        self.writer.begin(&entry)
+        self.begin(&entry)
     }
 
     /// The entry of a directory, and its mark if it is opaque.
@@ -354,10 +430,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             name == b"trusted.overlay.opaque" && value == b"y" && self.form == Form::Layer
         });
         entry.xattrs = without_overlays(xattrs);
-        self.writer.begin(&entry)?;
+        self.begin(&entry)?;
         if opaque {
             let path = [path.as_slice(), b".wh..wh..opq"].concat();
-            self.writer.begin(&Entry::empty(&path, Kind::File))?;
+            self.begin(&Entry::empty(&path, Kind::File))?;
         }
         Ok(())
     }
@@ -372,14 +448,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         let file = File::from(file);
         if let Some(contents) = unsized_contents(&file, &stat)? {
             entry.size = contents.len() as u64;
-            self.writer.begin(&entry)?;
-            return self.writer.data(&contents);
+            self.begin(&entry)?;
+            return self.data(&contents);
         }
         // Only a file of fewer blocks than its size can have holes.
         if (stat.st_blocks as u64) * 512 < entry.size {
             entry.sparse = extents(file.as_fd(), entry.size)?;
         }
-        self.writer.begin(&entry)?;
+        self.begin(&entry)?;
         if let Some(watch) = self.watch {
             watch.file(entry.size);
         }
@@ -395,21 +471,21 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if let Some(watch) = self.watch {
             watch.contents(path, offset, length);
         }
+        // Taken out while it is lent to the archives.
+        let mut buffer = std::mem::take(&mut self.buffer);
         let mut done = 0;
         while done < length {
             let wanted = BUFFER.min(usize::try_from(length - done).unwrap_or(usize::MAX));
-            let buffer = &mut self.buffer[..wanted];
-            let count = file.read_at(buffer, offset + done)?;
+            let mut count = file.read_at(&mut buffer[..wanted], offset + done)?;
             if count == 0 {
                 // It shrank: the archive gets zeroes for the rest of this piece.
-                self.buffer[..wanted].fill(0);
-                self.writer.data(&self.buffer[..wanted])?;
-                done += wanted as u64;
-                continue;
+                buffer[..wanted].fill(0);
+                count = wanted;
             }
-            self.writer.data(&self.buffer[..count])?;
+            self.data(&buffer[..count])?;
             done += count as u64;
         }
+        self.buffer = buffer;
         Ok(())
     }
 }

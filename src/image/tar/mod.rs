@@ -48,7 +48,7 @@ pub enum Kind {
 }
 
 /// One member of the archive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// As written; not yet safe to use.
     pub path: Vec<u8>,
