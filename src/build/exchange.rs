@@ -6,7 +6,6 @@
 //! only then. The layer's digest is checked; that the key belongs to the layer is not, so a cache
 //! directory is to be trusted as much as the image that is built from it.
 
-use std::cell::RefCell;
 use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
 
@@ -19,9 +18,6 @@ use crate::store::remove_file;
 
 /// The longest entry.
 const MAX_ENTRY: u64 = 4096;
-
-/// The steps that a build did or took from a cache.
-pub type Used = RefCell<Vec<CacheEntry>>;
 
 /// The directory of `type=local,KEY=DIRECTORY`, where `key` is `src` or `dest`.
 pub fn directory(text: &str, key: &str) -> Result<PathBuf> {

@@ -148,7 +148,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         epoch: epoch(&options.arguments)?,
         begun: Instant::now(),
         results: Vec::new(),
-        used: exchange::Used::default(),
+        used: Default::default(),
     };
     let built = build.run();
     // What a failed build made is of use for the next one.

@@ -4,13 +4,12 @@
 //! make a layer, in `layers`. The history is the one that Docker's classic builder
 //! writes: `/bin/sh -c #(nop)  ENV A=1` for an instruction without a command.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
-use super::exchange::Used;
 use super::ignore::Ignore;
 use super::plan;
 use super::report::{Report, Vertex};
@@ -64,7 +63,8 @@ pub struct Build<'a> {
     pub begun: Instant,
     /// The stages that are built.
     pub results: Vec<(usize, State)>,
-    pub used: Used,
+    /// The steps that were done or taken from a cache.
+    pub used: RefCell<Vec<CacheEntry>>,
 }
 
 impl Build<'_> {
