@@ -93,10 +93,8 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     let mut tree = TreeWriter::new(&mut writer, Form::Plain).mapped(original.ids);
     tree = tree.skipping(original.skip).overriding(original.overrides);
     #[cfg(feature = "build")]
-    let mut hashing = match original.content {
-        Some((content, name)) => Some((content.hashing.lock().ok(), content.owner, name)),
-        None => None,
-    };
+    let mut hashing =
+        original.content.map(|(content, name)| (content.hashing.lock().ok(), content.owner, name));
     #[cfg(feature = "build")]
     if let Some((Some(hashing), owner, name)) = &mut hashing {
         tree = tree.twinned(Some(Twin::new(hashing, *owner, original.name.map(|_| *name))));
