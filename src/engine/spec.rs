@@ -84,6 +84,7 @@ impl Engine {
             masked,
             read_only_paths,
             root_propagation: None,
+            mount_label: None,
             hooks: Hooks::default(),
         })
     }
@@ -330,6 +331,7 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
     };
     let unmapped = record.user_namespace.as_ref().map(|namespace| &namespace.unmapped);
     Mount {
+        last_propagation: None,
         source,
         mapped: unmapped.is_some_and(|unmapped| !unmapped.contains(&mount.target)),
         target: raw::path(&mount.target).into(),

@@ -117,6 +117,7 @@ pub fn parse(
         domainname,
         devices: linux::devices(&linux)?,
         root_propagation: linux::root_propagation(&linux)?,
+        mount_label: linux::mount_label(&linux)?,
         namespaces,
         ids,
         mounts,

@@ -10,10 +10,11 @@ use super::resources::{self, Limits};
 use super::systemd::Unit;
 use crate::error::{Result, fail};
 use crate::json::Node;
+use crate::runtime::label;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{
-    Cgroup, DeviceNode, IdMaps, IdRange, Namespace, Namespaces, NodeKind, RootPropagation,
-    TimeOffset,
+    Cgroup, DeviceNode, IdMaps, IdRange, LastPropagation, Namespace, Namespaces, NodeKind,
+    PropagationKind, TimeOffset,
 };
 use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
@@ -208,7 +209,7 @@ pub fn seccomp(
 }
 
 /// The propagation of the container's `/`.
-pub fn root_propagation(linux: &Node<'_>) -> Result<Option<RootPropagation>> {
+pub fn root_propagation(linux: &Node<'_>) -> Result<Option<LastPropagation>> {
     const WORDS: [&str; 8] = [
         "private",
         "rprivate",
@@ -223,18 +224,33 @@ pub fn root_propagation(linux: &Node<'_>) -> Result<Option<RootPropagation>> {
     if node.is_empty() {
         return Ok(None);
     }
-    Ok(match one_of(&node, &WORDS)? {
-        0 | 1 => None,
-        2 | 3 => Some(RootPropagation::Slave),
-        4 | 5 => Some(RootPropagation::Shared),
-        _ => Some(RootPropagation::Unbindable),
-    })
+    let word = one_of(&node, &WORDS)?;
+    let kind = match word {
+        0 | 1 => return Ok(None),
+        2 | 3 => PropagationKind::Slave,
+        4 | 5 => PropagationKind::Shared,
+        _ => PropagationKind::Unbindable,
+    };
+    Ok(Some(LastPropagation { kind, recursive: word % 2 == 1 }))
+}
+
+/// SELinux's label of the files in new file systems.
+pub fn mount_label(linux: &Node<'_>) -> Result<Option<String>> {
+    let label = Some(linux.text("mountLabel")?).filter(|label| !label.is_empty());
+    if label.is_some() && !label::selinux_is_on() {
+        fail!("config.json: linux.mountLabel: this host has no SELinux");
+    }
+    Ok(label)
 }
 
 /// Fails for what the specification knows and this runtime does not.
 pub fn refuse_unsupported(linux: &Node<'_>) -> Result<()> {
-    for key in ["intelRdt", "mountLabel", "netDevices"] {
-        refuse(linux, key)?;
+    if linux.get("intelRdt")?.is_some_and(|rdt| !rdt.is_empty()) {
+        // The kernel makes it where the processor has what resctrl controls.
+        if Path::new("/sys/fs/resctrl").exists() {
+            fail!("config.json: linux.intelRdt is not supported, although there is resctrl");
+        }
+        fail!("config.json: linux.intelRdt: this host has no resctrl");
     }
-    Ok(())
+    refuse(linux, "netDevices")
 }

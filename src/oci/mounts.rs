@@ -10,7 +10,8 @@ use super::linux::mappings;
 use crate::error::{Error, Result};
 use crate::json::Node;
 use crate::runtime::spec::{
-    Attributes, IdMaps, Mount, MountSource, Owners, Propagation, Recursion,
+    Attributes, IdMaps, LastPropagation, Mount, MountSource, Owners, Propagation, PropagationKind,
+    Recursion,
 };
 
 /// MOUNT_ATTR_ of linux/mount.h.
@@ -49,7 +50,7 @@ const OPTIONS: [(&str, u32, u32); 19] = [
 ];
 
 /// Options of mount(8) that change nothing for a new mount of this kernel.
-const NEUTRAL: [&str; 11] = [
+const NEUTRAL: [&str; 9] = [
     "async",
     "nolazytime",
     "nomand",
@@ -59,9 +60,10 @@ const NEUTRAL: [&str; 11] = [
     "iversion",
     "mand",
     "newinstance",
-    "private",
-    "rprivate",
 ];
+
+/// The types of propagation. With an `r` in front they hold below the mount too.
+const PROPAGATION: [&str; 4] = ["private", "slave", "shared", "unbindable"];
 
 /// The mounts in their order.
 pub fn parse(root: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Vec<Mount>> {
@@ -84,6 +86,13 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
     let data = options.data.join(",");
     let mut recursion = Recursion::Enabled;
     let source = match kind.as_str() {
+        _ if options.remount => {
+            if let Some(unknown) = options.data.first() {
+                let what = format!("without '{unknown}', which no remount changes");
+                return Err(node.need("options")?.wrong(&what));
+            }
+            MountSource::Remount
+        }
         _ if options.bind || options.rbind || kind == "bind" => {
             if source.is_empty() {
                 return Err(node.wrong("given a source, because it is a bind"));
@@ -118,17 +127,29 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
         return Err(node.need("options")?.wrong(what));
     }
     let copy_up = options.copy_up;
-    if options.propagation == Propagation::Shared && !matches!(source, MountSource::Bind(_)) {
-        return Err(node.need("options")?.wrong("without 'shared', because it is no bind"));
+    let (mut propagation, mut last_propagation) = (options.propagation, options.last_propagation);
+    if !matches!(source, MountSource::Bind(_)) {
+        // A new file system has no copy on the host, so its group is a new one, and nothing below it.
+        let shared = LastPropagation { kind: PropagationKind::Shared, recursive: false };
+        last_propagation = match propagation {
+            Propagation::Shared => Some(shared),
+            _ => last_propagation.map(|last| LastPropagation { recursive: false, ..last }),
+        };
+        propagation = Propagation::Private;
+    }
+    if matches!(source, MountSource::Cgroups) && last_propagation.is_some() {
+        let what = "without 'shared' and 'unbindable', because the cgroups are the container's own";
+        return Err(node.need("options")?.wrong(what));
     }
     let read_only = matches!(source, MountSource::Cgroups) && options.attributes.set & RDONLY != 0;
-    let (attributes, propagation) = (options.attributes, options.propagation);
+    let attributes = options.attributes;
     Ok(Mount {
         read_only,
         owners,
         copy_up,
         attributes,
         propagation,
+        last_propagation,
         recursion,
         ..Mount::new(source, target)
     })
@@ -163,12 +184,31 @@ struct Options {
     rbind: bool,
     attributes: Attributes,
     propagation: Propagation,
+    last_propagation: Option<LastPropagation>,
+    /// Only the attributes of what is mounted there change.
+    remount: bool,
     /// With a mapping of its own, and which of the mounts below it have that.
     maps_owners: Option<Recursion>,
     /// The new file system begins with what is below it.
     copy_up: bool,
     /// For the file system itself.
     data: Vec<String>,
+}
+
+impl Options {
+    /// Takes the place of what an earlier option says, but that a slave can be shared too. Slave and
+    /// shared always hold below a bind.
+    fn propagate(&mut self, kind: usize, recursive: bool) {
+        let was_slave = self.propagation == Propagation::Slave;
+        let last = |kind| Some(LastPropagation { kind, recursive });
+        (self.propagation, self.last_propagation) = match kind {
+            0 => (Propagation::Private, None),
+            1 => (Propagation::Slave, None),
+            2 if was_slave => (Propagation::Slave, last(PropagationKind::Shared)),
+            2 => (Propagation::Shared, None),
+            _ => (Propagation::Private, last(PropagationKind::Unbindable)),
+        };
+    }
 }
 
 fn read_options(mount: &Node<'_>) -> Result<Options> {
@@ -191,17 +231,20 @@ fn read_options(mount: &Node<'_>) -> Result<Options> {
             apply(masks, (*set, *clear));
             return Ok(());
         }
+        let below = text.strip_prefix('r');
+        let find = |name: &str| PROPAGATION.iter().position(|known| *known == name);
+        if let Some(kind) = find(below.unwrap_or(&text)) {
+            read.propagate(kind, below.is_some());
+            return Ok(());
+        }
         match text.as_str() {
             "bind" => read.bind = true,
             "rbind" => read.rbind = true,
-            "slave" | "rslave" => read.propagation = Propagation::Slave,
-            "shared" | "rshared" => read.propagation = Propagation::Shared,
             "idmap" => read.maps_owners = Some(Recursion::Disabled),
             "ridmap" => read.maps_owners = Some(Recursion::Enabled),
             "tmpcopyup" => read.copy_up = true,
-            "remount" | "unbindable" | "runbindable" | "copy-symlink" => {
-                return Err(option.wrong("another, because it is not supported"));
-            }
+            "remount" => read.remount = true,
+            "copy-symlink" => return Err(option.wrong("another, because it is not supported")),
             text if NEUTRAL.contains(&text) => {}
             _ => read.data.push(text),
         }
@@ -219,8 +262,8 @@ pub fn known() -> Vec<String> {
             .filter(|(name, ..)| *name != "defaults")
             .map(|(name, ..)| format!("r{name}")),
     );
-    let others =
-        ["bind", "rbind", "slave", "rslave", "shared", "rshared", "idmap", "ridmap", "tmpcopyup"];
+    names.extend(PROPAGATION.iter().flat_map(|kind| [(*kind).to_owned(), format!("r{kind}")]));
+    let others = ["bind", "rbind", "remount", "idmap", "ridmap", "tmpcopyup"];
     names.extend(others.iter().chain(&NEUTRAL).map(|name| (*name).to_owned()));
     names.sort();
     names

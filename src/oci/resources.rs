@@ -198,6 +198,12 @@ pub fn none() -> DeviceAccess {
     DeviceAccess::Only(Vec::new())
 }
 
+/// The rule that names every access to every device.
+fn every() -> DeviceRule {
+    let access = "rwm".to_owned();
+    DeviceRule { kind: DeviceKind::Any, major: None, minor: None, access }
+}
+
 /// The devices that the rules of `linux.resources` allow.
 pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
     let mut access = none();
@@ -226,19 +232,15 @@ pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
         if letters.chars().any(|letter| !"rwm".contains(letter)) {
             return Err(node.need("access")?.wrong("some of rwm"));
         }
-        let is_all = kind == DeviceKind::Any
-            && (major, minor) == (None, None)
-            && "rwm".chars().all(|letter| letters.contains(letter));
-        match (allow, is_all, &mut access) {
-            (true, true, _) => access = DeviceAccess::All,
-            (false, true, _) => access = DeviceAccess::Only(Vec::new()),
-            (_, false, DeviceAccess::Only(rules)) => {
-                let verdict = if allow { DeviceVerdict::Allow } else { DeviceVerdict::Deny };
-                rules.push((verdict, DeviceRule { kind, major, minor, access: letters }));
-            }
-            (true, false, DeviceAccess::All) => {}
-            (false, false, DeviceAccess::All) => {
-                return Err(node.wrong("a rule that allows, or one that denies all"));
+        let rule = DeviceRule { kind, major, minor, access: letters };
+        let verdict = if allow { DeviceVerdict::Allow } else { DeviceVerdict::Deny };
+        match (verdict, rule.is_all(), &mut access) {
+            (DeviceVerdict::Allow, true, _) => access = DeviceAccess::All,
+            (DeviceVerdict::Deny, true, _) => access = none(),
+            (_, false, DeviceAccess::Only(rules)) => rules.push((verdict, rule)),
+            (DeviceVerdict::Allow, false, DeviceAccess::All) => {}
+            (DeviceVerdict::Deny, false, DeviceAccess::All) => {
+                access = DeviceAccess::Only(vec![(DeviceVerdict::Allow, every()), (verdict, rule)]);
             }
         }
         Ok(())

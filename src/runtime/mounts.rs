@@ -11,14 +11,16 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags, fstat, openat, statx,
+};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
 use super::spec::{
-    Attributes, IdMaps, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
+    Attributes, LastPropagation, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
 };
 use super::user_namespace::map_owners;
 use super::{bind_source, copies, copy_up, devices, process, propagation, rootfs};
@@ -44,7 +46,7 @@ impl Fresh {
         for mount in &spec.mounts {
             match &mount.source {
                 MountSource::Kernel { kind, options } if is_early(kind) => {
-                    made.push(kernel_filesystem(kind, options, None)?);
+                    made.push(kernel_filesystem(kind, options, spec)?);
                 }
                 _ => {}
             }
@@ -68,7 +70,7 @@ pub fn mount_all(
     open_devices: bool,
     shared: Vec<OwnedFd>,
 ) -> Result<()> {
-    if spec.propagates() {
+    if spec.propagates() && !spec.root_is_slave() {
         // All but the mounts that are to propagate, one by one: `make_root` does it otherwise.
         sys::mount::make_private(root).context(|| "make the container's mounts private")?;
     }
@@ -82,6 +84,7 @@ pub fn mount_all(
         shared: shared.into_iter(),
         owners: joined.owners.iter(),
         has_proc: false,
+        unsettled: Vec::new(),
     };
     for mount in spec.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Cgroups)) {
         attaching
@@ -95,6 +98,10 @@ pub fn mount_all(
     }
     if !spec.masked.is_empty() || !spec.read_only_paths.is_empty() {
         hide(root, spec).traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
+    }
+    for (tree, last) in attaching.unsettled {
+        sys::mount::set_propagation(tree.as_fd(), propagation::flag(last.kind), last.recursive)
+            .context(|| "set the propagation of a mount")?;
     }
     if spec.root_read_only {
         // The root may lack the working directory, and is read-only after this. A directory of the
@@ -120,11 +127,20 @@ struct Attaching<'a> {
     owners: std::slice::Iter<'a, OwnedFd>,
     /// The first /proc is there.
     has_proc: bool,
+    /// Mounts whose propagation is set last.
+    unsettled: Vec<(OwnedFd, LastPropagation)>,
 }
 
 impl Attaching<'_> {
     fn mount(&mut self, mount: &Mount) -> Result<()> {
-        let (spec, ids) = (self.spec, self.spec.ids.as_ref());
+        let tree = self.attach(mount)?;
+        self.unsettled.extend(tree.zip(mount.last_propagation));
+        Ok(())
+    }
+
+    /// Gives the attached tree, if there is one by now.
+    fn attach(&mut self, mount: &Mount) -> Result<Option<OwnedFd>> {
+        let spec = self.spec;
         let tree = match &mount.source {
             MountSource::Kernel { kind, options } => {
                 return self.mount_kernel_filesystem(mount, kind, options);
@@ -132,26 +148,33 @@ impl Attaching<'_> {
             MountSource::Devices { options } => {
                 // The nodes are made while the file system is still detached, where no process but
                 // this one can reach it.
-                let dev = kernel_filesystem(c"tmpfs", options, ids)?;
+                let dev = kernel_filesystem(c"tmpfs", options, spec)?;
                 devices::populate(dev.as_fd(), spec)?;
                 attach_plainly(self.root, &mount.target, dev.as_fd())?;
-                return set_attributes(dev.as_fd(), &mount.attributes);
+                set_attributes(dev.as_fd(), &mount.attributes)?;
+                return Ok(Some(dev));
             }
             MountSource::SharedMemory { size } => {
                 let shm = match &spec.namespaces.ipc {
                     Namespace::Private => {
                         let options = format!("nosuid,nodev,noexec,mode=1777,size={size}");
-                        kernel_filesystem(c"tmpfs", &options, ids)?
+                        kernel_filesystem(c"tmpfs", &options, spec)?
                     }
                     Namespace::Host | Namespace::Of { .. } | Namespace::Path(_) => {
                         copy_from(self.joined.ipc_mounts.as_ref(), Path::new("/dev/shm"))
                             .context(|| "open the other container's /dev/shm")?
                     }
                 };
-                return attach_plainly(self.root, &mount.target, shm.as_fd());
+                attach_plainly(self.root, &mount.target, shm.as_fd())?;
+                return Ok(Some(shm));
             }
             // They come when this process is in its cgroups.
-            MountSource::Cgroups => return Ok(()),
+            MountSource::Cgroups => return Ok(None),
+            MountSource::Remount => {
+                let tree = existing_mount(self.root, &mount.target)?;
+                set_attributes(tree.as_fd(), &mount.attributes)?;
+                return Ok(Some(tree));
+            }
             MountSource::Bind(source) => {
                 let shared = match mount.propagation {
                     Propagation::Shared => self.shared.next(),
@@ -174,11 +197,11 @@ impl Attaching<'_> {
                 }
             }
             MountSource::Tmpfs { options } => {
-                filesystem(c"tmpfs", options, NOSUID | NODEV | NOEXEC, ids)?
+                filesystem(c"tmpfs", "", options, NOSUID | NODEV | NOEXEC, spec)?
             }
             MountSource::Filesystem { kind, source, options } => {
                 let none = MountAttrFlags::empty();
-                let tree = filesystem_from(kind, source, options, none, ids)?;
+                let tree = filesystem(kind, source, options, none, spec)?;
                 if mount.copy_up {
                     copy_up::copy_into(self.root, &mount.target, tree.as_fd())?;
                 }
@@ -188,7 +211,8 @@ impl Attaching<'_> {
                 rootfs::layers_tree(layers, mount.subpath.as_deref(), &spec.mount_point)?
             }
         };
-        attach(self.root, spec, mount, tree, self.open_devices)
+        attach(self.root, spec, mount, &tree, self.open_devices)?;
+        Ok(Some(tree))
     }
 
     /// What the container whose network is shared has mounted on `target`. `None` if there is no such
@@ -209,13 +233,19 @@ impl Attaching<'_> {
         Ok(copies::is_one(tree.as_fd())?.then_some(tree))
     }
 
-    fn mount_kernel_filesystem(&mut self, mount: &Mount, kind: &CStr, options: &str) -> Result<()> {
+    fn mount_kernel_filesystem(
+        &mut self,
+        mount: &Mount,
+        kind: &CStr,
+        options: &str,
+    ) -> Result<Option<OwnedFd>> {
         let early = is_early(kind).then(|| self.fresh.next()).flatten();
-        let made =
-            early.map_or_else(|| kernel_filesystem(kind, options, self.spec.ids.as_ref()), Ok);
+        let made = early.map_or_else(|| kernel_filesystem(kind, options, self.spec), Ok);
         let tree = match made {
             // A kernel without POSIX message queues has none to show.
-            Err(error) if kind == c"mqueue" && error.errno() == Some(Errno::NODEV) => return Ok(()),
+            Err(error) if kind == c"mqueue" && error.errno() == Some(Errno::NODEV) => {
+                return Ok(None);
+            }
             made => made?,
         };
         attach_plainly(self.root, &mount.target, tree.as_fd())?;
@@ -224,7 +254,7 @@ impl Attaching<'_> {
             self.has_proc = true;
             write_sysctls(self.root, self.spec)?;
         }
-        Ok(())
+        Ok(Some(tree))
     }
 }
 
@@ -235,6 +265,7 @@ fn describe(mount: &Mount) -> String {
         MountSource::Devices { options } => format!("a tmpfs with device nodes ({options})"),
         MountSource::SharedMemory { size } => format!("a tmpfs of {size} bytes"),
         MountSource::Cgroups => "the container's cgroups".to_owned(),
+        MountSource::Remount => "the mount that is there".to_owned(),
         MountSource::Tmpfs { options } => format!("tmpfs ({options})"),
         MountSource::Filesystem { kind, source, options } => {
             format!("{} {source} ({options})", kind.to_string_lossy())
@@ -248,8 +279,8 @@ fn describe(mount: &Mount) -> String {
 }
 
 /// A new file system of the kernel's with options as mount(8) writes them.
-fn kernel_filesystem(kind: &CStr, options: &str, ids: Option<&IdMaps>) -> Result<OwnedFd> {
-    filesystem(kind, options, MountAttrFlags::empty(), ids)
+fn kernel_filesystem(kind: &CStr, options: &str, spec: &Spec) -> Result<OwnedFd> {
+    filesystem(kind, "", options, MountAttrFlags::empty(), spec)
 }
 
 /// The relative form of an absolute path in the container, for a search below its root.
@@ -322,10 +353,10 @@ fn attach(
     root: BorrowedFd<'_>,
     spec: &Spec,
     mount: &Mount,
-    tree: OwnedFd,
+    tree: &OwnedFd,
     open_devices: bool,
 ) -> Result<()> {
-    let stat = fstat(&tree).context(|| "stat the source")?;
+    let stat = fstat(tree).context(|| "stat the source")?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let target = if is_directory {
         beneath::make_dirs(root, &mount.target, DIRECTORY)
@@ -376,25 +407,17 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A detached file system of the kernel's own, which has no source.
-fn filesystem(
-    kind: &CStr,
-    options: &str,
-    attributes: MountAttrFlags,
-    ids: Option<&IdMaps>,
-) -> Result<OwnedFd> {
-    filesystem_from(kind, "", options, attributes, ids)
-}
-
 /// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
-/// takes one back.
-fn filesystem_from(
+/// takes one back. proc and sysfs are the kernel's alone: no owner and no label of the container's.
+fn filesystem(
     kind: &CStr,
     source: &str,
     options: &str,
     mut attributes: MountAttrFlags,
-    ids: Option<&IdMaps>,
+    spec: &Spec,
 ) -> Result<OwnedFd> {
+    let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
+    let label = spec.mount_label.as_deref().filter(|_| !is_early(kind));
     // The kernel takes owners as the host counts them.
     let on_host = |key: &str, id: &str| {
         let (ids, id) = (ids?, id.parse().ok()?);
@@ -422,8 +445,9 @@ fn filesystem_from(
             }
         }
     }
+    let label = label.map(|label| ("context", label));
     let parameters: Vec<(&str, &str)> =
-        parameters.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+        parameters.iter().map(|(key, value)| (*key, value.as_ref())).chain(label).collect();
     sys::mount::filesystem(kind, source, &parameters, attributes)
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
@@ -471,6 +495,19 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
         Ok(handle) => Ok(Some(handle)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error).context(|| format!("open /{} in the container", path.display())),
+    }
+}
+
+/// The mount at `target`, which must be one.
+fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
+    let found = existing(root, &target.to_string_lossy())?;
+    let is_mount = |tree: &OwnedFd| {
+        let found = statx(tree, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    };
+    match found.filter(is_mount) {
+        Some(tree) => Ok(tree),
+        None => fail!("nothing is mounted there that could be remounted"),
     }
 }
 

@@ -4,15 +4,28 @@
 //! with the host's own. A bind that is to be shared is copied then, before all mounts become
 //! slaves; one that is to be a slave is copied after. Both need a source that is in such a group on
 //! the host.
+//!
+//! Other types of propagation concern the container alone and are set last: a mount that is
+//! unbindable before could not be copied to lock a path in it.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, StatxFlags, statx};
+use rustix::mount::MountPropagationFlags;
 
 use super::bind_source;
-use super::spec::{MountSource, Propagation, Spec};
+use super::spec::{MountSource, Propagation, PropagationKind, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
+
+/// The kernel's flag.
+pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
+    match kind {
+        PropagationKind::Shared => MountPropagationFlags::SHARED,
+        PropagationKind::Slave => MountPropagationFlags::DOWNSTREAM,
+        PropagationKind::Unbindable => MountPropagationFlags::UNBINDABLE,
+    }
+}
 
 /// A copy of the source's tree for each mount of the spec that is shared, in their order.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {

@@ -16,7 +16,8 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
-use super::spec::{Root, RootPropagation};
+use super::propagation::flag;
+use super::spec::{LastPropagation, Root};
 use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
 use crate::sys::trace::{self, Traced};
@@ -239,13 +240,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Gives the container's `/` its propagation, as the last step: a mount that is shared or unbindable
 /// before that would be in the way.
-pub fn propagate(propagation: RootPropagation) -> Result<()> {
-    let flag = match propagation {
-        RootPropagation::Shared => MountPropagationFlags::SHARED,
-        RootPropagation::Slave => MountPropagationFlags::DOWNSTREAM,
-        RootPropagation::Unbindable => MountPropagationFlags::UNBINDABLE,
-    };
-    mount_change("/", flag).context(|| "set the propagation of the container's root")
+pub fn propagate(last: LastPropagation) -> Result<()> {
+    let all =
+        if last.recursive { MountPropagationFlags::REC } else { MountPropagationFlags::empty() };
+    mount_change("/", flag(last.kind) | all)
+        .context(|| "set the propagation of the container's root")
 }
 
 /// Makes `root` this process's `/` and lets go of the host's. With `propagates` some mounts are to go

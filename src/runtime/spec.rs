@@ -43,15 +43,25 @@ pub struct Spec {
     pub masked: Vec<String>,
     /// As `masked`, but read-only.
     pub read_only_paths: Vec<String>,
-    /// The propagation of the container's `/` if it is not private (mount_namespaces(7)).
-    pub root_propagation: Option<RootPropagation>,
+    /// The propagation of the container's `/` if it is not private.
+    pub root_propagation: Option<LastPropagation>,
+    /// SELinux's label of the files in new file systems.
+    pub mount_label: Option<String>,
     pub hooks: Hooks,
 }
 
 impl Spec {
-    /// Whether a later mount of one side shows on the other.
+    /// Whether any mount is not private at the end.
     pub fn propagates(&self) -> bool {
-        self.mounts.iter().any(|mount| mount.propagation != Propagation::Private)
+        let is_other = |mount: &Mount| {
+            mount.propagation != Propagation::Private || mount.last_propagation.is_some()
+        };
+        self.root_is_slave() || self.mounts.iter().any(is_other)
+    }
+
+    /// Whether what the host mounts below the root directory shows in the container.
+    pub fn root_is_slave(&self) -> bool {
+        self.root_propagation.is_some_and(|last| last.kind == PropagationKind::Slave)
     }
 }
 
@@ -63,9 +73,18 @@ pub enum Root {
     Directory { path: PathBuf, mapped: bool },
 }
 
-/// The propagation of a container's `/`.
+/// The propagation that a mount gets once all mounts are made (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootPropagation {
+pub struct LastPropagation {
+    pub kind: PropagationKind,
+    /// Of the mounts below it too.
+    pub recursive: bool,
+}
+
+/// A type of propagation other than private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropagationKind {
+    /// The mount and its later copies form a group of their own.
     Shared,
     Slave,
     Unbindable,
@@ -232,6 +251,7 @@ pub struct Mount {
     /// A bind: only this part of the source, which nothing in it can lead out of.
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
+    pub last_propagation: Option<LastPropagation>,
     pub recursion: Recursion,
     pub attributes: Attributes,
 }
@@ -267,6 +287,7 @@ impl Mount {
             copy_up: false,
             subpath: None,
             propagation: Propagation::Private,
+            last_propagation: None,
             recursion: Recursion::Enabled,
             attributes: Attributes::default(),
         }
@@ -315,6 +336,8 @@ pub enum MountSource {
     SharedMemory { size: u64 },
     /// The container's own cgroups, as its cgroup namespace shows them.
     Cgroups,
+    /// The mount that is at the target already: only its attributes change.
+    Remount,
     /// `options` as mount(8) writes them: `size=64m,mode=1777`.
     Tmpfs { options: String },
     /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
@@ -390,6 +413,15 @@ pub struct DeviceRule {
     pub minor: Option<u32>,
     /// Some of `rwm`.
     pub access: String,
+}
+
+impl DeviceRule {
+    /// Whether the rule names every access to every device.
+    pub fn is_all(&self) -> bool {
+        let DeviceRule { kind, major, minor, access } = self;
+        let is_any = *kind == DeviceKind::Any && (major, minor) == (&None, &None);
+        is_any && "rwm".chars().all(|letter| access.contains(letter))
+    }
 }
 
 /// The kind of device in a cgroup's rule.

@@ -83,13 +83,23 @@ pub fn set_and_clear(
 }
 
 /// Makes the attached mount that `tree` is the root of, and all below it, private: what is mounted
-/// elsewhere does not show here. Before Linux 5.12 by its path in the host's /proc.
+/// elsewhere does not show here.
 pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
-    let attr = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    match set_attributes(tree, &attr, true) {
+    set_propagation(tree, MountPropagationFlags::PRIVATE, true)
+}
+
+/// Sets the propagation of the attached mount that `tree` is the root of, and with `recursive` of all
+/// below it. Before Linux 5.12 by its path in the host's /proc.
+pub fn set_propagation(
+    tree: BorrowedFd<'_>,
+    kind: MountPropagationFlags,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let attr = MountAttr { propagation: kind.bits().into(), ..MountAttr::default() };
+    match set_attributes(tree, &attr, recursive) {
         Err(Errno::NOSYS) => {
-            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-            mount_change(format!("/proc/self/fd/{}", tree.as_raw_fd()), private)
+            let all = if recursive { kind | MountPropagationFlags::REC } else { kind };
+            mount_change(format!("/proc/self/fd/{}", tree.as_raw_fd()), all)
         }
         result => result,
     }

@@ -26,6 +26,9 @@ const MASKED: &str = "\"maskedPaths\"";
 const NAMESPACES: &str = "\"namespaces\": [";
 const MOUNTS: &str = "\"mounts\": [";
 const CWD: &str = "\"cwd\"";
+/// Prints the type of propagation of `/`.
+const OF_ROOT: &str =
+    "while read a b c d e f g h; do [ $e = / ] && echo ${g%%:*}; done < /proc/self/mountinfo; true";
 const SAME: (&str, &str) = ("\"hostname\"", "\"hostname\"");
 
 const RUNTIME: &[(&str, Check)] = &[
@@ -101,6 +104,37 @@ const CONFIG: &[(&str, Check)] = &[
             MOUNTS,
             "\"mounts\": [{\"type\":\"tmpfs\"},",
             "mounts[0] has no field 'destination'",
+        ),
+    ),
+    (
+        "a mount has the propagation that it is given",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\",\"options\":[\"shared\"]},\
+             {\"destination\":\"/m/b\",\"type\":\"tmpfs\",\"options\":[\"runbindable\"]},\
+             {\"destination\":\"/m/c\",\"type\":\"tmpfs\",\"options\":[\"shared\",\"rprivate\"]},\
+             {\"destination\":\"/m/d\",\"source\":\"rootfs/bin\",\"options\":[\"rbind\",\"unbindable\"]},",
+            "while read a b c d e f g h; do case $e in /m*) echo $e ${g%%:*};; esac; done \
+             < /proc/self/mountinfo",
+            "/m shared\n/m/b unbindable\n/m/c -\n/m/d unbindable\n",
+        ),
+    ),
+    (
+        "a remount changes the options of the mount that is there",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\"},\
+             {\"destination\":\"/m\",\"options\":[\"remount\",\"ro\",\"noexec\"]},",
+            "while read a b c d e f g h; do [ $e = /m ] && echo $f; done < /proc/self/mountinfo; true",
+            "ro,noexec,relatime\n",
+        ),
+    ),
+    (
+        "a remount needs a mount",
+        Refused(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/bin\",\"options\":[\"remount\",\"ro\"]},",
+            "mount on /bin in the container: nothing is mounted there",
         ),
     ),
     (
@@ -333,6 +367,17 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "c 10:200 rw\n",
         ),
     ),
+    (
+        "a device can be denied after all were allowed",
+        Prints(
+            "{ \"allow\": false, \"access\": \"rwm\" }",
+            "{ \"allow\": true, \"access\": \"rwm\" },{\"allow\":false,\"type\":\"c\",\"major\":10,\"minor\":229,\"access\":\"rw\"}] }, \
+             \"devices\":[{\"path\":\"/dev/denied\",\"type\":\"c\",\"major\":10,\"minor\":229},\
+             {\"path\":\"/dev/allowed\",\"type\":\"c\",\"major\":10,\"minor\":200}],\"x\":{\"y\":[",
+            "for d in denied allowed; do true 2>/dev/null </dev/$d && echo $d; done",
+            "allowed\n",
+        ),
+    ),
     ("limits are applied", LIMITS),
     (
         "a weight of a device says which",
@@ -444,6 +489,28 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "linux.rootfsPropagation should be one of",
         ),
     ),
+    (
+        "rootfsPropagation shared is a new group",
+        Prints(MASKED, "\"rootfsPropagation\":\"shared\",\"maskedPaths\"", OF_ROOT, "shared\n"),
+    ),
+    (
+        "rootfsPropagation private has no group",
+        Prints(MASKED, "\"rootfsPropagation\":\"private\",\"maskedPaths\"", OF_ROOT, "-\n"),
+    ),
+    (
+        "a root that is unbindable can't be bound",
+        Prints(
+            MASKED,
+            "\"rootfsPropagation\":\"runbindable\",\"maskedPaths\"",
+            OF_ROOT,
+            "unbindable\n",
+        ),
+    ),
+    (
+        "rootfsPropagation slave receives the host's mounts",
+        Test("the_hosts_mounts_reach_a_root_that_is_a_slave"),
+    ),
+    ("mountLabel without SELinux is an error", Test("what_features_denies_is_refused")),
     (
         "time offsets need a time namespace",
         Refused(

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use super::Bundle;
+use super::features::SharedMount;
 use super::support::{eventually, remove_cgroup, run_command, unique};
 
 const HOSTNAME: &str = "\"hostname\"";
@@ -50,6 +51,36 @@ fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
     bundle.call(&["start", &bundle.id]).stdout("");
     eventually("its words", || bundle.output() == "as created\n");
     bundle.call(&["exec", &bundle.id, "hostname"]).stdout("mydocker\n");
+}
+
+#[test]
+fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
+    for (propagation, lines) in [("rslave", "1\n"), ("private", "0\n")] {
+        let bundle = Bundle::new();
+        let shared = SharedMount::make(&bundle.rootfs());
+        bundle.fill_root();
+        std::fs::create_dir(bundle.rootfs().join("m")).unwrap();
+        let by = format!("\"rootfsPropagation\":\"{propagation}\",\"maskedPaths\"");
+        bundle.edit("\"maskedPaths\"", &by);
+        bundle.runs("exec sleep 1000");
+        bundle.create();
+        bundle.call(&["start", &bundle.id]).stdout("");
+        let later = SharedMount::make(&bundle.rootfs().join("m"));
+        let count = ["exec", &bundle.id, "grep", "-c", " /m ", "/proc/self/mountinfo"];
+        let output = bundle.command(&count).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), lines, "{propagation}");
+        // What the container mounts stays with it.
+        let inside = ["mount", "-t", "tmpfs", "tmpfs", "/tmp"];
+        let entered = ["-t", &bundle.pid(), "-m"];
+        std::fs::create_dir_all(bundle.rootfs().join("tmp")).unwrap();
+        let mut command = Command::new("nsenter");
+        assert!(command.args(entered).args(inside).status().unwrap().success());
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&format!("{}/tmp ", bundle.rootfs().display())));
+        bundle.call(&["delete", "--force", &bundle.id]).stdout("");
+        drop(later);
+        drop(shared);
+    }
 }
 
 #[test]

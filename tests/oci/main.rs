@@ -28,12 +28,16 @@ impl Bundle {
     fn new() -> Bundle {
         let bundle = Bundle { host: Host::new(), id: unique("oci-") };
         std::fs::create_dir(bundle.rootfs()).unwrap();
-        let mut tar = Command::new("tar");
-        tar.arg("-xf").arg(support::busybox_archive());
-        assert!(tar.arg("-C").arg(bundle.rootfs()).status().unwrap().success());
+        bundle.fill_root();
         bundle.call(&["spec", "--bundle", &bundle.path()]).stdout("");
         bundle.edit("\"terminal\": true", "\"terminal\": false");
         bundle
+    }
+
+    fn fill_root(&self) {
+        let mut tar = Command::new("tar");
+        tar.arg("-xf").arg(support::busybox_archive());
+        assert!(tar.arg("-C").arg(self.rootfs()).status().unwrap().success());
     }
 
     fn dir(&self) -> PathBuf {
@@ -348,7 +352,7 @@ fn a_bad_bundle_gets_one_line_that_names_the_field() {
         (
             "\"maskedPaths\"",
             "\"intelRdt\":{\"closID\":\"x\"},\"maskedPaths\"",
-            "linux.intelRdt is not",
+            "linux.intelRdt: this host has no resctrl",
         ),
         ("\"namespaces\"", "\"sysctl\":{\"vm.swappiness\":\"1\"},\"namespaces\"", "vm.swappiness"),
         ("\"namespaces\"", "\"cgroupsPath\":\"/../x\",\"namespaces\"", "linux.cgroupsPath"),

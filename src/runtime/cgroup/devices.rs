@@ -118,12 +118,46 @@ impl Rule {
     }
 }
 
-/// The rules as v1 keeps them: a list of what is allowed, without order. A later denial takes away
-/// what it covers of the earlier ones; one that would leave a hole in a wider rule can't be had.
-fn allowed(given: &[(DeviceVerdict, DeviceRule)]) -> Result<Vec<Rule>> {
-    let mut list: Vec<Rule> = Vec::with_capacity(given.len() + STANDARD.len());
-    for (verdict, rule) in rules(given) {
-        if verdict == DeviceVerdict::Allow {
+/// The rules as v1 keeps them: what holds for every device, and exceptions from it without order.
+struct List {
+    allows_all: bool,
+    exceptions: Vec<Rule>,
+}
+
+impl List {
+    /// The list that means the same as the rules. The shorter one, of devices that are denied, is
+    /// possible only after a rule that allows all.
+    fn of(given: &[(DeviceVerdict, DeviceRule)]) -> Result<List> {
+        let all = given.iter().rposition(|(_, rule)| rule.is_all());
+        if let Some(at) = all
+            && given[at].0 == DeviceVerdict::Allow
+            && let Ok(exceptions) = exceptions(DeviceVerdict::Deny, rules(&given[at + 1..]))
+        {
+            return Ok(List { allows_all: true, exceptions });
+        }
+        let exceptions = exceptions(DeviceVerdict::Allow, rules(given))?;
+        Ok(List { allows_all: false, exceptions })
+    }
+
+    /// Writes the list down, by `write(file, line)`.
+    fn write(&self, mut write: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+        let (allow, deny) = ("devices.allow", "devices.deny");
+        let (start, other) = if self.allows_all { (allow, deny) } else { (deny, allow) };
+        write(start, "a")?;
+        self.exceptions.iter().try_for_each(|rule| write(other, &rule.to_string()))
+    }
+}
+
+/// The rules with the verdict `kind`, as exceptions from the other verdict. A later rule of the other
+/// takes away those of the earlier that it covers; one that would leave a hole in a wider rule is an
+/// error.
+fn exceptions(
+    kind: DeviceVerdict,
+    rules: impl Iterator<Item = (DeviceVerdict, Rule)>,
+) -> Result<Vec<Rule>> {
+    let mut list: Vec<Rule> = Vec::new();
+    for (verdict, rule) in rules {
+        if verdict == kind {
             list.push(rule);
             continue;
         }
@@ -142,25 +176,11 @@ fn allowed(given: &[(DeviceVerdict, DeviceRule)]) -> Result<Vec<Rule>> {
     Ok(list)
 }
 
-/// Whether all devices are allowed.
-fn is_all(list: &[Rule]) -> bool {
-    [Kind::Block, Kind::Character].into_iter().all(|kind| {
-        let all = Rule { kind, major: None, minor: None, access: ALL };
-        list.iter().any(|rule| rule.covers(&all) && rule.access == ALL)
-    })
-}
-
 /// Denies all devices except the container's in a v1 cgroup directory.
 pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> Result<()> {
-    let write = |file: &str, rule: &str| {
+    List::of(given)?.write(|file, rule| {
         fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
-    };
-    let list = allowed(given)?;
-    if is_all(&list) {
-        return write("devices.allow", "a");
-    }
-    write("devices.deny", "a")?;
-    list.iter().try_for_each(|rule| write("devices.allow", &rule.to_string()))
+    })
 }
 
 /// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
@@ -346,18 +366,23 @@ mod tests {
             vec![allow("c 10:229 rw"), allow("c 10:230 rw"), deny("c 10:* w")],
             vec![allow("b 8:0 rwm"), deny("b *:* rw"), allow("b 8:1 r")],
             vec![allow("a 7:* rw"), deny("b 7:* r")],
+            vec![allow("a *:* rwm"), deny("c 10:229 rw"), deny("b *:* r")],
+            vec![allow("a *:* rwm"), deny("c 10:* rwm"), allow("c 10:* r")],
+            vec![deny("c 10:229 w"), allow("a *:* rwm"), deny("b 8:0 rwm"), allow("b 8:0 r")],
+            vec![allow("a *:* rwm"), deny("c *:* rwm"), allow("c 10:230 rw")],
         ];
         for given in lists {
             let program = program(&given);
-            let list = allowed(&given).unwrap();
+            let list = List::of(&given).unwrap();
             for kind in [Kind::Block, Kind::Character] {
                 for (major, minor) in [(1, 3), (7, 0), (8, 0), (8, 1), (10, 229), (10, 230)] {
                     for access in 1..=ALL {
                         let one = Rule { kind, major: Some(major), minor: Some(minor), access };
                         // The kernel asks v1 for one access at a time.
                         let by_list = [MKNOD, READ, WRITE].into_iter().all(|bit| {
-                            let allows = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
-                            access & bit == 0 || list.iter().any(allows)
+                            let names = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
+                            access & bit == 0
+                                || list.exceptions.iter().any(names) != list.allows_all
                         });
                         let numbers = (major.into(), minor.into());
                         let by_program = allows(&program, kind, numbers.0, numbers.1, access);
@@ -366,10 +391,28 @@ mod tests {
                 }
             }
         }
-        assert!(is_all(&allowed(&[allow("a *:* rwm")]).unwrap()));
-        assert!(!is_all(&allowed(&[allow("b *:* rwm")]).unwrap()));
-        let hole = allowed(&[allow("c 10:* rw"), deny("c 10:5 w")]).unwrap_err().to_string();
+        let lines = |given: &[_]| {
+            let mut lines = Vec::new();
+            let list = List::of(given).unwrap();
+            list.write(|file, rule| {
+                lines.push(format!("{file} {rule}"));
+                Ok(())
+            })
+            .unwrap();
+            lines
+        };
+        assert_eq!(lines(&[allow("a *:* rwm")]), ["devices.allow a"]);
+        let but_one = lines(&[allow("a *:* rwm"), deny("c 10:200 rwm")]);
+        assert_eq!(but_one, ["devices.allow a", "devices.deny c 10:200 rw"]);
+        assert_eq!(
+            lines(&[allow("b *:* rwm")])[..2],
+            ["devices.deny a", "devices.allow b *:* rwm"]
+        );
+        let refused = |given: &[_]| List::of(given).err().unwrap().to_string();
+        let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
+        // The standard devices would be a hole in what is denied, and that in what is allowed.
+        refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 
     #[test]
