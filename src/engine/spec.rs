@@ -181,7 +181,6 @@ pub(super) fn cgroup(record: &Record) -> Result<Cgroup> {
         default_pids: Some(DEFAULT_PIDS),
         default_memory_swap: memory_and_swap(&record.resources),
         every_controller: false,
-        is_held: false,
         name_limit: |name| flag_of(name).to_owned(),
     })
 }

@@ -19,7 +19,7 @@ use super::record::{ENABLE_ICC, Network};
 use super::subnet::Family;
 use super::{bridge, guard};
 use crate::address::Mac;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
@@ -51,6 +51,31 @@ impl NetworkNamespace {
         // This process was in that namespace a moment ago, so the way back can't be refused.
         enter(&ours)?;
         Ok(NetworkNamespace { descriptor, socket: socket? })
+    }
+
+    /// Moves the host's link `name` into the namespace, calls it `inside` there and sets it up. The
+    /// kernel takes its addresses away on the way; those that are permanent and global are given back.
+    pub fn take(&mut self, host: &mut Socket, name: &str, inside: &str) -> Result<()> {
+        let Some(found) = link::find(host, name)? else { fail!("there is no such interface") };
+        if link::find(&mut self.socket, inside)?.is_some() {
+            fail!("the container's network has an interface '{inside}' already");
+        }
+        let addresses = link::lasting_addresses(host, found.index)?;
+        let known = link::indices(&mut self.socket)?;
+        let mut batch = Batch::default();
+        link::hand_over(&mut batch, found.index, inside, self.descriptor.as_fd());
+        host.send(batch)?;
+        // Its number may be another's there.
+        let there = link::indices(&mut self.socket)?;
+        let Some(index) = there.into_iter().find(|index| !known.contains(index)) else {
+            return Err(Error::from(Errno::NODEV)).context(|| "find it in the container");
+        };
+        let mut batch = Batch::default();
+        for address in &addresses {
+            link::give_address(&mut batch, index, address);
+        }
+        link::set_up_by_index(&mut batch, index);
+        self.socket.send(batch)
     }
 }
 

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use linux_raw_sys::net::{AF_INET6, AF_UNSPEC, IFALIASZ, IFNAMSIZ};
-use linux_raw_sys::netlink::{IFA_F_NODAD, RTPROT_BOOT, ifaddrmsg, ifinfomsg, rtmsg};
+use linux_raw_sys::netlink::{
+    IFA_F_NODAD, IFA_F_PERMANENT, RTPROT_BOOT, ifaddrmsg, ifinfomsg, rtmsg,
+};
 use rustix::io::Errno;
 
 use super::subnet::{Family, Subnet};
@@ -29,6 +31,7 @@ numbers!(u16, linux_raw_sys::netlink: IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE, IFLA_
 numbers!(u16, linux_raw_sys::netlink: IFLA_BRPORT_MODE, IFLA_BRPORT_FLUSH, IFLA_BRPORT_ISOLATED);
 numbers!(u16, linux_raw_sys::netlink: IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS);
 numbers!(u8, linux_raw_sys::netlink::rt_class_t: RT_TABLE_MAIN, RT_TABLE_LOCAL);
+numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_UNIVERSE);
 numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
 numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_LINK);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
@@ -365,6 +368,65 @@ fn no_link_local(batch: &mut Batch) {
             batch.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
         });
     });
+}
+
+/// Moves a link to another network namespace under a new name, in which the kernel replaces `%d`.
+pub fn hand_over(batch: &mut Batch, index: u32, name: &str, to: BorrowedFd<'_>) {
+    // As the kernel wants it before a link is renamed.
+    batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, IFF_UP), "set the interface down");
+    let doing = format!("move the interface into the container as {name}");
+    batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), doing);
+    batch.attribute(IFLA_NET_NS_FD, &to.as_raw_fd().to_ne_bytes());
+    batch.text(IFLA_IFNAME, name);
+}
+
+/// Sets a link up.
+pub fn set_up_by_index(batch: &mut Batch, index: u32) {
+    batch.begin(RTM_NEWLINK, 0, &link_header(index, IFF_UP, IFF_UP), "set the interface up");
+}
+
+/// The indices of all links.
+pub fn indices(socket: &mut Socket) -> Result<Vec<u32>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
+    Ok(socket.ask(batch)?.iter().filter_map(|answer| u32_at(&answer.payload, 4)).collect())
+}
+
+/// An address of a link, with the attributes that it is added with again.
+pub struct Held {
+    family: u8,
+    prefix: u8,
+    attributes: Vec<(u16, Vec<u8>)>,
+}
+
+/// The permanent, global addresses of a link: neither a lease's nor the kernel's own.
+pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<Held>> {
+    let mut batch = Batch::default();
+    batch.begin(RTM_GETADDR, DUMP, &address_header(AF_UNSPEC as u8), "list addresses");
+    let held = |payload: &[u8]| {
+        let &[family, prefix, flags, scope, ..] = payload else { return None };
+        let attributes = payload.get(ADDRESS_HEADER..)?;
+        let flags =
+            attribute(attributes, IFA_FLAGS).and_then(|all| u32_at(all, 0)).unwrap_or(flags.into());
+        let is_lasting = flags & IFA_F_PERMANENT != 0 && scope == RT_SCOPE_UNIVERSE;
+        if !is_lasting || u32_at(payload, 4)? != index {
+            return None;
+        }
+        let kept = [IFA_LOCAL, IFA_ADDRESS, IFA_BROADCAST].into_iter();
+        let kept = kept.filter_map(|kind| Some((kind, attribute(attributes, kind)?.to_vec())));
+        Some(Held { family, prefix, attributes: kept.collect() })
+    };
+    Ok(socket.ask(batch)?.iter().filter_map(|answer| held(&answer.payload)).collect())
+}
+
+/// Adds an address that a link had in another namespace.
+pub fn give_address(batch: &mut Batch, index: u32, held: &Held) {
+    let header =
+        ifaddrmsg { ifa_prefixlen: held.prefix, ifa_index: index, ..address_header(held.family) };
+    batch.begin(RTM_NEWADDR, CREATE | REPLACE, &header, "give the interface its address again");
+    for (kind, value) in &held.attributes {
+        batch.attribute(*kind, value);
+    }
 }
 
 /// Removes a link and its peer. A link that is already gone is not an error.

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
+use super::net_devices::{self, NetDevice};
 use super::systemd::Unit;
 use super::{linux, mounts, process, resources, scheduling};
 use crate::error::{Context, Result, fail};
@@ -27,6 +28,7 @@ pub struct Config {
     pub unit: Option<Unit>,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
+    pub net_devices: Vec<NetDevice>,
     /// The root file system's path on the host.
     pub rootfs: String,
 }
@@ -107,7 +109,8 @@ pub fn parse(
         None => resources::none(),
     };
     scheduling::of_linux(&linux, &mut process.scheduling)?;
-    linux::refuse_unsupported(&linux)?;
+    linux::refuse_rdt(&linux)?;
+    let net_devices = net_devices::parse(&linux, &namespaces)?;
     let spec = Spec {
         root: Root::Directory { path: rootfs.clone(), mapped: false },
         root_read_only: flag(&asked_root, "readonly")?,
@@ -130,7 +133,14 @@ pub fn parse(
         read_only_paths,
         hooks,
     };
-    Ok(Config { spec, unit, host_hooks, annotations, rootfs: rootfs.display().to_string() })
+    Ok(Config {
+        spec,
+        unit,
+        host_hooks,
+        annotations,
+        net_devices,
+        rootfs: rootfs.display().to_string(),
+    })
 }
 
 /// The hooks of a configuration that was parsed before.

@@ -53,7 +53,7 @@ pub fn features() -> Result<u8> {
          \"apparmor\":{{\"enabled\":true}},\"selinux\":{{\"enabled\":true}},\
          \"intelRdt\":{{\"enabled\":false}},\"memoryPolicy\":{{\"modes\":{},\"flags\":{}}},\
          \"mountExtensions\":{{\"idmap\":{{\"enabled\":{ID_MAPPED}}}}},\
-         \"netDevices\":{{\"enabled\":false}}}}}}\n",
+         \"netDevices\":{{\"enabled\":true}}}}}}\n",
         list(HOOKS),
         list(mounts::known()),
         list(namespaces),

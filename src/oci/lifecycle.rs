@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use super::args::Args;
 use super::config::{self, Config, HostHooks};
 use super::state::{Container, START, Status};
-use super::{Globals, foreground, notify, systemd, warn};
+use super::{Globals, foreground, net_devices, notify, systemd, warn};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::{self, Caller, Stdio, cgroup, hooks};
 use crate::store::{self, Durability};
@@ -112,14 +112,8 @@ fn build(
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
     let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
-    let members = cgroup::members_of_all(&cgroups);
-    if !members.is_empty() {
-        fail!(
-            "config.json: linux.cgroupsPath: the cgroup {} has processes already, such as {}",
-            spec.cgroup.path,
-            members[0]
-        );
-    }
+    // Before the state says that they are the container's: those are removed with it.
+    cgroup::must_be_free(&cgroups).context(|| "config.json: linux.cgroupsPath")?;
     container.state.cgroups = cgroups;
     container.state.boot_id = sys::process::boot_id();
     container.state.bundle = bundle.display().to_string();
@@ -136,7 +130,9 @@ fn build(
     let listener = container.listen()?;
     let host = &config.host_hooks;
     let state = &spec.hooks.state;
+    let devices = &config.net_devices;
     let mut prepare = |pid: Pid| {
+        net_devices::move_all(devices, pid)?;
         let input = hooks::input(state, "creating", pid.as_raw_nonzero().get());
         hooks::run_all("prestart", &host.prestart, &input)?;
         hooks::run_all("createRuntime", &host.create_runtime, &input)

@@ -1,11 +1,11 @@
 //! `linux` of config.json as the parts of the runtime's `Spec` (config-linux.md): namespaces, ID
 //! mappings, cgroup, devices, sysctls, seccomp. Limits and scheduling have files of their own. Each
-//! function reads one field; `refuse_unsupported` names those that this runtime does not have.
+//! function reads one field; `refuse_rdt` names the one that this runtime does not have.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::field::{MAX_ENTRIES, absolute, one_of, refuse};
+use super::field::{MAX_ENTRIES, absolute, one_of};
 use super::resources::{self, Limits};
 use super::systemd::Unit;
 use crate::error::{Result, fail};
@@ -137,7 +137,6 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
         default_pids: None,
         default_memory_swap: None,
         every_controller: true,
-        is_held: unit.is_some(),
         name_limit: |name| format!("config.json: linux.resources.{name}"),
     };
     Ok((cgroup, unit))
@@ -243,14 +242,14 @@ pub fn mount_label(linux: &Node<'_>) -> Result<Option<String>> {
     Ok(label)
 }
 
-/// Fails for what the specification knows and this runtime does not.
-pub fn refuse_unsupported(linux: &Node<'_>) -> Result<()> {
-    if linux.get("intelRdt")?.is_some_and(|rdt| !rdt.is_empty()) {
-        // The kernel makes it where the processor has what resctrl controls.
-        if Path::new("/sys/fs/resctrl").exists() {
-            fail!("config.json: linux.intelRdt is not supported, although there is resctrl");
-        }
-        fail!("config.json: linux.intelRdt: this host has no resctrl");
+/// Fails for `intelRdt`.
+pub fn refuse_rdt(linux: &Node<'_>) -> Result<()> {
+    if linux.get("intelRdt")?.is_none_or(|rdt| rdt.is_empty()) {
+        return Ok(());
     }
-    refuse(linux, "netDevices")
+    // The kernel makes it where the processor has what resctrl controls.
+    if Path::new("/sys/fs/resctrl").exists() {
+        fail!("config.json: linux.intelRdt is not supported, although there is resctrl");
+    }
+    fail!("config.json: linux.intelRdt: this host has no resctrl")
 }

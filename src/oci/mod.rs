@@ -15,6 +15,7 @@ mod foreground;
 mod lifecycle;
 mod linux;
 mod mounts;
+mod net_devices;
 mod notify;
 mod process;
 mod resources;
@@ -178,7 +179,8 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
         .collect();
     let parse = |flags: &[Flag]| Args::parse(&rest, flags, None);
-    if matches!(command.as_str(), "create" | "run" | "start" | "exec") {
+    // These enter a container, or a process of theirs does.
+    if matches!(command.as_str(), "create" | "run" | "exec") {
         sys::binary::run_read_only();
     }
     match command.as_str() {

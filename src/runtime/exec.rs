@@ -158,8 +158,10 @@ fn go_between(
     process::set_cpus(process.scheduling.first_cpus.as_deref())?;
     // By the host's paths, so before the mount namespace changes.
     for directory in target.cgroups.iter().map(Path::new) {
-        if directory.join("tasks").exists() {
-            cgroup::enter(directory)?;
+        match cgroup::enter(directory) {
+            // That of v2 has no such file, and the process was born into it.
+            Err(error) if error.errno() == Some(Errno::NOENT) => {}
+            entered => entered?,
         }
     }
     // Entered last of all, as by the first process. If the PID has passed to another, joining by the

@@ -442,11 +442,9 @@ pub struct Cgroup {
     pub default_pids: Option<u32>,
     /// Bytes of memory and swap together if `resources` doesn't say, where the host can.
     pub default_memory_swap: Option<i64>,
-    /// It is in every hierarchy and has every controller of the host, even without a limit, and it
-    /// must be new or empty.
+    /// It is in every hierarchy and has every controller of the host, even without a limit. The
+    /// caller has checked that it is free (`cgroup::must_be_free`).
     pub every_controller: bool,
-    /// The caller made it, with a process that holds it until the first process is in it.
-    pub is_held: bool,
     /// What the user calls a limit, for errors, by its name in the OCI runtime specification
     /// (`memory.limit`).
     pub name_limit: fn(&str) -> String,

@@ -512,6 +512,22 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     ),
     ("mountLabel without SELinux is an error", Test("what_features_denies_is_refused")),
     (
+        "an interface moves with its name, its addresses and its MAC, and is up",
+        Test("interfaces_of_the_host_move_into_the_container"),
+    ),
+    (
+        "an interface's name that is taken in the container is an error",
+        Test("interfaces_of_the_host_move_into_the_container"),
+    ),
+    (
+        "interfaces need a network namespace",
+        Refused(
+            "\"namespaces\": [{ \"type\": \"pid\" }, { \"type\": \"network\" },",
+            "\"netDevices\":{\"va\":{}},\"namespaces\": [{ \"type\": \"pid\" },",
+            "linux.netDevices should be absent without a network namespace",
+        ),
+    ),
+    (
         "time offsets need a time namespace",
         Refused(
             MASKED,

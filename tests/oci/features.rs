@@ -134,11 +134,9 @@ fn what_features_denies_is_refused() {
     let text = bundle.call(&["features"]).text();
     let denied = |part: &str| assert!(text.contains(part), "{part} in {text}");
     denied("\"intelRdt\":{\"enabled\":false}");
-    denied("\"netDevices\":{\"enabled\":false}");
     let good = bundle.config();
     for (field, value, words) in [
         ("intelRdt", "{\"closID\":\"x\"}", ": this host has no resctrl"),
-        ("netDevices", "{\"eth0\":{}}", " is not supported"),
         ("mountLabel", "\"system_u:object_r:x:s0\"", ": this host has no SELinux"),
     ] {
         let by = format!("\"{field}\":{value},\"maskedPaths\"");

@@ -84,6 +84,70 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
 }
 
 #[test]
+fn interfaces_of_the_host_move_into_the_container() {
+    let bundle = Bundle::new();
+    let host = unique("oci-net-");
+    let ip = |args: &str| {
+        let mut command = Command::new("ip");
+        assert!(command.args(args.split(' ')).status().unwrap().success(), "ip {args}");
+    };
+    ip(&format!("netns add {host}"));
+    // The other end of a pair goes some time after its container has.
+    let pairs = std::cell::Cell::new(0);
+    let pair = || {
+        let peer = format!("vb{}", pairs.replace(pairs.get() + 1));
+        ip(&format!("-n {host} link add va address 02:00:00:00:00:07 type veth peer name {peer}"));
+        ip(&format!("-n {host} link set {peer} up"));
+        ip(&format!("-n {host} addr add 192.0.2.7/24 dev va"));
+        ip(&format!("-n {host} addr add 2001:db8::7/64 dev va nodad"));
+        ip(&format!("-n {host} link set va up mtu 1400"));
+    };
+    let run = || {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{host}"));
+        let own = bundle.command(&["run", "--bundle", &bundle.path(), &bundle.id]);
+        command.arg(own.get_program()).args(own.get_args());
+        command.output().unwrap()
+    };
+    bundle.runs("cat /sys/class/net/[!l]*/address /sys/class/net/[!l]*/mtu; ip addr");
+    let good = bundle.config();
+    let with = |devices: &str| {
+        let by = format!("\"netDevices\":{devices},\"maskedPaths\"");
+        bundle.set_config_with(&good, "\"maskedPaths\"", &by);
+        let output = run();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let mut seen = Vec::new();
+    for (devices, name) in [
+        ("{\"va\":{}}", "va"),
+        ("{\"va\":{\"name\":\"eth0\"}}", "eth0"),
+        ("{\"va\":{\"name\":\"ib%d\"}}", "ib0"),
+    ] {
+        pair();
+        seen.push((name, with(devices)));
+    }
+    let (missing, twice) = (with("{\"va\":{}}"), {
+        pair();
+        with("{\"va\":{\"name\":\"lo\"}}")
+    });
+    ip(&format!("netns del {host}"));
+    for (name, (status, text)) in seen {
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.starts_with("02:00:00:00:00:07\n1400\n"), "{text}");
+        for part in ["192.0.2.7/24", "2001:db8::7/64"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        let link = text.lines().find(|line| line.contains(&format!(": {name}")));
+        assert!(link.is_some_and(|link| link.contains(",UP")), "{name} is not up in {text}");
+    }
+    let said = "linux.netDevices.va: there is no such interface";
+    assert!(missing.0 == Some(1) && missing.1.contains(said), "{}", missing.1);
+    let said = "linux.netDevices.va: the container's network has an interface 'lo' already";
+    assert!(twice.0 == Some(1) && twice.1.contains(said), "{}", twice.1);
+}
+
+#[test]
 fn an_agent_reads_whose_calls_it_decides() {
     let bundle = Bundle::new();
     let socket = bundle.dir().join("agent");
@@ -363,6 +427,14 @@ fn a_cgroup_that_is_in_use_is_refused() {
     eventually("its cgroup is free", || std::fs::remove_dir(&directory).is_ok());
     done.exits(1).stderr_has("linux.cgroupsPath").stderr_has(&other.id().to_string());
     assert!(lives, "the other's process was ended");
+    // Nor is one that is frozen, though it is empty; and it stays.
+    let directory = std::path::Path::new("/sys/fs/cgroup/freezer").join(&name);
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("freezer.state"), "FROZEN").unwrap();
+    let done = bundle.run();
+    let removed = std::fs::remove_dir(&directory);
+    done.exits(1).stderr_has("linux.cgroupsPath").stderr_has("is frozen");
+    removed.unwrap();
 }
 
 #[test]

@@ -5,10 +5,10 @@
 //! `runtime::devices`; without a rule here they can't be opened.
 
 use std::fmt;
-use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result, fail};
@@ -139,12 +139,14 @@ impl List {
         Ok(List { allows_all: false, exceptions })
     }
 
-    /// Writes the list down, by `write(file, line)`.
-    fn write(&self, mut write: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+    /// What is written to which file, one line after the other.
+    fn lines(&self) -> [(&'static str, Vec<String>); 2] {
         let (allow, deny) = ("devices.allow", "devices.deny");
         let (start, other) = if self.allows_all { (allow, deny) } else { (deny, allow) };
-        write(start, "a")?;
-        self.exceptions.iter().try_for_each(|rule| write(other, &rule.to_string()))
+        [
+            (start, vec!["a".to_owned()]),
+            (other, self.exceptions.iter().map(Rule::to_string).collect()),
+        ]
     }
 }
 
@@ -178,9 +180,16 @@ fn exceptions(
 
 /// Denies all devices except the container's in a v1 cgroup directory.
 pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> Result<()> {
-    List::of(given)?.write(|file, rule| {
-        fs::write(directory.join(file), rule).context(|| format!("write '{rule}' to {file}"))
-    })
+    for (file, lines) in List::of(given)?.lines() {
+        let path = directory.join(file);
+        let opened = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("open {}", path.display()))?;
+        for line in lines {
+            rustix::io::write(&opened, line.as_bytes())
+                .context(|| format!("write '{line}' to {file}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
@@ -392,14 +401,10 @@ mod tests {
             }
         }
         let lines = |given: &[_]| {
-            let mut lines = Vec::new();
-            let list = List::of(given).unwrap();
-            list.write(|file, rule| {
-                lines.push(format!("{file} {rule}"));
-                Ok(())
-            })
-            .unwrap();
-            lines
+            let each = |(file, lines): (&str, Vec<String>)| {
+                lines.into_iter().map(|line| format!("{file} {line}")).collect::<Vec<_>>()
+            };
+            List::of(given).unwrap().lines().map(each).concat()
         };
         assert_eq!(lines(&[allow("a *:* rwm")]), ["devices.allow a"]);
         let but_one = lines(&[allow("a *:* rwm"), deny("c 10:200 rwm")]);

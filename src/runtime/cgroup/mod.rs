@@ -28,7 +28,7 @@ use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace;
 pub use layout::{Layout, mount_missing};
-pub use removal::{kill, members_of_all, remove, signal};
+pub use removal::{kill, remove, signal};
 use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
 pub use v2::weight_of_shares;
@@ -173,9 +173,6 @@ impl Cgroup {
         plan.place_limits(&spec.cgroup)?;
         if spec.cgroup.every_controller {
             plan.place_everywhere();
-            if !spec.cgroup.is_held {
-                plan.directories.iter().try_for_each(Directory::must_be_free)?;
-            }
         }
         let restricts_devices = layout.v1_with("devices").is_some();
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
@@ -260,20 +257,21 @@ impl Directory {
         trace::step("mkdir", || self.path.display().to_string());
         setting::apply(&self.settings, &self.path, &spec.cgroup)
     }
+}
 
-    /// Fails if the cgroup is another's: its processes would count as the container's, and end with
-    /// it.
-    fn must_be_free(&self) -> Result<()> {
-        let own = [self.path.display().to_string()];
-        let [path] = &own;
-        if let Some(pid) = members(&own).first() {
+/// Fails if one of these cgroups is another's: its processes would count as the container's, and end
+/// with it.
+pub fn must_be_free(paths: &[String]) -> Result<()> {
+    for path in paths.iter().filter(|path| Path::new(path).is_dir()) {
+        let own = std::slice::from_ref(path);
+        if let Some(pid) = members(own).first() {
             fail!("cgroup {path} is in use: process {pid} is in it; the container needs its own");
         }
-        if freezer::is_switched(&own) {
+        if freezer::is_switched(own) {
             fail!("cgroup {path} is frozen: thaw it, or choose another");
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Moves the calling thread, a process's only one, into a v1 cgroup. Into `tasks` and by itself: to

@@ -51,7 +51,7 @@ fn remove_one(path: &Path) -> Result<()> {
 }
 
 /// The processes in any of these cgroups and those below.
-pub fn members_of_all(paths: &[String]) -> Vec<i32> {
+fn members_of_all(paths: &[String]) -> Vec<i32> {
     let mut pids: Vec<i32> =
         paths.iter().flat_map(|path| super::members(std::slice::from_ref(path))).collect();
     pids.sort_unstable();

@@ -221,7 +221,6 @@ mod tests {
             default_pids: None,
             default_memory_swap: None,
             every_controller: false,
-            is_held: false,
             name_limit: str::to_owned,
         }
     }

@@ -1,0 +1,68 @@
+//! `netDevices` of config.json (config-linux.md, "Network Devices"): interfaces of the caller's network
+//! namespace that are the container's from `create` on. Nothing looks after them later: with the
+//! namespace the kernel removes a virtual one, and gives a physical one back to the host.
+
+use rustix::process::Pid;
+
+use super::field::MAX_ENTRIES;
+use crate::error::{Context, Result};
+use crate::json::Node;
+use crate::network::endpoint::NetworkNamespace;
+use crate::network::link;
+use crate::runtime::spec::{Namespace, Namespaces};
+use crate::sys::netlink::Socket;
+
+/// An interface that moves.
+pub struct NetDevice {
+    /// Its name on the host.
+    name: String,
+    /// Its name in the container; the kernel puts a number in the place of `%d`.
+    inside: String,
+}
+
+/// All interfaces that are to move.
+pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>> {
+    let Some(all) = linux.get("netDevices")? else { return Ok(Vec::new()) };
+    if !all.is_empty() && namespaces.network == Namespace::Host {
+        return Err(all.wrong("absent without a network namespace in linux.namespaces"));
+    }
+    let mut devices: Vec<NetDevice> = Vec::new();
+    all.fields(MAX_ENTRIES, |name, device| {
+        let inside = Some(device.text("name")?).filter(|inside| !inside.is_empty());
+        let inside = inside.unwrap_or_else(|| name.to_owned());
+        if !is_name(name) || name.contains('%') || !is_name(&inside) {
+            let what = format!("of interfaces' names, with at most {} bytes", link::MAX_NAME);
+            return Err(device.wrong(&what));
+        }
+        if !inside.contains('%') && devices.iter().any(|other| other.inside == inside) {
+            return Err(device.wrong(&format!("the only interface with the name '{inside}'")));
+        }
+        devices.push(NetDevice { name: name.to_owned(), inside });
+        Ok(())
+    })?;
+    Ok(devices)
+}
+
+/// What the kernel takes as a name.
+fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    let is_template = !name.contains('%') || name.matches('%').count() == 1 && name.contains("%d");
+    !matches!(name, "" | "." | "..")
+        && name.len() <= link::MAX_NAME
+        && name.chars().all(is_plain)
+        && is_template
+}
+
+/// Moves them into the network namespace of process `pid`.
+pub fn move_all(devices: &[NetDevice], pid: Pid) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let (mut host, mut namespace) = (Socket::route()?, NetworkNamespace::open(pid)?);
+    for NetDevice { name, inside } in devices {
+        namespace
+            .take(&mut host, name, inside)
+            .context(|| format!("config.json: linux.netDevices.{name}"))?;
+    }
+    Ok(())
+}
