@@ -44,6 +44,23 @@ fn between_two_moments() {
 }
 
 #[test]
+fn details_stand_before_each_line() {
+    let host = Host::with_busybox();
+    let run = "run --name c --label a=1 --label b=x,y --label c=3 -e E=1 -e F2=2 --log-opt labels=a,b \
+               --log-opt env=E --log-opt env-regex=^F bb printf one\\ntwo";
+    host.mydocker(run.split_whitespace());
+    let details = "E=1,F2=2,a=1,b=x%2Cy";
+    let both = format!("{details} one\n{details} two");
+    host.mydocker(["logs", "--details", "c"]).stdout(&both);
+    host.mydocker(["logs", "--details", "-n", "1", "c"]).stdout(&format!("{details} two"));
+    host.mydocker(["logs", "--details", "-t", "c"]).stdout_has(&format!("Z {details} one\n"));
+    host.mydocker(["logs", "c"]).stdout("one\ntwo");
+    // Without one Docker prints the blank alone.
+    host.mydocker(["run", "--name", "d", "bb", "echo", "one"]);
+    host.mydocker(["logs", "--details", "d"]).stdout(" one\n");
+}
+
+#[test]
 fn followed_until_the_end() {
     let host = Host::with_busybox();
     let script = "echo first; read line; echo $line; read line; echo $line >&2";

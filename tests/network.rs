@@ -1031,3 +1031,35 @@ fn kills_at_any_moment_leave_no_macvlan_interface() {
     });
     host.mydocker(["network", "rm", "lan"]);
 }
+
+#[test]
+fn a_container_is_named_with_a_slash_and_never_finds_itself() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "/db", "-v", "/data", "bb", "sleep", "1000"]);
+    assert_eq!(host.inspect("/db", "{{.Name}}"), "/db");
+    let run = |flags: &str| {
+        let args = ["run", "--rm"].into_iter().chain(flags.split(' '));
+        host.mydocker(args.chain(["bb", "true"]))
+    };
+    run("--volumes-from /db").exits(0);
+    run("--volumes-from /db:ro").exits(0);
+    run("--link /db").exits(0);
+    run("--link /db:alias").exits(0);
+    run("--net container:/db").exits(0);
+    run("--pid container:/db").exits(0);
+    run("--depends-on /db").exits(0);
+    host.mydocker(["run", "--rm", "--link", "/db", "bb", "grep", "-w", "db", "/etc/hosts"]);
+    // By its own name.
+    for flag in ["--volumes-from me", "--link me", "--net container:me", "--pid container:me"] {
+        run(&format!("--name me {flag}")).refused("no such container");
+    }
+    // Or by the first digit of its own id, which one of many has; that of db is left out.
+    let taken = host.inspect("db", "{{.Id}}");
+    for digit in "0123456789abcdef".chars().filter(|&digit| !taken.starts_with(digit)) {
+        for _ in 0..4 {
+            run(&format!("--volumes-from {digit}")).refused("no such container");
+        }
+    }
+    host.mydocker(["rename", "db", "/new"]);
+    assert_eq!(host.inspect("new", "{{.Name}}"), "/new");
+}

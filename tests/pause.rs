@@ -106,9 +106,55 @@ fn top_lists_what_runs() {
     });
     let told = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
-    told.stdout_has("UID       PID").stdout_has(&pid);
+    told.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
+    // Options of ps follow the name, and its go-betweens of `exec` are none of the container's.
+    let exec = host.background(["exec", "c", "sleep", "1003"]);
+    eventually("exec runs", || host.mydocker(["top", "c"]).text().contains("sleep 1003"));
+    host.mydocker(["top", "c", "aux"]).stdout_has("%CPU").stdout_has("sleep 1001");
+    let rows = host.mydocker(["top", "c", "-o", "pid,args"]).lines();
+    assert_eq!(rows[0], "PID                 COMMAND");
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert!(rows.contains(&format!("{pid:<20}sh -c sleep 1001 & sleep 1002; true")), "{rows:?}");
+    host.mydocker(["top", "c", "-o", "args"]).exits(1).stderr_has("no column PID");
+    host.mydocker(["top", "c", "-o", "ppid=PID"]).exits(1).stderr_has("only the column pid");
+    host.mydocker(["top", "c", "-x", "y"]).exits(1).stderr_has("ps -x y: error:");
+    // A host without ps has its own table.
+    let mut bare = host.command(["top", "c", "-o", "pid"]);
+    let bare = support::run_command({
+        bare.env("PATH", "/nonexistent");
+        bare
+    });
+    bare.stderr_has("this host has no ps").stdout_has("CMD").stdout_has("sleep 1002");
+    // Each process that `exec` runs has a name, which events know too.
+    let ids = host.inspect("c", "{{range .ExecIDs}}{{.}} {{end}}");
+    assert_eq!(ids.trim().len(), 64, "{ids}");
+    host.mydocker(["events", "--since", "0", "--until", "0s"]).stdout_has(ids.trim());
+    let row = rows.iter().find(|row| row.ends_with("sleep 1003")).unwrap();
+    host.kill(row.split(' ').next().unwrap().parse().unwrap());
+    exec.wait().exits(137);
+    eventually("none runs", || host.inspect("c", "{{json .ExecIDs}}") == "null");
+    host.mydocker(["restart", "-t", "0", "c"]);
+    assert_eq!(host.inspect("c", "{{json .ExecIDs}}"), "null");
     host.mydocker(["stop", "-t", "0", "c"]);
     host.mydocker(["top", "c"]).exits(1).stderr_has("is not running");
+}
+
+#[test]
+fn stats_of_containers_at_rest() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "made", "bb", "true"]);
+    host.mydocker(["run", "-d", "--name", "runs", "bb", "sleep", "1000"]);
+    let stats = |flags: &[&str]| {
+        let format = "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}";
+        host.mydocker([&["stats", "--no-stream", "--format", format][..], flags].concat()).lines()
+    };
+    assert_eq!(stats(&[]).len(), 1);
+    let all = stats(&["-a"]);
+    assert_eq!(all.len(), 2);
+    assert!(all.contains(&"made 0.00% 0B / 0B 0".to_owned()), "{all:?}");
+    assert_eq!(stats(&["made"]), ["made 0.00% 0B / 0B 0"]);
+    host.mydocker(["stats", "--no-stream", "nobody"]).exits(1).stderr_has("nobody");
+    host.mydocker(["stats", "--no-stream", "--format", "{{.Container}}", "made"]).stdout("made\n");
 }
 
 #[test]
@@ -140,7 +186,7 @@ fn stats_tell_what_is_used() {
     all.stdout_has("CONTAINER ID   NAME      CPU %").stdout_has("busy").stdout_has("idle");
     host.mydocker(["stop", "-t", "0", "idle"]);
     host.mydocker(["stats", "--no-stream"]).stdout_lacks("idle");
-    host.mydocker(["stats", "--no-stream", "idle"]).refused("is not running");
+    host.mydocker(["stats", "--no-stream", "idle"]).stdout_has("0B / 0B");
     let mut stream = host.background(["stats", "--format", "{{.Name}}"]);
     stream.expect("busy\nbusy\n");
     stream.signal(rustix::process::Signal::KILL);

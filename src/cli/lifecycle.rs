@@ -365,8 +365,8 @@ pub static RENAME: Command = Command {
     flags: || specs(NO_FLAGS),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
-        super::value::name::check_container_name(&names[1])?;
-        call.engine()?.rename(&names[0], &names[1])?;
+        let new = super::value::name::parse_container_name(&names[1])?;
+        call.engine()?.rename(&names[0], new)?;
         Ok(0)
     },
 };

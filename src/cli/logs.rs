@@ -37,6 +37,11 @@ static FLAGS: &[Flag<LogsOptions>] = &[
         a.timestamps = on;
     })
     .short('t'),
+    Flag::<LogsOptions>::switch(
+        "details",
+        "Print the labels and variables of --log-opt before each line",
+        |a, on| a.details = on,
+    ),
 ];
 
 /// Parses a number of lines; `None` for all.

@@ -17,6 +17,7 @@ use crate::units::{push_binary_size, push_human_size};
 /// The flags as typed.
 #[derive(Default)]
 pub struct StatsArgs {
+    all: bool,
     no_stream: bool,
     no_trunc: bool,
     format: String,
@@ -24,6 +25,7 @@ pub struct StatsArgs {
 
 /// All flags of `stats`.
 pub static FLAGS: &[Flag<StatsArgs>] = &[
+    Flag::<StatsArgs>::switch("all", "Show stopped containers too", |a, on| a.all = on).short('a'),
     Flag::<StatsArgs>::switch("no-stream", "Print once and exit", |a, on| a.no_stream = on),
     Flag::<StatsArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),
     Flag::<StatsArgs>::setting(
@@ -64,7 +66,7 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
     };
     let clears = style::on_stdout();
     loop {
-        let rows = engine.stats(names)?;
+        let rows = engine.stats(names, args.all)?;
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
         let text = format.render(&rows, FIELDS, &show)?;
         if args.no_stream {
@@ -99,7 +101,13 @@ static FIELDS: &[Field<StatsView>] = &[
     Field {
         name: "Container",
         header: "CONTAINER",
-        write: |s, show, out| push_id(out, &s.id, show),
+        write: |s, show, out| {
+            if s.container == s.id {
+                push_id(out, &s.id, show);
+            } else {
+                out.push_str(&s.container);
+            }
+        },
     },
     Field { name: "ID", header: "CONTAINER ID", write: |s, show, out| push_id(out, &s.id, show) },
     Field {

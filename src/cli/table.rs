@@ -11,6 +11,7 @@ const MIN_WIDTH: usize = 10;
 /// A table that is being filled, row by row.
 pub struct Table {
     columns: usize,
+    min_width: usize,
     text: String,
     ends: Vec<usize>,
     /// The cells that are painted, in their order.
@@ -20,8 +21,13 @@ pub struct Table {
 impl Table {
     /// A table whose first row is `headers`.
     pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
-        let mut table =
-            Table { columns: 0, text: String::new(), ends: Vec::new(), styles: Vec::new() };
+        Table::with_width(MIN_WIDTH, headers)
+    }
+
+    /// The same, with columns of at least `min_width` characters.
+    pub fn with_width<'a>(min_width: usize, headers: impl IntoIterator<Item = &'a str>) -> Table {
+        let (text, ends, styles) = (String::new(), Vec::new(), Vec::new());
+        let mut table = Table { columns: 0, min_width, text, ends, styles };
         for header in headers {
             table.cell(|text| text.push_str(header));
             table.columns += 1;
@@ -49,7 +55,7 @@ impl Table {
             cells.push((cell, cell.chars().count()));
             start = end;
         }
-        let mut widths = vec![MIN_WIDTH; self.columns];
+        let mut widths = vec![self.min_width; self.columns];
         for row in cells.chunks(self.columns.max(1)) {
             for (width, (_, length)) in widths.iter_mut().zip(row) {
                 *width = (*width).max(length + PADDING);

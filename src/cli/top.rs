@@ -1,40 +1,80 @@
-//! `top`: the processes of a container in the columns of `ps -ef` (UID, PID, PPID, C, STIME, TTY,
-//! TIME, CMD), as Docker prints them. Numbers are the host's, times are UTC. Options of ps(1) are
-//! not supported, because ps is not called. The facts are `engine::top`'s.
+//! `top`: the processes of a container as the host's ps(1) shows them, with the options that follow the
+//! container's name, or `-ef`, in the columns that Docker gives them. A host without ps gets the
+//! columns of `ps -ef` (UID, PID, PPID, C, STIME, TTY, TIME, CMD) with numbers of users and times in
+//! UTC. The facts are `engine::top`'s.
 
 use std::fmt::Write;
 
-use super::flag::{Command, Group, Operand, specs};
+use super::flag::{Command, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
-use super::output::print;
+use super::output::{print, print_error};
 use super::table::Table;
 use super::{Invocation, Outcome, escape};
 use crate::engine::Engine;
 use crate::error::Result;
 
+/// As wide as Docker's columns.
+const WIDTH: usize = 20;
+
 /// The command `top`.
 pub static TOP: Command = Command {
     name: "top",
     group: Group::Watch,
-    usage: "CONTAINER",
+    usage: "CONTAINER [OPTIONS OF PS…]",
     summary: "List the processes of a running container",
-    examples: &[],
+    examples: &["mydocker top web", "mydocker top web -o pid,args"],
     operand: Operand::Container,
-    operands: (1, 1),
-    trailing: false,
+    operands: (1, MANY),
+    trailing: true,
     flags: || specs(NO_FLAGS),
     run: top,
 };
 
 fn top(call: &Invocation) -> Outcome {
-    let (_, names) = call.parse(NO_FLAGS)?;
-    print(&table(&call.engine()?, &names[0])?)?;
+    let (_, operands) = call.parse(NO_FLAGS)?;
+    print(&table(&call.engine()?, &operands[0], &operands[1..])?)?;
     Ok(0)
 }
 
-/// The processes of a container as a table.
-pub fn table(engine: &Engine, name: &str) -> Result<String> {
-    let mut table = Table::new(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+/// The processes of a container as a table, by the host's ps with `options` if there is one.
+pub fn table(engine: &Engine, name: &str, options: &[String]) -> Result<String> {
+    // One word may hold several options, as with Docker.
+    let mut words: Vec<String> =
+        options.iter().flat_map(|option| option.split_whitespace()).map(str::to_owned).collect();
+    if words.is_empty() {
+        words.push("-ef".to_owned());
+    }
+    match engine.top_by_ps(name, &words) {
+        Ok(Some(lines)) => return Ok(of_ps(&lines)),
+        // What the container's processes do to ps is no reason to show nothing.
+        Err(_) | Ok(None) if options.is_empty() => {}
+        Ok(None) => {
+            print_error("mydocker top: this host has no ps, so its options change nothing\n");
+        }
+        Err(error) => return Err(error),
+    }
+    own_table(engine, name)
+}
+
+/// The lines of ps in Docker's columns. Its last column takes the rest of a line.
+fn of_ps(lines: &[String]) -> String {
+    let (title, rows) = lines.split_first().map_or(("", lines), |(title, rows)| (title, rows));
+    let titles: Vec<&str> = title.split_whitespace().collect();
+    let mut table = Table::with_width(WIDTH, titles.iter().copied());
+    for row in rows {
+        let mut words = row.split_whitespace();
+        for _ in 1..titles.len() {
+            table.cell(|out| out.push_str(&escape::line(words.next().unwrap_or_default())));
+        }
+        let rest: Vec<&str> = words.collect();
+        table.cell(|out| out.push_str(&escape::line(&rest.join(" "))));
+    }
+    table.render()
+}
+
+fn own_table(engine: &Engine, name: &str) -> Result<String> {
+    let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
+    let mut table = Table::with_width(WIDTH, titles);
     for process in engine.top(name)? {
         for number in [process.uid.into(), i64::from(process.pid), process.parent.into()] {
             table.cell(|out| out.push_str(&number.to_string()));

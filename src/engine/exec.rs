@@ -8,20 +8,22 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 
 use super::Engine;
 use super::options::ExecOptions;
 use crate::container::client::End;
 use crate::container::files::Files;
-use crate::container::record::{Record, new_id};
+use crate::container::record::Record;
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
 use crate::container::{events, updated};
 use crate::error::{Context, Result, fail};
+use crate::image::digest::Digest;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{IdMaps, Identity, Process};
-use crate::runtime::{Stdio, capabilities, exec};
-use crate::sys::clone::Child;
+use crate::runtime::{Stdio, capabilities, cgroup, exec};
+use crate::sys::{self, clone::Child};
 use crate::tty;
 
 /// A started process.
@@ -112,18 +114,19 @@ impl Engine {
             has_time: false,
             ids: record.ids().map(IdMaps::from),
         };
-        let id = new_id()?;
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
             let streams = streams().context(|| "open /dev/null")?;
-            exec::exec(&target, &process, Stdio::Given(streams))?;
+            let (child, _) = exec::exec(&target, &process, Stdio::Given(streams))?;
+            let id = exec_id(&record.id, child.pid);
             self.note_exec(record, options, &id);
             return Ok(None);
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
         let (child, console) = exec::exec(&target, &process, theirs)?;
+        let id = exec_id(&record.id, child.pid);
         self.note_exec(record, options, &id);
         Ok(Some(Begun { child, ours, console, record: record.clone(), id }))
     }
@@ -160,6 +163,23 @@ impl Engine {
             self.note(&[events::of(&record, "exec_die", &facts)]);
         }
         super::attach::exit_status(end, &options.container)
+    }
+}
+
+/// The name of a process that `exec` started, by its go-between: it follows from what the kernel says,
+/// so that a command that finds the process gives it the same name, and nothing is written for that.
+fn exec_id(container: &str, go_between: Pid) -> String {
+    // One that has ended by now has no other name than this.
+    let started = sys::process::start_time(go_between).ok().flatten().unwrap_or_default();
+    let text = format!("{container} {} {started}", go_between.as_raw_nonzero());
+    Digest::of(text.as_bytes()).hex()
+}
+
+impl Engine {
+    /// The names of the processes that `exec` runs in a container, for `inspect`.
+    pub(super) fn exec_ids(&self, record: &Record, state: &State) -> Vec<String> {
+        let go_betweens = exec::go_betweens(&cgroup::members(&state.cgroups), state.pid);
+        go_betweens.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::container::logs::{Printer, Reader, Selection};
 use crate::container::protocol;
 use crate::container::record::Record;
 use crate::error::{Context, Result};
+use crate::regex::Regex;
 use crate::time::Instant;
 
 /// Without inotify: how long a new line waits at most.
@@ -43,7 +44,7 @@ impl Engine {
         err: &mut dyn Write,
     ) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
-        let selection = selection(options);
+        let selection = selection(record, options);
         if !options.follow {
             let mut reader = Reader::open(&files.log(), false)?;
             let mut printer = Printer::new(&mut reader, selection)?;
@@ -77,7 +78,8 @@ impl Engine {
     /// Begins to follow the log of a container, for a caller that follows several.
     #[cfg(feature = "compose")]
     pub fn begin_follow(&self, name: &str, options: &LogsOptions) -> Result<Follower> {
-        self.follow_log(&self.record(name)?, selection(options))
+        let record = self.record(name)?;
+        self.follow_log(&record, selection(&record, options))
     }
 }
 
@@ -121,9 +123,10 @@ impl Follower {
     }
 }
 
-fn selection(options: &LogsOptions) -> Selection {
+fn selection(record: &Record, options: &LogsOptions) -> Selection {
     Selection {
         timestamps: options.timestamps,
+        details: options.details.then(|| details(record)),
         tail: options.tail,
         since: options.since,
         until: options.until,
@@ -134,4 +137,44 @@ fn is_ready(socket: &OwnedFd) -> Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&now));
     Ok(ready.context(|| "look for the monitor")? > 0)
+}
+
+/// What `--log-opt labels`, `env` and their patterns name, as Docker writes it: `A=1,B=x+y`.
+fn details(record: &Record) -> String {
+    let given = |option: &str| {
+        let mut options = record.log_options.iter().flatten();
+        options.find(|(key, _)| key == option).map(|(_, value)| value.as_str())
+    };
+    let chooser = |list: &str, pattern: &str| {
+        let names: Vec<&str> = given(list).iter().flat_map(|value| value.split(',')).collect();
+        // A pattern that is none names nothing.
+        let pattern = given(pattern).and_then(|text| Regex::parse(text).ok());
+        move |name: &str| {
+            names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
+        }
+    };
+    let (is_label, is_variable) = (chooser("labels", "labels-regex"), chooser("env", "env-regex"));
+    let labels = record.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let variables = record.env.iter().filter_map(|pair| pair.split_once('='));
+    let labels = labels.filter(|(key, _)| is_label(key));
+    let chosen = labels.chain(variables.filter(|(key, _)| is_variable(key)));
+    let mut all: Vec<String> =
+        chosen.map(|(key, value)| format!("{}={}", query(key), query(value))).collect();
+    all.sort_unstable();
+    all.join(",")
+}
+
+/// `text` as a part of a URL's query, which can hold no blank, comma or newline.
+fn query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for &byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(byte.into());
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }

@@ -330,6 +330,8 @@ pub struct ExecOptions {
 pub struct LogsOptions {
     pub follow: bool,
     pub timestamps: bool,
+    /// Print what `--log-opt labels` and `env` name before each line.
+    pub details: bool,
     /// Only the last lines, as many as this; all if `None`.
     pub tail: Option<u64>,
     pub since: Option<crate::time::Instant>,

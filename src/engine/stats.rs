@@ -20,57 +20,67 @@ use crate::sys::{self, procfs};
 /// The time between the two readings.
 const SPAN: Duration = Duration::from_millis(500);
 
+/// The first reading of a container that runs.
 struct Look {
-    record: Record,
     pid: i32,
+    has_network: bool,
     cgroups: Vec<String>,
     at: Instant,
     usage: Usage,
 }
 
 impl Engine {
-    /// The use of the containers in `names`, or of all running ones. Takes `SPAN` once for all.
-    pub fn stats(&self, names: &[String]) -> Result<Vec<StatsView>> {
-        let mut looks = Vec::new();
+    /// The use of the containers in `names`, or of all running ones, with `all` of those at rest too.
+    /// One at rest uses nothing. Takes `SPAN` once for all.
+    pub fn stats(&self, names: &[String], all: bool) -> Result<Vec<StatsView>> {
+        let mut seen: Vec<(StatsView, Option<Look>)> = Vec::new();
         for name in names {
-            let (record, state) = self.running(name)?;
-            looks.push(self.look(record, &state));
+            let record = self.record(name)?;
+            let look = match self.condition(&record)? {
+                Condition::Running(state) => Some(self.look(&record, &state)),
+                _ => None,
+            };
+            seen.push((StatsView { container: name.clone(), ..nothing(record) }, look));
         }
         if names.is_empty() {
             for id in all_ids(&self.roots)? {
                 // `ps` reports an unreadable record.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
                 if let Ok(Condition::Running(state)) = self.glance(&record) {
-                    looks.push(self.look(record, &state));
+                    let look = self.look(&record, &state);
+                    seen.push((nothing(record), Some(look)));
+                } else if all {
+                    seen.push((nothing(record), None));
                 }
             }
         }
-        if !looks.is_empty() {
+        if seen.iter().any(|(_, look)| look.is_some()) {
             std::thread::sleep(SPAN);
         }
         let memory = rustix::system::sysinfo();
         let total = memory.totalram as u64 * u64::from(memory.mem_unit);
-        Ok(looks.into_iter().map(|look| look.view(total)).collect())
+        let view = |(view, look): (StatsView, Option<Look>)| match look {
+            Some(look) => look.measure(view, total),
+            None => view,
+        };
+        Ok(seen.into_iter().map(view).collect())
     }
 
-    fn look(&self, record: Record, state: &State) -> Look {
+    fn look(&self, record: &Record, state: &State) -> Look {
         let cgroups = updated::cgroups(&Files::new(&self.roots, &record.id), state);
-        Look::new(record, state.pid, cgroups)
+        let has_network = !record.networks.is_empty();
+        let (pid, at, usage) = (state.pid, Instant::now(), usage(&cgroups));
+        Look { pid, has_network, cgroups, at, usage }
     }
 }
 
 impl Look {
-    fn new(record: Record, pid: i32, cgroups: Vec<String>) -> Look {
-        Look { usage: usage(&cgroups), at: Instant::now(), record, pid, cgroups }
-    }
-
-    fn view(self, total_memory: u64) -> StatsView {
+    fn measure(self, view: StatsView, total_memory: u64) -> StatsView {
         let now = usage(&self.cgroups);
         let span = self.at.elapsed().as_nanos().max(1) as f64;
         // Without a cgroup the time of a process is lost when it exits, so this may go down.
         let ran = now.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64;
-        let has_network = !self.record.networks.is_empty();
-        let network = if has_network { traffic(self.pid) } else { (0, 0) };
+        let network = if self.has_network { traffic(self.pid) } else { (0, 0) };
         StatsView {
             cpu_percent: ran / span * 100.0,
             memory: now.memory,
@@ -80,9 +90,25 @@ impl Look {
             read: now.read,
             written: now.written,
             processes: now.processes,
-            id: self.record.id,
-            name: self.record.name,
+            ..view
         }
+    }
+}
+
+/// The use of a container at rest.
+fn nothing(record: Record) -> StatsView {
+    StatsView {
+        cpu_percent: 0.0,
+        memory: 0,
+        memory_limit: 0,
+        received: 0,
+        sent: 0,
+        read: 0,
+        written: 0,
+        processes: 0,
+        container: record.id.clone(),
+        id: record.id,
+        name: record.name,
     }
 }
 

@@ -10,7 +10,7 @@ use super::Engine;
 use super::view::ProcessView;
 use crate::container::state::State;
 use crate::error::{Result, fail};
-use crate::runtime::cgroup;
+use crate::runtime::{cgroup, exec, host_ps};
 use crate::sys::procfs;
 use crate::time::Instant;
 
@@ -23,6 +23,13 @@ const MAX_COMMANDS: usize = 4 << 20;
 const TICKS: u64 = 100;
 
 impl Engine {
+    /// The processes of a container in the words of the host's ps(1) with these options: the title,
+    /// then a line for each. `None` if the host has no ps.
+    pub fn top_by_ps(&self, name: &str, options: &[String]) -> Result<Option<Vec<String>>> {
+        let (_, state) = self.running(name)?;
+        host_ps::list(options, &pids_of(&state))
+    }
+
     /// The processes of a container, sorted by pid.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
         // A container with a restart policy can't exit more often during one call.
@@ -38,14 +45,20 @@ impl Engine {
     }
 }
 
-fn processes(state: &State) -> Vec<ProcessView> {
+fn pids_of(state: &State) -> Vec<i32> {
     let mut pids = cgroup::members(&state.cgroups);
     if pids.is_empty() {
         // Without cgroups only the first process is known.
         pids.push(state.pid);
     }
+    let others = exec::go_betweens(&pids, state.pid);
+    pids.retain(|&pid| !others.iter().any(|other| other.as_raw_nonzero().get() == pid));
     pids.sort_unstable();
     pids.dedup();
+    pids
+}
+
+fn processes(state: &State) -> Vec<ProcessView> {
     let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let up = up.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
     let mut left = MAX_COMMANDS;
@@ -55,7 +68,7 @@ fn processes(state: &State) -> Vec<ProcessView> {
         Some(view)
     };
     // Processes that have exited since are left out.
-    pids.into_iter().filter_map(view).collect()
+    pids_of(state).into_iter().filter_map(view).collect()
 }
 
 /// Reads one process. The command line is cut to `most` bytes; if it is empty, the name in brackets

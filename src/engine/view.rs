@@ -127,6 +127,8 @@ pub enum Status {
 /// A line of `stats`.
 #[derive(Clone, Debug)]
 pub struct StatsView {
+    /// The name as given, or the id.
+    pub container: String,
     pub id: String,
     pub name: String,
     /// Percent of one CPU.

@@ -4,7 +4,6 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::Command;
 
 use miniserde::json;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +13,7 @@ use super::args::Args;
 use super::state::{Container, Status};
 use crate::error::{Context, Result, fail};
 use crate::runtime::cgroup::{self, usage};
+use crate::runtime::host_ps;
 use crate::units::parse_duration_ns;
 
 /// The container of `spec`, as runc's.
@@ -97,21 +97,7 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let default = ["-ef".to_owned()];
     let options = if options.is_empty() { &default[..] } else { options };
-    let output = Command::new("ps").args(options).output().context(|| "run ps")?;
-    if !output.status.success() {
-        fail!("ps: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut lines = text.lines();
-    let title = lines.next().unwrap_or_default();
-    let Some(column) = title.split_whitespace().position(|word| word == "PID") else {
-        fail!("ps shows no PID with these options")
-    };
-    let of_container = |line: &&str| {
-        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
-        pid.is_some_and(|pid: i32| pids.contains(&pid))
-    };
-    let shown: Vec<&str> = std::iter::once(title).chain(lines.filter(of_container)).collect();
+    let Some(shown) = host_ps::list(options, &pids)? else { fail!("this host has no ps") };
     print(&shown.join("\n"))
 }
 

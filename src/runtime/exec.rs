@@ -265,6 +265,22 @@ fn stay(child: Pid) -> ! {
     }
 }
 
+/// Those of the processes `members` of a container's cgroup that are no processes of the container: the
+/// go-between of each `exec` that runs. `first` is the container's first process.
+pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
+    let is_one = |&pid: &Pid| {
+        let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
+        // A process of the container may have taken this title.
+        if pid.as_raw_nonzero().get() == first || members.contains(&parent) {
+            return false;
+        }
+        let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+        let title = sys::procfs::read_start(path, process::TITLE.len() + 1).unwrap_or_default();
+        title.strip_suffix(b"\0").unwrap_or(&title) == process::TITLE
+    };
+    members.iter().filter_map(|&pid| Pid::from_raw(pid)).filter(is_one).collect()
+}
+
 fn not_running(error: Errno) -> Error {
     match error {
         Errno::SRCH | Errno::NOENT => Error::new("the container is not running").exit_with(ENDS),

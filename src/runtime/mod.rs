@@ -14,6 +14,7 @@ pub mod copy_up;
 pub mod devices;
 pub mod exec;
 pub mod hooks;
+pub mod host_ps;
 pub mod ids;
 mod init;
 pub mod label;

@@ -163,7 +163,7 @@ pub static TOP: Command = Command {
         let opened = Opened::existing(call)?;
         let found = opened.members(&wanted)?;
         for member in found.iter().filter(|member| member.is_alive()) {
-            let table = top::table(&opened.engine, &member.view.id)?;
+            let table = top::table(&opened.engine, &member.view.id, &[])?;
             print(&format!("{}\n{table}\n", member.view.name))?;
         }
         Ok(0)

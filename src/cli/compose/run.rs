@@ -7,7 +7,7 @@ use super::super::lifecycle::attach_options;
 use super::super::output::print_line;
 use super::super::value::env::parse_env;
 use super::super::value::mount::parse_volume;
-use super::super::value::name::{check_container_name, parse_label};
+use super::super::value::name::{parse_container_name, parse_label};
 use super::super::value::process::parse_workdir;
 use super::super::value::security::parse_capability;
 use super::super::{Invocation, Outcome};
@@ -59,8 +59,7 @@ static FLAGS: &[R] = &[
     }),
     R::switch("quiet-pull", "Print no progress of pulls", |a, on| a.bring.quiet = on),
     R::setting("name", "NAME", "Name the container", |a, v| {
-        check_container_name(v)?;
-        a.name = Some(v.to_owned());
+        a.name = Some(parse_container_name(v)?.to_owned());
         Ok(())
     }),
     R::value("env", "NAME[=VALUE]", "Set a variable, or copy the caller's", |a, v| {

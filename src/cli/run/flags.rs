@@ -16,7 +16,7 @@ use crate::cli::value::mount::{
     parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
 };
 use crate::cli::value::name::{
-    check_container_name, check_hostname, parse_host, parse_ip, parse_label,
+    check_hostname, parse_container_name, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
     parse_detach_keys, parse_endpoint, parse_ipc, parse_link, parse_namespace, parse_network,
@@ -80,8 +80,7 @@ pub static FLAGS: &[F] = &[
     .short('a')
     .under(Category::Process),
     F::setting("name", "NAME", "Name the container", |a, v| {
-        check_container_name(v)?;
-        a.options.name = Some(v.to_owned());
+        a.options.name = Some(parse_container_name(v)?.to_owned());
         Ok(())
     })
     .also(&["-name"]),
@@ -261,8 +260,9 @@ pub static FLAGS: &[F] = &[
         "CONTAINER[:healthy]",
         "Wait for CONTAINER to run or to be healthy",
         |a, v| {
-            check_container_name(v.strip_suffix(":healthy").unwrap_or(v))?;
-            a.options.depends_on.push(v.to_owned());
+            let name = v.strip_prefix('/').unwrap_or(v);
+            parse_container_name(name.strip_suffix(":healthy").unwrap_or(name))?;
+            a.options.depends_on.push(name.to_owned());
             Ok(())
         },
     )

@@ -4,7 +4,7 @@
 //! Without a source it is an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
 //! inside the container is resolved there, by file descriptor.
 
-use super::name::{check_container_name, check_volume_name, parse_label};
+use super::name::{check_volume_name, parse_container_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
 use crate::error::{Context, Result, fail};
 use crate::path::clean;
@@ -313,7 +313,7 @@ fn split_csv(text: &str) -> Result<Vec<String>> {
 /// `--volumes-from NAME[:ro|rw]`: the container, and whether its volumes are read-only here.
 pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
     let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
-    check_container_name(name)?;
+    let name = parse_container_name(name)?;
     match mode {
         "ro" => Ok((name.to_owned(), true)),
         "rw" | "z" | "Z" => Ok((name.to_owned(), false)),

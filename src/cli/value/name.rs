@@ -22,9 +22,10 @@ fn is_name(text: &str) -> bool {
     first.is_ascii_alphanumeric() && rest.iter().all(tail)
 }
 
-/// Fails if `text` can't name a container.
-pub fn check_container_name(text: &str) -> Result<()> {
-    check_name("container", text)
+/// Parses a container's name, which may have the slash before it that `inspect` prints.
+pub fn parse_container_name(text: &str) -> Result<&str> {
+    let name = text.strip_prefix('/').unwrap_or(text);
+    check_name("container", name).map(|()| name)
 }
 
 /// Fails if `text` can't name a volume.
@@ -93,10 +94,11 @@ mod tests {
     #[test]
     fn container_names() {
         for good in ["web", "a", "a1", "A_b.c-d", &"x".repeat(128)] {
-            assert!(check_container_name(good).is_ok(), "{good}");
+            assert_eq!(parse_container_name(good).unwrap(), good);
+            assert_eq!(parse_container_name(&format!("/{good}")).unwrap(), good);
         }
-        for bad in ["", "-a", ".a", "a/b", "a b", "é1", "..", &"x".repeat(129)] {
-            assert!(check_container_name(bad).is_err(), "{bad}");
+        for bad in ["", "-a", ".a", "a/b", "a b", "é1", "..", "/", "//a", &"x".repeat(129)] {
+            assert!(parse_container_name(bad).is_err(), "{bad}");
         }
     }
 

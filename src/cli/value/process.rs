@@ -2,7 +2,7 @@
 //! stop signal and detach keys. A container's name is kept as text, because only the engine can
 //! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
 
-use super::name::{check_container_name, check_hostname, parse_ip};
+use super::name::{check_hostname, parse_container_name, parse_ip};
 use crate::engine::options::{
     EndpointOption, IdMap, NamespaceMode, NetworkMode, UserNamespaceOption,
 };
@@ -47,7 +47,8 @@ pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
 pub fn parse_network(text: &str) -> Result<NetworkMode> {
     let mode: NetworkMode = text.parse()?;
     let name = match &mode {
-        NetworkMode::Container(name) | NetworkMode::Network(name) => name,
+        NetworkMode::Container(name) => name.strip_prefix('/').unwrap_or(name),
+        NetworkMode::Network(name) => name,
         NetworkMode::None | NetworkMode::Host => return Ok(mode),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
@@ -84,8 +85,9 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
 
 /// `--link CONTAINER[:ALIAS]`
 pub fn parse_link(text: &str) -> Result<(String, String)> {
-    let (name, alias) = text.split_once(':').unwrap_or((text, text));
-    check_container_name(name)?;
+    let (name, alias) = text.split_once(':').unwrap_or((text, ""));
+    let name = parse_container_name(name)?;
+    let alias = if alias.is_empty() { name } else { alias };
     check_hostname(alias)?;
     Ok((name.to_owned(), alias.to_owned()))
 }
@@ -186,7 +188,7 @@ mod tests {
         for bad in ["hots", "container:", "none"] {
             assert!(parse_namespace(bad).is_err(), "{bad}");
         }
-        for good in ["none", "host", "container:web", "my_net"] {
+        for good in ["none", "host", "container:web", "container:/web", "my_net"] {
             assert!(parse_network(good).is_ok(), "{good}");
         }
         for bad in ["", "container:", "a b", "x:y", "../x", "a/b"] {

@@ -17,6 +17,8 @@ use crate::time::Instant;
 /// Which lines to print, and whether with their times.
 pub struct Selection {
     pub timestamps: bool,
+    /// Stands before each line, after its time.
+    pub details: Option<String>,
     pub tail: Option<u64>,
     pub since: Option<Instant>,
     pub until: Option<Instant>,
@@ -212,7 +214,8 @@ impl Printer {
         let to: &mut dyn Write = if chunk.stream == Stream::Stdout { out } else { err };
         let key = chunk.stream as u8;
         let wrote = (|| -> std::io::Result<()> {
-            let plain = !self.selection.timestamps && self.selection.tail.is_none();
+            let is_bare = !self.selection.timestamps && self.selection.details.is_none();
+            let plain = is_bare && self.selection.tail.is_none();
             if plain && self.selection.since.is_none() && self.selection.until.is_none() {
                 return to.write_all(chunk.data);
             }
@@ -227,6 +230,9 @@ impl Printer {
                         }
                         if printed && self.selection.timestamps {
                             write!(to, "{} ", chunk.time.to_rfc3339())?;
+                        }
+                        if let Some(details) = self.selection.details.as_ref().filter(|_| printed) {
+                            write!(to, "{details} ")?;
                         }
                         printed
                     }
@@ -301,7 +307,7 @@ mod tests {
     }
 
     fn all() -> Selection {
-        Selection { timestamps: false, tail: None, since: None, until: None }
+        Selection { timestamps: false, details: None, tail: None, since: None, until: None }
     }
 
     #[test]

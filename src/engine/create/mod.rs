@@ -15,6 +15,7 @@ mod mounts;
 mod record;
 mod undo;
 
+use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -27,6 +28,7 @@ use undo::Undo;
 use super::Engine;
 use super::options::CreateOptions;
 use crate::container::files::Files;
+use crate::container::mode::{NamespaceMode, NetworkMode};
 use crate::container::record::{Record, new_id};
 use crate::container::{events, names};
 use crate::error::{Context, Result, fail};
@@ -65,6 +67,7 @@ impl Engine {
             let name = dependency.strip_suffix(":healthy").unwrap_or(dependency);
             self.record(name).context(|| format!("--depends-on {dependency}"))?;
         }
+        let options = &*self.with_ids(options)?;
         let source = self.source(options)?;
         let id = new_id()?;
         let name = match &options.name {
@@ -119,6 +122,41 @@ impl Engine {
         undo.keep();
         // `source` held the image until here: from now on the record does.
         Ok(Created { record, lock })
+    }
+
+    /// The options with the ids of the other containers that they name. While the new one is made, it
+    /// would be found by its own name, and by the first digits of its id.
+    fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
+        let joined = |mode: &NetworkMode| mode.container().is_some();
+        let namespaces = [&options.pid, &options.ipc, &options.uts];
+        if options.links.is_empty()
+            && options.volumes_from.is_empty()
+            && !options.networks.iter().any(joined)
+            && namespaces.iter().all(|mode| mode.container().is_none())
+        {
+            return Ok(Cow::Borrowed(options));
+        }
+        let mut options = options.clone();
+        let id = |name: &str, flag: &str| {
+            names::resolve(&self.roots, name).context(|| format!("{flag}{name}"))
+        };
+        for (name, _) in &mut options.links {
+            *name = id(name, "--link ")?;
+        }
+        for (name, _) in &mut options.volumes_from {
+            *name = id(name, "--volumes-from ")?;
+        }
+        for mode in &mut options.networks {
+            if let NetworkMode::Container(name) = mode {
+                *name = names::resolve(&self.roots, name)?;
+            }
+        }
+        for mode in [&mut options.pid, &mut options.ipc, &mut options.uts] {
+            if let NamespaceMode::Container(name) = mode {
+                *name = names::resolve(&self.roots, name)?;
+            }
+        }
+        Ok(Cow::Owned(options))
     }
 
     fn source(&self, options: &CreateOptions) -> Result<Source> {

@@ -47,6 +47,10 @@ impl Engine {
             _ => files.dir.clone(),
         });
         let (own, all) = if with_size { Some(self.sizes(record)?).unzip() } else { (None, None) };
+        let exec_ids = match &condition {
+            Condition::Running(state) => self.exec_ids(record, state),
+            _ => Vec::new(),
+        };
         let size = |bytes: Option<u64>| bytes.map_or_else(|| omit_empty(Value::Nil), number);
         Ok(object([
             ("Id", text(id)),
@@ -73,7 +77,7 @@ impl Engine {
             ("MountLabel", text("")),
             ("ProcessLabel", text("")),
             ("AppArmorProfile", text("")),
-            ("ExecIDs", Value::NilList),
+            ("ExecIDs", or_nil_list(strings(exec_ids))),
             ("HostConfig", host_config(record)?),
             ("GraphDriver", graph_driver(graph)),
             ("SizeRw", size(own)),

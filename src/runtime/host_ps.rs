@@ -1,0 +1,131 @@
+//! Processes of a container as the host's ps(1) shows them, for callers who give ps's own options.
+//!
+//! As Docker does, ps is asked for these processes alone (`-q`), and again without that if it refuses,
+//! as busybox's ps and some options of procps do; then it prints all processes of the host. Either way
+//! only the lines with a PID of the container are kept. Containers control the command lines that ps
+//! prints, so a caller that prints to a terminal escapes them; the length of the output is limited.
+
+use std::io::{ErrorKind, Read};
+use std::process::{Command, Stdio};
+
+use crate::error::{Context, Result, fail};
+
+/// The longest output of ps.
+const MAX_OUTPUT: u64 = 16 << 20;
+/// The longest line that is passed on: each process can have megabytes of arguments.
+const MAX_LINE: usize = 4 << 10;
+/// The longest message of ps that is passed on.
+const MAX_MESSAGE: u64 = 4096;
+/// The most processes that ps is asked for by their numbers: one argument holds 128 KiB.
+const MAX_ASKED: usize = 10_000;
+
+/// The title of ps and its lines about `pids`. `None` if this host has no ps.
+pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
+    refuse_other_pids(options)?;
+    let asked: Vec<String> = pids.iter().map(i32::to_string).collect();
+    let by_pid = format!("-q{}", asked.join(","));
+    let mut answer = None;
+    if (1..=MAX_ASKED).contains(&pids.len()) {
+        answer = run(options.iter().map(String::as_str).chain([by_pid.as_str()]))?;
+    }
+    if !matches!(answer, Some(Ok(_))) {
+        answer = run(options.iter().map(String::as_str))?;
+    }
+    match answer {
+        None => Ok(None),
+        Some(Err(message)) => fail!("ps {}: {message}", options.join(" ")),
+        Some(Ok(text)) => of(&text, pids).map(Some),
+    }
+}
+
+/// `-o ppid=PID` would make another column the one by which lines are found.
+fn refuse_other_pids(options: &[String]) -> Result<()> {
+    let columns = options.iter().flat_map(|option| option.split([',', ' ']));
+    for (column, title) in columns.filter_map(|column| column.split_once('=')) {
+        if title.starts_with("PID") && column.trim_start_matches("-o") != "pid" {
+            fail!("ps {column}={title}: only the column pid can have this title");
+        }
+    }
+    Ok(())
+}
+
+/// What ps prints with `args`, or the first line of its error. `None` if this host has no ps.
+fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, String>>> {
+    let mut command = Command::new("ps");
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut ps = match command.spawn() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        spawned => spawned.context(|| "run ps")?,
+    };
+    let (mut output, mut message) = (Vec::new(), Vec::new());
+    let mut read = Ok(0);
+    if let Some(pipe) = &mut ps.stdout {
+        read = pipe.take(MAX_OUTPUT + 1).read_to_end(&mut output);
+    }
+    let is_too_long = output.len() as u64 > MAX_OUTPUT;
+    if is_too_long {
+        // It may have ended by itself.
+        let _ = ps.kill();
+    } else if let Some(pipe) = &mut ps.stderr {
+        read = read.and(pipe.take(MAX_MESSAGE).read_to_end(&mut message));
+    }
+    drop((ps.stdout.take(), ps.stderr.take()));
+    let ended = ps.wait().context(|| "wait for ps")?;
+    read.context(|| "read the output of ps")?;
+    if is_too_long {
+        fail!("ps prints more than {MAX_OUTPUT} bytes; ask for fewer columns");
+    }
+    if ended.success() {
+        return Ok(Some(Ok(String::from_utf8_lossy(&output).into_owned())));
+    }
+    let message = String::from_utf8_lossy(&message);
+    let message = message.lines().find(|line| !line.is_empty()).unwrap_or("it failed");
+    Ok(Some(Err(message.to_owned())))
+}
+
+/// The title of `text` and its lines about `pids`.
+fn of(text: &str, pids: &[i32]) -> Result<Vec<String>> {
+    let mut lines = text.lines();
+    let title = lines.next().unwrap_or_default();
+    let Some(column) = title.split_whitespace().position(|word| word == "PID") else {
+        fail!("ps prints no column PID with these options; add it, as in -o pid,args")
+    };
+    let mut is_before = false;
+    let is_of_container = |line: &&str| {
+        let word = line.split_whitespace().nth(column).unwrap_or_default();
+        // A line about a thread belongs to the line above.
+        if word != "-" {
+            is_before = word.parse().is_ok_and(|pid: i32| pids.contains(&pid));
+        }
+        is_before
+    };
+    let shown = lines.filter(is_of_container).collect::<Vec<_>>();
+    let cut = |line: &str| line[..line.floor_char_boundary(MAX_LINE)].to_owned();
+    Ok(std::iter::once(title).chain(shown).map(cut).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_containers_processes_alone() {
+        let text = "USER   PID COMMAND\nroot     1 init\nroot    12 sleep 1\n-    - thread\nroot 2 12\n\
+                    - - other\n";
+        let kept = of(text, &[12, 7]).unwrap();
+        assert_eq!(kept, ["USER   PID COMMAND", "root    12 sleep 1", "-    - thread"]);
+        assert!(of("COMMAND\nsleep\n", &[12]).is_err());
+        assert!(of("", &[12]).is_err());
+    }
+
+    #[test]
+    fn no_other_column_can_be_called_pid() {
+        let refused = |text: &str| {
+            refuse_other_pids(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).is_err()
+        };
+        assert!(
+            refused("-o ppid=PID") && refused("-oppid=PID,args") && refused("-o args,ppid=PID2")
+        );
+        assert!(!refused("-o pid=PID,args") && !refused("-opid=PID") && !refused("aux"));
+    }
+}
