@@ -5,7 +5,7 @@ mod support;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use support::Host;
+use support::{Host, eventually};
 
 fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
     let mut args = vec!["run", "--rm"];
@@ -576,9 +576,7 @@ fn volumes_are_named_and_filtered_as_in_docker() {
     host.mydocker(["volume", "create", "--name", "a", "b"])
         .exits(1)
         .stderr_has("both name the volume");
-    host.mydocker(["volume", "create", "-o", "type=nfs", "x"])
-        .exits(125)
-        .stderr_has("takes no options");
+    host.mydocker(["volume", "create", "-o", "type=nfs", "x"]).exits(1).stderr_has("lack device=");
     host.mydocker(["volume", "update", "one"]).exits(1).stderr_has("only a volume of a cluster");
 }
 
@@ -601,4 +599,117 @@ fn what_is_mounted_on_a_volume_is_not_removed_with_it() {
     // The volume is still there, not hidden by half a removal.
     host.mydocker(["volume", "ls", "-q"]).stdout("v\n");
     host.mydocker(["volume", "rm", "v"]);
+}
+
+/// The host's mounts on volumes of this host.
+fn mounted_volumes(host: &Host) -> Vec<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let place = host.state_root().join("volumes").display().to_string();
+    let mine = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    mine.filter(|target| target.starts_with(&place)).map(str::to_owned).collect()
+}
+
+#[test]
+fn volumes_with_options_are_mounted_while_containers_use_them() {
+    let host = Host::with_busybox();
+    let served = host.file("served/page", "served");
+    let served = served.parent().unwrap().to_str().unwrap().to_owned();
+    let create = |name: &str, options: &[&str]| {
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        host.mydocker(["volume", "create"].into_iter().chain(options).chain([name]))
+    };
+    create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
+    create("served", &["type=none", &format!("device={served}"), "o=bind,ro"]);
+    // As in Docker, a second call with the same options changes nothing.
+    create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
+    create("fast", &["type=tmpfs", "device=tmpfs"]).exits(1).stderr_has("other options");
+    host.mydocker(["volume", "inspect", "-f", "{{.Options.o}} {{.Driver}}", "fast"])
+        .stdout("size=1m,uid=1000,noexec local\n");
+    assert!(mounted_volumes(&host).is_empty());
+    let run = |name: &str| {
+        host.mydocker([
+            "run",
+            "-d",
+            "--name",
+            name,
+            "-v",
+            "fast:/fast",
+            "-v",
+            "served:/served",
+            "bb",
+            "sleep",
+            "1000",
+        ])
+    };
+    run("a");
+    run("b");
+    assert_eq!(mounted_volumes(&host).len(), 2);
+    host.mydocker(["exec", "a", "sh", "-c", "echo shared >/fast/x"]);
+    host.mydocker(["exec", "b", "cat", "/fast/x", "/served/page"]).stdout("shared\nserved");
+    host.mydocker(["exec", "b", "touch", "/served/x"]).exits(1).stderr_has("Read-only");
+    let seen = host.mydocker(["exec", "b", "grep", " /fast ", "/proc/mounts"]).text();
+    assert!(seen.contains("size=1024k,uid=1000") && seen.contains("noexec"), "{seen}");
+    host.mydocker(["rm", "-f", "a"]);
+    host.mydocker(["exec", "b", "cat", "/fast/x"]).stdout("shared\n");
+    host.mydocker(["volume", "rm", "fast"]).exits(1).stderr_has("in use by container b");
+    host.mydocker(["stop", "-t", "0", "b"]);
+    assert!(mounted_volumes(&host).is_empty());
+    // A stopped container's files: mounted for the command alone.
+    host.mydocker(["cp", "b:/served/page", "-"]).stdout_has("served");
+    assert!(mounted_volumes(&host).is_empty());
+    host.mydocker(["start", "b"]);
+    host.mydocker(["exec", "b", "cat", "/served/page"]).stdout("served");
+    // The mount outlives neither a killed monitor nor a wiped /run for good.
+    host.kill(host.monitor("b"));
+    eventually("the mounts go", || {
+        host.mydocker(["ps", "-a"]);
+        mounted_volumes(&host).is_empty()
+    });
+    host.mydocker(["start", "b"]);
+    std::fs::remove_dir_all(host.run_root().join(".volumes")).unwrap();
+    host.mydocker(["system", "check"]).stdout("");
+    host.mydocker(["stop", "-t", "0", "b"]);
+    host.mydocker(["system", "check"]).exits(1).stdout_has("volume fast is mounted");
+    host.mydocker(["system", "check", "--repair"]);
+    assert!(mounted_volumes(&host).is_empty());
+    host.mydocker(["rm", "b"]);
+    host.mydocker(["volume", "rm", "fast", "served"]);
+    assert_eq!(std::fs::read_to_string(format!("{served}/page")).unwrap(), "served");
+    host.mydocker(["system", "check"]).stdout("");
+}
+
+#[test]
+fn options_of_volumes_by_mount_and_those_that_fail() {
+    let host = Host::with_busybox();
+    let mount = "type=volume,dst=/x,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=t,\
+                 \"volume-opt=o=size=2m,uid=5\"";
+    host.mydocker(["run", "--rm", "--mount", mount, "bb", "grep", "/x", "/proc/mounts"])
+        .stdout_has("size=2048k,uid=5");
+    host.mydocker(["volume", "ls", "-q"]).stdout("");
+    for (options, part) in [
+        (&["type=tmpfs"][..], "lack device="),
+        (&["device=/x"], "lack type="),
+        (&["type=none", "device=x", "o=bind"], "absolute path"),
+        (&["size=1g"], "needs a quota"),
+    ] {
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        host.mydocker(["volume", "create"].into_iter().chain(options).chain(["v"]))
+            .exits(1)
+            .stderr_has(part);
+    }
+    for (options, part) in [
+        (["type=nonesuch", "device=x", "o=ro"], "no file system 'nonesuch'"),
+        (["type=none", "device=/nonesuch", "o=bind"], "there is no /nonesuch"),
+        (["type=tmpfs", "device=tmpfs", "o=nonesuch=1"], "refuses the options"),
+    ] {
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        host.mydocker(["volume", "create"].into_iter().chain(options).chain(["v"]));
+        host.mydocker(["run", "--rm", "-v", "v:/v", "bb", "true"])
+            .exits(125)
+            .stderr_has("mount volume v")
+            .stderr_has(part);
+        host.mydocker(["volume", "rm", "v"]);
+    }
+    host.mydocker(["ps", "-aq"]).stdout("");
+    assert!(mounted_volumes(&host).is_empty());
 }

@@ -1,6 +1,6 @@
 //! `volume create`, `ls`, `inspect`, `rm` and `prune`. A volume without a name gets a random one.
-//! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver,
-//! and no driver options are supported. The work is `engine::volumes`'.
+//! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver;
+//! its options are checked in `volume::options`. The work is `engine::volumes`'.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};
@@ -21,41 +21,41 @@ use crate::units::push_human_size;
 struct CreateArgs {
     name: String,
     labels: Vec<(String, String)>,
+    options: Vec<(String, String)>,
 }
 
-static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
-    Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
-        a.labels.push(parse_label(v)?);
-        Ok(())
-    }),
-    Flag::<CreateArgs>::setting("name", "NAME", "Name the volume", |a, v| {
-        check_volume_name(v)?;
-        a.name = v.to_owned();
-        Ok(())
-    }),
-    Flag::<CreateArgs>::value(
-        "opt",
-        "KEY=VALUE",
-        "Refused: mount on the host and bind it",
-        |_, v| {
-            fail!(
-                "--opt {v}: a volume is a directory and takes no options; mount the file system on \
-                 the host and use -v /PATH:/TARGET, or use --tmpfs"
-            )
-        },
-    )
-    .short('o'),
-    Flag::<CreateArgs>::setting(
-        "driver",
-        "DRIVER",
-        "Set the driver (only local)",
-        |_, v| match v {
-            "local" => Ok(()),
-            _ => fail!("unknown volume driver '{v}'; known: local"),
-        },
-    )
-    .short('d'),
-];
+static CREATE_FLAGS: &[Flag<CreateArgs>] =
+    &[
+        Flag::<CreateArgs>::value("label", "KEY=VALUE", "Add a label", |a, v| {
+            a.labels.push(parse_label(v)?);
+            Ok(())
+        }),
+        Flag::<CreateArgs>::setting("name", "NAME", "Name the volume", |a, v| {
+            check_volume_name(v)?;
+            a.name = v.to_owned();
+            Ok(())
+        }),
+        Flag::<CreateArgs>::value(
+            "opt",
+            "KEY=VALUE",
+            "Mount type=, device= and o= in it while it is used",
+            |a, v| match v.split_once('=') {
+                Some((key, value)) if !key.is_empty() => {
+                    a.options.push((key.to_owned(), value.to_owned()));
+                    Ok(())
+                }
+                _ => fail!("bad option '{v}': write KEY=VALUE, as in type=tmpfs"),
+            },
+        )
+        .short('o'),
+        Flag::<CreateArgs>::setting("driver", "DRIVER", "Set the driver (only local)", |_, v| {
+            match v {
+                "local" => Ok(()),
+                _ => fail!("unknown volume driver '{v}'; known: local"),
+            }
+        })
+        .short('d'),
+    ];
 
 /// The command `volume create`.
 pub static CREATE: Command = Command {
@@ -63,7 +63,10 @@ pub static CREATE: Command = Command {
     group: Group::Volumes,
     usage: "[FLAGS] [VOLUME]",
     summary: "Create a volume",
-    examples: &["mydocker volume create data"],
+    examples: &[
+        "mydocker volume create data",
+        "mydocker volume create -o type=tmpfs -o device=tmpfs -o o=size=100m fast",
+    ],
     operand: Operand::Nothing,
     operands: (0, 1),
     trailing: false,
@@ -81,7 +84,7 @@ pub static CREATE: Command = Command {
         if let Some(name) = name {
             check_volume_name(name)?;
         }
-        print_line(&call.engine()?.volume_create(name, &args.labels)?)?;
+        print_line(&call.engine()?.volume_create(name, &args.labels, &args.options)?)?;
         Ok(0)
     },
 };

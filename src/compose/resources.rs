@@ -118,7 +118,7 @@ impl Session<'_> {
                         labels.insert(0, (key.clone(), value.scalar()?));
                     }
                     self.engine
-                        .volume_create(Some(&name), &labels)
+                        .volume_create(Some(&name), &labels, &[])
                         .context(|| format!("{}", node.place))?;
                     self.note("Volume", &name, "Created");
                 }

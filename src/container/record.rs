@@ -168,6 +168,8 @@ pub struct MountRecord {
     pub subpath: Option<String>,
     /// The image that `source` names, for a mount of an image.
     pub image: Option<ImageMount>,
+    /// Set if the volume has options: it is mounted on the host while containers use it.
+    pub has_options: Option<bool>,
 }
 
 impl MountRecord {
@@ -187,6 +189,7 @@ impl MountRecord {
             recursion: None,
             subpath: None,
             image: None,
+            has_options: None,
         }
     }
 }

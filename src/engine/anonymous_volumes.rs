@@ -8,6 +8,7 @@ use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};
 use crate::event::{self, Event};
 use crate::store::{self, Durability, Roots};
+use crate::volume::mounted;
 
 /// Removes the anonymous volumes of a container, as Docker's `--rm` does, except those that another
 /// container has by `--volumes-from`. A volume that can't be removed stays, and `volume prune`
@@ -18,7 +19,10 @@ pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
         if let Some(name) = &volume.volume
             && !is_volume_of_another(roots, record, name)
         {
-            let removed = store::remove_hidden(&roots.volumes().join(name), Durability::Lazy);
+            let has_options = volume.has_options == Some(true);
+            let removed = if has_options { mounted::unmount_unused(roots, name) } else { Ok(()) };
+            let place = roots.volumes().join(name);
+            let removed = removed.and_then(|()| store::remove_hidden(&place, Durability::Lazy));
             events.extend(removed.is_ok().then(|| event::of_volume("destroy", name)));
         }
     }

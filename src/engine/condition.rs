@@ -7,13 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
+use super::{Engine, hooks};
 use crate::container::files::Files;
 use crate::container::names;
 use crate::container::record::Record;
 use crate::container::state::{self, Condition, State, is_watched};
 use crate::error::{Error, Result, fail};
-use crate::network::attachment;
 use crate::runtime::cgroup;
 
 /// How long a command waits for a container that starts or ends.
@@ -89,7 +88,7 @@ impl Engine {
 
     /// What the container of `record` is doing at this moment.
     pub(super) fn glance(&self, record: &Record) -> Result<Condition> {
-        state::condition(&self.roots, record, attachment::take_down)
+        state::condition(&self.roots, record, hooks::take_down)
     }
 
     /// As `glance`, but a container that is being started is given `limit` to have started, and is

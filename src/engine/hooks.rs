@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::Pid;
 
-use super::network::{container, endpoint_config};
+use super::network::{container, endpoint_config, is_alive};
 use super::{Engine, anonymous_volumes};
 use crate::container::events::Networks;
 use crate::container::monitor::Hooks;
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::network::attachment::{self, EndpointConfig};
 use crate::network::firewall;
 use crate::store::Roots;
+use crate::volume::mounted;
 
 /// The host's side of one container.
 pub(super) struct HostSide<'a> {
@@ -34,6 +35,21 @@ impl<'a> HostSide<'a> {
         let (roots, firewall) = (&engine.roots, engine.firewall);
         HostSide { roots, firewall, record, has_begun: false, is_up: false }
     }
+}
+
+/// Unmounts the volumes with options that only this container used.
+pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
+    if record.mounts.iter().any(|mount| mount.has_options == Some(true)) {
+        mounted::release(roots, &record.id, is_alive)?;
+    }
+    Ok(())
+}
+
+/// Takes back what a container has on the host, for a command that cleans up after its monitor.
+pub(super) fn take_down(roots: &Roots, id: &str) -> Result<Networks> {
+    let networks = attachment::take_down(roots, id)?;
+    mounted::release(roots, id, is_alive)?;
+    Ok(networks)
 }
 
 impl Hooks for HostSide<'_> {
@@ -59,6 +75,7 @@ impl Hooks for HostSide<'_> {
         } else {
             attachment::take_down_recorded(self.roots, &self.record.id)?
         };
+        release_volumes(self.roots, self.record)?;
         self.is_up = false;
         Ok(networks)
     }

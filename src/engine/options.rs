@@ -183,6 +183,8 @@ pub struct MountOption {
     pub subpath: String,
     /// Volume: the labels of a volume that is created.
     pub labels: Vec<(String, String)>,
+    /// Volume: its options.
+    pub volume_options: Vec<(String, String)>,
     /// Image: the layers of a stage of a build instead, base first.
     pub layers: Vec<PathBuf>,
 }
@@ -203,6 +205,7 @@ impl MountOption {
             recursion: Recursion::Enabled,
             subpath: String::new(),
             labels: Vec::new(),
+            volume_options: Vec::new(),
             layers: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::stop::MAX_START;
-use super::{Engine, anonymous_volumes, stop};
+use super::{Engine, anonymous_volumes, hooks, stop};
 use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::container::state::{self, Condition, StopMark};
@@ -44,7 +44,7 @@ impl Engine {
             Err(_) if force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
-                attachment::take_down(&self.roots, &id)?;
+                hooks::take_down(&self.roots, &id)?;
                 self.release_names(&id)?;
                 return state::erase(&self.roots, &id, name, Durability::Lazy);
             }

@@ -16,6 +16,7 @@ use crate::raw;
 use crate::runtime::spec::{IdMap, Mount, MountSource, Root};
 use crate::runtime::view;
 use crate::store::{self, Lock};
+use crate::volume::mounted;
 
 /// A container's root directory, open.
 pub(super) struct OpenRoot {
@@ -36,7 +37,7 @@ pub(super) enum Hold {
 impl Engine {
     /// The root as the container sees it, with its volumes.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
-        self.open_root_by(record, view::running, || {
+        let mounts = || {
             let mut mounts = self.name_mounts(record);
             let files = Files::new(&self.roots, &record.id);
             let theirs = record.mounts.iter();
@@ -47,12 +48,21 @@ impl Engine {
                 _ => false,
             });
             mounts
-        })
+        };
+        // In the mount namespace of this command, which ends with it.
+        let prepare = || {
+            let mut mounts = record.mounts.iter().filter(|mount| mount.has_options == Some(true));
+            mounts.try_for_each(|mount| {
+                let name = mount.volume.as_deref().unwrap_or_default();
+                mounted::mount_here(&self.roots, name)
+            })
+        };
+        self.open_root_by(record, view::running, mounts, prepare)
     }
 
     /// The root without the mounts in it.
     pub(super) fn open_bare_root(&self, record: &Record) -> Result<OpenRoot> {
-        self.open_root_by(record, view::running_root, Vec::new)
+        self.open_root_by(record, view::running_root, Vec::new, || Ok(()))
     }
 
     fn open_root_by(
@@ -60,6 +70,7 @@ impl Engine {
         record: &Record,
         running: fn(i32, u64) -> Result<OwnedFd>,
         mounts: impl Fn() -> Vec<Mount>,
+        prepare: impl Fn() -> Result<()>,
     ) -> Result<OpenRoot> {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
@@ -67,7 +78,7 @@ impl Engine {
                 Hold::Running(state) => state,
                 Hold::AtRest(lock) => {
                     let root = self.root_of(record)?;
-                    let root = view::at_rest(&root, &mounts(), &self.mount_point()?)?;
+                    let root = view::at_rest(&root, &mounts(), &self.mount_point()?, &prepare)?;
                     return Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) });
                 }
             };

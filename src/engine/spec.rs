@@ -31,10 +31,11 @@ use crate::tty;
 pub(super) const DEFAULT_PIDS: u32 = 2048;
 
 impl Engine {
-    /// The `Spec` of a container for this start. Writes its files for name resolution and finds the
+    /// The `Spec` of a container for this start. Mounts its volumes with options, writes its files for name resolution and finds the
     /// processes whose namespaces it joins.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
+        self.mount_volumes(record, &record.id)?;
         let namespaces = joined::namespaces(&self.roots, record)?;
         let links = self.links(record)?;
         if record.network.container().is_none() {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::condition::no_such;
-use super::hooks::HostSide;
+use super::hooks::{self, HostSide};
 use super::options::{AttachOptions, CreateOptions};
 use super::{Engine, anonymous_volumes, stop};
 use crate::container::files::Files;
@@ -19,7 +19,6 @@ use crate::container::state::{
 };
 use crate::container::{client, events, id_range, names};
 use crate::error::{Result, fail};
-use crate::network::attachment;
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
 use crate::sys;
@@ -119,7 +118,7 @@ impl Engine {
         let condition = match outcome {
             Some(outcome) => at_rest(&record, outcome)?,
             None => {
-                reclaim_locked(&self.roots, &record, attachment::take_down)?;
+                reclaim_locked(&self.roots, &record, hooks::take_down)?;
                 self.glance(&record)?
             }
         };
@@ -187,6 +186,8 @@ impl Engine {
         };
         launch().inspect_err(|error| {
             // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
+            // The user must see the failure that led here; a mount that is left, the check finds.
+            let _ = hooks::release_volumes(&self.roots, record);
             let mut noted = Vec::new();
             if record.run {
                 noted.push(events::of(record, "create", &[]));

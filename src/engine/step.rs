@@ -250,7 +250,7 @@ impl Engine {
         let edited = in_child(STEP, &|| {
             let (upper, work) = (upper.clone(), work.clone());
             let root = Root::Overlay { lower: lower.clone(), upper, work, volatile: true };
-            let root = view::at_rest(&root, &[], &self.mount_point()?)?;
+            let root = view::at_rest(&root, &[], &self.mount_point()?, &|| Ok(()))?;
             let found = edit(root.as_fd())?;
             drop(root);
             let (upper, overrides) =

@@ -5,23 +5,31 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
+use super::network::is_alive;
 use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
 use crate::container::record::{Record, all_ids, new_id};
 use crate::error::{Result, fail};
 use crate::event;
 use crate::store::tree_size;
 use crate::time::Instant;
-use crate::volume;
+use crate::volume::{self, mounted};
 
 impl Engine {
     /// Creates a volume if it does not exist. Returns its name.
-    pub fn volume_create(&self, name: Option<&str>, labels: &[(String, String)]) -> Result<String> {
+    pub fn volume_create(
+        &self,
+        name: Option<&str>,
+        labels: &[(String, String)],
+        options: &[(String, String)],
+    ) -> Result<String> {
         let name = match name {
             Some(name) => name.to_owned(),
             None => new_id()?,
         };
         let (created, labels) = (Instant::now().0, labels.to_vec());
-        let made = volume::Volume { name: name.clone(), created, labels, anonymous: false };
+        let options = Some(options.to_vec()).filter(|options| !options.is_empty());
+        let made =
+            volume::Volume { name: name.clone(), created, labels, anonymous: false, options };
         self.make_volume(&made)?;
         Ok(name)
     }
@@ -30,6 +38,40 @@ impl Engine {
     pub fn anonymous_volumes(&self, name: &str) -> Result<Vec<(String, String)>> {
         let mounts = self.record(name)?.mounts.into_iter().filter(|mount| mount.anonymous);
         Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
+    }
+
+    /// Mounts the volumes of a container that have options, on the host. Other volumes cost nothing.
+    pub(super) fn mount_volumes(&self, record: &Record, user: &str) -> Result<()> {
+        for mount in record.mounts.iter().filter(|mount| mount.has_options == Some(true)) {
+            if let Some(name) = &mount.volume {
+                mounted::acquire(&self.roots, name, user)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The volumes with options that are mounted though no container that lives has them.
+    pub(super) fn abandoned_volumes(&self) -> Result<Vec<String>> {
+        let mut found = volume::list(&self.roots)?;
+        found.retain(|volume| {
+            volume.options.is_some()
+                && mounted::is_mounted(&volume::data(&self.roots, &volume.name))
+        });
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        for id in all_ids(&self.roots)? {
+            let has = |record: &Record, name: &str| {
+                record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name))
+            };
+            // A container that can't be read may have any of them.
+            let record = Record::read(&self.roots, &id).ok();
+            found.retain(|volume| {
+                let may_have = record.as_ref().is_none_or(|record| has(record, &volume.name));
+                !(may_have && is_alive(&self.roots, &id))
+            });
+        }
+        Ok(found.into_iter().map(|volume| volume.name).collect())
     }
 
     /// Creates a volume if it does not exist.

@@ -81,9 +81,16 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// A container at rest: its root on `mount_point`, and `mounts` in it as it would have them.
-pub fn at_rest(root: &Root, mounts: &[Mount], mount_point: &Path) -> Result<OwnedFd> {
+/// A container at rest: its root on `mount_point`, and `mounts` in it as it would have them. Their
+/// sources are prepared in this process's new mount namespace.
+pub fn at_rest(
+    root: &Root,
+    mounts: &[Mount],
+    mount_point: &Path,
+    prepare: &dyn Fn() -> Result<()>,
+) -> Result<OwnedFd> {
     let root = in_own_namespace(|| rootfs::assemble(root, mount_point, None, None))?;
+    prepare()?;
     for mount in mounts {
         // A tmpfs is empty until the container starts.
         if let MountSource::Bind(source) | MountSource::Copy(source) = &mount.source {

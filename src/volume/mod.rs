@@ -9,7 +9,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+pub mod mounted;
+pub mod options;
 
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::copy_up::{self, FILLED, FILLING};
@@ -25,6 +27,8 @@ pub struct Volume {
     pub labels: Vec<(String, String)>,
     /// Created for one container, with a random name.
     pub anonymous: bool,
+    /// `-o`: what is mounted while a container uses it. Missing in records of older versions.
+    pub options: Option<Vec<(String, String)>>,
 }
 
 /// The directory that containers see.
@@ -47,7 +51,15 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         fail!("bad volume name '{name}': use letters, digits, '_', '.' and '-'");
     }
     let place = roots.volumes().join(name);
+    if let Some(given) = &volume.options {
+        options::parse(given)?;
+    }
     if place.join("config.json").exists() {
+        if volume.options.is_some() && read(roots, name)?.options != volume.options {
+            fail!(
+                "volume {name} exists with other options; remove it first, or choose another name"
+            );
+        }
         return Ok(false);
     }
     let make = || -> Result<bool> {
@@ -77,10 +89,17 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     make().context(|| format!("make volume '{name}'"))
 }
 
-/// Creates an anonymous volume with the name `id`.
-pub fn ensure_anonymous(roots: &Roots, id: &str) -> Result<bool> {
+/// Creates an anonymous volume with the name `id`, with options or without.
+pub fn ensure_anonymous(
+    roots: &Roots,
+    id: &str,
+    options: Option<&Vec<(String, String)>>,
+) -> Result<bool> {
     let (name, created) = (id.to_owned(), Instant::now().0);
-    ensure(roots, &Volume { name, created, labels: Vec::new(), anonymous: true })
+    ensure(
+        roots,
+        &Volume { name, created, labels: Vec::new(), anonymous: true, options: options.cloned() },
+    )
 }
 
 /// Reads the record of volume `name`. Fails if there is no such volume.
@@ -108,9 +127,9 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 /// used. Fails if the administrator mounted something there: those files are not the volume's.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     let data = data(roots, name);
-    // A volume without its directory has no mount.
-    let found = statx(CWD, &data, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).ok();
-    if found.is_some_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+    // Its own mount goes first: the files on it are not the volume's.
+    mounted::unmount_unused(roots, name)?;
+    if mounted::is_mounted(&data) {
         let data = data.display();
         fail!(
             "volume {name} has something mounted on {data}; unmount it first, with umount {data}"
@@ -175,8 +194,13 @@ pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
             // The labels are lost. The volume counts as named, so that a prune of anonymous volumes
             // keeps it.
             let created = Instant::now().0;
-            let volume =
-                Volume { name: name.to_owned(), created, labels: Vec::new(), anonymous: false };
+            let volume = Volume {
+                name: name.to_owned(),
+                created,
+                labels: Vec::new(),
+                anonymous: false,
+                options: None,
+            };
             store::replace_json(&place.join("config.json"), &volume, Durability::Synced)
         }
         Flaw::NoData => {

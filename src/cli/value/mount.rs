@@ -269,7 +269,10 @@ fn set_mount_key(
             fail!("there is no volume driver '{value}': mydocker has no plugins; write local")
         }
         ("volume-opt", MountKind::Volume) => {
-            fail!("a volume takes no options here; mount '{value}' on the host and bind it")
+            let Some((option, text)) = value.split_once('=') else {
+                fail!("'volume-opt={value}' needs a value, as in volume-opt=type=tmpfs")
+            };
+            mount.volume_options.push((option.to_owned(), text.to_owned()));
         }
         // A hint of Docker on a Mac: nothing to do.
         ("consistency", _) => {}
@@ -418,7 +421,7 @@ mod tests {
             ("type=bind,src=/a,dst=/b,bind-recursive=maybe", "known: enabled"),
             ("type=volume,dst=/b,volume-subpath=/x", "without a first slash"),
             ("type=image,dst=/b", "source=IMAGE is missing"),
-            ("type=volume,dst=/b,volume-opt=type=nfs", "takes no options"),
+            ("type=volume,dst=/b,volume-opt=type", "needs a value"),
             ("type=volume,dst=/b,volume-driver=nfs", "no volume driver"),
             ("type=tmpfs,src=/a,dst=/b", "no source"),
             ("type=tmpfs,dst=/b,ro=maybe", "neither true nor false"),

@@ -13,7 +13,7 @@ use crate::network::record::Network;
 use crate::network::{alias, ipam, lifecycle, link, naming};
 use crate::store;
 use crate::sys::netlink::Socket;
-use crate::volume;
+use crate::volume::{self, mounted};
 
 impl Engine {
     /// Names come first, because nothing depends on them. Leftovers are removed one by one, because
@@ -73,6 +73,11 @@ impl Engine {
         for (name, flaw) in volume::flaws(&self.roots)? {
             findings.add(format!("volume {name} {}", flaw.what()), || {
                 volume::mend(&self.roots, &name, flaw)
+            });
+        }
+        for name in self.abandoned_volumes()? {
+            findings.add(format!("volume {name} is mounted, and no container uses it"), || {
+                mounted::unmount_unused(&self.roots, &name)
             });
         }
         Ok(())

@@ -39,7 +39,7 @@ impl Engine {
             let target = crate::path::clean(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
-                mounts.push(self.anonymous_volume(options, &target, made)?);
+                mounts.push(self.anonymous_volume(options, &target, None, made)?);
             }
         }
         // Stable: of two at one depth the order given counts.
@@ -105,19 +105,26 @@ impl Engine {
                 Ok(record(RecordKind::Bind, mount.source.clone()))
             }
             MountKind::Volume if mount.source.is_empty() => {
-                let mut volume = self.anonymous_volume(options, &mount.target, made)?;
-                (volume.read_only, volume.copy_up) = (mount.read_only, !mount.no_copy);
+                let given = Some(&mount.volume_options).filter(|given| !given.is_empty());
+                let mut volume = self.anonymous_volume(options, &mount.target, given, made)?;
+                volume.read_only = mount.read_only;
+                volume.copy_up &= !mount.no_copy;
                 Ok(volume)
             }
             MountKind::Volume => {
                 let (name, created) = (mount.source.clone(), Instant::now().0);
                 let labels = mount.labels.clone();
-                self.make_volume(&volume::Volume { name, created, labels, anonymous: false })?;
+                let given = Some(mount.volume_options.clone()).filter(|given| !given.is_empty());
+                let made =
+                    volume::Volume { name, created, labels, anonymous: false, options: given };
+                self.make_volume(&made)?;
+                let has_options = volume::read(&self.roots, &mount.source)?.options.is_some();
                 let data = volume::data(&self.roots, &mount.source);
                 Ok(MountRecord {
                     volume: Some(mount.source.clone()),
                     // What is to be found in it was put there before.
-                    copy_up: !mount.no_copy && mount.subpath.is_empty(),
+                    copy_up: !mount.no_copy && mount.subpath.is_empty() && !has_options,
+                    has_options: has_options.then_some(true),
                     ..record(RecordKind::Volume, raw::encode_path(&data))
                 })
             }
@@ -140,6 +147,7 @@ impl Engine {
         &self,
         options: &CreateOptions,
         target: &str,
+        given: Option<&Vec<(String, String)>>,
         made: &mut Vec<String>,
     ) -> Result<MountRecord> {
         let mut inherited = options.inherited_volumes.iter();
@@ -147,17 +155,20 @@ impl Engine {
             Some((_, id)) => id.clone(),
             None => new_id()?,
         };
-        if volume::read(&self.roots, &id).is_err() {
-            if volume::ensure_anonymous(&self.roots, &id)? {
+        let present = volume::read(&self.roots, &id).ok();
+        if present.is_none() {
+            if volume::ensure_anonymous(&self.roots, &id, given)? {
                 self.note(&[event::of_volume("create", &id)]);
             }
             made.push(id.clone());
         }
+        let has_options = present.map_or(given.is_some(), |present| present.options.is_some());
         let source = raw::encode_path(&volume::data(&self.roots, &id));
         Ok(MountRecord {
             volume: Some(id),
             anonymous: true,
-            copy_up: true,
+            copy_up: !has_options,
+            has_options: has_options.then_some(true),
             ..MountRecord::new(RecordKind::Volume, source, target.to_owned())
         })
     }

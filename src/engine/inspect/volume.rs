@@ -1,6 +1,6 @@
-//! `volume inspect`: where a volume's files are, when it was made, and its labels. There is one
-//! driver, `local`, and a volume has no options: these fields are Docker's words for that. The size
-//! is not counted here (`system df -v` does).
+//! `volume inspect`: where a volume's files are, when it was made, its labels, and its options as
+//! given. There is one driver, `local`. The size is not counted here (`system df -v` does), and
+//! whether it is mounted at this moment is not shown, as in Docker.
 
 use super::value::{instant, map, object, or_nil_map, text};
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ impl Engine {
             ("Labels", or_nil_map(map(&volume.labels))),
             ("Mountpoint", text(volume::data(&self.roots, &volume.name).display())),
             ("Name", text(&volume.name)),
-            ("Options", map(&[])),
+            ("Options", map(volume.options.as_deref().unwrap_or_default())),
             ("Scope", text("local")),
             ("Status", omit_empty(Value::NilMap)),
         ])

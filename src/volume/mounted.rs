@@ -1,0 +1,172 @@
+//! The mount of a volume with options: made on the host at `volumes/NAME/_data` when the first
+//! container that has the volume starts, so that all of them see one file system, and removed after
+//! the last one. mount(2), umount(2).
+//!
+//! Who uses it is in the run root, one mark for each container: `.volumes/NAME/<id>`. The mark comes
+//! before the mount, and marks of containers that are gone don't count. So a kill leaves at most a
+//! mount that the next end of a user, `volume rm` or `system check --repair` removes; after a reboot
+//! there is neither. All changes are made under the lock of the volume's directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+
+use super::options::{self, MountCall};
+use super::{data, read};
+use crate::error::{Context, Error, Result, fail};
+use crate::store::{self, Lock, LockMode, Roots};
+use crate::sys::trace::Traced;
+
+/// Returns whether the container with this id lives.
+pub type IsAlive = fn(&Roots, &str) -> bool;
+
+/// How many mounts on top of each other are removed: only the administrator makes more than one.
+const MAX_MOUNTS: usize = 16;
+
+/// Notes that `user` uses the volume, and mounts it if it is not mounted.
+pub fn acquire(roots: &Roots, name: &str, user: &str) -> Result<()> {
+    let _change = lock(roots, name)?;
+    let Some(given) = read(roots, name)?.options else { return Ok(()) };
+    let call = options::parse(&given)?;
+    store::make_dir(&roots.run)?;
+    store::make_dir(&marks(roots))?;
+    store::make_dir(&marks(roots).join(name))?;
+    let mark = marks(roots).join(name).join(user);
+    fs::write(&mark, "").context(|| format!("write {}", mark.display()))?;
+    let target = data(roots, name);
+    if is_mounted(&target) {
+        return Ok(());
+    }
+    make(&call, &target)
+        .traced("mount", || format!("volume {name}: {} {}", call.kind, call.device))
+        .map_err(|error| explain(error, name, &call))
+        .inspect_err(|_| {
+            // The user must see the failure to mount; a mark that is left counts for nothing once
+            // the container is gone.
+            let _ = fs::remove_file(&mark);
+        })
+}
+
+/// Mounts the volume if it is not mounted, for a caller whose mount namespace is its own and ends
+/// with it.
+pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
+    let target = data(roots, name);
+    match read(roots, name)?.options {
+        Some(given) if !is_mounted(&target) => {
+            let call = options::parse(&given)?;
+            make(&call, &target).map_err(|error| explain(error, name, &call))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Notes that `user` no longer uses any volume, and unmounts those that nothing else uses.
+pub fn release(roots: &Roots, user: &str, is_alive: IsAlive) -> Result<()> {
+    let mut first = Ok(());
+    for name in store::list(&marks(roots))? {
+        let place = marks(roots).join(&name);
+        if !place.join(user).exists() {
+            continue;
+        }
+        let released = lock(roots, &name).and_then(|_change| {
+            store::remove_file(&place.join(user))?;
+            let users = store::list(&place)?;
+            if users.iter().any(|other| is_alive(roots, other)) {
+                return Ok(());
+            }
+            users.iter().try_for_each(|other| store::remove_file(&place.join(other)))?;
+            take_off(roots, &name)
+        });
+        first = first.and(released);
+    }
+    first
+}
+
+/// Unmounts a volume with options that no container has. What the administrator mounted on another
+/// volume stays.
+pub fn unmount_unused(roots: &Roots, name: &str) -> Result<()> {
+    let _change = lock(roots, name)?;
+    if read(roots, name)?.options.is_none() {
+        return Ok(());
+    }
+    store::remove_tree(&marks(roots).join(name))?;
+    take_off(roots, name)
+}
+
+/// Whether something is mounted on the volume's directory.
+pub fn is_mounted(data: &Path) -> bool {
+    // A volume without its directory has no mount.
+    let found = statx(CWD, data, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).ok();
+    found.is_some_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn lock(roots: &Roots, name: &str) -> Result<Lock> {
+    match Lock::wait_existing(&roots.volumes().join(name), LockMode::Exclusive)? {
+        Some(lock) => Ok(lock),
+        None => Err(Error::absent(format!("no such volume: {name}"))),
+    }
+}
+
+fn marks(roots: &Roots) -> PathBuf {
+    roots.run.join(".volumes")
+}
+
+fn make(call: &MountCall, target: &Path) -> Result<()> {
+    let MountCall { kind, device, flags, .. } = call;
+    if !flags.contains(MountFlags::BIND) {
+        let data = std::ffi::CString::new(call.resolved()?)
+            .map_err(|_| Error::new("the options have a byte 0"))?;
+        return mount(device.as_str(), target, kind.as_str(), *flags, data.as_c_str())
+            .map_err(Error::from);
+    }
+    let how = *flags & (MountFlags::BIND | MountFlags::REC);
+    mount(device.as_str(), target, "", how, c"")?;
+    // The kernel heeds the other flags of a bind only when it is mounted again.
+    let others = *flags - how;
+    if others.is_empty() {
+        return Ok(());
+    }
+    mount_remount(target, MountFlags::BIND | others, c"").map_err(|error| {
+        // Without its flags it must not stay.
+        let _ = unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        Error::from(error)
+    })
+}
+
+fn explain(error: Error, name: &str, call: &MountCall) -> Error {
+    let MountCall { kind, device, data, .. } = call;
+    let hint = match error.errno() {
+        Some(Errno::NODEV) if !kind.is_empty() => {
+            format!("; this kernel has no file system '{kind}'")
+        }
+        Some(Errno::NOENT) => format!("; there is no {device}"),
+        Some(Errno::INVAL) if kind.starts_with("nfs") && !data.contains("addr=") => {
+            "; nfs needs o=addr=SERVER".to_owned()
+        }
+        Some(Errno::INVAL) => {
+            "; the file system refuses the options, or is of another type".to_owned()
+        }
+        _ => String::new(),
+    };
+    let kind = if kind.is_empty() { "bind" } else { kind };
+    let with = if data.is_empty() { String::new() } else { format!(" with {data}") };
+    Error::new(format!("mount volume {name}: {kind} {device}{with}: {error}{hint}"))
+}
+
+/// Removes the mount. A server that does not answer must not hold up a container's end, and a shell
+/// in the directory not either, so the mount is only taken off its place.
+fn take_off(roots: &Roots, name: &str) -> Result<()> {
+    let target = data(roots, name);
+    for _ in 0..MAX_MOUNTS {
+        if !is_mounted(&target) {
+            return Ok(());
+        }
+        unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+            .traced("umount2", || format!("volume {name}"))
+            .context(|| format!("unmount {}", target.display()))?;
+    }
+    fail!("{} has more than {MAX_MOUNTS} mounts on it", target.display())
+}

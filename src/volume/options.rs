@@ -1,0 +1,165 @@
+//! The options of a volume (`volume create -o`), as Docker's driver `local` takes them: `type`,
+//! `device` and `o`, the three words that mount(8) wants. They are root's own words, so the mount is
+//! made with the flags that they say and no others: Docker adds neither nosuid nor nodev, and neither
+//! does this. Here they are checked and split into what mount(2) takes; `mounted` makes the mount.
+
+use std::net::ToSocketAddrs;
+
+use rustix::mount::MountFlags;
+
+use crate::error::{Context, Result, fail};
+
+/// The arguments of mount(2).
+#[derive(Debug, PartialEq, Eq)]
+pub struct MountCall {
+    /// The type of the file system; empty for a bind.
+    pub kind: String,
+    pub device: String,
+    pub flags: MountFlags,
+    /// The options that are no flags.
+    pub data: String,
+}
+
+/// mount(8): options that are flags, whether they set or clear, and which.
+const FLAGS: [(&str, bool, MountFlags); 27] = [
+    ("defaults", true, MountFlags::empty()),
+    ("ro", true, MountFlags::RDONLY),
+    ("rw", false, MountFlags::RDONLY),
+    ("nosuid", true, MountFlags::NOSUID),
+    ("suid", false, MountFlags::NOSUID),
+    ("nodev", true, MountFlags::NODEV),
+    ("dev", false, MountFlags::NODEV),
+    ("noexec", true, MountFlags::NOEXEC),
+    ("exec", false, MountFlags::NOEXEC),
+    ("sync", true, MountFlags::SYNCHRONOUS),
+    ("async", false, MountFlags::SYNCHRONOUS),
+    ("dirsync", true, MountFlags::DIRSYNC),
+    ("noatime", true, MountFlags::NOATIME),
+    ("atime", false, MountFlags::NOATIME),
+    ("nodiratime", true, MountFlags::NODIRATIME),
+    ("diratime", false, MountFlags::NODIRATIME),
+    ("relatime", true, MountFlags::RELATIME),
+    ("norelatime", false, MountFlags::RELATIME),
+    ("strictatime", true, MountFlags::STRICTATIME),
+    ("nostrictatime", false, MountFlags::STRICTATIME),
+    ("lazytime", true, MountFlags::LAZYTIME),
+    ("nolazytime", false, MountFlags::LAZYTIME),
+    ("silent", true, MountFlags::SILENT),
+    ("loud", false, MountFlags::SILENT),
+    ("bind", true, MountFlags::BIND),
+    ("rbind", true, MountFlags::BIND.union(MountFlags::REC)),
+    // Of /etc/fstab, for mount(8) alone.
+    ("noauto", true, MountFlags::empty()),
+];
+
+/// The most bytes of options: mount(2) takes one page.
+const MAX_DATA: usize = 4095;
+
+/// The value of an option; the last one counts.
+fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
+    options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
+}
+
+/// Splits the options of a volume. Fails as `volume create` must.
+pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
+    for (key, value) in options {
+        match key.as_str() {
+            "type" | "device" | "o" => {}
+            "size" => fail!(
+                "a volume's size={value} needs a quota, which mydocker does not set; a tmpfs has a \
+                 size: -o type=tmpfs -o device=tmpfs -o o=size={value}"
+            ),
+            _ => fail!("unknown option '{key}' of a volume; known: type device o"),
+        }
+        if value.contains('\0') {
+            fail!("option '{key}' of a volume has a byte 0");
+        }
+    }
+    let (mut flags, mut data) = (MountFlags::empty(), Vec::new());
+    for option in value(options, "o").split(',').filter(|option| !option.is_empty()) {
+        match FLAGS.iter().find(|(name, ..)| *name == option) {
+            Some((_, true, flag)) => flags |= *flag,
+            Some((_, false, flag)) => flags &= !*flag,
+            None => data.push(option),
+        }
+    }
+    let (kind, device) = (value(options, "type"), value(options, "device"));
+    let is_bind = flags.contains(MountFlags::BIND);
+    match (kind, device) {
+        (_, "") => {
+            fail!("a volume's options lack device=, such as device=tmpfs or device=/dev/sdb1")
+        }
+        ("", _) if !is_bind => {
+            fail!("a volume's options lack type=, such as type=tmpfs or type=nfs")
+        }
+        _ => {}
+    }
+    if is_bind && !device.starts_with('/') {
+        fail!("device={device} of a volume: a bind needs an absolute path");
+    }
+    let data = data.join(",");
+    if data.len() > MAX_DATA {
+        fail!("a volume's options o=… are longer than {MAX_DATA} bytes");
+    }
+    let kind = if is_bind { String::new() } else { kind.to_owned() };
+    Ok(MountCall { kind, device: device.to_owned(), flags, data })
+}
+
+impl MountCall {
+    /// The options for the kernel, which knows no names of hosts: the address behind `addr=NAME`
+    /// takes the name's place.
+    pub fn resolved(&self) -> Result<String> {
+        let is_remote = self.kind.starts_with("nfs") || self.kind == "cifs";
+        let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));
+        let Some(host) = host.filter(|host| is_remote && host.parse::<std::net::IpAddr>().is_err())
+        else {
+            return Ok(self.data.clone());
+        };
+        let found = (host, 0).to_socket_addrs().context(|| format!("look up host '{host}'"))?;
+        let Some(found) = found.into_iter().next() else { fail!("host '{host}' has no address") };
+        let (from, to) = (format!("addr={host}"), format!("addr={}", found.ip()));
+        let options = self.data.split(',').map(|option| if option == from { &to } else { option });
+        Ok(options.collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(text: &str) -> Result<MountCall> {
+        let pair = |option: &str| {
+            let (key, value) = option.split_once('=').unwrap();
+            (key.to_owned(), value.to_owned())
+        };
+        parse(&text.split_whitespace().map(pair).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_and_data_are_told_apart() {
+        let tmpfs = call("type=tmpfs device=tmpfs o=size=1m,noexec,ro,rw,uid=7").unwrap();
+        assert_eq!((tmpfs.kind.as_str(), tmpfs.device.as_str()), ("tmpfs", "tmpfs"));
+        assert_eq!((tmpfs.flags, tmpfs.data.as_str()), (MountFlags::NOEXEC, "size=1m,uid=7"));
+        let bind = call("type=none device=/srv o=bind,ro").unwrap();
+        assert_eq!(bind.kind, "");
+        assert_eq!(bind.flags, MountFlags::BIND | MountFlags::RDONLY);
+        assert!(call("device=/srv o=rbind").unwrap().flags.contains(MountFlags::REC));
+        let nfs = call("type=nfs device=:/x o=addr=127.0.0.1,vers=4").unwrap();
+        assert_eq!(nfs.resolved().unwrap(), "addr=127.0.0.1,vers=4");
+    }
+
+    #[test]
+    fn options_that_no_mount_can_be_made_of() {
+        for (text, part) in [
+            ("type=tmpfs", "lack device="),
+            ("device=/x", "lack type="),
+            ("o=size=1m", "lack device="),
+            ("type=none device=srv o=bind", "absolute"),
+            ("size=1g", "needs a quota"),
+            ("kind=x", "unknown option 'kind'"),
+        ] {
+            let error = call(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
