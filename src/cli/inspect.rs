@@ -3,7 +3,6 @@
 //! that is not found is reported on stderr; the other objects are printed.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::format::parse_template;
 use super::json::push_pretty;
 use super::output::print;
 use super::{Invocation, Outcome};
@@ -65,9 +64,10 @@ pub static INSPECT: Command = Command {
     },
 };
 
-/// Parses the value of `--format`: `json` or a template.
+/// Parses the value of `--format`: `json` or a template. As in Docker, `\t` and `\n` stand for
+/// themselves here, unlike in a listing.
 pub fn parse_format(text: &str) -> Result<Template> {
-    parse_template(if text == "json" { "{{json .}}" } else { text })
+    Template::parse(if text == "json" { "{{json .}}" } else { text })
 }
 
 /// Prints the objects with these `names`: one array, or one line each by `format`. `with_size`

@@ -348,7 +348,7 @@ impl<'a> Evaluation<'a> {
                 None => self.absent(at, object, name, arguments),
             },
             other => {
-                let kind = other.type_name();
+                let kind = if self.strict { "interface {}" } else { other.type_name() };
                 self.fault(at, &format!("can't evaluate field {name} in type {kind}"))
             }
         }

@@ -240,8 +240,8 @@ fn slice(values: &[Value]) -> Result<Value, String> {
     };
     let bound = |at: usize, default: usize| values.get(at).map_or(Ok(default), whole);
     let (start, end) = (bound(1, 0)?, bound(2, length)?);
-    if end > length {
-        return Err(format!("index out of range: {end}"));
+    if let Some(wrong) = [start, end].into_iter().find(|bound| *bound > length) {
+        return Err(format!("index out of range: {wrong}"));
     }
     if start > end {
         return Err(format!("invalid slice index: {start} > {end}"));

@@ -1,6 +1,6 @@
 //! Literals of Go's template language: quoted and raw strings, characters and numbers (Go spec,
 //! "Lexical elements"). The lexer finds where a literal ends; this file only computes its value.
-//! Complex and hexadecimal floating-point numbers are not supported.
+//! Complex numbers are not supported.
 
 use super::value::Value;
 
@@ -61,6 +61,15 @@ fn digits_of(chars: &mut std::str::Chars<'_>, count: usize, radix: u32) -> Optio
     char::from_u32(code)
 }
 
+/// `0x1.8p4` is 24: a hexadecimal mantissa, and a power of two.
+fn hexadecimal_float(text: &str) -> Option<f64> {
+    let (mantissa, power) = text.strip_prefix("0x")?.split_once('p')?;
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = u64::from_str_radix(&format!("{whole}{part}"), 16).ok()?;
+    let power = power.parse::<i32>().ok()?.clamp(-2000, 2000);
+    Some(digits as f64 * 2f64.powi(power - 4 * part.len() as i32))
+}
+
 /// The value of a number or of a character such as `'a'`.
 pub fn number(text: &str) -> Option<Value> {
     if let Some(rest) = text.strip_prefix('\'') {
@@ -90,9 +99,12 @@ pub fn number(text: &str) -> Option<Value> {
         let whole = if negative { -whole } else { whole };
         return i64::try_from(whole).ok().map(Value::Int);
     }
-    if radix != 10 || !plain.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    let hexadecimal = hexadecimal_float(&plain);
+    if hexadecimal.is_none() && radix != 10
+        || !plain.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
         return None;
     }
-    let float: f64 = plain.parse().ok()?;
+    let float = hexadecimal.or_else(|| plain.parse().ok())?;
     Some(Value::Float(if negative { -float } else { float }))
 }

@@ -3,6 +3,11 @@
 //! Errors are worded as Docker words them, with the place in the template. What a template may
 //! take is bounded: levels, steps and bytes. It does not know Go's types: methods other than
 //! `Label` and functions as values are not there.
+//!
+//! Why not a crate: gtmpl 0.7 brings five more crates, lacks `html` and `js`, and its value crate is
+//! "passively maintained"; gotmpl 0.6 is a young port of 400 kB of source. Neither has Docker's
+//! functions, its words for errors or bounds for a template of a stranger, and each has a value model
+//! of its own beside the one that `inspect` prints.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -73,7 +78,7 @@ impl Template {
     pub fn render_document(&self, value: &Value) -> Result<String> {
         let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
         evaluation.run().or_else(|_| {
-            let mut strict = eval::Evaluation::new(&self.source, &self.trees, value.clone());
+            let mut strict = eval::Evaluation::new(&self.source, &self.trees, value.as_json());
             strict.strict = true;
             strict.run().map_err(wrong)
         })

@@ -421,10 +421,8 @@ impl Parser<'_> {
                 Some(Kind::Space) => {}
                 Some(Kind::Right | Kind::Close) => break,
                 Some(Kind::Pipe) => {
+                    // As in Go, nothing need follow.
                     self.next += 1;
-                    if self.is_next(Kind::Right) || self.is_next(Kind::Close) {
-                        return Err((start, "missing value for command".to_owned()));
-                    }
                     break;
                 }
                 _ => return self.unexpected(self.peek(), "operand"),
@@ -456,7 +454,11 @@ impl Parser<'_> {
                 WordKind::Literal(Value::Text(Rc::from(content)))
             }
             Kind::Character | Kind::Number => {
-                let bad = (token.start, format!("bad number syntax: {text:?}"));
+                let message = match token.kind {
+                    Kind::Character => format!("malformed character constant: {text}"),
+                    _ => format!("bad number syntax: {text:?}"),
+                };
+                let bad = (token.start, message);
                 WordKind::Literal(number(&text).ok_or(bad)?)
             }
             Kind::Word => match text.as_str() {

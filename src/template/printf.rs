@@ -3,6 +3,9 @@
 //! A verb that does not fit prints Go's note, such as `%!d(string=x)`, and is no error.
 
 use super::float::{exponent, shortest};
+use std::iter::Peekable;
+use std::str::Chars;
+
 use super::value::Value;
 
 /// Widest field, as Go's own bound: a template must not ask for all memory.
@@ -23,6 +26,7 @@ struct Flags {
 pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     let mut out = String::new();
     let mut next = 0;
+    let mut is_reordered = false;
     let mut chars = format.chars().peekable();
     while let Some(c) = chars.next() {
         if out.len() > limit {
@@ -42,10 +46,11 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
                 _ => flags.zero = true,
             }
         }
+        is_reordered |= index(&mut chars, &mut next);
         let mut count = |next: &mut usize| {
             if chars.next_if_eq(&'*').is_some() {
                 let value = values.get(*next);
-                *next += 1;
+                *next = next.saturating_add(1);
                 return match value {
                     Some(Value::Int(number)) => Some(*number),
                     _ => None,
@@ -70,17 +75,18 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
             }
             flags.precision = Some(bounded(digits.parse().unwrap_or(0)));
         }
+        is_reordered |= index(&mut chars, &mut next);
         match (chars.next(), values.get(next)) {
             (None, _) => out.push_str("%!(NOVERB)"),
             (Some('%'), _) => out.push('%'),
             (Some(verb), None) => out.push_str(&format!("%!{verb}(MISSING)")),
             (Some(verb), Some(value)) => {
-                next += 1;
+                next = next.saturating_add(1);
                 push(&mut out, &flags, verb, value);
             }
         }
     }
-    if next < values.len() {
+    if next < values.len() && !is_reordered {
         out.push_str("%!(EXTRA ");
         for (at, value) in values[next..].iter().enumerate() {
             out.push_str(if at > 0 { ", " } else { "" });
@@ -89,6 +95,17 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
         out.push(')');
     }
     (out.len() <= limit).then_some(out)
+}
+
+/// Reads an explicit index such as `[2]`, which the next value has from 1 on. A wrong one is beyond all
+/// values.
+fn index(chars: &mut Peekable<Chars<'_>>, next: &mut usize) -> bool {
+    if chars.next_if_eq(&'[').is_none() {
+        return false;
+    }
+    let digits: String = chars.by_ref().take_while(|c| *c != ']').collect();
+    *next = digits.parse::<usize>().unwrap_or(0).wrapping_sub(1);
+    true
 }
 
 /// `string=x`

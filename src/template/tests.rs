@@ -3,13 +3,33 @@
 //! `fuzz`'s.
 
 use super::fuzz::document;
-use super::{Struct, Template, Value};
+use super::{Struct, Template, Value, omit_empty};
 
 fn rendered(source: &str) -> String {
     match Template::parse(source).and_then(|template| template.render_document(&document())) {
         Ok(text) => text,
         Err(error) => format!("ERROR {error}"),
     }
+}
+
+#[test]
+fn a_document_is_read_as_json_where_its_types_do_not_fit() {
+    let mount =
+        Value::object(vec![("Type", Value::text("bind")), ("Gone", omit_empty(Value::Nil))]);
+    let object = Value::object(vec![("Mounts", Value::list([mount])), ("Tty", Value::Bool(false))]);
+    let shown = |format: &str| Template::parse(format).unwrap().render_document(&object).unwrap();
+    assert_eq!(shown("{{index .Mounts 0 \"Type\"}} {{len .}}"), "bind 2");
+    assert_eq!(shown("{{(index . \"Mounts\")}}"), "[map[Type:bind]]");
+    assert_eq!(shown("{{.Mounts}}"), "[{bind <nil>}]");
+}
+
+#[test]
+fn printf_takes_indexes_and_numbers_may_be_hexadecimal_floats() {
+    let shown = |format: &str| Template::parse(format).unwrap().render(&Value::Nil).unwrap();
+    assert_eq!(shown("{{printf \"%[2]s %[1]s\" \"a\" \"b\"}}"), "b a");
+    assert_eq!(shown("{{printf \"%[9]s %[0]s %s\" \"a\"}}").matches('!').count(), 3);
+    assert_eq!(shown("{{0x1p4}} {{0x1.8p4}} {{0x1F}}"), "16 24 31");
+    assert_eq!(shown("{{\"a\" | printf \"%s\" | }}"), "a");
 }
 
 #[test]
@@ -91,7 +111,10 @@ fn errors_are_worded_as_dockers() {
             "{{(index (index .NetworkSettings.Ports \"9/tcp\") 0).HostPort}}",
             "3: executing \"\" at <index (index .NetworkSettings.Ports \"9/tcp\") 0>: error calling index: index of untyped nil",
         ),
-        ("{{.Name.X}}", "7: executing \"\" at <.Name.X>: can't evaluate field X in type string"),
+        (
+            "{{.Name.X}}",
+            "7: executing \"\" at <.Name.X>: can't evaluate field X in type interface {}",
+        ),
         ("{{.Name", " unclosed action"),
         ("{{if .Name}}", " unexpected EOF"),
         ("{{end}}", " unexpected {{end}}"),

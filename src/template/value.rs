@@ -96,6 +96,22 @@ impl Value {
         }
     }
 
+    /// The value as its JSON is read again, without Go's types: every struct is a map.
+    pub fn as_json(&self) -> Value {
+        match self {
+            Value::Nil | Value::NilList | Value::NilMap => Value::Missing,
+            Value::Time(time) => Value::text(&time.to_rfc3339()),
+            Value::List(items) => Value::list(items.iter().map(Value::as_json)),
+            Value::Map(items) => Value::map(items.iter().map(|(key, item)| (key, item.as_json()))),
+            Value::Struct(object) => {
+                let shown = object.fields.iter();
+                let shown = shown.filter(|(_, value)| !matches!(value, Value::Omitted(_)));
+                Value::map(shown.map(|(name, value)| (name, value.as_json())))
+            }
+            value => value.shown().clone(),
+        }
+    }
+
     /// The items, if this is a list.
     pub fn items(&self) -> Option<&[Value]> {
         match self {

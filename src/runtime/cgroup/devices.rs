@@ -15,6 +15,7 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::spec::{DeviceKind, DeviceRule, DeviceVerdict};
 use crate::sys;
 use crate::sys::bpf::Instruction;
+use crate::sys::trace::Traced;
 
 /// Names `access` to the devices of this kind and number; `None` is any number.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +187,7 @@ pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> R
             .context(|| format!("open {}", path.display()))?;
         for line in lines {
             rustix::io::write(&opened, line.as_bytes())
+                .traced("write", || format!("{line} to {}", path.display()))
                 .context(|| format!("write '{line}' to {file}"))?;
         }
     }
@@ -198,7 +200,10 @@ pub fn restrict_v2(
     given: &[(DeviceVerdict, DeviceRule)],
 ) -> Result<bool> {
     let rules: Vec<(DeviceVerdict, Rule)> = rules(given).collect();
-    match sys::bpf::restrict_devices(directory, &compile(&rules)) {
+    let program = compile(&rules);
+    let restricted = sys::bpf::restrict_devices(directory, &program)
+        .traced("bpf", || format!("{} rules for devices as a program of the cgroup", rules.len()));
+    match restricted {
         Ok(()) => Ok(true),
         // Without CONFIG_BPF_SYSCALL, without CONFIG_CGROUP_BPF.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
