@@ -213,6 +213,9 @@ fn a_secret_is_seen_by_its_step_alone_and_stays_nowhere() {
     let required = "FROM bb\nRUN --mount=type=secret,id=r,required true\n";
     project.build(required, &[]).exits(1).stderr_has("the step needs the secret r");
     project.build(required, &["--secret", "id=r,src=/none"]).exits(1).stderr_has("/none");
+    let long = project.host.file("long", vec![b'x'; (500 << 10) + 1]);
+    let long = format!("id=r,src={}", long.display());
+    project.build(required, &["--secret", &long]).exits(1).stderr_has("longer than");
     // A killed build's secret is removed by the next.
     let wait = "FROM bb\nRUN --mount=type=secret,id=s sleep 1000\n";
     project.write("Dockerfile", wait);

@@ -135,6 +135,7 @@ fn mistakes_are_reported_by_file_line_and_key() {
             "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
             "in a circle: a, b",
         ),
+        ("include: [c.yaml]\nservices: {a: {image: x}}", "or a circle of them"),
         ("services:\n  a: {image: x}\n  a: {image: y}", "c.yaml:3: 'a' stands here again"),
         ("services:\n  a: {image: x, volumes: ['d:/d:q']}", "unknown option 'q'"),
         (

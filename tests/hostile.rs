@@ -365,6 +365,8 @@ fn files_for_names_that_are_filled() {
         // Neither half a section nor an error: a warning.
         let hosts = exec("sha256sum /etc/hosts").text();
         host.mydocker(["network", "connect", "two", "hostile"]).complains("has filled it");
+        // A section that grows before what fills the file.
+        host.mydocker(["run", "-d", "--name", "early", "--network", "one", "bb", "sleep", "1000"]);
         assert_eq!(exec("sha256sum /etc/hosts").text(), hosts);
         let big = host.file("big", vec![b'x'; 2 << 20]);
         let target = format!("hostile:{path}");
@@ -384,6 +386,6 @@ fn files_for_names_that_are_filled() {
         host.mydocker(["run", "-d", "--name", "late", "--network", "one", "bb", "sleep", "1000"]);
         exec("grep -qw late /etc/hosts && grep -q localhost /etc/hosts").stdout("");
         assert_eq!(exec("cat /etc/hostname").text().trim(), &id[..12]);
-        host.mydocker(["rm", "-f", "hostile", "late"]);
+        host.mydocker(["rm", "-f", "hostile", "early", "late"]);
     }
 }

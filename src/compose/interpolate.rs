@@ -196,6 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_grow_without_end() {
+        let deep = "${NO:-".repeat(17) + &"}".repeat(17);
+        assert_eq!(expand(&deep), "more than 16 variables inside each other");
+        let large = "${BIG}".repeat(9);
+        let find = |_: &str| Some("x".repeat(1 << 17));
+        let variables = Variables { find: &find, missing: RefCell::default() };
+        assert_eq!(variables.expand(&large[..6 * 8]).unwrap().len(), 1 << 20);
+        let error = variables.expand(&(large + "${BIG}")).unwrap_err().to_string();
+        assert!(error.contains("larger than 1048576 bytes"), "{error}");
+    }
+
+    #[test]
     fn errors() {
         assert_eq!(expand("${NO:?give it}"), "required variable NO is not set: give it");
         assert_eq!(expand("${NO?}"), "required variable NO is not set");

@@ -56,6 +56,8 @@ impl Ground {
         assert_eq!(fs::metadata(outside.join("canary")).unwrap().nlink(), 1);
         assert_eq!(fs::metadata(&outside).unwrap().mode() & 0o7777, 0o755);
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+        let opaque = getxattr(&outside, "trusted.overlay.opaque", &mut [0; 1]);
+        assert_eq!(opaque, Err(Errno::NODATA));
         assert_eq!(fs::read_dir(&self.scratch.dir).unwrap().count(), 2);
     }
 
@@ -298,6 +300,31 @@ fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
             // Whatever the copy replaced in between, the next round starts with a directory.
             let _ = fs::remove_file(&directory);
             let _ = fs::remove_file(&link).or_else(|_| fs::remove_dir(&link));
+        }
+    });
+}
+
+/// As above, for a directory that is missing above an entry: made, swapped, and only then opened.
+#[test]
+fn a_parent_that_is_swapped_for_a_link_is_not_opened() {
+    let ground = Ground::new("swapped-parent");
+    let (parent, link) = (ground.path("d"), ground.path("link"));
+    let mut archive = tar();
+    archive.file("d/x", b"");
+    std::thread::scope(|scope| {
+        let copies = scope.spawn(|| {
+            for _ in 0..6_000 {
+                let _ = ground.unpack(&archive);
+            }
+        });
+        while !copies.is_finished() {
+            let _ = std::os::unix::fs::symlink("../outside", &link);
+            for _ in 0..10 {
+                let _ = renameat_with(CWD, &link, CWD, &parent, RenameFlags::EXCHANGE);
+            }
+            for path in [&parent, &link] {
+                let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+            }
         }
     });
 }
