@@ -353,3 +353,97 @@ fn a_layer_that_is_moved_is_the_one_that_a_copy_would_be() {
     assert_eq!(here, list(&other));
     host.mydocker(["system", "check"]);
 }
+
+/// A step that waits for the one of the other stage, by the shared cache mount `r`.
+fn meeting(own: &str, other: &str, then: &str) -> String {
+    format!(
+        "RUN --mount=type=cache,id=r,target=/r touch /r/{own}; echo met-{own}; \
+         i=0; until [ -e /r/{other} ] || [ $i = 300 ]; do sleep 0.1; i=$((i+1)); done; \
+         test -e /r/{other} && {then}\n"
+    )
+}
+
+#[test]
+fn stages_that_do_not_need_each_other_run_at_the_same_time() {
+    let host = Host::with_busybox();
+    let dockerfile = format!(
+        "FROM bb AS base\nENV E=1\nFROM base AS a\nARG V=2\n{}FROM base AS b\nWORKDIR /w\n{}FROM bb\n\
+         COPY --from=a /a /a\nCOPY --from=b /w/b /b\n",
+        meeting("a", "b", "echo $E$V >/a"),
+        meeting("b", "a", "pwd >b")
+    );
+    let done = build(&host, &[("Dockerfile", &dockerfile)]);
+    let log = done.stderr_text();
+    host.mydocker(["run", "--rm", "x", "cat", "/a", "/b"]).stdout("12\n/w\n");
+    // Each step has one number, and each line of output has that of its step.
+    for stage in ["a", "b"] {
+        let titles = log.lines().filter(|line| line.contains(&format!("touch /r/{stage};")));
+        let mut numbers: Vec<&str> = titles.map(|title| title.split(' ').next().unwrap()).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 1, "{log}");
+        let output = log.lines().find(|line| line.ends_with(&format!(" met-{stage}"))).unwrap();
+        assert_eq!(output.split(' ').next().unwrap(), numbers[0], "{log}");
+    }
+    let again = build(&host, &[("Dockerfile", &dockerfile)]).stderr_text();
+    assert_eq!(again.matches("CACHED").count(), 5, "{again}");
+    host.mydocker(["system", "check"]);
+}
+
+#[test]
+fn a_stage_that_fails_ends_the_others() {
+    let host = Host::with_busybox();
+    let dockerfile = format!(
+        "FROM bb AS a\nRUN echo kept >/k\n{}FROM bb AS b\n{}FROM bb\nCOPY --from=a / /\n\
+         COPY --from=b / /\n",
+        meeting("a", "b", "exit 7"),
+        meeting("b", "a", "sleep 1000")
+    );
+    let directory = host.directory("context", &[("Dockerfile", &dockerfile)]);
+    let command = host.command(["build", directory.to_str().unwrap()]);
+    let text = support::run(command, None).exits(1).stderr_text();
+    assert!(text.contains("   3 | >>> RUN --mount"), "{text}");
+    let hint =
+        "returned the exit status 7; look into the image before it with: mydocker run --rm -it ";
+    let image = text.split(hint).nth(1).unwrap().split(' ').next().unwrap();
+    nothing_is_left(&host);
+    host.mydocker(["run", "--rm", image, "cat", "/k"]).stdout("kept\n");
+}
+
+#[test]
+fn a_signal_ends_all_stages_and_a_kill_is_cleaned_up() {
+    let host = Host::with_busybox();
+    let dockerfile = format!(
+        "FROM bb AS a\n{}FROM bb AS b\n{}FROM bb\nCOPY --from=a / /\nCOPY --from=b / /\n",
+        meeting("a", "b", "sleep 1000"),
+        meeting("b", "a", "sleep 1000")
+    );
+    let directory = host.directory("context", &[("Dockerfile", &dockerfile)]);
+    let args = ["build", directory.to_str().unwrap()];
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+        let mut build = host.background(args);
+        build.expect_error("met-a");
+        support::eventually("both steps run", || {
+            host.mydocker(["ps", "-q"]).text().lines().count() == 2
+        });
+        build.signal(signal);
+        if signal == rustix::process::Signal::INT {
+            build.wait().exits(1).stderr_has("interrupted by SIGINT");
+        } else {
+            build.wait().exits(137);
+            self::build(&host, &[("Dockerfile", "FROM bb\nRUN true\n")]);
+        }
+        nothing_is_left(&host);
+    }
+}
+
+/// No container and no workplace of a build is there.
+fn nothing_is_left(host: &Host) {
+    host.mydocker(["ps", "-aq"]).stdout("");
+    for directory in ["containers", "layers"] {
+        let left = std::fs::read_dir(host.state_root().join(directory)).unwrap().flatten();
+        let names = left.map(|entry| entry.file_name().into_string().unwrap());
+        let left: Vec<String> = names.filter(|name| name.starts_with(".")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    host.mydocker(["system", "check"]);
+}

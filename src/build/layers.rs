@@ -144,12 +144,8 @@ impl Build<'_> {
             Ended::Exited(0) => None,
             Ended::Exited(code) => {
                 let command = command.lines().next().unwrap_or_default();
-                let mut text = format!("the command '{command}' returned the exit status {code}");
-                // The step's own failure is the one to report.
-                if let Ok(image) = self.image_to_look_into(state) {
-                    text.push_str("; look into the image before it with: mydocker run --rm -it ");
-                    text.push_str(&format!("{} sh", image.short()));
-                }
+                let text = format!("the command '{command}' returned the exit status {code}");
+                *self.failed.borrow_mut() = Some(state.clone());
                 Some(Error::new(text).exit_with(code))
             }
             Ended::Signalled(signal) => Some(interrupted(signal)),
@@ -163,7 +159,7 @@ impl Build<'_> {
     }
 
     /// An image of the state, so that the user can look into it.
-    fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
+    pub(super) fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
         self.engine.image_store().publish(&self.place.draft, self.begun)?;
         self.engine.keep_failed(state.base.as_ref(), &state.config)
     }

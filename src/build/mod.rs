@@ -19,6 +19,7 @@ mod mounts;
 pub mod output;
 mod plan;
 pub mod report;
+mod stages;
 mod steps;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -149,6 +150,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         begun: Instant::now(),
         results: Vec::new(),
         used: Default::default(),
+        failed: Default::default(),
     };
     let built = build.run();
     // What a failed build made is of use for the next one.

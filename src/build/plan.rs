@@ -41,24 +41,28 @@ pub fn stages(
         if !needed[at] {
             continue;
         }
-        if let Some(base) = base(dockerfile, &images[at], at) {
-            needed[base] = true;
-        }
-        for step in &dockerfile.stages[at].steps {
-            let named: Vec<&str> = match &step.instruction {
-                Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
-                Instruction::Run(run) => {
-                    let parts = run.mounts.iter().flat_map(|mount| mount.split(','));
-                    parts.filter_map(|part| part.strip_prefix("from=")).collect()
-                }
-                _ => Vec::new(),
-            };
-            for other in named.iter().filter_map(|from| find(dockerfile, from, at)) {
-                needed[other] = true;
-            }
+        for other in needs(dockerfile, images, at) {
+            needed[other] = true;
         }
     }
     Ok((0..count).filter(|&at| needed[at]).collect())
+}
+
+/// The stages above that a stage needs.
+pub fn needs(dockerfile: &Dockerfile, images: &[String], at: usize) -> Vec<usize> {
+    let mut needs: Vec<usize> = base(dockerfile, &images[at], at).into_iter().collect();
+    for step in &dockerfile.stages[at].steps {
+        let named: Vec<&str> = match &step.instruction {
+            Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
+            Instruction::Run(run) => {
+                let parts = run.mounts.iter().flat_map(|mount| mount.split(','));
+                parts.filter_map(|part| part.strip_prefix("from=")).collect()
+            }
+            _ => Vec::new(),
+        };
+        needs.extend(named.iter().filter_map(|from| find(dockerfile, from, at)));
+    }
+    needs
 }
 
 /// The image names of all FROMs, their variables replaced.

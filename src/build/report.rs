@@ -31,11 +31,16 @@ impl<'a> Report<'a> {
 
     /// Begins a step.
     pub fn begin(&'a self, title: &str) -> Vertex<'a> {
-        let number = self.last.get() + 1;
-        self.last.set(number);
+        let number = self.number();
         let title = title.lines().next().unwrap_or_default();
         (self.print)(&format!("#{number} {title}\n"));
         Vertex { report: self, number, begun: Instant::now(), partial: RefCell::default() }
+    }
+
+    /// The next number of a step.
+    pub fn number(&self) -> usize {
+        self.last.set(self.last.get() + 1);
+        self.last.get()
     }
 
     /// Prints a text of several lines as it is.

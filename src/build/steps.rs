@@ -43,7 +43,7 @@ pub struct State {
     /// ARGs of the stage that have a value.
     pub arguments: Vec<(String, String)>,
     /// The stage has a CMD of its own.
-    has_command: bool,
+    pub has_command: bool,
 }
 
 /// One build.
@@ -65,6 +65,8 @@ pub struct Build<'a> {
     pub results: Vec<(usize, State)>,
     /// The steps that were done or taken from a cache.
     pub used: RefCell<Vec<CacheEntry>>,
+    /// The state before the step that failed.
+    pub failed: RefCell<Option<State>>,
 }
 
 impl Build<'_> {
@@ -76,13 +78,23 @@ impl Build<'_> {
             plan::images(self.dockerfile, &known).map_err(|mistake| self.complain(mistake))?;
         let stages = plan::stages(self.dockerfile, &images, self.options.target.as_deref())
             .map_err(|mistake| self.complain(mistake))?;
-        for &at in &stages {
-            let state = self.stage(at, &images[at], &globals)?;
-            self.results.push((at, state));
+        if let Err(error) = self.stages(&stages, &images, &globals) {
+            return Err(self.with_image(error));
         }
-        let mut state = self.results.pop().map(|(_, state)| state).unwrap_or_default();
+        let target = self.results.iter().find(|(at, _)| Some(at) == stages.last());
+        let mut state = target.map(|(_, state)| state.clone()).unwrap_or_default();
         state.set_times(self.epoch.map(|_| self.now()));
         Ok(state)
+    }
+
+    /// The error of a failed build, with an image to look into.
+    fn with_image(&self, error: Error) -> Error {
+        let Some(state) = self.failed.take() else { return error };
+        // The step's own failure is the one to report.
+        let Ok(image) = self.image_to_look_into(&state) else { return error };
+        let image = image.short();
+        let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");
+        Error::new(format!("{error}; {hint}")).exit_with(error.exit_code())
     }
 
     /// Shows a mistake in its place; returns its error.
@@ -110,7 +122,12 @@ impl Build<'_> {
         Ok(globals)
     }
 
-    fn stage(&self, at: usize, image: &str, globals: &[(String, String)]) -> Result<State> {
+    pub(super) fn stage(
+        &self,
+        at: usize,
+        image: &str,
+        globals: &[(String, String)],
+    ) -> Result<State> {
         let stage = &self.dockerfile.stages[at];
         let makes = |step: &&Step| {
             matches!(

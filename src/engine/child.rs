@@ -6,8 +6,12 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
+#[cfg(feature = "build")]
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
+#[cfg(feature = "build")]
+use rustix::process::kill_process;
 use rustix::process::{Pid, WaitOptions, set_parent_process_death_signal, waitpid};
 
 use crate::error::{Context, Result, fail};
@@ -24,20 +28,60 @@ pub struct Background {
 
 /// Begins `work` in a child process that dies with this one. Errors of the process call it `name`.
 pub fn begin(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<Background> {
+    fork(name, &|mut writer| {
+        let done = work();
+        let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
+        // The parent takes a text that is cut for a failure.
+        let written = writer.write_all(text.as_bytes());
+        u8::from(done.is_err() || written.is_err())
+    })
+}
+
+/// Begins `work` in a child process that dies with this one. The parent reads what it writes.
+#[cfg(feature = "build")]
+pub fn fork_with(name: &'static str, work: &dyn Fn(&mut dyn Write)) -> Result<Background> {
+    fork(name, &|mut writer| {
+        work(&mut writer);
+        0
+    })
+}
+
+fn fork(name: &'static str, work: &dyn Fn(File) -> u8) -> Result<Background> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let child = match sys::clone::fork().context(|| format!("fork for {name}"))? {
         Fork::Parent(child) => child,
         Fork::Child => {
             // If this fails, or the parent is already dead, the work just runs to its end.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            let done = work();
-            let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
-            // The parent takes a text that is cut for a failure.
-            let written = File::from(writer).write_all(text.as_bytes());
-            sys::exec::exit_now(u8::from(done.is_err() || written.is_err()));
+            sys::exec::exit_now(work(writer.into()));
         }
     };
     Ok(Background { name, child, reader: reader.into() })
+}
+
+#[cfg(feature = "build")]
+impl Background {
+    /// What it writes.
+    pub fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
+    /// Reads from it.
+    pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reader.read(buffer)
+    }
+
+    /// Asks it to end, by SIGTERM.
+    pub fn end(&self) {
+        // It has not been waited for, so the number is its own.
+        let _ = kill_process(self.child, rustix::process::Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Result<()> {
+        let waited = waitpid(Some(self.child), WaitOptions::empty());
+        waited.map(drop).context(|| format!("wait for {}", self.name))
+    }
 }
 
 impl Background {

@@ -36,6 +36,9 @@ use crate::sys::signal::Signal;
 /// The start of a workplace's name.
 const WORKPLACE: &str = ".build-";
 
+/// The start of the name of a stage's workplace, in the build's.
+const STAGE: &str = "stage-";
+
 /// What errors call the child process of a step.
 const STEP: &str = "the process of the step";
 
@@ -52,7 +55,8 @@ pub struct Workplace {
     /// The layers of the build.
     pub draft: Draft,
     signals: OwnedFd,
-    _lock: Lock,
+    /// None: the build that this is a part of holds it.
+    _lock: Option<Lock>,
 }
 
 /// How a command of a step ended.
@@ -63,6 +67,24 @@ pub enum Ended {
 }
 
 impl Workplace {
+    /// The signals that end the build, to poll for.
+    pub fn signals(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    /// In a child process: the workplace of a stage that runs beside others, inside the build's.
+    pub fn for_stage(&self, at: usize) -> Result<Workplace> {
+        let name = format!("{STAGE}{at}");
+        Ok(Workplace {
+            dir: self.make_dir(&name)?,
+            container: format!("{}-{name}", self.container),
+            secrets: self.secrets.with_added_extension(&name),
+            draft: self.draft.shared(),
+            signals: self.signals.try_clone().context(|| "share the signals")?,
+            _lock: None,
+        })
+    }
+
     /// The signal that came since the last look, if it ends the build.
     pub fn interrupted(&self) -> Option<Signal> {
         sys::signal::next(self.signals.as_fd())
@@ -120,7 +142,7 @@ impl Engine {
         let signals = sys::signal::receive(ENDING).context(|| "receive signals")?;
         let secrets = self.secrets_of(&name);
         let container = container_of(&name).to_owned();
-        Ok(Workplace { dir, secrets, container, draft, signals, _lock: lock })
+        Ok(Workplace { dir, secrets, container, draft, signals, _lock: Some(lock) })
     }
 
     /// Removes the workplaces of builds that have ended, with the containers of their steps. The layers
@@ -131,8 +153,17 @@ impl Engine {
             // Held until the directory is gone.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            self.remove_step(container_of(&name))
-                .context(|| "remove the container of a killed build")?;
+            let container = container_of(&name);
+            let stages = store::list(&dir)?.into_iter().filter(|part| part.starts_with(STAGE));
+            let stages: Vec<String> = stages.collect();
+            let of_stages = stages.iter().map(|stage| format!("{container}-{stage}"));
+            for container in of_stages.chain([container.to_owned()]) {
+                self.remove_step(&container)
+                    .context(|| "remove the container of a killed build")?;
+            }
+            for stage in &stages {
+                store::remove_tree(&self.secrets_of(&name).with_added_extension(stage))?;
+            }
             // The kill may have come while the container of a step was made or removed.
             self.mend_leftovers()?;
             store::remove_tree(&self.secrets_of(&name))?;

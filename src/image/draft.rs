@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::cache::CacheEntry;
 use super::copy::first_failure;
 use super::digest::Digest;
+use super::layers::Staged;
 use super::layers::random_name;
 use super::recipe::Recorder;
 use super::store::ImageStore;
@@ -32,13 +33,36 @@ const BUFFER: usize = 128 << 10;
 /// The layers of one build; dropped, its directory is removed.
 pub struct Draft {
     dir: PathBuf,
-    _lock: Lock,
+    /// None: another process of the build holds it and removes the directory.
+    lock: Option<Lock>,
+}
+
+impl Draft {
+    /// The same one, for a child process of the build.
+    pub fn shared(&self) -> Draft {
+        Draft { dir: self.dir.clone(), lock: None }
+    }
+
+    /// Puts a layer of the build in its place, unless the build needs or made the same one already.
+    fn add(&self, staged: &mut Staged) -> Result<()> {
+        let place = self.dir.join(staged.diff_id.hex());
+        if place.exists() {
+            return Ok(());
+        }
+        match staged.move_to(place.clone()) {
+            // Another stage was quicker.
+            Err(_) if place.exists() => Ok(()),
+            moved => moved,
+        }
+    }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // What can't be removed now the next build removes.
-        let _ = remove_tree(&self.dir);
+        if self.lock.is_some() {
+            // What can't be removed now the next build removes.
+            let _ = remove_tree(&self.dir);
+        }
     }
 }
 
@@ -51,7 +75,7 @@ impl ImageStore {
             make_dir(&dir)?;
             // `None`: another build came between the two calls and took it for a leftover.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
-                return Ok(Draft { dir, _lock: lock });
+                return Ok(Draft { dir, lock: Some(lock) });
             }
         }
     }
@@ -76,7 +100,12 @@ impl ImageStore {
                 return Ok(false);
             }
             let mark = draft.dir.join(layer.hex());
-            File::create(&mark).context(|| format!("make {}", mark.display()))?;
+            // Another stage may have made the same layer just now.
+            if let Err(error) = File::create(&mark)
+                && !mark.is_dir()
+            {
+                return Err(error).context(|| format!("make {}", mark.display()));
+            }
         }
         Ok(true)
     }
@@ -100,13 +129,8 @@ impl ImageStore {
         if staged.is_empty()? {
             return Ok(None);
         }
-        let layer = staged.diff_id;
-        let place = draft.dir.join(layer.hex());
-        // The build needs, or made, the same layer already.
-        if !place.exists() {
-            staged.move_to(place)?;
-        }
-        Ok(Some(layer))
+        draft.add(&mut staged)?;
+        Ok(Some(staged.diff_id))
     }
 
     /// Makes a layer of the build of its tar, which has to have the digest `layer`.
@@ -120,11 +144,7 @@ impl ImageStore {
         if staged.diff_id != *layer {
             fail!("the layer {layer} is damaged: its digest is {}", staged.diff_id);
         }
-        let place = draft.dir.join(layer.hex());
-        if !place.exists() {
-            staged.move_to(place)?;
-        }
-        Ok(())
+        draft.add(&mut staged)
     }
 
     /// Writes the tar of a layer in place.

@@ -144,6 +144,7 @@ impl Layers {
         overrides: Overrides,
     ) -> Result<Option<Staged>> {
         make_dir(&self.dir)?;
+        self.sweep();
         let (dir, lock) = self.locked_dir()?;
         let diff_id = Digest::of(b"");
         let mut staged = Staged { diff_id, ended: true, is_plain: true, dir, lock, kept: false };
