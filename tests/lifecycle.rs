@@ -586,3 +586,21 @@ fn ps_has_the_filters_of_docker() {
     host.mydocker(["ps", "--filter", "name=*"]).exits(125).complains("nothing before it");
     host.mydocker(["rm", "-f", "my-web"]);
 }
+
+#[test]
+fn stop_kills_each_without_waiting_for_the_cleanup_of_another() {
+    let host = Host::with_busybox();
+    for name in ["a", "b"] {
+        host.mydocker(["run", "-d", "--name", name, "bb", "sleep", "1000"]);
+    }
+    // The monitor of the first can't clean up.
+    let monitor = Pid::from_raw(host.monitor("a")).unwrap();
+    kill_process(monitor, Signal::STOP).unwrap();
+    let stopping = host.background(["stop", "-t", "0", "a", "b"]);
+    eventually("the second has ended", || {
+        let listed = host.command(["ps", "-aq", "--filter", "status=exited"]).output().unwrap();
+        !listed.stdout.is_empty()
+    });
+    kill_process(monitor, Signal::CONT).unwrap();
+    stopping.wait().exits(0).stdout("a\nb\n");
+}

@@ -331,18 +331,24 @@ impl Invocation {
         })
     }
 
-    /// Calls `first` with all `names`, then `then` with each for which it succeeded, and prints
-    /// their names. So what `first` starts happens for all at the same time.
+    /// Calls `first` with all `names`, then `between` with all for which it succeeded, then `last`
+    /// with each. So what `first` and `between` start happens for all at the same time.
     pub fn each_beside<T>(
         &self,
         names: &[String],
         first: impl FnMut(&String) -> Result<T>,
-        mut then: impl FnMut(&str, T) -> Result<()>,
+        mut between: impl FnMut(&mut T) -> Result<()>,
+        mut last: impl FnMut(&str, T) -> Result<()>,
     ) -> Outcome {
-        let begun: Vec<Result<T>> = names.iter().map(first).collect();
+        let mut begun: Vec<Result<T>> = names.iter().map(first).collect();
+        for one in &mut begun {
+            if let Err(error) = one.as_mut().map_or(Ok(()), &mut between) {
+                *one = Err(error);
+            }
+        }
         let mut begun = begun.into_iter();
         // As many as there are names.
-        self.each(names, |name| begun.next().map_or(Ok(()), |begun| then(name, begun?)))
+        self.each(names, |name| begun.next().map_or(Ok(()), |begun| last(name, begun?)))
     }
 
     /// Reports an error under the command's name.

@@ -146,6 +146,13 @@ impl Session<'_> {
                 let asked = self.engine.ask_to_stop(&member.view.id, timeout, None, StopMark::User);
                 stopping.push((member, asked));
             }
+            for (_, asked) in &mut stopping {
+                if let Ok(some) = asked
+                    && let Err(error) = self.engine.await_exit(some)
+                {
+                    *asked = Err(error);
+                }
+            }
             for (member, asked) in stopping {
                 let ended = asked.and_then(|asked| self.engine.end_stop(asked));
                 match ended.context(|| format!("service {}: stop", member.service)) {

@@ -33,6 +33,8 @@ pub struct Stopping {
     /// `None`: it is never killed.
     deadline: Option<Instant>,
     mark: StopMark,
+    /// Whether `await_exit` was called.
+    is_awaited: bool,
 }
 
 impl Engine {
@@ -50,7 +52,8 @@ impl Engine {
         let timeout = timeout.or(record.stop_timeout).unwrap_or(STOP_TIMEOUT);
         let deadline = u64::try_from(timeout).ok();
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        let mut stopping = Stopping { record, signal, asked: None, deadline, mark };
+        let mut stopping =
+            Stopping { record, signal, asked: None, deadline, mark, is_awaited: false };
         match self.glance(&stopping.record)? {
             // `end_stop` asks it after its start.
             Condition::Starting => {}
@@ -59,12 +62,16 @@ impl Engine {
         Ok(stopping)
     }
 
-    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline.
-    pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
+    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline. If the
+    /// caller does this with several before it calls `end_stop`, none is killed only after the cleanup of another.
+    pub fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
+        if std::mem::replace(&mut stopping.is_awaited, true) {
+            return Ok(());
+        }
         if stopping.asked.is_none() {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
             self.past_start(&stopping.record, stopping.deadline.map(left))?;
-            stopping.asked = self.ask(&stopping)?;
+            stopping.asked = self.ask(stopping)?;
         }
         if let Some(process) = &stopping.asked
             && !sys::process::ends_by(process.as_fd(), stopping.deadline)
@@ -72,6 +79,12 @@ impl Engine {
         {
             self.signal(&stopping.record, process, Signal::KILL)?;
         }
+        Ok(())
+    }
+
+    /// Waits until a container that was asked to stop is gone, and kills it at its deadline.
+    pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
+        self.await_exit(&mut stopping)?;
         self.await_cleanup(&stopping.record)?;
         if stopping.asked.is_some() {
             self.note(&[events::of(&stopping.record, "stop", &[])]);
