@@ -639,8 +639,8 @@ fn images_are_built() {
         ),
     ]);
     project.compose("-p b up -d --wait");
-    project.compose("-p b logs app").stdout("app-1  | hello all\n");
-    project.compose("-p b logs small").stdout("small-1  | inline $HOME\n");
+    project.compose("-p b logs -f app").stdout("app-1  | hello all\n");
+    project.compose("-p b logs -f small").stdout("small-1  | inline $HOME\n");
     project
         .host
         .mydocker(["inspect", "--format", "{{.Config.Labels.l}}", "b-app", "also:1"])
