@@ -190,12 +190,16 @@ impl Session<'_> {
             _ => Ok(String::new()),
         };
         let mut failed = None;
-        child::each("the removal", members, MAX_PARALLEL, &work, &mut |member, removed| {
-            match removed.context(|| format!("service {}: remove", member.service)) {
-                Ok(_) => self.note("Container", &member.view.name, "Removed"),
-                Err(error) => failed = failed.take().or(Some(error)),
-            }
-        });
+        // A container goes after those that depend on it: the last that has an anonymous volume
+        // removes it, and two that go at the same time would each see the other.
+        for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
+            child::each("the removal", &wave, MAX_PARALLEL, &work, &mut |member, removed| {
+                match removed.context(|| format!("service {}: remove", member.service)) {
+                    Ok(_) => self.note("Container", &member.view.name, "Removed"),
+                    Err(error) => failed = failed.take().or(Some(error)),
+                }
+            });
+        }
         failed.map_or(Ok(()), Err)
     }
 }
