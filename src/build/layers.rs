@@ -14,7 +14,9 @@ use super::dockerfile::instruction::{Command, Run};
 use super::dockerfile::lexer::{Heredoc, heredoc_start};
 use super::report::Vertex;
 use super::steps::{Build, State, interrupted, is_proxy};
-use crate::engine::options::{CreateOptions, HealthOptions, MountKind, MountOption};
+use crate::engine::options::{
+    CreateOptions, EndpointOption, HealthOptions, MountKind, MountOption,
+};
 use crate::engine::step::Ended;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::digest::{Digest, ImageId};
@@ -79,7 +81,10 @@ impl Build<'_> {
             user: Some(config.user.clone()),
             workdir: Some(cwd.unwrap_or("/").to_owned()),
             mounts: config.volumes.iter().map(|path| volume(path)).collect(),
-            networks: network.iter().map(|mode| mode.parse()).collect::<Result<_>>()?,
+            networks: network
+                .iter()
+                .map(|mode| Ok(EndpointOption::new(mode.parse()?)))
+                .collect::<Result<_>>()?,
             health: HealthOptions { disabled: true, ..HealthOptions::default() },
             ..CreateOptions::default()
         };

@@ -55,35 +55,33 @@ impl Engine {
         &self,
         options: &CreateOptions,
     ) -> Result<(NetworkMode, Vec<NetworkRecord>)> {
-        let mut names: Vec<&str> = Vec::new();
+        let mut named: Vec<(&str, Option<&EndpointOption>)> = Vec::new();
         let mut special = None;
-        for (at, mode) in options.networks.iter().enumerate() {
-            if options.networks[..at].contains(mode) {
+        for (at, given) in options.networks.iter().enumerate() {
+            let mode = &given.network;
+            if options.networks[..at].iter().any(|other| other.network == *mode) {
                 fail!("--net {mode} was given twice");
             }
             match mode {
-                NetworkMode::Network(name) => names.push(name),
-                _ => special = Some(mode),
+                NetworkMode::Network(name) => named.push((name, Some(given))),
+                _ => special = Some(given),
             }
         }
         if options.networks.is_empty() {
-            names.push(DEFAULT);
+            named.push((DEFAULT, None));
         }
-        if let Some(special) = special {
+        if let Some(given) = special {
+            let special = &given.network;
             if options.networks.len() > 1 {
                 fail!("--net {special} can't go with other networks");
             }
-            let has_endpoint = options.endpoints.iter().any(|endpoint| {
-                let EndpointOption { aliases, addresses, mac, .. } = endpoint;
-                !aliases.is_empty() || !addresses.is_empty() || mac.is_some()
-            });
             if !options.links.is_empty() {
                 fail!("--link needs a network, not --net {special}");
             }
             if !options.addresses.is_empty()
                 || options.mac.is_some()
                 || !options.aliases.is_empty()
-                || has_endpoint
+                || !given.is_plain()
             {
                 fail!(
                     "--ip, --mac-address and --network-alias need a network, not --net {special}"
@@ -99,19 +97,13 @@ impl Engine {
             };
             return Ok((mode, Vec::new()));
         }
-        let given = |name: &str| {
-            let is_it =
-                |mode: &NetworkMode| matches!(mode, NetworkMode::Network(known) if known == name);
-            options.endpoints.iter().find(|endpoint| is_it(&endpoint.network))
-        };
-        let mut networks = Vec::with_capacity(names.len());
+        let mut networks = Vec::with_capacity(named.len());
         let mut can_publish = false;
-        for (at, name) in names.iter().enumerate() {
+        for (at, (name, given)) in named.into_iter().enumerate() {
             let create::Found::Network(network) = create::find(&self.roots, name)? else {
                 fail!("--net {name}: give the network's name, not its id")
             };
             let first = at == 0;
-            let given = given(name);
             let own = given.map_or(&[][..], |given| &given.addresses);
             if first && !own.is_empty() && !options.addresses.is_empty() {
                 fail!("--ip and --network name={name},ip=… both give an address; leave one out");

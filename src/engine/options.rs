@@ -88,10 +88,8 @@ pub struct CreateOptions {
     pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
-    /// `--network`; empty is the default one.
-    pub networks: Vec<NetworkMode>,
-    /// The endpoints of `--network name=…`.
-    pub endpoints: Vec<EndpointOption>,
+    /// `--network`, in the order of the interfaces; empty is the default one.
+    pub networks: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
     pub links: Vec<(String, String)>,
     /// `--ip`, `--ip6`: on the first of the networks.
@@ -142,13 +140,25 @@ pub enum UserNamespaceOption {
     Given(IdMap),
 }
 
-/// `--network name=web,alias=a,ip=10.0.0.2`
+/// `--network web`, `--network name=web,alias=a,ip=10.0.0.2`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointOption {
     pub network: NetworkMode,
     pub aliases: Vec<String>,
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,
+}
+
+impl EndpointOption {
+    /// An endpoint of which only the network was given.
+    pub fn new(network: NetworkMode) -> EndpointOption {
+        EndpointOption { network, aliases: Vec::new(), addresses: Vec::new(), mac: None }
+    }
+
+    /// Whether only the network was given.
+    pub fn is_plain(&self) -> bool {
+        self.aliases.is_empty() && self.addresses.is_empty() && self.mac.is_none()
+    }
 }
 
 /// The options of `network connect`.

@@ -186,7 +186,7 @@ fn run(call: &Invocation) -> Outcome {
     }
     options.publish.extend(args.publish);
     if !args.use_aliases {
-        for endpoint in &mut options.endpoints {
+        for endpoint in &mut options.networks {
             endpoint.aliases.clear();
         }
     }

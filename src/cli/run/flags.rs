@@ -28,7 +28,7 @@ use crate::cli::value::resources::{
     set_memory_swap, set_pids, unless_zero,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
-use crate::engine::options::{OnFailure, Publish, RateKind, RestartPolicy};
+use crate::engine::options::{EndpointOption, OnFailure, Publish, RateKind, RestartPolicy};
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
 use crate::raw;
@@ -330,13 +330,11 @@ pub static FLAGS: &[F] = &[
         "Join networks (name=N,ip=IP), none, host, container:N",
         |a, v| {
             if v.contains('=') {
-                let endpoint = parse_endpoint(v)?;
-                a.options.networks.push(endpoint.network.clone());
-                a.options.endpoints.push(endpoint);
+                a.options.networks.push(parse_endpoint(v)?);
                 return Ok(());
             }
             for network in v.split(',') {
-                a.options.networks.push(parse_network(network)?);
+                a.options.networks.push(EndpointOption::new(parse_network(network)?));
             }
             Ok(())
         },

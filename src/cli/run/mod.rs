@@ -113,8 +113,7 @@ fn run(call: &Invocation) -> Outcome {
     Engine::need_terminal(options.interactive && options.tty && !detach)?;
     let engine = call.engine()?;
     bring_image_of(&engine, &options, pull)?;
-    let alone = |mode: &NetworkMode| !matches!(mode, NetworkMode::Network(_));
-    if !options.networks.iter().any(alone) {
+    if options.networks.iter().all(|given| matches!(given.network, NetworkMode::Network(_))) {
         warn(&engine);
     }
     if detach {
@@ -262,7 +261,7 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
 mod tests {
     use super::super::parse::parse;
     use super::*;
-    use crate::engine::options::{MountKind, NamespaceMode};
+    use crate::engine::options::{EndpointOption, MountKind, NamespaceMode};
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -330,7 +329,7 @@ mod tests {
     fn the_tutorial_engines_spellings() {
         let o =
             options("-net none -name web -mem 100m -cpu 50 -cpushare 512 -cpuset 0 img").unwrap();
-        assert_eq!(o.networks, [NetworkMode::None]);
+        assert_eq!(o.networks, [EndpointOption::new(NetworkMode::None)]);
         assert_eq!(o.name.as_deref(), Some("web"));
         assert_eq!(o.resources.memory, Some(100 << 20));
         assert_eq!(o.resources.nano_cpus, Some(500_000_000));
@@ -411,7 +410,8 @@ mod tests {
         assert_eq!((o.stop_timeout, o.rlimits.len(), o.rlimits[0].soft), (Some(3), 1, 2));
         assert_eq!((o.pid, o.uts), (NamespaceMode::Host, NamespaceMode::Host));
         assert_eq!(o.ipc, NamespaceMode::Container("x".into()));
-        assert_eq!((o.networks, o.dns_search), (vec![NetworkMode::Host], vec!["lan".into()]));
+        assert_eq!(o.networks, [EndpointOption::new(NetworkMode::Host)]);
+        assert_eq!(o.dns_search, ["lan"]);
         assert_eq!((o.mounts[0].kind, o.log.max_file), (MountKind::Bind, 2));
     }
 
