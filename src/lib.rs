@@ -22,6 +22,7 @@ mod cli;
 #[cfg(feature = "compose")]
 mod compose;
 mod container;
+mod container_id;
 mod engine;
 mod error;
 mod event;

@@ -347,7 +347,7 @@ mod tests {
 
     fn container(args: &[&str], status: Status) -> ContainerView {
         ContainerView {
-            id: "0123456789abcdef".repeat(4),
+            id: "0123456789abcdef".repeat(4).parse().unwrap(),
             name: "web".into(),
             image: "busybox".into(),
             image_id: String::new(),

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::engine::options::LogsOptions;
+use crate::engine::view::ContainerId;
 use crate::engine::view::Status;
 use crate::engine::{Engine, Follower};
 use crate::error::{Context, Result};
@@ -64,7 +65,7 @@ pub struct Follow<'a> {
 }
 
 struct Log {
-    id: String,
+    id: ContainerId,
     service: String,
     name: String,
     /// Which colour its prefix has.
@@ -87,13 +88,13 @@ impl<'a> Follow<'a> {
     }
 
     /// Follows the log of container `id` too, with `name` before its lines.
-    pub fn add(&mut self, id: &str, service: &str, name: &str) -> Result<()> {
+    pub fn add(&mut self, id: &ContainerId, service: &str, name: &str) -> Result<()> {
         let follower = self.engine.begin_follow(id, &self.options)?;
         let colour = self.count;
         self.count += 1;
         self.width = self.width.max(name.chars().count());
         self.logs.push(Log {
-            id: id.to_owned(),
+            id: id.clone(),
             service: service.to_owned(),
             name: name.to_owned(),
             colour,

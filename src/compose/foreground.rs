@@ -11,6 +11,7 @@ use super::follow::{Ended, Follow};
 use super::members::{self, Member, Session};
 use super::up::Up;
 use crate::engine::child::{self, Background};
+use crate::engine::view::ContainerId;
 use crate::error::{Context, Result};
 use crate::sys::signal::{self, Signal};
 
@@ -93,7 +94,7 @@ impl Foreground<'_> {
     }
 
     /// Follows the log of a container, unless its service is not attached.
-    fn attach(&mut self, id: &str, service: &str) -> Result<()> {
+    fn attach(&mut self, id: &ContainerId, service: &str) -> Result<()> {
         let found = self.session.project.find(service);
         let is_attached = found.is_none_or(|service| {
             service.node.given("attach").is_none() || service.node.get_bool("attach")
@@ -116,9 +117,9 @@ impl Foreground<'_> {
     }
 
     fn members(&self) -> Result<Vec<Member>> {
-        let ids: Vec<&str> = self.up.ids().map(|(_, id)| id).collect();
+        let ids: Vec<&ContainerId> = self.up.ids().map(|(_, id)| id).collect();
         let mut members = members::all(self.session.engine, &self.session.project.name)?;
-        members.retain(|member| ids.contains(&member.view.id.as_str()));
+        members.retain(|member| ids.contains(&&member.view.id));
         Ok(members)
     }
 

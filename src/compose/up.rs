@@ -18,6 +18,7 @@ use super::shared::joined;
 use crate::engine::child;
 use crate::engine::options::CreateOptions;
 use crate::engine::project::{DEPENDS_ON, HASH, NUMBER, ONEOFF, PROJECT, SERVICE, label};
+use crate::engine::view::ContainerId;
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Context, Result, fail};
 
@@ -55,14 +56,14 @@ pub struct Makers<'a> {
 /// A container that `up` has started, or found running.
 #[derive(Clone, Debug)]
 pub struct Running {
-    pub id: String,
+    pub id: ContainerId,
     pub service: String,
 }
 
 /// A container as it should be.
 struct Placed<'a> {
     service: &'a Service,
-    id: String,
+    id: ContainerId,
     name: String,
     /// Whether it is to be started.
     starts: bool,
@@ -80,7 +81,7 @@ struct Making<'a> {
 /// A service that is done.
 struct Done {
     service: String,
-    ids: Vec<String>,
+    ids: Vec<ContainerId>,
     /// Whether one of its containers was made again or started.
     changed: bool,
 }
@@ -93,7 +94,7 @@ pub struct Up<'a> {
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
     /// What the dependencies that were waited for have been reported as.
-    told: BTreeSet<(String, &'static str)>,
+    told: BTreeSet<(ContainerId, &'static str)>,
 }
 
 /// Whether what a service needs is there.
@@ -135,10 +136,8 @@ impl<'a> Up<'a> {
     }
 
     /// The containers of all services that are done.
-    pub fn ids(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.done
-            .iter()
-            .flat_map(|done| done.ids.iter().map(|id| (done.service.as_str(), id.as_str())))
+    pub fn ids(&self) -> impl Iterator<Item = (&str, &ContainerId)> {
+        self.done.iter().flat_map(|done| done.ids.iter().map(|id| (done.service.as_str(), id)))
     }
 
     /// Starts all services that can be started now. Returns their containers.
@@ -172,7 +171,7 @@ impl<'a> Up<'a> {
     }
 
     /// Starts those containers that are to be started, beside each other. Returns their ids.
-    fn start(&self, placed: &[Placed<'_>]) -> Result<Vec<String>> {
+    fn start(&self, placed: &[Placed<'_>]) -> Result<Vec<ContainerId>> {
         let (session, engine) = (self.session, self.session.engine);
         let starting: Vec<&Placed> =
             placed.iter().filter(|placed| placed.starts && !self.options.no_start).collect();
@@ -238,7 +237,7 @@ impl<'a> Up<'a> {
         Ok(Readiness::Ready)
     }
 
-    fn is_met(&mut self, need: &Dependency, id: &str) -> Readiness {
+    fn is_met(&mut self, need: &Dependency, id: &ContainerId) -> Readiness {
         if need.condition == Need::Started {
             return Readiness::Ready;
         }
@@ -279,7 +278,7 @@ impl<'a> Up<'a> {
             (Readiness::Ready, _) => "Healthy",
             (Readiness::Never(_), _) => "Error",
         };
-        if self.told.insert((id.to_owned(), what)) {
+        if self.told.insert((id.clone(), what)) {
             self.session.note("Container", name, what);
         }
         readiness
@@ -298,9 +297,10 @@ impl<'a> Up<'a> {
                 .context(|| format!("service {}", service.name))?;
         }
         let mut failed = None;
-        let work = |making: &Making| self.make(making);
+        let work = |making: &Making| self.make(making).map(|id| id.to_string());
         child::each("the creation", &making, MAX_PARALLEL, &work, &mut |making, id| {
             let Making { service, name, .. } = making;
+            let id = id.and_then(|id| id.parse());
             match id.context(|| format!("service {}", service.name)) {
                 Ok(id) => placed.push(Placed { service, id, name: name.clone(), starts: true }),
                 Err(error) => failed = failed.take().or(Some(error)),
@@ -398,7 +398,7 @@ impl<'a> Up<'a> {
     }
 
     /// Makes a container. Returns its id.
-    fn make(&self, making: &Making<'_>) -> Result<String> {
+    fn make(&self, making: &Making<'_>) -> Result<ContainerId> {
         let session = self.session;
         let engine = session.engine;
         let Making { service, name, labels, old } = making;
@@ -444,7 +444,7 @@ fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
     let mut ids = Vec::new();
     for name in joined(&service.node)? {
         let first = members.iter().find(|member| member.service == name && !member.is_oneoff);
-        ids.extend(first.map(|member| member.view.id.clone()));
+        ids.extend(first.map(|member| &*member.view.id));
     }
     Ok(ids.join(","))
 }

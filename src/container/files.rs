@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 
@@ -19,7 +20,7 @@ pub struct Files {
 
 impl Files {
     /// The paths for container `id`. Nothing is read or created.
-    pub fn new(roots: &Roots, id: &str) -> Files {
+    pub fn new(roots: &Roots, id: &ContainerId) -> Files {
         Files { dir: roots.containers().join(id), run: roots.run_dir(id) }
     }
 

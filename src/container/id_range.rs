@@ -18,6 +18,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::record::{Record, all_ids};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::runtime::spec::IdMap;
 use crate::store::{self, Roots};
@@ -104,7 +105,7 @@ fn entries(path: &Path) -> Vec<(String, Range)> {
 }
 
 /// Gives a free range to the container of `id`, whose directory is there already.
-pub fn lease(roots: &Roots, id: &str) -> Result<IdMap> {
+pub fn lease(roots: &Roots, id: &ContainerId) -> Result<IdMap> {
     let pool = Pool::read();
     store::make_dir(&roots.ids())?;
     if let Some(ids) = take_free(roots, &pool, id)? {
@@ -122,7 +123,7 @@ pub fn lease(roots: &Roots, id: &str) -> Result<IdMap> {
     }
 }
 
-fn take_free(roots: &Roots, pool: &Pool, id: &str) -> Result<Option<IdMap>> {
+fn take_free(roots: &Roots, pool: &Pool, id: &ContainerId) -> Result<Option<IdMap>> {
     let given: HashSet<String> = store::list(&roots.ids())?.into_iter().collect();
     let start = random()? % pool.len();
     for number in (start..pool.len()).chain(0..start) {
@@ -135,7 +136,7 @@ fn take_free(roots: &Roots, pool: &Pool, id: &str) -> Result<Option<IdMap>> {
 }
 
 /// Makes the lease unless another has it.
-pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
+pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     let path = path(roots, ids);
     match std::os::unix::fs::symlink(kept(id), &path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -144,7 +145,7 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &str) -> Result<bool> {
 }
 
 /// Gives a range back, if it is still the container's.
-pub fn release(roots: &Roots, ids: &IdMap, id: &str) -> Result<()> {
+pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
     if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
@@ -157,7 +158,7 @@ pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
 }
 
 /// Whether the range is the container's.
-pub fn is_leased(roots: &Roots, ids: &IdMap, id: &str) -> bool {
+pub fn is_leased(roots: &Roots, ids: &IdMap, id: &ContainerId) -> bool {
     owner(&path(roots, ids)).is_some_and(|owner| owner == kept(id))
 }
 
@@ -199,7 +200,7 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
     Ok(())
 }
 
-fn kept(id: &str) -> &str {
+fn kept(id: &ContainerId) -> &str {
     id.get(..KEPT_DIGITS).unwrap_or(id)
 }
 
@@ -272,7 +273,7 @@ mod tests {
     fn a_lease_is_had_once_and_given_back_by_its_owner_alone() {
         let dir = std::env::temp_dir().join(format!("ids-{}", std::process::id()));
         let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
-        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let [a, b] = ["a", "b"].map(|digit| ContainerId::parse(&digit.repeat(64)).unwrap());
         fs::create_dir_all(Files::new(&roots, &a).dir).unwrap();
         let first = lease(&roots, &a).unwrap();
         assert!(!take(&roots, &first, &b).unwrap());

@@ -7,8 +7,9 @@
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};
-use super::record::{Record, short};
+use super::record::Record;
 use super::state;
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::{self, Roots};
@@ -40,7 +41,7 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }
 
-fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode) -> Result<Namespace> {
+fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode<ContainerId>) -> Result<Namespace> {
     match mode {
         NamespaceMode::Host => Ok(Namespace::Host),
         NamespaceMode::Container(id) => of_container(roots, kind, id),
@@ -51,13 +52,13 @@ fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode) -> Result<Namespac
 }
 
 /// The namespace of the container `id`, by its first process.
-fn of_container(roots: &Roots, kind: &str, id: &str) -> Result<Namespace> {
+fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<Namespace> {
     let files = Files::new(roots, id);
     if !files.dir.exists() {
         fail!(
             "container {}, whose {kind} namespace this container shares, was removed; create this \
              container again with another one",
-            short(id)
+            id.short()
         );
     }
     let other = Record::read(roots, id)?;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::network_name;
 use crate::store::stored_as_text;
@@ -14,12 +15,12 @@ const CONTAINER: &str = "container:";
 
 /// The PID, IPC or UTS namespace of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NamespaceMode {
+pub enum NamespaceMode<C = String> {
     #[default]
     Private,
     Host,
     /// The namespace of another container.
-    Container(String),
+    Container(C),
     /// IPC alone: a private one without /dev/shm.
     None,
     /// IPC alone: the same as private, which other containers may join here.
@@ -28,21 +29,32 @@ pub enum NamespaceMode {
 
 /// The network namespace of a container, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkMode {
+pub enum NetworkMode<C = String> {
     /// Only a loopback interface.
     None,
     Host,
     /// The namespace of another container.
-    Container(String),
+    Container(C),
     /// On networks; this is the name of the first.
     Network(String),
 }
 
-stored_as_text!(NamespaceMode, NetworkMode);
+stored_as_text!(NamespaceMode<ContainerId>, NetworkMode<ContainerId>);
 
-impl NamespaceMode {
+impl<C> NamespaceMode<C> {
+    /// The same mode with what `find` returns for the other container, such as its id for its name.
+    pub fn find<D>(&self, find: impl FnOnce(&C) -> Result<D>) -> Result<NamespaceMode<D>> {
+        Ok(match self {
+            NamespaceMode::Private => NamespaceMode::Private,
+            NamespaceMode::Host => NamespaceMode::Host,
+            NamespaceMode::Container(other) => NamespaceMode::Container(find(other)?),
+            NamespaceMode::None => NamespaceMode::None,
+            NamespaceMode::Shareable => NamespaceMode::Shareable,
+        })
+    }
+
     /// The other container, if it is another's namespace.
-    pub fn container(&self) -> Option<&str> {
+    pub fn container(&self) -> Option<&C> {
         match self {
             NamespaceMode::Container(other) => Some(other),
             _ => None,
@@ -50,14 +62,24 @@ impl NamespaceMode {
     }
 }
 
-impl NetworkMode {
+impl<C> NetworkMode<C> {
+    /// The same mode with what `find` returns for the other container, such as its id for its name.
+    pub fn find<D>(&self, find: impl FnOnce(&C) -> Result<D>) -> Result<NetworkMode<D>> {
+        Ok(match self {
+            NetworkMode::None => NetworkMode::None,
+            NetworkMode::Host => NetworkMode::Host,
+            NetworkMode::Container(other) => NetworkMode::Container(find(other)?),
+            NetworkMode::Network(name) => NetworkMode::Network(name.clone()),
+        })
+    }
+
     /// The mode of a container on these networks.
-    pub fn on(first: Option<&str>) -> NetworkMode {
+    pub fn on(first: Option<&str>) -> NetworkMode<C> {
         first.map_or(NetworkMode::None, |name| NetworkMode::Network(name.to_owned()))
     }
 
     /// The other container, if it is another's namespace.
-    pub fn container(&self) -> Option<&str> {
+    pub fn container(&self) -> Option<&C> {
         match self {
             NetworkMode::Container(other) => Some(other),
             _ => None,
@@ -71,7 +93,7 @@ impl NetworkMode {
     }
 }
 
-impl fmt::Display for NamespaceMode {
+impl<C: fmt::Display> fmt::Display for NamespaceMode<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NamespaceMode::Private => f.write_str("private"),
@@ -83,24 +105,26 @@ impl fmt::Display for NamespaceMode {
     }
 }
 
-impl FromStr for NamespaceMode {
+impl<C: FromStr> FromStr for NamespaceMode<C> {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<NamespaceMode> {
+    fn from_str(text: &str) -> Result<NamespaceMode<C>> {
         Ok(match text {
             "" | "private" => NamespaceMode::Private,
             "host" => NamespaceMode::Host,
             "none" => NamespaceMode::None,
             "shareable" => NamespaceMode::Shareable,
-            _ => match text.strip_prefix(CONTAINER) {
-                Some(other) if !other.is_empty() => NamespaceMode::Container(other.to_owned()),
-                _ => fail!("bad namespace '{text}': write host, private or container:NAME"),
-            },
+            _ => {
+                match text.strip_prefix(CONTAINER).map(|other| (other.is_empty(), other.parse())) {
+                    Some((false, Ok(other))) => NamespaceMode::Container(other),
+                    _ => fail!("bad namespace '{text}': write host, private or container:NAME"),
+                }
+            }
         })
     }
 }
 
-impl fmt::Display for NetworkMode {
+impl<C: fmt::Display> fmt::Display for NetworkMode<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NetworkMode::None => f.write_str("none"),
@@ -111,22 +135,30 @@ impl fmt::Display for NetworkMode {
     }
 }
 
-impl FromStr for NetworkMode {
+impl<C: FromStr> FromStr for NetworkMode<C> {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<NetworkMode> {
-        Ok(match (text, text.split_once(':')) {
-            ("none", _) => NetworkMode::None,
-            ("host", _) => NetworkMode::Host,
-            (_, Some(("container", other))) if !other.is_empty() => {
-                NetworkMode::Container(other.to_owned())
-            }
-            ("", _) | (_, Some(_)) => {
-                fail!("bad network '{text}': write none, host, container:NAME or a network's name")
-            }
-            (name, None) => NetworkMode::Network(network_name::given(name).to_owned()),
+    fn from_str(text: &str) -> Result<NetworkMode<C>> {
+        if let Some(("container", other)) = text.split_once(':')
+            && !other.is_empty()
+            && let Ok(other) = other.parse()
+        {
+            return Ok(NetworkMode::Container(other));
+        }
+        Ok(match text {
+            "none" => NetworkMode::None,
+            "host" => NetworkMode::Host,
+            "" => return Err(bad_network(text)),
+            name if name.contains(':') => return Err(bad_network(text)),
+            name => NetworkMode::Network(network_name::given(name).to_owned()),
         })
     }
+}
+
+fn bad_network(text: &str) -> Error {
+    Error::new(format!(
+        "bad network '{text}': write none, host, container:NAME or a network's name"
+    ))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::files::Files;
-use super::record::{Record, all_ids, is_id, new_id, short};
+use super::record::{Record, all_ids};
+use crate::container_id::{ContainerId, random_digits};
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, Roots};
 
@@ -18,14 +19,14 @@ fn link_of(roots: &Roots, name: &str) -> PathBuf {
 }
 
 /// The id that `name` stands for.
-pub fn look_up(roots: &Roots, name: &str) -> Result<Option<String>> {
+pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     match fs::read_link(link_of(roots, name)) {
         Ok(target) => {
             let id = target.file_name().and_then(|id| id.to_str()).unwrap_or_default();
-            if !is_id(id) {
+            let Some(id) = ContainerId::parse(id) else {
                 fail!("{} points to no container", link_of(roots, name).display());
-            }
-            Ok(Some(id.to_owned()))
+            };
+            Ok(Some(id))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(|| format!("look up container name '{name}'")),
@@ -33,23 +34,27 @@ pub fn look_up(roots: &Roots, name: &str) -> Result<Option<String>> {
 }
 
 /// Makes `name` stand for `id`, or says which container has it.
-pub fn claim(roots: &Roots, name: &str, id: &str) -> Result<()> {
+pub fn claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     match try_claim(roots, name, id)? {
         None => Ok(()),
         Some(owner) => fail!(
             "the name '{name}' is in use by container {}; remove or rename that one, or choose \
              another name",
-            short(&owner)
+            owner.short()
         ),
     }
 }
 
 /// Makes a name such as `quiet_heron` stand for `id`; returns the name.
-pub fn claim_any(roots: &Roots, id: &str) -> Result<String> {
+pub fn claim_any(roots: &Roots, id: &ContainerId) -> Result<String> {
     claim_first_free(roots, id, || invent(roots))
 }
 
-fn claim_first_free(roots: &Roots, id: &str, next: impl Fn() -> Result<String>) -> Result<String> {
+fn claim_first_free(
+    roots: &Roots,
+    id: &ContainerId,
+    next: impl Fn() -> Result<String>,
+) -> Result<String> {
     const MAX_TRIES: u32 = 64;
     for _ in 0..MAX_TRIES {
         let name = next()?;
@@ -62,7 +67,7 @@ fn claim_first_free(roots: &Roots, id: &str, next: impl Fn() -> Result<String>) 
 }
 
 /// Makes `name` stand for `id`; returns the container that has the name already.
-fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
+fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<ContainerId>> {
     const MAX_TRIES: u32 = 16;
     for _ in 0..MAX_TRIES {
         let target = format!("../{id}");
@@ -72,7 +77,7 @@ fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
             Err(error) => return Err(error).context(|| format!("claim name '{name}'")),
         }
         let Some(owner) = look_up(roots, name)? else { continue };
-        if owner == id {
+        if owner == *id {
             // From a rename of this very container that was cut short.
             return Ok(None);
         }
@@ -87,7 +92,7 @@ fn try_claim(roots: &Roots, name: &str, id: &str) -> Result<Option<String>> {
 
 /// Whether a name stands for no container: its `create` or `rename` was killed, so that the
 /// container was never finished or has another name, and no process is at work on it.
-pub fn is_abandoned(roots: &Roots, name: &str, id: &str) -> Result<bool> {
+pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {
         Ok(record) => record.name == name,
@@ -105,7 +110,7 @@ pub fn is_abandoned(roots: &Roots, name: &str, id: &str) -> Result<bool> {
 }
 
 /// Gives `name` up if it still stands for `id`.
-pub fn release(roots: &Roots, name: &str, id: &str) -> Result<()> {
+pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     if look_up(roots, name)?.as_deref() == Some(id) {
         store::remove_file(&link_of(roots, name))?;
     }
@@ -126,7 +131,7 @@ pub fn invent(roots: &Roots) -> Result<String> {
         "marten", "newt", "orca", "osprey", "otter", "panda", "puffin", "raven", "robin", "seal",
         "stork", "walrus", "wren",
     ];
-    let random = new_id()?;
+    let random = random_digits()?;
     // Hexadecimal digits, as just made.
     let number = |at: usize| usize::from_str_radix(&random[at..at + 4], 16).unwrap_or(0);
     let name = format!("{}_{}", FIRST[number(0) % 32], SECOND[number(4) % 32]);
@@ -139,18 +144,18 @@ pub fn invent(roots: &Roots) -> Result<String> {
 /// The ids of the containers that a text may mean.
 pub enum Match {
     None,
-    One(String),
-    Several(Vec<String>),
+    One(ContainerId),
+    Several(Vec<ContainerId>),
 }
 
 impl Match {
     /// Returns the one id; otherwise an error that names `text`, the words of the user.
-    pub fn one(self, text: &str) -> Result<String> {
+    pub fn one(self, text: &str) -> Result<ContainerId> {
         match self {
             Match::None => Err(Error::absent(format!("no such container: {text}"))),
             Match::One(id) => Ok(id),
             Match::Several(ids) => {
-                let mut ids: Vec<&str> = ids.iter().map(|id| short(id)).collect();
+                let mut ids: Vec<&str> = ids.iter().map(ContainerId::short).collect();
                 ids.sort_unstable();
                 fail!("'{text}' is ambiguous: it may be any of {}", ids.join(", "))
             }
@@ -160,15 +165,17 @@ impl Match {
 
 /// Returns the id of the container that `text` means: full id, name, or unique prefix of an id. A
 /// slash before it, as `inspect` prints one before a name, doesn't count.
-pub fn resolve(roots: &Roots, text: &str) -> Result<String> {
+pub fn resolve(roots: &Roots, text: &str) -> Result<ContainerId> {
     find(roots, text)?.one(text)
 }
 
 /// Searches as `resolve` does, for callers that continue if no container matches.
 pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     let text = text.strip_prefix('/').unwrap_or(text);
-    if is_id(text) && roots.containers().join(text).is_dir() {
-        return Ok(Match::One(text.to_owned()));
+    if let Some(id) = ContainerId::parse(text)
+        && roots.containers().join(&id).is_dir()
+    {
+        return Ok(Match::One(id));
     }
     // A name can't hold a slash or be a dot, so that no path is built from one that does.
     if is_valid(text)
@@ -209,19 +216,19 @@ mod tests {
     fn a_generated_name_that_was_taken_is_generated_again() {
         let dir = std::env::temp_dir().join(format!("names-{}", std::process::id()));
         let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
-        let owner = Files::new(&roots, &new_id().unwrap());
+        let owner_id = ContainerId::new().unwrap();
+        let owner = Files::new(&roots, &owner_id);
         for made in [&roots.containers().join("names"), &owner.dir] {
             store::make_dir(made).unwrap();
         }
         // A record that can't be read may say anything, so it keeps the name.
         fs::write(owner.config(), "?").unwrap();
-        let owner_id = owner.dir.file_name().unwrap().to_str().unwrap();
-        claim(&roots, "fair_bison", owner_id).unwrap();
-        let id = new_id().unwrap();
+        claim(&roots, "fair_bison", &owner_id).unwrap();
+        let id = ContainerId::new().unwrap();
         let names = RefCell::new(["fair_bison", "fair_bison", "calm_wren"].into_iter());
         let next = || Ok(names.borrow_mut().next().unwrap().to_owned());
         assert_eq!(claim_first_free(&roots, &id, next).unwrap(), "calm_wren");
-        assert_eq!(look_up(&roots, "fair_bison").unwrap().as_deref(), Some(owner_id));
+        assert_eq!(look_up(&roots, "fair_bison").unwrap(), Some(owner_id));
         let taken = || Ok("fair_bison".to_owned());
         assert!(claim_first_free(&roots, &id, taken).is_err());
         fs::remove_dir_all(dir).unwrap();

@@ -12,6 +12,7 @@ use super::mode::{NamespaceMode, NetworkMode};
 use super::restart::RestartPolicy;
 use super::stop_signal::StopSignal;
 use crate::address::{HostAddress, Ip, Mac};
+use crate::container_id::ContainerId;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::network_name;
 use crate::port::Publish;
@@ -25,7 +26,7 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
-    pub id: String,
+    pub id: ContainerId,
     pub name: String,
     /// Nanoseconds since 1970.
     pub created: i64,
@@ -75,14 +76,14 @@ pub struct Record {
     pub dns: Vec<Ip>,
     pub dns_search: Vec<String>,
     pub dns_options: Option<Vec<String>>,
-    pub network: NetworkMode,
+    pub network: NetworkMode<ContainerId>,
     /// `--link`: a container's id, and its name in this container.
-    pub links: Option<Vec<(String, String)>>,
+    pub links: Option<Vec<(ContainerId, String)>>,
     /// The networks of the container, in the order of its interfaces.
     pub networks: Vec<NetworkRecord>,
-    pub pid: NamespaceMode,
-    pub ipc: NamespaceMode,
-    pub uts: NamespaceMode,
+    pub pid: NamespaceMode<ContainerId>,
+    pub ipc: NamespaceMode<ContainerId>,
+    pub uts: NamespaceMode<ContainerId>,
     /// `None` is the host's.
     pub user_namespace: Option<UserNamespaceRecord>,
     pub cgroup_parent: String,
@@ -288,12 +289,12 @@ impl Record {
     }
 
     /// Reads the record of container `id`. Fails if it is missing, damaged or of another version.
-    pub fn read(roots: &Roots, id: &str) -> Result<Record> {
+    pub fn read(roots: &Roots, id: &ContainerId) -> Result<Record> {
         let path = Files::new(roots, id).config();
         let mut record: Record = store::read_json(&path)?.ok_or_else(|| {
             Error::new(format!(
                 "the creation of container {} was cut short; remove it with `rm`",
-                short(id)
+                id.short()
             ))
         })?;
         if record.version != VERSION {
@@ -304,36 +305,10 @@ impl Record {
     }
 }
 
-/// The first twelve digits, as Docker shows ids.
-pub fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
-
-/// A new id: 64 random hexadecimal digits.
-pub fn new_id() -> Result<String> {
-    let mut bytes = [0u8; 32];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    if filled.context(|| "get random bytes")? != bytes.len() {
-        fail!("the kernel gave too few random bytes");
-    }
-    let mut id = String::with_capacity(64);
-    for byte in bytes {
-        id.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-        id.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-    }
-    Ok(id)
-}
-
-/// Whether `name` is a container's id: 64 lower-case hexadecimal digits.
-pub fn is_id(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// All containers' ids, in no order.
-pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
-    let mut ids = store::list(Path::new(&roots.containers()))?;
-    ids.retain(|name| is_id(name));
-    Ok(ids)
+pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
+    let names = store::list(Path::new(&roots.containers()))?;
+    Ok(names.iter().filter_map(|name| ContainerId::parse(name)).collect())
 }
 
 #[cfg(test)]

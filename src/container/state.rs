@@ -16,6 +16,7 @@ use super::events::{self, Networks};
 use super::files::Files;
 use super::names;
 use super::record::Record;
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots, journal};
@@ -304,12 +305,12 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
 }
 
 /// Whether process `pid` holds the lock of container `id`, whose file may have been removed.
-fn holds_lock(pid: Pid, id: &str) -> bool {
+fn holds_lock(pid: Pid, id: &ContainerId) -> bool {
     sys::process::holds_file(pid, &format!("/{id}/{}", Roots::MONITOR_LOCK))
 }
 
 /// The monitor of container `id`, found by the lock that it holds. It leads a session.
-fn find_monitor(id: &str) -> Option<Pid> {
+fn find_monitor(id: &ContainerId) -> Option<Pid> {
     sys::process::session_leaders().into_iter().find(|&pid| holds_lock(pid, id))
 }
 
@@ -389,7 +390,7 @@ pub fn is_orphaned(roots: &Roots, record: &Record) -> Result<bool> {
 }
 
 /// As [`lives`], for a container whose record may be missing or damaged.
-pub fn lives_by_id(roots: &Roots, id: &str) -> Result<bool> {
+pub fn lives_by_id(roots: &Roots, id: &ContainerId) -> Result<bool> {
     if let Some(held) = Lock::find_holder(&Files::new(roots, id).monitor_lock())? {
         return Ok(held);
     }
@@ -585,7 +586,7 @@ pub fn stop_mark(files: &Files) -> Option<StopMark> {
 
 /// Kills the first process if it is still the recorded one, then removes the cgroups with all
 /// processes in them.
-pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
+pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
     if let Some(state) = state
         && state.boot_id == sys::process::boot_id()
         && let Found::Living(pidfd) = state.find()?
@@ -602,12 +603,12 @@ pub fn kill_leftovers(id: &str, cgroup_parent: &str, state: Option<&State>) -> R
 
 /// Writes the first `state.json`: from here on the run directory names the processes and
 /// cgroups to clean up.
-pub fn write(roots: &Roots, id: &str, state: &State) -> Result<()> {
+pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }
 
 /// Removes everything that a container is. The caller holds its lock of changes or is its monitor.
-pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<()> {
+pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability) -> Result<()> {
     hide(roots, id, name, durability)?.remove()
 }
 
@@ -615,11 +616,16 @@ pub fn erase(roots: &Roots, id: &str, name: &str, durability: Durability) -> Res
 /// name released. Killed after the first it is still listed and can be removed again; after the
 /// second its name is free to be taken, and `system check` finds what is left to be removed, as it
 /// does if the caller dies before it has done that.
-pub fn hide(roots: &Roots, id: &str, name: &str, durability: Durability) -> Result<HiddenTree> {
+pub fn hide(
+    roots: &Roots,
+    id: &ContainerId,
+    name: &str,
+    durability: Durability,
+) -> Result<HiddenTree> {
     let files = Files::new(roots, id);
     // It may have been renamed since the caller last looked.
     let name = match names::look_up(roots, name) {
-        Ok(Some(owner)) if owner == id => name.to_owned(),
+        Ok(Some(owner)) if owner == *id => name.to_owned(),
         _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),
     };
     store::remove_tree(&files.run)?;

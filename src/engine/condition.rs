@@ -12,6 +12,7 @@ use crate::container::files::Files;
 use crate::container::names;
 use crate::container::record::Record;
 use crate::container::state::{self, Condition, State, is_watched};
+use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::runtime::cgroup;
 
@@ -45,7 +46,7 @@ impl Engine {
     }
 
     /// The record of the container `id`, which the user called `name`. Waits while it is being made.
-    pub(super) fn record_of(&self, id: &str, name: &str) -> Result<Record> {
+    pub(super) fn record_of(&self, id: &ContainerId, name: &str) -> Result<Record> {
         let files = Files::new(&self.roots, id);
         let mut patience = Patience::new(MAX_TRANSITION);
         let mut read_again = false;
@@ -145,7 +146,12 @@ impl Engine {
     }
 
     /// If a command failed because the container was removed under it, that is the answer.
-    pub(super) fn unless_gone<T>(&self, id: &str, name: &str, result: Result<T>) -> Result<T> {
+    pub(super) fn unless_gone<T>(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        result: Result<T>,
+    ) -> Result<T> {
         let gone = || !Files::new(&self.roots, id).config().exists();
         result.map_err(|error| if gone() { no_such(name) } else { error })
     }

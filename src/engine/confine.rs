@@ -149,7 +149,7 @@ pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
         profile => {
             let mut filter = seccomp_profile::of_file(profile, capabilities(record))?;
             if let Some(listener) = &mut filter.listener {
-                listener.id.clone_from(&record.id);
+                listener.id = record.id.to_string();
             }
             Seccomp::Filter(Box::new(filter))
         }

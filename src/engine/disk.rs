@@ -115,7 +115,7 @@ impl Engine {
             // A container that was just started, or is broken, stays.
             if self.remove(&view.id, false, false).is_ok() {
                 pruned.reclaimed += size;
-                pruned.removed.push(view.id);
+                pruned.removed.push(view.id.to_string());
             }
         }
         Ok(pruned)

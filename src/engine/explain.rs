@@ -9,9 +9,10 @@ use std::path::Path;
 
 use super::{Engine, confine};
 use crate::container::files::Files;
-use crate::container::record::{MountKind, Record, short};
+use crate::container::record::{MountKind, Record};
 use crate::container::state::{Condition, State};
 use crate::container::{names, updated};
+use crate::container_id::short;
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::network::attachment::record::{Attachment, Endpoint};
@@ -196,7 +197,7 @@ impl Engine {
             parts.push(fact("port", format!("{} to {to}", map.from())));
         }
         if !attachment.ports.is_empty() {
-            wanted.push(record.id.clone());
+            wanted.push(record.id.to_string());
         }
         parts.extend(self.rules(&wanted));
         Ok(group("network", record.network.to_string(), parts))

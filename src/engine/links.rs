@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use super::Engine;
 use crate::container::record::Record;
 use crate::container::state;
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::naming::DEFAULT;
@@ -27,7 +28,7 @@ impl Engine {
     pub(super) fn linked(
         &self,
         links: &[(String, String)],
-    ) -> Result<Option<Vec<(String, String)>>> {
+    ) -> Result<Option<Vec<(ContainerId, String)>>> {
         let mut found = Vec::with_capacity(links.len());
         for (name, alias) in links {
             found.push((self.record(name)?.id, alias.clone()));

@@ -16,6 +16,7 @@ use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::record::{MountKind, Record, all_ids};
 use crate::container::state::{Condition, is_paused};
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::network::create;
@@ -44,7 +45,7 @@ impl Engine {
     }
 
     /// One container as `containers` lists it; `None` if there is none with this id.
-    pub fn look_at(&self, id: &str) -> Option<ContainerView> {
+    pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
         self.view(id, &[], &mut Patience::new(MAX_WAIT))
     }
 
@@ -65,7 +66,7 @@ impl Engine {
     }
 
     /// The bytes that a container wrote.
-    pub(super) fn written(&self, id: &str) -> u64 {
+    pub(super) fn written(&self, id: &ContainerId) -> u64 {
         tree_size(&Files::new(&self.roots, id).upper())
     }
 
@@ -101,7 +102,12 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
-    fn view(&self, id: &str, wanted: &[Wanted], patience: &mut Patience) -> Option<ContainerView> {
+    fn view(
+        &self,
+        id: &ContainerId,
+        wanted: &[Wanted],
+        patience: &mut Patience,
+    ) -> Option<ContainerView> {
         let record = match Record::read(&self.roots, id) {
             Ok(record) => {
                 let is_label = |wanted: &Wanted| matches!(wanted, Wanted::Plain(Filter::Label(_)));
@@ -197,9 +203,9 @@ impl Engine {
     }
 }
 
-fn dead(id: &str, reason: String) -> ContainerView {
+fn dead(id: &ContainerId, reason: String) -> ContainerView {
     ContainerView {
-        id: id.to_owned(),
+        id: id.clone(),
         name: String::new(),
         image: String::new(),
         image_id: String::new(),

@@ -14,6 +14,7 @@ use crate::container::mode::NetworkMode;
 use crate::container::record::{NetworkRecord, Record};
 use crate::container::state::{State, lives_by_id, running};
 use crate::container::{events, names};
+use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::event;
 use crate::network::attachment::{self, Container, EndpointConfig, change};
@@ -34,7 +35,7 @@ pub(super) fn container(record: &Record) -> Container<'_> {
 /// Whether a container runs, starts or ends, so that its leases are in use.
 pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     // If that can't be read, its leases stay.
-    lives_by_id(roots, id).unwrap_or(true)
+    ContainerId::parse(id).is_some_and(|id| lives_by_id(roots, &id).unwrap_or(true))
 }
 
 /// What a container asks of one of its networks.
@@ -54,7 +55,7 @@ impl Engine {
     pub(super) fn networks(
         &self,
         options: &CreateOptions,
-    ) -> Result<(NetworkMode, Vec<NetworkRecord>)> {
+    ) -> Result<(NetworkMode<ContainerId>, Vec<NetworkRecord>)> {
         let mut named: Vec<(&str, Option<&EndpointOption>)> = Vec::new();
         let mut special = None;
         for (at, given) in options.networks.iter().enumerate() {
@@ -91,10 +92,7 @@ impl Engine {
             {
                 fail!("-p can't go with --net {special}: publish the ports of that container");
             }
-            let mode = match special.container() {
-                Some(name) => NetworkMode::Container(self.record(name)?.id),
-                None => special.clone(),
-            };
+            let mode = special.find(|name| Ok(self.record(name)?.id))?;
             return Ok((mode, Vec::new()));
         }
         let mut networks = Vec::with_capacity(named.len());

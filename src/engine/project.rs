@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::Engine;
 use super::options::Filter;
 use super::view::ContainerView;
-use crate::container::record::new_id;
+use crate::container_id::random_digits;
 use crate::error::Result;
 use crate::store::{Lock, LockMode};
 
@@ -94,7 +94,7 @@ impl Engine {
 
     /// Twelve random digits, for the name of a container of `compose run`.
     pub fn random_digits() -> Result<String> {
-        Ok(new_id()?.chars().take(12).collect())
+        Ok(random_digits()?.chars().take(12).collect())
     }
 
     /// Held while containers of a project are made, so that two commands do not make the same.

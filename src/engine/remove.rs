@@ -11,6 +11,7 @@ use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::container::state::{self, Condition, StopMark};
 use crate::container::{events, id_range, names, protocol};
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::store::{self, Durability};
@@ -73,7 +74,7 @@ impl Engine {
 
     /// Kills a container for a forced removal. Returns its id if it was running. `remove_killed`
     /// waits for its exit; the caller can kill others first, so that all exit at the same time.
-    pub fn kill_before_removal(&self, name: &str) -> Result<Option<String>> {
+    pub fn kill_before_removal(&self, name: &str) -> Result<Option<ContainerId>> {
         let record = self.record(name)?;
         if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
             self.prevent_restart(&record, StopMark::User)?;
@@ -87,7 +88,12 @@ impl Engine {
     }
 
     /// Removes a container by force. `killed` is its id if it was killed for that.
-    pub fn remove_killed(&self, name: &str, killed: Option<String>, volumes: bool) -> Result<()> {
+    pub fn remove_killed(
+        &self,
+        name: &str,
+        killed: Option<ContainerId>,
+        volumes: bool,
+    ) -> Result<()> {
         match self.remove_once_killed(name, true, volumes, killed.is_some()) {
             // The monitor has removed it already (--rm).
             Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
@@ -122,7 +128,7 @@ impl Engine {
     }
 
     /// Releases every name of container `id`, for a record that can't be read.
-    fn release_names(&self, id: &str) -> Result<()> {
+    fn release_names(&self, id: &ContainerId) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
             names::release(&self.roots, &name, id)?;
         }

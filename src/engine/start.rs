@@ -18,6 +18,7 @@ use crate::container::state::{
     reclaim_locked, settle, state_of_watched,
 };
 use crate::container::{client, events, id_range, names};
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::runtime::cgroup;
 use crate::store::{self, Durability, Lock};
@@ -41,7 +42,7 @@ impl Engine {
     }
 
     /// `run -d`. Returns the container's id when its command has started.
-    pub fn run_detached(&self, options: &CreateOptions) -> Result<String> {
+    pub fn run_detached(&self, options: &CreateOptions) -> Result<ContainerId> {
         self.await_dependencies(&options.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), false)?;

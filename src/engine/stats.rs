@@ -106,8 +106,8 @@ fn nothing(record: Record) -> StatsView {
         read: 0,
         written: 0,
         processes: 0,
-        container: record.id.clone(),
-        id: record.id,
+        container: record.id.to_string(),
+        id: record.id.to_string(),
         name: record.name,
     }
 }

@@ -19,8 +19,8 @@ use super::options::CreateOptions;
 use super::output::Output;
 use crate::container::client::{self, End};
 use crate::container::files::Files;
-use crate::container::record::new_id;
 use crate::container::state::Span;
+use crate::container_id::random_digits;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::config::ImageConfig;
 use crate::image::copy::{Original, Overrides, copy};
@@ -131,7 +131,7 @@ impl Engine {
         self.sweep_builds()?;
         let draft = self.image_store().begin_draft()?;
         let (name, dir, lock) = loop {
-            let name = format!("{WORKPLACE}{}", &new_id()?[..16]);
+            let name = format!("{WORKPLACE}{}", &random_digits()?[..16]);
             let dir = self.roots.containers().join(&name);
             store::make_dir(&dir)?;
             // `None`: another build came between the two calls and took it for a leftover.

@@ -7,6 +7,7 @@ use super::Engine;
 use super::options::{CreateOptions, UserNamespaceOption};
 use crate::container::id_range;
 use crate::container::record::{Record, UserNamespaceRecord};
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::store;
 
@@ -16,7 +17,7 @@ impl Engine {
     pub(super) fn user_namespace(
         &self,
         options: &CreateOptions,
-        id: &str,
+        id: &ContainerId,
     ) -> Result<Option<UserNamespaceRecord>> {
         let (ids, auto) = match options.userns {
             UserNamespaceOption::Host => return Ok(None),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::address::Ip;
 pub use crate::container::health::HealthStatus;
+pub use crate::container_id::ContainerId;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
 use crate::network::subnet::Subnet;
 use crate::port::Protocol;
@@ -14,7 +15,7 @@ use crate::time::Instant;
 /// A line of `ps`.
 #[derive(Clone, Debug)]
 pub struct ContainerView {
-    pub id: String,
+    pub id: ContainerId,
     pub name: String,
     /// The name that was given when the container was created.
     pub image: String,

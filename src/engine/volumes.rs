@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::network::is_alive;
 use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
-use crate::container::record::{Record, all_ids, new_id};
+use crate::container::record::{Record, all_ids};
+use crate::container_id::random_digits;
 use crate::error::{Result, fail};
 use crate::event;
 use crate::store::tree_size;
@@ -24,7 +25,7 @@ impl Engine {
     ) -> Result<String> {
         let name = match name {
             Some(name) => name.to_owned(),
-            None => new_id()?,
+            None => random_digits()?,
         };
         let (created, labels) = (Instant::now().0, labels.to_vec());
         let options = Some(options.to_vec()).filter(|options| !options.is_empty());
@@ -149,7 +150,7 @@ impl Engine {
                         return Ok(Some(record.name));
                     }
                 }
-                Err(_) => return Ok(Some(id)),
+                Err(_) => return Ok(Some(id.to_string())),
             }
         }
         Ok(None)

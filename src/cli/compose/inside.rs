@@ -83,7 +83,7 @@ pub static EXEC: Command = Command {
         }
         let opened = Opened::existing(call)?;
         let member = opened.member(&words[0], index)?;
-        options.container = member.view.id;
+        options.container = member.view.id.to_string();
         options.command = words[1..].to_vec();
         options.interactive = !no_input && !options.detach;
         options.tty = !no_tty && !options.detach && has_terminal();
@@ -140,7 +140,7 @@ fn cp(call: &Invocation) -> Outcome {
             fail!("service {name} has no such container; make it with mydocker compose up -d");
         }
         let count = if args.all { found.len() } else { 1 };
-        Ok(found.into_iter().take(count).map(|member| member.view.id).collect())
+        Ok(found.into_iter().take(count).map(|member| member.view.id.to_string()).collect())
     };
     let _shown = Bytes::show("Copying", false);
     copy(&opened.engine, &words, args.archive, args.follow, &ids)?;

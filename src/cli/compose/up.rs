@@ -19,6 +19,7 @@ use crate::compose::project::{Service, parse_scale};
 use crate::compose::settings::container_name;
 use crate::compose::up::{Makers, Up, UpOptions, selected};
 use crate::engine::options::LogsOptions;
+use crate::engine::view::ContainerId;
 use crate::engine::view::{HealthStatus, Status};
 use crate::error::{Error, Result, fail};
 use crate::sys::stdio;
@@ -275,7 +276,7 @@ fn in_foreground(
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();
-    let mut waiting: Vec<(&str, &str)> = up.ids().collect();
+    let mut waiting: Vec<(&str, &ContainerId)> = up.ids().collect();
     wait_until(|| {
         let mut later = Vec::new();
         for (service, id) in std::mem::take(&mut waiting) {

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::Findings;
 use crate::container::files::Files;
-use crate::container::record::{Record, UserNamespaceRecord, is_id, short};
+use crate::container::record::{Record, UserNamespaceRecord};
 use crate::container::state::{self, Condition, is_watched};
 use crate::container::{id_range, names};
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::error::{Error, Result, fail};
 use crate::network::attachment;
@@ -17,7 +18,7 @@ use crate::runtime::cgroup;
 use crate::store;
 
 impl Engine {
-    pub(super) fn check_container(&self, id: &str, findings: &mut Findings) {
+    pub(super) fn check_container(&self, id: &ContainerId, findings: &mut Findings) {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
@@ -25,13 +26,13 @@ impl Engine {
             // removed has no directory.
             Err(_) if !files.config().exists() => {
                 if !is_watched(&files).unwrap_or(true) && files.dir.exists() {
-                    let what = format!("the creation of container {} was cut short", short(id));
+                    let what = format!("the creation of container {} was cut short", id.short());
                     findings.add(what, || self.remove(id, true, false));
                 }
                 return;
             }
             Err(error) => {
-                let id = short(id);
+                let id = id.short();
                 findings.add(format!("container {id} can't be read: {error}"), || {
                     Err(Error::new(format!("it may hold data; remove it with `rm -f {id}`")))
                 });
@@ -87,8 +88,8 @@ impl Engine {
             }
         }
         match names::look_up(&self.roots, name) {
-            Ok(Some(owner)) if owner == id => {}
-            _ => findings.add(format!("container {} lacks its name {name}", short(id)), || {
+            Ok(Some(owner)) if owner == *id => {}
+            _ => findings.add(format!("container {} lacks its name {name}", id.short()), || {
                 names::claim(&self.roots, name, id)
                     .or_else(|_| self.rename(id, &names::invent(&self.roots)?))
             }),
@@ -126,7 +127,8 @@ impl Engine {
 
     /// Finds run directories whose container is gone.
     pub(super) fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
-        for id in store::list(&self.roots.run)?.into_iter().filter(|name| is_id(name)) {
+        let names = store::list(&self.roots.run)?;
+        for id in names.iter().filter_map(|name| ContainerId::parse(name)) {
             let files = Files::new(&self.roots, &id);
             if files.dir.exists() || state::lives_by_id(&self.roots, &id)? {
                 continue;

@@ -8,6 +8,7 @@ use std::fs;
 
 use crate::container::health::OnFailure;
 use crate::container::id_range;
+use crate::container_id::ContainerId;
 use crate::engine::options::{
     CreateOptions, MountKind, NamespaceMode, NetworkMode, Resources, UserNamespaceOption,
     sysctl::{self, Owner},
@@ -72,7 +73,10 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
 
 /// Fails if a sysctl belongs to a namespace that the container shares: the change would reach the host or
 /// another container.
-pub(super) fn check_sysctls(options: &CreateOptions, network: &NetworkMode) -> Result<()> {
+pub(super) fn check_sysctls(
+    options: &CreateOptions,
+    network: &NetworkMode<ContainerId>,
+) -> Result<()> {
     for (key, _) in &options.sysctls {
         let owner = sysctl::owner(key);
         if owner == Some(Owner::Network) && *network == NetworkMode::Host {

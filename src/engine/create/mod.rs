@@ -26,11 +26,12 @@ pub(super) use record::set_env;
 use undo::Undo;
 
 use super::Engine;
-use super::options::CreateOptions;
+use super::options::{CreateOptions, EndpointOption};
 use crate::container::files::Files;
 use crate::container::mode::{NamespaceMode, NetworkMode};
-use crate::container::record::{Record, new_id};
+use crate::container::record::Record;
 use crate::container::{events, names};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
@@ -45,7 +46,7 @@ pub(super) struct Created {
 
 impl Engine {
     /// Makes a container; gives its id.
-    pub fn create(&self, options: &CreateOptions) -> Result<String> {
+    pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);
         // Not running: the run directory goes, and with it the lock.
@@ -69,7 +70,7 @@ impl Engine {
         }
         let options = &*self.with_ids(options)?;
         let source = self.source(options)?;
-        let id = new_id()?;
+        let id = ContainerId::new()?;
         let name = match &options.name {
             Some(name) if !names::is_valid(name) => fail!(
                 "bad container name '{name}': use letters, digits, '_', '.' and '-', and start \
@@ -80,7 +81,7 @@ impl Engine {
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
         // Until it has a name, the id stands in for one: no container is named so.
-        let (standin, volumes) = (id.clone(), Vec::new());
+        let (standin, volumes) = (id.to_string(), Vec::new());
         let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
         fs::DirBuilder::new()
             .mode(0o700)
@@ -127,7 +128,7 @@ impl Engine {
     /// The options with the ids of the other containers that they name. While the new one is made, it
     /// would be found by its own name, and by the first digits of its id.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
-        let joined = |mode: &NetworkMode| mode.container().is_some();
+        let joined = |given: &EndpointOption| given.network.container().is_some();
         let namespaces = [&options.pid, &options.ipc, &options.uts];
         if options.links.is_empty()
             && options.volumes_from.is_empty()
@@ -141,19 +142,19 @@ impl Engine {
             names::resolve(&self.roots, name).context(|| format!("{flag}{name}"))
         };
         for (name, _) in &mut options.links {
-            *name = id(name, "--link ")?;
+            *name = id(name, "--link ")?.to_string();
         }
         for (name, _) in &mut options.volumes_from {
-            *name = id(name, "--volumes-from ")?;
+            *name = id(name, "--volumes-from ")?.to_string();
         }
-        for mode in &mut options.networks {
-            if let NetworkMode::Container(name) = mode {
-                *name = names::resolve(&self.roots, name)?;
+        for given in &mut options.networks {
+            if let NetworkMode::Container(name) = &mut given.network {
+                *name = names::resolve(&self.roots, name)?.to_string();
             }
         }
         for mode in [&mut options.pid, &mut options.ipc, &mut options.uts] {
             if let NamespaceMode::Container(name) = mode {
-                *name = names::resolve(&self.roots, name)?;
+                *name = names::resolve(&self.roots, name)?.to_string();
             }
         }
         Ok(Cow::Owned(options))

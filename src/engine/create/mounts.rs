@@ -8,7 +8,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::container::record::{ImageMount, MountKind as RecordKind, MountRecord, new_id};
+use crate::container::record::{ImageMount, MountKind as RecordKind, MountRecord};
+use crate::container_id::random_digits;
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, MountKind, MountOption};
 use crate::error::{Context, Result, fail};
@@ -153,7 +154,7 @@ impl Engine {
         let mut inherited = options.inherited_volumes.iter();
         let id = match inherited.find(|(known, _)| known == target) {
             Some((_, id)) => id.clone(),
-            None => new_id()?,
+            None => random_digits()?,
         };
         let present = volume::read(&self.roots, &id).ok();
         if present.is_none() {

@@ -9,7 +9,8 @@ use std::collections::hash_map::Entry;
 
 use super::{Source, checks};
 use crate::container::health::HealthRecord;
-use crate::container::record::{MountRecord, Record, VERSION, short};
+use crate::container::record::{MountRecord, Record, VERSION};
+use crate::container_id::{ContainerId, short};
 use crate::engine::options::{
     CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish, StopSignal,
 };
@@ -30,7 +31,7 @@ impl Engine {
         &self,
         options: &CreateOptions,
         source: &Source,
-        id: String,
+        id: ContainerId,
         name: String,
         mounts: Vec<MountRecord>,
         run: bool,
@@ -133,14 +134,11 @@ impl Engine {
     }
 
     /// The option with the other container's id in place of its name.
-    fn namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode> {
-        Ok(match option.container() {
-            Some(name) => NamespaceMode::Container(self.record(name)?.id),
-            None => option.clone(),
-        })
+    fn namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode<ContainerId>> {
+        option.find(|name| Ok(self.record(name)?.id))
     }
 
-    fn ipc_namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode> {
+    fn ipc_namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode<ContainerId>> {
         if let Some(name) = option.container()
             && self.record(name)?.ipc == NamespaceMode::None
         {

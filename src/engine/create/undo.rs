@@ -4,6 +4,7 @@
 //! guard: `system check` and the next taker of the name handle that (see the head of `create`).
 
 use crate::container::{id_range, state};
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::engine::options::IdMap;
 use crate::store::Durability;
@@ -12,7 +13,7 @@ use crate::volume;
 /// Removes a half-made container when it is dropped, unless `keep` was called.
 pub(super) struct Undo<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) id: &'a str,
+    pub(super) id: &'a ContainerId,
     pub(super) name: String,
     /// The anonymous volumes that were made for it.
     pub(super) volumes: Vec<String>,

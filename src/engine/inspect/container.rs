@@ -12,8 +12,9 @@ use super::{graph_driver, healthcheck};
 use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::mode::NamespaceMode;
-use crate::container::record::{MountKind, MountRecord, Record, UserNamespaceRecord, short};
+use crate::container::record::{MountKind, MountRecord, Record, UserNamespaceRecord};
 use crate::container::state::{Condition, is_paused};
+use crate::container_id::{ContainerId, short};
 use crate::engine::Engine;
 use crate::engine::options::{Propagation, RateKind, Resources};
 use crate::error::Result;
@@ -371,7 +372,7 @@ fn config(record: &Record) -> Value {
 }
 
 /// Docker's empty mode of a namespace of the container's own.
-fn unless_private(mode: &NamespaceMode) -> String {
+fn unless_private(mode: &NamespaceMode<ContainerId>) -> String {
     if *mode == NamespaceMode::Private { String::new() } else { mode.to_string() }
 }
 

@@ -1,0 +1,107 @@
+//! The id of a container: 64 hexadecimal digits, random, made once by `create`. It names the
+//! container's directories and cgroups, so no other text may ever stand in its place: one of this type
+//! was made by [`ContainerId::new`] or checked. Names and prefixes that a user types are turned into it
+//! by `container::names`.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Context, Error, Result, fail};
+use crate::store::stored_as_text;
+
+/// A container's id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(String);
+
+stored_as_text!(ContainerId);
+
+impl ContainerId {
+    /// A new id.
+    pub fn new() -> Result<ContainerId> {
+        random_digits().map(ContainerId)
+    }
+
+    /// The id that `text` is, if it is a whole one: 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<ContainerId> {
+        let is_id =
+            text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then(|| ContainerId(text.to_owned()))
+    }
+
+    /// The first twelve digits, as Docker shows ids.
+    pub fn short(&self) -> &str {
+        short(&self.0)
+    }
+}
+
+/// The first twelve digits of an id that is shown.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// 64 random hexadecimal digits.
+pub fn random_digits() -> Result<String> {
+    let mut bytes = [0u8; 32];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    if filled.context(|| "get random bytes")? != bytes.len() {
+        fail!("the kernel gave too few random bytes");
+    }
+    let mut digits = String::with_capacity(64);
+    for byte in bytes {
+        digits.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+        digits.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+    }
+    Ok(digits)
+}
+
+impl Deref for ContainerId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for ContainerId {
+    fn as_ref(&self) -> &Path {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ContainerId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<ContainerId> {
+        match ContainerId::parse(text) {
+            Some(id) => Ok(id),
+            None => fail!("'{text}' is no container's id"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_id_is_one() {
+        let id = ContainerId::new().unwrap();
+        assert_eq!(ContainerId::parse(&id), Some(id.clone()));
+        assert_eq!(id.short().len(), 12);
+        let json = miniserde::json::to_string(&id);
+        assert_eq!(json, format!("\"{id}\""));
+        assert_eq!(miniserde::json::from_str::<ContainerId>(&json).unwrap(), id);
+        for bad in ["", "..", &id[..63], &id.to_uppercase().replace('0', "A"), &format!("{id}0")] {
+            assert_eq!(ContainerId::parse(bad), None, "{bad}");
+            assert!(miniserde::json::from_str::<ContainerId>(&format!("\"{bad}\"")).is_err());
+        }
+    }
+}
