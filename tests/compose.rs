@@ -145,7 +145,7 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ("services:\n  a: {image: x, tty: maybe}", "services.a.tty should be true or false"),
         ("services: {a: {}}", "services.a has neither image nor build"),
         ("{", "c.yaml:"),
-        ("volumes: {v: {driver_opts: {type: nfs}}}\nservices: {a: {image: x}}", "bind the host's"),
+        ("volumes: {v: {driver: nfs}}\nservices: {a: {image: x}}", "only local"),
     ] {
         config(&[("c.yaml", text)], "-f c.yaml config").exits(1).stderr_has(part);
     }
@@ -774,4 +774,23 @@ fn events_of_a_project_are_printed() {
     assert!(lines.iter().all(|line| line.contains("\"service\":\"a\"")), "{lines:#?}");
     let all = project.compose("-p v events --since 1h --until 0s").text();
     assert!(all.contains("name=v-b-1") && !all.contains("image=bb, name=v-c"), "{all}");
+}
+
+#[test]
+fn volumes_have_options_and_networks_have_drivers() {
+    let text =
+        "services: {a: {image: bb, command: sleep 1000, volumes: ['fast:/fast'], networks: [own]}}
+volumes: {fast: {driver: local, driver_opts: {type: tmpfs, device: tmpfs, o: size=1m}}}
+networks:
+  own: {driver: bridge, driver_opts: {com.docker.network.driver.mtu: 1400}}
+  wire: {driver: macvlan, driver_opts: {parent: nowhere}}";
+    let project = Project::new(&[("compose.yaml", text)]);
+    project.compose("up -d").stderr_has("Started");
+    project.compose("exec -T a grep /fast /proc/mounts").stdout_has("size=1024k");
+    project.compose("exec -T a cat /sys/class/net/eth0/mtu").stdout("1400\n");
+    project.compose("down -v");
+    let used = text.replace("[own]", "[wire]");
+    let project = Project::new(&[("compose.yaml", &used)]);
+    project.compose("up -d").exits(1).stderr_has("parent=nowhere: the host has no such link");
+    project.compose("down -v");
 }

@@ -426,13 +426,16 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
         node.set("external", external);
     }
     if let Some(driver) = node.given("driver") {
-        let known: &[&str] =
-            if section == "networks" { &["bridge", "default"] } else { &["local"] };
+        let known: &[&str] = if section == "networks" {
+            &["bridge", "macvlan", "ipvlan", "default"]
+        } else {
+            &["local"]
+        };
         let text = driver.scalar()?;
         if !known.contains(&text.as_str()) {
             return Err(driver.wrong(format_args!(
                 "{section}.{key}.driver: mydocker has no driver '{text}', only {}",
-                known[0]
+                known.join(" ")
             )));
         }
     }

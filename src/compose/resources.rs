@@ -117,8 +117,13 @@ impl Session<'_> {
                     for (key, value) in node.get("labels").iter().flat_map(|node| node.entries()) {
                         labels.insert(0, (key.clone(), value.scalar()?));
                     }
+                    let mut options = Vec::new();
+                    let given = node.get("driver_opts");
+                    for (key, value) in given.iter().flat_map(|node| node.entries()) {
+                        options.push((key.clone(), value.scalar()?));
+                    }
                     self.engine
-                        .volume_create(Some(&name), &labels, &[])
+                        .volume_create(Some(&name), &labels, &options)
                         .context(|| format!("{}", node.place))?;
                     self.note("Volume", &name, "Created");
                 }

@@ -330,7 +330,7 @@ static POOL: &[Key] =
 
 static VOLUME: Kind = Object(&[
     ("driver", Text),
-    ("driver_opts", Refused("volumes are plain directories; bind the host's mount instead")),
+    ("driver_opts", Dict),
     ("external", Any),
     ("labels", Dict),
     ("name", Text),

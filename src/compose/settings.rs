@@ -179,6 +179,12 @@ pub fn network_settings(node: &Node) -> Result<Vec<Setting>> {
         node,
         &[("internal", "internal"), ("attachable", "attachable"), ("enable_ipv6", "ipv6")],
     );
+    if node
+        .given("driver")
+        .is_some_and(|driver| driver.scalar().is_ok_and(|text| text != "default"))
+    {
+        settings.texts(node, &[("driver", "driver")])?;
+    }
     settings.pairs(node.get("driver_opts"), "opt")?;
     settings.pairs(node.get("labels"), "label")?;
     let Some(ipam) = node.given("ipam") else { return Ok(settings.list) };
