@@ -203,6 +203,53 @@ pub fn wear() -> Vec<Check> {
     )]
 }
 
+/// The binary as an OCI runtime, on a host whose controllers are cgroup v2's.
+pub fn oci() -> Vec<Check> {
+    vec![check(
+        "OCI runtime on v2",
+        "mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+         oci() { mydocker oci \"$@\"; }
+         is() { oci state c | grep -o '\"status\": *\"[a-z]*\"' | cut -d'\"' -f4; }
+         oci spec
+         sed -i -e 's/\"terminal\": true/\"terminal\": false/; s/\\[\"sh\"]/[\"sleep\", \"1000\"]/' \
+             -e 's/\"resources\": {/&\"memory\":{\"limit\":33554432},\"pids\":{\"limit\":17},/' \
+             -e 's/\"resources\": {/&\"cpu\":{\"shares\":512,\"quota\":50000,\"period\":100000},/' \
+             -e 's/\"resources\": {/&\"unified\":{\"memory.high\":\"30000000\"},/' config.json
+         oci create c </dev/null >/dev/null 2>&1; is
+         oci start c; is
+         oci exec c sh -c 'cat /proc/self/cgroup; cd /sys/fs/cgroup
+             head -n 1 memory.max memory.high pids.max cpu.max cpu.weight'
+         oci update --memory 67108864 c
+         oci exec c cat /sys/fs/cgroup/memory.max
+         oci pause c; is; oci resume c; is
+         oci exec c sh -c 'echo x >/dev/null; head -c 4 /dev/zero | wc -c; exit 3'; echo $?
+         oci delete c; echo $?
+         oci kill c KILL; for n in $(seq 50); do test \"$(is)\" = stopped && break; sleep 0.2; done
+         oci delete c; ls -d /sys/fs/cgroup/mydocker-runtime/c 2>/dev/null; oci list -q
+         cd /; rm -r /tmp/bundle",
+        "created
+         running
+         0::/
+         ==> memory.max <==
+         33554432
+         ...
+         29999104
+         ...
+         17
+         ...
+         50000 100000
+         ...
+         59
+         67108864
+         paused
+         running
+         4
+         3
+         mydocker-runtime: *not stopped: running
+         1",
+    )]
+}
+
 /// Limits, on a host whose controllers are cgroup v2's.
 pub fn limits() -> Vec<Check> {
     vec![

@@ -1,7 +1,9 @@
 //! The hosts, and what is checked on each.
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
-use crate::checks::{basics, check, limits, networks, no_user_namespaces, user_namespaces, wear};
+use crate::checks::{
+    basics, check, limits, networks, no_user_namespaces, oci, user_namespaces, wear,
+};
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
 use crate::host::{Check, Disk, Host, Root};
@@ -144,6 +146,7 @@ fn disk() -> Host {
             limits(),
             networking(),
             user_namespaces(),
+            oci(),
             wear(),
             compose::before_reboot(),
             before_reboot(),
