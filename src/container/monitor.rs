@@ -622,6 +622,8 @@ struct Monitor<'a> {
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
     terminal: bool,
+    /// The end of a client's input doesn't close the program's.
+    keeps_stdin: bool,
     /// The container's new name, if a client reported one.
     name: Option<String>,
     /// Bytes from a client that the program has not read yet.
@@ -649,6 +651,7 @@ impl<'a> Monitor<'a> {
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
             terminal: record.tty,
+            keeps_stdin: record.keeps_stdin == Some(true),
             name: None,
             typed: Vec::new(),
             buffer: Vec::new(),
@@ -865,7 +868,7 @@ impl<'a> Monitor<'a> {
             }
             (Some(Request::StdinEnd), Some(program)) => {
                 // The end of input is a key on a terminal; closing it would hang up the program.
-                if !self.terminal {
+                if !self.terminal && !self.keeps_stdin {
                     program.stdin = None;
                 }
             }

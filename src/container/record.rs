@@ -60,6 +60,8 @@ pub struct Record {
     pub domainname: Option<String>,
     pub tty: bool,
     pub interactive: bool,
+    /// Made by `run -d -i`: its stdin stays open when a client's input ends.
+    pub keeps_stdin: Option<bool>,
     pub read_only: bool,
     pub init: bool,
     pub privileged: bool,

@@ -50,6 +50,8 @@ pub struct CreateOptions {
     /// `--platform`: an image for another machine is meant.
     pub platform: Option<String>,
     pub interactive: bool,
+    /// The end of a client's input doesn't close the container's stdin.
+    pub keep_stdin: bool,
     pub tty: bool,
     /// `NAME=value`, in order, env files first.
     pub env: Vec<String>,

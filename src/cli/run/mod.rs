@@ -106,7 +106,8 @@ fn run(call: &Invocation) -> Outcome {
     let keys = args.detach_keys.clone();
     let pull = args.pull;
     let has_variables = !args.env.is_empty();
-    let options = lower(call, args, operands)?;
+    let mut options = lower(call, args, operands)?;
+    options.keep_stdin = detach && options.interactive;
     if has_variables {
         Engine::hide_variables();
     }

@@ -90,6 +90,7 @@ impl Engine {
             domainname: options.domainname.clone(),
             tty: options.tty,
             interactive: options.interactive,
+            keeps_stdin: options.keep_stdin.then_some(true),
             read_only: options.read_only,
             init: options.init,
             privileged: options.privileged,

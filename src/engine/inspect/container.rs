@@ -351,7 +351,7 @@ fn config(record: &Record) -> Value {
         ("ExposedPorts", omit_empty(set(&record.exposed))),
         ("Tty", Value::Bool(record.tty)),
         ("OpenStdin", Value::Bool(record.interactive)),
-        ("StdinOnce", Value::Bool(record.interactive)),
+        ("StdinOnce", Value::Bool(record.interactive && record.keeps_stdin != Some(true))),
         ("Env", strings(&record.env)),
         ("Cmd", words(&record.command)),
         ("Healthcheck", healthcheck(health.map(|health| &health.check))),
