@@ -87,7 +87,8 @@ fn environment_directory_and_user() {
         .stdout("/etc\n0\n/root\n");
     host.mydocker(["exec", "-u", "0:staff", "c", "id", "-g"]).stdout("50\n");
     host.mydocker(["exec", "-w", "/nowhere", "c", "pwd"]).exits(126).complains("/nowhere");
-    host.mydocker(["exec", "-u", "nobodyknows", "c", "id"]).exits(1).complains("nobodyknows");
+    host.mydocker(["exec", "-u", "nobodyknows", "c", "id"]).exits(126).complains("nobodyknows");
+    host.mydocker(["exec", "-d", "-u", "nobodyknows", "c", "id"]).exits(1).complains("nobodyknows");
     // The caller's own environment stays outside.
     let mut command = host.command(["exec", "c", "env"]);
     let output = command.env("LEAK", "never").output().unwrap();

@@ -60,6 +60,29 @@ fn input_is_passed_only_when_asked_for() {
 }
 
 #[test]
+fn the_end_of_a_clients_input_ends_no_detached_container() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "-i", "--name", "c", "bb", "cat"]).exits(0);
+    host.mydocker(["inspect", "-f", "{{.Config.StdinOnce}}", "c"]).stdout("false\n");
+    let mut first = host.background(["attach", "c"]);
+    first.type_in("one\n");
+    first.expect("one\n");
+    first.close_stdin();
+    let mut second = host.background(["attach", "c"]);
+    second.type_in("two\n");
+    second.expect("two\n");
+    second.close_stdin();
+    // Both stay, as Docker's do, until the container ends.
+    host.mydocker(["rm", "-f", "c"]).exits(0);
+    first.wait().exits(137).stdout("one\ntwo\n");
+    second.wait().exits(137).stdout("two\n");
+    // Started by a client that stays, its input ends with the client's.
+    host.mydocker(["create", "-i", "--name", "d", "bb", "cat"]).exits(0);
+    host.mydocker(["inspect", "-f", "{{.Config.StdinOnce}}", "d"]).stdout("true\n");
+    host.feed("three\n", ["start", "-ai", "d"]).stdout("three\n");
+}
+
+#[test]
 fn a_hundred_megabytes_pass_both_ways_unharmed() {
     let host = Host::with_busybox();
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;

@@ -18,7 +18,7 @@ use crate::container::record::Record;
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
 use crate::container::{events, updated};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Result, fail};
 use crate::image::digest::Digest;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{IdMaps, Identity, Process};
@@ -125,7 +125,12 @@ impl Engine {
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
-        let (child, console) = exec::exec(&target, &process, theirs)?;
+        // As Docker: the status of a process that could not be made, for an unknown user too.
+        let (child, console) =
+            exec::exec(&target, &process, theirs).map_err(|error| match error.exit_code() {
+                EXIT_ENGINE => error.exit_with(EXIT_NOT_EXECUTABLE),
+                _ => error,
+            })?;
         let id = exec_id(&record.id, child.pid);
         self.note_exec(record, options, &id);
         Ok(Some(Begun { child, ours, console, record: record.clone(), id }))

@@ -201,6 +201,8 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     };
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
+    // A project is started without a client at its stdin.
+    options.keep_stdin = options.interactive;
     Ok(options)
 }
 

@@ -173,6 +173,7 @@ fn run(call: &Invocation) -> Outcome {
     options.remove = args.remove;
     options.restart = RestartPolicy::default();
     options.interactive = !args.no_input && !args.detach;
+    options.keep_stdin = false;
     options.tty = has_tty;
     options.env.extend(args.env);
     options.user = args.user.or(options.user);
