@@ -26,7 +26,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 test_packages := apache2-utils buildah busybox-static catatonit containerd curl debootstrap \
     docker-compose docker-registry docker.io e2fsprogs file fish python3-yaml \
     iproute2 iptables iputils-ping libcap2-bin mandoc nftables openssl \
-    podman qemu-user-static skopeo umoci util-linux zsh zstd
+    podman qemu-user-static skopeo strace umoci util-linux zsh zstd
 # Virtual machines in software, and the tools that make their disks.
 host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
     squashfs-tools

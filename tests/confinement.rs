@@ -603,6 +603,18 @@ fn a_command_that_stays_shows_no_variable_of_the_container() {
         assert!(!line.contains("hunter2") && line.contains("DBPASS=*******"), "{line}");
         host.mydocker(["rm", "-f", &name]);
     }
+    let context = host
+        .directory("context", &[("Dockerfile", "FROM bb\nARG PASS\nRUN echo be''gun; sleep 1000")]);
+    let context = context.to_str().unwrap();
+    for flags in [&["--build-arg", "PASS=hunter2"][..], &["--build-arg=PASS=hunter2"]] {
+        let args = ["build", "--network", "none"].iter().chain(flags).chain([&context]);
+        let mut build = host.background(args);
+        build.expect_error("begun");
+        let (line, _) = seen_of(build.pid());
+        assert!(!line.contains("hunter2") && line.contains("PASS=*******"), "{line}");
+        build.signal(rustix::process::Signal::INT);
+        build.wait().exits(1).stderr_has("SIGINT");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::build::exchange;
 use crate::build::output::Output;
 use crate::build::report::Report;
 use crate::build::{Options, Secret};
+use crate::engine::Engine;
 #[cfg(feature = "compose")]
 use crate::error::Result;
 use crate::error::fail;
@@ -309,6 +310,9 @@ pub static BUILD: Command = Command {
 fn build(call: &Invocation) -> Outcome {
     let (BuildArgs { mut options, quiet, check }, mut operands) = call.parse(BUILD_FLAGS)?;
     options.context = operands.swap_remove(0);
+    if !options.arguments.is_empty() {
+        Engine::hide_variables();
+    }
     let engine = call.engine()?;
     if check {
         let (text, count) = crate::build::check(&engine, &options)

@@ -79,6 +79,8 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
+    #[cfg(test)]
+    let _heap = crate::HEAP.hold();
     // SAFETY: without CLONE_VM the child has its own copy of memory and no stack is given, so this
     // is fork(2) with namespaces. There is no other thread, so no lock is held in the copy.
     // args outlives the call and its size is passed.
@@ -106,6 +108,8 @@ pub fn unshare(flags: Flags) -> Result<(), Errno> {
 /// fork(2). `EDEADLK`: this process has another thread.
 pub fn fork() -> Result<Fork<Pid>, Errno> {
     require_one_thread()?;
+    #[cfg(test)]
+    let _heap = crate::HEAP.hold();
     // SAFETY: there is no other thread, so no lock is held in the copy.
     match unsafe { libc::fork() } {
         -1 => Err(last_errno()),
@@ -129,7 +133,8 @@ fn become_child<T>() -> Fork<T> {
 /// A child is not asked: it starts with one thread, none of ours starts another, and the seccomp
 /// filter of its container may forbid unshare(2).
 fn require_one_thread() -> Result<(), Errno> {
-    // The test harness has threads; the children of its tests take no lock.
+    // The test harness has threads. The children of its tests take no lock but the heap's, which
+    // the forking thread holds: the copy is whole, and free in the child.
     if is_child() || cfg!(test) {
         return Ok(());
     }

@@ -72,6 +72,13 @@ impl Heap {
         Heap(Mutex::new(arena))
     }
 
+    /// Keeps the other threads of a test program out while this one forks. Nothing may be allocated
+    /// as long as the guard lives.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Drop {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Arena) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -82,8 +82,8 @@ impl Stat {
     }
 }
 
-/// Overwrites the value of each variable among the arguments (`-e A=x`, `--env=A=x`), for as long
-/// as this command stays. They must have been copied by then.
+/// Overwrites the value of each variable among the arguments (`-e A=x`, `--env=A=x`, `--build-arg A=x`)
+/// for as long as this command stays. They must have been copied by then.
 pub fn hide_variables() {
     let Some(stat) = Stat::read() else { return };
     let (start, end) = stat.args;
@@ -94,11 +94,11 @@ pub fn hide_variables() {
     let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let mut is_value = false;
     for argument in area.split_mut(|&byte| byte == 0) {
-        let flags = [&b"--env="[..], b"--e=", b"-e"];
+        let flags = [&b"--env="[..], b"--build-arg=", b"--e=", b"-e"];
         let inline = flags.into_iter().find(|flag| argument.starts_with(flag));
         // `-ite A=x` too.
         let alone = match &*argument {
-            [b'-', b'-', long @ ..] => matches!(long, b"env" | b"e"),
+            [b'-', b'-', long @ ..] => matches!(long, b"env" | b"build-arg" | b"e"),
             [b'-', .., last] => *last == b'e',
             _ => false,
         };

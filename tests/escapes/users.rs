@@ -213,7 +213,8 @@ fn a_passwd_file_that_is_no_file_is_refused_at_once() {
             let made = || host.mydocker(["logs", "box"]).text() == "made";
             super::support::eventually("it is made", made);
             let refused = format!("/etc/{file} is not a regular file");
-            host.mydocker(["exec", "-u", user, "box", "true"]).refused(&refused);
+            let exec = host.mydocker(["exec", "-u", user, "box", "true"]);
+            exec.exits(126).complains(&refused);
             host.mydocker(["commit", "box", "odd"]);
             host.mydocker(["run", "--rm", "-u", user, "odd", "true"]).refused(&refused);
             host.mydocker(["rm", "-f", "box"]);

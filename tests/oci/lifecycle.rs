@@ -70,7 +70,7 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
         let output = bundle.command(&count).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), lines, "{propagation}");
         // What the container mounts stays with it.
-        let inside = ["mount", "-t", "tmpfs", "tmpfs", "/tmp"];
+        let inside = ["/bin/mount", "-t", "tmpfs", "tmpfs", "/tmp"];
         let entered = ["-t", &bundle.pid(), "-m"];
         std::fs::create_dir_all(bundle.rootfs().join("tmp")).unwrap();
         let mut command = Command::new("nsenter");

@@ -29,6 +29,9 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// To move thousands of processes on a busy host.
 const MAX_MOVE: Duration = Duration::from_secs(60);
+/// So long processes are moved out of the thawed cgroup. The rest stays in it, which harms nothing: a
+/// freeze finds them there, and the container's end removes it with the other cgroups.
+const MAX_LEAVE: Duration = Duration::from_secs(2);
 /// So long processes run on while they are moved: a container that does nothing odd is never stopped.
 const FREE_TIME: Duration = Duration::from_millis(250);
 /// The cgroup that says that the processes were stopped.
@@ -123,8 +126,12 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     write(&own.join("freezer.state"), "THAWED")?;
     let root = own.ancestors().find(|above| !above.join("freezer.state").exists());
     let root = root.unwrap_or(&own).join("cgroup.procs");
-    loop {
+    let begun = Instant::now();
+    while begun.elapsed() < MAX_LEAVE {
         for pid in pids(&own.join("cgroup.procs"))? {
+            if begun.elapsed() > MAX_LEAVE {
+                break;
+            }
             // A process that can't be moved has ended; its children are found in the next round.
             let _ = fs::write(&root, &pid);
         }
@@ -136,6 +143,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             _ => return Ok(()),
         }
     }
+    Ok(())
 }
 
 /// Freezes or thaws a container that was born into a freezer cgroup of its own or into cgroup v2.
