@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -20,6 +21,11 @@ use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
+/// The kernel removes the interfaces of an ended namespace some time after its last process. Until
+/// then one in the mode passthru holds the parent (`EINVAL`), and any other its MAC address.
+const MAX_HELD: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Makes the interface and sets it up.
 pub fn connect(
     host: &mut Socket,
@@ -30,7 +36,6 @@ pub fn connect(
     plan: &Plan<'_>,
 ) -> Result<()> {
     link::number_namespace(host, namespace.descriptor.as_fd())?;
-    let mut batch = Batch::default();
     let kind = direct.kind;
     let mtu = network.mtu.unwrap_or(parent.mtu);
     let wanted = Subinterface {
@@ -41,8 +46,20 @@ pub fn connect(
         mode: kind.number(),
         namespace: namespace.descriptor.as_fd(),
     };
-    link::add_subinterface(&mut batch, &wanted);
-    let made = host.send(batch).traced("RTM_NEWLINK", || {
+    let begun = Instant::now();
+    let made = loop {
+        let mut batch = Batch::default();
+        link::add_subinterface(&mut batch, &wanted);
+        let made = host.send(batch);
+        let is_held = made.as_ref().is_err_and(|error| {
+            matches!(error.errno(), Some(Errno::INVAL | Errno::BUSY | Errno::ADDRINUSE))
+        });
+        if !is_held || begun.elapsed() > MAX_HELD {
+            break made;
+        }
+        std::thread::sleep(PAUSE);
+    };
+    let made = made.traced("RTM_NEWLINK", || {
         let (driver, mode) = (kind.driver(), kind.mode());
         format!(
             "{driver} {} of {} in the container, mode {mode}, mtu {mtu}",
