@@ -56,14 +56,18 @@ pub struct Link {
 
 /// The link of that name, if there is one.
 pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
+    Ok(look_up(socket, name)?.and_then(|payload| link_of(&payload)))
+}
+
+/// The kernel's message about the link of that name, if there is one.
+fn look_up(socket: &mut Socket, name: &str) -> Result<Option<Vec<u8>>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), format!("look up link {name}"));
     batch.text(IFLA_IFNAME, name);
-    let answers = match socket.ask(batch) {
-        Err(error) if error.errno() == Some(Errno::NODEV) => return Ok(None),
-        answers => answers?,
-    };
-    Ok(answers.first().and_then(|answer| link_of(&answer.payload)))
+    match socket.ask(batch) {
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(None),
+        answers => Ok(answers?.into_iter().next().map(|answer| answer.payload)),
+    }
 }
 
 /// The link of that index.
@@ -91,15 +95,8 @@ pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
 
 /// The alias of a link; empty without one, `None` if there is no such link.
 pub fn alias(socket: &mut Socket, name: &str) -> Result<Option<String>> {
-    let mut batch = Batch::default();
-    batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), format!("look up link {name}"));
-    batch.text(IFLA_IFNAME, name);
-    let answers = match socket.ask(batch) {
-        Err(error) if error.errno() == Some(Errno::NODEV) => return Ok(None),
-        answers => answers?,
-    };
-    let alias = |payload: &[u8]| text_of(payload, IFLA_IFALIAS).unwrap_or_default();
-    Ok(answers.first().map(|answer| alias(&answer.payload)))
+    let alias = |payload: Vec<u8>| text_of(&payload, IFLA_IFALIAS).unwrap_or_default();
+    Ok(look_up(socket, name)?.map(alias))
 }
 
 /// A text in a message about a link.
