@@ -61,30 +61,29 @@ impl Build<'_> {
         globals: &[(String, String)],
     ) -> Result<()> {
         let cpus = std::thread::available_parallelism().map_or(LEAST, usize::from);
-        let mut waiting = stages.to_vec();
+        let mut waiting: Vec<(usize, Vec<usize>)> =
+            stages.iter().map(|&at| (at, plan::needs(self.dockerfile, images, at))).collect();
         let mut running = Vec::new();
         let mut shown = None;
         while !waiting.is_empty() || !running.is_empty() {
             let is_done = |at: &usize| self.results.iter().any(|(done, _)| done == at);
-            let needs = |at: usize| plan::needs(self.dockerfile, images, at);
-            let ready: Vec<usize> =
-                waiting.iter().copied().filter(|&at| needs(at).iter().all(is_done)).collect();
+            let ready: Vec<usize> = waiting
+                .iter()
+                .filter(|(_, needs)| needs.iter().all(is_done))
+                .map(|(at, _)| *at)
+                .collect();
             if let ([at], true) = (ready.as_slice(), running.is_empty()) {
                 let state = self.stage(*at, &images[*at], globals)?;
                 self.results.push((*at, state));
-                waiting.retain(|other| other != at);
+                waiting.retain(|(other, _)| other != at);
                 continue;
             }
-            let turn =
-                self.turn(&ready, images, globals, cpus.max(LEAST), &mut running, &mut shown);
-            match turn {
-                Ok(ended) => {
-                    waiting.retain(|at| running.iter().all(|stage: &Stage| stage.at != *at));
-                    if let Some((at, state)) = ended {
-                        waiting.retain(|other| *other != at);
-                        self.results.push((at, state));
-                    }
-                }
+            // What can't be started now is ready in the next turn too.
+            let room = cpus.max(LEAST).saturating_sub(running.len());
+            let starting = &ready[..ready.len().min(room)];
+            waiting.retain(|(at, _)| !starting.contains(at));
+            match self.turn(starting, images, globals, &mut running, &mut shown) {
+                Ok(ended) => self.results.extend(ended),
                 Err(error) => {
                     self.end_all(running);
                     return Err(error);
@@ -94,21 +93,18 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Starts what is ready and waits until something comes from a stage. Returns a stage that ended.
+    /// Starts the stages `starting` and waits until something comes from one that runs. Returns a stage
+    /// that ended.
     fn turn(
         &self,
-        ready: &[usize],
+        starting: &[usize],
         images: &[String],
         globals: &[(String, String)],
-        most: usize,
         running: &mut Vec<Stage>,
         shown: &mut Option<usize>,
     ) -> Result<Option<(usize, State)>> {
-        for &at in ready {
-            let is_running = running.iter().any(|stage| stage.at == at);
-            if !is_running && running.len() < most {
-                running.push(self.start(at, &images[at], globals)?);
-            }
+        for &at in starting {
+            running.push(self.start(at, &images[at], globals)?);
         }
         if let Some(signal) = self.place.interrupted() {
             return Err(interrupted(signal));
