@@ -13,7 +13,7 @@ use crate::raw;
 /// A flag: its long name, its letter or ' ', and whether it takes a value.
 pub type Flag = (&'static str, char, bool);
 
-/// What was typed.
+/// The flags and operands as typed.
 #[derive(Default)]
 pub struct Args {
     flags: Vec<(&'static str, String)>,

@@ -24,7 +24,7 @@ const MAX_CONFIG: u64 = 8 << 20;
 /// What config.json says.
 pub struct Config {
     pub spec: Spec,
-    /// That of the cgroup, which systemd makes then.
+    /// The cgroup's unit, if systemd is to make it.
     pub unit: Option<Unit>,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ pub struct Config {
     pub rootfs: String,
 }
 
-/// The hooks that run in the caller's namespaces, in the order of their times.
+/// The hooks that run in the caller's namespaces, in the order in which they run.
 #[derive(Default)]
 pub struct HostHooks {
     pub prestart: Vec<Hook>,
@@ -62,7 +62,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The container `id` that the bytes of a config.json in the directory `bundle` describe. `scratch` is
-/// where its root is mounted in the making. With `by_systemd` its cgroup is a unit of systemd's.
+/// the directory on which its root is mounted. With `by_systemd`, its cgroup is a unit of systemd.
 pub fn parse(
     bytes: &[u8],
     id: &str,
@@ -149,7 +149,7 @@ pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
     Ok(hooks(&Node::root("config.json", &value))?.0)
 }
 
-/// 1.x.y, as semantic versions are compatible; with a pre-release or a build after it.
+/// Accepts 1.x.y, with or without a pre-release and a build: versions of one major number are compatible.
 fn check_version(version: &Node<'_>) -> Result<()> {
     let text = version.string()?;
     let core = text.split(['-', '+']).next().unwrap_or_default();
@@ -160,7 +160,7 @@ fn check_version(version: &Node<'_>) -> Result<()> {
     }
 }
 
-/// No link may be on the way: a root that an attacker of the bundle can lead elsewhere is another root.
+/// Fails if a link is on the way to the root: a user who can change the bundle could lead it elsewhere.
 fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
     let text = path.string()?;
     if text.is_empty() {

@@ -1,8 +1,8 @@
 //! As much of D-Bus as three calls to systemd need (D-Bus Specification, "Message Protocol" and
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and the signals that come
-//! between. Messages are in the host's byte order; the peer is on the same host, so its are too.
-//! Every message and every wait is bounded. It knows no introspection, no descriptors, no other types
-//! than those below.
+//! between. Messages are in the host's byte order, because the peer is on the same host.
+//! Every message and every wait is bounded. Introspection, descriptors and types other than those below
+//! are not implemented.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -208,7 +208,7 @@ impl Message {
 pub struct Connection {
     stream: UnixStream,
     serial: u32,
-    /// Those that came while an answer was awaited.
+    /// The messages that came while an answer was awaited.
     signals: Vec<Message>,
 }
 

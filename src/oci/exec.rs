@@ -49,7 +49,6 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     process.seccomp =
         linux::seccomp(&linux, capabilities, id, state.bundle.as_ref(), &state.annotations)?;
     process.preserved = super::preserved(args, 0)?;
-    // A process of its own adjusts nothing that is not asked for.
     let namespaces = linux::namespaces(&linux)?;
     let target = Target {
         pid: container.state.pid,

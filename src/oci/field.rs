@@ -1,4 +1,4 @@
-//! Fields of config.json that several of its parts have: switches, absolute paths, words of a list.
+//! Fields that several parts of config.json have: switches, absolute paths, words of a list.
 //!
 //! Each function takes the node of an object or a value and returns what it says; an error names the
 //! field (`json::Node`). The parts themselves are `linux`, `mounts`, `process`, `resources` and

@@ -21,7 +21,7 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     let signals = signal::receive(all).context(|| "receive signals")?;
     let _raw = console.as_ref().and_then(|console| {
         resize(console.as_fd());
-        // A terminal that refuses is no reason to leave the process alone.
+        // If the terminal can't be set up, the process still needs a parent that waits for it.
         Raw::enter().ok().flatten()
     });
     let mut console = console;
@@ -70,7 +70,7 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     }
 }
 
-/// Copies what is there; false at the end of either.
+/// Copies what can be read now. Returns false when either side has ended.
 fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; 4096];
     match rustix::io::read(from, &mut buffer) {

@@ -1,9 +1,9 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
-//! `create` ends when the first process is all that it is to be but for its seccomp filter and its
-//! program: it waits on a socket in the container's directory (`runtime::Caller::Leaves`). Its parent
-//! is then whichever process reaps the caller's orphans, such as an engine's shim; nothing of
-//! mydocker stays. A hook that fails ends the container.
+//! `create` ends when the first process needs only its seccomp filter and its program: it waits on a
+//! socket in the container's directory (`runtime::Caller::Leaves`). Its parent is then the process that
+//! reaps the caller's orphans, such as an engine's shim; no process of mydocker stays. A hook that fails
+//! ends the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct Made {
     pub container: Container,
     pub pid: Pid,
     pub pidfd: OwnedFd,
-    /// The terminal's master, if no socket took it.
+    /// The terminal's master, if it was not sent to `--console-socket`.
     pub console: Option<OwnedFd>,
 }
 
@@ -36,7 +36,7 @@ pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// `run`: create, start and, unless it is to go on by itself, wait for the end and delete.
+/// `run`: create and start. Without `--detach`, also wait for the end and delete.
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
@@ -81,7 +81,7 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let sockets = super::sockets()?;
     process.preserved = super::preserved(args, sockets)?;
     if sockets > 0 {
-        // A program with an init before it has the first PID too, as far as it can know.
+        // The program is PID 1 of its namespace, or takes itself for that behind an init.
         process.env.retain(|pair| !pair.starts_with("LISTEN_"));
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
@@ -112,7 +112,7 @@ fn build(
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
     let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
-    // Before the state says that they are the container's: those are removed with it.
+    // Checked before the state names these cgroups, because `delete` removes every cgroup that it names.
     cgroup::must_be_free(&cgroups).context(|| "config.json: linux.cgroupsPath")?;
     container.state.cgroups = cgroups;
     container.state.boot_id = sys::process::boot_id();
@@ -122,7 +122,7 @@ fn build(
     container.state.annotations = config.annotations.clone();
     container.state.created = crate::time::Instant::now().to_rfc3339();
     store::replace(&container.config(), bytes, Durability::Lazy)?;
-    // Before anything is made: what a killed `create` leaves is found by this.
+    // Saved before anything is made, so that `delete` finds what a killed `create` leaves.
     container.save()?;
     spec.hooks.state = container.document();
     notify::offer(container, spec)?;
@@ -146,7 +146,7 @@ fn build(
     running
 }
 
-/// Hands out what the caller asked for: the terminal, the PID.
+/// Gives the caller the terminal and the PID.
 fn finish(mut container: Container, running: runtime::Running, args: &Args) -> Result<Made> {
     let runtime::Running { pid, pidfd, mut console, .. } = running;
     let handed = (|| -> Result<()> {
@@ -176,7 +176,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     let process = container.process()?;
     let pid = container.state.pid;
     let ready = begin(&container)?;
-    // Whatever it waits for, others may pause, kill or delete the container.
+    // The lock is released, so that others can pause, kill or delete the container during the wait.
     drop(container);
     if let (Some(ready), Some(process)) = (ready, process) {
         notify::relay(&ready, process.as_fd(), pid)?;
@@ -184,13 +184,13 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Lets the first process go. Gives the socket of its readiness if the caller waits for that.
+/// Lets the first process go. Returns the socket of its readiness if the caller waits for that.
 fn begin(container: &Container) -> Result<Option<OwnedFd>> {
     let host_hooks = kept_hooks(container)?;
     let ready = notify::listen(container)?;
     let connection = container.connect()?;
     let released = runtime::release(connection.as_fd());
-    // Whatever came of it, the first process waits no more.
+    // If the release failed, the first process has ended; in both cases the socket has no further use.
     store::remove_file(&container.dir.join(START))?;
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
@@ -201,11 +201,11 @@ fn begin(container: &Container) -> Result<Option<OwnedFd>> {
     outcome.map(|()| ready)
 }
 
-/// As `start` does, beside a `run` in the foreground.
+/// Relays the readiness, as `start` does, in a child process beside a `run` in the foreground.
 fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
     match clone3(Flags::default(), None).context(|| "fork")? {
         Fork::Child => {
-            // The container goes on without a caller that hears of it.
+            // An error is dropped: the container must go on, although its caller never gets READY=1.
             let _ = sys::fds::close_all_but(&[ready.as_fd(), process])
                 .map_err(Error::from)
                 .and_then(|()| notify::relay(ready, process, pid));

@@ -106,7 +106,7 @@ fn range(node: &Node<'_>) -> Result<IdRange> {
     }
 }
 
-/// The cgroup, and systemd's unit if that is to make it.
+/// The cgroup, and the unit if systemd is to make it.
 pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, Option<Unit>)> {
     let path = linux.text("cgroupsPath")?;
     let unit = if by_systemd { Some(Unit::parse(&path, id)?) } else { None };
@@ -142,7 +142,7 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
     Ok((cgroup, unit))
 }
 
-/// The nodes to make beside the standard ones.
+/// The device nodes to make in addition to the standard ones.
 pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     linux.list("devices", MAX_ENTRIES, |node| {
         let path = absolute(&node.need("path")?)?;
@@ -169,7 +169,7 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     })
 }
 
-/// The kernel's settings, of namespaces that the container has for itself.
+/// The kernel parameters, which must belong to namespaces of the container's own.
 pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String, String)>> {
     let Some(all) = linux.get("sysctl")? else { return Ok(Vec::new()) };
     all.fields(MAX_ENTRIES, |key, value| {
@@ -247,7 +247,7 @@ pub fn refuse_rdt(linux: &Node<'_>) -> Result<()> {
     if linux.get("intelRdt")?.is_none_or(|rdt| rdt.is_empty()) {
         return Ok(());
     }
-    // The kernel makes it where the processor has what resctrl controls.
+    // The kernel creates it if the processor has resources that resctrl controls.
     if Path::new("/sys/fs/resctrl").exists() {
         fail!("config.json: linux.intelRdt is not supported, although there is resctrl");
     }

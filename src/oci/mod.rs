@@ -46,7 +46,7 @@ use args::{Args, Flag};
 const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
 /// Exit status of every failure but those of `exec`.
 const EXIT_FAILURE: u8 = 1;
-/// Exit status of an `exec` that began nothing, as runc's.
+/// Exit status of an `exec` that started no process, as runc's.
 const EXIT_EXEC: u8 = 255;
 /// The most descriptors that are passed on to a container.
 const MAX_PRESERVED: u32 = 1 << 16;
@@ -116,7 +116,7 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
   spec                           Write a config.json to start from
 ";
 
-/// What stands before the command.
+/// The flags that come before the command.
 pub struct Globals {
     root: PathBuf,
     /// systemd makes the cgroups.
@@ -158,7 +158,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
             other => fail!("--log-format should be text or json, not '{other}'"),
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
-        // It is the first time that it is set.
+        // The only call that sets the log, so it can't fail.
         let _ = LOG.set(Log { path, json });
     }
     if globals.has("version") {
@@ -179,7 +179,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
         .collect();
     let parse = |flags: &[Flag]| Args::parse(&rest, flags, None);
-    // These enter a container, or a process of theirs does.
+    // These put a process of ours into a container.
     if matches!(command.as_str(), "create" | "run" | "exec") {
         sys::binary::run_read_only();
     }
@@ -191,7 +191,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "kill" => lifecycle::kill(&root, &parse(&[("all", 'a', false)])?),
         "delete" => lifecycle::delete(&root, &parse(&[("force", 'f', false)])?),
         "exec" => {
-            // Without a command of their own, flags may come after the container's id.
+            // With --process the command comes from a file, so flags may follow the container's id.
             let args = Args::parse(&rest, &EXEC_FLAGS, Some(1))?;
             exec::exec(&root, &if args.has("process") { parse(&EXEC_FLAGS)? } else { args })
         }
@@ -213,7 +213,7 @@ fn print_text(text: &str) -> Result<u8> {
     Ok(0)
 }
 
-/// The words of an error, with those by which engines know that a program was not found.
+/// The text of an error, with the words by which engines know that a program was not found.
 fn message(error: &Error) -> String {
     match error.exit_code() {
         EXIT_NOT_FOUND
@@ -225,12 +225,12 @@ fn message(error: &Error) -> String {
     }
 }
 
-/// Reports what does not fail the command.
+/// Prints a warning: the command goes on.
 fn warn(text: &str) {
     report("warning", text);
 }
 
-/// One line on stderr, and one in the log. A log that can't be written is no reason to fail.
+/// Prints one line on stderr and writes one to the log. If the log can't be written, that is ignored.
 fn report(level: &str, text: &str) {
     let text = text.replace('\n', " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");

@@ -112,7 +112,7 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
         "tmpfs" if target == Path::new("/dev") => MountSource::Devices { options: data.into() },
         other => MountSource::Filesystem {
             kind: kernel(other)?,
-            // An overlay's or tmpfs's source is a name alone.
+            // The source of an overlay or a tmpfs is only a name.
             source: if source.starts_with('.') { absolute(bundle, &source) } else { source },
             options: data,
         },
@@ -185,13 +185,13 @@ struct Options {
     attributes: Attributes,
     propagation: Propagation,
     last_propagation: Option<LastPropagation>,
-    /// Only the attributes of what is mounted there change.
+    /// `remount`: change only the attributes of the mount that is there.
     remount: bool,
-    /// With a mapping of its own, and which of the mounts below it have that.
+    /// The mount has an ID mapping of its own; the value says whether the mounts below it have it too.
     maps_owners: Option<Recursion>,
-    /// The new file system begins with what is below it.
+    /// `tmpcopyup`: fill the new file system with what the directory below it has.
     copy_up: bool,
-    /// For the file system itself.
+    /// Options of the file system itself.
     data: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ fn read_options(mount: &Node<'_>) -> Result<Options> {
         let text = option.string()?;
         let find = |name: &str| OPTIONS.iter().find(|(known, ..)| *known == name);
         let attributes = &mut read.attributes;
-        // In their order: the last word counts.
+        // Options apply in their order, so the last one counts.
         let apply = |to: (&mut u32, &mut u32), (set, clear): (u32, u32)| {
             *to.0 = *to.0 & !clear | set;
             *to.1 = *to.1 & !set | clear | if set & ATIME != 0 { ATIME } else { 0 };

@@ -1,6 +1,6 @@
-//! `netDevices` of config.json (config-linux.md, "Network Devices"): interfaces of the caller's network
-//! namespace that are the container's from `create` on. Nothing looks after them later: with the
-//! namespace the kernel removes a virtual one, and gives a physical one back to the host.
+//! `netDevices` of config.json (config-linux.md, "Network Devices"): `create` moves these interfaces from
+//! the caller's network namespace into the container's. Nothing tracks them later: when the namespace
+//! ends, the kernel removes a virtual interface and gives a physical one back to the host.
 
 use rustix::process::Pid;
 
@@ -43,7 +43,7 @@ pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>
     Ok(devices)
 }
 
-/// What the kernel takes as a name.
+/// Whether the kernel takes this as an interface's name.
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     let is_template = !name.contains('%') || name.matches('%').count() == 1 && name.contains("%d");

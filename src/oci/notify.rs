@@ -1,9 +1,9 @@
-//! NOTIFY_SOCKET (sd_notify(3)): a caller that is a systemd service of Type=notify waits for the
-//! container's word that it is ready, not for the runtime's.
+//! NOTIFY_SOCKET (sd_notify(3)): if the caller is a systemd service of Type=notify, it waits for the
+//! container's READY=1, not for the runtime's.
 //!
-//! systemd believes only processes in the service's own cgroup, so the container can't have its
-//! socket. `create` mounts a directory of ours on /run/notify; `start` listens in it, waits for
-//! READY=1 or the container's end, and passes that word on with the PID. No other word is passed on.
+//! systemd accepts messages only from processes in the service's own cgroup, so the container can't have
+//! its socket. `create` mounts a directory of ours on /run/notify; `start` listens in it, waits for
+//! READY=1 or the container's end, and passes READY=1 on with the PID. Other messages are dropped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -28,13 +28,13 @@ const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Bytes of the longest message that is read.
 const MAX_MESSAGE: usize = 4096;
 
-/// Gives the container a place to send its words to, if the caller waits for them.
+/// Gives the container a socket for its messages, if the caller waits for them.
 pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     if std::env::var_os(VARIABLE).is_none() {
         return Ok(());
     }
     let directory = container.dir.join(DIRECTORY);
-    // The root is not mounted over that.
+    // The root's mount point must not cover that directory.
     spec.mount_point = container.dir.join(ROOT);
     for directory in [&directory, &spec.mount_point] {
         let made = std::fs::DirBuilder::new().mode(0o755).create(directory);
@@ -47,7 +47,7 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// Listens, before the container's program begins. `None`: no one waits for it.
+/// Listens before the container's program starts. Returns `None` if the caller does not wait.
 pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let directory = container.dir.join(DIRECTORY);
     if std::env::var_os(VARIABLE).is_none() || !directory.is_dir() {
@@ -56,7 +56,7 @@ pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let (_directory, address) = super::state::address(&directory, SOCKET)?;
     let socket = datagrams().context(|| "make a socket")?;
     bind(&socket, &address).context(|| "listen for the container's readiness")?;
-    // Any user of the container may speak.
+    // Any user of the container may send.
     std::fs::set_permissions(directory.join(SOCKET), std::fs::Permissions::from_mode(0o777))
         .context(|| "open the socket to the container")?;
     Ok(Some(socket))

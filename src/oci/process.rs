@@ -1,6 +1,6 @@
 //! `process` of config.json, and the process.json of `exec`, as the runtime's `Process` (config.md,
-//! "Process"). The seccomp filter is another part of the file (`linux`). Of the five sets of
-//! capabilities those count that outlast execve(2): bounding, inheritable and ambient.
+//! "Process"). The seccomp filter is another part of the file (`linux`). Of the five capability sets
+//! only those matter that survive execve(2): bounding, inheritable and ambient.
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
@@ -23,7 +23,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     }
     let cwd = absolute(&node.need("cwd")?)?;
     refuse(node, "commandLine")?;
-    // A mistake in it shows at `create`; it is for `exec`.
+    // Only `exec` uses it; it is read here so that `create` reports a mistake in it.
     scheduling::affinity(node, &mut Scheduling::default())?;
     let terminal = flag(node, "terminal")?;
     let window = match node.get("consoleSize")? {
@@ -96,8 +96,8 @@ fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
     Ok((numbers, umask.transpose()?))
 }
 
-/// The sets of capabilities that outlast execve(2). Permitted and effective are what the kernel makes
-/// of these and the user, as with every runtime.
+/// The capability sets that survive execve(2). The kernel computes the permitted and effective sets from
+/// them and from the user, as with every runtime.
 struct Sets {
     bounding: u64,
     inheritable: u64,
@@ -121,7 +121,7 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
     };
     let (effective, permitted) = (set("effective")?, set("permitted")?);
     let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
-    // The kernel grants no others. A configuration that asks for them is to run all the same.
+    // The kernel grants no others, but a configuration that asks for them must still run.
     let granted = ambient & permitted & inheritable;
     for (key, beyond) in [("effective", effective & !permitted), ("ambient", ambient & !granted)] {
         if beyond != 0 {

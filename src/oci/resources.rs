@@ -1,7 +1,7 @@
 //! `linux.resources` of config.json, and of `update`, as the limits of the runtime's `Cgroup`
 //! (config-linux.md, "Control groups"). Every field of the specification becomes a limit or an error
-//! that names it. What a host lacks is found when the limits are placed in its cgroups. Zero is no
-//! limit where the specification doesn't give it a meaning, as in runc.
+//! that names it. Limits that the host lacks are found when they are written to its cgroups. Zero means
+//! "no limit" unless the specification gives it another meaning, as in runc.
 
 use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;
@@ -11,12 +11,12 @@ use crate::runtime::spec::{
     HugePageLimit, RateKind, RdmaLimit, Resources,
 };
 
-/// What `linux.resources` asks for, but for its devices.
+/// The limits that `linux.resources` asks for. Its devices are read by `devices`.
 #[derive(Default)]
 pub struct Limits {
     pub resources: Resources,
     pub further: FurtherLimits,
-    /// A memory limit below the present use is an error.
+    /// Fail if a memory limit is below the present use.
     pub checks_memory: bool,
 }
 
@@ -184,7 +184,7 @@ fn weight(node: &Node<'_>, key: &str) -> Result<Option<u16>> {
     }
 }
 
-/// Written into a line with other words.
+/// A text without blanks, because it becomes one word of a line.
 fn word(node: &Node<'_>) -> Result<String> {
     let text = node.string()?;
     if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {

@@ -25,7 +25,7 @@ const MAX_NODE: u32 = 1023;
 /// The highest CPU that sched_setaffinity(2) is called for.
 const MAX_CPU: u32 = 1023;
 
-/// What `process` says.
+/// Reads the fields of `process`.
 pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     Ok(Scheduling {
         scheduler: process.get("scheduler")?.map(|node| scheduler(&node)).transpose()?,
@@ -34,7 +34,7 @@ pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     })
 }
 
-/// What `linux` says.
+/// Reads the fields of `linux`.
 pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     scheduling.memory_policy =
         linux.get("memoryPolicy")?.map(|node| memory_policy(&node)).transpose()?;

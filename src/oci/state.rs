@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `config.json` | the bundle's, as it was at `create` |
 //! | `state.json` | PID, start time, boot, bundle, annotations, cgroups |
-//! | `start` | the socket on which the first process waits; gone once it was let go |
+//! | `start` | the socket on which the first process waits; removed at `start` |
 //!
-//! The directory is made exclusively, which makes ids unique, and every command that changes
-//! something holds its flock(2). A process is known by PID, start time and boot: one that has ended,
-//! whose number is another's by now, or that a power cut took, is `stopped`. A directory that a killed
-//! `create` left half made is `stopped` too, and `delete` removes it with its cgroups.
+//! The directory is created exclusively, which makes ids unique, and every command that changes
+//! something holds its flock(2). A process is identified by PID, start time and boot, so a recycled PID
+//! or a reboot is noticed: the container is `stopped` then. A directory that a killed `create` left half
+//! made is `stopped` too, and `delete` removes it with its cgroups.
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -33,14 +33,14 @@ use crate::sys::process::{self, Found};
 
 /// The socket on which the first process waits.
 pub const START: &str = "start";
-/// Characters of the longest id.
+/// The most characters of an id.
 const MAX_ID: usize = 1024;
 
-/// What `create` writes down.
+/// What state.json holds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     pub id: String,
-    /// 0 until the first process waits.
+    /// 0 until `create` has the first process.
     pub pid: i32,
     pub start_time: u64,
     pub boot_id: String,
@@ -48,9 +48,9 @@ pub struct State {
     pub rootfs: String,
     pub created: String,
     pub annotations: BTreeMap<String, String>,
-    /// Everywhere where the container may have a cgroup.
+    /// Every path at which the container may have a cgroup.
     pub cgroups: Vec<String>,
-    /// systemd's unit, if that made them.
+    /// systemd's unit, if systemd made the cgroups.
     pub unit: Option<String>,
 }
 
@@ -131,14 +131,14 @@ impl Container {
         Ok(Container { state: read(&dir, id)?, dir, _lock: None })
     }
 
-    /// All containers. What isn't one is left out, so that it hides no other.
+    /// All containers. A directory that can't be read as one is left out, so that it hides no other.
     pub fn all(root: &Path) -> Result<Vec<Container>> {
         let mut ids = store::list(root)?;
         ids.sort();
         Ok(ids.iter().filter_map(|id| Container::look(root, id).ok()).collect())
     }
 
-    /// Writes the state down.
+    /// Writes state.json.
     pub fn save(&self) -> Result<()> {
         store::replace_json(&self.dir.join("state.json"), &self.state, Durability::Lazy)
     }
@@ -148,7 +148,7 @@ impl Container {
         self.dir.join("config.json")
     }
 
-    /// Those of its cgroups that it has: `state.cgroups` is everywhere where one may be.
+    /// The cgroups that exist: `state.cgroups` also lists paths where none was made.
     pub fn cgroups(&self) -> Vec<String> {
         let mut cgroups = self.state.cgroups.clone();
         cgroups.retain(|path| Path::new(path).is_dir());
@@ -205,9 +205,9 @@ impl Container {
     /// Removes the cgroups, with every process in them, and then the directory.
     pub fn remove(self) -> Result<()> {
         if let Some(unit) = &self.state.unit {
-            // Before systemd, which would wait for processes that ignore SIGTERM.
+            // Before systemd is asked, because it would wait for processes that ignore SIGTERM.
             cgroup::kill(&self.state.cgroups);
-            // A scope without processes ends by itself: no reason to keep the container.
+            // A scope without processes ends by itself, so an error of systemd does not keep the container.
             let _ = systemd::stop(unit);
         }
         cgroup::remove(&self.state.cgroups)?;

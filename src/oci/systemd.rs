@@ -1,11 +1,11 @@
-//! `--systemd-cgroup`: the container's cgroup is a transient scope of systemd's, as kubelet and
+//! `--systemd-cgroup`: the container's cgroup is a transient scope of systemd, as kubelet and
 //! Podman ask for on hosts with systemd (org.freedesktop.systemd1(5), systemd.resource-control(5)).
 //!
-//! `linux.cgroupsPath` is `SLICE:PREFIX:NAME` then. A scope is made of processes that exist, and a
-//! container's first process is born into its cgroup: so a short-lived holder of ours is the scope's
-//! first process, and ends when the container's is in. Limits are given to systemd too, otherwise it
-//! would set them back with the next change of the unit; those that it lacks are written to the files
-//! alone.
+//! `linux.cgroupsPath` is then `SLICE:PREFIX:NAME`. systemd makes a scope only for processes that exist,
+//! but the container's first process is to be born in its cgroup. So a short-lived process, the holder,
+//! is the first in the scope, and ends when the container's process is in. systemd gets the limits too,
+//! because it would otherwise undo them with the unit's next change; the limits that it does not know
+//! are only written to the files.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ impl Unit {
         Ok(Unit { slice: slice.to_owned(), name: format!("{name}.scope") })
     }
 
-    /// Its cgroup below each hierarchy's root: `a-b.slice` lies in `a.slice`.
+    /// The scope's cgroup below each hierarchy's root: `a-b.slice` lies in `a.slice`.
     pub fn cgroup(&self) -> String {
         let mut path = PathBuf::from("/");
         let stem = self.slice.strip_suffix(".slice").unwrap_or_default();
@@ -81,8 +81,8 @@ impl Unit {
     }
 }
 
-/// The process that holds a scope until the container's first is in it. It ends with this, or with
-/// its parent.
+/// The process that keeps a scope alive until the container's first process is in it. It ends when this
+/// value is dropped, or with its parent.
 pub struct Holder {
     child: Child,
     _pipe: OwnedFd,
@@ -93,7 +93,7 @@ impl Holder {
         let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
         match clone3(Flags::default(), None).context(|| "fork")? {
             Fork::Child => {
-                // The other end is the parent's alone, so its end is seen.
+                // Only the parent has the other end, so this process sees when it closes.
                 drop(ours);
                 let _ = sys::fds::close_all_but(&[theirs.as_fd()]);
                 while rustix::io::read(&theirs, &mut [0]) == Err(rustix::io::Errno::INTR) {}
@@ -132,7 +132,7 @@ pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
         bus.call(&MANAGER, "StartTransientUnit", body)
     };
     let started = call(&mut bus).or_else(|_| {
-        // What failed before under this name is kept until then.
+        // systemd keeps a failed unit of this name until it is reset.
         reset(&mut bus, unit)?;
         call(&mut bus)
     });
@@ -152,7 +152,7 @@ pub fn update(unit: &str, resources: &Resources) -> Result<()> {
         .context(|| format!("set the limits of {unit}"))
 }
 
-/// Ends a scope, whose processes have ended. One that is gone is no error.
+/// Ends a scope whose processes have ended. A scope that does not exist is no error.
 pub fn stop(unit: &str) -> Result<()> {
     let mut bus = connect()?;
     bus.call(&MANAGER, "Subscribe", Body::default())?;
@@ -161,7 +161,7 @@ pub fn stop(unit: &str) -> Result<()> {
         await_job(&mut bus, &answer.body().string()?)?;
     }
     let unit = Unit { slice: String::new(), name: unit.to_owned() };
-    // A scope that ended well has nothing to reset.
+    // Fails for a scope that ended well: it has nothing to reset.
     let _ = reset(&mut bus, &unit);
     Ok(())
 }
@@ -208,7 +208,7 @@ fn properties(resources: &Resources, is_v2: bool) -> Vec<(&'static str, Value)> 
             all.push(("MemoryLow", most(low)));
         }
         if let Some(total) = resources.memory_swap {
-            // systemd counts swap alone.
+            // systemd counts only swap, not memory and swap together.
             let swap = if total < 0 { -1 } else { total - resources.memory.unwrap_or(0).max(0) };
             all.push(("MemorySwapMax", most(swap)));
         }
@@ -251,7 +251,7 @@ fn mask(list: &str) -> Option<Vec<u8>> {
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        // More than any kernel counts.
+        // More CPUs than any kernel counts.
         if last > 8191 || first > last {
             return None;
         }

@@ -22,7 +22,7 @@ use crate::units::ByteSize;
 /// Bytes of the longest JSON that is read.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// The flags, and where their values stand in `linux.resources`.
+/// The flags, each with the object and key of `linux.resources` that it sets.
 const LIMITS: [(&str, &str, &str); 16] = [
     ("blkio-weight", "blockIO", "weight"),
     ("cpu-period", "cpu", "period"),
@@ -95,7 +95,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
         None => Ok(()),
     });
     if applied.is_err() {
-        // The limits are the former ones again, and so is the file.
+        // The old limits are in force again, so the file must hold them again.
         match former {
             Some(bytes) => store::replace(&kept, &bytes, Durability::Lazy)?,
             None => store::remove_file(&kept)?,

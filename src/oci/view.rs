@@ -1,6 +1,6 @@
-//! What can be asked of containers: `state`, `list`, `ps`, `events`; and `spec`, which writes a config.json
-//! to start from. The JSON is written by hand, because it is short and fixed. Nothing here changes a
-//! container, so nothing takes its lock: a caller may ask while another command works on it.
+//! The commands that only read: `state`, `list`, `ps`, `events`; and `spec`, which writes a config.json
+//! to start from. The JSON is written by hand, because it is short and fixed. No command here takes a
+//! container's lock, so a caller can ask while another command works on it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -101,8 +101,8 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     print(&shown.join("\n"))
 }
 
-/// `events`: with `--stats` what the container uses, once; otherwise again in each interval, and that
-/// the kernel's OOM killer struck, until the container ends.
+/// `events`: with `--stats` prints once what the container uses. Otherwise prints it again after each
+/// interval, and each kill by the kernel's OOM killer, until the container ends.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     const INTERVAL_NS: i64 = 5_000_000_000;
     let interval = match args.value("interval") {
