@@ -1,9 +1,9 @@
 //! COPY and ADD as steps: where the files come from, and the layer that they make.
 //!
 //! A step has up to three kinds of sources: paths of the context, a stage or an image; heredocs; and, for
-//! ADD, URLs. The last two become files of the workplace first, so that all are trees of files for
-//! `copy`. Git repositories are refused. The history has the digest of what a context or a server gave,
-//! as Docker's classic builder has.
+//! ADD, URLs. Heredocs and URLs are first written to the workplace as files, so that `copy` only sees
+//! trees of files. Git repositories are refused. The history shows the digest of files from a context or
+//! a server, as Docker's classic builder does.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ struct Made {
 impl Drop for Made {
     fn drop(&mut self) {
         for (path, _) in &self.directories {
-            // The workplace is removed with what stays in it.
+            // If this fails, the files go with the workplace.
             let _ = remove_tree(path);
         }
     }
@@ -106,7 +106,7 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        // The files of another root keep their owners.
+        // Files of a stage or image keep their owners.
         let digested = Some((0, 0)).filter(|_| from.is_none());
         let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
@@ -189,7 +189,7 @@ impl Build<'_> {
                 chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
-                // What a stage has already has the times of the build.
+                // Files of a stage have the build's times already.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
                 content: content.as_ref(),
@@ -204,7 +204,7 @@ impl Build<'_> {
                     excludes: &all,
                     keeps_owners: false,
                     time: self.epoch,
-                    // A file of a URL is unpacked if that is asked for.
+                    // A file from a URL is unpacked only if `--unpack` asks for it.
                     unpacks: at < made.remote && copy.unpack == Some(true),
                     content: None,
                     ..copying
@@ -214,7 +214,7 @@ impl Build<'_> {
             Ok(read)
         };
         let layers = state.config.diff_ids.clone();
-        // Quick for another root: its layers say what is in it.
+        // The key of a stage or image is quick: its layers identify the files.
         let (first, content): (_, Option<&dyn Fn() -> Result<Digest>>) = match files {
             Some(digest) => (content_key(&context, &found, digest)?, None),
             None => {

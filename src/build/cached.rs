@@ -20,13 +20,13 @@ use crate::time::Instant;
 /// Part of each key. It changes when the same instruction makes another layer than before.
 const VERSION: u32 = 1;
 
-/// What a step reads, as a text that no two steps have in common.
+/// What a step reads, as a text in which no two steps agree.
 pub struct Key(String);
 
 impl Key {
     /// Adds a value under a name.
     pub fn add(&mut self, name: &str, value: &str) {
-        // The length keeps the values apart. A String takes any text.
+        // The length separates the values. Writing to a String can't fail.
         let _ = writeln!(self.0, "{name} {} {value}", value.len());
     }
 
@@ -54,10 +54,10 @@ pub struct LayerStep<'a> {
     pub title: String,
     /// The instruction.
     pub text: &'a str,
-    /// For the history.
+    /// The instruction as the history shows it.
     pub created_by: String,
     pub key: Digest,
-    /// A second key, which takes longer to compute; asked if the first is not in the cache.
+    /// Computes a second key, which takes longer; used if the first is not in the cache.
     pub content: Option<&'a dyn Fn() -> Result<Digest>>,
     /// Makes the layer.
     pub make: &'a dyn Fn(&Vertex<'_>) -> Result<MadeLayer>,
@@ -67,12 +67,12 @@ pub struct LayerStep<'a> {
 pub struct MadeLayer {
     /// `None` if nothing changed.
     pub layer: Option<Digest>,
-    /// The key of what the step read and its text for the history, if the context changed after its
-    /// files were read for the key.
+    /// The right key and text for the history, if the context changed after its files were read for the
+    /// first key.
     pub other: Option<(Digest, String)>,
 }
 
-/// A key that no step has.
+/// A key that no other step has.
 pub fn new_key() -> Digest {
     Digest::of(format!("{:?} {}", Instant::now(), std::process::id()).as_bytes())
 }
@@ -146,7 +146,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The entry of a key, whose layer is there and stays as long as the build lasts.
+    /// The entry of a key if its layer exists. The layer is kept as long as the build lasts.
     fn find(&self, state: &State, key: &Digest) -> Result<Option<CacheEntry>> {
         if state.is_fresh {
             return Ok(None);
@@ -161,7 +161,7 @@ impl Build<'_> {
         Ok(Some(entry))
     }
 
-    /// Makes one layer of those that the build made, and notes in the history that they are one.
+    /// Squashes the layers that the build made into one, and says so in the history.
     pub(super) fn squash(&self, state: &mut State) -> Result<()> {
         let base = match &state.base {
             Some(id) => self.engine.image_store().get(id)?.config.diff_ids.len(),

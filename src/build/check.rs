@@ -1,4 +1,4 @@
-//! `build --check`: what is no mistake of the language but likely one of its author.
+//! `build --check`: warns about lines that are valid but probably not what the author meant.
 //!
 //! The rules, their names and their words are those of BuildKit's build checks
 //! (docs.docker.com/reference/build-checks). Nothing is built and no layer is read; of base images only
@@ -35,7 +35,7 @@ const SECRETS: [&str; 10] = [
 struct Checker<'a> {
     dockerfile: &'a Dockerfile,
     ignore: &'a Ignore,
-    /// The variables that an image sets; `None` if it is not here.
+    /// The variables that an image sets; `None` if the image is not local.
     variables: &'a dyn Fn(&str) -> Option<Vec<String>>,
     skipped: Vec<String>,
     found: Vec<Warning>,
@@ -45,7 +45,7 @@ struct Checker<'a> {
 #[derive(Clone)]
 struct Scope {
     known: BTreeSet<String>,
-    /// The base is not here, so any variable may be set.
+    /// The base image is not local, so any variable may be set.
     is_open: bool,
     has_absolute_workdir: bool,
 }

@@ -3,7 +3,7 @@
 //!
 //! Sources are resolved by the kernel below the root's descriptor (openat2, RESOLVE_IN_ROOT): a link in
 //! the context leads to a place in the context, never out of it. Patterns are compared with the names
-//! in one directory after the other. What `.dockerignore` excludes is not there.
+//! in one directory after the other. Files that `.dockerignore` excludes are never found.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -35,7 +35,7 @@ pub struct Tree<'a> {
     pub ignore: &'a Ignore,
     /// `--parents`: a source keeps the directories above it, and `**` stands for any number of them.
     pub parents: bool,
-    /// What errors call the tree.
+    /// The tree's name in errors.
     pub from: &'a str,
 }
 
@@ -57,7 +57,7 @@ impl Source {
 }
 
 impl Tree<'_> {
-    /// What the patterns name. One of them may match nothing, but not all.
+    /// Finds the patterns' sources. One of the patterns may match nothing, but not all.
     pub fn find_all(&self, patterns: &[String]) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for pattern in patterns {
@@ -69,7 +69,7 @@ impl Tree<'_> {
         Ok(sources)
     }
 
-    /// What `pattern` names, in the order of the names; nothing, if it has wildcards and none match.
+    /// Finds `pattern`, sorted by name. If it has wildcards and none match, the list is empty.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
         // Each path with the length of its base.
         let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
@@ -121,7 +121,7 @@ impl Tree<'_> {
             match self.open(&path, base) {
                 Ok(source) if !path.is_empty() && self.is_left_out(&source) => {}
                 Ok(source) => sources.push(source),
-                // A pattern may find directories that lack the rest of it.
+                // A directory that the pattern found may lack the rest of the path.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(error) => {
                     return Err(error).context(|| format!("open '{}'", raw::encode(&path)));
@@ -130,13 +130,13 @@ impl Tree<'_> {
         }
         match (sources.is_empty(), has_pattern) {
             (false, _) => Ok(sources),
-            // `package-lock.json*` takes the file if it is there.
+            // `package-lock.json*` stands for an optional file.
             (true, true) => Ok(sources),
             (true, false) => self.missing(pattern),
         }
     }
 
-    /// The file or directory of this path, which is no pattern.
+    /// The file or directory of this path, whose characters are literal.
     pub fn one(&self, path: &str) -> Result<Source> {
         let clean = crate::path::clean(&format!("/{path}"));
         let clean = raw::decode(clean.trim_start_matches('/')).into_owned();
@@ -230,15 +230,15 @@ impl Tree<'_> {
         Ok(names)
     }
 
-    /// Whether the path leads to a directory, and not to a link to one: a walk that follows links can
-    /// meet the same files again without end.
+    /// Whether the path is a directory and not a link to one: a walk that follows links could
+    /// meet the same files without end.
     fn is_directory(&self, path: &[u8]) -> bool {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let path = Path::new(OsStr::from_bytes(path));
         beneath::open(self.root, path, flags, Mode::empty()).is_ok()
     }
 
-    /// Whether something in an excluded directory is taken back.
+    /// Whether a `!` rule brings back something in an excluded directory.
     fn has_more(&self, path: &[u8]) -> bool {
         let mut names = self.names(path).unwrap_or_default().into_iter();
         names.any(|name| {
@@ -261,7 +261,7 @@ impl Tree<'_> {
         self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
     }
 
-    /// What the sources are, and the modes of the directories that `--parents` makes.
+    /// The kinds of the sources, and the modes of the directories that `--parents` makes.
     pub fn shapes(&self, sources: &[Source]) -> Result<String> {
         let mut shapes = String::new();
         for source in sources {

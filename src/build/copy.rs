@@ -32,13 +32,13 @@ pub struct Copying<'a> {
     /// Absolute, in the image.
     pub destination: &'a str,
     pub chown: Option<&'a str>,
-    /// Without `chown`: the files keep their owners, as those of a stage or an image do. Otherwise they
-    /// become root's.
+    /// Without `chown`: true if the files keep their owners, as files of a stage or an image do. Otherwise
+    /// root owns them.
     pub keeps_owners: bool,
     pub mode: Option<ModeChange>,
-    /// The time of all files, if it is not their own.
+    /// The time that all files get; `None` keeps their own.
     pub time: Option<i64>,
-    /// Local archives are unpacked.
+    /// Whether local archives are unpacked.
     pub unpacks: bool,
     /// Takes the digest of what is copied.
     pub content: Option<&'a Content>,
@@ -90,7 +90,7 @@ impl Copying<'_> {
         let handle = source.handle.as_fd();
         let content = self.content.map(|content| (content, source.name()));
         if unpacks {
-            // As `Tree::digest` reads it, so that the digest is the same.
+            // Read in the same way as `Tree::digest` does, so that the digest is the same.
             let overrides = Overrides { mode: self.mode, ..Overrides::default() };
             let name = Some(source.name());
             let original = Original { overrides, content, ..Original::new(handle, name) };

@@ -19,14 +19,14 @@ use crate::store::remove_file;
 /// The longest entry.
 const MAX_ENTRY: u64 = 4096;
 
-/// The directory of `type=local,KEY=DIRECTORY`, where `key` is `src` or `dest`.
+/// The directory of `type=local,KEY=DIRECTORY`. `key` is `src` or `dest`.
 pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
     let (mut kind, mut path) = (None, None);
     for part in text.split(',') {
         match part.split_once('=') {
             Some(("type", value)) => kind = Some(value),
             Some((name, value)) if name == key => path = Some(value),
-            // All steps are written, which is `max`.
+            // `mode=max` is what this does: all steps are written.
             Some(("mode", "min" | "max")) if key == "dest" => {}
             Some((name, _)) if kind.is_none_or(|kind| kind == "local") => {
                 fail!("unknown key '{name}'; known: type {key}")
@@ -42,7 +42,7 @@ pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
 }
 
 impl Build<'_> {
-    /// The entry of a key in a directory of `--cache-from`, whose layer has become one of the build.
+    /// The entry of a key in a directory of `--cache-from`. Its layer is added to the build's layers.
     pub(super) fn import(&self, key: &Digest) -> Result<Option<CacheEntry>> {
         for directory in &self.options.cache_from {
             let entry = self.import_from(directory, key);

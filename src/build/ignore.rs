@@ -90,7 +90,7 @@ impl Ignore {
         ignored
     }
 
-    /// Whether some rule takes files back, so that what is in an ignored directory must be looked at.
+    /// Whether a `!` rule exists, so that an ignored directory must still be searched.
     pub fn takes_back(&self) -> bool {
         self.rules.iter().any(|rule| rule.takes_back)
     }

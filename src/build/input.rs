@@ -1,4 +1,4 @@
-//! What a build reads first: the context, the Dockerfile and the rules of `.dockerignore`.
+//! The inputs of a build: the context, the Dockerfile and the rules of `.dockerignore`.
 //!
 //! The context is a directory, or an archive as a file or on stdin, which is unpacked in the workplace; a
 //! Dockerfile alone on stdin has an empty one. `-f` is a path of the host for a directory and a path of
@@ -84,7 +84,7 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
 pub fn read_ignore(context: BorrowedFd<'_>, name: &str) -> Result<Ignore> {
     let own = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
     for file in [format!("{name}.dockerignore"), format!("{own}.dockerignore")] {
-        // The Dockerfile may stand in a directory of the context.
+        // `-f` may name a Dockerfile in a directory below the context.
         if let Some(text) = read_text(context, &file, MAX_RULES)? {
             return Ignore::parse(&text).context(|| file);
         }

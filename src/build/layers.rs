@@ -115,7 +115,7 @@ impl Build<'_> {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
                 let layer = self.run_container(&before, &options, &created_by, vertex)?;
-                // They show the context itself: what the step read is not known if it has changed.
+                // Bind mounts show the context itself. If it changed, nobody knows which version the step read.
                 let is_known = mounts.are_as_before()?;
                 let other = (!is_known).then(|| (new_key(), created_by.clone()));
                 Ok(MadeLayer { layer, other })
@@ -163,7 +163,7 @@ impl Build<'_> {
         layer
     }
 
-    /// An image of the state, so that the user can look into it.
+    /// Makes an image of the state, so that the user can look into it.
     pub(super) fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
         self.engine.image_store().publish(&self.place.draft, self.begun)?;
         self.engine.keep_failed(state.base.as_ref(), &state.config)
@@ -211,7 +211,7 @@ impl Build<'_> {
     }
 }
 
-/// The heredoc that is a program of its own, because it begins with `#!` and the command is nothing else.
+/// The heredoc that is a program of its own: it starts with `#!` and is the whole command.
 fn script(run: &Run) -> Option<&Heredoc> {
     let Command::Shell(line) = &run.command else { return None };
     let first = run.heredocs.first().filter(|heredoc| heredoc.content.starts_with("#!"));
@@ -231,7 +231,7 @@ fn with_heredocs(line: &str, run: &Run) -> String {
     full + "\n"
 }
 
-/// What a later step writes into a VOLUME is dropped, as by Docker.
+/// Drops what a step wrote into a VOLUME of an earlier step, as Docker does.
 fn volume(path: &str) -> MountOption {
     MountOption::new(MountKind::Volume, absolute("/", path))
 }

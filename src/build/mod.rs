@@ -45,7 +45,7 @@ use report::Report;
 /// The variable of reproducible builds (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// What `build` was asked for.
+/// The options of `build`.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A directory, or `-` for stdin: a Dockerfile or an archive.
@@ -59,29 +59,29 @@ pub struct Options {
     pub arguments: Vec<String>,
     pub target: Option<String>,
     pub labels: Vec<(String, String)>,
-    /// Of the manifest in an archive.
+    /// Annotations of the manifest in an archive.
     pub annotations: Vec<(String, String)>,
     pub id_file: Option<PathBuf>,
     pub network: Option<String>,
-    /// Limits and hosts of the containers of steps.
+    /// Limits and hosts of the steps' containers.
     pub container: CreateOptions,
     /// `--build-context`: names, each with a directory or `docker-image://NAME`.
     pub contexts: Vec<(String, String)>,
     pub outputs: Vec<Output>,
     pub metadata_file: Option<PathBuf>,
-    /// The layers that the build made become one.
+    /// `--squash`: the layers that the build made become one.
     pub squash: bool,
-    /// Directories of caches to read.
+    /// `--cache-from`: directories of caches to read.
     pub cache_from: Vec<PathBuf>,
-    /// Directories to write the cache to.
+    /// `--cache-to`: directories to write the cache to.
     pub cache_to: Vec<PathBuf>,
-    /// Base images are pulled even if they are here.
+    /// `--pull`: pull base images even if they are local.
     pub pull: bool,
     /// `os/architecture[/variant]`, which must be this machine's.
     pub platform: Option<String>,
-    /// Nothing is taken from the cache.
+    /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
-    /// Nothing is taken from the cache for these stages.
+    /// `--no-cache-filter`: take nothing from the cache for these stages.
     pub no_cache_stages: Vec<String>,
     pub secrets: Vec<Secret>,
 }
@@ -153,7 +153,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         failed: Default::default(),
     };
     let built = build.run();
-    // What a failed build made is of use for the next one.
+    // The next build can use the steps of a failed one.
     let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
     published?;
@@ -312,12 +312,12 @@ enum ContextKind {
 }
 
 /// SOURCE_DATE_EPOCH of the arguments or of the environment: a time in seconds. With it the same input
-/// makes the same image: all that the build makes gets this time, and files of the context too.
+/// makes the same image: everything that the build makes gets this time, and so do files of the context.
 fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse() {
-        // What a time in nanoseconds can hold.
+        // The range of a time in nanoseconds.
         Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
         _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
     }

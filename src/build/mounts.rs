@@ -1,4 +1,4 @@
-//! `RUN --mount`: what a step sees without it being in the layer.
+//! `RUN --mount`: files that a step sees and that do not become part of its layer.
 //!
 //! `bind` shows files of the context, of a stage or of an image; a writable one is a copy that goes
 //! with the step. `cache` is a directory that stays between builds, `tmpfs` one that does not, `secret` a
@@ -48,8 +48,8 @@ pub enum SecretSource {
 }
 
 impl Secret {
-    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source it is the variable of this name, or
-    /// otherwise the file.
+    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source, the variable named ID is the source if it
+    /// is set, otherwise the file of that name.
     pub fn parse(text: &str) -> Result<Secret> {
         let (mut id, mut source) = (None, None);
         for part in text.split(',') {
@@ -189,7 +189,7 @@ impl RunMount {
 pub struct Mounted {
     pub mounts: Vec<MountOption>,
     pub variables: Vec<String>,
-    /// Held, so that no other step and no prune comes between.
+    /// Held while the step runs, so that no other step and no prune changes them.
     _caches: Vec<CacheMount>,
 }
 
@@ -202,14 +202,14 @@ pub struct Mounts<'a> {
 
 struct Prepared {
     mount: RunMount,
-    /// The layers of the stage or image that it shows.
+    /// The layers of the stage or image that the mount shows.
     from: Option<Vec<Digest>>,
-    /// What it shows of the context.
+    /// The files of the context that the mount shows, as a digest.
     files: Option<String>,
 }
 
 impl Mounts<'_> {
-    /// Makes what the mounts show.
+    /// Creates what the mounts show.
     pub fn make(&self) -> Result<Mounted> {
         let mut mounted = Mounted::default();
         for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
@@ -219,7 +219,7 @@ impl Mounts<'_> {
         Ok(mounted)
     }
 
-    /// Whether they show what they showed when the key was made.
+    /// Whether the context's files are still the ones that the key was made of.
     pub fn are_as_before(&self) -> Result<bool> {
         for Prepared { mount, files, .. } in &self.prepared {
             if let Some(files) = files
@@ -234,7 +234,7 @@ impl Mounts<'_> {
 
 impl Build<'_> {
     /// Parses the mounts of a step, and adds to its key what they show: files by their content, caches
-    /// and secrets by name alone.
+    /// and secrets only by name.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,
@@ -272,7 +272,7 @@ impl Build<'_> {
         Ok(Mounts { build: self, prepared: parsed, directory })
     }
 
-    /// What a mount shows of the context now.
+    /// The files of the context that a mount shows now, as a digest.
     fn context_files(&self, mount: &RunMount) -> Result<String> {
         let (tree, source) = self.context_source(mount)?;
         let sources = std::slice::from_ref(&source);
@@ -370,7 +370,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Removes what the mounts of a step had in the workplace and in the run root.
+    /// Removes what the step's mounts left in the workplace and in the run root.
     pub(super) fn clear_mounts(&self, count: usize) -> Result<()> {
         self.place.clear_secrets()?;
         for at in 0..count {

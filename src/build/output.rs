@@ -1,4 +1,4 @@
-//! `build --output`: what becomes of the image beside its place among the local images.
+//! `build --output`: where the image goes besides the local images.
 //!
 //! `docker` and `oci` archives are written as `save` writes them, so the image is kept too; `tar` and
 //! `local` give the files of the image and keep no image. A tar goes to stdout without `dest`.
@@ -12,9 +12,9 @@ use crate::raw;
 /// One `--output`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Among the local images, under another name if there is one.
+    /// Add it to the local images, under another name if one is given.
     Image(Option<String>),
-    /// `None` is stdout.
+    /// The file; `None` is stdout.
     Archive(ArchiveFormat, Option<PathBuf>),
     Tar(Option<PathBuf>),
     Directory(PathBuf),
@@ -46,7 +46,7 @@ impl Output {
         Ok(match (kind, path) {
             (Some("image"), None) if dest.is_none() => Output::Image(name),
             (Some("image"), _) => fail!("type=image has no dest; write type=docker or type=oci"),
-            // Without dest Docker loads the image, which is where it is.
+            // Without dest Docker loads the image, and here it is loaded already.
             (Some("docker"), None) if dest.is_none() => Output::Image(None),
             (Some("docker"), path) => Output::Archive(ArchiveFormat::Docker, path),
             (Some("oci"), path) => Output::Archive(ArchiveFormat::Oci, path),

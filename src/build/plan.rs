@@ -1,8 +1,8 @@
-//! The stages that the target needs, and no others.
+//! Chooses the stages that the target needs.
 //!
-//! A stage needs the stage that its FROM names and those that COPY --from and RUN --mount=from= name, by name or by number
-//! from 0, and only stages above it in the file. Each stage comes after the ones that it needs. The
-//! variables in a FROM are the arguments before the first FROM.
+//! A stage needs the stage that its FROM names and those that COPY --from and RUN --mount=from= name, by
+//! name or by number from 0, and only stages above it in the file. Each stage comes after the ones that
+//! it needs. The variables in a FROM are the arguments before the first FROM.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake};

@@ -6,16 +6,16 @@
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-/// The longest line of output that is kept back until its end comes.
+/// The longest line of output that is held back until it ends.
 const MAX_LINE: usize = 4096;
 
-/// Where a build reports.
+/// Where a build prints its progress.
 pub struct Report<'a> {
     print: &'a dyn Fn(&str),
     last: Cell<usize>,
 }
 
-/// One step that is reported.
+/// One step in the report.
 pub struct Vertex<'a> {
     report: &'a Report<'a>,
     number: usize,
@@ -29,7 +29,7 @@ impl<'a> Report<'a> {
         Report { print, last: Cell::new(0) }
     }
 
-    /// Begins a step.
+    /// Starts a step.
     pub fn begin(&'a self, title: &str) -> Vertex<'a> {
         let number = self.number();
         let title = title.lines().next().unwrap_or_default();

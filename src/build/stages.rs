@@ -1,11 +1,11 @@
-//! The stages of a build beside each other.
+//! Runs the stages of a build in parallel.
 //!
-//! Stages that do not need each other run at the same time, each in a child process: the process of a build
-//! forks monitors, so it must stay single threaded. A child has a workplace of its own inside the build's, and
-//! adds its layers to the same draft. It sends its report through a pipe, and at its end its state. The
-//! parent gives the steps their numbers and prints whole lines; where the lines of another step follow, its
-//! title comes again, as BuildKit prints it. If a stage fails or a signal comes, the other stages get
-//! SIGTERM. A stage without a neighbour runs in the parent.
+//! Stages that do not need each other run at the same time, each in a child process: the build's process
+//! forks monitors, so it must stay single-threaded. A child has a workplace of its own inside the
+//! build's, and adds its layers to the same draft. It sends its report through a pipe, and at its end its
+//! state. The parent numbers the steps and prints whole lines; if lines of another step came in between,
+//! the step's title is printed again, as BuildKit does. If a stage fails or a signal comes, the other
+//! stages get SIGTERM. A stage that runs alone runs in the parent.
 
 use std::io::Write;
 
@@ -22,38 +22,38 @@ use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
 use crate::image::digest::Digest;
 
-/// So many stages run at the same time, or as many as there are CPUs if they are more.
+/// This many stages run at the same time even if the machine has fewer CPUs.
 const LEAST: usize = 2;
-/// What a child may send before the end of a line or of its result.
+/// The most bytes that a child may send before the end of a line or of its result.
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// What a stage sends at its end, after a zero byte and as one line.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// Why it failed, and its exit status.
+    /// Why the stage failed, and its exit status.
     error: Option<String>,
     code: u8,
-    /// The state is the one before the step that failed.
+    /// Whether it has a state: that of a failed stage is the one before the step that failed.
     has_state: bool,
     base: Option<String>,
     config: String,
     has_command: bool,
     arguments: Vec<(String, String)>,
-    /// The entries of the cache that it used, each after its key.
+    /// The cache entries that the stage used, each after its key.
     used: Vec<String>,
 }
 
-/// A stage in its process.
+/// A stage and its process.
 struct Stage {
     at: usize,
     process: Background,
     received: Vec<u8>,
-    /// The steps that it began: its own number, the one that is printed, the title.
+    /// The steps that it started: the child's number, the printed number, the title.
     steps: Vec<(usize, usize, String)>,
 }
 
 impl Build<'_> {
-    /// Builds the stages, in an order that each one's needs allow.
+    /// Builds the stages, each after the stages that it needs.
     pub(super) fn stages(
         &mut self,
         stages: &[usize],
@@ -78,7 +78,7 @@ impl Build<'_> {
                 waiting.retain(|(other, _)| other != at);
                 continue;
             }
-            // What can't be started now is ready in the next turn too.
+            // A stage for which there is no room now is still ready in the next turn.
             let room = cpus.max(LEAST).saturating_sub(running.len());
             let starting = &ready[..ready.len().min(room)];
             waiting.retain(|(at, _)| !starting.contains(at));
@@ -93,7 +93,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Starts the stages `starting` and waits until something comes from one that runs. Returns a stage
+    /// Starts the stages `starting` and waits until one that runs sends something. Returns a stage
     /// that ended.
     fn turn(
         &self,
@@ -135,7 +135,7 @@ impl Build<'_> {
     fn start(&self, at: usize, image: &str, globals: &[(String, String)]) -> Result<Stage> {
         let work = |pipe: &mut dyn Write| {
             let pipe = std::cell::RefCell::new(pipe);
-            // The parent ends this process if it can't read on.
+            // If this process can't write, the parent ends it.
             let send = |text: &str| drop(pipe.borrow_mut().write_all(text.as_bytes()));
             let print = |text: &str| send(&text.replace('\0', ""));
             let ending = self.run_stage(at, image, globals, &Report::new(&print));
@@ -241,7 +241,7 @@ impl Build<'_> {
         }
     }
 
-    /// Ends the stages and waits for them; what they still say is about that end alone.
+    /// Ends the stages and waits for them. Their last messages are dropped: they only report that end.
     fn end_all(&self, running: Vec<Stage>) {
         for stage in &running {
             stage.process.end();
@@ -257,7 +257,7 @@ impl Build<'_> {
 }
 
 impl Stage {
-    /// Reads what came. `false` at the end.
+    /// Reads what arrived. Returns `false` at the end.
     fn receive(&mut self) -> Result<bool> {
         let mut piece = vec![0; 64 << 10];
         let count = match self.process.read(&mut piece) {
@@ -271,7 +271,7 @@ impl Stage {
         Ok(count > 0)
     }
 
-    /// A line with the number of its step among all, after the step's title if another step was shown.
+    /// A line with the step's printed number, after the step's title if another step was printed last.
     fn numbered(
         &mut self,
         line: &str,

@@ -31,7 +31,7 @@ use crate::words::Expander;
 
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
-/// What the instructions of a stage made so far.
+/// What the instructions of a stage made up to now.
 #[derive(Clone, Default)]
 pub struct State {
     /// The image of the FROM, if there is one.
@@ -52,18 +52,18 @@ pub struct Build<'a> {
     pub options: &'a Options,
     pub place: &'a Workplace,
     pub context: BorrowedFd<'a>,
-    /// The same for a mount.
+    /// The context's path, for bind mounts.
     pub context_path: PathBuf,
     pub ignore: &'a Ignore,
     pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
     pub report: &'a Report<'a>,
-    /// SOURCE_DATE_EPOCH: the time of all that the build makes, in seconds.
+    /// SOURCE_DATE_EPOCH: the time of everything that the build makes, in seconds.
     pub epoch: Option<i64>,
     pub begun: Instant,
     /// The stages that are built.
     pub results: Vec<(usize, State)>,
-    /// The steps that were done or taken from a cache.
+    /// The steps that the build did or took from the cache.
     pub used: RefCell<Vec<CacheEntry>>,
     /// The state before the step that failed.
     pub failed: RefCell<Option<State>>,
@@ -87,7 +87,7 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// The error of a failed build, with an image to look into.
+    /// The error of a failed build, which names an image to look into.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
         // The step's own failure is the one to report.
@@ -97,7 +97,7 @@ impl Build<'_> {
         Error::new(format!("{error}; {hint}")).exit_with(error.exit_code())
     }
 
-    /// Shows a mistake in its place; returns its error.
+    /// Prints a mistake with the lines around it; returns its error.
     fn complain(&self, mistake: Mistake) -> Error {
         self.report.text(&self.dockerfile.source.excerpt(mistake.place));
         self.dockerfile.source.error(mistake)
@@ -207,7 +207,7 @@ impl Build<'_> {
         found.map(|context| &context.kind)
     }
 
-    /// The image of a FROM or --from, pulled if it is not here or `--pull` is given.
+    /// The image of a FROM or --from. Pulls it if it is not local or `--pull` is given.
     pub fn bring(&self, image: &str, vertex: &Vertex<'_>) -> Result<Image> {
         let image = match self.named_context(image) {
             Some(ContextKind::Image(other)) => other.as_str(),
@@ -218,7 +218,7 @@ impl Build<'_> {
         };
         let images = self.engine.image_store();
         let here = images.resolve(image)?;
-        // An id names an image that no registry has under this name.
+        // A registry knows no image by a local id, so it is not pulled.
         let is_id = here.as_ref().is_some_and(|here| here.id.to_string().contains(image));
         if let Some(here) = here
             && (!self.options.pull || is_id)
@@ -404,9 +404,9 @@ impl State {
         self.config.diff_ids.extend(entry.layer);
     }
 
-    /// Gives times to the steps that only changed the config, as BuildKit does, so that the same steps from
-    /// the cache make the same image: the time of the layer before, or of the first one that the build
-    /// made. If `all` is given, every step of the build has that time.
+    /// Gives times to the steps that only changed the config, as BuildKit does, so that the same cached
+    /// steps make the same image: the time of the layer before, or of the first layer that the build
+    /// made. With `all`, every step of the build gets that time.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());
@@ -423,7 +423,7 @@ impl State {
     }
 }
 
-/// Puts a value in the place of the one with this name, or at the end.
+/// Replaces the value of this name, or adds it at the end.
 pub fn set_pair(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
     match pairs.iter_mut().find(|(known, _)| known == name) {
         Some((_, known)) => value.clone_into(known),
@@ -435,7 +435,7 @@ fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The predefined arguments of the platform, all this machine's.
+/// The predefined arguments of the platform, which is this machine's.
 fn platform(name: &str) -> Option<String> {
     match name {
         "TARGETPLATFORM" | "BUILDPLATFORM" => Some(format!("linux/{}", native_architecture())),
@@ -446,7 +446,7 @@ fn platform(name: &str) -> Option<String> {
     }
 }
 
-/// Whether the argument needs no ARG, and is in no history.
+/// Whether the argument needs no ARG and is left out of the history.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }

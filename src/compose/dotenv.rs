@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use super::interpolate::Variables;
 use crate::error::{Result, fail};
 
-/// The variables of `text`, in order. `find` gives variables from outside, which a value may use;
-/// earlier lines of the file count after those. A name alone has no value.
+/// The variables of `text`, in order. A value may use variables: `find` gives those from outside, which
+/// win over earlier lines of the file. A name without `=` has no value.
 pub fn parse(
     file: &str,
     text: &str,

@@ -47,7 +47,7 @@ pub struct Source {
     pub profiles: Vec<String>,
     pub root: Node,
     pub environment: Environment,
-    /// Variables that were missing.
+    /// Variables that the files use and that are not set.
     pub missing: BTreeSet<String>,
 }
 

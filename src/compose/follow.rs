@@ -31,7 +31,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// What stands before the lines of the container `name`, the `number`th of all.
+    /// The prefix of the lines of the container `name`, the `number`th of all.
     fn prefix(&self, width: usize, number: usize, name: &str) -> String {
         if !self.prefixed {
             String::new()
@@ -49,7 +49,7 @@ impl Style {
 pub struct Ended {
     pub service: String,
     pub name: String,
-    /// `None` if it was removed.
+    /// The exit status; `None` if the container was removed.
     pub code: Option<u8>,
 }
 
@@ -76,7 +76,8 @@ struct Log {
 }
 
 impl<'a> Follow<'a> {
-    /// Nothing is followed yet. `names` are those that will come, as far as they are known.
+    /// Follows nothing yet. `names` are the containers that will come, as far as known: they set the width
+    /// of the prefix.
     pub fn new<'n>(
         engine: &'a Engine,
         options: LogsOptions,

@@ -15,10 +15,10 @@ use crate::engine::view::ContainerId;
 use crate::error::{Context, Result};
 use crate::sys::signal::{self, Signal};
 
-/// The longest pause between two looks at what a service waits for.
+/// How long a service's condition stays unchecked at most.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// When the end of one container ends all.
+/// Which container's end stops the whole project.
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
     /// `--abort-on-container-exit`
@@ -76,7 +76,7 @@ impl Foreground<'_> {
             while let Some(signal) = signal::next(signals.as_fd()) {
                 asked += 1;
                 if asked > 1 {
-                    // Those that have ended by now need no signal.
+                    // Containers that have ended by now need no signal.
                     let killed = self.session.kill(&self.members()?, Signal::KILL);
                     killed.unwrap_or_else(|error| (self.session.report)(&error.to_string()));
                 } else if stopping.is_none() {

@@ -22,7 +22,7 @@ pub struct Member {
     pub view: ContainerView,
     pub service: String,
     pub number: u32,
-    /// Made by `compose run`.
+    /// `compose run` made it.
     pub is_oneoff: bool,
 }
 
@@ -70,7 +70,7 @@ pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Res
     choose(members, project, wanted)
 }
 
-/// As `of_services`. If all are meant, those of `run` follow, whatever their service.
+/// As `of_services`. If `wanted` is empty, the containers of `run` are included, whatever their service.
 pub fn with_oneoffs(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let all = all(engine, &project.name)?;
     let (oneoffs, others): (Vec<Member>, Vec<Member>) =
@@ -166,7 +166,7 @@ impl Session<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Sends a signal to all, then waits for those that it ends.
+    /// Sends a signal to all, then waits for the containers that the signal ends.
     pub fn kill(&self, members: &[Member], signal: Signal) -> Result<()> {
         let mut killed = Vec::new();
         for member in members.iter().filter(|member| member.is_alive()) {
@@ -183,15 +183,15 @@ impl Session<'_> {
     }
 
     /// Removes stopped containers, with their anonymous volumes if `volumes`. Each is removed in a
-    /// child process, several at the same time: nearly all of the time goes by while the disk syncs.
+    /// child process, several at the same time, because most of the time passes in disk syncs.
     pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
         let work = |member: &Member| match self.engine.remove(&member.view.id, false, volumes) {
             Err(error) if !error.is_absent() => Err(error),
             _ => Ok(String::new()),
         };
         let mut failed = None;
-        // A container goes after those that depend on it: the last that has an anonymous volume
-        // removes it, and two that go at the same time would each see the other.
+        // A container goes after the containers that depend on it. The last container that has an
+        // anonymous volume removes it, and two that go at the same time would each see the other.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
             child::each("the removal", &wave, MAX_PARALLEL, &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {

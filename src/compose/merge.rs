@@ -23,7 +23,7 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
         Kind::Short(_, kind) => merge(base, over, kind),
         Kind::Object(keys) => merge_maps(base, over, &|name| find(keys, name)),
         Kind::Named(kind) => merge_maps(base, over, &|_| kind),
-        // A key alone replaces a value: it asks for the caller's variable.
+        // A key without a value replaces a value: it stands for the caller's variable.
         Kind::Dict => {
             let mut merged = base;
             for (key, node) in over.entries() {

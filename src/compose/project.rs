@@ -29,12 +29,12 @@ pub struct Project {
     pub services: Vec<Service>,
     /// Services that no profile enables.
     pub disabled: Vec<Service>,
-    /// Variables that the files use and nobody sets.
+    /// Variables that the files use and that nothing sets.
     pub missing: BTreeSet<String>,
     environment: Environment,
 }
 
-/// A service, with what decides when and how often it runs.
+/// A service, with the settings that decide when and how often it runs.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub name: String,
@@ -121,7 +121,7 @@ impl Project {
         Ok(project)
     }
 
-    /// A project of which only the name is known: what exists of it is known by labels.
+    /// A project known only by name: its containers, networks and volumes are found by their labels.
     pub fn named(name: &str) -> Project {
         let place = Place { file: name.into(), line: 0 };
         Project {
@@ -267,7 +267,7 @@ impl Project {
             let service = service.clone();
             depends_on.push(Dependency { service, condition, required, restart });
         }
-        // What shares something of another service needs it too.
+        // A service that shares something of another service needs that service too.
         let mut implied = joined(&node)?;
         for element in node.get("links").iter().flat_map(|node| node.elements()) {
             let link = element.scalar()?;
@@ -343,7 +343,7 @@ impl Project {
         Ok(done)
     }
 
-    /// Names networks, volumes, secrets and configs, and checks that all that is used is there.
+    /// Names networks, volumes, secrets and configs, and checks that every one that is used is declared.
     fn complete_rest(&mut self) -> Result<()> {
         for (section, one) in [
             ("networks", "network"),
@@ -501,7 +501,7 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// The hash of what a container is made of. What only decides when or how often it runs is left out.
+/// The hash of what a container is made of. Settings that only decide when or how often it runs are left out.
 fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<String> {
     let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
@@ -514,12 +514,12 @@ fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<Str
         }
     }
     let mut text = json(&node, true);
-    // A network, volume or secret that is another one now makes another container.
+    // If a network, volume or secret changes, the container must be made again.
     for section in ["networks", "volumes", "secrets", "configs"] {
         for (name, _) in service.uses(section)? {
             if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
                 text.push_str(&json(node, true));
-                // A secret that a variable holds is another one when the variable changes.
+                // The same if the variable behind a secret changes.
                 if let Some(Ok(variable)) = node.given("environment").map(Node::scalar) {
                     text.push_str(&environment.get(&variable).unwrap_or_default());
                 }

@@ -13,11 +13,11 @@ use crate::engine::project::{HASH, PROJECT, label};
 use crate::error::{Context, Result, fail};
 use crate::image::digest::Digest;
 
-/// The key of a network in its file.
+/// The network's key in the compose file.
 const NETWORK: &str = "com.docker.compose.network";
-/// The key of a volume in its file.
+/// The volume's key in the compose file.
 const VOLUME: &str = "com.docker.compose.volume";
-/// The version of the program that made it.
+/// The version of the program that made the network or volume.
 pub const VERSION: &str = "com.docker.compose.version";
 
 /// Makes the options of a network from its node.
@@ -139,7 +139,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the networks of the project. One that another container is on stays.
+    /// Removes the networks of the project. A network that another container uses stays.
     pub fn remove_networks(&self) -> Result<()> {
         for network in self.engine.network_list()? {
             if label(&network.labels, PROJECT) != Some(&self.project.name) {
@@ -155,7 +155,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the volumes of the project. One that another container has stays, and is an error.
+    /// Removes the volumes of the project. A volume that another container uses stays, which is an error.
     pub fn remove_volumes(&self) -> Result<()> {
         let mut failed = None;
         for volume in self.engine.volumes(false)? {

@@ -34,9 +34,9 @@ pub enum Kind {
         keys: &'static [Key],
         identity: &'static [&'static str],
     },
-    /// A short form that is first made a value of another kind.
+    /// A short form that becomes a value of another kind first.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
-    /// Replaced as a whole.
+    /// A later file replaces the whole value.
     Any,
     Refused(&'static str),
 }

@@ -21,7 +21,7 @@ pub struct Setting {
     pub value: String,
 }
 
-/// The settings of one container, in the making.
+/// The settings of one container, while they are collected.
 pub struct Settings {
     list: Vec<Setting>,
 }
@@ -108,7 +108,7 @@ pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
         settings.pairs(node.get(key), flag)?;
     }
     for (name, value) in node.get("environment").iter().flat_map(|node| node.entries()) {
-        // A name alone takes the image's variable away.
+        // A name without a value removes the image's variable.
         let text = match value.value {
             Value::Null => name.clone(),
             _ => format!("{name}={}", value.scalar()?),
@@ -368,7 +368,7 @@ impl Settings {
             let fields: Vec<String> = fields.into_iter().map(quoted).collect();
             self.add(mount, "mount", fields.join(","));
         }
-        // Secrets and configs that are files of the host; `files` has the others.
+        // Secrets and configs that are files of the host; `files` lists the others.
         for section in ["secrets", "configs"] {
             for grant in node.get(section).iter().flat_map(|node| node.elements()) {
                 let source = grant.get_text("source")?.unwrap_or_default();
@@ -535,13 +535,13 @@ fn first_container(project: &Project, service: &str) -> String {
     fixed.flatten().unwrap_or_else(|| format!("{}-{service}-1", project.name))
 }
 
-/// The name of a service's container.
+/// The name of the `number`th container of a service.
 pub fn container_name(project: &Project, service: &Service, number: u32) -> Result<String> {
     let fixed = service.node.get_text("container_name")?;
     Ok(fixed.unwrap_or_else(|| format!("{}-{}-{number}", project.name, service.name)))
 }
 
-/// The image of a service; one that is built and has no name gets the project's.
+/// The image of a service. A service that is built and names no image gets the project's name for it.
 pub fn image(project: &Project, service: &Service) -> Result<String> {
     let named = service.node.get_text("image")?;
     Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))

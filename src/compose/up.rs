@@ -2,10 +2,11 @@
 //! dependency order.
 //!
 //! `advance` never waits for a condition: it makes and starts the services whose dependencies are
-//! ready, beside each other in child processes, and returns. So the caller can print logs and take signals in between. A
-//! container whose configuration, image or joined containers changed is made again: first the new
-//! one under a name of its own, so that nothing that runs is touched if that fails, then the old one
-//! goes, then the new one gets its name. Killed in between, the next `up` finds both and goes on.
+//! ready, in parallel child processes, and returns. So the caller can print logs and take signals in
+//! between. A container whose configuration, image or joined containers changed is made again in three
+//! steps: the new one is made under a temporary name, the old one is removed, the new one gets its name.
+//! If the first step fails, nothing that runs was touched. Killed in between, the next `up` finds both
+//! and goes on.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +44,7 @@ pub struct UpOptions {
     pub timeout: Option<i64>,
     /// `create`: start nothing.
     pub no_start: bool,
-    /// `run`: a service that is left out.
+    /// `run`: a service that is not started here.
     pub but_not: Option<String>,
 }
 
@@ -65,7 +66,7 @@ struct Placed<'a> {
     service: &'a Service,
     id: ContainerId,
     name: String,
-    /// Whether it is to be started.
+    /// Whether `up` must start it.
     starts: bool,
 }
 
@@ -74,7 +75,7 @@ struct Making<'a> {
     service: &'a Service,
     name: String,
     labels: Vec<(String, String)>,
-    /// The container whose place it takes.
+    /// The container that it replaces.
     old: Option<Member>,
 }
 
@@ -93,15 +94,15 @@ pub struct Up<'a> {
     options: &'a UpOptions,
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
-    /// What the dependencies that were waited for have been reported as.
+    /// Dependencies whose wait was reported already.
     told: BTreeSet<(ContainerId, &'static str)>,
 }
 
-/// Whether what a service needs is there.
+/// Whether a service's dependencies are ready.
 enum Readiness {
     Ready,
     NotYet,
-    /// It never will be: why.
+    /// They never will be; the reason.
     Never(String),
 }
 
@@ -170,7 +171,7 @@ impl<'a> Up<'a> {
             .collect())
     }
 
-    /// Starts those containers that are to be started, beside each other. Returns their ids.
+    /// Starts those containers that must be started, in parallel. Returns their ids.
     fn start(&self, placed: &[Placed<'_>]) -> Result<Vec<ContainerId>> {
         let (session, engine) = (self.session, self.session.engine);
         let starting: Vec<&Placed> =
@@ -195,7 +196,7 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(started), Err)
     }
 
-    /// Whether all that a service needs is there. Fails if it never will be.
+    /// Whether everything that a service needs is ready. Fails if it never will be.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
         match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
@@ -204,7 +205,7 @@ impl<'a> Up<'a> {
         }
     }
 
-    /// Whether the dependencies of a service are ready. One that starts in this very turn is not.
+    /// Whether the dependencies of a service are ready. A dependency that starts in this turn is not.
     fn readiness(&mut self, service: &Service, starting: &[&Service]) -> Result<Readiness> {
         for need in &service.depends_on {
             let is_waited_for = self.waiting.iter().any(|other| other.name == need.service)
@@ -212,7 +213,7 @@ impl<'a> Up<'a> {
             if is_waited_for {
                 return Ok(Readiness::NotYet);
             }
-            // One that was not selected, by --no-deps, is not looked at.
+            // A dependency that --no-deps left out is not checked.
             let Some(done) = self.done.iter().find(|done| done.service == need.service) else {
                 continue;
             };
@@ -284,8 +285,8 @@ impl<'a> Up<'a> {
         readiness
     }
 
-    /// Makes the containers of `services` what they should be. Those that are missing or out of date
-    /// are made beside each other.
+    /// Makes the containers of `services` what they should be. Missing and outdated containers are made in
+    /// parallel.
     fn converge(&self, services: &[&'a Service]) -> Result<Vec<Placed<'a>>> {
         let engine = self.session.engine;
         let _lock = engine.lock_project(&self.session.project.name)?;
@@ -310,7 +311,7 @@ impl<'a> Up<'a> {
     }
 
     /// Compares the containers of a service with what they should be: adds those that stay to
-    /// `placed`, and what must be made to `making`. Removes those that are too many.
+    /// `placed`, and those that must be made to `making`. Removes surplus ones.
     fn plan(
         &self,
         service: &'a Service,
@@ -333,7 +334,7 @@ impl<'a> Up<'a> {
             .filter(|member| member.service == service.name && !member.is_oneoff)
             .cloned()
             .collect();
-        // Of two with one number the current one counts; a killed `up` left the other.
+        // If two have the same number, a killed `up` left one of them: the current one counts.
         own.sort_by_key(|member| (member.number, !is_current(&member.view)));
         let mut kept: Vec<Member> = Vec::new();
         let mut surplus = Vec::new();
@@ -434,7 +435,7 @@ impl<'a> Up<'a> {
     }
 }
 
-/// The services that `up` is about, in dependency order.
+/// The services that this `up` covers, in dependency order.
 pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Service> {
     project.selected(&options.wanted, !options.no_deps)
 }

@@ -37,7 +37,7 @@ struct Loader {
     used: Size,
 }
 
-/// What nodes take.
+/// What one document may still use.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -140,7 +140,7 @@ impl Loader {
             Value::Map(entries) => match key.take() {
                 None => *key = Some((node.scalar()?, node.place)),
                 Some((name, place)) => {
-                    // Each may stand once; `<<` as often as one likes.
+                    // A key may stand once in a map; `<<` any number of times.
                     if name != "<<"
                         && let Some((_, first)) = entries.iter().find(|(known, _)| *known == name)
                     {
@@ -209,7 +209,7 @@ fn is_number(text: &str) -> bool {
         && (radix("0x", 16) || radix("0o", 8) || digits.parse::<f64>().is_ok())
 }
 
-/// Puts what `<<` names into the map; keys that stand in it win, then the first of several maps.
+/// Adds the maps that `<<` names to the map. The map's own keys win, then those of the first map named.
 fn merge_keys(mut node: Node) -> Result<Node> {
     while let Some(merged) = node.take("<<") {
         let maps = match &merged.value {

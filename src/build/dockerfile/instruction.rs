@@ -56,7 +56,7 @@ pub enum Instruction {
     Healthcheck(Healthcheck),
     Label(Vec<(String, String)>),
     Maintainer(String),
-    /// The instruction that a build on top of this image runs.
+    /// ONBUILD: the instruction that a build on top of this image runs.
     Onbuild(String),
     Run(Run),
     Shell(Vec<String>),
@@ -200,7 +200,7 @@ impl<'a> Flags<'a> {
 fn command(rest: &str) -> Command {
     match rest.starts_with('[').then(|| json_words(rest)) {
         Some(Ok(words)) => Command::Exec(words),
-        // A text that is no valid list is a line for the shell.
+        // A text that is no valid list is a shell line.
         _ if rest.is_empty() => Command::Exec(Vec::new()),
         _ => Command::Shell(rest.to_owned()),
     }
@@ -267,7 +267,7 @@ fn volumes(rest: &str, escape: char) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// The lexer has cut the flags off; `image::instruction` reads them in their place.
+/// Reads the health check. The lexer took its flags off; `image::instruction` expects them in front.
 fn check_of(line: &Line) -> Result<Healthcheck> {
     let mut text = String::new();
     for (name, value) in &line.flags {
@@ -357,7 +357,7 @@ fn check_remote(source: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks the instruction of an ONBUILD now, so that its author sees the mistake and not its user.
+/// Checks the instruction of an ONBUILD now, so that its author sees a mistake and not the image's users.
 fn trigger(line: &Line) -> Result<String> {
     let keyword = line.rest.split_whitespace().next().unwrap_or_default();
     let keyword = keyword.to_ascii_uppercase();

@@ -38,7 +38,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heredoc {
     pub name: String,
-    /// Variables in it are replaced: its name was not quoted.
+    /// Whether variables in it are replaced: they are if its name is not quoted.
     pub expands: bool,
     pub content: String,
     /// The content as it stands, with the tabs that `<<-` removes.
@@ -161,7 +161,7 @@ impl Reader<'_> {
     fn continuation(&self, line: &str) -> (String, bool) {
         let trimmed = line.trim_end_matches([' ', '\t']);
         match trimmed.strip_suffix(self.escape) {
-            // Two of them are the character itself.
+            // Two escape characters stand for the character itself.
             Some(before) if !before.ends_with(self.escape) => (before.to_owned(), true),
             _ => (line.to_owned(), false),
         }
