@@ -1,10 +1,10 @@
-//! Files of the host's that a container gets as copies of its own. They lie in a file system in memory
-//! (tmpfs(5)) that holds nothing else, so that what the container writes to them reaches no disk and
+//! Files of the host that a container gets as copies of its own. They lie in a file system in memory
+//! (tmpfs(5)) that holds nothing else, so what the container writes to them reaches no disk and
 //! has a bound.
 //!
 //! The process that starts the container makes the file system before the container's first process
-//! is there, and changes the files through its descriptor as long as the container runs. The first
-//! process mounts each file by itself: the container sees no directory in which it could make others.
+//! exists, and changes the files through its descriptor as long as the container runs. The first
+//! process mounts each file alone: the container sees no directory in which it could make others.
 
 use std::fs::File;
 use std::io::Write;
@@ -25,8 +25,8 @@ use crate::sys;
 /// How many bytes a container can add to its copies, all of them together.
 const ROOM: u64 = 1 << 20;
 
-/// A new file system, mounted nowhere, with the copies that the spec asks for; `None` if it asks for
-/// none. The files have the names that they have on the host.
+/// Makes a file system, mounted nowhere, with the copies that the spec asks for; `None` if it asks for
+/// none. The files keep their names.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;
@@ -39,7 +39,7 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     if texts.is_empty() {
         return Ok(None);
     }
-    // The root directory counts.
+    // The root directory takes an inode too.
     let (size, inodes) = (room.to_string(), (texts.len() + 1).to_string());
     let options = [("size", size.as_str()), ("nr_inodes", &inodes)];
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -64,7 +64,7 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     made.map(Some).context(|| "make the copies of the host's files")
 }
 
-/// As `std::fs::read`, with half its system calls: this is on the way of each start.
+/// As `std::fs::read`, with half its system calls, because every start calls this.
 fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     const PIECE: usize = 4096;
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -84,8 +84,8 @@ pub fn tree(copies: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
         .context(|| format!("find the copy of {}", path.display()))
 }
 
-/// Whether what another container has mounted may be a copy: never a file of a disk or of the
-/// kernel's, which that container may have put there instead.
+/// Whether a file that another container has mounted may be a copy. A file of a disk or of the kernel
+/// is not: that container may have mounted it there in the copy's place.
 pub fn is_one(tree: BorrowedFd<'_>) -> Result<bool> {
     let stat = fstat(tree).context(|| "stat another container's file")?;
     let found = fstatfs(tree).context(|| "look at another container's file")?;

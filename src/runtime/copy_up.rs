@@ -1,11 +1,11 @@
 //! Fills an empty volume with what the image has at its mount point, as Docker does.
 //!
 //! Another container may have the volume's directory mounted, so that directory is never replaced:
-//! it is filled in place. The copy is made in `_data.filling`, which becomes `_data.filled` when it
-//! is whole; then its entries are renamed into the volume one by one. Killed before the first rename
-//! the copy is thrown away, killed after it the next container, or the check, moves the rest.
-//! The filler holds the volume by flock(2): if two containers start at once, the second one waits.
-//! Both sides are walked by descriptor, no link is followed.
+//! it is filled in place. The copy is made in `_data.filling`, which is renamed `_data.filled` when it
+//! is complete; then its entries are renamed into the volume one by one. If the process is killed before
+//! the first rename, the copy is dropped; after it, the next container or `system check` moves the rest.
+//! The process holds the volume's flock(2), so of two containers that start at the same time the second
+//! one waits. Both sides are walked by descriptor, and no link is followed.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,9 +27,9 @@ use crate::sys::{self, beneath};
 
 /// An attribute's value and the list of their names are at most this long (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
-/// The copy, until it is whole.
+/// The copy, until it is complete.
 pub const FILLING: &str = "_data.filling";
-/// The whole copy, or the part of it that is not in the volume yet.
+/// The complete copy, or the part of it that is not in the volume yet.
 pub const FILLED: &str = "_data.filled";
 
 /// Copies `target` of the image into the volume directory `volume` if that is empty. The owners in
@@ -45,13 +45,13 @@ pub fn fill(
     if !empty()? && !filled.exists() {
         return Ok(());
     }
-    // Without what is mounted in the root by now: /proc and /sys show what they will hide from the
-    // container, and the user's directories are not the image's.
+    // A copy of the root without its mounts: /proc and /sys would show files that are hidden from the
+    // container later, and the user's directories do not belong to the image.
     let image = sys::mount::copy_tree(root, false).context(|| "copy the root's mount")?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(image.as_fd(), target, flags, Mode::empty()) {
         Ok(source) => Some(source),
-        // Nothing there to copy.
+        // The image has nothing there to copy.
         Err(Errno::NOENT | Errno::NOTDIR) => None,
         Err(error) => return Err(error).context(|| format!("open {}", target.display())),
     };
@@ -66,14 +66,14 @@ pub fn fill(
         crate::store::make_dir(&beside)?;
         let mut copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
         if let Some(user_namespace) = user_namespace {
-            // The mapped mount doesn't know the user that made it.
+            // The ID mapping of the mount has no ID for the user of this process.
             fchown(&copy, Some(Uid::ROOT), Some(Gid::ROOT))?;
             let tree = sys::mount::copy_tree(copy.as_fd(), false)?;
             map_owners(tree.as_fd(), user_namespace, &beside)?;
             copy = openat(&tree, ".", DIRECTORY, Mode::empty())?;
         }
         copy_tree(source, copy)?;
-        // A container that has the volume may have put something into it by now: that stands.
+        // Another container with the volume may have written to it by now: its files stay.
         if empty()? {
             rustix::fs::rename(&beside, &filled)?;
         }
@@ -82,8 +82,8 @@ pub fn fill(
     copied.context(|| format!("fill volume {} from {}", volume.display(), target.display()))
 }
 
-/// Moves what is left of a whole copy into the volume directory, and drops one that is not whole.
-/// The caller holds the volume. Killed at any point, it can be called again.
+/// Moves the rest of a complete copy into the volume directory, and drops an incomplete one.
+/// The caller holds the volume. If it is killed at any point, it can be called again.
 pub fn finish(volume: &Path) -> Result<()> {
     crate::store::remove_tree(&volume.with_file_name(FILLING))?;
     let filled = volume.with_file_name(FILLED);
@@ -93,14 +93,14 @@ pub fn finish(volume: &Path) -> Result<()> {
     };
     let to = rustix::fs::open(volume, DIRECTORY, Mode::empty())?;
     let stat = fstat(&from)?;
-    // While entries leave a directory, reading it may miss some of the others.
+    // A directory from which entries are moved may hide others from a read, so it is read again.
     while move_entries(from.as_fd(), to.as_fd())? {}
     copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
-    // With those entries whose names a container has taken by now.
+    // Entries are left if a container took their names in the meantime: they go with the copy.
     crate::store::remove_tree(&filled)
 }
 
-/// Whether there was something to move.
+/// Returns whether there was something to move.
 fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut moved = false;
     for entry in Dir::read_from(from)? {
@@ -110,7 +110,7 @@ fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno>
             continue;
         }
         let renamed = match renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
-            // Not every file system knows the flag.
+            // Not every file system supports the flag.
             Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => renameat(from, name, to, name),
                 result => result.and(Err(Errno::EXIST)),
@@ -138,7 +138,7 @@ fn is_empty(directory: &Path) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Copies what `root` has in its directory `target`, if that is there, into the empty `tree`.
+/// Copies the directory `target` of `root`, if it exists, into the empty `tree`.
 pub fn copy_into(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(root, target, flags, Mode::empty()) {
@@ -150,7 +150,7 @@ pub fn copy_into(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> R
     copy_tree(source, copy).context(|| format!("copy what {} has", target.display()))
 }
 
-/// Copies all that is in `from`, and its attributes.
+/// Copies all entries of `from`, and its attributes.
 fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     let top = openat(&to, ".", DIRECTORY, Mode::empty())?;
     let (mut from, mut to) = (Descent::new(from), Descent::new(to));
@@ -185,7 +185,7 @@ fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     }
 }
 
-/// Copies one entry, a directory without what is in it; true if it is a directory.
+/// Copies one entry, a directory without its entries. Returns true for a directory.
 fn copy_entry(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
@@ -266,7 +266,7 @@ fn times(stat: &Stat) -> Timestamps {
     }
 }
 
-/// Copies the data and leaves the holes: what an image's file takes is what its copy takes.
+/// Copies the data and keeps the holes, so that the copy takes as much disk as the original.
 fn copy_bytes(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     // sendfile(2) moves at most this many bytes a call.
     const CHUNK: u64 = 0x7fff_f000;

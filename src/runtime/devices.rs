@@ -1,8 +1,8 @@
 //! The device nodes of a container's /dev: the six that every container has, links such as
 //! /dev/stdin, and those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
-//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved; a node
-//! elsewhere, which an OCI bundle may have, is made by descriptor inside the root.
-//! Whether a node can be opened is decided by the cgroup rules in `cgroup::devices`.
+//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved. A node
+//! elsewhere, which an OCI bundle may ask for, is made by descriptor inside the root.
+//! The cgroup rules in `cgroup::devices` decide whether a node can be opened.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -65,13 +65,13 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     });
     given.try_for_each(|(device, name)| {
         let (parent, file) = place(dev, device, name)?;
-        // It replaces a standard one.
+        // The node replaces a standard one.
         let _ = rustix::fs::unlinkat(&parent, &file, AtFlags::empty());
         given_node(parent.as_fd(), &file, device, spec.ids.as_ref())
     })
 }
 
-/// Creates the nodes that no /dev of ours has, in the container's `root`. What is there already must
+/// Creates the nodes outside a /dev of ours, in the container's `root`. A file that exists there must
 /// be the same device.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
@@ -104,7 +104,7 @@ fn kind_and_number(device: &DeviceNode) -> (FileType, u64) {
     }
 }
 
-/// The directory in which a node is to be, made if it is missing, and the node's name there.
+/// The directory for a node, made if it is missing, and the node's name in it.
 fn place(root: BorrowedFd<'_>, device: &DeviceNode, below: &str) -> Result<(OwnedFd, OsString)> {
     let path = raw::path(below);
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
@@ -120,7 +120,7 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// Creates a node that the container was given.
+/// Creates a node that the spec asks for.
 fn given_node(
     parent: BorrowedFd<'_>,
     file: &OsStr,

@@ -1,17 +1,17 @@
 //! A further process in a running container (`exec`).
 //!
 //! The target's pidfd is opened and checked against its start time, so that a recycled PID is never
-//! entered. A go-between, not visible inside, lets go of everything of the host but the new process's
-//! streams and one socket, joins the cgroups and, by one setns(2) on the pidfd, all namespaces, and
-//! becomes the user, with the capabilities and the filter that the program is to have; only then does
-//! it fork the process that the container can see. That one is not dumpable, and even a container
-//! that may trace anything finds nothing of the host in it: no descriptor, no root or working
-//! directory, no power (CVE-2016-9962, CVE-2024-21626).
+//! entered. A helper process then gives up everything of the host except the new process's streams and
+//! one socket. It joins the cgroups and, by one setns(2) on the pidfd, all namespaces, and takes on the
+//! user, the capabilities and the filter of the program. Only then it forks the process that the
+//! container can see. That process is not dumpable, and even a container that may trace anything finds
+//! nothing of the host in it: no descriptor, no root or working directory, no capability
+//! (CVE-2016-9962, CVE-2024-21626).
 //!
-//! For Docker's face the go-between stays, to reap the process and exit with its status, even without a client: the
-//! container can't end before all its processes are reaped, and not every host's PID 1 reaps what
-//! it is left. For the OCI face (`exec_and_leave`) it ends at once: the process is then a child of the
-//! caller, or of the engine's shim, whichever asked for orphans (PR_SET_CHILD_SUBREAPER, prctl(2)).
+//! For Docker's face the helper process stays, to reap the process and exit with its status, even without
+//! a client: a container can't end before all its processes are reaped, and not every host's PID 1 reaps
+//! its orphans. For the OCI face (`exec_and_leave`) it ends at once: the process is then a child of the
+//! caller, or of the engine's shim, whichever is the subreaper (PR_SET_CHILD_SUBREAPER, prctl(2)).
 
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
@@ -36,9 +36,8 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
 
-/// In the place of an exit status: the container seems to be ending. Its first process has let go of
-/// its namespaces (ESRCH, ENOENT), or its PID namespace takes no process any more, which fork(2) reports as
-/// ENOMEM.
+/// Reported in place of an exit status if the container seems to be ending. Its first process has left
+/// its namespaces (ESRCH, ENOENT), or its PID namespace takes no process any more (fork(2): ENOMEM).
 const ENDS: u8 = 0;
 
 /// The container to join.
@@ -47,14 +46,14 @@ pub struct Target<'a> {
     pub pid: i32,
     pub start_time: u64,
     pub cgroups: &'a [String],
-    /// It may have a time namespace of its own.
+    /// Whether it may have a time namespace of its own.
     pub has_time: bool,
-    /// The IDs of its user namespace, if it has one.
+    /// The ID mapping of its user namespace, if it has one.
     pub ids: Option<IdMaps>,
 }
 
-/// Begins `process` in the container; gives a child of ours that ends when and as it does and, if it
-/// has a terminal, that one's master.
+/// Starts `process` in the container. Returns a child of the caller that ends with the process, with the
+/// same status, and the terminal's master if the process has a terminal.
 pub fn exec(
     target: &Target<'_>,
     process: &Process,
@@ -64,8 +63,8 @@ pub fn exec(
     Ok((go_between, console))
 }
 
-/// As `exec`, but nothing of ours stays: gives the process itself, whose parent the caller is only if
-/// it is a subreaper.
+/// As `exec`, but no process of ours stays. Returns the process itself. It is the caller's child only if
+/// the caller is a subreaper.
 pub fn exec_and_leave(
     target: &Target<'_>,
     process: &Process,
@@ -90,7 +89,7 @@ fn begin(
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // Born into the cgroup of v2: the filter may forbid clone3 to what comes after.
+    // Cloned into the v2 cgroup, because the filter may forbid clone3 later.
     let birthplace = cgroup::birthplace(target.cgroups)?;
     let go_between = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
@@ -140,7 +139,7 @@ fn go_between(
 ) -> Result<Pid> {
     namespaces::hide()?;
     sys::title::replace(process::TITLE, false);
-    // The OCI face's caller decides what its processes inherit, the OOM score among it.
+    // The OCI face's caller decides what its processes inherit, which includes the OOM score.
     if !leaves {
         sys::inherited::shed();
     }
@@ -150,22 +149,22 @@ fn go_between(
     let terminal = matches!(stdio, Stdio::Terminal);
     let streams = match &stdio {
         Stdio::Given(streams) => streams.each_ref().map(AsFd::as_fd),
-        // Until it has its own; the caller's must not be seen inside.
+        // Until the process gets its own: the caller's must not be visible inside.
         Stdio::Terminal => [null.as_fd(); 3],
     };
     sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
     drop(stdio);
     process::set_cpus(process.scheduling.first_cpus.as_deref())?;
-    // By the host's paths, so before the mount namespace changes.
+    // Opened by the host's paths, so before the mount namespace changes.
     for directory in target.cgroups.iter().map(Path::new) {
         match cgroup::enter(directory) {
-            // That of v2 has no such file, and the process was born into it.
+            // The v2 cgroup has no such file, and the process was cloned into it.
             Err(error) if error.errno() == Some(Errno::NOENT) => {}
             entered => entered?,
         }
     }
-    // Entered last of all, as by the first process. If the PID has passed to another, joining by the
-    // pidfd below fails.
+    // The user namespace comes last, as for the first process. If the PID belongs to another process
+    // now, the setns on the pidfd below fails.
     let user_namespace = match &target.ids {
         Some(_) => Some(user_namespace::open(target.pid).map_err(|error| match error.errno() {
             Some(Errno::NOENT | Errno::SRCH) => error.exit_with(ENDS),
@@ -183,7 +182,7 @@ fn go_between(
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
-    // A kernel may have no cgroups.
+    // A kernel may lack cgroups.
     if !target.cgroups.is_empty() {
         joined |= ThreadNameSpaceType::CONTROL_GROUP;
     }
@@ -201,11 +200,11 @@ fn go_between(
         report::send_console(parent.as_fd(), pty.master.as_fd())?;
         sys::fds::become_stdio([pty.slave.as_fd(); 3]).context(|| "set up the terminal")?;
     }
-    // Closed by number with all others: never to be dropped.
+    // `close_from` closes it by number, so it must not be dropped.
     let user_namespace = ManuallyDrop::new(user_namespace);
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
     let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
-    // Before the container can see a process of ours: one with SYS_PTRACE could take it over.
+    // Before the container can see this process: a process with SYS_PTRACE could take it over.
     let (make_cwd, init, stays) = (false, false, true);
     let die_with_parent = false;
     let entry = process::Entry {
@@ -231,8 +230,8 @@ fn go_between(
             if leaves {
                 report::send_pid(parent.as_fd(), child)?;
             }
-            // The streams are the process's alone from here on: who reads them waits for their end.
-            // Where that fails it comes with ours.
+            // From here on only the process has the streams, so a reader sees their end when it ends. If the
+            // close fails, a reader sees the end when this process ends.
             let _ = sys::fds::become_stdio([null.as_fd(); 3]);
             Ok(child)
         }
@@ -254,7 +253,7 @@ fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     Ok(ended.context(|| "wait for the container to exit")? > 0)
 }
 
-/// Waits for the process and ends as it did.
+/// Waits for the process and ends with its status.
 fn stay(child: Pid) -> ! {
     loop {
         match waitpid(Some(child), WaitOptions::empty()) {
@@ -265,12 +264,12 @@ fn stay(child: Pid) -> ! {
     }
 }
 
-/// Those of the processes `members` of a container's cgroup that are no processes of the container: the
-/// go-between of each `exec` that runs. `first` is the container's first process.
+/// Which of the processes `members` of a container's cgroup are not processes of the container: the
+/// helper process of each running `exec`. `first` is the container's first process.
 pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
     let is_one = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
-        // A process of the container may have taken this title.
+        // A process of the container may use the same title.
         if pid.as_raw_nonzero().get() == first || members.contains(&parent) {
             return false;
         }

@@ -1,9 +1,9 @@
 //! Hooks of the OCI runtime specification ("POSIX-platform Hooks" in config.md): programs that run at
 //! fixed points of a container's life and read its state as JSON from their standard input.
 //!
-//! `run` runs one to its end, in the namespaces of the calling process, and ends it at its timeout. A
-//! hook sees the descriptors 0 to 2 and no other. What it writes is read while it runs, so that it
-//! never waits for room, and the first part of it stands in the error of a hook that fails.
+//! `run` runs one to its end, in the namespaces of the calling process, and kills it at its timeout. A
+//! hook sees only the descriptors 0 to 2. Its output is read while it runs, so that it never blocks on a
+//! full pipe; if it fails, the error shows the first part of the output.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -23,21 +23,21 @@ use crate::raw;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
-/// What is kept of a hook's output.
+/// The most bytes of a hook's output that are kept.
 const MAX_OUTPUT: usize = 1024;
 
 /// The hooks' input: `state` is a JSON object without its closing brace.
 pub fn input(state: &str, status: &str, pid: i32) -> String {
     let mut text = format!("{state},\"status\":\"{status}\"");
     if pid > 0 {
-        // A String takes every write.
+        // Writing to a String can't fail.
         let _ = write!(text, ",\"pid\":{pid}");
     }
     text.push('}');
     text
 }
 
-/// Runs `hooks`, which are those of the `kind`, one after the other. The first that fails is the last.
+/// Runs `hooks`, all of one `kind`, one after the other. Stops at the first that fails.
 pub fn run_all(kind: &str, hooks: &[Hook], input: &str) -> Result<()> {
     hooks
         .iter()
@@ -79,7 +79,7 @@ pub fn run(hook: &Hook, input: &str) -> Result<()> {
 }
 
 fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Result<()> {
-    // Seconds beyond what the clock can count are as good as no end.
+    // A timeout beyond the clock's range is no timeout.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut words = Vec::new();
     let mut open = true;
@@ -121,7 +121,7 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Reads what is there; false at the end.
+/// Reads the available output. Returns false at the end.
 fn read_some(output: BorrowedFd<'_>, words: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 1024];
     match rustix::io::read(output, &mut buffer) {

@@ -1,4 +1,4 @@
-//! Processes of a container as the host's ps(1) shows them, for callers who give ps's own options.
+//! Processes of a container as the host's ps(1) shows them, for callers that give ps's own options.
 //!
 //! As Docker does, ps is asked for these processes alone (`-q`), and again without that if it refuses,
 //! as busybox's ps and some options of procps do; then it prints all processes of the host. Either way
@@ -64,7 +64,7 @@ fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, 
     }
     let is_too_long = output.len() as u64 > MAX_OUTPUT;
     if is_too_long {
-        // It may have ended by itself.
+        // ps may have ended by itself.
         let _ = ps.kill();
     } else if let Some(pipe) = &mut ps.stderr {
         read = read.and(pipe.take(MAX_MESSAGE).read_to_end(&mut message));

@@ -5,7 +5,7 @@
 
 use miniserde::{Deserialize, Serialize};
 
-/// The host's user and group IDs that are 0 to `size` - 1 in a container.
+/// The host's user and group IDs that appear as 0 to `size` - 1 in a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// The host's user ID for the container's 0.
@@ -36,7 +36,7 @@ impl IdMap {
     }
 }
 
-/// `size` IDs that are `inside` upwards in a container and `outside` upwards on the host.
+/// `size` IDs: from `inside` upwards in a container, from `outside` upwards on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     pub inside: u32,

@@ -24,7 +24,7 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 
-/// Becomes the user's command, or tells `parent` why not and ends.
+/// Becomes the user's command, or reports to `parent` why it can't, and ends.
 pub fn main(
     spec: &Spec,
     stdio: Stdio,
@@ -48,11 +48,11 @@ fn run(
     cgroup: &Cgroup,
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
-    // 1. Before anything of the container can run beside us: not to be traced or looked into.
+    // 1. Before any program of the container can run at the same time: make this process untraceable.
     namespaces::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;
-    // Before anything can hang: the monitor's lock must end with the monitor, and its sockets too.
+    // Before anything can block: the monitor's lock and sockets must be closed when the monitor ends.
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
     keep.extend(copies);
@@ -61,7 +61,7 @@ fn run(
     }
     close_the_monitors(&stdio, joined, cgroup, spec.process.preserved, &keep)?;
     sys::title::replace(process::TITLE, false);
-    // The modes that we make files with are the modes they get.
+    // Files get exactly the modes that they are created with.
     umask(Mode::empty());
     setsid().context(|| "start a new session")?;
     joined.enter()?;
@@ -73,8 +73,8 @@ fn run(
         namespaces::create_time_namespace(&spec.namespaces.time_offsets)?;
     }
 
-    // 2. In a mount namespace of a user namespace the kernel refuses a new /proc where the host's is
-    // partly covered: made before that is entered.
+    // 2. In a mount namespace that a user namespace owns, the kernel refuses a new /proc if the host's
+    // is partly covered. So it is made before that namespace is entered.
     let fresh = mounts::Fresh::make(spec)?;
     joined.enter_mounts()?;
     let user_namespace = match (joined.user(), &spec.ids) {
@@ -85,7 +85,7 @@ fn run(
         user_namespace::become_builder(ids)?;
     }
 
-    // 3. The root and all that is mounted in it, while the host's /proc and paths are still here.
+    // 3. The root and all mounts in it, while the host's /proc and paths can still be reached.
     let open_devices =
         matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
     let agent = Agent::connect(&spec.process.seccomp, "creating", None)?;
@@ -103,7 +103,7 @@ fn run(
             .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
             .context(|| "bring the loopback interface up")?;
     }
-    // Another container keeps its name. A namespace by its path is the caller's to name.
+    // A UTS namespace of another container keeps its name; one given by path belongs to the caller.
     let has_names = matches!(spec.namespaces.uts, Namespace::Private | Namespace::Path(_));
     if has_names && let Some(name) = &spec.hostname {
         rustix::system::sethostname(name.as_bytes())
@@ -125,7 +125,7 @@ fn run(
     if spec.namespaces.cgroup == Namespace::Private {
         let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
         match sys::clone::unshare(sys::clone::Flags::CGROUP).traced("unshare", own_view) {
-            // A kernel without cgroups has no view of them to hide.
+            // A kernel without cgroups has nothing to hide.
             Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
             result => result.context(|| "unshare the cgroup namespace")?,
         }
@@ -171,7 +171,7 @@ fn run(
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves(listener) = caller {
         confined.look()?;
-        // From here on a failure is the starter's to hear.
+        // From here on a failure is reported to the process that starts the container.
         report::send_ready(parent.as_fd())?;
         *parent = report::await_start(listener.as_fd())?;
         let input = hooks::input(
@@ -184,7 +184,7 @@ fn run(
     confined.seal()?.exec()
 }
 
-/// Closes every descriptor that is the monitor's alone.
+/// Closes every descriptor that only the monitor needs.
 fn close_the_monitors(
     stdio: &Stdio,
     joined: &Joined,

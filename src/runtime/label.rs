@@ -1,9 +1,9 @@
-//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux: which one a program is
-//! to run under is written to a file of /proc just before execve.
+//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux: the label under which a
+//! program runs is written to a file of /proc just before execve.
 //!
-//! That /proc is a new mount that no other process sees. Otherwise a container could put a file of
-//! its own in the way, which would take the write, and run without a label (CVE-2019-16884,
-//! CVE-2025-52881).
+//! That /proc is a new mount that no other process sees. Otherwise a container could mount a file of
+//! its own there, which would take the write, and the program would run without a label
+//! (CVE-2019-16884, CVE-2025-52881).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,11 +24,11 @@ pub enum Label {
 }
 
 impl Label {
-    /// Makes it the label of what this process executes next.
+    /// Sets the label of the program that this process executes next.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let (files, text) = match self {
-            // The second is what Linux before 5.8 has.
+            // Linux before 5.8 has only the second file.
             Label::AppArmor(profile) => (
                 ["thread-self/attr/apparmor/exec", "thread-self/attr/exec"],
                 format!("exec {profile}"),

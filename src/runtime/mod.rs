@@ -1,10 +1,10 @@
 //! Turns a `Spec` into a running process, and knows nothing of images, names or Docker.
 //!
-//! `start` clones a child straight into its namespaces. The child (`init`) builds its root while
-//! the parent makes the cgroup and whatever the caller adds (a network); one byte joins the two.
-//! What goes wrong in the child comes back over the same socket as one sentence and an exit code;
-//! the socket's close-on-exec end is the sign that the user's program has begun. If the caller leaves
-//! (`Caller::Leaves`), the child waits before that, and `release` lets it go later.
+//! `start` clones a child straight into its namespaces. The child (`init`) builds its root while the
+//! parent makes the cgroup and whatever the caller adds (a network); one byte synchronises the two.
+//! A failure in the child comes back over the same socket as one sentence and an exit code. The socket
+//! is close-on-exec, so its end shows that the user's program runs. If the caller does not stay
+//! (`Caller::Leaves`), the child waits before execve, and `release` lets it go later.
 
 mod bind_source;
 pub mod capabilities;
@@ -50,14 +50,14 @@ use user_namespace::Holder;
 /// The version of the OCI runtime specification that is implemented.
 pub const OCI_VERSION: &str = "1.3.0";
 
-/// What the first process's descriptors 0, 1 and 2 are to be.
+/// The descriptors 0, 1 and 2 of the first process.
 pub enum Stdio {
     Given([OwnedFd; 3]),
     /// The slave of a new pseudo-terminal of the container's own.
     Terminal,
 }
 
-/// What becomes of the process that starts a container.
+/// Whether the process that starts a container stays.
 pub enum Caller {
     /// It stays: the first process executes the program at once, and dies with the caller.
     Stays,
@@ -65,7 +65,7 @@ pub enum Caller {
     Leaves(OwnedFd),
 }
 
-/// A container whose program has begun, or waits.
+/// A container whose program runs, or whose first process waits for `release`.
 pub struct Running {
     pub pid: Pid,
     pub pidfd: OwnedFd,
@@ -74,10 +74,9 @@ pub struct Running {
     pub console: Option<OwnedFd>,
 }
 
-/// Makes the container of `spec` and starts its program. `copies` is what `copies::make` made for it.
-/// `prepare` is called with the PID of a
-/// process in its network namespace as soon as that exists, while the child builds its root: the
-/// place to wire up a network. On an error nothing is left: no process, no cgroup, no mount.
+/// Makes the container of `spec` and starts its program. `copies` is the result of `copies::make`.
+/// While the child builds its root, `prepare` is called with the PID of a process in the container's
+/// network namespace: it can set up a network there. After an error no process, cgroup or mount is left.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
@@ -108,7 +107,7 @@ pub fn start(
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
-            // Its end is the parent's to bring about.
+            // The parent ends the holder; a drop here would end it too early.
             std::mem::forget(holder);
             trace::become_process(trace::Process::Init);
             init::main(spec, stdio, caller, joined, copies, &cgroup, theirs)
@@ -138,22 +137,22 @@ pub fn start(
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
         Err(error) => {
             end(child.pidfd.as_fd());
-            // That it is gone is only what follows from what it said.
+            // `error` may only say that the child is gone; the child's own message says why.
             let error = report::failure(ours.as_fd()).unwrap_or(error);
             Err(discard(&cgroup, error))
         }
     }
 }
 
-/// Lets the first process go that waits at the other end of `connection`, and waits until it has
-/// executed the program. On an error the process has ended.
+/// Releases the first process, which waits at the other end of `connection`, and waits until it has
+/// executed the program. After an error the process has ended.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
     report::go(connection);
     report::await_exec(connection, false).map(drop)
 }
 
-/// Removes the cgroups of a container that didn't come to be; `error`, the reason, comes first in
-/// what the user hears.
+/// Removes the cgroups of a container whose start failed. `error`, the reason, comes first in the
+/// message.
 fn discard(cgroup: &Cgroup, error: Error) -> Error {
     match cgroup::remove(&cgroup.paths()) {
         Ok(()) => error,
@@ -161,12 +160,12 @@ fn discard(cgroup: &Cgroup, error: Error) -> Error {
     }
 }
 
-/// The exit status that a shell would give: the program's own, or 128 + the signal that ended it.
+/// The exit status that a shell would give: the program's own, or 128 + the number of its signal.
 pub fn exit_code(status: WaitStatus) -> u8 {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code as u8,
         (None, Some(signal)) => 128 + signal as u8,
-        // Stopped or continued: never asked for.
+        // Stopped or continued: waitpid(2) was not asked for these.
         (None, None) => crate::error::EXIT_ENGINE,
     }
 }
@@ -186,7 +185,7 @@ pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
 
 /// Kills and reaps a child.
 pub fn end(pidfd: BorrowedFd<'_>) {
-    // It may have ended by itself, which is what is wanted here.
+    // An error means that it has ended by itself, which is the goal here.
     let _ = sys::process::send_signal(pidfd, sys::signal::Signal::KILL);
     let _ = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED);
 }

@@ -1,5 +1,5 @@
-//! Everything that is mounted inside the root, in the order of the spec: file systems of the kernel's,
-//! /dev with its nodes, binds, volumes and tmpfs; then the paths that are hidden or read-only.
+//! Everything that is mounted inside the root, in the order of the spec: the kernel's file systems,
+//! /dev with its nodes, binds, volumes and tmpfs; then the hidden and read-only paths.
 //!
 //! Every target is resolved inside the root by descriptor (`sys::beneath`), every file system is
 //! made detached and attached by descriptor (`sys::mount`): an image or a running container that
@@ -36,11 +36,11 @@ const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 /// The directory modes of mount points that an image lacks.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
-/// The file systems proc and sysfs of the spec, mounted nowhere yet, in its order.
+/// The proc and sysfs file systems of the spec in its order, not mounted yet.
 pub struct Fresh(Vec<OwnedFd>);
 
 impl Fresh {
-    /// Those of the caller's PID and network namespaces.
+    /// Makes them for the caller's PID and network namespaces.
     pub fn make(spec: &Spec) -> Result<Fresh> {
         let mut made = Vec::with_capacity(2);
         for mount in &spec.mounts {
@@ -59,8 +59,8 @@ fn is_early(kind: &CStr) -> bool {
     kind == c"proc" || kind == c"sysfs"
 }
 
-/// Mounts all that needs no cgroup: `root` is the handle of the assembled root. Device nodes in what
-/// the user mounts work only with `open_devices`.
+/// Mounts everything that needs no cgroup. `root` is the handle of the assembled root. Device nodes in
+/// the user's mounts work only with `open_devices`.
 pub fn mount_all(
     root: BorrowedFd<'_>,
     fresh: Fresh,
@@ -71,7 +71,7 @@ pub fn mount_all(
     shared: Vec<OwnedFd>,
 ) -> Result<()> {
     if spec.propagates() && !spec.root_is_slave() {
-        // All but the mounts that are to propagate, one by one: `make_root` does it otherwise.
+        // Before the mounts that propagate are attached. Without such mounts `make_root` makes all private.
         sys::mount::make_private(root).context(|| "make the container's mounts private")?;
     }
     let mut attaching = Attaching {
@@ -104,8 +104,8 @@ pub fn mount_all(
             .context(|| "set the propagation of a mount")?;
     }
     if spec.root_read_only {
-        // The root may lack the working directory, and is read-only after this. A directory of the
-        // user's is not written to.
+        // The root may lack the working directory, and is read-only after this. Nothing is created in a
+        // directory that the user mounted.
         if matches!(spec.root, Root::Overlay { .. }) {
             process::make_working_directory(root, &spec.process.cwd)?;
         }
@@ -115,7 +115,7 @@ pub fn mount_all(
     Ok(())
 }
 
-/// The mounts of a container, one after the other.
+/// Mounts the container's mounts, one after the other.
 struct Attaching<'a> {
     root: BorrowedFd<'a>,
     spec: &'a Spec,
@@ -125,9 +125,9 @@ struct Attaching<'a> {
     fresh: std::vec::IntoIter<OwnedFd>,
     shared: std::vec::IntoIter<OwnedFd>,
     owners: std::slice::Iter<'a, OwnedFd>,
-    /// The first /proc is there.
+    /// Whether the first /proc is mounted.
     has_proc: bool,
-    /// Mounts whose propagation is set last.
+    /// Mounts whose propagation is set at the end.
     unsettled: Vec<(OwnedFd, LastPropagation)>,
 }
 
@@ -138,7 +138,7 @@ impl Attaching<'_> {
         Ok(())
     }
 
-    /// Gives the attached tree, if there is one by now.
+    /// Attaches the mount. Returns its tree, unless it is attached later.
     fn attach(&mut self, mount: &Mount) -> Result<Option<OwnedFd>> {
         let spec = self.spec;
         let tree = match &mount.source {
@@ -168,7 +168,7 @@ impl Attaching<'_> {
                 attach_plainly(self.root, &mount.target, shm.as_fd())?;
                 return Ok(Some(shm));
             }
-            // They come when this process is in its cgroups.
+            // cgroups are mounted later, when this process is in its own.
             MountSource::Cgroups => return Ok(None),
             MountSource::Remount => {
                 let tree = existing_mount(self.root, &mount.target)?;
@@ -215,13 +215,13 @@ impl Attaching<'_> {
         Ok(Some(tree))
     }
 
-    /// What the container whose network is shared has mounted on `target`. `None` if there is no such
-    /// container, or if it has mounted something else there.
+    /// What the container whose network is shared has mounted on `target`. `None` if no network is shared,
+    /// or if that container has mounted something else there.
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {
             Ok(tree) => tree,
-            // It has ended, or taken the mount away.
+            // The container has ended, or has removed the mount.
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::INVAL)) => {
                 return Ok(None);
             }
@@ -242,7 +242,7 @@ impl Attaching<'_> {
         let early = is_early(kind).then(|| self.fresh.next()).flatten();
         let made = early.map_or_else(|| kernel_filesystem(kind, options, self.spec), Ok);
         let tree = match made {
-            // A kernel without POSIX message queues has none to show.
+            // A kernel without POSIX message queues has no such file system.
             Err(error) if kind == c"mqueue" && error.errno() == Some(Errno::NODEV) => {
                 return Ok(None);
             }
@@ -258,7 +258,7 @@ impl Attaching<'_> {
     }
 }
 
-/// A mount, for the log of `--debug`.
+/// Describes a mount, for the log of `--debug`.
 fn describe(mount: &Mount) -> String {
     let source = match &mount.source {
         MountSource::Kernel { kind, options } => format!("{} ({options})", kind.to_string_lossy()),
@@ -278,12 +278,12 @@ fn describe(mount: &Mount) -> String {
     format!("{} from {source}{mode}", mount.target.display())
 }
 
-/// A new file system of the kernel's with options as mount(8) writes them.
+/// A new file system of the kernel, with options as mount(8) writes them.
 fn kernel_filesystem(kind: &CStr, options: &str, spec: &Spec) -> Result<OwnedFd> {
     filesystem(kind, "", options, MountAttrFlags::empty(), spec)
 }
 
-/// The relative form of an absolute path in the container, for a search below its root.
+/// An absolute path of the container as a relative one, for a search below its root.
 fn below(target: &Path) -> &Path {
     target.strip_prefix("/").unwrap_or(target)
 }
@@ -304,9 +304,9 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount {}", target.display()))
 }
 
-/// A copy of what is mounted on `path` in the mount namespace `theirs`; without one, in this process's
-/// own. A mount can only be copied from inside its own mount namespace, which this process enters for
-/// that moment.
+/// A copy of the mount at `path` in the mount namespace `theirs`; without one, in this process's
+/// own. A mount can only be copied from inside its own mount namespace, so this process enters that
+/// one for the copy.
 fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     let copy = || -> Result<OwnedFd> {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -348,7 +348,7 @@ fn bind(
     Ok(tree)
 }
 
-/// Attaches what the user mounts to its target, which is created if missing.
+/// Attaches a mount of the user to its target, which is created if missing.
 fn attach(
     root: BorrowedFd<'_>,
     spec: &Spec,
@@ -396,8 +396,8 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// Nothing may be mounted over /proc or inside it, by whatever name: a file of the user's there
-/// would be taken for the kernel's word (CVE-2019-16884, CVE-2023-27561).
+/// Refuses a mount over /proc or inside it, by whatever name: programs would trust a file of the user
+/// there as the kernel's (CVE-2019-16884, CVE-2023-27561).
 fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;
@@ -408,7 +408,7 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
 }
 
 /// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
-/// takes one back. proc and sysfs are the kernel's alone: no owner and no label of the container's.
+/// clears one. proc and sysfs get no owner and no label, because their files belong to the kernel.
 fn filesystem(
     kind: &CStr,
     source: &str,
@@ -418,7 +418,7 @@ fn filesystem(
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
     let label = spec.mount_label.as_deref().filter(|_| !is_early(kind));
-    // The kernel takes owners as the host counts them.
+    // The kernel expects the host's IDs.
     let on_host = |key: &str, id: &str| {
         let (ids, id) = (ids?, id.parse().ok()?);
         match key {
@@ -452,7 +452,7 @@ fn filesystem(
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
-/// Masks and read-only paths. No link is followed on the way to them.
+/// Hides the masked paths and makes the read-only ones read-only. No link on the way is followed.
 fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for path in &spec.masked {
@@ -498,7 +498,7 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// The mount at `target`, which must be one.
+/// The mount at `target`. Fails if `target` is no mount.
 fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     let found = existing(root, &target.to_string_lossy())?;
     let is_mount = |tree: &OwnedFd| {
@@ -511,11 +511,11 @@ fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Through the container's own /proc, before that is made read-only. The keys were checked to lie
-/// in namespaced trees.
+/// Sets the kernel parameters through the container's own /proc, before that is made read-only. The
+/// caller has checked that each belongs to a namespace.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (key, value) in &spec.default_sysctls {
-        // A kernel may lack it, and an engine in a user namespace may have too few groups for it.
+        // A kernel may lack it, and in a user namespace too few groups may be mapped for it.
         let _ = write_sysctl(root, key, value);
     }
     for (key, value) in &spec.sysctls {
@@ -533,8 +533,8 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
         .map(drop)
 }
 
-/// The container's own cgroups, read-only, once this process is in its cgroup namespace: what a
-/// JVM or a Go program sizes itself by.
+/// Mounts the container's own cgroups, read-only, once this process is in its cgroup namespace. A JVM
+/// or a Go program reads its limits there.
 pub fn mount_cgroups(
     root: BorrowedFd<'_>,
     spec: &Spec,

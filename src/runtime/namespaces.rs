@@ -79,16 +79,16 @@ pub struct Joined {
     ipc: Option<OwnedFd>,
     uts: Option<OwnedFd>,
     network: Option<OwnedFd>,
-    /// The mount namespace of the container whose IPC namespace is joined, for its /dev/shm.
+    /// The mount namespace of the container whose IPC namespace is joined: its /dev/shm is shared.
     pub ipc_mounts: Option<OwnedFd>,
-    /// The same of the network namespace, for the files by which names are resolved there.
+    /// The mount namespace of the container whose network namespace is joined: its hosts files are shared.
     pub network_mounts: Option<OwnedFd>,
     /// The container's own mount namespace, if a holder created it.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
     time: Option<OwnedFd>,
-    /// The user namespaces of the mounts with owners of their own, in the order of the mounts.
+    /// The user namespaces of the mounts with an ID mapping of their own, in the order of the mounts.
     pub owners: Vec<OwnedFd>,
 }
 
@@ -142,7 +142,7 @@ impl Joined {
             time: other(&namespaces.time, "time")?,
             owners: Vec::new(),
         };
-        // The process still runs after everything was opened, so its pid was not another process's
+        // The process still runs after everything was opened, so the PID was not another process's
         // before.
         for namespace in [&namespaces.pid, &namespaces.ipc, &namespaces.uts, &namespaces.network] {
             if let Namespace::Of { pid, start_time } = namespace {
@@ -172,7 +172,7 @@ impl Joined {
         let own = open_path(Path::new("/proc/self/ns/pid")).map(Some)?;
         enter(&self.pid, LinkNameSpaceType::ProcessID)?;
         let cloned = clone();
-        // The child is in it, from where no way leads back.
+        // Only the child is in the namespace: a process can't return from it.
         if matches!(cloned, Ok(Fork::Child)) {
             return cloned;
         }
@@ -232,7 +232,7 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
         std::fs::write("/proc/self/timens_offsets", &text)
             .context(|| format!("set the time namespace's offsets '{}'", text.trim_end()))?;
     }
-    // So far only children would be in it.
+    // unshare moves only later children; setns moves this process too.
     let created = open_path(Path::new("/proc/self/ns/time_for_children")).map(Some)?;
     enter(&created, LinkNameSpaceType::Time)
 }
@@ -268,7 +268,7 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         opened.push((kind, sys::process::open_in_proc(pid, name, flags)?));
     }
-    // The process has not exited, so `pid` was its number all the time.
+    // The process has not exited, so the PID was its own all the time.
     if sys::process::has_ended(pidfd)? {
         return Err(Errno::SRCH);
     }

@@ -1,6 +1,6 @@
-//! `--init`: a PID 1 of ours between the kernel and the command. It does the two things that most
-//! programs don't: it reaps orphans, and it passes signals on (PID 1 has no default actions, so
-//! that many a program as PID 1 can't be stopped by SIGTERM; pid_namespaces(7)).
+//! `--init`: a PID 1 of ours that starts the command. It does two things that most programs don't:
+//! it reaps orphans, and it passes signals on. (PID 1 has no default actions for signals, so many a
+//! program can't be stopped by SIGTERM as PID 1; pid_namespaces(7).)
 //!
 //! It runs after all privileges are dropped, holds no descriptor but 0 to 2, allocates nothing in
 //! its loop, and ends with the command's status.
@@ -14,15 +14,15 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::signal::Signal;
 
-/// Forks: the child comes back to become the command, this process stays as PID 1.
+/// Forks. The child returns to become the command; this process stays as PID 1.
 pub fn become_init() -> Result<()> {
     match sys::clone::fork().context(|| "fork below init")? {
         sys::clone::Fork::Child => {
-            // A group of its own, in the terminal's foreground, so that ctrl-C reaches it once:
-            // from the terminal, and not from us as well.
+            // The command gets a process group of its own in the terminal's foreground. Otherwise ctrl-C
+            // would reach it twice: from the terminal, and from this process.
             setpgid(None, None).context(|| "start a new process group")?;
             if rustix::termios::isatty(rustix::stdio::stdin()) {
-                // Done by a background process: SIGTTOU would stop us.
+                // A background process that does this is stopped by SIGTTOU unless the signal is blocked.
                 let _held = sys::signal::receive(all_signals()).context(|| "block signals")?;
                 rustix::termios::tcsetpgrp(rustix::stdio::stdin(), getpid())
                     .context(|| "take the terminal's foreground")?;
@@ -31,7 +31,7 @@ pub fn become_init() -> Result<()> {
             Ok(())
         }
         sys::clone::Fork::Parent(child) => {
-            // Blocked before anything can come in; the descriptor is made after the others close.
+            // Blocked before any signal can arrive; the descriptor is made after the others are closed.
             let signals =
                 sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {
@@ -49,7 +49,7 @@ fn all_signals() -> impl Iterator<Item = Signal> {
 fn supervise(child: Pid, signals: OwnedFd) -> ! {
     loop {
         let mut fds = [PollFd::new(&signals, PollFlags::IN)];
-        // An interrupted wait is a wait that looks again.
+        // If the wait is interrupted, the loop waits again.
         let _ = poll(&mut fds, None);
         while let Some(signal) = sys::signal::next(signals.as_fd()) {
             if signal != Signal::CHLD {

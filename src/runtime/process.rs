@@ -1,7 +1,7 @@
-//! The last steps of every process that enters a container, for `start` and for `exec` alike: from
-//! the host's root in the right namespaces to the user, capabilities, resource limits and seccomp
-//! filter that were asked for, then execve(2). The order is the security: a comment stands at each
-//! step that must not move. Namespaces and mounts are done before, in `init` and `exec`.
+//! The last steps of every process that enters a container, for `start` and for `exec`: from the host's
+//! root in the right namespaces to the user, capabilities, resource limits and seccomp filter of the
+//! spec, then execve(2). The order keeps this safe: a comment stands at each step that must not move.
+//! Namespaces and mounts are done before, in `init` and `exec`.
 //! References: credentials(7), capabilities(7), prctl(2), seccomp(2).
 
 use std::convert::Infallible;
@@ -35,9 +35,9 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// The title of a mydocker process inside a container.
 pub const TITLE: &[u8] = b"mydocker-init";
 
-/// What differs between a container's first process and one that joins it.
+/// How a container's first process and one that joins it differ.
 pub struct Entry<'a> {
-    /// The container's user namespace, which is not entered yet.
+    /// The container's user namespace, which the process has not entered yet.
     pub user_namespace: Option<UserNamespace<'a>>,
     /// Create the working directory if it is missing, as Docker does for the image's WORKDIR.
     pub make_cwd: bool,
@@ -47,7 +47,7 @@ pub struct Entry<'a> {
     pub stays: bool,
     /// Die with the parent.
     pub die_with_parent: bool,
-    /// The agent that decides some of the program's system calls, if its filter says so.
+    /// The agent that decides some of the program's system calls, if its filter names one.
     pub agent: Option<&'a Agent>,
 }
 
@@ -71,9 +71,9 @@ pub struct Program<'a> {
 }
 
 /// Takes on the program's user and capabilities, and closes every descriptor except 0 to 2, those that
-/// the program inherits, and `keep`. Before the call this process must be in all its namespaces except the user
-/// namespace, with the container's root as `/` and its standard descriptors in place. `parent` is
-/// the socket to the process that waits for it.
+/// the program inherits, and `keep`. Before the call this process must be in all its namespaces except
+/// the user namespace, with the container's root as `/` and its standard descriptors in place. `parent`
+/// is the socket to the process that waits for it.
 pub fn confine<'a>(
     process: &'a Process,
     entry: &Entry<'a>,
@@ -122,7 +122,7 @@ pub fn confine<'a>(
     let granted = process.inheritable | process.ambient;
     set_keep_capabilities(spare | granted != 0)
         .context(|| "keep capabilities over a change of user")?;
-    // Leaving UID 0 empties the effective set; staying cuts it to the one asked for.
+    // A change to another user empties the effective set; for root it is cut to the wanted set here.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
     capabilities::limit(process.capabilities, spare | granted).traced("capset", || {
@@ -163,7 +163,7 @@ impl<'a> Confined<'a> {
                 .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
                 .context(|| "set no_new_privs")?;
         }
-        // Here ends the log: a filter may refuse write(2). The monitor reports the results of the two.
+        // The log ends here, because a filter may refuse write(2). The monitor logs the last two steps.
         trace::step("seccomp", || match &filter {
             Some(program) => {
                 format!("install a filter of {} BPF instructions", program.instructions.len())
@@ -186,7 +186,7 @@ impl<'a> Confined<'a> {
             }
         }
         if stays && process.ambient == 0 {
-            // No execve will cut the capabilities of the process that stays.
+            // This process calls no execve that would cut its capabilities.
             capabilities::limit(process.capabilities, 0)?;
         }
         if init {
@@ -219,16 +219,16 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
         }
     };
     match ids {
-        // This puts all that is permitted into effect again (capabilities(7)). The group follows when
-        // the process enters the namespace.
+        // This makes the whole permitted set effective again (capabilities(7)). The group is set when the
+        // process enters the namespace.
         Some(_) => become_user(Uid::ROOT)?,
         None => capabilities::set(permitted, permitted)?,
     }
     user
 }
 
-/// Set late: a change of user clears it (prctl(2), PR_SET_PDEATHSIG). If the parent died just before,
-/// no signal comes; its end of the socket is closed.
+/// Set late, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG). If the parent died just
+/// before, no signal comes, but the parent's end of the socket is closed.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context(|| "request a signal for the monitor's death")?;
@@ -283,7 +283,7 @@ fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     }
 }
 
-/// What to do about an ID that is missing.
+/// The advice for an ID that is not mapped.
 fn hint(ranges: &[IdRange]) -> String {
     match ranges {
         [IdRange { inside: 0, size, .. }] => format!(
@@ -322,10 +322,10 @@ fn set_oom_score(process: &Process) -> Result<()> {
         .context(|| format!("set the OOM score adjustment to {score}"))
 }
 
-/// Needs CAP_SYS_NICE of the host for what is better than ordinary.
+/// Needs CAP_SYS_NICE of the host for anything better than the default.
 fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     let Scheduling { scheduler, io_priority, memory_policy, personality, cpus, .. } = scheduling;
-    // Before the policy: a deadline can't be changed by another set of CPUs.
+    // Before the policy: the CPUs of a deadline task can't be changed.
     set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {
         sys::schedule::set_scheduler(scheduler)
@@ -345,7 +345,7 @@ fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     Ok(())
 }
 
-/// Lets the calling thread run on these CPUs alone.
+/// Restricts the calling thread to these CPUs.
 pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
     let Some(cpus) = cpus else { return Ok(()) };
     let mut set = CpuSet::new();
@@ -421,7 +421,7 @@ impl Program<'_> {
         }
         let found = |directory: &str| look(&format!("{directory}/{program}"));
         let mut errors = self.path.split(':').filter(|_| !program.is_empty()).map(found);
-        // What is there and may not be executed is left to execve, which says why.
+        // A file that exists and may not be executed is left to execve, whose error says why.
         if errors.any(|found| !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))) {
             Ok(())
         } else {
@@ -464,7 +464,7 @@ fn exec_failure(program: &str, errno: Errno) -> Error {
         _ => EXIT_NOT_EXECUTABLE,
     };
     let failed: Result<()> = Err(errno).context(|| format!("exec '{program}' in the container"));
-    // Just made as an error.
+    // The result is always an error here.
     failed.unwrap_err().exit_with(code)
 }
 
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn a_parent_that_has_died_before_is_noticed() {
-        // The request for a signal is the thread's own, and ends with it.
+        // PR_SET_PDEATHSIG belongs to the thread and ends with it.
         std::thread::spawn(|| {
             let (ours, theirs) = sys::packet::pair().unwrap();
             die_with_parent(ours.as_fd()).unwrap();

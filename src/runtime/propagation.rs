@@ -1,12 +1,11 @@
-//! Binds whose later mounts show on the other side (`rslave`, `rshared`), by mount_namespaces(7).
+//! Binds whose later mounts appear on the other side (`rslave`, `rshared`), by mount_namespaces(7).
 //!
-//! The container's mount namespace starts as a copy of the host's, each mount in one peer group
-//! with the host's own. A bind that is to be shared is copied then, before all mounts become
-//! slaves; one that is to be a slave is copied after. Both need a source that is in such a group on
-//! the host.
+//! The container's mount namespace starts as a copy of the host's, and each mount is in one peer group
+//! with the host's own. A bind that must be shared is copied at that time, before all mounts become
+//! slaves; a slave bind is copied after it. Both need a source that is in a peer group on the host.
 //!
-//! Other types of propagation concern the container alone and are set last: a mount that is
-//! unbindable before could not be copied to lock a path in it.
+//! Other types of propagation concern only the container and are set last: an unbindable mount could
+//! not be copied any more when a path in it is locked.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,7 +17,7 @@ use super::spec::{MountSource, Propagation, PropagationKind, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys;
 
-/// The kernel's flag.
+/// The kernel's flag for a type of propagation.
 pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     match kind {
         PropagationKind::Shared => MountPropagationFlags::SHARED,
@@ -27,7 +26,7 @@ pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     }
 }
 
-/// A copy of the source's tree for each mount of the spec that is shared, in their order.
+/// A copy of the source's tree for each shared mount of the spec, in their order.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     let mut copies = Vec::new();
     for mount in &spec.mounts {
@@ -49,7 +48,7 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     Ok(copies)
 }
 
-/// Refuses a slave of a mount that nothing can reach, once all mounts here are the host's slaves.
+/// Refuses a slave whose source is in no peer group. All mounts here are slaves of the host's by now.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     if has_group(handle, "master:")? {
         return Ok(());

@@ -2,11 +2,10 @@
 //!
 //! Parent to child: one byte, "cgroup and network are ready", and nothing after it. Child to parent:
 //! the console's descriptor, or a failure as exit code and sentence. execve closes the child's end,
-//! and this close reports success; an empty packet does not. A first process that is to wait says so
-//! by a packet, and from then on listens on a socket for the process that lets it go; with that one it
-//! speaks in the same way. If the caller asked for a terminal, the
-//! first packet brings one descriptor. Any other packet with a descriptor is an error, and the
-//! descriptor is closed.
+//! which reports success; an empty packet does not. A first process that must wait says so with a
+//! packet. From then on it listens on a socket for the process that releases it, and sends that process
+//! the same messages. If the caller asked for a terminal, the first packet brings one descriptor. Any
+//! other packet with a descriptor is an error, and the descriptor is closed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -22,15 +21,15 @@ const CONSOLE: u8 = b'c';
 const FAILED: u8 = b'f';
 const READY: u8 = b'r';
 const PID: u8 = b'p';
-/// The longest failure that is carried.
+/// The longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Tells the child to go on. If it is gone already, its failure is read next.
+/// Lets the child go on. If the child is gone already, its failure is read next.
 pub fn go(child: BorrowedFd<'_>) {
     let _ = packet::send(child, &[GO], None, SendFlags::empty());
 }
 
-/// Waits for the parent's word; an error if the parent is gone.
+/// Waits for the parent's byte. Fails if the parent is gone.
 pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     let mut buffer = [0; 1];
     match packet::receive(parent, &mut buffer, RecvFlags::empty()) {
@@ -40,25 +39,25 @@ pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// Tells the parent that this process waits for `await_start`.
+/// Reports to the parent that this process waits in `await_start`.
 pub fn send_ready(parent: BorrowedFd<'_>) -> Result<()> {
     packet::send(parent, &[&[READY]], None, SendFlags::empty()).context(|| "report to the caller")
 }
 
-/// Tells the parent the PID of the process that stays.
+/// Reports to the parent the PID of the process that stays.
 pub fn send_pid(parent: BorrowedFd<'_>, pid: Pid) -> Result<()> {
     let pid = pid.as_raw_nonzero().get().to_ne_bytes();
     let packet = [&[PID][..], &pid].concat();
-    // By write(2): the process's filter is in place, and hardly any forbids that.
+    // By write(2): the process's filter is installed, and hardly any filter forbids that call.
     rustix::io::write(parent, &packet).map(drop).context(|| "report to the caller")
 }
 
-/// Waits on a listening socket for a process that says "go on"; its connection.
+/// Waits on a listening socket for a process that sends the byte. Returns its connection.
 pub fn await_start(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     loop {
         let accepted = retry_on_intr(|| accept_with(listener, SocketFlags::CLOEXEC));
         let starter = accepted.context(|| "wait for the start")?;
-        // Another that connects and ends has started nothing.
+        // A process that connects and ends without the byte does not start the program.
         if await_go(starter.as_fd()).is_ok() {
             return Ok(starter);
         }
@@ -75,7 +74,7 @@ pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<(
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
-    // Nobody is left to hear of a failure to send.
+    // If the send fails, no process waits for the message.
     let _ = packet::send(parent, &[&[FAILED, error.exit_code()], text], None, SendFlags::empty());
 }
 
@@ -84,12 +83,12 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
     await_exec(child, false).err().filter(|error| error.errno().is_none())
 }
 
-/// Waits until the child has executed the program; returns its console if it is to send one.
+/// Waits until the child has executed the program. Returns its console if `has_console`.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     Ok(await_end(child, has_console, false)?.console)
 }
 
-/// As `await_exec`, of a child that waits before it executes the program.
+/// As `await_exec`, for a child that waits before it executes the program.
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     let outcome = await_end(child, has_console, true)?;
     if !outcome.is_ready {
@@ -98,7 +97,7 @@ pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Ow
     Ok(outcome.console)
 }
 
-/// As `await_exec`, of a child that has left another process behind: that one's PID too.
+/// As `await_exec`, for a child that leaves another process behind. Returns that process's PID too.
 pub fn await_left(
     child: BorrowedFd<'_>,
     has_console: bool,
@@ -117,7 +116,7 @@ struct Outcome {
 
 /// Reads until the child closes its end or, with `until_ready`, until it waits.
 fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Result<Outcome> {
-    // From here on the child gets nothing from us, and no descriptor. An error means that it is gone.
+    // From here on the child gets nothing from this process. An error means that the child is gone.
     let _ = shutdown(child, Shutdown::Write);
     let mut outcome = Outcome::default();
     let mut buffer = [0; MAX_MESSAGE + 2];
@@ -190,13 +189,13 @@ mod tests {
         let empty = |socket: BorrowedFd<'_>| {
             packet::send(socket, &[], None, SendFlags::empty()).unwrap();
         };
-        // The child is there still, and has executed nothing.
+        // The child still exists and has executed nothing.
         let (ours, theirs) = packet::pair().unwrap();
         empty(theirs.as_fd());
         assert!(
             await_exec(ours.as_fd(), false).unwrap_err().to_string().contains("malformed report")
         );
-        // It fails after an empty packet.
+        // The wait fails after an empty packet.
         let failed = heard(false, |socket| {
             empty(socket);
             send_failure(socket, &Error::new("no such program"));

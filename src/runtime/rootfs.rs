@@ -26,17 +26,17 @@ use crate::sys::{self, beneath};
 /// overlayfs stacks no more (its OVL_MAX_STACK).
 const MAX_LAYERS: usize = 500;
 
-/// Mounts the root on `mount_point` and gives a handle to it. The mount lives in this process's
-/// namespace, which must be its own, and ends with it.
-/// With a user namespace the owners of all files are that one's. The tree `copies` is mounted below the
-/// root, where it can be had by descriptor alone, until the host's root is unmounted.
+/// Mounts the root on `mount_point` and returns a handle to it. The mount lives in this process's own
+/// mount namespace and ends with it. With a user namespace all files show that namespace's owners.
+/// The tree `copies` is mounted below the root, where only its descriptor reaches it, until the host's
+/// root is unmounted.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
     user_namespace: Option<BorrowedFd<'_>>,
     copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    // Slave: what the host unmounts is unmounted here too, and nothing of ours reaches the host.
+    // Slave: an unmount on the host is repeated here, and no mount of ours reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
     if let Some(copies) = copies {
@@ -65,7 +65,7 @@ pub fn assemble(
     open_directory(mount_point).context(|| "open the new root")
 }
 
-/// Mounts the layers `lower` on `mount_point`, to read only, and gives a handle to them.
+/// Mounts the layers `lower` read-only on `mount_point` and returns a handle to them.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
@@ -78,9 +78,9 @@ pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> 
     open_directory(mount_point).context(|| "open the layers")
 }
 
-/// A detached, read-only tree of `layers`, base first and at least two, or of the part `subpath` of
-/// it. It is mounted on `mount_point` for a moment, over whatever that has, in a namespace whose
-/// mounts reach no other: before Linux 6.15 only what is mounted can be copied.
+/// A detached, read-only tree of `layers` (base first, at least two), or of the part `subpath` of
+/// it. It is mounted on `mount_point` for a moment, in a mount namespace that shares nothing with
+/// others: before Linux 6.15 only a mounted tree can be copied.
 pub fn layers_tree(
     layers: &[PathBuf],
     subpath: Option<&Path>,
@@ -111,7 +111,7 @@ pub fn layers_tree(
 fn stack(lower: &[PathBuf]) -> Vec<&Path> {
     let mut stack: Vec<&Path> = Vec::with_capacity(lower.len());
     for layer in lower.iter().rev() {
-        // As bytes: a comparison of paths takes them apart, component by component.
+        // Compared as bytes, because a comparison of paths splits them into components.
         if !stack.iter().any(|known| known.as_os_str() == layer.as_os_str()) {
             stack.push(layer);
         }
@@ -147,7 +147,7 @@ fn overlay(
     };
     let upper_path = upper.map(|(upper, _)| upper);
     let upper = match upper {
-        // The two must be of one mount, so that which is mapped is what they both lie in.
+        // Upper and work directory must be in one mount, so the directory that holds both is mapped.
         Some((upper, work)) if mapped.is_some() => {
             let above = upper.parent().filter(|above| work.starts_with(above));
             let above = open(above.unwrap_or(upper))?;
@@ -166,8 +166,8 @@ fn overlay(
         layers.push(open_directory(target).context(|| "open an empty directory")?);
     }
     let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    // Renamed directories are copied, whatever the host's default: what the upper directory holds
-    // must say all by itself, for `commit` and `diff`.
+    // Renamed directories are copied, whatever the host's default is: `commit` and `diff` need an upper
+    // directory that is complete by itself.
     let mut options = format!("lowerdir={},redirect_dir=nofollow,metacopy=off", numbers.join(":"));
     if let Some((upper, work)) = &upper {
         options += &format!(",upperdir={},workdir={}", upper.as_raw_fd(), work.as_raw_fd());
@@ -175,7 +175,7 @@ fn overlay(
     if volatile {
         options += ",volatile";
     }
-    // Digits, commas and colons: no zero byte.
+    // Only digits, commas and colons, so no zero byte.
     let options = CString::new(options).unwrap_or_default();
     chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;
     let has_mapped_layers = mapped.is_some();
@@ -199,7 +199,7 @@ fn overlay(
              use --userns host"
         ),
         Err(Errno::INVAL) if volatile => {
-            // Linux before 5.10 knows no volatile mounts.
+            // Linux before 5.10 has no volatile mounts.
             crate::error::fail!(
                 "mount overlay on {}: refused; the state directory's file system can't hold an \
                  overlay's upper directory (it needs xattrs and d_type)",
@@ -210,12 +210,12 @@ fn overlay(
     }
 }
 
-/// How layers are had with the owners of a user namespace (idmapped mounts, which overlayfs takes
+/// Shows layers with the owners of a user namespace (idmapped mounts, which overlayfs takes
 /// as layers since Linux 5.19).
 struct Mapped<'a> {
     user_namespace: BorrowedFd<'a>,
-    /// Until Linux 6.15 overlayfs takes no layer that is mounted nowhere: all are stacked here, each
-    /// reached by its descriptor, below the overlay itself.
+    /// Where the mapped layers are mounted, below the overlay itself: until Linux 6.15 overlayfs takes no
+    /// layer that is not mounted. Each is reached by its descriptor.
     mount_point: &'a Path,
 }
 
@@ -238,8 +238,8 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Gives the container's `/` its propagation, as the last step: a mount that is shared or unbindable
-/// before that would be in the way.
+/// Gives the container's `/` its propagation, as the last step: earlier steps fail on a mount that is
+/// shared or unbindable.
 pub fn propagate(last: LastPropagation) -> Result<()> {
     let all =
         if last.recursive { MountPropagationFlags::REC } else { MountPropagationFlags::empty() };
@@ -247,8 +247,8 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
         .context(|| "set the propagation of the container's root")
 }
 
-/// Makes `root` this process's `/` and lets go of the host's. With `propagates` some mounts are to go
-/// on with the host's, and all others are private already.
+/// Makes `root` this process's `/` and unmounts the host's root. With `propagates` some mounts stay
+/// slaves or peers of the host's, and all others are private already.
 pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
     // With both arguments "." the old root ends up stacked on the new one and is unmounted from
@@ -257,7 +257,7 @@ pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
         Ok(()) => {
             unmount(".", UnmountFlags::DETACH).context(|| "unmount the host's root")?;
         }
-        // The initial ramfs can't be pivoted away from: the new root is moved over it instead.
+        // pivot_root can't replace the initial ramfs, so the new root is moved over it.
         Err(Errno::INVAL) => {
             rustix::mount::mount_move(".", "/").context(|| "move the new root over the old")?;
             chroot(".").context(|| "chroot into the new root")?;
@@ -268,7 +268,7 @@ pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     if propagates {
         return Ok(());
     }
-    // From now on nothing that the host mounts or unmounts shows here.
+    // From here on no mount or unmount of the host appears here.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context(|| "make the container's mounts private")
 }

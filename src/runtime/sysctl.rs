@@ -1,6 +1,6 @@
-//! Which kernel parameters belong to a namespace (sysctl(8), ipc_namespaces(7), uts_namespaces(7)). Any
-//! other is the whole host's. Whether a container may set one depends on its namespaces, and is for the
-//! caller to decide: Docker's face allows fewer than the OCI face.
+//! Which kernel parameters belong to a namespace (sysctl(8), ipc_namespaces(7), uts_namespaces(7)). All
+//! others belong to the whole host. The caller decides whether a container may set one: Docker's face
+//! allows fewer than the OCI face.
 
 /// The kind of namespace that a kernel parameter belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

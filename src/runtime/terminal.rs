@@ -42,7 +42,7 @@ pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     Ok(Pty { master, slave })
 }
 
-/// Shows the terminal as /dev/console too.
+/// Mounts the terminal on /dev/console too.
 pub fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<()> {
     let console =
         beneath::open_without_links(root, Path::new("dev/console"), OFlags::PATH, Mode::empty());

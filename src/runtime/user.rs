@@ -1,7 +1,7 @@
 //! Which user and groups `-u` means, looked up in the container's own /etc/passwd and /etc/group.
 //!
-//! Both files are foreign: they are opened inside the root, must be regular, and are read line by
-//! line under a bound, so that neither a device nor a gigabyte in their place hurts
+//! Both files are untrusted: they are opened inside the root, must be regular, and are read line by
+//! line with a limit, so that neither a device nor a gigabyte in their place does harm
 //! (CVE-2026-47262). A number that doesn't fit a UID is an error, never cut to one (CVE-2024-40635).
 
 use std::io::{BufRead, BufReader, Read};
@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use crate::error::{Context, Result, fail};
 use crate::sys::beneath;
 
-/// The most that is read of a passwd or group file, in bytes.
+/// The most bytes of a passwd or group file that are read.
 const MAX_FILE: u64 = 16 << 20;
-/// The longest line that is understood, in bytes; a longer one is passed over.
+/// The longest line that is read, in bytes; a longer one is skipped.
 const MAX_LINE: usize = 64 << 10;
 /// The kernel's NGROUPS_MAX is 65,536; no image needs a thousandth of it.
 const MAX_GROUPS: usize = 1024;
@@ -28,8 +28,8 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct User {
     pub uid: u32,
     pub gid: u32,
-    /// The supplementary groups. `gid` is the first of them: a set-group-ID program replaces only
-    /// the process's own group, and must not lose the one that a file refuses (CVE-2022-36109).
+    /// The supplementary groups, `gid` first. A set-group-ID program replaces only the process's own group,
+    /// and must not lose a group that a file's permissions exclude (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// Home directory, for HOME.
     pub home: String,
@@ -53,8 +53,8 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
             }
     });
     let entry = match (number, group) {
-        // The file would only add the home directory, so a container that keeps it from being read,
-        // for example by a lease, does not keep this user out.
+        // The file would only add the home directory. If the container makes it unreadable, for example by
+        // a lease, this user must still get in.
         (Some(_), Some(_)) => entry.unwrap_or_default(),
         _ => entry?,
     };
@@ -95,7 +95,7 @@ pub fn home(root: BorrowedFd<'_>, uid: u32) -> String {
     entry.ok().flatten().map_or("/".to_owned(), |mut fields| fields.swap_remove(5))
 }
 
-/// `None` if it isn't a number; an error if it is one that no user can have.
+/// `None` if the text isn't a number. Fails if no user can have the number.
 fn parse_id(text: &str) -> Result<Option<u32>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
@@ -152,7 +152,7 @@ fn find(
     Ok(found)
 }
 
-/// Whether a device stands in the file's place: it lists no user, and is never read.
+/// Whether a device is in the file's place: it is never read, and lists no user.
 fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     let handle = beneath::open(root, Path::new(path), OFlags::PATH, Mode::empty());
     handle.and_then(|handle| fstat(&handle)).is_ok_and(|stat| {
@@ -161,18 +161,18 @@ fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     })
 }
 
-/// Calls `each` with the fields of each line until it says false. A file that isn't there has none.
+/// Calls `each` with the fields of each line until it returns false. A missing file has no lines.
 fn for_each_line(
     root: BorrowedFd<'_>,
     path: &str,
     mut each: impl FnMut(&[&str]) -> bool,
 ) -> Result<()> {
-    // Non-blocking, so that a FIFO in the file's place can't hold us.
+    // Non-blocking, so that a FIFO in the file's place can't block this process.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match beneath::open(root, Path::new(path), flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        // A mount without devices opens none: `-v /dev/null:/etc/passwd` hides the file.
+        // A mount with `nodev` can't open a device: `-v /dev/null:/etc/passwd` hides the file.
         Err(Errno::ACCESS) if is_device(root, path) => return Ok(()),
         Err(error) => {
             let named: Result<()> = Err(beneath::open_error(error));

@@ -3,16 +3,16 @@
 //! Only the host's root can build a container: the kernel refuses overlay, idmapped mounts and
 //! device nodes to any other user. So the first process is not made in the namespace; it enters at
 //! the very end, just before it becomes the user. The namespaces that must belong to the user
-//! namespace (mounts, network, host name, IPC) are made with a short-lived process, the holder,
-//! which does nothing; the first process joins them through descriptors. The PID namespace belongs
+//! namespace (mounts, network, host name, IPC) are made by a short-lived process, the holder,
+//! which then only waits; the first process joins them through descriptors. The PID namespace belongs
 //! to the host's user namespace, since no right of a container depends on its owner.
 //!
-//! Nothing is copied or changed owner: image layers, the overlay's upper directory and volumes are
-//! idmapped mounts, by which UID 0 on disk is the container's root. So the disk holds the same
+//! No file is copied or changes its owner: image layers, the overlay's upper directory and volumes are
+//! idmapped mounts, in which UID 0 on disk is the container's root. So the disk holds the same
 //! with any range of IDs and without one. Files of IDs beyond the range belong to `nobody` inside.
 //!
-//! Until it enters, the first process makes files as the container's root, the one builder that the
-//! mapped mounts know, and keeps the host's powers (`become_builder`).
+//! Until it enters, the first process makes files as the container's root, the one user with an ID in
+//! the mapped mounts, and keeps the host's capabilities (`become_builder`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub struct UserNamespace<'a> {
 
 impl UserNamespace<'_> {
     /// Moves the calling thread, the only one of its process, into the namespace, as its root. The
-    /// process has no supplementary groups by then.
+    /// process must have no supplementary groups.
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
             .context(|| "enter the user namespace")?;
@@ -52,18 +52,18 @@ impl UserNamespace<'_> {
     }
 }
 
-/// From now on what the calling thread makes belongs to the container's root; it keeps the powers
-/// of the host's.
+/// From now on the calling thread's files belong to the container's root; it keeps the capabilities
+/// of the host's root.
 pub fn become_builder(ids: &IdMaps) -> Result<()> {
     let (uid, gid) = root_of(ids)?;
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT)
         .and_then(|()| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT))
         .context(|| "make files as the container's root")?;
-    // Leaving UID 0 took them out of effect.
+    // The change from UID 0 made them ineffective.
     capabilities::raise_permitted()
 }
 
-/// The container's root as the host counts.
+/// The host's IDs of the container's root.
 pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
     match (ids.host_uid(0), ids.host_gid(0)) {
         (Some(uid), Some(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
@@ -71,15 +71,15 @@ pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
     }
 }
 
-/// The host's root again.
+/// Becomes the host's root again.
 pub fn become_host() -> Result<()> {
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
         .and_then(|()| set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
         .context(|| "become the host's root again")
 }
 
-/// Shows the files of the detached tree `tree`, which is of `path`, with the owners of the user
-/// namespace. A mount below it that can't be shown so keeps its owners, which are `nobody` there.
+/// Shows the files of the detached tree `tree` with the owners of the user namespace; `path` is the
+/// tree's source. A mount below it that can't be mapped keeps its owners, which are `nobody` there.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mapped =
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
@@ -124,16 +124,16 @@ pub fn kernel_maps_layers() -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(19))
 }
 
-/// The process that is born into the new namespaces and holds them until others have. It ends with
-/// this, or with its parent.
+/// The process that is cloned into the new namespaces and holds them until the first process has joined
+/// them. It ends when this value is dropped, or with its parent.
 pub struct Holder {
     child: Child,
     socket: OwnedFd,
 }
 
 impl Holder {
-    /// A holder of a user namespace, new or another container's, and of those of `namespaces` that
-    /// it is to own.
+    /// Makes a holder of a user namespace, a new one or another container's, and of those of `namespaces`
+    /// that must belong to it.
     pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
         let joined = match &namespaces.user {
             Namespace::Of { pid, .. } => Some(open(*pid)?),
@@ -188,7 +188,7 @@ impl Holder {
         let line = |range: &IdRange| format!("{} {} {}\n", range.inside, range.outside, range.size);
         let lines: String = ranges.iter().map(line).collect();
         let path = format!("/proc/{}/{file}", self.child.pid.as_raw_nonzero());
-        // One write: the kernel takes no second.
+        // In one write, because the kernel takes no second.
         openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .and_then(|map| rustix::io::write(&map, lines.as_bytes()))
             .map(drop)
@@ -220,8 +220,8 @@ pub fn ids_of(path: &Path) -> Result<IdMaps> {
     Ok(IdMaps { uids: read("uid_map")?, gids: read("gid_map")? })
 }
 
-/// A user namespace for each mount that has owners of its own: the kernel takes a mapping in no other
-/// form.
+/// A user namespace for each mount with an ID mapping of its own: the kernel takes a mapping only as a
+/// user namespace.
 pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
     let owners = mounts.iter().filter_map(|mount| mount.owners.as_ref());
     owners
@@ -232,7 +232,7 @@ pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// The namespaces that are to belong to the user namespace.
+/// Which namespaces must belong to the user namespace.
 fn owned(namespaces: &Namespaces) -> Flags {
     let private = [
         (&namespaces.ipc, Flags::IPC),
@@ -250,8 +250,8 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
         .context(|| "open the container's user namespace")
 }
 
-/// Hidden from every process in its namespaces, it makes those that clone3 didn't make and waits to
-/// be killed.
+/// Makes itself invisible to every process in its namespaces, creates the namespaces that clone3 did
+/// not create, and waits to be killed.
 fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
     let ready = namespaces::hide().is_ok()
         && joined.is_none_or(|user| {

@@ -1,13 +1,13 @@
 //! A container's files seen from outside, for `cp`, `export` and `diff`.
 //!
-//! A running container's root is reached through its first process, with all that is mounted in it;
-//! one at rest is put together again in a mount namespace of this process's own, so that nothing of
-//! it is seen by others or outlives us, however we end. Either way the caller gets a descriptor and
-//! resolves every path below it by openat2(RESOLVE_IN_ROOT): no path of the container is ever looked
-//! up among the host's, and nothing that lies in it is executed or loaded.
+//! A running container's root is reached through its first process, with everything that is mounted in
+//! it. A stopped container's root is mounted again in a mount namespace of this process's own, so that no
+//! other process sees it and it ends with this process. Either way the caller gets a descriptor and
+//! resolves every path below it by openat2(RESOLVE_IN_ROOT): no path of the container is looked
+//! up among the host's, and no file in it is executed or loaded.
 //!
-//! The mount namespace is the calling thread's: to be used by commands that end soon after, before
-//! they start threads.
+//! The mount namespace belongs to the calling thread. So this is only for commands that end soon after,
+//! before they start threads.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::sys::beneath;
 use crate::sys::clone::Fork;
 use crate::sys::process::Found;
 
-/// The root of the running process `pid`, with all that is mounted in it.
+/// The root of the running process `pid`, with everything that is mounted in it.
 pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     root_of(pid, pidfd.as_fd())
@@ -37,7 +37,7 @@ pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
 fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // A magic link (proc_pid_root(5)): the process's own view, its mount namespace included.
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
-    // Not ended by now, the process has had the number all the while: that root is its own.
+    // The process has not ended, so the PID was its own all the time and the root is its root.
     if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
         fail!("the container has ended just now");
     }
@@ -51,13 +51,13 @@ fn living(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Only the file system that is the root of `pid`, nothing of what is mounted in it.
+/// Only the file system that is the root of `pid`, without the mounts in it.
 pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     let root = running(pid, start_time)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // A mount can be copied only from inside its namespace, and a process that enters it can't come
-    // back to the host's root and working directory: a child enters.
+    // A mount can be copied only from inside its namespace, and a process that enters it loses the
+    // host's root and working directory. So a child process enters.
     let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
         Ok(Fork::Child) => {
             let copied = namespaces::join(pidfd.as_fd(), pid, ThreadNameSpaceType::MOUNT)
@@ -73,7 +73,7 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     };
     drop(theirs);
     let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0], RecvFlags::empty());
-    // It ends as soon as it has said so.
+    // The child ends once it has sent the message.
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received.context(|| "read from the intermediate process")? {
         (_, Some(copy)) => Ok(copy),
@@ -81,8 +81,8 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// A container at rest: its root on `mount_point`, and `mounts` in it as it would have them. Their
-/// sources are prepared in this process's new mount namespace.
+/// Mounts a stopped container's root on `mount_point`, and its `mounts` in it. Their sources are prepared
+/// in this process's new mount namespace.
 pub fn at_rest(
     root: &Root,
     mounts: &[Mount],
@@ -98,11 +98,11 @@ pub fn at_rest(
                 .context(|| format!("mount {}", mount.target.display()))?;
         }
     }
-    // Anew: the first handle is of the mount point as it was.
+    // Opened again: the first handle is of the directory below the mount.
     openat(CWD, mount_point, DIRECTORY, Mode::empty()).context(|| "open the container's root")
 }
 
-/// What an image's layers hold together.
+/// Mounts an image's layers.
 pub fn of_layers(layers: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     in_own_namespace(|| rootfs::assemble_lower(layers, mount_point))
 }
@@ -111,10 +111,10 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
     sys::clone::unshare(sys::clone::Flags::MOUNT).context(|| "unshare the mount namespace")?;
-    // From now on it is one of this namespace's.
+    // From here on the mount belongs to this namespace.
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;
-    // Assembling changes the working directory; the user's relative paths start here.
+    // The mount changes the working directory, but the user's relative paths start from the old one.
     fchdir(here?).context(|| "come back to the working directory")?;
     Ok(root)
 }
@@ -122,7 +122,7 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
 fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
     let source = bind_source::open(source, mount.subpath.as_deref())?;
     let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
-    // One that never started lacks the place still.
+    // The root of a container that never started may lack the target.
     let target = if kind == FileType::Directory {
         beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?
     } else {
@@ -147,7 +147,7 @@ mod tests {
         let pid = Pid::from_raw(child.id() as i32).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         child.wait().unwrap();
-        // As if the kernel had given the number to this process since.
+        // As if the kernel had reused the PID for this process.
         let ours = std::process::id() as i32;
         let error = root_of(ours, pidfd.as_fd()).unwrap_err().to_string();
         assert!(error.contains("ended just now"), "{error}");

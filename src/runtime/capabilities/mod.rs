@@ -1,7 +1,7 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
 //! steps that cut bounding, permitted and effective down to the wanted set. Inheritable and ambient
-//! are empty in Docker (CVE-2022-24769); only the OCI face may ask for them (`grant`). Sets are u64 masks with bit N for capability
-//! number N; `names` maps the names to bits.
+//! are empty in Docker (CVE-2022-24769); only the OCI face may ask for them (`grant`). Sets are u64 masks
+//! with bit N for capability number N; `names` maps the names to bits.
 
 pub mod names;
 
@@ -81,15 +81,15 @@ pub fn limit(keep: u64, spare: u64) -> Result<()> {
     set(effective, effective | spare)
 }
 
-/// Leaves only `keep` of what is permitted in effect. All of it stays permitted, and is returned.
+/// Makes only `keep` of the permitted capabilities effective. All of them stay permitted. Returns them.
 pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted & CapabilitySet::from_bits_retain(keep), now.permitted)?;
     Ok(now.permitted)
 }
 
-/// Makes capabilities inheritable, and ambient those that a program without privileges of its own is
-/// to keep. `permitted` holds the process's own, and those to be ambient are added to it.
+/// Makes capabilities inheritable, and makes those ambient that a program without privileges of its own
+/// must keep. `permitted` holds the process's capabilities; the ambient ones are added to it.
 pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let inheritable = CapabilitySet::from_bits_retain(inheritable);
@@ -100,7 +100,7 @@ pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
         rustix::thread::configure_capability_in_ambient_set(capability, true)
             .context(|| format!("make capability {number} ambient"))?;
     }
-    // What was kept over the change of user for this alone; ambient ones stay permitted.
+    // The rest was only kept over the change of user for this call; ambient ones must stay permitted.
     let permitted =
         now.permitted & CapabilitySet::from_bits_retain(now.effective.bits() | ambient | spare);
     let sets = CapabilitySets { effective: now.effective, permitted, inheritable };

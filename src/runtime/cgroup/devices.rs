@@ -1,5 +1,5 @@
-//! Which devices a container may use: a list of rules that allow and deny, of which a later one counts
-//! more, and at its end the standard ones. cgroup v1 gets them as text in devices.allow
+//! Which devices a container may use: a list of rules that allow and deny. A later rule wins, and the
+//! rules of the standard devices come last. cgroup v1 gets them as text in devices.allow
 //! (cgroup-v1/devices.rst). cgroup v2 has no file for them, so they are compiled to a BPF program
 //! (cgroup-v2.rst, "Device controller") that `sys::bpf` attaches. Nodes in /dev are made in
 //! `runtime::devices`; without a rule here they can't be opened.
@@ -69,8 +69,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A container's rules in their order. The standard ones come last: a container that is denied
-/// everything has them still.
+/// A container's rules in their order. The standard ones come last, so a container that is denied
+/// every device still has them.
 fn rules(given: &[(DeviceVerdict, DeviceRule)]) -> impl Iterator<Item = (DeviceVerdict, Rule)> {
     let of = |(verdict, rule): &(DeviceVerdict, DeviceRule)| {
         let verdict = *verdict;
@@ -79,7 +79,7 @@ fn rules(given: &[(DeviceVerdict, DeviceRule)]) -> impl Iterator<Item = (DeviceV
     given.iter().flat_map(of).chain(STANDARD.map(|rule| (DeviceVerdict::Allow, rule)))
 }
 
-/// One rule as given: the kind `a` becomes two.
+/// One rule as given. The kind `a` becomes two rules.
 fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> + use<> {
     let (block, character) = match rule.kind {
         DeviceKind::Any => (true, true),
@@ -103,13 +103,13 @@ fn access(letters: &str) -> u8 {
 }
 
 impl Rule {
-    /// Whether every device of `other` is one of these.
+    /// Whether the rule covers every device of `other`.
     fn covers(&self, other: &Rule) -> bool {
         let holds = |own: Option<u32>, other| own.is_none() || own == other;
         self.kind == other.kind && holds(self.major, other.major) && holds(self.minor, other.minor)
     }
 
-    /// Whether some device is one of both.
+    /// Whether some device is covered by both rules.
     fn meets(&self, other: &Rule) -> bool {
         let meet = |own: Option<u32>, other: Option<u32>| match (own, other) {
             (Some(own), Some(other)) => own == other,
@@ -119,15 +119,15 @@ impl Rule {
     }
 }
 
-/// The rules as v1 keeps them: what holds for every device, and exceptions from it without order.
+/// The rules as v1 keeps them: a verdict for every device, and exceptions from it without an order.
 struct List {
     allows_all: bool,
     exceptions: Vec<Rule>,
 }
 
 impl List {
-    /// The list that means the same as the rules. The shorter one, of devices that are denied, is
-    /// possible only after a rule that allows all.
+    /// Converts the rules to the list of the same meaning. A list of denied devices is shorter, but is
+    /// possible only after a rule that allows everything.
     fn of(given: &[(DeviceVerdict, DeviceRule)]) -> Result<List> {
         let all = given.iter().rposition(|(_, rule)| rule.is_all());
         if let Some(at) = all
@@ -140,7 +140,7 @@ impl List {
         Ok(List { allows_all: false, exceptions })
     }
 
-    /// What is written to which file, one line after the other.
+    /// The lines to write, each with its file.
     fn lines(&self) -> [(&'static str, Vec<String>); 2] {
         let (allow, deny) = ("devices.allow", "devices.deny");
         let (start, other) = if self.allows_all { (allow, deny) } else { (deny, allow) };
@@ -152,8 +152,7 @@ impl List {
 }
 
 /// The rules with the verdict `kind`, as exceptions from the other verdict. A later rule of the other
-/// takes away those of the earlier that it covers; one that would leave a hole in a wider rule is an
-/// error.
+/// verdict removes the earlier rules that it covers. Fails if it would leave a hole in a wider rule.
 fn exceptions(
     kind: DeviceVerdict,
     rules: impl Iterator<Item = (DeviceVerdict, Rule)>,
@@ -205,7 +204,7 @@ pub fn restrict_v2(
         .traced("bpf", || format!("{} rules for devices as a program of the cgroup", rules.len()));
     match restricted {
         Ok(()) => Ok(true),
-        // Without CONFIG_BPF_SYSCALL, without CONFIG_CGROUP_BPF.
+        // The kernel lacks CONFIG_BPF_SYSCALL or CONFIG_CGROUP_BPF.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
         Err(error) => Err(error).context(|| "restrict the container's devices by BPF"),
     }
@@ -217,9 +216,9 @@ const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
-/// Compiles a program that asks the rules from the last to the first, with the accesses that are
-/// still to be allowed in a register: an allowing rule takes those away that it names and returns 1
-/// when none is left, a denying one returns 0 if it names one of them. At its end it returns 0. The
+/// Compiles a program that asks the rules from the last to the first. A register holds the accesses that
+/// are not allowed yet: an allowing rule removes those that it names, and returns 1 if none is left; a
+/// denying rule returns 0 if it names one of them. After the first rule the program returns 0. The
 /// kernel passes the context in register 1.
 fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
@@ -287,7 +286,7 @@ const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> In
 mod tests {
     use super::*;
 
-    /// Runs a program as the kernel would; only what `compile` emits is known.
+    /// Runs a program as the kernel would; it only knows the instructions that `compile` emits.
     fn allows(program: &[Instruction], kind: Kind, major: u64, minor: u64, access: u8) -> bool {
         let context = [u64::from(access) << 16 | kind as u64, major, minor];
         let mut registers = [0u64; 11];
@@ -421,7 +420,7 @@ mod tests {
         let refused = |given: &[_]| List::of(given).err().unwrap().to_string();
         let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
-        // The standard devices would be a hole in what is denied, and that in what is allowed.
+        // The standard devices would be a hole in the denied range, and that range a hole in the allowed one.
         refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 

@@ -1,5 +1,5 @@
-//! Holding all processes of a container still: `cgroup.freeze` on v2, the freezer hierarchy on v1
-//! (kernel, admin-guide/cgroup-v2.rst and cgroup-v1/freezer-subsystem.rst).
+//! Stops all processes of a container and lets them continue: `cgroup.freeze` on v2, the freezer
+//! hierarchy on v1 (kernel, admin-guide/cgroup-v2.rst and cgroup-v1/freezer-subsystem.rst).
 //!
 //! A container enters no v1 freezer cgroup as it starts, since few are ever paused and each
 //! directory costs every start: its processes are moved into one, until none is found outside, and
@@ -24,17 +24,17 @@ use super::make_directory;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, signal::Signal};
 
-/// A process in the middle of an uninterruptible wait can't be frozen before its end.
+/// How long a freeze waits. A process in an uninterruptible wait can't be frozen before its wait ends.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// To move thousands of processes on a busy host.
+/// How long moving the processes may take: a busy host may have thousands.
 const MAX_MOVE: Duration = Duration::from_secs(60);
-/// So long processes are moved out of the thawed cgroup. The rest stays in it, which harms nothing: a
+/// How long processes are moved out of the thawed cgroup. If some stay in it, that is harmless: a
 /// freeze finds them there, and the container's end removes it with the other cgroups.
 const MAX_LEAVE: Duration = Duration::from_secs(2);
-/// So long processes run on while they are moved: a container that does nothing odd is never stopped.
+/// How long processes run on while they are moved: only those of an unusual container are stopped.
 const FREE_TIME: Duration = Duration::from_millis(250);
-/// The cgroup that says that the processes were stopped.
+/// The cgroup whose existence says that the processes were stopped.
 const STOPPED: &str = "stopped";
 
 /// Freezes the processes in the container's `cgroups`.
@@ -67,7 +67,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
         }
         for pid in outside {
             match fs::write(own.join("cgroup.procs"), &pid) {
-                // It has ended.
+                // The process has ended.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result.context(|| format!("move process {pid} into the freezer"))?,
             }
@@ -93,8 +93,8 @@ fn continue_stopped(own: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to the processes that the file `procs` lists, and to no others: a number that is
-/// listed again after its descriptor was opened has not passed to another process in between.
+/// Sends a signal to the processes that the file `procs` lists, and to no others. If a PID is listed
+/// again after its descriptor was opened, the descriptor is of that process and not of a later one.
 fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
     /// Descriptors open at a time; the usual limit is 1,024.
     const CHUNK: usize = 256;
@@ -104,7 +104,7 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
             .iter()
             .filter_map(|pid| {
                 let number = Pid::from_raw(pid.parse().ok()?)?;
-                // One that has ended needs no signal.
+                // A process that has ended needs no signal.
                 Some((pid, pidfd_open(number, PidfdFlags::empty()).ok()?))
             })
             .collect();
@@ -116,7 +116,7 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// Lets them go on.
+/// Thaws the processes.
 pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         return write(&unified.join("cgroup.freeze"), "0");
@@ -170,7 +170,7 @@ pub fn is_switched(cgroups: &[String]) -> bool {
     })
 }
 
-/// Whether they are held.
+/// Whether the processes are frozen.
 pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
     if let Some(unified) = unified(cgroups) {
         return Ok(has_line(&unified.join("cgroup.freeze"), "1"));

@@ -88,7 +88,7 @@ impl Layout {
 /// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
 pub fn mount_missing() -> Result<()> {
     const PLACE: &str = "/sys/fs/cgroup";
-    // Nearly every host has them mounted; one call shows that.
+    // Nearly every host has them mounted, and this one call shows it.
     let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);
     if [CGROUP2, TMPFS].contains(&magic) {
         return Ok(());
@@ -134,7 +134,7 @@ fn parse(mountinfo: &str) -> Layout {
             }
             continue;
         }
-        // The first mount of a hierarchy is the host's; later ones are further mounts of the same.
+        // The first mount of a hierarchy is the host's own; others only repeat it.
         if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
             layout.v1.push(Hierarchy { mount, controllers });
         }

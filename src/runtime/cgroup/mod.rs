@@ -36,16 +36,16 @@ pub use v2::weight_of_shares;
 /// The parent of the containers' directories without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
 
-/// Made even without a limit: memory counts OOM kills, pids and devices keep the host safe.
+/// Controllers that every container gets: memory counts OOM kills, pids and devices protect the host.
 const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
     /// v1 first.
     directories: Vec<Directory>,
-    /// The v2 directory, once made: the clone's birthplace.
+    /// The v2 directory once it is made. The first process is cloned into it.
     unified: Option<OwnedFd>,
-    /// Whether devices but those given can't be opened in it.
+    /// Whether this cgroup keeps its processes from other devices than the given ones.
     restricts_devices: bool,
 }
 
@@ -54,9 +54,9 @@ struct Directory {
     /// `None` is the v2 hierarchy.
     hierarchy: Option<layout::Hierarchy>,
     mount: PathBuf,
-    /// v2: the controllers to hand down.
+    /// v2: the controllers that must be delegated.
     controllers: Vec<String>,
-    /// v2: those to hand down where that is possible.
+    /// v2: the controllers to delegate if that is possible.
     other_controllers: Vec<String>,
     settings: Vec<Setting>,
 }
@@ -64,7 +64,7 @@ struct Directory {
 /// The directories of a container while they are planned.
 struct Plan<'a> {
     layout: &'a Layout,
-    /// Below each hierarchy's root.
+    /// The path below each hierarchy's root.
     name: &'a Path,
     directories: Vec<Directory>,
 }
@@ -76,7 +76,7 @@ impl Plan<'_> {
         Some(self.directory(&found.mount, Some(found)))
     }
 
-    /// The directory in the v2 hierarchy, which is to have `controller`.
+    /// The directory in the v2 hierarchy, to which `controller` must be delegated.
     fn in_v2(&mut self, controller: &str) -> Option<&mut Directory> {
         let is_offered = self.layout.v2_has(controller);
         let directory = self.directory(&self.layout.v2.as_ref()?.mount, None);
@@ -118,7 +118,7 @@ impl Plan<'_> {
             if in_v1 && !is_unified(&setting) {
                 continue;
             }
-            // The files of every cgroup belong to no controller.
+            // The files of every cgroup (`cgroup.*`) belong to no controller.
             if self.layout.v2_has(controller) || controller == "cgroup" {
                 let controller = controller.to_owned();
                 if let Some(directory) = self.in_v2(&controller) {
@@ -138,7 +138,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Takes in all that this host has.
+    /// Adds every controller that this host has.
     fn place_everywhere(&mut self) {
         let layout = self.layout;
         for hierarchy in layout.v1.iter().chain(&layout.named) {
@@ -158,7 +158,7 @@ fn is_unified(setting: &Setting) -> bool {
 }
 
 impl Cgroup {
-    /// Finds a place for each limit; nothing is made yet.
+    /// Finds a place for each limit. Creates nothing.
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
         let name = Path::new(spec.cgroup.path.trim_matches('/'));
@@ -178,7 +178,7 @@ impl Cgroup {
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
     }
 
-    /// Makes the v2 directory, in which the process is to be born.
+    /// Makes the v2 directory, before the first process is cloned into it.
     pub fn make_birthplace(&mut self, spec: &Spec) -> Result<()> {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
@@ -195,8 +195,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Where this says no, the devices of the host must be kept from the container by other means:
-    /// no node of its own making, none in an image or a volume.
+    /// If this is false, other means must keep the host's devices from the container: it may make no
+    /// node, and no image or volume may show one.
     pub fn restricts_devices(&self) -> bool {
         self.restricts_devices
     }
@@ -259,8 +259,8 @@ impl Directory {
     }
 }
 
-/// Fails if one of these cgroups is another's: its processes would count as the container's, and end
-/// with it.
+/// Fails if one of these cgroups exists with processes of another program: they would count as the
+/// container's, and end with it.
 pub fn must_be_free(paths: &[String]) -> Result<()> {
     for path in paths.iter().filter(|path| Path::new(path).is_dir()) {
         let own = std::slice::from_ref(path);
@@ -274,8 +274,8 @@ pub fn must_be_free(paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Moves the calling thread, a process's only one, into a v1 cgroup. Into `tasks` and by itself: to
-/// move another, or by `cgroup.procs`, the kernel waits until no process on the host is in the midst
+/// Moves the calling thread, its process's only one, into a v1 cgroup, by `tasks`. To move another
+/// process, or to use `cgroup.procs`, the kernel waits until no process on the host is in the middle
 /// of a fork or an exit, which takes some 10 ms each time.
 pub fn enter(directory: &Path) -> Result<()> {
     let path = directory.join("tasks");
@@ -285,7 +285,7 @@ pub fn enter(directory: &Path) -> Result<()> {
         .context(|| format!("enter cgroup {}", directory.display()))
 }
 
-/// Of a container's cgroups, the one of v2, in which a further process of it is to be born.
+/// The container's v2 cgroup, into which a further process of it is cloned.
 pub fn birthplace(paths: &[String]) -> Result<Option<OwnedFd>> {
     let is_v2 = |path: &&String| !Path::new(path.as_str()).join("tasks").exists();
     let Some(path) = paths.iter().find(is_v2) else { return Ok(None) };
@@ -306,10 +306,9 @@ pub fn oom_killed(paths: &[String]) -> bool {
     })
 }
 
-/// The directory of cgroup v2, beside the containers below `parent`, that holds their monitors.
-/// systemd assigns a process to a unit by it: in its caller's directory a monitor would end with
-/// the service or session that started it. `None` if there is none that can be written: there it
-/// does.
+/// The v2 cgroup, beside the containers below `parent`, in which their monitors live. systemd assigns
+/// a process to a unit by its v2 cgroup, so a monitor in the caller's cgroup would end with the service
+/// or session that started it. `None` if no such cgroup can be made: the monitor stays in the caller's.
 pub fn monitors(parent: &str) -> Option<OwnedFd> {
     let unified = Layout::detect().ok()?.v2?;
     let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
@@ -317,7 +316,7 @@ pub fn monitors(parent: &str) -> Option<OwnedFd> {
     openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Everywhere on this host where a container's cgroup may be, whatever its limits were.
+/// Every path on this host where the container's cgroup may be, whatever its limits were.
 pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     let layout = Layout::detect()?;
     let name = Path::new(parent.trim_matches('/')).join(id);
@@ -327,7 +326,7 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }
 
-/// The processes of a container, by the first of its cgroups and those below.
+/// The processes of a container: those in the first of its cgroups and in the cgroups below.
 pub fn members(paths: &[String]) -> Vec<i32> {
     fn add(path: &Path, pids: &mut Vec<i32>) {
         let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
@@ -354,7 +353,7 @@ fn make_directory(path: &Path) -> Result<()> {
     .context(|| format!("make cgroup {}", path.display()))
 }
 
-/// Quota and period in microseconds, as far as they are asked for.
+/// Quota and period in microseconds, if they are set.
 fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     const DEFAULT_PERIOD_US: u64 = 100_000;
     let Some(nano) = resources.nano_cpus else {
@@ -364,14 +363,14 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     (Some((nano * (period / 1000) / 1_000_000) as i64), Some(period))
 }
 
-/// The limits that both versions write alike. `huge_page_limit` is the end of the name of a file of
-/// huge pages.
+/// The limits that both versions write alike. `huge_page_limit` is how the names of the files of
+/// huge pages end.
 fn both(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
     let further = &cgroup.further;
     if let Some(pids) = cgroup.resources.pids {
         settings.set("pids", "pids.max", or_max(pids), "pids.limit");
     } else if let Some(pids) = cgroup.default_pids {
-        // The limit that a container has without asking, where the host can.
+        // The default limit: left out if the host can't set it.
         settings.set("pids", "pids.max", pids, "pids.limit").optional = true;
     }
     for limit in &further.huge_pages {

@@ -14,10 +14,10 @@ use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::trace::Traced;
 
-/// How long processes may take to leave a cgroup after SIGKILL before it is given up.
+/// How long processes may take to leave a cgroup after SIGKILL before the removal fails.
 const MAX_REMOVAL: Duration = Duration::from_secs(10);
 
-/// Removes these cgroups, with what is below them, killing every process that is still inside.
+/// Removes these cgroups and those below, and kills every process that is still in them.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| {
         remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
@@ -71,7 +71,7 @@ pub fn kill(paths: &[String]) {
     paths.iter().for_each(|path| kill_all(Path::new(path)));
 }
 
-/// SIGKILL to every process in a cgroup: at once where the kernel can (cgroup.kill, Linux 5.14).
+/// Sends SIGKILL to every process in a cgroup, in one step if the kernel can (cgroup.kill, Linux 5.14).
 fn kill_all(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
         return;
@@ -93,9 +93,9 @@ fn members_of_one(path: &Path) -> impl Iterator<Item = i32> {
 fn signal_member(pid: Pid, signal: sys::signal::Signal, is_member: impl FnOnce(i32) -> bool) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
-    // Asked with the descriptor held: the number may have passed to a process elsewhere.
+    // Checked after the descriptor is open: before, the PID could pass to another process.
     if is_member(pid.as_raw_nonzero().get()) {
-        // It may have ended by itself since.
+        // The process may have ended by itself.
         let _ = sys::process::send_signal(pidfd.as_fd(), signal);
     }
 }
@@ -115,7 +115,7 @@ mod tests {
             let is_member = |number: i32| members_of_one(&dir).any(|member| member == number);
             signal_member(pid, sys::signal::Signal::KILL, is_member);
         };
-        // It left, or its number belongs to another process by now.
+        // The process left the cgroup, or its PID belongs to another process now.
         fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
         kill();
         std::thread::sleep(Duration::from_millis(50));

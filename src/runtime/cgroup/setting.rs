@@ -23,13 +23,13 @@ pub struct Setting {
     pub value: String,
     /// The name of the limit, for errors.
     pub limit: Cow<'static, str>,
-    /// A default that goes with another limit: left out where the kernel lacks the file.
+    /// A default that goes with another limit: skipped if the kernel lacks the file.
     pub optional: bool,
     /// Another file and value, for a kernel without the first file.
     pub otherwise: Option<(&'static str, String)>,
 }
 
-/// A list of values in the making.
+/// A list of values that is being filled.
 #[derive(Default)]
 pub struct Settings(Vec<Setting>);
 

@@ -13,11 +13,11 @@ const TICK_NS: u64 = 10_000_000;
 /// What the processes of a container use. Sizes are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// On all processors together, since the container started.
+    /// CPU time on all processors together, since the container started.
     pub cpu_ns: u64,
-    /// Without what is only cached and can go at once.
+    /// Memory in use, without caches that the kernel can drop at once.
     pub memory: u64,
-    /// `None`: none is set.
+    /// The memory limit; `None` if none is set.
     pub memory_limit: Option<u64>,
     pub processes: u64,
     pub read: u64,
@@ -79,7 +79,7 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
 fn cpu_of(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    // utime and stime: the 14th and 15th, of which the first two are cut off.
+    // utime and stime are fields 14 and 15; the first two fields were cut off.
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(ticks * TICK_NS)
 }

@@ -1,8 +1,7 @@
 //! A filter that the caller describes: a list of rules over the names of system calls, compiled to BPF
-//! for this machine (seccomp(2)). Names that no architecture has are passed over, as runc does: they
-//! are calls of the future. Where libseccomp is lax the rules are taken strictly: arguments that are
-//! ints to the kernel are compared as such, and a rule with conditions stands beside one without if it
-//! is the stricter.
+//! for this machine (seccomp(2)). Unknown names are skipped, as runc does, because newer kernels add
+//! calls. Where libseccomp is lax the rules are taken strictly: arguments that the kernel reads as ints
+//! are compared as ints, and if rules with and without conditions name one call, the stricter one wins.
 
 use std::collections::HashMap;
 
@@ -17,13 +16,13 @@ pub use super::bpf::{Condition, Is};
 
 const ENOSYS: u32 = 38;
 
-/// What becomes of a system call (SECCOMP_RET_* of seccomp(2)).
+/// What happens to a system call (SECCOMP_RET_* of seccomp(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     KillProcess,
     KillThread,
     Trap,
-    /// It fails with this error.
+    /// The call fails with this error.
     Errno(u16),
     /// An agent outside of the container decides.
     Notify,
@@ -34,7 +33,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// What the filter returns.
+    /// The value that the filter returns.
     fn value(self) -> u32 {
         match self {
             Action::KillProcess => KILL_PROCESS,
@@ -51,22 +50,22 @@ impl Action {
 
 const LOG: u32 = 0x7ffc_0000;
 
-/// What becomes of the calls with these names if all conditions hold.
+/// The action for calls of these names if all conditions hold.
 pub struct Rule {
     pub names: Vec<String>,
     pub conditions: Vec<Condition>,
     pub action: Action,
 }
 
-/// A filter as it is described.
+/// A filter as the caller describes it.
 pub struct Rules {
-    /// For calls that no rule is for.
+    /// For calls that no rule names.
     pub default: Action,
     pub rules: Vec<Rule>,
-    /// Those whose programs may run beside the machine's own.
+    /// The architectures whose programs may run besides the machine's own.
     pub architectures: Vec<Arch>,
     pub flags: Flags,
-    /// Gets the calls that an agent decides.
+    /// The agent that decides calls.
     pub listener: Option<Listener>,
 }
 
@@ -85,7 +84,7 @@ impl Rules {
         let notifies = [default].into_iter().chain(rules.iter().map(|rule| rule.action));
         let notifies = notifies.into_iter().any(|action| action == Action::Notify);
         let mut by_name: HashMap<&str, Vec<&Rule>> = HashMap::new();
-        // libseccomp drops what says no more than the default, so that it can't contradict.
+        // libseccomp drops rules with the default's action, so that they can't contradict others.
         for rule in rules.iter().filter(|rule| rule.action != default) {
             for name in &rule.names {
                 by_name.entry(name).or_default().push(rule);
@@ -93,11 +92,11 @@ impl Rules {
         }
         let family = Arch::family(std::env::consts::ARCH);
         let tables = family.iter().enumerate().filter_map(|(at, arch)| {
-            // The native architecture is always there, as libseccomp has it.
+            // The native architecture is always included, as in libseccomp.
             if at == 0 || architectures.contains(arch) {
                 Some(table(*arch, &by_name, default.value()))
             } else {
-                // Without this, x32's calls would be unknown ones of x86_64.
+                // Without this, x32's calls would count as unknown calls of x86_64.
                 (*arch == Arch::X32).then(killed_x32)
             }
         });
@@ -152,8 +151,8 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
         })
         .collect();
     calls.sort_by_key(|(number, _)| *number);
-    // A call from after the profile's time: refused as one that the kernel doesn't have, so that
-    // libraries fall back (runc does so too).
+    // A call that is newer than the profile fails with ENOSYS, as on an older kernel, so that libraries
+    // fall back (runc does so too).
     let is_errno = default & 0xffff_0000 == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
     Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }
@@ -167,7 +166,7 @@ fn killed_x32() -> Table {
 
 fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verdict {
     let always = entries.iter().find(|entry| entry.conditions.is_empty());
-    // As the kernel ranks them: the action's upper half as a signed number, lower is stricter.
+    // The kernel's order: the upper half of the action as a signed number; a lower one is stricter.
     let rank = |action: u32| (action & 0xffff_0000) as i32;
     let mut verdict = bpf::Verdict::new();
     for entry in entries.iter().filter(|entry| !entry.conditions.is_empty()) {
@@ -195,8 +194,8 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     verdict
 }
 
-/// Whether the kernel takes only the low 32 bits of an argument: a comparison of all 64 could be
-/// led astray by setting the others.
+/// Whether the kernel reads only the low 32 bits of an argument. A comparison of all 64 could be
+/// evaded by setting the others.
 fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
     matches!(arch, Arch::I386 | Arch::Arm)
         || matches!(

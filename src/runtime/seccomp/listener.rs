@@ -3,8 +3,8 @@
 //! the filter, the container process state as JSON and with it the filter's descriptor
 //! ("The Container Process State" in config-linux.md).
 //!
-//! The connection is made while the host's paths can be reached; the descriptor exists once the filter
-//! is installed, and the process that has it sends it: nothing of the container has run by then.
+//! The connection is made while the host's paths can be reached. The descriptor exists only once the
+//! filter is installed, and the process with the filter sends it before the container's program runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,16 +23,16 @@ use crate::raw;
 use crate::runtime::OCI_VERSION as VERSION;
 use crate::sys::{packet, process};
 
-/// Where the agent of a filter listens and what it is to know.
+/// The agent of a filter: where it listens, and the data for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
-    /// Of its socket on the host.
+    /// The path of its socket on the host.
     pub path: String,
-    /// Given to it as it is.
+    /// Passed to it unchanged.
     pub metadata: String,
-    /// The container's ID; the caller sets this and what follows.
+    /// The container's ID. The caller sets this and the following fields.
     pub id: String,
-    /// Its directory on the host.
+    /// The bundle's directory on the host.
     pub bundle: String,
     pub annotations: BTreeMap<String, String>,
 }
@@ -45,8 +45,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Connects to the agent of a process that will have `seccomp`, if it has one. The container is
-    /// `status`, and `first` is its first process; `None` is the caller, which still sees the host's
+    /// Connects to the agent of a process that will have `seccomp`, if it has one. `status` is the
+    /// container's, and `first` its first process; `None` means the caller, which still sees the host's
     /// /proc.
     pub fn connect(seccomp: &Seccomp, status: &str, first: Option<i32>) -> Result<Option<Agent>> {
         let Seccomp::Filter(filter) = seccomp else { return Ok(None) };
@@ -62,12 +62,12 @@ impl Agent {
         Ok(Some(Agent { socket, message }))
     }
 
-    /// The connection, to be kept open.
+    /// The connection, which the caller keeps open.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Hands the filter's descriptor to the agent and ends the connection.
+    /// Sends the filter's descriptor to the agent and closes the connection.
     pub fn hand_over(&self, filter: BorrowedFd<'_>) -> Result<()> {
         let message = self.message.as_bytes();
         packet::send(self.descriptor(), &[message], Some(filter), SendFlags::NOSIGNAL)
@@ -83,7 +83,7 @@ impl Agent {
 fn message(listener: &Listener, status: &str, pid: i32, first: i32) -> String {
     let mut text = format!(r#"{{"ociVersion":"{VERSION}","fds":["seccompFd"],"pid":{pid}"#);
     if !listener.metadata.is_empty() {
-        // A String takes every write.
+        // Writing to a String can't fail.
         let _ = write!(text, r#","metadata":{}"#, json::to_string(&listener.metadata));
     }
     let id = json::to_string(&listener.id);

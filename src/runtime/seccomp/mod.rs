@@ -1,4 +1,4 @@
-//! What system calls a container's processes may make (seccomp(2)).
+//! Which system calls a container's processes may make (seccomp(2)).
 //!
 //! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
 //! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
