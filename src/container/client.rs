@@ -43,10 +43,10 @@ pub struct Attach<'a> {
     pub terminal: bool,
     /// Make the program draw its screen again, for this terminal.
     pub redraw: bool,
-    /// Pass signals on (there being no terminal that does).
+    /// Forward signals; a terminal would do that itself.
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
-    /// Set for a step of a build.
+    /// Set for the container of a build's step.
     pub step: Option<Step<'a>>,
 }
 
@@ -57,8 +57,7 @@ pub struct Step<'a> {
     pub ending: &'a [Signal],
 }
 
-/// Waits for the monitor's first message: the program's pid and start time, or the error of its
-/// start.
+/// Waits for the monitor's first message: the program's pid and start time, or why the start failed.
 pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     let mut buffer = [0; 4200];
     let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
@@ -87,7 +86,7 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client takes: with a proxy nearly all; otherwise those that would end the
+/// The signals that a client takes: with `proxy` nearly all; otherwise those that would end the
 /// client while the terminal is still raw.
 pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
     const NEVER: [i32; 11] = [
@@ -154,13 +153,13 @@ struct Client<'a> {
     program: Option<(i32, u64)>,
     options: &'a Attach<'a>,
     detector: Detector,
-    /// Stdin is still open.
+    /// Whether stdin is still open.
     reading: bool,
     /// Bytes from stdin that are not sent yet.
     typed: Vec<u8>,
-    /// The end of the input is still to be sent.
+    /// Whether the end of the input must still be sent.
     end_typed: bool,
-    /// A new window size is still to be sent.
+    /// Whether a new window size must still be sent.
     resized: bool,
 }
 
@@ -170,7 +169,7 @@ impl Client<'_> {
         loop {
             self.send_pending()?;
             let sending = !self.typed.is_empty() || self.end_typed || self.resized;
-            // Attached to the input alone, there is nothing to stay for after its end.
+            // Attached to the input alone, this process has nothing left to do after the input's end.
             let input_alone = !self.options.stdout && !self.options.stderr;
             if input_alone && !self.reading && !sending {
                 return Ok(End::Detached);
@@ -209,13 +208,13 @@ impl Client<'_> {
         }
     }
 
-    /// Sends what can be sent without waiting.
+    /// Sends as much as the socket takes without blocking.
     fn send_pending(&mut self) -> Result<()> {
         let flags = SendFlags::DONTWAIT;
         let send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {
             Ok(()) => Ok(true),
             Err(Errno::AGAIN) => Ok(false),
-            // The monitor has gone: its last words are still to be read.
+            // The monitor has gone, but its last messages can still be read.
             Err(Errno::PIPE | Errno::CONNRESET) => Ok(true),
             Err(error) => Err(error).context(|| "send to the monitor"),
         };
@@ -245,13 +244,13 @@ impl Client<'_> {
                     self.resized = true;
                     continue;
                 }
-                // A terminal's keys don't come as signals: this one is for us.
+                // Keys of a terminal don't arrive as signals, so this signal is for this process.
                 return Ok(Some(End::Signalled(signal)));
             }
             let Some((pid, start)) = self.program else { continue };
             let found = sys::process::find(pid, start);
             if let Found::Living(program) = found.context(|| format!("look for process {pid}"))? {
-                // It may have ended just now.
+                // The program may have ended just now.
                 let _ = sys::process::send_signal(program.as_fd(), signal);
             }
         }
@@ -293,11 +292,11 @@ impl Client<'_> {
         }
     }
 
-    /// True if the user typed the detach keys.
+    /// Returns true if the user typed the detach keys.
     fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match rustix::io::read(stdin(), &mut buffer[..MAX_DATA]) {
             Err(Errno::INTR | Errno::AGAIN) => Ok(false),
-            // A terminal that hung up is an end of input too.
+            // A terminal that hung up ends the input too.
             Ok(0) | Err(Errno::IO) => {
                 self.reading = false;
                 self.end_typed = true;

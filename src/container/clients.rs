@@ -24,7 +24,7 @@ use crate::error::EXIT_ENGINE;
 const MAX_CLIENTS: usize = 64;
 /// How long the first client may read nothing before the program goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most chunks that one client gets in one turn, before the others have theirs.
+/// The most chunks that one client gets in one turn before the others get theirs.
 const MAX_TURN: usize = 16;
 
 /// All clients of one container.
@@ -35,27 +35,27 @@ pub struct Clients {
 /// One client: a connection to the attach socket.
 pub struct Client {
     pub socket: OwnedFd,
-    /// It started the container.
+    /// Whether it started the container.
     first: bool,
-    /// It has sent its first request.
+    /// Whether it has sent its first request.
     pub greeted: bool,
-    /// It wants the program's output.
+    /// Whether it wants the program's output.
     pub output: bool,
-    /// It continues at this position of the log.
+    /// The position in the log from which it reads on.
     behind: Option<Cursor>,
-    /// Output to send after that, which the log could not store.
+    /// Output that the log could not store, to be sent after the log's.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
     /// When it last read something, or started to lag.
     took: Instant,
 }
 
-/// Whether more may be read from the program.
+/// Whether the monitor may read more from the program.
 #[derive(PartialEq, Eq)]
 pub enum Hold {
     No,
-    /// Not before this time, unless a client reads on.
+    /// Not before this time, unless a client catches up.
     Until(Instant),
-    /// Not before a client reads on.
+    /// Not before a client catches up.
     Firm,
 }
 
@@ -71,7 +71,7 @@ impl Client {
         Client { first: true, greeted: true, output, ..Client::new(socket) }
     }
 
-    /// Whether output is waiting for this client.
+    /// Whether this client has output to get.
     pub fn lags(&self) -> bool {
         self.behind.is_some() || !self.pending.is_empty()
     }
@@ -116,9 +116,9 @@ impl Client {
         true
     }
 
-    /// After an output that could not be sent: the client has closed its end. Bytes that it sent
-    /// before may still be unread, such as the end of its input. The monitor drops the client when
-    /// it has read them.
+    /// Called after a send failed because the client has closed its end. Bytes that it sent
+    /// before may still be unread, such as the end of its input. The monitor drops the client once
+    /// these are read.
     fn end_output(&mut self) {
         (self.output, self.behind) = (false, None);
         self.pending.clear();
@@ -155,7 +155,7 @@ impl Client {
                 return true;
             }
         } else if log.is_some() && !self.first {
-            // With a full disk and a slow reader the program goes on.
+            // If the disk is full and the reader slow, the program still goes on.
             return false;
         }
         let copy = copy.get_or_insert_with(|| data.into());
@@ -177,8 +177,8 @@ impl Clients {
         let _ = reply.send(client.socket.as_fd(), SendFlags::DONTWAIT);
     }
 
-    /// Sends a chunk to every client that wants output. `mark` is its position in the log, if it is
-    /// there.
+    /// Sends a chunk to every client that wants output. `mark` is the chunk's position in the log, if the
+    /// log has it.
     pub fn offer(&mut self, stream: Stream, data: &[u8], log: Option<&Writer>, mark: Option<Mark>) {
         let mut copy = None;
         self.list.retain_mut(|client| client.offer(stream, data, log, mark, &mut copy));
@@ -210,7 +210,7 @@ impl Clients {
         hold
     }
 
-    /// Opens the log files that each client must still read, so that they may be removed.
+    /// Opens the log files that each client has still to read, so that they can be removed.
     pub fn gather(&mut self, log: &Writer) {
         self.list.retain_mut(|client| match &mut client.behind {
             Some(cursor) => cursor.gather(log).is_ok(),
@@ -231,7 +231,7 @@ impl Clients {
         });
     }
 
-    /// Sends each client the rest and the exit status, and waits for it as long as it lives.
+    /// Sends each client the rest and the exit status. Waits for each client as long as it lives.
     pub fn finish(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
         while !self.list.is_empty() {

@@ -45,7 +45,7 @@ pub fn of_unmounts(record: &Record) -> Vec<Event> {
     volumes(record).map(unmounted).collect()
 }
 
-/// Docker's word, which is empty for the default.
+/// Docker's word for the network, which is empty for the default.
 fn propagation(mount: &MountRecord) -> &'static str {
     match mount.propagation.unwrap_or_default() {
         Propagation::Private => "",

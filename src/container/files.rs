@@ -49,7 +49,7 @@ impl Files {
         self.dir.join("work")
     }
 
-    /// Takes the lock for changes: start, rename, removal, repair. It is a lock on the directory
+    /// Takes the lock for changes: start, rename, removal, repair. It locks the directory
     /// itself, which needs no space on a full disk. `None` if the container is gone.
     pub fn lock_changes(&self) -> Result<Option<Lock>> {
         Lock::wait_existing(&self.dir, LockMode::Exclusive)
@@ -91,7 +91,7 @@ impl Files {
         self.run.join("health.json")
     }
 
-    /// The outcome, if the disk with `outcome` was full.
+    /// The outcome if the disk that holds `outcome` was full.
     pub fn parked_outcome(&self) -> PathBuf {
         self.run.join("outcome.json")
     }

@@ -1,9 +1,9 @@
 //! Whether a container's program works, as its health check found: the state that `ps`, `inspect`
 //! and `wait` read.
 //!
-//! It lies in the run directory alone, in memory: a check that runs each few seconds must not wear
-//! out a disk. The monitor writes the first state, each probe (`probes`) the one after it; both
-//! replace the file, so that a reader never sees half of it. It goes with the run directory.
+//! The state is only in the run directory, in memory: a check that runs every few seconds must not wear
+//! out a disk. The monitor writes the first state, and each probe (`probes`) the next one. Both
+//! replace the file, so a reader never sees half of it. It is removed with the run directory.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::store;
 
-/// Results that are kept (Docker's number).
+/// The number of results that are kept (Docker's number).
 const MAX_RESULTS: usize = 5;
 
 /// The result of the last probes.
@@ -28,7 +28,7 @@ pub enum HealthStatus {
 }
 
 impl HealthStatus {
-    /// As Docker writes it.
+    /// The status as Docker writes it.
     pub fn name(self) -> &'static str {
         match self {
             HealthStatus::Starting => "starting",
@@ -42,7 +42,7 @@ impl HealthStatus {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Health {
     pub status: HealthStatus,
-    /// Failures since the last success.
+    /// Failed probes since the last success.
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,
@@ -54,18 +54,18 @@ pub struct ProbeResult {
     /// Nanoseconds since 1970.
     pub start: i64,
     pub end: i64,
-    /// -1: it could not run, or took too long.
+    /// The exit status; -1 if the command could not run or took too long.
     pub exit_code: i32,
     pub output: String,
 }
 
 impl Health {
-    /// Of a program that has just started.
+    /// The state of a program that has just started.
     pub fn starting() -> Health {
         Health { status: HealthStatus::Starting, failing_streak: 0, log: Vec::new() }
     }
 
-    /// Takes in a result. `age` is the program's at the start of the probe.
+    /// Adds a result. `age` is the program's age at the start of the probe.
     pub fn note(&mut self, check: &Healthcheck, age: Duration, result: ProbeResult) {
         if result.exit_code == 0 {
             (self.status, self.failing_streak) = (HealthStatus::Healthy, 0);
@@ -97,7 +97,7 @@ impl Health {
 pub enum OnFailure {
     #[default]
     None,
-    /// Kill it: what follows is the restart policy's.
+    /// Kill it; the restart policy decides what follows.
     Kill,
     /// Stop it and start it again.
     Restart,
@@ -133,7 +133,7 @@ impl OnFailure {
     }
 }
 
-/// What a record keeps of a health check.
+/// A health check as a record holds it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct HealthRecord {
     pub check: Healthcheck,

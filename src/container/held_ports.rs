@@ -1,9 +1,9 @@
 //! The sockets that hold a running container's published ports, which its monitor keeps.
 //!
-//! The monitor gets those of the start from its hooks. `update` binds the sockets of new ports itself
-//! and sends each to the monitor (SCM_RIGHTS, unix(7)), and names those that the monitor is to close.
-//! The monitor answers each message, so that the caller knows that the port is held or free. A monitor
-//! that an older mydocker started closes the connection instead.
+//! The hooks of a start give the monitor its sockets. `update` binds the sockets of new ports itself
+//! and sends each to the monitor (SCM_RIGHTS, unix(7)), and names those that the monitor must close.
+//! The monitor answers each message, so the caller knows that the port is held or free. A monitor
+//! of an older mydocker closes the connection instead.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,10 +17,10 @@ use crate::error::{Context, Result, fail};
 use crate::port::{Protocol, socket_name};
 use crate::sys::{self, packet};
 
-/// Seconds that a monitor may take for an answer. It never waits for anything itself.
+/// Seconds that a monitor may take for an answer. A monitor never blocks, so this is ample.
 const MAX_WAIT: i64 = 10;
 
-/// Names no socket.
+/// The name that no socket has.
 const NO_NAME: &str = "-";
 
 /// A connection to the monitor of a container.
@@ -86,7 +86,7 @@ pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option
         Request::Release(name) => held.retain(|socket| name_of(socket).as_deref() != Some(name)),
         _ => {}
     }
-    // The next one must find a free descriptor.
+    // The next request needs a free descriptor.
     sys::fds::make_room(held.len());
 }
 

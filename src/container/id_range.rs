@@ -1,16 +1,16 @@
-//! Ranges of the host's user and group IDs that containers with `--userns auto` have for their own:
-//! `ids/<first UID>`, a symbolic link for each that is given out, to the beginning of the container's
-//! id: so short that it needs no block of the disk.
+//! Ranges of the host's user and group IDs for containers with `--userns auto`. Each range that is given
+//! out has a symbolic link `ids/<first UID>` to the first digits of the container's id; a link that
+//! short takes no block of the disk.
 //!
-//! Making the link is the allocation, so that no range is ever given twice; it lasts as long as the
-//! container, running or not. One that was left behind (a kill, a power cut) is taken back when no
-//! other is free, or by `system check`.
+//! Making the link is the allocation, so no range is given twice. The link lasts as long as the
+//! container, running or not. A link that a kill or a power cut left behind is removed when no range
+//! is free, or by `system check`.
 //!
 //! The ranges come from what /etc/subuid and /etc/subgid (subuid(5)) give to a user `mydocker`,
-//! otherwise from a part of the IDs that neither useradd(8) nor systemd hands out (its "Users,
+//! otherwise from a part of the IDs that neither useradd(8) nor systemd hands out ("Users,
 //! Groups, UIDs and GIDs on systemd systems"). A range that these files give to another user is
-//! never taken. The search starts at random, so that engines with state directories of their own
-//! seldom meet.
+//! never taken. The search starts at random, so that engines with different state directories
+//! rarely collide.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,16 +23,16 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::spec::IdMap;
 use crate::store::{self, Roots};
 
-/// As many as any distribution's image has: up to `nobody`, 65534.
+/// IDs in a range: as many as any distribution's image has, up to `nobody`, 65534.
 const SIZE: u32 = 1 << 16;
 /// The first digits of a container's ID; they name the owner of a range.
 const KEPT_DIGITS: usize = 32;
-/// Whose entries in /etc/subuid and /etc/subgid are ours.
+/// The user whose entries in /etc/subuid and /etc/subgid are for mydocker.
 const USER: &str = "mydocker";
-/// 0x7000_0000 to 0x7ffc_ffff, 4,093 ranges.
+/// The default IDs: 0x7000_0000 to 0x7ffc_ffff, 4,093 ranges.
 const DEFAULT: Range = Range { first: 0x7000_0000, count: 4093 * SIZE };
 
-/// IDs one after the other.
+/// Consecutive IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     first: u32,
@@ -50,7 +50,7 @@ impl Range {
 struct Pool {
     uids: Range,
     gids: Range,
-    /// What isn't ours to give.
+    /// IDs that belong to other users.
     others_uids: Vec<Range>,
     others_gids: Vec<Range>,
 }
@@ -81,7 +81,7 @@ impl Pool {
         self.uids.count.min(self.gids.count) / SIZE
     }
 
-    /// The range of that number; `None` if it is another's.
+    /// The range of that number; `None` if it belongs to another user.
     fn nth(&self, number: u32) -> Option<IdMap> {
         let (uid, gid) = (self.uids.first + number * SIZE, self.gids.first + number * SIZE);
         let is_others = |first, others: &[Range]| {
@@ -92,7 +92,7 @@ impl Pool {
     }
 }
 
-/// The lines `user:first:count`; others, and a file that isn't there, say nothing.
+/// The lines `user:first:count`. Other lines are skipped; a missing file has none.
 fn entries(path: &Path) -> Vec<(String, Range)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| {
@@ -104,7 +104,7 @@ fn entries(path: &Path) -> Vec<(String, Range)> {
     text.lines().filter_map(entry).collect()
 }
 
-/// Gives a free range to the container of `id`, whose directory is there already.
+/// Gives a free range to the container `id`, whose directory must exist.
 pub fn lease(roots: &Roots, id: &ContainerId) -> Result<IdMap> {
     let pool = Pool::read();
     store::make_dir(&roots.ids())?;
@@ -135,7 +135,7 @@ fn take_free(roots: &Roots, pool: &Pool, id: &ContainerId) -> Result<Option<IdMa
     Ok(None)
 }
 
-/// Makes the lease unless another has it.
+/// Makes the lease unless another container has it.
 pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     let path = path(roots, ids);
     match std::os::unix::fs::symlink(kept(id), &path) {
@@ -144,12 +144,12 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     }
 }
 
-/// Gives a range back, if it is still the container's.
+/// Removes the lease if it is still the container's.
 pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
     if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
-/// As [`release`], of whatever the container leased: for one that is no more.
+/// As [`release`], for a container that no longer exists: removes whatever it leased.
 pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
     match &record.user_namespace {
         Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),
@@ -162,7 +162,7 @@ pub fn is_leased(roots: &Roots, ids: &IdMap, id: &ContainerId) -> bool {
     owner(&path(roots, ids)).is_some_and(|owner| owner == kept(id))
 }
 
-/// The leases of containers that are no more.
+/// The leases of containers that no longer exist.
 pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
     // The containers are read after the leases: a new container's directory is older than its
     // lease.
@@ -174,7 +174,7 @@ pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
     Ok(leases.into_iter().filter(is_lost).collect())
 }
 
-/// A range of the user's own choice: not the host's root's, and none that `lease` may give out.
+/// A range that the user chose. It must exclude the host's root and every range that `lease` may give.
 pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");

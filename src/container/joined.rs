@@ -1,6 +1,6 @@
-//! Which namespaces a container is to have, with those of other containers that it joins
-//! (`--network container:NAME` and its kin). They are looked up at every start, also at one by the
-//! restart policy: the other container may have started again in between.
+//! Which namespaces a container gets, with those of other containers that it joins
+//! (`--network container:NAME` and its kin). They are looked up at every start, also one by the
+//! restart policy, because the other container may have started again in between.
 //!
 //! As in Docker, a container whose network another one has joined takes its links along when it ends.
 //! The one that joins leaves a mark for that in the other's run directory.
@@ -31,7 +31,7 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
         }
         NetworkMode::None | NetworkMode::Network(_) => Namespace::Private,
     };
-    // All are of containers with the same IDs.
+    // All of them belong to containers with the same IDs.
     let other =
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(&Namespace::Private).clone();

@@ -23,7 +23,7 @@ pub enum NamespaceMode<C = String> {
     Container(C),
     /// IPC alone: a private one without /dev/shm.
     None,
-    /// IPC alone: the same as private, which other containers may join here.
+    /// IPC alone: the same as private, because other containers may join a private one here.
     Shareable,
 }
 
@@ -35,7 +35,7 @@ pub enum NetworkMode<C = String> {
     Host,
     /// The namespace of another container.
     Container(C),
-    /// On networks; this is the name of the first.
+    /// On networks; this is the name of the first one.
     Network(String),
 }
 

@@ -1,10 +1,11 @@
-//! The monitor: the process beside a running container, its parent, and all of mydocker that stays.
+//! The monitor: the parent process of a running container, and the only process of mydocker that stays.
 //! It is a plain fork of the command that started it, in a session and a cgroup of its own, with
 //! one thread. It holds the container's lock, the program's output pipes (or the terminal's master)
 //! and the attach socket, and sleeps in one poll(2) without a buffer. Output goes to the log and to
-//! every client (`clients`); nothing is dropped. When the program exits, the monitor kills what is
-//! left, restarts it if the policy says so, or otherwise records the outcome, tells the clients the
-//! exit status and exits. Probes of a health check run in processes of their own (`probes`).
+//! every client (`clients`); nothing is dropped. When the program exits, the monitor kills the remaining
+//! processes. Then it restarts the program if the policy says so; otherwise it records the outcome,
+//! sends the clients the exit status and exits. Probes of a health check run in processes of their own
+//! (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -39,14 +40,14 @@ use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
-/// After this much silence the monitor expects more silence.
+/// After this much silence the monitor expects more silence, and frees its buffers.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
-/// How often a monitor that waits to start its program again looks whether its run directory is
-/// still there. Longer than `SHORT_SLEEP`, so that it sleeps with its buffers freed.
+/// How often a monitor that waits to start its program again checks that its run directory
+/// still exists. Longer than `SHORT_SLEEP`, so that it sleeps with its buffers freed.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What is done on the host at a container's start and end, outside of `runtime`: its network and
-/// its volumes. The OCI runtime-spec calls this hooks.
+/// The caller's work on the host at a container's start and end, outside of `runtime`: networks and
+/// volumes. The OCI runtime-spec calls this hooks.
 pub trait Hooks {
     /// Called while the first process, `pid`, builds its root. Returns the sockets that hold its
     /// published ports, and the networks that it joined.
@@ -64,7 +65,7 @@ pub struct Watch<'a> {
     pub spec: Spec,
     /// The container's monitor lock, taken by the caller and kept by the monitor.
     pub lock: Lock,
-    /// The container's last run.
+    /// The outcome of the container's last run.
     pub before: Span,
     /// Whether the first client wants the output.
     pub attached: bool,
@@ -138,14 +139,14 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             return error.exit_code();
         }
     };
-    // Before the start is answered: a user who asks for events then finds this one.
+    // Before the start is answered, so that a user who asks for events after it finds this one.
     life.note_start(true, attached);
     life.publish();
     if !attached {
         // A reader of the caller's stderr must not wait for the container's end.
         trace::stop();
     }
-    // Only a restart needs this again.
+    // Only a restart needs these again.
     let mut spec = record.may_restart().then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
@@ -167,13 +168,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         if !life.goes_on(&outcome, &program) {
             break outcome;
         }
-        // If the run directory was removed, no command would find the program that starts next.
+        // Without a run directory no command could find the next program.
         let is_wiped = || !lock.stands_for(&lock_file);
         if is_wiped() {
             break wiped(outcome);
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
-        // The next program, or the next user of the port, claims it.
+        // The next program, or another program that uses the port, claims it.
         program.held.clear();
         if life.rest(&outcome).is_err() {
             break outcome;
@@ -184,7 +185,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         if is_wiped() {
             if lock_file.exists() {
-                // The container was started again: what is here belongs to its new monitor.
+                // The container was started again, and its run directory belongs to the new monitor.
                 monitor.send_exit(outcome.exit_code);
                 return outcome.exit_code;
             }
@@ -228,13 +229,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     // Free the ports before the container is reported as ended.
     program.held.clear();
-    // What fails now is done by the next command that reads the container's state; it finds the
-    // lock released.
+    // If this fails, the next command that reads the container's state finds the lock released and
+    // does it.
     let left = life.leave(&outcome);
     life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
-    // Freeing blocks on disk takes as long as everything before, so no client waits for it.
+    // Freeing disk blocks takes as long as everything before it, so it comes when no client waits.
     if let Ok(Some(tree)) = left {
         let _ = tree.remove();
     }
@@ -317,18 +318,18 @@ struct Life<'a> {
     hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Result<Process>,
     before: Span,
-    /// When the present program started; zero if none has.
+    /// When the present program started; zero if none runs.
     started: i64,
     restarts: u32,
-    /// The cgroups of the last program that could not be removed.
+    /// The cgroups of the last program, if they could not be removed.
     left: Vec<String>,
-    /// Whether a program has started whose end was not noted.
+    /// Whether a program has started whose end is not in the journal yet.
     has_begun: bool,
-    /// The networks that the present program joined, until the event says so.
+    /// The networks that the present program joined, until their event is written.
     joined: Networks,
-    /// Events that are still to be written: all of a start, or of an end, in one append.
+    /// Events to be written: all of a start, or of an end, in one append.
     events: Vec<Event>,
-    /// The name, if the container was renamed since its start.
+    /// The new name, if the container was renamed since its start.
     name: Option<String>,
 }
 
@@ -344,7 +345,7 @@ impl Life<'_> {
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
-        // Before the network is set up, which writes to them.
+        // Before the network is set up, because that writes to them.
         if let Some(copies) = &copies {
             offer_copies(&self.roots.name_files(&self.record.id), copies)?;
         }
@@ -444,8 +445,8 @@ impl Life<'_> {
         self.events.push(event);
     }
 
-    /// Adds the events of a start, which may have failed. With `is_first` the container may be new
-    /// and its client's.
+    /// Adds the events of a start, which may have failed. With `is_first` the container may be new,
+    /// and its creation is an event too.
     fn note_start(&mut self, is_first: bool, attached: bool) {
         if is_first && self.record.run {
             self.note("create", &[]);
@@ -472,7 +473,7 @@ impl Life<'_> {
         self.note("die", &[("exitCode", &exit_code.to_string())]);
     }
 
-    /// Adds the events of the clean-up after a program, which left `networks`.
+    /// Adds the events of the cleanup after a program that has left `networks`.
     fn note_clean_up(&mut self, networks: &Networks) {
         self.events.extend(events::of_networks(&self.record.id, "disconnect", networks));
         if std::mem::take(&mut self.has_begun) {
@@ -528,7 +529,7 @@ impl Life<'_> {
     }
 
     fn goes_on(&self, outcome: &Outcome, program: &Program) -> bool {
-        // The monitor itself ended it, because it was unhealthy.
+        // The monitor ended the program because it was unhealthy.
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()
@@ -559,7 +560,7 @@ impl Life<'_> {
         state::write(self.roots, &self.record.id, &state)
     }
 
-    /// Returns the trees that are still to be removed of a container with --rm.
+    /// Returns the trees that must still be removed if the container has --rm.
     fn leave(&mut self, outcome: &Outcome) -> Result<Option<HiddenTree>> {
         let taken_down = self
             .hooks
@@ -584,14 +585,14 @@ impl Life<'_> {
     }
 }
 
-/// Makes `link` lead to the directory `copies`, which is mounted nowhere that a path could reach. It
-/// leads nowhere any more when this process has ended.
+/// Makes `link` lead to the directory `copies`, which is not mounted at any path. When this process has
+/// ended, the link leads nowhere.
 fn offer_copies(link: &Path, copies: &OwnedFd) -> Result<()> {
     let process = rustix::process::getpid().as_raw_nonzero();
     let target = format!("/proc/{process}/fd/{}", copies.as_raw_fd());
     let make = || std::os::unix::fs::symlink(&target, link);
     let made = make().or_else(|error| match error.kind() {
-        // That of the program before.
+        // The link of the program before.
         ErrorKind::AlreadyExists => std::fs::remove_file(link).and_then(|()| make()),
         _ => Err(error),
     });
@@ -604,13 +605,13 @@ struct Program {
     pidfd: OwnedFd,
     start_time: u64,
     outputs: Vec<(Stream, OwnedFd)>,
-    /// The write end of its stdin, as long as that is open.
+    /// The write end of its stdin while that is open.
     stdin: Option<OwnedFd>,
     /// The sockets that hold its published ports.
     held: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
-    /// Open, so that other commands can write the name files through it.
+    /// The directory with the name files, kept open so that other commands can write them through it.
     _copies: Option<OwnedFd>,
 }
 
@@ -622,7 +623,7 @@ struct Monitor<'a> {
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
     terminal: bool,
-    /// The end of a client's input doesn't close the program's.
+    /// Whether the program's stdin stays open when a client's input ends.
     keeps_stdin: bool,
     /// The container's new name, if a client reported one.
     name: Option<String>,
@@ -724,7 +725,7 @@ impl<'a> Monitor<'a> {
         if ready.connection
             && let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC)
         {
-            // Its first message says what it wants.
+            // A client's first message says what it wants.
             self.clients.add(Client::new(socket));
         }
         ready.ended
@@ -772,7 +773,7 @@ impl<'a> Monitor<'a> {
         let probes = program.and_then(|program| program.probes.as_ref());
         let prober = probes.and_then(Probes::pidfd);
         fds.extend(prober.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
-        // More seconds than the kernel can count are as good as no end.
+        // A time beyond the kernel's range is no limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
@@ -794,7 +795,7 @@ impl<'a> Monitor<'a> {
         Some(ready)
     }
 
-    /// While the program does not read, a client's input stays in the client's socket.
+    /// If the program does not read, the client's input stays in the client's socket.
     fn listens_to(&self, client: &Client) -> bool {
         self.typed.is_empty() || !client.greeted
     }
@@ -901,8 +902,8 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Reads the rest from the pipes after every process that could write has exited. It is at most
-    /// what the pipes hold.
+    /// Reads the rest from the pipes after every process that could write has exited: at most what
+    /// the pipes hold.
     fn drain(&mut self, program: &mut Program) {
         self.typed.clear();
         self.buffer.resize(MAX_PACKET, 0);
@@ -913,7 +914,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// The container has ended: every client that keeps up gets the exit status.
+    /// Sends the exit status to every client that keeps up, after the container has ended.
     fn send_exit(&mut self, code: u8) {
         // A client that connected after the last turn of the loop waits for the exit status.
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {

@@ -1,7 +1,7 @@
-//! Names: `containers/names/<name>` is a symbolic link to `../<id>`. Making a link is atomic, whole
-//! and exclusive in one call, so that it is the name's uniqueness.
+//! Names: `containers/names/<name>` is a symbolic link to `../<id>`. One symlink(2) either makes the
+//! whole link or fails because it exists, so a name is unique.
 //!
-//! A killed `create` or `rename` leaves a link whose container has no config.json, or has another
+//! A killed `create` or `rename` leaves a link whose container has no config.json, or another
 //! name there. The next command that wants the name takes it over.
 
 use std::fs;
@@ -33,7 +33,7 @@ pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     }
 }
 
-/// Makes `name` stand for `id`, or says which container has it.
+/// Makes `name` stand for `id`. If another container has it, the error says which one.
 pub fn claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     match try_claim(roots, name, id)? {
         None => Ok(()),
@@ -66,7 +66,7 @@ fn claim_first_free(
     fail!("no generated name is free; choose one with --name")
 }
 
-/// Makes `name` stand for `id`; returns the container that has the name already.
+/// Makes `name` stand for `id`. If another container has the name, returns that one.
 fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<ContainerId>> {
     const MAX_TRIES: u32 = 16;
     for _ in 0..MAX_TRIES {
@@ -78,38 +78,38 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
         }
         let Some(owner) = look_up(roots, name)? else { continue };
         if owner == *id {
-            // From a rename of this very container that was cut short.
+            // A killed rename of this container left the link.
             return Ok(None);
         }
         if !is_abandoned(roots, name, &owner)? {
             return Ok(Some(owner));
         }
-        // Only one of several takers removes it; the others find it changed and look again.
+        // If several processes take it over, only one removes it; the others see the change and retry.
         release(roots, name, &owner)?;
     }
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
-/// Whether a name stands for no container: its `create` or `rename` was killed, so that the
-/// container was never finished or has another name, and no process is at work on it.
+/// Whether a name stands for no container: its `create` or `rename` was killed, so the container
+/// is unfinished or has another name, and no process works on it.
 pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {
         Ok(record) => record.name == name,
-        // A record that can't be read may say anything.
+        // If the record can't be read, the name may be its.
         Err(_) => files.config().exists(),
     };
     if is_its_name() {
         return Ok(false);
     }
-    // Both must be free: `create` holds the one, `rename` the other.
+    // Both locks must be free: `create` holds one, `rename` the other.
     let is_free = |path: &Path| -> Result<bool> {
         Ok(!path.exists() || Lock::try_exclusive(path)?.is_some())
     };
     Ok(is_free(&files.monitor_lock())? && is_free(&files.dir)? && !is_its_name())
 }
 
-/// Gives `name` up if it still stands for `id`.
+/// Releases `name` if it still stands for `id`.
 pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     if look_up(roots, name)?.as_deref() == Some(id) {
         store::remove_file(&link_of(roots, name))?;
@@ -132,7 +132,7 @@ pub fn invent(roots: &Roots) -> Result<String> {
         "stork", "walrus", "wren",
     ];
     let random = random_digits()?;
-    // Hexadecimal digits, as just made.
+    // The digits were just made here, so they are hexadecimal.
     let number = |at: usize| usize::from_str_radix(&random[at..at + 4], 16).unwrap_or(0);
     let name = format!("{}_{}", FIRST[number(0) % 32], SECOND[number(4) % 32]);
     match look_up(roots, &name)? {
@@ -149,7 +149,7 @@ pub enum Match {
 }
 
 impl Match {
-    /// Returns the one id; otherwise an error that names `text`, the words of the user.
+    /// Returns the only id. Otherwise fails with an error that quotes `text`, as the user typed it.
     pub fn one(self, text: &str) -> Result<ContainerId> {
         match self {
             Match::None => Err(Error::absent(format!("no such container: {text}"))),
@@ -164,7 +164,7 @@ impl Match {
 }
 
 /// Returns the id of the container that `text` means: full id, name, or unique prefix of an id. A
-/// slash before it, as `inspect` prints one before a name, doesn't count.
+/// slash in front, which `inspect` prints before a name, is ignored.
 pub fn resolve(roots: &Roots, text: &str) -> Result<ContainerId> {
     find(roots, text)?.one(text)
 }
@@ -177,7 +177,7 @@ pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     {
         return Ok(Match::One(id));
     }
-    // A name can't hold a slash or be a dot, so that no path is built from one that does.
+    // A name has no slash and is no dot, so a text that is not one is never part of a path.
     if is_valid(text)
         && let Some(id) = look_up(roots, text)?
         && roots.containers().join(&id).is_dir()
@@ -221,7 +221,7 @@ mod tests {
         for made in [&roots.containers().join("names"), &owner.dir] {
             store::make_dir(made).unwrap();
         }
-        // A record that can't be read may say anything, so it keeps the name.
+        // A record that can't be read keeps the name.
         fs::write(owner.config(), "?").unwrap();
         claim(&roots, "fair_bison", &owner_id).unwrap();
         let id = ContainerId::new().unwrap();

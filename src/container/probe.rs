@@ -28,14 +28,14 @@ use crate::store::{Roots, journal};
 use crate::sys::{self, signal::Signal};
 use crate::time;
 
-/// What is kept of a probe's output (Docker's limit).
+/// The most bytes of a probe's output that are kept (Docker's limit).
 const MAX_OUTPUT: usize = 4096;
-/// Follows output that was cut.
+/// Appended to output that was cut.
 const CUT: &str = "...";
-/// How long a process that was killed may take to end.
+/// How long a killed process may take to end.
 const MAX_END: Duration = Duration::from_secs(2);
 
-/// What a probe needs of the container.
+/// The facts of the container that a probe needs.
 pub struct Probed<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
@@ -44,12 +44,12 @@ pub struct Probed<'a> {
     pub process: fn(&Record) -> Result<Process>,
 }
 
-/// The prober: runs the command once and writes what follows from it.
+/// The prober: runs the command once and writes the new state.
 pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStatus>> {
     let Some(record) = probed.record.health_check() else { return Ok(None) };
-    // The monitor's lock is one of them: held here it would outlive the monitor.
+    // One of these is the monitor's lock: held here, it would outlive the monitor.
     sys::fds::close_all_but(&[]).context(|| "close the monitor's descriptors")?;
-    // A monitor is known by its title, and this is none.
+    // Commands recognise a monitor by its title, and this process is not one.
     sys::title::replace(
         format!("mydocker: health check of {}", probed.record.name).as_bytes(),
         true,
@@ -61,7 +61,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
         Ok(result) => result,
         Err(error) => (-1, error.to_string()),
     };
-    // Held still while it ran, the command may have had no time at all.
+    // A command that was frozen while it ran may have had no time at all.
     if exit_code != 0 && is_paused(&files, probed.state) {
         return Ok(None);
     }
@@ -86,7 +86,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         args: check.args(shell).unwrap_or_default(),
         terminal: false,
         window: None,
-        // The first process may have been denied more than was asked for.
+        // The first process may have fewer rights than the record says.
         capabilities: defaults.capabilities & capabilities::bounding_set(state.pid),
         ..defaults
     };
@@ -119,7 +119,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         if open {
             fds.push(PollFd::new(&output, PollFlags::IN));
         }
-        // Interrupted or not: looked at again in the next turn.
+        // After an interrupt the next turn looks again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         let ended = !fds[0].revents().is_empty();
         open = gather(&output, &mut gathered);
@@ -139,8 +139,8 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     Ok((code.unwrap_or(-1), text(gathered)))
 }
 
-/// Reads what there is and keeps the first of it; false at its end. A command that writes for ever
-/// is left at one pipe's worth a turn.
+/// Reads the available output and keeps the start of it. Returns false at the end. Each turn reads at
+/// most one pipe's worth, so a command that writes without end does not block the prober.
 fn gather(output: &OwnedFd, gathered: &mut Vec<u8>) -> bool {
     const MAX_READS: usize = 64;
     let mut buffer = [0; 4096];
@@ -171,7 +171,7 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// Kills the descendants of `ancestor`, a process of ours that ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
-    /// The tree may grow while it is killed; a tree that grows faster than that is left.
+    /// How often the tree is searched: a tree that grows faster than this is left.
     const MAX_PASSES: u32 = 100;
     let ancestor = ancestor.as_raw_nonzero().get();
     let mut tree = HashSet::from([ancestor]);
@@ -183,7 +183,7 @@ fn kill_tree(ancestor: Pid, cgroups: &[String]) {
                 Some((pid, parent, session))
             })
             .collect();
-        // All of them first: the children of a process that is killed get another parent.
+        // Finds all of them before it kills one: the children of a killed process get another parent.
         let mut found = Vec::new();
         loop {
             let known = found.len();
@@ -203,18 +203,18 @@ fn kill_tree(ancestor: Pid, cgroups: &[String]) {
         }
         for pid in found.into_iter().filter_map(Pid::from_raw) {
             let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            // The number has not passed to another process since.
+            // The PID still belongs to the same process.
             let still = sys::process::parent_and_session(pid)
                 .is_some_and(|(parent, session)| tree.contains(&parent) || tree.contains(&session));
             if still {
-                // If it has ended by now, all is well.
+                // An error means that the process has ended by now.
                 let _ = sys::process::send_signal(pidfd.as_fd(), Signal::KILL);
             }
         }
     }
 }
 
-/// The container's processes, or all of a host without cgroups.
+/// The container's processes; on a host without cgroups all processes.
 fn processes(cgroups: &[String]) -> Vec<i32> {
     if !cgroups.is_empty() {
         return cgroup::members(cgroups);

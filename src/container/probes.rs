@@ -1,9 +1,9 @@
-//! A container's health check as its monitor sees it: one probe at a time, and what follows when the
+//! A container's health check as its monitor sees it: one probe at a time, and what happens when the
 //! container becomes unhealthy.
 //!
 //! The monitor forks a prober (`probe`) for each probe and sleeps on. The prober's exit status
-//! reports the new status. So all memory that a probe takes goes with the prober, a probe that hangs
-//! holds nothing up, and the monitor keeps no more than when the next one is due.
+//! reports the new status. So a probe's memory is freed with the prober, a probe that hangs blocks
+//! nothing, and the monitor only keeps the time of the next probe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::sys::signal::Signal;
 
 /// The health check of a running program.
 pub struct Probes {
-    /// The program, as it was written down.
+    /// The program, with the start time that state.json has.
     state: State,
     status: HealthStatus,
     started: Instant,
@@ -34,13 +34,13 @@ pub struct Probes {
     ending: Option<Ending>,
 }
 
-/// The program was found unhealthy and asked to end for it.
+/// An unhealthy program that was asked to end.
 struct Ending {
-    /// When SIGKILL follows; `None`: it was sent, or is never to be.
+    /// When SIGKILL follows; `None` if it was sent or is never sent.
     deadline: Option<Instant>,
 }
 
-/// Before a program starts that has a health check: no command finds it without a status.
+/// Called before a program with a health check starts, so that every command finds a status.
 pub fn prepare(files: &Files, record: &Record) -> Result<()> {
     match record.health_check() {
         Some(_) => Health::starting().write(files),
@@ -49,7 +49,7 @@ pub fn prepare(files: &Files, record: &Record) -> Result<()> {
 }
 
 impl Probes {
-    /// Of a program that has just started; `None` if it has no health check.
+    /// The check of a program that has just started; `None` if it has no health check.
     pub fn of(record: &Record, state: &State) -> Option<Probes> {
         let check = &record.health_check()?.check;
         let (state, status, started) = (state.clone(), HealthStatus::Starting, Instant::now());
@@ -57,7 +57,7 @@ impl Probes {
         Some(Probes { state, status, started, next, prober: None, ending: None })
     }
 
-    /// When `tend` is to be called, if not for `pidfd` before.
+    /// When `tend` must be called, unless `pidfd` is readable before.
     pub fn wake(&self) -> Option<Instant> {
         match &self.ending {
             Some(Ending { deadline }) => *deadline,
@@ -65,7 +65,7 @@ impl Probes {
         }
     }
 
-    /// Is readable when `tend` is to be called.
+    /// Is readable when `tend` must be called.
     pub fn pidfd(&self) -> Option<&OwnedFd> {
         self.prober.as_ref().map(|prober| &prober.pidfd)
     }
@@ -75,7 +75,8 @@ impl Probes {
         self.ending.is_some()
     }
 
-    /// Does what is due: starts a probe, takes in one that has ended, ends an unhealthy `program`.
+    /// Does what is due: starts a probe, reads the result of a probe that has ended, or ends an unhealthy
+    /// `program`.
     pub fn tend(
         &mut self,
         roots: &Roots,
@@ -98,8 +99,8 @@ impl Probes {
         }
     }
 
-    /// Starts the probe that is due, or takes in the one that has ended. True if the container has
-    /// become unhealthy by it.
+    /// Starts the probe that is due, or reads the result of the one that has ended. Returns true if the
+    /// container became unhealthy.
     fn probe(
         &mut self,
         roots: &Roots,
@@ -134,14 +135,14 @@ impl Probes {
         self.status == HealthStatus::Unhealthy && before != HealthStatus::Unhealthy
     }
 
-    /// Forks a prober; `None` if the kernel has no process to spare: the next interval tries again.
+    /// Forks a prober. `None` if the kernel refuses another process; the next interval tries again.
     fn fork(&self, probed: &Probed<'_>) -> Option<Child> {
         match sys::clone::clone3(sys::clone::Flags::default(), None).ok()? {
             Fork::Parent(prober) => Some(prober),
             Fork::Child => {
                 let code = match prober(probed, self.started) {
                     Ok(Some(status)) => status as u8,
-                    // This one does not count: it says nothing of the container.
+                    // This failure does not count, because it says nothing about the container.
                     Ok(None) | Err(_) => u8::MAX,
                 };
                 sys::exec::exit_now(code)
@@ -170,10 +171,10 @@ impl Probes {
         send(program, signal);
     }
 
-    /// Ends the probe that runs, after all processes in the container have been killed.
+    /// Ends the running probe, after all processes in the container have been killed.
     pub fn end(&mut self) {
         let Some(prober) = self.prober.take() else { return };
-        // It ends by itself once its process has.
+        // The prober ends by itself once its command has ended.
         if !ends_soon(&prober.pidfd) {
             send(prober.pidfd.as_fd(), Signal::KILL);
         }
@@ -181,7 +182,7 @@ impl Probes {
     }
 }
 
-/// To a child of this process. If it has ended by now, all is well.
+/// Signals a child of this process. An error means that it has ended.
 fn send(process: BorrowedFd<'_>, signal: Signal) {
     let _ = sys::process::send_signal(process, signal);
 }

@@ -1,8 +1,8 @@
-//! What a client and a monitor say to each other: one packet (unix(7), SOCK_SEQPACKET) is one
-//! message, its first byte the kind.
+//! The messages between a client and a monitor: one packet (unix(7), SOCK_SEQPACKET) is one
+//! message, and its first byte is the kind.
 //!
-//! The client that started the container holds one end of a socket pair; later ones connect to
-//! `attach.sock` in the run directory, which is root's alone, and say first whether they want the
+//! The client that started the container holds one end of a socket pair. Later clients connect to
+//! `attach.sock` in the run directory, which only root can reach, and first say whether they want the
 //! output (`attach`) or only the end (`wait`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,9 +19,9 @@ use rustix::net::{
 use crate::error::{Context, Error, Result};
 use crate::sys::packet;
 
-/// The most that one message carries.
+/// The most bytes that one message carries.
 pub const MAX_DATA: usize = 64 << 10;
-/// The longest reason for a failure.
+/// The longest error message, in bytes.
 const MAX_MESSAGE: usize = 4096;
 /// A buffer that takes any message.
 pub const MAX_PACKET: usize = MAX_DATA + 16;
@@ -38,9 +38,9 @@ pub enum Request<'a> {
         rows: u16,
         columns: u16,
     },
-    /// The container has this name now.
+    /// The container has a new name.
     Renamed(&'a str),
-    /// Keep the socket that comes along, which holds a published port.
+    /// Keep the socket in this message, which holds a published port.
     Hold,
     /// Close the socket with this name (`port::socket_name`), or all if it is empty.
     Release(&'a str),
@@ -49,7 +49,7 @@ pub enum Request<'a> {
 /// Monitor to client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The program has started, as this process.
+    /// The program has started, as the process with this pid.
     Started {
         pid: i32,
         start_time: u64,
@@ -58,11 +58,11 @@ pub enum Reply<'a> {
     Stderr(&'a [u8]),
     /// `Hold` or `Release` is done.
     Done,
-    /// It ended and is cleaned up.
+    /// The container ended and is cleaned up.
     Exited {
         code: u8,
     },
-    /// It could not start, or this client can't be served.
+    /// The container could not start, or this client can't be served.
     Failed {
         code: u8,
         message: &'a str,
@@ -77,12 +77,12 @@ pub enum Stream {
 }
 
 impl Request<'_> {
-    /// Sends this to the monitor.
+    /// Sends this message to the monitor.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         self.send_with(socket, None, flags)
     }
 
-    /// Sends this to the monitor, and with it `fd`.
+    /// Sends this message to the monitor, with the descriptor `fd`.
     pub fn send_with(
         &self,
         socket: BorrowedFd<'_>,
@@ -105,7 +105,7 @@ impl Request<'_> {
         }
     }
 
-    /// `None` is a message that no client of ours sends.
+    /// Parses a packet of a client; `None` if it is malformed.
     pub fn parse(packet: &[u8]) -> Option<Request<'_>> {
         match packet {
             [b'h', output] => Some(Request::Hello { output: *output != 0 }),
@@ -124,7 +124,7 @@ impl Request<'_> {
 }
 
 impl Reply<'_> {
-    /// Sends this to a client. With MSG_DONTWAIT a full socket is EAGAIN.
+    /// Sends this message to a client. With MSG_DONTWAIT a full socket is EAGAIN.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         match self {
             Reply::Started { pid, start_time } => {
@@ -173,8 +173,8 @@ fn send(socket: BorrowedFd<'_>, kind: u8, data: &[u8], flags: SendFlags) -> Resu
 
 const NAME: &str = "attach.sock";
 
-/// A socket address holds 107 bytes of path, fewer than a state directory may have: the directory
-/// is named by its descriptor instead.
+/// A socket address holds a path of 107 bytes, which a state directory's may exceed. So the directory
+/// is named by its descriptor.
 fn address(directory: &OwnedFd) -> Result<SocketAddrUnix, Errno> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()))
 }
@@ -202,7 +202,7 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         let directory = open_directory(run)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        // A monitor is never busy for long: that it doesn't take calls is waited for this often.
+        // A monitor is never busy for long, so this many refused connections mean that it is gone.
         for pause_ms in [1, 4, 16, 64, 256, 1024] {
             match connect(&socket, &address(&directory)?) {
                 Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(pause_ms)),
@@ -214,7 +214,7 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         }
         rustix::io::ioctl_fionbio(&socket, false)?;
         match (Request::Hello { output }).send(socket.as_fd(), SendFlags::empty()) {
-            // Turned away at once: why is there to be read.
+            // The monitor refused the client and closed; its message says why.
             Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(socket),
             Err(error) => Err(error),
         }

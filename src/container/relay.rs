@@ -21,10 +21,10 @@ use crate::sys::signal::Signal;
 use crate::sys::stdio::write_all;
 use crate::tty;
 
-/// Our ends of the process's streams.
+/// This process's ends of the other's streams.
 pub struct Streams {
     pub stdin: Option<OwnedFd>,
-    /// A terminal's master has no second output.
+    /// `None` for a terminal, whose master has no second output.
     pub stdout: OwnedFd,
     pub stderr: Option<OwnedFd>,
 }
@@ -62,9 +62,9 @@ pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) 
 struct Relay<'a> {
     child: &'a Child,
     stdin: Option<OwnedFd>,
-    /// Our own standard input is still open.
+    /// Whether this process's standard input is still open.
     reading: bool,
-    /// Where to, and where from.
+    /// Where bytes go, and where they come from.
     outputs: Vec<(BorrowedFd<'static>, OwnedFd)>,
     detector: Detector,
     typed: Vec<u8>,
@@ -119,8 +119,8 @@ impl Relay<'_> {
         }
     }
 
-    /// The process has ended: passes on its last output, then its status. The output of children
-    /// that still run isn't waited for.
+    /// Passes on the last output of a process that has ended, then returns its status. Does not wait for
+    /// the output of children that still run.
     fn finish(&mut self, buffer: &mut [u8]) -> Result<End> {
         for (to, from) in &self.outputs {
             while let Ok(length @ 1..) = rustix::io::read(from, &mut *buffer) {
@@ -134,7 +134,7 @@ impl Relay<'_> {
         Ok(End::Exited(waited.map_or(crate::error::EXIT_ENGINE, |(_, status)| exit_code(status))))
     }
 
-    /// False if our own output is closed.
+    /// Returns false if this process's own output is closed.
     fn read_output(&mut self, at: usize, buffer: &mut [u8]) -> Result<bool> {
         let (to, from) = &self.outputs[at];
         match rustix::io::read(from, &mut *buffer) {
@@ -148,14 +148,14 @@ impl Relay<'_> {
         Ok(true)
     }
 
-    /// True if the user typed the detach keys.
+    /// Returns true if the user typed the detach keys.
     fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
         if self.typed.is_empty() {
             match rustix::io::read(stdin(), &mut *buffer) {
                 Err(Errno::INTR | Errno::AGAIN) => return Ok(false),
                 Ok(0) | Err(Errno::IO) => {
                     self.reading = false;
-                    // A terminal's end of input is a key: closing it would hang the process up.
+                    // On a terminal the end of input is a key: closing the master would hang up the process.
                     if !self.terminal {
                         self.stdin = None;
                     }
@@ -173,7 +173,7 @@ impl Relay<'_> {
         match rustix::io::write(to, &self.typed) {
             Ok(length) => drop(self.typed.drain(..length)),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // It closed its input.
+            // The process closed its input.
             Err(_) => {
                 self.typed.clear();
                 self.stdin = None;
@@ -187,19 +187,19 @@ impl Relay<'_> {
             && let Some((rows, columns)) = tty::size()
         {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-            // A terminal that is just going needs no size.
+            // A terminal that is being closed needs no size.
             let _ = tcsetwinsize(console, size);
         }
     }
 
-    /// The user goes, the process stays: a child of ours reads its output for as long as it lives,
-    /// since a closed terminal would end it.
+    /// Lets the user detach while the process goes on: a child of this process reads its output as long as
+    /// it lives, since a closed terminal would end it.
     fn leave_drained(&self) -> Result<()> {
         if let Fork::Child = sys::clone::fork().context(|| "leave the process running")? {
             let mut keep: Vec<BorrowedFd<'_>> =
                 self.outputs.iter().map(|(_, from)| from.as_fd()).collect();
             keep.extend(self.stdin.as_ref().map(AsFd::as_fd));
-            // Where this fails the process loses its terminal, as if the user had closed it.
+            // If this fails, the process loses its terminal, as if the user had closed it.
             let _ = rustix::process::setsid();
             let _ = sys::fds::close_all_but(&keep);
             let mut buffer = vec![0; MAX_DATA];

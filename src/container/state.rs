@@ -1,7 +1,7 @@
-//! What a container is doing: never claimed by a file alone.
+//! What a container is doing. No file alone decides that.
 //!
-//! A container runs while its monitor holds the lock in its run directory; the kernel releases that
-//! lock however the monitor ends, so a killed monitor or a lost host can't claim a running
+//! A container runs while its monitor holds the lock in its run directory. The kernel releases that
+//! lock however the monitor ends, so after a kill or a power cut no file claims a running
 //! container. The next command that looks cleans up after a killed monitor (`reclaim`). If a cleaner
 //! of temporary files removed the lock file, its holder is found in /proc (`unlisted`).
 
@@ -34,7 +34,7 @@ pub const STOP_TIMEOUT: i64 = 10;
 /// `<run>/<id>/state.json`, written by the monitor once the program has started.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Zero until the first process is there.
+    /// The first process; zero until it exists.
     pub pid: i32,
     /// proc_pid_stat(5) field 22 of that process.
     pub start_time: u64,
@@ -44,15 +44,15 @@ pub struct State {
     pub cgroups: Vec<String>,
     /// How often the restart policy has started it again.
     pub restarts: u32,
-    /// Between two programs: how the last one ended.
+    /// Between two programs: the outcome of the last one.
     pub last: Option<Outcome>,
-    /// Whether the freezer holds its processes. Set only for a container whose run directory was
+    /// Whether its processes are frozen. Set only for a container whose run directory was
     /// removed, and never written.
     pub frozen: Option<bool>,
 }
 
-/// `containers/<id>/outcome.json`: how the last run went. Written when a run starts (not for
-/// `run`, where the record says so already) and when it has ended.
+/// `containers/<id>/outcome.json`: how the last run went. Written when a run starts (`run` leaves that
+/// out, because the record says so) and when it has ended.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// Nanoseconds since 1970; zero: it could not start.
@@ -80,12 +80,12 @@ pub struct Span {
 /// The exit status of a container whose monitor was killed first.
 const LOST: u8 = 255;
 
-/// The error of a container whose run ended without a record: its run directory is gone, too.
+/// The error of a container whose run ended without a record, and whose run directory is gone.
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Frees, by its ID, what a container has on the host that is made above this layer: its networks,
-/// which are returned.
+/// Removes what layers above this one made on the host for the container with this id: its networks.
+/// Returns the networks that it left.
 pub type TakeDown = fn(&Roots, &str) -> Result<Networks>;
 
 /// What a container is doing.
@@ -99,12 +99,12 @@ pub enum Condition {
     /// The program ended with this outcome, and the restart policy is about to start it again.
     Restarting(Outcome),
     Exited(Outcome),
-    /// An `--rm` container that is over: its removal was cut short.
+    /// A `--rm` container that has ended: its removal was interrupted.
     Leftover,
 }
 
 impl State {
-    /// What has become of its first process.
+    /// The state of its first process.
     pub fn find(&self) -> Result<Found> {
         let found = sys::process::find(self.pid, self.start_time);
         found.context(|| format!("look for process {}", self.pid))
@@ -117,7 +117,7 @@ impl State {
 }
 
 impl Outcome {
-    /// A start that failed, of a container whose last run was `before`.
+    /// The outcome of a failed start, of a container whose last run was `before`.
     pub fn not_begun(error: &Error, before: Span) -> Outcome {
         let (exit_code, error) = (error.exit_code(), error.to_string());
         let Span { started, finished } = before;
@@ -143,9 +143,9 @@ impl Outcome {
     }
 }
 
-/// What the container of `record` is doing now. Takes back what a dead monitor left.
+/// What the container of `record` is doing now. Cleans up after a dead monitor.
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
-    // A container that starts and ends between two looks each time can't be met more often.
+    // A container that starts or ends between two looks can't do so more often than this.
     const MAX_LOOKS: u32 = 16;
     let files = Files::new(roots, &record.id);
     for looks in 0..MAX_LOOKS {
@@ -156,8 +156,8 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
     Ok(Condition::Starting)
 }
 
-/// One look; none if the container started or was taken back while it was taken. `again` says that
-/// the look before this one found no run directory either.
+/// Looks once. Returns `None` if the container started or was cleaned up during the look. `again` says
+/// that the look before this one found no run directory either.
 fn look(
     roots: &Roots,
     files: &Files,
@@ -225,9 +225,9 @@ fn open_since(record: &Record, outcome: Option<&Outcome>) -> Option<i64> {
 /// and its short id in parentheses follow.
 pub const MONITOR_TITLE: &str = "mydocker: monitor of ";
 
-/// What the monitor of a container wrote down, for a caller that found the lock held; `None` before
-/// the program has started. If a cleaner of temporary files removed state.json alone, the program is
-/// found in /proc.
+/// What the container's monitor wrote to state.json, for a caller that found the lock held. `None`
+/// before the program has started. If a cleaner of temporary files removed only state.json, the program
+/// is found in /proc.
 pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>> {
     if let Some(state) = store::read_json(&files.state())? {
         return Ok(Some(state));
@@ -240,21 +240,21 @@ pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>>
     };
     let path = format!("/proc/{}/cmdline", monitor.as_raw_nonzero());
     let title = sys::procfs::read_start(path, MONITOR_TITLE.len()).unwrap_or_default();
-    // Before it has its title the monitor is starting the program.
+    // A monitor without its title yet is still starting the program.
     Ok((title == MONITOR_TITLE.as_bytes()).then_some(state))
 }
 
-/// What is left of a run whose end is not recorded and whose lock file is gone, because a cleaner of
-/// temporary files removed it or because the host was reset.
+/// What is left of a run whose end is not recorded and whose lock file is missing: a cleaner of
+/// temporary files removed it, or the host was reset.
 pub enum Unlisted {
-    /// Its program and its monitor live. Without the run directory no client can attach to it, and
-    /// its restart policy ends with this run.
+    /// Its program and its monitor live. Without the run directory no client can attach, and the restart
+    /// policy ends with this run.
     Running(State),
-    /// Its monitor lives without the program: it starts the program, or cleans up after it.
+    /// Its monitor lives without a program: it starts one, or cleans up after it.
     Passing,
-    /// Its monitor was killed, and something of the container is left on this host.
+    /// Its monitor was killed, and something of the container is left on the host.
     Orphaned,
-    /// Nothing of it lives.
+    /// Nothing of it is left.
     Nothing,
 }
 
@@ -268,8 +268,8 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
     let no_cgroups = paths.is_empty();
     let cgroups: Vec<String> = paths.into_iter().filter(|path| Path::new(path).exists()).collect();
-    // After a reset of the host nothing is left, and the processes need not be searched. Otherwise
-    // the monitor may wait to start the program again, and has no cgroup then.
+    // After a reset of the host nothing is left, so the processes need not be searched. Otherwise
+    // the monitor may be waiting to start the program again, and has no cgroup then.
     let nothing_there = cgroups.is_empty() && !no_cgroups && !files.run.exists();
     if nothing_there && started < Instant::of_boot().0 {
         return Ok(Unlisted::Nothing);
@@ -346,8 +346,8 @@ pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     }
 }
 
-/// Whether a monitor holds the lock file. Without the file this is false, even if the monitor lives:
-/// ask [`lives`] before anything of a container is taken away.
+/// Whether a monitor holds the lock file. Without the file this is false even if the monitor lives:
+/// use [`lives`] before anything of a container is removed.
 pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
@@ -407,7 +407,7 @@ pub fn await_monitor(roots: &Roots, record: &Record) -> Result<()> {
     unlisted_monitor_goes_by(roots, record, None).map(drop)
 }
 
-/// Waits until the monitor is gone, but not beyond `deadline`. Whether it is.
+/// Waits until the monitor is gone, at most until `deadline`. Returns whether it is gone.
 pub fn monitor_goes_by(
     roots: &Roots,
     record: &Record,
@@ -419,7 +419,7 @@ pub fn monitor_goes_by(
         if std::time::Instant::now() >= deadline {
             return Ok(false);
         }
-        // Looking later by an eighth of the time that it has taken anyway is not felt.
+        // Each pause is an eighth of the time waited so far, so the delay is not felt.
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
@@ -442,7 +442,7 @@ fn unlisted_monitor_goes_by(
     }
     let Some(monitor) = find_monitor(&record.id) else { return Ok(true) };
     let Ok(pidfd) = pidfd_open(monitor, PidfdFlags::empty()) else { return Ok(true) };
-    // Asked with the descriptor held: the number may have passed to another process.
+    // Checked with the descriptor held: the PID may belong to another process by then.
     if !holds_lock(monitor, &record.id) {
         return Ok(true);
     }
@@ -450,7 +450,7 @@ fn unlisted_monitor_goes_by(
         .context(|| format!("wait for the monitor of container {}", record.name))
 }
 
-/// Cleans up after a killed monitor: processes, cgroups, network, run directory; records how the run
+/// Cleans up after a killed monitor: processes, cgroups, network, run directory. Records how the run
 /// ended. Waits for another command that does the same.
 pub fn reclaim(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
@@ -470,7 +470,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     if let Some(parked) = store::read_json(&files.parked_outcome())? {
         return settle(roots, record, &parked);
     }
-    // One that can't be read says no more than none.
+    // A state that can't be read counts as missing.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
     let networks = kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
         .and_then(|()| take_down(roots, &record.id))
@@ -530,7 +530,7 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
     std::fs::read(files.paused()).is_ok_and(|mark| mark == pause_mark(state).as_bytes())
 }
 
-/// Notes that the container is about to be held, or not to be any more.
+/// Notes that the container is about to be frozen, or was thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
         store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes())
@@ -543,14 +543,14 @@ fn pause_mark(state: &State) -> String {
     format!("{} {}", state.pid, state.start_time)
 }
 
-/// The command that asked for the container's end, so that the monitor doesn't start it again.
+/// Which command asked for the container's end, so that the monitor doesn't start it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopMark {
     /// `stop`, `kill`
     User,
     /// `halt`: the next `boot` starts it again.
     Halt,
-    /// `restart`, which starts the container again itself: one made with `--rm` must stay.
+    /// `restart`, which starts the container again itself, so one with `--rm` must stay.
     Restart,
 }
 
@@ -564,7 +564,7 @@ impl StopMark {
     }
 }
 
-/// Asks a running container's monitor not to start it again. Holds as long as the run directory
+/// Asks a running container's monitor not to start it again. This holds as long as the run directory
 /// exists.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
@@ -591,10 +591,10 @@ pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&Stat
         && state.boot_id == sys::process::boot_id()
         && let Found::Living(pidfd) = state.find()?
     {
-        // If it has ended by now, all is well.
+        // An error means that it has ended by now.
         let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
-    // In v1's freezer a process dies only once it is let go.
+    // In v1's freezer a process ends only after it is thawed.
     cgroup::freezer::thaw(&[], cgroup_parent, id)?;
     let mut paths = cgroup::possible_paths(cgroup_parent, id)?;
     paths.extend(state.into_iter().flat_map(|state| state.cgroups.clone()));
@@ -607,15 +607,14 @@ pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }
 
-/// Removes everything that a container is. The caller holds its lock of changes or is its monitor.
+/// Removes the whole container. The caller holds its lock of changes or is its monitor.
 pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability) -> Result<()> {
     hide(roots, id, name, durability)?.remove()
 }
 
-/// Makes an end of a container: the run directory is removed, its directory put out of sight, the
-/// name released. Killed after the first it is still listed and can be removed again; after the
-/// second its name is free to be taken, and `system check` finds what is left to be removed, as it
-/// does if the caller dies before it has done that.
+/// Starts the removal: removes the run directory, renames the container's directory out of sight, and
+/// releases the name. Killed after the first step, the container is still listed and can be removed
+/// again. Killed after the second, its name is free, and `system check` finds the rest.
 pub fn hide(
     roots: &Roots,
     id: &ContainerId,

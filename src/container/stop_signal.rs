@@ -1,7 +1,7 @@
 //! The signal that `stop` sends to a container (`--stop-signal`, an image's `STOPSIGNAL`; signal(7)).
 //!
-//! It keeps its user's spelling beside the signal, because `inspect` shows `HUP`, `SIGHUP` or `1` as it
-//! was given. A record holds the spelling alone.
+//! The user's spelling is kept beside the signal, because `inspect` shows `HUP`, `SIGHUP` or `1` as it
+//! was given. A record holds only the spelling.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -31,7 +31,7 @@ impl StopSignal {
         self.signal
     }
 
-    /// Whether it is spelled as the default is. Docker's `inspect` and `commit` leave that one out.
+    /// Whether it is spelled as the default. Docker's `inspect` and `commit` leave the default out.
     pub fn is_default(&self) -> bool {
         *self == StopSignal::default()
     }
@@ -49,8 +49,8 @@ impl fmt::Display for StopSignal {
     }
 }
 
-/// As images and records have it. An image may name a signal that does not exist, and older records
-/// have such names from images: those containers must stop all the same, by the default.
+/// Parses the text of an image or a record. An image may name a signal that does not exist, and older
+/// records hold such names: those containers are stopped by the default signal.
 impl FromStr for StopSignal {
     type Err = Infallible;
 

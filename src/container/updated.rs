@@ -1,9 +1,9 @@
 //! `<run>/<id>/updated.json`: the mark of a running container that `update` has changed.
 //!
-//! The monitor keeps no limits and no restart policy that it could be told to replace: if the mark
-//! is there when the program has ended, it reads the record again. `update` writes the mark before
-//! it changes anything, and `finished` when the record says what the kernel does. So an update that
-//! was killed in between is known, and the record, which comes last, says how it is to be undone.
+//! The monitor keeps no limits and no restart policy of its own. If the mark exists when the program has
+//! ended, the monitor reads the record again. `update` writes the mark before
+//! it changes anything, and sets `finished` once the record says what the kernel does. So a killed
+//! update is noticed, and the record, which is written last, says how to undo it.
 
 use miniserde::{Deserialize, Serialize};
 

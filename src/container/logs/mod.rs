@@ -1,9 +1,9 @@
-//! What a container wrote, kept in `log`, `log.1`, … of its directory, the newest in `log`.
+//! A container's output, kept in `log`, `log.1`, … of its directory, the newest in `log`.
 //!
-//! A file is a row of chunks, each as it was read from the program: a header of 12 bytes (stream
+//! A file is a row of chunks, one for each read from the program: a header of 12 bytes (stream
 //! and length in four, nanoseconds since 1970 in eight, little-endian) and the bytes. Stdout and
 //! stderr stay apart, nothing is quoted or cut, a chunk costs one writev. A power cut may tear the
-//! last chunk or leave zeroes there: readers stop before it, the next writer cuts it off.
+//! last chunk or leave zeroes there: readers stop before it, and the next writer cuts it off.
 
 mod reader;
 mod writer;
@@ -31,7 +31,7 @@ fn header(stream: Stream, length: usize) -> Header {
     header
 }
 
-/// Stream, length and time; `None` is no header of ours.
+/// Stream, length and time; `None` if this is no valid header.
 fn parse_header(header: &Header) -> Option<(Stream, usize, Instant)> {
     let (word, time) = header.split_first_chunk()?;
     let word = u32::from_le_bytes(*word);
@@ -64,9 +64,9 @@ struct Chunks {
     reader: BufReader<File>,
     inode: u64,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that hold the beginning of a chunk whose rest wasn't written yet.
+    /// Bytes of `buffer` that hold the start of a chunk whose rest is not written yet.
     have: usize,
-    /// How much of the file is to be read yet.
+    /// How many bytes of the file are still to be read.
     left: u64,
 }
 
@@ -77,7 +77,7 @@ impl Chunks {
         Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0, left: u64::MAX })
     }
 
-    /// Goes no further than the file's present end: a program may write faster than we read.
+    /// Stops at the file's present end: a program may write faster than this reads.
     fn stop_at_present_end(&mut self) -> std::io::Result<()> {
         self.left = self.reader.get_ref().metadata()?.len();
         Ok(())
@@ -90,8 +90,8 @@ impl Chunks {
         self.reader.rewind()
     }
 
-    /// The next whole chunk; `None` at the end for now: more may be appended. What is no chunk is
-    /// an error (`InvalidData`), and stays one.
+    /// The next whole chunk; `None` at the present end, where more may be appended. Damaged bytes are
+    /// an error (`InvalidData`), now and at each later call.
     fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
         if !self.fill(HEADER)? {
             return Ok(None);

@@ -17,7 +17,7 @@ use crate::time::Instant;
 /// Which lines to print, and whether with their times.
 pub struct Selection {
     pub timestamps: bool,
-    /// Stands before each line, after its time.
+    /// The text before each line, after its time.
     pub details: Option<String>,
     pub tail: Option<u64>,
     pub since: Option<Instant>,
@@ -29,11 +29,11 @@ pub struct Reader {
     path: PathBuf,
     /// Oldest first. The last one was the file being written when the log was opened.
     files: Vec<Chunks>,
-    /// Go on with chunks that are written later.
+    /// Whether to go on with chunks that are written later.
     follow: bool,
     /// The streams whose last chunk ended within a line.
     mid_line: Vec<Stream>,
-    /// A file with a broken chunk was found.
+    /// Whether a file with a broken chunk was found.
     damaged: bool,
 }
 
@@ -52,7 +52,7 @@ impl Reader {
         Ok(Reader { path: path.to_owned(), files, follow, mid_line: Vec::new(), damaged: false })
     }
 
-    /// Reads everything up to the present end without a change of the position.
+    /// Reads everything up to the present end and leaves the position unchanged.
     fn look_ahead(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         for at in 0..self.files.len() {
             self.files[at].stop_at_present_end().context(|| "read the log")?;
