@@ -1,4 +1,4 @@
-//! The volumes that a container has without a name: they go with it by `--rm` and `rm -v`.
+//! The volumes that a container has without a name: `--rm` and `rm -v` remove them with it.
 //!
 //! Another container can use them too (`--volumes-from`), and keeps them. No count of users is
 //! stored, since a crash could falsify it: the records of all containers list their volumes. They

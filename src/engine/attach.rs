@@ -57,7 +57,7 @@ pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
     match end {
         End::Exited(code) => Ok(code),
         End::Detached => Ok(0),
-        // As if the signal had ended this process, which was its purpose.
+        // As if the signal had ended this process, which was the sender's purpose.
         End::Signalled(signal) => Ok(128 + signal.number() as u8),
         End::Unread => Ok(128 + libc::SIGPIPE as u8),
         End::Lost => fail!(

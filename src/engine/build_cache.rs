@@ -1,7 +1,7 @@
-//! The build cache for `builder prune`, `system prune` and `system df`: what it takes, and what of it goes.
+//! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries go.
 //!
-//! An entry takes the room of its layer if no image has the layer too. Entries that share a layer
-//! count once. The least recently used go first.
+//! An entry has its layer's size if no image has the layer too. Entries that share a layer
+//! count once. The least recently used entries are removed first.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::image::cache::CacheUse;
 use crate::image::digest::Digest;
 
 impl Engine {
-    /// Each entry, the least recently used first.
+    /// All entries, the least recently used first.
     pub fn build_cache(&self) -> Result<Vec<CacheView>> {
         let uses = self.image_store().cache_use()?;
         let view = |one: CacheUse| CacheView {
@@ -34,7 +34,7 @@ impl Engine {
         Ok(uses.into_iter().map(view).chain(mounts).collect())
     }
 
-    /// The cache's line of `system df`, and the layers that only the cache keeps.
+    /// The cache's line of `system df`, and the layers that only the cache has.
     pub(super) fn build_cache_use(&self) -> Result<(DiskUse, HashSet<Digest>)> {
         let mut cache = DiskUse::new("Build Cache");
         let mut own = HashSet::new();
@@ -49,8 +49,8 @@ impl Engine {
         Ok((cache, own))
     }
 
-    /// Removes the entries that are `wanted`, of layers that images have only with `all`. With `keep`, the
-    /// most recently used ones stay as long as their layers have at most so many bytes.
+    /// Removes the entries that are `wanted`; those whose layer an image has only with `all`. With `keep`,
+    /// the most recently used ones stay as long as their layers have at most that many bytes in all.
     pub fn build_cache_prune(
         &self,
         all: bool,
@@ -61,7 +61,7 @@ impl Engine {
         let uses = images.cache_use()?;
         let mut kept: u64 = 0;
         let mut pruned = Pruned::default();
-        // Their content is not made again by a step, so they go last.
+        // No step can make their content again, so cache mounts are removed last.
         for mount in self.cache_mounts()? {
             kept += mount.size;
             let candidate = PruneCandidate { created: Some(mount.used), labels: &[] };

@@ -1,8 +1,9 @@
 //! Cache mounts of builds (`RUN --mount=type=cache`): directories that stay between builds.
 //!
 //! `build/mounts/<digest of the id>[-<n>]/` holds `data`, which steps see, and `id`, for listings. The
-//! digest keeps any id inside. A step holds the directory by flock(2), shared or alone; `builder prune`
-//! removes only what no step holds. `data` appears by a rename, so that it is never half filled.
+//! name is a digest, so any id is safe in it. A step holds the directory by flock(2), shared or
+//! exclusive; `builder prune` removes only what no step holds. `data` appears by a rename, so it is never
+//! half filled.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,16 +20,16 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// What happens when two steps use a cache mount at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// Both have it.
+    /// Both use it.
     #[default]
     Shared,
-    /// The second one gets another one.
+    /// The second one gets another cache mount.
     Private,
     /// The second one waits.
     Locked,
 }
 
-/// A cache mount, held.
+/// A cache mount that a step holds.
 pub struct CacheMount {
     dir: PathBuf,
     _lock: Lock,
@@ -43,17 +44,17 @@ pub(super) struct CacheMountUse {
 }
 
 impl CacheMount {
-    /// What steps see.
+    /// The directory that steps see.
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    /// No step has used it yet.
+    /// Whether no step has used it yet.
     pub fn is_new(&self) -> bool {
         !self.data().is_dir()
     }
 
-    /// Makes the directory `staged` its content, unless another step was faster.
+    /// Makes the directory `staged` its content, unless another step has done so before.
     pub fn fill(&self, staged: &Path) -> Result<()> {
         match std::fs::rename(staged, self.data()) {
             Err(error) if self.is_new() => {
@@ -76,7 +77,7 @@ impl Engine {
         self.roots.build_cache().join("mounts")
     }
 
-    /// The cache mount `id`. `wait` is called again and again while it is taken, and may end the wait.
+    /// The cache mount `id`. `wait` is called repeatedly while another step holds it, and may end the wait.
     pub fn open_cache_mount(
         &self,
         id: &str,
@@ -127,7 +128,7 @@ impl Engine {
     /// Removes a cache mount, unless a step holds it. Returns whether it is gone.
     pub(super) fn remove_cache_mount(&self, mount: &CacheMountUse) -> Result<bool> {
         match Lock::try_exclusive(&mount.dir)? {
-            // Held until the directory is gone.
+            // Held until the directory is removed.
             Some(_lock) => store::remove_tree(&mount.dir).map(|()| true),
             None => Ok(false),
         }

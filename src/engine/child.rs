@@ -18,26 +18,26 @@ use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::clone::Fork;
 
-/// Work in a child process that has begun.
+/// Work that runs in a child process.
 pub struct Background {
     name: &'static str,
     child: Pid,
-    /// Ends when the work does.
+    /// The read end of a pipe that closes when the work ends.
     reader: File,
 }
 
-/// Begins `work` in a child process that dies with this one. Errors of the process call it `name`.
+/// Starts `work` in a child process that dies with this one. Errors call the process `name`.
 pub fn begin(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<Background> {
     fork(name, &|mut writer| {
         let done = work();
         let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
-        // The parent takes a text that is cut for a failure.
+        // If the text is cut, the parent reports a failure.
         let written = writer.write_all(text.as_bytes());
         u8::from(done.is_err() || written.is_err())
     })
 }
 
-/// Begins `work` in a child process that dies with this one. The parent reads what it writes.
+/// Starts `work` in a child process that dies with this one. The parent reads its output.
 #[cfg(feature = "build")]
 pub fn fork_with(name: &'static str, work: &dyn Fn(&mut dyn Write)) -> Result<Background> {
     fork(name, &|mut writer| {
@@ -51,7 +51,7 @@ fn fork(name: &'static str, work: &dyn Fn(File) -> u8) -> Result<Background> {
     let child = match sys::clone::fork().context(|| format!("fork for {name}"))? {
         Fork::Parent(child) => child,
         Fork::Child => {
-            // If this fails, or the parent is already dead, the work just runs to its end.
+            // If this fails, or the parent is already dead, the work runs to its end.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             sys::exec::exit_now(work(writer.into()));
         }
@@ -61,23 +61,23 @@ fn fork(name: &'static str, work: &dyn Fn(File) -> u8) -> Result<Background> {
 
 #[cfg(feature = "build")]
 impl Background {
-    /// What it writes.
+    /// The pipe with the child's output.
     pub fn reader(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
 
-    /// Reads from it.
+    /// Reads the child's output.
     pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.reader.read(buffer)
     }
 
-    /// Asks it to end, by SIGTERM.
+    /// Asks the child to end, by SIGTERM.
     pub fn end(&self) {
-        // It has not been waited for, so the number is its own.
+        // The child has not been waited for, so the PID is still its own.
         let _ = kill_process(self.child, rustix::process::Signal::TERM);
     }
 
-    /// Waits for its end.
+    /// Waits for the child's end.
     pub fn wait(self) -> Result<()> {
         let waited = waitpid(Some(self.child), WaitOptions::empty());
         waited.map(drop).context(|| format!("wait for {}", self.name))
@@ -102,8 +102,8 @@ impl Background {
 }
 
 /// Does `work` for each of `items` in a child process of its own, at most `most` at the same time, and
-/// calls `done` with each result, in the order of the items. A single item is worked on in this process. All work
-/// is brought to its end, also if some fails.
+/// calls `done` with each result, in the order of the items. If there is one item, this process does the
+/// work. All work is finished even if some of it fails.
 pub fn each<T>(
     name: &'static str,
     items: &[T],

@@ -1,9 +1,9 @@
-//! What a container is doing, as commands see it: no moment in between can be seen from outside.
+//! What a container is doing, as commands see it. They see no transition.
 //!
 //! A container passes through moments in which its files say nothing yet or no longer: its record
-//! is being made, its program is being started, its program has ended and its monitor cleans up,
-//! `--rm` removes it. A command that meets one waits for the state that follows and answers for
-//! that. Each wait has a bound. `ps` looks at many containers and only waits a moment.
+//! is being made, its program is being started, its program has ended and its monitor cleans up, or
+//! `--rm` removes it. A command that finds a container in such a moment waits for the next state and
+//! uses that. Each wait has a bound. `ps` looks at many containers and only waits briefly.
 
 use std::time::{Duration, Instant};
 
@@ -53,10 +53,10 @@ impl Engine {
         loop {
             match Record::read(&self.roots, id) {
                 Err(_) if !files.dir.exists() => return Err(no_such(name)),
-                // It came just after the read; a bad one fails again.
+                // The record came just after the read. A damaged one fails again.
                 Err(_) if !read_again && files.config().exists() => read_again = true,
-                // `run` and `create` hold this lock from before the directory is there. The record
-                // is looked for again, because it may have come just before they let go.
+                // `run` and `create` hold this lock from before the directory exists. The record is looked for
+                // again, because it may have come just before they released the lock.
                 Err(_)
                     if !files.config().exists()
                         && (is_watched(&files)? || files.config().exists())
@@ -71,7 +71,7 @@ impl Engine {
         self.condition_within(record, MAX_TRANSITION)
     }
 
-    /// As `condition`, with a bound on the wait. Beyond it, what is found then is returned.
+    /// As `condition`, with a bound on the wait. After it, returns the state of that moment.
     pub(super) fn condition_within(&self, record: &Record, limit: Duration) -> Result<Condition> {
         let mut patience = Patience::new(limit);
         loop {
@@ -92,8 +92,8 @@ impl Engine {
         state::condition(&self.roots, record, hooks::take_down)
     }
 
-    /// As `glance`, but a container that is being started is given `limit` to have started, and is
-    /// then killed: a start can hang, for example in a file that another container leases.
+    /// As `glance`, but a container that is being started gets `limit` to finish its start, and is
+    /// killed then: a start can hang, for example in a file that another container leases.
     pub(super) fn past_start(&self, record: &Record, limit: Option<Duration>) -> Result<Condition> {
         let mut patience = Patience::new(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
         loop {
@@ -126,7 +126,7 @@ impl Engine {
             }
             Condition::Starting => fail!("container {name} is still being started"),
             Condition::Leftover => Err(no_such(name)),
-            // Removed since its record was read.
+            // The container was removed after its record was read.
             _ if !Files::new(&self.roots, &record.id).config().exists() => Err(no_such(name)),
             _ => fail!("container {name} is not running"),
         }
@@ -145,7 +145,7 @@ impl Engine {
         true
     }
 
-    /// If a command failed because the container was removed under it, that is the answer.
+    /// If a command failed because the container was removed at the same time, returns that error.
     pub(super) fn unless_gone<T>(
         &self,
         id: &ContainerId,

@@ -19,7 +19,7 @@ use crate::runtime::seccomp::Seccomp;
 use crate::seccomp_profile;
 
 const UNCONFINED: &str = "unconfined";
-/// Docker's profile: mydocker uses it where it is loaded, and loads none itself.
+/// Docker's AppArmor profile: mydocker uses it if it is loaded, and loads none itself.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
 /// Returns the record of the flags. Fails if this host can't do what they ask for.

@@ -6,13 +6,14 @@
 //! SRC is a directory   DEST is the copy   refused     the copy goes into it
 //! SRC/.                DEST is the copy   refused     what is in SRC goes into it
 //! ```
-//! Of a container's whole root, /dev, /proc and /sys come out empty, as Docker's do: what is mounted
-//! there is the kernel's. A path that ends with a slash must be a directory; DEST's parent must be there. A link as SRC is
-//! copied as a link unless it is to be followed; a link as DEST leads to where the copy goes.
+//! /dev, /proc and /sys of a container's whole root are copied as empty directories, as Docker does,
+//! because the kernel's files are mounted there. A path that ends with a slash must be a directory, and
+//! DEST's parent must exist. A link as SRC is copied as a link unless `-L` is given; a link as DEST is
+//! followed.
 //!
-//! Both sides are descriptors of a root, every path is resolved below one of them by the kernel
+//! Both sides are descriptors of a root. The kernel resolves every path below one of them
 //! (`sys::beneath`), and each file is used by its descriptor. So a container that swaps its links
-//! during the copy never leads a path to the host's files (CVE-2018-15664). No program or library
+//! during the copy can't lead a path to the host's files (CVE-2018-15664). No program or library
 //! of the container is executed or loaded (CVE-2019-14271).
 
 use std::borrow::Cow;
@@ -36,7 +37,7 @@ use crate::runtime::user_namespace;
 use crate::sys::beneath;
 use crate::sys::stdio::stdin;
 
-/// Directories of a container's root that come out empty.
+/// Directories of a container's root that are copied empty.
 const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -52,13 +53,13 @@ impl Engine {
             _ => fail!("one side must be CONTAINER:PATH"),
         };
         let record = self.record(container)?;
-        // While the host's root is surely what `/` is.
+        // Open the host path now, before anything changes this process's root.
         let host = openat(CWD, "/", DIRECTORY, Mode::empty()).context(|| "open /")?;
         let open = self.open_root(&record);
         let open: OpenRoot = self.unless_gone(&record.id, container, open)?;
         let (root, ids) = (open.root.as_fd(), open.ids);
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
-            // What its users can't have, its files can't be made by: not by the host's root either.
+            // The container's users cannot own these files, so the host's root must not create them.
             user_namespace::become_builder(&(*ids).into())?;
         }
         let owner = (!options.archive).then_some((0, 0));
@@ -68,7 +69,7 @@ impl Engine {
                     fail!("{path} does not exist in the container, or is not a directory")
                 };
                 let mut stdin = stdin();
-                // The stream itself names the owners of its files.
+                // The stream names the owners of its files.
                 unpack_stream(&mut stdin, root, CopyRules { into, owner: None, ids })
             }
             (Place::Container { path, .. }, Place::Stream) => {
@@ -86,7 +87,7 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let target = absolute(target)?;
                 let (into, name) = source.goes_to(host.as_fd(), &target)?;
-                // Below that very directory: what comes out of a container can't be led past it.
+                // Below that directory: a container must not lead its files past it.
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();
@@ -111,12 +112,12 @@ impl Engine {
     }
 }
 
-/// What is to be copied.
+/// The source of a copy.
 struct Source {
     handle: OwnedFd,
     name: Vec<u8>,
     is_directory: bool,
-    /// Only what is in the directory.
+    /// Whether only the directory's contents are copied.
     contents: bool,
 }
 
@@ -136,14 +137,14 @@ impl Source {
             fail!("not a directory: {path}");
         }
         let name = typed.path.rsplit('/').next().unwrap_or_default().to_owned();
-        // `/`, `..` and the like give no name to the copy.
+        // `/`, `..` and the like have no name for the copy.
         let nameless = matches!(name.as_str(), "" | "." | "..");
         let name = raw::decode(&name).into_owned();
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
     }
 
-    /// Whether a path in the archive is left out: below `KERNELS`, if the source, `name` in the
-    /// archive, is the container's root.
+    /// Whether a path in the archive is left out because it is below one of `KERNELS`. This applies if the
+    /// source, `name` in the archive, is the container's root.
     fn kernels_part(
         &self,
         root: BorrowedFd<'_>,
@@ -162,8 +163,8 @@ impl Source {
         })
     }
 
-    /// The directory below `root` into which the copy goes, and its name there; without one, what
-    /// is in the source goes there.
+    /// The directory below `root` into which the copy goes, and its name there; without a name, the
+    /// source's contents go there.
     fn goes_to(&self, root: BorrowedFd<'_>, target: &str) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         if let Some(directory) = existing_directory(root, target)? {
             let name = Some(self.name.clone()).filter(|_| !self.contents);
@@ -197,11 +198,11 @@ impl Source {
     }
 }
 
-/// A path as it was typed.
+/// A path as the user typed it.
 struct Typed {
-    /// Without the slash or `/.` at its end.
+    /// The path without the slash or `/.` at its end.
     path: String,
-    /// It must be a directory.
+    /// Whether it must be a directory.
     directory: bool,
     /// `SRC/.`
     contents: bool,
@@ -222,7 +223,7 @@ impl Typed {
     }
 }
 
-/// Where an existing directory is, without a slash at its beginning; `None` if it isn't one.
+/// The path of an existing directory, without a slash at its start; `None` if it isn't one.
 fn existing_directory(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     let typed = Typed::new(path);
     match beneath::open(root, &typed.path(), DIRECTORY, Mode::empty()) {
@@ -246,7 +247,7 @@ fn is_directory(handle: &OwnedFd) -> Result<bool> {
     Ok(FileType::from_raw_mode(fstat(handle)?.st_mode) == FileType::Directory)
 }
 
-/// Below the working directory, what is typed at the end kept as it is.
+/// The absolute path. The end of the typed text stays as it is.
 fn absolute(path: &str) -> Result<String> {
     if path.starts_with('/') {
         return Ok(path.to_owned());

@@ -1,8 +1,8 @@
 //! `--cpus`, `--cpuset-cpus` and `--cpuset-mems` against what this machine has.
 //!
-//! The kernel takes a quota beyond the machine's CPUs and refuses a CPU list with a bare EINVAL, late,
-//! at the start. As Docker does, a container is refused when it is made, with what there is. Read
-//! only if one of these flags is given (sysfs: cpu/online, node/online).
+//! The kernel takes a quota beyond the machine's CPUs. It refuses a bad CPU list only at the start, with
+//! a bare EINVAL. So `create` refuses both, as Docker does, and its error says what the machine has. The
+//! files are read only if one of these flags is given (sysfs: cpu/online, node/online).
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::runtime::spec::Resources;
 const CPUS: &str = "/sys/devices/system/cpu/online";
 const NODES: &str = "/sys/devices/system/node/online";
 
-/// Refuses CPUs and memory nodes that are not there.
+/// Refuses CPUs and memory nodes that don't exist.
 pub(super) fn check(resources: &Resources) -> Result<()> {
     if let Some(nano) = resources.nano_cpus {
         let online = online(CPUS);

@@ -1,8 +1,8 @@
-//! `diff`: what a container changed in its root, read off the overlay's upper directory.
+//! `diff`: the changes of a container to its root, read from the overlay's upper directory.
 //!
-//! A whiteout there is a deletion; any other file is an addition or, if the image has a file
-//! of that name, a change. What an opaque directory hides and doesn't replace is deleted too. Each
-//! change is reported as soon as it is known: a container may make any number of them.
+//! A whiteout is a deletion. Any other file is a change if the image has a file of that name, otherwise
+//! an addition. An opaque directory also deletes every file that it hides and does not replace. Each
+//! change is reported as soon as it is found, because there may be any number of them.
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -19,11 +19,11 @@ use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 
-/// Longest path that is compared, as for archives. It bounds the memory for a deep tree.
+/// The longest path that is compared, as for archives. It bounds the memory for a deep tree.
 const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
-    /// Gives each change to `report`, in the order of the paths.
+    /// Passes each change to `report`, in the order of the paths.
     pub fn diff(&self, name: &str, report: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
         let record = self.record(name)?;
         if record.rootfs.is_some() {
@@ -35,7 +35,7 @@ impl Engine {
         self.unless_gone(&record.id, name, compared)
     }
 
-    /// What the container did, and what was done for it, in its upper directory.
+    /// Separates the container's changes in its upper directory from the runtime's.
     pub(super) fn compare(
         &self,
         record: &Record,
@@ -62,34 +62,34 @@ impl Engine {
 }
 
 pub(super) struct Diff {
-    /// Owner or mode of the root itself.
+    /// Whether owner or mode of the root changed.
     pub top_changed: bool,
-    /// What only came to be for something to be mounted on. Paths without the first slash.
+    /// Paths that the runtime made as mount points, without the first slash.
     pub left_out: Vec<Vec<u8>>,
 }
 
 struct Comparison<'a> {
     upper: Descent,
-    /// The image's directories of the same paths, as far as it has them.
+    /// The image's directories on the same path, as deep as the image has them.
     lower: Descent,
     levels: Vec<Level>,
-    /// Of the current directory or entry, without the first slash.
+    /// The path of the current directory or entry, without the first slash.
     path: Vec<u8>,
     mounted: Vec<Vec<u8>>,
     left_out: Vec<Vec<u8>>,
     report: &'a mut dyn FnMut(Change) -> Result<()>,
 }
 
-/// A directory on the way to the current one.
+/// A directory above the current one.
 #[derive(Default)]
 struct Level {
-    /// Its path's length.
+    /// The length of its path.
     length: usize,
     has_lower: bool,
     opaque: bool,
-    /// The change of the directory itself, until something below it is reported or it ends.
+    /// The change of the directory itself, until a change below it is reported or the directory ends.
     pending: Option<ChangeKind>,
-    /// Owner and mode are the image's.
+    /// Whether owner and mode are the image's.
     is_same: bool,
     made_for_mount: bool,
 }
@@ -132,14 +132,14 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Compares one entry; true if it is a directory, which is the current one then.
+    /// Compares one entry. Returns true if it is a directory, which becomes the current one.
     fn entry(&mut self, name: &OsStr) -> Result<bool> {
         let there = stat(self.upper.current(), name)?;
         let has_lower = self.levels.last().is_some_and(|level| level.has_lower);
         let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
-            // Without the lower one it was removed as the directory was read.
+            // An entry without stat was removed while the directory was read.
             if before.is_some() {
                 self.report(ChangeKind::Deleted)?;
             }
@@ -167,7 +167,7 @@ impl Comparison<'_> {
         Ok(true)
     }
 
-    /// Ends the current directory.
+    /// Leaves the current directory.
     fn leave(&mut self) -> Result<()> {
         let untouched = self
             .levels
@@ -181,7 +181,7 @@ impl Comparison<'_> {
             self.lower.up()?;
         }
         if untouched {
-            // Only mount points were made in it: what the runtime did isn't the container's change.
+            // Only mount points were made in it, so the change is the runtime's and not the container's.
             self.left_out.push(self.path.clone());
             if let Some(above) = self.levels.last_mut() {
                 above.made_for_mount = true;
@@ -195,9 +195,9 @@ impl Comparison<'_> {
         (self.report)(Change { kind, path: [b"/", self.path.as_slice()].concat() })
     }
 
-    /// The directories on the way that are not reported yet: the outermost first.
+    /// Reports the directories above that are not reported yet, the outermost first.
     fn report_pending(&mut self) -> Result<()> {
-        // What is reported has all above it reported.
+        // If a directory is reported, all above it are.
         let first = self.levels.iter().rposition(|level| level.pending.is_none());
         for level in &mut self.levels[first.map_or(0, |last| last + 1)..] {
             if let Some(kind) = level.pending.take() {

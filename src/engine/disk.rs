@@ -72,7 +72,7 @@ impl Engine {
             // As in Docker, without the image's size.
             container.size = Some((self.written(&container.id), 0));
             *image_users.entry(container.image_id.clone()).or_default() += 1;
-            // One that is mounted twice has one user.
+            // A volume that one container mounts twice has one user.
             for volume in container.volumes.iter().collect::<HashSet<_>>() {
                 *volume_users.entry(volume.clone()).or_default() += 1;
             }

@@ -52,7 +52,7 @@ impl Engine {
                     fail!("the file has the digest {found}, and --checksum says {expected}");
                 }
             }
-            // A server that names no time, or one before 1970, leaves 1970, so that builds repeat.
+            // Without a usable time from the server the file gets 1970, so that builds can be repeated.
             let seconds = u64::try_from(modified.unwrap_or(0)).unwrap_or(0);
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             file.set_modified(time).context(|| "set the time of the download")?;

@@ -15,13 +15,13 @@ pub use crate::event::{Event, Kind};
 use crate::store::{journal, make_dir};
 use crate::time::Instant;
 
-/// Without inotify: how long an event waits at most.
+/// How late an event may be shown if there is no inotify.
 const PAUSE: Duration = Duration::from_millis(40);
 
 /// `--filter`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventFilter {
-    /// The beginning of a name or id.
+    /// The start of a name or id.
     Container(String),
     Network(String),
     Volume(String),
@@ -33,10 +33,10 @@ pub enum EventFilter {
     Label(String),
 }
 
-/// What `events` asks for.
+/// The options of `events`.
 #[derive(Default)]
 pub struct EventsOptions {
-    /// Without it, only what happens from now on.
+    /// Without it, only events from now on are shown.
     pub since: Option<Instant>,
     /// Without it, `events` goes on until it is interrupted.
     pub until: Option<Instant>,
@@ -44,7 +44,7 @@ pub struct EventsOptions {
 }
 
 impl Engine {
-    /// Shows each event that is asked for, until `show` fails or the time is over.
+    /// Passes each event that passes the filters to `show`, until that fails or the time is over.
     pub fn events(
         &self,
         options: &EventsOptions,
@@ -52,12 +52,12 @@ impl Engine {
     ) -> Result<()> {
         let dir = journal::dir(&self.roots);
         make_dir(&dir)?;
-        // Watched before the first reading: nothing written in between is missed.
+        // The watch starts before the first read, so that no event in between is missed.
         let mut watcher = Watcher::new(&dir, PAUSE)?;
         let mut reader = journal::Reader::open(&self.roots, options.since.is_none())?;
         let first = options.since.map_or(i64::MIN, |since| since.0);
         loop {
-            // Asked before reading: what was written until then is shown.
+            // The time is taken before the read: events up to then are shown.
             let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
             let mut events = Vec::new();
             reader.read(&mut |event| {
@@ -67,7 +67,7 @@ impl Engine {
                     events.push(event);
                 }
             })?;
-            // Stable: the events of one moment stay in their order.
+            // A stable sort: events of the same moment keep their order.
             events.sort_by_key(|event| event.time);
             events.iter().try_for_each(&mut *show)?;
             if left.is_some_and(|left| left <= 0) {

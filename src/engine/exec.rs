@@ -29,10 +29,10 @@ use crate::tty;
 /// A started process.
 struct Begun {
     child: Child,
-    /// Our ends of its streams.
+    /// This process's ends of its streams.
     ours: Option<Streams>,
     console: Option<OwnedFd>,
-    /// The container.
+    /// The container's id.
     record: Record,
     /// The name of the process in events.
     id: String,
@@ -50,7 +50,7 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
             let (record, state) = match self.glance(&record)? {
-                // The entry itself finds out whether the process still lives.
+                // The entry fails if the process has ended, so the state is not checked before.
                 Condition::Running(state) => (record, state),
                 _ => self.running(container)?,
             };
@@ -125,7 +125,7 @@ impl Engine {
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
-        // As Docker: the status of a process that could not be made, for an unknown user too.
+        // As in Docker: 126 for a process that could not be made, also for an unknown user.
         let (child, console) =
             exec::exec(&target, &process, theirs).map_err(|error| match error.exit_code() {
                 EXIT_ENGINE => error.exit_with(EXIT_NOT_EXECUTABLE),
@@ -136,7 +136,7 @@ impl Engine {
         Ok(Some(Begun { child, ours, console, record: record.clone(), id }))
     }
 
-    /// Reports the start of a process, in the words of Docker, which creates one first.
+    /// Reports the start of a process in Docker's words, with its creation first.
     fn note_exec(&self, record: &Record, options: &ExecOptions, id: &str) {
         let (program, args) = options.command.split_first().unwrap_or((&options.container, &[]));
         let note = |step| {
@@ -171,10 +171,10 @@ impl Engine {
     }
 }
 
-/// The name of a process that `exec` started, by its go-between: it follows from what the kernel says,
-/// so that a command that finds the process gives it the same name, and nothing is written for that.
+/// The name of a process that `exec` started, derived from its helper process's PID and start time. So
+/// every command that finds the process gives it the same name, and the name is stored nowhere.
 fn exec_id(container: &str, go_between: Pid) -> String {
-    // One that has ended by now has no other name than this.
+    // A helper process that has ended has no start time.
     let started = sys::process::start_time(go_between).ok().flatten().unwrap_or_default();
     let text = format!("{container} {} {started}", go_between.as_raw_nonzero());
     Digest::of(text.as_bytes()).hex()
@@ -188,7 +188,7 @@ impl Engine {
     }
 }
 
-/// Creates the streams of the process, and our ends of them. A terminal is created inside the
+/// Creates the streams of the process, and this process's ends of them. A terminal is created inside the
 /// container instead.
 fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>), Errno> {
     if terminal {

@@ -1,7 +1,7 @@
-//! `explain`: how a container, an image or a network is made, as a tree of facts. What runs is read
-//! from the kernel (/proc, the cgroup files, the firewall), not from the record, so that the tree
-//! shows what is and not what was asked for. A fact has a fixed key; headings, words and colours are
-//! `cli::explain`'s. Nothing is changed and nothing is entered. References: namespaces(7),
+//! `explain`: how a container, an image or a network is made, as a tree of facts. The facts of a running
+//! container come from the kernel (/proc, the cgroup files, the firewall), not from the record, so the
+//! tree shows what is and not what was asked for. A fact has a fixed key; headings, words and colours are
+//! `cli::explain`'s. Nothing is changed or entered. References: namespaces(7),
 //! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
 
 use std::fs;
@@ -115,8 +115,8 @@ impl Engine {
         group("process", "", parts)
     }
 
-    /// Each namespace of a container's first process: its inode, and whether the host or which other
-    /// container has it too.
+    /// Each namespace of a container's first process: its inode, and whether the host or another container
+    /// has the same one.
     fn namespaces(&self, record: &Record, pid: i32) -> Fact {
         let link = |pid: &str, name: &str| {
             let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
@@ -213,7 +213,7 @@ impl Engine {
                 let rules = rules.into_iter().take(MAX_SHOWN).map(|rule| fact("rule", rule));
                 group("rules", backend, rules.collect())
             }
-            // The rest of the tree is of use without them.
+            // The rest of the tree is useful without the rules.
             Err(error) => fact("rules", error),
         })
     }
@@ -270,7 +270,7 @@ impl Engine {
         }
         parts.push(fact("internal", network.internal));
         let mut sysctls = Vec::new();
-        // Packets of a network without a bridge don't pass the host's stack.
+        // Packets of a network without a bridge don't pass the host's firewall.
         let bridged = network.direct.is_none();
         for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)]
             .into_iter()
@@ -348,7 +348,7 @@ fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     Ok(facts)
 }
 
-/// What is mounted, from the kernel's table; of a container that does not run, what will be.
+/// The mounts in the kernel's table; for a stopped container, those of its next start.
 fn mounts(record: &Record, state: Option<&State>) -> Fact {
     let Some(state) = state else {
         let asked = record.mounts.iter().map(|mount| {
@@ -436,7 +436,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// The text of a file of the kernel's; empty if it is gone.
+/// The text of a file of the kernel; empty if the file is gone.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -45,7 +45,7 @@ pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Takes back what a container has on the host, for a command that cleans up after its monitor.
+/// Removes what a container has on the host, for a command that cleans up after its monitor.
 pub(super) fn take_down(roots: &Roots, id: &str) -> Result<Networks> {
     let networks = attachment::take_down(roots, id)?;
     mounted::release(roots, id, is_alive)?;

@@ -1,9 +1,9 @@
 //! `--link`: another container's address in /etc/hosts under an alias and, as Docker has it on the
 //! default network, its ports and variables in the environment.
 //!
-//! Addresses are looked up when the container starts: one that is linked to and starts again with
-//! another address is found at the next start of this one. On a network of the user's own all
-//! containers know each other by name at all times, so a link only adds the alias.
+//! Addresses are looked up when the container starts. If a linked container gets another address
+//! later, this container finds it at its next start. On a network of the user all containers know each
+//! other by name at all times, so there a link only adds the alias.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::naming::DEFAULT;
 
-/// What the links of a container bring it.
+/// The hosts and variables that the links of a container add.
 #[derive(Default)]
 pub(super) struct Links {
     /// Name, address.

@@ -76,8 +76,8 @@ impl Engine {
         Ok(images.map(|image| (image.id.to_string(), image.size)).collect())
     }
 
-    /// The filters that a record decides, with what they name looked up, and those of the present
-    /// state, which takes more reading.
+    /// Filters that a record decides, with the names in them looked up, and filters of the present state,
+    /// which need more reading.
     fn split(&self, filters: &[Filter]) -> Result<(Vec<Wanted>, Vec<Filter>)> {
         let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
         for filter in filters {
@@ -116,12 +116,11 @@ impl Engine {
                 }
                 record
             }
-            // It is being created or removed at this moment, or a `create` was killed: not a
-            // container.
+            // The container is being created or removed at this moment, or its `create` was killed.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
                 return None;
             }
-            // Nothing is known of it but its id.
+            // Only its id is known.
             Err(error) => {
                 let holds = |wanted: &Wanted| match wanted {
                     Wanted::Plain(Filter::Id(start)) => id.starts_with(start.as_str()),
@@ -162,7 +161,7 @@ impl Engine {
             _ => (Vec::new(), Vec::new()),
         };
         let health = match (&status, record.health_check()) {
-            // Where the file can't be read the status is not known.
+            // If the file can't be read, the status is unknown.
             (Status::Running { .. }, Some(_)) => {
                 let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
                 health.map(|health| health.status)
@@ -196,9 +195,9 @@ impl Engine {
         })
     }
 
-    /// Removes an `--rm` container whose own removal was cut short, unless its monitor is at it.
+    /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
     fn sweep(&self, record: &Record) {
-        // Tried again by the next command that lists containers.
+        // If this fails, the next command that lists containers tries again.
         let _ = self.remove(&record.id, false, true);
     }
 }

@@ -1,4 +1,4 @@
-//! `logs`: what a container wrote, and with `--follow` what it writes from now on.
+//! `logs`: a container's output, and with `--follow` its further output.
 //!
 //! A follower sleeps until the log grew or was rotated (`watch`).
 
@@ -19,11 +19,11 @@ use crate::error::{Context, Result};
 use crate::regex::Regex;
 use crate::time::Instant;
 
-/// Without inotify: how long a new line waits at most.
+/// How late a new line may be printed if there is no inotify.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Standard output and standard error each to its own.
+    /// Prints standard output and standard error to the same of the caller.
     pub fn logs(
         &self,
         name: &str,
@@ -64,18 +64,18 @@ impl Engine {
 
     fn follow_log(&self, record: &Record, selection: Selection) -> Result<Follower> {
         let files = Files::new(&self.roots, &record.id);
-        // One that starts has no socket yet, and would be taken for one that has ended.
+        // A container that starts has no socket yet, and would count as ended.
         self.condition(record)?;
-        // Watched before the first reading: nothing written in between is missed.
+        // The watch starts before the first read, so that no line in between is missed.
         let growth = Watcher::new(&files.dir, PAUSE)?;
-        // The monitor's socket hangs up however it ends, after it has logged the last.
+        // The monitor's socket closes however the monitor ends, and after it has logged everything.
         let monitor = protocol::dial(&files.run, false)?;
         let mut reader = Reader::open(&files.log(), true)?;
         let printer = Printer::new(&mut reader, selection)?;
         Ok(Follower { reader, printer, growth, monitor })
     }
 
-    /// Begins to follow the log of a container, for a caller that follows several.
+    /// Starts to follow the log of a container, for a caller that follows several.
     #[cfg(feature = "compose")]
     pub fn begin_follow(&self, name: &str, options: &LogsOptions) -> Result<Follower> {
         let record = self.record(name)?;
@@ -83,7 +83,7 @@ impl Engine {
     }
 }
 
-/// A log that is followed.
+/// A log that the caller follows.
 pub struct Follower {
     reader: Reader,
     printer: Printer,
@@ -93,9 +93,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Prints what is new. True if the container has ended and nothing more will come.
+    /// Prints the new lines. Returns true if the container has ended and no more will come.
     pub fn print(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool> {
-        // Asked before reading: what it wrote until it ended is read below.
+        // Asked before the read, so that all output up to the end is read below.
         let is_over = match &self.monitor {
             Some(monitor) => is_ready(monitor)?,
             None => true,
@@ -104,19 +104,19 @@ impl Follower {
         Ok(is_over)
     }
 
-    /// What to wait for: readable when there may be something new.
+    /// The descriptor to poll: readable when there may be new lines.
     #[cfg(feature = "compose")]
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.monitor.iter().chain(self.growth.descriptor())
     }
 
-    /// Whether its caller must look again after a while, because the kernel reports no change.
+    /// Whether the caller must look again after a while, because the kernel reports no change.
     #[cfg(feature = "compose")]
     pub fn is_blind(&self) -> bool {
         self.growth.descriptor().is_none()
     }
 
-    /// Empties the queue of changes, so that it wakes the follower no more.
+    /// Empties the queue of changes, so that it no longer wakes the follower.
     #[cfg(feature = "compose")]
     pub fn drain(&self) -> Result<()> {
         self.growth.drain().map(drop)
@@ -139,7 +139,8 @@ fn is_ready(socket: &OwnedFd) -> Result<bool> {
     Ok(ready.context(|| "look for the monitor")? > 0)
 }
 
-/// What `--log-opt labels`, `env` and their patterns name, as Docker writes it: `A=1,B=x+y`.
+/// The labels and variables that `--log-opt labels`, `env` and their patterns name, in Docker's form:
+/// `A=1,B=x+y`.
 fn details(record: &Record) -> String {
     let given = |option: &str| {
         let mut options = record.log_options.iter().flatten();
@@ -147,7 +148,7 @@ fn details(record: &Record) -> String {
     };
     let chooser = |list: &str, pattern: &str| {
         let names: Vec<&str> = given(list).iter().flat_map(|value| value.split(',')).collect();
-        // A pattern that is none names nothing.
+        // An invalid pattern names nothing.
         let pattern = given(pattern).and_then(|text| Regex::parse(text).ok());
         move |name: &str| {
             names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))

@@ -37,10 +37,10 @@ impl Output {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        // Where others can write too, as in /tmp, one of them may have laid a link under that name.
-        // What is there now is theirs, or of a process that was killed.
+        // In a directory that others can write to, such as /tmp, another user may have put a link at that
+        // name. The name belongs to that user or to a killed process.
         let _ = std::fs::remove_file(&temporary);
-        // An image or a container may hold secrets: the archive is its owner's alone.
+        // An image or a container may hold secrets, so only the owner can read the archive.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = Waiting(file.context(context)?.into());
         Ok(Output::new(file, Some((temporary, path.to_owned()))))
@@ -50,7 +50,7 @@ impl Output {
         Output { stream: BufWriter::with_capacity(BUFFER, file), rename }
     }
 
-    /// All is written: the file gets its name.
+    /// Gives the complete file its final name.
     pub fn finish(mut self) -> Result<()> {
         self.stream.flush().context(|| "write the archive")?;
         if let Some((temporary, path)) = &self.rename {
@@ -64,7 +64,7 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((temporary, _)) = &self.rename {
-            // The failure that led here is what the user must hear of.
+            // The user must see the first failure.
             let _ = std::fs::remove_file(temporary);
         }
     }

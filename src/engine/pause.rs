@@ -1,7 +1,7 @@
-//! `pause` and `unpause`: all processes of a container held still, and let go.
+//! `pause` and `unpause`: freezes all processes of a container, and thaws them.
 //!
-//! The mark in the run directory is made before anything is frozen and removed after all thawed:
-//! killed in between, the container counts as paused, and `unpause` lets it go whatever is frozen.
+//! The mark in the run directory is made before anything is frozen and removed after everything is
+//! thawed. If the command is killed in between, the container counts as paused, and `unpause` thaws it.
 
 use super::Engine;
 use crate::container::events;
@@ -23,7 +23,7 @@ impl Engine {
         set_paused(&files, &state, true)?;
         let frozen = freezer::freeze(&state.cgroups, &record.cgroup_parent, &record.id);
         frozen.context(|| format!("pause container {name}")).inspect_err(|_| {
-            // The failure to hold it is what the user must hear of.
+            // The user must see the failure to freeze, not one of the removal.
             let _ = self.resume(&record, &state);
         })?;
         self.note(&[events::of(&record, "pause", &[])]);

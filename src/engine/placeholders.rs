@@ -1,10 +1,10 @@
-//! A layer shared by all containers, on top of their images': empty files for /etc/hosts,
-//! /etc/resolv.conf and /etc/hostname to be mounted on.
+//! A layer that all containers share, on top of their images' layers: empty files on which
+//! /etc/hosts, /etc/resolv.conf and /etc/hostname are mounted.
 //!
 //! Most images lack them. Made in each container, they would cost a copy of /etc and three
-//! files in its upper directory, made and removed: a fifth of a short run on ext4. It also keeps
-//! them out of what a commit takes for the container's own. An image whose /etc isn't a plain
-//! directory of root's, which this one's would stand in for, gets them as any missing target.
+//! files in its upper directory, made and removed: a fifth of a short run on ext4. The layer also keeps
+//! them out of the changes that a commit finds. If the image's /etc isn't a plain
+//! directory of root, which this layer's could replace, the files are made as any missing target.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -16,11 +16,11 @@ use crate::raw;
 use crate::store;
 
 const DIRECTORY: &str = "etc";
-/// The last one is made last: where it is, all are.
+/// The files. The last one is made last, so if it exists all do.
 const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 impl Engine {
-    /// The layer's directory, made if it isn't there; `None` if it doesn't suit an image of these
+    /// The layer's directory, made if it is missing; `None` if it doesn't suit an image with these
     /// layers (base first).
     pub(super) fn placeholders(&self, layers: &[String]) -> Result<Option<PathBuf>> {
         if !layers
@@ -40,14 +40,14 @@ impl Engine {
     }
 }
 
-/// Whether a directory that looks as ours does can stand for the one at `path`; `None` if nothing
+/// Whether a directory like this layer's can stand for the one at `path`; `None` if nothing
 /// is there.
 fn is_plain(path: &Path) -> Option<bool> {
     let found = fs::symlink_metadata(path).ok()?;
     Some(found.is_dir() && (found.uid(), found.gid(), found.mode() & 0o7777) == (0, 0, 0o755))
 }
 
-/// Another command may be at it too: each step takes what is there.
+/// Another command may do the same at this moment, so each step accepts what exists.
 fn make(layer: &Path, etc: &Path) -> Result<()> {
     store::make_dir(layer)?;
     DirBuilder::new().recursive(true).mode(0o755).create(etc)?;

@@ -1,4 +1,4 @@
-//! What `ps` and `port` show of a container's networks, published ports and addresses. The facts come
+//! A container's networks, published ports and addresses for `ps` and `port`. The facts come
 //! from the endpoints that `network` recorded at the start, not from the kernel: reading them needs
 //! no netlink and works for a container in another namespace.
 
@@ -27,7 +27,7 @@ impl Engine {
         if record.networks.is_empty() {
             return (record.exposed.clone(), Vec::new());
         }
-        // One that can't be read has nothing to show; `inspect` says why.
+        // An endpoint that can't be read shows nothing; `inspect` says why.
         let Ok(attachment) = attachment::find(&self.roots, &record.id) else {
             return Default::default();
         };
@@ -70,8 +70,8 @@ impl Engine {
     }
 }
 
-/// `80/tcp` of what is only exposed, `0.0.0.0:8080->80/tcp` of what is published, neighbouring ports
-/// as ranges. In Docker's order: those that have one number come first, each by the container's port.
+/// `80/tcp` for an exposed port, `0.0.0.0:8080->80/tcp` for a published one, and ranges for neighbouring
+/// ports. In Docker's order: ports with one number come first, each by the container's port.
 fn shown<'a>(maps: &[PortMap], exposed: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut runs: Vec<(PortMap, u16)> = Vec::new();
     let mut sorted: Vec<&PortMap> = maps.iter().collect();

@@ -159,7 +159,7 @@ impl Engine {
             return Err(error);
         }
         names::release(&self.roots, &before, &id)?;
-        // Only the monitor's title shows the old name otherwise: that fails no rename.
+        // Only the monitor's title would still show the old name, so a failure is ignored.
         let _ = protocol::report_name(&Files::new(&self.roots, &id).run, new);
         let before_in_words = format!("/{before}");
         self.note(&[events::of(&record, "rename", &[("oldName", &before_in_words)])]);

@@ -55,7 +55,7 @@ impl Engine {
         self.end_start(self.begin_start(name)?)
     }
 
-    /// Begins to start a container, so that several start at the same time. `end_start` waits until
+    /// Begins the start of a container, so that several start at the same time. `end_start` waits until
     /// its command has started.
     pub fn begin_start(&self, name: &str) -> Result<Starting> {
         Ok(Starting(self.start_again(name, false, false)?.map(|(_, socket)| socket)))
@@ -186,8 +186,8 @@ impl Engine {
             spawn(Watch { roots, record, spec, lock, before, attached, hooks, process, renew })
         };
         launch().inspect_err(|error| {
-            // Nothing runs: remove a container of `run --rm`, or otherwise only the run directory.
-            // The user must see the failure that led here; a mount that is left, the check finds.
+            // Nothing runs: removes a container of `run --rm`, otherwise only the run directory. The user must
+            // see the first failure; `system check` finds a mount that is left.
             let _ = hooks::release_volumes(&self.roots, record);
             let mut noted = Vec::new();
             if record.run {
@@ -217,8 +217,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The monitor and the container inherit this command's limit of files' sizes if mydocker lacks
-    /// the power to lift it.
+    /// Warns if mydocker lacks the capability to lift the caller's limit on file sizes: the monitor and the
+    /// container inherit it.
     fn warn_of_short_files(&self) {
         if let Some(most) = sys::inherited::file_size_limit() {
             (self.tell)(&format!(
@@ -264,9 +264,9 @@ pub struct Starting(Option<OwnedFd>);
 pub(super) enum Life {
     /// Its monitor lives, with the program or between two programs.
     Alive(State),
-    /// Its monitor is starting it, or cleaning up after it: one of the others in a moment.
+    /// Its monitor is starting it, or cleaning up after it: the state changes in a moment.
     Passing,
-    /// It has no monitor, and nothing of its last run is left to clean up. The outcome of that run,
+    /// It has no monitor, and nothing of its last run is left to clean up. Holds the outcome of that run,
     /// if there was one.
     Clean(Option<Outcome>),
     /// It has no monitor, but its last run left things to clean up.

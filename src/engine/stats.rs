@@ -30,8 +30,8 @@ struct Look {
 }
 
 impl Engine {
-    /// The use of the containers in `names`, or of all running ones, with `all` of those at rest too.
-    /// One at rest uses nothing. Takes `SPAN` once for all.
+    /// The use of the containers in `names`, or of all running ones; with `all` also of stopped ones,
+    /// which use nothing. Takes `SPAN` once for all.
     pub fn stats(&self, names: &[String], all: bool) -> Result<Vec<StatsView>> {
         let mut seen: Vec<(StatsView, Option<Look>)> = Vec::new();
         for name in names {

@@ -1,11 +1,11 @@
 //! What a build asks of the engine: a command run in a container whose changes become a layer, and
 //! files put into an image's root.
 //!
-//! A build has a workplace, a hidden directory beside the containers that it holds by flock(2). The
-//! container of its step has the directory's name without the dot, so that the next build removes what a
-//! killed one left: container, files and directory. The layers are in `image::draft`. Each piece of
-//! work that needs a mount namespace or threads runs in a child process, because this one forks monitors
-//! and must stay single threaded in the host's namespace. The child dies with its parent.
+//! A build has a workplace, a hidden directory beside the containers that it locks by flock(2). The
+//! container of its step has the directory's name without the dot, so that the next build can remove what
+//! a killed build left: container, files and directory. The layers are in `image::draft`. Work that needs
+//! a mount namespace or threads runs in a child process, because this process forks monitors
+//! and must stay single-threaded in the host's namespace. The child dies with its parent.
 
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,10 +36,10 @@ use crate::sys::signal::Signal;
 /// The start of a workplace's name.
 const WORKPLACE: &str = ".build-";
 
-/// The start of the name of a stage's workplace, in the build's.
+/// The start of the name of a stage's workplace, which lies in the build's.
 const STAGE: &str = "stage-";
 
-/// What errors call the child process of a step.
+/// The name of a step's child process in errors.
 const STEP: &str = "the process of the step";
 
 /// The signals that end a build.
@@ -50,29 +50,29 @@ pub struct Workplace {
     pub dir: PathBuf,
     /// The name of the container of the step that runs.
     container: String,
-    /// Where the step finds its secrets: not on the disk.
+    /// The directory of the step's secrets, which is not on the disk.
     secrets: PathBuf,
     /// The layers of the build.
     pub draft: Draft,
     signals: OwnedFd,
-    /// None: the build that this is a part of holds it.
+    /// `None` for a stage: the build's workplace has the lock.
     _lock: Option<Lock>,
 }
 
 /// How a command of a step ended.
 pub enum Ended {
     Exited(u8),
-    /// This process got a signal.
+    /// The build got this signal.
     Signalled(Signal),
 }
 
 impl Workplace {
-    /// The signals that end the build, to poll for.
+    /// The descriptor to poll for signals that end the build.
     pub fn signals(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
 
-    /// In a child process: the workplace of a stage that runs beside others, inside the build's.
+    /// In a child process: the workplace of a stage that runs in parallel, inside the build's.
     pub fn for_stage(&self, at: usize) -> Result<Workplace> {
         let name = format!("{STAGE}{at}");
         Ok(Workplace {
@@ -114,7 +114,7 @@ impl Workplace {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        // What stays is removed by the next build.
+        // The next build removes what is left.
         let _ = store::remove_tree(&self.secrets);
         let _ = store::remove_tree(&self.dir);
     }
@@ -126,7 +126,7 @@ impl Engine {
         ImageStore::open(&self.roots)
     }
 
-    /// Begins a build: removes what killed ones left, and makes the workplace.
+    /// Starts a build: removes what killed builds left, and makes the workplace.
     pub fn begin_build(&self) -> Result<Workplace> {
         self.sweep_builds()?;
         let draft = self.image_store().begin_draft()?;
@@ -145,12 +145,12 @@ impl Engine {
         Ok(Workplace { dir, secrets, container, draft, signals, _lock: Some(lock) })
     }
 
-    /// Removes the workplaces of builds that have ended, with the containers of their steps. The layers
-    /// that they made come into the cache.
+    /// Removes the workplaces of builds that have ended, with the containers of their steps. Their layers
+    /// are added to the cache.
     pub fn sweep_builds(&self) -> Result<()> {
         self.image_store().sweep_drafts()?;
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
-            // Held until the directory is gone.
+            // Held until the directory is removed.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let container = container_of(&name);
@@ -247,8 +247,8 @@ impl Engine {
         }
     }
 
-    /// Makes a layer of what the container of the step changed; `None` if that is nothing. Later times
-    /// of files become `latest`.
+    /// Makes a layer of the changes of the step's container; `None` if there are none. Times of files that
+    /// are later than `latest` become `latest`.
     pub fn commit_container(
         &self,
         place: &Workplace,
@@ -265,7 +265,7 @@ impl Engine {
     }
 
     /// Calls `edit` with the root that `layers` make, which it may change, and makes a layer of the
-    /// changes; `None` if there are none. Returns also what `edit` returns.
+    /// changes; `None` if there are none. Also returns the result of `edit`.
     pub fn edit_layers(
         &self,
         place: &Workplace,
@@ -298,7 +298,7 @@ impl Engine {
         Ok((from_text(layer)?, from_text(found)?))
     }
 
-    /// Makes one layer of `layers` that does what they do on top of `base`. All are in place.
+    /// Squashes `layers` into one layer on top of `base`. All of them are in place.
     pub fn squash(
         &self,
         place: &Workplace,
@@ -313,7 +313,7 @@ impl Engine {
         edited.map(|(layer, _)| layer)
     }
 
-    /// Makes a layer of the build of its tar, which has to have the digest `layer`.
+    /// Makes a layer of the build from its tar, whose digest must be `layer`.
     pub fn import_layer(&self, place: &Workplace, tar: &File, layer: &Digest) -> Result<()> {
         in_child(STEP, &|| {
             let mut tar = tar;
@@ -325,7 +325,7 @@ impl Engine {
 
     /// The root that `layers` make, in a mount namespace of this process, a child of [`in_child`].
     pub fn root_of_layers(&self, layers: &[PathBuf]) -> Result<OwnedFd> {
-        // Not where the root that is edited is mounted.
+        // Not the mount point of the root that is edited.
         let mount_point = self.roots.run.join("view-from");
         store::make_dir(&mount_point)?;
         view::of_layers(layers, &mount_point)
@@ -386,8 +386,8 @@ impl Engine {
         .map(drop)
     }
 
-    /// Makes an image of what a build has before the step that failed, in the place of the one that the
-    /// last failed build left.
+    /// Makes an image of the state before the step that failed. It replaces the image of the last failed
+    /// build.
     pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
         let images = self.image_store();
         let before = images.failed()?;
@@ -397,13 +397,13 @@ impl Engine {
             && before != id
             && images.names(&before)?.is_empty()
         {
-            // A container may use it: then it stays, as an image without a name.
+            // If a container uses the old image, that stays without a name.
             let _ = self.remove_image(&before.to_string(), false);
         }
         Ok(id)
     }
 
-    /// Makes the image that a build results in, under `names`, of a config whose layers are published.
+    /// Makes the image of a finished build, under `names`. The layers of `config` are published.
     pub fn finish_build(
         &self,
         base: Option<&ImageId>,
@@ -414,7 +414,7 @@ impl Engine {
     }
 }
 
-/// The name of the container that a step in this workplace has.
+/// The name of the container of a step in this workplace.
 fn container_of(workplace: &str) -> &str {
     workplace.trim_start_matches('.')
 }

@@ -30,7 +30,7 @@ pub struct Stopping {
     record: Record,
     signal: Signal,
     asked: Option<OwnedFd>,
-    /// `None`: it is never killed.
+    /// When it is killed; `None` if it never is.
     deadline: Option<Instant>,
     mark: StopMark,
     /// Whether `await_exit` was called.
@@ -62,8 +62,8 @@ impl Engine {
         Ok(stopping)
     }
 
-    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline. If the
-    /// caller does this with several before it calls `end_stop`, none is killed only after the cleanup of another.
+    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline. A caller
+    /// that stops several calls this for all before `end_stop`, so that no kill waits for another's cleanup.
     pub fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
         if std::mem::replace(&mut stopping.is_awaited, true) {
             return Ok(());

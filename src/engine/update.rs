@@ -35,7 +35,7 @@ impl Engine {
         };
         self.finish_update(&record, &state)?;
         let id = &record.id;
-        // Between two programs the ports are free, and the next one claims those of the record.
+        // Between two programs the ports are free, and the next program claims those of the record.
         let has_ports = state.pid != 0;
         let present = if has_ports { attachment::find(&self.roots, id)?.ports } else { Vec::new() };
         let updated = with_changes(&record, options, &present)?;
@@ -53,7 +53,7 @@ impl Engine {
         (mark.finished, mark.ports) = (false, Some(ports.is_some()));
         mark.write(&files)?;
         let moved = ports.as_ref().map_or(Ok(()), |ports| ports.carry_out(self, id));
-        // Between two programs there is nothing to write: the next one starts with the new limits.
+        // Between two programs nothing needs a write: the next program starts with the new limits.
         let applied = moved.and_then(|()| match state.pid {
             0 => Ok(Applied::default()),
             _ => plan.apply(&state.cgroups),
@@ -65,11 +65,11 @@ impl Engine {
             Some(ports) if result.is_ok() => ports.finish(),
             Some(ports) => ports.undo(self, id),
         };
-        // Otherwise the next command does it.
+        // If this fails, the next command does it.
         mark.finished = settled.is_ok();
         let settled = settled.and(mark.write(&files));
         if mark.ports == Some(true) && state.has_ended() {
-            // Its monitor may have cleaned up before the ports were written down.
+            // The monitor may have cleaned up before the ports were recorded.
             attachment::take_down(&self.roots, id)?;
             return result.and_then(|()| self.note_update(&updated));
         }
@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// The record of a container that is not about to start or to end, its state if it lives, and
+    /// The record of a container that neither starts nor ends at this moment, its state if it lives, and
     /// the lock of changes.
     fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
         let mut patience = Patience::new(MAX_TRANSITION);
@@ -141,7 +141,7 @@ impl Engine {
 }
 
 /// The record with the new values, checked as `create` checks them. `present` are the ports that a
-/// container which runs has.
+/// running container has.
 fn with_changes(record: &Record, options: &UpdateOptions, present: &[PortMap]) -> Result<Record> {
     let mut updated = record.clone();
     updated.publish = update_ports::changed(record, present, options)?;

@@ -1,7 +1,7 @@
 //! `update --publish-add`, `--publish-rm`: which ports a container publishes after the change.
 //!
-//! The record says what was asked for, and a container that runs has them as `network` recorded.
-//! Docker knows neither flag; their values are those of `-p`.
+//! The record holds the ports that were asked for; `network` recorded those that a running container has.
+//! Docker has neither flag; their values are those of `-p`.
 
 use std::os::fd::AsFd;
 
@@ -129,7 +129,7 @@ impl Change {
     /// Gives a running container the ports of its record, after a change of them was killed.
     pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
         let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
-        // Which sockets it has is not known.
+        // It is unknown which sockets the monitor has.
         monitor.release_all()?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, false)?;
         Change { plan, monitor }.carry_out(engine, &record.id)

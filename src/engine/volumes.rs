@@ -51,7 +51,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The volumes with options that are mounted though no container that lives has them.
+    /// Volumes with options that are mounted although no living container has them.
     pub(super) fn abandoned_volumes(&self) -> Result<Vec<String>> {
         let mut found = volume::list(&self.roots)?;
         found.retain(|volume| {
@@ -65,7 +65,7 @@ impl Engine {
             let has = |record: &Record, name: &str| {
                 record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name))
             };
-            // A container that can't be read may have any of them.
+            // A container whose record can't be read may have any of them.
             let record = Record::read(&self.roots, &id).ok();
             found.retain(|volume| {
                 let may_have = record.as_ref().is_none_or(|record| has(record, &volume.name));
@@ -129,7 +129,7 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// The volumes that containers have; `None` if one that can't be read may have any.
+    /// The volumes that containers have; `None` if a record can't be read, because it may name any.
     fn used_volumes(&self) -> Result<Option<BTreeSet<String>>> {
         let mut used = BTreeSet::new();
         for id in all_ids(&self.roots)? {

@@ -1,7 +1,7 @@
 //! `wait`, and the waits of `--depends-on`: until a container has ended, was removed, or is healthy.
 //!
-//! The end of a container comes over its monitor's socket. The other conditions are polled for in
-//! the run directory: no process sends them, and a poll costs next to nothing.
+//! The end of a container comes over its monitor's socket. The other conditions are read again and again
+//! from the run directory, which costs next to nothing: no process reports them.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum WaitCondition {
     /// It has ended, and its restart policy does not start it again.
     #[default]
     NotRunning,
-    /// A program of it has ended after the call.
+    /// A program of it ends after the call.
     NextExit,
     Removed,
     Healthy,
@@ -38,7 +38,7 @@ pub struct Waiting {
     record: Record,
     monitor: Option<OwnedFd>,
     condition: WaitCondition,
-    /// When its last run ended; a later end is the next one.
+    /// When its last run ended; a later time is the next end.
     finished: i64,
 }
 
@@ -59,7 +59,7 @@ impl Looks {
 }
 
 impl Engine {
-    /// Begins to wait for a container, so that several can be waited for at the same time.
+    /// Starts to wait for a container, so that several can be waited for at the same time.
     pub fn begin_wait(&self, name: &str, condition: WaitCondition) -> Result<Waiting> {
         let record = self.record(name)?;
         if condition == WaitCondition::Healthy && record.health_check().is_none() {
@@ -79,7 +79,7 @@ impl Engine {
         Ok(Waiting { record, monitor, condition, finished })
     }
 
-    /// Waits until the condition holds; returns the exit status of a container that has ended. One
+    /// Waits until the condition holds. Returns the exit status of a container that has ended. A container
     /// that isn't running has ended already.
     pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
         match waiting.condition {
@@ -127,7 +127,7 @@ impl Engine {
                 Condition::Running(state) => {
                     ran = true;
                     if let Some(process) = state.find()?.living() {
-                        // Interrupted or not: looked at again in the next turn.
+                        // After an interrupt the next turn looks again.
                         let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], None);
                         continue;
                     }
@@ -152,7 +152,7 @@ impl Engine {
             code = status;
         }
         while files.dir.exists() {
-            // One that is removed while it is looked at was removed.
+            // A container that disappears during the look was removed.
             match self.glance(&waiting.record) {
                 Ok(Condition::Exited(outcome)) => code = outcome.exit_code,
                 Err(error) if files.dir.exists() => return Err(error),

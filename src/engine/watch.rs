@@ -1,7 +1,7 @@
 //! Waits until files in a directory change, for `logs --follow` and `events`.
 //!
-//! inotify(7) reports it. The kernel gives each user a small number of inotify instances, and a
-//! container's root may hold them all: a watcher that gets none looks several times a second instead.
+//! inotify(7) reports changes. The kernel gives each user a small number of inotify instances, and a
+//! container's root may use all of them: a watcher without one looks several times a second instead.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Watcher {
         Ok(Watcher { instance, pause })
     }
 
-    /// Waits for a change, for `other` to be readable, or so many nanoseconds. Returns false if the
+    /// Waits for a change, until `other` is readable, or for this many nanoseconds. Returns false if the
     /// directory was removed, so that this watcher wakes no more.
     pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<bool> {
         const SECOND: i64 = 1_000_000_000;
@@ -65,7 +65,7 @@ impl Watcher {
         self.instance.as_ref()
     }
 
-    /// Takes in the kernel's messages, so that they wake no more. Returns as `wait` does.
+    /// Reads the kernel's messages, so that they wake no more. Returns as `wait` does.
     pub fn drain(&self) -> Result<bool> {
         let mut messages = [0; 4096];
         let mut is_there = true;
@@ -81,7 +81,7 @@ impl Watcher {
     }
 }
 
-/// Whether the messages end a watch. Each is four words (a number, its kind, a cookie, the length of
+/// Whether the messages end the watch. Each message is four words (watch, mask, cookie, length of
 /// the name) and a name.
 fn is_last(mut messages: &[u8]) -> bool {
     while let Some(([_, kind, _, length], rest)) = messages.split_first_chunk::<16>().map(|found| {

@@ -1,6 +1,6 @@
 //! `system check`: finds, and with `--repair` mends, what kills and power cuts have left behind.
 //!
-//! Every finding is a line: what it is and where. A repair touches nothing that a running command
+//! A finding is a line: what it is and where. A repair touches nothing that a running command
 //! works on: such a command locks what it makes or removes, and its temporary files carry its PID.
 
 mod containers;
@@ -14,14 +14,14 @@ use crate::error::{Context, Error, Result};
 use crate::runtime::mounts_below;
 use crate::store;
 
-/// One thing that isn't as it should be.
+/// One thing that is wrong.
 pub struct Finding {
     pub what: String,
-    /// `None`: it wasn't to be mended.
+    /// The result of the repair; `None` if no repair was asked for.
     pub mended: Option<Result<()>>,
 }
 
-/// What has been found so far.
+/// The findings up to now.
 struct Findings {
     repair: bool,
     list: Vec<Finding>,
@@ -33,14 +33,14 @@ impl Findings {
         self.list.push(Finding { what, mended });
     }
 
-    /// Something that only the user can mend.
+    /// Adds a finding that only the user can repair.
     fn advise(&mut self, what: String, advice: String) {
         self.add(what, || Err(Error::new(advice)));
     }
 }
 
 impl Engine {
-    /// Looks at everything; the order is that in which things hold each other.
+    /// Checks everything. Things that hold others come before those.
     pub fn check(&self, repair: bool) -> Result<Vec<Finding>> {
         let mut findings = Findings { repair, list: Vec::new() };
         self.check_mounts(&mut findings)?;
@@ -60,7 +60,7 @@ impl Engine {
         Ok(findings.list)
     }
 
-    /// Mends what killed commands left of containers that are gone or were never finished.
+    /// Removes what killed commands left of containers that are gone or were never finished.
     #[cfg(feature = "build")]
     pub(super) fn mend_leftovers(&self) -> Result<()> {
         let mut findings = Findings { repair: true, list: Vec::new() };
@@ -76,7 +76,8 @@ impl Engine {
         findings.list.into_iter().filter_map(|finding| finding.mended).collect()
     }
 
-    /// Containers are mounted in namespaces of their own: below our directories there is nothing.
+    /// Reports mounts below the state directories. Containers are mounted in namespaces of their own, so
+    /// there should be none.
     fn check_mounts(&self, findings: &mut Findings) -> Result<()> {
         for mount in mounts_below(&[&self.roots.containers(), &self.roots.run])? {
             findings.add(format!("{} is mounted on the host", mount.display()), || {

@@ -17,7 +17,7 @@ use crate::volume::{self, mounted};
 
 impl Engine {
     /// Names come first, because nothing depends on them. Leftovers are removed one by one, because
-    /// another command may use one by now.
+    /// another command may start to use one in between.
     pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         for flaw in images.flaws()? {
@@ -49,8 +49,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Builds that were killed, and files that the build cache can't read. Before the images, because the
-    /// layers of a killed build come into place.
+    /// Checks for killed builds, and for files that the build cache can't read. Before the images, because
+    /// the layers of a killed build are moved into place.
     #[cfg(feature = "build")]
     pub(super) fn check_builds(&self, findings: &mut Findings) -> Result<()> {
         for path in self.dead_builds()? {

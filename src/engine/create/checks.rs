@@ -17,7 +17,7 @@ use crate::engine::{cpus, spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 
-/// Below this a container's first process can't even set itself up.
+/// With less memory a container's first process can't even set itself up.
 const MIN_MEMORY: i64 = 6 << 20;
 
 /// Fails if the options contradict each other or name a device that doesn't exist.

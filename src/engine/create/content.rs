@@ -1,6 +1,6 @@
-//! Files that a container gets with content of the caller's: secrets and configs of a compose file.
-//! They lie in the container's directory, are mounted read-only, and go with the container. The
-//! directory is root's alone, so mode and owner decide only inside the container.
+//! Files whose content the caller gives: secrets and configs of a compose file.
+//! They lie in the container's directory, are mounted read-only, and are removed with the container. Only
+//! root can reach the directory, so mode and owner matter only inside the container.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

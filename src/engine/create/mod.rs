@@ -38,18 +38,18 @@ use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::store::{self, Durability, Lock};
 
-/// A container that was just made, its monitor lock still ours.
+/// A container that was just made; this process still has its monitor lock.
 pub(super) struct Created {
     pub record: Record,
     pub lock: Lock,
 }
 
 impl Engine {
-    /// Makes a container; gives its id.
+    /// Makes a container. Returns its id.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);
-        // Not running: the run directory goes, and with it the lock.
+        // It does not run, so the run directory is removed, and the lock with it.
         store::remove_tree(&Files::new(&self.roots, &created.record.id).run)?;
         Ok(created.record.id)
     }
@@ -80,7 +80,7 @@ impl Engine {
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        // Until it has a name, the id stands in for one: no container is named so.
+        // Until it has a name, the id is used: no container can have it as a name.
         let (standin, volumes) = (id.to_string(), Vec::new());
         let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
         fs::DirBuilder::new()
@@ -97,7 +97,7 @@ impl Engine {
             Source::Layers(layers, _) => make_upper(&files, layers.last())?,
             Source::Directory(..) => {}
         }
-        // The images that are mounted stay until the record names them.
+        // Keeps the images that are mounted until the record names them.
         let mut holds = Vec::new();
         let mut mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
         mounts.extend(content::write(&files.dir, &options.files)?);
@@ -113,7 +113,7 @@ impl Engine {
         }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
-            // The directory's own entry, and the name's.
+            // Syncs the directory's own entry and the name's.
             store::sync_parent(&files.dir)?;
             store::sync_parent(&self.roots.containers().join("names").join(&name))?;
         }
@@ -121,12 +121,12 @@ impl Engine {
             write_cidfile(cidfile, &id)?;
         }
         undo.keep();
-        // `source` held the image until here: from now on the record does.
+        // `source` kept the image until here; from now on the record does.
         Ok(Created { record, lock })
     }
 
-    /// The options with the ids of the other containers that they name. While the new one is made, it
-    /// would be found by its own name, and by the first digits of its id.
+    /// The options with the ids of the containers that they name. Looked up before the new container
+    /// exists, because its own name or the start of its id would match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
         let namespaces = [&options.pid, &options.ipc, &options.uts];
@@ -204,13 +204,13 @@ impl Engine {
 
 /// Where the root file system comes from.
 enum Source {
-    /// Held: it can't be removed before the record names it.
+    /// Held, so that the image can't be removed before the record names it.
     Image {
         image: Image,
         _hold: ImageHold,
     },
     Directory(PathBuf, ContainerConfig),
-    /// The build that asks keeps them.
+    /// The build that asks keeps these layers.
     Layers(Vec<PathBuf>, ContainerConfig),
 }
 
@@ -246,8 +246,8 @@ impl Source {
     }
 }
 
-/// The overlay's upper directory looks like the image's topmost root: the merged root takes owner
-/// and mode from it.
+/// Gives the overlay's upper directory the owner and mode of the image's root, because the merged root
+/// shows those of the upper directory.
 fn make_upper(files: &Files, topmost: Option<&PathBuf>) -> Result<()> {
     let (upper, work) = (files.upper(), files.work());
     let make = || -> std::io::Result<()> {

@@ -20,7 +20,7 @@ use crate::time::Instant;
 use crate::volume;
 
 impl Engine {
-    /// The user's mounts and the image's volumes, outermost first; makes what must be made.
+    /// The user's mounts and the image's volumes, outermost first. Creates what is missing.
     pub(super) fn mounts(
         &self,
         options: &CreateOptions,
@@ -43,12 +43,12 @@ impl Engine {
                 mounts.push(self.anonymous_volume(options, &target, None, made)?);
             }
         }
-        // Stable: of two at one depth the order given counts.
+        // A stable sort: of two at one depth the given order counts.
         mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
         Ok(mounts)
     }
 
-    /// Adds the volumes and binds of another container, where nothing is mounted yet.
+    /// Adds the volumes and binds of another container to targets that have no mount yet.
     fn add_volumes_of(
         &self,
         name: &str,
@@ -123,7 +123,7 @@ impl Engine {
                 let data = volume::data(&self.roots, &mount.source);
                 Ok(MountRecord {
                     volume: Some(mount.source.clone()),
-                    // What is to be found in it was put there before.
+                    // Its content was put there before.
                     copy_up: !mount.no_copy && mount.subpath.is_empty() && !has_options,
                     has_options: has_options.then_some(true),
                     ..record(RecordKind::Volume, raw::encode_path(&data))
@@ -143,7 +143,7 @@ impl Engine {
         Ok((ImageMount { id: id.to_string(), layers }, hold))
     }
 
-    /// A new anonymous volume, or the one that is inherited for `target`.
+    /// A new anonymous volume, or the inherited one for `target`.
     fn anonymous_volume(
         &self,
         options: &CreateOptions,

@@ -1,4 +1,4 @@
-//! The record of a new container: the options that the user gave, laid over the image's config.
+//! The record of a new container: the user's options over the image's config.
 //!
 //! These functions read the records of other containers, to join their namespaces, but write nothing:
 //! `create::make` writes the record when everything that it names exists. The rules for entrypoint,
@@ -26,7 +26,7 @@ use crate::time::Instant;
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Returns the record of a container that is to be made, without a user namespace.
+    /// Returns the record of the new container, without a user namespace.
     pub(super) fn describe(
         &self,
         options: &CreateOptions,
@@ -149,7 +149,7 @@ impl Engine {
     }
 }
 
-/// A list as a record keeps those that older versions don't have.
+/// A list for a field that records of older versions lack.
 fn unless_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
     (!items.is_empty()).then(|| items.to_vec())
 }
@@ -205,8 +205,8 @@ fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>
     Ok(publish)
 }
 
-/// Docker's rule: an entrypoint of the user's drops the image's command; words after the image
-/// replace it.
+/// Docker's rule: an entrypoint of the user drops the image's command; words after the image
+/// replace the command.
 fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
     let entrypoint = match &options.entrypoint {
         Some(word) if word.is_empty() => Vec::new(),
@@ -228,7 +228,7 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
     words.iter().flatten().map(|word| raw::encode(word.as_bytes())).collect()
 }
 
-/// The image's, then ours, then the user's; of two with one name the later counts.
+/// The image's variables, then ours, then the user's; of two with one name the later one counts.
 fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
     let mut defaults = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
     if options.tty {
@@ -236,7 +236,7 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
     }
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
     let mut env: Vec<String> = Vec::with_capacity(defaults.len() + image.len());
-    // An image may have tens of thousands of variables: each finds its place without a search.
+    // An image may have tens of thousands of variables, so each is found without a search.
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let mut places: HashMap<String, usize> = HashMap::new();
     for pair in defaults.iter().chain(&image).chain(&options.env) {
@@ -248,13 +248,13 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
             }
         }
     }
-    // `-e NAME` without a value here removes the image's.
+    // `-e NAME` without a value removes the image's variable.
     let is_removal = |pair: &String| !pair.contains('=') && options.env.contains(pair);
     env.retain(|pair| pair.contains('=') || !is_removal(pair));
     env
 }
 
-/// Adds `NAME=value`, or puts it in the place of the one with that name.
+/// Adds `NAME=value`, or replaces the value of that name.
 pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
     let name = pair.split('=').next();
     match env.iter_mut().find(|known| known.split('=').next() == name) {

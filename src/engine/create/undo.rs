@@ -21,7 +21,7 @@ pub(super) struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Disarms the guard: the container is whole.
+    /// Disarms the guard: the container is complete.
     pub(super) fn keep(self) {
         std::mem::forget(self);
     }
@@ -29,7 +29,7 @@ impl Undo<'_> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        // The user must see the failure that led here, not one of the removal.
+        // The user must see the first failure, not one of the removal.
         let _ = state::erase(&self.engine.roots, self.id, &self.name, Durability::Lazy);
         if let Some(ids) = &self.ids {
             let _ = id_range::release(&self.engine.roots, ids, self.id);
