@@ -60,7 +60,7 @@ fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
 }
 
-/// Without overlayfs's own attributes: a redirect in an image could show the files of another path
+/// The attributes without overlayfs's own: a redirect in an image could show the files of another path
 /// of a lower layer.
 fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
     let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlays(name));

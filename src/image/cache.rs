@@ -1,11 +1,11 @@
 //! The build cache: which layer a step of a build made, as one small file for each step.
 //!
-//! `build/<key>` names the layer. The key is a digest of all that the step reads: the layers below, the
-//! instruction, its environment and its files (`build::key`). An entry holds no config: a build
+//! `build/<key>` names the layer. The key is a digest of everything that the step reads: the layers
+//! below, the instruction, its environment and its files (`build::key`). An entry holds no config: a build
 //! computes the config from the Dockerfile each time, and no image that was pulled or loaded gets an
-//! entry. An entry starts with the digest of its text; one that is torn, damaged or renamed counts
-//! as absent, and so does one whose layer is gone. So entries need no sync. The time of the file's last
-//! change is the entry's last use. A layer that an entry names stays when its last image goes.
+//! entry. An entry starts with the digest of its text. An entry that is torn, damaged or renamed counts
+//! as absent, and so does one whose layer is gone, so entries need no sync. The file's modification time
+//! is the entry's last use. While an entry names a layer, that stays even without an image.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt;
@@ -18,9 +18,9 @@ use crate::error::Result;
 use crate::store::{self, Durability, make_dir, remove_file, remove_tree};
 use crate::time::Instant;
 
-/// The most entries that are kept. Each removal of an image reads all.
+/// The most entries that are kept: each removal of an image reads all of them.
 const MAX_ENTRIES: usize = 1000;
-/// The most bytes of layers that the cache alone keeps, on a large disk.
+/// The most bytes of layers that only the cache keeps, on a large disk.
 const MAX_BYTES: u64 = 10 << 30;
 /// On a small disk: this part of it.
 const DISK_PART: u64 = 10;
@@ -31,11 +31,11 @@ const FAILED: &str = "failed";
 /// The longest description of a step.
 const MAX_TITLE: usize = 200;
 
-/// What a step made.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
     pub key: Digest,
-    /// `None`: the step changed no file.
+    /// `None` if the step changed no file.
     pub layer: Option<Digest>,
     pub created: Instant,
     /// The number of layers below.
@@ -44,14 +44,14 @@ pub struct CacheEntry {
     pub title: String,
 }
 
-/// An entry, and what it takes.
+/// An entry and its size.
 #[derive(Clone, Debug)]
 pub struct CacheUse {
     pub entry: CacheEntry,
     pub used: Instant,
     /// Bytes of its layer.
     pub size: u64,
-    /// An image has the layer too, so removing the entry frees nothing.
+    /// Whether an image has the layer too, so that removing the entry frees nothing.
     pub shared: bool,
 }
 
@@ -66,7 +66,7 @@ impl CacheEntry {
         format!("{}\n{text}", Digest::of(text.as_bytes()).hex())
     }
 
-    /// The entry of the key in the content of a file, if it is whole.
+    /// The entry of the key in the content of a file, if that is intact.
     pub fn parse(key: &Digest, text: &[u8]) -> Option<CacheEntry> {
         let (sum, text) = std::str::from_utf8(text).ok()?.split_once('\n')?;
         if Digest::parse_hex(sum)? != Digest::of(text.as_bytes()) {
@@ -89,17 +89,17 @@ impl CacheEntry {
 }
 
 impl ImageStore {
-    /// The entry of a key. Whether its layer is there is for `need_layers` to say.
+    /// The entry of a key. `need_layers` checks whether its layer exists.
     pub fn cached(&self, key: &Digest) -> Option<CacheEntry> {
         let bytes = store::read(&self.cache_file(key)).ok().flatten()?;
         CacheEntry::parse(key, &bytes)
     }
 
-    /// Notes that the entries were used now, all at the same instant: of one chain none is older.
+    /// Notes that the entries were used now. All get the same time, so none of a chain is older.
     pub fn touch_cache(&self, keys: &[Digest], now: Instant) {
         let now = UNIX_EPOCH + Duration::from_nanos(u64::try_from(now.0).unwrap_or(0));
         for key in keys {
-            // One that was removed since is no loss, a wrong time only changes what goes first.
+            // An entry that was removed since needs no time. A wrong time only changes the order of removals.
             if let Ok(file) = File::open(self.cache_file(key)) {
                 let _ = file.set_times(FileTimes::new().set_modified(now));
             }
@@ -112,7 +112,7 @@ impl ImageStore {
         store::replace(&self.cache_file(&entry.key), entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// All whole entries with the time of their last use.
+    /// All intact entries with the time of their last use.
     fn cache_entries(&self) -> Result<Vec<(CacheEntry, Instant)>> {
         let mut entries = Vec::new();
         for name in store::list(&self.cache)? {
@@ -130,7 +130,7 @@ impl ImageStore {
         Ok(self.cache_entries()?.into_iter().filter_map(|(entry, _)| entry.layer).collect())
     }
 
-    /// Each entry and what it takes; the least recently used first, of one chain the last step.
+    /// All entries with their sizes: the least recently used first, and of one chain the last step.
     pub fn cache_use(&self) -> Result<Vec<CacheUse>> {
         let entries = self.cache_entries()?;
         let mut in_images = std::collections::HashSet::new();
@@ -152,8 +152,8 @@ impl ImageStore {
         Ok(uses)
     }
 
-    /// Removes these entries, and the layers that nothing needs then. If this dies, what is left is
-    /// layers without an owner, which the check finds.
+    /// Removes these entries, and the layers that nothing needs any more. If the process dies in between,
+    /// layers without an owner are left, which `system check` finds.
     pub fn remove_cached(&self, uses: &[CacheUse]) -> Result<()> {
         if uses.is_empty() {
             return Ok(());
@@ -182,7 +182,7 @@ impl ImageStore {
         self.cache.join(key.hex())
     }
 
-    /// What the directory of the cache holds beside whole entries.
+    /// Names in the cache's directory that are not intact entries.
     pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
         let damaged = |name: &String| {
             let key = Digest::parse_hex(name);
@@ -207,7 +207,7 @@ impl ImageStore {
     }
 }
 
-/// How many of the entries, from the start, have to go so that the rest is within both limits.
+/// How many of the entries, from the start, must go so that the rest is within both limits.
 pub fn above(uses: &[CacheUse], max_entries: usize, max_bytes: u64) -> usize {
     let own = |one: &CacheUse| if one.shared { 0 } else { one.size };
     let mut bytes: u64 = uses.iter().map(own).sum();

@@ -1,6 +1,6 @@
-//! What is wrong in the image store: images that lack something, names without an image, and what
-//! killed commands left. Nothing that a living command is at is among it, and before anything is
-//! removed it is looked at once more.
+//! Finds what is wrong in the image store: images that lack something, names without an image, and
+//! leftovers of killed commands. Files that a living command uses are never reported, and each finding
+//! is checked again before anything is removed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,18 @@ use super::store::{ImageStore, parse_reference_path};
 use crate::error::Result;
 use crate::store::{self, Lock, remove_file, remove_tree};
 
-/// What keeps an image from being used.
+/// Why an image can't be used.
 pub enum Flaw {
-    /// A name of an image that isn't there.
+    /// A name whose image does not exist.
     NoImage(Reference),
     /// A name's file that holds no id.
     BadName(PathBuf),
-    /// By its config, and why.
+    /// An image, by its config, that lacks something, and why.
     Unreadable(ImageId, String),
     NoLayer(ImageId, Digest),
 }
 
-/// Something that no image has.
+/// A file or directory that no image needs.
 pub struct Leftover {
     path: PathBuf,
     kind: Kind,
@@ -30,7 +30,7 @@ pub struct Leftover {
 
 enum Kind {
     Layer(layers::Leftover),
-    /// In place, but no image states it.
+    /// A layer in place that no image names.
     Orphan(Digest),
     Manifest(ImageId),
     Download,
@@ -42,7 +42,7 @@ impl Leftover {
         &self.path
     }
 
-    /// What it is in words, to follow the path.
+    /// The words before its path in a finding.
     pub fn what(&self) -> &'static str {
         match self.kind {
             Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",
@@ -92,7 +92,7 @@ impl ImageStore {
         Ok(flaws)
     }
 
-    /// Removes a name whose image isn't there.
+    /// Removes a name whose image does not exist.
     pub fn remove_dangling(&self, name: &Reference) -> Result<()> {
         let _lock = self.lock()?;
         match self.read_reference(name)? {
@@ -108,7 +108,7 @@ impl ImageStore {
             layers.map(|(path, kind)| Leftover { path, kind: Kind::Layer(kind) }).collect();
         for name in store::list(&self.partials())? {
             let path = self.partials().join(name);
-            // Who downloads holds it.
+            // A running download holds it.
             if Lock::try_exclusive(&path)?.is_some() {
                 leftovers.push(Leftover { path, kind: Kind::Download });
             }
@@ -129,7 +129,7 @@ impl ImageStore {
         Ok(leftovers)
     }
 
-    /// Removes it, if it still is one.
+    /// Removes it if it is still a leftover.
     pub fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         match leftover.kind {
             Kind::Layer(kind) => self.layers.remove_leftover(&leftover.path, kind),
@@ -145,15 +145,15 @@ impl ImageStore {
                 if self.blob(&id).exists() { Ok(()) } else { remove_file(&leftover.path) }
             }
             Kind::Download => match Lock::try_exclusive(&leftover.path)? {
-                // Held until it is gone, so that no download can start in it.
+                // Held until the file is removed, so that no download can start in it.
                 Some(_held) => remove_file(&leftover.path),
                 None => Ok(()),
             },
         }
     }
 
-    /// Layers in place that no image states and no build has; none while there is an image that can't be read, for it
-    /// might have them.
+    /// Layers in place that no image names and no build has. None if an image can't be read, because it
+    /// might name them.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
         let owned = self.owned_beside_images()?;

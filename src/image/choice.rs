@@ -1,25 +1,25 @@
-//! Which image of an index: the one whose platform fits best, as containerd chooses.
+//! Chooses an image of an index: the one whose platform fits best, as containerd chooses.
 //!
-//! What the index states of a platform counts first. An entry of which it states nothing is looked
-//! at: an index in the index for what it holds, an image for what its config says. Artifacts
-//! (signatures, attestations) are passed over, by what the index or their own manifest says. How
-//! deep indexes nest and how many entries are looked at is bounded.
+//! The platform in the index counts first. If the index gives none for an entry, the entry is
+//! read: an index in the index for its entries, an image for its config. Artifacts
+//! (signatures, attestations) are skipped, by what the index or their own manifest says. The depth
+//! of nested indexes and the number of entries that are read are bounded.
 
 use super::config::platform_of;
 use super::manifest::{Descriptor, Document, Manifest, Offer};
 use super::platform::{Platform, Wanted};
 use crate::error::{Error, Result};
 
-/// Deepest index in an index.
+/// The deepest nesting of indexes.
 pub const MAX_DEPTH: usize = 4;
-/// Most documents that are looked at for one image.
+/// The most documents that are read for one image.
 const MAX_LOOKS: usize = 100;
 
-/// Where manifests and configs come from: an archive or a registry.
+/// A source of manifests and configs: an archive or a registry.
 pub trait Documents {
     type Error: From<Error>;
 
-    /// A manifest's media type and its bytes, if they are what the descriptor says.
+    /// A manifest's media type and its bytes, which must match the descriptor.
     fn manifest(&mut self, blob: &Descriptor) -> Result<(String, Vec<u8>), Self::Error>;
 
     fn config(&mut self, blob: &Descriptor) -> Result<Vec<u8>, Self::Error>;
@@ -28,7 +28,7 @@ pub trait Documents {
 /// An image of an index.
 pub struct Chosen {
     pub manifest: Manifest,
-    /// The manifest as it came.
+    /// The bytes of the manifest, unchanged.
     pub bytes: Vec<u8>,
     /// How well it fits: 0 is best.
     rank: u32,
@@ -63,7 +63,7 @@ impl<'a, D: Documents> Choice<'a, D> {
                 None => self.note_other(platform),
             }
         }
-        // Stable: the first of equals.
+        // A stable sort: the first of equals wins.
         stated.sort_by_key(|(rank, _)| *rank);
         for (rank, offer) in stated {
             if let Some(chosen) = self.look(offer, Some(rank), depth)? {
@@ -81,13 +81,13 @@ impl<'a, D: Documents> Choice<'a, D> {
         Ok(best)
     }
 
-    /// The image of an entry that stands alone, whatever it is for; an index is chosen from. `None`
-    /// for an artifact, or if nothing in the index fits.
+    /// The image of a single entry, whatever its platform is. From an index the best image is chosen. `None`
+    /// for an artifact, or if no image of an index fits.
     pub fn only(&mut self, offer: &Offer) -> Result<Option<Chosen>, D::Error> {
         if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }
 
-    /// Which platforms there are images for, none of which fits; empty if there was no image.
+    /// The platforms of the images, none of which fits; empty if there was no image.
     pub fn others(&self) -> String {
         self.others.join(", ")
     }
@@ -100,7 +100,7 @@ impl<'a, D: Documents> Choice<'a, D> {
         }
     }
 
-    /// What an entry leads to, if it fits. `rank` is what the index says of it.
+    /// The image that an entry leads to, if it fits. `rank` is what the index says about it.
     fn look(
         &mut self,
         offer: &Offer,

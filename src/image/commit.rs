@@ -1,8 +1,8 @@
 //! `commit`: a container's changes as a layer on top of its image's.
 //!
-//! The changes are what overlayfs keeps in the upper directory, written as a tar with whiteouts and
-//! unpacked again as any layer is: hashed, noted and placed in the same pass. One copy of what
-//! changed is made and no copy of what didn't.
+//! The changes are the files of the overlay's upper directory, written as a tar with whiteouts and
+//! unpacked like any layer: hashed, recorded and placed in one pass. Each changed file is copied once,
+//! and no other file is.
 
 use std::io::{BufWriter, Write};
 use std::os::fd::BorrowedFd;
@@ -22,7 +22,7 @@ use crate::time::Instant;
 
 const BUFFER: usize = 128 << 10;
 
-/// What a commit says beside the files.
+/// The settings of a commit besides the files.
 pub struct Commit<'a> {
     /// The container's image; `None` for a plain directory.
     pub base: Option<&'a ImageId>,
@@ -32,13 +32,13 @@ pub struct Commit<'a> {
     pub author: String,
     pub message: String,
     pub reference: Option<&'a Reference>,
-    /// Owner or mode of the root itself aren't the base's any more.
+    /// Whether owner or mode of the root differ from the base's.
     pub top_changed: bool,
 }
 
 impl ImageStore {
     /// Makes an image of the base and the changes in `files`, an overlay's upper directory or a
-    /// plain root, what `skip` names left out.
+    /// plain root, without the paths that `skip` names.
     pub fn commit_changes(
         &self,
         commit: Commit<'_>,
@@ -72,8 +72,8 @@ impl ImageStore {
         self.commit_config(config, base.as_deref(), changed.then_some(layer), references)
     }
 
-    /// Makes an image of a config whose layers are in place. What the config of `base` has beside the
-    /// known fields stays.
+    /// Makes an image of a config whose layers are in place. Unknown fields of the config of `base` are
+    /// kept.
     #[cfg(feature = "build")]
     pub fn commit_built(
         &self,
@@ -143,7 +143,7 @@ impl ImageStore {
                 .spawn_scoped(scope, write)
                 .context(|| "start a thread")?;
             let staged = self.layers.stage(&mut reader);
-            // If that failed the writer must not wait for ever.
+            // If the unpacker failed, the writer must not wait without end.
             drop(reader);
             first_failure(staged, writing.join())
         })

@@ -24,22 +24,22 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A zstd block unpacks to at most 128 KiB; enough for a few at a time.
 const ZSTD_STEP: usize = 256 << 10;
 const ZSTD_BLOCK: usize = 128 << 10;
-/// The largest window that a frame may state: what `zstd --ultra -22` states. `--long=28` and more
+/// The largest window that a frame may state: that of `zstd --ultra -22`. `--long=28` and more
 /// are refused.
 const MAX_WINDOW: u64 = 128 << 20;
-/// The largest window that is kept. A frame that states more is decoded all the same, as long as
-/// it reaches back no further: writers that don't know the length of their input state what their
-/// level allows. Usual builders state 8 MiB. As a window descriptor it is `KEPT_DESCRIPTOR`.
+/// The largest window that is kept. A frame that states more is still decoded, as long as it reaches back
+/// no further: a writer that doesn't know the length of its input states the window of its
+/// level. Usual builders state 8 MiB. As a window descriptor it is `KEPT_DESCRIPTOR`.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
 /// The least that the decoder may allocate for one buffer, whatever the window: its tables of
 /// literals and sequences take up to 2 MiB each.
 const MIN_RING: usize = 4 << 20;
-/// What the windows of all layers that are decoded at once may take. A layer that needs more waits
-/// for others to end.
+/// The memory that the windows of all layers in decoding may take together. A layer that needs more
+/// waits until others end.
 const WINDOWS: usize = 32 << 20;
 
-/// The plain bytes of `input`.
+/// The decompressed bytes of `input`.
 pub fn decoder<'a>(input: &'a mut (dyn Read + Send)) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut magic = [0; 6];
     let length = read_up_to(input, &mut magic)?;
@@ -92,7 +92,7 @@ struct Zstd<R> {
     input: R,
     frame: FrameDecoder,
     in_frame: bool,
-    /// Whether the frame states a larger window than is kept.
+    /// Whether the frame states a larger window than the one that is kept.
     is_cut: bool,
     share: Share,
 }
@@ -103,7 +103,7 @@ impl<R: BufRead> Zstd<R> {
         Zstd { input, frame: FrameDecoder::new(), in_frame: false, is_cut: false, share }
     }
 
-    /// Goes to the next frame's first block; false at the end of the input.
+    /// Goes to the next frame's first block. Returns false at the end of the input.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
             let mut magic = [0; 4];
@@ -117,7 +117,7 @@ impl<R: BufRead> Zstd<R> {
                 self.is_cut = header.is_cut;
                 let ring = ring_size(header.kept);
                 if ring > self.share.bytes {
-                    // Its buffer would grow beside the share that it had.
+                    // Otherwise the old buffer would exist beside the new share.
                     self.frame = FrameDecoder::new();
                     self.share.grow(ring);
                 }
@@ -172,7 +172,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-/// A frame's header (RFC 8878, 3.1.1.1), its window bounded.
+/// A frame's header (RFC 8878, 3.1.1.1), with its window bounded.
 struct FrameHeader {
     /// The header for the decoder, from the magic number on.
     bytes: Vec<u8>,
@@ -183,7 +183,7 @@ struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads what follows the magic number.
+    /// Reads the bytes after the magic number.
     fn read(input: &mut impl Read) -> io::Result<FrameHeader> {
         const SINGLE_SEGMENT: u8 = 0x20;
         let mut byte = [0];
@@ -240,7 +240,7 @@ struct Share {
     bytes: usize,
 }
 
-/// Taken of [`WINDOWS`].
+/// Bytes taken from [`WINDOWS`].
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static GIVEN_BACK: Condvar = Condvar::new();
 
@@ -249,8 +249,8 @@ thread_local! {
 }
 
 impl Share {
-    /// Waits until there are `bytes`. What it had goes first: two that wait for more would wait
-    /// for each other.
+    /// Waits until `bytes` are free. The present share is released first: otherwise two that wait for more
+    /// would wait for each other.
     fn grow(&mut self, bytes: usize) {
         give_back_share();
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! The image config: what runs by default and which layers it runs on. OCI image spec, config.md;
-//! Docker's own is the same document with more fields, which are kept in the stored bytes but not
+//! The image config: the defaults of an image's containers, and its layers. OCI image spec, config.md.
+//! Docker's config is the same document with more fields; these are kept in the stored bytes but not
 //! read.
 
 use miniserde::Deserialize;
@@ -16,10 +16,10 @@ use crate::time::Instant;
 pub const MAX_DOCUMENT: u64 = 8 << 20;
 /// overlayfs stacks no more (OVL_MAX_STACK).
 pub const MAX_LAYERS: usize = 500;
-/// Of environment variables, labels, arguments, … each.
+/// The most environment variables, labels, arguments, … each.
 const MAX_ITEMS: usize = 1 << 16;
 
-/// What an image says of itself.
+/// The fields of a config that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// As Go names it: `amd64`, `arm64`, …
@@ -51,13 +51,13 @@ pub struct ContainerConfig {
     /// `80/tcp`
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
-    /// What runs a line of the health check, and a line of a Dockerfile.
+    /// `SHELL`: the command that runs a line of the health check, and a line of a Dockerfile.
     pub shell: Option<Vec<String>>,
     /// Instructions for a build on top of this image.
     pub on_build: Vec<String>,
 }
 
-/// One step of how the image came to be; `history` prints these.
+/// One step in the making of the image; `history` prints these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     pub created: Option<Instant>,
@@ -93,7 +93,7 @@ impl ImageConfig {
         })
     }
 
-    /// What the image is for, the variant left out.
+    /// The image's platform without the variant.
     pub fn platform(&self) -> Platform {
         let (os, architecture) = (self.os.clone(), self.architecture.clone());
         Platform { os, architecture, variant: String::new() }
@@ -120,8 +120,8 @@ impl ImageConfig {
     }
 }
 
-/// The layers that a config states. To remove an image, or to see which layers are used, needs no
-/// other field, and reading this alone takes little memory.
+/// The layers that a config names. Removing an image and finding the layers in use need no
+/// other field, and reading only this one takes little memory.
 pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
     #[derive(Deserialize)]
     struct Config {
@@ -154,7 +154,7 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
 /// The config of an image made from another. The fields of `base` that are unknown here (a variant,
 /// extensions of other tools) are kept.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
-    /// These are replaced, or were true of the base alone.
+    // These are replaced, or were true only of the base.
     const OURS: [&str; 11] = [
         "architecture",
         "os",
@@ -187,8 +187,8 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
     const BASE: &str = "config of the base";
     let Value::Object(mut base) = parse(BASE, base)? else { fail!("{BASE} should be an object") };
-    // A step of the base's stays as its builder wrote it: with fields that are unknown here, and
-    // with a date that `Instant` can't hold.
+    // A step of the base stays as its builder wrote it, with fields that are unknown here and
+    // a date that `Instant` can't hold.
     if let (Some(Value::Array(steps)), Some(Value::Array(written))) =
         (base.remove("history"), root.get_mut("history"))
     {
@@ -239,7 +239,7 @@ impl ContainerConfig {
             Ok(keys.transpose()?.unwrap_or_default())
         };
         let label = |key: &str, node: &Node<'_>| {
-            // To Docker a null is the empty text.
+            // For Docker a null is an empty text.
             let value = if node.is_null() { String::new() } else { node.string()? };
             Ok((key.to_owned(), value))
         };
@@ -304,7 +304,7 @@ fn healthcheck(node: &Node<'_>) -> Result<Healthcheck> {
     })
 }
 
-/// As the config states it.
+/// The text in the config.
 fn healthcheck_value(check: &Healthcheck) -> Value {
     let mut object = Object::new();
     if !check.test.is_empty() {
@@ -326,7 +326,7 @@ fn healthcheck_value(check: &Healthcheck) -> Value {
 
 impl History {
     fn parse(node: &Node<'_>) -> Result<History> {
-        // To Docker a null is a step of which nothing is known.
+        // For Docker a null is a step without any facts.
         if node.is_null() {
             return Ok(History::default());
         }
@@ -387,7 +387,7 @@ pub fn parse_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>> {
 fn instant(node: &Node<'_>, key: &str) -> Result<Option<Instant>> {
     let Some(node) = node.get(key)? else { return Ok(None) };
     let text = node.string()?;
-    // Go's zero time: the builder wanted no date.
+    // Go's zero time means that the builder wanted no date.
     if text.is_empty() || text.starts_with("0001-") {
         return Ok(None);
     }
@@ -401,7 +401,7 @@ fn insert_instant(object: &mut Object, created: Option<Instant>) {
     }
 }
 
-/// Field after field: to collect them sorts them first, which is eight kilobytes of code.
+/// Writes field after field: to collect and sort them first takes eight kilobytes of code.
 fn object_of(fields: impl Iterator<Item = (String, Value)>) -> Value {
     let mut object = Object::new();
     object.extend(fields);

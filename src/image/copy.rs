@@ -1,6 +1,6 @@
-//! Copies files into or out of a container's tree, for `cp`: always as a tar, between two threads
+//! Copies files into or out of a container's tree, for `cp`. A copy is always a tar, between two threads
 //! over a pipe or to a stream of the user, so that one packer and one unpacker do all checks. Names
-//! are resolved only below the descriptors that are given (openat2, `sys::beneath`), because the
+//! are resolved only below the given descriptors (openat2, `sys::beneath`), because the
 //! container may change the tree while it is read.
 
 #[cfg(feature = "build")]
@@ -34,7 +34,7 @@ use crate::runtime::ids::IdMap;
 
 const BUFFER: usize = 128 << 10;
 
-/// What is copied.
+/// The files to copy.
 pub struct Original<'a> {
     pub handle: BorrowedFd<'a>,
     /// Its name in the archive; `None` means only the contents of the directory.
@@ -44,13 +44,13 @@ pub struct Original<'a> {
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
     pub overrides: Overrides,
-    /// Takes the digest of what is copied; a file has this name in it.
+    /// Computes the digest of the copied files; a single file has this name in it.
     #[cfg(feature = "build")]
     pub content: Option<(&'a Content, &'a [u8])>,
 }
 
 impl<'a> Original<'a> {
-    /// All that is in a directory, or an object under a name, as it is.
+    /// The contents of a directory, or an object under a name, unchanged.
     pub fn new(handle: BorrowedFd<'a>, name: Option<&'a [u8]>) -> Original<'a> {
         Original {
             handle,
@@ -64,22 +64,22 @@ impl<'a> Original<'a> {
     }
 }
 
-/// The digest of all that was copied: names, kinds, modes, owners and bytes, and no times.
+/// The digest of all copied files: names, kinds, modes, owners and bytes, without times.
 #[cfg(feature = "build")]
 pub struct Content {
     hashing: Mutex<Hashing<Sink>>,
-    /// Instead of the files' owners.
+    /// The owner in place of the files' own owners.
     owner: Option<(u32, u32)>,
 }
 
 #[cfg(feature = "build")]
 impl Content {
-    /// Of nothing yet.
+    /// Starts without any file.
     pub fn new(owner: Option<(u32, u32)>) -> Content {
         Content { hashing: Mutex::new(Hashing::new(std::io::sink())), owner }
     }
 
-    /// Of all so far.
+    /// The digest of all files up to now.
     pub fn digest(&self) -> Result<Digest> {
         let hashing = self.hashing.lock();
         let hashing = hashing.map_err(|_| Error::new("the thread that read the files failed"))?;
@@ -113,20 +113,20 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
     writer.finish().map(drop)
 }
 
-/// Whether a file that begins with these bytes can be an archive: a tar, or something compressed.
+/// Whether a file that starts with these bytes can be an archive: a tar, or compressed data.
 #[cfg(feature = "build")]
 pub fn begins_archive(start: &[u8]) -> bool {
     let is_compressed = start.first_chunk().is_some_and(|magic| !is_plain(magic));
     is_compressed || start.get(257..262) == Some(b"ustar")
 }
 
-/// Whether the file's contents are a tar, compressed or not, by its first header. An error for a
-/// compression that is known by name only.
+/// Whether the file's contents are a tar, compressed or not, by its first header. Fails for a
+/// compression that is known only by name.
 #[cfg(feature = "build")]
 pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
     let mut header = Vec::new();
     let plain = decoder(file).context(|| "read the archive")?;
-    // What does not inflate is no archive.
+    // If the bytes can't be decompressed, the file is no archive.
     let read = plain.take(BLOCK as u64).read_to_end(&mut header);
     Ok(read.is_ok() && header.len() == BLOCK && header[257..262] == *b"ustar")
 }
@@ -153,7 +153,7 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
     })
 }
 
-/// Unpacks below `root` the archive that the file `original` is.
+/// Unpacks the archive `original` below `root`.
 #[cfg(feature = "build")]
 pub fn copy_unpacked(
     original: &Original<'_>,
@@ -170,11 +170,11 @@ pub fn copy_unpacked(
     })
 }
 
-/// A file of an archive as it is read.
+/// A file of an archive that is being read.
 #[cfg(feature = "build")]
 struct Inner<R> {
     reader: Reader<R>,
-    /// Where the data that is still to come lies; the rest is holes.
+    /// Where the remaining data lies in the file; the rest is holes.
     extents: VecDeque<Extent>,
     at: u64,
     size: u64,
@@ -210,7 +210,7 @@ impl<R: BufRead> Read for Inner<R> {
     }
 }
 
-/// Gives a tar of the original to `consume`, which reads it while it is written.
+/// Passes a tar of the original to `consume`, which reads it while it is written.
 fn piped(
     original: &Original<'_>,
     consume: impl FnOnce(&mut BufReader<Metered<PipeReader>>) -> Result<()>,

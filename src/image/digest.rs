@@ -2,8 +2,8 @@
 //! descriptors write them. An image's id is the digest of its config, a layer's diff_id that of its
 //! uncompressed tar.
 //!
-//! The spec registers sha512 too, which next to no registry accepts. It is refused by name: a layer,
-//! an image and their files are named by 32 bytes throughout.
+//! The spec registers sha512 too, which hardly any registry accepts. It is refused by name: layers,
+//! images and their files are named by 32 bytes everywhere.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Result, fail};
 
-/// What a document should hold where it holds no digest that is understood.
+/// The expected form, for an error about a document whose digest is not understood.
 pub const A_DIGEST: &str =
     "a sha256 digest, the only kind known here; make the image again with sha256 digests";
 
@@ -28,7 +28,7 @@ impl Digest {
         Digest::finish(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest of all that `hasher` has seen.
+    /// The digest of all bytes that `hasher` has seen.
     pub fn finish(hasher: Sha256) -> Digest {
         Digest(hasher.finalize().into())
     }
@@ -63,7 +63,7 @@ impl Digest {
         Some(Digest(bytes))
     }
 
-    /// The 64 digits alone: the name of its file or directory.
+    /// The 64 digits, which name its file or directory.
     pub fn hex(&self) -> String {
         let mut hex = String::with_capacity(64);
         for byte in self.0 {

@@ -66,7 +66,7 @@ impl<'a> Directories<'a> {
     /// Notes the directory `path`, which the caller has just opened.
     pub fn hold(&mut self, path: &[u8], directory: Rc<OwnedFd>) {
         self.go_up(path);
-        // What is held agrees with `path` up to here.
+        // The open directories agree with `path` up to here.
         let same = self.held.back().map_or(0, |(length, _)| *length);
         if same == path.len() {
             self.held.pop_back();

@@ -1,10 +1,10 @@
 //! The layers of a running build, before the cache and an image have them.
 //!
-//! A build has the directory `layers/.build-<boot>-<chance>`, which it holds by flock(2). There,
-//! `<diff_id>/` is a layer that the build made, `<diff_id>` as an empty file is a layer in place that the
-//! build needs and that no removal may take, and `<key>.entry` is the cache's entry of a step. The layers
-//! come into place together when the build ends, failed or not, after one syncfs(2): a step of a
-//! build syncs nothing. If the build is killed, the next one does the same for it. After a restart
+//! A build has the directory `layers/.build-<boot>-<random>`, which it locks by flock(2). In it,
+//! `<diff_id>/` is a layer that the build made. `<diff_id>` as an empty file is a layer in place that the
+//! build needs, so that no removal may take it. `<key>.entry` is the cache's entry of a step. The layers
+//! are moved into place together when the build ends, failed or not, after one syncfs(2): a step of a
+//! build syncs nothing. If the build is killed, the next build does that for it. After a restart
 //! of the host the layers may be torn, so they are removed instead.
 
 use std::fs::{self, File};
@@ -30,27 +30,27 @@ const BUILDING: &str = ".build-";
 const ENTRY: &str = ".entry";
 const BUFFER: usize = 128 << 10;
 
-/// The layers of one build; dropped, its directory is removed.
+/// The layers of one build. Its directory is removed when this is dropped.
 pub struct Draft {
     dir: PathBuf,
-    /// None: another process of the build holds it and removes the directory.
+    /// `None` if another process of the build has the lock and removes the directory.
     lock: Option<Lock>,
 }
 
 impl Draft {
-    /// The same one, for a child process of the build.
+    /// The same draft, for a child process of the build.
     pub fn shared(&self) -> Draft {
         Draft { dir: self.dir.clone(), lock: None }
     }
 
-    /// Puts a layer of the build in its place, unless the build needs or made the same one already.
+    /// Moves a layer of the build into place, unless the build needs or made the same one already.
     fn add(&self, staged: &mut Staged) -> Result<()> {
         let place = self.dir.join(staged.diff_id.hex());
         if place.exists() {
             return Ok(());
         }
         match staged.move_to(place.clone()) {
-            // Another stage was quicker.
+            // Another stage has made the same layer.
             Err(_) if place.exists() => Ok(()),
             moved => moved,
         }
@@ -60,7 +60,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // What can't be removed now the next build removes.
+            // If this fails, the next build removes it.
             let _ = remove_tree(&self.dir);
         }
     }
@@ -73,7 +73,7 @@ impl ImageStore {
             let name = format!("{BUILDING}{}-{}", sys::process::boot_id(), random_name()?);
             let dir = self.layers.dir().join(name);
             make_dir(&dir)?;
-            // `None`: another build came between the two calls and took it for a leftover.
+            // `None`: another build took the new directory for a leftover.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
                 return Ok(Draft { dir, lock: Some(lock) });
             }
@@ -86,14 +86,14 @@ impl ImageStore {
         if own.is_dir() { own } else { self.layers.fs(layer) }
     }
 
-    /// Keeps layers in place for the build. `false` if one of them is not there (any more).
+    /// Keeps layers in place for the build. Returns `false` if one of them does not exist (any more).
     pub fn need_layers(&self, draft: &Draft, layers: &[Digest]) -> Result<bool> {
         let mut new =
             layers.iter().filter(|layer| !draft.dir.join(layer.hex()).exists()).peekable();
         if new.peek().is_none() {
             return Ok(true);
         }
-        // No layer goes while this lock is held.
+        // No layer is removed while this lock is held.
         let _lock = self.lock()?;
         for layer in new {
             if !self.layers.fs(layer).is_dir() {
@@ -110,8 +110,8 @@ impl ImageStore {
         Ok(true)
     }
 
-    /// Makes a layer of the build from an overlay's upper directory, what `skip` names left out. `None`
-    /// if it holds no changes. The directory is gone then, unless it lies on another file system.
+    /// Makes a layer of the build from an overlay's upper directory, without the paths that `skip` names.
+    /// `None` if it holds no changes. The directory is moved, unless it lies on another file system.
     pub fn add_to_draft(
         &self,
         draft: &Draft,
@@ -133,7 +133,7 @@ impl ImageStore {
         Ok(Some(staged.diff_id))
     }
 
-    /// Makes a layer of the build of its tar, which has to have the digest `layer`.
+    /// Makes a layer of the build from its tar, whose digest must be `layer`.
     pub fn add_tar_to_draft(
         &self,
         draft: &Draft,
@@ -154,7 +154,7 @@ impl ImageStore {
         output.flush().context(|| "write the layer")
     }
 
-    /// Does to the tree `root` what a layer in place did to the ones below it.
+    /// Repeats in the tree `root` what a layer in place did to the layers below it.
     pub fn apply_layer(&self, layer: &Digest, root: BorrowedFd<'_>) -> Result<()> {
         let (reader, mut pipe) = std::io::pipe().context(|| "make a pipe")?;
         std::thread::scope(|scope| {
@@ -168,21 +168,21 @@ impl ImageStore {
                     // Read what follows the end mark, so that the writer does not fail.
                     io::copy(&mut reader, &mut io::sink()).map(drop).context(|| "read a pipe")
                 });
-            // If this failed, the writer must not wait without end.
+            // If the reader failed, the writer must not wait without end.
             drop(reader);
             first_failure(applied, writing.join())
         })
     }
 
-    /// Notes what a step of the build made, for the cache.
+    /// Notes the result of a step, for the cache.
     pub fn note_step(&self, draft: &Draft, entry: &CacheEntry) -> Result<()> {
         let path = draft.dir.join(format!("{}{ENTRY}", entry.key.hex()));
         store::replace(&path, entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// Puts the layers of the build in place and its entries in the cache. Entries come first: one
-    /// without a layer counts as absent, a layer without one would have no owner. They were used at
-    /// `begun`, as all that the build took from the cache.
+    /// Moves the layers of the build into place and its entries into the cache. Entries come first: an entry
+    /// without its layer counts as absent, but a layer without an entry would have no owner. Their last use
+    /// is `begun`, as for everything that the build took from the cache.
     pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<()> {
         self.publish_dir(&draft.dir, begun)
     }
@@ -212,7 +212,7 @@ impl ImageStore {
             }
             for layer in &layers {
                 self.layers.adopt(&dir.join(layer.hex()), layer)?;
-                // Still needed, until the image has it.
+                // Kept until the image names it.
                 let mark = dir.join(layer.hex());
                 if !mark.exists() {
                     File::create(&mark).context(|| format!("make {}", mark.display()))?;
@@ -229,11 +229,11 @@ impl ImageStore {
         self.trim_cache()
     }
 
-    /// Ends what killed builds left: their layers come into place, unless the host restarted since.
+    /// Finishes killed builds: moves their layers into place, unless the host has restarted since.
     pub fn sweep_drafts(&self) -> Result<()> {
         let ours = format!("{BUILDING}{}-", sys::process::boot_id());
         for dir in self.drafts()? {
-            // Held until the directory is gone.
+            // Held until the directory is removed.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours)) {
                 self.publish_dir(&dir, Instant::now())?;
@@ -259,7 +259,7 @@ impl ImageStore {
         let mut layers = Vec::new();
         for dir in self.drafts()? {
             let entries = match fs::read_dir(&dir) {
-                // Its build has just ended.
+                // The build has just ended.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 entries => entries.context(|| format!("read directory {}", dir.display()))?,
             };

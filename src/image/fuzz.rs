@@ -1,8 +1,8 @@
-//! What the fuzz targets do with an input, and the properties that must hold for every input.
+//! The work of the fuzz targets, and the properties that must hold for every input.
 //!
-//! `make fuzz` looks for inputs that break them; each `cargo test` replays the inputs of
+//! `make fuzz` looks for inputs that break them. Each `cargo test` replays the inputs of
 //! `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and inputs
-//! that a fuzzer once found. Each input is unpacked beside a directory that it must leave alone; the
+//! that a fuzzer once found. Each input is unpacked beside a directory that must not change; the
 //! corpus names that directory (`../outside/canary`), and a changed directory shows the escape.
 
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ use super::tree::archive_tree;
 use super::unpack::{CopyRules, Rules, unpack as unpack_tar};
 use crate::store::{Roots, remove_tree};
 
-/// A layer, and files copied into a tree in use, touch nothing outside; a layer's recipe gives the
+/// A layer, and files copied into a tree in use, change nothing outside. A layer's recipe gives the
 /// archive back, bit for bit.
 pub fn unpack(input: &[u8]) {
     let input = with_right_sums(input);
@@ -57,16 +57,16 @@ pub fn unpack(input: &[u8]) {
     ] {
         let mut bytes = input.as_slice();
         let mut recorder = Recorder::new(&mut bytes, None);
-        // Refused or not: what counts is what became of the neighbour.
+        // Whether the input is refused does not matter, only what happened outside.
         let _ = unpack_tar(&mut recorder, open(&tree).as_fd(), &Rules::Copy(rules));
         place.check();
     }
-    // Whatever it made can be read again; a tree deeper than is archived is an error.
+    // The files that it made can be read again; a tree deeper than the limit of archives is an error.
     let _ = archive_tree(open(&fs).as_fd(), None, &mut std::io::sink());
 }
 
-/// An archive of images is loaded or leaves nothing; what it left can be saved, and removed without
-/// a trace.
+/// An archive of images is loaded, or nothing is left of it. A loaded image can be saved, and removed
+/// without a trace.
 pub fn load(input: &[u8]) {
     let place = Place::new();
     let archive = place.dir.join("root/archive");
@@ -95,8 +95,8 @@ pub fn load(input: &[u8]) {
     assert_eq!(files_below(&state), [] as [PathBuf; 0]);
 }
 
-/// Documents of registries and archives are parsed or refused; what is written of them reads the
-/// same.
+/// Documents of registries and archives are parsed or refused. What is written from a parsed document
+/// reads the same.
 pub fn documents(input: &[u8]) {
     for media_type in ["", super::manifest::OCI_INDEX, super::manifest::OCI_MANIFEST] {
         if let Ok(Document::Manifest(manifest)) = Document::parse("m", media_type, input) {
@@ -112,7 +112,7 @@ pub fn documents(input: &[u8]) {
     }
 }
 
-/// A name is refused, or is the same however it is written, and makes one sound file name.
+/// A name is refused, or means the same in every spelling and makes one safe file name.
 pub fn reference(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(reference) = Reference::parse(text) else { return };
@@ -198,13 +198,13 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The archive with the checksum of each header set right: chance would hardly ever hit it.
+/// The archive with a correct checksum in each header, which chance would hardly ever produce.
 fn with_right_sums(input: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     let mut at = 0;
     while let Some(header) = bytes.get_mut(at..at + BLOCK) {
         at += BLOCK;
-        // Nor would a reader go on.
+        // A reader would stop here too.
         if header.iter().all(|&byte| byte == 0) {
             break;
         }

@@ -1,7 +1,7 @@
 //! Hostile archives: each test unpacks one attack, and fails when the guard against it is taken out.
 //!
-//! The tests check what lies inside the layer afterwards, and that the canary outside is as it was.
-//! The fuzz targets show that no archive at all changes anything outside. The guards and their tests
+//! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
+//! The fuzz targets show that no archive changes anything outside. The guards and their tests
 //! are listed in `tests/mutants/image.guards`.
 
 use std::fs;

@@ -1,8 +1,8 @@
 //! Images from plain root file system archives: `import`, and the drop folder.
 //!
-//! `images/drop/NAME.tar` is the image NAME:latest from its first use on; it is imported again when
-//! the file's size or time changes. What was imported is remembered in
-//! `images/drop/.NAME.json`; `.NAME.lock` makes fifty first uses at once one import.
+//! `images/drop/NAME.tar` is the image NAME:latest from its first use on. It is imported again when
+//! the file's size or time changes. `images/drop/.NAME.json` records what was imported, and
+//! `.NAME.lock` makes sure that fifty first uses at the same time import it once.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -23,7 +23,7 @@ use crate::meter;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
-/// What was made of a dropped file.
+/// The record of an imported file.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Dropped {
     size: u64,
@@ -33,9 +33,9 @@ struct Dropped {
 }
 
 impl ImageStore {
-    /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` is
-    /// what its containers default to, `comment` goes into its history. A `platform` without an
-    /// architecture stands for this machine.
+    /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` holds the
+    /// defaults of its containers, `comment` goes into its history. If `platform` has no architecture, it is
+    /// this machine's.
     pub fn import(
         &self,
         input: &mut (dyn Read + Send),
@@ -49,7 +49,7 @@ impl ImageStore {
             fail!("the archive is empty or truncated: its end mark is missing");
         }
         if !layer.is_plain {
-            // The layer's digest is ours to choose here, so others get a tar that they can read.
+            // The digest of the layer is not fixed, so a tar is chosen that other tools can read.
             meter::again();
             layer = self.stage_tree(
                 layer.root()?.as_fd(),
@@ -81,7 +81,7 @@ impl ImageStore {
             manifest: None,
         };
         let id = Digest::of(&image.config);
-        // The only layer comes with it, so none can be missing.
+        // The image's only layer is staged with it, so no layer can be missing.
         match self.commit(&mut vec![layer], &[image])? {
             Committed::All => Ok(id),
             Committed::Missing(missing) => fail!("layer {missing:?} was not committed"),
@@ -97,7 +97,7 @@ impl ImageStore {
         }
         let drop = self.dir().join("drop");
         let path = drop.join(format!("{name}.tar"));
-        // The usual case by far: one call that fails.
+        // Nearly always there is no such file, and one call shows it.
         let context = || format!("read {}", path.display());
         match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -127,20 +127,20 @@ impl ImageStore {
             )
             .context(|| format!("import {}", path.display()))?;
         let dropped = Dropped { id: id.to_string(), ..dropped(&metadata) };
-        // Lost in a power cut, the file is imported once more.
+        // If a power cut loses it, the file is imported once more.
         store::replace_json(&memory, &dropped, Durability::Lazy)?;
         Ok(Some(id))
     }
 
-    /// What the name stands for, if the file is the one that was imported. The name may have been
-    /// given to another image since; that is the user's wish.
+    /// The image that the name stands for, if the file is the one that was imported. The user may have given
+    /// the name to another image since; then it is that one.
     fn remembered(
         &self,
         memory: &std::path::Path,
         metadata: &fs::Metadata,
         reference: &Reference,
     ) -> Result<Option<ImageId>> {
-        // An unreadable memory is as none.
+        // A record that can't be read counts as missing.
         let Ok(Some(known)) = store::read_json::<Dropped>(memory) else { return Ok(None) };
         let now = Dropped { id: known.id.clone(), ..dropped(metadata) };
         if known != now {

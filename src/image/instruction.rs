@@ -37,7 +37,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         "CMD" => config.cmd = Some(command(rest)?),
         "ENTRYPOINT" => {
             config.entrypoint = Some(command(rest)?);
-            // The old command belonged to the old entrypoint.
+            // The old command was made for the old entrypoint.
             if !has_command {
                 config.cmd = None;
             }

@@ -1,8 +1,8 @@
 //! Files that the kernel writes while they are read: /proc, /sys, cgroups and their like.
 //!
-//! stat(2) reports no size for them, or a page's, whatever comes out. Such a file is read to its end
-//! first, and what was read is its size. A directory of them is never copied as a tree: some of its
-//! files can't be read, some have no end, and none means anything elsewhere. statfs(2) names the
+//! stat(2) reports no size for them, or a page's, whatever they hold. So such a file is read to its end
+//! first, and the number of bytes read is its size. A directory of them is never copied as a tree: some
+//! of its files can't be read, some have no end, and none is of use elsewhere. statfs(2) identifies the
 //! file systems.
 
 use std::fs::File;
@@ -43,10 +43,10 @@ pub fn is_kernels(file: BorrowedFd<'_>) -> Result<bool> {
     Ok(FILE_SYSTEMS.contains(&(found.f_type as u32)))
 }
 
-/// What the file holds, if its size doesn't say. A size of 0 is never believed: FUSE has such files
-/// too (lxcfs), and an empty one costs a read.
+/// The file's contents, if its size doesn't say how long they are. A size of 0 is never believed: FUSE
+/// has such files too (lxcfs), and an empty file costs only a read.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {
-    // Only a file without blocks can be one; most have some.
+    // Only a file without blocks can be such a file; most files have some.
     if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernels(file.as_fd())?) {
         return Ok(None);
     }

@@ -1,8 +1,8 @@
 //! A stored layer as the tar it came from, for `save` and `push`.
 //!
-//! With its recipe the tar comes out bit for bit, and its digest is checked as it is written. A
-//! layer without one (an archive that named a file twice) is written from its files: then it has
-//! another digest, and the caller has to write that into the config of the exported image.
+//! With its recipe the tar is the same bit for bit, and its digest is checked while it is written. A
+//! layer without a recipe (its archive named a file twice) is written from its files: its digest is then
+//! another one, which the caller must write into the config of the exported image.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,10 +19,10 @@ use super::tree::{Form, TreeWriter};
 use crate::error::{Context, Result, fail};
 use crate::store;
 
-/// What will come out.
+/// The tar that will be written.
 #[derive(Clone, Debug)]
 pub struct LayerTar {
-    /// Of the tar's bytes.
+    /// The digest of the tar's bytes.
     pub digest: Digest,
     pub size: u64,
     home: PathBuf,
@@ -30,7 +30,7 @@ pub struct LayerTar {
 }
 
 impl Layers {
-    /// How the layer's tar will be.
+    /// Finds out how the layer's tar will be.
     pub fn tar(&self, diff_id: &Digest) -> Result<LayerTar> {
         let home = self.home(diff_id);
         if let Some(size) = self.tar_size(diff_id)? {
@@ -45,7 +45,7 @@ impl Layers {
 }
 
 impl LayerTar {
-    /// Writes the tar; an error if it isn't the one that was promised.
+    /// Writes the tar. Fails if it differs from what `of` found.
     pub fn write(&self, output: &mut dyn Write) -> Result<()> {
         let mut hashing = Hashing::new(output);
         self.write_to(&mut hashing)?;
@@ -76,7 +76,7 @@ impl LayerTar {
     }
 }
 
-/// Counts and hashes what passes.
+/// Counts and hashes the bytes that pass through.
 pub struct Hashing<W> {
     output: W,
     pub hasher: Sha256,

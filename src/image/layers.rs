@@ -1,15 +1,15 @@
 //! The layer store: `layers/<hex diff_id>/fs`, unpacked once, read by every container that needs it.
 //!
-//! A layer is unpacked in `.unpack-…` beside, a directory that its maker holds by flock(2), synced
-//! by one syncfs(2) for all layers of an image, and renamed into place only when the image that
-//! needs it is committed, under the lock of the images. So a layer in place is always whole, and
-//! one that no image owns can only be what a kill left: the check finds both kinds.
-//! Two processes that unpack the same layer at once each make their own; the second rename finds
-//! the first's and its copy is dropped.
+//! A layer is unpacked in a directory `.unpack-…` beside the layers, which its maker locks by flock(2).
+//! One syncfs(2) syncs all layers of an image. A layer is renamed into place only when the image that
+//! needs it is committed, under the lock of the images. So a layer in place is always complete. A layer
+//! that no image has, and a leftover directory, can only come from a kill: `system check` finds both.
+//! Two processes that unpack the same layer at the same time each make their own; the second rename finds
+//! the first's layer, and the second copy is dropped.
 //!
-//! A layer that was pulled waits for its image as `.ready-<boot>-<diff_id>`, where another command
-//! that needs it finds it: a pull at the same time, or the next one after a kill. Not after a
-//! reboot, since it isn't synced yet.
+//! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. Another command that needs it finds
+//! it there: a pull at the same time, or the next one after a kill. After a reboot it is not used, since
+//! it isn't synced yet.
 
 use std::fs::{self, File};
 #[cfg(feature = "build")]
@@ -36,7 +36,7 @@ use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;
 
-/// In a layer's directory: how its tar is put together again.
+/// The recipe in a layer's directory, by which its tar is put together again.
 pub const RECIPE: &str = "recipe";
 const UNPACKING: &str = ".unpack-";
 const READY: &str = ".ready-";
@@ -47,17 +47,17 @@ pub struct Layers {
     dir: PathBuf,
 }
 
-/// A layer unpacked but not in place yet; dropped, it is removed.
+/// A layer that is unpacked but not in place yet. It is removed when this is dropped.
 pub struct Staged {
     pub diff_id: Digest,
-    /// Whether the archive's end mark was met.
+    /// Whether the archive had its end mark.
     pub ended: bool,
-    /// Its tar can be given away as it came: other readers take it, and there is a recipe for it.
+    /// Whether its tar can be passed on unchanged: other readers accept it, and there is a recipe for it.
     pub is_plain: bool,
     dir: PathBuf,
-    /// As long as the maker lives, its flock keeps the sweep away.
+    /// The maker's flock, which keeps the sweep away as long as the maker lives.
     lock: OwnedFd,
-    /// It isn't this process's to remove: in place, or ready for others too.
+    /// Whether this process must not remove it: it is in place, or ready for others too.
     kept: bool,
 }
 
@@ -134,8 +134,8 @@ impl Layers {
         Ok(staged)
     }
 
-    /// Makes the overlay's upper directory `upper` a layer: it is moved, not copied. `None` if it lies on
-    /// another file system. Not yet synced.
+    /// Makes the overlay's upper directory `upper` a layer by moving it. `None` if it lies on
+    /// another file system. Not synced yet.
     #[cfg(feature = "build")]
     pub fn take(
         &self,
@@ -163,18 +163,18 @@ impl Layers {
         Ok(Some(staged))
     }
 
-    /// Leaves a staged layer, whole and right, for others to find by [`Layers::ready`].
+    /// Leaves a staged, verified layer for other processes, which find it by [`Layers::ready`].
     pub fn make_ready(&self, staged: &mut Staged) -> Result<()> {
         let ready = self.ready_dir(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
             Ok(()) => {}
-            // Another process has it ready, or the file system can't check that: the directory
-            // stays this process's own.
+            // Another process has made it ready, or the file system lacks the flag: the directory stays
+            // this process's own.
             Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // Now others may hold it too. Only a sweep can have it open yet, and a sweep gives way.
+        // Others may lock it too from now on. Only a sweep can have it open yet, and a sweep gives way.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 
@@ -190,20 +190,20 @@ impl Layers {
         self.dir.join(format!("{READY}{}-{}", sys::process::boot_id(), diff_id.hex()))
     }
 
-    /// Makes all that was staged durable.
+    /// Syncs everything that was staged.
     pub fn sync(&self) -> Result<()> {
         let dir = File::open(&self.dir)?;
         rustix::fs::syncfs(&dir).context(|| format!("sync {}", self.dir.display()))
     }
 
-    /// Puts a staged layer in place, or drops it if it is there by now. The caller holds the lock
-    /// of the images and syncs the directory once it placed all.
+    /// Moves a staged layer into place, or drops it if the layer exists by now. The caller holds the lock
+    /// of the images and syncs the directory once it has placed all.
     pub fn place(&self, mut staged: Staged) -> Result<()> {
         let home = self.home(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &home, RenameFlags::NOREPLACE) {
             Ok(()) => staged.kept = true,
             Err(Errno::EXIST) => staged.kept = false,
-            // Not every file system knows the flag; the lock makes the check good enough.
+            // Not every file system has the flag; under the lock the check before is good enough.
             Err(Errno::INVAL) if !self.exists(&staged.diff_id) => {
                 fs::rename(&staged.dir, &home).context(|| format!("make {}", home.display()))?;
                 staged.kept = true;
@@ -214,8 +214,8 @@ impl Layers {
         Ok(())
     }
 
-    /// Moves a layer that a build made into place. One that is there by now stays, and this one too.
-    /// The caller holds the lock of the images and syncs the directory once it moved all.
+    /// Moves a layer that a build made into place. If the layer exists by now, neither is touched.
+    /// The caller holds the lock of the images and syncs the directory once it has moved all.
     #[cfg(feature = "build")]
     pub fn adopt(&self, dir: &Path, diff_id: &Digest) -> Result<()> {
         let home = self.home(diff_id);
@@ -231,13 +231,13 @@ impl Layers {
         &self.dir
     }
 
-    /// Makes the renames of [`Layers::place`] durable.
+    /// Syncs the renames of [`Layers::place`].
     pub fn sync_dir(&self) -> Result<()> {
         store::sync_parent(&self.dir.join("x"))
     }
 
-    /// Takes a layer out of its place; what it returns is for [`remove_tree`], once no lock is
-    /// held. The caller holds the lock of the images. If this dies, the sweep removes the rest.
+    /// Takes a layer out of its place. The caller passes the result to [`remove_tree`] once it holds no
+    /// lock. The caller holds the lock of the images. If the process dies, the sweep removes the rest.
     pub fn take_out(&self, diff_id: &Digest) -> Result<Option<PathBuf>> {
         let trash = self.dir.join(format!("{TRASH}{}", random_name()?));
         match fs::rename(self.home(diff_id), &trash) {
@@ -247,13 +247,13 @@ impl Layers {
         }
     }
 
-    /// All layers in place; names that are none of ours are left alone.
+    /// All layers in place. Other names in the directory are ignored.
     pub fn list(&self) -> Result<Vec<Digest>> {
         Ok(store::list(&self.dir)?.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// What dead processes left: half-unpacked layers, those of pulls that weren't finished, those on
-    /// their way out.
+    /// Leftovers of dead processes: half-unpacked layers, layers of unfinished pulls, and layers that were
+    /// being removed.
     pub fn leftovers(&self) -> Result<Vec<(PathBuf, Leftover)>> {
         let mut leftovers = Vec::new();
         for path in store::hidden(&self.dir, |name| Leftover::of(name).is_some())? {
@@ -268,8 +268,8 @@ impl Layers {
         Ok(leftovers)
     }
 
-    /// Removes what dead processes were unpacking: they may have died of what they unpacked, and the
-    /// user's next attempt must have the room again. What can't be removed is the check's to report.
+    /// Removes what dead processes were unpacking. They may have died because the disk was full, and the
+    /// user's next attempt needs the room. `system check` reports what can't be removed.
     fn sweep(&self) {
         let leftovers = self.leftovers().unwrap_or_default();
         for (path, _) in leftovers.iter().filter(|(_, kind)| *kind == Leftover::Unpacking) {
@@ -279,7 +279,7 @@ impl Layers {
 
     /// Removes one of them, unless another process holds it.
     pub fn remove_leftover(&self, path: &Path, kind: Leftover) -> Result<()> {
-        // Held until the directory is gone, so that its maker can't start before that.
+        // Held until the directory is removed, so that its maker can't start before that.
         let _held = match kind {
             Leftover::Removed => None,
             _ => match lock_dir(path, FlockOperation::NonBlockingLockExclusive)? {
@@ -290,12 +290,12 @@ impl Layers {
         remove_tree(path)
     }
 
-    /// A fresh directory to unpack into, held.
+    /// A new, locked directory to unpack into.
     fn locked_dir(&self) -> Result<(PathBuf, OwnedFd)> {
         loop {
             let dir = self.dir.join(format!("{UNPACKING}{}", random_name()?));
             make_dir(&dir)?;
-            // `None`: a sweep came between the two calls and takes it for a leftover.
+            // `None`: a sweep took the new directory for a leftover.
             if let Some(lock) = lock_dir(&dir, FlockOperation::NonBlockingLockExclusive)? {
                 return Ok((dir, lock));
             }
@@ -303,7 +303,7 @@ impl Layers {
     }
 }
 
-/// Why a directory of the layers is none that an image has.
+/// Why no image has a directory among the layers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leftover {
     Unpacking,
@@ -328,7 +328,7 @@ impl Staged {
         store::open_dir(&self.dir.join("fs"))
     }
 
-    /// Whether nothing came of it.
+    /// Whether it was never finished.
     pub fn is_empty(&self) -> Result<bool> {
         let fs = self.dir.join("fs");
         let entries = fs::read_dir(&fs).context(|| format!("read {}", fs.display()))?;
@@ -343,7 +343,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Whether it is still there: another pull may have put it in place.
+    /// Whether it still exists: another pull may have moved it into place.
     pub fn is_there(&self) -> bool {
         self.dir.is_dir()
     }
@@ -352,13 +352,13 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.kept {
-            // What can't be removed now the sweep removes later.
+            // If this fails, the sweep removes it later.
             let _ = remove_tree(&self.dir);
         }
     }
 }
 
-/// Locks a directory if it is still there and no other process holds a conflicting lock.
+/// Locks a directory if it still exists and no other process holds a conflicting lock.
 fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let context = || format!("lock {}", dir.display());
@@ -376,7 +376,7 @@ fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     Ok(same.then_some(held))
 }
 
-/// 16 hexadecimal digits by chance.
+/// 16 random hexadecimal digits.
 pub fn random_name() -> Result<String> {
     let mut bytes = [0; 8];
     let count = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())

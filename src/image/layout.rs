@@ -1,11 +1,11 @@
 //! OCI image layouts (OCI image spec, image-layout.md): `index.json` names manifests, which lie as
 //! `blobs/sha256/<hex>` beside the configs and layers that they name.
 //!
-//! An entry that is an index itself holds one image for several platforms, and so do several
-//! entries of one name: this machine's is taken (`choice`).
-//! A name stands in the annotations, whole as containerd writes it or, from others, in `ref.name`,
+//! An entry that is itself an index holds one image for several platforms, and so do several
+//! entries of one name: the image for this machine is taken (`choice`).
+//! The name is in the annotations: a full one as containerd writes it, or `ref.name` as others write it,
 //! where a tag alone names nothing. The grammar of `ref.name` (annotations.md) is wider than that of
-//! image names: an image whose name is no image name here gets none.
+//! image names. If it is no image name, the image gets no name.
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
@@ -18,7 +18,7 @@ use super::store::NewImage;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 
-/// Most images of one layout.
+/// The most images of one layout.
 const MAX_IMAGES: usize = 1000;
 const FULL_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -53,7 +53,7 @@ impl Archive {
             platform.map(|platform| wanted.rank(platform).is_some())
         };
         let any_fits = offers.iter().any(|offer| fits(offer) == Some(true));
-        // What several entries of one name offer is one image for several platforms.
+        // Several entries of one name are one image for several platforms.
         let mut groups: Vec<(Option<Reference>, Vec<Offer>)> = Vec::new();
         for (offer, name) in offers.into_iter().zip(names) {
             match groups.iter_mut().find(|(known, _)| known.is_some() && *known == name) {
@@ -73,7 +73,7 @@ impl Archive {
             };
             let Some(chosen) = chosen else {
                 match choice.others() {
-                    // Artifacts alone.
+                    // Only artifacts.
                     others if others.is_empty() => continue,
                     others => {
                         fail!("none of its images is for {}, only for {others}", wanted.platform)
@@ -121,7 +121,7 @@ impl Archive {
         Ok(NewImage { config, diff_ids, references: Vec::new(), manifest: None })
     }
 
-    /// A manifest or config, if it is what its descriptor says.
+    /// A manifest or config, which must match its descriptor.
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let path = path(&descriptor.digest);
         if descriptor.size > MAX_DOCUMENT {
@@ -144,7 +144,7 @@ fn path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// The name of each entry of an index. `note` hears of names that can't be given.
+/// The name of each entry of an index. `note` gets a warning for each name that can't be used.
 fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Reference>>> {
     let value = parse("index.json", index)?;
     let root = Node::root("index.json", &value);
@@ -209,7 +209,7 @@ mod tests {
             [
                 self.add(empty.as_bytes(), ""),
                 self.add(signature.as_bytes(), ""),
-                // Not to be looked at: it isn't there.
+                // This blob does not exist, so it must not be read.
                 Blobs::default().add(b"attestation", unknown),
             ]
         }

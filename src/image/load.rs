@@ -3,10 +3,10 @@
 //!
 //! A docker-archive is a tar with `manifest.json`, and for each image a config and layer tars: in
 //! the old form as `<id>/layer.tar`, where a layer that two images share may be a link, in the new
-//! one as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so every byte must be in
-//! reach before the first layer can be unpacked: a plain archive in a file is read in place, any
-//! other input is first spooled to a file without a name. Nothing is visible before every layer of
-//! every image has the digest that its config states.
+//! form as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the whole archive must be
+//! readable in any order before the first layer can be unpacked: a plain archive in a file is read in
+//! place, any other input is first spooled to a file without a name. Nothing is visible before every
+//! layer of every image has the digest that its config states.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -34,13 +34,13 @@ use crate::store::make_dir;
 use crate::sys::beneath;
 use crate::sys::stdio::Waiting;
 
-/// Most members of an archive; an image has at most 500 layers, of three members each.
+/// The most members of an archive; an image has at most 500 layers, of three members each.
 const MAX_MEMBERS: usize = 100_000;
-/// Bytes of the names of all members, and of what links name.
+/// The most bytes of the names of all members and of link targets.
 const MAX_NAMES: usize = 16 << 20;
-/// Longest chain of links to a layer.
+/// The longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
-/// How often layers are unpacked again that a removal took away during the load.
+/// How often layers are unpacked again that another command removed during the load.
 const MAX_TRIES: usize = 5;
 
 /// An image that was loaded.
@@ -56,7 +56,7 @@ pub(super) enum Archive {
         file: File,
         members: HashMap<String, Member>,
     },
-    /// A layout that isn't packed.
+    /// A layout in a directory.
     Directory(OwnedFd),
 }
 
@@ -65,7 +65,7 @@ pub(super) enum Member {
     Link(String),
 }
 
-/// A part of a file, to read by position.
+/// A part of a file, which is read by position.
 pub(super) struct Section {
     file: File,
     offset: u64,
@@ -73,8 +73,8 @@ pub(super) struct Section {
 }
 
 impl ImageStore {
-    /// Loads all images of a docker-archive: all of them, or none when anything is wrong. `note`
-    /// hears of what is passed over.
+    /// Loads all images of a docker-archive: all of them, or none if anything is wrong. `note`
+    /// gets a warning for each part that is skipped.
     pub fn load(
         &self,
         input: File,
@@ -89,7 +89,7 @@ impl ImageStore {
             Archive::index(file, start)?
         };
         let mut images = Vec::new();
-        // Where each layer is to be had from.
+        // The source of each layer.
         let mut sources: Vec<(Digest, String)> = Vec::new();
         if let Some(manifest) = archive.document("manifest.json")? {
             for archived in parse_archive_manifest(&manifest)? {
@@ -138,7 +138,7 @@ impl ImageStore {
         Ok(layer)
     }
 
-    /// A file to read in any order, and where the plain tar in it starts.
+    /// A file that can be read in any order, and the position at which the plain tar starts.
     fn seekable(&self, mut input: File) -> Result<(File, u64)> {
         if input.metadata()?.is_file() {
             let start = input.stream_position()?;
@@ -155,14 +155,14 @@ impl ImageStore {
         Ok((spool, 0))
     }
 
-    /// A file that vanishes with its descriptor.
+    /// A file that disappears when it is closed.
     fn spool_file(&self) -> Result<File> {
         make_dir(self.dir())?;
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         if let Ok(file) = open(self.dir(), flags, Mode::from_raw_mode(0o600)) {
             return Ok(file.into());
         }
-        // A file system without O_TMPFILE: a name for an instant.
+        // The file system lacks O_TMPFILE: the file has a name for a moment.
         let path = self.dir().join(format!(".spool-{}", random_name()?));
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
@@ -172,7 +172,7 @@ impl ImageStore {
     }
 }
 
-/// Leaves out the images for other platforms than the one that the user asks for.
+/// Leaves out the images for other platforms than the one that the user asked for.
 fn keep_those_for(
     platform: &Wanted,
     images: &mut Vec<NewImage>,
@@ -199,13 +199,13 @@ fn keep_those_for(
 }
 
 impl Archive {
-    /// Finds all members by their headers alone.
+    /// Finds all members by reading only their headers.
     fn index(file: File, start: u64) -> Result<Archive> {
         let end = file.metadata()?.len();
         let (mut members, mut bytes) = (HashMap::new(), 0);
         let mut position = start;
         loop {
-            // Anew for each header, since the data between is skipped without being read.
+            // A new reader for each header, since the data in between is skipped and not read.
             let section = Section { file: file.try_clone()?, offset: position, end };
             let mut reader = Reader::new(BufReader::with_capacity(8 * BLOCK, section));
             let Some(entry) = reader.next()? else { break };
@@ -284,7 +284,7 @@ impl Archive {
         Ok(NewImage { config, diff_ids, references, manifest: None })
     }
 
-    /// A small member as a whole; `None` if there is none of that name.
+    /// A small member, whole; `None` if no member has that name.
     pub(super) fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(mut section) = self.find(name)? else { return Ok(None) };
         if section.end - section.offset > MAX_DOCUMENT {
@@ -303,7 +303,7 @@ impl Archive {
         }
     }
 
-    /// As [`Archive::section`]; links are followed, in a directory as far as they stay inside.
+    /// As [`Archive::section`]. Links are followed, in a directory as long as they stay inside.
     fn find(&self, name: &str) -> Result<Option<Section>> {
         let mut target = member_name(b"", name.as_bytes());
         let (file, members) = match self {
@@ -336,12 +336,12 @@ impl Archive {
     }
 }
 
-/// The word on a name that isn't given.
+/// The warning about a name that is not used.
 pub(super) fn passed_over(name: &str, reason: &str) -> String {
     format!("the name '{}' in the archive is ignored: {reason}", name.escape_debug())
 }
 
-/// A member's name as a path without `.` and `..`; these never leave the archive, for the name is
+/// A member's name as a path without `.` and `..`. It can't leave the archive, because the name is
 /// only a key.
 fn member_name(above: &[u8], path: &[u8]) -> String {
     let whole = [String::from_utf8_lossy(above), String::from_utf8_lossy(path)].join("/");
@@ -357,7 +357,7 @@ fn member_name(above: &[u8], path: &[u8]) -> String {
 }
 
 impl Section {
-    /// The bytes that are left of it.
+    /// The number of bytes that are left.
     pub(super) fn size(&self) -> u64 {
         self.end - self.offset
     }
