@@ -1,9 +1,9 @@
-//! A file of a container's that another is mounted on: /etc/hosts, a file given by `-v`.
+//! A file of a container on which another file is mounted: /etc/hosts, a file given by `-v`.
 //!
-//! Removing its name, as a copy that takes its place must, unmounts it in the container: unlink(2)
-//! does so if the mount is another namespace's. What was mounted, read-only perhaps, would then show
-//! no more, and the container would miss every later change of it. So such a file is written in
-//! place, and keeps its owner and mode. statx(2) knows mount points by STATX_ATTR_MOUNT_ROOT.
+//! A copy normally replaces a file by removing its name. Here that would unmount the file in the
+//! container: unlink(2) does so if the mount belongs to another namespace. The container would lose the
+//! mounted file, and every later change of it. So such a file is written in
+//! place, and keeps its owner and mode. statx(2) marks mount points by STATX_ATTR_MOUNT_ROOT.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
 use crate::sys::beneath;
 
-/// Opens the file at `name` to be written from its beginning, if it is mounted there.
+/// Opens the file at `name` for writing from its start, if it is a mount point.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
     let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = match openat(parent, name, handle, Mode::empty()) {
@@ -31,11 +31,11 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     if FileType::from_raw_mode(found.stx_mode.into()) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
     }
-    // A container that may mount could have the kernel told something by the host's root.
+    // A container that may mount could show a kernel file here, which the host's root would write to.
     if is_kernels(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }
-    // By the handle, which is of a file: opening a device that took its place could do something.
+    // By the handle, which is a file's: opening a device that took its place could have an effect.
     let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error);

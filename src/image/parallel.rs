@@ -41,7 +41,7 @@ pub fn in_parallel<T: Sync, R: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 1..THREADS.min(items.len()) {
-            // With fewer threads it only takes longer.
+            // With fewer threads the work only takes longer.
             let thread = std::thread::Builder::new().name("layer".into());
             drop(thread.spawn_scoped(scope, worker));
         }

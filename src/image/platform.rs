@@ -17,29 +17,30 @@ pub struct Platform {
     pub variant: String,
 }
 
-/// The platform that an image is wanted for.
+/// The platform that the image should be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub platform: Platform,
-    /// Whether it must be that architecture, because the user says so. Otherwise one does that the
+    /// Whether the architecture must be this one, because the user says so. Otherwise an architecture that
+    /// the processor runs too is accepted: 386 on amd64, 32-bit Arm on arm64.
     /// processor runs too: 386 on amd64, 32-bit Arm on arm64.
     pub is_exact: bool,
 }
 
 impl Wanted {
-    /// What runs on this machine.
+    /// The platform of this machine.
     pub fn native() -> Wanted {
         Wanted { platform: Platform::native(), is_exact: false }
     }
 
-    /// What the user asks for.
+    /// The platform that the user asks for.
     pub fn exactly(platform: Platform) -> Wanted {
         Wanted { platform, is_exact: true }
     }
 
     /// How well an image of `offered` runs: 0 is best, `None` not at all.
     pub fn rank(&self, offered: &Platform) -> Option<u32> {
-        /// Behind all variants of the architecture itself.
+        /// The rank after all variants of the architecture itself.
         const FALLBACK: u32 = 1000;
         let wanted = &self.platform;
         if offered.os != wanted.os {
@@ -56,8 +57,8 @@ impl Wanted {
         }
     }
 
-    /// As [`Wanted::rank`], by what a config says. Images made from scratch often don't say: one
-    /// such is the last resort.
+    /// As [`Wanted::rank`], by an image's config. Images made from scratch often name no platform: such
+    /// an image is the last resort.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
@@ -101,7 +102,7 @@ impl Platform {
         Ok(Platform { os: os.to_owned(), architecture, variant })
     }
 
-    /// The variant as a number; what isn't given is the architecture's usual one.
+    /// The variant as a number; without one, the architecture's usual one.
     fn level(&self) -> u32 {
         let usual = match self.architecture.as_str() {
             "arm" => 7,
@@ -164,7 +165,7 @@ pub fn native_architecture() -> &'static str {
 mod tests {
     use super::*;
 
-    /// The index of the platform that fits best, the first of equals.
+    /// The index of the platform that fits best; of equals the first.
     fn chosen(wanted: &str, offered: &[&str]) -> Option<usize> {
         best(&Wanted::exactly(Platform::parse(wanted).unwrap()), offered)
     }

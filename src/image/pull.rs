@@ -1,11 +1,11 @@
 //! `pull`: an image from a registry.
 //!
-//! The manifest and the config first, as they say what is needed; then the layers that aren't here,
-//! a few at a time, each downloaded, hashed, inflated and unpacked in one pass; then the commit,
-//! which makes image and name visible at once. A layer is believed when the digest of its
+//! The manifest and the config come first, because they name the layers. Then the missing layers,
+//! a few at a time, are downloaded, hashed, decompressed and unpacked in one pass. At last the commit
+//! makes image and name visible at once. A layer is accepted if the digest of its
 //! compressed bytes is the manifest's and that of its tar the config's.
 //!
-//! Killed or cut off at any point, a pull leaves layers that are ready, and parts of
+//! A pull that is killed or cut off leaves layers that are ready, and parts of
 //! others; the next pull resumes there. The old image keeps the name until the commit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,11 +32,11 @@ use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 
-/// How often layers are downloaded again that a removal took away during the pull.
+/// How often layers are downloaded again that another command removed during the pull.
 const MAX_TRIES: usize = 5;
-/// How often wrong bytes are asked for again.
+/// How often a blob is downloaded again if its bytes are wrong.
 const MAX_WRONG: usize = 2;
-/// Most tags of a repository that are pulled.
+/// The most tags of a repository that are pulled.
 const MAX_TAGS: usize = 10_000;
 /// The largest page of a list of tags.
 const MAX_TAG_PAGE: u64 = 8 << 20;
@@ -52,21 +52,21 @@ pub struct PullOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
     pub id: ImageId,
-    /// Of what the registry has under the name: a manifest or an index.
+    /// The digest that the registry has under the name: a manifest's or an index's.
     pub digest: Digest,
     /// Whether the name stood for another image before, or for none.
     pub newer: bool,
 }
 
-/// What the registry has under a name.
+/// The document that the registry has under a name.
 struct Found {
-    /// Of the manifest or of the index that led to it.
+    /// The digest of the manifest, or of the index that led to it.
     digest: Digest,
     manifest: Manifest,
     bytes: Vec<u8>,
 }
 
-/// A layer to be had.
+/// A layer that the image needs.
 struct WantedLayer<'a> {
     blob: &'a Descriptor,
     diff_id: Digest,
@@ -115,7 +115,7 @@ impl ImageStore {
             staged.extend(self.pull_layers(&sources, at, reference, &wanted, watch)?);
             match self.commit(&mut staged, &images)? {
                 Committed::All => return Ok(Pulled { id, digest: found.digest, newer }),
-                // A removal took them away: all are looked for again.
+                // Another command removed some layers, so all are looked up again.
                 Committed::Missing(_) => staged.clear(),
             }
         }
@@ -196,7 +196,7 @@ impl ImageStore {
         }
     }
 
-    /// Has all of `wanted` staged that isn't in place.
+    /// Stages all layers of `wanted` that are not in place.
     fn pull_layers(
         &self,
         sources: &Sources<'_>,
@@ -215,7 +215,7 @@ impl ImageStore {
         Ok(staged.into_iter().flatten().collect())
     }
 
-    /// Has one layer staged; `None` if it is in place.
+    /// Stages one layer; `None` if it is in place.
     fn pull_layer(
         &self,
         sources: &Sources<'_>,
@@ -292,13 +292,13 @@ impl ImageStore {
         }
         match self.layers.ready(diff_id)? {
             Some(ready) => Ok(Some(Here::Ready(ready))),
-            // It may have gone from ready into place between the two looks.
+            // The layer may have been moved from ready into place between the two looks.
             None => Ok(self.layers.exists(diff_id).then_some(Here::InPlace)),
         }
     }
 }
 
-/// A layer that needs no download.
+/// A layer that does not have to be downloaded.
 enum Here {
     /// An image has it.
     InPlace,
@@ -337,7 +337,7 @@ impl Documents for Remote<'_> {
     }
 }
 
-/// What the registry has under the name, an index resolved to the image that fits best.
+/// The manifest that the registry has under the name; from an index, the image that fits best.
 fn find(
     store: &ImageStore,
     endpoint: &Endpoint,
@@ -381,7 +381,7 @@ fn check_size(what: &str, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
 /// A manifest's media type and bytes, the digest checked if it was asked for by digest.
 fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<(String, Vec<u8>)> {
     let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
-    // One line for each: old registries compare whole lines with the kind that they have.
+    // One line for each: old registries compare the whole line with the kind that they have.
     let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
     let headers = kinds.map(|kind| ("Accept", kind.to_owned()));
     let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);
@@ -409,7 +409,7 @@ fn check_platform(
     let offered = config.platform();
     let platform = &wanted.platform;
     let fits = offered.os == platform.os && offered.architecture == platform.architecture;
-    // Images made from scratch often don't say.
+    // Images made from scratch often name no platform.
     if fits || offered.architecture.is_empty() || wanted.rank(&offered).is_some() {
         return Ok(());
     }
@@ -421,7 +421,7 @@ fn check_platform(
     Ok(())
 }
 
-/// Whether an error number is of this machine's disk, whatever the bytes were.
+/// Whether an error number is about this machine's disk and not about the bytes.
 fn is_ours(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS | Errno::NOMEM)

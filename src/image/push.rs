@@ -1,10 +1,10 @@
 //! `push`: an image to a registry.
 //!
-//! Layers are kept unpacked, so a push makes their tars again, bit for bit, and compresses them on
-//! the way out; nothing is spooled. One that can't be made again goes out as another, and the
-//! config with it. Before that it asks whether the registry has the blob that the layer once came
-//! as, or can take it over from another of its repositories. The manifest goes last, so that no
-//! reader finds a name whose parts are missing.
+//! Layers are stored unpacked, so a push makes their tars again, bit for bit, and compresses them while
+//! it sends them; nothing is spooled. A tar that can't be made again is sent as another one, with a
+//! changed config. Before it sends a layer, the push asks whether the registry has the blob that the
+//! layer once came as, or can mount it from another of its repositories. The manifest goes last, so that
+//! no reader finds a name whose parts are missing.
 //!
 //! Old or small registries refuse parts of this: a body in chunks (then the layer is compressed
 //! twice, the first time for its length), or OCI's manifest (then Docker's is sent).
@@ -32,35 +32,35 @@ use super::store::ImageStore;
 use super::transfer::{Event, Step, Watch};
 use crate::error::{Context, Error, Result, fail};
 
-/// Compressed pieces on their way from the compressor to the connection.
+/// The most compressed pieces between the compressor and the connection.
 const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
-/// The longest answer to an upload.
+/// The longest answer to an upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// Most blobs that a layer is looked for as, and repositories that are asked for them.
+/// The most blobs that are asked for in place of a layer, and repositories that are asked for them.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
-/// A layer to be brought there.
+/// A layer that the registry must get.
 struct Outgoing {
     tar: LayerTar,
-    /// Blobs that it came as.
+    /// The blobs that it was downloaded as.
     known: Vec<Descriptor>,
 }
 
-/// The repository that is pushed to.
+/// The repository that the image is pushed to.
 struct Target<'a> {
     endpoint: &'a Endpoint,
     path: &'a str,
     /// Repositories of the same registry that may have the blobs.
     sources: &'a [String],
     watch: Watch<'a>,
-    /// Whether it refused a body in chunks.
+    /// Whether the registry has refused a body in chunks.
     wants_length: AtomicBool,
 }
 
 impl ImageStore {
-    /// Pushes the image that `reference` names; gives digest and size of its manifest. The image is
+    /// Pushes the image that `reference` names. Returns digest and size of its manifest. The image is
     /// known by that digest from then on, as if it had been pulled from there.
     pub fn push(
         &self,
@@ -113,8 +113,8 @@ impl ImageStore {
         Ok((digest, size))
     }
 
-    /// The manifest as it goes out: the very one that the image was pulled by if it says the same,
-    /// so that its digest stays.
+    /// The manifest to send: the one that the image was pulled by if it describes the same layers, so that
+    /// the digest stays.
     fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
         if let Some(kept) = self.manifest(id)?
             && let Ok(parsed) = Manifest::parse("manifest", &kept)
@@ -125,8 +125,8 @@ impl ImageStore {
         Ok((OCI_MANIFEST.to_owned(), manifest.to_json().into_bytes()))
     }
 
-    /// What blobs the layers are known as, in images that came from registries, and which other
-    /// repositories of this registry have them.
+    /// The blobs that the layers came as, in images from registries, and which other repositories of this
+    /// registry have them.
     fn look_for_blobs(
         &self,
         tars: Vec<LayerTar>,
@@ -138,7 +138,7 @@ impl ImageStore {
         for id in self.ids()? {
             let Some(manifest) = self.manifest(&id)? else { continue };
             let Some(config) = self.config_bytes(&id)? else { continue };
-            // What can't be read any more is of no help, and no harm.
+            // A manifest that can't be read is skipped: it only could have saved work.
             let (Ok(manifest), Ok(config)) =
                 (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
             else {
@@ -165,7 +165,7 @@ impl ImageStore {
 }
 
 impl Target<'_> {
-    /// Sees to it that the registry has the layer; gives the blob that it has it as.
+    /// Makes sure that the registry has the layer. Returns the blob that it has it as.
     fn push_layer(&self, layer: &Outgoing) -> Result<Descriptor> {
         let name = layer.tar.digest;
         for blob in &layer.known {
@@ -187,8 +187,8 @@ impl Target<'_> {
         Ok(Descriptor::new(OCI_GZIP_LAYER, digest, size))
     }
 
-    /// Gives the image its name there: by the manifest `first` (its kind and bytes), or by Docker's
-    /// if the registry refuses that one. Gives the bytes that it took.
+    /// Gives the image its name in the registry: by the manifest `first` (its kind and bytes), or by Docker's
+    /// if the registry refuses that one. Returns the bytes that it accepted.
     fn push_manifest(
         &self,
         tag: &str,
@@ -202,7 +202,7 @@ impl Target<'_> {
         };
         let (media_type, bytes) = first;
         let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
-        // What registries answer that don't know the kind; most of them call it invalid.
+        // The answers of registries that don't know the kind; most of them call it invalid.
         let unknown = matches!(refusal.status(), Some(400 | 404 | 405 | 406 | 415 | 422));
         let dockers =
             manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);
@@ -212,7 +212,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the registry says that it has a blob. One that won't say is sent the blob.
+    /// Whether the registry says that it has a blob. If it gives no answer, the blob is sent.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -225,7 +225,7 @@ impl Target<'_> {
         }
     }
 
-    /// Asks for a blob to be taken over from the repository `source`; false if the registry won't.
+    /// Asks the registry to mount a blob from the repository `source`; false if it refuses.
     fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let url = url.and_query("mount", &digest.to_string()).and_query("from", source);
@@ -236,13 +236,13 @@ impl Target<'_> {
         if head.status != 201
             && let Ok(upload) = self.location(&url, &head)
         {
-            // It started an upload instead. That is abandoned; registries drop such uploads.
+            // The registry started an upload instead. It is abandoned; registries drop such uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
         Ok(head.status == 201)
     }
 
-    /// Begins an upload; gives where to.
+    /// Starts an upload. Returns its address.
     fn begin(&self) -> Attempt<Url> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let answer = self.endpoint.ask("POST", &url, &[], Payload::Empty)?;
@@ -268,11 +268,11 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Sends the layer's tar compressed; gives digest and size of what was sent.
+    /// Sends the layer's tar compressed. Returns digest and size of the sent bytes.
     fn upload_layer(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         if !self.wants_length.load(Ordering::Relaxed) {
             match self.upload_in_chunks(tar) {
-                // 411 is what it should say; others know no PATCH, or no Transfer-Encoding.
+                // The right status is 411; some registries know no PATCH, or no Transfer-Encoding.
                 Err(failure) if matches!(failure.status(), Some(405 | 411 | 501)) => {
                     self.wants_length.store(true, Ordering::Relaxed);
                 }
@@ -290,7 +290,7 @@ impl Target<'_> {
         }
     }
 
-    /// Sends the layer's tar as it is compressed, when its length isn't known yet.
+    /// Sends the layer's tar while it is compressed, so without a known length.
     fn upload_in_chunks(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         let upload = self.begin()?;
         let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;
@@ -321,10 +321,10 @@ impl Target<'_> {
             let headers = [("Content-Type", "application/octet-stream".to_owned())];
             let payload = Payload::Stream(&mut pieces, size);
             let sent = self.endpoint.ask(method, url, &headers, payload);
-            // Whoever still compresses must not wait for this end.
+            // Closes this end, so that the compressor does not wait for it.
             drop(pieces);
             let compressed = compressing.join().unwrap_or_else(|_| Err(Error::new("panicked")));
-            // A layer that can't be read is why the sending failed, not the other way round.
+            // If the layer can't be read, that error is the cause of a failed upload.
             match (sent, compressed) {
                 (Ok(answer), Ok(compressed)) => Ok((answer, compressed)),
                 (Err(failure), Ok(_)) => Err(failure),
@@ -344,13 +344,13 @@ fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(
     let told = sender.clone();
     let written = write_compressed(tar, &mut Sending { sender, piece: Vec::with_capacity(PIECE) });
     if let Err(error) = &written {
-        // Without it the other side would take the cut for the end.
+        // Without an error the other side would take the cut for the end.
         let _ = told.send(Err(io::Error::other(error.to_string())));
     }
     written
 }
 
-/// Writes the layer's tar through gzip; gives digest and size of what was written.
+/// Writes the layer's tar through gzip. Returns digest and size of the written bytes.
 fn write_compressed(tar: &LayerTar, output: &mut dyn Write) -> Result<(Digest, u64)> {
     let mut hashing = Hashing::new(output);
     let mut encoder = GzEncoder::new(&mut hashing, Compression::default());
@@ -377,7 +377,7 @@ impl Write for Sending {
     fn flush(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         let sent = piece.is_empty() || self.sender.send(Ok(piece)).is_ok();
-        // As if it were a pipe, with its errno.
+        // The other side is gone: an error as a pipe has it.
         let closed = || io::Error::from_raw_os_error(rustix::io::Errno::PIPE.raw_os_error());
         if sent { Ok(()) } else { Err(closed()) }
     }
@@ -395,7 +395,7 @@ struct Pieces<'a> {
 impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.used == self.piece.len() {
-            // The other side is gone: it has sent all.
+            // The other side has sent everything and is gone.
             let Ok(piece) = self.receiver.recv() else { return Ok(0) };
             (self.piece, self.used) = (piece?, 0);
             self.total += self.piece.len() as u64;

@@ -1,19 +1,19 @@
 //! How a layer's tar is put together again from its files, bit for bit.
 //!
-//! Layers are kept unpacked only, yet `save` and `push` must give out the very tar whose digest the
-//! image's config states; no writer could guess how another one padded, ordered or spelled it. So
-//! while a layer is unpacked everything of its tar that doesn't become file contents (headers,
-//! padding, whiteouts, the end) is kept word for word, with a note of which file's bytes go where in
-//! between. Deflated this comes to some 40 bytes an entry, 0.3 % of a distribution's base; keeping
-//! the tar itself would cost the whole layer once more, and writing a tar of our own would give
-//! every image another id on its way through.
+//! Layers are stored only unpacked, yet `save` and `push` must produce the very tar whose digest is in
+//! the image's config. No writer could guess how another one padded, ordered or spelled it. So
+//! while a layer is unpacked, the recipe records all bytes of its tar that don't become file contents
+//! (headers, padding, whiteouts, the end), and which file's bytes come in between. (tar-split is the
+//! same in Docker.) Deflated this takes some 40 bytes for each entry, 0.3 % of a distribution's base.
+//! Keeping the tar itself would take the whole layer once more, and writing a tar of our own would give
+//! every image another id.
 //!
 //! The file is a deflate stream (RFC 1951) of records, numbers in LEB128:
 //! ```text
 //! length, so many bytes as they are; length of a path, path [, offset, length: bytes of that file]
 //! ```
-//! An archive that names a file twice can't be noted so, since only the last one's bytes are kept:
-//! it has no recipe, and [`super::layer_tar`] makes a new tar of it.
+//! If an archive names a file twice, only the last one's bytes are kept. Such an archive has no recipe,
+//! and [`super::layer_tar`] makes a new tar of it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -29,20 +29,20 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::directories::Directories;
 use crate::error::{Context, Result, fail, shortened};
 
-/// Bytes kept as they are are written out in pieces of about this size.
+/// Literal bytes are written out in pieces of about this size.
 const PIECE: usize = 64 << 10;
-/// Most bytes kept as they are; an archive with more has no recipe.
+/// The most literal bytes; an archive with more has no recipe.
 const MAX_LITERAL: u64 = 4 << 30;
 const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
 
-/// A recipe in the making.
+/// A recipe that is being written.
 pub struct Recipe {
-    /// `None`: no recipe is wanted, or none can be made.
+    /// `None` if no recipe is wanted or none can be made.
     encoder: Option<DeflateEncoder<BufWriter<File>>>,
-    /// What wasn't written out yet.
+    /// Literal bytes that are not written out yet.
     literal: Vec<u8>,
-    /// How many of the next bytes stand in a file.
+    /// How many of the next bytes are a file's.
     copied: u64,
     literal_total: u64,
     total: u64,
@@ -63,7 +63,7 @@ impl Recipe {
         }
     }
 
-    /// The next `length` bytes of the tar are those of the file `path` from `offset` on.
+    /// Notes that the next `length` bytes of the tar are those of the file `path` from `offset` on.
     pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
         if length > 0 && self.encoder.is_some() {
             self.write_record(path, offset, length);
@@ -71,7 +71,7 @@ impl Recipe {
         }
     }
 
-    /// The next bytes of the tar.
+    /// Takes the next bytes of the tar.
     pub fn pass(&mut self, bytes: &[u8]) {
         let count = bytes.len();
         self.total += count as u64;
@@ -88,13 +88,13 @@ impl Recipe {
         }
     }
 
-    /// Something that was noted is no longer there.
+    /// Notes that a file in the recipe was removed or replaced: there is no recipe then.
     fn give_up(&mut self) {
         self.encoder = None;
         self.literal = Vec::new();
     }
 
-    /// Gives the size of the tar if there is a recipe for it.
+    /// Ends the recipe. Returns the size of the tar if there is a recipe for it.
     pub fn finish(mut self) -> Result<Option<u64>> {
         self.write_record(b"", 0, 0);
         if let Some(error) = self.failed {
@@ -123,29 +123,29 @@ impl Recipe {
     }
 }
 
-/// A layer's plain tar on its way to the unpacker, noted down as it passes.
+/// A layer's plain tar on its way to the unpacker, recorded as it passes.
 pub struct Recorder<'a> {
     input: &'a mut dyn BufRead,
     recipe: Recipe,
 }
 
 impl<'a> Recorder<'a> {
-    /// Passes `input` on, and writes the recipe of it to `recipe`.
+    /// Passes `input` on, and writes its recipe to `recipe`.
     pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
         Recorder { input, recipe: Recipe::new(recipe) }
     }
 
-    /// The next `length` bytes of the input are those of the file `path` from `offset` on.
+    /// Notes that the next `length` bytes of the input are those of the file `path` from `offset` on.
     pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
         self.recipe.copied(path, offset, length);
     }
 
-    /// Something that was noted is no longer there.
+    /// Notes that a file in the recipe was removed or replaced.
     pub fn give_up(&mut self) {
         self.recipe.give_up();
     }
 
-    /// Reads what is left of the input. Gives the size of the tar if there is a recipe for it.
+    /// Reads the rest of the input. Returns the size of the tar if there is a recipe for it.
     pub fn finish(mut self) -> Result<Option<u64>> {
         loop {
             let count = self.fill_buf().context(|| "read the archive")?.len();
@@ -163,7 +163,7 @@ impl BufRead for Recorder<'_> {
     }
 
     fn consume(&mut self, count: usize) {
-        // It is in the buffer already: nothing is read and nothing can fail.
+        // The bytes are in the buffer already, so nothing is read and nothing can fail.
         if let Ok(buffered) = self.input.fill_buf() {
             self.recipe.pass(&buffered[..count]);
         }
@@ -180,7 +180,7 @@ impl Read for Recorder<'_> {
     }
 }
 
-/// Writes the tar that `recipe` was made of, file contents taken from below `fs`.
+/// Writes the tar of `recipe`, with the contents of files from below `fs`.
 pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
     let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
     let (mut buffer, mut directories) = (vec![0; COPY_BUFFER], Directories::new(fs));

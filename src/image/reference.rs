@@ -1,17 +1,17 @@
 //! Names of images: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar of Docker's reference
 //! package (distribution/reference).
 //!
-//! The first component is a host only if it holds a dot or a colon, or is `localhost`, or has an
-//! upper-case letter; otherwise the host is docker.io, where a path of one component belongs to
-//! `library`. A parsed name is safe to make a file name of: no empty component, none that starts
-//! with a dot.
+//! The first component is a host only if it contains a dot or a colon, or is `localhost`, or has an
+//! upper-case letter. Otherwise the host is docker.io, where a path of one component belongs to
+//! `library`. A parsed name can safely become a file name: it has no empty component, and none that
+//! starts with a dot.
 
 use std::fmt;
 
 use super::digest::Digest;
 use crate::error::{Result, fail};
 
-/// Longest host and path together (Docker's limit, and NAME_MAX for the file that stands for it).
+/// The longest host and path together (Docker's limit, and NAME_MAX of the file for the name).
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
 
@@ -40,7 +40,7 @@ impl Reference {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
         };
-        // A colon before the last slash is a port's.
+        // A colon before the last slash belongs to a port.
         let (name, tag) = match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
@@ -71,9 +71,9 @@ impl Reference {
         Ok(Reference { host: host.to_owned(), path, tag, digest })
     }
 
-    /// Parses a name that an image is to be given. A digest in it is refused: only an image's bytes
-    /// can give its digest. Otherwise a user could name an image so that it runs in place of the
-    /// one that another user has pinned (CVE-2026-50195).
+    /// Parses a name for an image that is made or tagged. A digest in it is refused: only an image's bytes
+    /// determine its digest. Otherwise a user could name an image so that it runs in place of the
+    /// image that another user has pinned (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         let reference = Reference::parse(text)?;
         if reference.digest.is_some() {
@@ -87,7 +87,7 @@ impl Reference {
         format!("{}/{}", self.host, self.path)
     }
 
-    /// The name as users know it: without docker.io and library, unless that would mean another.
+    /// The name as users know it: without docker.io and library, unless it would mean another one then.
     pub fn familiar_name(&self) -> String {
         if self.host != DEFAULT_HOST {
             return self.name();
@@ -98,7 +98,7 @@ impl Reference {
         if is_host || Digest::parse_hex(short).is_some() { self.name() } else { short.to_owned() }
     }
 
-    /// The whole as users know it: `alpine:latest`.
+    /// The whole name as users know it: `alpine:latest`.
     pub fn familiar(&self) -> String {
         format!("{}{}", self.familiar_name(), self.suffix())
     }

@@ -1,4 +1,4 @@
-//! Taking images away: names first, then the config, then the layers that no other image needs.
+//! Removes images: names first, then the config, then the layers that no other image needs.
 //!
 //! The config is locked exclusively while this decides, so that no command makes a container of the
 //! image at that time. A kill between two steps leaves an image without a name, which can be
@@ -12,7 +12,7 @@ use super::store::ImageStore;
 use crate::error::{Result, fail};
 use crate::store::{remove_file, remove_tree};
 
-/// What a removal took away.
+/// The names and files that a removal took.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub untagged: Vec<Reference>,
@@ -21,9 +21,9 @@ pub struct Removed {
 }
 
 impl ImageStore {
-    /// Removes the name `name`, and the image with its last name. By id, an image goes with its
-    /// only tag; with several, or while `users` (the containers made of it) is not empty, only
-    /// with `force`, and then one in use just loses its names.
+    /// Removes the name `name`, and with its last name the image. By id, an image is removed with its
+    /// only tag. With several tags, or while `users` (the containers made of it) is not empty, this needs
+    /// `force`; an image in use then only loses its names.
     pub fn remove(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ impl ImageStore {
                 self.remove_reference(reference)?;
             }
             if users.is_empty() {
-                // One that can't be read goes too; which layers it had the check finds out.
+                // A config that can't be read is removed too; `system check` finds its layers.
                 let diff_ids = self.layers_of(&id).ok().flatten();
                 remove_file(&self.blob(&id))?;
                 remove_file(&self.manifest_path(&id))?;
@@ -75,17 +75,17 @@ impl ImageStore {
                 }
             }
         }
-        // The layers' files, without anybody waiting for it.
+        // Removes the layers' files after the lock is released.
         trash.iter().try_for_each(|path| remove_tree(path))?;
         Ok(removed)
     }
 }
 
-/// The names that go when an image is removed by `asked`, if that is one of its names: with the
-/// last tag of a repository go the digests by which it has the image.
+/// The names that go when an image is removed by `asked`, if that is one of its names. The
+/// last tag of a repository takes the digests of that repository with it.
 fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
     let mut asked = Reference::parse(asked).ok()?;
-    // A digest says it all: the tag beside it isn't stored.
+    // A name by digest identifies the image, so its tag isn't stored.
     asked.tag = asked.tag.filter(|_| asked.digest.is_none());
     let mut going = vec![names.iter().find(|name| **name == asked)?.clone()];
     let mut others = names.iter().filter(|name| name.is_of(&asked) && **name != going[0]);

@@ -1,4 +1,4 @@
-//! `save`: images as an archive that every other tool reads.
+//! `save`: images as an archive that other tools read.
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
 //! layers, configs and manifests under `blobs/sha256/`, named by `index.json`. A docker-archive has
@@ -22,7 +22,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// What the archive looks like.
+/// The format of the archive.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum ArchiveFormat {
     #[default]
@@ -30,7 +30,7 @@ pub enum ArchiveFormat {
     Oci,
 }
 
-/// An image about to be written.
+/// An image to be written.
 struct Saved {
     references: Vec<Reference>,
     config: Vec<u8>,
@@ -38,7 +38,7 @@ struct Saved {
 }
 
 impl ImageStore {
-    /// Writes the images that `names` stand for: a repository without a tag stands for all of its
+    /// Writes the images that `names` stand for: a repository without a tag stands for all its
     /// tags, an id for the image without a name. Their manifests get the annotations.
     pub fn save(
         &self,
@@ -70,7 +70,7 @@ impl ImageStore {
         write_archive(&images, format, annotations, output)
     }
 
-    /// The images of a name, each with the tag under which it was meant.
+    /// The images of a name, each with the tag that the name meant.
     fn meant_by(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let Some(id) = self.find(name)? else {
             let repository = Reference::parse(name).ok().filter(|_| is_bare(name));
@@ -94,15 +94,15 @@ impl ImageStore {
         }
     }
 
-    /// All tags that are here of a repository.
+    /// All local tags of a repository.
     pub fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let all = self.references()?.into_iter();
         let of = all.filter(|(name, _)| name.is_of(repository) && name.digest.is_none());
         Ok(of.map(|(name, id)| (id, Some(name))).collect())
     }
 
-    /// An image's config and layers as they can be given away. Where a layer's tar can't be had as
-    /// it was, the config states the one that will be.
+    /// An image's config and layers in exportable form. If a layer's tar can't be made again as it
+    /// was, the config names the tar that will be written.
     pub fn config_and_layers(&self, id: &ImageId) -> Result<(Vec<u8>, Vec<LayerTar>)> {
         let Some(config) = self.config_bytes(id)? else {
             fail!("the image {} is gone", id.short())
@@ -118,7 +118,7 @@ impl ImageStore {
     }
 }
 
-/// A repository alone, without tag or digest.
+/// A repository without tag or digest.
 fn is_bare(name: &str) -> bool {
     let leaf = name.rsplit('/').next().unwrap_or_default();
     !leaf.contains([':', '@'])
@@ -178,7 +178,7 @@ fn write_archive(
     archive.tar.finish().map(drop)
 }
 
-/// The archive as far as it is written.
+/// The archive that is being written.
 struct Archive<W: Write> {
     tar: Writer<W>,
     blobs: Vec<Digest>,

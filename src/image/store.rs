@@ -5,18 +5,18 @@
 //! images/refs/<name>/@sha256+<hex>       likewise, by the digest of a manifest: a RepoDigest
 //! images/blobs/sha256/<hex>              image configs, by digest
 //! images/manifests/<hex>                 the manifest that the image <hex> is known by in a registry
-//! images/partial/<hex>                   what arrived of a blob that is being downloaded
-//! images/.lock                           held for the instant in which an image comes or goes
+//! images/partial/<hex>                   the received part of a blob that is being downloaded
+//! images/.lock                           held for the moment in which an image is added or removed
 //! ```
 //!
-//! An image is there when its config is. A commit writes layers, manifest, config and names in this
-//! order and a removal takes them away in the opposite one, so that a kill between two steps leaves
+//! An image exists if its config does. A commit writes layers, manifest, config and names in this
+//! order, and a removal removes them in the opposite order. So a kill between two steps leaves
 //! at worst an image without a name, or a layer or manifest without an image, never an image that
 //! lacks a part. The manifest lists the compressed blobs that the layers came as; it is kept only
 //! to save work when the image is pushed.
-//! `images/.lock` makes the coming and the going of layers one after the other; it is never held
+//! `images/.lock` serialises the adding and removing of layers; it is never held
 //! while anything is unpacked or downloaded. A process that makes a container of an image holds the
-//! config by a shared flock until its own record is written; removal takes the exclusive one.
+//! config by a shared flock until its own record is written; a removal takes the exclusive one.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -33,7 +33,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
 use crate::time::Instant;
 
-/// Fewest digits of an id's prefix that name an image.
+/// The fewest digits of an id's prefix that name an image.
 const MIN_PREFIX: usize = 1;
 
 /// The images of one state directory.
@@ -50,7 +50,7 @@ pub struct ImageStore {
 pub struct Image {
     pub id: ImageId,
     pub config: ImageConfig,
-    /// Root directories of its layers, base first.
+    /// The root directories of its layers, base first.
     pub layers: Vec<PathBuf>,
 }
 
@@ -62,17 +62,17 @@ pub struct ImageHold {
 /// A line of `images`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedImage {
-    /// As users know it; `None` for an image without a name.
+    /// The name as users know it; `None` for an image without a name.
     pub repository: Option<String>,
     pub tag: Option<String>,
-    /// Of the manifest by which the repository has it, as far as is known.
+    /// The digest of the manifest by which the repository has it, if that is known.
     pub digest: Option<Digest>,
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
-    /// What a failed build left to look into.
+    /// Whether a failed build left it, to look into.
     pub hidden: bool,
 }
 
@@ -93,16 +93,16 @@ impl Usage {
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {
     All,
-    /// Nothing was committed: these layers were there at the start and have been removed since. The
+    /// Nothing was committed, because these layers existed at the start and have been removed since. The
     /// caller stages them and tries again.
     Missing(Vec<Digest>),
 }
 
-/// An image about to be committed.
+/// An image to be committed.
 pub(super) struct NewImage {
     pub config: Vec<u8>,
     pub diff_ids: Vec<Digest>,
-    /// Tags, and digests where it came from a registry.
+    /// Tags, and digests if it came from a registry.
     pub references: Vec<Reference>,
     pub manifest: Option<Vec<u8>>,
 }
@@ -119,7 +119,7 @@ impl ImageStore {
     }
 
     /// The image that `name` stands for: a name in the drop folder or among the references, a full
-    /// id with or without `sha256:`, or the beginning of one.
+    /// id with or without `sha256:`, or the start of one.
     pub fn resolve(&self, name: &str) -> Result<Option<Image>> {
         match self.find(name)? {
             Some(id) => self.get(&id).map(Some),
@@ -127,7 +127,7 @@ impl ImageStore {
         }
     }
 
-    /// As [`ImageStore::resolve`], the id alone.
+    /// As [`ImageStore::resolve`], but returns only the id.
     pub fn find(&self, name: &str) -> Result<Option<ImageId>> {
         let bare = name.strip_prefix("sha256:").unwrap_or(name);
         if let Some(id) = Digest::parse_hex(bare) {
@@ -197,7 +197,7 @@ impl ImageStore {
         Ok(Image { id: *id, config, layers })
     }
 
-    /// The stored bytes of an image's config, as its id is the digest of.
+    /// The stored bytes of an image's config, whose digest is its id.
     pub fn config_bytes(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
         store::read(&self.blob(id))
     }
@@ -218,15 +218,15 @@ impl ImageStore {
     ) -> Result<Option<T>> {
         let Some(bytes) = self.config_bytes(id)? else { return Ok(None) };
         let document = format!("config of image {}", id.short());
-        // A damaged file doesn't say what an image owns or runs.
+        // A damaged file does not say what an image has or runs.
         if Digest::of(&bytes) != *id {
             fail!("{document} is damaged: its digest is {}", Digest::of(&bytes));
         }
         parse(&document, &bytes).map(Some)
     }
 
-    /// Keeps the image from being removed until the guard is dropped: for the instant between
-    /// choosing an image and having a container's record that says so. An error if it is gone.
+    /// Keeps the image from being removed until the guard is dropped: for the time between
+    /// choosing an image and writing a container's record that names it. Fails if the image is gone.
     pub fn hold(&self, id: &ImageId) -> Result<ImageHold> {
         match self.lock_config(id, FlockOperation::LockShared)? {
             Some(config) => Ok(ImageHold { _config: config }),
@@ -234,7 +234,7 @@ impl ImageStore {
         }
     }
 
-    /// Locks an image's config; `None` if it isn't there (any more).
+    /// Locks an image's config; `None` if it does not exist (any more).
     pub(super) fn lock_config(
         &self,
         id: &ImageId,
@@ -260,7 +260,7 @@ impl ImageStore {
         config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
     }
 
-    /// What takes how much room; images that can't be read are found by the check.
+    /// The sizes of images and layers; `system check` finds images that can't be read.
     pub fn usage(&self) -> Result<Usage> {
         let mut images = Vec::new();
         for id in self.ids()? {
@@ -272,8 +272,8 @@ impl ImageStore {
         Ok(Usage { images, layers: layers.map(sized).collect() })
     }
 
-    /// The steps of an image, oldest first, each with the bytes that it added. A layer without a
-    /// step in the config gets an empty one.
+    /// The steps of an image, oldest first, each with the bytes that it added. If the config lacks a step
+    /// for a layer, an empty one is added.
     pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
         let mut layers = config.diff_ids.iter();
         let mut steps = Vec::new();
@@ -288,8 +288,8 @@ impl ImageStore {
         Ok(steps)
     }
 
-    /// All images with all their names; those that can't be read are left out here and found by
-    /// the check.
+    /// All images with all their names. Images that can't be read are left out; `system check` finds
+    /// them.
     pub fn list(&self) -> Result<Vec<ListedImage>> {
         let references = self.references()?;
         let failed = self.failed()?;
@@ -335,7 +335,7 @@ impl ImageStore {
         Ok(listed)
     }
 
-    /// Lets `reference` stand for the image that `source` names.
+    /// Makes `reference` stand for the image that `source` names.
     pub fn tag(&self, source: &str, reference: &Reference) -> Result<()> {
         let Some(id) = self.find(source)? else { fail!("no such image: {source}") };
         let _lock = self.lock()?;
@@ -345,7 +345,7 @@ impl ImageStore {
         self.write_reference(reference, &id)
     }
 
-    /// The names of one image: tags, then what it is called by digest.
+    /// The names of one image: tags, then names by digest.
     pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
         let mut references = self.references()?;
         references.retain(|(_, named)| named == id);
@@ -356,8 +356,8 @@ impl ImageStore {
         Ok(names)
     }
 
-    /// All names and what they stand for, sorted; unreadable ones are left out here and found by
-    /// the check.
+    /// All names and the images that they stand for, sorted. Names that can't be read are left out; `system
+    /// check` finds them.
     pub(super) fn references(&self) -> Result<Vec<(Reference, ImageId)>> {
         let refs = self.dir.join("refs");
         let mut references = Vec::new();
@@ -379,7 +379,7 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible, all of them or, after a failure, none. A kill inside leaves layers
+    /// Makes new images visible: all of them, or after a failure none. A kill in between leaves layers
     /// without an image, or images without a name.
     pub(super) fn commit(
         &self,
@@ -400,7 +400,7 @@ impl ImageStore {
         }
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
-            // The first error is the one to report; the sweep finds what this can't remove.
+            // The first error is the one to report; the sweep finds what is left.
             let _ = self.take_out_unowned(&needed);
         }
         written.map(|()| Committed::All)
@@ -429,8 +429,8 @@ impl ImageStore {
     }
 
     /// Takes those of `diff_ids` out of their place that no image, no entry of the build cache and no
-    /// running build uses; returns them with what is left to remove. The caller holds the lock. While an image can't be read, which might have any
-    /// of them, all stay: the check finds them later.
+    /// running build uses. Returns them with what is left to remove. The caller holds the lock. While an
+    /// image can't be read, all layers stay, because it might name them; `system check` finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
         let mut owned = self.owned_beside_images()?;
         for id in self.ids()? {
@@ -460,7 +460,7 @@ impl ImageStore {
         Ok(None)
     }
 
-    /// Without builds there are none.
+    /// Without the feature `build` there are none.
     #[cfg(not(feature = "build"))]
     pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
         Ok(Vec::new())
@@ -472,7 +472,7 @@ impl ImageStore {
         Lock::wait(&self.dir.join(".lock"), LockMode::Exclusive)
     }
 
-    /// Writes a config. One that is there is left as it is, for its lock is on the file.
+    /// Writes a config. An existing one stays as it is, because locks are on its file.
     fn write_blob(&self, bytes: &[u8]) -> Result<()> {
         let path = self.blob(&Digest::of(bytes));
         if store::read(&path)?.as_deref() == Some(bytes) {
@@ -487,7 +487,7 @@ impl ImageStore {
         store::read(&self.manifest_path(id))
     }
 
-    /// Notes that a registry has the image by this manifest, unless it is gone by now.
+    /// Notes that a registry has the image by this manifest, unless the image is gone by now.
     pub(super) fn remember(&self, id: &ImageId, name: &Reference, manifest: &[u8]) -> Result<()> {
         let _lock = self.lock()?;
         if !self.blob(id).is_file() {
@@ -506,7 +506,7 @@ impl ImageStore {
         store::replace(&path, manifest, Durability::Synced)
     }
 
-    /// Where downloads keep what arrived.
+    /// Where downloads keep the received bytes.
     pub(super) fn partials(&self) -> PathBuf {
         self.dir.join("partial")
     }

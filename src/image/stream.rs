@@ -1,9 +1,9 @@
-//! The way of a layer's bytes: one thread reads and inflates, the caller's hashes and unpacks.
+//! The path of a layer's bytes: one thread reads and decompresses, the caller's hashes and unpacks.
 //!
 //! Buffers travel through a bounded channel and come back through another, so memory is bounded
-//! and nothing is allocated per piece. Measured on two cores, this is faster than one thread by as
-//! much as unpacking costs; inflating is the longer half. A decoder that panics on bad data is an
-//! error as any other.
+//! and no piece needs an allocation. Measured on two cores, this saves the time of the unpacking
+//! over one thread; decompression takes longer. A decoder that panics on bad data is an
+//! error like any other.
 
 use std::io::{self, BufRead, Error, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -20,9 +20,9 @@ use crate::sys::contained;
 const BUFFER: usize = 128 << 10;
 const BUFFERS: usize = 8;
 
-/// The plain bytes of a stream, hashed as they pass.
+/// The decompressed bytes of a stream, hashed as they pass.
 pub struct Plain {
-    /// An empty piece is the end.
+    /// The next piece; an empty one is the end.
     full: Receiver<io::Result<Vec<u8>>>,
     empty: Sender<Vec<u8>>,
     current: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Plain {
     hasher: Sha256,
 }
 
-/// Runs `consume` on the plain bytes of `input`, whatever it is compressed with.
+/// Runs `consume` on the decompressed bytes of `input`, whatever its compression is.
 pub fn with_plain<T>(
     input: &mut (dyn Read + Send),
     consume: impl FnOnce(&mut Plain) -> Result<T>,
@@ -39,7 +39,7 @@ pub fn with_plain<T>(
     let (full_sender, full) = sync_channel(BUFFERS);
     let (empty, empty_receiver) = channel();
     for _ in 0..BUFFERS {
-        // The receiver lives in this very function.
+        // The receiver lives in this function.
         let _ = empty.send(Vec::with_capacity(BUFFER));
     }
     let failed = full_sender.clone();
@@ -57,8 +57,8 @@ pub fn with_plain<T>(
     met.context(|| "start a thread")?
 }
 
-/// Sends all plain bytes of `input`, then an empty piece, or the error. Ends early, and
-/// silently, when the receiver is gone.
+/// Sends all decompressed bytes of `input`, then an empty piece, or the error. Ends early, without a
+/// message, if the receiver is gone.
 fn inflate(
     input: &mut (dyn Read + Send),
     full: SyncSender<io::Result<Vec<u8>>>,
@@ -80,7 +80,7 @@ fn inflate(
 }
 
 impl Plain {
-    /// Reads what is left and returns the digest of all.
+    /// Reads the rest and returns the digest of everything.
     pub fn finish(&mut self) -> Result<Digest> {
         loop {
             let count = self.fill_buf().context(|| "read the archive")?.len();
@@ -95,7 +95,7 @@ impl Plain {
 impl BufRead for Plain {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.current.len() && !self.ended {
-            // Nobody waits for it if the other thread is through.
+            // The send fails if the other thread has ended, which is fine.
             let _ = self.empty.send(std::mem::take(&mut self.current));
             let next = self.full.recv();
             let next = next.map_err(|_| Error::from(ErrorKind::BrokenPipe)).and_then(|next| next);

@@ -1,9 +1,9 @@
-//! A layer made of an overlay's upper directory where it lies.
+//! Makes a layer of an overlay's upper directory without copying it.
 //!
-//! The directory becomes the layer by a rename; no file is written again. One pass over it writes the tar
-//! that the layer would have to nowhere: the pass hashes the tar, notes its recipe, and makes the
-//! directory what the tar says. What the tar leaves out is removed, and times are changed if the
-//! tar has others. Marks that overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay:
+//! The directory becomes the layer by a rename; no file is written again. One pass over it produces the
+//! tar that the layer would have, without storing it: it hashes the tar, records its recipe, and changes
+//! the directory to what the tar says. Files that the tar leaves out are removed, and times are changed
+//! if the tar has others. Marks that overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay:
 //! overlayfs does not read them in a lower directory, and no program of a step may set one.
 
 use std::ffi::OsStr;
@@ -23,7 +23,7 @@ use super::tree::{Form, Overrides, Skip, Top, TreeWriter, Watch};
 use crate::error::{Context, Error, Result};
 use crate::store::remove_at;
 
-/// What the tar of a directory would be.
+/// The facts about a directory's tar.
 pub struct Taken {
     pub diff_id: Digest,
     /// Bytes of all files.
@@ -62,7 +62,7 @@ pub fn take(
 
 impl Taking {
     fn note(&self, note: impl FnOnce(&mut Noted)) {
-        // Only this thread has it.
+        // Only this thread uses it.
         if let Ok(mut noted) = self.0.lock() {
             note(&mut noted);
         }

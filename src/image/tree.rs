@@ -1,10 +1,10 @@
 //! Writes a tree of files as a tar: a container's changes for `commit`, a whole root for `export`,
-//! whatever `cp` copies.
+//! the files of `cp`.
 //!
 //! Names are in the order of their bytes, so that the same tree gives the same archive. Every
 //! directory is opened from the one above by descriptor and no link is followed: a container that
-//! renames and relinks during the walk can spoil its own archive but not lead it outside. Of a file
-//! with several names the first carries the data and the others are hard links to it. Sockets are
+//! renames and links during the walk can spoil its own archive but not lead it outside. If a file
+//! has several names, the first carries the data and the others are hard links to it. Sockets are
 //! left out: a tar can't hold them, and no program could connect to one in an image.
 //! A tree may be as deep and a directory as large as a container makes it: see `store::walk`.
 
@@ -42,7 +42,7 @@ const MIN_HOLE: u64 = 64 << 10;
 /// An attribute's value and the list of their names are at most this long (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
 
-/// What overlayfs's notes in the tree mean for the archive.
+/// How overlayfs's marks in the tree appear in the archive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A plain tree.
@@ -55,13 +55,13 @@ pub enum Form {
 /// When the archive has an entry `./` for the tree's own directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Top {
-    /// Its mode, owner and time are part of the tree.
+    /// Always: its mode, owner and time are part of the tree.
     Always,
-    /// Only if its mode or owner is another than a directory gets for which there is no entry.
+    /// Only if its mode or owner differ from those that a directory without an entry gets.
     Unusual,
 }
 
-/// What entries get instead of their files' own attributes.
+/// The attributes that entries get in place of their files' own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub owner: Option<(u32, u32)>,
@@ -76,7 +76,7 @@ pub struct Overrides {
 /// Whether the file or tree of that path is left out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
-/// What follows a tree on its way into an archive.
+/// Watches what goes into an archive.
 pub trait Watch {
     /// The entry of `name` in `parent`, whose file has the attributes `stat`.
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
@@ -89,8 +89,8 @@ pub trait Watch {
     fn contents(&self, path: &[u8], offset: u64, length: u64);
 }
 
-/// A second archive of a tree, of which only the digest is wanted: trees that differ in times, and in
-/// owners if there is an `owner`, have the same one.
+/// A second archive of a tree, of which only the digest is computed. Trees that differ only in times, and
+/// with an `owner` in owners, have the same one.
 #[cfg(feature = "build")]
 pub struct Twin<'a> {
     writer: Writer<&'a mut Hashing<Sink>>,
@@ -120,13 +120,13 @@ impl<'a> Twin<'a> {
     }
 }
 
-/// Writes all that is in `root` as one archive.
+/// Writes the contents of `root` as one archive.
 pub fn archive_tree(
     root: BorrowedFd<'_>,
     ids: Option<IdMap>,
     output: &mut dyn Write,
 ) -> Result<()> {
-    // It may be a mere handle, which can't be read.
+    // `root` may be only a handle, which can't be read.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(root, ".", flags, Mode::empty())?;
     let mut writer = Writer::new(output);
@@ -139,7 +139,7 @@ pub struct TreeWriter<'a, W> {
     writer: &'a mut Writer<W>,
     form: Form,
     skip: Skip<'a>,
-    /// Of the user namespace that the tree belongs to.
+    /// The ID mapping of the user namespace that the tree belongs to.
     ids: Option<IdMap>,
     overrides: Overrides,
     watch: Option<&'a dyn Watch>,
@@ -147,7 +147,7 @@ pub struct TreeWriter<'a, W> {
     twin: Option<Twin<'a>>,
     links: Links,
     buffer: Vec<u8>,
-    /// The file system of the directory that was read last, which is not the kernel's own.
+    /// The file system of the last directory, which is not the kernel's own.
     device: Option<u64>,
 }
 
@@ -176,7 +176,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// Ends the twin; the archive itself is its writer's to end.
+    /// Ends the second archive. The first one is ended by its writer.
     #[cfg(feature = "build")]
     pub fn end_twin(self) -> Result<()> {
         self.twin.map_or(Ok(()), |twin| twin.writer.finish().map(drop))
@@ -198,7 +198,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.writer.data(bytes)
     }
 
-    /// Reports to `watch` what goes into the archive.
+    /// Reports everything that goes into the archive to `watch`.
     #[cfg(feature = "build")]
     pub fn watched(mut self, watch: &'a dyn Watch) -> TreeWriter<'a, W> {
         self.watch = Some(watch);
@@ -211,7 +211,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// The owners in the archive are those that the tree's user namespace knows.
+    /// Sets the owners in the archive to those that the tree's user namespace knows.
     pub fn mapped(mut self, ids: Option<IdMap>) -> TreeWriter<'a, W> {
         self.ids = ids;
         self
@@ -233,14 +233,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.begin(&self.described(&stat, Kind::Directory, b"./"))
     }
 
-    /// All that is in the directory `top`, its own entry left out.
+    /// Writes the contents of the directory `top`, without its own entry.
     pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
         refuse_kernels(top)?;
         self.device = Some(fstat(top)?.st_dev);
         self.below(openat(top, ".", DIRECTORY, Mode::empty())?, &mut Vec::new())
     }
 
-    /// What `handle` is open on, called `path` in the archive; a directory with all that is in it.
+    /// Writes the file behind `handle`, as `path` in the archive; a directory with its contents.
     pub fn object(&mut self, handle: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
         let stat = fstat(handle)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -254,8 +254,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 self.below(directory, &mut path)
             }
             FileType::RegularFile => {
-                // The magic link of a handle leads to the very inode and no further. Not blocking:
-                // a file of /proc may wait for something to happen.
+                // The magic link of a handle leads to exactly that inode. Non-blocking, because a file of /proc
+                // may wait for an event.
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
                 let file = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error)?;
@@ -268,10 +268,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
     }
 
-    /// All that is in the directory `top`, whose path is `path`.
+    /// Writes the contents of the directory `top`, whose path is `path`.
     fn below(&mut self, top: OwnedFd, path: &mut Vec<u8>) -> Result<()> {
         let (mut descent, mut names) = (Descent::new(top), Names::default());
-        // How long the path of each directory on the way is.
+        // The length of the path of each directory above.
         let mut lengths = vec![path.len()];
         names.enter();
         while let Some(&length) = lengths.last() {
@@ -294,7 +294,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                     lengths.push(path.len());
                     names.enter();
                 }
-                // Removed since the directory was read.
+                // The file was removed after the directory was read.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
                 Err(error) => {
                     return Err(error).context(|| format!("archive '{}'", shortened(path)));
@@ -304,8 +304,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(())
     }
 
-    /// Whether what is in the directory belongs to the archive: what the kernel shows on a mount point
-    /// in the tree is left out.
+    /// Whether the directory's contents belong to the archive. Mounted file systems of the kernel don't.
     fn goes_into(&mut self, directory: BorrowedFd<'_>) -> Result<bool> {
         let device = fstat(directory)?.st_dev;
         if self.device != Some(device) {
@@ -317,7 +316,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(true)
     }
 
-    /// Writes one entry. A directory is given back, and what is in it comes next.
+    /// Writes one entry. If it is a directory, returns it: its contents come next.
     fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -365,7 +364,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 return self.goes_into(directory.as_fd()).map(|goes| goes.then_some(directory));
             }
             Kind::File => {
-                // Not blocking: it may be a fifo by now.
+                // Non-blocking, because it may be a fifo by now.
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file =
                     openat(parent, name, flags, Mode::empty()).map_err(beneath::open_error)?;
@@ -471,14 +470,14 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if let Some(watch) = self.watch {
             watch.contents(path, offset, length);
         }
-        // Taken out while it is lent to the archives.
+        // Taken out while the archives use it.
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut done = 0;
         while done < length {
             let wanted = BUFFER.min(usize::try_from(length - done).unwrap_or(usize::MAX));
             let mut count = file.read_at(&mut buffer[..wanted], offset + done)?;
             if count == 0 {
-                // It shrank: the archive gets zeroes for the rest of this piece.
+                // The file became shorter: the archive gets zeroes for the rest of this piece.
                 buffer[..wanted].fill(0);
                 count = wanted;
             }
@@ -490,7 +489,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     }
 }
 
-/// A tree of the kernel's would come out empty.
+/// Refuses a tree of the kernel's files, whose copy would be empty.
 fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
     if is_kernels(directory)? {
         fail!("the kernel generates this directory; copy single files from it");
@@ -541,7 +540,7 @@ fn xattrs(
 ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut names = [0; 1024];
     let (mut large, names) = match list(&mut names) {
-        // Nothing to list on most files, or on file systems without attributes.
+        // Most files have no attributes, and some file systems don't support them.
         Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
         Ok(length) => (Vec::new(), names[..length].to_vec()),
         Err(Errno::RANGE) => {
@@ -560,7 +559,7 @@ fn xattrs(
         }
         match get(OsStr::from_bytes(name), &mut large) {
             Ok(length) => xattrs.push((name.to_vec(), large[..length].to_vec())),
-            // Removed since it was listed.
+            // The attribute was removed after it was listed.
             Err(Errno::NODATA) => {}
             Err(error) => {
                 return Err(error).context(|| format!("attribute {}", name.escape_ascii()));
@@ -576,15 +575,15 @@ fn without_overlays(mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8
     xattrs
 }
 
-/// Where the file's data lies (lseek(2), SEEK_DATA); `None` if its holes aren't worth a map.
+/// The positions of the file's data (lseek(2), SEEK_DATA); `None` if its holes aren't worth a map.
 fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
     while at < size {
         let start = match seek(file, SeekFrom::Data(at)) {
-            // Nothing but a hole up to the end.
+            // The rest of the file is a hole.
             Err(Errno::NXIO) => break,
-            // A file system that doesn't know.
+            // The file system has no answer.
             Err(Errno::INVAL | Errno::NOTSUP) => return rewound(file, None),
             result => result?,
         };
@@ -598,7 +597,7 @@ fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
         }
         at = end.max(at + 1);
     }
-    // GNU tar ends a map at the file's end, though nothing be there.
+    // GNU tar ends a map with an empty extent at the file's end.
     if extents.last().is_none_or(|last| last.offset + last.length < size) {
         extents.push(Extent { offset: size, length: 0 });
     }

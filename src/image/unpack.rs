@@ -1,9 +1,9 @@
 //! Applies one layer's tar to a directory that becomes an overlayfs lowerdir.
 //!
-//! Nothing is written outside of that directory, whatever the archive says: names are cut to plain
-//! components first (`..` above the top is refused), the parent is then resolved by the kernel with
-//! openat2(RESOLVE_IN_ROOT), so that links inside the archive lead nowhere but inside, and the last
-//! component is only ever used with *at calls that don't follow it. A later entry replaces an
+//! Nothing is written outside that directory, whatever the archive says. Names are first reduced to plain
+//! components (`..` above the top is refused). The kernel then resolves the parent with
+//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. The last
+//! component is only used with *at calls that don't follow it. A later entry replaces an
 //! earlier one of the same name, as tar does.
 //!
 //! Whiteouts (OCI image spec, layer.md) become overlayfs's own: a character device 0:0 for
@@ -34,12 +34,12 @@ use crate::runtime::ids::IdMap;
 use crate::store::remove_at;
 use crate::sys::beneath;
 
-/// How much one archive may be.
+/// The limits of one archive.
 struct Limits {
     entries: u64,
-    /// Unpacked, holes counted.
+    /// Bytes of all files unpacked, with their holes.
     bytes: u64,
-    /// Paths of directories whose times are kept at once.
+    /// Bytes of the paths of directories whose times are kept at the same time.
     kept: usize,
 }
 
@@ -47,48 +47,48 @@ const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 2 << 
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// What old storage drivers kept for themselves: at the top of a layer, and of no use to others.
+/// Files of old storage drivers at the top of a layer, which no other program needs.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 
-/// What unpacking found.
+/// The result of unpacking.
 #[derive(Debug)]
 pub struct Unpacked {
     /// Bytes of all files.
     pub size: u64,
-    /// The archive's end mark was there; without it a cut between two entries goes unseen.
+    /// Whether the archive had its end mark. Without it a cut between two entries is not noticed.
     pub ended: bool,
-    /// It has entries that other readers refuse.
+    /// Whether it has entries that other readers refuse.
     pub gnu_only: bool,
 }
 
-/// A layer's tar as it is read.
+/// A layer's tar that is being read.
 type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 
 /// How an archive is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// A layer: whiteouts hide what is below, a later entry replaces an earlier one of any kind.
+    /// A layer: whiteouts hide files of the layers below, a later entry replaces an earlier one of any kind.
     Layer,
-    /// A layer on top of what is there: whiteouts remove it.
+    /// A layer on top of existing files: whiteouts remove them.
     #[cfg(feature = "build")]
     Apply,
-    /// Files for a tree that is in use.
+    /// Files for a tree in use.
     Copy(CopyRules),
 }
 
 /// How `cp` unpacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyRules {
-    /// Where in the root everything goes.
+    /// The directory in the root to unpack into.
     pub into: Vec<u8>,
-    /// Whose everything becomes. What gives powers is left out then: setuid, setgid, file
-    /// capabilities, devices.
+    /// The owner of everything. If there is one, everything that gives rights is left out: setuid, setgid,
+    /// file capabilities, devices.
     pub owner: Option<(u32, u32)>,
-    /// The tree is seen from outside of the user namespace that it belongs to.
+    /// Set if the tree is seen from outside the user namespace that it belongs to.
     pub ids: Option<IdMap>,
 }
 
-/// Unpacks the tar `input` into the directory `root`, a layer's being empty at first.
+/// Unpacks the tar `input` into the directory `root`. For a layer it must be empty.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     unpack_within(input, root, rules, &LIMITS)
 }
@@ -138,7 +138,7 @@ impl CopyRules {
         Ok(())
     }
 
-    /// What is not to be kept.
+    /// Whether the entry is left out.
     fn leave_out(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {
@@ -156,17 +156,17 @@ struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
     limits: &'a Limits,
-    /// Forgotten whenever something is replaced, because paths may lead elsewhere from then on.
+    /// Closed whenever something is replaced, because paths may lead elsewhere from then on.
     directories: Directories<'a>,
     directory_times: DirectoryTimes,
     size: u64,
-    /// Entries, and directories that none of them names but a path needs.
+    /// The number of entries, and of directories that only a path needs.
     entries: u64,
 }
 
-/// The times of directories. What is put into a directory changes its time, so they are set at the
-/// end; if they get too many, those known by then are set earlier, and from then on each directory
-/// that something is put into gets back the time that it had.
+/// The times of directories. A new file in a directory changes its time, so they are set at the
+/// end. If they are too many, those known by then are set earlier, and from then on each directory
+/// gets its time back after each new file.
 #[derive(Default)]
 struct DirectoryTimes {
     wanted: Vec<(Vec<u8>, Timestamps)>,
@@ -175,7 +175,7 @@ struct DirectoryTimes {
 }
 
 impl Layer<'_> {
-    /// Counts one entry, or one directory that is made for it.
+    /// Counts one entry, or one directory that is made for a path.
     fn count(&mut self) -> Result<()> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -187,7 +187,7 @@ impl Layer<'_> {
     fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
         let mut path = normalize(&entry.path)?;
         if let Rules::Copy(CopyRules { into, .. }) = self.rules {
-            // The directory itself is the user's, and stays as it is.
+            // The directory itself belongs to the user and stays as it is.
             if path.is_empty() { return Ok(()) } else { path = join(into, &path) }
         }
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
@@ -218,8 +218,8 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
-        // After the parent got its old time back: this may set the times of all directories known so
-        // far, the parent's too.
+        // After the parent got its old time back, because this may set the times of all directories known
+        // up to now, the parent's too.
         if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
             self.want_times(&path, entry)?;
         }
@@ -384,13 +384,13 @@ impl Layer<'_> {
         let link = || linkat(&above, target_name, parent, name, AtFlags::empty());
         match replacing(parent, name, link) {
             Ok(((), change)) => Ok(change),
-            // The old entry that had to go held the target.
+            // The removed entry held the target.
             Err(error) if error.errno() == Some(Errno::NOENT) => Err(missing()),
             Err(error) => Err(error),
         }
     }
 
-    /// Hides `hidden` of the layers below.
+    /// Hides the file `hidden` of the layers below.
     fn whiteout(&mut self, parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
         if matches!(hidden, b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
             fail!("a whiteout of '{}'", shortened(hidden));
@@ -420,7 +420,7 @@ impl Layer<'_> {
         }
         let ends: Vec<usize> =
             (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/').collect();
-        // If a directory is missing, so is all below it: halving finds the first one in a few steps,
+        // If a directory is missing, so are all below it: halving finds the first one in a few steps,
         // however many there are.
         let (mut found, mut missing) = (0, ends.len());
         while missing - found > 1 {
@@ -442,12 +442,12 @@ impl Layer<'_> {
             }
             (current, start) = (Rc::new(made), end + 1);
         }
-        // A whiteout that a directory replaced leads nowhere, so what is held stays right.
+        // A whiteout leads nowhere, so no open directory is wrong now.
         self.directories.hold(path, current.clone());
         Ok(current)
     }
 
-    /// The directory `path` is to have the entry's times.
+    /// Notes that the directory `path` gets the entry's times.
     fn want_times(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
         let kept = &mut self.directory_times;
         kept.wanted.push((path.to_vec(), times(entry)));
@@ -459,7 +459,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// The times that a directory must have again after something was put into it.
+    /// The times that a directory must get back after a new file was put into it.
     fn times_to_keep(&self, directory: BorrowedFd<'_>) -> Result<Option<Timestamps>> {
         if !self.directory_times.some_are_set {
             return Ok(None);
@@ -478,7 +478,7 @@ impl Layer<'_> {
         for (path, times) in std::mem::take(&mut self.directory_times.wanted) {
             match directories.open(&path) {
                 Ok(directory) => futimens(&directory, &times)?,
-                // A later entry took its place.
+                // A later entry replaced it.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(error).context(|| format!("open '{}'", shortened(&path))),
             }
@@ -487,17 +487,17 @@ impl Layer<'_> {
     }
 }
 
-/// Whether what was there before is still there.
+/// What became of an earlier file of the name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Added,
-    /// A whiteout of this layer went.
+    /// A whiteout of this layer was removed.
     Uncovered,
-    /// Another entry of this layer went.
+    /// Another entry of this layer was removed.
     Replaced,
 }
 
-/// A directory never takes the place of a file in use, nor a file that of a directory.
+/// In a tree in use a directory never replaces a file, nor a file a directory.
 fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<()> {
     let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(()),
@@ -542,7 +542,7 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
-/// Makes the missing parent `name`, root's with mode 0755; a whiteout there becomes a directory
+/// Makes the missing parent `name`, owned by root with mode 0755. A whiteout there becomes a directory
 /// that hides what the whiteout hid.
 fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
@@ -568,7 +568,7 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Does `make`, after removing what has the name already.
+/// Calls `make`, after a file that has the name was removed.
 fn replacing<T>(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -594,8 +594,8 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
     Ok(Change::Added)
 }
 
-/// Does what the whiteout of `hidden` says to a tree that has what it hides. An opaque directory's mark
-/// stands before what the layer puts there.
+/// Applies the whiteout of `hidden` to a tree that has the hidden file. An opaque directory's mark
+/// comes before the layer's own files in it.
 #[cfg(feature = "build")]
 fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
     let mut names = vec![hidden.to_vec()];
@@ -614,7 +614,7 @@ fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
     Ok(Change::Replaced)
 }
 
-/// Writes the entry's data, leaving its holes.
+/// Writes the entry's data and leaves out its holes.
 fn write_data(
     file: BorrowedFd<'_>,
     path: &[u8],

@@ -1,6 +1,6 @@
 //! The bridge of a network on the host, with the gateway's address, and the sysctls that it needs:
-//! made when the first container needs it, and again after a reboot. Containers' ports are added in `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7),
-//! ip-sysctl.rst.
+//! made when the first container needs it, and again after a reboot. Containers' ports are added in
+//! `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7), ip-sysctl.rst.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub struct NetworkOptions {
     pub mtu: Option<u32>,
     pub publish_address: Option<IpAddr>,
     pub labels: Vec<(String, String)>,
-    /// As given.
+    /// The options as given.
     pub options: Vec<(String, String)>,
     /// The bridge's name; otherwise one is made.
     pub bridge: Option<String>,
@@ -163,7 +163,7 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         bridge,
         id,
         pools,
-        // As in Docker: nothing is beyond a dummy.
+        // As in Docker: no packet leaves through a dummy.
         internal: options.internal
             || direct.as_ref().is_some_and(|direct| direct.origin == Origin::Dummy),
         mtu: options.mtu,

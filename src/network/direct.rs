@@ -14,7 +14,7 @@ use super::link::Mode;
 use crate::error::{Error, Result, fail};
 use crate::store::stored_as_text;
 
-/// What a network without a bridge is made of.
+/// The link on which a network without a bridge is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Direct {
     pub kind: Kind,
@@ -51,14 +51,14 @@ pub enum IpvlanMode {
     L3s,
 }
 
-/// Who made the parent.
+/// Whether the parent existed, or what was made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was there.
+    /// The parent existed.
     Host,
-    /// A dummy interface of ours, since the user named no parent.
+    /// A dummy interface that is made here, since the user named no parent.
     Dummy,
-    /// A VLAN of ours on a link of the host.
+    /// A VLAN that is made here, on a link of the host.
     Vlan,
 }
 
@@ -103,7 +103,7 @@ impl Kind {
         }
     }
 
-    /// The word of the mode.
+    /// The mode's name.
     pub fn mode(self) -> &'static str {
         let found = match self {
             Kind::Macvlan(mode) => {
@@ -111,7 +111,7 @@ impl Kind {
             }
             Kind::Ipvlan(mode) => IPVLAN.iter().find(|known| known.1 == mode).map(|known| known.0),
         };
-        // Each mode is in its table.
+        // The table of the driver has each of its modes.
         found.unwrap_or_default()
     }
 

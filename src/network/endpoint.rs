@@ -53,8 +53,8 @@ impl NetworkNamespace {
         Ok(NetworkNamespace { descriptor, socket: socket? })
     }
 
-    /// Moves the host's link `name` into the namespace, calls it `inside` there and sets it up. The
-    /// kernel takes its addresses away on the way; those that are permanent and global are given back.
+    /// Moves the host's link `name` into the namespace, renames it `inside` there and sets it up. The move
+    /// removes its addresses; the permanent, global ones are added again.
     pub fn take(&mut self, host: &mut Socket, name: &str, inside: &str) -> Result<()> {
         let Some(found) = link::find(host, name)? else { fail!("there is no such interface") };
         if link::find(&mut self.socket, inside)?.is_some() {
@@ -65,7 +65,7 @@ impl NetworkNamespace {
         let mut batch = Batch::default();
         link::hand_over(&mut batch, found.index, inside, self.descriptor.as_fd());
         host.send(batch)?;
-        // Its number may be another's there.
+        // In the namespace another link may have its number.
         let there = link::indices(&mut self.socket)?;
         let Some(index) = there.into_iter().find(|index| !known.contains(index)) else {
             return Err(Error::from(Errno::NODEV)).context(|| "find it in the container");

@@ -2,8 +2,9 @@
 //!
 //! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
 //! lines are the container's id, its names on this network, its own host name, and its interface and
-//! published ports, by which `attachment::recover` finds what a running container has. A lease ends with its container: one that a crash or a power cut left is reclaimed when
-//! its address is requested or no other is free.
+//! published ports, by which `attachment::recover` finds what a running container has. A lease ends with
+//! its container. If a crash or a power cut left a lease, it is reclaimed when its address is requested
+//! or no other is free.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;

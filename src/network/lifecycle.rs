@@ -1,8 +1,9 @@
-//! The end of a network: `network rm`, `network prune`, and what a removal that was cut short left.
+//! The end of a network: `network rm`, `network prune`, and leftovers of interrupted removals.
 //!
-//! The order is: no container on the network, the firewall's rules, the bridge or the parent that is ours, the record. The
-//! record goes by one rename to a hidden name, so that a kill leaves the network, whose link is
-//! made again when it is needed, or a hidden directory, which `system check` removes.
+//! The order is: check that no container is on the network, remove the firewall's rules, then the bridge
+//! or the parent that was made for it, then the record. The record is removed by one rename to a hidden
+//! name. So a kill leaves the network, whose link is made again when it is needed, or a hidden
+//! directory, which `system check` removes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,18 +34,18 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
 /// The start of the hidden name of a network that is being removed.
 const REMOVING: &str = ".removing-";
 
-/// The directories that removals left when they were cut short.
+/// The directories of interrupted removals.
 pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // A removal holds this lock, so a directory that is there now is of a dead one.
+    // A removal holds this lock, so a directory that exists now belongs to a dead one.
     let _choice = lock_all(roots)?;
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that no container uses and that are `wanted`, and returns their ids and
-/// names. The default network stays on record, without its bridge.
+/// Removes the networks that no container uses and that are `wanted`. Returns their ids and
+/// names. The record of the default network stays, without its bridge.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,
@@ -69,7 +70,8 @@ pub fn prune(
     Ok(removed)
 }
 
-/// Removes the bridge and its rules, or the parent if it is ours. The caller holds the network's lock.
+/// Removes the bridge and its rules, or the parent if it was made for the network. The caller holds the
+/// network's lock.
 fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     ipam::reclaim(roots, network, is_alive)?;
     let leases = ipam::leases(roots, network)?;

@@ -46,7 +46,7 @@ const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
 
-/// The facts about a link that are needed here.
+/// The facts about a link that are used here.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub index: u32,

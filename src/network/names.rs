@@ -56,7 +56,7 @@ pub struct Names<'a> {
     pub dns_options: &'a [String],
     /// Whether the container uses the host's network, and so copies of the host's files.
     pub host_network: bool,
-    /// Returns name servers, if the host's files name none that the container can reach.
+    /// Returns name servers if the host's files name none that the container can reach.
     pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
 }
 
@@ -105,10 +105,9 @@ fn hosts(names: &Names<'_>) -> String {
     text
 }
 
-/// Puts `leases` into the hosts files of all containers that hold one: `network` is the section's
-/// name. The caller holds the network's lock. Returns why a file could not be written, for each of
-/// them: a container that keeps its file from being written does without the names, and the change
-/// itself succeeds.
+/// Writes `leases` into the hosts files of all their containers; `network` is the section's
+/// name. The caller holds the network's lock. Returns the errors of files that could not be written:
+/// such a container lacks the names, and the change itself succeeds.
 pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
     let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
     owners.sort_unstable();
@@ -177,9 +176,9 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// mounted.
 ///
 /// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), and fill
-/// it with anything, until there is no room for another byte. None of that may hold the engine up: so
+/// it with anything until there is no room for another byte. None of that may block the engine. So
 /// the lock is on the run directory, which the container cannot reach, and the file is opened without
-/// waiting for the lease. The caller must succeed although this fails, and reports the failure as a
+/// waiting for the lease. If this fails, the caller succeeds all the same and reports the failure as a
 /// warning.
 pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
@@ -209,7 +208,7 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
         }
         let written = file.write_all_at(after.as_bytes(), 0);
         if written.is_err() {
-            // No half of a section stays: there was room for what was there before.
+            // No half of a section stays: the old text fitted.
             let _ = file.write_all_at(&before, 0);
         }
         file.set_len(if written.is_ok() { after.len() } else { before.len() } as u64)?;
@@ -228,12 +227,12 @@ fn open_directory(roots: &Roots, id: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let link = roots.name_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {
-        // The lock was held after the directory was opened, so it is the monitor's: if that was killed,
-        // another process may have its number by now. Without a lock file there is none to ask.
+        // The lock was held after the directory was opened, so it belongs to the monitor: if the monitor was
+        // killed, another process may have its PID by now. Without a lock file this can't be checked.
         Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
             Ok(directory)
         }
-        // An earlier version started it, and mounted the files themselves.
+        // An earlier version started the container, and mounted the files themselves.
         Err(Errno::NOENT) if link.symlink_metadata().is_err() => {
             openat(CWD, roots.containers().join(id), flags, Mode::empty())
         }
@@ -253,7 +252,7 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
         }
     }
     let (before, after) = match text.split_once(&begin) {
-        // Someone removed the section's end: the text after it counts as the user's.
+        // The section's end is missing: the text after it counts as the user's.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };

@@ -16,7 +16,7 @@ use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// What `network create` asks of a network without a bridge.
+/// The options of a network without a bridge.
 #[derive(Clone, Debug)]
 pub struct DirectOptions {
     pub kind: Kind,
@@ -24,7 +24,7 @@ pub struct DirectOptions {
     pub parent: Option<String>,
 }
 
-/// Decides on the parent of a new network. Nothing is made yet.
+/// Chooses the parent of a new network. Makes nothing yet.
 pub fn choose(
     host: &mut Socket,
     id: &str,
@@ -84,7 +84,7 @@ pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result
     }
 }
 
-/// Returns the parent, and makes it if it is ours to make.
+/// Returns the parent. Makes it if it is to be made here.
 pub fn ensure(
     host: &mut Socket,
     roots: &Roots,
@@ -129,7 +129,7 @@ fn make(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) ->
     explain_lack(made, kind)
 }
 
-/// The kernel's word for a kind of link that it does not have is "Unknown device type".
+/// Whether the kernel lacks a kind of link: its message is "Unknown device type".
 pub fn explain_lack(made: Result<()>, kind: &str) -> Result<()> {
     match made {
         Err(error) if error.errno() == Some(Errno::OPNOTSUPP) => {
@@ -139,7 +139,7 @@ pub fn explain_lack(made: Result<()>, kind: &str) -> Result<()> {
     }
 }
 
-/// Removes the parent if it is ours and no other network has it.
+/// Removes the parent if it was made here and no other network has it.
 pub fn remove(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) -> Result<()> {
     let Direct { parent, origin, .. } = direct;
     let shares = |other: &Network| {
@@ -150,7 +150,7 @@ pub fn remove(host: &mut Socket, roots: &Roots, network: &Network, direct: &Dire
         return Ok(());
     }
     match link::alias(host, parent)? {
-        // Another program made a link of this name while ours was gone.
+        // Another program made a link of this name after this one's was gone.
         Some(found) if !alias::is_ours_to_find(roots, &found) => Ok(()),
         _ => link::delete(host, parent),
     }

@@ -25,7 +25,7 @@ pub struct Pool {
     pub range: Option<Subnet>,
 }
 
-/// What `network create` asks of the subnets.
+/// The subnets that `network create` asks for.
 #[derive(Clone, Debug, Default)]
 pub struct PoolOptions {
     pub ipv6: bool,

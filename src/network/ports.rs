@@ -41,7 +41,7 @@ impl PortMap {
         SocketAddr::new(self.address.0, self.port)
     }
 
-    /// Whether a socket on `at` would be in the way of this port.
+    /// Whether a socket on `at` would conflict with this port.
     pub fn meets(&self, protocol: Protocol, at: SocketAddr) -> bool {
         let held = self.from();
         self.protocol == protocol
@@ -94,7 +94,7 @@ pub fn claim(
             let port = match publish.host {
                 None => claim_any(publish, &addresses, &mut claimed)?,
                 Some(host) if host.len() == publish.container.len() => {
-                    // Within the range by its length.
+                    // The range's length ensures that the port is in it.
                     let port = host.ports().start() + offset as u16;
                     hold_all(publish.protocol, &addresses, port, &mut claimed, find_container)?;
                     port
@@ -173,7 +173,7 @@ fn hold_all(
                     Some(holder) => {
                         Err(Error::new(format!("port {at}/{protocol} is in use by {holder}")))
                     }
-                    // Only connections of a server that is gone have it (TIME_WAIT).
+                    // Only connections of a server that is gone use it (TIME_WAIT).
                     None => hold(protocol, at, true)
                         .context(|| format!("port {at}/{protocol} is in use")),
                 }

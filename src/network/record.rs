@@ -47,7 +47,7 @@ pub struct Network {
     pub labels: Vec<(String, String)>,
     /// The options of `network create`, as given.
     pub options: Vec<(String, String)>,
-    /// Missing in records of older versions, as the fields below it.
+    /// Missing in records of older versions, like the fields after it.
     pub attachable: Option<bool>,
     /// Addresses that containers never get, each with a name.
     pub auxiliary: Option<Vec<(String, Ip)>>,
@@ -91,7 +91,7 @@ impl Network {
         self.direct.as_ref().map_or("bridge", |direct| direct.kind.driver())
     }
 
-    /// The name of the host's link that the containers' interfaces hang on.
+    /// The name of the host's link below the containers' interfaces.
     pub fn link(&self) -> &str {
         self.direct.as_ref().map_or(&self.bridge, |direct| &direct.parent)
     }
@@ -113,14 +113,14 @@ impl Network {
         given.is_none_or(|(_, value)| !matches!(value.as_str(), "false" | "0"))
     }
 
-    /// Whether an address is kept for something that is no container.
+    /// Whether an address is reserved for something that is no container.
     pub fn is_auxiliary(&self, address: IpAddr) -> bool {
         self.auxiliary.iter().flatten().any(|(_, kept)| kept.0 == address)
     }
 
     /// Locks the network for a change of its leases, its bridge or its containers' hosts files.
-    /// Fails if the network was removed at the same time: what the caller would make is on no
-    /// record.
+    /// Fails if the network was removed at the same time, because no record would name what the caller
+    /// makes.
     pub fn lock(&self, roots: &Roots) -> Result<Lock> {
         let path = dir(roots, &self.name).join(".lock");
         let lock = match Lock::wait(&path, LockMode::Exclusive) {

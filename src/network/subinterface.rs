@@ -21,8 +21,9 @@ use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// The kernel removes the interfaces of an ended namespace some time after its last process. Until
-/// then one in the mode passthru holds the parent (`EINVAL`), and any other its MAC address.
+/// How long to try again: the kernel removes the interfaces of an ended namespace some time after its
+/// last process. Until then an interface in the mode passthru holds the parent (`EINVAL`), and any other
+/// holds its MAC address.
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -78,7 +79,7 @@ pub fn connect(
     endpoint::configure(namespace, network, plan)
 }
 
-/// Removes the interface of an endpoint, in whatever namespace it is. One that is gone is no error.
+/// Removes the interface of an endpoint, in whatever namespace it is. A missing one is no error.
 pub fn remove(host: &mut Socket, name: &str, interface: &str) -> Result<()> {
     match link::find_elsewhere(host, name, interface)? {
         Some(found) => link::delete_elsewhere(host, found),

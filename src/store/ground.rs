@@ -1,10 +1,10 @@
-//! The file system under the durable root: not each can hold what a container engine keeps.
+//! The file system below the durable root. Not every file system can hold a container engine's files.
 //!
-//! Images need owners, modes and links. A container's own files are an overlay's upper directory,
-//! which needs trusted extended attributes (without them a directory that was removed and made
-//! again is an I/O error) and can't lie on another overlay: ramfs, the root of many initramfs, has
-//! none, and live systems run from an overlay. There the containers, though not the images, are
-//! kept on a tmpfs.
+//! Images need owners, modes and links. A container's own files are an overlay's upper directory.
+//! It needs trusted extended attributes (without them a directory that was removed and made
+//! again is an I/O error) and can't lie on another overlay. But ramfs, the root of many initramfs, has
+//! no such attributes, and live systems run from an overlay. On such a host a tmpfs holds the
+//! containers, though not the images.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const NTFS_SUPER_MAGIC: u32 = 0x7366_746e;
 const WITHOUT_OWNERS: [(u32, &str); 3] =
     [(MSDOS_SUPER_MAGIC, "vfat"), (EXFAT_SUPER_MAGIC, "exfat"), (NTFS_SUPER_MAGIC, "ntfs")];
 
-/// Refuses a state directory, made or yet to be made, that can hold no images.
+/// Refuses a state directory, existing or not, that can hold no images.
 pub fn refuse_unfit(state: &Path) -> Result<()> {
     let existing = state.ancestors().find(|path| path.exists()).unwrap_or(state);
     let magic = magic(existing)?;
@@ -39,8 +39,8 @@ pub fn refuse_unfit(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `containers` able to hold an overlay's upper directories; says so if that takes a tmpfs.
-/// To be called while it is empty.
+/// Makes `containers` able to hold an overlay's upper directories. Returns a note if that takes a tmpfs.
+/// Must be called while it is empty.
 pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     let name = match magic(containers)? {
         OVERLAYFS_SUPER_MAGIC => "an overlay",

@@ -1,11 +1,11 @@
-//! The journal of events: two files in `<run>/.events`, one line of JSON an event.
+//! The journal of events: two files in `<run>/.events`, one line of JSON for each event.
 //!
 //! It lies in the run directory, in memory: events must not wear out a disk, and a reboot empties it,
-//! as a restart of Docker's daemon empties its own. A writer appends all that it has in one write(2)
-//! and takes no lock. When `journal` is full, a writer renames it to `journal.old`, and the older one
-//! goes: the journal never takes more than twice `MAX_FILE`. A writer that was killed leaves a torn
-//! line; the newline with which the next one begins ends it, and a reader passes over a line that is
-//! no event. A journal that can't be written fails no command.
+//! as a restart of Docker's daemon empties Docker's. A writer appends all its events in one write(2)
+//! and takes no lock. If `journal` is full, a writer renames it to `journal.old`, which removes the older
+//! file: the journal never takes more than twice `MAX_FILE`. A killed writer leaves a torn
+//! line. The next writer starts with a newline, which ends that line, and a reader skips every line that
+//! is no event. If the journal can't be written, no command fails.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,9 +19,9 @@ use super::{Roots, make_dir, open_existing};
 use crate::error::{Context, Result};
 use crate::event::Event;
 
-/// Bytes after which a file is put aside: several hundred events.
+/// Bytes after which a file is renamed: several hundred events.
 const MAX_FILE: u64 = 256 << 10;
-/// The longest line that a reader takes for one. Longer than any event.
+/// The longest line that a reader accepts. Longer than any event.
 const MAX_LINE: usize = 128 << 10;
 
 /// The directory of the journal.
@@ -61,7 +61,7 @@ fn write(dir: &Path, text: &str) -> Result<()> {
     let mut file = File::from(file.context(|| format!("open {}", path.display()))?);
     file.write_all(text.as_bytes())?;
     if file.stream_position()? > MAX_FILE {
-        // Another writer that puts it aside at the same time holds the lock.
+        // Another writer that renames it at the same time holds the lock.
         let is_ours = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         if is_ours && inode(&fs::metadata(&path)?) == inode(&file.metadata()?) {
             fs::rename(&path, dir.join("journal.old"))?;
@@ -74,10 +74,10 @@ fn inode(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Reads the events in the order in which they were written, and later those that came since.
+/// Reads the events in the order in which they were written, and later the new ones.
 pub struct Reader {
     dir: PathBuf,
-    /// The file that was put aside last. A slow writer may still append to it.
+    /// The file that was renamed last. A slow writer may still append to it.
     former: Option<Tail>,
     current: Option<Tail>,
 }
@@ -91,10 +91,10 @@ struct Tail {
 }
 
 impl Reader {
-    /// Opens the journal at its beginning, or with `only_new` at its end.
+    /// Opens the journal at its start, or with `only_new` at its end.
     pub fn open(roots: &Roots, only_new: bool) -> Result<Reader> {
         let dir = dir(roots);
-        // The newer file first: put aside in between, it is found twice, but never missed.
+        // The newer file first: if it is renamed in between, it is found twice, but never missed.
         let mut current = Tail::open(&current(&dir))?;
         let mut former = Tail::open(&dir.join("journal.old"))?;
         if let (Some(newer), Some(older)) = (&current, &former)
@@ -127,7 +127,7 @@ impl Reader {
                 _ => break,
             }
         }
-        // An open file would keep its removed directory, and the kernel would report that too late.
+        // An open file would keep its removed directory, and the kernel would report the removal too late.
         self.former.take_if(|tail| tail.is_removed());
         self.current.take_if(|tail| tail.is_removed());
         Ok(())

@@ -1,10 +1,10 @@
 //! Crash-safe flat files: one fact, one file, no index over them.
 //!
-//! A file is replaced by writing a temporary one beside it and renaming it over the old: a reader
-//! sees the old fact or the new one, never a torn one (rename(2)). What must survive a power cut is
-//! fsynced before the rename and its directory after it; what need not is only renamed, since flash
-//! is slow and wears out. Exclusion between processes is flock(2) on a `.lock` file: it ends with
-//! its holder, however that died.
+//! To replace a file, a temporary file is written beside it and renamed over it: a reader
+//! sees the old fact or the new one, never a torn one (rename(2)). A file that must survive a power cut
+//! is fsynced before the rename, and its directory after it. Other files are only renamed, since flash
+//! is slow and wears out. flock(2) on a `.lock` file excludes other processes: the lock ends with
+//! its holder, however that dies.
 
 pub mod ground;
 pub mod journal;
@@ -40,10 +40,10 @@ pub enum Durability {
     Lazy,
 }
 
-/// The longest state file: none that is longer is written, so that none is ever too long to read.
+/// The longest state file. No longer one is written, so that none is ever too long to read.
 const MAX_STATE_FILE: u64 = 8 << 20;
 
-/// Replaces `path` with `bytes`, mode 0600. If this dies midway the old content stands and at most
+/// Replaces `path` with `bytes`, mode 0600. If the process dies midway, the old content stays and at most
 /// a `.NAME.PID.tmp` is left beside it, which the next replacement or sweep removes.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let temporary = temporary_beside(path);
@@ -62,7 +62,7 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
         Ok(())
     })();
     if written.is_err() {
-        // The failure to write is what the user must hear of; the leftover is swept later.
+        // The user must see the failure to write; the leftover is swept later.
         let _ = fs::remove_file(&temporary);
     }
     written.context(|| format!("write {}", path.display()))?;
@@ -84,7 +84,7 @@ pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Replaces `path` with the JSON of `value`, unless that is longer than `read_json` takes.
+/// Replaces `path` with the JSON of `value`. Fails if that is longer than `read_json` accepts.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let text = crate::json::without_nulls(&miniserde::json::to_string(value));
     if text.len() as u64 > MAX_STATE_FILE {
@@ -97,15 +97,15 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
     replace(path, text.as_bytes(), durability)
 }
 
-/// Most bytes of a state file that is read by one system call.
+/// The most bytes of a state file that one system call reads.
 const SMALL: usize = 8 << 10;
 
-/// Reads a JSON state file; `None` if it isn't there. A file that is empty, truncated or not ours
-/// is an error that names it.
+/// Reads a JSON state file; `None` if it does not exist. Fails, with the file's name, if it is empty,
+/// truncated or foreign.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
-    // The parser takes memory for each level of nesting, also of fields that it passes over. A small
-    // file can't hold so many that it matters: `ps` reads one or two a container.
+    // The parser takes memory for each level of nesting, also of fields that it skips. A small
+    // file can't have so many that it matters, and `ps` reads one or two for each container.
     if bytes.len() > SMALL {
         crate::json::weigh(&path.display().to_string(), &bytes)?;
     }
@@ -120,11 +120,11 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     }
 }
 
-/// Reads a whole small file; `None` if it isn't there.
+/// Reads a whole small file; `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(file) = open_existing(path)? else { return Ok(None) };
     let mut bytes = Vec::with_capacity(SMALL);
-    // One read is enough for a small regular file: it returns fewer bytes than asked at the end alone.
+    // One read is enough for a small regular file: only at the end it returns fewer bytes than asked.
     let start = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
     if start.context(|| format!("read {}", path.display()))? == SMALL {
         let read = file.take(MAX_STATE_FILE + 1 - SMALL as u64).read_to_end(&mut bytes);
@@ -136,10 +136,10 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Opens a file or a directory to read or to lock it; `None` if it isn't there.
+/// Opens a file or a directory to read or to lock it; `None` if it does not exist.
 fn open_existing(path: &Path) -> Result<Option<File>> {
-    // Not by std: libc asks once more, for kernels before 2.6.23, to close it on exec, and `ps`
-    // opens two to four files a container.
+    // Not by std: its libc call sets close-on-exec once more, for kernels before 2.6.23, and `ps`
+    // opens two to four files for each container.
     let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     match rustix::io::retry_on_intr(open) {
         Err(Errno::NOENT) => Ok(None),
@@ -147,7 +147,7 @@ fn open_existing(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Makes a directory, and those above it, root's alone (0700); one that exists is left as it is.
+/// Makes a directory and those above it for root alone (0700). Leaves an existing one unchanged.
 pub fn make_dir(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.context(|| format!("make directory {}", path.display()))
@@ -159,14 +159,14 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
-/// Makes the renames in `path`'s directory durable.
+/// Syncs the renames in the directory of `path`.
 pub fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let synced = File::open(parent).and_then(|dir| dir.sync_all());
     synced.context(|| format!("sync {}", parent.display()))
 }
 
-/// Removes a file; that it is already gone is what was wanted.
+/// Removes a file. Succeeds if it is already gone.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -176,7 +176,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a tree, never following a link out of it; that it is already gone is what was wanted.
+/// Removes a tree and follows no link out of it. Succeeds if it is already gone.
 pub fn remove_tree(path: &Path) -> Result<()> {
     match removal::remove(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -191,11 +191,11 @@ pub fn remove_hidden(path: &Path, durability: Durability) -> Result<()> {
     hide(path, durability)?.remove()
 }
 
-/// A tree under its hidden name, which is still to be removed.
+/// A tree under its hidden name that must still be removed.
 #[must_use]
 pub struct HiddenTree {
     path: PathBuf,
-    /// Shows `removals` that a process removes the tree. `None` if the caller holds the lock.
+    /// Held while this process removes the tree, for `removals`. `None` if the caller holds the lock.
     _lock: Option<Lock>,
 }
 
@@ -218,34 +218,34 @@ pub fn hide(path: &Path, durability: Durability) -> Result<HiddenTree> {
             remove_tree(&hidden_path)?;
             return hide(path, durability);
         }
-        // A new name may need room on a full disk; removal must not.
+        // A new name may need room on a full disk, but a removal must succeed there.
         Err(error) if error.kind() == ErrorKind::StorageFull => remove_tree(path)?,
         result => result.context(|| format!("remove {}", path.display()))?,
     }
-    // Before the first file goes: brought back by a power cut it must be whole.
+    // Before the first file is removed: a tree that a power cut brings back must be complete.
     if durability == Durability::Synced {
         sync_parent(path)?;
     }
     Ok(HiddenTree { path: hidden_path, _lock: lock })
 }
 
-/// How the hidden names of trees end that are being removed.
+/// The end of the hidden names of trees that are being removed.
 const REMOVING: &str = ".removing";
 
-/// What removals in `dir` that were cut short have left.
+/// The leftovers of interrupted removals in `dir`.
 pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut removals = hidden(dir, |name| name.ends_with(REMOVING))?;
     removals.retain(|path| !Lock::is_held(path).unwrap_or(false));
     Ok(removals)
 }
 
-/// Temporary files in `dir` that their makers have left.
+/// Temporary files in `dir` whose makers have died.
 pub fn stale_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
     stale(dir, ".tmp")
 }
 
-/// What `.NAME.PID` and `suffix` call in `dir`, and the process PID hasn't open: its maker holds it
-/// open until it has its final name.
+/// Files in `dir` named `.NAME.PID` and `suffix` that the process PID does not have open: the maker holds
+/// its file open until the file has its final name.
 pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     hidden(dir, |name| {
         let pid = name.strip_suffix(suffix).and_then(|rest| rest.rsplit_once('.'));
@@ -254,19 +254,19 @@ pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// Whether the process `pid` has `path` open. That it exists says nothing: numbers are used again.
+/// Whether the process `pid` has `path` open. Its existence alone says nothing: PIDs are reused.
 fn has_open(pid: u32, path: &Path) -> bool {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
-        // Another user's process: only a user without root's powers gets here.
+        // Another user's process: only a caller without root's capabilities gets here.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);
     descriptors.flatten().any(|descriptor| of(&descriptor.path()) == wanted)
 }
 
-/// The entries of `dir` that `list` leaves out and `matches` takes.
+/// The entries of `dir` that `list` leaves out and that `matches` accepts.
 pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -295,7 +295,7 @@ pub fn tree_size(path: &Path) -> u64 {
     add(path, &mut std::collections::HashSet::new())
 }
 
-/// The names in a directory, those of temporary files left out; none if it isn't there.
+/// The names in a directory without temporary files; none if it does not exist.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

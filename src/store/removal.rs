@@ -1,6 +1,6 @@
-//! Removes a tree that a hostile program may have made: by descriptor, with no link followed, and
+//! Removes a tree that a hostile program may have made: by descriptor, without following a link, and
 //! at any depth with a few descriptors and a bounded recursion. A container can nest directories
-//! far deeper than a process may hold descriptors; it must not become one that can't be removed.
+//! far deeper than a process may hold descriptors; such a tree must be removable too.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// Levels that are held open at once, by two descriptors each. What lies deeper is brought up to the
-/// top and removed there.
+/// Levels that are held open at the same time, by two descriptors each. Deeper directories are moved up
+/// to the top and removed there.
 const MAX_DEPTH: u32 = 32;
 
 const DIRECTORY: OFlags =
@@ -42,7 +42,7 @@ pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
 
 struct Removal<'a> {
     top: BorrowedFd<'a>,
-    /// How many directories were, which gives the next one its name.
+    /// How many directories were moved to the top; the next one's name is made of it.
     brought_up: u64,
 }
 
@@ -77,19 +77,19 @@ impl Removal<'_> {
         let before = self.brought_up;
         self.empty(directory.as_fd(), depth + 1)?;
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            // A file system may leave entries out while others are removed: another turn finds them.
+            // A file system may leave out entries while others are removed: another turn finds them.
             Err(Errno::NOTEMPTY | Errno::EXIST) if self.brought_up > before => Ok(()),
             result => gone(result),
         }
     }
 
-    /// The next turn over the top finds it.
+    /// Moves a directory to the top, where the next turn finds it.
     fn bring_up(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
         loop {
             let up = format!(".{}", self.brought_up);
             self.brought_up += 1;
             match renameat(parent, name, self.top, &up) {
-                // A name of the tree's own.
+                // The tree has an entry of this name itself.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
                 result => return gone(result),
             }
@@ -97,7 +97,7 @@ impl Removal<'_> {
     }
 }
 
-/// Another process may have removed it first: that is no error.
+/// Succeeds if another process has removed it first.
 fn gone(result: Result<(), Errno>) -> Result<(), Errno> {
     match result {
         Err(Errno::NOENT) => Ok(()),
@@ -117,7 +117,7 @@ mod tests {
         std::fs::create_dir_all(&tree).unwrap();
         std::fs::write(dir.join("kept"), "x").unwrap();
         std::os::unix::fs::symlink(&dir, tree.join("up")).unwrap();
-        // A name that would be in the way.
+        // A name that would collide.
         std::fs::create_dir_all(tree.join(".0/full")).unwrap();
         let mut current = openat(CWD, &tree, DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..MAX_DEPTH * 5 {

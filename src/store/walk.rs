@@ -1,4 +1,4 @@
-//! What a walk over a tree needs that a container or an image has grown: trees of any depth and
+//! Walks over a tree that a container or an image has made: trees of any depth and
 //! directories of any size, with few descriptors, no recursion and bounded memory.
 //!
 //! [`Descent`] is the way from a tree's top to the directory that is walked now. It keeps only the
@@ -22,10 +22,10 @@ const HELD: usize = 32;
 const NAMES: usize = 16 << 20;
 /// Bytes that [`Links`] may take.
 const LINKS: usize = 32 << 20;
-/// What the allocator and the list add to each name, about.
+/// The approximate cost of the allocator and the list for each name.
 const OVERHEAD: usize = 32;
 
-/// How a directory on the way is opened.
+/// The flags that open a directory on the way.
 pub const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -92,9 +92,9 @@ pub struct Names {
 struct Level {
     /// The next names, the first one last.
     names: Vec<Box<[u8]>>,
-    /// The name that was given last.
+    /// The name that was returned last.
     last: Vec<u8>,
-    /// No name follows those in `names`.
+    /// Whether no name follows those in `names`.
     complete: bool,
 }
 
@@ -104,7 +104,7 @@ impl Names {
         self.levels.push(Level::default());
     }
 
-    /// Leaves the directory that was entered last; false if it was the first one.
+    /// Leaves the directory that was entered last. Returns false if it was the first one.
     pub fn leave(&mut self) -> bool {
         if let Some(level) = self.levels.pop() {
             self.kept -= cost(&level.names);
@@ -130,7 +130,7 @@ impl Names {
         Ok(CString::new(name.into_vec()).ok())
     }
 
-    /// Forgets names of directories farther up: those are read again when it is their turn.
+    /// Drops names of directories farther up, which are read again when their turn comes.
     fn make_room(&mut self) {
         let Some((_, above)) = self.levels.split_last_mut() else { return };
         for level in above.iter_mut().filter(|level| !level.names.is_empty()) {
@@ -147,7 +147,7 @@ fn cost(names: &[Box<[u8]>]) -> usize {
     names.iter().map(|name| name.len() + OVERHEAD).sum()
 }
 
-/// The first names after `last`, in falling order, and whether none follows them.
+/// The first names after `last`, in falling order, and whether others follow them.
 fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>, bool)> {
     let (mut first, mut bytes, mut complete) = (BinaryHeap::<Box<[u8]>>::new(), 0, true);
     for directory in directories {
@@ -169,7 +169,7 @@ fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>,
         }
     }
     let mut names = first.into_sorted_vec();
-    // Twice in two directories, or renamed as the directory was read.
+    // The same name in two directories, or renamed while the directory was read.
     names.dedup();
     names.reverse();
     Ok((names, complete))
@@ -196,7 +196,7 @@ impl Links {
         }
         let at = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let (directory, name) = path.split_at(at);
-        // The files of a directory come one after the other.
+        // The files of a directory follow each other.
         if self.directories.last().is_none_or(|known| **known != *directory) {
             self.bytes += directory.len() + OVERHEAD;
             self.directories.push(directory.into());

@@ -2,7 +2,7 @@
 //! container that has the volume starts, so that all of them see one file system, and removed after
 //! the last one. mount(2), umount(2).
 //!
-//! Who uses it is in the run root, one mark for each container: `.volumes/NAME/<id>`. The mark comes
+//! The run root has one mark for each container that uses it: `.volumes/NAME/<id>`. The mark comes
 //! before the mount, and marks of containers that are gone don't count. So a kill leaves at most a
 //! mount that the next end of a user, `volume rm` or `system check --repair` removes; after a reboot
 //! there is neither. All changes are made under the lock of the volume's directory.
@@ -124,13 +124,13 @@ fn make(call: &MountCall, target: &Path) -> Result<()> {
     }
     let how = *flags & (MountFlags::BIND | MountFlags::REC);
     mount(device.as_str(), target, "", how, c"")?;
-    // The kernel heeds the other flags of a bind only when it is mounted again.
+    // The kernel applies the other flags of a bind only in a remount.
     let others = *flags - how;
     if others.is_empty() {
         return Ok(());
     }
     mount_remount(target, MountFlags::BIND | others, c"").map_err(|error| {
-        // Without its flags it must not stay.
+        // Without its flags the mount must not stay.
         let _ = unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
         Error::from(error)
     })
@@ -156,8 +156,8 @@ fn explain(error: Error, name: &str, call: &MountCall) -> Error {
     Error::new(format!("mount volume {name}: {kind} {device}{with}: {error}{hint}"))
 }
 
-/// Removes the mount. A server that does not answer must not hold up a container's end, and a shell
-/// in the directory not either, so the mount is only taken off its place.
+/// Detaches the mount without waiting for its end: neither a server that does not answer nor a shell in
+/// the directory may delay a container's end.
 fn take_off(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
     for _ in 0..MAX_MOUNTS {

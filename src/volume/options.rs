@@ -1,7 +1,7 @@
 //! The options of a volume (`volume create -o`), as Docker's driver `local` takes them: `type`,
-//! `device` and `o`, the three words that mount(8) wants. They are root's own words, so the mount is
-//! made with the flags that they say and no others: Docker adds neither nosuid nor nodev, and neither
-//! does this. Here they are checked and split into what mount(2) takes; `mounted` makes the mount.
+//! `device` and `o`, as in mount(8). Root chose them, so the mount is made with exactly these flags:
+//! like Docker, mydocker adds neither nosuid nor nodev. Here they are checked and split into the
+//! arguments of mount(2); `mounted` makes the mount.
 
 use std::net::ToSocketAddrs;
 
@@ -16,11 +16,11 @@ pub struct MountCall {
     pub kind: String,
     pub device: String,
     pub flags: MountFlags,
-    /// The options that are no flags.
+    /// The options that are not flags.
     pub data: String,
 }
 
-/// mount(8): options that are flags, whether they set or clear, and which.
+/// Options of mount(8) that are flags: whether they set or clear, and which flag.
 const FLAGS: [(&str, bool, MountFlags); 27] = [
     ("defaults", true, MountFlags::empty()),
     ("ro", true, MountFlags::RDONLY),
@@ -48,7 +48,7 @@ const FLAGS: [(&str, bool, MountFlags); 27] = [
     ("loud", false, MountFlags::SILENT),
     ("bind", true, MountFlags::BIND),
     ("rbind", true, MountFlags::BIND.union(MountFlags::REC)),
-    // Of /etc/fstab, for mount(8) alone.
+    // Options of /etc/fstab, which only mount(8) reads.
     ("noauto", true, MountFlags::empty()),
 ];
 
@@ -106,8 +106,8 @@ pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
 }
 
 impl MountCall {
-    /// The options for the kernel, which knows no names of hosts: the address behind `addr=NAME`
-    /// takes the name's place.
+    /// The options for the kernel, which resolves no host names: the address replaces the name in
+    /// `addr=NAME`.
     pub fn resolved(&self) -> Result<String> {
         let is_remote = self.kind.starts_with("nfs") || self.kind == "cifs";
         let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));

@@ -19,14 +19,14 @@ use crate::error::{Context, Error};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The least average rate, in bytes per second, over each `stall` of waiting. Even a slow mobile
-/// line that several layers share reaches it for each.
+/// The least average rate, in bytes per second, over each `stall` of waiting. On a slow mobile
+/// line that several layers share, each layer still reaches it.
 const LEAST_RATE: u64 = 500;
 /// The most idle connections that are kept; more than the number of parallel downloads.
 const MAX_IDLE: usize = 8;
 
 /// A stream that fails if the other side sends too little for too long. Only the time of waiting
-/// counts, so a slow disk on this side is not held against the other.
+/// counts, not the time that a slow disk on this side takes.
 struct Paced {
     stream: TcpStream,
     stall: Duration,
@@ -62,7 +62,7 @@ impl Read for Paced {
 }
 
 impl Write for Paced {
-    /// A new request starts a new turn: many short answers are not one slow answer.
+    /// Starts a new turn for each request: many short answers are not one slow answer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin_turn();
         self.stream.write(bytes)
@@ -79,7 +79,7 @@ pub struct Connector {
     proxies: Proxies,
     /// The longest time without progress, or with less than `LEAST_RATE`.
     stall: Duration,
-    /// Whether to repeat a request after that. Not if another source can be asked instead.
+    /// Whether to repeat a stalled request. Not if another source can be asked instead.
     again: bool,
     idle: Mutex<Vec<(Origin, Connection)>>,
 }
@@ -106,8 +106,8 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // A body that is a stream can't be sent twice, and a kept connection may be closed by
-            // now.
+            // A body that is a stream can't be sent twice, and the server may have closed a kept connection
+            // by now.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {
@@ -120,7 +120,7 @@ impl Connector {
         exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }
 
-    /// Sends one request and reads the answer whole, at most `limit` bytes.
+    /// Sends one request and reads the whole answer, at most `limit` bytes.
     pub fn document(
         &self,
         method: &'static str,
@@ -151,7 +151,7 @@ impl Connector {
         Ok(bytes)
     }
 
-    /// Keeps the connection of a body that is read completely, or nearly.
+    /// Keeps the connection if the body is read to its end, or nearly.
     pub fn recycle(&self, origin: &Origin, body: Body) {
         if let Some(connection) = body.recycle() {
             let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -167,7 +167,7 @@ impl Connector {
         Some(idle.swap_remove(at).1)
     }
 
-    /// Turns a failed read or write on the connection to `origin` into a failure with its words.
+    /// Gives a failed read or write on the connection to `origin` its message.
     pub fn failure(&self, origin: &Origin, error: io::Error) -> Failure {
         if let Some(failure) = tls::explain(origin, &error) {
             return failure;

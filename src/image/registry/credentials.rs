@@ -1,10 +1,11 @@
-//! Who we are to a registry: `~/.docker/config.json`, shared with every other tool that reads it.
+//! The user's credentials for registries: `~/.docker/config.json`, shared with all other tools that
+//! read it.
 //!
 //! `credHelpers` and `credsStore` name programs `docker-credential-NAME`, found on the PATH of this
-//! host, that are asked over their standard input (docker/docker-credential-helpers); otherwise
+//! host, which are asked over their standard input (docker/docker-credential-helpers). Otherwise
 //! `auths` holds `user:password` in base64. A key of `auths` is a registry, or a registry with a
-//! path, which holds for the repositories at and below that path alone (containers-auth.json(5)).
-//! Keys that we don't know are kept as they are.
+//! path, which counts only for the repositories at and below that path (containers-auth.json(5)).
+//! Unknown keys are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +21,7 @@ use crate::store::{self, Durability, make_dir};
 
 /// The longest answer of a helper: a password or token with its user.
 const MAX_ANSWER: u64 = 256 << 10;
-/// The key of Docker Hub, for reasons of history.
+/// The key of Docker Hub, for historical reasons.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The credentials for one registry.
@@ -30,7 +31,7 @@ pub enum Credentials {
         user: String,
         password: String,
     },
-    /// A refresh token, to have access tokens made of.
+    /// A refresh token, which is exchanged for access tokens.
     Identity(String),
 }
 
@@ -61,7 +62,7 @@ impl CredentialFile {
         }
     }
 
-    /// What to show to the registry `host` for its repository `path`; nothing is anonymous.
+    /// The credentials for the repository `path` of the registry `host`; without any, access is anonymous.
     pub fn find(&self, host: &str, path: &str) -> Result<Option<Credentials>> {
         let document = self.path.display().to_string();
         let value = self.read()?;
@@ -119,7 +120,7 @@ impl CredentialFile {
         Ok(document)
     }
 
-    /// Forgets what is kept for `host`; false if nothing was.
+    /// Removes the stored credentials for `host`. Returns false if there were none.
     pub fn forget(&self, host: &str) -> Result<bool> {
         let document = self.path.display().to_string();
         let mut value = self.read()?;
@@ -219,7 +220,7 @@ fn helper_for(root: &Node<'_>, host: &str) -> Result<Option<String>> {
 fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
     let answer = match run_helper(helper, "get", key_of(host))? {
         Answer::Given(answer) => answer,
-        // The protocol has no status for "none": these are its words.
+        // The protocol has no status for "none", so the messages are compared.
         Answer::Refused(reason) if reason.contains("not found in native keychain") => {
             return Ok(None);
         }
@@ -236,7 +237,7 @@ fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
     })
 }
 
-/// What a helper says: its output, or with a status other than 0 the reason.
+/// The output of a helper, or the reason of a status other than 0.
 enum Answer {
     Given(String),
     Refused(String),
@@ -267,7 +268,7 @@ fn run_helper(helper: &str, action: &str, input: &str) -> Result<Answer> {
     let talked = (|| {
         if let Some(mut stdin) = child.stdin.take()
             && let Err(error) = stdin.write_all(input.as_bytes())
-            // One that needn't read to know the answer is as good.
+            // A helper that knows the answer without reading its input is fine.
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
             return Err(error);

@@ -1,10 +1,10 @@
-//! One registry, or a mirror of it, as one repository is asked for: the API under `/v2/`
-//! (OCI distribution spec), with our credentials, its redirects and its error
+//! One registry, or a mirror of it, for one repository: the API under `/v2/`
+//! (OCI distribution spec), with the user's credentials, redirects and error
 //! messages.
 //!
-//! Credentials go to the registry's own origin and the token server it names, never to where a
-//! redirect leads; a challenge from there isn't answered (CVE-2020-15157), nor is one that names a
-//! token server without TLS when the registry has it.
+//! Credentials go to the registry's own origin and the token server that it names, never to the target
+//! of a redirect. A challenge from there isn't answered (CVE-2020-15157), nor is a challenge that names a
+//! token server without TLS if the registry has TLS.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::error::{Error, Result};
 use crate::json::{Node, parse};
 
 const MAX_REDIRECTS: usize = 10;
-/// The longest text of a refusal that is read.
+/// The longest error message of a registry that is read.
 const MAX_REFUSAL: u64 = 64 << 10;
-/// The longest text of a refusal that is shown.
+/// The longest error message of a registry that is shown.
 const MAX_SHOWN: usize = 300;
-/// How often a request is sent before it is given up, and the waits between.
+/// How often a request is sent before the endpoint gives up, and the waits in between.
 pub const MAX_TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -31,9 +31,9 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// One registry or mirror, with its connections and its authorization.
 pub struct Endpoint {
     pub connector: Connector,
-    /// What stands before `/v2/`.
+    /// The part of the URL before `/v2/`.
     base: Url,
-    /// As users call it: for messages and credentials.
+    /// The host as users call it: for messages and credentials.
     pub host: String,
     scopes: Vec<String>,
     credentials: Option<Credentials>,
@@ -44,7 +44,7 @@ pub struct Endpoint {
 struct Authorization {
     /// The value of the header.
     header: Option<String>,
-    /// What the token server gave to keep, when it was asked to.
+    /// The refresh token of the token server, if one was asked for.
     refresh: Option<String>,
 }
 
@@ -56,8 +56,8 @@ pub struct Answer {
 }
 
 impl Endpoint {
-    /// Finds out how `base` is to be spoken to: with `may_be_plain`, falls back to plain HTTP where
-    /// there is no TLS.
+    /// Finds out whether `base` has TLS. With `may_be_plain`, falls back to plain HTTP if it
+    /// has not.
     pub fn open(
         connector: Connector,
         base: &Url,
@@ -75,7 +75,7 @@ impl Endpoint {
             authorization: Mutex::default(),
         };
         if may_be_plain && let Err(first) = endpoint.ping() {
-            // What doesn't know TLS answers a handshake with anything, or nothing.
+            // A server without TLS answers a handshake with anything, or not at all.
             let may_be =
                 matches!(first.cause, Cause::NoTls | Cause::Unreachable) || first.is_transient();
             let tls = endpoint.base.origin.clone();
@@ -96,7 +96,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Asks for `/v2/`: the answer names the server that gives out tokens.
+    /// Requests `/v2/`: the answer names the token server.
     fn ping(&self) -> Attempt<()> {
         let url = self.url("");
         let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;
@@ -107,14 +107,14 @@ impl Endpoint {
                 Some(challenge) => self.authorize(&challenge, None),
                 None => Ok(()),
             },
-            // 400 is what a TLS server says to plain HTTP.
+            // A TLS server answers plain HTTP with 400.
             400 | 429 | 500.. => Err(self.refusal(&head, &[])),
             _ => Ok(()),
         }
     }
 
-    /// Whether the credentials are good: a request for `/v2/` is answered with anything but a
-    /// refusal. Gives the refresh token if the token server gave one.
+    /// Checks the credentials: a request for `/v2/` must be answered with anything but a
+    /// refusal. Returns the refresh token if the token server gave one.
     pub fn check_login(&self) -> Result<Option<String>> {
         self.document("GET", &self.url(""), &[], Payload::Empty, MAX_REFUSAL)?;
         Ok(self.locked().refresh.clone())
@@ -126,7 +126,7 @@ impl Endpoint {
         self.base.with_target(format!("{prefix}/v2/{path}"))
     }
 
-    /// Sends a request and reads the answer whole, patiently. A refusal is an error.
+    /// Sends a request, with retries, and reads the whole answer. A refusal is an error.
     pub fn document(
         &self,
         method: &'static str,
@@ -136,7 +136,7 @@ impl Endpoint {
         limit: u64,
     ) -> Attempt<(Head, Vec<u8>)> {
         patiently(|| {
-            // Only streams can't be sent again, and they are no payload of documents.
+            // Only a stream can't be sent again, and a document is none.
             let payload = payload.again().unwrap_or(Payload::Empty);
             let answer = self.ask(method, url, headers, payload)?;
             let bytes = self.connector.read_whole(&answer.origin, answer.body, limit)?;
@@ -144,7 +144,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends a request once: authorized, redirects followed. A refusal is a failure.
+    /// Sends a request once, with authorization and redirects. A refusal is a failure.
     pub fn ask(
         &self,
         method: &'static str,
@@ -183,7 +183,7 @@ impl Endpoint {
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = headers.to_vec();
             let own = authorization.filter(|_| url.origin == self.base.origin);
-            // A redirect may bring along the user to be at its target.
+            // A redirect may name the user for its target.
             let value = own.map(str::to_owned).or_else(|| url.user.as_deref().map(basic_of));
             headers.extend(value.map(|value| ("Authorization", value)));
             let (again, sent) = match &mut *payload {
@@ -210,7 +210,7 @@ impl Endpoint {
         Err(Failure::new(told))
     }
 
-    /// Does what the challenge asks, unless another thread did since `used` was sent.
+    /// Answers the challenge, unless another thread has done so since `used` was sent.
     fn authorize(&self, challenge: &Challenge, used: Option<&str>) -> Attempt<()> {
         let mut authorization = self.locked();
         if authorization.header.as_deref() != used {
@@ -263,7 +263,7 @@ impl Endpoint {
 
     fn refused(&self, answer: Answer) -> Failure {
         let Answer { head, body, origin } = answer;
-        // The status alone says enough if the text can't be had.
+        // Without the text the status alone says enough.
         let text = self.connector.read_whole(&origin, body, MAX_REFUSAL).unwrap_or_default();
         let mut failure = self.refusal(&head, &text);
         if head.status == 401 && origin == self.base.origin && self.credentials.is_none() {
@@ -272,7 +272,7 @@ impl Endpoint {
         failure
     }
 
-    /// What a status of 400 and above means.
+    /// The message for a status of 400 and above.
     fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
         let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
         Failure {
@@ -307,7 +307,7 @@ fn reason(text: &[u8]) -> Option<String> {
     Some(reason.escape_debug().to_string())
 }
 
-/// Tries until it is done, can't be done, or was tried too often.
+/// Repeats `attempt` until it succeeds, fails for good, or was repeated too often.
 pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     let mut tries = 1;
     loop {
@@ -321,7 +321,7 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     }
 }
 
-/// How long to wait before the next try: as long as asked, or twice as long as the last time.
+/// The wait before the next try: as long as the server asked, or twice the last wait.
 pub fn pause(failure: &Failure, tries: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
     failure.after().unwrap_or(doubled).min(MAX_WAIT)

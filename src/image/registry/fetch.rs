@@ -1,9 +1,9 @@
-//! A blob's bytes as they arrive, through cuts and stalls.
+//! A blob's bytes as they arrive, in spite of cuts and stalls.
 //!
-//! What arrives is kept in a [`Partial`] file until the blob was used, so that after a cut, or a
-//! kill, only the rest is asked for (Range, RFC 9110 section 14). Nothing in that file is trusted:
-//! the digest is taken over all bytes each time, those on disk too. [`Patience`] bounds how often a
-//! blob is asked for again, and how much time its stalls and waits may take in all.
+//! Received bytes are kept in a [`Partial`] file until the blob is used, so that after a cut or a
+//! kill only the rest is requested (Range, RFC 9110 section 14). That file is not trusted:
+//! the digest is computed over all bytes each time, those on disk too. [`Patience`] bounds how often a
+//! blob is requested again, and how much time its stalls and waits may take in all.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -21,20 +21,20 @@ use super::sources::Sources;
 use super::url::{Origin, Url};
 use crate::error::{Context, Error, Result};
 
-/// Bytes that must arrive before the count of tries starts again: so the blob's size bounds how
-/// often it is asked for.
+/// After this many bytes the count of tries starts again. So the blob's size bounds how
+/// often it is requested.
 const PROGRESS: u64 = 1 << 20;
-/// Most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if that
-/// is longer. Without it a registry that sends `PROGRESS` and then drips could go on for days.
+/// The most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if that
+/// is longer. Without it a registry that sends `PROGRESS` and then drips could take days.
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 
-/// How much more failure a source is given for one blob.
+/// How many more failures of a source are tolerated for one blob.
 struct Patience {
     tries: u32,
-    /// Where the first of these tries started.
+    /// When the first of these tries started.
     tried_from: u64,
-    /// Time that brought no bytes, over all tries.
+    /// The time without any bytes, over all tries.
     lost: Duration,
 }
 
@@ -43,8 +43,8 @@ impl Patience {
         Patience { tries: 1, tried_from: position, lost: Duration::ZERO }
     }
 
-    /// Says how long to wait before the next try; `None` if there were enough. `failed` is how long
-    /// the last try brought nothing, `stall` how long a try may bring nothing.
+    /// How long to wait before the next try; `None` if there were enough. The last try got nothing for
+    /// `failed`; a try may get nothing for `stall`.
     fn after(
         &mut self,
         failure: &Failure,
@@ -66,15 +66,15 @@ impl Patience {
 /// Reads a blob; it ends after the stated size or with an error.
 pub struct Fetch<'a> {
     sources: &'a Sources<'a>,
-    /// Which of them is asked.
+    /// The source that is asked.
     at: usize,
-    /// Which of the blob's own addresses is asked instead, once the last of them failed.
+    /// Which of the blob's own URLs is asked after the last source has failed.
     elsewhere: Option<usize>,
-    /// The repository's.
+    /// The blob's path in the repository's API.
     path: &'a str,
     blob: &'a Descriptor,
     partial: &'a Partial,
-    /// Bytes of the partial file that were there before.
+    /// Bytes that the partial file had before.
     on_disk: u64,
     position: u64,
     hasher: Sha256,
@@ -82,15 +82,15 @@ pub struct Fetch<'a> {
     patience: Patience,
     /// When the registry was last asked, or last sent something.
     heard: Instant,
-    /// Why there is no more to come. What [`Read`] gives loses the chain.
+    /// Why no more bytes come. [`Read`] would lose the chain of the error.
     failure: Option<Error>,
     stop: &'a AtomicBool,
     watch: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> Fetch<'a> {
-    /// Begins with what `partial` holds, and asks the source `at` first. `path` is the repository's;
-    /// `watch` hears of each piece; `stop` ends it.
+    /// Starts with the bytes in `partial`, and asks the source `at` first. `path` is the blob's; `watch` is
+    /// called with each piece; `stop` ends the read.
     pub fn new(
         sources: &'a Sources<'a>,
         at: usize,
@@ -131,7 +131,7 @@ impl<'a> Fetch<'a> {
         Ok(Digest::finish(std::mem::take(&mut self.hasher)) == self.blob.digest)
     }
 
-    /// Why reading ended early, if it was for want of bytes.
+    /// The error that ended the read early, if bytes were missing.
     pub fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
@@ -141,7 +141,7 @@ impl<'a> Fetch<'a> {
         self.at
     }
 
-    /// Asks for the blob from the position on.
+    /// Requests the blob from the position on.
     fn open(&mut self) -> Attempt<(Body, Origin)> {
         self.heard = Instant::now();
         if self.on_disk > 0 {
@@ -154,7 +154,7 @@ impl<'a> Fetch<'a> {
         let endpoint = self.sources.get(self.at)?;
         let url = self.url(endpoint)?;
         let answer = endpoint.ask("GET", &url, &headers, Payload::Empty);
-        // A blob that ends before the size that its descriptor states is refused so (416).
+        // The blob ends before the size that its descriptor states, so the server refuses (416).
         let (position, size) = (self.position, self.blob.size);
         let Answer { head, mut body, origin } = match position {
             0 => answer,
@@ -170,7 +170,7 @@ impl<'a> Fetch<'a> {
             }
             return Ok((body, origin));
         }
-        // No ranges here: what we have comes again.
+        // The server has no ranges: the bytes that we have come again.
         let skipped = io::copy(&mut body.by_ref().take(self.position), &mut io::sink());
         match skipped {
             Ok(skipped) if skipped == self.position => Ok((body, origin)),
@@ -212,7 +212,7 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Waits for another try, or gives up.
+    /// Waits before another try, or gives up.
     fn after(&mut self, failure: Failure) -> io::Result<()> {
         self.body = None;
         let is_cut = failure.cause == Cause::Unreachable && self.position > 0;

@@ -2,8 +2,8 @@
 //! connection, bodies by length, in chunks or up to the close, connections kept for the next
 //! request.
 //!
-//! Why not a library: measured, the leanest that follows redirects and proxies added 0.3 MB, and
-//! its time-outs are for whole bodies, where a download wants one for a stall. Every length that
+//! Why not a library: measured, the smallest that follows redirects and proxies added 0.3 MB, and
+//! its timeouts are for whole bodies, where a download needs one for a stall. Every length that
 //! the other side chooses has a limit here. An error says whether to try again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use crate::time::Instant;
 const MAX_HEAD: u64 = 64 << 10;
 /// The longest line that gives a chunk's length.
 const MAX_CHUNK_LINE: u64 = 1 << 10;
-/// Most informational answers (1xx) before the real one.
+/// The most informational answers (1xx) before the final one.
 const MAX_INFORMATIONAL: usize = 8;
 /// The longest remainder of a body that is read to keep the connection.
 const MAX_DRAIN: u64 = 64 << 10;
@@ -42,7 +42,7 @@ pub struct Failure {
     pub cause: Cause,
 }
 
-/// What a failed request says about the next try.
+/// What a failed request means for the next try.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cause {
     /// Another try would fail too.
@@ -99,12 +99,12 @@ impl Failure {
         }
     }
 
-    /// Whether a registry refused, and not a connection failed.
+    /// Whether a registry refused the request, rather than a connection failed.
     pub fn is_of_registry(&self) -> bool {
         !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }
 
-    /// Adds what was being done.
+    /// Adds what the caller was doing.
     pub fn context(mut self, doing: impl FnOnce() -> String) -> Failure {
         self.error = crate::error::Context::context(Err::<(), _>(self.error), doing).unwrap_err();
         self
@@ -126,18 +126,18 @@ impl From<Failure> for Error {
 /// The result of a request.
 pub type Attempt<T> = Result<T, Failure>;
 
-/// What goes out with a request.
+/// The body of a request.
 pub enum Payload<'a> {
     Empty,
     Bytes(&'a [u8]),
-    /// With the length if it is known; otherwise it goes in chunks.
+    /// A stream, with its length if that is known; otherwise it is sent in chunks.
     Stream(&'a mut (dyn Read + Send), Option<u64>),
-    /// None; what follows the answer is another protocol.
+    /// No body; after the answer the connection carries another protocol.
     Tunnel,
 }
 
 impl Payload<'_> {
-    /// The same, to be sent again; `None` for a stream, of which a part may be gone.
+    /// The same body, to send it again; `None` for a stream, of which a part may be gone.
     pub fn again(&self) -> Option<Payload<'_>> {
         match self {
             Payload::Empty => Some(Payload::Empty),
@@ -151,9 +151,9 @@ impl Payload<'_> {
 pub struct Request<'a> {
     pub method: &'static str,
     pub url: &'a Url,
-    /// `Host`, `User-Agent` and the body's framing come by themselves.
+    /// Further headers. `Host`, `User-Agent` and those of the body are added later.
     pub headers: &'a [(&'static str, String)],
-    /// Named whole in the request line, as a proxy wants it.
+    /// Whether the request line has the whole URL, as a proxy expects.
     pub absolute: bool,
 }
 
@@ -179,7 +179,7 @@ pub struct Body {
     connection: Option<Connection>,
     framing: Framing,
     reusable: bool,
-    /// Of `Content-Encoding`, if it has one.
+    /// The value of `Content-Encoding`, if there is one.
     encoding: Option<String>,
 }
 
@@ -194,8 +194,8 @@ impl Head {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// How long the other side asks to wait: seconds, or a date (RFC 9110, 10.2.3), which counts
-    /// from the answer's own date because this machine's clock may be wrong.
+    /// How long the server asks to wait: seconds, or a date (RFC 9110, 10.2.3). A date counts
+    /// from the answer's own date, because this machine's clock may be wrong.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?;
         if let Ok(seconds) = value.parse() {
@@ -225,15 +225,15 @@ pub fn exchange(
 ) -> io::Result<(Head, Body)> {
     let method = request.method;
     let tunnel = matches!(payload, Payload::Tunnel);
-    // A server that has heard enough may answer and close before all is written: its answer is
-    // worth more than the broken pipe.
+    // A server that has read enough may answer and close before everything is written. Its answer
+    // says more than the broken pipe.
     let sent = send(connection.get_mut(), request, payload);
     let head = match (sent, &mut connection) {
         (Ok(()), connection) => read_head(connection)?,
         (Err(Unsent::Broken(error)), connection) if is_closed(&error) => {
             read_head(connection).map_err(|_| error)?
         }
-        // Nobody will answer.
+        // No answer will come.
         (Err(Unsent::Source(error) | Unsent::Broken(error)), _) => return Err(error),
     };
     let framing = if tunnel { Framing::Close } else { framing(method, &head)? };
@@ -259,7 +259,7 @@ fn is_closed(error: &io::Error) -> bool {
 
 /// Why a request wasn't sent whole.
 enum Unsent {
-    /// Its body couldn't be had.
+    /// The body could not be read.
     Source(io::Error),
     Broken(io::Error),
 }
@@ -283,7 +283,7 @@ fn send(
         url.origin.authority()
     );
     for (name, value) in *headers {
-        // Nothing that another machine said may add a header of its own.
+        // Text from another machine must not add a header of its own.
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
             let told = format!("a control character in the header {name}");
             return Err(Unsent::Source(io::Error::other(told)));
@@ -327,7 +327,7 @@ fn send(
     Ok(stream.flush()?)
 }
 
-/// Sends a body as it is; gives its length.
+/// Sends a body unchanged. Returns its length.
 fn copy_to(body: &mut dyn Read, stream: &mut dyn Stream) -> Result<u64, Unsent> {
     let mut buffer = vec![0; BUFFER];
     let mut sent = 0;
@@ -375,7 +375,7 @@ fn parse_head(input: &mut dyn BufRead) -> io::Result<Head> {
     }
 }
 
-/// A line without its end. Bytes that are no UTF-8 are kept from doing harm, not understood.
+/// A line without its end. Bytes that are not UTF-8 are replaced.
 fn line(input: &mut dyn BufRead) -> io::Result<String> {
     let mut line = Vec::new();
     input.read_until(b'\n', &mut line)?;
@@ -418,16 +418,16 @@ fn malformed(what: &str) -> io::Error {
 }
 
 impl Body {
-    /// The connection for another request, if little enough is left to read of this one.
+    /// The connection, for another request, if only a little of this body is left to read.
     pub fn recycle(mut self) -> Option<Connection> {
         let drained = io::copy(&mut self.by_ref().take(MAX_DRAIN), &mut io::sink());
         let whole = drained.is_ok() && self.framing == Framing::Ended;
         self.connection.take_if(|_| whole && self.reusable)
     }
 
-    /// What `bytes`, the whole of this body, stand for, at most `limit` bytes. Nothing asks for an
-    /// encoding, but servers and caches answer with what they keep. Text is taken as it is: some
-    /// name an encoding that they have removed.
+    /// Decodes `bytes`, the whole of this body, to at most `limit` bytes. No request asks for an
+    /// encoding, but servers and caches answer with the one that they store. Plain text is accepted too:
+    /// some servers name an encoding that they have removed.
     pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
         let Some(encoding) = self.encoding.as_deref() else { return Ok(bytes) };
         let is_text = bytes.first().is_none_or(|first| matches!(first, b'{' | b'[' | b' ' | b'\n'));
@@ -450,9 +450,9 @@ impl Body {
         }
     }
 
-    /// The stream itself, once the other side agreed to carry another protocol.
+    /// The stream itself, after the other side has agreed to another protocol.
     pub fn into_stream(self) -> Option<Box<dyn Stream>> {
-        // Nothing may be buffered: the other side waits for the first word.
+        // Nothing may be buffered: the other side waits for the first bytes.
         let connection = self.connection.filter(|connection| connection.buffer().is_empty());
         connection.map(BufReader::into_inner)
     }

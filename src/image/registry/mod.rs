@@ -1,10 +1,10 @@
-//! Registries (OCI distribution spec), spoken to by a small blocking client of our own.
+//! Registries (OCI distribution spec), accessed by a small blocking client of our own.
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` to log in;
-//! `sources` are a registry's mirrors and itself; `fetch` is a blob's bytes through cuts and
-//! stalls, kept in a file of `partial`; `download` is one file of any web server; `connect` makes
-//! connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` is what the
-//! administrator says of them.
+//! `sources` are a registry's mirrors and itself; `fetch` reads a blob's bytes in spite of cuts and
+//! stalls, and keeps them in a file of `partial`; `download` gets one file of any web server; `connect`
+//! makes connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` are the
+//! administrator's settings for them.
 
 mod auth;
 mod base64;
@@ -39,19 +39,19 @@ use crate::error::Result;
 /// The host that serves docker.io.
 const HUB: &str = "registry-1.docker.io";
 
-/// How the user wants a registry to be spoken to.
+/// How the user wants a registry to be accessed.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// False: plain HTTP will do, and any certificate. `None` leaves it to the settings.
+    /// False: accept plain HTTP, and any certificate. `None`: as the settings say.
     pub tls_verify: Option<bool>,
-    /// Authorities to trust besides the system's.
+    /// Certificate authorities to trust besides the system's.
     pub ca_cert: Option<PathBuf>,
-    /// Instead of what is kept.
+    /// Credentials in place of the stored ones.
     pub credentials: Option<Credentials>,
 }
 
-/// Opens the registry `host` for `scopes`, with the credentials that are kept for its repository
-/// `path` (none: for the registry).
+/// Opens the registry `host` for `scopes`, with the stored credentials for its repository
+/// `path` (without one: for the registry).
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, path, None, scopes, access)
@@ -79,12 +79,12 @@ fn open_at(
     let trust = Trust::new(settings.certs.clone(), access.ca_cert.clone(), unverified);
     let connector =
         Connector::new(trust, Proxies::from_environment()?, settings.stall, mirror.is_none());
-    // What is given on the command line is for the registry, not for its mirrors.
+    // Flags of the command line are for the registry, not for its mirrors.
     let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
         None => CredentialFile::open().find(&name, path)?,
         given => given,
     };
-    // The user's --tls-verify=true is stronger than loopback.
+    // The user's --tls-verify=true wins over the rule for loopback.
     let may_be_plain = may_be_plain && access.tls_verify != Some(true);
     Endpoint::open(connector, &base, may_be_plain, &name, scopes, credentials)
 }

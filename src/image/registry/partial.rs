@@ -1,4 +1,4 @@
-//! The file that holds what arrived of a blob: `images/partial/<hex>`.
+//! The file for the received part of a blob: `images/partial/<hex>`.
 //!
 //! A flock(2) on the file makes sure that one process at a time writes to it, so two pulls of one
 //! blob download it once. A pull that waits for the lock watches the file grow. If the holder's
@@ -25,7 +25,7 @@ const MAX_WINDOW: Duration = Duration::from_secs(10);
 /// The most files of one blob. A pull waits for the last one, however slow its holder is.
 const MAX_FILES: u32 = 4;
 const POLL: Duration = Duration::from_millis(20);
-/// The file's mode while its holder reads what an earlier pull left: it doesn't grow then.
+/// The file's mode while its holder reads an earlier pull's bytes: the file doesn't grow then.
 const READING: u32 = 0o400;
 const DOWNLOADING: u32 = 0o600;
 
@@ -63,7 +63,7 @@ impl Partial {
         &self.file
     }
 
-    /// Says to the pulls that wait whether this process reads old bytes or downloads new ones.
+    /// Shows waiting pulls whether this process reads old bytes or downloads new ones.
     pub fn set_downloading(&self, downloading: bool) -> Result<()> {
         let mode = if downloading { DOWNLOADING } else { READING };
         let set = self.file.set_permissions(Permissions::from_mode(mode));
@@ -83,7 +83,7 @@ fn file_name(hex: &str, number: u32) -> String {
     }
 }
 
-/// Waits for the lock of the file, which is made if it is missing. Gives `None` if the holder gets
+/// Waits for the lock of the file, which is made if it is missing. Returns `None` if the holder gets
 /// too little of the blob's `size` in the window that `judge` names.
 fn take(
     path: PathBuf,
@@ -100,7 +100,7 @@ fn take(
         let file = options.mode(DOWNLOADING).open(&path);
         let file = file.context(|| format!("open {}", path.display()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            // The holder before may have removed it.
+            // The former holder may have removed it.
             Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(Partial { path, file })),
             Ok(()) | Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => {}
@@ -108,7 +108,7 @@ fn take(
         }
         let metadata = file.metadata()?;
         if let Some((size, window)) = judge {
-            // The rest is work of this machine, not of the registry.
+            // The holder has all bytes: the rest is work of this machine, not of the registry.
             let is_local = metadata.len() >= size || metadata.mode() & 0o777 == READING;
             if is_local {
                 growth = Growth::new();
@@ -131,7 +131,7 @@ impl Growth {
         Growth { since: None }
     }
 
-    /// Whether a whole window went by in which the file grew by less than `SHARED_RATE`.
+    /// Whether the file grew by less than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
         // A file that another holder started again is shorter.
         let (begun, before) = match self.since {

@@ -1,4 +1,4 @@
-//! What the administrator says of registries: `/etc/mydocker/registries.json`.
+//! The administrator's settings for registries: `/etc/mydocker/registries.json`.
 //!
 //! ```json
 //! {
@@ -7,8 +7,8 @@
 //!   "stall_seconds": 30
 //! }
 //! ```
-//! Mirrors are asked before the registry, in their order. Registries under `insecure` may speak
-//! plain HTTP, and their certificates aren't looked at. All keys are optional.
+//! Mirrors are asked before the registry, in their order. Registries under `insecure` may use
+//! plain HTTP, and their certificates aren't checked. All keys are optional.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::json::{Node, parse};
 use crate::store;
 
 const DIRECTORY: &str = "/etc/mydocker";
-/// Docker's own directory of certificates is looked at too.
+/// Docker's own directory of certificates, which is read too.
 const DOCKER_CERTS: &str = "/etc/docker/certs.d";
 const MAX_ENTRIES: usize = 1000;
 const STALL_SECONDS: u64 = 30;
@@ -30,14 +30,14 @@ const MAX_STALL_SECONDS: u64 = 3600;
 pub struct Settings {
     mirrors: Vec<(String, Vec<Url>)>,
     insecure: Vec<String>,
-    /// How long a connection may stand still, or nearly so.
+    /// How long a connection may bring nothing, or nearly nothing.
     pub stall: Duration,
     /// `certs.d` directories.
     pub certs: Vec<PathBuf>,
 }
 
 impl Settings {
-    /// Reads them; `$MYDOCKER_CONFIG_DIR` stands in for `/etc/mydocker`.
+    /// Reads the settings; `$MYDOCKER_CONFIG_DIR` replaces `/etc/mydocker`.
     pub fn read() -> Result<Settings> {
         let directory = std::env::var_os("MYDOCKER_CONFIG_DIR");
         let directory = directory.map_or_else(|| DIRECTORY.into(), PathBuf::from);
@@ -79,7 +79,7 @@ impl Settings {
         found.map_or(&[], |(_, urls)| urls)
     }
 
-    /// The registries for which plain HTTP and any certificate will do.
+    /// The registries that may use plain HTTP and any certificate.
     pub fn insecure(&self) -> &[String] {
         &self.insecure
     }

@@ -73,7 +73,7 @@ impl<'a> Sources<'a> {
         opened.as_ref().map_err(Failure::new)
     }
 
-    /// The number of the source to ask after `at` failed, or that failure if there is none.
+    /// The number of the source to ask after `at` failed. Without another source, returns the failure.
     pub fn after(&self, at: usize, failure: Failure) -> Attempt<usize> {
         if at == self.last() {
             return Err(failure);

@@ -1,8 +1,8 @@
-//! Whom TLS trusts: the system's certificates, or Mozilla's where the host has none, and what
-//! certs.d or the command line adds for one registry.
+//! Which certificates TLS trusts: the system's, or Mozilla's if the host has none, and those of
+//! certs.d or the command line for one registry.
 //!
 //! `certs.d/HOST[:PORT]/` is Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` is a
-//! certificate of our own to show.
+//! client certificate.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,7 +24,7 @@ use super::verifier::{Anyone, Named, signed_itself};
 use crate::error::{Context, Error, Result, fail};
 use crate::time::Instant;
 
-/// Where systems keep the authorities that they trust, in one file.
+/// The files in which systems keep their trusted authorities.
 const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -33,30 +33,30 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
     "/var/lib/ca-certificates/ca-bundle.pem",
 ];
-/// Most certificates and keys of one registry.
+/// The most certificates and keys of one registry.
 const MAX_FILES: usize = 100;
 
-/// What is trusted, and the TLS settings made of it, by registry.
+/// The trusted certificates, and the TLS settings for each registry.
 pub struct Trust {
-    /// `certs.d` directories, the first that knows a host counts.
+    /// `certs.d` directories. The first one with a directory for the host counts.
     certs: Vec<PathBuf>,
-    /// Of the command line: for every host that this command speaks to.
+    /// Authorities from the command line, for every host of this command.
     ca_cert: Option<PathBuf>,
-    /// The host whose certificate isn't looked at.
+    /// The host whose certificate isn't checked.
     unverified: Option<String>,
     roots: OnceLock<RootCertStore>,
     configs: Mutex<HashMap<Origin, Arc<ClientConfig>>>,
 }
 
 impl Trust {
-    /// How to trust servers: the `certs.d` directories, the file of `--cacert`, and the host that
+    /// The trust of this command: the `certs.d` directories, the file of `--cacert`, and the host that
     /// is not verified.
     pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
         Trust { certs, ca_cert, unverified, roots, configs }
     }
 
-    /// Speaks TLS over `stream`; the handshake is done with the first byte.
+    /// Starts TLS over `stream`; the handshake comes with the first byte.
     pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
         let name = ServerName::try_from(origin.host.clone());
         let name = name.map_err(|_| Error::new(format!("bad host name '{}'", origin.host)))?;
@@ -66,7 +66,7 @@ impl Trust {
     }
 
     fn config(&self, origin: &Origin) -> Result<Arc<ClientConfig>> {
-        // A poisoned lock is a thread's panic, which ends the process.
+        // A lock is poisoned only by a thread's panic, which ends the process.
         let mut configs = self.configs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(config) = configs.get(origin) {
             return Ok(Arc::clone(config));
@@ -106,8 +106,8 @@ impl Trust {
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            // Not by rustls's own way, which reads the certificate: it knows version 3 only, and
-            // what the certificate is worth is the server's to say.
+            // Not by rustls's own function, which parses the certificate: it knows only version 3. The server
+            // decides about the client's certificate.
             Some((chain, key)) => {
                 let key = provider.key_provider.load_private_key(key);
                 let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;
@@ -119,7 +119,7 @@ impl Trust {
         Ok(config)
     }
 
-    /// What certs.d holds for this host.
+    /// The certificates of certs.d for this host.
     fn files_for(&self, origin: &Origin) -> Result<Vec<PathBuf>> {
         for certs in &self.certs {
             for name in [origin.host_and_port(), origin.authority()] {
@@ -136,13 +136,13 @@ impl Trust {
     }
 }
 
-/// The system's authorities; Mozilla's as of this build if it has none.
+/// The system's authorities; if it has none, Mozilla's of the time of this build.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     for bundle in named.into_iter().chain(BUNDLES.map(PathBuf::from)) {
         let Ok(certificates) = CertificateDer::pem_file_iter(&bundle) else { continue };
-        // Some bundles hold a few that are too old to be parsed: the others count.
+        // Some bundles contain a few certificates that are too old to be parsed; the others count.
         roots.add_parsable_certificates(certificates.filter_map(|certificate| certificate.ok()));
         if !roots.is_empty() {
             return roots;
@@ -152,7 +152,7 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Adds the certificates of a file to the roots, and gives them.
+/// Adds the certificates of a file to the roots, and returns them.
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(file, e))? {
@@ -183,7 +183,7 @@ fn unreadable(file: &Path, error: pem::Error) -> Error {
     Err::<(), _>(error).context(|| format!("read {}", file.display())).unwrap_err()
 }
 
-/// What TLS has to say about a failed read or write, if it was that which failed.
+/// The message for a failed read or write, if TLS was the reason.
 pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let host = origin.host_and_port();
@@ -194,7 +194,7 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
             format!("{host} doesn't speak TLS; for plain HTTP use --tls-verify=false")
         }
         rustls::Error::InvalidCertificate(reason) => explain_certificate(&host, reason),
-        // Some say the second when none was shown.
+        // Some servers send the second alert if the client sent no certificate.
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
         ) => format!(

@@ -1,6 +1,6 @@
 //! The URLs of registries: `http` and `https`, without a fragment. Only a `Location` header may name
-//! a user; it may also be relative and hold what browsers and Go's programs forgive (RFC 3986,
-//! section 5.2, for `.` and `..`).
+//! a user; it may also be relative and have the small mistakes that browsers and Go's programs accept
+//! (RFC 3986, section 5.2, for `.` and `..`).
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::error::{Result, fail};
 /// Signed addresses of blob stores run to 2 KiB.
 const MAX_URL: usize = 16 << 10;
 
-/// Whom to connect to.
+/// The server of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub tls: bool,
@@ -22,7 +22,7 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub origin: Origin,
-    /// Path and query; starts with `/`.
+    /// Path and query, from `/` on.
     pub target: String,
     /// `USER[:PASSWORD]`, percent-encoded, of a redirect.
     pub user: Option<String>,
@@ -79,7 +79,7 @@ impl Url {
         Url { target, ..self.clone() }
     }
 
-    /// Where a `Location` header leads from here.
+    /// The URL that a `Location` header of this one's answer names.
     pub fn join(&self, location: &str) -> Result<Url> {
         let location = escape(location);
         let scheme = if self.origin.tls { "https" } else { "http" };
@@ -197,7 +197,7 @@ fn without_dots(target: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-/// All but the unreserved characters (RFC 3986, 2.3) as `%XX`.
+/// Escapes all but the unreserved characters (RFC 3986, 2.3) as `%XX`.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -211,7 +211,7 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// The bytes that `%XX` stand for; what is no such escape stays.
+/// Decodes `%XX`; other text stays.
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -92,7 +92,7 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
 /// Checks the sum of all bytes, with the sum's field taken as spaces. Old writers summed signed
 /// bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
-    // A missing number is as wrong as a wrong one, and no sum is negative.
+    // A missing checksum is as wrong as a different one, and no sum is negative.
     let stated = number(&block[148..156]).unwrap_or(-1);
     let (mut unsigned, mut signed) = (0i64, 0i64);
     for (at, &byte) in block.iter().enumerate() {

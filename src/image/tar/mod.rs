@@ -1,10 +1,10 @@
 //! A streaming reader of tar archives, and a writer (`writer`): names, metadata and data in the order
 //! of the archive, and nothing of the file system.
 //!
-//! Read are ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all four
+//! It reads ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all four
 //! sparse formats (tar.info, "Tar Internals"), as bytes: names need not be UTF-8. Where dialects
-//! disagree Go's archive/tar is followed, since registries and Docker read layers with it. Every
-//! length that the archive states is bounded before memory is taken for it.
+//! disagree it follows Go's archive/tar, since registries and Docker read layers with it. Every
+//! length that the archive states is checked before memory is taken for it.
 
 mod header;
 mod pax;
@@ -23,19 +23,19 @@ pub use writer::{Writer, check_name};
 
 /// The size of a block, in bytes.
 pub const BLOCK: usize = 512;
-/// Longest path of an entry. The kernel has no such limit: a program reaches any depth by chdir(2).
+/// The longest path of an entry. The kernel has no such limit: a program reaches any depth by chdir(2).
 /// The limit bounds the memory and the time that an archive can take for one entry. A path of this
 /// length still fits in one argument of a program (MAX_ARG_STRLEN, execve(2)), and a PAX header
 /// holds it beside a link's target and the attributes.
 pub const MAX_PATH: usize = (128 << 10) - 1;
-/// Longest target of a symbolic link that the kernel stores (PATH_MAX, its NUL counted).
+/// The longest target of a symbolic link that the kernel stores (PATH_MAX, with its NUL).
 const MAX_TARGET: usize = 4095;
-/// Longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after it.
+/// The longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after it.
 const MAX_NAME: usize = MAX_PATH + 64;
-/// Longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
+/// The longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -50,7 +50,7 @@ pub enum Kind {
 /// One member of the archive.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// As written; not yet safe to use.
+    /// As written in the archive; not checked yet.
     pub path: Vec<u8>,
     /// Target of a symbolic or hard link.
     pub link: Vec<u8>,
@@ -66,12 +66,12 @@ pub struct Entry {
     /// Major and minor number of a device.
     pub device: (u32, u32),
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Where the data goes if the file has holes.
+    /// The data's positions if the file has holes.
     pub sparse: Option<Vec<Extent>>,
 }
 
 impl Entry {
-    /// Root's, dated 1970, without a mode or data.
+    /// An entry of root, dated 1970, without a mode or data.
     pub fn empty(path: &[u8], kind: Kind) -> Entry {
         Entry {
             path: path.to_vec(),
@@ -98,7 +98,7 @@ pub struct Reader<R> {
     /// Bytes after that data up to the next block.
     padding: u64,
     ended: bool,
-    /// An entry of a type that GNU tar alone knows was met.
+    /// Whether an entry of a type that only GNU tar knows was found.
     gnu_only: bool,
 }
 
@@ -108,7 +108,7 @@ impl<R: BufRead> Reader<R> {
         Reader { input, position: 0, left: 0, padding: 0, ended: false, gnu_only: false }
     }
 
-    /// The next entry; what is left of the last one's data is skipped. `None` at the end.
+    /// The next entry; the rest of the last one's data is skipped. `None` at the end.
     pub fn next(&mut self) -> Result<Option<Entry>> {
         self.skip_data()?;
         let mut records = Records::default();
@@ -132,7 +132,7 @@ impl<R: BufRead> Reader<R> {
                 b'x' | b'X' => {
                     records = Records::parse(&self.extension(&header)?).context(at)?;
                 }
-                // Holds for all that follows; in practice a comment. Go and Docker skip it.
+                // A global header, in practice a comment. Go and Docker skip it.
                 b'g' => {
                     self.extension(&header)?;
                 }
@@ -179,7 +179,7 @@ impl<R: BufRead> Reader<R> {
         self.left
     }
 
-    /// What is read from.
+    /// The underlying reader.
     pub fn input(&mut self) -> &mut R {
         &mut self.input
     }
@@ -189,7 +189,7 @@ impl<R: BufRead> Reader<R> {
         self.gnu_only
     }
 
-    /// Whether the archive's end mark was met, rather than just the end of the input.
+    /// Whether the archive had an end mark, and not only an end.
     pub fn ended(&self) -> bool {
         self.ended
     }
@@ -217,7 +217,7 @@ impl<R: BufRead> Reader<R> {
             b'6' => Kind::Fifo,
             other => fail!("unknown entry type '{}'", char::from(other).escape_default()),
         };
-        // A size in front of what has no data means nothing, except in GNU's dumpdir.
+        // A size of an entry without data means nothing, except in GNU's dumpdir.
         let has_data = matches!(header.kind_flag, b'0' | 0 | b'7' | b'S' | b'D');
         let stored = if has_data { records.size.unwrap_or(header.size) } else { 0 };
         let mut size = stored;
@@ -295,7 +295,7 @@ impl<R: BufRead> Reader<R> {
         }
         self.left = std::mem::take(&mut self.padding);
         while self.left > 0 {
-            // Bytes to fill a block mean nothing; at the very end some writers leave them out.
+            // Padding means nothing, and some writers leave it out at the end.
             if fill(&mut self.input)?.is_empty() {
                 self.left = 0;
                 break;

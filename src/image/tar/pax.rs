@@ -20,13 +20,13 @@ pub struct Records {
     any: bool,
 }
 
-/// What PAX records say of a sparse file.
+/// A sparse file's facts in PAX records.
 #[derive(Default)]
 pub struct PaxSparse {
     pub name: Option<Vec<u8>>,
     pub real_size: Option<u64>,
     pub map: Vec<Extent>,
-    /// Format 1.0: the map stands before the data.
+    /// Whether the format is 1.0, in which the map comes before the data.
     pub in_data: bool,
 }
 

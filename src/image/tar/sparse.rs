@@ -9,12 +9,12 @@ use super::pax::decimal;
 use super::{BLOCK, Reader, truncated};
 use crate::error::{Result, fail};
 
-/// Most extents of one file.
+/// The most extents of one file.
 const MAX_EXTENTS: usize = 1 << 20;
-/// Longest decimal line of a PAX 1.0 map.
+/// The longest decimal line of a PAX 1.0 map.
 const MAX_LINE: usize = 20;
 
-/// Refuses a map that is out of order, overlaps, leaves the file or doesn't use up the data.
+/// Refuses a map that is out of order, overlaps, leaves the file or doesn't cover the data.
 pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
     let (mut end, mut total) = (0u64, 0u64);
     for extent in map {

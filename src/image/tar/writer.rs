@@ -1,6 +1,6 @@
 //! A streaming writer of tar archives: the same entries always give the same bytes.
 //!
-//! Headers are plain ustar; what they can't hold goes into a PAX header before (POSIX.1-2024, pax):
+//! Headers are plain ustar. What they can't hold goes into a PAX header before them (POSIX.1-2024, pax):
 //! long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`), the
 //! maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in whole
 //! seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
@@ -11,7 +11,7 @@ use super::pax::push_record;
 use super::{BLOCK, Entry, Kind, MAX_PATH};
 use crate::error::{Context, Result, fail};
 
-/// Biggest numbers of 7 and 11 octal digits.
+/// The biggest numbers of 7 and 11 octal digits.
 const MAX_OCTAL_7: u64 = 0o777_7777;
 const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 const NAME_LENGTH: usize = 100;
@@ -31,8 +31,8 @@ impl<W: Write> Writer<W> {
         Writer { output, left: 0, padding: 0 }
     }
 
-    /// Begins an entry. A file's data follows by [`Writer::data`]: all of it, or for a file with
-    /// holes just its extents.
+    /// Starts an entry. A file's data follows by [`Writer::data`]: all of it, or for a file with
+    /// holes only its extents.
     pub fn begin(&mut self, entry: &Entry) -> Result<()> {
         self.end()?;
         let mut header = Header::new(entry);
@@ -97,7 +97,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// A piece of the current entry's data; what is more than its header said is left out.
+    /// Writes a piece of the current entry's data. Bytes beyond the header's size are left out.
     pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
         let fitting = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.write(&bytes[..fitting])?;
@@ -105,7 +105,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Fills the current entry up with zeroes: a file that shrank since it was looked at.
+    /// Fills the current entry with zeroes: the file has become shorter since its header was written.
     fn end(&mut self) -> Result<()> {
         const ZEROES: [u8; 8192] = [0; 8192];
         while self.left > 0 {
@@ -115,7 +115,7 @@ impl<W: Write> Writer<W> {
         self.write(&ZEROES[..padding])
     }
 
-    /// Writes the end mark and gives the output back.
+    /// Writes the end mark and returns the output.
     pub fn finish(mut self) -> Result<W> {
         self.end()?;
         self.write(&[0; 2 * BLOCK])?;
@@ -128,7 +128,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// One header block in the making.
+/// One header block that is being filled.
 struct Header([u8; BLOCK]);
 
 impl Header {
@@ -173,7 +173,7 @@ impl Header {
         self.0[at..at + field.len()].copy_from_slice(field);
     }
 
-    /// The beginning of a name whose whole stands in the PAX header.
+    /// The start of a name; the PAX header has the whole name.
     fn short_name(&mut self, name: &[u8]) {
         self.put(0, &name[..name.len().min(NAME_LENGTH)]);
     }
@@ -190,7 +190,7 @@ impl Header {
     }
 }
 
-/// Refuses a name that no tar can hold, or that is longer than readers take.
+/// Refuses a name that no tar can hold, or that is too long for readers.
 pub fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.contains(&0) {
         fail!("bad name '{}' for an archive", name.escape_ascii());

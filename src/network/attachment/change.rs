@@ -76,9 +76,9 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
 }
 
 /// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
-/// `recorded` says whether the container's record names a network: an endpoint of any other one
-/// goes, and so does a lease on `network` without an endpoint. Returns whether an endpoint on
-/// `network` went.
+/// `recorded` says whether the container's record names a network. An endpoint of any other network is
+/// removed, and so is a lease on `network` without an endpoint. Returns whether an endpoint on
+/// `network` was removed.
 pub fn finish(
     roots: &Roots,
     id: &str,

@@ -18,11 +18,11 @@ use crate::network::{bridge, link, names, parent, subinterface};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// A network that a container is to be on (Docker's EndpointSettings).
+/// A network that a container joins (Docker's EndpointSettings).
 #[derive(Clone, Debug, Default)]
 pub struct EndpointConfig {
     pub network: String,
-    /// At most one of each family; a free address is chosen for the other.
+    /// At most one of each family; a free address is chosen for the other family.
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,
     /// The container's name and its aliases on this network.
@@ -33,7 +33,7 @@ pub struct EndpointConfig {
 pub struct Container<'a> {
     pub id: &'a str,
     pub name: &'a str,
-    /// With the domain name, if it has one.
+    /// The host name, with the domain name if there is one.
     pub hostname: String,
     pub is_alive: IsAlive,
 }
@@ -106,8 +106,8 @@ pub fn lease(
     })
 }
 
-/// Makes the pair of links, or the interface on the parent. Returns false if the kernel can't keep the container off the host's
-/// loopback.
+/// Makes the pair of links, or the interface on the parent. Returns false if the kernel can't keep the
+/// container off the host's loopback.
 pub fn connect(
     roots: &Roots,
     host: &mut Socket,

@@ -92,9 +92,9 @@ pub fn set_up(
     Ok((held, joined(&attachment)))
 }
 
-/// Undoes everything that a container has on its networks, however it ended. What is gone already
-/// is no error. If steps fail, the others are still done, and the first failure is returned.
-/// Otherwise the networks are.
+/// Undoes everything that a container has on its networks, however it ended. Things that are gone
+/// already are no error. If steps fail, the others are still done, and the first failure is returned.
+/// Otherwise returns the networks.
 pub fn take_down(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }

@@ -43,7 +43,7 @@ pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
     Ok(all)
 }
 
-/// Whether one of the links is there, so that the container's network namespace exists.
+/// Whether one of the links exists, and with it the container's network namespace.
 pub fn has_link(attachment: &Attachment) -> Result<bool> {
     let mut host = Socket::route()?;
     for endpoint in attachment.endpoints.iter().filter(|endpoint| !endpoint.link.is_empty()) {
@@ -60,7 +60,7 @@ pub fn has_link(attachment: &Attachment) -> Result<bool> {
     Ok(false)
 }
 
-/// What the leases say of container `only`, or of all containers.
+/// The facts in the leases of container `only`, or of all containers.
 fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachment)>> {
     let mut found: Vec<(String, Attachment)> = Vec::new();
     for network in known(roots)? {

@@ -1,5 +1,5 @@
-//! What other programs or a reboot removed from running containers' networks, made again: bridges,
-//! their ports, forwarding, the firewall's rules. `network reload` does all of it; `boot` only what
+//! Makes what other programs or a reboot removed from running containers' networks again: bridges,
+//! their ports, forwarding, the firewall's rules. `network reload` makes all of it; `boot` only what
 //! is missing.
 
 use super::{publish, recover, rules};

@@ -1,9 +1,9 @@
-//! The published ports of a container that runs, changed.
+//! Changes the published ports of a running container.
 //!
-//! A plan claims the new ports and changes nothing else. The caller hands the claimed sockets to the
-//! process that holds the container's ports, carries the plan out, and has the sockets of the ports
-//! that went closed last. So each port on the attachment is held at every moment, and a caller that
-//! was killed in between leaves nothing that a plan for the former ports does not repair.
+//! A plan claims the new ports and changes nothing else. The caller gives the claimed sockets to the
+//! process that holds the container's ports, carries the plan out, and at last has the sockets of
+//! removed ports closed. So each port on the attachment is held at every moment, and if the caller
+//! is killed in between, a plan for the former ports repairs everything.
 
 use std::os::fd::OwnedFd;
 
@@ -18,7 +18,7 @@ use crate::port::{PortRange, Publish, socket_name};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// The ports that a container has and is to have.
+/// The present ports of a container, and the wanted ones.
 pub struct Plan {
     before: Attachment,
     after: Attachment,
@@ -50,7 +50,7 @@ impl Plan {
         Ok(Plan { before, after, networks, held: claimed.held })
     }
 
-    /// The names of the sockets that are not needed once the plan is carried out.
+    /// The names of the sockets that are not needed after the plan is carried out.
     pub fn unneeded(&self) -> Vec<String> {
         let names = |ports: &[PortMap]| {
             let name = |map: &PortMap| socket_name(map.protocol, map.from());
@@ -67,8 +67,7 @@ impl Plan {
         Plan { before: self.after, after: self.before, held: Vec::new(), ..self }
     }
 
-    /// Changes the attachment, the firewall's rules, all in one step, and the leases, which say the
-    /// same.
+    /// Changes the attachment, the firewall's rules (all in one step), and the ports in the leases.
     pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &str) -> Result<()> {
         self.after.write(roots, id)?;
         let rules = self.after.port_rules(id);
@@ -109,13 +108,13 @@ pub fn leads(map: &PortMap, unit: &Publish) -> bool {
     unit.container == PortRange::one(map.container_port)
 }
 
-/// Which of `maps` stay, and what of `wanted` none of them serves.
+/// Which of `maps` stay, and which part of `wanted` none of them serves.
 fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     let mut rest = maps.to_vec();
     let mut kept = Vec::new();
     let mut unclaimed = Vec::new();
     let mut units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
-    // One without an address takes what those with an address leave.
+    // A port without an address takes what those with an address leave.
     units.sort_by_key(|unit| unit.address.is_none());
     let mut others = Vec::new();
     for unit in units {
@@ -128,7 +127,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
             None => others.push(unit),
         }
     }
-    // The host's port of one that goes can be another's at once.
+    // The host's port of a removed one can be used at once.
     for unit in others {
         let is_fixed = unit.host.is_some_and(|host| host.len() == 1);
         let before = kept.len();
@@ -176,7 +175,7 @@ mod tests {
         assert_eq!(kept(both, &["8080:80", "90"]), of(both, "90/tcp"));
         assert_eq!(kept(both, &["8080:80/udp"]), of("", "8080:80/udp"));
         assert_eq!(kept(both, &[]), of("", ""));
-        // A port of the host's choice stays what it was, and two are told apart.
+        // A port that the host chose stays the same, and two such ports are distinguished.
         assert_eq!(kept("tcp/0.0.0.0/49153/80", &["80"]), of("tcp/0.0.0.0/49153/80", ""));
         let two = "tcp/0.0.0.0/49153/80 tcp/0.0.0.0/49154/80";
         assert_eq!(kept(two, &["80", "80", "80"]), of(two, "80/tcp"));

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::rules::{PortRule, Rules};
 use crate::error::{Error, Result, fail};
 
-/// The back ends that there are.
+/// The available back ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendKind {
     Iptables,
@@ -16,7 +16,7 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
-    /// As `--firewall` names it.
+    /// The name in `--firewall`.
     pub fn name(self) -> &'static str {
         match self {
             BackendKind::Iptables => "iptables",
@@ -39,7 +39,7 @@ impl FromStr for BackendKind {
 
 /// One way to get rules into the kernel.
 pub trait Backend {
-    /// Which of them it is.
+    /// Which back end this is.
     fn kind(&self) -> BackendKind;
     /// A sentence about what the host lacks for this backend.
     fn lack(&self) -> Option<String>;
@@ -55,6 +55,6 @@ pub trait Backend {
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;
-    /// The rules that are there, one line each, as the host's tool prints them.
+    /// The present rules, one line each, as the host's tool prints them.
     fn show(&self) -> Result<Vec<String>>;
 }

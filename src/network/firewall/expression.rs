@@ -1,4 +1,4 @@
-//! What an nf_tables rule says (linux/netfilter/nf_tables.h).
+//! The expressions of an nf_tables rule (linux/netfilter/nf_tables.h).
 //!
 //! A rule is a list of expressions that the kernel executes in order: one loads a part of the
 //! packet into a register, the next compares it, and the first comparison that fails ends the rule.
@@ -43,7 +43,7 @@ pub enum Links<'a> {
     Beginning(&'a str),
 }
 
-/// What the kernel knows of a packet's connection (conntrack).
+/// Facts of the kernel about a packet's connection (conntrack).
 #[derive(Clone, Copy)]
 pub enum Flow {
     /// The state is established or related.
