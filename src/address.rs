@@ -15,7 +15,7 @@ use crate::store::stored_as_text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ip(pub IpAddr);
 
-/// A gateway in a record. None is an empty text in the file.
+/// A gateway in a record. In the file an empty text means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gateway(pub Option<IpAddr>);
 

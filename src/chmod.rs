@@ -1,8 +1,8 @@
 //! A MODE as chmod(1) reads it: an octal number, or clauses such as `u=rwX,go-w`.
 //!
 //! A symbolic mode is kept as a list of changes and applied to each file's own mode, because `X` and `u`
-//! depend on it. A clause that names neither u, g, o nor a leaves the bits of the umask 022 alone, the
-//! umask of every build. At most `MAX_CHANGES` changes, so that the value is plain data.
+//! depend on it. A clause without u, g, o and a leaves the bits of the umask 022 alone, which is the
+//! umask of every build. There are at most `MAX_CHANGES` changes, so that the value is plain data.
 
 use crate::error::{Result, fail};
 
@@ -10,7 +10,7 @@ use crate::error::{Result, fail};
 const MAX_CHANGES: usize = 16;
 const UMASK: u32 = 0o022;
 
-/// What happens to the mode of a file.
+/// How the mode of a file changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ModeChange {
     changes: [Change; MAX_CHANGES],
@@ -20,14 +20,14 @@ pub struct ModeChange {
 /// One operator with its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
-    /// The bits that the clause is about.
+    /// The bits that the clause changes.
     who: u32,
     operator: u8,
     /// Read, write and execute for all three, set-ID and sticky bits.
     bits: u32,
-    /// `X`: execute for directories, and for files that someone may execute.
+    /// `X`: execute for directories, and for files that anyone may execute.
     execute_like: bool,
-    /// `u`, `g` or `o` as the permissions: how far their bits stand from the last three.
+    /// `u`, `g` or `o` as the permissions: how far their bits are from the last three.
     copied_from: Option<u32>,
 }
 
@@ -65,7 +65,7 @@ impl ModeChange {
         Ok(())
     }
 
-    /// `None` if it is no clause.
+    /// `None` if the text is no clause.
     fn clause(&mut self, clause: &str) -> Result<Option<()>> {
         let end = clause.find(['+', '-', '=']).unwrap_or(clause.len());
         let mut who = 0;
@@ -105,7 +105,7 @@ impl ModeChange {
         Ok(any.then_some(()))
     }
 
-    /// The mode, twelve bits, that a file of this mode gets.
+    /// The new mode, twelve bits, of a file with this mode.
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         let mut mode = mode & 0o7777;
         for change in &self.changes[..self.count] {

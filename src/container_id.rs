@@ -1,7 +1,7 @@
-//! The id of a container: 64 hexadecimal digits, random, made once by `create`. It names the
-//! container's directories and cgroups, so no other text may ever stand in its place: one of this type
-//! was made by [`ContainerId::new`] or checked. Names and prefixes that a user types are turned into it
-//! by `container::names`.
+//! The id of a container: 64 random hexadecimal digits, made once by `create`. It names the
+//! container's directories and cgroups, so no other text may take its place: a value of this type
+//! was made by [`ContainerId::new`] or checked. `container::names` finds the id for names and prefixes
+//! that a user types.
 
 use std::fmt;
 use std::ops::Deref;
@@ -23,7 +23,7 @@ impl ContainerId {
         random_digits().map(ContainerId)
     }
 
-    /// The id that `text` is, if it is a whole one: 64 lower-case hexadecimal digits.
+    /// The id in `text`, if that is a whole one: 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<ContainerId> {
         let is_id =
             text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

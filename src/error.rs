@@ -57,7 +57,7 @@ impl Error {
         Error::begin(message.to_string(), None)
     }
 
-    /// Adds what was being done. `context` calls this.
+    /// Adds what the caller was doing. `context` calls this.
     fn with_context(mut self, doing: String) -> Self {
         self.0.chain.push(bounded(doing));
         self
@@ -124,7 +124,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// Adds what was being done to whatever error comes back.
+/// Adds what the caller was doing to any error.
 pub trait Context<T> {
     fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T>;
 }
@@ -141,9 +141,9 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// Longest link of a chain, in bytes: a container makes paths that are much longer.
+/// The longest link of a chain, in bytes: a container makes paths that are much longer.
 const MAX_LINK: usize = 2048;
-/// Longest path in a message, in bytes.
+/// The longest path in a message, in bytes.
 const MAX_PATH: usize = 240;
 
 /// A path as a message shows it: printable, and a long one without its middle.
@@ -155,7 +155,7 @@ pub fn shortened(path: &[u8]) -> String {
     format!("{}…{}", start.escape_ascii(), end.escape_ascii())
 }
 
-/// The same text, a very long one without its middle.
+/// The same text; a very long one without its middle.
 fn bounded(text: String) -> String {
     if text.len() <= MAX_LINK {
         return text;

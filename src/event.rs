@@ -12,7 +12,7 @@ const MAX_ACTION: usize = 1024;
 /// Bytes of all attributes together.
 const MAX_ATTRIBUTES: usize = 8 << 10;
 
-/// What an event is about.
+/// The kind of object that an event is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Docker's word for it.
+    /// Docker's word for the kind.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Container => "container",
@@ -64,7 +64,7 @@ impl Event {
         self
     }
 
-    /// Adds labels as attributes. They come last: the object's own facts have the room first.
+    /// Adds labels as attributes. They come last, so that the object's own facts find room.
     pub fn with_labels(self, labels: &[(String, String)]) -> Event {
         labels.iter().fold(self, |event, (key, value)| event.with(key, value))
     }

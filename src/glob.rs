@@ -1,9 +1,9 @@
 //! Patterns of file names (`*.txt`) and of `.dockerignore` (`**/tmp`), and the patterns in `${a#p}`.
 //!
-//! A pattern becomes a list of tokens, and matching simulates them all at once, so that its time is
+//! A pattern becomes a list of tokens. Matching follows all possibilities at the same time, so its time is
 //! the product of both lengths and no pattern can make it explode. In a path `*` and `?` stop at a
 //! slash, as in Go's filepath.Match; `**` in a `.dockerignore` crosses it, as in Docker's
-//! patternmatcher. In a variable's value a slash is a character as any other.
+//! patternmatcher. In a variable's value a slash is a character like any other.
 
 use crate::error::{Result, fail};
 
@@ -130,7 +130,7 @@ impl Glob {
         ends
     }
 
-    /// Adds what is reached without a further character.
+    /// Adds the tokens that are reached without a further character.
     fn close(&self, reached: &mut [bool]) {
         for (n, token) in self.tokens.iter().enumerate() {
             match token {
@@ -154,7 +154,7 @@ impl Glob {
     }
 }
 
-/// What stands after `[`.
+/// Parses the text after `[`.
 fn class(
     pattern: &str,
     characters: &mut std::iter::Peekable<std::str::Chars<'_>>,

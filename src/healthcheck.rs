@@ -1,5 +1,5 @@
-//! A health check as data: the command that says whether a container's program works, and how often
-//! it runs. An image's config states it (`HEALTHCHECK`), flags change it, a container's record keeps
+//! A health check as data: the command that tests whether a container's program works, and how often
+//! it runs. An image's config has it (`HEALTHCHECK`), flags change it, and a container's record keeps
 //! it. Docker's `Healthcheck` (Docker image spec v1.3) has the same fields: spans in nanoseconds,
 //! zero for the default. `container/probes` runs the command.
 
@@ -14,7 +14,7 @@ const DEFAULT_INTERVAL: u64 = 30_000_000_000;
 const DEFAULT_TIMEOUT: u64 = 30_000_000_000;
 const DEFAULT_START_INTERVAL: u64 = 5_000_000_000;
 const DEFAULT_RETRIES: u32 = 3;
-/// The shortest span but for zero (Docker's).
+/// The shortest span except zero (Docker's).
 const MIN_SPAN: i64 = 1_000_000;
 
 /// A health check, as an image's config has it. Times are nanoseconds; zero is the default.
@@ -31,13 +31,13 @@ pub struct Healthcheck {
 }
 
 impl Healthcheck {
-    /// What `--no-healthcheck` and `HEALTHCHECK NONE` state.
+    /// The check of `--no-healthcheck` and `HEALTHCHECK NONE`.
     pub fn none() -> Healthcheck {
         Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
     }
 
-    /// The command line to run, a line by `shell` (the image's `SHELL`) or otherwise by /bin/sh; `None`
-    /// where there is no check.
+    /// The command line to run. A line is run by `shell` (the image's `SHELL`), otherwise by /bin/sh. `None`
+    /// if there is no check.
     pub fn args(&self, shell: &[String]) -> Option<Vec<String>> {
         match self.test.split_first()? {
             (kind, args) if kind == "CMD" && !args.is_empty() => Some(args.to_vec()),
@@ -53,7 +53,7 @@ impl Healthcheck {
         }
     }
 
-    /// This one, with what it leaves open taken from `base`.
+    /// This check, with unset fields taken from `base`.
     pub fn over(self, base: Option<&Healthcheck>) -> Healthcheck {
         let Some(base) = base else { return self };
         let or = |own: u64, base: u64| if own == 0 { base } else { own };
@@ -82,12 +82,12 @@ impl Healthcheck {
         if self.retries == 0 { DEFAULT_RETRIES } else { self.retries }
     }
 
-    /// Whether the program is still given time to start, so long after its start.
+    /// Whether the program still has time to start, this long after its start.
     pub fn is_start(&self, age: Duration) -> bool {
         age < Duration::from_nanos(self.start_period)
     }
 
-    /// The pause before the next probe of a program of that age. `starting`: none has succeeded yet.
+    /// The pause before the next probe of a program of that age. `starting`: no probe has succeeded yet.
     pub fn pause(&self, starting: bool, age: Duration) -> Duration {
         let interval = span(self.interval, DEFAULT_INTERVAL);
         if starting && self.is_start(age) {

@@ -1,5 +1,5 @@
 //! The program of the built-in image `hello`: this same binary, run as `/hello` inside a container.
-//! It prints a greeting and what a process sees from inside: its PID, user, capabilities, limits,
+//! It prints a greeting and its view from inside: its PID, user, capabilities, limits,
 //! interfaces and mounts. It only reads /proc and /sys/fs/cgroup, so it needs no other file in the
 //! image and works offline.
 

@@ -1,8 +1,9 @@
-//! Foreign JSON, walked with the path kept, so that an error names the field: image configs,
-//! manifests and seccomp profiles come from anyone. `null` and a missing field are the same, as
-//! Go's encoder has it.
+//! Untrusted JSON, walked with the path kept, so that an error names the field: image configs,
+//! manifests and seccomp profiles. `null` and a missing field are the same, as for
+//! Go's encoder.
 //!
-//! A document is weighed before it is parsed: parsed, `[{"":0},…]` takes a hundred times its length.
+//! A document's size in memory is estimated before it is parsed: parsed, `[{"":0},…]` takes a hundred
+//! times its length.
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ use miniserde::json::{self, Number, Value};
 
 use crate::error::{Error, Result};
 
-/// A value and the way to it from the document's root.
+/// A value and its path from the document's root.
 pub struct Node<'a> {
     value: &'a Value,
     step: Step<'a>,
@@ -24,9 +25,9 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// Deepest nesting of arrays and objects. The documents that are read here have ten at most.
+/// The deepest nesting of arrays and objects. The documents that are read here have ten at most.
 const MAX_DEPTH: usize = 100;
-/// What a parsed document may take of memory, by `weigh`'s measure. A config with 60,000 variables
+/// The most memory of a parsed document, by `weigh`'s estimate. A config with 60,000 variables
 /// and as many labels has half of it.
 const MAX_WEIGHT: usize = 24 << 20;
 
@@ -42,13 +43,13 @@ pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
     json::from_str(text).map_err(|_| Error::new(format!("{document} is not valid JSON")))
 }
 
-/// The JSON without the fields that are `null`, which mean the same as missing ones. A third of a
-/// container's record is such fields, and `ps` reads a thousand records. `text` is what the encoder
-/// writes: valid, and without spaces.
+/// Removes the fields that are `null`, which mean the same as missing ones. They are a third of a
+/// container's record, and `ps` reads a thousand records. `text` comes from the encoder, so it is
+/// valid and without spaces.
 pub fn without_nulls(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
-    // Where the last key starts in `out`, if nothing but its value followed yet.
+    // Where the last key starts in `out`, as long as only its value has followed.
     let mut key = None;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -88,7 +89,7 @@ pub fn without_nulls(text: &str) -> String {
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
-/// An estimate, rather too high than too low, of the bytes that the parsed document takes. Nesting
+/// Estimates the bytes of the parsed document, rather too high than too low. Nesting
 /// beyond [`MAX_DEPTH`] is an error. Only strings and punctuation are read: the parser reports all
 /// other errors.
 pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
@@ -145,7 +146,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// As [`Node::get`], and it must be there.
+    /// As [`Node::get`], but the field must exist.
     pub fn need<'b>(&'b self, key: &'b str) -> Result<Node<'b>> {
         let missing = || Error::new(format!("{} has no field '{key}'", self.path()));
         self.get(key)?.ok_or_else(missing)
@@ -196,7 +197,7 @@ impl<'a> Node<'a> {
         u32::try_from(self.unsigned()?).map_err(|_| self.wrong("a number of 32 bits"))
     }
 
-    /// Whether it says nothing: null, false, 0, or empty.
+    /// Whether the value is null, false, 0, or empty.
     pub fn is_empty(&self) -> bool {
         match self.value {
             Value::Null | Value::Bool(false) | Value::Number(Number::U64(0)) => true,
@@ -238,12 +239,12 @@ impl<'a> Node<'a> {
         Ok(parsed)
     }
 
-    /// The field `key` as text; empty if it isn't there.
+    /// The field `key` as text; empty if it is missing.
     pub fn text(&self, key: &str) -> Result<String> {
         Ok(self.get(key)?.map(|node| node.string()).transpose()?.unwrap_or_default())
     }
 
-    /// The elements of the array in the field `key`, at most `limit`; none if the field isn't there.
+    /// The elements of the array in the field `key`, at most `limit`; none if the field is missing.
     pub fn list<T>(
         &self,
         key: &str,
@@ -263,7 +264,7 @@ impl<'a> Node<'a> {
         Error::new(format!("{} should be {should_be}", self.path()))
     }
 
-    /// The way to this value from the document's root, as errors name it.
+    /// The path of this value from the document's root, as errors name it.
     pub fn path(&self) -> String {
         let mut path = self.above.map(Node::path).unwrap_or_default();
         // Writing to a String can't fail.

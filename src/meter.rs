@@ -2,7 +2,7 @@
 //!
 //! The bytes pass deep below a command: a layer's stream, an archive's output, the pipe of a copy. So
 //! the count belongs to the process and is no parameter of every function in between. Without a
-//! watcher, as in every command whose stderr is no terminal, a count is one atomic load for each
+//! watcher, as in every command whose stderr is no terminal, counting costs one atomic load for each
 //! piece of 128 KiB.
 
 use std::io::{self, Read};
@@ -12,12 +12,12 @@ type Watch = Box<dyn Fn(Moved) + Send + Sync>;
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-/// What a command reports of its bytes.
+/// A report about moved bytes.
 #[derive(Clone, Copy)]
 pub enum Moved {
-    /// So many more bytes were moved.
+    /// This many more bytes were moved.
     Bytes(u64),
-    /// The bytes are moved once more: count from zero.
+    /// A second pass moves the bytes again: count from zero.
     Again,
 }
 

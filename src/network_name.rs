@@ -10,7 +10,7 @@ pub const DEFAULT: &str = "bridge";
 /// state root.
 pub const DEFAULT_BRIDGE: &str = "mydocker0";
 
-/// The name as it is now of a network that a record names.
+/// The present name of a network that a record names.
 pub fn recorded(name: &mut String) {
     if name == DEFAULT_BRIDGE {
         *name = DEFAULT.to_owned();

@@ -1,4 +1,4 @@
-//! Paths as text, cleaned without a look at the file system, as Go's filepath.Clean does.
+//! Paths as text, cleaned without reading the file system, as Go's filepath.Clean does.
 //!
 //! What a path means in a container is found there, by file descriptor: links count only then.
 

@@ -1,7 +1,7 @@
 //! Published ports as the user asks for them: `-p`, `--expose` and what an image exposes.
 //!
-//! The command line and the container's record are parsed into these types once. Who has a port on
-//! the host, and how it leads to the container, is `network`'s.
+//! The command line and the container's record are parsed into these types once. `network` knows which
+//! process has a port of the host, and how the port leads to the container.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,12 +1,12 @@
 //! Bytes of the command line as text: arguments, variables and paths on Linux are bytes, and most of
 //! them, not all, are UTF-8.
 //!
-//! Inside, and in the JSON of state files, all of them are `String`s. A byte B that is no UTF-8 is
-//! kept as the character U+10FF00 + B, of the last 128 characters of Unicode's last private plane. A
-//! character of those 128 that really stands in the input is kept as its own four bytes, each in that
-//! way. So `decode` gives back exactly what `encode` took. The kernel gets what `decode` returns;
-//! people get what `cli::escape` prints: `\udcff` for the byte ff, as Python's surrogateescape spells it
-//! in JSON. What other programs read (labels, an image's config) can't hold such text: `utf8` refuses it.
+//! Inside, and in the JSON of state files, all of them are `String`s. A byte B that is not UTF-8 is
+//! kept as the character U+10FF00 + B, one of the last 128 characters of Unicode's last private plane. If
+//! the input contains such a character itself, each of its four bytes is kept in that
+//! way. So `decode` returns exactly what `encode` took. The kernel gets the result of `decode`;
+//! people see what `cli::escape` prints: `\udcff` for the byte ff, as Python's surrogateescape spells it
+//! in JSON. Text for other programs (labels, an image's config) can't hold such bytes: `utf8` refuses it.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, fail};
 
 const BASE: u32 = 0x10_ff00;
-/// Of byte 0x80; lower bytes are ASCII and always UTF-8.
+/// The character for byte 0x80; lower bytes are ASCII and always UTF-8.
 const FIRST: char = '\u{10ff80}';
 
 /// The byte that `c` stands for, if it stands for one.
@@ -48,7 +48,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that `text` was made of.
+/// The bytes of `text`, as before `encode`.
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if is_plain(text) {
         return Cow::Borrowed(text.as_bytes());
@@ -63,13 +63,13 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// Whether `text` is its own bytes.
+/// Whether `text` has no character that stands for a byte.
 pub fn is_plain(text: &str) -> bool {
     // The first byte of all characters beyond U+FFFFF, which are rare.
     !text.as_bytes().contains(&0xf4) || text.chars().all(|c| byte(c).is_none())
 }
 
-/// `text`, the `what`, for a document that can hold UTF-8 only; other bytes are refused.
+/// Returns `text`, the value of `what`, for a document that only holds UTF-8. Refuses other bytes.
 pub fn utf8(what: &str, text: &str) -> Result<String> {
     match String::from_utf8(decode(text).into_owned()) {
         Ok(text) => Ok(text),
@@ -77,7 +77,7 @@ pub fn utf8(what: &str, text: &str) -> Result<String> {
     }
 }
 
-/// A path that was typed or kept as `text`.
+/// The path that a typed or stored `text` means.
 pub fn path(text: &str) -> Cow<'_, Path> {
     match decode(text) {
         Cow::Borrowed(bytes) => Cow::Borrowed(Path::new(OsStr::from_bytes(bytes))),

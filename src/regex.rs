@@ -10,9 +10,9 @@ use std::str::Chars;
 
 use crate::error::{Result, fail};
 
-/// Steps of a program: `{1000}` of a long group would take more memory.
+/// The most steps of a program: `{1000}` of a long group would take more memory.
 const MAX_STEPS: usize = 4096;
-/// Groups in groups.
+/// The deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
 
 /// A compiled expression.
@@ -23,14 +23,14 @@ pub struct Regex {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Step {
-    /// One character that is in one of the ranges, or with `negated` in none.
+    /// One character in one of the ranges, or with `negated` in none.
     Set {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
     Start,
     End,
-    /// Goes on at both places, relative to this step.
+    /// Continues at both places, relative to this step.
     Split(isize, isize),
     Jump(isize),
     Match,
@@ -78,7 +78,7 @@ impl Regex {
         false
     }
 
-    /// The steps that take a character, and the end, which can be reached from `from`.
+    /// The steps that take a character, and the end, as far as they are reached from `from`.
     fn reach(&self, mut from: Vec<usize>, is_place: &dyn Fn(&Step) -> bool) -> Vec<usize> {
         let mut seen = vec![false; self.program.len()];
         let mut reached = Vec::new();
@@ -237,7 +237,7 @@ impl Parser<'_> {
             _ => return Ok(one),
         };
         self.rest.next();
-        // Lazy or not is the same for the question whether there is a match.
+        // Lazy or greedy makes no difference to whether there is a match.
         self.rest.next_if_eq(&'?');
         if matches!(self.rest.peek(), Some('*' | '+')) {
             return self.refuse("a repetition follows a repetition");
@@ -268,14 +268,14 @@ impl Parser<'_> {
         Ok(all)
     }
 
-    /// `{m}`, `{m,}` or `{m,n}`, up to the bracket that closes it. Any other bracket is a character.
+    /// `{m}`, `{m,}` or `{m,n}`, up to the closing bracket. Any other bracket is a character.
     fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
         let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
         let has_end = self.rest.clone().nth(inner.chars().count() + 1) == Some('}');
         let (least, most) = inner.split_once(',').unwrap_or((&inner, &inner));
         let least = least.parse().ok().filter(|_| has_end)?;
         let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
-        // What is left is the closing bracket.
+        // Only the closing bracket is left.
         self.rest.nth(inner.len());
         Some((least, most))
     }

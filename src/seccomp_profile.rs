@@ -11,7 +11,7 @@ use crate::runtime::seccomp::listener::Listener;
 use crate::runtime::seccomp::syscalls::Arch;
 use crate::sys::seccomp::Flags;
 
-/// Bytes of the longest profile that is read; Docker's own has 16 kB.
+/// The most bytes of a profile; Docker's own has 16 kB.
 pub const MAX_PROFILE: u64 = 1 << 20;
 /// Entries of any list in it.
 const MAX_ENTRIES: usize = 4096;
@@ -22,8 +22,8 @@ const EPERM: u64 = 1;
 /// The kernel's MAX_ERRNO.
 const MAX_ERRNO: u64 = 4095;
 
-/// Architectures whose programs this machine's kernel never runs, so that what a profile says of
-/// them changes nothing.
+/// Architectures whose programs this machine's kernel never runs, so that a profile's rules for
+/// them change nothing.
 const FOREIGN: [&str; 17] = [
     "MIPS",
     "MIPS64",
@@ -108,7 +108,7 @@ fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
     Ok((holds && !barred).then_some(Rule { names, conditions, action }))
 }
 
-/// How the parts of `includes` or `excludes` apply; `None` if they aren't there.
+/// How the parts of `includes` or `excludes` apply; `None` if they are missing.
 struct Applies {
     all_capabilities: Option<bool>,
     any_capability: Option<bool>,

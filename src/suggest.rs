@@ -3,7 +3,7 @@
 //! Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours
 //! cost one each. A word further than a third of its length is no suggestion but a distraction.
 
-/// The longest word that is looked at; a longer one is no slip of the finger.
+/// The longest word that gets a suggestion; a longer one is no typing mistake.
 const MAX_WORD: usize = 40;
 
 /// The candidate nearest to `word`, if any is near enough.

@@ -1,6 +1,6 @@
 //! Instants as the state files and Docker's output write them: UTC, RFC 3339.
 //!
-//! Nothing here knows of time zones beyond an offset in the text it parses; the calendar is the
+//! Time zones are only known as an offset in the text that is parsed; the calendar is the
 //! proleptic Gregorian one, by Howard Hinnant's days-from-civil arithmetic.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ impl Instant {
         Instant(since.as_nanos() as i64)
     }
 
-    /// When the host booted, by the host's present clock: a clock that was set since moves it.
+    /// When the host booted, by the host's present clock: setting the clock changes it.
     pub fn of_boot() -> Self {
         let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Instant(Instant::now().0 - up.tv_sec * NS - up.tv_nsec)
@@ -48,9 +48,9 @@ impl Instant {
         )
     }
 
-    /// Parses RFC 3339 section 5.6's date-time; the time, its seconds and its zone may be left out
-    /// (midnight, zero, UTC), as `--since 2026-01-31` is written by hand. An instant that is too
-    /// early or too late for this type is the first or the last that it has.
+    /// Parses RFC 3339 section 5.6's date-time. The time, its seconds and its zone may be left out
+    /// (midnight, zero, UTC), as in `--since 2026-01-31`. An instant outside this type's range becomes
+    /// the first or the last one in it.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = match text.find(['T', 't', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),

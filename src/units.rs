@@ -1,7 +1,7 @@
 //! Quantities as people type and read them: byte sizes, CPU counts and lists, spans of time.
 //!
-//! Each is parsed here once, into a number that can't be wrong, with one sentence saying what is bad
-//! about a text that isn't one. The other way round, sizes and spans are written as Docker writes
+//! Each is parsed here once, into a number of the right type; the error is one sentence about the
+//! text. In the other direction, sizes and spans are written as Docker writes
 //! them (its go-units package): decimal sizes of three digits, `About an hour`.
 //! CPU lists are cpuset(7)'s "list format".
 
@@ -40,7 +40,7 @@ impl ByteSize {
             _ => return Err(bad()),
         };
         let too_large = || Error::new(format!("bad size '{text}': it is too large"));
-        // The kernel's counters are signed 64-bit numbers: nothing above makes sense to it.
+        // The kernel's counters are signed 64-bit numbers, so a larger value means nothing to it.
         let limit = i64::MAX as u128;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() || (number.contains('.') && fraction.is_empty()) {

@@ -11,9 +11,9 @@ use crate::glob::Glob;
 
 /// The longest result of an expansion: the kernel takes no longer variable (MAX_ARG_STRLEN).
 const MAX_EXPANDED: usize = 128 << 10;
-/// The longest value in which a pattern is looked for.
+/// The longest value in which a pattern is searched.
 const MAX_MATCHED: usize = 4096;
-/// How deep `${a:-${b:-…}}` goes.
+/// The deepest nesting of `${a:-${b:-…}}`.
 const MAX_DEPTH: usize = 32;
 
 /// How words are read: the escape character, and the variables' values.
@@ -68,7 +68,7 @@ pub fn split_raw(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// `K=V K="V w"…`, or the old `K all the rest`, as they stand.
+/// Splits `K=V K="V w"…`, or the old `K all the rest`. Quotes and variables stay as they are.
 pub fn split_pairs(text: &str, escape: char) -> Result<Vec<(&str, &str)>> {
     let words = split_raw(text, escape);
     let first = words.first().copied().unwrap_or_default();
@@ -88,7 +88,7 @@ pub fn split_pairs(text: &str, escape: char) -> Result<Vec<(&str, &str)>> {
     Ok(pairs)
 }
 
-/// What was read so far, as one text and as words.
+/// The text read up to now, as one text and as words.
 #[derive(Default)]
 struct Read {
     text: String,
@@ -129,7 +129,7 @@ impl<'a> Scan<'a> {
         Scan { expander, characters: text.chars().peekable(), depth: 0 }
     }
 
-    /// Reads up to `stop`, or to the end without one. With `raw` escapes stay in the text, for a
+    /// Reads up to `stop`, or without one to the end. With `raw`, escapes stay in the text, for a
     /// pattern.
     fn until(&mut self, stop: Option<char>, raw: bool) -> Result<Read> {
         let mut read = Read::default();
@@ -197,7 +197,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What stands after a `$`.
+    /// Reads the text after a `$`.
     fn dollar(&mut self) -> Result<String> {
         if self.characters.peek() != Some(&'{') {
             let name = self.name();
@@ -221,7 +221,7 @@ impl<'a> Scan<'a> {
         value
     }
 
-    /// What stands after `${name`.
+    /// Reads the text after `${name`.
     fn modified(&mut self, name: &str) -> Result<String> {
         let value = self.value(name);
         let mut modifier = self.characters.next();
@@ -293,7 +293,7 @@ impl<'a> Scan<'a> {
         (self.expander.variable)(name)
     }
 
-    /// The value without what `pattern` matches at its start or end: the longest part if `greedy`.
+    /// The value without the part that `pattern` matches at its start or end: the longest one if `greedy`.
     fn trimmed(&self, value: &str, pattern: &str, start: bool, greedy: bool) -> Result<String> {
         let mut pattern = Glob::in_text(pattern, self.expander.escape);
         let mut characters = bounded(value)?;
@@ -310,7 +310,7 @@ impl<'a> Scan<'a> {
         Ok(characters.into_iter().collect())
     }
 
-    /// The value with `replacement` for what `pattern` matches, the longest part each time.
+    /// The value with `replacement` in place of what `pattern` matches, the longest part each time.
     fn replaced(&self, value: &str, pattern: &str, with: &str, all: bool) -> Result<String> {
         let pattern = Glob::in_text(pattern, self.expander.escape);
         let characters = bounded(value)?;

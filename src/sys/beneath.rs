@@ -1,7 +1,7 @@
 //! Paths inside a container's or an image's tree, resolved by the kernel so that nothing in the
-//! tree can lead outside of it: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
-//! for absolute names, `..` and symbolic links alike, and with RESOLVE_NO_MAGICLINKS refuses the
-//! links of /proc. What is found is used by descriptor, never by name again.
+//! tree can lead outside it: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
+//! for absolute names, `..` and symbolic links, and with RESOLVE_NO_MAGICLINKS refuses the
+//! links of /proc. The result is a descriptor, and its name is never used again.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +13,14 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// How often a resolution is tried again when a rename somewhere made the kernel unsure (EAGAIN).
+/// How often a resolution is tried again after a rename elsewhere made the kernel give up (EAGAIN).
 const MAX_TRIES: u32 = 128;
 /// As many links as the kernel itself follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// The error of an open(2) of a file with O_NONBLOCK. A file that a program holds a lease on (fcntl(2),
-/// F_SETLEASE) is EAGAIN then, where a blocking open would wait for 45 seconds. So is a path with
-/// hundreds of `..` while other processes rename files all the time: no try of `MAX_TRIES` was sure.
+/// The error of an open(2) of a file with O_NONBLOCK. EAGAIN means that a program holds a lease on the
+/// file (fcntl(2), F_SETLEASE): a blocking open would wait for 45 seconds. It may also mean a path with
+/// hundreds of `..` while other processes rename files all the time, so that all `MAX_TRIES` failed.
 pub fn open_error(errno: Errno) -> Error {
     match errno {
         Errno::AGAIN => Error::new(
@@ -104,7 +104,7 @@ fn open_resolving(
     mode: Mode,
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
-    // The kernel takes "" as an error; the tree's own root is meant.
+    // The kernel refuses "", which means the tree's own root here.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     for _ in 0..MAX_TRIES {
         match openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve) {
@@ -115,13 +115,13 @@ fn open_resolving(
     Err(Errno::AGAIN)
 }
 
-/// A handle (O_PATH) to what `path` names.
+/// A handle (O_PATH) to the file at `path`.
 pub fn handle(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
     open(root, path, OFlags::PATH, Mode::empty())
 }
 
-/// A handle to the directory `path`, making it and its missing parents with `mode`. Symbolic links
-/// on the way are followed inside `root`; one that dangles is an error, not a place to make.
+/// A handle to the directory `path`, which is made with its missing parents, with `mode`. Symbolic links
+/// on the way are followed inside `root`. A dangling link is an error.
 pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let directory = OFlags::PATH | OFlags::DIRECTORY;
     match open(root, path, directory, Mode::empty()) {
@@ -143,7 +143,7 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
             Err(Errno::NOENT) => {
                 match mkdirat(current.as_fd(), name, mode) {
                     // EEXIST: another process made it, or it is a dangling link: the open below
-                    // finds out.
+                    // decides.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error),
                 }
@@ -155,8 +155,8 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
     Ok(current)
 }
 
-/// A handle to the file `path` for something to be mounted on, made empty if it isn't there, its
-/// parents too. Where the name is a dangling link (a Debian image's /etc/resolv.conf), the file is
+/// A handle to the file `path` as a mount point. A missing file is made empty, with its
+/// parents. If the name is a dangling link (a Debian image's /etc/resolv.conf), the file is
 /// made where the link points, still inside `root`.
 pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let mut path = path.to_path_buf();
@@ -182,8 +182,8 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
     Err(Errno::LOOP)
 }
 
-/// The path that `path` leads to if its last component is a link, or a chain of links. No file
-/// needs to be there.
+/// The path that `path` leads to if its last component is a link, or a chain of links. The file
+/// need not exist.
 pub fn resolve_last(root: BorrowedFd<'_>, path: &Path) -> Result<std::path::PathBuf, Errno> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {

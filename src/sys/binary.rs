@@ -1,12 +1,12 @@
-//! This program's own file, as a container could come to see it.
+//! Protects this program's own file from containers.
 //!
-//! An image whose command is `#!/proc/self/exe` makes a process of ours execute itself inside: the
+//! An image whose command is `#!/proc/self/exe` makes a process of ours execute itself inside. The
 //! binary then runs as the container's program, and a process that opens its /proc/PID/exe holds
-//! the host's file (CVE-2019-5736). The kernel refuses to write to it as long as a monitor runs
+//! the host's file (CVE-2019-5736). The kernel refuses writes to it as long as a monitor runs
 //! (ETXTBSY), but mode, owner and attributes could be changed. So a command that enters containers
-//! first executes itself again through a read-only clone of its mount, attached nowhere: whatever
-//! way leads from inside to the file, there it ends (EROFS). Where the mount is read-only already,
-//! as a firmware's root is, nothing is to be done.
+//! first executes itself again through a read-only clone of its mount, attached nowhere: every
+//! way from inside to the file ends there (EROFS). If the mount is read-only already,
+//! as a firmware's root is, nothing has to be done.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -22,16 +22,16 @@ use super::mount::add_attributes;
 
 const SELF: &str = "/proc/self/exe";
 
-/// Returns in a process whose executable can't be changed through /proc. Executes the binary again
-/// for that, so it is called first of all. Without the means (Linux before 5.12, no /proc) it
-/// returns in the same process: then ETXTBSY alone protects the file.
+/// Returns in a process whose executable can't be changed through /proc. It executes the binary again
+/// for that, so it is called first of all. If that is impossible (Linux before 5.12, no /proc), it
+/// returns in the same process: then only ETXTBSY protects the file.
 pub fn run_read_only() {
     let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
     let Ok(now) = statvfs(SELF) else { return };
     if !is_read_only(now.f_flag) {
         let Err(_) = execute_read_only(is_read_only);
     } else {
-        // Executed by descriptor it would be called by its number.
+        // An execution by descriptor would give the process a number as its name.
         let _ = rustix::thread::set_name(c"mydocker");
     }
 }
@@ -42,7 +42,7 @@ fn execute_read_only(
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let clone = open_tree(CWD, SELF, flags)?;
     add_attributes(clone.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-    // Else this would go on for ever.
+    // Otherwise it would execute itself again without end.
     if !is_read_only(fstatvfs(&clone)?.f_flag) {
         return Err(Errno::INVAL);
     }

@@ -45,7 +45,7 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
         target: cgroup.as_raw_fd() as u32,
         program: program.as_raw_fd() as u32,
         attach_type: CGROUP_DEVICE,
-        // The host's manager may have attached a program to a cgroup above; the kernel asks all of
+        // The host's manager may have attached a program to a cgroup above; the kernel runs all of
         // them.
         flags: ALLOW_MULTI,
     };

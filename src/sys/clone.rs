@@ -1,8 +1,8 @@
 //! New processes: clone3(2) into new namespaces, and plain fork(2).
 //!
-//! Both refuse to run beside another thread: such a thread could hold a lock that no one releases in
-//! the child (fork(2), POSIX). So a child may allocate, lock and panic as any process may; nothing
-//! here is limited to async-signal-safe work.
+//! Both fail if this process has another thread: that thread could hold a lock that no thread releases
+//! in the child (fork(2), POSIX). So a child may allocate, lock and panic like any process; code here is
+//! not limited to async-signal-safe functions.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,14 +51,15 @@ pub enum Fork<T> {
     Child,
 }
 
-/// A child and the descriptor that stands for it, whatever its number is used for later.
+/// A child, and the descriptor that refers to it even if its PID is reused.
 pub struct Child {
     pub pid: Pid,
     pub pidfd: OwnedFd,
 }
 
 /// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
-/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits. `EDEADLK`: this process has another thread.
+/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits. Fails with `EDEADLK` if this process
+/// has another thread.
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
     require_one_thread()?;
     let mut pidfd: RawFd = -1;
@@ -105,7 +106,7 @@ pub fn unshare(flags: Flags) -> Result<(), Errno> {
     }
 }
 
-/// fork(2). `EDEADLK`: this process has another thread.
+/// fork(2). Fails with `EDEADLK` if this process has another thread.
 pub fn fork() -> Result<Fork<Pid>, Errno> {
     require_one_thread()?;
     #[cfg(test)]
@@ -119,7 +120,7 @@ pub fn fork() -> Result<Fork<Pid>, Errno> {
 }
 
 /// Whether `clone3` or `fork` made this process, so that its copies of descriptors belong to code
-/// that runs in the parent alone.
+/// that only runs in the parent.
 pub(super) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)
 }
@@ -129,8 +130,8 @@ fn become_child<T>() -> Fork<T> {
     Fork::Child
 }
 
-/// The kernel grants unshare(CLONE_THREAD) only to the one thread of a process, and changes nothing.
-/// A child is not asked: it starts with one thread, none of ours starts another, and the seccomp
+/// The kernel grants unshare(CLONE_THREAD) only to the only thread of a process, and changes nothing.
+/// A child is not checked: it starts with one thread and starts no other, and the seccomp
 /// filter of its container may forbid unshare(2).
 fn require_one_thread() -> Result<(), Errno> {
     // The test harness has threads. The children of its tests take no lock but the heap's, which

@@ -1,9 +1,9 @@
 //! A thread beside the caller whose panic is an error for the caller, not the end of the process.
 //!
-//! It is for decoders of foreign data that panic on what they don't expect. A panic of this program
+//! It is for decoders of untrusted data that panic on unexpected input. A panic of this program
 //! aborts, because nothing is compiled to unwind. So the panic hook runs on the thread that
-//! panicked, reports the words of the panic to the caller, and sleeps for good. The caller then
-//! fails as it does for any bad input and removes what is half made. What the thread holds is lost
+//! panicked, reports the message to the caller, and sleeps forever. The caller then
+//! fails as it does for any bad input and removes what is half made. The thread's memory is lost
 //! until the process ends, which is soon: the command has failed.
 
 use std::cell::RefCell;
@@ -32,14 +32,14 @@ impl Drop for Thread {
         if self.panicked.recv().is_err()
             && let Some(handle) = self.handle.take()
         {
-            // A panic doesn't come here.
+            // A panic never gets here.
             let _ = handle.join();
         }
     }
 }
 
 /// Runs `work` in a thread called `name` while the caller runs `meet`. If `work` panics, `report`
-/// gets the words of the panic, on the thread that panicked.
+/// gets the message of the panic, on the thread that panicked.
 pub fn beside<T>(
     name: &str,
     work: impl FnOnce() + Send,
@@ -51,7 +51,7 @@ pub fn beside<T>(
     let body = move || {
         keep(panicked_sender, report);
         work();
-        // Tells the caller that this is the end: its sender goes.
+        // The sender is dropped, so the caller sees the end.
         REPORT.take();
     };
     // SAFETY: `body` borrows from the caller. The guard joins the thread before this function
@@ -64,7 +64,7 @@ pub fn beside<T>(
 fn keep(panicked: SyncSender<()>, report: impl FnOnce(&str) + 'static) {
     REPORT.set(Some(Box::new(move |words| {
         report(words);
-        // Fails only if the caller is gone, and then needs no word.
+        // Fails only if the caller is gone, and then the report is not needed.
         let _ = panicked.send(());
     })));
 }
@@ -76,7 +76,7 @@ fn install_hook() {
         std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
             let Some(report) = REPORT.take() else { return usual(info) };
             report(info.payload_as_str().unwrap_or("panic"));
-            // To return would abort the process. Nothing may set another hook from here on.
+            // A return would abort the process. No other hook may be set from here on.
             loop {
                 std::thread::park();
             }

@@ -1,4 +1,4 @@
-//! The descriptor table as a whole: which descriptors a process keeps before it runs a program that
+//! The whole descriptor table: which descriptors a process keeps before it runs a program that
 //! is not ours, and how three of them become stdin, stdout and stderr. One descriptor left open is
 //! a way out of the container (CVE-2024-21626), so everything is closed by range with
 //! close_range(2), Linux 5.9, instead of one by one.
@@ -44,8 +44,8 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     }
 }
 
-/// Raises this process's limit on descriptors, as far as it may, so that it can open `count` more than
-/// the few that every process here has. If it isn't enough, the call that opens one reports it.
+/// Raises this process's limit on descriptors, as far as allowed, so that it can open `count` more than
+/// the few that every process here has. If that isn't enough, the call that opens one fails.
 pub fn make_room(count: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,29 +1,29 @@
-//! The allocator. A command of ours lives for milliseconds and a monitor for months with a few
-//! kilobytes: musl's own asks the kernel for single pages and gives them back each time, some forty
-//! system calls a `run` (a tenth of its time).
+//! The allocator. A command of ours lives for milliseconds, and a monitor for months with a few
+//! kilobytes. musl's own allocator asks the kernel for single pages and returns them each time: some forty
+//! system calls in a `run`, a tenth of its time.
 //!
-//! Small blocks come in size classes, four to each doubling, from a free list for each class,
-//! otherwise from the end of the arena, which starts in .bss, so that a command as a rule makes no
-//! system call for memory at all. Freed ones go back to their list, never to the kernel. Large
-//! blocks are mappings of their own (mmap(2), mremap(2)), given back when freed: they are the
-//! buffers.
+//! Small blocks have size classes, four to each doubling. They come from a free list for each class,
+//! otherwise from the end of the arena, which starts in .bss, so that most commands make no
+//! system call for memory at all. Freed blocks return to their list, never to the kernel. Large
+//! blocks, which are the buffers, are mappings of their own (mmap(2), mremap(2)) and are unmapped when
+//! freed.
 //!
 //! If the kernel refuses memory, the process ends with one line and the engine's exit status: std
-//! would abort. What is half made then goes as after a kill.
+//! would abort. Half-made things are then left as after a kill.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
-/// Beyond this a block is a mapping of its own.
+/// A larger block is a mapping of its own.
 const MAX_SMALL: usize = 32 << 10;
-/// Every block is aligned so; what needs more is a mapping.
+/// The alignment of every block; a block that needs more is a mapping.
 const ALIGN: usize = 16;
 const CLASSES: usize = class_of(MAX_SMALL) + 1;
-/// The arena's first part. Only the pages that are touched cost anything.
+/// The size of the arena's first part. Only pages that are touched take memory.
 const FIRST: usize = 128 << 10;
-/// Its further parts.
+/// The size of its further parts.
 const CHUNK: usize = 256 << 10;
 
 thread_local! {
@@ -72,7 +72,7 @@ impl Heap {
         Heap(Mutex::new(arena))
     }
 
-    /// Keeps the other threads of a test program out while this one forks. Nothing may be allocated
+    /// Blocks the other threads of a test program while this one forks. Nothing may be allocated
     /// as long as the guard lives.
     #[cfg(test)]
     pub fn hold(&self) -> impl Drop {
@@ -140,7 +140,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match is_small(&layout) {
             true => self.with(|arena| arena.take(class_of(layout.size()))),
-            // Nothing of ours asks for more than a page's alignment.
+            // No caller asks for more than a page's alignment.
             false if layout.align() > 4096 || layout.size() > LARGEST.get() => null_mut(),
             false => map(layout.size()),
         }

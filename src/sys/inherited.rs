@@ -1,17 +1,17 @@
-//! What a process inherits from its caller beside descriptors: ignored and blocked signals,
+//! What a process inherits from its caller besides descriptors: ignored and blocked signals,
 //! resource limits, priority, CPUs, OOM score, personality (execve(2) and fork(2) list them).
 //!
 //! A command is its caller's process and keeps most of it. A monitor and a process that enters a
-//! container start as a service's processes do, so that a container is the same
-//! whether a shell, cron or a real-time program started it. What can't be set (in a container that
-//! lacks the power for it) stays as it is.
+//! container start with the settings of a service's process, so that a container is the same
+//! whether a shell, cron or a real-time program started it. Settings that can't be changed (for lack of
+//! a capability) stay as they are.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::signal::{self, Signal};
 
-/// Soft and hard limits, `None` for none: the kernel's, and for the last four those of Docker's
+/// Soft and hard limits, `None` for none: the kernel's defaults, and for the last four those of Docker's
 /// service.
 const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Cpu, None, None),
@@ -29,9 +29,9 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Nofile, Some(1024), Some(524_288)),
 ];
 
-/// At a command's start: its children's ends are reported to it, and no file that it writes for
-/// others is cut short. If the limit of files' sizes can't be lifted, a write beyond it fails with an
-/// error (EFBIG) instead of a signal that ends this process.
+/// Called at a command's start: the kernel reports the ends of its children, and no file that it writes
+/// is cut short. If the limit on file sizes can't be lifted, a write beyond it fails with
+/// EFBIG instead of a signal that ends this process.
 pub fn lift_for_command() {
     signal::reset(Signal::CHLD);
     if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {
@@ -44,13 +44,13 @@ pub fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Drops what the caller left, but for signals: a monitor blocks them all, and a process that enters a
-/// container resets them before it executes the program.
+/// Resets what the caller left, except for signals: a monitor blocks them all, and a process that enters
+/// a container resets them before it executes the program.
 pub fn shed() {
     for (resource, current, maximum) in LIMITS {
         limit(resource, Rlimit { current, maximum });
     }
-    // That of pending signals depends on the machine's memory, the other two are zero as a rule.
+    // The default for pending signals depends on the machine's memory; the other two are mostly zero.
     for resource in [Resource::Sigpending, Resource::Nice, Resource::Rtprio] {
         if let Some(first) = limit_of_first(resource) {
             limit(resource, first);
@@ -76,8 +76,8 @@ pub fn shed() {
             .and_then(|file| rustix::io::write(&file, b"0"));
 }
 
-/// Sets a limit; without the power to raise the hard one (CAP_SYS_RESOURCE), as far as that allows.
-/// Returns whether the limit is as wanted.
+/// Sets a limit. Without CAP_SYS_RESOURCE, which may raise the hard limit, sets it as far as that allows.
+/// Returns whether the limit is the wanted one.
 fn limit(resource: Resource, wanted: Rlimit) -> bool {
     let most = |value: Option<u64>| value.unwrap_or(u64::MAX);
     if setrlimit(resource, wanted).is_ok() {

@@ -1,9 +1,10 @@
-//! What this process keeps in memory of its own program while it sleeps: next to nothing.
+//! Keeps this process's memory small while it sleeps: it drops the pages of its own program.
 //!
-//! Code that was let go of comes back from the page cache as soon as it is executed, and not by
-//! itself: the kernel maps the pages around it too, 64 kB of them or, where the cache holds the file
-//! in large folios, all of a folio. It never goes beyond a mapping's end, though. So the few
-//! instructions that let go and then sleep lie in a mapping of their own, and are all that is left.
+//! A dropped page of code comes back from the page cache when it is executed, and not alone:
+//! the kernel maps the pages around it too, 64 kB of them or, if the cache holds the file
+//! in large folios, the whole folio. But it never goes beyond a mapping's end. So the few
+//! instructions that drop the pages and then sleep lie in a mapping of their own, which is all that is
+//! left.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -28,7 +29,7 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // SAFETY: changes no page. An error only means that more pages stay.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
-    // The kernel writes the rest of the time there.
+    // The kernel writes the remaining time there.
     let mut left = timeout.copied();
     let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
     // SAFETY: up to the end of the code's last page, everything is mapped from the program's file
@@ -49,9 +50,9 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     usize::try_from(result).map_err(|_| Errno::from_raw_os_error((-result) as c_int))
 }
 
-/// Two system calls, with nothing in between that lies elsewhere: madvise(start, length,
+/// Makes two system calls, with no code in between that lies elsewhere: madvise(start, length,
 /// MADV_DONTNEED), whose failure only means that the pages stay, and ppoll(fds, count, timeout, no
-/// signal mask, of 8 bytes). Gives the second one's result, or minus its errno.
+/// signal mask, of 8 bytes). Returns the second one's result, or minus its errno.
 #[unsafe(naked)]
 unsafe extern "C" fn release_and_poll(
     start: *mut c_void,
@@ -60,7 +61,7 @@ unsafe extern "C" fn release_and_poll(
     count: usize,
     timeout: *mut Timespec,
 ) -> isize {
-    // A system call changes rax, rcx and r11 alone.
+    // A system call changes only rax, rcx and r11.
     #[cfg(target_arch = "x86_64")]
     std::arch::naked_asm!(
         "mov r9, rdx",
@@ -80,7 +81,7 @@ unsafe extern "C" fn release_and_poll(
         madvise = const libc::SYS_madvise,
         ppoll = const libc::SYS_ppoll,
     );
-    // A system call changes x0 alone.
+    // A system call changes only x0.
     #[cfg(target_arch = "aarch64")]
     std::arch::naked_asm!(
         "mov x9, x2",

@@ -1,8 +1,8 @@
 //! The fence: the only place of `unsafe`, and of system calls that need an explanation.
 //!
-//! Each file is one kernel interface; functions are a few lines, take and give owned or borrowed
+//! Each file is one kernel interface. Functions are a few lines, take and return owned or borrowed
 //! descriptors, and say in `// SAFETY:` why each unsafe block is sound. Calls that rustix already
-//! makes safe are called from where they are needed, not wrapped again here.
+//! makes safe are called where they are needed, and not wrapped again here.
 
 #![allow(unsafe_code)]
 
@@ -33,7 +33,7 @@ pub mod trace;
 #[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
 mod unwind;
 
-/// This thread's errno(3), as the last system call that failed left it.
+/// This thread's errno(3), as the last failed system call set it.
 fn last_errno() -> rustix::io::Errno {
     // SAFETY: __errno_location gives this thread's errno, always valid to read.
     rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() })

@@ -15,8 +15,8 @@ use rustix::mount::{
 
 use super::last_errno;
 
-/// A new detached file system of `kind`; an option without `=` is a flag. Without `source` the kind
-/// stands for it.
+/// A new detached file system of `kind`; an option without `=` is a flag. Without `source`, `kind` is its
+/// name.
 pub fn filesystem(
     kind: &CStr,
     source: &str,
@@ -24,7 +24,7 @@ pub fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // What the first column of `mount` shows.
+    // The first column in the output of `mount`.
     match source {
         "" => fsconfig_set_string(context.as_fd(), "source", kind)?,
         source => fsconfig_set_string(context.as_fd(), "source", source)?,
@@ -39,7 +39,7 @@ pub fn filesystem(
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// A detached copy of the mount at what `at` is a handle to, with all that is mounted below it.
+/// A detached copy of the mount at the handle `at`, with everything mounted below it.
 pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -50,7 +50,7 @@ pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> 
     open_tree(at, c"", flags)
 }
 
-/// Attaches a detached tree on top of what `target` is a handle to.
+/// Attaches a detached tree on top of the handle `target`.
 pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, c"", target, c"", flags)
@@ -82,8 +82,8 @@ pub fn set_and_clear(
     set_attributes(tree, &attr, recursive)
 }
 
-/// Makes the attached mount that `tree` is the root of, and all below it, private: what is mounted
-/// elsewhere does not show here.
+/// Makes the attached mount whose root is `tree`, and all below it, private: mounts made
+/// elsewhere don't appear in it.
 pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
     set_propagation(tree, MountPropagationFlags::PRIVATE, true)
 }

@@ -1,11 +1,11 @@
 //! Netlink (netlink(7), rtnetlink(7)): the kernel's tables of links, addresses, routes and packet
 //! filters, asked and changed by messages.
 //!
-//! A message is a header, a fixed part of its family's, and attributes: type, length, bytes, each
-//! padded to four. All of it is encoded here by hand, lengths checked: they are 16 bits wide, and a
+//! A message is a header, a fixed part that depends on its family, and attributes: type, length, bytes,
+//! each padded to four. All of it is encoded here by hand, lengths checked: they are 16 bits wide, and a
 //! name that overflowed one would be read as further attributes (CVE-2021-43784). Several messages
-//! go in one send; the kernel works through them in order and answers each with an acknowledgement,
-//! which with NETLINK_EXT_ACK also says in words what it didn't like.
+//! go in one send; the kernel processes them in order and answers each with an acknowledgement,
+//! which with NETLINK_EXT_ACK also contains an error message.
 
 use std::io;
 
@@ -46,7 +46,7 @@ pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
 const HEADER: usize = size_of::<kernel::nlmsghdr>();
 /// The kernel never sends more in one datagram unless asked with a larger buffer.
 const DATAGRAM: usize = 32 << 10;
-/// What fits a socket's buffer for sending on every host.
+/// The bytes that fit the send buffer of a socket on every host.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// The family of a netlink socket (netlink(7)).
@@ -81,13 +81,13 @@ fn bytes_of<T: FamilyHeader>(header: &T) -> &[u8] {
     unsafe { std::slice::from_raw_parts((&raw const *header).cast(), size_of::<T>()) }
 }
 
-/// Messages on their way out.
+/// Messages to send.
 #[derive(Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     /// Where each message starts, and what it is for.
     messages: Vec<(usize, String)>,
-    /// Something didn't fit its length field: nothing of this may be sent.
+    /// Whether something didn't fit its length field: then nothing of this may be sent.
     overflow: bool,
 }
 
@@ -109,13 +109,13 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(&(flags | kernel::NLM_F_REQUEST as u16).to_ne_bytes());
-        // The sequence number is put in by `send`; the port number is the kernel's affair.
+        // `send` sets the sequence number; the kernel sets the port number.
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
         self.pad();
     }
 
-    /// Says more about what the last message is for, in its error.
+    /// Adds a detail to the last message's purpose, for its error.
     pub fn remark(&mut self, more: &str) {
         if let Some((_, doing)) = self.messages.last_mut() {
             doing.push_str(more);
@@ -134,7 +134,7 @@ impl Batch {
         self.pad();
     }
 
-    /// As `attribute`, for a text that the kernel wants ended by a NUL.
+    /// As `attribute`, for a text that must end with a NUL.
     pub fn text(&mut self, kind: u16, value: &str) {
         let mut bytes = Vec::with_capacity(value.len() + 1);
         bytes.extend_from_slice(value.as_bytes());
@@ -155,7 +155,7 @@ impl Batch {
         }
     }
 
-    /// Adds a family header inside an attribute, as a veth's peer needs one.
+    /// Adds a family header inside an attribute, which the peer of a veth needs.
     pub fn header(&mut self, header: &impl FamilyHeader) {
         self.bytes.extend_from_slice(bytes_of(header));
         self.pad();
@@ -184,7 +184,7 @@ impl Batch {
     }
 }
 
-/// A message that came back: what follows its header.
+/// A received message, without its header.
 pub struct Message {
     pub payload: Vec<u8>,
 }
@@ -209,14 +209,14 @@ impl Socket {
         };
         let socket =
             netlink_sys::Socket::new(protocol as isize).context(|| "make a netlink socket")?;
-        // Without these options errors only have fewer words.
+        // Without these options the errors only have less text.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         Ok(Socket { socket, sequence: 0 })
     }
 
-    /// Sends all messages and waits until each is acknowledged; returns the first failure.
-    /// The kernel carries out those after a failed one too, if it can.
+    /// Sends all messages and waits until each is acknowledged. Returns the first failure.
+    /// After a failure the kernel still carries out the following messages, if it can.
     pub fn send(&mut self, mut batch: Batch) -> Result<()> {
         let (first, count) = (self.sequence + 1, batch.messages.len());
         for &(start, _) in &batch.messages {
@@ -245,7 +245,7 @@ impl Socket {
         failure.unwrap_or(Ok(()))
     }
 
-    /// Sends a change of nf_tables, from its begin to its end message; returns the first failure.
+    /// Sends a change of nf_tables, from its begin to its end message. Returns the first failure.
     ///
     /// The kernel has carried it out when sendto(2) returns, and has reported every failure by
     /// then. Acknowledgements aren't asked for: those of a long change would overflow the socket.
@@ -273,7 +273,7 @@ impl Socket {
         }
     }
 
-    /// Sends one question and gives what comes back: one message, or all of a dump.
+    /// Sends one request and returns the answer: one message, or all of a dump.
     pub fn ask(&mut self, mut batch: Batch) -> Result<Vec<Message>> {
         let is_dump = batch.bytes.get(7).is_some_and(|high| (u16::from(*high) << 8) & DUMP == DUMP);
         self.transmit(&mut batch)?;
@@ -296,7 +296,7 @@ impl Socket {
                 }
             })?;
         }
-        // It ended by one of the above.
+        // Each answer ends with one of the cases above.
         end.unwrap_or(Ok(())).context(|| doing.as_str())?;
         Ok(answers)
     }
@@ -312,7 +312,7 @@ impl Socket {
             batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
         }
         if batch.bytes.len() > SEND_BUFFER {
-            // A list that is longer than this is refused, with words.
+            // A longer list is refused with an error.
             let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, 2 * batch.bytes.len());
         }
         loop {
@@ -323,7 +323,7 @@ impl Socket {
         }
     }
 
-    /// Hands each message of the next datagram to `each`; `flags` as of recv(2).
+    /// Passes each message of the next datagram to `each`; `flags` as of recv(2).
     fn receive(&mut self, flags: i32, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
         let mut buffer = Vec::with_capacity(DATAGRAM);
         let length = loop {
@@ -367,7 +367,7 @@ impl Header {
     }
 }
 
-/// What an acknowledgement says.
+/// The result in an acknowledgement.
 fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
     let code = u32_at(payload, 0).unwrap_or(0) as i32;
     if code == 0 {

@@ -45,9 +45,9 @@ pub fn send(
     }
 }
 
-/// Receives one packet into `buffer`; 0 bytes is the other end's close. The kernel passes on no
-/// descriptor (recvmsg(2) without a control buffer). A packet that brings one is refused as EBADMSG,
-/// one that is longer than `buffer` as EMSGSIZE.
+/// Receives one packet into `buffer`; 0 bytes mean that the other end is closed. The kernel passes on no
+/// descriptor (recvmsg(2) without a control buffer). A packet with a descriptor is refused as EBADMSG,
+/// a packet longer than `buffer` as EMSGSIZE.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -56,14 +56,14 @@ pub fn receive(
     receive_with(socket, buffer, &mut RecvAncillaryBuffer::default(), flags)
 }
 
-/// The same where one descriptor may come along, which is close-on-exec. If more than one comes, all
-/// are closed and the packet is refused as EBADMSG.
+/// As `receive`, for a packet that may bring one descriptor, which becomes close-on-exec. If more than
+/// one comes, all are closed and the packet is refused as EBADMSG.
 pub fn receive_with_fd(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    // Padding makes this long enough for several, all of which the kernel then opens.
+    // With the padding this is long enough for several, and the kernel then opens all of them.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let length = receive_with(socket, buffer, &mut control, flags)?;
@@ -88,8 +88,8 @@ fn receive_with(
     let mut slices = [IoSliceMut::new(buffer)];
     let received = loop {
         match recvmsg(socket, &mut slices, control, flags | RecvFlags::CMSG_CLOEXEC) {
-            // A peer that closed before it had read all that we sent: the kernel reports this once,
-            // and what the peer sent last only after it.
+            // The peer closed before it had read everything that this process sent: the kernel reports this
+            // once, and returns the peer's last packets only after it.
             Err(Errno::INTR | Errno::CONNRESET) => continue,
             result => break result?,
         }

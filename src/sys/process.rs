@@ -1,6 +1,6 @@
-//! Other processes, by descriptor: the kernel may give a number to another process, a pidfd
-//! (pidfd_open(2)) never means another one. The start time (proc_pid_stat(5), field 22) says
-//! whether a number still means the process that it meant when it was written down.
+//! Other processes, by descriptor: the kernel may reuse a PID for another process, but a pidfd
+//! (pidfd_open(2)) always means the same one. The start time (proc_pid_stat(5), field 22) shows
+//! whether a recorded PID still means the same process.
 //!
 //! A process is a group of threads. It has ended when all of them have, which its pidfd reports by
 //! being readable. The state in /proc/PID/stat is the main thread's alone: a program whose main
@@ -19,20 +19,20 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::last_errno;
 use super::signal::Signal;
 
-/// What a process that was written down by number and start time is now.
+/// The present state of a process that was recorded by PID and start time.
 pub enum Found {
-    /// It runs. The descriptor can't come to mean another process.
+    /// It runs. The descriptor always means this process.
     Living(OwnedFd),
-    /// It has ended and waits for its parent to ask how.
+    /// It has ended, and its parent has not waited for it yet.
     Ended,
-    /// No process has the number.
+    /// No process has the PID.
     Missing,
-    /// Another process has the number.
+    /// Another process has the PID.
     Replaced,
 }
 
 impl Found {
-    /// The process if it runs: for callers to which the other three answers mean the same.
+    /// The process if it runs, for callers that treat the other three states alike.
     pub fn living(self) -> Option<OwnedFd> {
         match self {
             Found::Living(pidfd) => Some(pidfd),
@@ -41,8 +41,8 @@ impl Found {
     }
 }
 
-/// Looks for the process `pid` that started at `start`. An error says that this could not be found
-/// out (no descriptor is left, for example), never that the process is gone.
+/// Looks for the process `pid` that started at `start`. An error means that the state could not be
+/// determined (no descriptor is left, for example), never that the process is gone.
 pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
     // `from_raw` must not see a negative number.
     let Some(pid) = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
@@ -50,17 +50,17 @@ pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
     };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(Found::Missing),
-        // The number is now a thread's of another process: EINVAL, or ENOENT since Linux 6.14.
+        // The PID is now a thread ID of another process: EINVAL, or ENOENT since Linux 6.14.
         Err(Errno::INVAL | Errno::NOENT) => return Ok(Found::Replaced),
         result => result?,
     };
-    // Read after the descriptor is held: from here on the number can't pass to another process.
+    // Read while the descriptor is held: from here on the PID can't pass to another process.
     match (start_time(pid)?, has_ended(pidfd.as_fd())?) {
         (Some(found), _) if found != start => Ok(Found::Replaced),
         (Some(_), false) => Ok(Found::Living(pidfd)),
         (Some(_), true) => Ok(Found::Ended),
         (None, true) => Ok(Found::Missing),
-        // It lives and /proc doesn't show it.
+        // It lives, but /proc doesn't show it.
         (None, false) => Err(Errno::NOSYS),
     }
 }
@@ -70,8 +70,8 @@ pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
     Ok(stat_fields(pid, [22])?.map(|[start]| start))
 }
 
-/// This process's PID in the PID namespace of the /proc that it sees: the host's number, also for a
-/// container's first process as long as the host's /proc is there.
+/// This process's PID in the PID namespace of the /proc that it sees: the host's PID, also for a
+/// container's first process while it still sees the host's /proc.
 pub fn own_pid_in_proc() -> Result<i32, Errno> {
     let link = rustix::fs::readlink("/proc/self", Vec::new())?;
     link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or(Errno::NOSYS)
@@ -99,7 +99,7 @@ fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u
             };
         }
     };
-    // The command's name, field 2, may hold anything; it ends at the last parenthesis.
+    // The command's name, field 2, may contain anything; it ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
     let text = std::str::from_utf8(after_name).map_err(|_| Errno::IO)?;
     let mut numbers = [0; N];
@@ -115,12 +115,12 @@ pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
     ends_by(pidfd, Some(Instant::now()))
 }
 
-/// Waits until all threads of the process have ended; false if they have not at `deadline`, `None`
-/// being no deadline.
+/// Waits until all threads of the process have ended. Returns false if they have not at `deadline`;
+/// `None` waits without limit.
 pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // More seconds than the kernel can count are as good as no deadline.
+        // More seconds than the kernel can count are no deadline.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
             Err(Errno::INTR) => {}
@@ -129,9 +129,9 @@ pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool,
     }
 }
 
-/// Opens `name`, such as `root` or `ns/net`, in the directory that /proc has of process `pid`. A
-/// thread that has ended has no root and no namespaces any more: where the main one has, those of
-/// another thread are opened. Whether the number still means that process is to be checked after.
+/// Opens `name`, such as `root` or `ns/net`, in /proc's directory of process `pid`. A
+/// thread that has ended has no root and no namespaces; if the main thread has, those of
+/// another thread are opened. The caller must check afterwards that the PID still means that process.
 pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let open = |directory: &Path| openat(CWD, directory.join(name), flags, Mode::empty());
     let process = PathBuf::from(format!("/proc/{pid}"));
@@ -179,8 +179,8 @@ pub fn session_leaders() -> Vec<Pid> {
     all().into_iter().filter(leads).collect()
 }
 
-/// kill(2) of a child's process group, or of the child itself while it has none yet. A child that
-/// is gone already is no error.
+/// kill(2) of a child's process group, or of the child itself while it has no group yet. Succeeds if the
+/// child is already gone.
 pub fn kill_group(child: Pid, signal: Signal) {
     let pid = child.as_raw_nonzero().get();
     // SAFETY: kill takes any numbers.
@@ -191,7 +191,7 @@ pub fn kill_group(child: Pid, signal: Signal) {
     }
 }
 
-/// The host's boot, as random text that differs each time (random(4)).
+/// The id of the host's boot: random text that differs each time (random(4)).
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim_end().to_owned()

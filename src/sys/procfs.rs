@@ -1,6 +1,6 @@
-//! Files of /proc that a process can make as long as it likes, read up to a bound: its arguments
+//! Files of /proc whose length a process controls, read up to a bound: its arguments
 //! (proc_pid_cmdline(5)), its interfaces (proc_pid_net(5)). The kernel produces such a file piece by
-//! piece as it is read, so what is left unread costs nothing.
+//! piece as it is read, so the unread rest costs nothing.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ pub fn read_start(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
     read_start_of(File::open(path)?, limit)
 }
 
-/// As [`read_start`], of a file that is open.
+/// As [`read_start`], for an open file.
 pub fn read_start_of(file: impl Into<File>, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.into().take(limit as u64).read_to_end(&mut bytes)?;

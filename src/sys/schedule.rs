@@ -1,6 +1,6 @@
 //! How the kernel schedules the calling thread: sched_setattr(2), ioprio_set(2), set_mempolicy(2) and
 //! personality(2). Each survives fork and execve. libc lacks wrappers for most of them; the struct
-//! follows linux/sched/types.h. What the values mean is the caller's to know.
+//! follows linux/sched/types.h. The caller gives the kernel's values.
 
 use rustix::io::Errno;
 
@@ -41,7 +41,7 @@ pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
 
 /// Sets the NUMA policy (MPOL_* with its flags) of this thread to the nodes that `nodes` has as bits.
 pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
-    // The kernel takes one off the count of bits.
+    // The kernel subtracts one from the number of bits.
     let bits = nodes.len() * 64 + 1;
     let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };
     let bits = if nodes.is_empty() { 0 } else { bits };

@@ -21,7 +21,7 @@ impl Flags {
     pub const SPEC_ALLOW: Flags = Flags(1 << 2);
     /// The call returns a descriptor with the calls that an agent decides.
     pub const NEW_LISTENER: Flags = Flags(1 << 3);
-    /// A call that the agent has seen is interrupted by SIGKILL alone (Linux 5.19).
+    /// Once the agent has a call, only SIGKILL interrupts it (Linux 5.19).
     pub const WAIT_KILLABLE_RECV: Flags = Flags(1 << 5);
 
     /// Both together.

@@ -62,14 +62,14 @@ impl Signal {
     /// Ctrl-C.
     #[cfg(feature = "build")]
     pub const INT: Signal = Signal(libc::SIGINT);
-    /// The terminal has gone.
+    /// The terminal has hung up.
     #[cfg(feature = "build")]
     pub const HUP: Signal = Signal(libc::SIGHUP);
     /// Asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);
     /// A child has changed its state.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
-    /// This process has written beyond its limit of files' sizes.
+    /// This process has written beyond its limit on file sizes.
     pub const XFSZ: Signal = Signal(libc::SIGXFSZ);
     /// Continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);

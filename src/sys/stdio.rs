@@ -1,4 +1,4 @@
-//! The standard streams, which wait for data and for room even if another process made them
+//! The standard streams. They block until there is data or room, even if another process made them
 //! non-blocking.
 //!
 //! O_NONBLOCK belongs to the open file description, which node, CI runners and terminals share with
@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::stdio;
 
-/// A stream that waits where its descriptor would not.
+/// A stream that blocks even if its descriptor does not.
 pub struct Waiting<F>(pub F);
 
 /// Standard input.

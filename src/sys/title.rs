@@ -1,5 +1,5 @@
-//! What others see of this process's command line and environment in /proc (proc_pid_cmdline(5),
-//! proc_pid_environ(5)): both are read from its own memory, where they can be overwritten.
+//! This process's command line and environment in /proc (proc_pid_cmdline(5),
+//! proc_pid_environ(5)). The kernel reads both from the process's memory, where they can be overwritten.
 //!
 //! A process of ours that is seen inside a container must not show the host's paths, flags and
 //! variables there. A monitor, which runs for as long as its container, must not show the variables
@@ -11,11 +11,11 @@
 use std::ffi::c_char;
 use std::fs;
 
-/// The one variable that is kept on request: programs of the host's are looked for by it.
+/// The variable that is kept on request: programs of the host are searched in it.
 const PATH: &[u8] = b"PATH=";
 
-/// Overwrites the command line with `title` and the environment with zeroes, but for PATH where
-/// `keep_path` says so. `std::env` then has no arguments and no other variable.
+/// Overwrites the command line with `title` and the environment with zeroes, except PATH if
+/// `keep_path` is set. `std::env` then has no arguments and no other variable.
 pub fn replace(title: &[u8], keep_path: bool) {
     let Some(stat) = Stat::read() else { return };
     assert_eq!(stat.threads, 1, "the title is replaced in a process with one thread");
@@ -33,8 +33,8 @@ pub fn replace(title: &[u8], keep_path: bool) {
     let path =
         variables.filter(|_| keep_path).find(|pair| pair.starts_with(PATH)).map(<[u8]>::to_vec);
     area.fill(0);
-    // At the very end, each string with the zero that ends it. A title that is longer than the
-    // arguments were goes on in the environment: since it overwrites the last zero of the arguments
+    // At the very end, each string with its final zero. A title that is longer than the
+    // arguments continues in the environment: since it overwrites the last zero of the arguments,
     // the kernel shows all of it.
     let kept = path.as_deref().map_or(0, |path| path.len() + 1);
     let room = area.len() - kept;
@@ -59,7 +59,7 @@ unsafe extern "C" {
     static mut environ: *mut *mut c_char;
 }
 
-/// What /proc/self/stat says (proc_pid_stat(5)).
+/// Fields of /proc/self/stat (proc_pid_stat(5)).
 struct Stat {
     /// Field 20.
     threads: usize,
@@ -83,7 +83,7 @@ impl Stat {
 }
 
 /// Overwrites the value of each variable among the arguments (`-e A=x`, `--env=A=x`, `--build-arg A=x`)
-/// for as long as this command stays. They must have been copied by then.
+/// until this command ends. The caller must have copied the values before.
 pub fn hide_variables() {
     let Some(stat) = Stat::read() else { return };
     let (start, end) = stat.args;
@@ -96,7 +96,7 @@ pub fn hide_variables() {
     for argument in area.split_mut(|&byte| byte == 0) {
         let flags = [&b"--env="[..], b"--build-arg=", b"--e=", b"-e"];
         let inline = flags.into_iter().find(|flag| argument.starts_with(flag));
-        // `-ite A=x` too.
+        // Also `-ite A=x`.
         let alone = match &*argument {
             [b'-', b'-', long @ ..] => matches!(long, b"env" | b"build-arg" | b"e"),
             [b'-', .., last] => *last == b'e',

@@ -76,7 +76,7 @@ pub fn step(call: &str, what: impl FnOnce() -> String) {
     }
 }
 
-/// Logs the step that gave a result.
+/// Logs the step that returned a result.
 pub trait Traced: Sized {
     /// `call` is the system call, `what` its arguments.
     fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self;
@@ -114,11 +114,11 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
     let result = match outcome {
         Outcome::None => None,
         Outcome::Ok => Some("ok"),
-        // std's tail is of no use to a reader.
+        // std's suffix is of no use to a reader.
         Outcome::Error(error) => error.split(" (os error").next(),
     };
     let mut line = String::with_capacity(160);
-    // A String takes every write.
+    // Writing to a String can't fail.
     let _ = if AS_JSON.load(Relaxed) {
         let _ = write!(line, "{{\"ms\":{millis}.{micros:03},\"process\":\"{process}\",\"call\":");
         push_quoted(&mut line, call);
@@ -147,7 +147,7 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
 fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
     for letter in text.chars() {
-        // A String takes every write.
+        // Writing to a String can't fail.
         let _ = match letter {
             '"' | '\\' => write!(out, "\\{letter}"),
             letter if letter.is_control() => write!(out, "\\u{:04x}", u32::from(letter)),

@@ -1,6 +1,6 @@
-//! The unwinder that isn't there. A panic of ours prints where and why, and aborts; std would also
-//! carry an unwinder and a reader of debug information, to print a backtrace for which a stripped
-//! binary has no names. With these in the unwinder's place, which walk no frame, the linker finds
+//! Replaces the unwinder. A panic of ours prints where and why, and aborts. std would also link an
+//! unwinder and a reader of debug information, to print a backtrace for which a stripped
+//! binary has no names. These functions replace the unwinder's and walk no frame, so the linker finds
 //! both unreachable: a quarter of the binary.
 //!
 //! The interface is that of the Itanium C++ ABI, as std declares it.
@@ -16,7 +16,7 @@ extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -
     END_OF_STACK
 }
 
-/// What is only called about a frame that is being walked, or by an unwinding panic.
+/// Functions that are only called for a frame that is being walked, or by an unwinding panic.
 macro_rules! unreached {
     ($($name:ident)*) => {
         $(

@@ -1,7 +1,7 @@
 //! Runs a template's tree over a value and writes the text.
 //!
-//! Steps, bytes and depth are bounded: a template that asks for more ends with an error. Strict
-//! evaluation takes a missing key for an error: Docker's `inspect` falls back to it.
+//! Steps, bytes and depth are bounded: a template that exceeds a bound ends with an error. In strict
+//! evaluation a missing key is an error: Docker's `inspect` falls back to it.
 
 use std::rc::Rc;
 
@@ -10,18 +10,18 @@ use super::parser::{Branch, Command, Node, Pipe, Span, Trees, Word, WordKind};
 use super::value::{Struct, Value};
 
 const MAX_STEPS: usize = 1_000_000;
-/// Of the output, and of all that functions return.
+/// The most bytes of the output, and of all results of functions.
 const MAX_BYTES: usize = 32 << 20;
-/// Calls of templates, blocks and parentheses within each other.
+/// The deepest nesting of templates, blocks and parentheses.
 const MAX_DEPTH: usize = 256;
 
 /// The state of rendering one template.
 pub struct Evaluation<'a> {
     pub source: &'a str,
     pub trees: &'a Trees,
-    /// A missing field or key is an error that Docker words for maps.
+    /// Whether a missing field or key is an error that Docker words for maps.
     pub strict: bool,
-    /// `dot` is a table's headers.
+    /// Whether `dot` holds a table's headers.
     pub headers: bool,
     pub root: Value,
     pub variables: Vec<(String, Value)>,
@@ -40,11 +40,11 @@ enum Flow {
 
 type Done<T> = Result<T, Fault>;
 
-/// Why a template stops.
+/// Why the evaluation of a template stops.
 pub struct Fault {
     /// The place in the template and the reason, in the words of Go's text/template.
     pub message: String,
-    /// Whether the reason is a field that no row of this listing has: a fault of the template, whatever
+    /// Whether the reason is a field that no row of this listing has: the template is wrong, whatever
     /// the rows hold.
     pub is_unknown_field: bool,
 }
@@ -289,7 +289,7 @@ impl<'a> Evaluation<'a> {
         self.base(dot, first)
     }
 
-    /// A word that stands as an argument.
+    /// Evaluates a word that is an argument.
     fn word(&mut self, dot: &Value, word: &'a Word) -> Done<Value> {
         let base = self.base(dot, word)?;
         self.chain(base, word, Vec::new())
@@ -310,7 +310,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Follows a word's fields; arguments are for the last one, which must be a method.
+    /// Follows a word's fields. Arguments belong to the last one, which must be a method.
     fn chain(&mut self, mut value: Value, word: &Word, arguments: Vec<Value>) -> Done<Value> {
         for (at, name) in word.fields.iter().enumerate() {
             let is_last = at + 1 == word.fields.len();
@@ -436,7 +436,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Bytes that a function's result takes, roughly.
+/// The approximate bytes of a function's result.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),

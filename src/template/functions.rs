@@ -1,7 +1,7 @@
 //! The functions of a template: those of Go's text/template, and Docker's own after them.
 //!
-//! `and` and `or` stand here by name only: they do not evaluate all of their arguments, so
-//! evaluation itself does them.
+//! Only the names of `and` and `or` are here: they do not evaluate all of their arguments, so
+//! `eval` evaluates them.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -13,11 +13,11 @@ use super::value::Value;
 #[derive(Debug)]
 pub struct Function {
     pub name: &'static str,
-    /// Fewest and most arguments.
+    /// The least and most arguments.
     pub arguments: (usize, usize),
-    /// The most bytes that the result may have come last.
+    /// The function; the most bytes of the result are its last argument.
     pub run: fn(&[Value], usize) -> Result<Value, String>,
-    /// In the headers of a table it leaves its first argument as it is.
+    /// Whether it leaves its first argument unchanged in a table's headers.
     pub keeps_headers: bool,
 }
 
@@ -203,7 +203,7 @@ fn index(values: &[Value]) -> Result<Value, String> {
         value = match (&value, key) {
             (Value::Nil | Value::Missing, _) => return Err("index of untyped nil".to_owned()),
             (Value::Map(items), Value::Text(key)) => items.get(key).cloned().unwrap_or_else(|| {
-                // A map of strings gives its zero value.
+                // A map of strings returns its zero value.
                 match items.values().next() {
                     None | Some(Value::Text(_)) => Value::text(""),
                     _ => Value::Missing,
@@ -253,7 +253,7 @@ fn slice(values: &[Value]) -> Result<Value, String> {
     })
 }
 
-/// Go's `print`: a space between two that are no strings.
+/// Go's `print`: a space between two values unless one is a string.
 pub fn print(values: &[Value]) -> String {
     let mut out = String::new();
     for (at, value) in values.iter().enumerate() {

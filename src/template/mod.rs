@@ -1,8 +1,8 @@
 //! Go's text/template, as Docker's `--format` takes it: `lexer` → `parser` → `eval`, over `value`.
 //!
-//! Errors are worded as Docker words them, with the place in the template. What a template may
-//! take is bounded: levels, steps and bytes. It does not know Go's types: methods other than
-//! `Label` and functions as values are not there.
+//! Errors have Docker's words, with the place in the template. Levels, steps and bytes of a template
+//! are bounded. It does not know Go's types: methods other than
+//! `Label`, and functions as values, are missing.
 //!
 //! Why not a crate: gtmpl 0.7 brings five more crates, lacks `html` and `js`, and its value crate is
 //! "passively maintained"; gotmpl 0.6 is a young port of 400 kB of source. Neither has Docker's
@@ -74,7 +74,8 @@ impl Template {
         evaluation.run()
     }
 
-    /// As `inspect` does: what fails is tried again with JSON alone, whose missing keys are errors.
+    /// As `inspect` prints it: after an error the template runs again over JSON's types, where a missing key
+    /// is an error.
     pub fn render_document(&self, value: &Value) -> Result<String> {
         let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
         evaluation.run().or_else(|_| {

@@ -10,7 +10,7 @@ use super::lexer::{Kind, Token, tokens};
 use super::literal::{number, unquote};
 use super::value::Value;
 
-/// Levels of blocks and parentheses within each other.
+/// The deepest nesting of blocks and parentheses.
 const MAX_DEPTH: usize = 64;
 
 /// One part of a template.
@@ -34,7 +34,7 @@ pub struct Branch {
     pub otherwise: Vec<Node>,
 }
 
-/// Byte offsets of what an error shows, and the offset that it counts from.
+/// Byte offsets of the part that an error shows, and the offset from which it counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub start: usize,
@@ -68,7 +68,7 @@ pub struct Word {
     pub fields: Vec<String>,
 }
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Debug)]
 pub enum WordKind {
     Literal(Value),
@@ -421,7 +421,7 @@ impl Parser<'_> {
                 Some(Kind::Space) => {}
                 Some(Kind::Right | Kind::Close) => break,
                 Some(Kind::Pipe) => {
-                    // As in Go, nothing need follow.
+                    // As in Go, this may be the last part.
                     self.next += 1;
                     break;
                 }

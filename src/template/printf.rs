@@ -1,6 +1,6 @@
 //! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision.
 //!
-//! A verb that does not fit prints Go's note, such as `%!d(string=x)`, and is no error.
+//! A verb that does not fit the value prints Go's note, such as `%!d(string=x)`, and is no error.
 
 use super::float::{exponent, shortest};
 use std::iter::Peekable;
@@ -8,7 +8,7 @@ use std::str::Chars;
 
 use super::value::Value;
 
-/// Widest field, as Go's own bound: a template must not ask for all memory.
+/// The widest field, Go's own limit: a template must not use all memory.
 const MAX_WIDTH: usize = 1_000_000;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Flags {
     precision: Option<usize>,
 }
 
-/// The text that `format` makes of `values`; `None` if it grows beyond `limit` bytes.
+/// Formats `values` by `format`; `None` if the text grows beyond `limit` bytes.
 pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     let mut out = String::new();
     let mut next = 0;

@@ -1,8 +1,8 @@
-//! What a template works on: documents as `inspect` prints them, rows of a listing, and Go's scalars.
+//! The data of a template: documents as `inspect` prints them, rows of a listing, and Go's scalars.
 //!
-//! The engine builds documents of these values directly, so that they keep what JSON can't say and
-//! Docker's users see: the order of a struct's fields, whether an object is a struct (a field that it
-//! lacks is an error) or a map (a key that it lacks is `<no value>`), a slice that was never made
+//! The engine builds documents of these values directly, so that they keep facts that JSON can't express
+//! and Docker's users see: the order of a struct's fields, whether an object is a struct (a missing field
+//! is an error) or a map (a missing key is `<no value>`), a slice that was never made
 //! (`[]`, but `null` in JSON), and a field that JSON leaves out.
 
 use std::collections::BTreeMap;
@@ -38,11 +38,11 @@ pub enum Value {
 /// A struct of Go: named fields, and perhaps the method `Label`.
 #[derive(Debug, Default)]
 pub struct Struct {
-    /// As errors name it, such as `*formatter.ContainerContext`; empty for a part of a document.
+    /// The type's name in errors, such as `*formatter.ContainerContext`; empty for a part of a document.
     pub kind: &'static str,
     /// In the order of their declaration.
     pub fields: Vec<(&'static str, Value)>,
-    /// What the method `Label` looks into; `None` where Docker has no such method.
+    /// The labels that the method `Label` searches; `None` if Docker has no such method.
     pub labels: Option<Vec<(String, String)>>,
     /// The row of headers: its `Label` is the label's own name.
     pub is_header: bool,
@@ -96,7 +96,7 @@ impl Value {
         }
     }
 
-    /// The value as its JSON is read again, without Go's types: every struct is a map.
+    /// The value after a round trip through JSON, without Go's types: every struct is a map.
     pub fn as_json(&self) -> Value {
         match self {
             Value::Nil | Value::NilList | Value::NilMap => Value::Missing,
