@@ -1,5 +1,5 @@
-//! What a program writes reaches the log and every client whole, however slow or stuck they are,
-//! and nobody who reads, or doesn't, holds the container up.
+//! A program's output reaches the log and every client completely, however slow or stuck a client is,
+//! and no client delays the container, whether it reads or not.
 
 mod support;
 

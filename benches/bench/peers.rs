@@ -1,5 +1,5 @@
-//! Those who are compared, each with a state directory of its own below one that goes at the end:
-//! mydocker, crun, runc and podman, all with the same root of busybox.
+//! The contenders: mydocker, crun, runc and podman, all with the same root of busybox. Each has a state
+//! directory of its own, below one that is removed at the end.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! A pull from a registry on this machine, against those who pull too: time, peak memory, bytes
-//! written to disk. And unpacking alone, of the same layers, against tar and umoci.
+//! A pull from a registry on this machine, beside the peers that can pull: time, peak memory, bytes
+//! written to disk. Also the unpacking of the same layers alone, beside tar and umoci.
 //!
 //! The image is of this host's own files, 150 MB in twelve layers; the registry is Debian's. Peers
 //! are told to sync what they wrote, as mydocker does: otherwise it would be left to later.

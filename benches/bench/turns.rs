@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-/// One who is measured: a name, and something that does the work once and gives the figure.
+/// A contender: a name, and a function that does the work once and returns the figure.
 pub struct Contender<'a> {
     pub name: &'static str,
     pub turn: Box<dyn FnMut() -> f64 + 'a>,

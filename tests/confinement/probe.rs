@@ -119,8 +119,8 @@ fn writable(directory: &Path) {
             continue;
         }
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        // Not what root may open but nobody write, what is covered by the null device, nor the
-        // triggers of pressure stalls, which tell the one who writes and change nothing.
+        // Left out: files without write permission, which root may open all the same, files covered by the null
+        // device, and the triggers of pressure stalls, which only notify their writer.
         let is_file = |file: fs::File| {
             file.metadata().is_ok_and(|stat| stat.is_file() && stat.mode() & 0o222 != 0)
         };

@@ -93,8 +93,8 @@ fn a_path_that_is_swapped_while_cp_uses_it_stays_inside() {
     host.mydocker(["rm", "-f", "box"]);
 }
 
-/// CVE-2026-42306: `cp` on a container at rest mounts its volumes, whose targets another container
-/// swaps meanwhile.
+/// CVE-2026-42306: `cp` on a stopped container mounts its volumes, while another container swaps their
+/// targets.
 #[test]
 fn a_mount_target_that_is_swapped_while_cp_mounts_stays_inside() {
     let host = Host::with_busybox();

@@ -79,15 +79,15 @@ fn look_into_those_that_enter() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// So many, and more until the attack in `box` has seen one who enters, which may take some where
-/// one CPU is all there is.
+/// At least this many rounds, and more until the attack in `box` has seen a process that enters, which
+/// may take longer on a machine with one CPU.
 fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
     let begun = Instant::now();
     let has_seen = || host.succeeds(["exec", "box", "test", "-e", "/seen"]);
     (0..).take_while(move |round| *round < least || begun.elapsed() < PATIENCE && !has_seen())
 }
 
-/// Ends the attack in `box`, which must have seen those who enter, and nothing that is not theirs.
+/// Ends the attack in `box`. It must have seen the processes that enter, and nothing of the host.
 #[track_caller]
 fn assert_found_nothing(host: &Host) {
     let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();

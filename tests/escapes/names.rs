@@ -201,7 +201,7 @@ fn nothing_of_an_image_commands_the_terminal() {
     host.mydocker(["network", "rm", "n"]);
 }
 
-/// A user of the host who guesses the name under which an archive is written lays a link there.
+/// A user of the host guesses the temporary name of an archive and puts a link there.
 #[test]
 fn an_archive_is_written_through_no_link() {
     let host = Host::with_busybox();

@@ -130,9 +130,9 @@ fn a_halt_ends_a_container_without_its_main_thread() {
     assert!(!host.is_running("box"));
 }
 
-/// What can't be ended is said to be so, and no other command waits for it: here the monitor is
-/// stopped, and so can't clean up. Guards: the bound of `await_cleanup`, and that `start` lets go
-/// of the lock of changes while it waits.
+/// A container that can't be ended is reported, and no other command waits for it: here the monitor is
+/// stopped, so it can't clean up. Guards: the bound of `await_cleanup`, and that `start` releases
+/// the lock of changes while it waits.
 #[test]
 fn a_container_that_does_not_end_is_no_success() {
     let host = Host::with_busybox();

@@ -147,8 +147,8 @@ fn a_wrong_manifest_is_refused() {
     pulled.exits(1).stderr_has("sends a config with the digest");
 }
 
-/// The layer's bytes are those that the manifest names, but its tar isn't the one that the config
-/// states: who looks at one of the two alone would be given another layer than was signed.
+/// The layer's bytes are those that the manifest names, but its tar isn't the one in the config: a
+/// program that checks only one of the two would get another layer than the signed one.
 #[test]
 fn a_layer_that_the_config_does_not_state_is_refused() {
     let host = Host::new();

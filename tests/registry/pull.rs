@@ -306,7 +306,7 @@ fn a_bar_is_no_longer_than_the_terminal_is_wide() {
     assert!(!bars.is_empty() && bars.iter().all(|bar| bar.len() < 40), "{bars:?}");
 }
 
-/// TLS is too large to be carried along by who watches over a container.
+/// The memory of TLS is too large for the monitor of a container.
 #[test]
 fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
     let host = Host::new();

@@ -209,7 +209,7 @@ impl Host {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
     }
 
-    /// What a host's owner may do who doesn't think of containers.
+    /// Flushes all rules, as the owner of a host may do without a thought of containers.
     pub fn flush_rules(&self) {
         let flush: &[&[&str]] = match self.firewall {
             Some("nftables") => &[&["nft", "flush", "ruleset"]],
