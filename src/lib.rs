@@ -41,6 +41,7 @@ mod path;
 mod port;
 mod raw;
 mod regex;
+mod resolver;
 mod runtime;
 mod seccomp_profile;
 mod store;

@@ -230,7 +230,7 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, and what every layer uses.
-    const LOWER: [&str; 10] = [
+    const LOWER: [&str; 11] = [
         "address",
         "error",
         "json",
@@ -238,6 +238,7 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         "network_name",
         "port",
         "raw",
+        "resolver",
         "store",
         "sys",
         "time",

@@ -94,7 +94,7 @@ impl Build<'_> {
         // As with Docker, limits and hosts are no part of the key.
         let given = &self.options.container;
         options.resources = given.resources.clone();
-        options.rlimits.clone_from(&given.rlimits);
+        options.limits.clone_from(&given.limits);
         options.add_hosts.clone_from(&given.add_hosts);
         options.cgroup_parent.clone_from(&given.cgroup_parent);
         options.shm_size = given.shm_size;

@@ -170,8 +170,8 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     }),
     Flag::<BuildArgs>::value("ulimit", "NAME=SOFT[:HARD]", "Set a limit of steps", |a, v| {
         let limit = parse_ulimit(v)?;
-        a.options.container.rlimits.retain(|other| other.name != limit.name);
-        a.options.container.rlimits.push(limit);
+        a.options.container.limits.rlimits.retain(|other| other.name != limit.name);
+        a.options.container.limits.rlimits.push(limit);
         Ok(())
     }),
     Flag::<BuildArgs>::setting("cgroup-parent", "PATH", "Run steps below this cgroup", |a, v| {

@@ -645,10 +645,10 @@ struct Ready {
 impl<'a> Monitor<'a> {
     fn open(roots: &Roots, record: &'a Record) -> Result<Monitor<'a>> {
         let files = Files::new(roots, &record.id);
-        let open = || logs::Writer::open(&files.log(), record.log_max_size, record.log_max_file);
+        let open = || logs::Writer::open(&files.log(), record.log.max_size, record.log.max_file);
         Ok(Monitor {
             id: short(&record.id),
-            log: if record.log_disabled { None } else { Some(open()?) },
+            log: if record.log.disabled { None } else { Some(open()?) },
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
             terminal: record.tty,

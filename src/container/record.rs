@@ -1,6 +1,8 @@
 //! The record of a container, `containers/ID/config.json`: what was asked for, resolved once at
 //! creation. `create` writes it, `rename` replaces it, everything else reads it. Nothing here
-//! changes while the container runs; that is `state`'s. A new field must be an `Option`, so that older records can still be read.
+//! changes while the container runs; that is `state`'s. A new field must be an `Option` or `optional`, so
+//! that older records can still be read. Groups of fields that options, record and `Spec` share are
+//! structs in the code and lie flat in the file (`store::fields`).
 
 use std::path::Path;
 
@@ -8,6 +10,7 @@ use miniserde::{Deserialize, Serialize};
 
 use super::files::Files;
 use super::health::{HealthRecord, OnFailure};
+use super::logs::LogOptions;
 use super::mode::{NamespaceMode, NetworkMode};
 use super::restart::RestartPolicy;
 use super::stop_signal::StopSignal;
@@ -16,96 +19,91 @@ use crate::container_id::ContainerId;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::network_name;
 use crate::port::Publish;
-use crate::runtime::spec::{Device, DeviceRule, IdMap, Propagation, Recursion, Resources, Rlimit};
-use crate::store::{self, Durability, Roots};
+use crate::resolver::Resolver;
+use crate::runtime::spec::{
+    Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources,
+};
+use crate::store::{self, Durability, Roots, stored_flat};
 
 /// Raised when a field changes its meaning. A record of another version is refused.
 pub const VERSION: u32 = 1;
 
-/// What a container is: the content of config.json.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Record {
-    pub version: u32,
-    pub id: ContainerId,
-    pub name: String,
-    /// Nanoseconds since 1970.
-    pub created: i64,
-    /// Created by `run`, which starts the container at once. If it never ended, that `run` was
-    /// killed.
-    pub run: bool,
-    /// `--rm`
-    pub remove: bool,
-    pub restart: RestartPolicy,
-    /// The image's health check, changed by the flags. It may be `NONE`.
-    pub health: Option<HealthRecord>,
-    /// `--depends-on`, as given.
-    pub depends_on: Option<Vec<String>>,
-    /// As given on the command line.
-    pub image: String,
-    /// `sha256:…`; empty with `--rootfs`.
-    pub image_id: String,
-    /// The image's layer directories, base first.
-    pub layers: Vec<String>,
-    /// `--rootfs`
-    pub rootfs: Option<String>,
-    /// The image's or the user's entrypoint, and the command after it.
-    pub entrypoint: Vec<String>,
-    pub command: Vec<String>,
-    pub env: Vec<String>,
-    pub cwd: String,
-    pub user: String,
-    /// `--group-add`
-    pub groups: Option<Vec<String>>,
-    pub hostname: String,
-    pub domainname: Option<String>,
-    pub tty: bool,
-    pub interactive: bool,
-    /// Made by `run -d -i`: its stdin stays open when a client's input ends.
-    pub keeps_stdin: Option<bool>,
-    pub read_only: bool,
-    pub init: bool,
-    pub privileged: bool,
-    pub confinement: ConfinementRecord,
-    pub stop_signal: StopSignal,
-    /// Seconds; -1 waits without a limit; `None` is the default.
-    pub stop_timeout: Option<i64>,
-    pub labels: Vec<(String, String)>,
-    pub annotations: Option<Vec<(String, String)>>,
-    pub rlimits: Vec<Rlimit>,
-    pub sysctls: Vec<(String, String)>,
-    pub shm_size: u64,
-    pub add_hosts: Vec<(String, HostAddress)>,
-    pub dns: Vec<Ip>,
-    pub dns_search: Vec<String>,
-    pub dns_options: Option<Vec<String>>,
-    pub network: NetworkMode<ContainerId>,
-    /// `--link`: a container's id, and its name in this container.
-    pub links: Option<Vec<(ContainerId, String)>>,
-    /// The networks of the container, in the order of its interfaces.
-    pub networks: Vec<NetworkRecord>,
-    pub pid: NamespaceMode<ContainerId>,
-    pub ipc: NamespaceMode<ContainerId>,
-    pub uts: NamespaceMode<ContainerId>,
-    /// `None` is the host's.
-    pub user_namespace: Option<UserNamespaceRecord>,
-    pub cgroup_parent: String,
-    /// `--cgroupns host`
-    pub host_cgroups: Option<bool>,
-    pub resources: Resources,
-    pub oom_score_adj: Option<i32>,
-    pub devices: Vec<Device>,
-    pub device_rules: Vec<DeviceRule>,
-    pub mounts: Vec<MountRecord>,
-    pub publish: Vec<Publish>,
-    pub exposed: Vec<String>,
-    /// `--log-driver none`
-    pub log_disabled: bool,
-    /// `--log-driver` as given; `None` is `json-file`.
-    pub log_driver: Option<String>,
-    pub log_max_size: u64,
-    pub log_max_file: u32,
-    /// The values of `--log-opt` as given; `inspect` shows them.
-    pub log_options: Option<Vec<(String, String)>>,
+stored_flat! {
+    /// What a container is: the content of config.json.
+    #[derive(Clone)]
+    pub struct Record {
+        pub version: u32,
+        pub id: ContainerId,
+        pub name: String,
+        /// Nanoseconds since 1970.
+        pub created: i64,
+        /// Created by `run`, which starts the container at once. If it never ended, that `run` was
+        /// killed.
+        pub run: bool,
+        /// `--rm`
+        pub remove: bool,
+        pub restart: RestartPolicy,
+        /// The image's health check, changed by the flags. It may be `NONE`.
+        pub health: Option<HealthRecord>,
+        /// `--depends-on`, as given.
+        pub depends_on: Option<Vec<String>>,
+        /// As given on the command line.
+        pub image: String,
+        /// `sha256:…`; empty with `--rootfs`.
+        pub image_id: String,
+        /// The image's layer directories, base first.
+        pub layers: Vec<String>,
+        /// `--rootfs`
+        pub rootfs: Option<String>,
+        /// The image's or the user's entrypoint, and the command after it.
+        pub entrypoint: Vec<String>,
+        pub command: Vec<String>,
+        pub env: Vec<String>,
+        pub cwd: String,
+        pub user: String,
+        /// `--group-add`
+        pub groups: Option<Vec<String>>,
+        pub hostname: String,
+        pub domainname: Option<String>,
+        pub tty: bool,
+        pub interactive: bool,
+        /// Made by `run -d -i`: its stdin stays open when a client's input ends.
+        pub keeps_stdin: Option<bool>,
+        pub read_only: bool,
+        pub init: bool,
+        pub privileged: bool,
+        pub confinement: ConfinementRecord,
+        pub stop_signal: StopSignal,
+        /// Seconds; -1 waits without a limit; `None` is the default.
+        pub stop_timeout: Option<i64>,
+        pub labels: Vec<(String, String)>,
+        pub annotations: Option<Vec<(String, String)>>,
+        pub limits: ProcessLimits => flat,
+        pub sysctls: Vec<(String, String)>,
+        pub shm_size: u64,
+        pub add_hosts: Vec<(String, HostAddress)>,
+        pub resolver: Resolver => flat,
+        pub network: NetworkMode<ContainerId>,
+        /// `--link`: a container's id, and its name in this container.
+        pub links: Option<Vec<(ContainerId, String)>>,
+        /// The networks of the container, in the order of its interfaces.
+        pub networks: Vec<NetworkRecord>,
+        pub pid: NamespaceMode<ContainerId>,
+        pub ipc: NamespaceMode<ContainerId>,
+        pub uts: NamespaceMode<ContainerId>,
+        /// `None` is the host's.
+        pub user_namespace: Option<UserNamespaceRecord>,
+        pub cgroup_parent: String,
+        /// `--cgroupns host`
+        pub host_cgroups: Option<bool>,
+        pub resources: Resources,
+        pub devices: Vec<Device>,
+        pub device_rules: Vec<DeviceRule>,
+        pub mounts: Vec<MountRecord>,
+        pub publish: Vec<Publish>,
+        pub exposed: Vec<String>,
+        pub log: LogOptions => flat,
+    }
 }
 
 /// `--userns`, unless it is `host`.

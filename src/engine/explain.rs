@@ -225,7 +225,7 @@ impl Engine {
         parts.extend(field(&status, "PPid:").map(|pid| fact("pid", pid)));
         parts.push(fact("socket", files.run.join("attach.sock").display()));
         let log =
-            if record.log_disabled { "none".to_owned() } else { files.log().display().to_string() };
+            if record.log.disabled { "none".to_owned() } else { files.log().display().to_string() };
         parts.push(fact("log", log));
         parts.push(fact("state", files.state().display()));
         group("monitor", "", parts)

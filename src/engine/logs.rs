@@ -143,7 +143,7 @@ fn is_ready(socket: &OwnedFd) -> Result<bool> {
 /// `A=1,B=x+y`.
 fn details(record: &Record) -> String {
     let given = |option: &str| {
-        let mut options = record.log_options.iter().flatten();
+        let mut options = record.log.given.iter();
         options.find(|(key, _)| key == option).map(|(_, value)| value.as_str())
     };
     let chooser = |list: &str, pattern: &str| {

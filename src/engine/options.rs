@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use crate::address::{HostAddress, Ip, Mac};
+pub use crate::address::{HostAddress, Mac};
 pub use crate::container::health::OnFailure;
+pub use crate::container::logs::LogOptions;
 pub use crate::container::mode::{NamespaceMode, NetworkMode};
 pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
@@ -20,10 +21,11 @@ pub use crate::network::parent::DirectOptions;
 pub use crate::network::subnet::Subnet;
 pub use crate::port::{Protocol, Publish};
 use crate::regex::Regex;
+pub use crate::resolver::Resolver;
 pub use crate::runtime::capabilities::names as capabilities;
 pub use crate::runtime::spec::{
-    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, Propagation, RateKind, Recursion, Resources,
-    Rlimit,
+    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, ProcessLimits, Propagation, RateKind,
+    Recursion, Resources, Rlimit,
 };
 pub use crate::runtime::{rlimits, sysctl};
 pub use crate::sys::signal::Signal;
@@ -81,15 +83,13 @@ pub struct CreateOptions {
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
     pub cidfile: Option<PathBuf>,
-    pub rlimits: Vec<Rlimit>,
+    pub limits: ProcessLimits,
     pub sysctls: Vec<(String, String)>,
     /// Bytes.
     pub shm_size: Option<u64>,
     /// (host name, address)
     pub add_hosts: Vec<(String, HostAddress)>,
-    pub dns: Vec<Ip>,
-    pub dns_search: Vec<String>,
-    pub dns_options: Vec<String>,
+    pub resolver: Resolver,
     /// `--network`, in the order of the interfaces; empty is the default one.
     pub networks: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
@@ -115,7 +115,6 @@ pub struct CreateOptions {
     /// `--cgroupns host`
     pub host_cgroups: bool,
     pub resources: Resources,
-    pub oom_score_adj: Option<i32>,
     pub devices: Vec<Device>,
     pub device_rules: Vec<DeviceRule>,
     pub log: LogOptions,
@@ -268,25 +267,6 @@ pub enum MountKind {
     Volume,
     Tmpfs,
     Image,
-}
-
-/// `--log-opt`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// `json-file`, `local` (the same) or `none`: no log is written. `None` is the default.
-    pub driver: Option<String>,
-    /// The size in bytes at which a log file is rotated.
-    pub max_size: u64,
-    /// The number of files, including the one in use.
-    pub max_file: u32,
-    /// All options as they were given, recorded for `inspect`.
-    pub given: Vec<(String, String)>,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        LogOptions { driver: None, max_size: 10_000_000, max_file: 3, given: Vec::new() }
-    }
 }
 
 /// How `run`, `start -a` and `attach` connect the caller's streams and signals to the container.

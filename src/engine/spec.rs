@@ -44,9 +44,7 @@ impl Engine {
             let names = Names {
                 hostname: &record.hostname,
                 add_hosts: &add_hosts,
-                dns: &record.dns,
-                dns_search: &record.dns_search,
-                dns_options: record.dns_options.as_deref().unwrap_or_default(),
+                resolver: &record.resolver,
                 host_network: record.network == NetworkMode::Host,
                 fallback: &|| self.fallback_servers(record),
             };
@@ -309,8 +307,7 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         seccomp: confine::seccomp(record)?,
         no_new_privileges: record.confinement.no_new_privileges,
         label: confine::label(record),
-        rlimits: record.rlimits.clone(),
-        oom_score_adj: record.oom_score_adj,
+        limits: record.limits.clone(),
         scheduling: Scheduling::default(),
         umask: 0o022,
         new_keyring: true,

@@ -20,8 +20,8 @@ use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
-use crate::address::Ip;
 use crate::error::{Context, Error, Result, fail};
+use crate::resolver::Resolver;
 use crate::store::{Lock, LockMode, Roots};
 use crate::sys::beneath;
 
@@ -50,10 +50,7 @@ pub struct Names<'a> {
     pub hostname: &'a str,
     /// `--add-host`: name, address.
     pub add_hosts: &'a [(String, IpAddr)],
-    pub dns: &'a [Ip],
-    pub dns_search: &'a [String],
-    /// Options of resolv.conf(5), in place of the host's.
-    pub dns_options: &'a [String],
+    pub resolver: &'a Resolver,
     /// Whether the container uses the host's network, and so copies of the host's files.
     pub host_network: bool,
     /// Returns name servers if the host's files name none that the container can reach.
@@ -273,13 +270,12 @@ const UPSTREAMS: [&str; 3] = [
 
 fn resolv_conf(names: &Names<'_>) -> Result<String> {
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let has_own =
-        !names.dns.is_empty() || !names.dns_search.is_empty() || !names.dns_options.is_empty();
-    if names.host_network && !has_own {
+    let resolver = names.resolver;
+    if names.host_network && *resolver == Resolver::default() {
         return Ok(host);
     }
     let is_of_use = |file: &String| file.lines().any(is_reachable_nameserver);
-    let mut servers: Vec<IpAddr> = names.dns.iter().map(|server| server.0).collect();
+    let mut servers: Vec<IpAddr> = resolver.servers.iter().map(|server| server.0).collect();
     let source = if is_of_use(&host) || names.host_network {
         host
     } else {
@@ -299,10 +295,10 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
         let keyword = line.split_whitespace().next().unwrap_or("");
         let keep = match keyword {
             "nameserver" => {
-                names.dns.is_empty() && (names.host_network || is_reachable_nameserver(line))
+                resolver.servers.is_empty() && (names.host_network || is_reachable_nameserver(line))
             }
-            "search" | "domain" => names.dns_search.is_empty(),
-            "options" => names.dns_options.is_empty(),
+            "search" | "domain" => resolver.search.is_empty(),
+            "options" => resolver.options.is_empty(),
             _ => false,
         };
         if keep {
@@ -310,11 +306,11 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
             text.push('\n');
         }
     }
-    if !names.dns_search.is_empty() {
-        let _ = writeln!(text, "search {}", names.dns_search.join(" "));
+    if !resolver.search.is_empty() {
+        let _ = writeln!(text, "search {}", resolver.search.join(" "));
     }
-    if !names.dns_options.is_empty() {
-        let _ = writeln!(text, "options {}", names.dns_options.join(" "));
+    if !resolver.options.is_empty() {
+        let _ = writeln!(text, "options {}", resolver.options.join(" "));
     }
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");
@@ -404,9 +400,7 @@ mod tests {
         let text = hosts(&Names {
             hostname: "box",
             add_hosts: &[("db".to_owned(), "10.9.9.9".parse().unwrap())],
-            dns: &[],
-            dns_search: &[],
-            dns_options: &[],
+            resolver: &Resolver::default(),
             host_network: false,
             fallback: &|| Ok(Vec::new()),
         });

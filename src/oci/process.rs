@@ -9,7 +9,7 @@ use crate::json::Node;
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
 use crate::runtime::seccomp::Seccomp;
-use crate::runtime::spec::{Identity, Process, Rlimit, Scheduling};
+use crate::runtime::spec::{Identity, Process, ProcessLimits, Rlimit, Scheduling};
 
 /// The greatest user or group ID: -1 means "unchanged" to the kernel.
 const MAX_ID: u32 = u32::MAX - 1;
@@ -59,8 +59,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
         seccomp: Seccomp::Unconfined,
         no_new_privileges: flag(node, "noNewPrivileges")?,
         label: label(node)?,
-        rlimits: rlimits(node)?,
-        oom_score_adj: score,
+        limits: ProcessLimits { rlimits: rlimits(node)?, oom_score_adj: score },
         scheduling: scheduling::of_process(node)?,
         umask: umask.unwrap_or(0o022),
         new_keyring: true,

@@ -313,7 +313,7 @@ fn own_stdio(uid: u32) -> Result<()> {
 }
 
 fn set_oom_score(process: &Process) -> Result<()> {
-    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    let Some(score) = process.limits.oom_score_adj else { return Ok(()) };
     let proc = label::private_proc()?;
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     openat(&proc, "self/oom_score_adj", flags, Mode::empty())
@@ -354,7 +354,7 @@ pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
 }
 
 fn set_rlimits(process: &Process) -> Result<()> {
-    for limit in &process.rlimits {
+    for limit in &process.limits.rlimits {
         let known = RESOURCES.into_iter().find(|(name, _)| *name == limit.name);
         let Some((_, resource)) = known else {
             fail!("no resource limit is called '{}'", limit.name)

@@ -12,6 +12,7 @@ use miniserde::{Deserialize, Serialize};
 pub use super::ids::{IdMap, IdMaps, IdRange};
 use super::label::Label;
 use super::seccomp::Seccomp;
+use crate::store::stored_flat;
 pub use crate::sys::schedule::Scheduler;
 
 /// Everything that the core needs to make one container's first process.
@@ -137,8 +138,7 @@ pub struct Process {
     /// No program that it executes may raise its privileges (PR_SET_NO_NEW_PRIVS).
     pub no_new_privileges: bool,
     pub label: Option<Label>,
-    pub rlimits: Vec<Rlimit>,
-    pub oom_score_adj: Option<i32>,
+    pub limits: ProcessLimits,
     pub scheduling: Scheduling,
     pub umask: u32,
     /// A session keyring of its own.
@@ -343,6 +343,16 @@ pub enum MountSource {
     /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
     /// plain bind of a layer could be made writable by a container that may mount.
     Image { layers: Vec<PathBuf> },
+}
+
+stored_flat! {
+    /// Limits of a process itself, beside those of its cgroup.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ProcessLimits {
+        pub rlimits: Vec<Rlimit>,
+        /// -1000 to 1000 (proc_pid_oom_score_adj(5)); `None` is as its creator.
+        pub oom_score_adj: Option<i32>,
+    }
 }
 
 /// A `setrlimit` of the process.

@@ -6,6 +6,7 @@
 //! is slow and wears out. flock(2) on a `.lock` file excludes other processes: the lock ends with
 //! its holder, however that dies.
 
+pub mod fields;
 pub mod ground;
 pub mod journal;
 mod lock;
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 
+pub(crate) use fields::stored_flat;
 pub use lock::{Lock, LockMode};
 pub use removal::remove_at;
 pub use roots::{DEFAULT_ROOT, Roots};

@@ -416,7 +416,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Network),
     F::value("dns", "IP", "Set a DNS server", |a, v| {
-        a.options.dns.push(v.parse()?);
+        a.options.resolver.servers.push(v.parse()?);
         Ok(())
     })
     .under(Category::Network),
@@ -425,7 +425,7 @@ pub static FLAGS: &[F] = &[
         if v != "." {
             check_hostname(v)?;
         }
-        a.options.dns_search.push(v.to_owned());
+        a.options.resolver.search.push(v.to_owned());
         Ok(())
     })
     .under(Category::Network),
@@ -434,7 +434,7 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() || !v.bytes().all(plain) {
             fail!("bad option '{v}': write it as in resolv.conf, such as ndots:2");
         }
-        a.options.dns_options.push(v.to_owned());
+        a.options.resolver.options.push(v.to_owned());
         Ok(())
     })
     .also(&["--dns-opt"])
@@ -541,15 +541,15 @@ pub static FLAGS: &[F] = &[
         "NUMBER",
         "Set the OOM killer's preference, -1000 to 1000",
         |a, v| {
-            a.options.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
+            a.options.limits.oom_score_adj = Some(parse_number(v, -1000, 1000)?);
             Ok(())
         },
     )
     .under(Category::Limits),
     F::value("ulimit", "NAME=SOFT[:HARD]", "Set a limit of setrlimit(2) (nofile=1024)", |a, v| {
         let limit = parse_ulimit(v)?;
-        a.options.rlimits.retain(|other| other.name != limit.name);
-        a.options.rlimits.push(limit);
+        a.options.limits.rlimits.retain(|other| other.name != limit.name);
+        a.options.limits.rlimits.push(limit);
         Ok(())
     })
     .under(Category::Limits),
@@ -632,6 +632,7 @@ pub static FLAGS: &[F] = &[
             if !["json-file", "local", "none"].contains(&v) {
                 fail!("unknown log driver '{v}'; known: json-file local none");
             }
+            a.options.log.disabled = v == "none";
             a.options.log.driver = Some(v.to_owned());
             Ok(())
         },

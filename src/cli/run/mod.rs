@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(o.resources.memory_reservation, Some(32 << 20));
         assert_eq!((o.resources.cpu_quota, o.resources.cpu_period), (Some(50_000), Some(100_000)));
         assert_eq!((o.resources.pids, o.resources.blkio_weight), (Some(-1), Some(500)));
-        assert_eq!((o.oom_score_adj, o.shm_size), (Some(-5), Some(1 << 30)));
+        assert_eq!((o.limits.oom_score_adj, o.shm_size), (Some(-5), Some(1 << 30)));
         assert_eq!(
             options("-m 0 --cpus 0 --cpu-shares 0 img").unwrap().resources,
             Default::default()
@@ -408,11 +408,14 @@ mod tests {
         assert!(o.remove && o.init && o.read_only && o.privileged);
         let signal = o.stop_signal.map(|signal| signal.to_string());
         assert_eq!((o.entrypoint.as_deref(), signal.as_deref()), (Some("/x"), Some("HUP")));
-        assert_eq!((o.stop_timeout, o.rlimits.len(), o.rlimits[0].soft), (Some(3), 1, 2));
+        assert_eq!(
+            (o.stop_timeout, o.limits.rlimits.len(), o.limits.rlimits[0].soft),
+            (Some(3), 1, 2)
+        );
         assert_eq!((o.pid, o.uts), (NamespaceMode::Host, NamespaceMode::Host));
         assert_eq!(o.ipc, NamespaceMode::Container("x".into()));
         assert_eq!(o.networks, [EndpointOption::new(NetworkMode::Host)]);
-        assert_eq!(o.dns_search, ["lan"]);
+        assert_eq!(o.resolver.search, ["lan"]);
         assert_eq!((o.mounts[0].kind, o.log.max_file), (MountKind::Bind, 2));
     }
 

@@ -65,7 +65,7 @@ impl Engine {
             ("HostsPath", text(names.hosts.display())),
             (
                 "LogPath",
-                text(if record.log_disabled {
+                text(if record.log.disabled {
                     String::new()
                 } else {
                     files.log().display().to_string()
@@ -164,7 +164,7 @@ fn host_config(record: &Record) -> Result<Value> {
             ("CgroupPermissions", text(&device.access)),
         ])
     });
-    let ulimits = record.rlimits.iter().map(|limit| {
+    let ulimits = record.limits.rlimits.iter().map(|limit| {
         object([
             ("Name", text(&limit.name)),
             ("Hard", signed(limit.hard as i64)),
@@ -177,17 +177,12 @@ fn host_config(record: &Record) -> Result<Value> {
         .filter(|mount| mount.kind == MountKind::Tmpfs)
         .map(|mount| (mount.target.clone(), mount.tmpfs_options.clone()))
         .collect();
-    let log_driver = record.log_driver.as_deref();
-    let log_driver = if record.log_disabled { "none" } else { log_driver.unwrap_or("json-file") };
     Ok(object([
         ("Binds", or_nil_list(strings(binds))),
         ("ContainerIDFile", text("")),
         (
             "LogConfig",
-            object([
-                ("Type", text(log_driver)),
-                ("Config", map(record.log_options.as_deref().unwrap_or_default())),
-            ]),
+            object([("Type", text(record.log.driver())), ("Config", map(&record.log.given))]),
         ),
         ("NetworkMode", text(&record.network)),
         ("PortBindings", port_bindings(record)),
@@ -204,9 +199,9 @@ fn host_config(record: &Record) -> Result<Value> {
         ("CapAdd", or_nil_list(strings(&record.confinement.cap_add))),
         ("CapDrop", or_nil_list(strings(&record.confinement.cap_drop))),
         ("CgroupnsMode", text(if record.host_cgroups == Some(true) { "host" } else { "private" })),
-        ("Dns", strings(&record.dns)),
-        ("DnsOptions", strings(record.dns_options.iter().flatten())),
-        ("DnsSearch", strings(&record.dns_search)),
+        ("Dns", strings(&record.resolver.servers)),
+        ("DnsOptions", strings(&record.resolver.options)),
+        ("DnsSearch", strings(&record.resolver.search)),
         (
             "ExtraHosts",
             or_nil_list(strings(
@@ -217,7 +212,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("IpcMode", text(&record.ipc)),
         ("Cgroup", text("")),
         ("Links", or_nil_list(self_links(record))),
-        ("OomScoreAdj", signed(record.oom_score_adj.unwrap_or(0).into())),
+        ("OomScoreAdj", signed(record.limits.oom_score_adj.unwrap_or(0).into())),
         ("PidMode", text(unless_private(&record.pid))),
         ("Privileged", Value::Bool(record.privileged)),
         ("PublishAllPorts", Value::Bool(false)),
