@@ -17,9 +17,9 @@ use crate::store::{self, Roots};
 /// The namespaces of a container, with the processes whose namespaces it joins. Fails if such a
 /// container is not running.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
-    let pid = namespace(roots, "PID", &record.pid)?;
-    let ipc = namespace(roots, "IPC", &record.ipc)?;
-    let uts = namespace(roots, "UTS", &record.uts)?;
+    let pid = namespace(roots, "PID", &record.namespaces.pid)?;
+    let ipc = namespace(roots, "IPC", &record.namespaces.ipc)?;
+    let uts = namespace(roots, "UTS", &record.namespaces.uts)?;
     let network = match &record.network {
         NetworkMode::Host => Namespace::Host,
         NetworkMode::Container(id) => {
@@ -35,8 +35,7 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let other =
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(&Namespace::Private).clone();
-    let cgroup =
-        if record.host_cgroups == Some(true) { Namespace::Host } else { Namespace::Private };
+    let cgroup = if record.namespaces.host_cgroups { Namespace::Host } else { Namespace::Private };
     let (time, time_offsets) = (Namespace::Host, Vec::new());
     Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::network_name;
-use crate::store::stored_as_text;
+use crate::store::{stored_as_text, stored_flat};
 
 /// The text before the other container's name or id.
 const CONTAINER: &str = "container:";
@@ -25,6 +25,18 @@ pub enum NamespaceMode<C = String> {
     None,
     /// IPC alone: the same as private, because other containers may join a private one here.
     Shareable,
+}
+
+stored_flat! {
+    /// The namespaces of a container beside that of its network.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct NamespaceModes<C = ContainerId> {
+        pub pid: NamespaceMode<C>,
+        pub ipc: NamespaceMode<C>,
+        pub uts: NamespaceMode<C>,
+        /// `--cgroupns host`
+        pub host_cgroups: bool => optional,
+    }
 }
 
 /// The network namespace of a container, and what is in it.
@@ -59,6 +71,23 @@ impl<C> NamespaceMode<C> {
             NamespaceMode::Container(other) => Some(other),
             _ => None,
         }
+    }
+}
+
+impl<C> NamespaceModes<C> {
+    /// The same modes with what `find` returns for each other container.
+    pub fn find<D>(&self, find: impl Fn(&C) -> Result<D>) -> Result<NamespaceModes<D>> {
+        Ok(NamespaceModes {
+            pid: self.pid.find(&find)?,
+            ipc: self.ipc.find(&find)?,
+            uts: self.uts.find(&find)?,
+            host_cgroups: self.host_cgroups,
+        })
+    }
+
+    /// Whether one of the namespaces is another container's.
+    pub fn joins(&self) -> bool {
+        [&self.pid, &self.ipc, &self.uts].iter().any(|mode| mode.container().is_some())
     }
 }
 

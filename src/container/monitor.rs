@@ -109,7 +109,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let mut life = Life {
         roots,
         record,
-        policy: record.restart,
+        policy: record.lifecycle.restart,
         hooks,
         process,
         before,
@@ -276,10 +276,10 @@ struct Streams {
 impl Streams {
     fn new(record: &Record) -> Result<Streams> {
         let make = || -> Result<Streams, Errno> {
-            if record.tty {
+            if record.streams.tty {
                 return Ok(Streams { theirs: Stdio::Terminal, outputs: Vec::new(), stdin: None });
             }
-            let (stdin_theirs, stdin) = if record.interactive {
+            let (stdin_theirs, stdin) = if record.streams.interactive {
                 let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
                 rustix::io::ioctl_fionbio(&write, true)?;
                 (read, Some(write))
@@ -299,7 +299,7 @@ impl Streams {
         };
         make()
             .traced("pipe2", || {
-                if record.tty {
+                if record.streams.tty {
                     "a pseudo-terminal will carry stdin, stdout and stderr".to_owned()
                 } else {
                     "make the container's stdin, stdout and stderr".to_owned()
@@ -368,7 +368,7 @@ impl Life<'_> {
         if let Some(console) = running.console {
             rustix::io::ioctl_fionbio(&console, true)
                 .context(|| "make the console non-blocking")?;
-            if self.record.interactive {
+            if self.record.streams.interactive {
                 stdin = Some(console.try_clone().context(|| "duplicate the console")?);
             }
             outputs.push((Stream::Stdout, console));
@@ -430,7 +430,7 @@ impl Life<'_> {
         }
         // If the record can't be read, the policy of the start stays.
         let record = Record::read(self.roots, &self.record.id).ok()?;
-        self.policy = record.restart;
+        self.policy = record.lifecycle.restart;
         Some(record)
     }
 
@@ -570,7 +570,7 @@ impl Life<'_> {
         // If the cgroups still can't be removed, the run directory stays, and the next command that
         // reads the state cleans up.
         cgroup::remove(&self.left)?;
-        if self.record.remove && outcome.kept != Some(true) {
+        if self.record.lifecycle.remove && outcome.kept != Some(true) {
             self.events.extend(self.hooks.remove());
             let (id, name) = (&self.record.id, &self.record.name);
             let tree = state::hide(self.roots, id, name, Durability::Lazy)
@@ -651,8 +651,8 @@ impl<'a> Monitor<'a> {
             log: if record.log.disabled { None } else { Some(open()?) },
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
-            terminal: record.tty,
-            keeps_stdin: record.keeps_stdin == Some(true),
+            terminal: record.streams.tty,
+            keeps_stdin: record.streams.keeps_stdin,
             name: None,
             typed: Vec::new(),
             buffer: Vec::new(),

@@ -165,7 +165,7 @@ impl Probes {
                 record.stop_signal.signal()
             }
         };
-        let timeout = u64::try_from(record.stop_timeout.unwrap_or(STOP_TIMEOUT));
+        let timeout = u64::try_from(record.lifecycle.stop_timeout.unwrap_or(STOP_TIMEOUT));
         let deadline = timeout.ok().map(|seconds| Instant::now() + Duration::from_secs(seconds));
         self.ending = Some(Ending { deadline });
         send(program, signal);

@@ -11,7 +11,7 @@ use miniserde::{Deserialize, Serialize};
 use super::files::Files;
 use super::health::{HealthRecord, OnFailure};
 use super::logs::LogOptions;
-use super::mode::{NamespaceMode, NetworkMode};
+use super::mode::{NamespaceModes, NetworkMode};
 use super::restart::RestartPolicy;
 use super::stop_signal::StopSignal;
 use crate::address::{HostAddress, Ip, Mac};
@@ -21,7 +21,7 @@ use crate::network_name;
 use crate::port::Publish;
 use crate::resolver::Resolver;
 use crate::runtime::spec::{
-    Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources,
+    Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources, SystemSettings,
 };
 use crate::store::{self, Durability, Roots, stored_flat};
 
@@ -40,13 +40,9 @@ stored_flat! {
         /// Created by `run`, which starts the container at once. If it never ended, that `run` was
         /// killed.
         pub run: bool,
-        /// `--rm`
-        pub remove: bool,
-        pub restart: RestartPolicy,
+        pub lifecycle: Lifecycle => flat,
         /// The image's health check, changed by the flags. It may be `NONE`.
         pub health: Option<HealthRecord>,
-        /// `--depends-on`, as given.
-        pub depends_on: Option<Vec<String>>,
         /// As given on the command line.
         pub image: String,
         /// `sha256:…`; empty with `--rootfs`.
@@ -62,40 +58,28 @@ stored_flat! {
         pub cwd: String,
         pub user: String,
         /// `--group-add`
-        pub groups: Option<Vec<String>>,
+        pub groups: Vec<String> => optional,
         pub hostname: String,
-        pub domainname: Option<String>,
-        pub tty: bool,
-        pub interactive: bool,
-        /// Made by `run -d -i`: its stdin stays open when a client's input ends.
-        pub keeps_stdin: Option<bool>,
-        pub read_only: bool,
-        pub init: bool,
+        pub streams: StreamOptions => flat,
+        pub system: SystemSettings => flat,
         pub privileged: bool,
         pub confinement: ConfinementRecord,
         pub stop_signal: StopSignal,
-        /// Seconds; -1 waits without a limit; `None` is the default.
-        pub stop_timeout: Option<i64>,
         pub labels: Vec<(String, String)>,
-        pub annotations: Option<Vec<(String, String)>>,
+        pub annotations: Vec<(String, String)> => optional,
         pub limits: ProcessLimits => flat,
-        pub sysctls: Vec<(String, String)>,
         pub shm_size: u64,
         pub add_hosts: Vec<(String, HostAddress)>,
         pub resolver: Resolver => flat,
         pub network: NetworkMode<ContainerId>,
         /// `--link`: a container's id, and its name in this container.
-        pub links: Option<Vec<(ContainerId, String)>>,
+        pub links: Vec<(ContainerId, String)> => optional,
         /// The networks of the container, in the order of its interfaces.
         pub networks: Vec<NetworkRecord>,
-        pub pid: NamespaceMode<ContainerId>,
-        pub ipc: NamespaceMode<ContainerId>,
-        pub uts: NamespaceMode<ContainerId>,
+        pub namespaces: NamespaceModes => flat,
         /// `None` is the host's.
         pub user_namespace: Option<UserNamespaceRecord>,
         pub cgroup_parent: String,
-        /// `--cgroupns host`
-        pub host_cgroups: Option<bool>,
         pub resources: Resources,
         pub devices: Vec<Device>,
         pub device_rules: Vec<DeviceRule>,
@@ -103,6 +87,31 @@ stored_flat! {
         pub publish: Vec<Publish>,
         pub exposed: Vec<String>,
         pub log: LogOptions => flat,
+    }
+}
+
+stored_flat! {
+    /// When a container starts and ends.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Lifecycle {
+        /// `--rm`
+        pub remove: bool,
+        pub restart: RestartPolicy,
+        /// `--depends-on`: `NAME` or `NAME:healthy`.
+        pub depends_on: Vec<String> => optional,
+        /// Seconds; -1 waits without a limit; `None` is the default.
+        pub stop_timeout: Option<i64>,
+    }
+}
+
+stored_flat! {
+    /// What stands behind the program's standard streams.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct StreamOptions {
+        pub tty: bool,
+        pub interactive: bool,
+        /// Made by `run -d -i`: its stdin stays open when a client's input ends.
+        pub keeps_stdin: bool => optional,
     }
 }
 
@@ -222,7 +231,7 @@ impl Record {
 
     /// The host name with the domain name, if it has one.
     pub fn full_hostname(&self) -> String {
-        match &self.domainname {
+        match &self.system.domainname {
             Some(domain) => format!("{}.{domain}", self.hostname),
             None => self.hostname.clone(),
         }
@@ -245,7 +254,7 @@ impl Record {
 
     /// Whether the monitor may restart the container.
     pub fn may_restart(&self) -> bool {
-        !self.restart.is_no() || self.restarts_unhealthy()
+        !self.lifecycle.restart.is_no() || self.restarts_unhealthy()
     }
 
     /// Whether the monitor restarts the container when it becomes unhealthy.
@@ -277,7 +286,7 @@ impl Record {
     /// one of a build's step, which has layers and no image.
     pub fn durability(&self) -> Durability {
         let is_step = self.image_id.is_empty() && self.rootfs.is_none();
-        if self.remove || is_step { Durability::Lazy } else { Durability::Synced }
+        if self.lifecycle.remove || is_step { Durability::Lazy } else { Durability::Synced }
     }
 
     /// Writes config.json, replacing an older one atomically.

@@ -321,7 +321,7 @@ pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
         return Ok(Condition::Created(outcome.filter(|outcome| !outcome.error.is_empty())));
     }
     let kept = outcome.as_ref().is_some_and(|outcome| outcome.kept == Some(true));
-    if record.remove && !kept {
+    if record.lifecycle.remove && !kept {
         return Ok(Condition::Leftover);
     }
     let mut outcome = outcome.unwrap_or_else(|| Outcome::begun(record.created));

@@ -28,7 +28,7 @@ impl Engine {
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
         self.refuse_paused(&record, &state)?;
-        Engine::need_terminal(attach.stdin && record.tty)?;
+        Engine::need_terminal(attach.stdin && record.streams.tty)?;
         let Some(socket) = protocol::dial(&Files::new(&self.roots, &record.id).run, true)? else {
             if state.frozen.is_some() {
                 fail!(

@@ -26,18 +26,16 @@ impl Engine {
         let mut waiting: Vec<Record> = self.records()?;
         waiting.retain(|record| match self.glance(record) {
             Ok(Condition::Exited(outcome)) => {
-                record.restart.applies_at_boot(outcome.exit_code, outcome.stopped)
+                record.lifecycle.restart.applies_at_boot(outcome.exit_code, outcome.stopped)
             }
             _ => false,
         });
         // In the order of their creation, but containers that need another one come last.
         let needs = |record: &Record| {
             record.network.container().is_some()
-                || [&record.pid, &record.ipc, &record.uts]
-                    .iter()
-                    .any(|mode| mode.container().is_some())
-                || record.depends_on.is_some()
-                || record.links.is_some()
+                || record.namespaces.joins()
+                || !record.lifecycle.depends_on.is_empty()
+                || !record.links.is_empty()
         };
         waiting.sort_unstable_by_key(|record| (needs(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());

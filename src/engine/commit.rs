@@ -91,7 +91,8 @@ impl Engine {
         // Leave out the variables that `run` adds by itself.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
-            (*pair == hostname || (record.tty && pair == "TERM=xterm")) && !base.env.contains(pair)
+            (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))
+                && !base.env.contains(pair)
         };
         // An image's config must be UTF-8 (OCI image spec).
         let some = |words: &[String]| -> Result<Option<Vec<String>>> {

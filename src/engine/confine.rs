@@ -118,7 +118,7 @@ pub(super) fn warning(record: &Record) -> Option<String> {
     }
     let mut dangerous = HOST_ROOT;
     // These affect the host only if the container shares the host's namespace.
-    if record.pid == NamespaceMode::Host {
+    if record.namespaces.pid == NamespaceMode::Host {
         dangerous |= CapabilitySet::SYS_PTRACE;
     }
     if record.network == NetworkMode::Host {

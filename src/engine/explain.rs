@@ -124,13 +124,13 @@ impl Engine {
         };
         let kinds = [
             ("cgroup", None),
-            ("ipc", record.ipc.container()),
+            ("ipc", record.namespaces.ipc.container()),
             ("mnt", None),
             ("net", record.network.container()),
-            ("pid", record.pid.container()),
+            ("pid", record.namespaces.pid.container()),
             ("time", None),
             ("user", None),
-            ("uts", record.uts.container()),
+            ("uts", record.namespaces.uts.container()),
         ];
         let parts = kinds.into_iter().filter_map(|(name, other)| {
             let own = link(&pid.to_string(), name)?;

@@ -54,7 +54,7 @@ pub(super) fn standard(record: &Record) -> Vec<Mount> {
     mounts.push(kernel("/sys", c"sysfs", sysfs.into()));
     mounts.push(Mount::new(devices, "/dev"));
     mounts.push(kernel("/dev/pts", c"devpts", terminals.into()));
-    if record.ipc != NamespaceMode::None {
+    if record.namespaces.ipc != NamespaceMode::None {
         mounts.push(Mount::new(MountSource::SharedMemory { size: record.shm_size }, "/dev/shm"));
     }
     mounts.push(kernel("/dev/mqueue", c"mqueue", locked.into()));

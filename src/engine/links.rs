@@ -25,20 +25,17 @@ pub(super) struct Links {
 
 impl Engine {
     /// The ids of the containers that `--link` names.
-    pub(super) fn linked(
-        &self,
-        links: &[(String, String)],
-    ) -> Result<Option<Vec<(ContainerId, String)>>> {
+    pub(super) fn linked(&self, links: &[(String, String)]) -> Result<Vec<(ContainerId, String)>> {
         let mut found = Vec::with_capacity(links.len());
         for (name, alias) in links {
             found.push((self.record(name)?.id, alias.clone()));
         }
-        Ok(Some(found).filter(|found| !found.is_empty()))
+        Ok(found)
     }
 
     pub(super) fn links(&self, record: &Record) -> Result<Links> {
         let mut links = Links::default();
-        for (id, alias) in record.links.iter().flatten() {
+        for (id, alias) in &record.links {
             let other = Record::read(&self.roots, id)?;
             if state::running(&self.roots, &other)?.is_none() {
                 fail!(

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub use crate::address::{HostAddress, Mac};
 pub use crate::container::health::OnFailure;
 pub use crate::container::logs::LogOptions;
-pub use crate::container::mode::{NamespaceMode, NetworkMode};
+pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
+pub use crate::container::record::{Lifecycle, StreamOptions};
 pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
 pub use crate::healthcheck::Healthcheck;
@@ -25,7 +26,7 @@ pub use crate::resolver::Resolver;
 pub use crate::runtime::capabilities::names as capabilities;
 pub use crate::runtime::spec::{
     Device, DeviceKind, DeviceRate, DeviceRule, IdMap, ProcessLimits, Propagation, RateKind,
-    Recursion, Resources, Rlimit,
+    Recursion, Resources, Rlimit, SystemSettings,
 };
 pub use crate::runtime::{rlimits, sysctl};
 pub use crate::sys::signal::Signal;
@@ -41,20 +42,13 @@ pub struct CreateOptions {
     pub layers: Option<Vec<PathBuf>>,
     pub command: Vec<String>,
     pub name: Option<String>,
-    /// `--rm`
-    pub remove: bool,
-    pub restart: RestartPolicy,
+    pub lifecycle: Lifecycle,
     pub health: HealthOptions,
-    /// `--depends-on`: `NAME` or `NAME:healthy`.
-    pub depends_on: Vec<String>,
     /// Do not print the progress of unpacking an image.
     pub quiet: bool,
     /// `--platform`: an image for another machine is meant.
     pub platform: Option<String>,
-    pub interactive: bool,
-    /// The end of a client's input doesn't close the container's stdin.
-    pub keep_stdin: bool,
-    pub tty: bool,
+    pub streams: StreamOptions,
     /// `NAME=value`, in order, env files first.
     pub env: Vec<String>,
     pub mounts: Vec<MountOption>,
@@ -70,21 +64,16 @@ pub struct CreateOptions {
     /// `--group-add`
     pub groups: Vec<String>,
     pub hostname: Option<String>,
-    pub domainname: Option<String>,
     /// One word, as in Docker; empty clears the image's entrypoint.
     pub entrypoint: Option<String>,
-    pub read_only: bool,
-    pub init: bool,
+    pub system: SystemSettings,
     pub privileged: bool,
     pub confinement: Confinement,
     pub stop_signal: Option<StopSignal>,
-    /// Seconds; -1 waits without a limit.
-    pub stop_timeout: Option<i64>,
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
     pub cidfile: Option<PathBuf>,
     pub limits: ProcessLimits,
-    pub sysctls: Vec<(String, String)>,
     /// Bytes.
     pub shm_size: Option<u64>,
     /// (host name, address)
@@ -107,13 +96,9 @@ pub struct CreateOptions {
     pub publish_address: Option<IpAddr>,
     /// `--expose`, each `80/tcp`.
     pub expose: Vec<String>,
-    pub pid: NamespaceMode,
-    pub ipc: NamespaceMode,
-    pub uts: NamespaceMode,
+    pub namespaces: NamespaceModes<String>,
     pub userns: UserNamespaceOption,
     pub cgroup_parent: Option<String>,
-    /// `--cgroupns host`
-    pub host_cgroups: bool,
     pub resources: Resources,
     pub devices: Vec<Device>,
     pub device_rules: Vec<DeviceRule>,

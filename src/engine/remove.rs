@@ -57,7 +57,7 @@ impl Engine {
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
                 let mut events = Vec::new();
-                if volumes || record.remove {
+                if volumes || record.lifecycle.remove {
                     events = anonymous_volumes::remove(&self.roots, &record);
                 }
                 state::erase(&self.roots, &id, &record.name, record.durability())?;

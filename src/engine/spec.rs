@@ -59,27 +59,24 @@ impl Engine {
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
             // A container that is removed at its end needs no sync to disk.
-            *volatile = record.remove && record.run;
+            *volatile = record.lifecycle.remove && record.run;
         }
         let (devices, device_access) =
             if record.privileged { (host_nodes()?, DeviceAccess::All) } else { devices(record)? };
         let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
             root,
-            root_read_only: record.read_only,
+            system: record.system.clone(),
             mount_point: files.run,
             process: process_with(record, links.variables)?,
             hostname: Some(record.hostname.clone()),
-            domainname: record.domainname.clone(),
             namespaces,
             ids: record.ids().map(IdMaps::from),
             mounts,
             devices,
             device_access,
             cgroup: cgroup(record)?,
-            sysctls: record.sysctls.clone(),
             default_sysctls: default_sysctls(record),
-            init: record.init,
             masked,
             read_only_paths,
             root_propagation: None,
@@ -103,7 +100,7 @@ impl Engine {
             if !record.mounts.iter().any(|mount| mount.target == target) {
                 // The engine writes the files of a read-only container from outside.
                 let mount = Mount::new(MountSource::Copy(path), target);
-                mounts.push(Mount { read_only: record.read_only, ..mount });
+                mounts.push(Mount { read_only: record.system.read_only, ..mount });
             }
         }
         mounts
@@ -294,13 +291,10 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         args: record.args(),
         env: record.env.clone(),
         cwd: record.cwd.clone(),
-        user: Identity::Named {
-            user: record.user.clone(),
-            groups: record.groups.clone().unwrap_or_default(),
-        },
+        user: Identity::Named { user: record.user.clone(), groups: record.groups.clone() },
         completes_env: true,
-        terminal: record.tty,
-        window: if record.tty { tty::size() } else { None },
+        terminal: record.streams.tty,
+        window: if record.streams.tty { tty::size() } else { None },
         capabilities: confine::capabilities(record),
         inheritable: 0,
         ambient: 0,

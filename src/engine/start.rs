@@ -34,7 +34,7 @@ impl Engine {
         attach: &AttachOptions,
         made: &dyn Fn(&str) -> Result<()>,
     ) -> Result<u8> {
-        self.await_dependencies(&options.depends_on)?;
+        self.await_dependencies(&options.lifecycle.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         made(&created.record.id)?;
@@ -43,7 +43,7 @@ impl Engine {
 
     /// `run -d`. Returns the container's id when its command has started.
     pub fn run_detached(&self, options: &CreateOptions) -> Result<ContainerId> {
-        self.await_dependencies(&options.depends_on)?;
+        self.await_dependencies(&options.lifecycle.depends_on)?;
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), false)?;
         client::await_start(&socket)?;
@@ -84,17 +84,15 @@ impl Engine {
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let record = self.record_of(&id, name)?;
-        if let Some(names) = &record.depends_on
-            && !lives(&self.roots, &record)?
-        {
-            self.await_dependencies(names)?;
+        if !record.lifecycle.depends_on.is_empty() && !lives(&self.roots, &record)? {
+            self.await_dependencies(&record.lifecycle.depends_on)?;
         }
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);
         let (_change, mut record, outcome) = loop {
             let Some(change) = files.lock_changes()? else { return Err(no_such(name)) };
             let record = Record::read(&self.roots, &id)?;
-            Engine::need_terminal(with_stdin && record.interactive && record.tty)?;
+            Engine::need_terminal(with_stdin && record.streams.interactive && record.streams.tty)?;
             match self.life(&record)? {
                 Life::Alive(state) => {
                     if state.pid != 0 {
@@ -193,7 +191,7 @@ impl Engine {
             if record.run {
                 noted.push(events::of(record, "create", &[]));
             }
-            let _ = if record.remove && record.run {
+            let _ = if record.lifecycle.remove && record.run {
                 noted.extend(anonymous_volumes::remove(&self.roots, record));
                 noted.push(events::of(record, "destroy", &[]));
                 erase(&self.roots, &record.id, &record.name, Durability::Lazy)
@@ -237,11 +235,11 @@ impl Engine {
         attach: &AttachOptions,
     ) -> Result<u8> {
         let options = client::Attach {
-            stdin: attach.stdin && record.interactive,
+            stdin: attach.stdin && record.streams.interactive,
             stdout: attach.stdout,
             stderr: attach.stderr,
-            terminal: record.tty,
-            redraw: record.tty && program.is_some(),
+            terminal: record.streams.tty,
+            redraw: record.streams.tty && program.is_some(),
             sig_proxy: attach.sig_proxy,
             detach_keys: &attach.detach_keys,
             step: None,

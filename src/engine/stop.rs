@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<Stopping> {
         let record = self.record(name)?;
         let signal = signal.unwrap_or(record.stop_signal.signal());
-        let timeout = timeout.or(record.stop_timeout).unwrap_or(STOP_TIMEOUT);
+        let timeout = timeout.or(record.lifecycle.stop_timeout).unwrap_or(STOP_TIMEOUT);
         let deadline = u64::try_from(timeout).ok();
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut stopping =
@@ -130,7 +130,7 @@ impl Engine {
         let files = Files::new(&self.roots, &record.id);
         if !record.may_restart() && mark != StopMark::Restart {
             // An interrupted restart must no longer keep a container that was made with --rm.
-            if record.remove && stop_mark(&files) == Some(StopMark::Restart) {
+            if record.lifecycle.remove && stop_mark(&files) == Some(StopMark::Restart) {
                 store::remove_file(&files.stop_mark())?;
             }
             return Ok(());

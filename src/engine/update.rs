@@ -147,10 +147,10 @@ fn with_changes(record: &Record, options: &UpdateOptions, present: &[PortMap]) -
     updated.publish = update_ports::changed(record, present, options)?;
     let (known, wanted) = (&record.resources, &options.resources);
     if let Some(restart) = options.restart {
-        if record.remove {
+        if record.lifecycle.remove {
             fail!("the restart policy of {} can't change: it was made with --rm", record.name);
         }
-        updated.restart = restart;
+        updated.lifecycle.restart = restart;
     }
     let has_quota = known.cpu_quota.is_some() || known.cpu_period.is_some();
     if known.nano_cpus.is_some() && (wanted.cpu_quota.is_some() || wanted.cpu_period.is_some()) {

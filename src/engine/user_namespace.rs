@@ -24,7 +24,7 @@ impl Engine {
             UserNamespaceOption::Auto => (id_range::lease(&self.roots, id)?, true),
             UserNamespaceOption::Given(ids) => (ids, false),
         };
-        if auto && !options.remove {
+        if auto && !options.lifecycle.remove {
             store::sync_parent(&self.roots.ids().join(ids.uid.to_string()))?;
         }
         let unmapped = options.mounts.iter().filter(|mount| mount.unmapped);
@@ -43,9 +43,9 @@ impl Engine {
         }
         let joined = [
             ("--network", record.network.container()),
-            ("--pid", record.pid.container()),
-            ("--ipc", record.ipc.container()),
-            ("--uts", record.uts.container()),
+            ("--pid", record.namespaces.pid.container()),
+            ("--ipc", record.namespaces.ipc.container()),
+            ("--uts", record.namespaces.uts.container()),
         ];
         for (flag, other) in joined {
             let Some(id) = other else { continue };

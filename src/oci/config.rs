@@ -16,7 +16,7 @@ use super::systemd::Unit;
 use super::{linux, mounts, process, resources, scheduling};
 use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
-use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec};
+use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec, SystemSettings};
 
 /// Bytes of the longest config.json that is read.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -111,13 +111,14 @@ pub fn parse(
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     linux::refuse_rdt(&linux)?;
     let net_devices = net_devices::parse(&linux, &namespaces)?;
+    let read_only = flag(&asked_root, "readonly")?;
+    let system = SystemSettings { read_only, init: false, domainname, sysctls };
     let spec = Spec {
         root: Root::Directory { path: rootfs.clone(), mapped: false },
-        root_read_only: flag(&asked_root, "readonly")?,
+        system,
         mount_point: scratch.to_owned(),
         process,
         hostname,
-        domainname,
         devices: linux::devices(&linux)?,
         root_propagation: linux::root_propagation(&linux)?,
         mount_label: linux::mount_label(&linux)?,
@@ -126,9 +127,7 @@ pub fn parse(
         mounts,
         device_access,
         cgroup,
-        sysctls,
         default_sysctls: Vec::new(),
-        init: false,
         masked,
         read_only_paths,
         hooks,

@@ -110,7 +110,7 @@ fn run(
             .traced("sethostname", || name.clone())
             .context(|| format!("set the host name to '{name}'"))?;
     }
-    if has_names && let Some(name) = &spec.domainname {
+    if has_names && let Some(name) = &spec.system.domainname {
         rustix::system::setdomainname(name.as_bytes())
             .context(|| format!("set the domain name to '{name}'"))?;
     }
@@ -149,7 +149,7 @@ fn run(
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
     // 7. User, capabilities, filter, execve.
-    let (make_cwd, init) = (true, spec.init);
+    let (make_cwd, init) = (true, spec.system.init);
     let entry = process::Entry {
         user_namespace,
         make_cwd,

@@ -93,7 +93,7 @@ pub fn mount_all(
             .context(|| format!("mount on {} in the container", mount.target.display()))?;
     }
     devices::make_others(root, spec)?;
-    if !spec.sysctls.is_empty() && !attaching.has_proc {
+    if !spec.system.sysctls.is_empty() && !attaching.has_proc {
         fail!("the container has no /proc, through which its sysctls are set");
     }
     if !spec.masked.is_empty() || !spec.read_only_paths.is_empty() {
@@ -103,7 +103,7 @@ pub fn mount_all(
         sys::mount::set_propagation(tree.as_fd(), propagation::flag(last.kind), last.recursive)
             .context(|| "set the propagation of a mount")?;
     }
-    if spec.root_read_only {
+    if spec.system.read_only {
         // The root may lack the working directory, and is read-only after this. Nothing is created in a
         // directory that the user mounted.
         if matches!(spec.root, Root::Overlay { .. }) {
@@ -518,7 +518,7 @@ fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
         // A kernel may lack it, and in a user namespace too few groups may be mapped for it.
         let _ = write_sysctl(root, key, value);
     }
-    for (key, value) in &spec.sysctls {
+    for (key, value) in &spec.system.sysctls {
         write_sysctl(root, key, value).context(|| format!("set sysctl {key}={value}"))?;
     }
     Ok(())

@@ -18,13 +18,11 @@ pub use crate::sys::schedule::Scheduler;
 /// Everything that the core needs to make one container's first process.
 pub struct Spec {
     pub root: Root,
-    pub root_read_only: bool,
+    pub system: SystemSettings,
     /// Scratch directory of this container on the host where the root is mounted in the making.
     pub mount_point: PathBuf,
     pub process: Process,
     pub hostname: Option<String>,
-    /// The NIS domain (setdomainname(2)).
-    pub domainname: Option<String>,
     pub namespaces: Namespaces,
     /// The IDs of its user namespace; `None`: it is in the host's.
     pub ids: Option<IdMaps>,
@@ -34,11 +32,8 @@ pub struct Spec {
     pub devices: Vec<DeviceNode>,
     pub device_access: DeviceAccess,
     pub cgroup: Cgroup,
-    pub sysctls: Vec<(String, String)>,
-    /// Set before those, where the kernel has them and takes the value.
+    /// Set before `system.sysctls`, where the kernel has them and takes the value.
     pub default_sysctls: Vec<(&'static str, String)>,
-    /// A reaping, signal-forwarding PID 1 of ours stands before the command.
-    pub init: bool,
     /// Absolute paths in the container that are hidden: directories are empty, files are the null
     /// device. A path that is missing is passed over; a link on the way to one is an error.
     pub masked: Vec<String>,
@@ -343,6 +338,20 @@ pub enum MountSource {
     /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
     /// plain bind of a layer could be made writable by a container that may mount.
     Image { layers: Vec<PathBuf> },
+}
+
+stored_flat! {
+    /// Settings of the whole container, which options, records and `Spec` have alike.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct SystemSettings {
+        /// The root file system is read-only.
+        pub read_only: bool,
+        /// A reaping, signal-forwarding PID 1 of ours stands before the command.
+        pub init: bool,
+        /// The NIS domain (setdomainname(2)).
+        pub domainname: Option<String>,
+        pub sysctls: Vec<(String, String)>,
+    }
 }
 
 stored_flat! {

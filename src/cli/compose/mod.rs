@@ -202,7 +202,7 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
     // A project is started without a client at its stdin.
-    options.keep_stdin = options.interactive;
+    options.streams.keeps_stdin = options.streams.interactive;
     Ok(options)
 }
 

@@ -170,11 +170,11 @@ fn run(call: &Invocation) -> Outcome {
     options.name = Some(name.clone());
     options.labels.extend(args.labels);
     options.labels.extend(labels(project, service, 1, true));
-    options.remove = args.remove;
-    options.restart = RestartPolicy::default();
-    options.interactive = !args.no_input && !args.detach;
-    options.keep_stdin = false;
-    options.tty = has_tty;
+    options.lifecycle.remove = args.remove;
+    options.lifecycle.restart = RestartPolicy::default();
+    options.streams.interactive = !args.no_input && !args.detach;
+    options.streams.keeps_stdin = false;
+    options.streams.tty = has_tty;
     options.env.extend(args.env);
     options.user = args.user.or(options.user);
     options.workdir = args.workdir.or(options.workdir);
@@ -207,6 +207,6 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&name)?;
         return Ok(0);
     }
-    let attach = attach_options(options.interactive, true, None);
+    let attach = attach_options(options.streams.interactive, true, None);
     Ok(engine.run_attached(&options, &attach, &|_| Ok(()))?)
 }

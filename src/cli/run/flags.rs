@@ -85,14 +85,14 @@ pub static FLAGS: &[F] = &[
     })
     .also(&["-name"]),
     F::switch("rm", "Remove the container when it exits", |a, on| {
-        a.options.remove = on;
+        a.options.lifecycle.remove = on;
     }),
     F::setting(
         "restart",
         "POLICY",
         "Restart on exit: no, always, unless-stopped, on-failure[:N]",
         |a, v| {
-            a.options.restart = RestartPolicy::parse(v)?;
+            a.options.lifecycle.restart = RestartPolicy::parse(v)?;
             Ok(())
         },
     ),
@@ -132,11 +132,11 @@ pub static FLAGS: &[F] = &[
     }),
     // The process.
     F::switch("interactive", "Keep stdin open", |a, on| {
-        a.options.interactive = on;
+        a.options.streams.interactive = on;
     })
     .short('i')
     .under(Category::Process),
-    F::switch("tty", "Allocate a terminal", |a, on| a.options.tty = on)
+    F::switch("tty", "Allocate a terminal", |a, on| a.options.streams.tty = on)
         .short('t')
         .under(Category::Process),
     F::value("env", "NAME[=VALUE]", "Set a variable, or copy the caller's", |a, v| {
@@ -177,7 +177,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Process),
     F::switch("init", "Run an init that reaps zombies and forwards signals", |a, on| {
-        a.options.init = on;
+        a.options.system.init = on;
     })
     .under(Category::Process),
     F::setting(
@@ -191,7 +191,7 @@ pub static FLAGS: &[F] = &[
     )
     .under(Category::Process),
     F::value("stop-timeout", "SECONDS", "Set how long `stop` waits before SIGKILL", |a, v| {
-        a.options.stop_timeout = Some(parse_timeout(v)?);
+        a.options.lifecycle.stop_timeout = Some(parse_timeout(v)?);
         Ok(())
     })
     .under(Category::Process),
@@ -262,7 +262,7 @@ pub static FLAGS: &[F] = &[
         |a, v| {
             let name = v.strip_prefix('/').unwrap_or(v);
             parse_container_name(name.strip_suffix(":healthy").unwrap_or(name))?;
-            a.options.depends_on.push(name.to_owned());
+            a.options.lifecycle.depends_on.push(name.to_owned());
             Ok(())
         },
     )
@@ -296,7 +296,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     F::switch("read-only", "Mount the root file system read-only", |a, on| {
-        a.options.read_only = on;
+        a.options.system.read_only = on;
     })
     .under(Category::Files),
     F::value("rootfs", "DIR", "Use DIR as the root file system instead of an image", |a, v| {
@@ -405,7 +405,7 @@ pub static FLAGS: &[F] = &[
         "Set the domain of the host name, in /etc/hosts too",
         |a, v| {
             check_hostname(v)?;
-            a.options.domainname = Some(v.to_owned());
+            a.options.system.domainname = Some(v.to_owned());
             Ok(())
         },
     )
@@ -560,7 +560,7 @@ pub static FLAGS: &[F] = &[
     .under(Category::Limits),
     // Isolation.
     F::setting("pid", "NAMESPACE", "Use the PID namespace of host or container:NAME", |a, v| {
-        a.options.pid = parse_namespace(v)?;
+        a.options.namespaces.pid = parse_namespace(v)?;
         Ok(())
     })
     .under(Category::Isolation),
@@ -569,7 +569,7 @@ pub static FLAGS: &[F] = &[
         "NAMESPACE",
         "Use an IPC namespace: none, shareable, private, host, container:NAME",
         |a, v| {
-            a.options.ipc = parse_ipc(v)?;
+            a.options.namespaces.ipc = parse_ipc(v)?;
             Ok(())
         },
     )
@@ -579,7 +579,7 @@ pub static FLAGS: &[F] = &[
         "NAMESPACE",
         "Use a cgroup namespace: private (default) or host",
         |a, v| {
-            a.options.host_cgroups = match v {
+            a.options.namespaces.host_cgroups = match v {
                 "private" => false,
                 "host" => true,
                 _ => fail!("bad cgroup namespace '{v}': write private or host"),
@@ -589,7 +589,7 @@ pub static FLAGS: &[F] = &[
     )
     .under(Category::Isolation),
     F::setting("uts", "NAMESPACE", "Use the UTS namespace of host or container:NAME", |a, v| {
-        a.options.uts = parse_namespace(v)?;
+        a.options.namespaces.uts = parse_namespace(v)?;
         Ok(())
     })
     .under(Category::Isolation),
@@ -618,8 +618,8 @@ pub static FLAGS: &[F] = &[
     .under(Category::Isolation),
     F::value("sysctl", "KEY=VALUE", "Set a namespaced kernel parameter", |a, v| {
         let (key, value) = parse_sysctl(v)?;
-        a.options.sysctls.retain(|(other, _)| *other != key);
-        a.options.sysctls.push((key, value));
+        a.options.system.sysctls.retain(|(other, _)| *other != key);
+        a.options.system.sysctls.push((key, value));
         Ok(())
     })
     .under(Category::Isolation),
@@ -698,8 +698,8 @@ pub static FLAGS: &[F] = &[
     .also(&["-cpu"])
     .under(Category::Tutorial),
     F::switch("it", "Same as -i -t", |a, on| {
-        a.options.interactive = on;
-        a.options.tty = on;
+        a.options.streams.interactive = on;
+        a.options.streams.tty = on;
     })
     .also(&["--ti"])
     .under(Category::Tutorial),

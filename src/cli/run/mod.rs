@@ -107,11 +107,11 @@ fn run(call: &Invocation) -> Outcome {
     let pull = args.pull;
     let has_variables = !args.env.is_empty();
     let mut options = lower(call, args, operands)?;
-    options.keep_stdin = detach && options.interactive;
+    options.streams.keeps_stdin = detach && options.streams.interactive;
     if has_variables {
         Engine::hide_variables();
     }
-    Engine::need_terminal(options.interactive && options.tty && !detach)?;
+    Engine::need_terminal(options.streams.interactive && options.streams.tty && !detach)?;
     let engine = call.engine()?;
     bring_image_of(&engine, &options, pull)?;
     if options.networks.iter().all(|given| matches!(given.network, NetworkMode::Network(_))) {
@@ -123,12 +123,12 @@ fn run(call: &Invocation) -> Outcome {
         return Ok(0);
     }
     let attach = if attached == Attached::default() {
-        attach_options(options.interactive, !no_sig_proxy, keys)
+        attach_options(options.streams.interactive, !no_sig_proxy, keys)
     } else {
         AttachOptions {
             stdout: attached.stdout,
             stderr: attached.stderr,
-            ..attach_options(options.interactive && attached.stdin, !no_sig_proxy, keys)
+            ..attach_options(options.streams.interactive && attached.stdin, !no_sig_proxy, keys)
         }
     };
     let input_alone = !attach.stdout && !attach.stderr;
@@ -315,11 +315,11 @@ mod tests {
     #[test]
     fn switches_and_short_letters() {
         let (args, operands) = typed("-dit --name web -h box -w /x -u 1:2 img sh -c x").unwrap();
-        assert!(args.detach && args.options.interactive && args.options.tty);
+        assert!(args.detach && args.options.streams.interactive && args.options.streams.tty);
         assert_eq!(args.options.hostname.as_deref(), Some("box"));
         assert_eq!(operands, ["img", "sh", "-c", "x"]);
         let (args, _) = typed("--d --ti img").unwrap();
-        assert!(args.detach && args.options.interactive && args.options.tty);
+        assert!(args.detach && args.options.streams.interactive && args.options.streams.tty);
         assert!(
             !typed("--it --sig-proxy=false img").unwrap().0.options.command.contains(&"x".into())
         );
@@ -405,15 +405,18 @@ mod tests {
              --mount type=bind,src=/a,dst=/b --user= img",
         )
         .unwrap();
-        assert!(o.remove && o.init && o.read_only && o.privileged);
+        assert!(o.lifecycle.remove && o.system.init && o.system.read_only && o.privileged);
         let signal = o.stop_signal.map(|signal| signal.to_string());
         assert_eq!((o.entrypoint.as_deref(), signal.as_deref()), (Some("/x"), Some("HUP")));
         assert_eq!(
-            (o.stop_timeout, o.limits.rlimits.len(), o.limits.rlimits[0].soft),
+            (o.lifecycle.stop_timeout, o.limits.rlimits.len(), o.limits.rlimits[0].soft),
             (Some(3), 1, 2)
         );
-        assert_eq!((o.pid, o.uts), (NamespaceMode::Host, NamespaceMode::Host));
-        assert_eq!(o.ipc, NamespaceMode::Container("x".into()));
+        assert_eq!(
+            (o.namespaces.pid, o.namespaces.uts),
+            (NamespaceMode::Host, NamespaceMode::Host)
+        );
+        assert_eq!(o.namespaces.ipc, NamespaceMode::Container("x".into()));
         assert_eq!(o.networks, [EndpointOption::new(NetworkMode::Host)]);
         assert_eq!(o.resolver.search, ["lan"]);
         assert_eq!((o.mounts[0].kind, o.log.max_file), (MountKind::Bind, 2));

@@ -23,10 +23,10 @@ const MIN_MEMORY: i64 = 6 << 20;
 /// Fails if the options contradict each other or name a device that doesn't exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
     check_resources(&options.resources)?;
-    if options.remove && !options.restart.is_no() {
+    if options.lifecycle.remove && !options.lifecycle.restart.is_no() {
         fail!("--rm and --restart contradict each other");
     }
-    if options.remove && options.health.on_failure == OnFailure::Restart {
+    if options.lifecycle.remove && options.health.on_failure == OnFailure::Restart {
         fail!("--rm and --health-on-failure restart contradict each other");
     }
     let mounts_image = options.mounts.iter().any(|mount| mount.kind == MountKind::Image);
@@ -77,12 +77,13 @@ pub(super) fn check_sysctls(
     options: &CreateOptions,
     network: &NetworkMode<ContainerId>,
 ) -> Result<()> {
-    for (key, _) in &options.sysctls {
+    for (key, _) in &options.system.sysctls {
         let owner = sysctl::owner(key);
         if owner == Some(Owner::Network) && *network == NetworkMode::Host {
             fail!("--sysctl {key} would change the host: the container uses its network");
         }
-        let joins = matches!(options.ipc, NamespaceMode::Host | NamespaceMode::Container(_));
+        let joins =
+            matches!(options.namespaces.ipc, NamespaceMode::Host | NamespaceMode::Container(_));
         if owner != Some(Owner::Network) && joins {
             fail!("--sysctl {key} would change another's IPC namespace; use --ipc private");
         }

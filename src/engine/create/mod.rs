@@ -28,7 +28,7 @@ use undo::Undo;
 use super::Engine;
 use super::options::{CreateOptions, EndpointOption};
 use crate::container::files::Files;
-use crate::container::mode::{NamespaceMode, NetworkMode};
+use crate::container::mode::NetworkMode;
 use crate::container::record::Record;
 use crate::container::{events, names};
 use crate::container_id::ContainerId;
@@ -64,7 +64,7 @@ impl Engine {
                 cidfile.display()
             );
         }
-        for dependency in &options.depends_on {
+        for dependency in &options.lifecycle.depends_on {
             let name = dependency.strip_suffix(":healthy").unwrap_or(dependency);
             self.record(name).context(|| format!("--depends-on {dependency}"))?;
         }
@@ -129,11 +129,10 @@ impl Engine {
     /// exists, because its own name or the start of its id would match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
-        let namespaces = [&options.pid, &options.ipc, &options.uts];
         if options.links.is_empty()
             && options.volumes_from.is_empty()
             && !options.networks.iter().any(joined)
-            && namespaces.iter().all(|mode| mode.container().is_none())
+            && !options.namespaces.joins()
         {
             return Ok(Cow::Borrowed(options));
         }
@@ -152,11 +151,8 @@ impl Engine {
                 *name = names::resolve(&self.roots, name)?.to_string();
             }
         }
-        for mode in [&mut options.pid, &mut options.ipc, &mut options.uts] {
-            if let NamespaceMode::Container(name) = mode {
-                *name = names::resolve(&self.roots, name)?.to_string();
-            }
-        }
+        let id = |name: &String| Ok(names::resolve(&self.roots, name)?.to_string());
+        options.namespaces = options.namespaces.find(id)?;
         Ok(Cow::Owned(options))
     }
 

@@ -12,7 +12,7 @@ use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION};
 use crate::container_id::{ContainerId, short};
 use crate::engine::options::{
-    CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish, StopSignal,
+    CreateOptions, HealthOptions, NamespaceMode, NamespaceModes, NetworkMode, Publish, StopSignal,
 };
 use crate::engine::{Engine, confine, project};
 use crate::error::{Result, fail};
@@ -44,9 +44,11 @@ impl Engine {
         let (network, networks) = self.networks(options)?;
         let exposed = exposed(options, config);
         let joined = network.container();
-        let hostname = match (&options.hostname, options.uts == NamespaceMode::Host) {
+        let hostname = match (&options.hostname, options.namespaces.uts == NamespaceMode::Host) {
             (Some(_), true) => fail!("--hostname can't be set with --uts host"),
-            _ if options.domainname.is_some() && options.uts == NamespaceMode::Host => {
+            _ if options.system.domainname.is_some()
+                && options.namespaces.uts == NamespaceMode::Host =>
+            {
                 fail!("--domainname can't be set with --uts host")
             }
             (Some(_), _) if joined.is_some() => fail!(
@@ -73,10 +75,8 @@ impl Engine {
             name,
             created: Instant::now().0,
             run,
-            remove: options.remove,
-            restart: options.restart,
+            lifecycle: options.lifecycle.clone(),
             health: health(&options.health, config)?,
-            depends_on: unless_empty(&options.depends_on),
             image: options.image.clone(),
             image_id: source.image_id(),
             layers: source.layers(),
@@ -85,14 +85,10 @@ impl Engine {
             command,
             cwd: working_directory(options, config)?,
             user: options.user.clone().unwrap_or_else(|| config.user.clone()),
-            groups: unless_empty(&options.groups),
+            groups: options.groups.clone(),
             hostname,
-            domainname: options.domainname.clone(),
-            tty: options.tty,
-            interactive: options.interactive,
-            keeps_stdin: options.keep_stdin.then_some(true),
-            read_only: options.read_only,
-            init: options.init,
+            streams: options.streams,
+            system: options.system.clone(),
             privileged: options.privileged,
             confinement: confine::describe(&options.confinement)?,
             stop_signal: match (&options.stop_signal, &config.stop_signal) {
@@ -100,23 +96,18 @@ impl Engine {
                 (None, Some(named)) => named.parse().unwrap_or_default(),
                 (None, None) => StopSignal::default(),
             },
-            stop_timeout: options.stop_timeout,
             labels,
-            annotations: unless_empty(&options.annotations),
+            annotations: options.annotations.clone(),
             limits: options.limits.clone(),
-            sysctls: options.sysctls.clone(),
             shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             add_hosts: options.add_hosts.clone(),
             resolver: options.resolver.clone(),
             links: self.linked(&options.links)?,
             network,
             networks,
-            pid: self.namespace(&options.pid)?,
-            ipc: self.ipc_namespace(&options.ipc)?,
-            uts: self.namespace(&options.uts)?,
+            namespaces: self.namespace_modes(&options.namespaces)?,
             user_namespace: None,
             cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
-            host_cgroups: options.host_cgroups.then_some(true),
             resources: options.resources.clone(),
             devices: options.devices.clone(),
             device_rules: options.device_rules.clone(),
@@ -127,24 +118,15 @@ impl Engine {
         })
     }
 
-    /// The option with the other container's id in place of its name.
-    fn namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode<ContainerId>> {
-        option.find(|name| Ok(self.record(name)?.id))
-    }
-
-    fn ipc_namespace(&self, option: &NamespaceMode) -> Result<NamespaceMode<ContainerId>> {
-        if let Some(name) = option.container()
-            && self.record(name)?.ipc == NamespaceMode::None
+    /// The modes with the other containers' ids in place of their names.
+    fn namespace_modes(&self, asked: &NamespaceModes<String>) -> Result<NamespaceModes> {
+        if let Some(name) = asked.ipc.container()
+            && self.record(name)?.namespaces.ipc == NamespaceMode::None
         {
             fail!("container {name} was made with --ipc none: its IPC namespace can't be joined");
         }
-        self.namespace(option)
+        asked.find(|name| Ok(self.record(name)?.id))
     }
-}
-
-/// A list for a field that records of older versions lack.
-fn unless_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
-    (!items.is_empty()).then(|| items.to_vec())
 }
 
 /// The image's health check with the changes of `options`.
@@ -224,7 +206,7 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
 /// The image's variables, then ours, then the user's; of two with one name the later one counts.
 fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
     let mut defaults = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
-    if options.tty {
+    if options.streams.tty {
         defaults.push("TERM=xterm".to_owned());
     }
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();

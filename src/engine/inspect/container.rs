@@ -189,16 +189,16 @@ fn host_config(record: &Record) -> Result<Value> {
         (
             "RestartPolicy",
             object([
-                ("Name", text(record.restart)),
-                ("MaximumRetryCount", number(record.restart.max_retries.into())),
+                ("Name", text(record.lifecycle.restart)),
+                ("MaximumRetryCount", number(record.lifecycle.restart.max_retries.into())),
             ]),
         ),
-        ("AutoRemove", Value::Bool(record.remove)),
+        ("AutoRemove", Value::Bool(record.lifecycle.remove)),
         ("VolumeDriver", text("")),
         ("VolumesFrom", Value::NilList),
         ("CapAdd", or_nil_list(strings(&record.confinement.cap_add))),
         ("CapDrop", or_nil_list(strings(&record.confinement.cap_drop))),
-        ("CgroupnsMode", text(if record.host_cgroups == Some(true) { "host" } else { "private" })),
+        ("CgroupnsMode", text(if record.namespaces.host_cgroups { "host" } else { "private" })),
         ("Dns", strings(&record.resolver.servers)),
         ("DnsOptions", strings(&record.resolver.options)),
         ("DnsSearch", strings(&record.resolver.search)),
@@ -208,22 +208,22 @@ fn host_config(record: &Record) -> Result<Value> {
                 record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}")),
             )),
         ),
-        ("GroupAdd", or_nil_list(strings(record.groups.iter().flatten()))),
-        ("IpcMode", text(&record.ipc)),
+        ("GroupAdd", or_nil_list(strings(&record.groups))),
+        ("IpcMode", text(&record.namespaces.ipc)),
         ("Cgroup", text("")),
         ("Links", or_nil_list(self_links(record))),
         ("OomScoreAdj", signed(record.limits.oom_score_adj.unwrap_or(0).into())),
-        ("PidMode", text(unless_private(&record.pid))),
+        ("PidMode", text(unless_private(&record.namespaces.pid))),
         ("Privileged", Value::Bool(record.privileged)),
         ("PublishAllPorts", Value::Bool(false)),
-        ("ReadonlyRootfs", Value::Bool(record.read_only)),
+        ("ReadonlyRootfs", Value::Bool(record.system.read_only)),
         ("SecurityOpt", or_nil_list(strings(crate::engine::confine::options(&record.confinement)))),
         ("StorageOpt", omit_empty(Value::NilMap)),
         ("Tmpfs", omit_empty(or_nil_map(map(&tmpfs)))),
-        ("UTSMode", text(unless_private(&record.uts))),
+        ("UTSMode", text(unless_private(&record.namespaces.uts))),
         ("UsernsMode", text(userns_mode(record))),
         ("ShmSize", number(record.shm_size)),
-        ("Sysctls", omit_empty(or_nil_map(map(&record.sysctls)))),
+        ("Sysctls", omit_empty(or_nil_map(map(&record.system.sysctls)))),
         ("Runtime", text("runc")),
         ("ConsoleSize", array([number(0), number(0)])),
         ("Isolation", text("")),
@@ -263,15 +263,15 @@ fn host_config(record: &Record) -> Result<Value> {
         ("IOMaximumBandwidth", number(0)),
         ("MaskedPaths", or_nil_list(strings(masked))),
         ("ReadonlyPaths", or_nil_list(strings(read_only))),
-        ("Init", if record.init { Value::Bool(true) } else { omit_empty(Value::Nil) }),
-        ("Annotations", omit_empty(map(record.annotations.as_deref().unwrap_or_default()))),
+        ("Init", if record.system.init { Value::Bool(true) } else { omit_empty(Value::Nil) }),
+        ("Annotations", omit_empty(map(&record.annotations))),
         ("IDMappings", id_mappings(record)),
     ]))
 }
 
 /// `/db:/web/alias`, as in Docker, but with the id of the linked container.
 fn self_links(record: &Record) -> Value {
-    let links = record.links.iter().flatten();
+    let links = record.links.iter();
     strings(links.map(|(id, alias)| format!("/{}:/{}/{alias}", short(id), record.name)))
 }
 
@@ -338,15 +338,15 @@ fn config(record: &Record) -> Value {
     };
     object([
         ("Hostname", text(&record.hostname)),
-        ("Domainname", text(record.domainname.as_deref().unwrap_or_default())),
+        ("Domainname", text(record.system.domainname.as_deref().unwrap_or_default())),
         ("User", text(&record.user)),
-        ("AttachStdin", Value::Bool(record.interactive)),
-        ("AttachStdout", Value::Bool(record.interactive)),
-        ("AttachStderr", Value::Bool(record.interactive)),
+        ("AttachStdin", Value::Bool(record.streams.interactive)),
+        ("AttachStdout", Value::Bool(record.streams.interactive)),
+        ("AttachStderr", Value::Bool(record.streams.interactive)),
         ("ExposedPorts", omit_empty(set(&record.exposed))),
-        ("Tty", Value::Bool(record.tty)),
-        ("OpenStdin", Value::Bool(record.interactive)),
-        ("StdinOnce", Value::Bool(record.interactive && record.keeps_stdin != Some(true))),
+        ("Tty", Value::Bool(record.streams.tty)),
+        ("OpenStdin", Value::Bool(record.streams.interactive)),
+        ("StdinOnce", Value::Bool(record.streams.interactive && !record.streams.keeps_stdin)),
         ("Env", strings(&record.env)),
         ("Cmd", words(&record.command)),
         ("Healthcheck", healthcheck(health.map(|health| &health.check))),
@@ -357,7 +357,10 @@ fn config(record: &Record) -> Value {
         ("OnBuild", Value::NilList),
         ("Labels", map(&record.labels)),
         ("StopSignal", omit_empty(text(&signal))),
-        ("StopTimeout", record.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed)),
+        (
+            "StopTimeout",
+            record.lifecycle.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed),
+        ),
         // Podman's field.
         (
             "HealthcheckOnFailureAction",
