@@ -55,7 +55,7 @@ all: toolchain
 check: toolchain
 	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || \
 	    rustup -q component add clippy rustfmt
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets --target $(TARGET) -- -D warnings
 	cargo clippy --test hosts --target $(TARGET) -- -D warnings
 	cargo clippy --no-default-features --target $(TARGET) -- -D warnings

@@ -1,29 +1,19 @@
 //! Compiles the default seccomp profile to BPF for the target's architecture, so that a start
 //! spends no time on it, and tells the linker what the released binary can do without.
 
-#[path = "src/runtime/seccomp/bpf.rs"]
-#[allow(dead_code)]
-mod bpf;
-#[path = "src/runtime/capabilities/names.rs"]
-mod names;
-#[path = "src/runtime/seccomp/profile.rs"]
-mod profile;
-#[path = "src/runtime/seccomp/syscalls.rs"]
-mod syscalls;
-
 use std::fmt::Write;
 use std::path::Path;
 
+use seccomp_compiler::{bpf, profile, syscalls};
+
 fn main() {
     link();
-    println!("cargo::rerun-if-changed=src/runtime/seccomp");
-    println!("cargo::rerun-if-changed=src/runtime/capabilities/names.rs");
     // Cargo sets both for every build script.
     let native = std::env::var("CARGO_CFG_TARGET_ARCH").expect("the target's architecture");
     let directory = std::env::var("OUT_DIR").expect("the output directory");
     let family = syscalls::Arch::family(&native);
     assert!(!family.is_empty(), "no system call numbers for {native}");
-    let groups = match profile::parse(profile::TEXT, names::bit) {
+    let groups = match profile::parse(profile::TEXT) {
         Ok(groups) => groups,
         Err(error) => panic!("default.profile: {error}"),
     };

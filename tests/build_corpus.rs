@@ -6,12 +6,11 @@
 //! The answers of the peers are kept below `target/rootfs` under a digest of all cases, because Docker
 //! takes half a minute for them; a changed case asks the peers again.
 
+mod corpus {
+    pub mod cases;
+    pub mod image;
+}
 mod support;
-
-#[path = "corpus/cases.rs"]
-mod cases;
-#[path = "corpus/image.rs"]
-mod image;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +19,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cases::Case;
+use corpus::cases::{self, Case};
+use corpus::image;
 use support::Host;
 use support::dockerd::Dockerd;
 

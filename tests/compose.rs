@@ -1,8 +1,9 @@
 //! `compose`: what a compose file means, by `config`, also beside Debian's docker-compose 1.29 on the
 //! same files; and projects that come up, change and go down.
 
-#[path = "compose/corpus.rs"]
-mod corpus;
+mod compose {
+    mod corpus;
+}
 mod support;
 
 use std::path::PathBuf;

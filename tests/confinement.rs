@@ -3,16 +3,17 @@
 //! of a default container is held against a table, and against Podman's on the same host: wherever
 //! ours allows more, that is a bug.
 
-#[path = "confinement/podman.rs"]
-mod podman;
-#[path = "confinement/probe.rs"]
-mod probe;
+mod confinement {
+    pub mod podman;
+    pub mod probe;
+}
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
+use confinement::{podman, probe};
 use support::Host;
 
 /// Facts by name; a name may have many.

@@ -1,7 +1,7 @@
 //! The documents name files and functions that exist, and the sources are documented.
 //!
-//! In `docs/*.md`, README, CONTRIBUTING and SECURITY a code span that begins with `src/`, `tests/`,
-//! `benches/`, `contrib/` or `examples/` is a path of the project. `path.rs::name` also says that the
+//! In `docs/*.md`, README, CONTRIBUTING and SECURITY a code span that begins with `src/`,
+//! `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` is a path of the project. `path.rs::name` also says that the
 //! file defines a function, type, constant or test of that name. A relative link leads to a file.
 
 use std::path::Path;
@@ -49,7 +49,8 @@ fn defines(source: &str, name: &str) -> bool {
 
 /// What is wrong with a code span, if it names a part of the project.
 fn fault(span: &str) -> Option<String> {
-    const FOLDERS: [&str; 5] = ["src/", "tests/", "benches/", "contrib/", "examples/"];
+    const FOLDERS: [&str; 6] =
+        ["src/", "seccomp-compiler/", "tests/", "benches/", "contrib/", "examples/"];
     if !FOLDERS.iter().any(|folder| span.starts_with(folder)) {
         return None;
     }
@@ -89,10 +90,20 @@ fn a_name_that_does_not_exist_is_found() {
     assert_eq!(fault("src/main.rs::mai").unwrap(), "src/main.rs defines no mai");
 }
 
+/// The sources of the product's crates.
+const CRATES: [&str; 2] = ["src", "seccomp-compiler/src"];
+
 /// Every Rust file of the product, as its path and its lines.
 fn sources() -> Vec<(String, Vec<String>)> {
+    let sources: Vec<_> = CRATES.into_iter().flat_map(sources_of).collect();
+    assert!(sources.len() > 100, "hardly any source was found: {}", sources.len());
+    sources
+}
+
+/// Every Rust file of one crate, as its path and its lines.
+fn sources_of(root: &str) -> Vec<(String, Vec<String>)> {
     let mut sources = Vec::new();
-    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {
             let path = entry.path();
@@ -105,7 +116,7 @@ fn sources() -> Vec<(String, Vec<String>)> {
             }
         }
     }
-    assert!(sources.len() > 100, "hardly any source was found: {}", sources.len());
+    assert!(!sources.is_empty(), "{root} has no sources");
     sources
 }
 
@@ -117,8 +128,8 @@ fn undocumented(lines: &[String]) -> Vec<&str> {
     let mut is_documented = false;
     for (at, line) in lines.iter().enumerate() {
         let line = line.trim();
-        if line == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.starts_with("mod "))
-        {
+        let opens_tests = |next: &String| next.starts_with("mod ") && next.contains('{');
+        if line == "#[cfg(test)]" && lines.get(at + 1).is_some_and(opens_tests) {
             break;
         }
         if line.starts_with("#[") || line == ")]" {
@@ -175,10 +186,18 @@ fn listed_modules(head: &str) -> Vec<String> {
     head.lines().filter_map(name).collect()
 }
 
+/// The code of a file up to its unit tests. A file of unit tests that is declared above stays in.
+fn before_unit_tests(source: &str) -> &str {
+    const TESTS: &str = "#[cfg(test)]\nmod ";
+    let opens_here = |at: usize| source[at + TESTS.len()..].lines().next().unwrap().contains('{');
+    let mut found = source.match_indices(TESTS).map(|(at, _)| at);
+    &source[..found.find(|at| opens_here(*at)).unwrap_or(source.len())]
+}
+
 /// The names right after `prefix` in the code, such as `a` and `b` of `use super::{a, b::C};`, up to
 /// the unit tests.
 fn names_after(source: &str, prefix: &str) -> Vec<String> {
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
+    let code = before_unit_tests(source);
     let code: Vec<&str> =
         code.lines().map(|line| line.split("//").next().unwrap().trim()).collect();
     let code = code.join(" ");
@@ -332,7 +351,7 @@ fn an_upward_import_is_found() {
 /// The paths that the code of a file names from `crate::` or `super::` on, such as `a::b` of
 /// `use crate::{a::b::C, d}`; the first part is `crate` or `super`.
 fn named_paths(source: &str) -> Vec<Vec<String>> {
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
+    let code = before_unit_tests(source);
     let code: String = code.lines().map(|line| line.split("//").next().unwrap()).collect();
     let mut paths = Vec::new();
     for root in ["crate::", "super::"] {
@@ -383,9 +402,10 @@ fn collect_paths(
     paths.push(path);
 }
 
-/// Each file's module path, such as `["image", "tar"]`, and its code.
-fn modules() -> Vec<(Vec<String>, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The module path of each file of a crate, such as `["image", "tar"]`, and its code, but for the files
+/// that only the unit tests have.
+fn modules(root: &str) -> Vec<(Vec<String>, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let module = |(path, lines): (String, Vec<String>)| {
         let path = Path::new(&path).strip_prefix(&src).unwrap().with_extension("");
         let mut parts: Vec<String> =
@@ -395,7 +415,21 @@ fn modules() -> Vec<(Vec<String>, String)> {
         }
         (parts, lines.join("\n"))
     };
-    sources().into_iter().map(module).collect()
+    let mut modules: Vec<_> = sources_of(root).into_iter().map(module).collect();
+    let is_for_tests = |path: &[String]| {
+        path.split_last().is_some_and(|(name, above)| {
+            let declared = format!("#[cfg(test)]\nmod {name};");
+            modules.iter().any(|(path, code)| path == above && code.contains(&declared))
+        })
+    };
+    let tests: Vec<_> =
+        modules.iter().map(|(path, _)| path.clone()).filter(|path| is_for_tests(path)).collect();
+    assert!(
+        root != "src" || !tests.is_empty(),
+        "no module that only the unit tests have was found"
+    );
+    modules.retain(|(path, _)| !tests.contains(path));
+    modules
 }
 
 /// The imports between modules that lie side by side, as (directory, from, to). What a module's own
@@ -451,11 +485,16 @@ fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
 
 #[test]
 fn no_modules_beside_each_other_import_in_a_circle() {
-    let modules = modules();
-    let count = imports_beside(&modules).len();
-    assert!(count > 1000, "only {count} imports were found");
-    let circles = circles(&modules);
-    assert!(circles.is_empty(), "these imports are part of a circle or lead to one: {circles:#?}");
+    for (root, least) in CRATES.into_iter().zip([1000, 4]) {
+        let modules = modules(root);
+        let count = imports_beside(&modules).len();
+        assert!(count >= least, "only {count} imports were found in {root}");
+        let circles = circles(&modules);
+        assert!(
+            circles.is_empty(),
+            "these imports are part of a circle or lead to one: {circles:#?}"
+        );
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! A disk without room: whatever step meets it fails with a clear line and leaves nothing half
 //! made, what runs goes on, and nothing keeps `stop`, `rm` and the prunes from making room.
 
-#[path = "registry/server.rs"]
-#[allow(dead_code)]
-mod server;
+mod registry {
+    #[allow(dead_code)]
+    pub mod server;
+}
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use server::{Packing, Registry, base, layer, noise};
+use registry::server::{Packing, Registry, base, layer, noise};
 use support::Host;
 
 /// A small ext4 on a loop device, mounted as the host's state root.

@@ -3,10 +3,10 @@
 //! normalised, because they differ by nature. The formats are listed in `oracle/formats`; those that
 //! print something else, and why, in `oracle/differences`.
 
-#[path = "oracle/events.rs"]
-mod events;
-#[path = "oracle/scripts.rs"]
-mod scripts;
+mod oracle {
+    mod events;
+    mod scripts;
+}
 mod support;
 
 use std::io::Write;

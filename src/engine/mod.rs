@@ -41,6 +41,8 @@ mod links;
 mod list;
 mod logs;
 mod network;
+#[cfg(not(feature = "pull"))]
+pub mod no_transfer;
 mod output;
 mod pause;
 mod placeholders;
@@ -55,9 +57,6 @@ pub mod step;
 mod stop;
 mod top;
 #[cfg(feature = "pull")]
-pub mod transfer;
-#[cfg(not(feature = "pull"))]
-#[path = "no_transfer.rs"]
 pub mod transfer;
 mod update;
 mod update_ports;
@@ -77,6 +76,8 @@ use crate::store::journal;
 pub use crate::container::state::StopMark;
 pub use crate::store::Roots;
 pub use logs::Follower;
+#[cfg(not(feature = "pull"))]
+pub use no_transfer as transfer;
 pub use wait::WaitCondition;
 
 /// The engine for one command: the roots, the firewall, and where warnings go.

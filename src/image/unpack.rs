@@ -649,5 +649,4 @@ fn write_data(
 }
 
 #[cfg(test)]
-#[path = "hostile.rs"]
 mod hostile;

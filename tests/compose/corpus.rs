@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{self, Host};
+use crate::support::{self, Host};
 
 const CORPUS: &str = include_str!("corpus.txt");
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use super::support::Host;
-use super::{Listing, PROBE, bits, mounted_probe, one, parse};
+use crate::support::Host;
+use crate::{Listing, PROBE, bits, mounted_probe, one, parse};
 
 /// What Docker's default container may do beyond Podman's.
 const DOCKERS: u64 = 1 << 27 | 1 << 13 | 1 << 29;

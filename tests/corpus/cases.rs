@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::support::Host;
+use crate::support::Host;
 
 const TEXT: &[&str] = &[
     include_str!("language"),

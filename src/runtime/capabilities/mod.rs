@@ -1,11 +1,12 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
 //! steps that cut bounding, permitted and effective down to the wanted set. Inheritable and ambient
 //! are empty in Docker (CVE-2022-24769); only the OCI face may ask for them (`grant`). Sets are u64 masks
-//! with bit N for capability number N; `names` maps the names to bits.
-
-pub mod names;
+//! with bit N for capability number N; `names`, in the crate of the seccomp compiler, maps the names to
+//! bits.
 
 use rustix::thread::{CapabilitySet, CapabilitySets};
+
+pub use seccomp_compiler::capabilities as names;
 
 use crate::error::{Context, Result};
 

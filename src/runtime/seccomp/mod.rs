@@ -3,15 +3,14 @@
 //! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
 //! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
 //! open the guards of the capabilities that the container has (`bpf`). A filter that the caller
-//! describes is compiled by the same means when the container starts (`filter`).
+//! describes is compiled by the same means when the container starts (`filter`). The compiler, both
+//! texts and the profile's reader are the crate in `seccomp-compiler/`, which build.rs calls too.
 
-pub mod bpf;
 pub mod filter;
 pub mod listener;
-#[cfg(test)]
-mod profile;
 pub mod simulator;
-pub mod syscalls;
+
+pub use seccomp_compiler::{bpf, syscalls};
 
 use syscalls::Arch;
 
@@ -84,18 +83,19 @@ fn instruction(bpf::Instruction { code, jt, jf, k }: bpf::Instruction) -> Instru
 mod tests {
     use std::collections::HashMap;
 
+    use super::bpf;
     use super::bpf::{Code, Condition, ERRNO, Is};
     use super::simulator::{Call, run};
     use super::syscalls::Arch;
-    use super::{bpf, profile};
     use crate::runtime::capabilities;
+    use seccomp_compiler::profile;
 
     const ENOSYS: u32 = ERRNO | 38;
     const EPERM: u32 = ERRNO | 1;
     const EINVAL: u32 = ERRNO | 22;
 
     fn groups() -> Vec<profile::Group> {
-        profile::parse(profile::TEXT, capabilities::names::bit).unwrap()
+        profile::parse(profile::TEXT).unwrap()
     }
 
     fn compile(family: &[Arch], held: u64) -> Code {

@@ -1,7 +1,7 @@
 //! The names of the capabilities in the order of their numbers (capabilities(7),
-//! linux/capability.h). Plain data without imports, because build.rs includes this file too, to
-//! compile the seccomp profile. A capability that a newer kernel adds has no name here and can't be
-//! asked for by name; `all()` in the module above still includes it.
+//! linux/capability.h). The seccomp profile names them, and mydocker re-exports them as
+//! `runtime::capabilities::names`. A capability that a newer kernel adds has no name here and can't be
+//! asked for by name; `all()` there still includes it.
 
 /// The name of each capability, without `CAP_`, at the index of its number.
 pub const NAMES: [&str; 41] = [

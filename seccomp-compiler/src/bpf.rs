@@ -1,5 +1,4 @@
-//! From verdicts on system calls to a classic BPF program (seccomp(2), linux/filter.h). Compiled
-//! into build.rs too, so it imports nothing but its neighbour.
+//! From verdicts on system calls to a classic BPF program (seccomp(2), linux/filter.h).
 //!
 //! A program first asks for the architecture, then finds the call's number in a binary tree over
 //! ranges of numbers with one verdict. A verdict is a list of rules, and the first that fits
@@ -10,7 +9,7 @@
 //! A verdict without conditions on arguments reads only architecture and number: the kernel
 //! (Linux 5.11) then works it out once, when the filter is installed, and no longer asks for it.
 
-use super::syscalls::Arch;
+use crate::syscalls::Arch;
 
 /// `struct sock_filter`
 #[repr(C)]

@@ -1,11 +1,11 @@
 //! Reads `default.profile`, the default seccomp profile in the text format that its own head
-//! describes, and turns it into verdicts per architecture and call. build.rs includes this file and
-//! compiles the profile to BPF at build time; the unit tests include it to check the compiled
-//! program. Nothing of it is in the binary. Profiles of the user, in Docker's JSON, are read by
-//! `docker`.
+//! describes, and turns it into verdicts per architecture and call. mydocker's build.rs compiles them
+//! to BPF; its unit tests check the compiled program. Nothing of this file is in the binary. A profile
+//! of the user, in Docker's JSON, is read by mydocker's `seccomp_profile`.
 
-use super::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
-use super::syscalls::{self, Arch};
+use crate::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
+use crate::capabilities;
+use crate::syscalls::{self, Arch};
 
 /// The text of the default profile.
 pub const TEXT: &str = include_str!("default.profile");
@@ -20,9 +20,8 @@ pub struct Group {
     pub names: Vec<String>,
 }
 
-/// Parses the profile. `capability` returns the bit of a capability's name. An error names the
-/// line.
-pub fn parse(text: &str, capability: fn(&str) -> Option<u64>) -> Result<Vec<Group>, String> {
+/// Parses the profile. An error names the line.
+pub fn parse(text: &str) -> Result<Vec<Group>, String> {
     let mut groups: Vec<Group> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let wrong = |what: &str| format!("line {}: {what}: {line}", at + 1);
@@ -31,7 +30,7 @@ pub fn parse(text: &str, capability: fn(&str) -> Option<u64>) -> Result<Vec<Grou
             continue;
         }
         if !content.starts_with(' ') {
-            let rule = rule(content, capability).map_err(|error| wrong(&error))?;
+            let rule = rule(content).map_err(|error| wrong(&error))?;
             groups.push(Group { rule, names: Vec::new() });
             continue;
         }
@@ -46,7 +45,7 @@ pub fn parse(text: &str, capability: fn(&str) -> Option<u64>) -> Result<Vec<Grou
     Ok(groups)
 }
 
-fn rule(line: &str, capability: fn(&str) -> Option<u64>) -> Result<Rule, String> {
+fn rule(line: &str) -> Result<Rule, String> {
     let (head, conditions) = line.split_once(" if ").unwrap_or((line, ""));
     let (action, with) = head.split_once(" with ").unwrap_or((head, ""));
     let action = match action.trim() {
@@ -56,14 +55,14 @@ fn rule(line: &str, capability: fn(&str) -> Option<u64>) -> Result<Rule, String>
         "ENOSYS" => ERRNO | ENOSYS,
         other => return Err(format!("unknown action '{other}'")),
     };
-    let mut capabilities = 0;
+    let mut held = 0;
     for name in with.split_whitespace() {
-        let bit = capability(name).ok_or_else(|| format!("unknown capability '{name}'"))?;
-        capabilities |= bit;
+        let bit = capabilities::bit(name);
+        held |= bit.ok_or_else(|| format!("unknown capability '{name}'"))?;
     }
     let conditions = conditions.split(" and ").filter(|text| !text.trim().is_empty());
     let conditions = conditions.map(condition).collect::<Result<_, _>>()?;
-    Ok(Rule { capabilities, conditions, action })
+    Ok(Rule { capabilities: held, conditions, action })
 }
 
 /// `ARG is N [N…]` or `ARG & MASK is N`
