@@ -107,7 +107,7 @@ fn top_lists_what_runs() {
     let told = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
     told.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
-    // Options of ps follow the name, and its go-betweens of `exec` are none of the container's.
+    // Options of ps follow the name, and the helper processes of `exec` are none of the container's.
     let exec = host.background(["exec", "c", "sleep", "1003"]);
     eventually("exec runs", || host.mydocker(["top", "c"]).text().contains("sleep 1003"));
     host.mydocker(["top", "c", "aux"]).stdout_has("%CPU").stdout_has("sleep 1001");

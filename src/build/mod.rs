@@ -259,12 +259,12 @@ fn warnings_of(engine: &Engine, dockerfile: &Dockerfile, ignore: &Ignore) -> Vec
         Some(env.map(|pair| pair.split('=').next().unwrap_or_default().to_owned()).collect())
     };
     let warnings = check::check(dockerfile, ignore, &variables).into_iter();
-    let told = warnings.map(|check::Warning { rule, place, text }| {
+    let texts = warnings.map(|check::Warning { rule, place, text }| {
         let (page, excerpt) = (check::slug(rule), dockerfile.source.excerpt(place));
         let address = "https://docs.docker.com/go/dockerfile/rule";
         format!("WARNING: {rule} - {address}/{page}/\n{text}\n{excerpt}")
     });
-    told.collect()
+    texts.collect()
 }
 
 /// The JSON of `--metadata-file`, with the keys that Docker writes.

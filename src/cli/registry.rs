@@ -211,12 +211,12 @@ pub static LOGOUT: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);
-        let told = if transfer::logout(server)? {
+        let text = if transfer::logout(server)? {
             format!("Removed the stored password for {server}")
         } else {
             format!("No password is stored for {server}")
         };
-        print_line(&told)?;
+        print_line(&text)?;
         Ok(0)
     },
 };

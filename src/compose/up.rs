@@ -95,7 +95,7 @@ pub struct Up<'a> {
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
     /// Dependencies whose wait was reported already.
-    told: BTreeSet<(ContainerId, &'static str)>,
+    reported: BTreeSet<(ContainerId, &'static str)>,
 }
 
 /// Whether a service's dependencies are ready.
@@ -128,7 +128,7 @@ impl<'a> Up<'a> {
         session.make_volumes(&waiting)?;
         session.orphans(options.remove_orphans, options.timeout)?;
         waiting.retain(|service| options.but_not.as_ref() != Some(&service.name));
-        Ok(Up { session, makers, options, waiting, done: Vec::new(), told: BTreeSet::new() })
+        Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: BTreeSet::new() })
     }
 
     /// Whether all services are done.
@@ -224,7 +224,7 @@ impl<'a> Up<'a> {
                 match self.is_met(need, &id) {
                     Readiness::Ready => {}
                     Readiness::Never(reason) if !need.required => {
-                        if self.told.insert((id, "ignored")) {
+                        if self.reported.insert((id, "ignored")) {
                             (self.session.report)(&format!(
                                 " {reason}; service {} starts without it",
                                 service.name
@@ -279,7 +279,7 @@ impl<'a> Up<'a> {
             (Readiness::Ready, _) => "Healthy",
             (Readiness::Never(_), _) => "Error",
         };
-        if self.told.insert((id.clone(), what)) {
+        if self.reported.insert((id.clone(), what)) {
             self.session.note("Container", name, what);
         }
         readiness

@@ -676,9 +676,9 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Serves the clients until `deadline` or until `is_called_off`, which is asked at each wake.
-    fn pause(&mut self, deadline: Instant, is_called_off: &dyn Fn() -> bool) {
-        while !is_called_off() && Instant::now() < deadline {
+    /// Serves the clients until `deadline` or until `is_cancelled`, which is asked at each wake.
+    fn pause(&mut self, deadline: Instant, is_cancelled: &dyn Fn() -> bool) {
+        while !is_cancelled() && Instant::now() < deadline {
             self.turn(None, Some(deadline.min(Instant::now() + LOOK)));
         }
     }

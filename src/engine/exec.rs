@@ -173,18 +173,18 @@ impl Engine {
 
 /// The name of a process that `exec` started, derived from its helper process's PID and start time. So
 /// every command that finds the process gives it the same name, and the name is stored nowhere.
-fn exec_id(container: &str, go_between: Pid) -> String {
+fn exec_id(container: &str, helper: Pid) -> String {
     // A helper process that has ended has no start time.
-    let started = sys::process::start_time(go_between).ok().flatten().unwrap_or_default();
-    let text = format!("{container} {} {started}", go_between.as_raw_nonzero());
+    let started = sys::process::start_time(helper).ok().flatten().unwrap_or_default();
+    let text = format!("{container} {} {started}", helper.as_raw_nonzero());
     Digest::of(text.as_bytes()).hex()
 }
 
 impl Engine {
     /// The names of the processes that `exec` runs in a container, for `inspect`.
     pub(super) fn exec_ids(&self, record: &Record, state: &State) -> Vec<String> {
-        let go_betweens = exec::go_betweens(&cgroup::members(&state.cgroups), state.pid);
-        go_betweens.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
+        let helpers = exec::helpers(&cgroup::members(&state.cgroups), state.pid);
+        helpers.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
     }
 }
 

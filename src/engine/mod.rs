@@ -85,21 +85,21 @@ pub struct Engine {
     roots: Roots,
     firewall: firewall::Choice,
     /// Prints a warning for the user.
-    tell: fn(&str),
+    warn: fn(&str),
 }
 
 impl Engine {
     /// Prepares the roots. Fails without root, which namespaces, mounts and cgroups need.
-    pub fn new(roots: Roots, firewall: firewall::Choice, tell: fn(&str)) -> Result<Engine> {
+    pub fn new(roots: Roots, firewall: firewall::Choice, warn: fn(&str)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
         // Containers see files made here, which must have exactly the modes asked for.
         umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {
-            tell(&note);
+            warn(&note);
         }
-        Ok(Engine { roots, firewall, tell })
+        Ok(Engine { roots, firewall, warn })
     }
 
     /// Writes events to the journal.

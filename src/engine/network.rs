@@ -134,7 +134,7 @@ impl Engine {
         }
         if !can_publish && !options.publish.is_empty() {
             // As in Docker.
-            (self.tell)(
+            (self.warn)(
                 "-p has no effect on a macvlan or ipvlan network: the container has an address of \
                  its own on the parent's network",
             );
@@ -350,13 +350,13 @@ impl Engine {
 
     /// On a host without a usable packet filter: a warning about what will not work, once per boot.
     pub fn network_warning(&self) -> Option<String> {
-        let told = self.roots.run.join("no-firewall");
-        if told.exists() {
+        let mark = self.roots.run.join("no-firewall");
+        if mark.exists() {
             return None;
         }
         let lack = firewall::lack(&self.roots, self.firewall)?;
         // If the mark can't be written, the warning appears again.
-        let _ = std::fs::write(&told, "");
+        let _ = std::fs::write(&mark, "");
         Some(format!(
             "containers reach the host and each other, but nothing beyond, and no port can be \
              published: {lack}"

@@ -118,14 +118,14 @@ impl Engine {
         if network.internal {
             return Ok(Vec::new());
         }
-        let told = self.roots.run.join(".public-name-servers");
+        let mark = self.roots.run.join(".public-name-servers");
         let [first, second] = names::PUBLIC_SERVERS;
-        if !told.exists() {
-            (self.tell)(&format!(
+        if !mark.exists() {
+            (self.warn)(&format!(
                 "the host's resolv.conf names no name server that containers can reach: they use \
                  {first} and {second}; --dns names others"
             ));
-            store::replace(&told, b"", Durability::Lazy)?;
+            store::replace(&mark, b"", Durability::Lazy)?;
         }
         Ok(vec![first, second])
     }

@@ -207,10 +207,10 @@ impl Engine {
     /// limits, with a warning once per boot; a limit that was asked for fails later.
     fn find_cgroups(&self) -> Result<()> {
         let Err(reason) = cgroup::mount_missing() else { return Ok(()) };
-        let told = self.roots.run.join(".without-cgroups");
-        if !told.exists() {
-            (self.tell)(&format!("containers run without limits: {reason}"));
-            store::replace(&told, b"", Durability::Lazy)?;
+        let mark = self.roots.run.join(".without-cgroups");
+        if !mark.exists() {
+            (self.warn)(&format!("containers run without limits: {reason}"));
+            store::replace(&mark, b"", Durability::Lazy)?;
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ impl Engine {
     /// container inherit it.
     fn warn_of_short_files(&self) {
         if let Some(most) = sys::inherited::file_size_limit() {
-            (self.tell)(&format!(
+            (self.warn)(&format!(
                 "files end at {most} bytes, the container's log too: the hard limit of this shell \
                  (ulimit -H -f) can't be lifted without CAP_SYS_RESOURCE"
             ));

@@ -51,7 +51,7 @@ fn pids_of(state: &State) -> Vec<i32> {
         // Without cgroups only the first process is known.
         pids.push(state.pid);
     }
-    let others = exec::go_betweens(&pids, state.pid);
+    let others = exec::helpers(&pids, state.pid);
     pids.retain(|&pid| !others.iter().any(|other| other.as_raw_nonzero().get() == pid));
     pids.sort_unstable();
     pids.dedup();

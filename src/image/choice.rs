@@ -109,8 +109,8 @@ impl<'a, D: Documents> Choice<'a, D> {
     ) -> Result<Option<Chosen>, D::Error> {
         self.looks += 1;
         if self.looks > MAX_LOOKS {
-            let told = format!("an image is not found among the first {MAX_LOOKS} of an index");
-            return Err(Error::new(told).into());
+            let message = format!("an image is not found among the first {MAX_LOOKS} of an index");
+            return Err(Error::new(message).into());
         }
         let blob = &offer.descriptor;
         let (media_type, bytes) = self.documents.manifest(blob)?;

@@ -279,11 +279,11 @@ pub fn give_back_share() {
 
 fn too_far_back(window: u64) -> Error {
     let most = window >> 20;
-    let told = format!(
+    let message = format!(
         "its zstd frame needs a window of more than {most} MiB, which is too large; recompress it \
          without --long or --ultra"
     );
-    Error::new(ErrorKind::Unsupported, told)
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 fn corrupt(reason: impl std::fmt::Display) -> Error {

@@ -200,16 +200,16 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {
-        let told = format!("the config of an image, not '{}'", config.media_type.escape_debug());
-        return Ok(Document::Artifact(root.need("config")?.wrong(&told)));
+        let message = format!("the config of an image, not '{}'", config.media_type.escape_debug());
+        return Ok(Document::Artifact(root.need("config")?.wrong(&message)));
     }
     let mut other = None;
     let layers = root.need("layers")?.each(MAX_LAYERS, |layer| {
         let descriptor = Descriptor::parse(layer)?;
         let media_type = &descriptor.media_type;
         if !media_type.contains("tar") && other.is_none() {
-            let told = format!("a layer of an image, not '{}'", media_type.escape_debug());
-            other = Some(layer.wrong(&told));
+            let message = format!("a layer of an image, not '{}'", media_type.escape_debug());
+            other = Some(layer.wrong(&message));
         }
         Ok(descriptor)
     })?;

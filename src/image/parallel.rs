@@ -67,8 +67,8 @@ mod tests {
             while *item != 1 && !stop.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
-            let told = if *item == 1 { "one" } else { "stopped" };
-            Err::<(), _>(Error::new(told))
+            let message = if *item == 1 { "one" } else { "stopped" };
+            Err::<(), _>(Error::new(message))
         });
         assert_eq!(failed.unwrap_err().to_string(), "one");
         assert!(in_parallel(&[0u8; 0], |_, _| Ok(())).unwrap().is_empty());

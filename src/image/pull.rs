@@ -226,15 +226,15 @@ impl ImageStore {
         watch: Watch<'_>,
     ) -> Result<Option<Staged>> {
         let WantedLayer { blob, diff_id } = layer;
-        let tell = |step| watch(Event::Layer(blob.digest, step));
-        let arrived = |bytes| tell(Step::Moved { bytes, of: blob.size });
+        let report = |step| watch(Event::Layer(blob.digest, step));
+        let arrived = |bytes| report(Step::Moved { bytes, of: blob.size });
         let (mut at, mut wrong) = (first, 0);
         loop {
             if stop.load(Ordering::Relaxed) {
                 fail!("stopped");
             }
             if let Some(here) = self.layer_here(diff_id)? {
-                tell(Step::Exists);
+                report(Step::Exists);
                 return Ok(here.staged());
             }
             let (hex, stall) = (blob.digest.hex(), sources.stall());
@@ -242,7 +242,7 @@ impl ImageStore {
             // Another pull may have brought the layer in the meantime.
             if let Some(here) = self.layer_here(diff_id)? {
                 partial.discard()?;
-                tell(Step::Exists);
+                report(Step::Exists);
                 return Ok(here.staged());
             }
             let mut fetch = Fetch::new(sources, at, path, blob, &partial, stop, &arrived)?;
@@ -262,8 +262,8 @@ impl ImageStore {
                 wrong += 1;
                 if wrong == MAX_WRONG {
                     let host = &sources.get(at)?.host;
-                    let told = format!("{host} repeatedly sends bytes with another digest");
-                    (at, wrong) = (sources.after(at, Failure::new(told))?, 0);
+                    let message = format!("{host} repeatedly sends bytes with another digest");
+                    (at, wrong) = (sources.after(at, Failure::new(message))?, 0);
                 }
                 continue;
             }
@@ -280,7 +280,7 @@ impl ImageStore {
             };
             self.layers.make_ready(&mut staged)?;
             partial.discard()?;
-            tell(Step::Pulled);
+            report(Step::Pulled);
             return Ok(Some(staged));
         }
     }
@@ -361,11 +361,11 @@ fn find(
     let mut choice = Choice::new(&mut remote, wanted);
     let Some(Chosen { manifest, bytes, .. }) = choice.of(&offers, MAX_DEPTH)? else {
         let (name, platform) = (reference.familiar(), &wanted.platform);
-        let told = match choice.others() {
+        let message = match choice.others() {
             others if others.is_empty() => format!("{document} lists no image"),
             others => format!("{name} is not there for {platform}, only for {others}"),
         };
-        return Err(Failure::new(told));
+        return Err(Failure::new(message));
     };
     Ok(Found { digest, manifest, bytes })
 }
@@ -391,9 +391,9 @@ fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<
         && digest != Digest::of(&bytes)
     {
         let found = Digest::of(&bytes);
-        let told =
+        let message =
             format!("{} sends a manifest with the digest {found}, not {digest}", endpoint.host);
-        return Err(Failure::new(told));
+        return Err(Failure::new(message));
     }
     let media_type = head.header("content-type").unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -413,11 +413,11 @@ fn check_platform(
     if fits || offered.architecture.is_empty() || wanted.rank(&offered).is_some() {
         return Ok(());
     }
-    let told = format!("{} is for {offered}, not for {platform}", reference.familiar());
+    let message = format!("{} is for {offered}, not for {platform}", reference.familiar());
     if wanted.is_exact {
-        fail!("{told}");
+        fail!("{message}");
     }
-    watch(Event::Warning(told));
+    watch(Event::Warning(message));
     Ok(())
 }
 

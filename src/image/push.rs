@@ -313,11 +313,12 @@ impl Target<'_> {
             let compressor = std::thread::Builder::new().name("compress".into());
             let compressing = compressor.spawn_scoped(scope, move || compress(tar, sender));
             let compressing = compressing.context(|| "start a thread")?;
-            let told = |bytes| {
+            let report = |bytes| {
                 let step = Step::Moved { bytes, of: tar.size };
                 (self.watch)(Event::Layer(tar.digest, step));
             };
-            let mut pieces = Pieces { receiver, piece: Vec::new(), used: 0, total: 0, told: &told };
+            let mut pieces =
+                Pieces { receiver, piece: Vec::new(), used: 0, total: 0, report: &report };
             let headers = [("Content-Type", "application/octet-stream".to_owned())];
             let payload = Payload::Stream(&mut pieces, size);
             let sent = self.endpoint.ask(method, url, &headers, payload);
@@ -341,11 +342,11 @@ fn is_broken_pipe(error: &Error) -> bool {
 
 /// Writes the layer's tar through gzip into the channel.
 fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(Digest, u64)> {
-    let told = sender.clone();
+    let failed = sender.clone();
     let written = write_compressed(tar, &mut Sending { sender, piece: Vec::with_capacity(PIECE) });
     if let Err(error) = &written {
         // Without an error the other side would take the cut for the end.
-        let _ = told.send(Err(io::Error::other(error.to_string())));
+        let _ = failed.send(Err(io::Error::other(error.to_string())));
     }
     written
 }
@@ -389,7 +390,7 @@ struct Pieces<'a> {
     piece: Vec<u8>,
     used: usize,
     total: u64,
-    told: &'a (dyn Fn(u64) + Sync),
+    report: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Read for Pieces<'_> {
@@ -399,7 +400,7 @@ impl Read for Pieces<'_> {
             let Ok(piece) = self.receiver.recv() else { return Ok(0) };
             (self.piece, self.used) = (piece?, 0);
             self.total += self.piece.len() as u64;
-            (self.told)(self.total);
+            (self.report)(self.total);
         }
         let count = buffer.len().min(self.piece.len() - self.used);
         buffer[..count].copy_from_slice(&self.piece[self.used..self.used + count]);

@@ -45,9 +45,9 @@ pub fn with_plain<T>(
     let failed = full_sender.clone();
     let report = move |words: &str| {
         compression::give_back_share();
-        let told = format!("corrupt or hostile data, at which the decoder gave up: {words}");
+        let message = format!("corrupt or hostile data, at which the decoder gave up: {words}");
         // Fails only if the receiver is gone.
-        let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, told)));
+        let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, message)));
     };
     let work = move || inflate(input, full_sender, empty_receiver);
     let met = contained::beside("inflate", work, report, || {

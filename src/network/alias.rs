@@ -52,9 +52,9 @@ mod tests {
     fn the_default_root_asks_for_links_of_roots_that_are_gone() {
         let roots = |state: &str| Roots::new(Some(state.into()), None).unwrap();
         let (default, other) = (roots(DEFAULT_ROOT), roots("/"));
-        let tells = |roots, root: &Roots| is_ours_to_find(roots, &of(root, "web"));
-        assert!(tells(&default, &default) && tells(&other, &other));
-        assert!(tells(&default, &roots("/nowhere")) && !tells(&other, &roots("/nowhere")));
-        assert!(!tells(&default, &other) && !is_ours_to_find(&default, "web"));
+        let finds = |roots, root: &Roots| is_ours_to_find(roots, &of(root, "web"));
+        assert!(finds(&default, &default) && finds(&other, &other));
+        assert!(finds(&default, &roots("/nowhere")) && !finds(&other, &roots("/nowhere")));
+        assert!(!finds(&default, &other) && !is_ours_to_find(&default, "web"));
     }
 }

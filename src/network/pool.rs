@@ -202,11 +202,12 @@ mod tests {
         });
         let mut routes = vec![route, Route { to: None, link: 2 }];
         routes.extend(wide.map(|to| Route { to, link: 3 }));
-        let told = |subnet: &str| conflict(&Subnet::parse(subnet).unwrap().0, &others, &routes);
-        assert_eq!(told("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");
-        assert_eq!(told("10.0.0.0/8").unwrap(), "network web, which has 10.1.0.0/16");
-        assert_eq!(told("10.9.1.0/24").unwrap(), "the host's route to 10.9.0.0/16");
-        assert_eq!(told("10.2.0.0/16"), None);
+        let conflict_with =
+            |subnet: &str| conflict(&Subnet::parse(subnet).unwrap().0, &others, &routes);
+        assert_eq!(conflict_with("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");
+        assert_eq!(conflict_with("10.0.0.0/8").unwrap(), "network web, which has 10.1.0.0/16");
+        assert_eq!(conflict_with("10.9.1.0/24").unwrap(), "the host's route to 10.9.0.0/16");
+        assert_eq!(conflict_with("10.2.0.0/16"), None);
     }
 
     #[test]

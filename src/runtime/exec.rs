@@ -59,8 +59,8 @@ pub fn exec(
     process: &Process,
     stdio: Stdio,
 ) -> Result<(Child, Option<OwnedFd>)> {
-    let (go_between, console, _) = begin(target, process, stdio, false)?;
-    Ok((go_between, console))
+    let (helper, console, _) = begin(target, process, stdio, false)?;
+    Ok((helper, console))
 }
 
 /// As `exec`, but no process of ours stays. Returns the process itself. It is the caller's child only if
@@ -70,8 +70,8 @@ pub fn exec_and_leave(
     process: &Process,
     stdio: Stdio,
 ) -> Result<(Pid, Option<OwnedFd>)> {
-    let (go_between, console, pid) = begin(target, process, stdio, true)?;
-    let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
+    let (helper, console, pid) = begin(target, process, stdio, true)?;
+    let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
     match pid {
         Some(pid) => Ok((pid, console)),
         None => fail!("the process ended before it was known"),
@@ -91,10 +91,10 @@ fn begin(
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     // Cloned into the v2 cgroup, because the filter may forbid clone3 later.
     let birthplace = cgroup::birthplace(target.cgroups)?;
-    let go_between = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
+    let helper = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop(ours);
-            match go_between(target, process, stdio, pidfd, &theirs, leaves) {
+            match helper(target, process, stdio, pidfd, &theirs, leaves) {
                 Ok(_) if leaves => sys::exec::exit_now(0),
                 Ok(child) => {
                     drop(theirs);
@@ -106,13 +106,13 @@ fn begin(
                 }
             }
         }
-        Ok(Fork::Parent(go_between)) => go_between,
+        Ok(Fork::Parent(helper)) => helper,
         Err(error) => return Err(error).context(|| "clone a process"),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
     drop((theirs, stdio));
     match report::await_left(ours.as_fd(), has_console) {
-        Ok((console, pid)) => Ok((go_between, console, pid)),
+        Ok((console, pid)) => Ok((helper, console, pid)),
         Err(error) if error.exit_code() == ENDS => {
             if is_ended(&pidfd)? {
                 fail!("the container is not running")
@@ -122,14 +122,14 @@ fn begin(
         }
         Err(error) => {
             // The process has ended, so no more output comes.
-            let _ = waitid(WaitId::PidFd(go_between.pidfd.as_fd()), WaitIdOptions::EXITED);
+            let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
     }
 }
 
 /// Enters the container and forks the process there.
-fn go_between(
+fn helper(
     target: &Target<'_>,
     process: &Process,
     stdio: Stdio,
@@ -266,7 +266,7 @@ fn stay(child: Pid) -> ! {
 
 /// Which of the processes `members` of a container's cgroup are not processes of the container: the
 /// helper process of each running `exec`. `first` is the container's first process.
-pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
+pub fn helpers(members: &[i32], first: i32) -> Vec<Pid> {
     let is_one = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
         // A process of the container may use the same title.

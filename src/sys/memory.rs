@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn other_threads_run_on_while_pages_are_released() {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
         let ended = std::sync::atomic::AtomicBool::new(false);
         let ordering = std::sync::atomic::Ordering::Relaxed;
         std::thread::scope(|scope| {
@@ -130,7 +130,7 @@ mod tests {
                 }
             });
             for _ in 0..200 {
-                assert_eq!(poll_released(&mut [], Some(&at_once)), Ok(0));
+                assert_eq!(poll_released(&mut [], Some(&no_time)), Ok(0));
             }
             ended.store(true, ordering);
             sums.join().unwrap();
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn it_is_poll() {
         let (read, write) = rustix::pipe::pipe().unwrap();
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut fds = [PollFd::new(&read, PollFlags::IN), PollFd::new(&write, PollFlags::OUT)];
-        assert_eq!(poll_released(&mut fds, Some(&at_once)), Ok(1));
+        assert_eq!(poll_released(&mut fds, Some(&no_time)), Ok(1));
         assert_eq!(fds[0].revents(), PollFlags::empty());
         assert_eq!(fds[1].revents(), PollFlags::OUT);
         rustix::io::write(&write, b"x").unwrap();

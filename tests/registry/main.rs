@@ -4,10 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod at_once;
 mod choice;
 mod faults;
 mod login;
+mod parallel;
 mod proxy;
 mod pull;
 mod push;

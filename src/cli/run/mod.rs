@@ -165,7 +165,7 @@ pub fn bring_image(
     platform: Option<String>,
     quiet: bool,
 ) -> Result<()> {
-    let told = match (pull, engine.has_image(name, platform.as_deref())?) {
+    let notice = match (pull, engine.has_image(name, platform.as_deref())?) {
         (Pull::Always, _) => None,
         (_, Here::Yes) | (Pull::Never, Here::No) => return Ok(()),
         (Pull::Missing, Here::No) => Some(format!("Unable to find image '{name}' locally\n")),
@@ -175,8 +175,8 @@ pub fn bring_image(
         // Never run an image for another platform than the one asked for.
         (_, Here::Other { reason, .. }) => fail!("{reason}"),
     };
-    if let Some(told) = told.filter(|_| !quiet) {
-        print_error(&told);
+    if let Some(notice) = notice.filter(|_| !quiet) {
+        print_error(&notice);
     }
     let progress = Progress::on_stderr(quiet);
     let request = PullRequest { name: name.to_owned(), platform, ..PullRequest::default() };

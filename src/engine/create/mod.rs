@@ -109,7 +109,7 @@ impl Engine {
         };
         self.check_user_namespace(&record)?;
         if let Some(warning) = super::confine::warning(&record) {
-            (self.tell)(&warning);
+            (self.warn)(&warning);
         }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
@@ -190,7 +190,7 @@ impl Engine {
     fn warn_of_platform(&self, image: &Image) {
         let (offered, native) = (image.config.platform(), Platform::native());
         if Wanted::native().rank_of_config(&offered).is_none() {
-            (self.tell)(&format!(
+            (self.warn)(&format!(
                 "the image is for {offered}, and this machine is {native}; --platform {offered} \
                  says that this is meant"
             ));

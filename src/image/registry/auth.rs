@@ -158,19 +158,19 @@ fn parse_token(realm: &Url, head: &Head, body: &[u8]) -> Attempt<Token> {
     match head.status {
         200 => {}
         429 | 500.. => {
-            let told = format!("the token server {server} answers {}", head.status);
+            let message = format!("the token server {server} answers {}", head.status);
             return Err(Failure {
-                error: Error::new(told),
+                error: Error::new(message),
                 cause: Cause::Transient { after: head.retry_after() },
             });
         }
         400 | 401 | 403 => {
-            let told = format!("the token server {server} refuses: wrong user or password?");
-            return Err(Failure::new(told));
+            let message = format!("the token server {server} refuses: wrong user or password?");
+            return Err(Failure::new(message));
         }
         status => {
-            let told = format!("the token server {server} answers {status}");
-            return Err(Failure::new(told));
+            let message = format!("the token server {server} answers {status}");
+            return Err(Failure::new(message));
         }
     }
     let document = format!("answer of the token server {server}");

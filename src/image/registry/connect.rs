@@ -173,19 +173,20 @@ impl Connector {
             return failure;
         }
         let host = origin.host_and_port();
-        let told = match error.kind() {
+        let message = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 let (least, seconds) = (LEAST_RATE, self.stall.as_secs());
-                let told = format!("{host} sent less than {least} bytes a second for {seconds} s");
+                let message =
+                    format!("{host} sent less than {least} bytes a second for {seconds} s");
                 if !self.again {
-                    return Failure::new(told);
+                    return Failure::new(message);
                 }
-                Error::new(told)
+                Error::new(message)
             }
             io::ErrorKind::UnexpectedEof => Error::new(format!("the connection to {host} was cut")),
             _ => Err::<(), _>(error).context(|| host).unwrap_err(),
         };
-        Failure::transient(told)
+        Failure::transient(message)
     }
 
     fn connect(&self, origin: &Origin) -> Attempt<Connection> {

@@ -163,8 +163,8 @@ impl Endpoint {
         self.connector.recycle(&first.origin, first.body);
         self.authorize(&challenge, used.as_deref())?;
         if payload.again().is_none() {
-            let told = format!("{} asks for another token during the transfer", self.host);
-            return Err(Failure::transient(Error::new(told)));
+            let message = format!("{} asks for another token during the transfer", self.host);
+            return Err(Failure::transient(Error::new(message)));
         }
         let now = self.locked().header.clone();
         let second = self.follow(method, url, headers, now.as_deref(), &mut payload)?;
@@ -200,14 +200,14 @@ impl Endpoint {
             let next = url.join(location)?;
             if url.origin.tls && !next.origin.tls {
                 let to = next.origin.host_and_port();
-                let told = format!("{} redirects from TLS to plain HTTP at {to}", self.host);
-                return Err(Failure::new(told));
+                let message = format!("{} redirects from TLS to plain HTTP at {to}", self.host);
+                return Err(Failure::new(message));
             }
             self.connector.recycle(&url.origin, body);
             url = next;
         }
-        let told = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
-        Err(Failure::new(told))
+        let message = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
+        Err(Failure::new(message))
     }
 
     /// Answers the challenge, unless another thread has done so since `used` was sent.
@@ -222,16 +222,17 @@ impl Endpoint {
                     authorization.header = Some(basic(user, password));
                 }
                 Some(Credentials::Password { .. }) => {
-                    let told = format!("{} refuses: wrong user or password", self.host);
-                    return Err(Failure::new(told));
+                    let message = format!("{} refuses: wrong user or password", self.host);
+                    return Err(Failure::new(message));
                 }
                 _ => return Err(self.log_in_first()),
             },
             Challenge::Bearer { realm, service, scope } => {
                 let realm = self.base.join(realm)?;
                 if self.base.origin.tls && !realm.origin.tls {
-                    let told = format!("{} names a token server without TLS: {realm}", self.host);
-                    return Err(Failure::new(told));
+                    let message =
+                        format!("{} names a token server without TLS: {realm}", self.host);
+                    return Err(Failure::new(message));
                 }
                 let mut scopes = self.scopes.clone();
                 if !scope.is_empty() && !scopes.iter().any(|known| covers(known, scope)) {

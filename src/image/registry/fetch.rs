@@ -165,8 +165,8 @@ impl<'a> Fetch<'a> {
         if head.status == 206 {
             let range = head.header("content-range").unwrap_or_default();
             if !range.starts_with(&format!("bytes {}-", self.position)) {
-                let told = format!("{} sends another range than requested", endpoint.host);
-                return Err(Failure::transient(Error::new(told)));
+                let message = format!("{} sends another range than requested", endpoint.host);
+                return Err(Failure::transient(Error::new(message)));
             }
             return Ok((body, origin));
         }
@@ -234,9 +234,9 @@ impl<'a> Fetch<'a> {
     }
 
     fn fail<T>(&mut self, error: Error) -> io::Result<T> {
-        let told = error.to_string();
+        let message = error.to_string();
         self.failure = Some(error);
-        Err(io::Error::other(told))
+        Err(io::Error::other(message))
     }
 }
 

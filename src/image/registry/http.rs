@@ -285,8 +285,8 @@ fn send(
     for (name, value) in *headers {
         // Text from another machine must not add a header of its own.
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
-            let told = format!("a control character in the header {name}");
-            return Err(Unsent::Source(io::Error::other(told)));
+            let message = format!("a control character in the header {name}");
+            return Err(Unsent::Source(io::Error::other(message)));
         }
         head += &format!("{name}: {value}\r\n");
     }
@@ -306,8 +306,8 @@ fn send(
         Payload::Stream(body, Some(length)) => {
             let sent = copy_to(body, stream)?;
             if sent != length {
-                let told = format!("a body of {sent} bytes that should have {length}");
-                return Err(Unsent::Source(io::Error::other(told)));
+                let message = format!("a body of {sent} bytes that should have {length}");
+                return Err(Unsent::Source(io::Error::other(message)));
             }
         }
         Payload::Stream(body, None) => {
@@ -437,15 +437,15 @@ impl Body {
                 let mut plain = Vec::new();
                 let mut decoder = flate2::read::GzDecoder::new(&bytes[..]).take(limit);
                 let broken = |error| {
-                    let told = format!("an answer in gzip that is broken: {error}");
-                    io::Error::new(io::ErrorKind::InvalidData, told)
+                    let message = format!("an answer in gzip that is broken: {error}");
+                    io::Error::new(io::ErrorKind::InvalidData, message)
                 };
                 decoder.read_to_end(&mut plain).map_err(broken)?;
                 Ok(plain)
             }
             other => {
-                let told = format!("an answer in the encoding '{}'", other.escape_debug());
-                Err(io::Error::new(io::ErrorKind::InvalidData, told))
+                let message = format!("an answer in the encoding '{}'", other.escape_debug());
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
             }
         }
     }

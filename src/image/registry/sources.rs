@@ -32,7 +32,7 @@ struct Source {
     /// The connection, or the text of the error, which each later caller gets again.
     opened: OnceLock<Result<Endpoint, String>>,
     /// Whether its failure was reported.
-    told: AtomicBool,
+    reported: AtomicBool,
 }
 
 impl<'a> Sources<'a> {
@@ -79,10 +79,10 @@ impl<'a> Sources<'a> {
             return Err(failure);
         }
         // A mirror may lack an image.
-        if failure.status() != Some(404) && !self.list[at].told.swap(true, Ordering::Relaxed) {
+        if failure.status() != Some(404) && !self.list[at].reported.swap(true, Ordering::Relaxed) {
             let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
-            let told = format!("the mirror {mirror} is skipped: {}", failure.error);
-            (self.watch)(Event::Warning(told));
+            let warning = format!("the mirror {mirror} is skipped: {}", failure.error);
+            (self.watch)(Event::Warning(warning));
         }
         Ok(at + 1)
     }

@@ -188,7 +188,7 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let host = origin.host_and_port();
     let mut plain = false;
-    let told = match error {
+    let message = match error {
         rustls::Error::InvalidMessage(_) => {
             plain = true;
             format!("{host} doesn't speak TLS; for plain HTTP use --tls-verify=false")
@@ -205,7 +205,7 @@ pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
         other => format!("TLS with {host}: {other}"),
     };
     let cause = if plain { Cause::NoTls } else { Cause::Permanent };
-    Some(Failure { error: Error::new(told), cause })
+    Some(Failure { error: Error::new(message), cause })
 }
 
 fn explain_certificate(host: &str, reason: &CertificateError) -> String {

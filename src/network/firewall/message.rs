@@ -350,8 +350,8 @@ mod tests {
         change.add_rule(table, "none", None, |rule| rule.masquerade());
         let error = change.carry_out().unwrap_err();
         assert!(is_lack(error.errno()), "{error}");
-        let told = "nftables: add a rule to chain none (CONFIG_NFT_MASQ, module nft_masq): ";
-        assert!(error.to_string().starts_with(told), "{error}");
+        let start = "nftables: add a rule to chain none (CONFIG_NFT_MASQ, module nft_masq): ";
+        assert!(error.to_string().starts_with(start), "{error}");
         assert!(!table.exists());
     }
 }
