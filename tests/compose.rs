@@ -571,6 +571,76 @@ fn logs_follow_several_containers_until_they_end() {
     project.compose("-p l down");
 }
 
+/// Each line of `a` says how often its container has been started.
+#[test]
+fn containers_that_come_later_are_followed_too() {
+    let file = |word: &str| {
+        format!(
+            "services:\n  a: {{image: bb, init: true, command: \"sh -c 'echo >>/n; echo {word} $$(wc -l </n); \
+             exec sleep 1000'\"}}\n  stays: {{image: bb, init: true, command: \"sh -c 'echo up; exec sleep 1000'\"}}\n  \
+             b: {{image: bb, command: echo not me}}"
+        )
+    };
+    let project = Project::new(&[("compose.yaml", &file("one"))]);
+    project.compose("-p w up -d");
+    let mut logs = project.background("-p w logs -f a stays");
+    logs.expect("a-1      | one 1\n");
+    project.compose("-p w up -d --scale a=2 a");
+    logs.expect("a-2      | one 1\n");
+    project.compose("-p w restart -t 1 a b");
+    logs.expect("a-1      | one 2\n");
+    logs.expect("a-2      | one 2\n");
+    project.compose("-p w kill a");
+    project.compose("-p w start a");
+    logs.expect("a-1      | one 3\n");
+    logs.expect("a-2      | one 3\n");
+    project.write(&file("two"));
+    project.compose("-p w up -d -t 1 --scale a=1");
+    logs.expect("a-1      | two 1\n");
+    let mut up = project.background("-p w up");
+    up.expect_error("w-a-1  Running");
+    project.compose("-p w restart -t 1 a");
+    up.expect("a-1      | two 2\n");
+    logs.expect("a-1      | two 2\n");
+    project.write(&file("three"));
+    project.compose("-p w up -d -t 1 --scale a=2");
+    up.expect("a-1      | three 1\n");
+    up.expect("a-2      | three 1\n");
+    up.signal(rustix::process::Signal::INT);
+    up.wait().exits(130).stderr_has("Container w-a-2  Stopped");
+    // Nothing is printed twice.
+    let mut printed = logs.wait().lines();
+    printed.sort();
+    let wanted = ["one 1", "one 2", "one 3", "three 1", "two 1", "two 2"];
+    let first: Vec<&str> =
+        printed.iter().filter_map(|line| line.strip_prefix("a-1      | ")).collect();
+    assert_eq!(first, wanted, "{printed:#?}");
+    let second: Vec<&str> =
+        printed.iter().filter_map(|line| line.strip_prefix("a-2      | ")).collect();
+    assert_eq!(second, ["one 1", "one 2", "one 3", "three 1"], "{printed:#?}");
+    assert_eq!(printed.len(), 11, "{printed:#?}");
+    project.compose("-p w down -t 0");
+}
+
+/// The container that takes the place of the only one that is followed.
+#[test]
+fn logs_go_on_with_the_container_that_replaces_another() {
+    let file = |word: &str| {
+        format!(
+            "services: {{a: {{image: bb, init: true, command: \"sh -c 'echo {word}; exec sleep 1000'\"}}}}"
+        )
+    };
+    let project = Project::new(&[("compose.yaml", &file("old"))]);
+    project.compose("-p q up -d");
+    let mut logs = project.background("-p q logs -f");
+    logs.expect("a-1  | old\n");
+    project.write(&file("new"));
+    project.compose("-p q up -d -t 1");
+    logs.expect("a-1  | new\n");
+    project.compose("-p q down -t 0");
+    logs.wait().stdout("a-1  | old\na-1  | new\n");
+}
+
 #[test]
 fn one_command_runs_in_a_container_of_its_own() {
     let file = "services:\n  app: {image: bb, entrypoint: [sh, -c], command: ['echo usual'], depends_on: \

@@ -1,7 +1,8 @@
 //! The logs of several containers in one stream, each line with the container's name before it, as
-//! `logs` and `up` print them. One poll(2) waits for all logs, and for the caller's signals. A line
-//! is printed when it is whole, so lines of two containers never mix; a line that grows beyond a
-//! limit is printed in parts.
+//! `logs` and `up` print them. One poll(2) waits for all logs, for the journal of events and for the
+//! caller's signals. The journal reports containers that come later: another replica, one that is
+//! started again, one that takes the place of another. A line is printed when it is whole, so lines of
+//! two containers never mix; a line that grows beyond a limit is printed in parts.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -10,11 +11,14 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::members::{self, Member, short_name};
+use crate::engine::events::{Event, Kind, Listener};
 use crate::engine::options::LogsOptions;
-use crate::engine::view::ContainerId;
-use crate::engine::view::Status;
+use crate::engine::project::{PROJECT, label};
+use crate::engine::view::{ContainerId, Status};
 use crate::engine::{Engine, Follower};
 use crate::error::{Context, Result};
+use crate::time::Instant;
 
 /// The colours of the prefixes in turn, by the numbers of ECMA-48's SGR.
 const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
@@ -53,6 +57,26 @@ pub struct Ended {
     pub code: Option<u8>,
 }
 
+/// Which containers are followed as soon as they start.
+pub struct Newcomers<'a> {
+    listener: Listener<'a>,
+    project: &'a str,
+    is_meant: &'a dyn Fn(&Member) -> bool,
+    /// Containers that are made to take the place of one that is followed, and have not started yet.
+    coming: Vec<String>,
+}
+
+impl<'a> Newcomers<'a> {
+    /// To be called before the containers are listed: those that start in between are not missed.
+    pub fn listen(
+        engine: &'a Engine,
+        project: &'a str,
+        is_meant: &'a dyn Fn(&Member) -> bool,
+    ) -> Result<Newcomers<'a>> {
+        Ok(Newcomers { listener: engine.listen(true)?, project, is_meant, coming: Vec::new() })
+    }
+}
+
 /// The logs that are followed.
 pub struct Follow<'a> {
     engine: &'a Engine,
@@ -62,6 +86,7 @@ pub struct Follow<'a> {
     width: usize,
     count: usize,
     logs: Vec<Log>,
+    newcomers: Option<Newcomers<'a>>,
 }
 
 struct Log {
@@ -73,6 +98,8 @@ struct Log {
     follower: Follower,
     out: Vec<u8>,
     err: Vec<u8>,
+    /// When it was found that the container had ended. Its log is kept for its next start.
+    ended: Option<Instant>,
 }
 
 impl<'a> Follow<'a> {
@@ -85,11 +112,24 @@ impl<'a> Follow<'a> {
         names: impl Iterator<Item = &'n str>,
     ) -> Follow<'a> {
         let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
-        Follow { engine, options, style, width, count: 0, logs: Vec::new() }
+        Follow { engine, options, style, width, count: 0, logs: Vec::new(), newcomers: None }
+    }
+
+    /// Follows containers that start later too.
+    pub fn expect(&mut self, newcomers: Newcomers<'a>) {
+        self.newcomers = Some(newcomers);
+    }
+
+    /// Follows no containers that start from now on.
+    pub fn expect_none(&mut self) {
+        self.newcomers = None;
     }
 
     /// Follows the log of container `id` too, with `name` before its lines.
     pub fn add(&mut self, id: &ContainerId, service: &str, name: &str) -> Result<()> {
+        if self.logs.iter().any(|log| log.id == *id) {
+            return Ok(());
+        }
         let follower = self.engine.begin_follow(id, &self.options)?;
         let colour = self.count;
         self.count += 1;
@@ -102,6 +142,7 @@ impl<'a> Follow<'a> {
             follower,
             out: Vec::new(),
             err: Vec::new(),
+            ended: None,
         });
         Ok(())
     }
@@ -123,17 +164,22 @@ impl<'a> Follow<'a> {
         out.finish().and_then(|()| err.finish()).context(|| "print the log")
     }
 
-    /// Whether all logs have ended.
+    /// Whether all logs have ended, and no container comes in the place of another.
     pub fn is_empty(&self) -> bool {
-        self.logs.is_empty()
+        self.logs.iter().all(|log| log.ended.is_some())
+            && self.newcomers.as_ref().is_none_or(|newcomers| newcomers.coming.is_empty())
     }
 
     /// Prints what is new. Returns the containers that have ended.
     pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
+        // Before the logs: one that ends now has its successor here.
+        let news = self.newcomers.as_mut().map(|newcomers| newcomers.listener.news());
+        for event in news.transpose()?.unwrap_or_default() {
+            self.note(&event)?;
+        }
         let mut ended = Vec::new();
         let (width, style) = (self.width, &self.style);
-        let mut at = 0;
-        while let Some(log) = self.logs.get_mut(at) {
+        for log in self.logs.iter_mut().filter(|log| log.ended.is_none()) {
             let prefix = style.prefix(width, log.colour, &log.name);
             let is_over = {
                 let mut out = Lines { inner: &mut *out, prefix: &prefix, kept: &mut log.out };
@@ -146,23 +192,81 @@ impl<'a> Follow<'a> {
             };
             log.follower.drain()?;
             if !is_over {
-                at += 1;
                 continue;
             }
-            let log = self.logs.remove(at);
             let code = match self.engine.look_at(&log.id).map(|view| view.status) {
                 Some(Status::Exited { code, .. }) => Some(code),
                 _ => None,
             };
-            ended.push(Ended { service: log.service, name: log.name, code });
+            ended.push(Ended { service: log.service.clone(), name: log.name.clone(), code });
+            // Its next start may have been noted before its end was seen.
+            let now = Instant::now();
+            let runs_again = self.engine.follow_again(&log.id, &mut log.follower);
+            log.ended = (!runs_again.unwrap_or(false)).then_some(now);
         }
         out.flush().and_then(|()| err.flush()).context(|| "print the log")?;
         Ok(ended)
     }
 
+    /// Follows the container of an event if it starts, and remembers it if it comes for another.
+    fn note(&mut self, event: &Event) -> Result<()> {
+        let Some(newcomers) = &mut self.newcomers else { return Ok(()) };
+        let is_elsewhere = event.attribute(PROJECT).is_some_and(|name| name != newcomers.project);
+        if event.kind != Kind::Container || is_elsewhere {
+            return Ok(());
+        }
+        match event.action.as_str() {
+            "create" => {
+                let name = event.attribute("name").unwrap_or_default();
+                let is_followed = |old: &str| self.logs.iter().any(|log| log.id.starts_with(old));
+                if members::replaced(name).is_some_and(is_followed) {
+                    newcomers.coming.push(event.id.clone());
+                }
+            }
+            "destroy" => {
+                newcomers.coming.retain(|id| *id != event.id);
+                self.logs.retain(|log| *log.id != *event.id || log.ended.is_none());
+            }
+            "start" => {
+                newcomers.coming.retain(|id| *id != event.id);
+                let known = self.logs.iter_mut().find(|log| *log.id == *event.id);
+                if let Some(log) = known {
+                    // What a container that was removed at once has printed is gone.
+                    let runs =
+                        self.engine.follow_again(&log.id, &mut log.follower).unwrap_or(false);
+                    log.ended.take_if(|ended| runs || event.time > ended.0);
+                } else {
+                    self.add_newcomer(event)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_newcomer(&mut self, event: &Event) -> Result<()> {
+        let Some(newcomers) = &self.newcomers else { return Ok(()) };
+        let view = event.id.parse().ok().and_then(|id| self.engine.look_at(&id));
+        let project = newcomers.project;
+        let Some(view) = view.filter(|view| label(&view.labels, PROJECT) == Some(project)) else {
+            return Ok(());
+        };
+        let Some(member) = Member::of(view).filter(newcomers.is_meant) else { return Ok(()) };
+        // It is new, so nothing of it has been printed.
+        self.options.tail = None;
+        let name = short_name(project, &member.view.name);
+        match self.add(&member.view.id, &member.service, &name) {
+            // It has been removed already.
+            Err(error) if error.is_absent() => Ok(()),
+            added => added,
+        }
+    }
+
     /// Waits until a log has grown or ended, `also` is readable, or `limit` has passed.
     pub fn wait(&self, also: Option<&OwnedFd>, limit: Option<Duration>) -> Result<()> {
-        let is_blind = self.logs.iter().any(|log| log.follower.is_blind());
+        let live = || self.logs.iter().filter(|log| log.ended.is_none());
+        let journal = self.newcomers.as_ref().map(|newcomers| newcomers.listener.descriptor());
+        let is_blind = matches!(journal, Some(None)) || live().any(|log| log.follower.is_blind());
         let limit = match limit {
             Some(limit) if is_blind => Some(limit.min(LOOK_AGAIN)),
             None if is_blind => Some(LOOK_AGAIN),
@@ -172,9 +276,12 @@ impl<'a> Follow<'a> {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         });
-        let logs = self.logs.iter().flat_map(|log| log.follower.descriptors());
-        let mut fds: Vec<PollFd<'_>> =
-            logs.chain(also).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let logs = live().flat_map(|log| log.follower.descriptors());
+        let mut fds: Vec<PollFd<'_>> = logs
+            .chain(also)
+            .chain(journal.flatten())
+            .map(|fd| PollFd::new(fd, PollFlags::IN))
+            .collect();
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error).context(|| "wait for the containers"),

@@ -93,13 +93,9 @@ impl Foreground<'_> {
         Ok(status)
     }
 
-    /// Follows the log of a container, unless its service is not attached.
+    /// Follows the log of a container, unless that of its service is not printed.
     fn attach(&mut self, id: &ContainerId, service: &str) -> Result<()> {
-        let found = self.session.project.find(service);
-        let is_attached = found.is_none_or(|service| {
-            service.node.given("attach").is_none() || service.node.get_bool("attach")
-        });
-        if !is_attached || self.ends.unattached.iter().any(|name| name == service) {
+        if self.ends.unattached.iter().any(|name| name == service) {
             return Ok(());
         }
         let Some(view) = self.session.engine.look_at(id) else { return Ok(()) };
@@ -116,15 +112,17 @@ impl Foreground<'_> {
         }
     }
 
+    /// The containers of the services that came up, also those that another command added.
     fn members(&self) -> Result<Vec<Member>> {
-        let ids: Vec<&ContainerId> = self.up.ids().map(|(_, id)| id).collect();
+        let services: Vec<&str> = self.up.ids().map(|(service, _)| service).collect();
         let mut members = members::all(self.session.engine, &self.session.project.name)?;
-        members.retain(|member| ids.contains(&&member.view.id));
+        members.retain(|member| !member.is_oneoff && services.contains(&member.service.as_str()));
         Ok(members)
     }
 
     /// Stops the containers in a child process.
-    fn stop(&self) -> Result<Background> {
+    fn stop(&mut self) -> Result<Background> {
+        self.follow.expect_none();
         let members = self.members()?;
         let timeout = self.ends.timeout;
         child::begin("the stop", &|| {

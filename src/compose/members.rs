@@ -16,6 +16,9 @@ use crate::suggest::hint;
 /// How many containers are made, started or removed at the same time.
 pub const MAX_PARALLEL: usize = 16;
 
+/// The digits of an id that tell containers apart.
+const SHORT_ID: usize = 12;
+
 /// One container of a project.
 #[derive(Clone)]
 pub struct Member {
@@ -27,6 +30,14 @@ pub struct Member {
 }
 
 impl Member {
+    /// A container as a member; `None` if no service of a project has it.
+    pub fn of(view: ContainerView) -> Option<Member> {
+        let service = label(&view.labels, SERVICE)?.to_owned();
+        let number = label(&view.labels, NUMBER).and_then(|number| number.parse().ok());
+        let is_oneoff = label(&view.labels, ONEOFF) == Some("True");
+        Some(Member { service, number: number.unwrap_or(0), is_oneoff, view })
+    }
+
     /// Whether it runs, or its restart policy will start it.
     pub fn is_alive(&self) -> bool {
         self.view.status.is_active()
@@ -49,17 +60,23 @@ pub fn short_name(project: &str, name: &str) -> String {
     rest.unwrap_or(name).to_owned()
 }
 
+/// The name of a container that is made to take the place of `old`, until it does.
+pub fn replacement(old: &str, name: &str) -> String {
+    let beside: String = old.chars().take(SHORT_ID).collect();
+    format!("{beside}_{name}")
+}
+
+/// The start of the id of the container whose place one of this name will take.
+pub fn replaced(name: &str) -> Option<&str> {
+    let (old, _) = name.split_once('_')?;
+    let is_id = old.len() == SHORT_ID && old.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then_some(old)
+}
+
 /// The containers of a project, by service and number.
 pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
     let views = engine.project_containers(project)?.into_iter();
-    Ok(views
-        .filter_map(|view| {
-            let service = label(&view.labels, SERVICE)?.to_owned();
-            let number = label(&view.labels, NUMBER).and_then(|number| number.parse().ok());
-            let is_oneoff = label(&view.labels, ONEOFF) == Some("True");
-            Some(Member { service, number: number.unwrap_or(0), is_oneoff, view })
-        })
-        .collect())
+    Ok(views.filter_map(Member::of).collect())
 }
 
 /// The containers of the services `wanted`, or of all, without those of `run`. A service that
@@ -88,12 +105,17 @@ fn choose(mut members: Vec<Member>, project: &Project, wanted: &[String]) -> Res
             return Err(no_service(project, name));
         }
     }
-    members.retain(|member| match wanted {
+    members.retain(|member| is_chosen(project, wanted, member));
+    Ok(members)
+}
+
+/// Whether the service of a container is one of `wanted`, or of the project if `wanted` is empty.
+pub fn is_chosen(project: &Project, wanted: &[String], member: &Member) -> bool {
+    match wanted {
         // Without a file all services count, otherwise those of the file.
         [] => project.services.is_empty() || project.find(&member.service).is_some(),
         _ => wanted.contains(&member.service),
-    });
-    Ok(members)
+    }
 }
 
 /// The container of a service with this number, or its first one.

@@ -412,8 +412,7 @@ impl<'a> Up<'a> {
             return Ok(id);
         };
         session.note("Container", name, "Recreate");
-        let beside: String = old.view.id.chars().take(12).collect();
-        options.name = Some(format!("{beside}_{name}"));
+        options.name = Some(members::replacement(&old.view.id, name));
         if !self.options.renew_volumes && !matches!(old.view.status, Status::Dead { .. }) {
             options.inherited_volumes = engine.anonymous_volumes(&old.view.id)?;
         }

@@ -5,6 +5,8 @@
 //! journal (`store::journal`), and a follower sleeps until inotify(7) reports that the journal grew.
 //! The past is sorted by time, because a start is written as one when it has succeeded.
 
+#[cfg(feature = "compose")]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Engine;
@@ -12,7 +14,7 @@ use super::view::{has_label, pass};
 use super::watch::Watcher;
 use crate::error::{Context, Result};
 pub use crate::event::{Event, Kind};
-use crate::store::{journal, make_dir};
+use crate::store::{Roots, journal, make_dir};
 use crate::time::Instant;
 
 /// How late an event may be shown if there is no inotify.
@@ -50,17 +52,13 @@ impl Engine {
         options: &EventsOptions,
         show: &mut dyn FnMut(&Event) -> Result<()>,
     ) -> Result<()> {
-        let dir = journal::dir(&self.roots);
-        make_dir(&dir)?;
-        // The watch starts before the first read, so that no event in between is missed.
-        let mut watcher = Watcher::new(&dir, PAUSE)?;
-        let mut reader = journal::Reader::open(&self.roots, options.since.is_none())?;
+        let mut listener = self.listen(options.since.is_none())?;
         let first = options.since.map_or(i64::MIN, |since| since.0);
         loop {
             // The time is taken before the read: events up to then are shown.
             let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
             let mut events = Vec::new();
-            reader.read(&mut |event| {
+            listener.reader.read(&mut |event| {
                 let is_in_time =
                     event.time >= first && options.until.is_none_or(|until| event.time <= until.0);
                 if is_in_time && matches(&event, &options.filters) {
@@ -73,12 +71,55 @@ impl Engine {
             if left.is_some_and(|left| left <= 0) {
                 return Ok(());
             }
-            if !watcher.wait(None, left)? {
-                // A cleaner of temporary files removed the directory.
-                make_dir(&dir).context(|| "keep the journal of events")?;
-                watcher = Watcher::new(&dir, PAUSE)?;
-            }
+            let is_there = listener.watcher.wait(None, left)?;
+            listener.keep(is_there)?;
         }
+    }
+
+    /// Opens the journal at its end with `only_new`, otherwise at its beginning.
+    pub fn listen(&self, only_new: bool) -> Result<Listener<'_>> {
+        let dir = journal::dir(&self.roots);
+        make_dir(&dir)?;
+        // The watch starts before the first read, so that no event in between is missed.
+        let watcher = Watcher::new(&dir, PAUSE)?;
+        let reader = journal::Reader::open(&self.roots, only_new)?;
+        Ok(Listener { roots: &self.roots, watcher, reader })
+    }
+}
+
+/// The journal, read as it grows.
+pub struct Listener<'a> {
+    roots: &'a Roots,
+    watcher: Watcher,
+    reader: journal::Reader,
+}
+
+impl Listener<'_> {
+    /// Watches the journal's directory again if it is not there any more.
+    fn keep(&mut self, is_there: bool) -> Result<()> {
+        if !is_there {
+            // A cleaner of temporary files removed the directory.
+            let dir = journal::dir(self.roots);
+            make_dir(&dir).context(|| "keep the journal of events")?;
+            self.watcher = Watcher::new(&dir, PAUSE)?;
+        }
+        Ok(())
+    }
+
+    /// The events that came since the last call, for a caller that waits for `descriptor` itself.
+    #[cfg(feature = "compose")]
+    pub fn news(&mut self) -> Result<Vec<Event>> {
+        let is_there = self.watcher.drain()?;
+        let mut events = Vec::new();
+        self.reader.read(&mut |event| events.push(event))?;
+        self.keep(is_there)?;
+        Ok(events)
+    }
+
+    /// Is readable after an event. `None` if the caller must look again after a while.
+    #[cfg(feature = "compose")]
+    pub fn descriptor(&self) -> Option<&OwnedFd> {
+        self.watcher.descriptor()
     }
 }
 

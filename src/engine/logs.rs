@@ -64,15 +64,27 @@ impl Engine {
 
     fn follow_log(&self, record: &Record, selection: Selection) -> Result<Follower> {
         let files = Files::new(&self.roots, &record.id);
-        // A container that starts has no socket yet, and would count as ended.
-        self.condition(record)?;
         // The watch starts before the first read, so that no line in between is missed.
         let growth = Watcher::new(&files.dir, PAUSE)?;
-        // The monitor's socket closes however the monitor ends, and after it has logged everything.
-        let monitor = protocol::dial(&files.run, false)?;
+        let monitor = self.monitor_of(record)?;
         let mut reader = Reader::open(&files.log(), true)?;
         let printer = Printer::new(&mut reader, selection)?;
         Ok(Follower { reader, printer, growth, monitor })
+    }
+
+    /// The monitor's socket, which closes however the monitor ends, and after it has logged everything.
+    /// `None` if the container does not run.
+    fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
+        // A container that starts has no socket yet, and would count as ended.
+        self.condition(record)?;
+        protocol::dial(&Files::new(&self.roots, &record.id).run, false)
+    }
+
+    /// Goes on with a log that has ended, if the container runs again. Returns whether it does.
+    #[cfg(feature = "compose")]
+    pub fn follow_again(&self, name: &str, follower: &mut Follower) -> Result<bool> {
+        follower.monitor = self.monitor_of(&self.record(name)?)?;
+        Ok(follower.monitor.is_some())
     }
 
     /// Starts to follow the log of a container, for a caller that follows several.

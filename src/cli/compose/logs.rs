@@ -3,6 +3,7 @@
 //! is `crate::compose::follow`'s.
 
 use std::io::LineWriter;
+use std::time::Duration;
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::logs::parse_tail;
@@ -10,7 +11,8 @@ use super::super::output::Watched;
 use super::super::style;
 use super::super::{Invocation, Outcome};
 use super::Opened;
-use crate::compose::follow::{Follow, Style};
+use crate::compose::follow::{Follow, Newcomers, Style};
+use crate::compose::members::{Member, is_chosen};
 use crate::engine::options::LogsOptions;
 use crate::error::{Error, Result};
 use crate::sys::stdio;
@@ -75,13 +77,18 @@ pub static LOGS: Command = Command {
 fn logs(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(FLAGS)?;
     let opened = Opened::existing(call)?;
+    let project = &opened.project;
+    let is_meant = |member: &Member| {
+        let is_chosen = is_chosen(project, &wanted, member);
+        is_chosen && !member.is_oneoff && (args.index == 0 || member.number == args.index)
+    };
+    let newcomers = Newcomers::listen(&opened.engine, &project.name, &is_meant)?;
     let mut found = opened.members(&wanted)?;
-    found.retain(|member| args.index == 0 || member.number == args.index);
-    let names: Vec<String> =
-        found.iter().map(|member| member.short_name(&opened.project.name)).collect();
+    found.retain(is_meant);
+    let names: Vec<String> = found.iter().map(|member| member.short_name(&project.name)).collect();
     let style =
         Style { prefixed: !args.no_prefix, coloured: !args.no_colour && style::on_stdout() };
-    let follows = args.logs.follow;
+    let (follows, until) = (args.logs.follow, args.logs.until);
     let names_as_text = names.iter().map(String::as_str);
     let mut follow = Follow::new(&opened.engine, args.logs, style, names_as_text);
     let mut out = Watched::new(LineWriter::new(stdio::stdout()));
@@ -94,10 +101,15 @@ fn logs(call: &Invocation) -> Outcome {
                 follow.print(&member.view.id, name, &mut out, &mut err)?;
             }
         }
+        follow.expect(newcomers);
         while !follow.is_empty() {
             follow.turn(&mut out, &mut err)?;
+            let left = until.map(|until| until.0.saturating_sub(Instant::now().0));
+            if left.is_some_and(|left| left <= 0) {
+                break;
+            }
             if !follow.is_empty() {
-                follow.wait(None, None)?;
+                follow.wait(None, left.map(|left| Duration::from_nanos(left.unsigned_abs())))?;
             }
         }
         Ok(())

@@ -12,9 +12,9 @@ use super::super::output::Watched;
 use super::super::{Invocation, Outcome, style};
 use super::images::{Bring, bring, parse_policy};
 use super::{Opened, network_options, options};
-use crate::compose::follow::{Follow, Style};
+use crate::compose::follow::{Follow, Newcomers, Style};
 use crate::compose::foreground::{Ends, Foreground};
-use crate::compose::members::{Session, no_service, short_name};
+use crate::compose::members::{Member, Session, no_service, short_name};
 use crate::compose::project::{Service, parse_scale};
 use crate::compose::settings::container_name;
 use crate::compose::up::{Makers, Up, UpOptions, selected};
@@ -234,6 +234,9 @@ fn in_foreground(
     services: &[&Service],
 ) -> Outcome {
     let is_attached = |service: &Service| match args.attached.as_slice() {
+        _ if service.node.given("attach").is_some_and(|_| !service.node.get_bool("attach")) => {
+            false
+        }
         [] => {
             args.attach_deps || args.up.wanted.is_empty() || args.up.wanted.contains(&service.name)
         }
@@ -261,7 +264,13 @@ fn in_foreground(
         since: Some(begun),
         ..LogsOptions::default()
     };
-    let follow = Follow::new(session.engine, options, style, names.iter().map(String::as_str));
+    let mut follow = Follow::new(session.engine, options, style, names.iter().map(String::as_str));
+    let is_meant = |member: &Member| {
+        !member.is_oneoff
+            && services.iter().any(|service| service.name == member.service)
+            && !ends.unattached.contains(&member.service)
+    };
+    follow.expect(Newcomers::listen(session.engine, &session.project.name, &is_meant)?);
     let mut out = Watched::new(LineWriter::new(stdio::stdout()));
     let mut err = Watched::new(stdio::stderr());
     let foreground = Foreground { session, up, follow, ends: &ends };
