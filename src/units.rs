@@ -175,6 +175,7 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "d" => 86_400_000_000_000,
+            "w" => 604_800_000_000_000,
             _ => return None,
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

@@ -4,11 +4,15 @@
 mod compose {
     mod corpus;
 }
+#[path = "registry/server.rs"]
+#[allow(dead_code)]
+mod server;
 mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
 
+use server::Registry;
 use support::Host;
 
 /// A directory with these files, and `mydocker compose` in it.
@@ -554,6 +558,7 @@ fn names_are_coloured_on_a_terminal() {
     command.env("TERM", "xterm").env_remove("NO_COLOR");
     let mut terminal = support::Terminal::spawn(&command);
     terminal.expect("\x1b[36ma-1  | \x1b[0mfrom a");
+    project.compose("--ansi always -p t logs a").stdout("\x1b[36ma-1  | \x1b[0mfrom a\n");
     project.compose("-p t logs a").stdout("a-1  | from a\n");
     project.compose("-p t down -t 0");
 }
@@ -736,11 +741,172 @@ fn images_are_built() {
         assert!(text.contains(part), "{part} in {text}");
     }
     project.compose("-p b down --rmi local");
-    project.write("services: {a: {build: {context: ctx, ssh: default}}}");
+    for (key, part) in [
+        ("ssh: default", "services.a.build.ssh is not supported"),
+        ("entitlements: [x]", "services.a.build.entitlements is not supported"),
+        ("privileged: true", "services.a.build.privileged is not supported"),
+        ("sbom: true", "services.a.build.sbom is not supported"),
+        ("isolation: hyperv", "isolation 'hyperv' exists only on Windows"),
+        ("platforms: [linux/a, linux/b]", "build.platforms: an image is for one platform"),
+        ("cache_from: ['type=gha']", "only a directory can hold a cache"),
+        ("secrets: [s]", "no such secret: s; declare it below 'secrets:'"),
+        ("additional_contexts: {b: 'service:no'}", "no such service: no"),
+        ("additional_contexts: {b: 'service:a'}", "these builds need each other"),
+    ] {
+        project.write(&format!("services: {{a: {{build: {{context: ctx, {key}}}}}}}"));
+        let done = project.compose("-p b build").exits(1);
+        let error = done.stderr_text();
+        assert!(error.contains("compose.yaml:1: ") && error.contains(part), "{key}: {error}");
+    }
+}
+
+#[test]
+fn builds_have_secrets_caches_and_images_of_other_services() {
+    let file = "services:\n  app:\n    build:\n      context: .\n      isolation: default\n      \
+                additional_contexts: {base: 'service:base'}\n      cache_to: ['type=local,dest=cache']\n      \
+                cache_from: ['type=local,src=cache']\n      secrets: [token, {source: key, target: id}]\n      \
+                dockerfile_inline: |\n        FROM base\n        RUN --mount=type=secret,id=token \
+                --mount=type=secret,id=id cat /run/secrets/token /run/secrets/id >>/out\n        CMD cat /out\n  \
+                base:\n    profiles: [never]\n    build: {context: ., cache_to: ['type=local,dest=cache2'], cache_from: ['type=local,src=cache2'], dockerfile_inline: \"FROM bb\\nRUN echo \
+                base >/out\"}\nsecrets:\n  token: {environment: TOKEN}\n  key: {file: ./key}\n";
+    let project =
+        Project::new(&[("compose.yaml", file), (".env", "TOKEN=of .env"), ("key", " of a file\n")]);
+    project.compose("-p d up --no-log-prefix").stdout("base\nof .env of a file\n");
+    project.compose("-p d down --rmi all");
+    // The cache beside the compose file has the steps, wherever the command runs.
+    project.host.mydocker(["builder", "prune", "-af"]);
+    project.host.mydocker(["image", "prune", "-f"]);
+    let mut command = project.command("-p d -f");
+    command.arg(project.dir.join("compose.yaml")).args(["build", "app"]).current_dir("/");
+    let built = support::run(command, None).stderr_text();
+    assert!(project.dir.join("cache").is_dir() && built.matches("CACHED").count() == 2, "{built}");
+}
+
+#[test]
+fn images_are_pushed_and_pulled_as_their_policies_say() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let name = registry.name("app:1");
+    let file = |rest: &str| {
+        format!("services: {{a: {{image: '{name}', init: true, command: sleep 1000, {rest}}}}}")
+    };
+    let project = Project::on(host, &[]);
+    project.write(&file("build: {context: ., dockerfile_inline: 'FROM bb'}"));
+    project.compose("-p y build");
+    project.compose("-p y push -q");
+    project.compose("-p y down --rmi all");
+    project.write(&file("pull_policy: every_1w2d"));
+    project.compose("-p y create --quiet-pull");
+    let pulls = |project: &Project| {
+        let shown = project.host.mydocker([
+            "events",
+            "--since",
+            "1h",
+            "--until",
+            "0s",
+            "--filter",
+            "event=pull",
+        ]);
+        shown.lines().len()
+    };
+    assert_eq!(pulls(&project), 1);
+    project.compose("-p y create");
+    assert_eq!(pulls(&project), 1);
+    // Ten days pass.
+    let (repository, tag) = name.split_once("/app:").unwrap();
+    let path = project.host.state_root().join(format!("images/refs/{repository}+app/{tag}"));
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10 * 24 * 60 * 60);
+    let age =
+        || std::fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+    age();
+    project.compose("-p y create");
+    assert_eq!(pulls(&project), 2);
+    project.compose("-p y create");
+    assert_eq!(pulls(&project), 2);
+    for (policy, more) in
+        [("weekly", 1), ("every_30d", 0), ("missing", 0), ("never", 0), ("always", 1)]
+    {
+        age();
+        let before = pulls(&project);
+        project.write(&file(&format!("pull_policy: {policy}")));
+        project.compose("-p y create");
+        assert_eq!(pulls(&project), before + more, "{policy}");
+    }
+    let before = pulls(&project);
+    project.write(&file("pull_policy: never"));
+    project.compose("-p y pull");
+    assert_eq!(pulls(&project), before);
+    project.write(&file("pull_policy: missing"));
+    project.compose("-p y pull -q --policy always");
+    assert_eq!(pulls(&project), before + 1);
+    project.write(&file("pull_policy: monthly"));
+    project.compose("config").exits(1).stderr_has("compose.yaml:1: unknown policy 'monthly'");
+    project.compose("-p y down");
+}
+
+/// The objects have the keys and types that Docker Compose's have.
+#[test]
+fn listings_are_printed_as_json() {
+    let file = "services: {a: {image: bb, init: true, command: sleep 1000, ports: ['127.0.0.1::80'], volumes: ['v:/v']}}\n\
+                volumes: {v: }";
+    let project = Project::on(Host::on_machine(), &[("compose.yaml", file)]);
+    project.compose("-p j up -d");
+    let port = project.compose("-p j port a 80").text();
+    let port = port.trim().rsplit(':').next().unwrap();
+    let line = project.compose("-p j ps --format json").text();
+    let publishers = format!(
+        "\"Publishers\":[{{\"URL\":\"127.0.0.1\",\"TargetPort\":80,\"PublishedPort\":{port},\"Protocol\":\"tcp\"}}]"
+    );
+    for part in [
+        publishers.as_str(),
+        "\"ExitCode\":0,",
+        "\"Name\":\"j-a-1\"",
+        "\"Project\":\"j\"",
+        "\"LocalVolumes\":\"1\"",
+        "\"Mounts\":\"j_v\"",
+        "\"CreatedAt\":\"20",
+        "\"Size\":\"0B\"",
+        "\"State\":\"running\"",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
     project
-        .compose("-p b up")
-        .exits(1)
-        .stderr_has("compose.yaml:1: services.a.build.ssh is not supported");
+        .compose("-p j ps --format {{.ExitCode}}:{{.Publishers}}")
+        .stdout(&format!("0:[{{127.0.0.1 80 {port} tcp}}]\n"));
+    let images = project.compose("-p j images --format json").text();
+    let id = project.host.inspect("j-a-1", "{{.Image}}");
+    let start = format!(
+        "[{{\"ID\":\"{id}\",\"ContainerName\":\"j-a-1\",\"Repository\":\"bb\",\"Tag\":\"latest\",\"Platform\":\"linux/"
+    );
+    assert!(images.starts_with(&start), "{start} in {images}");
+    for part in ["\"Size\":", "\"Created\":\"", "\"LastTagTime\":\"20"] {
+        assert!(images.contains(part), "{part} in {images}");
+    }
+    project.compose("-p j images").stdout_has("PLATFORM");
+    project.compose("-p j down -v -t 0");
+}
+
+#[test]
+fn variables_of_compose_itself_count() {
+    let file =
+        "services: {web: {image: bb, init: true, command: sleep 1000, hostname: '${NAME-none}'}}";
+    let project = Project::new(&[("compose.yaml", file), (".env", "NAME=file\n")]);
+    let with = |line: &str, name: &str, value: &str| {
+        let mut command = project.command(line);
+        command.env(name, value);
+        support::run(command, None)
+    };
+    with("config", "COMPOSE_DISABLE_ENV_FILE", "1").stdout_has("hostname: none");
+    with("config", "COMPOSE_DISABLE_ENV_FILE", "0").stdout_has("hostname: file");
+    with("-p z up -d --scale web=3", "COMPOSE_PARALLEL_LIMIT", "1");
+    with("-p z logs", "COMPOSE_ANSI", "always");
+    project.write(&file.replace("web:", "new:"));
+    let shown = with("-p z up -d", "COMPOSE_IGNORE_ORPHANS", "1").stderr_text();
+    assert!(!shown.contains("no longer has"), "{shown}");
+    assert_eq!(project.names(), ["z-new-1", "z-web-1", "z-web-2", "z-web-3"]);
+    with("-p z up -d", "COMPOSE_REMOVE_ORPHANS", "true");
+    assert_eq!(project.names(), ["z-new-1"]);
+    project.compose("-p z down -t 0");
 }
 
 #[test]
@@ -825,6 +991,52 @@ fn hooks_run_after_the_start_and_before_the_stop() {
     project.compose("-p p down");
     let log = std::fs::read_to_string(project.dir.join("log/l")).unwrap();
     assert_eq!(log, "started /tmp\nstops\n");
+    project.write(&file.replace("echo $$A $$(pwd) >>/log/l", "exit 3"));
+    project.compose("-p p up -d").exits(1).stderr_has("post_start of service a exited with 3");
+    assert!(!project.host.is_running("p-a-1"));
+    project.compose("-p p down");
+    project.write(&file.replace("echo stops >>/log/l", "exit 4"));
+    project.compose("-p p up -d");
+    project.compose("-p p stop").exits(1).stderr_has("pre_stop of service a exited with 4");
+    assert!(project.host.is_running("p-a-1"));
+    project.compose("-p p kill");
+    project.compose("-p p down");
+}
+
+/// The container that has an hour to stop is asked first; the hook of another one waits until that one
+/// ends, which is when the third one was killed.
+#[test]
+fn each_container_has_its_own_time_to_stop() {
+    let deaf = "image: bb, command: \"sh -c 'trap : TERM; echo on; while :; do sleep 0.1; done'\"";
+    let file = format!(
+        "services:\n  a: {{{deaf}, stop_grace_period: 1h}}\n  b: {{{deaf}, stop_grace_period: 0s}}\n  \
+         c: {{{deaf}, stop_grace_period: 0s, pre_stop: [{{command: 'touch /log/hook'}}], volumes: ['./log:/log']}}\n"
+    );
+    let project = Project::new(&[("compose.yaml", &file)]);
+    project.compose("-p u up -d");
+    for name in ["a", "b", "c"] {
+        support::eventually("it has its trap", || {
+            project.compose(&format!("-p u logs {name}")).text() != ""
+        });
+    }
+    let stop = project.background("-p u stop");
+    support::eventually("the others are killed", || {
+        !project.host.is_running("u-b-1") && !project.host.is_running("u-c-1")
+    });
+    assert!(project.host.is_running("u-a-1") && project.dir.join("log/hook").exists());
+    project.host.mydocker(["kill", "u-a-1"]);
+    stop.wait().stderr_has("Container u-b-1  Stopped");
+    // The same of `stop` itself.
+    project.compose("-p u start");
+    for name in ["a", "b"] {
+        let lines = || project.compose(&format!("-p u logs {name}")).lines().len();
+        support::eventually("it has its trap", || lines() == 2);
+    }
+    let stop = project.host.background(["stop", "u-a-1", "u-b-1"]);
+    support::eventually("the other is killed", || !project.host.is_running("u-b-1"));
+    project.host.mydocker(["kill", "u-a-1"]);
+    stop.wait().stdout("u-a-1\nu-b-1\n");
+    project.compose("-p u down -t 0");
 }
 
 #[test]

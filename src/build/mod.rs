@@ -39,6 +39,8 @@ use dockerfile::instruction::Instruction;
 use ignore::Ignore;
 use input::{read_ignore, read_input};
 pub use mounts::Secret;
+#[cfg(feature = "compose")]
+pub use mounts::SecretSource;
 use output::Output;
 use report::Report;
 

@@ -45,6 +45,9 @@ pub struct Secret {
 pub enum SecretSource {
     File(PathBuf),
     Variable(String),
+    /// Itself.
+    #[cfg(feature = "compose")]
+    Content(Vec<u8>),
 }
 
 impl Secret {
@@ -73,6 +76,8 @@ impl Secret {
 
     fn read(&self) -> Result<Vec<u8>> {
         let content = match &self.source {
+            #[cfg(feature = "compose")]
+            SecretSource::Content(content) => content.clone(),
             SecretSource::Variable(name) => match std::env::var_os(name) {
                 Some(value) => value.into_encoded_bytes(),
                 None => fail!("secret {}: the variable {name} is not set", self.id),

@@ -42,6 +42,11 @@ pub trait Row {
         None
     }
 
+    /// The field's value, where it is no text: `text` is what its column shows.
+    fn typed(&self, _field: &str, text: &str) -> Value {
+        Value::text(text)
+    }
+
     /// What the method `Label` looks into.
     fn labels(&self) -> Option<&[(String, String)]> {
         None
@@ -196,7 +201,7 @@ fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     for field in fields {
         let mut text = String::new();
         push_field(&mut text, field, row, show);
-        object.fields.push((field.name, of_field::<R>(field.name, &text)));
+        object.fields.push((field.name, of_field::<R>(field.name, row.typed(field.name, &text))));
     }
     object.labels = row.labels().map(<[_]>::to_vec);
     Value::Struct(object.into())
@@ -208,24 +213,20 @@ fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     for field in fields {
         let mut text = String::new();
         (field.write)(row, show, &mut text);
-        object.fields.push((field.name, Value::text(&text)));
+        object.fields.push((field.name, row.typed(field.name, &text)));
     }
     Value::Struct(object.into())
 }
 
-fn of_field<R: Row>(name: &str, text: &str) -> Value {
-    if R::OURS.contains(&name) {
-        Value::Omitted(Value::text(text).into())
-    } else {
-        Value::text(text)
-    }
+fn of_field<R: Row>(name: &str, value: Value) -> Value {
+    if R::OURS.contains(&name) { Value::Omitted(value.into()) } else { value }
 }
 
 /// The row of a table's headers.
 fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
     let mut object = Struct { kind: R::KIND, is_header: true, ..Struct::default() };
     for field in fields {
-        object.fields.push((field.name, of_field::<R>(field.name, field.header)));
+        object.fields.push((field.name, of_field::<R>(field.name, Value::text(field.header))));
     }
     // A row's kind has labels if it has the field that lists them.
     object.labels = object.field("Labels").map(|_| Vec::new());

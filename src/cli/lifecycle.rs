@@ -185,7 +185,7 @@ pub static STOP: Command = Command {
         call.each_beside(
             &names,
             |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::User),
-            |stopping| engine.await_exit(stopping),
+            |stopping| engine.await_exits(stopping),
             |name, stopping| {
                 engine.end_stop(stopping)?;
                 print_line(name)
@@ -211,7 +211,7 @@ pub static RESTART: Command = Command {
         call.each_beside(
             &names,
             |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::Restart),
-            |stopping| engine.await_exit(stopping),
+            |stopping| engine.await_exits(stopping),
             |name, stopping| {
                 engine.end_restart(stopping)?;
                 print_line(name)
@@ -254,7 +254,7 @@ pub static KILL: Command = Command {
         call.each_beside(
             &names,
             |name| engine.kill(name, signal),
-            |_| Ok(()),
+            |_| {},
             |name, killed| {
                 killed.map_or(Ok(()), |record| engine.await_cleanup(&record))?;
                 print_line(name)
@@ -344,7 +344,7 @@ pub static WAIT: Command = Command {
         call.each_beside(
             &names,
             |name| engine.begin_wait(name, args.condition),
-            |_| Ok(()),
+            |_| {},
             |_, waiting| {
                 let code = engine.end_wait(waiting)?;
                 match args.condition {
@@ -409,7 +409,7 @@ pub static RM: Command = Command {
                 &names,
                 // `remove_killed` fails in the same way and reports it.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
-                |_| Ok(()),
+                |_| {},
                 |name, killed| {
                     let removed = engine.remove_killed(name, killed, args.volumes);
                     call.forgive(true, removed.and_then(|()| print_line(name)))

@@ -331,21 +331,17 @@ impl Invocation {
         })
     }
 
-    /// Calls `first` with all `names`, then `between` with all for which it succeeded, then `last`
-    /// with each. So what `first` and `between` start happens for all at the same time.
+    /// Calls `first` with all `names`, then `between` with all results, then `last` with each that is
+    /// no error. So what `first` and `between` start happens for all at the same time.
     pub fn each_beside<T>(
         &self,
         names: &[String],
         first: impl FnMut(&String) -> Result<T>,
-        mut between: impl FnMut(&mut T) -> Result<()>,
+        between: impl FnOnce(&mut [Result<T>]),
         mut last: impl FnMut(&str, T) -> Result<()>,
     ) -> Outcome {
         let mut begun: Vec<Result<T>> = names.iter().map(first).collect();
-        for one in &mut begun {
-            if let Err(error) = one.as_mut().map_or(Ok(()), &mut between) {
-                *one = Err(error);
-            }
-        }
+        between(&mut begun);
         let mut begun = begun.into_iter();
         // As many as there are names.
         self.each(names, |name| begun.next().map_or(Ok(()), |begun| last(name, begun?)))

@@ -14,6 +14,7 @@ use crate::engine::options::{Filter, PortFilter};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Error, Result, fail};
 use crate::regex::Regex;
+use crate::template::Value;
 use crate::time::Instant;
 use crate::units::{push_human_size, push_human_span};
 
@@ -190,6 +191,38 @@ impl Row for ContainerView {
     fn labels(&self) -> Option<&[(String, String)]> {
         Some(&self.labels)
     }
+
+    fn typed(&self, field: &str, text: &str) -> Value {
+        match field {
+            "ExitCode" => text.parse().map_or(Value::Missing, Value::Int),
+            "Publishers" => Value::list(self.ports.iter().flat_map(|port| publishers(port))),
+            _ => Value::text(text),
+        }
+    }
+}
+
+/// Docker Compose's objects for `0.0.0.0:8080-8081->80-81/tcp` or `80/tcp`, one for each port.
+fn publishers(text: &str) -> Vec<Value> {
+    let (host, container) = text.split_once("->").unwrap_or(("", text));
+    let (container, protocol) = container.split_once('/').unwrap_or((container, "tcp"));
+    let (address, host) = host.rsplit_once(':').unwrap_or(("", host));
+    let range = |text: &str| -> (i64, i64) {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        (first.parse().unwrap_or(0), last.parse().unwrap_or(0))
+    };
+    let ((first, last), (published, _)) = (range(container), range(host));
+    let publisher = |port: i64| {
+        Value::object(vec![
+            ("URL", Value::text(address.trim_matches(['[', ']']))),
+            ("TargetPort", Value::Int(port)),
+            (
+                "PublishedPort",
+                Value::Int(if host.is_empty() { 0 } else { published + port - first }),
+            ),
+            ("Protocol", Value::text(protocol)),
+        ])
+    };
+    (first..=last).map(publisher).collect()
 }
 
 static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
@@ -236,8 +269,8 @@ pub(super) static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
 
-/// `2B (virtual 4.26MB)`
-fn push_size(out: &mut String, size: Option<(u64, u64)>) {
+/// Appends the size as in `2B (virtual 4.26MB)`.
+pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     let (own, all) = size.unwrap_or_default();
     push_human_size(out, own);
     if all > 0 {
@@ -256,7 +289,8 @@ pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     }
 }
 
-fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
+/// Appends the names of volumes and the host paths that are mounted, each cut to fifteen characters.
+pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     for (at, mount) in container.mounts.iter().enumerate() {
         if at > 0 {
             out.push(',');

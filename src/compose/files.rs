@@ -37,6 +37,8 @@ pub struct Choice {
     pub env_files: Vec<String>,
     pub profiles: Vec<String>,
     pub directory: Option<String>,
+    /// Whether names are coloured; `None`: on a terminal.
+    pub coloured: Option<bool>,
 }
 
 /// The merged files of a project.
@@ -85,6 +87,11 @@ impl Environment {
     }
 }
 
+/// Whether a variable that is a switch is on.
+pub fn is_on(value: Option<&str>) -> bool {
+    matches!(value, Some("1" | "true" | "TRUE" | "True"))
+}
+
 /// A path as errors show it: below the working directory without that directory.
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
@@ -131,7 +138,8 @@ pub fn load(choice: &Choice) -> Result<Source> {
     {
         env_files = files.split(',').map(str::to_owned).collect();
     }
-    if env_files.is_empty() {
+    let is_disabled = is_on(environment.get("COMPOSE_DISABLE_ENV_FILE").as_deref());
+    if env_files.is_empty() && !is_disabled {
         let usual = dir.join(".env");
         if usual.is_file() {
             environment.read(&usual)?;

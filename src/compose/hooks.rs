@@ -1,16 +1,23 @@
 //! `post_start` and `pre_stop`: commands that run in a service's container after its start and
 //! before its stop, by `exec`, so with the container's own confinement. Their output is the caller's.
-//! A hook that fails is an error.
+//! As the specification says, a `post_start` that fails stops its container, and a `pre_stop` that
+//! fails keeps it running; both are errors.
 
 use super::node::Node;
 use super::project::Service;
-use crate::engine::Engine;
 use crate::engine::options::ExecOptions;
+use crate::engine::{Engine, StopMark};
 use crate::error::{Context, Result, fail};
 
-/// Runs the service's `post_start` hooks in container `id`.
+/// Runs the service's `post_start` hooks in container `id`, which stops if one fails.
 pub fn post_start(engine: &Engine, service: &Service, id: &str) -> Result<()> {
-    run(engine, service, id, "post_start")
+    let done = run(engine, service, id, "post_start");
+    if done.is_err() {
+        let asked = engine.ask_to_stop(id, None, None, StopMark::User);
+        // The hook's error is the one that counts.
+        let _ = asked.and_then(|asked| engine.end_stop(asked));
+    }
+    done
 }
 
 /// Runs the service's `pre_stop` hooks in container `id`.

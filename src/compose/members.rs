@@ -4,17 +4,17 @@
 //! be taken down after its file has changed or is lost.
 
 use super::hooks;
-use super::project::Project;
-use crate::engine::child;
+use super::project::{Project, Service};
+use crate::engine::child::{self, Background};
 use crate::engine::options::Signal;
 use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
 use crate::engine::view::{ContainerView, Status};
-use crate::engine::{Engine, StopMark};
+use crate::engine::{Engine, StopMark, Stopping};
 use crate::error::{Context, Error, Result, fail};
 use crate::suggest::hint;
 
 /// How many containers are made, started or removed at the same time.
-pub const MAX_PARALLEL: usize = 16;
+const MAX_PARALLEL: usize = 16;
 
 /// The digits of an id that tell containers apart.
 const SHORT_ID: usize = 12;
@@ -148,35 +148,46 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// How many containers are made, started or removed at the same time: COMPOSE_PARALLEL_LIMIT
+    /// lowers it.
+    pub fn parallel(&self) -> usize {
+        let limit = self.project.variable("COMPOSE_PARALLEL_LIMIT");
+        let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
+        limit.unwrap_or(MAX_PARALLEL).min(MAX_PARALLEL)
+    }
+
     /// ` Container p-web-1  Started`
     pub fn note(&self, kind: &str, name: &str, what: &str) {
         (self.report)(&format!(" {kind} {name}  {what}"));
     }
 
-    /// Stops containers, those that others depend on last.
+    /// Stops containers, those that others depend on last. Those of one wave stop beside each other,
+    /// each with its own hooks and its own time.
     pub fn stop(&self, members: Vec<Member>, timeout: Option<i64>) -> Result<()> {
         let mut failed = None;
         for wave in waves(members, |member| &member.view.labels).into_iter().rev() {
-            let mut stopping = Vec::new();
+            let mut hooked = Vec::new();
+            let (mut plain, mut asked) = (Vec::new(), Vec::new());
             for member in wave.iter().filter(|member| member.is_alive()) {
                 self.note("Container", &member.view.name, "Stopping");
-                if let Some(service) = self.project.find(&member.service)
-                    && let Err(error) = hooks::pre_stop(self.engine, service, &member.view.id)
-                {
-                    (self.report)(&format!(" Container {}  {error}", member.view.name));
-                }
-                let asked = self.engine.ask_to_stop(&member.view.id, timeout, None, StopMark::User);
-                stopping.push((member, asked));
-            }
-            for (_, asked) in &mut stopping {
-                if let Ok(some) = asked
-                    && let Err(error) = self.engine.await_exit(some)
-                {
-                    *asked = Err(error);
+                let service = self.project.find(&member.service);
+                match service.filter(|service| service.node.given("pre_stop").is_some()) {
+                    Some(service) => {
+                        let work = || self.stop_after_hooks(service, member, timeout);
+                        hooked.push((member, child::begin("the stop", &work)));
+                    }
+                    None => {
+                        plain.push(member);
+                        asked.push(self.ask_to_stop(member, timeout));
+                    }
                 }
             }
-            for (member, asked) in stopping {
-                let ended = asked.and_then(|asked| self.engine.end_stop(asked));
+            self.engine.await_exits(&mut asked);
+            let end = |asked: Result<Stopping>| asked.and_then(|asked| self.engine.end_stop(asked));
+            let plain = plain.into_iter().zip(asked.into_iter().map(end));
+            let finish = |begun: Result<Background>| begun.and_then(Background::finish).map(drop);
+            let hooked = hooked.into_iter().map(|(member, begun)| (member, finish(begun)));
+            for (member, ended) in plain.chain(hooked) {
                 match ended.context(|| format!("service {}: stop", member.service)) {
                     // It was made with --rm.
                     Err(error) if error.is_absent() => {}
@@ -186,6 +197,24 @@ impl Session<'_> {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    fn ask_to_stop(&self, member: &Member, timeout: Option<i64>) -> Result<Stopping> {
+        self.engine.ask_to_stop(&member.view.id, timeout, None, StopMark::User)
+    }
+
+    /// A hook that fails keeps its container running.
+    fn stop_after_hooks(
+        &self,
+        service: &Service,
+        member: &Member,
+        timeout: Option<i64>,
+    ) -> Result<String> {
+        if !member.is_paused() {
+            hooks::pre_stop(self.engine, service, &member.view.id)?;
+        }
+        let asked = self.ask_to_stop(member, timeout)?;
+        self.engine.end_stop(asked).map(|()| String::new())
     }
 
     /// Sends a signal to all, then waits for the containers that the signal ends.
@@ -215,7 +244,7 @@ impl Session<'_> {
         // A container goes after the containers that depend on it. The last container that has an
         // anonymous volume removes it, and two that go at the same time would each see the other.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
-            child::each("the removal", &wave, MAX_PARALLEL, &work, &mut |member, removed| {
+            child::each("the removal", &wave, self.parallel(), &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {
                     Ok(_) => self.note("Container", &member.view.name, "Removed"),
                     Err(error) => failed = failed.take().or(Some(error)),

@@ -132,7 +132,7 @@ impl Project {
             services: Vec::new(),
             disabled: Vec::new(),
             missing: BTreeSet::new(),
-            environment: Environment::default(),
+            environment: Environment::of_process(),
         }
     }
 

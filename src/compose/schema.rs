@@ -46,6 +46,7 @@ use Kind::{
 };
 
 const SWARM: &str = "mydocker manages one host and no cluster; remove the key";
+const MODELS: &str = "mydocker runs no models; remove the key";
 const WINDOWS: &str = "it exists only on Windows; remove the key";
 const DRIVERS: &str = "mydocker has no plugins for drivers; remove the key";
 
@@ -59,7 +60,7 @@ pub static ROOT: Kind = Object(&[
     ("volumes", Named(&VOLUME)),
     ("secrets", Named(&FILE)),
     ("configs", Named(&FILE)),
-    ("models", Refused("mydocker runs no models; remove the key")),
+    ("models", Refused(MODELS)),
 ]);
 
 /// A service.
@@ -108,7 +109,7 @@ pub static SERVICE: Kind = Object(&[
     ("image", Text),
     ("init", Bool),
     ("ipc", Text),
-    ("isolation", Refused(WINDOWS)),
+    ("isolation", Text),
     ("label_file", Short(short::paths, &List)),
     ("labels", Dict),
     ("links", List),
@@ -118,6 +119,7 @@ pub static SERVICE: Kind = Object(&[
     ("mem_reservation", Text),
     ("mem_swappiness", Number),
     ("memswap_limit", Text),
+    ("models", Refused(MODELS)),
     ("network_mode", Text),
     ("networks", Short(short::names, &Named(&Object(ENDPOINT)))),
     ("oom_kill_disable", Bool),
@@ -139,6 +141,7 @@ pub static SERVICE: Kind = Object(&[
     ("profiles", List),
     ("provider", Refused("mydocker has no plugins for services; remove the key")),
     ("pull_policy", Text),
+    ("pull_refresh_after", Text),
     ("read_only", Bool),
     ("restart", Text),
     ("runtime", Refused("mydocker is the only runtime here; remove the key")),
@@ -154,6 +157,7 @@ pub static SERVICE: Kind = Object(&[
     ("tmpfs", List),
     ("tty", Bool),
     ("ulimits", Named(&Short(short::ulimit, &Object(&[("soft", Text), ("hard", Text)])))),
+    ("use_api_socket", Refused("mydocker has no daemon and so no socket; remove the key")),
     ("user", Text),
     ("userns_mode", Text),
     ("uts", Text),
@@ -184,19 +188,19 @@ static BUILD: &[Key] = &[
     ("target", Text),
     ("tags", List),
     ("labels", Dict),
-    ("cache_from", Refused("a build takes steps from this host's own builds only; remove the key")),
-    ("cache_to", Refused("the cache stays on this host; remove the key")),
+    ("cache_from", Short(short::caches, &List)),
+    ("cache_to", Short(short::caches, &List)),
     ("no_cache", Bool),
     ("pull", Bool),
     ("network", Text),
     ("platforms", List),
     ("shm_size", Text),
     ("ssh", Refused("a build forwards no SSH agent; copy what it needs into the context")),
-    ("secrets", Refused("a build mounts no secrets; use args, or copy them into the context")),
+    ("secrets", GRANTS),
     ("extra_hosts", Short(short::extra_hosts, &List)),
     ("additional_contexts", Short(short::contexts, &Dict)),
     ("entitlements", Refused("steps have no further rights; remove the key")),
-    ("isolation", Refused(WINDOWS)),
+    ("isolation", Text),
     ("privileged", Bool),
     ("provenance", Any),
     ("sbom", Any),

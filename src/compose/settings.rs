@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::files::read_bytes;
+use super::members::no_service;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
 use crate::engine::options::{CreateOptions, FileOption};
@@ -29,6 +30,7 @@ pub struct Settings {
 /// Keys whose text is the value of a flag.
 const TEXTS: &[(&str, &str)] = &[
     ("hostname", "hostname"),
+    ("isolation", "isolation"),
     ("domainname", "domainname"),
     ("user", "user"),
     ("platform", "platform"),
@@ -84,6 +86,25 @@ const SWITCHES: &[(&str, &str)] = &[
 /// Keys whose pairs are each the value of a flag.
 const DICTS: &[(&str, &str)] =
     &[("annotations", "annotation"), ("labels", "label"), ("sysctls", "sysctl")];
+
+/// Keys of `build` whose text is the value of a flag of `build`.
+#[cfg(feature = "build")]
+const BUILD_TEXTS: &[(&str, &str)] = &[
+    ("isolation", "isolation"),
+    ("network", "network"),
+    ("shm_size", "shm-size"),
+    ("target", "target"),
+];
+
+/// Keys of `build` whose elements are each the value of a flag of `build`.
+#[cfg(feature = "build")]
+const BUILD_LISTS: &[(&str, &str)] = &[
+    ("cache_from", "cache-from"),
+    ("cache_to", "cache-to"),
+    ("extra_hosts", "add-host"),
+    ("platforms", "platform"),
+    ("tags", "tag"),
+];
 
 const HEALTH: &[(&str, &str)] = &[
     ("interval", "health-interval"),
@@ -149,12 +170,12 @@ pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
 
 /// The settings of the build of a service, as flags of `build`.
 #[cfg(feature = "build")]
-pub fn build_settings(node: &Node) -> Result<Vec<Setting>> {
+pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     let mut settings = Settings { list: Vec::new() };
-    let texts = [("target", "target"), ("network", "network"), ("shm_size", "shm-size")];
-    settings.texts(node, &texts)?;
+    settings.texts(node, BUILD_TEXTS)?;
     settings.switches(node, &[("no_cache", "no-cache"), ("pull", "pull")]);
-    for (key, flag) in [("tags", "tag"), ("extra_hosts", "add-host"), ("platforms", "platform")] {
+    for (key, flag) in BUILD_LISTS {
+        let flag = *flag;
         let elements = node.get(key).map(Node::elements).unwrap_or_default();
         if flag == "platform" && elements.len() > 1 {
             return Err(elements[1].wrong("build.platforms: an image is for one platform"));
@@ -164,9 +185,25 @@ pub fn build_settings(node: &Node) -> Result<Vec<Setting>> {
         }
     }
     settings.pairs(node.get("labels"), "label")?;
-    settings.pairs(node.get("additional_contexts"), "build-context")?;
+    for (name, context) in node.get("additional_contexts").iter().flat_map(|node| node.entries()) {
+        let text = context.scalar()?;
+        let text = match text.strip_prefix("service:") {
+            Some(_) => {
+                format!("docker-image://{}", image(project, built_before(project, context)?)?)
+            }
+            None => text,
+        };
+        settings.add(context, "build-context", format!("{name}={text}"));
+    }
     settings.ulimits(node)?;
     Ok(settings.list)
+}
+
+/// The service that `service:NAME` of an additional context names. It is built before.
+pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Service> {
+    let text = context.scalar()?;
+    let name = text.strip_prefix("service:").unwrap_or_default();
+    project.find(name).ok_or_else(|| context.wrong(no_service(project, name)))
 }
 
 /// The settings of a network, as flags of `network create`.
@@ -477,13 +514,7 @@ pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
             let content = if let Some(content) = resource.get_text("content")? {
                 content.into_bytes()
             } else if let Some(variable) = resource.given("environment") {
-                let name = variable.scalar()?;
-                let Some(value) = project.variable(&name) else {
-                    return Err(variable.wrong(format_args!(
-                        "{section}.{source}: the variable {name} is not set"
-                    )));
-                };
-                value.into_bytes()
+                variable_of(project, &format!("{section}.{source}"), variable)?.into_bytes()
             } else if let Some(file) = resource.given("file").filter(|_| has_owner(grant)) {
                 let path = file.scalar()?;
                 read_bytes(Path::new(&path), MAX_CONTENT).context(|| file.place.to_string())?
@@ -507,6 +538,13 @@ pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
         }
     }
     Ok(files)
+}
+
+/// The value of the variable that a secret or config comes from. `path` is its place in the file.
+pub fn variable_of(project: &Project, path: &str, variable: &Node) -> Result<String> {
+    let name = variable.scalar()?;
+    let value = project.variable(&name);
+    value.ok_or_else(|| variable.wrong(format_args!("{path}: the variable {name} is not set")))
 }
 
 /// Parses permission bits. Without a leading zero it is not clear what is meant.

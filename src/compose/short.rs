@@ -50,15 +50,26 @@ pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
     if let Value::Map(entries) = &mut map.value {
         for (_, value) in entries {
             let text = value.scalar()?;
-            if text.starts_with("service:") {
-                return Err(value.wrong("additional_contexts: name the service's image"));
-            }
-            if !text.contains("://") {
+            if !text.contains("://") && !text.starts_with("service:") {
                 *value = value.text(scope.path(&text));
             }
         }
     }
     Ok(map)
+}
+
+/// Places of a build's cache, such as `type=local,src=DIRECTORY`: the directories become absolute.
+pub fn caches(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut list = Vec::new();
+    for element in node.elements() {
+        let line = element.scalar()?;
+        let parts = line.split(',').map(|part| match part.split_once('=') {
+            Some((key @ ("src" | "dest"), path)) => format!("{key}={}", scope.path(path)),
+            _ => part.to_owned(),
+        });
+        list.push(element.text(parts.collect::<Vec<_>>().join(",")));
+    }
+    Ok(node.with(Value::List(list)))
 }
 
 /// A list of names becomes a map.

@@ -10,8 +10,9 @@
 
 use std::collections::BTreeSet;
 
+use super::files::is_on;
 use super::hooks;
-use super::members::{self, MAX_PARALLEL, Member, Session};
+use super::members::{self, Member, Session};
 use super::project::{Dependency, Need, Project, Service};
 use super::resources::{MakeNetwork, VERSION};
 use super::settings::{container_name, image};
@@ -182,7 +183,7 @@ impl<'a> Up<'a> {
         let work = |placed: &&Placed| engine.start(&placed.id).map(|()| String::new());
         let mut started = Vec::with_capacity(starting.len());
         let mut failed = None;
-        child::each("the start", &starting, MAX_PARALLEL, &work, &mut |placed, result| {
+        child::each("the start", &starting, session.parallel(), &work, &mut |placed, result| {
             let result = result.context(|| format!("service {}", placed.service.name));
             let result = result.and_then(|_| {
                 session.note("Container", &placed.name, "Started");
@@ -299,7 +300,7 @@ impl<'a> Up<'a> {
         }
         let mut failed = None;
         let work = |making: &Making| self.make(making).map(|id| id.to_string());
-        child::each("the creation", &making, MAX_PARALLEL, &work, &mut |making, id| {
+        child::each("the creation", &making, self.session.parallel(), &work, &mut |making, id| {
             let Making { service, name, .. } = making;
             let id = id.and_then(|id| id.parse());
             match id.context(|| format!("service {}", service.name)) {
@@ -482,12 +483,16 @@ impl Session<'_> {
     pub fn orphans(&self, remove: bool, timeout: Option<i64>) -> Result<()> {
         let mut orphans = members::all(self.engine, &self.project.name)?;
         orphans.retain(|member| !member.is_oneoff && self.project.find(&member.service).is_none());
+        let is_on = |name: &str| is_on(self.project.variable(name).as_deref());
         if orphans.is_empty() {
             return Ok(());
         }
-        if remove {
+        if remove || is_on("COMPOSE_REMOVE_ORPHANS") {
             self.stop(orphans.clone(), timeout)?;
             return self.remove(&orphans, false);
+        }
+        if is_on("COMPOSE_IGNORE_ORPHANS") {
+            return Ok(());
         }
         let names: Vec<&str> = orphans.iter().map(|member| member.view.name.as_str()).collect();
         (self.report)(&format!(

@@ -68,6 +68,19 @@ impl Engine {
         Ok(ImageStore::open(&self.roots).find(name)?.map(|id| id.to_string()))
     }
 
+    /// The platform that an image is for.
+    #[cfg(feature = "compose")]
+    pub fn image_platform(&self, name: &str) -> Result<Option<String>> {
+        let image = ImageStore::open(&self.roots).resolve(name)?;
+        Ok(image.map(|image| image.config.platform().to_string()))
+    }
+
+    /// When the image was pulled under this name, or got the name otherwise.
+    #[cfg(feature = "compose")]
+    pub fn image_named_at(&self, name: &str) -> Result<Option<Instant>> {
+        ImageStore::open(&self.roots).named_at(name)
+    }
+
     /// Whether an image with this name or id exists.
     pub fn image_exists(&self, name: &str) -> Result<bool> {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())

@@ -73,6 +73,8 @@ use crate::event::Event;
 use crate::network::firewall;
 use crate::store::journal;
 
+#[cfg(feature = "compose")]
+pub use self::stop::Stopping;
 pub use crate::container::state::StopMark;
 pub use crate::store::Roots;
 pub use logs::Follower;

@@ -33,7 +33,7 @@ pub struct Stopping {
     /// When it is killed; `None` if it never is.
     deadline: Option<Instant>,
     mark: StopMark,
-    /// Whether `await_exit` was called.
+    /// Whether its exit was waited for.
     is_awaited: bool,
 }
 
@@ -62,9 +62,26 @@ impl Engine {
         Ok(stopping)
     }
 
-    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline. A caller
-    /// that stops several calls this for all before `end_stop`, so that no kill waits for another's cleanup.
-    pub fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
+    /// Waits for the exits of containers that were asked to stop, and kills each at its deadline. The
+    /// nearest deadline comes first: no container gets more time because another one has it. An error
+    /// takes the place of its container.
+    pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
+        let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
+        sorted.sort_by_key(|one| {
+            let deadline = one.as_ref().ok().and_then(|stopping| stopping.deadline);
+            (deadline.is_none(), deadline)
+        });
+        for one in sorted {
+            if let Ok(stopping) = one
+                && let Err(error) = self.await_exit(stopping)
+            {
+                *one = Err(error);
+            }
+        }
+    }
+
+    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline.
+    fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
         if std::mem::replace(&mut stopping.is_awaited, true) {
             return Ok(());
         }

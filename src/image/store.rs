@@ -21,6 +21,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -345,6 +346,16 @@ impl ImageStore {
         self.write_reference(reference, &id)
     }
 
+    /// When an image got the name `name`, by a pull or otherwise; `None` if `name` is no tag of one.
+    #[cfg(feature = "compose")]
+    pub fn named_at(&self, name: &str) -> Result<Option<Instant>> {
+        let path = self.reference_path(&Reference::parse(name)?);
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let since = modified.ok().and_then(since);
+        Ok(since.map(|since| Instant(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))))
+    }
+
     /// The names of one image: tags, then names by digest.
     pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
         let mut references = self.references()?;
@@ -516,10 +527,15 @@ impl ImageStore {
     }
 
     fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {
+        let path = self.reference_path(reference);
         if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
+            // The file's time is when the name was given last. Not worth an error, or a sync.
+            let _ = fs::File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(SystemTime::now()));
             return Ok(());
         }
-        let path = self.reference_path(reference);
         let home = path.parent().unwrap_or(&self.dir);
         if !home.is_dir() {
             make_dir(home)?;

@@ -5,12 +5,13 @@
 use super::super::build::{options_of, parse_argument};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_error;
+use super::images::with_bases;
 use super::{Opened, placed};
-use crate::build;
 use crate::build::report::Report;
+use crate::build::{self, Secret, SecretSource};
 use crate::compose::node::{Node, Value};
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::{build_settings, image};
+use crate::compose::settings::{build_settings, image, variable_of};
 use crate::engine::Engine;
 use crate::error::{Result, fail};
 
@@ -29,7 +30,8 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
             )));
         }
     }
-    let mut made = options_of(&mut placed(&build_settings(node)?))?;
+    let mut made = options_of(&mut placed(&build_settings(project, node)?))?;
+    made.secrets = secrets(project, node)?;
     made.context = node.get_text("context")?.unwrap_or_else(|| project.directory.clone());
     made.inline = node.get_text("dockerfile_inline")?;
     made.names.insert(0, image(project, service)?);
@@ -49,6 +51,41 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
         made.arguments.extend(value.map(|value| format!("{name}={value}")));
     }
     Ok(Some(made))
+}
+
+/// The secrets of a build's steps. `target` is the id by which steps name one.
+fn secrets(project: &Project, node: &Node) -> Result<Vec<Secret>> {
+    let mut secrets = Vec::new();
+    for grant in node.get("secrets").iter().flat_map(|node| node.elements()) {
+        for key in ["uid", "gid", "mode"] {
+            if let Some(node) = grant.given(key) {
+                return Err(node.wrong(format_args!(
+                    "build.secrets.{key} is not supported: write it in the Dockerfile, as in RUN \
+                     --mount=type=secret,id=ID,{key}=VALUE"
+                )));
+            }
+        }
+        let name = grant.get_text("source")?.unwrap_or_default();
+        let secret = project.root.get("secrets").and_then(|all| all.get(&name));
+        let Some(secret) = secret else {
+            return Err(
+                grant.wrong(format_args!("no such secret: {name}; declare it below 'secrets:'"))
+            );
+        };
+        let source = if let Some(file) = secret.get_text("file")? {
+            SecretSource::File(file.into())
+        } else if let Some(variable) = secret.given("environment") {
+            SecretSource::Content(
+                variable_of(project, &format!("secrets.{name}"), variable)?.into_bytes(),
+            )
+        } else {
+            return Err(secret.wrong(format_args!(
+                "secrets.{name}: a build takes a secret from file or environment"
+            )));
+        };
+        secrets.push(Secret { id: grant.get_text("target")?.unwrap_or(name), source });
+    }
+    Ok(secrets)
 }
 
 fn is_false(node: &Node) -> bool {
@@ -75,6 +112,7 @@ fn build_by(engine: &Engine, options: &build::Options, quiet: bool) -> Result<()
 #[derive(Default)]
 struct BuildArgs {
     no_cache: bool,
+    pull: bool,
     /// Further arguments, `NAME=value`.
     arguments: Vec<String>,
     quiet: bool,
@@ -88,6 +126,9 @@ static FLAGS: &[Flag<BuildArgs>] = &[
     }),
     Flag::<BuildArgs>::switch("no-cache", "Take no step from the cache", |a, on| {
         a.no_cache = on;
+    }),
+    Flag::<BuildArgs>::switch("pull", "Pull base images even if they are here", |a, on| {
+        a.pull = on;
     }),
     Flag::<BuildArgs>::switch("with-dependencies", "Build what the services need too", |a, on| {
         a.with_dependencies = on;
@@ -110,9 +151,12 @@ pub static BUILD: Command = Command {
         let (args, wanted) = call.parse(FLAGS)?;
         let opened = Opened::wanted(call, &wanted)?;
         let mut built = 0;
-        for service in opened.project.selected(&wanted, args.with_dependencies) {
-            if let Some(mut options) = options(&opened.project, service)? {
+        let project = &opened.project;
+        let services = project.selected(&wanted, args.with_dependencies);
+        for service in with_bases(project, &services)? {
+            if let Some(mut options) = options(project, service)? {
                 options.no_cache |= args.no_cache;
+                options.pull |= args.pull;
                 options.arguments.extend(args.arguments.iter().cloned());
                 build_by(&opened.engine, &options, args.quiet)?;
                 built += 1;

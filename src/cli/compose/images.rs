@@ -6,33 +6,78 @@ use super::super::run::{Pull, bring_image};
 #[cfg(feature = "build")]
 use super::build::build;
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::image;
+use crate::compose::settings::{built_before, image};
 use crate::engine::Engine;
 use crate::error::{Context, Result, fail};
+use crate::time::Instant;
+use crate::units::parse_duration_ns;
+
+/// When the image of a service is pulled or built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    Always,
+    #[default]
+    Missing,
+    Never,
+    Build,
+    /// Pull if the last pull is so many nanoseconds ago.
+    After(i64),
+    /// As `After`, with the time that `pull_refresh_after` names.
+    Refresh,
+}
 
 /// How a command brings images.
 #[derive(Clone, Debug, Default)]
 pub struct Bring {
     /// `--pull`; otherwise the service's `pull_policy` counts.
-    pub policy: Option<String>,
+    pub policy: Option<Policy>,
     /// Build images that exist too.
     pub build: bool,
     pub no_build: bool,
     pub quiet: bool,
 }
 
-/// Checks the value of `--pull`.
-pub fn parse_policy(text: &str) -> Result<String> {
-    match text {
-        "always" | "missing" | "if_not_present" | "never" | "build" => Ok(text.to_owned()),
-        _ => fail!("unknown policy '{text}'; known: always missing never build"),
+const DAY_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
+
+/// Parses the value of `--pull` or of `pull_policy`.
+pub fn parse_policy(text: &str) -> Result<Policy> {
+    let policy = match text {
+        "always" => Policy::Always,
+        "missing" | "if_not_present" => Policy::Missing,
+        "never" => Policy::Never,
+        "build" => Policy::Build,
+        "refresh" => Policy::Refresh,
+        "daily" => Policy::After(DAY_NS),
+        "weekly" => Policy::After(7 * DAY_NS),
+        _ => match text.strip_prefix("every_").and_then(parse_duration_ns) {
+            Some(period) if period > 0 => Policy::After(period),
+            _ => fail!(
+                "unknown policy '{text}'; known: always missing never build daily weekly \
+                 every_DURATION, as in every_12h"
+            ),
+        },
+    };
+    Ok(policy)
+}
+
+/// The `pull_policy` of a service.
+pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
+    let node = &service.node;
+    let policy = node.given("pull_policy").map(|node| node.convert(parse_policy)).transpose()?;
+    match (policy, node.given("pull_refresh_after")) {
+        (Some(Policy::Refresh), Some(after)) => match parse_duration_ns(&after.scalar()?) {
+            Some(period) => Ok(Some(Policy::After(period))),
+            None => Err(after.wrong("pull_refresh_after: write a duration like 12h")),
+        },
+        (Some(Policy::Refresh), None) => Ok(Some(Policy::After(DAY_NS))),
+        (policy, _) => Ok(policy),
     }
 }
 
 /// Brings the images of `services`, each once.
 pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
     let mut done: Vec<String> = Vec::new();
-    for service in services {
+    for service in with_bases(project, services)? {
         let name = image(project, service)?;
         if done.contains(&name) {
             continue;
@@ -44,6 +89,40 @@ pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Br
     Ok(())
 }
 
+/// `services`, each after those whose images its build takes as contexts.
+pub fn with_bases<'a>(project: &'a Project, services: &[&'a Service]) -> Result<Vec<&'a Service>> {
+    let mut ordered = Vec::new();
+    for service in services {
+        add_with_bases(project, service, &mut Vec::new(), &mut ordered)?;
+    }
+    Ok(ordered)
+}
+
+fn add_with_bases<'a>(
+    project: &'a Project,
+    service: &'a Service,
+    above: &mut Vec<&'a str>,
+    ordered: &mut Vec<&'a Service>,
+) -> Result<()> {
+    if ordered.iter().any(|known| known.name == service.name) {
+        return Ok(());
+    }
+    let contexts = service.node.get("build").and_then(|build| build.get("additional_contexts"));
+    above.push(&service.name);
+    for (_, context) in contexts.iter().flat_map(|contexts| contexts.entries()) {
+        if context.scalar()?.starts_with("service:") {
+            let base = built_before(project, context)?;
+            if above.contains(&base.name.as_str()) {
+                return Err(context.wrong("additional_contexts: these builds need each other"));
+            }
+            add_with_bases(project, base, above, ordered)?;
+        }
+    }
+    above.pop();
+    ordered.push(service);
+    Ok(())
+}
+
 fn bring_one(
     engine: &Engine,
     project: &Project,
@@ -51,13 +130,14 @@ fn bring_one(
     name: &str,
     how: &Bring,
 ) -> Result<()> {
-    let own = service.node.given("pull_policy");
-    let own = own.map(|node| node.convert(parse_policy)).transpose()?;
-    let policy = how.policy.clone().or(own).unwrap_or_default();
+    let policy = match how.policy {
+        Some(policy) => policy,
+        None => policy_of(service)?.unwrap_or_default(),
+    };
     let platform = service.node.get_text("platform")?;
     if service.node.given("build").is_some() {
         let exists = engine.image_exists(name)?;
-        if how.build || policy == "build" || (!exists && policy != "never") {
+        if how.build || policy == Policy::Build || (!exists && policy != Policy::Never) {
             if how.no_build {
                 fail!("the image {name} is not there, and --no-build was given");
             }
@@ -67,11 +147,15 @@ fn bring_one(
             return Ok(());
         }
     }
-    let pull = match policy.as_str() {
-        "always" => Pull::Always,
-        "never" => Pull::Never,
-        "build" => fail!("pull_policy is build, and the service has no build"),
-        _ => Pull::Missing,
+    let pull = match policy {
+        Policy::Always => Pull::Always,
+        Policy::Never => Pull::Never,
+        Policy::Build => fail!("pull_policy is build, and the service has no build"),
+        Policy::Missing | Policy::Refresh => Pull::Missing,
+        Policy::After(period) => match engine.image_named_at(name)? {
+            Some(then) if Instant::now().0.saturating_sub(then.0) > period => Pull::Always,
+            _ => Pull::Missing,
+        },
     };
     bring_image(engine, name, pull, platform, how.quiet)
 }

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::super::format::{Field, Format, Show, push_ago, push_id, push_labels, push_list};
+use super::super::format::{
+    Field, Format, Show, push_ago, push_go_time, push_id, push_labels, push_list,
+};
 use super::super::output::{print, print_line};
-use super::super::ps::{push_command, push_image, push_status};
+use super::super::ps::{push_command, push_image, push_mounts, push_size, push_status};
 use super::super::table::Table;
 use super::super::{Invocation, Outcome};
 use super::{Opened, is_json};
@@ -103,12 +105,15 @@ fn ps(call: &Invocation) -> Outcome {
         }
         return Ok(0);
     }
-    let rows: Vec<ContainerView> = found.into_iter().map(|member| member.view).collect();
+    let mut rows: Vec<ContainerView> = found.into_iter().map(|member| member.view).collect();
     if args.quiet {
         for row in rows {
             print_line(&row.id)?;
         }
         return Ok(0);
+    }
+    if args.format.contains(".Size") {
+        opened.engine.measure(&mut rows)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
     format.print_painted(&rows, FIELDS, &show)?;
@@ -124,6 +129,11 @@ fn push_label(container: &ContainerView, key: &str, out: &mut String) {
 /// In alphabetical order.
 static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Command", header: "COMMAND", write: push_command },
+    Field {
+        name: "CreatedAt",
+        header: "CREATED AT",
+        write: |c, _, out| push_go_time(out, c.created),
+    },
     Field {
         name: "ExitCode",
         header: "EXIT CODE",
@@ -143,6 +153,12 @@ static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "ID", header: "CONTAINER ID", write: |c, show, out| push_id(out, &c.id, show) },
     Field { name: "Image", header: "IMAGE", write: push_image },
     Field { name: "Labels", header: "LABELS", write: |c, _, out| push_labels(out, &c.labels) },
+    Field {
+        name: "LocalVolumes",
+        header: "LOCAL VOLUMES",
+        write: |c, _, out| out.push_str(&c.volumes.len().to_string()),
+    },
+    Field { name: "Mounts", header: "MOUNTS", write: push_mounts },
     Field { name: "Name", header: "NAME", write: |c, _, out| out.push_str(&c.name) },
     Field { name: "Names", header: "NAMES", write: |c, _, out| out.push_str(&c.name) },
     Field {
@@ -153,11 +169,17 @@ static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Ports", header: "PORTS", write: |c, _, out| push_list(out, &c.ports, ", ") },
     Field { name: "Project", header: "PROJECT", write: |c, _, out| push_label(c, PROJECT, out) },
     Field {
+        name: "Publishers",
+        header: "PUBLISHERS",
+        write: |c, _, out| push_list(out, &c.ports, ", "),
+    },
+    Field {
         name: "RunningFor",
         header: "CREATED",
         write: |c, show, out| push_ago(out, c.created, show.now),
     },
     Field { name: "Service", header: "SERVICE", write: |c, _, out| push_label(c, SERVICE, out) },
+    Field { name: "Size", header: "SIZE", write: |c, _, out| push_size(out, c.size) },
     Field { name: "State", header: "STATE", write: |c, _, out| out.push_str(c.status.name()) },
     Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
@@ -259,7 +281,8 @@ fn files(members: &[Member]) -> &str {
     files.next().unwrap_or_default()
 }
 
-fn json(value: &Value) -> String {
+/// A value as one line of JSON.
+pub fn json(value: &Value) -> String {
     let mut text = String::new();
     value.push_json(&mut text);
     text

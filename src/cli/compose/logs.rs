@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::logs::parse_tail;
 use super::super::output::Watched;
-use super::super::style;
 use super::super::{Invocation, Outcome};
-use super::Opened;
+use super::{Opened, is_coloured};
 use crate::compose::follow::{Follow, Newcomers, Style};
 use crate::compose::members::{Member, is_chosen};
 use crate::engine::options::LogsOptions;
@@ -87,7 +86,7 @@ fn logs(call: &Invocation) -> Outcome {
     found.retain(is_meant);
     let names: Vec<String> = found.iter().map(|member| member.short_name(&project.name)).collect();
     let style =
-        Style { prefixed: !args.no_prefix, coloured: !args.no_colour && style::on_stdout() };
+        Style { prefixed: !args.no_prefix, coloured: !args.no_colour && is_coloured(call)? };
     let (follows, until) = (args.logs.follow, args.logs.until);
     let names_as_text = names.iter().map(String::as_str);
     let mut follow = Follow::new(&opened.engine, args.logs, style, names_as_text);

@@ -19,6 +19,7 @@ pub mod up;
 use super::flag::{Command, Flag, Group, MANY, Operand, Placed, specs};
 use super::output::print_error;
 use super::parse;
+use super::style;
 use super::{Failure, Invocation};
 use crate::compose::files::Choice;
 use crate::compose::members::{Member, Session, of_services, one};
@@ -61,10 +62,15 @@ pub static FLAGS: &[Flag<Choice>] = &[
     Flag::<Choice>::setting(
         "ansi",
         "WHEN",
-        "Accepted; NO_COLOR=1 turns colours off",
-        |_, v| match v {
-            "never" | "always" | "auto" => Ok(()),
-            _ => fail!("should be never, always or auto, not '{v}'"),
+        "Colour names always, never, or auto (default: on a terminal)",
+        |a, v| {
+            a.coloured = match v {
+                "never" => Some(false),
+                "always" => Some(true),
+                "auto" => None,
+                _ => fail!("should be never, always or auto, not '{v}'"),
+            };
+            Ok(())
         },
     ),
     Flag::<Choice>::setting("progress", "TYPE", "Accepted; progress is plain lines", |_, _| Ok(())),
@@ -118,6 +124,7 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     }
     for service in &project.services {
         options(&project, service)?;
+        images::policy_of(service)?;
         #[cfg(feature = "build")]
         build::options(&project, service)?;
     }
@@ -142,6 +149,18 @@ fn existing_project(call: &Invocation) -> Result<Project, Failure> {
         }
         project => Ok(project?),
     }
+}
+
+/// Whether the names before the lines of logs are coloured.
+fn is_coloured(call: &Invocation) -> Result<bool, Failure> {
+    let variable = std::env::var("COMPOSE_ANSI");
+    let by_variable = match variable.as_deref() {
+        Ok("never") => Some(false),
+        Ok("always") => Some(true),
+        _ => None,
+    };
+    let chosen = choice(call)?.coloured.or(by_variable);
+    Ok(chosen.unwrap_or_else(style::on_stdout))
 }
 
 /// The engine and the project of a call.

@@ -3,17 +3,22 @@
 //! registry.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::format::push_ago;
 use super::super::output::{print, print_line};
 use super::super::progress::Progress;
 use super::super::run::{Pull, bring_image};
 use super::super::table::Table;
 use super::super::version::VERSION_TEXT;
 use super::super::{Invocation, Outcome};
-use super::images::parse_policy;
+use super::images::{Policy, parse_policy, policy_of};
+use super::list::json;
 use super::{Opened, is_json, report};
 use crate::compose::settings::image;
 use crate::engine::registry::RegistryOptions;
+use crate::engine::view::ImageView;
 use crate::error::Context;
+use crate::template::Value;
+use crate::time::Instant;
 use crate::units::push_human_size;
 
 #[derive(Default)]
@@ -22,7 +27,7 @@ struct PullArgs {
     include_deps: bool,
     ignore_buildable: bool,
     ignore_failures: bool,
-    policy: Option<String>,
+    policy: Option<Policy>,
 }
 
 type P = Flag<PullArgs>;
@@ -68,8 +73,10 @@ fn pull(call: &Invocation) -> Outcome {
         if is_skipped || done.contains(&name) {
             continue;
         }
-        let how = match args.policy.as_deref() {
-            Some("missing" | "if_not_present") => Pull::Missing,
+        let how = match args.policy.or(policy_of(service)?) {
+            // What the service has is built or put here by other means.
+            Some(Policy::Never | Policy::Build) => continue,
+            Some(Policy::Missing) => Pull::Missing,
             _ => Pull::Always,
         };
         let platform = service.node.get_text("platform")?;
@@ -134,10 +141,16 @@ fn push(call: &Invocation) -> Outcome {
 #[derive(Default)]
 struct ImagesArgs {
     quiet: bool,
+    json: bool,
 }
 
-static IMAGES_FLAGS: &[Flag<ImagesArgs>] =
-    &[Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q')];
+static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
+    Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<ImagesArgs>::setting("format", "FORMAT", "Print as table or json", |a, v| {
+        a.json = is_json(v, "table")?;
+        Ok(())
+    }),
+];
 
 /// The command `compose images`.
 pub static IMAGES: Command = Command {
@@ -156,8 +169,11 @@ pub static IMAGES: Command = Command {
 fn images(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(IMAGES_FLAGS)?;
     let opened = Opened::existing(call)?;
-    let known = opened.engine.images()?;
-    let mut table = Table::new(["CONTAINER", "REPOSITORY", "TAG", "IMAGE ID", "SIZE"]);
+    let engine = &opened.engine;
+    let known = engine.images()?;
+    let mut table =
+        Table::new(["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]);
+    let mut objects = Vec::new();
     let mut ids: Vec<&str> = Vec::new();
     let found = opened.members(&wanted)?;
     for member in &found {
@@ -167,33 +183,52 @@ fn images(call: &Invocation) -> Outcome {
         }
         // The name by which the container was made, if the image still has it.
         let of_image = || known.iter().filter(|image| image.id == id);
-        let by_name = |image: &&crate::engine::view::ImageView| {
+        let by_name = |image: &&ImageView| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
             let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
             full == member.view.image || repository == Some(&member.view.image)
         };
         let image = of_image().find(by_name).or_else(|| of_image().next());
-        let text = |text: Option<&String>| text.map_or("<none>", String::as_str).to_owned();
-        let digits: String = id.trim_start_matches("sha256:").chars().take(12).collect();
-        let mut size = String::new();
-        push_human_size(&mut size, image.map_or(0, |image| image.size));
-        for cell in [
-            member.view.name.clone(),
-            text(image.and_then(|image| image.repository.as_ref())),
-            text(image.and_then(|image| image.tag.as_ref())),
-            digits,
-            size,
-        ] {
-            table.cell(|out| out.push_str(&cell));
+        let repository = image.and_then(|image| image.repository.as_deref());
+        let tag = image.and_then(|image| image.tag.as_deref());
+        let platform = engine.image_platform(id)?.unwrap_or_default();
+        let size = image.map_or(0, |image| image.size);
+        let created = image.and_then(|image| image.created);
+        if args.json {
+            let mut object = vec![
+                ("ID", Value::text(id)),
+                ("ContainerName", Value::text(&member.view.name)),
+                ("Repository", Value::text(repository.unwrap_or_default())),
+                ("Tag", Value::text(tag.unwrap_or_default())),
+                ("Platform", Value::text(&platform)),
+                ("Size", Value::Int(size.try_into().unwrap_or(i64::MAX))),
+            ];
+            object.extend(created.map(|time| ("Created", Value::Time(time))));
+            let named = engine.image_named_at(&member.view.image)?;
+            object.extend(named.map(|time| ("LastTagTime", Value::Time(time))));
+            objects.push(Value::object(object));
+            continue;
         }
+        table.cell(|out| out.push_str(&member.view.name));
+        table.cell(|out| out.push_str(repository.unwrap_or("<none>")));
+        table.cell(|out| out.push_str(tag.unwrap_or("<none>")));
+        table.cell(|out| out.push_str(&platform));
+        table.cell(|out| out.extend(id.trim_start_matches("sha256:").chars().take(12)));
+        table.cell(|out| push_human_size(out, size));
+        table.cell(|out| match created {
+            Some(time) => push_ago(out, time, Instant::now()),
+            None => out.push_str("N/A"),
+        });
     }
     if args.quiet {
         for id in ids {
             print_line(id.trim_start_matches("sha256:"))?;
         }
-        return Ok(0);
+    } else if args.json {
+        print_line(&json(&Value::list(objects)))?;
+    } else {
+        print(&table.render())?;
     }
-    print(&table.render())?;
     Ok(0)
 }
 

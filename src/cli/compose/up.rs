@@ -9,9 +9,9 @@ use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::parse_timeout;
 use super::super::network::warn;
 use super::super::output::Watched;
-use super::super::{Invocation, Outcome, style};
+use super::super::{Invocation, Outcome};
 use super::images::{Bring, bring, parse_policy};
-use super::{Opened, network_options, options};
+use super::{Opened, is_coloured, network_options, options};
 use crate::compose::follow::{Follow, Newcomers, Style};
 use crate::compose::foreground::{Ends, Foreground};
 use crate::compose::members::{Member, Session, no_service, short_name};
@@ -198,7 +198,7 @@ fn bring_up(call: &Invocation, mut args: UpArgs, wanted: Vec<String>) -> Outcome
     let ends = std::mem::take(&mut args.ends);
     let mut up = Up::begin(&session, &makers, &args.up)?;
     if !args.detach && !args.wait && !args.up.no_start {
-        return in_foreground(&session, up, &args, ends, begun, &services);
+        return in_foreground(call, &session, up, &args, ends, begun, &services);
     }
     finish(&mut up)?;
     if args.wait && !args.up.no_start {
@@ -226,6 +226,7 @@ pub fn finish(up: &mut Up<'_>) -> Result<()> {
 }
 
 fn in_foreground(
+    call: &Invocation,
     session: &Session<'_>,
     up: Up<'_>,
     args: &UpArgs,
@@ -256,7 +257,7 @@ fn in_foreground(
         names.push(short_name(&session.project.name, &name));
     }
     let style =
-        Style { prefixed: !args.no_prefix, coloured: !args.no_colour && style::on_stdout() };
+        Style { prefixed: !args.no_prefix, coloured: !args.no_colour && is_coloured(call)? };
     // What a container that ran before has written already is not printed again.
     let options = LogsOptions {
         follow: true,
