@@ -81,9 +81,18 @@ pub fn of_volume(action: &str, name: &str) -> Event {
     Event::new(Kind::Volume, action, name).with("driver", "local")
 }
 
-/// Something happened to the network `name`. `none` and `host` have no events: nothing joins them.
-pub fn of_network(action: &str, id: &str, name: &str) -> Event {
-    Event::new(Kind::Network, action, id).with("name", name).with("type", "bridge")
+/// A network, as far as its events name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkFacts {
+    pub id: String,
+    pub name: String,
+    pub driver: &'static str,
+}
+
+/// Something happened to a network. `none` and `host` have no events: nothing joins them.
+pub fn of_network(action: &str, network: &NetworkFacts) -> Event {
+    let event = Event::new(Kind::Network, action, &network.id);
+    event.with("name", &network.name).with("type", network.driver)
 }
 
 #[cfg(test)]

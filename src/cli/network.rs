@@ -10,13 +10,16 @@ use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
 use super::output::{confirmed, print, print_error, print_line};
 use super::prune_filter::{self, PruneFilter};
-use super::value::name::{check_hostname, parse_ip, parse_label};
+use super::value::name::{check_hostname, parse_ip, parse_label, parse_option};
+use super::value::process::{add_interface_option, parse_link};
 use crate::engine::Engine;
 use crate::engine::options::{
-    ConnectOptions, DirectOptions, InspectKind, Kind, NetworkOptions, Subnet,
+    ConnectOptions, DirectOptions, ENABLE_ICC, ENABLE_MASQUERADE, INHIBIT_IPV4, INTERFACE_PREFIX,
+    InspectKind, Kind, NetworkOptions, Subnet, check_prefix, parse_link_local, truth,
 };
 use crate::engine::view::{NetworkView, PublishedPort, has_label, pass};
 use crate::error::{Error, Result, fail};
+use crate::regex::Regex;
 use crate::template::Template;
 use crate::time::Instant;
 
@@ -82,10 +85,14 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
     Flag::<CreateArgs>::setting(
         "ipam-driver",
         "DRIVER",
-        "Set the driver of addresses (only default)",
-        |_, v| match v {
-            "default" => Ok(()),
-            _ => fail!("unknown driver of addresses '{v}'; known: default"),
+        "Set the driver of addresses: default, or null for none",
+        |a, v| {
+            a.options.without_addresses = match v {
+                "default" => false,
+                "null" => true,
+                _ => fail!("unknown driver of addresses '{v}'; known: default null"),
+            };
+            Ok(())
         },
     ),
     Flag::<CreateArgs>::value("ipam-opt", "KEY=VALUE", "Record an option of addresses", |a, v| {
@@ -187,17 +194,14 @@ fn warn_unwritten(errors: &[Error]) {
     }
 }
 
-/// Parses `KEY=VALUE` of an option.
-fn parse_option(text: &str) -> Result<(String, String)> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450"),
-    }
-}
+/// The start of the options whose meaning Docker knows.
+const DOCKERS: &str = "com.docker.network.";
+const GATEWAY_MODE_IPV4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
 /// Gives the options of `network create` their meaning for the driver. Docker's long keys work as
-/// well as the short ones. Returns the options that have no effect too: as in Docker, they are kept
-/// and shown by `inspect`.
+/// well as the short ones. One of Docker's that has no meaning here is refused. Returns the options
+/// of other programs too: as in Docker, they are kept and shown by `inspect`.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
     let is_direct = matches!(driver.as_str(), "macvlan" | "ipvlan");
@@ -212,16 +216,27 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
             },
             "parent" if is_direct => parent = Some(value.clone()),
             key if is_direct && key == own_mode => mode = value,
+            INTERFACE_PREFIX => check_prefix(value)?,
+            key if is_direct && key.starts_with(DOCKERS) => {
+                fail!("-o {key} is an option of bridges, and this network has none")
+            }
             _ if is_direct => ignored.push(key.clone()),
             "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
                 options.publish_address = Some(parse_ip(value)?);
             }
             "com.docker.network.bridge.name" => options.bridge = Some(value.clone()),
-            "com.docker.network.bridge.enable_icc"
-            | "com.docker.network.bridge.enable_ip_masquerade" => {
-                if !matches!(value.as_str(), "true" | "false" | "1" | "0") {
+            ENABLE_ICC | ENABLE_MASQUERADE | INHIBIT_IPV4 => {
+                if truth(value).is_none() {
                     fail!("bad option '{key}={value}': {key} is true or false");
                 }
+            }
+            GATEWAY_MODE_IPV4 | GATEWAY_MODE_IPV6 if value == "nat" => {}
+            GATEWAY_MODE_IPV4 | GATEWAY_MODE_IPV6 => fail!(
+                "-o {key}={value}: only the mode nat is known; --internal isolates a network, and -o \
+                 {ENABLE_MASQUERADE}=false keeps the containers' addresses"
+            ),
+            key if key.starts_with(DOCKERS) => {
+                fail!("-o {key} has no meaning here; leave it out")
             }
             _ => ignored.push(key.clone()),
         }
@@ -236,13 +251,14 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
 struct LsArgs {
     quiet: bool,
     no_trunc: bool,
-    filters: Vec<NetworkFilter>,
+    /// As typed: as in Docker, a bad filter is no bad flag.
+    filters: Vec<String>,
     format: String,
 }
 
 enum NetworkFilter {
-    Id(String),
-    Name(String),
+    Id(Regex),
+    Name(Regex),
     Driver(String),
     Scope(String),
     /// Whether it always exists.
@@ -258,13 +274,11 @@ pub const FILTERS: &str = "id name driver scope type dangling label";
 
 /// Parses one `--filter` of `network ls`.
 fn parse_filter(text: &str) -> Result<NetworkFilter> {
-    let Some((key, value)) = text.split_once('=') else {
-        fail!("bad filter '{text}': write KEY=VALUE, as in name=web");
-    };
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let owned = value.to_owned();
     Ok(match (key, value) {
-        ("id", _) => NetworkFilter::Id(owned),
-        ("name", _) => NetworkFilter::Name(owned),
+        ("id", _) => NetworkFilter::Id(Regex::parse(value)?),
+        ("name", _) => NetworkFilter::Name(Regex::parse(value)?),
         ("driver", _) => NetworkFilter::Driver(owned),
         ("scope", _) => NetworkFilter::Scope(owned),
         ("type", "builtin" | "custom") => NetworkFilter::Builtin(value == "builtin"),
@@ -287,7 +301,10 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         "KEY=VALUE",
         "Filter by id, name, driver, scope, type, dangling or label",
         |a, v| {
-            a.filters.push(parse_filter(v)?);
+            if !v.contains('=') {
+                fail!("bad filter '{v}': write KEY=VALUE, as in name=web");
+            }
+            a.filters.push(v.to_owned());
             Ok(())
         },
     )
@@ -324,8 +341,13 @@ pub static LS: Command = Command {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
+        let filters: Result<Vec<_>> = args.filters.iter().map(|text| parse_filter(text)).collect();
+        let filters = match filters {
+            Ok(filters) => filters,
+            Err(error) => return call.refuse(format!("--filter: {error}")),
+        };
         let mut networks = call.engine()?.network_list()?;
-        networks.retain(|network| passes(network, &args.filters));
+        networks.retain(|network| passes(network, &filters));
         let show = Show { no_trunc: args.no_trunc, now: Instant(0) };
         print(&format.render(&networks, FIELDS, &show)?)?;
         Ok(0)
@@ -336,8 +358,8 @@ pub static LS: Command = Command {
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
     let is_label = |filter: &NetworkFilter| matches!(filter, NetworkFilter::Label(_));
     pass(filters, is_label, |filter| match filter {
-        NetworkFilter::Id(part) => network.id.contains(part),
-        NetworkFilter::Name(part) => network.name.contains(part),
+        NetworkFilter::Id(regex) => regex.is_match(&network.id),
+        NetworkFilter::Name(regex) => regex.is_match(&network.name),
         NetworkFilter::Driver(name) => network.driver == name,
         NetworkFilter::Scope(name) => name == "local",
         NetworkFilter::Builtin(wanted) => network.is_builtin == *wanted,
@@ -456,20 +478,21 @@ static CONNECT_FLAGS: &[Flag<ConnectOptions>] = &[
     Flag::<ConnectOptions>::value(
         "driver-opt",
         "KEY=VALUE",
-        "Record an option of the endpoint",
+        "Set the name or sysctls of the interface",
+        |a, v| add_interface_option(&mut a.driver_options, v),
+    ),
+    Flag::<ConnectOptions>::value(
+        "link",
+        "CONTAINER[:ALIAS]",
+        "Add a name that only this container knows the other by",
         |a, v| {
-            a.driver_options.push(parse_option(v)?);
+            a.links.push(parse_link(v)?);
             Ok(())
         },
     ),
-    Flag::<ConnectOptions>::value("link", "NAME", "Refused: use --alias", |_, v| {
-        fail!(
-            "--link {v}: on a network of its own each container finds the others by name; for \
-             another name give that container an --alias"
-        )
-    }),
-    Flag::<ConnectOptions>::value("link-local-ip", "IP", "Refused: use --ip", |_, v| {
-        fail!("--link-local-ip {v}: an interface has one address of each family; set it with --ip")
+    Flag::<ConnectOptions>::value("link-local-ip", "IP", "Add a link-local address", |a, v| {
+        a.link_local.push(parse_link_local(v)?);
+        Ok(())
     }),
     Flag::<ConnectOptions>::value(
         "alias",

@@ -259,10 +259,10 @@ static ENDPOINT: &[Key] = &[
     ("aliases", List),
     ("ipv4_address", Text),
     ("ipv6_address", Text),
-    ("link_local_ips", Refused("mydocker gives one address of each family; remove the key")),
+    ("link_local_ips", List),
     ("mac_address", Text),
-    ("interface_name", Refused("mydocker names the interfaces eth0, eth1 …; remove the key")),
-    ("driver_opts", Refused(DRIVERS)),
+    ("interface_name", Text),
+    ("driver_opts", Dict),
     ("gw_priority", Refused("the first network has the default route; use priority")),
     ("priority", Number),
 ];

@@ -8,7 +8,7 @@ use super::files::read_bytes;
 use super::members::no_service;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
-use crate::engine::options::{CreateOptions, FileOption};
+use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME};
 use crate::error::{Context, Result, fail};
 use crate::units::parse_duration_ns;
 
@@ -479,6 +479,16 @@ impl Settings {
                 if let Some(value) = endpoint.get_text(key)? {
                     text.push_str(&format!(",{field}={value}"));
                 }
+            }
+            for address in endpoint.get("link_local_ips").iter().flat_map(|node| node.elements()) {
+                text.push_str(&format!(",link-local-ip={}", address.scalar()?));
+            }
+            if let Some(name) = endpoint.get_text("interface_name")? {
+                text.push_str(&format!(",driver-opt={INTERFACE_NAME}={name}"));
+            }
+            for (key, value) in endpoint.get("driver_opts").iter().flat_map(|node| node.entries()) {
+                let option = quoted(format!("driver-opt={key}={}", value.scalar()?));
+                text.push_str(&format!(",{option}"));
             }
             self.add(endpoint, "net", text);
         }

@@ -3,11 +3,11 @@
 //! append them to the journal (`store::journal`).
 
 use super::record::{MountRecord, Record};
-use crate::event::{self, Event, Kind};
+use crate::event::{self, Event, Kind, NetworkFacts};
 use crate::runtime::spec::Propagation;
 
-/// The id and the name of each network that a container is on.
-pub type Networks = Vec<(String, String)>;
+/// The networks that a container joined or left.
+pub type Networks = Vec<NetworkFacts>;
 
 /// An event of a container; `facts` are attributes of its own.
 pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
@@ -18,10 +18,8 @@ pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
 }
 
 /// A container joined or left its networks.
-pub fn of_networks(id: &str, action: &str, networks: &[(String, String)]) -> Vec<Event> {
-    let of = |(network, name): &(String, String)| {
-        event::of_network(action, network, name).with("container", id)
-    };
+pub fn of_networks(id: &str, action: &str, networks: &[NetworkFacts]) -> Vec<Event> {
+    let of = |network| event::of_network(action, network).with("container", id);
     networks.iter().map(of).collect()
 }
 

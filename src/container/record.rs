@@ -150,8 +150,12 @@ pub struct NetworkRecord {
     pub mac: Option<Mac>,
     /// Further names on this network, in addition to the container's.
     pub aliases: Vec<String>,
-    /// `--driver-opt`, which `inspect` shows. Missing in records of older versions.
+    /// `--driver-opt`, as given. Missing in records of older versions, as the fields below it.
     pub driver_options: Option<Vec<(String, String)>>,
+    /// `--link-local-ip`
+    pub link_local: Option<Vec<Ip>>,
+    /// `network connect --link`: another container's name, and its name in this container.
+    pub links: Option<Vec<(String, String)>>,
 }
 
 /// One mount of a container.
@@ -328,7 +332,8 @@ mod tests {
     fn old_networks_and_ports_are_read_and_written_as_they_were() {
         let network = r#"{"name":"web","addresses":["10.1.2.3","fd00::3"],"mac":"02:42:0a:01:02:03","aliases":["db"]}"#;
         let read: NetworkRecord = miniserde::json::from_str(network).unwrap();
-        let written = |text: &str| text.replace("]}", r#"],"driver_options":null}"#);
+        let newer = r#"],"driver_options":null,"link_local":null,"links":null}"#;
+        let written = |text: &str| text.replace("]}", newer);
         assert_eq!(miniserde::json::to_string(&read), written(network));
         assert_eq!(read.mac, Some(Mac([2, 0x42, 10, 1, 2, 3])));
         let plain = r#"{"name":"mydocker0","addresses":[],"mac":null,"aliases":[]}"#;

@@ -290,8 +290,9 @@ impl Engine {
             let Ok(attachment) = Attachment::read(&self.roots, &lease.owner) else { continue };
             let own = |endpoint: &&_| is_on(endpoint, network);
             let Some(endpoint) = attachment.endpoints.iter().find(own) else { continue };
-            let mut way =
-                vec![fact("address", lease.address), fact("interface", &endpoint.interface)];
+            let mut way: Vec<Fact> =
+                lease.address.iter().map(|address| fact("address", address)).collect();
+            way.push(fact("interface", &endpoint.interface));
             way.extend(mac_and_link(endpoint));
             members.push(group("container", &attachment.name, way));
         }

@@ -19,6 +19,7 @@ use crate::error::{Error, Result, fail};
 use crate::event;
 use crate::network::attachment::{self, Container, EndpointConfig, change};
 use crate::network::endpoint::NetworkNamespace;
+use crate::network::interface::InterfaceOptions;
 use crate::network::naming::{self, DEFAULT};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
@@ -47,7 +48,20 @@ pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> Endpo
         addresses: network.addresses.iter().map(|address| address.0).collect(),
         mac: network.mac,
         names,
+        links: network.links.clone().unwrap_or_default(),
+        link_local: network.link_local.iter().flatten().map(|address| address.0).collect(),
+        options: InterfaceOptions::recorded(network.driver_options.as_deref().unwrap_or_default()),
     }
+}
+
+/// Whether a user gave any of a list, which otherwise stays off the record.
+fn is_given<T>(list: &Vec<T>) -> bool {
+    !list.is_empty()
+}
+
+/// Why a container can't join or leave `host` or `none`.
+fn fixed(special: &str) -> String {
+    format!("network {special} can't be joined or left: a container has it from its creation on")
 }
 
 impl Engine {
@@ -80,6 +94,7 @@ impl Engine {
                 fail!("--link needs a network, not --net {special}");
             }
             if !options.addresses.is_empty()
+                || !options.link_local.is_empty()
                 || options.mac.is_some()
                 || !options.aliases.is_empty()
                 || !given.is_plain()
@@ -123,7 +138,17 @@ impl Engine {
                     .chain(&options.aliases)
                     .cloned()
                     .collect(),
-                driver_options: None,
+                driver_options: given.map(|given| given.driver_options.clone()).filter(is_given),
+                link_local: Some(
+                    given
+                        .map_or(&[][..], |given| &given.link_local)
+                        .iter()
+                        .chain(options.link_local.iter().filter(|_| first))
+                        .map(|&address| Ip(address))
+                        .collect(),
+                )
+                .filter(is_given),
+                links: None,
             });
         }
         // By a name and an id.
@@ -140,6 +165,17 @@ impl Engine {
             );
         }
         Ok((NetworkMode::on(networks.first().map(|first| &*first.name)), networks))
+    }
+
+    /// Fails if the new container is to join its own network, before its name is taken.
+    pub(super) fn refuse_own_network(&self, options: &CreateOptions) -> Result<()> {
+        let Some(own) = &options.name else { return Ok(()) };
+        let mut joined = options.networks.iter().filter_map(|given| given.network.container());
+        let is_own = joined.any(|name| name.strip_prefix('/').unwrap_or(name) == own);
+        if is_own && names::look_up(&self.roots, own)?.is_none() {
+            fail!("cannot join own network: container {own} is the one that is created");
+        }
+        Ok(())
     }
 
     /// `network create`. Returns the id.
@@ -159,7 +195,7 @@ impl Engine {
                 let _ = lifecycle::remove(&self.roots, &network, is_alive);
             }
         })?;
-        self.note(&[event::of_network("create", &network.id, &network.name)]);
+        self.note(&[event::of_network("create", &network.facts())]);
         Ok(network.id)
     }
 
@@ -211,7 +247,7 @@ impl Engine {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) if network.name != DEFAULT => {
                 lifecycle::remove(&self.roots, &network, is_alive)?;
-                self.note(&[event::of_network("destroy", &network.id, &network.name)]);
+                self.note(&[event::of_network("destroy", &network.facts())]);
                 Ok(())
             }
             _ => fail!("network {name} always exists: it can't be removed"),
@@ -228,6 +264,12 @@ impl Engine {
         options: &ConnectOptions,
     ) -> Result<Vec<Error>> {
         let network = self.network(network)?;
+        if network.name == DEFAULT && !(options.aliases.is_empty() && options.links.is_empty()) {
+            fail!(
+                "--alias and --link need a network of your own: on the default one containers do not \
+                 find each other by name"
+            );
+        }
         let (mut record, _change) = self.change_networks(container)?;
         let state = self.running_state(&record)?;
         self.finish_change(&record, state.is_some(), &network)?;
@@ -239,7 +281,10 @@ impl Engine {
             addresses: options.addresses.iter().map(|&address| Ip(address)).collect(),
             mac: None,
             aliases: options.aliases.clone(),
-            driver_options: Some(options.driver_options.clone()).filter(|given| !given.is_empty()),
+            driver_options: Some(options.driver_options.clone()).filter(is_given),
+            link_local: Some(options.link_local.iter().map(|&address| Ip(address)).collect())
+                .filter(is_given),
+            links: Some(options.links.clone()).filter(is_given),
         };
         let mut unwritten = Vec::new();
         if let Some(state) = &state
@@ -271,15 +316,24 @@ impl Engine {
 
     /// Reports that a running container was connected to a network or disconnected from it.
     fn note_membership(&self, action: &str, network: &Network, record: &Record) {
-        let networks = [(network.id.clone(), network.name.clone())];
-        self.note(&events::of_networks(&record.id, action, &networks));
+        self.note(&events::of_networks(&record.id, action, &[network.facts()]));
     }
 
     /// `network disconnect`: the record comes first. Killed after it, a running container keeps the
     /// interface until its next change of networks, which takes it away. Returns why hosts files
     /// could not be written.
     pub fn network_disconnect(&self, network: &str, container: &str) -> Result<Vec<Error>> {
-        let network = self.network(network)?;
+        let network = match create::find(&self.roots, network)? {
+            create::Found::Network(network) => *network,
+            // As in Docker, where this comes before `connect`; here nothing keeps it from being on
+            // networks.
+            create::Found::WithoutBridge("none")
+                if self.record(container)?.network == NetworkMode::None =>
+            {
+                return Ok(Vec::new());
+            }
+            create::Found::WithoutBridge(special) => fail!("{}", fixed(special)),
+        };
         let (mut record, _change) = self.change_networks(container)?;
         let is_running = self.running_state(&record)?.is_some();
         let finished = self.finish_change(&record, is_running, &network)?;
@@ -308,13 +362,11 @@ impl Engine {
         Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)
     }
 
-    /// The network with this name or id, for a change of a container's networks.
+    /// The network with this name or id, for a container that is to join it.
     fn network(&self, name: &str) -> Result<Network> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) => Ok(*network),
-            create::Found::WithoutBridge(special) => {
-                fail!("network {special} can't be joined or left while a container runs")
-            }
+            create::Found::WithoutBridge(special) => fail!("{}", fixed(special)),
         }
     }
 
@@ -369,8 +421,8 @@ impl Engine {
             let created = Some(Instant(network.created));
             wanted(&PruneCandidate { created, labels: &network.labels })
         })?;
-        let events = removed.iter().map(|(id, name)| event::of_network("destroy", id, name));
+        let events = removed.iter().map(|network| event::of_network("destroy", network));
         self.note(&events.collect::<Vec<_>>());
-        Ok(removed.into_iter().map(|(_, name)| name).collect())
+        Ok(removed.into_iter().map(|network| network.name).collect())
     }
 }

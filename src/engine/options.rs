@@ -18,7 +18,13 @@ pub use crate::image::ArchiveFormat;
 pub use crate::network::create::NetworkOptions;
 pub use crate::network::direct::Kind;
 pub use crate::network::firewall::Choice as FirewallChoice;
+pub use crate::network::interface::{
+    InterfaceOptions, NAME as INTERFACE_NAME, check_prefix, parse_link_local,
+};
 pub use crate::network::parent::DirectOptions;
+pub use crate::network::record::{
+    ENABLE_ICC, ENABLE_MASQUERADE, INHIBIT_IPV4, INTERFACE_PREFIX, truth,
+};
 pub use crate::network::subnet::Subnet;
 pub use crate::port::{Protocol, Publish};
 use crate::regex::Regex;
@@ -85,6 +91,8 @@ pub struct CreateOptions {
     pub links: Vec<(String, String)>,
     /// `--ip`, `--ip6`: on the first of the networks.
     pub addresses: Vec<IpAddr>,
+    /// `--link-local-ip`: on the first of the networks.
+    pub link_local: Vec<IpAddr>,
     /// `--mac-address`: on the first of the networks.
     pub mac: Option<Mac>,
     /// Further names on every user network.
@@ -132,18 +140,28 @@ pub struct EndpointOption {
     pub network: NetworkMode,
     pub aliases: Vec<String>,
     pub addresses: Vec<IpAddr>,
+    pub link_local: Vec<IpAddr>,
     pub mac: Option<Mac>,
+    /// Checked by `InterfaceOptions::parse`.
+    pub driver_options: Vec<(String, String)>,
 }
 
 impl EndpointOption {
     /// An endpoint of which only the network was given.
     pub fn new(network: NetworkMode) -> EndpointOption {
-        EndpointOption { network, aliases: Vec::new(), addresses: Vec::new(), mac: None }
+        EndpointOption {
+            network,
+            aliases: Vec::new(),
+            addresses: Vec::new(),
+            link_local: Vec::new(),
+            mac: None,
+            driver_options: Vec::new(),
+        }
     }
 
     /// Whether only the network was given.
     pub fn is_plain(&self) -> bool {
-        self.aliases.is_empty() && self.addresses.is_empty() && self.mac.is_none()
+        *self == EndpointOption::new(self.network.clone())
     }
 }
 
@@ -152,6 +170,10 @@ impl EndpointOption {
 pub struct ConnectOptions {
     pub addresses: Vec<IpAddr>,
     pub aliases: Vec<String>,
+    pub link_local: Vec<IpAddr>,
+    /// Another container's name, and its name in this container.
+    pub links: Vec<(String, String)>,
+    /// Checked by `InterfaceOptions::parse`.
     pub driver_options: Vec<(String, String)>,
 }
 

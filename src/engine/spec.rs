@@ -137,7 +137,15 @@ impl Engine {
             let address = match (address, record.networks.first()) {
                 (HostAddress::Ip(address), _) => *address,
                 (HostAddress::Gateway, Some(network)) => {
-                    create::open(&self.roots, &network.name)?.pools[0].gateway.0
+                    let network = create::open(&self.roots, &network.name)?;
+                    let Some(pool) = network.pools.first() else {
+                        fail!(
+                            "--add-host {name}:{}: network {} has no addresses",
+                            HostAddress::Gateway,
+                            network.name
+                        )
+                    };
+                    pool.gateway.0
                 }
                 (HostAddress::Gateway, None) if record.network == NetworkMode::Host => {
                     Ipv4Addr::LOCALHOST.into()

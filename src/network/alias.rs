@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use super::link;
-use super::naming::is_default_root;
-use super::record;
-use crate::error::Result;
+use super::naming::{BRIDGE_PREFIX, is_default_root};
+use super::record::{self, Network};
+use crate::error::{Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
@@ -17,6 +17,31 @@ const OF: &str = " of ";
 /// The alias of a link of `network`.
 pub fn of(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
+}
+
+/// Refuses a bridge that another program made, with the name that a user chose for a network's.
+pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
+    let bridge = &network.bridge;
+    // No other program uses this prefix.
+    if bridge.starts_with(BRIDGE_PREFIX) {
+        return Ok(());
+    }
+    match link::alias(host, bridge)? {
+        Some(found) if !is_ours_to_find(roots, &found) => fail!(
+            "another program made a link {bridge}, which is the name of network {}'s bridge; remove \
+             one of the two",
+            network.name
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a link, unless another program made it while ours was gone.
+pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
+    match link::alias(host, link)? {
+        Some(found) if !is_ours_to_find(roots, &found) => Ok(()),
+        _ => link::delete(host, link),
+    }
 }
 
 /// Links that no network needs, each with its alias: something other than mydocker removed the

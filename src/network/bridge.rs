@@ -23,7 +23,11 @@ pub const MIN_MTU: u32 = 1280;
 
 /// Returns the network's bridge, and whether it had to be created or set up.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
-    if let Some(link) = link::find(socket, &network.bridge)?.filter(|link| link.is_up) {
+    let found = link::find(socket, &network.bridge)?;
+    if found.is_some() {
+        alias::refuse_others(socket, roots, network)?;
+    }
+    if let Some(link) = found.filter(|link| link.is_up) {
         return Ok((link, false));
     }
     let _change = network.lock(roots)?;
@@ -48,7 +52,7 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
     // The flag up is set last, so that a bridge that is up is ready.
     let mut batch = Batch::default();
-    for pool in &network.pools {
+    for pool in network.bridge_pools() {
         link::add_address(&mut batch, found.index, pool.gateway.0, &pool.subnet);
     }
     let has_ipv6 = network.pool(Family::V6).is_some();
@@ -56,8 +60,8 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     socket
         .send(batch)
         .traced("RTM_NEWADDR", || {
-            let pools = network.pools.iter();
-            let gateways: Vec<_> = pools.map(|pool| pool.gateway.to_string()).collect();
+            let gateways: Vec<_> =
+                network.bridge_pools().map(|pool| pool.gateway.to_string()).collect();
             format!("{}: {}, up", network.bridge, gateways.join(", "))
         })
         .context(|| format!("set up bridge {}", network.bridge))?;
@@ -91,7 +95,7 @@ pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
 }
 
 /// Writes a sysctl if it has another value: on a prepared host the file may be read-only.
-fn set(path: &str, value: &str) -> Result<()> {
+pub fn set(path: &str, value: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|present| present.trim_end() == value) {
         return Ok(());
     }
@@ -115,12 +119,13 @@ fn mac(network: &Network) -> Mac {
 }
 
 /// The default MAC address of a container's interface. It is made from the IP address, so that an
-/// ARP entry stays right when another container gets that address.
-pub fn container_mac(addresses: &[IpAddr]) -> Mac {
+/// ARP entry stays right when another container gets that address. Without an address it is made from
+/// the container's id, so that a server on the wire knows the container again.
+pub fn container_mac(addresses: &[IpAddr], id: &str) -> Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),
         Some(IpAddr::V6(address)) => hash(&address.octets()).to_be_bytes(),
-        None => [0; 4],
+        None => hash(id.as_bytes()).to_be_bytes(),
     };
     Mac([0x02, 0x42, tail[0], tail[1], tail[2], tail[3]])
 }

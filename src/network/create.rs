@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::alias;
 use super::direct::Origin;
 use super::link;
 use super::naming::{
@@ -39,6 +40,8 @@ pub struct NetworkOptions {
     /// `--aux-address`
     pub auxiliary: Vec<(String, IpAddr)>,
     pub ipam_options: Vec<(String, String)>,
+    /// `--ipam-driver null`
+    pub without_addresses: bool,
     /// Set for the drivers macvlan and ipvlan.
     pub direct: Option<DirectOptions>,
     /// Refused: no network is a template of others.
@@ -134,7 +137,12 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         .collect();
     let shares_subnet = options.direct.is_some();
     let routes = link::routes(&mut socket)?;
-    let pools = pool::plan(roots, &options.pools, &taken, &routes, shares_subnet)?;
+    let pools = if options.without_addresses {
+        refuse_addresses(options)?;
+        Vec::new()
+    } else {
+        pool::plan(roots, &options.pools, &taken, &routes, shares_subnet)?
+    };
     for (name, address) in &options.auxiliary {
         let Some(pool) = pools.iter().find(|pool| pool.subnet.contains(*address)) else {
             fail!("--aux-address {name}={address} lies in no subnet of the network");
@@ -150,7 +158,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     };
     let bridge = match &options.bridge {
         _ if direct.is_some() => String::new(),
-        Some(name) => free_bridge_name(&mut socket, name, &others)?,
+        Some(name) => {
+            free_bridge_name(&mut socket, &alias::of(roots, &options.name), name, &others)?
+        }
         None => bridge_name(&mut socket, &id, &others)?,
     };
     let list = |items: Vec<(String, String)>| Some(items).filter(|items| !items.is_empty());
@@ -177,20 +187,40 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// The name that the user chose for a bridge. The firewall's rules match all bridges by the start
-/// of their names, so that no two networks reach each other.
-fn free_bridge_name(socket: &mut Socket, name: &str, others: &[Network]) -> Result<String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if !name.starts_with(BRIDGE_PREFIX) || !name.bytes().all(is_plain) {
-        fail!(
-            "bridge name '{name}' must start with {BRIDGE_PREFIX}, by which the firewall's rules \
-             know a bridge; choose {BRIDGE_PREFIX}-…"
-        );
+/// A network whose containers have no address from us, but from a server on the parent's wire.
+fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
+    let pools = &options.pools;
+    let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();
+    if !is_plain || pools.ipv6 {
+        fail!("--ipam-driver null gives no addresses: leave --subnet and its kin out");
     }
-    if name.len() > link::MAX_NAME {
+    match &options.direct {
+        Some(direct) if direct.kind.has_gateway() => Ok(()),
+        Some(_) => fail!(
+            "--ipam-driver null: in this mode the parent routes by the containers' addresses; use l2"
+        ),
+        None => fail!(
+            "--ipam-driver null: a bridge needs a subnet; the drivers macvlan and ipvlan do without"
+        ),
+    }
+}
+
+/// The name that the user chose for a bridge. Docker uses a bridge of that name that is there; here
+/// it is refused, because its other ports would be on the network, and `network rm` could not know
+/// whose it is.
+fn free_bridge_name(
+    socket: &mut Socket,
+    alias: &str,
+    name: &str,
+    others: &[Network],
+) -> Result<String> {
+    if !link::is_plain_name(name) {
+        fail!("bad bridge name '{name}': {}", link::NAME_RULE);
+    }
+    if !name.starts_with(BRIDGE_PREFIX) && alias.len() > link::MAX_ALIAS {
         fail!(
-            "bridge name '{name}' is too long: a link's name has at most {} bytes",
-            link::MAX_NAME
+            "bridge name '{name}': the path of the state directory is too long to mark the bridge \
+             with it; choose a name that starts with {BRIDGE_PREFIX}"
         );
     }
     if let Some(other) = others.iter().find(|other| other.bridge == name) {

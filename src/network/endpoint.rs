@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::interface::link_local_subnet;
 use super::link::{self, Link, Veth};
 use super::naming::random_digits;
 use super::record::{ENABLE_ICC, Network};
@@ -36,21 +37,23 @@ pub struct NetworkNamespace {
 impl NetworkNamespace {
     /// The namespace of process `pid`.
     pub fn open(pid: Pid) -> Result<NetworkNamespace> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
-            .context(|| "open our own network namespace")?;
         let pid = pid.as_raw_nonzero().get();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let descriptor = sys::process::open_in_proc(pid, "ns/net", flags)
             .context(|| format!("open the network namespace of process {pid}"))?;
-        let enter = |fd: &OwnedFd| {
-            move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
-                .context(|| "enter a network namespace")
+        let socket = inside(&descriptor, Socket::route)?;
+        Ok(NetworkNamespace { descriptor, socket })
+    }
+
+    /// Sets sysctls of one interface: /proc/sys/net shows each process its own namespace.
+    fn set_sysctls(&self, interface: &str, sysctls: &[(String, String)]) -> Result<()> {
+        if sysctls.is_empty() {
+            return Ok(());
+        }
+        let set = |(path, value): &(String, String)| {
+            bridge::set(&format!("/proc/sys/{}", path.replace("IFNAME", interface)), value)
         };
-        enter(&descriptor)?;
-        let socket = Socket::route();
-        // This process was in that namespace a moment ago, so the way back can't be refused.
-        enter(&ours)?;
-        Ok(NetworkNamespace { descriptor, socket: socket? })
+        inside(&self.descriptor, || sysctls.iter().try_for_each(set))
     }
 
     /// Moves the host's link `name` into the namespace, renames it `inside` there and sets it up. The move
@@ -79,6 +82,22 @@ impl NetworkNamespace {
     }
 }
 
+/// Runs `act` in a network namespace. This process has one thread.
+fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
+        .context(|| "open our own network namespace")?;
+    let enter = |fd: &OwnedFd| {
+        move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
+            .context(|| "enter a network namespace")
+    };
+    enter(namespace)?;
+    let done = act();
+    // This process was in that namespace a moment ago, so the way back can't be refused.
+    enter(&ours)?;
+    done
+}
+
 /// The interface that `connect` makes.
 pub struct Plan<'a> {
     /// The name of the host's end.
@@ -88,6 +107,10 @@ pub struct Plan<'a> {
     /// `None` if it is the parent's.
     pub mac: Option<Mac>,
     pub addresses: &'a [IpAddr],
+    /// `--link-local-ip`
+    pub link_local: &'a [IpAddr],
+    /// As in `InterfaceOptions`.
+    pub sysctls: &'a [(String, String)],
     /// Whether the container's default route leads through it.
     pub is_default: bool,
 }
@@ -136,14 +159,17 @@ pub fn configure(
         return Err(Error::from(Errno::NODEV))
             .context(|| format!("find {} in the container", plan.interface));
     };
+    namespace.set_sysctls(plan.interface, plan.sysctls)?;
     let mut batch = Batch::default();
-    let mut has_ipv6 = false;
-    for &address in plan.addresses {
-        if let Some(pool) = network.pool(Family::of(address)) {
-            link::add_address(&mut batch, interface.index, address, &pool.subnet);
-            has_ipv6 |= address.is_ipv6();
-        }
+    let leased = plan
+        .addresses
+        .iter()
+        .filter_map(|&address| Some((address, network.pool(Family::of(address))?.subnet)));
+    let local = plan.link_local.iter().map(|&address| (address, link_local_subnet(address)));
+    for (address, subnet) in leased.chain(local) {
+        link::add_address(&mut batch, interface.index, address, &subnet);
     }
+    let has_ipv6 = plan.addresses.iter().any(IpAddr::is_ipv6);
     link::set_up(&mut batch, plan.interface, has_ipv6);
     let routed = plan.is_default && !network.internal;
     for pool in network.pools.iter().filter(|_| routed) {

@@ -1,10 +1,11 @@
-//! Addresses of containers: `networks/<name>/leases/<address>`, one file for each leased address.
+//! Addresses of containers: `networks/<name>/leases/<address>`, one file for each leased address. On a
+//! network without addresses a container's membership is the file `leases/<id>`.
 //!
 //! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
-//! lines are the container's id, its names on this network, its own host name, and its interface and
-//! published ports, by which `attachment::recover` finds what a running container has. A lease ends with
-//! its container. If a crash or a power cut left a lease, it is reclaimed when its address is requested
-//! or no other is free.
+//! lines are the container's id, its names on this network, its own host name, its interface and
+//! published ports, by which `attachment::recover` finds what a running container has, and its links.
+//! A lease ends with its container. If a crash or a power cut left a lease, it is reclaimed when its
+//! address is requested or no other is free.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -17,13 +18,15 @@ use super::naming::dir;
 use super::pool::Pool;
 use super::record::Network;
 use super::subnet::Family;
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Roots};
 
 /// A leased address.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    pub address: IpAddr,
+    /// `None` on a network without addresses.
+    pub address: Option<IpAddr>,
     /// The container's id.
     pub owner: String,
     /// The container's names on this network.
@@ -33,6 +36,8 @@ pub struct Lease {
     /// Empty in a lease that an older version wrote, as `ports`.
     pub interface: String,
     pub ports: String,
+    /// `--link`: another container's name, and a further one that only this container knows it by.
+    pub links: Vec<(String, String)>,
 }
 
 /// Returns whether the container with this id runs.
@@ -48,6 +53,7 @@ pub struct LeaseRequest<'a> {
     pub hostname: &'a str,
     pub interface: &'a str,
     pub ports: &'a str,
+    pub links: &'a [(String, String)],
     pub is_alive: IsAlive,
 }
 
@@ -60,16 +66,17 @@ pub fn lease(
 ) -> Result<IpAddr> {
     if let Some(address) = request.address {
         check_wanted(network, pool, address)?;
-        if !take(roots, network, address, request)? {
-            match read(roots, network, address)? {
+        let key = address.to_string();
+        if !take(roots, network, &key, request)? {
+            match read(roots, network, &key)? {
                 Some(lease) if (request.is_alive)(roots, &lease.owner) => fail!(
                     "address {address} of network {} is in use by container {}",
                     network.name,
                     lease.owner.get(..12).unwrap_or(&lease.owner)
                 ),
-                _ => store::remove_file(&path(roots, network, address))?,
+                _ => store::remove_file(&path(roots, network, &key))?,
             }
-            take(roots, network, address, request)?;
+            take(roots, network, &key, request)?;
         }
         return Ok(address);
     }
@@ -86,6 +93,12 @@ pub fn lease(
             pool.range.unwrap_or(pool.subnet)
         ),
     }
+}
+
+/// Notes that the container is on a network without addresses. The caller holds the network's lock.
+pub fn enroll(roots: &Roots, network: &Network, request: &LeaseRequest<'_>) -> Result<()> {
+    store::remove_file(&path(roots, network, request.id))?;
+    take(roots, network, request.id, request).map(drop)
 }
 
 fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
@@ -116,7 +129,8 @@ fn take_free(
     pool: &Pool,
     request: &LeaseRequest<'_>,
 ) -> Result<Option<IpAddr>> {
-    let given: HashSet<IpAddr> = addresses(roots, network)?.into_iter().collect();
+    let keys = keys(roots, network)?;
+    let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
     // Only leased addresses, those of --aux-address and the three reserved ones can be in the way.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
@@ -124,7 +138,7 @@ fn take_free(
         let Some(address) = from.nth(offset) else { break };
         let is_free =
             is_hosts(pool, address) && !given.contains(&address) && !network.is_auxiliary(address);
-        if is_free && take(roots, network, address, request)? {
+        if is_free && take(roots, network, &address.to_string(), request)? {
             return Ok(Some(address));
         }
     }
@@ -132,13 +146,8 @@ fn take_free(
 }
 
 /// Creates the lease's file. Returns false if it exists.
-fn take(
-    roots: &Roots,
-    network: &Network,
-    address: IpAddr,
-    request: &LeaseRequest<'_>,
-) -> Result<bool> {
-    let path = path(roots, network, address);
+fn take(roots: &Roots, network: &Network, key: &str, request: &LeaseRequest<'_>) -> Result<bool> {
+    let path = path(roots, network, key);
     let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     let opened = match open() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -150,8 +159,9 @@ fn take(
     match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         opened => {
-            let LeaseRequest { id, names, hostname, interface, ports, .. } = *request;
-            let text = content([id, &names.join(" "), hostname, interface, ports]);
+            let LeaseRequest { id, names, hostname, interface, ports, links, .. } = *request;
+            let text =
+                content([id, &names.join(" "), hostname, interface, ports, &write_links(links)]);
             let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
             written.context(|| format!("write {}", path.display()))?;
             Ok(true)
@@ -159,14 +169,25 @@ fn take(
     }
 }
 
-fn content(lines: [&str; 5]) -> String {
+fn content(lines: [&str; 6]) -> String {
     lines.map(|line| format!("{line}\n")).concat()
+}
+
+/// `db/database`, separated by spaces: neither name has one of these characters.
+fn write_links(links: &[(String, String)]) -> String {
+    let words: Vec<String> = links.iter().map(|(name, alias)| format!("{name}/{alias}")).collect();
+    words.join(" ")
+}
+
+fn read_links(line: &str) -> Vec<(String, String)> {
+    let links = line.split(' ').filter_map(|word| word.split_once('/'));
+    links.map(|(name, alias)| (name.to_owned(), alias.to_owned())).collect()
 }
 
 /// Removes the leases of containers that are gone. The caller holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     for lease in stale(roots, network, is_alive)? {
-        store::remove_file(&path(roots, network, lease.address))?;
+        store::remove_file(&path(roots, network, &key_of(lease.address, &lease.owner)))?;
     }
     Ok(())
 }
@@ -181,45 +202,62 @@ pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<
 /// All leases of a network, by address.
 pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
     let mut leases = Vec::new();
-    for address in addresses(roots, network)? {
-        leases.extend(read(roots, network, address)?);
+    for key in keys(roots, network)? {
+        leases.extend(read(roots, network, &key)?);
     }
-    leases.sort_unstable_by_key(|lease| lease.address);
+    leases.sort_unstable_by(|a, b| (a.address, &a.owner).cmp(&(b.address, &b.owner)));
     Ok(leases)
 }
 
-/// Removes the lease of an address, if it is still the container's.
-pub fn release(roots: &Roots, network: &Network, address: IpAddr, owner: &str) -> Result<()> {
-    match read(roots, network, address)? {
-        Some(lease) if lease.owner == owner => store::remove_file(&path(roots, network, address)),
+/// Removes the lease of an address, or a membership without one, if it is still the container's.
+pub fn release(
+    roots: &Roots,
+    network: &Network,
+    address: Option<IpAddr>,
+    owner: &str,
+) -> Result<()> {
+    let key = key_of(address, owner);
+    match read(roots, network, &key)? {
+        Some(lease) if lease.owner == owner => store::remove_file(&path(roots, network, &key)),
         _ => Ok(()),
     }
 }
 
+/// The name of a lease's file.
+fn key_of(address: Option<IpAddr>, owner: &str) -> String {
+    address.map_or_else(|| owner.to_owned(), |address| address.to_string())
+}
+
 /// Writes a lease with other names or ports.
 pub fn rewrite(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
-    let Lease { owner, names, hostname, interface, ports, .. } = lease;
-    let text = content([owner, &names.join(" "), hostname, interface, ports]);
-    store::replace(&path(roots, network, lease.address), text.as_bytes(), Durability::Lazy)
+    let Lease { owner, names, hostname, interface, ports, links, .. } = lease;
+    let text = content([owner, &names.join(" "), hostname, interface, ports, &write_links(links)]);
+    let path = path(roots, network, &key_of(lease.address, owner));
+    store::replace(&path, text.as_bytes(), Durability::Lazy)
 }
 
-fn addresses(roots: &Roots, network: &Network) -> Result<Vec<IpAddr>> {
-    let names = store::list(&dir(roots, &network.name).join("leases"))?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+/// The names of the leases' files.
+fn keys(roots: &Roots, network: &Network) -> Result<Vec<String>> {
+    let mut keys = store::list(&dir(roots, &network.name).join("leases"))?;
+    keys.retain(|key| key.parse::<IpAddr>().is_ok() || ContainerId::parse(key).is_some());
+    Ok(keys)
 }
 
-fn read(roots: &Roots, network: &Network, address: IpAddr) -> Result<Option<Lease>> {
-    let Some(bytes) = store::read(&path(roots, network, address))? else { return Ok(None) };
+fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<Lease>> {
+    let Some(bytes) = store::read(&path(roots, network, key))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
     // A lease that was cut off while it was written has no owner, and is reclaimed.
     let owner = lines.next().unwrap_or_default().to_owned();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
     let mut line = || lines.next().unwrap_or_default().to_owned();
-    let (hostname, interface, ports) = (line(), line(), line());
-    Ok(Some(Lease { address, owner, names, hostname, interface, ports }))
+    let (hostname, interface, ports, links) = (line(), line(), line(), read_links(&line()));
+    let address = key.parse().ok();
+    // The file's name says whose a membership is, even if it was cut off.
+    let owner = if address.is_none() { key.to_owned() } else { owner };
+    Ok(Some(Lease { address, owner, names, hostname, interface, ports, links }))
 }
 
-fn path(roots: &Roots, network: &Network, address: IpAddr) -> PathBuf {
-    dir(roots, &network.name).join("leases").join(address.to_string())
+fn path(roots: &Roots, network: &Network, key: &str) -> PathBuf {
+    dir(roots, &network.name).join("leases").join(key)
 }

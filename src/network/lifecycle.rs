@@ -8,13 +8,15 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::alias;
 use super::attachment;
 use super::ipam::{self, IsAlive};
 use super::link;
-use super::naming::{DEFAULT, dir};
+use super::naming::{BRIDGE_PREFIX, DEFAULT, dir};
 use super::parent;
 use super::record::{Network, known, lock_all};
 use crate::error::{Context, Result, fail};
+use crate::event::NetworkFacts;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 
@@ -44,13 +46,13 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that no container uses and that are `wanted`. Returns their ids and
-/// names. The record of the default network stays, without its bridge.
+/// Removes the networks that no container uses and that are `wanted`. Returns them. The record of the
+/// default network stays, without its bridge.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,
     wanted: &dyn Fn(&Network) -> bool,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Vec<NetworkFacts>> {
     let mut removed = Vec::new();
     for network in known(roots)? {
         let is_used =
@@ -63,7 +65,7 @@ pub fn prune(
             }
             _ => {
                 remove(roots, &network, is_alive)?;
-                removed.push((network.id, network.name));
+                removed.push(network.facts());
             }
         }
     }
@@ -88,5 +90,8 @@ fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result
         return parent::remove(&mut host, roots, network, direct);
     }
     attachment::rules::forget(roots, network)?;
-    link::delete(&mut host, &network.bridge)
+    if network.bridge.starts_with(BRIDGE_PREFIX) {
+        return link::delete(&mut host, &network.bridge);
+    }
+    alias::remove_own(&mut host, roots, &network.bridge)
 }

@@ -20,7 +20,7 @@ use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute,
 /// The longest name of a link, without its NUL.
 pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
 /// The longest alias of a link, without its NUL.
-const MAX_ALIAS: usize = IFALIASZ as usize - 1;
+pub const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNSID, RTM_GETNSID);
 numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY);
@@ -45,6 +45,19 @@ const NETNSA_FD: u16 = 3;
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
+
+/// What `is_plain_name` demands, for errors.
+pub const NAME_RULE: &str = "a link's name has 1 to 15 letters, digits, '_', '.' or '-'";
+
+/// Whether a user may give a link this name: it is a file name in /proc/sys/net too, where `all` and
+/// `default` stand for all links.
+pub fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && !name.starts_with('.')
+        && !matches!(name, "all" | "default")
+}
 
 /// The facts about a link that are used here.
 #[derive(Clone, Copy, Debug)]

@@ -127,14 +127,24 @@ fn section(leases: &[Lease], owner: &str) -> String {
                 names.push(name);
             }
         }
-        let _ = writeln!(lines, "{}\t{}", lease.address, names.join(" "));
+        if let Some(address) = lease.address {
+            let _ = writeln!(lines, "{address}\t{}", names.join(" "));
+        }
     }
+    let links = || own.iter().flat_map(|lease| &lease.links);
     let is_own = |name: &str| own.iter().any(|lease| own_names(&lease.hostname).contains(&name));
     for lease in others {
-        let names: Vec<&str> =
-            lease.names.iter().map(String::as_str).filter(|name| !is_own(name)).collect();
-        if !names.is_empty() {
-            let _ = writeln!(lines, "{}\t{}", lease.address, names.join(" "));
+        let mut names: Vec<&str> = lease.names.iter().map(String::as_str).collect();
+        for (_, alias) in links().filter(|(name, _)| lease.names.contains(name)) {
+            if !names.contains(&alias.as_str()) {
+                names.push(alias);
+            }
+        }
+        names.retain(|name| !is_own(name));
+        if !names.is_empty()
+            && let Some(address) = lease.address
+        {
+            let _ = writeln!(lines, "{address}\t{}", names.join(" "));
         }
     }
     lines

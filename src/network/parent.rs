@@ -149,9 +149,5 @@ pub fn remove(host: &mut Socket, roots: &Roots, network: &Network, direct: &Dire
     if *origin == Origin::Host || known(roots)?.iter().any(shares) {
         return Ok(());
     }
-    match link::alias(host, parent)? {
-        // Another program made a link of this name after this one's was gone.
-        Some(found) if !alias::is_ours_to_find(roots, &found) => Ok(()),
-        _ => link::delete(host, parent),
-    }
+    alias::remove_own(host, roots, parent)
 }

@@ -13,11 +13,12 @@ use miniserde::{Deserialize, Serialize};
 
 use super::direct::Direct;
 use super::link;
-use super::naming::{BRIDGE_PREFIX, dir};
+use super::naming::dir;
 use super::pool::Pool;
 use super::subnet::Family;
 use crate::address::Ip;
 use crate::error::{Context, Result, fail};
+use crate::event::NetworkFacts;
 use crate::network_name;
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
@@ -57,10 +58,26 @@ pub struct Network {
     pub direct: Option<Direct>,
 }
 
+/// The driver of a network without another one.
+pub const DEFAULT_DRIVER: &str = "bridge";
+
 /// `-o`: whether containers on the network reach each other.
 pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
 /// `-o`: whether containers reach other machines by the host's address.
 pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+/// `-o`: whether the bridge has no IPv4 address, so that the gateway is another machine's.
+pub const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
+/// `-o`: the start of the interfaces' names in the containers.
+pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
+
+/// The truth value that an option has, as Docker reads it.
+pub fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
 
 impl Network {
     /// Reads the record of a network; `None` if there is none.
@@ -75,8 +92,8 @@ impl Network {
         if network.direct.is_some() && bridge.is_empty() {
             return Ok(Some(network));
         }
-        if !bridge.starts_with(BRIDGE_PREFIX) || bridge.len() > link::MAX_NAME {
-            fail!("read {}: '{bridge}' is not a bridge of mydocker", path.display());
+        if !link::is_plain_name(bridge) {
+            fail!("read {}: '{bridge}' is no name of a bridge", path.display());
         }
         Ok(Some(network))
     }
@@ -88,7 +105,12 @@ impl Network {
 
     /// Docker's name of the driver.
     pub fn driver(&self) -> &'static str {
-        self.direct.as_ref().map_or("bridge", |direct| direct.kind.driver())
+        self.direct.as_ref().map_or(DEFAULT_DRIVER, |direct| direct.kind.driver())
+    }
+
+    /// What the network's events name.
+    pub fn facts(&self) -> NetworkFacts {
+        NetworkFacts { id: self.id.clone(), name: self.name.clone(), driver: self.driver() }
     }
 
     /// The name of the host's link below the containers' interfaces.
@@ -107,10 +129,25 @@ impl Network {
         (has_gateway && !self.internal).then_some(pool.gateway.0)
     }
 
+    fn option(&self, wanted: &str) -> Option<&str> {
+        let given = self.options.iter().rev().find(|(key, _)| key == wanted);
+        given.map(|(_, value)| value.as_str())
+    }
+
     /// Whether an option of `network create` is not set to false.
     pub fn enables(&self, option: &str) -> bool {
-        let given = self.options.iter().rev().find(|(key, _)| key == option);
-        given.is_none_or(|(_, value)| !matches!(value.as_str(), "false" | "0"))
+        self.option(option).and_then(truth) != Some(false)
+    }
+
+    /// The addresses of the bridge, each with its subnet.
+    pub fn bridge_pools(&self) -> impl Iterator<Item = &Pool> {
+        let inhibits_ipv4 = self.option(INHIBIT_IPV4).and_then(truth) == Some(true);
+        self.pools.iter().filter(move |pool| !inhibits_ipv4 || pool.subnet.family() == Family::V6)
+    }
+
+    /// The start of the interfaces' names in the containers.
+    pub fn interface_prefix(&self) -> &str {
+        self.option(INTERFACE_PREFIX).unwrap_or("eth")
     }
 
     /// Whether an address is reserved for something that is no container.

@@ -28,7 +28,9 @@ use crate::cli::value::resources::{
     set_memory_swap, set_pids, unless_zero,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
-use crate::engine::options::{EndpointOption, OnFailure, Publish, RateKind, RestartPolicy};
+use crate::engine::options::{
+    EndpointOption, OnFailure, Publish, RateKind, RestartPolicy, parse_link_local,
+};
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
 use crate::raw;
@@ -351,6 +353,11 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .also(&["--ip6"])
+    .under(Category::Network),
+    F::value("link-local-ip", "IP", "Add a link-local address on the first network", |a, v| {
+        a.options.link_local.push(parse_link_local(v)?);
+        Ok(())
+    })
     .under(Category::Network),
     F::setting("mac-address", "MAC", "Set the MAC address on the first network", |a, v| {
         a.options.mac = Some(v.parse()?);

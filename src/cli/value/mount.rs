@@ -291,7 +291,7 @@ fn parse_switch(key: &str, value: &str) -> Result<bool> {
 }
 
 /// One record of comma-separated values; a field may stand in double quotes, a quote in it doubled.
-fn split_csv(text: &str) -> Result<Vec<String>> {
+pub fn split_csv(text: &str) -> Result<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.chars().peekable();

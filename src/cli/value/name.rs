@@ -82,6 +82,14 @@ pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     }
 }
 
+/// Parses `KEY=VALUE` of an option.
+pub fn parse_option(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => fail!("bad option '{text}': write KEY=VALUE, as in mtu=1450"),
+    }
+}
+
 /// Parses an address of either family.
 pub fn parse_ip(text: &str) -> Result<IpAddr> {
     text.parse().map(|Ip(address)| address)

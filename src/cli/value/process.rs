@@ -2,9 +2,11 @@
 //! stop signal and detach keys. A container's name is kept as text, because only the engine can
 //! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
 
-use super::name::{check_hostname, parse_container_name, parse_ip};
+use super::mount::split_csv;
+use super::name::{check_hostname, parse_container_name, parse_ip, parse_option};
 use crate::engine::options::{
-    EndpointOption, IdMap, NamespaceMode, NetworkMode, UserNamespaceOption,
+    EndpointOption, IdMap, InterfaceOptions, NamespaceMode, NetworkMode, UserNamespaceOption,
+    parse_link_local,
 };
 use crate::engine::options::{Signal, StopSignal};
 use crate::error::{Result, fail};
@@ -58,11 +60,12 @@ pub fn parse_network(text: &str) -> Result<NetworkMode> {
     Ok(mode)
 }
 
-/// `--network name=NETWORK,alias=…,ip=…,ip6=…,mac-address=…`
+/// `--network name=NETWORK,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE`. The
+/// flag is a list in CSV: `"driver-opt=KEY=A,B"` in quotes has a comma in its value.
 pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     let mut network = None;
-    let (mut aliases, mut addresses, mut mac) = (Vec::new(), Vec::new(), None);
-    for field in text.split(',') {
+    let mut endpoint = EndpointOption::new(NetworkMode::None);
+    for field in split_csv(text)? {
         let Some((key, value)) = field.split_once('=') else {
             fail!("'{field}' should be KEY=VALUE, as in name=web,alias=db");
         };
@@ -70,17 +73,30 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
             "name" => network = Some(parse_network(value)?),
             "alias" => {
                 check_hostname(value)?;
-                aliases.push(value.to_owned());
+                endpoint.aliases.push(value.to_owned());
             }
-            "ip" | "ip6" => addresses.push(parse_ip(value)?),
-            "mac-address" => mac = Some(value.parse()?),
-            _ => fail!("unknown key '{key}'; known: name alias ip ip6 mac-address"),
+            "ip" | "ip6" => endpoint.addresses.push(parse_ip(value)?),
+            "link-local-ip" => endpoint.link_local.push(parse_link_local(value)?),
+            "mac-address" => endpoint.mac = Some(value.parse()?),
+            "driver-opt" => add_interface_option(&mut endpoint.driver_options, value)?,
+            _ => fail!(
+                "unknown key '{key}'; known: name alias ip ip6 link-local-ip mac-address driver-opt"
+            ),
         }
     }
     let Some(network) = network else {
         fail!("'{text}' names no network; write name=NETWORK");
     };
-    Ok(EndpointOption { network, aliases, addresses, mac })
+    endpoint.network = network;
+    Ok(endpoint)
+}
+
+/// Adds one option of an interface, `KEY=VALUE`; the last of two with the same key counts.
+pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> Result<()> {
+    let option = parse_option(text)?;
+    options.retain(|(key, _)| *key != option.0);
+    options.push(option);
+    InterfaceOptions::parse(options).map(drop)
 }
 
 /// `--link CONTAINER[:ALIAS]`

@@ -127,10 +127,15 @@ impl Engine {
         for lease in stale {
             let (address, name) = (lease.address, &network.name);
             let owner = lease.owner.get(..12).unwrap_or("(unknown)").to_owned();
-            let what = format!(
-                "address {address} of network {name} is leased to container {owner}, which is not \
-                 running"
-            );
+            let what = match address {
+                Some(address) => format!(
+                    "address {address} of network {name} is leased to container {owner}, which is \
+                     not running"
+                ),
+                None => format!(
+                    "network {name} counts container {owner} as a member, which is not running"
+                ),
+            };
             findings.add(what, || {
                 let _giving_out = network.lock(&self.roots)?;
                 ipam::release(&self.roots, network, address, &lease.owner)

@@ -68,6 +68,7 @@ impl Engine {
             let name = dependency.strip_suffix(":healthy").unwrap_or(dependency);
             self.record(name).context(|| format!("--depends-on {dependency}"))?;
         }
+        self.refuse_own_network(options)?;
         let options = &*self.with_ids(options)?;
         let source = self.source(options)?;
         let id = ContainerId::new()?;

@@ -73,6 +73,7 @@ impl Engine {
             attachable: found.attachable.unwrap_or(false),
             labels: map(&found.labels),
             bridge: found.link(),
+            ipam_driver: if found.pools.is_empty() { "null" } else { "default" },
         };
         Ok(network(&found.name, &found.id, parts))
     }
@@ -91,6 +92,8 @@ struct Parts<'a> {
     attachable: bool,
     labels: Value,
     bridge: &'a str,
+    /// Of addresses.
+    ipam_driver: &'a str,
 }
 
 impl Default for Parts<'_> {
@@ -107,13 +110,14 @@ impl Default for Parts<'_> {
             attachable: false,
             labels: map(&[]),
             bridge: "",
+            ipam_driver: "default",
         }
     }
 }
 
 fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
     let ipam = object([
-        ("Driver", text("default")),
+        ("Driver", text(parts.ipam_driver)),
         ("Options", parts.ipam_options),
         ("Config", Value::list(parts.pools)),
     ]);

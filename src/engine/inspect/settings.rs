@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 
 use super::value::{array, map, number, object, or_nil_list, text};
-use crate::container::record::Record;
+use crate::address::Ip;
+use crate::container::record::{NetworkRecord, Record};
 use crate::container::state::Condition;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
 use crate::network::attachment;
 use crate::network::attachment::record::{Address, Attachment, Endpoint};
 use crate::network::subnet::Family;
-use crate::template::Value;
+use crate::template::{Value, omit_empty};
 
 /// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
@@ -47,13 +48,10 @@ impl Engine {
         let mut networks = BTreeMap::new();
         for wanted in &record.networks {
             let endpoint = attachment.endpoint(&wanted.name);
-            networks.insert(
-                wanted.name.clone(),
-                settings(endpoint, &wanted.aliases, wanted.driver_options.as_deref()),
-            );
+            networks.insert(wanted.name.clone(), settings(endpoint, Some(wanted)));
         }
         if record.networks.is_empty() && record.network.container().is_none() {
-            networks.insert(record.network.to_string(), settings(None, &[], None));
+            networks.insert(record.network.to_string(), settings(None, None));
         }
         let mut ports = Bindings::new();
         for map in &attachment.ports {
@@ -119,16 +117,33 @@ impl Addresses<'_> {
     }
 }
 
-/// Docker's fields of one endpoint; empty without one.
-fn settings(
-    endpoint: Option<&Endpoint>,
-    aliases: &[String],
-    driver_options: Option<&[(String, String)]>,
-) -> Value {
-    let addresses = Addresses(endpoint);
+/// The addresses that the user chose; empty without one.
+fn chosen(wanted: &NetworkRecord) -> Value {
+    let local = wanted.link_local.iter().flatten();
+    if wanted.addresses.is_empty() && wanted.link_local.is_none() {
+        return Value::Nil;
+    }
+    let of = |family: Family| {
+        let found = wanted.addresses.iter().find(|address| family.has(address.0));
+        omit_empty(text(found.map(Ip::to_string).unwrap_or_default()))
+    };
     object([
-        ("IPAMConfig", Value::Nil),
-        ("Links", Value::NilList),
+        ("IPv4Address", of(Family::V4)),
+        ("IPv6Address", of(Family::V6)),
+        ("LinkLocalIPs", omit_empty(array(local.map(text)))),
+    ])
+}
+
+/// Docker's fields of one endpoint; empty without one.
+fn settings(endpoint: Option<&Endpoint>, wanted: Option<&NetworkRecord>) -> Value {
+    let addresses = Addresses(endpoint);
+    let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);
+    let links = wanted.and_then(|wanted| wanted.links.as_deref()).unwrap_or_default();
+    let links = links.iter().map(|(name, alias)| text(format!("{name}:{alias}")));
+    let driver_options = wanted.and_then(|wanted| wanted.driver_options.as_deref());
+    object([
+        ("IPAMConfig", wanted.map_or(Value::Nil, chosen)),
+        ("Links", or_nil_list(array(links))),
         ("Aliases", or_nil_list(array(aliases.iter().map(text)))),
         ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
         ("EndpointID", text("")),

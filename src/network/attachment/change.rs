@@ -31,17 +31,15 @@ pub fn connect(
     if attachment.endpoint(&network.name).is_some() {
         fail!("the container is on network {} already", network.name);
     }
-    let number = (0..).find(|number| {
-        !attachment.endpoints.iter().any(|endpoint| endpoint.interface == format!("eth{number}"))
-    });
-    let endpoint =
-        join::lease(roots, container, config, &network, number.unwrap_or(0), &attachment.ports)?;
+    let Attachment { endpoints, ports, .. } = &attachment;
+    let endpoint = join::lease(roots, container, config, &network, endpoints, ports)?;
     attachment.endpoints.push(endpoint.clone());
     attachment.write(roots, container.id)?;
     let mut make = || -> Result<Vec<Error>> {
         let mut host = Socket::route()?;
         let is_default = attachment.endpoints.len() == 1;
-        join::connect(roots, &mut host, &mut namespace, &network, &endpoint, is_default)?;
+        let namespace = &mut namespace;
+        join::connect(roots, &mut host, namespace, &network, &endpoint, config, is_default)?;
         rules::set_up(roots, choice, &[&network], container.id, &Attachment::default())?;
         join::write_names(roots, container, &network, &endpoint)
     };
@@ -60,7 +58,7 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
     join::delete(&mut Socket::route()?, endpoint)?;
-    let mut unwritten = join::leave(roots, id, endpoint)?;
+    let mut unwritten = join::leave(roots, id, endpoint)?.unwritten;
     unwritten.extend(names::write_section(roots, id, network, "").err());
     let mut after = before.clone();
     after.endpoints.retain(|endpoint| endpoint.network != network);

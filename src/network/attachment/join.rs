@@ -9,10 +9,11 @@ use super::recover::{self, mac};
 use crate::address::{Gateway, Ip, Mac};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::endpoint::{self, NetworkNamespace, Plan};
+use crate::network::interface::InterfaceOptions;
 use crate::network::ipam::{self, IsAlive, LeaseRequest};
 use crate::network::naming::DEFAULT;
 use crate::network::ports::PortMap;
-use crate::network::record::Network;
+use crate::network::record::{DEFAULT_DRIVER, Network};
 use crate::network::subnet::Family;
 use crate::network::{bridge, link, names, parent, subinterface};
 use crate::store::Roots;
@@ -27,6 +28,11 @@ pub struct EndpointConfig {
     pub mac: Option<Mac>,
     /// The container's name and its aliases on this network.
     pub names: Vec<String>,
+    /// `--link`: another container's name, and a further one that only this container knows it by.
+    pub links: Vec<(String, String)>,
+    /// `--link-local-ip`
+    pub link_local: Vec<IpAddr>,
+    pub options: InterfaceOptions,
 }
 
 /// The container that is connected.
@@ -38,14 +44,14 @@ pub struct Container<'a> {
     pub is_alive: IsAlive,
 }
 
-/// Leases the addresses of a new endpoint, which is interface `eth<number>`. If it fails, no lease
+/// Leases the addresses of a new endpoint beside the `others` of the container. If it fails, no lease
 /// is left.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,
     config: &EndpointConfig,
     network: &Network,
-    number: usize,
+    others: &[Endpoint],
     ports: &[PortMap],
 ) -> Result<Endpoint> {
     for &address in &config.addresses {
@@ -67,25 +73,27 @@ pub fn lease(
     }
     let mut addresses: Vec<Address> = Vec::with_capacity(network.pools.len());
     let mut leased: Vec<IpAddr> = Vec::with_capacity(network.pools.len());
-    let (interface, link) = (format!("eth{number}"), endpoint::invent_name()?);
+    let (interface, link) = (name_interface(config, network, others)?, endpoint::invent_name()?);
     let interface_words = recover::write_interface(&interface, &link, config.mac);
     let ports_words = recover::write_ports(ports);
     let _change = network.lock(roots)?;
+    let request = |address| LeaseRequest {
+        address,
+        id: container.id,
+        names: &config.names,
+        hostname: &container.hostname,
+        interface: &interface_words,
+        ports: &ports_words,
+        links: &config.links,
+        is_alive: container.is_alive,
+    };
     for pool in &network.pools {
         let family = pool.subnet.family();
-        let request = LeaseRequest {
-            address: config.addresses.iter().copied().find(|&address| family.has(address)),
-            id: container.id,
-            names: &config.names,
-            hostname: &container.hostname,
-            interface: &interface_words,
-            ports: &ports_words,
-            is_alive: container.is_alive,
-        };
-        let address = ipam::lease(roots, network, pool, &request).inspect_err(|_| {
+        let wanted = config.addresses.iter().copied().find(|&address| family.has(address));
+        let address = ipam::lease(roots, network, pool, &request(wanted)).inspect_err(|_| {
             for &address in &leased {
                 // The user must see the first failure; a lease that is left is reclaimed.
-                let _ = ipam::release(roots, network, address, container.id);
+                let _ = ipam::release(roots, network, Some(address), container.id);
             }
         })?;
         leased.push(address);
@@ -95,15 +103,41 @@ pub fn lease(
             gateway: Gateway(network.gateway(pool)),
         });
     }
+    if network.pools.is_empty() {
+        ipam::enroll(roots, network, &request(None))?;
+    }
     Ok(Endpoint {
         network: network.name.clone(),
         network_id: network.id.clone(),
         interface,
         link,
-        mac: config.mac.or_else(|| mac(network, &leased)),
+        mac: config.mac.or_else(|| mac(network, &leased, container.id)),
         addresses,
         direct: network.direct.is_some().then_some(true),
     })
+}
+
+/// The name of a new interface: the user's, otherwise the network's prefix and the first free number.
+fn name_interface(
+    config: &EndpointConfig,
+    network: &Network,
+    others: &[Endpoint],
+) -> Result<String> {
+    let holder = |name: &str| others.iter().find(|other| other.interface == name);
+    if let Some(name) = &config.options.name {
+        return match holder(name) {
+            None => Ok(name.clone()),
+            Some(other) => fail!(
+                "interface name {name}: the container's interface on network {} has it; choose \
+                 another",
+                other.network
+            ),
+        };
+    }
+    let prefix = network.interface_prefix();
+    let mut names = (0..=others.len()).map(|number| format!("{prefix}{number}"));
+    // One more name than there are others.
+    Ok(names.find(|name| holder(name).is_none()).unwrap_or_default())
 }
 
 /// Makes the pair of links, or the interface on the parent. Returns false if the kernel can't keep the
@@ -114,6 +148,7 @@ pub fn connect(
     namespace: &mut NetworkNamespace,
     network: &Network,
     endpoint: &Endpoint,
+    config: &EndpointConfig,
     is_default: bool,
 ) -> Result<bool> {
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
@@ -122,6 +157,8 @@ pub fn connect(
         interface: &endpoint.interface,
         mac: endpoint.mac,
         addresses: &addresses,
+        link_local: &config.link_local,
+        sysctls: &config.options.sysctls,
         is_default,
     };
     let mut connect = || match &network.direct {
@@ -166,18 +203,31 @@ pub fn write_names(
     Ok(names::write_sections(roots, &network.name, &ipam::leases(roots, network)?))
 }
 
-/// Releases an endpoint's leases and removes the container from the others' hosts files. Returns
-/// why files could not be written.
-pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Vec<Error>> {
-    let Some(network) = Network::read(roots, &endpoint.network)? else { return Ok(Vec::new()) };
+/// A network that a container has left.
+pub struct Left {
+    pub driver: &'static str,
+    /// Why hosts files could not be written.
+    pub unwritten: Vec<Error>,
+}
+
+/// Releases an endpoint's leases and removes the container from the others' hosts files.
+pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Left> {
+    let Some(network) = Network::read(roots, &endpoint.network)? else {
+        return Ok(Left { driver: DEFAULT_DRIVER, unwritten: Vec::new() });
+    };
+    let mut left = Left { driver: network.driver(), unwritten: Vec::new() };
     let _change = network.lock(roots)?;
     for address in endpoint.ip_addresses() {
-        ipam::release(roots, &network, address, id)?;
+        ipam::release(roots, &network, Some(address), id)?;
     }
-    if !has_names(&network) {
-        return Ok(Vec::new());
+    if endpoint.addresses.is_empty() {
+        ipam::release(roots, &network, None, id)?;
     }
-    Ok(names::write_sections(roots, &network.name, &ipam::leases(roots, &network)?))
+    if has_names(&network) {
+        let leases = ipam::leases(roots, &network)?;
+        left.unwritten = names::write_sections(roots, &network.name, &leases);
+    }
+    Ok(left)
 }
 
 /// Whether the network's containers find each other by name. As in Docker, those on the default

@@ -36,15 +36,16 @@ use super::create;
 use super::endpoint::{self, NetworkNamespace};
 use super::firewall::Choice;
 use super::ports::Claimed;
-use super::record::Network;
+use super::record::{DEFAULT_DRIVER, Network};
 use crate::error::Result;
+use crate::event::NetworkFacts;
 use crate::port::Publish;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 use crate::sys::trace::Traced;
 
-/// The id and the name of each network that a container was connected to, or disconnected from.
-pub type Joined = Vec<(String, String)>;
+/// The networks that a container was connected to, or disconnected from.
+pub type Joined = Vec<NetworkFacts>;
 
 /// Connects a starting container, whose first process is `pid`, to its networks. Returns the
 /// sockets that hold its published ports, and the networks. If it fails, `take_down` undoes what was
@@ -67,8 +68,9 @@ pub fn set_up(
     let Claimed { maps: ports, held } = publish::claim(roots, &networks, publish)?;
     let (name, endpoints) = (container.name.to_owned(), Vec::new());
     let mut attachment = Attachment { name, endpoints, ports };
-    for (number, (config, network)) in configs.iter().zip(&networks).enumerate() {
-        let endpoint = join::lease(roots, container, config, network, number, &attachment.ports)
+    for (config, network) in configs.iter().zip(&networks) {
+        let Attachment { endpoints, ports, .. } = &attachment;
+        let endpoint = join::lease(roots, container, config, network, endpoints, ports)
             .inspect_err(|_| release(roots, id, &attachment))?;
         attachment.endpoints.push(endpoint);
     }
@@ -78,8 +80,10 @@ pub fn set_up(
     let default = networks.iter().position(|network| !network.internal);
     let mut guarded = true;
     for (at, (network, endpoint)) in networks.iter().zip(&attachment.endpoints).enumerate() {
-        let is_default = default == Some(at);
-        guarded &= join::connect(roots, &mut host, &mut namespace, network, endpoint, is_default)?;
+        let (config, is_default) = (&configs[at], default == Some(at));
+        let namespace = &mut namespace;
+        guarded &=
+            join::connect(roots, &mut host, namespace, network, endpoint, config, is_default)?;
     }
     let members: Vec<&Network> = networks.iter().collect();
     publish::open(roots, choice, &mut host, &members, &attachment, id)?;
@@ -89,7 +93,7 @@ pub fn set_up(
         // names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
-    Ok((held, joined(&attachment)))
+    Ok((held, networks.iter().map(Network::facts).collect()))
 }
 
 /// Undoes everything that a container has on its networks, however it ended. Things that are gone
@@ -105,16 +109,12 @@ pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &Attachment::read(roots, id)?)
 }
 
-fn joined(attachment: &Attachment) -> Joined {
-    let endpoints = attachment.endpoints.iter();
-    endpoints.map(|endpoint| (endpoint.network_id.clone(), endpoint.network.clone())).collect()
-}
-
 fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
     if attachment.endpoints.is_empty() {
         return Ok(Joined::new());
     }
     let was_removed = !record::path(roots, id).exists();
+    let mut left_networks = Joined::new();
     let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
     // The namespace lives on with the container that joined it, so the links must be removed here.
@@ -128,15 +128,20 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
             endpoint::silence(&mut host, &endpoint.link)
         }
         .traced("RTM_DELLINK", || format!("{} leaves {}", endpoint.link, endpoint.network));
-        let left = join::leave(roots, id, endpoint).map(drop);
-        first = first.and(cut_off).and(left);
+        let left = join::leave(roots, id, endpoint);
+        left_networks.push(NetworkFacts {
+            id: endpoint.network_id.clone(),
+            name: endpoint.network.clone(),
+            driver: left.as_ref().map_or(DEFAULT_DRIVER, |left| left.driver),
+        });
+        first = first.and(cut_off).and(left.map(drop));
     }
     first?;
     if is_joined {
         store::remove_file(&mark)?;
     }
     store::remove_file(&record::path(roots, id))?;
-    Ok(joined(attachment))
+    Ok(left_networks)
 }
 
 /// Releases the leases of a start that failed.

@@ -85,7 +85,11 @@ fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachmen
 
 /// Adds an address to the endpoint on its network.
 fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
-    let Some(pool) = network.pool(Family::of(lease.address)) else { return };
+    let pool = lease.address.map(|address| network.pool(Family::of(address)));
+    // An address of a family that the network has not.
+    if pool == Some(None) {
+        return;
+    }
     let mut words = lease.interface.split(' ');
     let mut word = || words.next().unwrap_or_default().to_owned();
     let (interface, link, chosen) = (word(), word(), word());
@@ -106,20 +110,20 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
         endpoints.len() - 1
     });
     let endpoint = &mut endpoints[at];
-    endpoint.addresses.push(Address {
-        address: Ip(lease.address),
+    endpoint.addresses.extend(lease.address.zip(pool.flatten()).map(|(address, pool)| Address {
+        address: Ip(address),
         prefix: pool.subnet.prefix(),
         gateway: Gateway(network.gateway(pool)),
-    });
+    }));
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
-    endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses));
+    endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses, &lease.owner));
 }
 
 /// The MAC address of an interface for which the user chose none; `None` if it is the parent's.
-pub fn mac(network: &Network, addresses: &[IpAddr]) -> Option<Mac> {
+pub fn mac(network: &Network, addresses: &[IpAddr], id: &str) -> Option<Mac> {
     match &network.direct {
         Some(direct) if direct.kind.has_mac_of_parent() => None,
-        _ => Some(bridge::container_mac(addresses)),
+        _ => Some(bridge::container_mac(addresses, id)),
     }
 }
 

@@ -37,7 +37,7 @@ fn value(batch: &mut Batch, kind: u16, value: &[u8]) {
 }
 
 /// Network interfaces.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Links<'a> {
     Named(&'a str),
     Beginning(&'a str),

@@ -159,10 +159,11 @@ impl Iptables {
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
         line(&mut text, format_args!(":{} - [0:0]", self.input));
         self.push_jumps(&mut text, "filter", saved);
-        self.push_input(&mut text, family);
+        let bridges = all_bridges(rules);
+        self.push_input(&mut text, family, &bridges);
         line(&mut text, format_args!("-A {} -j {USER}", self.forward));
         for network in rules.networks.iter().filter(|network| network.has(family)) {
-            self.push_forward(&mut text, network);
+            self.push_forward(&mut text, network, &bridges);
         }
         text.push_str("COMMIT\n*nat\n");
         line(&mut text, format_args!(":{} - [0:0]", self.dnat));
@@ -170,8 +171,10 @@ impl Iptables {
         self.push_jumps(&mut text, "nat", saved);
         if family == Family::V4 {
             // No packet from a bridge is for the host's loopback.
-            let bridges = all_bridges();
-            line(&mut text, format_args!("-A {} -d 127.0.0.0/8 -i {bridges} -j RETURN", self.dnat));
+            for bridge in &bridges {
+                let rule = format_args!("-A {} -d 127.0.0.0/8 -i {bridge} -j RETURN", self.dnat);
+                line(&mut text, rule);
+            }
         }
         for port in rules.ports.iter().filter(|port| family.has(port.to.ip())) {
             self.push_port(&mut text, "-A", port);
@@ -195,22 +198,21 @@ impl Iptables {
     }
 
     /// With `route_localnet` set, a container could send to the host's 127.0.0.1 (CVE-2020-8558).
-    fn push_input(&self, text: &mut String, family: Family) {
-        if family == Family::V4 {
+    fn push_input(&self, text: &mut String, family: Family, bridges: &[String]) {
+        for bridge in bridges.iter().filter(|_| family == Family::V4) {
             line(
                 text,
                 format_args!(
-                    "-A {} -d 127.0.0.0/8 -i {} -m conntrack ! --ctstate RELATED,ESTABLISHED \
-                     -j DROP",
-                    self.input,
-                    all_bridges()
+                    "-A {} -d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate \
+                     RELATED,ESTABLISHED -j DROP",
+                    self.input
                 ),
             );
         }
     }
 
-    fn push_forward(&self, text: &mut String, network: &NetworkRules) {
-        let (chain, bridge, others) = (&self.forward, &network.bridge, all_bridges());
+    fn push_forward(&self, text: &mut String, network: &NetworkRules, bridges: &[String]) {
+        let (chain, bridge) = (&self.forward, &network.bridge);
         let mut rule =
             |rule: std::fmt::Arguments<'_>| line(text, format_args!("-A {chain} {rule}"));
         if network.has_neighbours {
@@ -226,8 +228,10 @@ impl Iptables {
             return;
         }
         // The other network may be of any state root.
-        rule(format_args!("-i {bridge} -o {others} -j DROP"));
-        rule(format_args!("-i {others} -o {bridge} -j DROP"));
+        for other in bridges.iter().filter(|other| *other != bridge) {
+            rule(format_args!("-i {bridge} -o {other} -j DROP"));
+            rule(format_args!("-i {other} -o {bridge} -j DROP"));
+        }
         // Only answers, and packets to a published port, get in.
         let known = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
         rule(format_args!("-o {bridge} {known} -j ACCEPT"));
@@ -420,9 +424,11 @@ impl Backend for Iptables {
     }
 }
 
-/// The pattern that matches every bridge of mydocker, of any state root.
-fn all_bridges() -> String {
-    format!("{BRIDGE_PREFIX}+")
+/// The pattern that matches every bridge of mydocker, of any state root, and the bridges of this state
+/// root that have a name of the user's own.
+fn all_bridges(rules: &Rules) -> Vec<String> {
+    let pattern = format!("{BRIDGE_PREFIX}+");
+    std::iter::once(pattern).chain(rules.unprefixed().map(str::to_owned)).collect()
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {

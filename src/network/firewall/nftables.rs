@@ -59,8 +59,9 @@ impl Nftables {
         let table = self.table(family);
         change.make_table(table);
         change.make_chain(table, "forward", Some(FORWARD));
+        let bridges = || [OURS].into_iter().chain(rules.unprefixed().map(Links::Named));
         for network in rules.networks.iter().filter(|network| network.has(family)) {
-            push_forward(change, table, network);
+            push_forward(change, table, network, bridges());
         }
         change.make_chain(table, "ports", None);
         change.make_chain(table, "prerouting", Some(PREROUTING));
@@ -70,12 +71,14 @@ impl Nftables {
             // With `route_localnet` set, a container could send to the host's 127.0.0.1
             // (CVE-2020-8558), and could reach published ports there.
             change.make_chain(table, "input", Some(INPUT));
-            change.add_rule(table, "input", None, |rule| {
-                rule.iifname(OURS).daddr(&loopback).not_flow(Flow::Known).drop();
-            });
-            change.add_rule(table, "prerouting", None, |rule| {
-                rule.iifname(OURS).daddr(&loopback).leave();
-            });
+            for bridge in bridges() {
+                change.add_rule(table, "input", None, |rule| {
+                    rule.iifname(bridge).daddr(&loopback).not_flow(Flow::Known).drop();
+                });
+                change.add_rule(table, "prerouting", None, |rule| {
+                    rule.iifname(bridge).daddr(&loopback).leave();
+                });
+            }
         }
         for chain in ["prerouting", "output"] {
             change.add_rule(table, chain, None, |rule| rule.for_the_host().jump("ports"));
@@ -97,7 +100,12 @@ impl Nftables {
     }
 }
 
-fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
+fn push_forward<'a>(
+    change: &mut Change,
+    table: Table<'_>,
+    network: &NetworkRules,
+    bridges: impl Iterator<Item = Links<'a>>,
+) {
     let bridge = Links::Named(&network.bridge);
     if network.has_neighbours {
         change.add_rule(table, "forward", None, |rule| {
@@ -117,8 +125,10 @@ fn push_forward(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
         return;
     }
     // The other network may be of any state root.
-    change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).oifname(OURS).drop());
-    change.add_rule(table, "forward", None, |rule| rule.iifname(OURS).oifname(bridge).drop());
+    for other in bridges.filter(|other| *other != bridge) {
+        change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).oifname(other).drop());
+        change.add_rule(table, "forward", None, |rule| rule.iifname(other).oifname(bridge).drop());
+    }
     // Only answers, and packets to a published port, get in.
     for flow in [Flow::Known, Flow::Dnat] {
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).flow(flow).accept());

@@ -75,6 +75,12 @@ impl Rules {
         self.networks.iter().any(|network| network.has(Family::V6))
     }
 
+    /// The bridges that do not start with the prefix of mydocker's, which one pattern matches.
+    pub fn unprefixed(&self) -> impl Iterator<Item = &str> {
+        let bridges = self.networks.iter().map(|network| network.bridge.as_str());
+        bridges.filter(|bridge| !bridge.starts_with(BRIDGE_PREFIX))
+    }
+
     /// The ids of the containers that publish ports, each once.
     pub fn owners(&self) -> Vec<String> {
         let mut owners: Vec<String> = self.ports.iter().map(|port| port.owner.clone()).collect();
