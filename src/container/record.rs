@@ -23,7 +23,7 @@ use crate::resolver::Resolver;
 use crate::runtime::spec::{
     Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources, SystemSettings,
 };
-use crate::store::{self, Durability, Roots, stored_flat};
+use crate::store::{self, Directory, Durability, Roots, stored_flat};
 
 /// Raised when a field changes its meaning. A record of another version is refused.
 pub const VERSION: u32 = 1;
@@ -113,6 +113,39 @@ stored_flat! {
         /// Made by `run -d -i`: its stdin stays open when a client's input ends.
         pub keeps_stdin: bool => optional,
     }
+}
+
+/// The part of a record that a list of containers shows. To read it costs half of what the whole record
+/// costs.
+#[derive(Deserialize)]
+pub struct Summary {
+    version: u32,
+    pub id: ContainerId,
+    pub name: String,
+    pub created: i64,
+    run: bool,
+    remove: bool,
+    pub image: String,
+    pub image_id: String,
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub labels: Vec<(String, String)>,
+    network: NetworkMode<ContainerId>,
+    networks: Vec<NetworkRecord>,
+    pub mounts: Vec<MountRecord>,
+    pub publish: Vec<Publish>,
+    pub exposed: Vec<String>,
+}
+
+/// What a record says of a container's first run.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    /// Created by `run`, which starts the container at once.
+    pub run: bool,
+    /// `--rm`
+    pub remove: bool,
 }
 
 /// `--userns`, unless it is `host`.
@@ -227,7 +260,65 @@ pub struct ImageMount {
     pub layers: Vec<String>,
 }
 
+impl Summary {
+    /// As [`Record::read`], below the directory of all containers. `None` without a record.
+    pub fn read(containers: &Directory, id: &ContainerId) -> Result<Option<Summary>> {
+        let name = format!("{id}/config.json");
+        let Some(mut summary) = containers.read_json::<Summary>(&name)? else { return Ok(None) };
+        check_version(Path::new(&name), summary.version)?;
+        summary.networks.iter_mut().for_each(|network| network_name::recorded(&mut network.name));
+        Ok(Some(summary))
+    }
+
+    /// The summary of a record.
+    pub fn of(record: &Record) -> Summary {
+        Summary {
+            version: record.version,
+            id: record.id.clone(),
+            name: record.name.clone(),
+            created: record.created,
+            run: record.run,
+            remove: record.lifecycle.remove,
+            image: record.image.clone(),
+            image_id: record.image_id.clone(),
+            entrypoint: record.entrypoint.clone(),
+            command: record.command.clone(),
+            labels: record.labels.clone(),
+            network: record.network.clone(),
+            networks: record.networks.clone(),
+            mounts: record.mounts.clone(),
+            publish: record.publish.clone(),
+            exposed: record.exposed.clone(),
+        }
+    }
+
+    /// What the record says of its first run.
+    pub fn origin(&self) -> Origin {
+        Origin { created: self.created, run: self.run, remove: self.remove }
+    }
+
+    /// The names of the container's networks, or its network mode.
+    pub fn network_names(&self) -> Vec<String> {
+        match self.networks.as_slice() {
+            [] => vec![self.network.to_string()],
+            networks => networks.iter().map(|network| network.name.clone()).collect(),
+        }
+    }
+}
+
+fn check_version(path: &Path, version: u32) -> Result<()> {
+    if version != VERSION {
+        fail!("{} is of version {version}, not {VERSION}", path.display());
+    }
+    Ok(())
+}
+
 impl Record {
+    /// What the record says of its first run.
+    pub fn origin(&self) -> Origin {
+        Origin { created: self.created, run: self.run, remove: self.lifecycle.remove }
+    }
+
     /// The first process's whole argument vector.
     pub fn args(&self) -> Vec<String> {
         self.entrypoint.iter().chain(&self.command).cloned().collect()
@@ -310,9 +401,7 @@ impl Record {
                 id.short()
             ))
         })?;
-        if record.version != VERSION {
-            fail!("{} is of version {}, not {VERSION}", path.display(), record.version);
-        }
+        check_version(&path, record.version)?;
         record.networks.iter_mut().for_each(|network| network_name::recorded(&mut network.name));
         Ok(record)
     }

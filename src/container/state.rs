@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::events::{self, Networks};
 use super::files::Files;
 use super::names;
-use super::record::Record;
+use super::record::{Origin, Record};
 use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
@@ -165,9 +165,10 @@ fn look(
     take_down: TakeDown,
     again: bool,
 ) -> Result<Option<Condition>> {
-    if !files.monitor_lock().exists() {
+    let watched = Lock::find_holder(&files.monitor_lock())?;
+    if watched.is_none() {
         let outcome = store::read_json(&files.outcome())?;
-        if let Some(started) = open_since(record, outcome.as_ref()) {
+        if let Some(started) = open_since(record.origin(), outcome.as_ref()) {
             if !again {
                 return Ok(None);
             }
@@ -184,14 +185,14 @@ fn look(
             }
         }
         if !files.run.exists() {
-            return at_rest(record, outcome).map(Some);
+            return at_rest(record.origin(), outcome).map(Some);
         }
     }
-    if !is_watched(files)? {
+    if watched != Some(true) {
         reclaim(roots, record, take_down)?;
         return match store::read_json(&files.parked_outcome())? {
             None => Ok(None),
-            parked => at_rest(record, parked).map(Some),
+            parked => at_rest(record.origin(), parked).map(Some),
         };
     }
     match state_of_watched(files, record)? {
@@ -202,22 +203,22 @@ fn look(
         _ => {}
     }
     if let Some(parked) = store::read_json(&files.parked_outcome())? {
-        return at_rest(record, Some(parked)).map(Some);
+        return at_rest(record.origin(), Some(parked)).map(Some);
     }
     let outcome = store::read_json(&files.outcome())?;
-    if open_since(record, outcome.as_ref()).is_some() {
+    if open_since(record.origin(), outcome.as_ref()).is_some() {
         return Ok(Some(Condition::Starting));
     }
-    at_rest(record, outcome).map(Some)
+    at_rest(record.origin(), outcome).map(Some)
 }
 
 /// When the last run started, if its end is not recorded. `run` and `start` make the run directory
 /// before they record that a run has started, and the monitor records the end before it removes the
 /// directory.
-fn open_since(record: &Record, outcome: Option<&Outcome>) -> Option<i64> {
+fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
     match outcome {
         Some(outcome) => Some(outcome.started).filter(|&it| it != 0 && outcome.finished == 0),
-        None => record.run.then_some(record.created),
+        None => origin.run.then_some(origin.created),
     }
 }
 
@@ -233,7 +234,7 @@ pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>>
         return Ok(Some(state));
     }
     let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
-    let Some(started) = open_since(record, outcome.as_ref()) else { return Ok(None) };
+    let Some(started) = open_since(record.origin(), outcome.as_ref()) else { return Ok(None) };
     let Unlisted::Running(state) = unlisted(files, record, started)? else { return Ok(None) };
     let Some(monitor) = Pid::from_raw(state.pid).and_then(sys::process::parent) else {
         return Ok(None);
@@ -314,17 +315,26 @@ fn find_monitor(id: &ContainerId) -> Option<Pid> {
     sys::process::session_leaders().into_iter().find(|&pid| holds_lock(pid, id))
 }
 
+/// The condition of a container that had no run directory before its outcome was read. `None` if the end
+/// of a run is not recorded: it has started since, or its run directory was removed.
+pub fn settled(origin: Origin, outcome: Option<Outcome>) -> Result<Option<Condition>> {
+    match open_since(origin, outcome.as_ref()) {
+        Some(_) => Ok(None),
+        None => at_rest(origin, outcome).map(Some),
+    }
+}
+
 /// The condition of a container without a program, from the outcome of its last run.
-pub fn at_rest(record: &Record, outcome: Option<Outcome>) -> Result<Condition> {
-    let has_run = outcome.as_ref().map_or(record.run, |outcome| outcome.started != 0);
+pub fn at_rest(origin: Origin, outcome: Option<Outcome>) -> Result<Condition> {
+    let has_run = outcome.as_ref().map_or(origin.run, |outcome| outcome.started != 0);
     if !has_run {
         return Ok(Condition::Created(outcome.filter(|outcome| !outcome.error.is_empty())));
     }
     let kept = outcome.as_ref().is_some_and(|outcome| outcome.kept == Some(true));
-    if record.lifecycle.remove && !kept {
+    if origin.remove && !kept {
         return Ok(Condition::Leftover);
     }
-    let mut outcome = outcome.unwrap_or_else(|| Outcome::begun(record.created));
+    let mut outcome = outcome.unwrap_or_else(|| Outcome::begun(origin.created));
     if outcome.finished == 0 {
         outcome.exit_code = LOST;
         outcome.finished = outcome.started;
@@ -368,7 +378,7 @@ pub fn find_unlisted(
     record: &Record,
     outcome: Option<&Outcome>,
 ) -> Result<Unlisted> {
-    match open_since(record, outcome) {
+    match open_since(record.origin(), outcome) {
         Some(started) => unlisted(&Files::new(roots, &record.id), record, started),
         None => Ok(Unlisted::Nothing),
     }
@@ -437,7 +447,7 @@ fn unlisted_monitor_goes_by(
         return Ok(true);
     }
     let outcome = store::read_json(&files.outcome())?;
-    if open_since(record, outcome.as_ref()).is_none() {
+    if open_since(record.origin(), outcome.as_ref()).is_none() {
         return Ok(true);
     }
     let Some(monitor) = find_monitor(&record.id) else { return Ok(true) };
@@ -479,7 +489,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
         Some(state) => (state.started, state.restarts, state.last),
         None if orphaned => {
             let outcome = store::read_json(&files.outcome())?;
-            (open_since(record, outcome.as_ref()).unwrap_or(record.created), 0, None)
+            (open_since(record.origin(), outcome.as_ref()).unwrap_or(record.created), 0, None)
         }
         None => return store::remove_tree(&files.run),
     };

@@ -1,26 +1,26 @@
 //! `ps`: all containers with their present state. Each call reads the record, the monitor's lock
-//! and the state file of each container again, so a killed monitor or a reboot is seen. A container
+//! and the state file of each container again, so a killed monitor or a reboot is seen. For a container
+//! without a run directory, two small files are enough. A container
 //! that can't be read is listed as dead with the reason; it never hides the others. Filters are
 //! applied here, columns are `cli::ps`'.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
 use std::time::Duration;
 
 use super::Engine;
 use super::condition::Patience;
 use super::options::Filter;
-use super::ports::network_names;
 use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by};
 use crate::container::files::Files;
 use crate::container::health::Health;
-use crate::container::record::{MountKind, Record, all_ids};
-use crate::container::state::{Condition, is_paused};
+use crate::container::record::{MountKind, Record, Summary, all_ids};
+use crate::container::state::{self, Condition, is_paused};
 use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::network::create;
-use crate::store::tree_size;
+use crate::store::{self, Directory, tree_size};
 use crate::time::Instant;
 
 /// How long a list waits in all for containers that are starting.
@@ -33,8 +33,14 @@ impl Engine {
         let mut views = Vec::new();
         let mut patience = Patience::new(MAX_WAIT);
         let (of_records, of_states) = self.split(filters)?;
+        // Listed before any outcome is read: a container that starts in between has an open run.
+        let running: HashSet<String> = store::list(&self.roots.run)?.into_iter().collect();
+        let containers = Directory::open(&self.roots.containers())?;
         for id in all_ids(&self.roots)? {
-            let Some(view) = self.view(&id, &of_records, &mut patience) else { continue };
+            let containers = containers.as_ref().filter(|_| !running.contains::<str>(&id));
+            let Some(view) = self.view(&id, containers, &of_records, &mut patience) else {
+                continue;
+            };
             let shown = all || view.status.is_active();
             if shown && pass(&of_states, |_| false, |filter| holds_of_state(&view, filter)) {
                 views.push(view);
@@ -46,7 +52,7 @@ impl Engine {
 
     /// One container as `containers` lists it; `None` if there is none with this id.
     pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
-        self.view(id, &[], &mut Patience::new(MAX_WAIT))
+        self.view(id, None, &[], &mut Patience::new(MAX_WAIT))
     }
 
     /// Adds the size on disk to each container.
@@ -102,20 +108,23 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
+    /// One container; `None` if the filters leave it out or it is none. A container without a run
+    /// directory is read below `containers`.
     fn view(
         &self,
         id: &ContainerId,
+        containers: Option<&Directory>,
         wanted: &[Wanted],
         patience: &mut Patience,
     ) -> Option<ContainerView> {
-        let record = match Record::read(&self.roots, id) {
-            Ok(record) => {
-                let is_label = |wanted: &Wanted| matches!(wanted, Wanted::Plain(Filter::Label(_)));
-                if !pass_by(wanted, Wanted::kind, is_label, |wanted| wanted.holds(&record)) {
-                    return None;
-                }
-                record
-            }
+        let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
+        let found = match settled {
+            Some(found) => found,
+            None => self.observe(id, wanted, patience),
+        };
+        let (summary, condition, record) = match found {
+            Ok(Seen::Container(summary, condition, record)) => (summary, condition, record),
+            Ok(Seen::Unwanted) => return None,
             // The container is being created or removed at this moment, or its `create` was killed.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
                 return None;
@@ -127,12 +136,6 @@ impl Engine {
                     _ => false,
                 };
                 return wanted.iter().all(holds).then(|| dead(id, error.to_string()));
-            }
-        };
-        let condition = loop {
-            match self.glance(&record) {
-                Ok(Condition::Starting) if patience.wait() => {}
-                condition => break condition,
             }
         };
         let status = match condition {
@@ -151,26 +154,22 @@ impl Engine {
                 oom_killed: outcome.oom_killed,
             },
             Ok(Condition::Leftover) => {
-                self.sweep(&record);
+                self.sweep(id);
                 return None;
             }
             Err(error) => Status::Dead { reason: error.to_string() },
         };
-        let (ports, addresses) = match status {
-            Status::Running { .. } => self.reachable_at(&record),
-            _ => (Vec::new(), Vec::new()),
-        };
-        let health = match (&status, record.health_check()) {
+        let running = record.as_deref().filter(|_| matches!(status, Status::Running { .. }));
+        let (ports, addresses) =
+            running.map(|record| self.reachable_at(record)).unwrap_or_default();
+        let health = running.and_then(|record| {
+            record.health_check()?;
             // If the file can't be read, the status is unknown.
-            (Status::Running { .. }, Some(_)) => {
-                let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
-                health.map(|health| health.status)
-            }
-            _ => None,
-        };
-        let mounts = record.mounts.iter();
+            let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
+            health.map(|health| health.status)
+        });
+        let mounts = summary.mounts.iter();
         Some(ContainerView {
-            args: record.args(),
             volumes: mounts.clone().filter_map(|mount| mount.volume.clone()).collect(),
             mounted_images: mounts
                 .clone()
@@ -180,26 +179,71 @@ impl Engine {
                 .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
                 .filter(|name| !name.is_empty())
                 .collect(),
-            networks: network_names(&record),
+            networks: summary.network_names(),
+            args: summary.entrypoint.into_iter().chain(summary.command).collect(),
             addresses,
-            id: record.id,
-            name: record.name,
-            image: record.image,
-            image_id: record.image_id,
-            created: Instant(record.created),
+            id: summary.id,
+            name: summary.name,
+            image: summary.image,
+            image_id: summary.image_id,
+            created: Instant(summary.created),
             status,
             health,
             ports,
-            labels: record.labels,
+            labels: summary.labels,
             size: None,
         })
     }
 
-    /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
-    fn sweep(&self, record: &Record) {
-        // If this fails, the next command that lists containers tries again.
-        let _ = self.remove(&record.id, false, true);
+    /// Looks at a container by all that it has.
+    fn observe(
+        &self,
+        id: &ContainerId,
+        wanted: &[Wanted],
+        patience: &mut Patience,
+    ) -> Result<Seen> {
+        let record = Record::read(&self.roots, id)?;
+        let summary = Summary::of(&record);
+        if !is_wanted(&summary, wanted) {
+            return Ok(Seen::Unwanted);
+        }
+        let condition = loop {
+            match self.glance(&record) {
+                Ok(Condition::Starting) if patience.wait() => {}
+                condition => break condition,
+            }
+        };
+        Ok(Seen::Container(summary, condition, Some(Box::new(record))))
     }
+
+    /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
+    fn sweep(&self, id: &ContainerId) {
+        // If this fails, the next command that lists containers tries again.
+        let _ = self.remove(id, false, true);
+    }
+}
+
+/// What was found of a container.
+enum Seen {
+    Unwanted,
+    /// With its whole record if it has a run directory.
+    Container(Summary, Result<Condition>, Option<Box<Record>>),
+}
+
+/// Looks at a container that had no run directory a moment ago; `None` if more must be read.
+fn settled(containers: &Directory, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
+    let Some(summary) = Summary::read(containers, id)? else { return Ok(None) };
+    if !is_wanted(&summary, wanted) {
+        return Ok(Some(Seen::Unwanted));
+    }
+    let outcome = containers.read_json(&format!("{id}/outcome.json"));
+    let condition = outcome.and_then(|outcome| state::settled(summary.origin(), outcome));
+    Ok(condition.transpose().map(|condition| Seen::Container(summary, condition, None)))
+}
+
+fn is_wanted(summary: &Summary, wanted: &[Wanted]) -> bool {
+    let is_label = |wanted: &Wanted| matches!(wanted, Wanted::Plain(Filter::Label(_)));
+    pass_by(wanted, Wanted::kind, is_label, |wanted| wanted.holds(summary))
 }
 
 fn dead(id: &ContainerId, reason: String) -> ContainerView {
@@ -241,17 +285,17 @@ impl Wanted {
         (std::mem::discriminant(self), filter)
     }
 
-    fn holds(&self, record: &Record) -> bool {
+    fn holds(&self, record: &Summary) -> bool {
         match self {
             Wanted::Plain(filter) => holds_of_record(record, filter),
             Wanted::Since(created) => record.created > *created,
             Wanted::Before(created) => record.created < *created,
-            Wanted::Network(name) => network_names(record).contains(name),
+            Wanted::Network(name) => record.network_names().contains(name),
         }
     }
 }
 
-fn holds_of_record(record: &Record, filter: &Filter) -> bool {
+fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
     match filter {
         Filter::Id(prefix) => record.id.starts_with(prefix.as_str()),
         Filter::Name(regex) => {

@@ -13,14 +13,6 @@ use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::ports::PortMap;
 
-/// Under Docker's names.
-pub(super) fn network_names(record: &Record) -> Vec<String> {
-    match record.networks.as_slice() {
-        [] => vec![record.network.to_string()],
-        networks => networks.iter().map(|network| network.name.clone()).collect(),
-    }
-}
-
 impl Engine {
     /// The ports and addresses of a running container, as `ps` shows them.
     pub(super) fn reachable_at(&self, record: &Record) -> (Vec<String>, Vec<Ip>) {

@@ -115,7 +115,7 @@ impl Engine {
             pause = (pause * 2).min(Duration::from_millis(50));
         };
         let condition = match outcome {
-            Some(outcome) => at_rest(&record, outcome)?,
+            Some(outcome) => at_rest(record.origin(), outcome)?,
             None => {
                 reclaim_locked(&self.roots, &record, hooks::take_down)?;
                 self.glance(&record)?

@@ -17,12 +17,12 @@ pub mod walk;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
@@ -105,7 +105,11 @@ const SMALL: usize = 8 << 10;
 /// Reads a JSON state file; `None` if it does not exist. Fails, with the file's name, if it is empty,
 /// truncated or foreign.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
-    let Some(bytes) = read(path)? else { return Ok(None) };
+    parse(path, read(path)?)
+}
+
+fn parse<T: Deserialize>(path: &Path, bytes: Option<Vec<u8>>) -> Result<Option<T>> {
+    let Some(bytes) = bytes else { return Ok(None) };
     // The parser takes memory for each level of nesting, also of fields that it skips. A small
     // file can't have so many that it matters, and `ps` reads one or two for each container.
     if bytes.len() > SMALL {
@@ -124,7 +128,13 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
 
 /// Reads a whole small file; `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let Some(file) = open_existing(path)? else { return Ok(None) };
+    match open_existing(path)? {
+        Some(file) => read_small(file, path).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn read_small(file: File, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(SMALL);
     // One read is enough for a small regular file: only at the end it returns fewer bytes than asked.
     let start = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
@@ -135,17 +145,47 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if bytes.len() as u64 > MAX_STATE_FILE {
         return Err(Error::new(format!("{} is larger than any state file", path.display())));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
+}
+
+/// A directory that stays open, for a reader of many files below it: the kernel looks up the path to
+/// it once.
+pub struct Directory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens a directory; `None` if it isn't there.
+    pub fn open(path: &Path) -> Result<Option<Directory>> {
+        let opened = open_existing(path)?;
+        Ok(opened.map(|file| Directory { descriptor: file.into(), path: path.to_owned() }))
+    }
+
+    /// As [`read_json`], for a file with this path below the directory.
+    pub fn read_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path.join(name);
+        match open_below(self.descriptor.as_fd(), Path::new(name), &path)? {
+            Some(file) => parse(&path, Some(read_small(file, &path)?)),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Opens a file or a directory to read or to lock it; `None` if it does not exist.
 fn open_existing(path: &Path) -> Result<Option<File>> {
+    open_below(CWD, path, path)
+}
+
+/// As `open_existing`, below a directory; `shown` is for errors.
+fn open_below(directory: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<Option<File>> {
     // Not by std: its libc call sets close-on-exec once more, for kernels before 2.6.23, and `ps`
     // opens two to four files for each container.
-    let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(directory, path, flags, Mode::empty());
     match rustix::io::retry_on_intr(open) {
         Err(Errno::NOENT) => Ok(None),
-        opened => Ok(Some(opened.context(|| format!("open {}", path.display()))?.into())),
+        opened => Ok(Some(opened.context(|| format!("open {}", shown.display()))?.into())),
     }
 }
 
