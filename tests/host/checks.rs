@@ -94,6 +94,46 @@ pub fn basics() -> Vec<Check> {
     ]
 }
 
+/// Networks without a bridge, each of two containers that ping each other: the drivers and their modes,
+/// a parent of the host's and a VLAN that the engine makes and removes.
+pub fn direct_networks() -> Vec<Check> {
+    vec![check(
+        "macvlan, ipvlan, VLAN",
+        "ip link add up0 type dummy && ip link set up0 up
+         for kind in macvlan:bridge:up0 macvlan:bridge:up0.10 ipvlan:l2:up0.11 ipvlan:l3:up0 ipvlan:l3s:up0.12; do
+             set -- $(echo $kind | tr : ' ')
+             mydocker network create -d $1 -o $1_mode=$2 -o parent=$3 --subnet 10.99.0.0/24 lan >/dev/null
+             mydocker run -d --name one --net lan bb sleep 1000 >/dev/null
+             mydocker run --rm --net lan bb ping -c1 -W20 one >/dev/null; echo $kind $?
+             mydocker network inspect -f '{{.Driver}} {{index .Options \"parent\"}}' lan
+             mydocker rm -f one; mydocker network rm lan
+         done
+         ls /sys/class/net | grep -c 'up0[.]'
+         ip link del up0",
+        "macvlan:bridge:up0 0
+         macvlan up0
+         one
+         lan
+         macvlan:bridge:up0.10 0
+         macvlan up0.10
+         one
+         lan
+         ipvlan:l2:up0.11 0
+         ipvlan up0.11
+         one
+         lan
+         ipvlan:l3:up0 0
+         ipvlan up0
+         one
+         lan
+         ipvlan:l3s:up0.12 0
+         ipvlan up0.12
+         one
+         lan
+         0",
+    )]
+}
+
 /// Networks, on a host that carries no iptables.
 pub fn networks() -> Vec<Check> {
     vec![

@@ -76,7 +76,7 @@ const FEW_MODULES: [&str; 8] = [
 ];
 
 /// What guests that aren't short of memory load besides, if their kernel has it.
-const MODULES: [&str; 26] = [
+const MODULES: [&str; 30] = [
     "f2fs",
     "squashfs",
     "vfat",
@@ -103,6 +103,10 @@ const MODULES: [&str; 26] = [
     "nft_fib_inet",
     "nft_reject",
     "nft_compat",
+    "dummy",
+    "macvlan",
+    "ipvlan",
+    "8021q",
 ];
 
 /// The directories that a root needs for what is mounted there.

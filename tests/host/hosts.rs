@@ -2,7 +2,8 @@
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
-    basics, check, limits, networks, no_user_namespaces, oci, user_namespaces, wear,
+    basics, check, direct_networks, limits, networks, no_user_namespaces, oci, user_namespaces,
+    wear,
 };
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
@@ -47,7 +48,7 @@ fn life() -> Vec<Check> {
 
 /// And where there are networks.
 fn networking() -> Vec<Check> {
-    [networks(), ports(), boots_networks(), compose::compose()].concat()
+    [networks(), direct_networks(), ports(), boots_networks(), compose::compose()].concat()
 }
 
 /// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
