@@ -249,9 +249,11 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, and what every layer uses.
-    const LOWER: [&str; 11] = [
+    const LOWER: [&str; 13] = [
         "address",
+        "container_id",
         "error",
+        "event",
         "json",
         "network",
         "network_name",

@@ -1066,8 +1066,11 @@ fn a_container_is_named_with_a_slash_and_never_finds_itself() {
     run("--depends-on /db").exits(0);
     host.mydocker(["run", "--rm", "--link", "/db", "bb", "grep", "-w", "db", "/etc/hosts"]);
     // By its own name.
-    for flag in ["--volumes-from me", "--link me", "--net container:me", "--pid container:me"] {
+    for flag in ["--volumes-from me", "--link me", "--pid container:me"] {
         run(&format!("--name me {flag}")).refused("no such container");
+    }
+    for own in ["me", "/me"] {
+        run(&format!("--name me --net container:{own}")).refused("cannot join own network");
     }
     // Or by the first digit of its own id, which one of many has; that of db is left out.
     let taken = host.inspect("db", "{{.Id}}");
