@@ -174,21 +174,23 @@ pub struct ConfinementRecord {
     pub system_paths_unconfined: bool,
 }
 
-/// One network that a container is on, as asked for.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct NetworkRecord {
-    pub name: String,
-    /// `--ip`, at most one of each family. If there is none, an address is chosen.
-    pub addresses: Vec<Ip>,
-    pub mac: Option<Mac>,
-    /// Further names on this network, in addition to the container's.
-    pub aliases: Vec<String>,
-    /// `--driver-opt`, as given. Missing in records of older versions, as the fields below it.
-    pub driver_options: Option<Vec<(String, String)>>,
-    /// `--link-local-ip`
-    pub link_local: Option<Vec<Ip>>,
-    /// `network connect --link`: another container's name, and its name in this container.
-    pub links: Option<Vec<(String, String)>>,
+stored_flat! {
+    /// One network that a container is on, as asked for.
+    #[derive(Clone)]
+    pub struct NetworkRecord {
+        pub name: String,
+        /// `--ip`, at most one of each family. If there is none, an address is chosen.
+        pub addresses: Vec<Ip>,
+        pub mac: Option<Mac>,
+        /// Further names on this network, in addition to the container's.
+        pub aliases: Vec<String>,
+        /// `--driver-opt`, as given.
+        pub driver_options: Vec<(String, String)> => optional,
+        /// `--link-local-ip`
+        pub link_local: Vec<Ip> => optional,
+        /// `network connect --link`: another container's name, and its name in this container.
+        pub links: Vec<(String, String)> => optional,
+    }
 }
 
 /// One mount of a container.

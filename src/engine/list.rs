@@ -123,7 +123,7 @@ impl Engine {
             None => self.observe(id, wanted, patience),
         };
         let (summary, condition, record) = match found {
-            Ok(Seen::Container(summary, condition, record)) => (summary, condition, record),
+            Ok(Seen::Container(summary, condition, record)) => (*summary, condition, record),
             Ok(Seen::Unwanted) => return None,
             // The container is being created or removed at this moment, or its `create` was killed.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
@@ -213,7 +213,7 @@ impl Engine {
                 condition => break condition,
             }
         };
-        Ok(Seen::Container(summary, condition, Some(Box::new(record))))
+        Ok(Seen::Container(Box::new(summary), condition, Some(Box::new(record))))
     }
 
     /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
@@ -227,7 +227,7 @@ impl Engine {
 enum Seen {
     Unwanted,
     /// With its whole record if it has a run directory.
-    Container(Summary, Result<Condition>, Option<Box<Record>>),
+    Container(Box<Summary>, Result<Condition>, Option<Box<Record>>),
 }
 
 /// Looks at a container that had no run directory a moment ago; `None` if more must be read.
@@ -238,7 +238,7 @@ fn settled(containers: &Directory, id: &ContainerId, wanted: &[Wanted]) -> Resul
     }
     let outcome = containers.read_json(&format!("{id}/outcome.json"));
     let condition = outcome.and_then(|outcome| state::settled(summary.origin(), outcome));
-    Ok(condition.transpose().map(|condition| Seen::Container(summary, condition, None)))
+    Ok(condition.transpose().map(|condition| Seen::Container(Box::new(summary), condition, None)))
 }
 
 fn is_wanted(summary: &Summary, wanted: &[Wanted]) -> bool {

@@ -48,15 +48,10 @@ pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> Endpo
         addresses: network.addresses.iter().map(|address| address.0).collect(),
         mac: network.mac,
         names,
-        links: network.links.clone().unwrap_or_default(),
-        link_local: network.link_local.iter().flatten().map(|address| address.0).collect(),
-        options: InterfaceOptions::recorded(network.driver_options.as_deref().unwrap_or_default()),
+        links: network.links.clone(),
+        link_local: network.link_local.iter().map(|address| address.0).collect(),
+        options: InterfaceOptions::recorded(&network.driver_options),
     }
-}
-
-/// Whether a user gave any of a list, which otherwise stays off the record.
-fn is_given<T>(list: &Vec<T>) -> bool {
-    !list.is_empty()
 }
 
 /// Why a container can't join or leave `host` or `none`.
@@ -138,17 +133,14 @@ impl Engine {
                     .chain(&options.aliases)
                     .cloned()
                     .collect(),
-                driver_options: given.map(|given| given.driver_options.clone()).filter(is_given),
-                link_local: Some(
-                    given
-                        .map_or(&[][..], |given| &given.link_local)
-                        .iter()
-                        .chain(options.link_local.iter().filter(|_| first))
-                        .map(|&address| Ip(address))
-                        .collect(),
-                )
-                .filter(is_given),
-                links: None,
+                driver_options: given.map_or(Vec::new(), |given| given.driver_options.clone()),
+                link_local: given
+                    .map_or(&[][..], |given| &given.link_local)
+                    .iter()
+                    .chain(options.link_local.iter().filter(|_| first))
+                    .map(|&address| Ip(address))
+                    .collect(),
+                links: Vec::new(),
             });
         }
         // By a name and an id.
@@ -281,10 +273,9 @@ impl Engine {
             addresses: options.addresses.iter().map(|&address| Ip(address)).collect(),
             mac: None,
             aliases: options.aliases.clone(),
-            driver_options: Some(options.driver_options.clone()).filter(is_given),
-            link_local: Some(options.link_local.iter().map(|&address| Ip(address)).collect())
-                .filter(is_given),
-            links: Some(options.links.clone()).filter(is_given),
+            driver_options: options.driver_options.clone(),
+            link_local: options.link_local.iter().map(|&address| Ip(address)).collect(),
+            links: options.links.clone(),
         };
         let mut unwritten = Vec::new();
         if let Some(state) = &state

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::value::{array, map, number, object, or_nil_list, text};
+use super::value::{array, map, number, object, or_nil_list, or_nil_map, text};
 use crate::address::Ip;
 use crate::container::record::{NetworkRecord, Record};
 use crate::container::state::Condition;
@@ -119,8 +119,7 @@ impl Addresses<'_> {
 
 /// The addresses that the user chose; empty without one.
 fn chosen(wanted: &NetworkRecord) -> Value {
-    let local = wanted.link_local.iter().flatten();
-    if wanted.addresses.is_empty() && wanted.link_local.is_none() {
+    if wanted.addresses.is_empty() && wanted.link_local.is_empty() {
         return Value::Nil;
     }
     let of = |family: Family| {
@@ -130,7 +129,7 @@ fn chosen(wanted: &NetworkRecord) -> Value {
     object([
         ("IPv4Address", of(Family::V4)),
         ("IPv6Address", of(Family::V6)),
-        ("LinkLocalIPs", omit_empty(array(local.map(text)))),
+        ("LinkLocalIPs", omit_empty(array(wanted.link_local.iter().map(text)))),
     ])
 }
 
@@ -138,9 +137,9 @@ fn chosen(wanted: &NetworkRecord) -> Value {
 fn settings(endpoint: Option<&Endpoint>, wanted: Option<&NetworkRecord>) -> Value {
     let addresses = Addresses(endpoint);
     let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);
-    let links = wanted.and_then(|wanted| wanted.links.as_deref()).unwrap_or_default();
+    let links = wanted.map_or(&[][..], |wanted| &wanted.links);
     let links = links.iter().map(|(name, alias)| text(format!("{name}:{alias}")));
-    let driver_options = wanted.and_then(|wanted| wanted.driver_options.as_deref());
+    let driver_options = wanted.map_or(&[][..], |wanted| &wanted.driver_options);
     object([
         ("IPAMConfig", wanted.map_or(Value::Nil, chosen)),
         ("Links", or_nil_list(array(links))),
@@ -154,6 +153,6 @@ fn settings(endpoint: Option<&Endpoint>, wanted: Option<&NetworkRecord>) -> Valu
         ("GlobalIPv6Address", addresses.address(Family::V6)),
         ("GlobalIPv6PrefixLen", addresses.prefix(Family::V6)),
         ("MacAddress", addresses.mac()),
-        ("DriverOpts", driver_options.map_or(Value::NilMap, map)),
+        ("DriverOpts", or_nil_map(map(driver_options))),
     ])
 }
