@@ -9,6 +9,7 @@
 //! volumes (`resources`); compose keeps no state of its own. `up` brings a project up, `follow`
 //! prints its logs. Words and tables are `cli`'s.
 
+pub mod bases;
 mod canonical;
 mod dotenv;
 pub mod files;

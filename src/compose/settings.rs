@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
+#[cfg(feature = "build")]
+use super::bases::built_before;
 use super::files::read_bytes;
-use super::members::no_service;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
 use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME};
@@ -197,13 +198,6 @@ pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     }
     settings.ulimits(node)?;
     Ok(settings.list)
-}
-
-/// The service that `service:NAME` of an additional context names. It is built before.
-pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Service> {
-    let text = context.scalar()?;
-    let name = text.strip_prefix("service:").unwrap_or_default();
-    project.find(name).ok_or_else(|| context.wrong(no_service(project, name)))
 }
 
 /// The settings of a network, as flags of `network create`.

@@ -5,10 +5,10 @@
 use super::super::build::{options_of, parse_argument};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_error;
-use super::images::with_bases;
 use super::{Opened, placed};
 use crate::build::report::Report;
 use crate::build::{self, Secret, SecretSource};
+use crate::compose::bases::with_bases;
 use crate::compose::node::{Node, Value};
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::{build_settings, image, variable_of};

@@ -5,8 +5,9 @@
 use super::super::run::{Pull, bring_image};
 #[cfg(feature = "build")]
 use super::build::build;
+use crate::compose::bases::with_bases;
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::{built_before, image};
+use crate::compose::settings::image;
 use crate::engine::Engine;
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
@@ -86,40 +87,6 @@ pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Br
             .context(|| format!("service {}", service.name))?;
         done.push(name);
     }
-    Ok(())
-}
-
-/// `services`, each after those whose images its build takes as contexts.
-pub fn with_bases<'a>(project: &'a Project, services: &[&'a Service]) -> Result<Vec<&'a Service>> {
-    let mut ordered = Vec::new();
-    for service in services {
-        add_with_bases(project, service, &mut Vec::new(), &mut ordered)?;
-    }
-    Ok(ordered)
-}
-
-fn add_with_bases<'a>(
-    project: &'a Project,
-    service: &'a Service,
-    above: &mut Vec<&'a str>,
-    ordered: &mut Vec<&'a Service>,
-) -> Result<()> {
-    if ordered.iter().any(|known| known.name == service.name) {
-        return Ok(());
-    }
-    let contexts = service.node.get("build").and_then(|build| build.get("additional_contexts"));
-    above.push(&service.name);
-    for (_, context) in contexts.iter().flat_map(|contexts| contexts.entries()) {
-        if context.scalar()?.starts_with("service:") {
-            let base = built_before(project, context)?;
-            if above.contains(&base.name.as_str()) {
-                return Err(context.wrong("additional_contexts: these builds need each other"));
-            }
-            add_with_bases(project, base, above, ordered)?;
-        }
-    }
-    above.pop();
-    ordered.push(service);
     Ok(())
 }
 
