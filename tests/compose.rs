@@ -491,6 +491,35 @@ fn networks_and_volumes_that_are_not_the_projects() {
     project.host.mydocker(["network", "rm", &net]);
 }
 
+#[test]
+fn an_endpoint_has_the_interface_that_its_service_asks_for() {
+    let project = Project::new(&[(
+        "compose.yaml",
+        "services:
+  a:
+    image: bb
+    command: sleep 1000
+    init: true
+    networks:
+      n:
+        interface_name: lan7
+        link_local_ips: [169.254.5.6]
+        driver_opts:
+          com.docker.network.endpoint.sysctls: \"net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.arp_announce=2\"
+networks: {n: {}}
+",
+    )]);
+    project.compose("-p e up -d");
+    let shown = "ip addr show lan7; cat /proc/sys/net/ipv4/conf/lan7/arp_announce";
+    let shown = project.host.mydocker(["exec", "e-a-1", "sh", "-c", shown]).text();
+    assert!(shown.contains("169.254.5.6/16") && shown.ends_with("\n2"), "{shown}");
+    project.compose("-p e down");
+    let other =
+        "services: {a: {image: bb, networks: {n: {driver_opts: {x: y}}}}}\nnetworks: {n: {}}";
+    project.write(other);
+    project.compose("-p e up -d").exits(1).stderr_has("compose.yaml:1: net: unknown option 'x'");
+}
+
 const CHATTY: &str = "
 services:
   a: {image: bb, init: true, command: \"sh -c 'echo from a; sleep 1000'\"}

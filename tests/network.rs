@@ -974,10 +974,11 @@ fn modes_and_parents_of_networks_without_a_bridge() {
     for (line, part) in [
         ("-d macvlan -o macvlan_mode=l2 x", "known: bridge private vepa passthru"),
         ("-d ipvlan -o ipvlan_mode=bridge x", "known: l2 l3 l3s"),
-        ("-d overlay x", "known: bridge macvlan ipvlan"),
     ] {
         create(line).refused(part);
     }
+    create("-d overlay x").exits(1).stderr_has("known: bridge macvlan ipvlan");
+    host.mydocker(["network", "inspect", "-v", "-f", "{{.Name}}", "bridge"]).stdout("bridge\n");
     create("-d macvlan -o parent=wire0 -o macvlan_mode=passthru alone");
     create("-d macvlan -o parent=wire0 second").exits(1).stderr_has("network alone");
     create("-d ipvlan -o parent=wire0 second").exits(1).stderr_has("network alone");

@@ -36,12 +36,9 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         "driver",
         "DRIVER",
         "Set the driver: bridge, macvlan or ipvlan",
-        |a, v| match v {
-            "bridge" | "macvlan" | "ipvlan" => {
-                a.driver = v.to_owned();
-                Ok(())
-            }
-            _ => fail!("unknown network driver '{v}'; known: bridge macvlan ipvlan"),
+        |a, v| {
+            a.driver = v.to_owned();
+            Ok(())
         },
     )
     .short('d')
@@ -204,6 +201,10 @@ const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 /// of other programs too: as in Docker, they are kept and shown by `inspect`.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
+    // As in Docker, no bad flag but a bad network.
+    if !matches!(driver.as_str(), "" | "bridge" | "macvlan" | "ipvlan") {
+        fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
+    }
     let is_direct = matches!(driver.as_str(), "macvlan" | "ipvlan");
     let (mut parent, mut mode) = (None, "");
     let mut ignored = Vec::new();
@@ -441,16 +442,20 @@ struct InspectArgs {
     format: Option<Template>,
 }
 
-static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
-    "format",
-    "FORMAT",
-    "Print as json, or by a template such as '{{.Driver}}'",
-    |a, v| {
-        a.format = Some(parse_format(v)?);
-        Ok(())
-    },
-)
-.short('f')];
+static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[
+    Flag::<InspectArgs>::setting(
+        "format",
+        "FORMAT",
+        "Print as json, or by a template such as '{{.Driver}}'",
+        |a, v| {
+            a.format = Some(parse_format(v)?);
+            Ok(())
+        },
+    )
+    .short('f'),
+    Flag::<InspectArgs>::switch("verbose", "Accepted; only a cluster has more to show", |_, _| {})
+        .short('v'),
+];
 
 /// The command `network inspect`.
 pub static INSPECT: Command = Command {
