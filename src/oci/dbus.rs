@@ -32,6 +32,13 @@ pub struct Object {
     pub interface: &'static str,
 }
 
+/// The bus itself.
+const BUS: Object = Object {
+    service: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+};
+
 /// The values of a message, one after the other, each aligned as its type is.
 #[derive(Default)]
 pub struct Body {
@@ -213,6 +220,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Has the bus pass on the signals that `rule` names: without a rule it passes on none.
+    pub fn listen(&mut self, rule: &str) -> Result<()> {
+        self.call(&BUS, "AddMatch", Body::default().with_text(rule)).map(drop)
+    }
+
     /// Connects to the socket at `path` as this user, and says hello to the bus.
     pub fn open(path: &str) -> Result<Connection> {
         let stream = UnixStream::connect(path).context(|| "connect")?;
@@ -228,11 +240,6 @@ impl Connection {
             fail!("the bus refuses this user: {answer}");
         }
         connection.write(b"BEGIN\r\n")?;
-        const BUS: Object = Object {
-            service: "org.freedesktop.DBus",
-            path: "/org/freedesktop/DBus",
-            interface: "org.freedesktop.DBus",
-        };
         connection.call(&BUS, "Hello", Body::default())?;
         Ok(connection)
     }

@@ -113,7 +113,7 @@ impl Drop for Holder {
 /// Starts the scope with these limits.
 pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
     let mut bus = connect()?;
-    bus.call(&MANAGER, "Subscribe", Body::default()).context(|| "listen to systemd")?;
+    listen(&mut bus).context(|| "listen to systemd")?;
     let holder = Holder::make()?;
     let mut properties = vec![
         ("Description", Value::Text(format!("mydocker container {id}"))),
@@ -155,7 +155,7 @@ pub fn update(unit: &str, resources: &Resources) -> Result<()> {
 /// Ends a scope whose processes have ended. A scope that does not exist is no error.
 pub fn stop(unit: &str) -> Result<()> {
     let mut bus = connect()?;
-    bus.call(&MANAGER, "Subscribe", Body::default())?;
+    listen(&mut bus)?;
     let body = Body::default().with_text(unit).with_text("replace");
     if let Ok(answer) = bus.call(&MANAGER, "StopUnit", body) {
         await_job(&mut bus, &answer.body().string()?)?;
@@ -178,6 +178,15 @@ fn connect() -> Result<Connection> {
              for cgroupfs"
         ))
     })
+}
+
+/// Asks systemd to send its signals, and the bus to pass on that of a job's end.
+fn listen(bus: &mut Connection) -> Result<()> {
+    bus.listen(
+        "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
+         interface='org.freedesktop.systemd1.Manager',member='JobRemoved'",
+    )?;
+    bus.call(&MANAGER, "Subscribe", Body::default()).map(drop)
 }
 
 /// `JobRemoved` has the job's number, its path, the unit and the result.

@@ -243,11 +243,12 @@ pub fn wear() -> Vec<Check> {
     )]
 }
 
-/// The binary as an OCI runtime, on a host whose controllers are cgroup v2's.
+/// The binary as an OCI runtime, on a host whose controllers are cgroup v2's, but may be mounted nowhere yet.
 pub fn oci() -> Vec<Check> {
     vec![check(
         "OCI runtime on v2",
-        "mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+        "umount /sys/fs/cgroup
+         mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
          oci() { mydocker oci \"$@\"; }
          is() { oci state c | grep -o '\"status\": *\"[a-z]*\"' | cut -d'\"' -f4; }
          oci spec
@@ -287,6 +288,122 @@ pub fn oci() -> Vec<Check> {
          3
          mydocker-runtime: *not stopped: running
          1",
+    )]
+}
+
+/// The binary as an OCI runtime whose cgroups systemd makes.
+pub fn oci_by_systemd() -> Vec<Check> {
+    vec![check(
+        "OCI scopes of systemd",
+        "mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+         oci() { mydocker oci --systemd-cgroup \"$@\"; }
+         is() { oci state c | grep -o '\"status\": *\"[a-z]*\"' | cut -d'\"' -f4; }
+         scope=/sys/fs/cgroup/outer.slice/outer-inner.slice/harness-c.scope
+         show() { systemctl --no-pager show -P \"$1\" harness-c.scope; }
+         cat /proc/1/comm
+         oci spec
+         sed -i -e 's/\"terminal\": true/\"terminal\": false/; s/\\[\"sh\"]/[\"sleep\", \"1000\"]/' \
+             -e 's/\"resources\": {/&\"memory\":{\"limit\":33554432},\"pids\":{\"limit\":17},/' \
+             -e 's/\"resources\": {/&\"cpu\":{\"shares\":512,\"quota\":50000,\"period\":100000},/' \
+             -e 's/\"resources\": {/\"cgroupsPath\":\"outer-inner.slice:harness:c\",&/' config.json
+         oci create c </dev/null >/dev/null 2>&1; is
+         for name in ActiveState Slice Delegate MemoryMax TasksMax CPUWeight CPUQuotaPerSecUSec; do
+             show $name
+         done
+         oci start c; is
+         grep -c . $scope/cgroup.procs
+         # What systemd writes again must be what the runtime wrote.
+         systemctl daemon-reload
+         head -n 1 $scope/memory.max $scope/pids.max $scope/cpu.max $scope/cpu.weight
+         oci exec c sh -c 'cat /proc/self/cgroup; exit 3'; echo $?
+         oci update --memory 67108864 --pids-limit 20 c; show MemoryMax; show TasksMax
+         systemctl daemon-reload; cat $scope/memory.max $scope/pids.max
+         oci pause c; is; oci resume c; is
+         oci kill c KILL; for n in $(seq 50); do test \"$(is)\" = stopped && break; sleep 0.2; done
+         oci delete c; ls -d $scope 2>/dev/null; show LoadState; oci list -q
+         # A container that ends by itself, and its name again.
+         sed -i 's/\"sleep\", \"1000\"/\"sh\",\"-c\",\"exit 5\"/' config.json
+         oci run c; echo $?; oci run c; echo $?; show LoadState
+         systemctl --no-pager list-units --failed --no-legend
+         cd /; rm -r /tmp/bundle",
+        "systemd
+         created
+         active
+         outer-inner.slice
+         yes
+         33554432
+         17
+         59
+         500ms
+         running
+         1
+         ==> */memory.max <==
+         33554432
+         ...
+         17
+         ...
+         50000 100000
+         ...
+         59
+         0::/
+         3
+         67108864
+         20
+         67108864
+         20
+         paused
+         running
+         not-found
+         5
+         5
+         not-found",
+    )]
+}
+
+/// Podman over it, whose default on such a host is systemd's cgroups, with `exec`, `update` and the end.
+pub fn podman_by_systemd() -> Vec<Check> {
+    vec![check(
+        "Podman with systemd's cgroups",
+        "ln -s /bin/mydocker /bin/mydocker-runtime
+         podman() { /usr/bin/podman --runtime /bin/mydocker-runtime --storage-driver overlay \"$@\"; }
+         podman import -q /share/bb.tar bb >/dev/null 2>&1
+         podman info --format '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}} {{.Host.OCIRuntime.Path}}'
+         podman run --rm --network none bb echo hi
+         podman run --rm --network none bb sh -c 'exit 7'; echo $?
+         podman run -d --network none --name c -m 64m --pids-limit 20 --cpus 0.5 bb sleep 1000 >/dev/null
+         podman exec c sh -c 'cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max pids.max cpu.max'
+         scope=libpod-$(podman inspect -f '{{.Id}}' c).scope
+         for name in Slice MemoryMax TasksMax CPUQuotaPerSecUSec; do
+             systemctl --no-pager show -P $name $scope
+         done
+         systemctl daemon-reload
+         podman exec c cat /sys/fs/cgroup/memory.max
+         podman stats --no-stream --format '{{.PIDs}}' c
+         podman pause c >/dev/null; podman inspect -f '{{.State.Status}}' c; podman unpause c >/dev/null
+         podman stop -t 0 c; podman inspect -f '{{.State.ExitCode}}' c
+         systemctl --no-pager show -P LoadState $scope
+         podman start c; podman rm -f -t 0 c
+         ls -d /sys/fs/cgroup/machine.slice/libpod-*; systemctl --no-pager list-units --failed --no-legend",
+        "systemd v2 /bin/mydocker-runtime
+         hi
+         7
+         0::/
+         67108864
+         20
+         50000 100000
+         machine.slice
+         67108864
+         20
+         500ms
+         67108864
+         1
+         paused
+         c
+         137
+         not-found
+         c
+         c
+         ls: *No such file or directory",
     )]
 }
 

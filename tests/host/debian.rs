@@ -4,6 +4,7 @@
 //! lists and packages stay as they are; packages are unpacked there and never installed.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -66,6 +67,43 @@ impl Suite {
             self.unpack(work, "busybox-static", &files);
         }
         files.join("bin/busybox")
+    }
+
+    /// A root file system with systemd as its init, the D-Bus that it is called by, and Podman: the
+    /// packages are unpacked over each other, and none of their scripts runs.
+    pub fn systemd(self, work: &Path) -> PathBuf {
+        // `usr-is-merged` stands for the conversion by a script in Perl, which a new root needs not.
+        const PACKAGES: [&str; 4] = ["systemd", "dbus", "podman", "usr-is-merged"];
+        let files = self.directory(work).join("systemd");
+        if files.exists() {
+            return files;
+        }
+        println!("fetching {} of {}/{}", PACKAGES.join(", "), self.release, self.architecture);
+        let half = files.with_extension("half");
+        let _ = fs::remove_dir_all(&half);
+        for name in ["bin", "lib", "lib64", "sbin"] {
+            fs::create_dir_all(half.join("usr").join(name)).unwrap();
+            symlink(format!("usr/{name}"), half.join(name)).unwrap();
+        }
+        let options = ["install", "--download-only", "--yes", "--no-install-recommends"];
+        run(self.apt("apt-get", work).args(options).args(PACKAGES));
+        let archives = self.directory(work).join("cache/archives");
+        for file in fs::read_dir(archives).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                let tar = file.with_extension("tar");
+                let made = fs::File::create(&tar).unwrap();
+                let mut read = Command::new("dpkg-deb");
+                let status = read.arg("--fsys-tarfile").arg(&file).stdout(made).status().unwrap();
+                assert!(status.success(), "{read:?}");
+                // Not through the links of the merged /usr as if they were directories to replace.
+                let options = ["--keep-directory-symlink", "-xf"];
+                run(Command::new("tar").args(options).arg(&tar).arg("-C").arg(&half));
+                fs::remove_file(tar).unwrap();
+                fs::remove_file(file).unwrap();
+            }
+        }
+        fs::rename(half, &files).unwrap();
+        files
     }
 
     /// Appears by rename once complete, so that an interrupted run leaves nothing half there.

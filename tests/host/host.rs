@@ -42,6 +42,10 @@ pub enum Root {
     Ext4 {
         megabytes: u64,
     },
+    /// A disk too, from which Debian's systemd boots and not busybox's init.
+    Systemd {
+        megabytes: u64,
+    },
     Squashfs,
 }
 
@@ -153,7 +157,11 @@ impl Host {
         let _ = fs::remove_file(&image);
         match self.root {
             Root::Initramfs => {}
-            Root::Ext4 { megabytes } => self.tree(work, binary).ext4(&image, megabytes),
+            Root::Ext4 { megabytes } => self.tree(work, binary).ext4(&image, megabytes, None),
+            Root::Systemd { megabytes } => {
+                let base = self.suite.systemd(work);
+                self.tree(work, binary).ext4(&image, megabytes, Some(&base));
+            }
             Root::Squashfs => self.tree(work, binary).squashfs(&image),
         }
         if image.exists() {
@@ -195,6 +203,15 @@ impl Host {
         }
         inittab.push_str(&format!("{console}::respawn:/bin/agent\n"));
         tree.file("etc/inittab", inittab);
+        if matches!(self.root, Root::Systemd { .. }) {
+            tree.file("etc/systemd/system/agent.service", include_str!("guest/agent.service"));
+            tree.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+            tree.file(
+                "etc/passwd",
+                "root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/nonexistent:/bin/false\n",
+            );
+            tree.file("etc/group", "root:x:0:\nmessagebus:x:100:\n");
+        }
         tree
     }
 
@@ -235,10 +252,14 @@ impl Host {
         fs::create_dir_all(share.join("scripts")).unwrap();
         let root = match self.root {
             Root::Initramfs => "initramfs",
-            Root::Ext4 { .. } => "'-t ext4 /dev/vda'",
+            Root::Ext4 { .. } | Root::Systemd { .. } => "'-t ext4 /dev/vda'",
             Root::Squashfs => "'-t squashfs -o ro /dev/vda'",
         };
-        fs::write(share.join("root"), format!("root={root}\n")).unwrap();
+        let init = match self.root {
+            Root::Systemd { .. } => "/lib/systemd/systemd",
+            _ => "'/bin/busybox init'",
+        };
+        fs::write(share.join("root"), format!("root={root}\ninit={init}\n")).unwrap();
         fs::write(share.join("setup"), self.set_up).unwrap();
         // The guest's console is a terminal, and checks compare text without colours.
         let environment = format!("export NO_COLOR=1\n{}", self.environment);

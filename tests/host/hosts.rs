@@ -2,8 +2,8 @@
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
-    basics, check, direct_networks, limits, networks, no_user_namespaces, oci, user_namespaces,
-    wear,
+    basics, check, direct_networks, limits, networks, no_user_namespaces, oci, oci_by_systemd,
+    podman_by_systemd, user_namespaces, wear,
 };
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
@@ -20,7 +20,7 @@ const USUAL: &str = "mount -t tmpfs -o mode=755 run /run
                      mount -t cgroup2 cgroup2 /sys/fs/cgroup\n";
 
 pub fn all() -> Vec<Host> {
-    vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest()]
+    vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest(), systemd()]
 }
 
 /// What most hosts are; each says what it is besides.
@@ -79,6 +79,7 @@ fn initramfs() -> Host {
                 ),
             ],
             limits(),
+            oci(),
             // A tmpfs can map owners since Linux 6.3.
             no_user_namespaces(),
         ]
@@ -108,6 +109,23 @@ fn ramfs() -> Host {
             )],
             life(),
             vec![
+                check(
+                    "OCI runtime without cgroups",
+                    "mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+                     mydocker oci spec
+                     sed -i 's/\"terminal\": true/\"terminal\": false/; s/\\[\"sh\"]/[\"sleep\", \"1000\"]/' config.json
+                     mydocker oci create c </dev/null >/said 2>&1; cat /said
+                     mydocker oci start c; mydocker oci exec c sh -c 'echo inside; exit 3'; echo $?
+                     mydocker oci delete --force c
+                     sed -i 's/\"resources\": {/&\"pids\":{\"limit\":17},/' config.json
+                     mydocker oci run c; echo $?
+                     mydocker oci list -q; rm -r /tmp/bundle",
+                    "mydocker-runtime: containers run without limits: *no /sys/fs/cgroup
+                     inside
+                     3
+                     mydocker-runtime: *linux.resources.pids.limit can't be applied*
+                     1",
+                ),
                 check(
                     "a limit is refused",
                     "mydocker run --rm --net none -m 32m bb true; echo $?",
@@ -340,6 +358,22 @@ fn oldest() -> Host {
             .into_iter()
             .filter(|check| check.name != "another machine")
             .collect(),
+        ..plain()
+    }
+}
+
+/// A server of today: what engines ask of a runtime's `--systemd-cgroup` is answered by a real systemd.
+fn systemd() -> Host {
+    Host {
+        name: "h",
+        about: "systemd as PID 1, ext4 disk, cgroup v2",
+        root: Root::Systemd { megabytes: 768 },
+        // Podman is large.
+        memory_megabytes: 768,
+        command_line: "systemd.unit=agent.service systemd.show_status=false",
+        // It has mounted all that the other hosts mount.
+        set_up: "",
+        checks: [basics(), oci_by_systemd(), podman_by_systemd()].concat(),
         ..plain()
     }
 }

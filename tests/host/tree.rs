@@ -61,8 +61,16 @@ impl Tree {
     pub fn write(&self, directory: &Path) {
         let _ = fs::remove_dir_all(directory);
         fs::create_dir_all(directory).unwrap();
+        self.write_over(directory);
+    }
+
+    /// As files beside those that `directory` has, which stay.
+    fn write_over(&self, directory: &Path) {
         for (path, node) in &self.entries {
             let path = directory.join(path);
+            if path.symlink_metadata().is_ok() && !matches!(node, Node::Directory) {
+                continue;
+            }
             match node {
                 Node::Directory => fs::create_dir_all(path).unwrap(),
                 Node::File { bytes, mode } => {
@@ -88,10 +96,17 @@ impl Tree {
         fs::remove_dir_all(directory).unwrap();
     }
 
-    /// An ext4 of `megabytes` with the tree in it.
-    pub fn ext4(&self, image: &Path, megabytes: u64) {
+    /// An ext4 of `megabytes` with the tree in it, over the files of `base` if there is one.
+    pub fn ext4(&self, image: &Path, megabytes: u64, base: Option<&Path>) {
         let directory = image.with_extension("tree");
-        self.write(&directory);
+        match base {
+            Some(base) => {
+                let _ = fs::remove_dir_all(&directory);
+                run(Command::new("cp").arg("-a").args([base, &directory]));
+                self.write_over(&directory);
+            }
+            None => self.write(&directory),
+        }
         blank(image, megabytes);
         run(Command::new("mke2fs")
             .args(["-q", "-F", "-t", "ext4", "-d"])
