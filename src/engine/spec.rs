@@ -338,6 +338,9 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         copy_up: mount.copy_up,
         subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
         propagation: mount.propagation.unwrap_or_default(),
+        // Docker's words without an `r` mean the same as those with one.
+        propagation_below: mount.propagation.unwrap_or_default(),
+        needs_group: true,
         recursion: mount.recursion.unwrap_or_default(),
         attributes: Attributes::default(),
         owners: None,

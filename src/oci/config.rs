@@ -87,7 +87,8 @@ pub fn parse(
     let ids = linux::ids(&linux, &namespaces)?;
     let hostname = text_if_private(&root, "hostname", &namespaces.uts)?;
     let domainname = text_if_private(&root, "domainname", &namespaces.uts)?;
-    let mounts = mounts::parse(&root, bundle, ids.as_ref())?;
+    let root_propagation = linux::root_propagation(&linux)?;
+    let mounts = mounts::parse(&root, bundle, ids.as_ref(), root_propagation)?;
     let (cgroup, unit) = linux::cgroup(&linux, id, by_systemd)?;
     let sysctls = linux::sysctls(&linux, &namespaces)?;
     let (masked, read_only_paths) =
@@ -120,7 +121,7 @@ pub fn parse(
         process,
         hostname,
         devices: linux::devices(&linux)?,
-        root_propagation: linux::root_propagation(&linux)?,
+        root_propagation,
         mount_label: linux::mount_label(&linux)?,
         namespaces,
         ids,

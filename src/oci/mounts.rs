@@ -62,15 +62,29 @@ const NEUTRAL: [&str; 9] = [
     "newinstance",
 ];
 
+/// What a bind is whose root is shared.
+const SHARED: Option<LastPropagation> =
+    Some(LastPropagation { kind: PropagationKind::Shared, recursive: true });
+
 /// The types of propagation. With an `r` in front they hold below the mount too.
 const PROPAGATION: [&str; 4] = ["private", "slave", "shared", "unbindable"];
 
-/// The mounts in their order.
-pub fn parse(root: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Vec<Mount>> {
-    root.list("mounts", MAX_ENTRIES, |node| mount(node, bundle, ids))
+/// The mounts in their order. A bind that asks for no propagation of its own has the `root`'s.
+pub fn parse(
+    node: &Node<'_>,
+    bundle: &Path,
+    ids: Option<&IdMaps>,
+    root: Option<LastPropagation>,
+) -> Result<Vec<Mount>> {
+    node.list("mounts", MAX_ENTRIES, |node| mount(node, bundle, ids, root))
 }
 
-fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> {
+fn mount(
+    node: &Node<'_>,
+    bundle: &Path,
+    ids: Option<&IdMaps>,
+    root: Option<LastPropagation>,
+) -> Result<Mount> {
     let destination = node.need("destination")?;
     let target = destination.string()?;
     if target.is_empty() || target.contains('\0') {
@@ -127,15 +141,23 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
         return Err(node.need("options")?.wrong(what));
     }
     let copy_up = options.copy_up;
-    let (mut propagation, mut last_propagation) = (options.propagation, options.last_propagation);
-    if !matches!(source, MountSource::Bind(_)) {
+    let inherited = match root.map(|root| root.kind) {
+        Some(PropagationKind::Slave) => Propagation::Slave,
+        Some(PropagationKind::Shared) => Propagation::Shared,
+        _ => Propagation::Private,
+    };
+    let (own, mut last_propagation) = (options.propagation, options.last_propagation);
+    let mut propagation = own.unwrap_or(inherited);
+    let mut propagation_below = options.propagation_below.unwrap_or(inherited);
+    let is_bind = matches!(source, MountSource::Bind(_));
+    if is_bind && (own, inherited) == (None, Propagation::Shared) {
+        last_propagation = SHARED;
+    }
+    if !is_bind {
         // A new file system has no copy on the host, so its group is a new one, and nothing below it.
-        let shared = LastPropagation { kind: PropagationKind::Shared, recursive: false };
-        last_propagation = match propagation {
-            Propagation::Shared => Some(shared),
-            _ => last_propagation.map(|last| LastPropagation { recursive: false, ..last }),
-        };
-        propagation = Propagation::Private;
+        last_propagation =
+            last_propagation.map(|last| LastPropagation { recursive: false, ..last });
+        (propagation, propagation_below) = (Propagation::Private, Propagation::Private);
     }
     if matches!(source, MountSource::Cgroups) && last_propagation.is_some() {
         let what = "without 'shared' and 'unbindable', because the cgroups are the container's own";
@@ -149,6 +171,7 @@ fn mount(node: &Node<'_>, bundle: &Path, ids: Option<&IdMaps>) -> Result<Mount> 
         copy_up,
         attributes,
         propagation,
+        propagation_below,
         last_propagation,
         recursion,
         ..Mount::new(source, target)
@@ -183,7 +206,8 @@ struct Options {
     bind: bool,
     rbind: bool,
     attributes: Attributes,
-    propagation: Propagation,
+    propagation: Option<Propagation>,
+    propagation_below: Option<Propagation>,
     last_propagation: Option<LastPropagation>,
     /// `remount`: change only the attributes of the mount that is there.
     remount: bool,
@@ -196,18 +220,22 @@ struct Options {
 }
 
 impl Options {
-    /// Takes the place of what an earlier option says, but that a slave can be shared too. Slave and
-    /// shared always hold below a bind.
+    /// Takes the place of what an earlier option says, but that a slave can be shared too.
     fn propagate(&mut self, kind: usize, recursive: bool) {
-        let was_slave = self.propagation == Propagation::Slave;
+        let was_slave = self.propagation == Some(Propagation::Slave);
         let last = |kind| Some(LastPropagation { kind, recursive });
-        (self.propagation, self.last_propagation) = match kind {
+        let (propagation, last) = match kind {
             0 => (Propagation::Private, None),
             1 => (Propagation::Slave, None),
             2 if was_slave => (Propagation::Slave, last(PropagationKind::Shared)),
-            2 => (Propagation::Shared, None),
+            // Where the source is in no group of the host's, the bind begins one.
+            2 => (Propagation::Shared, last(PropagationKind::Shared)),
             _ => (Propagation::Private, last(PropagationKind::Unbindable)),
         };
+        (self.propagation, self.last_propagation) = (Some(propagation), last);
+        if recursive {
+            self.propagation_below = Some(propagation);
+        }
     }
 }
 

@@ -176,10 +176,7 @@ impl Attaching<'_> {
                 return Ok(Some(tree));
             }
             MountSource::Bind(source) => {
-                let shared = match mount.propagation {
-                    Propagation::Shared => self.shared.next(),
-                    _ => None,
-                };
+                let shared = if mount.is_shared() { self.shared.next() } else { None };
                 let tree = bind(self.root, mount, source, self.joined.user(), shared)?;
                 if let Some(owners) = &mount.owners
                     && let Some(namespace) = self.owners.next()
@@ -334,7 +331,7 @@ fn bind(
         copy_up::fill(root, &mount.target, source, user_namespace)?;
     }
     let handle = bind_source::open(source, mount.subpath.as_deref())?;
-    if mount.propagation == Propagation::Slave {
+    if mount.propagation == Propagation::Slave && mount.needs_group {
         propagation::check_slave(&handle, source)?;
     }
     let tree = match shared {
@@ -371,8 +368,8 @@ fn attach(
         }
         result => result?,
     }
-    if spec.propagates() && mount.propagation == Propagation::Private {
-        sys::mount::make_private(tree.as_fd()).context(|| "make it private")?;
+    if spec.propagates() {
+        propagation::settle(tree, mount)?;
     }
     if mount.read_only {
         let all = mount.recursion != Recursion::Writable;

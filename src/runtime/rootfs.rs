@@ -17,7 +17,7 @@ use rustix::mount::{
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use super::propagation::flag;
-use super::spec::{LastPropagation, Root};
+use super::spec::{LastPropagation, PropagationKind, Root};
 use super::user_namespace::{self, kernel_maps_layers};
 use crate::error::{Context, Result};
 use crate::sys::trace::{self, Traced};
@@ -241,8 +241,12 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
 /// Gives the container's `/` its propagation, as the last step: earlier steps fail on a mount that is
 /// shared or unbindable.
 pub fn propagate(last: LastPropagation) -> Result<()> {
-    let all =
-        if last.recursive { MountPropagationFlags::REC } else { MountPropagationFlags::empty() };
+    // Below a slave all are slaves already, or what they were asked to be.
+    let all = match last {
+        LastPropagation { kind: PropagationKind::Slave, .. }
+        | LastPropagation { recursive: false, .. } => MountPropagationFlags::empty(),
+        _ => MountPropagationFlags::REC,
+    };
     mount_change("/", flag(last.kind) | all)
         .context(|| "set the propagation of the container's root")
 }

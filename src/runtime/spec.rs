@@ -49,9 +49,7 @@ pub struct Spec {
 impl Spec {
     /// Whether any mount is not private at the end.
     pub fn propagates(&self) -> bool {
-        let is_other = |mount: &Mount| {
-            mount.propagation != Propagation::Private || mount.last_propagation.is_some()
-        };
+        let is_other = |mount: &Mount| !mount.is_private() || mount.last_propagation.is_some();
         self.root_is_slave() || self.mounts.iter().any(is_other)
     }
 
@@ -246,6 +244,10 @@ pub struct Mount {
     /// A bind: only this part of the source, which nothing in it can lead out of.
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
+    /// Of the mounts below a bind's own.
+    pub propagation_below: Propagation,
+    /// A bind that is a slave or shared, but whose source is in no peer group of the host, is an error.
+    pub needs_group: bool,
     pub last_propagation: Option<LastPropagation>,
     pub recursion: Recursion,
     pub attributes: Attributes,
@@ -282,10 +284,22 @@ impl Mount {
             copy_up: false,
             subpath: None,
             propagation: Propagation::Private,
+            propagation_below: Propagation::Private,
+            needs_group: false,
             last_propagation: None,
             recursion: Recursion::Enabled,
             attributes: Attributes::default(),
         }
+    }
+
+    /// Whether nothing that the host mounts later shows in it.
+    pub fn is_private(&self) -> bool {
+        [self.propagation, self.propagation_below] == [Propagation::Private; 2]
+    }
+
+    /// Whether a part of it is in the peer group of its source.
+    pub fn is_shared(&self) -> bool {
+        [self.propagation, self.propagation_below].contains(&Propagation::Shared)
     }
 }
 

@@ -120,6 +120,10 @@ const CONFIG: &[(&str, Check)] = &[
         ),
     ),
     (
+        "a mount and those below it have the propagation that they are given",
+        Test("a_bind_and_the_mounts_below_it_have_a_propagation_each"),
+    ),
+    (
         "a remount changes the options of the mount that is there",
         Prints(
             MOUNTS,

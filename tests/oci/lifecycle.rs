@@ -83,6 +83,66 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
     }
 }
 
+/// A mount and the one below it, as their options for propagation make them: `-` is private.
+#[test]
+fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
+    let bundle = Bundle::new();
+    let source = bundle.dir().join("source of binds");
+    std::fs::create_dir(&source).unwrap();
+    let shared = SharedMount::make(&source);
+    let below = source.join("be low");
+    std::fs::create_dir(&below).unwrap();
+    let shared_below = SharedMount::make(&below);
+    bundle.runs(
+        "while read a b c d e f g h; do case $e in /m*) echo ${g%%:*};; esac; done \
+         < /proc/self/mountinfo",
+    );
+    let good = bundle.config();
+    for (root, options, expected) in [
+        ("private", "\"rbind\"", "-\n-\n"),
+        ("private", "\"rbind\",\"slave\"", "master\n-\n"),
+        ("private", "\"rbind\",\"rslave\"", "master\nmaster\n"),
+        ("private", "\"rbind\",\"rslave\",\"private\"", "-\nmaster\n"),
+        ("private", "\"rbind\",\"shared\"", "shared\n-\n"),
+        ("private", "\"rbind\",\"rshared\"", "shared\nshared\n"),
+        ("private", "\"rbind\",\"rshared\",\"slave\"", "master\nshared\n"),
+        ("private", "\"rbind\",\"rslave\",\"shared\"", "shared\nmaster\n"),
+        ("private", "\"bind\",\"shared\"", "shared\n"),
+        // What isn't asked for is the root's, as with runc and crun.
+        ("rslave", "\"rbind\"", "master\nmaster\n"),
+        ("rslave", "\"rbind\",\"private\"", "-\nmaster\n"),
+        ("rslave", "\"rbind\",\"rprivate\"", "-\n-\n"),
+        ("rslave", "\"rbind\",\"shared\"", "shared\nmaster\n"),
+        ("shared", "\"rbind\"", "shared\nshared\n"),
+        ("shared", "\"rbind\",\"slave\"", "master\nshared\n"),
+    ] {
+        let mount = format!(
+            "\"mounts\": [{{\"destination\":\"/m\",\"source\":\"{}\",\"options\":[{options}]}},",
+            source.display()
+        );
+        bundle.set_config_with(&good, "\"mounts\": [", &mount);
+        let by = format!("\"rootfsPropagation\":\"{root}\",\"maskedPaths\"");
+        bundle.edit("\"maskedPaths\"", &by);
+        let output = bundle.output_of_run();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text, expected, "{root} {options}: {:?}", output.stderr);
+    }
+    drop(shared_below);
+    // In no group of the host's a slave is private, and what is shared begins one.
+    let private = ["--make-private", source.to_str().unwrap()];
+    assert!(Command::new("mount").args(private).status().unwrap().success());
+    for (options, expected) in [("rslave", "-\n"), ("rshared", "shared\n")] {
+        let mount = format!(
+            "\"mounts\": [{{\"destination\":\"/m\",\"source\":\"{}\",\
+             \"options\":[\"bind\",\"{options}\"]}},",
+            source.display()
+        );
+        bundle.set_config_with(&good, "\"mounts\": [", &mount);
+        bundle.run().stdout(expected);
+    }
+    drop(shared);
+}
+
 #[test]
 fn interfaces_of_the_host_move_into_the_container() {
     let bundle = Bundle::new();
@@ -239,13 +299,18 @@ fn a_hook_that_fails_ends_the_container_but_for_poststop() {
         let by = format!("\"hooks\":{{\"{kind}\":[{{\"path\":\"/bin/false\"}}]}},\"hostname\"");
         bundle.set_config_with(&good, HOSTNAME, &by);
     };
-    let path = bundle.path();
+    let (path, mark) = (bundle.path(), bundle.dir().join("mark"));
     for kind in ["prestart", "createRuntime", "createContainer"] {
         with(kind);
+        let touch = format!("\"args\":[\"touch\",\"{}\"]", mark.display());
+        let poststop = format!("\"poststop\":[{{\"path\":\"/usr/bin/touch\",{touch}}}]");
+        bundle.edit("\"hooks\":{", &format!("\"hooks\":{{{poststop},"));
         let done = bundle.call(&["create", "--bundle", &path, &bundle.id]).exits(1);
         done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
         bundle.call(&["state", &bundle.id]).exits(1).stderr_has("does not exist");
         assert!(!bundle.has_cgroup());
+        // What the hooks before it have set up is taken down.
+        std::fs::remove_file(&mark).unwrap();
     }
     for kind in ["startContainer", "poststart"] {
         with(kind);
@@ -255,7 +320,6 @@ fn a_hook_that_fails_ends_the_container_but_for_poststop() {
         eventually("it has stopped", || bundle.has_status("stopped"));
         bundle.call(&["delete", &bundle.id]).stdout("");
     }
-    let mark = bundle.dir().join("mark");
     let by = format!(
         "\"hooks\":{{\"poststop\":[{{\"path\":\"/bin/false\"}},{{\"path\":\"/usr/bin/touch\",\
          \"args\":[\"touch\",\"{}\"]}}]}},\"hostname\"",
