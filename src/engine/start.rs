@@ -173,7 +173,7 @@ impl Engine {
         attached: bool,
     ) -> Result<OwnedFd> {
         let launch = || {
-            self.find_cgroups()?;
+            cgroup::find_or_warn(&self.roots.run, |reason| (self.warn)(reason))?;
             self.warn_of_short_files();
             record.make_sources()?;
             let spec = self.spec(record)?;
@@ -201,18 +201,6 @@ impl Engine {
             };
             self.note(&noted);
         })
-    }
-
-    /// Mounts cgroups on a host that has none mounted. If that fails, containers run without
-    /// limits, with a warning once per boot; a limit that was asked for fails later.
-    fn find_cgroups(&self) -> Result<()> {
-        let Err(reason) = cgroup::mount_missing() else { return Ok(()) };
-        let mark = self.roots.run.join(".without-cgroups");
-        if !mark.exists() {
-            (self.warn)(&format!("containers run without limits: {reason}"));
-            store::replace(&mark, b"", Durability::Lazy)?;
-        }
-        Ok(())
     }
 
     /// Warns if mydocker lacks the capability to lift the caller's limit on file sizes: the monitor and the

@@ -15,6 +15,7 @@ use super::config::{self, Config, HostHooks};
 use super::state::{Container, START, Status};
 use super::{Globals, foreground, net_devices, notify, systemd, warn};
 use crate::error::{Context, Error, Result, fail};
+use crate::runtime::spec::Hook;
 use crate::runtime::{self, Caller, Stdio, cgroup, hooks};
 use crate::store::{self, Durability};
 use crate::sys;
@@ -28,6 +29,8 @@ pub struct Made {
     pub pidfd: OwnedFd,
     /// The terminal's master, if it was not sent to `--console-socket`.
     pub console: Option<OwnedFd>,
+    /// Those that are still to run.
+    pub hooks: HostHooks,
 }
 
 /// `create`
@@ -40,11 +43,11 @@ pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
-    let Made { container, pid, pidfd, console } = made;
-    let ready = match begin(&container) {
+    let Made { container, pid, pidfd, console, hooks } = made;
+    let ready = match begin(&container, &hooks.poststart) {
         Ok(ready) => ready,
         Err(error) => {
-            remove(container)?;
+            remove(container, hooks.poststop)?;
             return Err(error);
         }
     };
@@ -63,7 +66,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let code = foreground::follow(pid, pidfd.as_fd(), console)?;
     if !args.has("keep") {
-        remove(Container::open(&globals.root, args.id()?)?)?;
+        remove(Container::open(&globals.root, args.id()?)?, hooks.poststop)?;
     }
     Ok(code)
 }
@@ -94,11 +97,13 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
         _ => {}
     }
     let mut container = Container::make(&globals.root, id)?;
-    match build(&mut container, &mut config, &bytes, &bundle) {
-        Ok(running) => finish(container, running, args),
+    let mut has_hooked = false;
+    match build(&mut container, &mut config, &bytes, &bundle, &mut has_hooked) {
+        Ok(running) => finish(container, running, config.host_hooks, args),
         Err(error) => {
-            // The first error is the one to report.
-            let _ = container.remove();
+            // The first error is the one to report. What a hook has set up, a later one takes down.
+            let poststop = if has_hooked { config.host_hooks.poststop } else { Vec::new() };
+            let _ = remove(container, poststop);
             Err(error)
         }
     }
@@ -109,8 +114,12 @@ fn build(
     config: &mut Config,
     bytes: &[u8],
     bundle: &Path,
+    has_hooked: &mut bool,
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
+    if let Some(root) = container.dir.parent() {
+        cgroup::find_or_warn(root, warn)?;
+    }
     let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
     // Checked before the state names these cgroups, because `delete` removes every cgroup that it names.
     cgroup::must_be_free(&cgroups).context(|| "config.json: linux.cgroupsPath")?;
@@ -134,6 +143,7 @@ fn build(
     let mut prepare = |pid: Pid| {
         net_devices::move_all(devices, pid)?;
         let input = hooks::input(state, "creating", pid.as_raw_nonzero().get());
+        *has_hooked = true;
         hooks::run_all("prestart", &host.prestart, &input)?;
         hooks::run_all("createRuntime", &host.create_runtime, &input)
     };
@@ -147,7 +157,12 @@ fn build(
 }
 
 /// Gives the caller the terminal and the PID.
-fn finish(mut container: Container, running: runtime::Running, args: &Args) -> Result<Made> {
+fn finish(
+    mut container: Container,
+    running: runtime::Running,
+    hooks: HostHooks,
+    args: &Args,
+) -> Result<Made> {
     let runtime::Running { pid, pidfd, mut console, .. } = running;
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
@@ -159,10 +174,10 @@ fn finish(mut container: Container, running: runtime::Running, args: &Args) -> R
     })();
     if let Err(error) = handed {
         runtime::end(pidfd.as_fd());
-        let _ = container.remove();
+        let _ = remove(container, hooks.poststop);
         return Err(error);
     }
-    Ok(Made { container, pid, pidfd, console })
+    Ok(Made { container, pid, pidfd, console, hooks })
 }
 
 /// `start`
@@ -175,7 +190,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let process = container.process()?;
     let pid = container.state.pid;
-    let ready = begin(&container)?;
+    let ready = begin(&container, &kept_hooks(&container)?.poststart)?;
     // The lock is released, so that others can pause, kill or delete the container during the wait.
     drop(container);
     if let (Some(ready), Some(process)) = (ready, process) {
@@ -185,8 +200,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
 }
 
 /// Lets the first process go. Returns the socket of its readiness if the caller waits for that.
-fn begin(container: &Container) -> Result<Option<OwnedFd>> {
-    let host_hooks = kept_hooks(container)?;
+fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     let ready = notify::listen(container)?;
     let connection = container.connect()?;
     let released = runtime::release(connection.as_fd());
@@ -194,7 +208,7 @@ fn begin(container: &Container) -> Result<Option<OwnedFd>> {
     store::remove_file(&container.dir.join(START))?;
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
-    let outcome = hooks::run_all("poststart", &host_hooks.poststart, &input);
+    let outcome = hooks::run_all("poststart", poststart, &input);
     if outcome.is_err() {
         kill_all(container)?;
     }
@@ -291,17 +305,17 @@ pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
             status.word()
         ),
     }
-    remove(container)?;
+    // A container that was half made, or whose bundle is gone, is removed too.
+    let hooks = kept_hooks(&container).map(|hooks| hooks.poststop).unwrap_or_default();
+    remove(container, hooks)?;
     Ok(0)
 }
 
 /// Removes a stopped container and runs its poststop hooks, whose failure is a warning.
-fn remove(container: Container) -> Result<()> {
+fn remove(container: Container, poststop: Vec<Hook>) -> Result<()> {
     let input = hooks::input(&container.document(), "stopped", 0);
-    // A container that was half made, or whose bundle is gone, is removed too.
-    let hooks = kept_hooks(&container).map(|hooks| hooks.poststop).unwrap_or_default();
     container.remove()?;
-    for hook in hooks {
+    for hook in poststop {
         if let Err(error) = hooks::run_all("poststop", &[hook], &input) {
             warn(&error.to_string());
         }

@@ -5,12 +5,14 @@
 //! `v1`'s and `v2`'s.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 use crate::error::{Context, Result, fail};
+use crate::store::{self, Durability};
 
 /// linux/magic.h
 const CGROUP2: u64 = 0x6367_7270;
@@ -59,8 +61,22 @@ pub struct Unified {
 }
 
 impl Layout {
+    /// The host's hierarchies, which are looked for once in a process, unless none is mounted yet.
+    pub fn detect() -> Result<&'static Layout> {
+        static KNOWN: OnceLock<Layout> = OnceLock::new();
+        static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };
+        if let Some(known) = KNOWN.get() {
+            return Ok(known);
+        }
+        let found = Layout::read()?;
+        if found.v1.is_empty() && found.v2.is_none() {
+            return Ok(&NONE);
+        }
+        Ok(KNOWN.get_or_init(|| found))
+    }
+
     /// Reads the mounts of this process and the controllers of cgroup v2.
-    pub fn detect() -> Result<Layout> {
+    fn read() -> Result<Layout> {
         let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")
             .context(|| "read /proc/self/mountinfo")?;
         let mut layout = parse(&mountinfo);
@@ -85,8 +101,20 @@ impl Layout {
     }
 }
 
+/// Mounts cgroups on a host that has none mounted. If that fails, containers run without limits: `warn`
+/// reports it, once as long as the volatile directory `run` exists. A limit that is asked for fails later.
+pub fn find_or_warn(run: &Path, warn: impl FnOnce(&str)) -> Result<()> {
+    let Err(reason) = mount_missing() else { return Ok(()) };
+    let mark = run.join(".without-cgroups");
+    if !mark.exists() {
+        warn(&format!("containers run without limits: {reason}"));
+        store::replace(&mark, b"", Durability::Lazy)?;
+    }
+    Ok(())
+}
+
 /// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
-pub fn mount_missing() -> Result<()> {
+fn mount_missing() -> Result<()> {
     const PLACE: &str = "/sys/fs/cgroup";
     // Nearly every host has them mounted, and this one call shows it.
     let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);

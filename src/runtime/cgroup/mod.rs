@@ -27,7 +27,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace;
-pub use layout::{Layout, mount_missing};
+pub use layout::{Layout, find_or_warn};
 pub use removal::{kill, remove, signal};
 use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
@@ -162,7 +162,7 @@ impl Cgroup {
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
         let name = Path::new(spec.cgroup.path.trim_matches('/'));
-        let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
+        let mut plan = Plan { layout, name, directories: Vec::new() };
         for controller in ALWAYS {
             // v2 has no controller for devices, but a directory there can have a program for it.
             let v2_can = layout.v2_has(controller) || controller == "devices";
@@ -310,7 +310,7 @@ pub fn oom_killed(paths: &[String]) -> bool {
 /// a process to a unit by its v2 cgroup, so a monitor in the caller's cgroup would end with the service
 /// or session that started it. `None` if no such cgroup can be made: the monitor stays in the caller's.
 pub fn monitors(parent: &str) -> Option<OwnedFd> {
-    let unified = Layout::detect().ok()?.v2?;
+    let unified = Layout::detect().ok()?.v2.as_ref()?;
     let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
     make_directory(&path).ok()?;
     openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()

@@ -43,7 +43,7 @@ impl Update<'_> {
         let layout = Layout::detect()?;
         let place = |cgroup: &spec::Cgroup| -> Result<Vec<Directory>> {
             let name = Path::new(cgroup.path.trim_matches('/'));
-            let mut plan = Plan { layout: &layout, name, directories: Vec::new() };
+            let mut plan = Plan { layout, name, directories: Vec::new() };
             plan.place_limits(cgroup)?;
             Ok(plan.directories)
         };
