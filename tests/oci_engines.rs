@@ -1,12 +1,17 @@
 //! Engines that people have, with mydocker as their OCI runtime: Podman, Docker and containerd from
-//! Debian's packages, driven as their users do. Each has its state in the test's directory and its
-//! daemon on a socket there; Docker and containerd are in a network namespace of the test's own.
+//! Debian's packages, driven as their users do, containerd by Kubernetes' interface too. Each has its
+//! state in the test's directory and its daemon on a socket there; Docker and containerd are in a network
+//! namespace of the test's own.
+//!
+//! Not here: a kubelet and k3s, which no package of Debian has; CRI's streams; cgroup managers other than
+//! cgroupfs, which `tests/host` tries where systemd is PID 1.
 
 mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
 
+use support::cri::{self, Message};
 use support::daemon::Daemon;
 use support::dockerd::Dockerd;
 use support::{Background, Done, Host, MYDOCKER, Terminal, eventually, run_command, unique};
@@ -315,7 +320,7 @@ fn docker_runs_fifty_at_once() {
     docker.docker([&["rm", "-f"], &names[..]].concat()).text();
 }
 
-/// containerd on a socket of its own, without the plugin for Kubernetes.
+/// containerd on a socket of its own.
 struct Containerd {
     // Ended before its files go.
     _daemon: Daemon,
@@ -324,13 +329,21 @@ struct Containerd {
 }
 
 impl Containerd {
+    /// Without the plugin for Kubernetes.
     fn start() -> Result<Containerd, String> {
-        let host = Host::new();
+        Containerd::start_with(
+            Host::new(),
+            "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
+            "",
+        )
+    }
+
+    /// With settings before and after the sections that every containerd here has.
+    fn start_with(host: Host, before: &str, after: &str) -> Result<Containerd, String> {
         let dir = host.scratch();
         let config = format!(
-            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
-             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = \"{0}/socket\"\n",
+            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n{before}\
+             [grpc]\naddress = \"{0}/socket\"\n{after}",
             dir.display()
         );
         let config = host.file("containerd.toml", config);
@@ -383,7 +396,7 @@ fn containerd_runs_tasks_by_its_shim() {
     let binary = runtime(&containerd.host);
     let run =
         |args: &[&str]| ctr(&[&["run", "--runc-binary", binary.to_str().unwrap()], args].concat());
-    let image = "docker.io/library/bb:latest";
+    let image = IMAGE;
     // Once, on a busy machine, ctr printed nothing of a task that ended at once.
     eventually("a task's output", || run(&["--rm", image, "one", "echo", "hi"]).text() == "hi");
     run(&["--rm", image, "one", "sh", "-c", "exit 7"]).exits(7);
@@ -398,4 +411,183 @@ fn containerd_runs_tasks_by_its_shim() {
     eventually("containerd sees the end", || ctr(&["tasks", "ls"]).text().contains("STOPPED"));
     ctr(&["tasks", "rm", "two"]).stderr_has("non-zero exit code 137");
     ctr(&["containers", "rm", "two"]).text();
+}
+
+/// containerd as a kubelet finds it: mydocker is the runtime of the class `mydocker`, the default is none.
+struct Kubernetes {
+    containerd: Containerd,
+    /// Removed at the end, with their containers.
+    pods: std::cell::RefCell<Vec<String>>,
+}
+
+impl Kubernetes {
+    fn start() -> Result<Kubernetes, String> {
+        let host = Host::new();
+        let dir = host.scratch();
+        let archive = dir.join("bb.tar");
+        // The container of a pod itself is of this image too, and runs until the pod ends.
+        let busybox = support::busybox_archive();
+        let command = ["-c", "CMD [\"sleep\", \"100000\"]", busybox.to_str().unwrap(), "bb"];
+        host.mydocker([&["import"], &command[..]].concat()).text();
+        host.mydocker(["save", "-o", archive.to_str().unwrap(), "bb"]).text();
+        let network = format!(
+            "{{\"cniVersion\":\"0.4.0\",\"name\":\"pods\",\"plugins\":[{{\"type\":\"ptp\",\"ipam\":\
+             {{\"type\":\"host-local\",\"subnet\":\"10.99.0.0/24\",\"dataDir\":\"{}/ipam\"}}}}]}}",
+            dir.display()
+        );
+        std::fs::create_dir(dir.join("cni")).unwrap();
+        std::fs::write(dir.join("cni/10-pods.conflist"), network).unwrap();
+        let plugin = "plugins.\"io.containerd.grpc.v1.cri\"";
+        // A test has not always the power to give a pod kubelet's score of -998.
+        let config = format!(
+            "[{plugin}]\nrestrict_oom_score_adj = true\nsandbox_image = \"{IMAGE}\"\n\
+             [{plugin}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = \"{}/cni\"\n\
+             [{plugin}.containerd]\ndefault_runtime_name = \"other\"\n\
+             [{plugin}.containerd.runtimes.other]\nruntime_type = \"io.containerd.runc.v2\"\n\
+             [{plugin}.containerd.runtimes.other.options]\nBinaryName = \"/bin/false\"\n\
+             [{plugin}.containerd.runtimes.mydocker]\nruntime_type = \"io.containerd.runc.v2\"\n\
+             [{plugin}.containerd.runtimes.mydocker.options]\nBinaryName = \"{}\"\n",
+            dir.display(),
+            runtime(&host).display(),
+        );
+        let containerd = Containerd::start_with(host, "", &config)?;
+        let socket = containerd.host.scratch().join("socket");
+        let ready = || cri::call(&socket, "Status", &Message::default()).is_ok();
+        eventually("the plugin for Kubernetes answers", ready);
+        let import = ["images", "import", archive.to_str().unwrap()];
+        run_command(ctr(&containerd.host, "k8s.io", &import)).text();
+        Ok(Kubernetes { containerd, pods: Default::default() })
+    }
+
+    #[track_caller]
+    fn call(&self, method: &str, message: Message) -> cri::Answer {
+        let socket = self.containerd.host.scratch().join("socket");
+        cri::call(&socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// A pod of this name, its sandbox's id and its namespaces. `on_node` has the node's network, and its
+    /// containers share their processes.
+    fn pod(&self, name: &str, on_node: bool) -> (Message, String, Message) {
+        const CONTAINER: u64 = 1;
+        const NODE: u64 = 2;
+        let metadata = Message::default().text(1, name).text(2, name).text(3, "default");
+        let logs = self.containerd.host.scratch().join("logs");
+        let namespaces = Message::default();
+        let namespaces =
+            if on_node { namespaces.number(1, NODE) } else { namespaces.number(2, CONTAINER) };
+        let security = Message::default().with(1, namespaces.clone());
+        let cgroup = format!("/{}", self.containerd.namespace);
+        let linux = Message::default().text(1, &cgroup).with(2, security);
+        let mut pod = Message::default().with(1, metadata);
+        if !on_node {
+            pod = pod.text(2, &format!("host-of-{name}"));
+        }
+        let pod = pod.text(3, logs.to_str().unwrap()).with(8, linux);
+        let request = Message::default().with(1, pod.clone()).text(2, "mydocker");
+        let id = self.call("RunPodSandbox", request).text(1);
+        self.pods.borrow_mut().push(id.clone());
+        (pod, id, namespaces)
+    }
+
+    /// Creates and starts a container in a pod, with 64 MiB of memory; gives its id.
+    fn container(&self, pod: &(Message, String, Message), name: &str, script: &str) -> String {
+        let mut config = Message::default()
+            .with(1, Message::default().text(1, name))
+            .with(2, Message::default().text(1, IMAGE));
+        for (field, word) in [(3, "sh"), (4, "-c"), (4, script)] {
+            config = config.text(field, word);
+        }
+        // Read-only, as user 1000.
+        let user = Message::default().number(1, 1000);
+        let security = Message::default().with(3, pod.2.clone()).with(5, user).number(7, 1);
+        let linux = Message::default().with(1, memory(64 << 20)).with(2, security);
+        let config = config.text(11, &format!("{name}.log")).with(15, linux);
+        let request = Message::default().text(1, &pod.1).with(2, config).with(3, pod.0.clone());
+        let id = self.call("CreateContainer", request).text(1);
+        self.call("StartContainer", Message::default().text(1, &id));
+        id
+    }
+
+    /// What a command in a container prints, and its status.
+    fn exec(&self, container: &str, script: &str) -> (String, u64) {
+        let request = Message::default().text(1, container);
+        let request = ["sh", "-c", script].iter().fold(request, |all, word| all.text(2, word));
+        let answer = self.call("ExecSync", request.number(3, 30));
+        (answer.text(1), answer.number(3))
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        let socket = self.containerd.host.scratch().join("socket");
+        for pod in self.pods.borrow().iter() {
+            for method in ["StopPodSandbox", "RemovePodSandbox"] {
+                let _ = cri::call(&socket, method, &Message::default().text(1, pod));
+            }
+        }
+    }
+}
+
+const IMAGE: &str = "docker.io/library/bb:latest";
+
+/// Resources with a limit of memory.
+fn memory(bytes: u64) -> Message {
+    Message::default().number(4, bytes)
+}
+
+#[test]
+fn the_pods_of_kubernetes_run_in_a_runtime_class() {
+    let kubernetes = match Kubernetes::start() {
+        Ok(kubernetes) => kubernetes,
+        Err(reason) => skip!("{reason}"),
+    };
+    let pod = kubernetes.pod("web", false);
+    let script = "echo begun; hostname; id -u; touch /x; exec sleep 1000";
+    let first = kubernetes.container(&pod, "first", script);
+    let (said, status) = kubernetes.exec(
+        &first,
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes; ip -4 addr show eth0; exit 3",
+    );
+    assert!(said.starts_with("67108864\n") && said.contains("inet 10.99.0."), "{said}");
+    assert_eq!(status, 3);
+    // The containers of a pod share its network and its IPC, and no more.
+    let second = kubernetes.container(&pod, "second", "exec sleep 1000");
+    let of = |container: &str, kind: &str| {
+        kubernetes.exec(container, &format!("readlink /proc/self/ns/{kind}")).0
+    };
+    for (kind, is_shared) in [("net", true), ("ipc", true), ("mnt", false), ("pid", false)] {
+        assert_eq!(of(&first, kind) == of(&second, kind), is_shared, "{kind}");
+    }
+    let update = Message::default().text(1, &first).with(2, memory(128 << 20));
+    kubernetes.call("UpdateContainerResources", update);
+    let limit = kubernetes.exec(&first, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes").0;
+    assert_eq!(limit, "134217728\n");
+    let log = kubernetes.containerd.host.scratch().join("logs/first.log");
+    let words = || -> Vec<String> {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().map(|line| line.splitn(4, ' ').last().unwrap().to_owned()).collect()
+    };
+    let expected = ["begun", "host-of-web", "1000", "touch: /x: Read-only file system"];
+    eventually("its log", || words() == expected);
+    let status = |container: &str| {
+        let answer = kubernetes.call("ContainerStatus", Message::default().text(1, container));
+        let status = answer.bytes(1).unwrap();
+        (status.number(3), status.number(7))
+    };
+    const RUNNING: u64 = 1;
+    const EXITED: u64 = 2;
+    assert_eq!(status(&first), (RUNNING, 0));
+    kubernetes.call("StopContainer", Message::default().text(1, &first).number(2, 1));
+    assert_eq!(status(&first), (EXITED, 137));
+    kubernetes.call("RemoveContainer", Message::default().text(1, &first));
+    // A pod ends with the containers that are left.
+    kubernetes.call("StopPodSandbox", Message::default().text(1, &pod.1));
+    eventually("the second has ended", || status(&second).0 == EXITED);
+
+    let pod = kubernetes.pod("node", true);
+    let container = kubernetes.container(&pod, "c", "exec sleep 1000");
+    let uts = std::fs::read_link("/proc/self/ns/uts").unwrap();
+    assert_eq!(of(&container, "uts").trim(), uts.to_str().unwrap());
+    // Its first process is the sandbox's.
+    assert_eq!(kubernetes.exec(&container, "tr '\\0' ' ' < /proc/1/cmdline").0, "sleep 100000 ");
 }

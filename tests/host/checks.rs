@@ -364,7 +364,7 @@ pub fn oci_by_systemd() -> Vec<Check> {
 pub fn podman_by_systemd() -> Vec<Check> {
     vec![check(
         "Podman with systemd's cgroups",
-        "ln -s /bin/mydocker /bin/mydocker-runtime
+        "ln -s /bin/mydocker /bin/mydocker-runtime; mkdir -p /var/tmp
          podman() { /usr/bin/podman --runtime /bin/mydocker-runtime --storage-driver overlay \"$@\"; }
          podman import -q /share/bb.tar bb >/dev/null 2>&1
          podman info --format '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}} {{.Host.OCIRuntime.Path}}'
@@ -378,7 +378,7 @@ pub fn podman_by_systemd() -> Vec<Check> {
          done
          systemctl daemon-reload
          podman exec c cat /sys/fs/cgroup/memory.max
-         podman stats --no-stream --format '{{.PIDs}}' c
+         podman stats --no-stream --format '{{.PIDs}}' c | grep -o '[0-9]*$'
          podman pause c >/dev/null; podman inspect -f '{{.State.Status}}' c; podman unpause c >/dev/null
          podman stop -t 0 c; podman inspect -f '{{.State.ExitCode}}' c
          systemctl --no-pager show -P LoadState $scope

@@ -72,7 +72,7 @@ impl Suite {
     /// A root file system with systemd as its init, the D-Bus that it is called by, and Podman: the
     /// packages are unpacked over each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
-        // `usr-is-merged` stands for the conversion by a script in Perl, which a new root needs not.
+        // A new root needs no conversion to the merged /usr, whose package would bring Perl.
         const PACKAGES: [&str; 4] = ["systemd", "dbus", "podman", "usr-is-merged"];
         let files = self.directory(work).join("systemd");
         if files.exists() {

@@ -24,6 +24,7 @@
 mod busybox;
 mod call;
 pub mod chance;
+pub mod cri;
 pub mod daemon;
 mod debian;
 pub mod dockerd;

@@ -1,0 +1,121 @@
+//! Calls of the interface by which Kubernetes' kubelet drives a runtime (CRI, runtime.v1), in the place of
+//! crictl, which no package of Debian has. A call is one HTTP/2 request of curl to containerd's socket: a
+//! Protocol Buffers message behind a byte and its length (gRPC over HTTP/2). The messages are few and small,
+//! so their fields are written and read here by number, as api.proto counts them. Streams (exec with a
+//! terminal, attach, port-forward) are not spoken.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A message that is being written.
+#[derive(Clone, Default)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// With a field that holds a text.
+    pub fn text(self, field: u64, text: &str) -> Message {
+        self.bytes(field, text.as_bytes())
+    }
+
+    /// With a field that holds a message.
+    pub fn with(self, field: u64, message: Message) -> Message {
+        self.bytes(field, &message.0)
+    }
+
+    /// With a field that holds a number.
+    pub fn number(mut self, field: u64, number: u64) -> Message {
+        self.varint(field << 3);
+        self.varint(number);
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: &[u8]) -> Message {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number > 0x7f {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+}
+
+/// A message that was received.
+pub struct Answer(Vec<u8>);
+
+impl Answer {
+    /// The first field of this number that holds bytes.
+    pub fn bytes(&self, field: u64) -> Option<Answer> {
+        self.find(field, 2).map(|(bytes, _)| Answer(bytes.to_vec()))
+    }
+
+    /// The same as text; empty if it is missing.
+    pub fn text(&self, field: u64) -> String {
+        let bytes = self.bytes(field).map(|answer| answer.0).unwrap_or_default();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The first field of this number that holds a number; 0 if it is missing.
+    pub fn number(&self, field: u64) -> u64 {
+        self.find(field, 0).map_or(0, |(_, number)| number)
+    }
+
+    fn find(&self, field: u64, kind: u64) -> Option<(&[u8], u64)> {
+        let mut rest = self.0.as_slice();
+        while !rest.is_empty() {
+            let key = varint(&mut rest);
+            let number = match key & 7 {
+                0 | 2 => varint(&mut rest),
+                1 => 8,
+                _ => 4,
+            };
+            let length = if key & 7 == 0 { 0 } else { number as usize };
+            let (bytes, after) = rest.split_at(length);
+            rest = after;
+            if key == field << 3 | kind {
+                return Some((bytes, number));
+            }
+        }
+        None
+    }
+}
+
+fn varint(rest: &mut &[u8]) -> u64 {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = rest[0];
+        *rest = &rest[1..];
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    number
+}
+
+/// Calls `method` of the runtime at `socket`. The error is gRPC's.
+pub fn call(socket: &Path, method: &str, message: &Message) -> Result<Answer, String> {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--http2-prior-knowledge", "--unix-socket"]).arg(socket);
+    command.args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+    command.args(["--data-binary", "@-", "-D", "/dev/stderr"]);
+    command.arg(format!("http://localhost/runtime.v1.RuntimeService/{method}"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut request = vec![0];
+    request.extend((message.0.len() as u32).to_be_bytes());
+    request.extend(&message.0);
+    child.stdin.take().unwrap().write_all(&request).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let trailers = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !trailers.contains("grpc-status: 0") {
+        return Err(trailers);
+    }
+    Ok(Answer(output.stdout.get(5..).unwrap_or_default().to_vec()))
+}
