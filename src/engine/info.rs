@@ -34,7 +34,7 @@ impl Engine {
         let memory = rustix::system::sysinfo();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
         let os_release = os_release();
-        let mut warnings = shortcomings(&layout);
+        let mut warnings = shortcomings(layout);
         let registries = transfer::settings().unwrap_or_else(|error| {
             warnings.push(error.to_string());
             RegistrySettings::default()
@@ -42,7 +42,7 @@ impl Engine {
         let is_on = |path: &str| fs::read_to_string(path).is_ok_and(|value| value.trim() == "1");
         let running = count(|status| matches!(status, Status::Running { paused: false, .. }));
         let paused = count(|status| matches!(status, Status::Running { paused: true, .. }));
-        let has = |controller: &str| has(&layout, controller);
+        let has = |controller: &str| has(layout, controller);
         Ok(InfoView {
             containers: containers.len(),
             running,
@@ -57,7 +57,7 @@ impl Engine {
                 (true, Some(_)) => "2",
                 (true, None) => "",
             },
-            cgroup_controllers: cgroup_controllers(&layout),
+            cgroup_controllers: cgroup_controllers(layout),
             has_memory: has("memory"),
             has_cpu: has("cpu"),
             has_cpuset: has("cpuset"),

@@ -32,18 +32,20 @@ impl Args {
                 args.operands.extend(rest.map(|rest| raw::encode(rest.as_bytes())));
                 return Ok(args);
             }
-            let found = match parser.next().map_err(wrong)? {
+            let (typed, found) = match parser.next().map_err(wrong)? {
                 None => return Ok(args),
                 Some(Arg::Value(value)) => {
                     args.operands.push(raw::encode(value.as_bytes()));
                     continue;
                 }
-                Some(Arg::Long(name)) => flags.iter().find(|(long, ..)| *long == name),
-                Some(Arg::Short(letter)) => flags.iter().find(|(_, short, _)| *short == letter),
+                Some(Arg::Long(name)) => {
+                    (format!("--{name}"), flags.iter().find(|(long, ..)| *long == name))
+                }
+                Some(Arg::Short(letter)) => {
+                    (format!("-{letter}"), flags.iter().find(|(_, short, _)| *short == letter))
+                }
             };
-            let Some((name, _, takes_value)) = found else {
-                fail!("unknown flag {:?}", arguments_flag(arguments))
-            };
+            let Some((name, _, takes_value)) = found else { fail!("unknown flag {typed:?}") };
             let value = if *takes_value {
                 raw::encode(parser.value().map_err(wrong)?.as_bytes())
             } else {
@@ -90,10 +92,4 @@ impl Args {
             [_, extra, ..] => fail!("unexpected argument '{extra}'"),
         }
     }
-}
-
-/// The first flag typed, for an error.
-fn arguments_flag(arguments: &[OsString]) -> String {
-    let mut flags = arguments.iter().map(|argument| argument.to_string_lossy());
-    flags.find(|flag| flag.starts_with('-')).unwrap_or_default().into_owned()
 }

@@ -63,7 +63,7 @@ const GLOBAL_FLAGS: [Flag; 9] = [
     ("help", 'h', false),
 ];
 
-const CREATE_FLAGS: [Flag; 8] = [
+const CREATE_FLAGS: [Flag; 9] = [
     ("bundle", 'b', true),
     ("console-socket", ' ', true),
     ("pid-file", ' ', true),
@@ -72,9 +72,10 @@ const CREATE_FLAGS: [Flag; 8] = [
     ("no-new-keyring", ' ', false),
     ("detach", 'd', false),
     ("keep", ' ', false),
+    ("no-subreaper", ' ', false),
 ];
 
-const EXEC_FLAGS: [Flag; 18] = [
+const EXEC_FLAGS: [Flag; 17] = [
     ("process", 'p', true),
     ("cwd", ' ', true),
     ("env", 'e', true),
@@ -92,7 +93,6 @@ const EXEC_FLAGS: [Flag; 18] = [
     ("preserve-fds", ' ', true),
     ("detach", 'd', false),
     ("no-subreaper", ' ', false),
-    ("help", 'h', false),
 ];
 
 const HELP: &str = "\
@@ -168,7 +168,9 @@ fn run(arguments: &[OsString]) -> Result<u8> {
             OCI_VERSION
         ));
     }
-    let Some(command) = globals.operands.first().filter(|_| !globals.has("help")) else {
+    let first = globals.operands.get(1).map(String::as_str);
+    let asks_for_help = globals.has("help") || matches!(first, Some("--help" | "-h"));
+    let Some(command) = globals.operands.first().filter(|_| !asks_for_help) else {
         return print_text(HELP);
     };
     let root = PathBuf::from(globals.value("root").unwrap_or(DEFAULT_ROOT));

@@ -33,6 +33,23 @@ fn every_operation_needs_a_container_that_exists() {
 }
 
 #[test]
+fn help_is_printed_and_an_unknown_flag_is_named() {
+    let bundle = Bundle::new();
+    for command in
+        ["create", "run", "start", "state", "kill", "delete", "exec", "ps", "list", "events"]
+    {
+        for flag in ["--help", "-h"] {
+            bundle.call(&[command, flag]).stdout_has("Usage: mydocker-runtime");
+        }
+        let exit = if command == "exec" { 255 } else { 1 };
+        let done = bundle.call(&[command, "--flag-of-nobody", "x"]).exits(exit).stdout("");
+        done.stderr_has("unknown flag \"--flag-of-nobody\"");
+    }
+    let done = bundle.call(&["create", "--bundle", &bundle.path(), "-x", "y"]).exits(1).stdout("");
+    done.stderr_has("unknown flag \"-x\"");
+}
+
+#[test]
 fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
     let bundle = Bundle::new();
     bundle.runs("echo as created; exec sleep 1000");
