@@ -97,11 +97,11 @@ fn ramfs() -> Host {
         // Nowhere to mount them.
         set_up: "mount -t tmpfs -o mode=555 none /sys/fs
                  mydocker images >/mydocker.said 2>&1
-                 mydocker run --rm hello >>/mydocker.said 2>&1\n",
+                 mydocker run --rm --net none hello >>/mydocker.said 2>&1\n",
         checks: [
             vec![check(
                 "what is missing is said once",
-                "grep ^mydocker: /mydocker.said; mydocker run --rm hello 2>&1 | grep -c ^mydocker:
+                "grep ^mydocker: /mydocker.said; mydocker run --rm --net none hello 2>&1 | grep -c ^mydocker:
                  test $? = 1",
                 "mydocker: /var/lib/mydocker/containers is on a ramfs, *in memory*
                  mydocker: containers run without limits: *no /sys/fs/cgroup

@@ -32,6 +32,84 @@ fn every_operation_needs_a_container_that_exists() {
     bundle.call(&["list", "-q"]).stdout("");
 }
 
+/// What each of some calls at once ends with, the least first.
+fn at_once(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
+    let begun: Vec<_> = (0..6)
+        .map(|_| {
+            let mut command = bundle.command(args);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let ends = begun.into_iter().map(|mut child| child.wait().unwrap().code());
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_unstable();
+    ends
+}
+
+#[test]
+fn of_several_calls_at_once_one_changes_a_container() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    let one = [Some(0), Some(1), Some(1), Some(1), Some(1), Some(1)];
+    let path = bundle.path();
+    assert_eq!(at_once(&bundle, &["create", "--bundle", &path, &bundle.id]), one);
+    assert!(bundle.has_status("created"));
+    assert_eq!(at_once(&bundle, &["start", &bundle.id]), one);
+    assert!(bundle.has_status("running"));
+    assert_eq!(at_once(&bundle, &["delete", "--force", &bundle.id]), [Some(0); 6]);
+    assert!(!bundle.has_cgroup() && !bundle.root().join(&bundle.id).exists());
+}
+
+#[test]
+fn a_container_whose_process_is_gone_or_another_is_stopped() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    let state = bundle.root().join(&bundle.id).join("state.json");
+    let is_gone = || {
+        assert!(bundle.has_status("stopped"));
+        bundle.call(&["start", &bundle.id]).exits(1).stderr_has("has stopped");
+        bundle.call(&["kill", &bundle.id]).exits(1).stderr_has("not running");
+        bundle.call(&["list", "-q"]).stdout(&format!("{}\n", bundle.id));
+        bundle.call(&["delete", &bundle.id]).stdout("");
+        assert!(!bundle.has_cgroup() && !state.exists());
+    };
+    // It has ended before the start.
+    bundle.create();
+    run_command({
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", &bundle.pid()]);
+        kill
+    });
+    eventually("it has ended", || bundle.has_status("stopped"));
+    is_gone();
+    // Its number is another process's, or the machine has booted since.
+    for (field, other) in [("start_time", "5"), ("boot_id", "\"another\"")] {
+        bundle.create();
+        let text = std::fs::read_to_string(&state).unwrap();
+        let (before, rest) = text.split_once(&format!("\"{field}\":")).unwrap();
+        let (_, after) = rest.split_once(',').unwrap();
+        std::fs::write(&state, format!("{before}\"{field}\":{other},{after}")).unwrap();
+        is_gone();
+    }
+}
+
+#[test]
+fn a_full_runtime_root_leaves_nothing_half_made() {
+    let bundle = Bundle::new();
+    std::fs::create_dir(bundle.root()).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"];
+    let root = bundle.root();
+    assert!(Command::new("mount").args(mount).arg(&root).status().unwrap().success());
+    std::fs::write(root.join("filler"), vec![0; 64 << 10]).unwrap();
+    let done = bundle.call(&["create", "--bundle", &bundle.path(), &bundle.id]).exits(1).stdout("");
+    done.stderr_has("No space left on device");
+    bundle.call(&["list", "-q"]).stdout("");
+    bundle.call(&["delete", "--force", &bundle.id]).stdout("");
+    assert!(!bundle.has_cgroup() && !root.join(&bundle.id).exists());
+    assert!(Command::new("umount").arg(&root).status().unwrap().success());
+}
+
 #[test]
 fn help_is_printed_and_an_unknown_flag_is_named() {
     let bundle = Bundle::new();
