@@ -110,6 +110,45 @@ END
              0",
         ),
         check(
+            "compose in the foreground",
+            "mkdir -p /run/few && cd /run/few
+             cat >compose.yaml <<'END'
+services:
+  job: {image: '127.0.0.1:5000/bb', command: \"sh -c 'echo job; exit 3'\", depends_on: [long]}
+  long: {image: '127.0.0.1:5000/bb', init: true, command: \"sh -c 'echo on; exec sleep 1000'\"}
+  made:
+    image: 127.0.0.1:5000/made
+    build: {context: ., dockerfile_inline: 'FROM 127.0.0.1:5000/bb'}
+    profiles: [built]
+END
+             mydocker compose pull -q && echo pulled
+             mydocker compose create 2>&1 | grep -c Created
+             mydocker compose ps -a --format '{{.Service}} {{.State}}'
+             mydocker compose up --exit-code-from job --no-attach long 2>/dev/null; echo $?
+             mydocker compose wait job; echo $?
+             mydocker compose up long >log 2>/dev/null & up=$!
+             eventually grep on log
+             kill $up; wait $up; echo $?
+             mydocker compose --profile built build -q
+             mydocker compose --profile built push -q 2>&1 | grep -c 'service made: '
+             mydocker compose version --short | wc -l
+             mydocker compose --profile built down --rmi all 2>&1 | grep -c 'Image .* Removed'
+             cd /; rm -r /run/few",
+            "pulled
+             3
+             job created
+             long created
+             job-1   | job
+             3
+             3
+             3
+             long-1  | on
+             143
+             1
+             1
+             2",
+        ),
+        check(
             "boot brings a project back",
             "cd /run/shop
              mydocker compose up -d 2>/dev/null
