@@ -148,6 +148,20 @@ fn mistakes_are_reported_by_file_line_and_key() {
             "c.yaml:2: no such volume: d; declare it",
         ),
         ("services:\n  a: {image: x, tty: maybe}", "services.a.tty should be true or false"),
+        (
+            "services:\n  a: {image: x, memswap_limit: 2g}",
+            "c.yaml:2: services.a: --memory-swap needs --memory",
+        ),
+        (
+            "services:\n  a: {image: x, ports: [{target: 80, mode: any}]}",
+            "c.yaml:2: ports.mode: write host or ingress",
+        ),
+        (
+            "services:\n  a: {image: x, pull_refresh_after: 1h}",
+            "c.yaml:2: pull_refresh_after counts with",
+        ),
+        ("services:\n  a: {image: x, models: [m]}", "c.yaml:2: services.a.models is not supported"),
+        ("services:\n  a: {image: x, use_api_socket: true}", "use_api_socket is not supported"),
         ("services: {a: {}}", "services.a has neither image nor build"),
         ("{", "c.yaml:"),
         ("volumes: {v: {driver: nfs}}\nservices: {a: {image: x}}", "only local"),

@@ -335,6 +335,12 @@ impl Settings {
         for port in node.get("ports").iter().flat_map(|node| node.elements()) {
             let part =
                 |key: &str| -> Result<String> { Ok(port.get_text(key)?.unwrap_or_default()) };
+            // On one host both are the same.
+            if let Some(mode) = port.given("mode")
+                && !["host", "ingress"].contains(&mode.scalar()?.as_str())
+            {
+                return Err(mode.wrong("ports.mode: write host or ingress"));
+            }
             let address = part("host_ip")?;
             let mut text = if address.is_empty() {
                 String::new()

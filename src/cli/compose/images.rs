@@ -71,7 +71,10 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
             None => Err(after.wrong("pull_refresh_after: write a duration like 12h")),
         },
         (Some(Policy::Refresh), None) => Ok(Some(Policy::After(DAY_NS))),
-        (policy, _) => Ok(policy),
+        (_, Some(after)) => {
+            Err(after.wrong("pull_refresh_after counts with pull_policy: refresh only"))
+        }
+        (policy, None) => Ok(policy),
     }
 }
 

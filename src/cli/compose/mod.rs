@@ -216,7 +216,16 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     let made = super::run::options_of(&mut placed(&own), &image);
     let mut options = match made {
         Ok(options) => options,
-        Err(error) => fail!("service {}: {error}", service.name),
+        Err(error) => {
+            let message = error.to_string();
+            let is_placed =
+                own.iter().any(|setting| message.starts_with(&format!("{}:", setting.place)));
+            if is_placed {
+                fail!("service {}: {message}", service.name);
+            }
+            // It is about several keys of the service.
+            return Err(service.node.wrong(format_args!("services.{}: {message}", service.name)));
+        }
     };
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
