@@ -18,9 +18,7 @@ use crate::build::output::Output;
 use crate::build::report::Report;
 use crate::build::{Options, Secret};
 use crate::engine::Engine;
-#[cfg(feature = "compose")]
-use crate::error::Result;
-use crate::error::fail;
+use crate::error::{Result, fail};
 use crate::raw;
 use crate::units::ByteSize;
 

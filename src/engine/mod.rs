@@ -77,6 +77,7 @@ use crate::store::journal;
 pub use self::stop::Stopping;
 pub use crate::container::state::StopMark;
 pub use crate::store::Roots;
+#[cfg(feature = "compose")]
 pub use logs::Follower;
 #[cfg(not(feature = "pull"))]
 pub use no_transfer as transfer;

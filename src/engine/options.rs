@@ -18,9 +18,9 @@ pub use crate::image::ArchiveFormat;
 pub use crate::network::create::NetworkOptions;
 pub use crate::network::direct::Kind;
 pub use crate::network::firewall::Choice as FirewallChoice;
-pub use crate::network::interface::{
-    InterfaceOptions, NAME as INTERFACE_NAME, check_prefix, parse_link_local,
-};
+#[cfg(feature = "compose")]
+pub use crate::network::interface::NAME as INTERFACE_NAME;
+pub use crate::network::interface::{InterfaceOptions, check_prefix, parse_link_local};
 pub use crate::network::parent::DirectOptions;
 pub use crate::network::record::{
     ENABLE_ICC, ENABLE_MASQUERADE, INHIBIT_IPV4, INTERFACE_PREFIX, truth,
