@@ -410,10 +410,16 @@ fn a_run_directory_that_is_wiped_while_a_restart_is_awaited() {
     host.mydocker(["rm", "-f", "c", "again"]);
 }
 
-/// How many processes have the title of a monitor of the container `id`.
+/// How many processes have the title of a monitor of the container `id`. A program that is being started
+/// has it too until execve, in a PID namespace of its own.
 fn monitors(id: &str) -> usize {
     let title = format!("({})", &id[..12]);
-    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let is_on_host = |process: &fs::DirEntry| {
+        let status = fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        pids.is_some_and(|pids| pids.split_whitespace().count() == 1)
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(is_on_host);
     let titles = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     let titles = titles.map(|title| String::from_utf8_lossy(&title).into_owned());
     titles.filter(|found| found.starts_with("mydocker: monitor") && found.contains(&title)).count()

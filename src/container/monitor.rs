@@ -129,7 +129,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         Ok(begun) => begun,
         Err(error) => {
             life.note_start(true, attached);
-            let error = life.failed(error);
+            let error = life.failed(error, &lock);
             // Release the lock before the client gets the answer, because it may start the
             // container again at once.
             drop(lock);
@@ -231,7 +231,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     program.held.clear();
     // If this fails, the next command that reads the container's state finds the lock released and
     // does it.
-    let left = life.leave(&outcome);
+    let left = life.leave(&outcome, &lock);
     life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
@@ -406,13 +406,14 @@ impl Life<'_> {
     }
 
     /// Cleans up after a failed start. Returns the error, with the failures of the cleanup added.
-    fn failed(&mut self, error: Error) -> Error {
+    fn failed(&mut self, error: Error, lock: &Lock) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
             0 => Outcome { kept: outcome.kept, ..Outcome::not_begun(&error, self.before) },
             _ => outcome,
         };
-        let left = self.leave(&outcome).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
+        let left =
+            self.leave(&outcome, lock).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
         self.publish();
         match left {
             Ok(()) => error,
@@ -560,8 +561,9 @@ impl Life<'_> {
         state::write(self.roots, &self.record.id, &state)
     }
 
-    /// Returns the trees that must still be removed if the container has --rm.
-    fn leave(&mut self, outcome: &Outcome) -> Result<Option<HiddenTree>> {
+    /// Cleans up and records the end. `lock` is the monitor's lock. Returns the trees that must still be
+    /// removed if the container has --rm.
+    fn leave(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
         let taken_down = self
             .hooks
             .take_down()
@@ -579,7 +581,9 @@ impl Life<'_> {
             id_range::give_back(self.roots, self.record)?;
             return taken_down.map(|_| Some(tree));
         }
-        state::settle(self.roots, self.record, outcome)
+        let is_wiped = !lock.stands_for(&Files::new(self.roots, &self.record.id).monitor_lock());
+        let settle = if is_wiped { state::settle_wiped } else { state::settle };
+        settle(self.roots, self.record, outcome)
             .traced("rename", || format!("record the exit status {}", outcome.exit_code))?;
         taken_down.map(|_| None)
     }

@@ -5,7 +5,7 @@
 //! container. The next command that looks cleans up after a killed monitor (`reclaim`). If a cleaner
 //! of temporary files removed the lock file, its holder is found in /proc (`unlisted`).
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -442,22 +442,35 @@ fn unlisted_monitor_goes_by(
     record: &Record,
     deadline: Option<std::time::Instant>,
 ) -> Result<bool> {
+    let monitor = unlisted_monitor(roots, record)?;
+    monitor.map_or(Ok(true), |monitor| monitor_ends_by(record, monitor.as_fd(), deadline))
+}
+
+/// Waits until the process of the container's monitor has ended. Returns whether it has.
+pub fn monitor_ends_by(
+    record: &Record,
+    monitor: BorrowedFd<'_>,
+    deadline: Option<std::time::Instant>,
+) -> Result<bool> {
+    sys::process::ends_by(monitor, deadline)
+        .context(|| format!("wait for the monitor of container {}", record.name))
+}
+
+/// The process of a living monitor whose lock file was removed and that has not recorded the end of its
+/// run.
+pub fn unlisted_monitor(roots: &Roots, record: &Record) -> Result<Option<OwnedFd>> {
     let files = Files::new(roots, &record.id);
     if files.monitor_lock().exists() || !files.config().exists() {
-        return Ok(true);
+        return Ok(None);
     }
     let outcome = store::read_json(&files.outcome())?;
     if open_since(record.origin(), outcome.as_ref()).is_none() {
-        return Ok(true);
+        return Ok(None);
     }
-    let Some(monitor) = find_monitor(&record.id) else { return Ok(true) };
-    let Ok(pidfd) = pidfd_open(monitor, PidfdFlags::empty()) else { return Ok(true) };
+    let Some(monitor) = find_monitor(&record.id) else { return Ok(None) };
+    let pidfd = pidfd_open(monitor, PidfdFlags::empty()).ok();
     // Checked with the descriptor held: the PID may belong to another process by then.
-    if !holds_lock(monitor, &record.id) {
-        return Ok(true);
-    }
-    sys::process::ends_by(pidfd.as_fd(), deadline)
-        .context(|| format!("wait for the monitor of container {}", record.name))
+    Ok(pidfd.filter(|_| holds_lock(monitor, &record.id)))
 }
 
 /// Cleans up after a killed monitor: processes, cgroups, network, run directory. Records how the run
@@ -516,17 +529,34 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
 /// run directory, and the next command that looks at the container tries again.
 pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
-    if outcome.kept == Some(true) {
-        // The overlay of a container made with `--rm` is volatile, and the kernel refuses to mount
-        // it again because a crash may have torn it (overlayfs.rst, "Volatile mount"). This host
-        // has not crashed since: the end was seen.
-        store::remove_tree(&files.work().join("work/incompat"))?;
-    }
+    let_overlay_be_mounted(&files, outcome)?;
     if outcome.write(roots, record).is_ok() {
         return store::remove_tree(&files.run);
     }
     store::replace_json(&files.parked_outcome(), outcome, Durability::Lazy)?;
     store::remove_file(&files.state())
+}
+
+/// As `settle`, for a monitor whose run directory was removed while it lived. What it has written there
+/// since then is removed first: as soon as the end is recorded, another `start` may make the directory
+/// again, and it belongs to that start's monitor.
+pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
+    let files = Files::new(roots, &record.id);
+    let_overlay_be_mounted(&files, outcome)?;
+    if !files.monitor_lock().exists() {
+        store::remove_tree(&files.run)?;
+    }
+    outcome.write(roots, record)
+}
+
+/// The overlay of a container made with `--rm` is volatile, and the kernel refuses to mount it again
+/// because a crash may have torn it (overlayfs.rst, "Volatile mount"). If the container stays for its next
+/// start, allows that: the host has not crashed since, because the end was seen.
+fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
+    if outcome.kept == Some(true) {
+        store::remove_tree(&files.work().join("work/incompat"))?;
+    }
+    Ok(())
 }
 
 /// Whether `pause` holds the container. The mark names the process that it was made for: a program

@@ -3,7 +3,7 @@
 //! lock, so two starts exclude each other. The monitor's work is `container::monitor`'s, the
 //! client's is `container::client`'s.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::condition::no_such;
@@ -15,7 +15,7 @@ use crate::container::monitor::{Watch, spawn};
 use crate::container::record::Record;
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
-    reclaim_locked, settle, state_of_watched,
+    monitor_ends_by, reclaim_locked, settle, state_of_watched, unlisted_monitor,
 };
 use crate::container::{client, events, id_range, names};
 use crate::container_id::ContainerId;
@@ -89,6 +89,7 @@ impl Engine {
         }
         let deadline = std::time::Instant::now() + MAX_CLEANUP;
         let mut pause = Duration::from_millis(1);
+        let mut ending = None;
         let (_change, mut record, outcome) = loop {
             let Some(change) = files.lock_changes()? else { return Err(no_such(name)) };
             let record = Record::read(&self.roots, &id)?;
@@ -107,6 +108,11 @@ impl Engine {
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
+                // A monitor whose run directory was removed releases no lock that another command can
+                // see.
+                Life::Passing if ending.is_none() => {
+                    ending = unlisted_monitor(&self.roots, &record)?;
+                }
                 Life::Passing => {}
             }
             // Wait without the lock for changes, because the end of the container needs it.
@@ -114,6 +120,12 @@ impl Engine {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
+        // It has recorded the end of its run, and may do more.
+        if let Some(monitor) = ending
+            && !monitor_ends_by(&record, monitor.as_fd(), Some(deadline))?
+        {
+            return Err(stop::hangs(&record));
+        }
         let condition = match outcome {
             Some(outcome) => at_rest(record.origin(), outcome)?,
             None => {
