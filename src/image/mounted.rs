@@ -3,19 +3,18 @@
 //! A copy normally replaces a file by removing its name. Here that would unmount the file in the
 //! container: unlink(2) does so if the mount belongs to another namespace. The container would lose the
 //! mounted file, and every later change of it. So such a file is written in
-//! place, and keeps its owner and mode. statx(2) marks mount points by STATX_ATTR_MOUNT_ROOT.
+//! place, and keeps its owner and mode.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags, openat, statx,
-};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
 use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
-use crate::sys::beneath;
+use crate::sys::{self, beneath};
 
 /// Opens the file at `name` for writing from its start, if it is a mount point.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
@@ -24,11 +23,10 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
         Err(Errno::NOENT) => return Ok(None),
         result => result?,
     };
-    let found = statx(handle.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
-    if !found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+    if !sys::mount::is_mount_root(handle.as_fd(), Path::new(""))? {
         return Ok(None);
     }
-    if FileType::from_raw_mode(found.stx_mode.into()) != FileType::RegularFile {
+    if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
     }
     // A container that may mount could show a kernel file here, which the host's root would write to.

@@ -11,9 +11,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags, fstat, openat, statx,
-};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -498,10 +496,8 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
 /// The mount at `target`. Fails if `target` is no mount.
 fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     let found = existing(root, &target.to_string_lossy())?;
-    let is_mount = |tree: &OwnedFd| {
-        let found = statx(tree, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
-        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-    };
+    let is_mount =
+        |tree: &OwnedFd| sys::mount::is_mount_root(tree.as_fd(), Path::new("")).unwrap_or_default();
     match found.filter(is_mount) {
         Some(tree) => Ok(tree),
         None => fail!("nothing is mounted there that could be remounted"),

@@ -5,7 +5,9 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
+use rustix::fs::{AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, statx};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -56,22 +58,26 @@ pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno>
     move_mount(tree, c"", target, c"", flags)
 }
 
-/// mount_setattr(2), Linux 5.12: adds attributes to the attached mount that `tree` is the root of,
-/// and with `recursive` to all below it. Before 5.12 the mount itself is remounted through /proc,
-/// which must be the host's still, and those below it stay as they are.
+/// Whether `path`, seen from `directory`, is the root of a mount. An empty path is `directory` itself; a
+/// symbolic link is not followed. STATX_ATTR_MOUNT_ROOT of statx(2), Linux 5.8.
+pub fn is_mount_root(directory: BorrowedFd<'_>, path: &Path) -> Result<bool, Errno> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    let found = statx(directory, path, flags, StatxFlags::empty())?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// As `set_and_clear`, of attributes that are added.
 pub fn add_attributes(
     tree: BorrowedFd<'_>,
     attributes: MountAttrFlags,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attr = MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() };
-    match set_attributes(tree, &attr, recursive) {
-        Err(Errno::NOSYS) => remount(tree, attributes),
-        result => result,
-    }
+    set_and_clear(tree, attributes.bits(), 0, recursive)
 }
 
-/// mount_setattr(2) of both masks of MOUNT_ATTR_ at once.
+/// mount_setattr(2), Linux 5.12: changes attributes of the attached mount that `tree` is the root of,
+/// and with `recursive` of all below it, by masks of MOUNT_ATTR_. Before 5.12 the mount itself is
+/// remounted through /proc, which must be the host's still, and those below it stay as they are.
 pub fn set_and_clear(
     tree: BorrowedFd<'_>,
     set: u32,
@@ -79,7 +85,10 @@ pub fn set_and_clear(
     recursive: bool,
 ) -> Result<(), Errno> {
     let attr = MountAttr { attr_set: set.into(), attr_clr: clear.into(), ..MountAttr::default() };
-    set_attributes(tree, &attr, recursive)
+    match set_attributes(tree, &attr, recursive) {
+        Err(Errno::NOSYS) => remount(tree, set, clear),
+        result => result,
+    }
 }
 
 /// Makes the attached mount whose root is `tree`, and all below it, private: mounts made
@@ -147,23 +156,54 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Re
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn remount(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errno> {
-    let flags = [
-        (MountAttrFlags::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
-        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
-        (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
-        (MountAttrFlags::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
-    ]
-    .into_iter()
-    .filter(|(attribute, _)| attributes.contains(*attribute))
-    .fold(MountFlags::BIND, |flags, (_, flag)| flags | flag);
+/// Changes the attributes of one mount by mount(2). A remount sets all of them, so those that the mount has
+/// and that stay are named again.
+fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
+    /// ST_NOSYMFOLLOW of statfs(2)
+    const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);
+    const ATTRIBUTES: [(MountAttrFlags, StatVfsMountFlags, MountFlags); 6] = [
+        (MountAttrFlags::MOUNT_ATTR_RDONLY, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (MountAttrFlags::MOUNT_ATTR_NODEV, StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (MountAttrFlags::MOUNT_ATTR_NOEXEC, StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (
+            MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+            StatVfsMountFlags::NODIRATIME,
+            MountFlags::NODIRATIME,
+        ),
+        (MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, NOSYMFOLLOW, MountFlags::NOSYMFOLLOW),
+    ];
+    let there = fstatvfs(tree)?.f_flag;
+    let mut flags = MountFlags::BIND;
+    for (attribute, shown, flag) in ATTRIBUTES {
+        let stays = there.contains(shown) && clear & attribute.bits() == 0;
+        if stays || set & attribute.bits() != 0 {
+            flags |= flag;
+        }
+    }
+    // Access times are one choice of three, which is in a field of the mask.
+    let field = MountAttrFlags::MOUNT_ATTR__ATIME.bits();
+    let is_chosen = clear & field != 0;
+    let chosen = |attribute: MountAttrFlags| is_chosen && set & field == attribute.bits();
+    flags |= if chosen(MountAttrFlags::MOUNT_ATTR_NOATIME)
+        || !is_chosen && there.contains(StatVfsMountFlags::NOATIME)
+    {
+        MountFlags::NOATIME
+    } else if chosen(MountAttrFlags::MOUNT_ATTR_RELATIME)
+        || !is_chosen && there.contains(StatVfsMountFlags::RELATIME)
+    {
+        MountFlags::RELATIME
+    } else {
+        MountFlags::STRICTATIME
+    };
     rustix::mount::mount_remount(format!("/proc/self/fd/{}", tree.as_raw_fd()), flags, c"")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open, openat};
+    use crate::sys::{clone, seccomp};
+    use rustix::fs::{CWD, Mode, OFlags, open, openat};
 
     /// On a detached copy of the host's /dev with the file systems that stand in it.
     #[test]
@@ -180,5 +220,72 @@ mod tests {
             assert!(is_read_only(tree.as_fd()));
             assert_eq!(is_read_only(below.as_fd()), recursive);
         }
+    }
+
+    #[test]
+    fn a_mount_root_is_told_from_what_lies_in_it() {
+        assert!(is_mount_root(CWD, Path::new("/proc")).unwrap());
+        assert!(!is_mount_root(CWD, Path::new("/proc/sys")).unwrap());
+        let handle = open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        assert!(is_mount_root(handle.as_fd(), Path::new("")).unwrap());
+        assert_eq!(is_mount_root(CWD, Path::new("/missing")), Err(Errno::NOENT));
+    }
+
+    /// Makes mount_setattr(2) fail on this thread as on a kernel without it.
+    fn lack_mount_setattr() {
+        const LOAD: u16 = 0x20;
+        const JUMP_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        let number = u32::try_from(libc::SYS_mount_setattr).unwrap();
+        let instruction = |code, jf, k| seccomp::Instruction { code, jt: 0, jf, k };
+        let fails = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        let program = [
+            instruction(LOAD, 0, 0),
+            instruction(JUMP_EQUAL, 1, number),
+            instruction(RETURN, 0, fails),
+            instruction(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        seccomp::install(&program, seccomp::Flags::default()).unwrap();
+    }
+
+    /// The attributes of a mount after these changes, which are (set, clear).
+    fn after(changes: &[(MountAttrFlags, MountAttrFlags)]) -> StatVfsMountFlags {
+        let first = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let tree = filesystem(c"tmpfs", "", &[], first).unwrap();
+        let target = open("/mnt", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        attach(tree.as_fd(), target.as_fd()).unwrap();
+        for (set, clear) in changes {
+            set_and_clear(tree.as_fd(), set.bits(), clear.bits(), false).unwrap();
+        }
+        fstatvfs(&tree).unwrap().f_flag
+    }
+
+    #[test]
+    fn without_mount_setattr_a_change_of_attributes_keeps_the_others() {
+        type Attr = MountAttrFlags;
+        let none = Attr::empty();
+        let atime = Attr::MOUNT_ATTR__ATIME;
+        let cases = [
+            vec![(Attr::MOUNT_ATTR_RDONLY, none), (Attr::MOUNT_ATTR_NODEV, none)],
+            vec![(none, Attr::MOUNT_ATTR_NOEXEC)],
+            vec![(Attr::MOUNT_ATTR_RDONLY, Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NOEXEC)],
+            vec![(Attr::MOUNT_ATTR_NOATIME, atime), (Attr::MOUNT_ATTR_NODIRATIME, none)],
+            vec![(Attr::MOUNT_ATTR_STRICTATIME, atime), (Attr::MOUNT_ATTR_RDONLY, none)],
+            vec![(Attr::MOUNT_ATTR_NOATIME, atime), (Attr::MOUNT_ATTR_RELATIME, atime)],
+        ];
+        let on_a_thread = || {
+            // This thread alone gets a mount namespace.
+            clone::unshare(clone::Flags::MOUNT).unwrap();
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private).unwrap();
+            let with: Vec<_> = cases.iter().map(|changes| after(changes)).collect();
+            lack_mount_setattr();
+            let bad = Errno::NOSYS;
+            let probe = open("/mnt", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            assert_eq!(set_attributes(probe.as_fd(), &MountAttr::default(), false), Err(bad));
+            let without: Vec<_> = cases.iter().map(|changes| after(changes)).collect();
+            assert_eq!(without, with);
+        };
+        std::thread::scope(|scope| scope.spawn(on_a_thread).join()).unwrap();
     }
 }

@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -18,7 +18,7 @@ use super::options::{self, MountCall};
 use super::{data, read};
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
-use crate::sys::trace::Traced;
+use crate::sys::{self, trace::Traced};
 
 /// Returns whether the container with this id lives.
 pub type IsAlive = fn(&Roots, &str) -> bool;
@@ -99,8 +99,7 @@ pub fn unmount_unused(roots: &Roots, name: &str) -> Result<()> {
 /// Whether something is mounted on the volume's directory.
 pub fn is_mounted(data: &Path) -> bool {
     // A volume without its directory has no mount.
-    let found = statx(CWD, data, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).ok();
-    found.is_some_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    sys::mount::is_mount_root(CWD, data).unwrap_or_default()
 }
 
 fn lock(roots: &Roots, name: &str) -> Result<Lock> {
