@@ -14,8 +14,8 @@ use super::value::name::{check_hostname, parse_ip, parse_label, parse_option};
 use super::value::process::{add_interface_option, parse_link};
 use crate::engine::Engine;
 use crate::engine::options::{
-    ConnectOptions, DirectOptions, ENABLE_ICC, ENABLE_MASQUERADE, INHIBIT_IPV4, INTERFACE_PREFIX,
-    InspectKind, Kind, NetworkOptions, Subnet, check_prefix, parse_link_local, truth,
+    DirectOptions, ENABLE_ICC, ENABLE_MASQUERADE, EndpointSettings, INHIBIT_IPV4, INTERFACE_PREFIX,
+    InspectKind, Ip, Kind, NetworkOptions, Subnet, check_prefix, parse_link_local, truth,
 };
 use crate::engine::view::{NetworkView, PublishedPort, has_label, pass};
 use crate::error::{Error, Result, fail};
@@ -474,19 +474,19 @@ pub static INSPECT: Command = Command {
     },
 };
 
-static CONNECT_FLAGS: &[Flag<ConnectOptions>] = &[
-    Flag::<ConnectOptions>::setting("ip", "IP", "Set the container's address", |a, v| {
-        a.addresses.push(parse_ip(v)?);
+static CONNECT_FLAGS: &[Flag<EndpointSettings>] = &[
+    Flag::<EndpointSettings>::setting("ip", "IP", "Set the container's address", |a, v| {
+        a.addresses.push(Ip(parse_ip(v)?));
         Ok(())
     })
     .also(&["--ip6"]),
-    Flag::<ConnectOptions>::value(
+    Flag::<EndpointSettings>::value(
         "driver-opt",
         "KEY=VALUE",
         "Set the name or sysctls of the interface",
         |a, v| add_interface_option(&mut a.driver_options, v),
     ),
-    Flag::<ConnectOptions>::value(
+    Flag::<EndpointSettings>::value(
         "link",
         "CONTAINER[:ALIAS]",
         "Add a name that only this container knows the other by",
@@ -495,11 +495,11 @@ static CONNECT_FLAGS: &[Flag<ConnectOptions>] = &[
             Ok(())
         },
     ),
-    Flag::<ConnectOptions>::value("link-local-ip", "IP", "Add a link-local address", |a, v| {
-        a.link_local.push(parse_link_local(v)?);
+    Flag::<EndpointSettings>::value("link-local-ip", "IP", "Add a link-local address", |a, v| {
+        a.link_local.push(Ip(parse_link_local(v)?));
         Ok(())
     }),
-    Flag::<ConnectOptions>::value(
+    Flag::<EndpointSettings>::value(
         "alias",
         "NAME",
         "Add a name that other containers can use",

@@ -81,8 +81,7 @@ stored_flat! {
         pub user_namespace: Option<UserNamespaceRecord>,
         pub cgroup_parent: String,
         pub resources: Resources,
-        pub devices: Vec<Device>,
-        pub device_rules: Vec<DeviceRule>,
+        pub devices: DeviceOptions => flat,
         pub mounts: Vec<MountRecord>,
         pub publish: Vec<Publish>,
         pub exposed: Vec<String>,
@@ -148,6 +147,15 @@ pub struct Origin {
     pub remove: bool,
 }
 
+stored_flat! {
+    /// `--device`, `--device-cgroup-rule`
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct DeviceOptions {
+        pub given: Vec<Device> as "devices",
+        pub rules: Vec<DeviceRule> as "device_rules",
+    }
+}
+
 /// `--userns`, unless it is `host`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct UserNamespaceRecord {
@@ -179,12 +187,20 @@ stored_flat! {
     #[derive(Clone)]
     pub struct NetworkRecord {
         pub name: String,
+        pub settings: EndpointSettings => flat,
+    }
+}
+
+stored_flat! {
+    /// What a container asks of one of its networks, by flags or in its record.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct EndpointSettings {
         /// `--ip`, at most one of each family. If there is none, an address is chosen.
         pub addresses: Vec<Ip>,
         pub mac: Option<Mac>,
         /// Further names on this network, in addition to the container's.
         pub aliases: Vec<String>,
-        /// `--driver-opt`, as given.
+        /// `--driver-opt`, as given; checked by `InterfaceOptions::parse`.
         pub driver_options: Vec<(String, String)> => optional,
         /// `--link-local-ip`
         pub link_local: Vec<Ip> => optional,
@@ -419,6 +435,61 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
 mod tests {
     use super::*;
 
+    /// A record of the version before its fields were grouped, with most keys.
+    const OLD: &str = r#"
+        {"version":1,"id":"1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c",
+        "name":"web","created":1795958743564783725,"run":false,"remove":false,
+        "restart":{"mode":"OnFailure","max_retries":3},"health":{"check":{"test":["CMD-SHELL","true"],
+        "interval":5000000000,"timeout":0,"start_period":0,"start_interval":0,"retries":0},
+        "on_failure":"None"},"depends_on":["db"],"image":"bb",
+        "image_id":"sha256:0aa36fdff78da6840aa36fdff78da6840aa36fdff78da6840aa36fdff78da684",
+        "layers":["/l"],"entrypoint":["sh"],"command":["-c","x"],"env":["A=1"],"cwd":"/tmp",
+        "user":"0:0","groups":["5"],"hostname":"box","domainname":"dom","tty":true,"interactive":true,
+        "keeps_stdin":true,"read_only":true,"init":true,"privileged":false,
+        "confinement":{"cap_add":["CAP_NET_ADMIN"],"cap_drop":["CAP_CHOWN"],"seccomp":"",
+        "no_new_privileges":true,"selinux":[],"system_paths_unconfined":true},"stop_signal":"USR1",
+        "stop_timeout":4,"labels":[["a","b"]],"annotations":[["c","d"]],"rlimits":[{"name":"nofile",
+        "soft":10,"hard":20}],"sysctls":[["net.ipv4.ip_forward","1"]],"shm_size":1048576,
+        "add_hosts":[["x","1.2.3.4"]],"dns":["1.1.1.1"],"dns_search":["lan"],"dns_options":["ndots:2"],
+        "network":"bridge","links":[["f5b384bb4cc0a03ef5b384bb4cc0a03ef5b384bb4cc0a03ef5b384bb4cc0a03e",
+        "db"]],"networks":[{"name":"bridge","addresses":["10.148.160.77"],"mac":"02:42:0a:01:02:03",
+        "aliases":["al"]}],
+        "pid":"container:f5b384bb4cc0a03ef5b384bb4cc0a03ef5b384bb4cc0a03ef5b384bb4cc0a03e","ipc":"host",
+        "uts":"private","host_cgroups":true,"cgroup_parent":"/z","resources":{"memory":67108864,
+        "memory_swap":-1,"nano_cpus":500000000,"pids":20},"oom_score_adj":5,
+        "devices":[{"source":"/dev/zero","target":"/dev/zz","access":"r"}],
+        "device_rules":[{"kind":"Character","major":1,"minor":3,"access":"rw"}],
+        "mounts":[{"kind":"Volume","volume":"vol","anonymous":false,"source":"/v/vol/_data",
+        "target":"/vol","read_only":false,"copy_up":true,"tmpfs_options":""},{"kind":"Bind",
+        "anonymous":false,"source":"/tmp","target":"/t","read_only":true,"make_source":true,
+        "copy_up":false,"tmpfs_options":"","propagation":"Slave"},{"kind":"Tmpfs","anonymous":false,
+        "source":"","target":"/tt","read_only":false,"copy_up":false,"tmpfs_options":"size=1048576"},
+        {"kind":"Image","anonymous":false,"source":"bb","target":"/img","read_only":true,
+        "copy_up":false,"tmpfs_options":"",
+        "image":{"id":"sha256:0aa36fdff78da6840aa36fdff78da6840aa36fdff78da6840aa36fdff78da684",
+        "layers":["/l"]}},{"kind":"Bind","anonymous":false,"source":"/tmp","target":"/b",
+        "read_only":false,"copy_up":false,"tmpfs_options":"","recursion":"Disabled"}],
+        "publish":["8080:80/tcp"],"exposed":["90/udp"],"log_disabled":false,"log_driver":"local",
+        "log_max_size":1048576,"log_max_file":2,"log_options":[["max-size","1m"],["max-file","2"]]}
+    "#;
+
+    /// The same object with sorted keys and without nulls, as a file has none.
+    fn sorted(text: &str) -> String {
+        let value: miniserde::json::Value = miniserde::json::from_str(text).unwrap();
+        crate::json::without_nulls(&miniserde::json::to_string(&value))
+    }
+
+    #[test]
+    fn an_old_record_is_read_and_written_with_the_same_keys_and_values() {
+        let record: Record = miniserde::json::from_str(OLD).unwrap();
+        assert_eq!(sorted(&miniserde::json::to_string(&record)), sorted(OLD));
+        assert!(record.streams.keeps_stdin && record.log.max_file == 2);
+        assert_eq!(
+            (record.limits.oom_score_adj, record.lifecycle.stop_timeout),
+            (Some(5), Some(4))
+        );
+    }
+
     #[test]
     fn old_networks_and_ports_are_read_and_written_as_they_were() {
         let network = r#"{"name":"web","addresses":["10.1.2.3","fd00::3"],"mac":"02:42:0a:01:02:03","aliases":["db"]}"#;
@@ -426,7 +497,7 @@ mod tests {
         let newer = r#"],"driver_options":null,"link_local":null,"links":null}"#;
         let written = |text: &str| text.replace("]}", newer);
         assert_eq!(miniserde::json::to_string(&read), written(network));
-        assert_eq!(read.mac, Some(Mac([2, 0x42, 10, 1, 2, 3])));
+        assert_eq!(read.settings.mac, Some(Mac([2, 0x42, 10, 1, 2, 3])));
         let plain = r#"{"name":"mydocker0","addresses":[],"mac":null,"aliases":[]}"#;
         let read: NetworkRecord = miniserde::json::from_str(plain).unwrap();
         assert_eq!(miniserde::json::to_string(&read), written(plain));

@@ -6,9 +6,8 @@
 use rustix::process::Pid;
 
 use super::Engine;
-use super::options::{ConnectOptions, CreateOptions, EndpointOption, NetworkOptions};
+use super::options::{CreateOptions, EndpointOption, EndpointSettings, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
-use crate::address::Ip;
 use crate::container::files::Files;
 use crate::container::mode::NetworkMode;
 use crate::container::record::{NetworkRecord, Record};
@@ -41,16 +40,17 @@ pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
 
 /// What a container asks of one of its networks.
 pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
+    let settings = &network.settings;
     let mut names = vec![record.name.clone()];
-    names.extend(network.aliases.iter().cloned());
+    names.extend(settings.aliases.iter().cloned());
     EndpointConfig {
         network: network.name.clone(),
-        addresses: network.addresses.iter().map(|address| address.0).collect(),
-        mac: network.mac,
+        addresses: settings.addresses.iter().map(|address| address.0).collect(),
+        mac: settings.mac,
         names,
-        links: network.links.clone(),
-        link_local: network.link_local.iter().map(|address| address.0).collect(),
-        options: InterfaceOptions::recorded(&network.driver_options),
+        links: settings.links.clone(),
+        link_local: settings.link_local.iter().map(|address| address.0).collect(),
+        options: InterfaceOptions::recorded(&settings.driver_options),
     }
 }
 
@@ -88,12 +88,8 @@ impl Engine {
             if !options.links.is_empty() {
                 fail!("--link needs a network, not --net {special}");
             }
-            if !options.addresses.is_empty()
-                || !options.link_local.is_empty()
-                || options.mac.is_some()
-                || !options.aliases.is_empty()
-                || !given.is_plain()
-            {
+            let plain = EndpointSettings::default();
+            if options.endpoint != plain || given.settings != plain {
                 fail!(
                     "--ip, --mac-address and --network-alias need a network, not --net {special}"
                 );
@@ -112,36 +108,18 @@ impl Engine {
                 fail!("--net {name}: give the network's name, not its id")
             };
             let first = at == 0;
-            let own = given.map_or(&[][..], |given| &given.addresses);
-            if first && !own.is_empty() && !options.addresses.is_empty() {
+            let mut settings = given.map(|given| given.settings.clone()).unwrap_or_default();
+            if first && !settings.addresses.is_empty() && !options.endpoint.addresses.is_empty() {
                 fail!("--ip and --network name={name},ip=… both give an address; leave one out");
             }
             can_publish |= network.direct.is_none();
-            networks.push(NetworkRecord {
-                name: network.name,
-                addresses: options
-                    .addresses
-                    .iter()
-                    .filter(|_| first)
-                    .chain(own)
-                    .map(|&address| Ip(address))
-                    .collect(),
-                mac: given.and_then(|given| given.mac).or(options.mac.filter(|_| first)),
-                aliases: given
-                    .map_or(&[][..], |given| &given.aliases)
-                    .iter()
-                    .chain(&options.aliases)
-                    .cloned()
-                    .collect(),
-                driver_options: given.map_or(Vec::new(), |given| given.driver_options.clone()),
-                link_local: given
-                    .map_or(&[][..], |given| &given.link_local)
-                    .iter()
-                    .chain(options.link_local.iter().filter(|_| first))
-                    .map(|&address| Ip(address))
-                    .collect(),
-                links: Vec::new(),
-            });
+            if first {
+                settings.addresses.extend(&options.endpoint.addresses);
+                settings.link_local.extend(&options.endpoint.link_local);
+                settings.mac = settings.mac.or(options.endpoint.mac);
+            }
+            settings.aliases.extend_from_slice(&options.endpoint.aliases);
+            networks.push(NetworkRecord { name: network.name, settings });
         }
         // By a name and an id.
         for (at, network) in networks.iter().enumerate() {
@@ -253,10 +231,10 @@ impl Engine {
         &self,
         network: &str,
         container: &str,
-        options: &ConnectOptions,
+        settings: &EndpointSettings,
     ) -> Result<Vec<Error>> {
         let network = self.network(network)?;
-        if network.name == DEFAULT && !(options.aliases.is_empty() && options.links.is_empty()) {
+        if network.name == DEFAULT && !(settings.aliases.is_empty() && settings.links.is_empty()) {
             fail!(
                 "--alias and --link need a network of your own: on the default one containers do not \
                  find each other by name"
@@ -268,15 +246,7 @@ impl Engine {
         if record.is_on(&network.name) {
             fail!("container {container} is on network {} already", network.name);
         }
-        let wanted = NetworkRecord {
-            name: network.name.clone(),
-            addresses: options.addresses.iter().map(|&address| Ip(address)).collect(),
-            mac: None,
-            aliases: options.aliases.clone(),
-            driver_options: options.driver_options.clone(),
-            link_local: options.link_local.iter().map(|&address| Ip(address)).collect(),
-            links: options.links.clone(),
-        };
+        let wanted = NetworkRecord { name: network.name.clone(), settings: settings.clone() };
         let mut unwritten = Vec::new();
         if let Some(state) = &state
             && let Some(pid) = Pid::from_raw(state.pid)

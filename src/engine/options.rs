@@ -6,11 +6,11 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use crate::address::{HostAddress, Mac};
+pub use crate::address::{HostAddress, Ip};
 pub use crate::container::health::OnFailure;
 pub use crate::container::logs::LogOptions;
 pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
-pub use crate::container::record::{Lifecycle, StreamOptions};
+pub use crate::container::record::{DeviceOptions, EndpointSettings, Lifecycle, StreamOptions};
 pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
 pub use crate::healthcheck::Healthcheck;
@@ -89,14 +89,9 @@ pub struct CreateOptions {
     pub networks: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
     pub links: Vec<(String, String)>,
-    /// `--ip`, `--ip6`: on the first of the networks.
-    pub addresses: Vec<IpAddr>,
-    /// `--link-local-ip`: on the first of the networks.
-    pub link_local: Vec<IpAddr>,
-    /// `--mac-address`: on the first of the networks.
-    pub mac: Option<Mac>,
-    /// Further names on every user network.
-    pub aliases: Vec<String>,
+    /// `--ip`, `--link-local-ip` and `--mac-address` on the first of the networks; `--network-alias`
+    /// on each.
+    pub endpoint: EndpointSettings,
     pub publish: Vec<Publish>,
     /// `-P`
     pub publish_all: bool,
@@ -108,8 +103,7 @@ pub struct CreateOptions {
     pub userns: UserNamespaceOption,
     pub cgroup_parent: Option<String>,
     pub resources: Resources,
-    pub devices: Vec<Device>,
-    pub device_rules: Vec<DeviceRule>,
+    pub devices: DeviceOptions,
     pub log: LogOptions,
 }
 
@@ -138,43 +132,14 @@ pub enum UserNamespaceOption {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointOption {
     pub network: NetworkMode,
-    pub aliases: Vec<String>,
-    pub addresses: Vec<IpAddr>,
-    pub link_local: Vec<IpAddr>,
-    pub mac: Option<Mac>,
-    /// Checked by `InterfaceOptions::parse`.
-    pub driver_options: Vec<(String, String)>,
+    pub settings: EndpointSettings,
 }
 
 impl EndpointOption {
     /// An endpoint of which only the network was given.
     pub fn new(network: NetworkMode) -> EndpointOption {
-        EndpointOption {
-            network,
-            aliases: Vec::new(),
-            addresses: Vec::new(),
-            link_local: Vec::new(),
-            mac: None,
-            driver_options: Vec::new(),
-        }
+        EndpointOption { network, settings: EndpointSettings::default() }
     }
-
-    /// Whether only the network was given.
-    pub fn is_plain(&self) -> bool {
-        *self == EndpointOption::new(self.network.clone())
-    }
-}
-
-/// The options of `network connect`.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectOptions {
-    pub addresses: Vec<IpAddr>,
-    pub aliases: Vec<String>,
-    pub link_local: Vec<IpAddr>,
-    /// Another container's name, and its name in this container.
-    pub links: Vec<(String, String)>,
-    /// Checked by `InterfaceOptions::parse`.
-    pub driver_options: Vec<(String, String)>,
 }
 
 /// `--mount`, `-v` or `--tmpfs`.

@@ -260,7 +260,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
         nodes.push(node);
         Ok(())
     };
-    for device in &record.devices {
+    for device in &record.devices.given {
         let source = raw::path(&device.source);
         if !source.is_dir() {
             give(&source, device.target.clone(), &device.access)?;
@@ -277,7 +277,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
             give(&path, raw::encode_path(&target.join(name)), &device.access)?;
         }
     }
-    rules.extend(record.device_rules.iter().cloned().map(allow));
+    rules.extend(record.devices.rules.iter().cloned().map(allow));
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 

@@ -4,7 +4,7 @@
 //! `stored_flat` defines such a struct with miniserde's traits, which the derive cannot do. After a
 //! field's type may stand `as "key"`, its key in the file if that is not the field's name, and then
 //! how it is stored: `=> flat` for a group that is defined in the same way, `=> optional` for a value
-//! that older files lack; such a value is null in the file while it has its default.
+//! that older files lack; while it has its default it is null, which a file leaves out.
 
 use std::borrow::Cow;
 use std::vec;

@@ -188,7 +188,7 @@ fn run(call: &Invocation) -> Outcome {
     options.publish.extend(args.publish);
     if !args.use_aliases {
         for endpoint in &mut options.networks {
-            endpoint.aliases.clear();
+            endpoint.settings.aliases.clear();
         }
     }
     let replaced = args.entrypoint.is_some();

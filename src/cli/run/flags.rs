@@ -29,7 +29,7 @@ use crate::cli::value::resources::{
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::{
-    EndpointOption, OnFailure, Publish, RateKind, RestartPolicy, parse_link_local,
+    EndpointOption, Ip, OnFailure, Publish, RateKind, RestartPolicy, parse_link_local,
 };
 use crate::error::{Result, fail};
 use crate::healthcheck::{parse_retries, parse_span};
@@ -311,12 +311,12 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     F::value("device", "SRC[:DST[:rwm]]", "Add a device of the host", |a, v| {
-        a.options.devices.push(parse_device(v)?);
+        a.options.devices.given.push(parse_device(v)?);
         Ok(())
     })
     .under(Category::Files),
     F::value("device-cgroup-rule", "RULE", "Allow devices by number ('c 42:* rmw')", |a, v| {
-        a.options.device_rules.push(parse_device_rule(v)?);
+        a.options.devices.rules.push(parse_device_rule(v)?);
         Ok(())
     })
     .under(Category::Files),
@@ -349,24 +349,24 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Network),
     F::setting("ip", "IP", "Set the address on the first network", |a, v| {
-        a.options.addresses.push(parse_ip(v)?);
+        a.options.endpoint.addresses.push(Ip(parse_ip(v)?));
         Ok(())
     })
     .also(&["--ip6"])
     .under(Category::Network),
     F::value("link-local-ip", "IP", "Add a link-local address on the first network", |a, v| {
-        a.options.link_local.push(parse_link_local(v)?);
+        a.options.endpoint.link_local.push(Ip(parse_link_local(v)?));
         Ok(())
     })
     .under(Category::Network),
     F::setting("mac-address", "MAC", "Set the MAC address on the first network", |a, v| {
-        a.options.mac = Some(v.parse()?);
+        a.options.endpoint.mac = Some(v.parse()?);
         Ok(())
     })
     .under(Category::Network),
     F::value("network-alias", "NAME", "Add a name that other containers can use", |a, v| {
         check_hostname(v)?;
-        a.options.aliases.push(v.to_owned());
+        a.options.endpoint.aliases.push(v.to_owned());
         Ok(())
     })
     .also(&["--net-alias"])

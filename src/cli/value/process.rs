@@ -5,8 +5,8 @@
 use super::mount::split_csv;
 use super::name::{check_hostname, parse_container_name, parse_ip, parse_option};
 use crate::engine::options::{
-    EndpointOption, IdMap, InterfaceOptions, NamespaceMode, NetworkMode, UserNamespaceOption,
-    parse_link_local,
+    EndpointOption, EndpointSettings, IdMap, InterfaceOptions, Ip, NamespaceMode, NetworkMode,
+    UserNamespaceOption, parse_link_local,
 };
 use crate::engine::options::{Signal, StopSignal};
 use crate::error::{Result, fail};
@@ -64,7 +64,7 @@ pub fn parse_network(text: &str) -> Result<NetworkMode> {
 /// flag is a list in CSV: `"driver-opt=KEY=A,B"` in quotes has a comma in its value.
 pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     let mut network = None;
-    let mut endpoint = EndpointOption::new(NetworkMode::None);
+    let mut settings = EndpointSettings::default();
     for field in split_csv(text)? {
         let Some((key, value)) = field.split_once('=') else {
             fail!("'{field}' should be KEY=VALUE, as in name=web,alias=db");
@@ -73,12 +73,12 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
             "name" => network = Some(parse_network(value)?),
             "alias" => {
                 check_hostname(value)?;
-                endpoint.aliases.push(value.to_owned());
+                settings.aliases.push(value.to_owned());
             }
-            "ip" | "ip6" => endpoint.addresses.push(parse_ip(value)?),
-            "link-local-ip" => endpoint.link_local.push(parse_link_local(value)?),
-            "mac-address" => endpoint.mac = Some(value.parse()?),
-            "driver-opt" => add_interface_option(&mut endpoint.driver_options, value)?,
+            "ip" | "ip6" => settings.addresses.push(Ip(parse_ip(value)?)),
+            "link-local-ip" => settings.link_local.push(Ip(parse_link_local(value)?)),
+            "mac-address" => settings.mac = Some(value.parse()?),
+            "driver-opt" => add_interface_option(&mut settings.driver_options, value)?,
             _ => fail!(
                 "unknown key '{key}'; known: name alias ip ip6 link-local-ip mac-address driver-opt"
             ),
@@ -87,8 +87,7 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     let Some(network) = network else {
         fail!("'{text}' names no network; write name=NETWORK");
     };
-    endpoint.network = network;
-    Ok(endpoint)
+    Ok(EndpointOption { network, settings })
 }
 
 /// Adds one option of an interface, `KEY=VALUE`; the last of two with the same key counts.
@@ -176,8 +175,8 @@ mod tests {
     #[test]
     fn endpoints_by_key() {
         let found = parse_endpoint("name=web,alias=a,alias=b,ip=10.0.0.2").unwrap();
-        assert_eq!((&*found.network.to_string(), found.aliases.len()), ("web", 2));
-        assert_eq!(found.addresses, ["10.0.0.2".parse::<std::net::IpAddr>().unwrap()]);
+        assert_eq!((&*found.network.to_string(), found.settings.aliases.len()), ("web", 2));
+        assert_eq!(found.settings.addresses, ["10.0.0.2".parse().unwrap()]);
         for bad in ["alias=a", "name=web,x", "name=web,speed=1", "name=web,ip=x", "name="] {
             assert!(parse_endpoint(bad).is_err(), "{bad}");
         }

@@ -39,7 +39,7 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
     for rate in options.resources.device_rates.iter().flatten() {
         spec::device_numbers(&rate.path)?;
     }
-    for device in &options.devices {
+    for device in &options.devices.given {
         fs::metadata(raw::path(&device.source))
             .context(|| format!("--device {}", device.source))?;
     }

@@ -110,7 +110,6 @@ impl Engine {
             cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
             resources: options.resources.clone(),
             devices: options.devices.clone(),
-            device_rules: options.device_rules.clone(),
             mounts,
             publish: published(options, &exposed)?,
             exposed,

@@ -157,7 +157,7 @@ fn host_config(record: &Record) -> Result<Value> {
         let source = mount.volume.as_ref().unwrap_or(&mount.source);
         format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
     });
-    let devices = record.devices.iter().map(|device| {
+    let devices = record.devices.given.iter().map(|device| {
         object([
             ("PathOnHost", text(&device.source)),
             ("PathInContainer", text(&device.target)),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::value::{array, map, number, object, or_nil_list, or_nil_map, text};
 use crate::address::Ip;
-use crate::container::record::{NetworkRecord, Record};
+use crate::container::record::{EndpointSettings, Record};
 use crate::container::state::Condition;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
@@ -48,7 +48,7 @@ impl Engine {
         let mut networks = BTreeMap::new();
         for wanted in &record.networks {
             let endpoint = attachment.endpoint(&wanted.name);
-            networks.insert(wanted.name.clone(), settings(endpoint, Some(wanted)));
+            networks.insert(wanted.name.clone(), settings(endpoint, Some(&wanted.settings)));
         }
         if record.networks.is_empty() && record.network.container().is_none() {
             networks.insert(record.network.to_string(), settings(None, None));
@@ -118,7 +118,7 @@ impl Addresses<'_> {
 }
 
 /// The addresses that the user chose; empty without one.
-fn chosen(wanted: &NetworkRecord) -> Value {
+fn chosen(wanted: &EndpointSettings) -> Value {
     if wanted.addresses.is_empty() && wanted.link_local.is_empty() {
         return Value::Nil;
     }
@@ -134,7 +134,7 @@ fn chosen(wanted: &NetworkRecord) -> Value {
 }
 
 /// Docker's fields of one endpoint; empty without one.
-fn settings(endpoint: Option<&Endpoint>, wanted: Option<&NetworkRecord>) -> Value {
+fn settings(endpoint: Option<&Endpoint>, wanted: Option<&EndpointSettings>) -> Value {
     let addresses = Addresses(endpoint);
     let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);
     let links = wanted.map_or(&[][..], |wanted| &wanted.links);
