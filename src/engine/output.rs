@@ -1,13 +1,15 @@
 //! The destination of an archive: stdout, or a file that appears only when it is complete. A
-//! regular file is written under a temporary name and renamed at the end, so a failed `save` or
-//! `export` leaves an older file as it was. Anything else, such as a fifo or /dev/stdout, is
-//! written directly.
+//! regular file has no name while it is written (O_TMPFILE of open(2)), and takes the one that is
+//! meant at the end, so a failed or killed `save` or `export` leaves an older file as it was and
+//! nothing beside it. A file system without unnamed files gets a temporary name. Anything else,
+//! such as a fifo or /dev/stdout, is written directly.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
 
 use crate::error::{Context, Result};
 use crate::meter;
@@ -17,8 +19,17 @@ const BUFFER: usize = 256 << 10;
 
 pub(super) struct Output {
     stream: BufWriter<Waiting<OwnedFd>>,
-    /// The temporary and the final name.
-    rename: Option<(PathBuf, PathBuf)>,
+    rename: Option<Rename>,
+}
+
+/// The name that a file takes at its end.
+struct Rename {
+    /// An export leaves the mount namespace in which the path is meant.
+    directory: OwnedFd,
+    temporary: String,
+    path: PathBuf,
+    /// The file has its temporary name.
+    is_named: bool,
 }
 
 impl Output {
@@ -35,26 +46,47 @@ impl Output {
             let file = OpenOptions::new().write(true).open(path).context(context)?;
             return Ok(Output::new(Waiting(file.into()), None));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let temporary = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty());
+        let directory = directory.context(context)?;
         // In a directory that others can write to, such as /tmp, another user may have put a link at that
         // name. The name belongs to that user or to a killed process.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = unlinkat(&directory, &temporary, AtFlags::empty());
         // An image or a container may hold secrets, so only the owner can read the archive.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-        let file = Waiting(file.context(context)?.into());
-        Ok(Output::new(file, Some((temporary, path.to_owned()))))
+        let mode = Mode::from_raw_mode(0o600);
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let (file, is_named) = match openat(&directory, ".", flags | OFlags::TMPFILE, mode) {
+            Ok(file) => (file, false),
+            Err(_) => {
+                let named = flags | OFlags::CREATE | OFlags::EXCL;
+                (openat(&directory, &temporary, named, mode).context(context)?, true)
+            }
+        };
+        let rename = Rename { directory, temporary, path: path.to_owned(), is_named };
+        Ok(Output::new(Waiting(file), Some(rename)))
     }
 
-    fn new(file: Waiting<OwnedFd>, rename: Option<(PathBuf, PathBuf)>) -> Output {
+    fn new(file: Waiting<OwnedFd>, rename: Option<Rename>) -> Output {
         Output { stream: BufWriter::with_capacity(BUFFER, file), rename }
     }
 
     /// Gives the complete file its final name.
     pub fn finish(mut self) -> Result<()> {
         self.stream.flush().context(|| "write the archive")?;
-        if let Some((temporary, path)) = &self.rename {
-            std::fs::rename(temporary, path).context(|| format!("write {}", path.display()))?;
+        if let Some(Rename { directory, temporary, path, is_named }) = &mut self.rename {
+            let context = || format!("write {}", path.display());
+            if !*is_named {
+                // Only a rename puts it in the place of an older file.
+                let file = format!("/proc/self/fd/{}", self.stream.get_ref().0.as_raw_fd());
+                let flags = AtFlags::SYMLINK_FOLLOW;
+                linkat(CWD, file, &*directory, &*temporary, flags).context(context)?;
+                *is_named = true;
+            }
+            let name = path.file_name().unwrap_or_default();
+            renameat(&*directory, &*temporary, &*directory, name).context(context)?;
             self.rename = None;
         }
         Ok(())
@@ -63,9 +95,9 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some((temporary, _)) = &self.rename {
+        if let Some(Rename { directory, temporary, is_named: true, .. }) = &self.rename {
             // The user must see the first failure.
-            let _ = std::fs::remove_file(temporary);
+            let _ = unlinkat(directory, temporary, AtFlags::empty());
         }
     }
 }
